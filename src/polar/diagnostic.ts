@@ -1,0 +1,15 @@
+import type { Span } from "./span.ts";
+
+/** One finding about a policy. Collected, all returned, rendered in `render.ts` alone; CLI and HTTP show the same. */
+export interface Diagnostic {
+  /** Stable, kebab-case: `syntax/unexpected-token`, `block/undeclared-name`. */
+  readonly code: string;
+  readonly severity: "error" | "warning";
+  /** Lower case, no final period, user input in backticks, one line. */
+  readonly message: string;
+  readonly span: Span;
+  /** How to mend it. */
+  readonly hint?: string;
+  /** The other ends of the problem, such as the first of two declarations. */
+  readonly related?: readonly { readonly message: string; readonly span: Span }[];
+}

@@ -1,0 +1,91 @@
+/**
+ * The checked policy: what `compile` hands on to `datalog`, to the metadata endpoint and to the policy tests. Shorthand is expanded here,
+ * every rule is longhand, and the two default `allow` rules are present where the policy defines none.
+ */
+import type { Span } from "./span.ts";
+
+export interface Policy {
+  /** Actor and resource blocks by type name, merged where a block was opened twice. */
+  readonly types: ReadonlyMap<string, TypeDeclaration>;
+  readonly global: { readonly roles: readonly string[]; readonly permissions: readonly string[] };
+  readonly rules: readonly Rule[];
+  readonly declarations: readonly FactDeclaration[];
+  readonly tests: readonly PolicyTest[];
+}
+
+export interface TypeDeclaration {
+  readonly name: string;
+  readonly kind: "actor" | "resource";
+  readonly supertypes: readonly string[];
+  /** Own and inherited names, in order of declaration. */
+  readonly roles: readonly string[];
+  readonly permissions: readonly string[];
+  /** Relation name to type name, own and inherited. */
+  readonly relations: ReadonlyMap<string, string>;
+  readonly span: Span;
+}
+
+export interface Rule {
+  readonly predicate: string;
+  readonly params: readonly Param[];
+  /** `undefined` for a policy fact. */
+  readonly body: Expression | undefined;
+  readonly span: Span;
+  /** True of the two `allow` rules that stand in for a policy without one: they add no fact type. */
+  readonly implicit: boolean;
+}
+
+/** A typed variable (`u: User`), an untyped one, or a literal. `_` was given a fresh name by the desugaring (`_1`, `_2`, …). */
+export interface Param {
+  readonly term: Term;
+  readonly type: string | undefined;
+}
+
+export type Term =
+  | { readonly kind: "variable"; readonly name: string; readonly span: Span }
+  | Literal
+  | { readonly kind: "now"; readonly span: Span };
+
+/** A typed value. Integers and booleans are in their wire form: `"42"`, `"true"`. */
+export interface Literal {
+  readonly kind: "literal";
+  readonly type: string;
+  readonly id: string;
+  readonly span: Span;
+}
+
+export type Comparison = "<" | "<=" | ">" | ">=" | "!=";
+
+export type Expression =
+  | { readonly kind: "and"; readonly operands: readonly Expression[]; readonly span: Span }
+  | { readonly kind: "or"; readonly operands: readonly Expression[]; readonly span: Span }
+  | { readonly kind: "not"; readonly operand: Expression; readonly span: Span }
+  | { readonly kind: "call"; readonly predicate: string; readonly args: readonly Term[]; readonly span: Span }
+  | { readonly kind: "equal"; readonly left: Term; readonly right: Term; readonly span: Span }
+  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Term; readonly right: Term; readonly span: Span }
+  | { readonly kind: "in"; readonly term: Term; readonly values: readonly Literal[]; readonly span: Span }
+  | { readonly kind: "matches"; readonly variable: string; readonly type: string; readonly exact: boolean; readonly span: Span }
+  | { readonly kind: "boolean"; readonly value: boolean; readonly span: Span };
+
+export interface FactDeclaration {
+  readonly predicate: string;
+  readonly types: readonly string[];
+  readonly span: Span;
+}
+
+export interface PolicyTest {
+  readonly name: string;
+  /** Own setup facts and those of the fixtures named there. */
+  readonly facts: readonly { readonly predicate: string; readonly args: readonly Literal[]; readonly span: Span }[];
+  readonly assertions: readonly Assertion[];
+  readonly span: Span;
+}
+
+export interface Assertion {
+  readonly expected: boolean;
+  readonly predicate: string;
+  readonly params: readonly Param[];
+  /** `assert p(…, x: T) iff x in [...]`: the condition, as written. */
+  readonly iff: Expression | undefined;
+  readonly span: Span;
+}

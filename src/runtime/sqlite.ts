@@ -1,0 +1,95 @@
+/**
+ * The SQLite driver. Everything that names `bun:sqlite` is here, so that another runtime needs another version of this file alone.
+ * Rows come back as arrays (`values`) on hot paths and as objects elsewhere; integers above 2^53 never occur (ids stay below, hashes are text).
+ */
+import { Database as BunDatabase, type Statement as BunStatement, type SQLQueryBindings } from "bun:sqlite";
+import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+
+export type SqlValue = string | number | null | Uint8Array;
+export type SqlRow = SqlValue[];
+
+export interface SqlStatement {
+  /** Runs it and tells how many rows changed. */
+  run(...parameters: SqlValue[]): number;
+  /** All rows, as arrays in column order. */
+  values(...parameters: SqlValue[]): SqlRow[];
+  finalize(): void;
+}
+
+export type Orm = BunSQLiteDatabase;
+
+export interface SqlDatabase {
+  readonly path: string;
+  /** Typed queries on the fixed tables, over the same connection. */
+  readonly orm: Orm;
+  prepare(sql: string): SqlStatement;
+  /** One or more statements without parameters. */
+  exec(sql: string): void;
+  /** Runs `body` in a transaction (`immediate` takes the write lock at once) and rolls back when it throws. */
+  transaction<T>(body: () => T, mode?: "deferred" | "immediate"): T;
+  close(): void;
+}
+
+/** Opens a file (or `:memory:`). Throws where it does not exist and `create` is not set, or where it is no database. */
+export function openSqlite(path: string, options: { readonly?: boolean; create?: boolean } = {}): SqlDatabase {
+  const bun = options.readonly
+    ? new BunDatabase(path, { readonly: true })
+    : new BunDatabase(path, { readwrite: true, create: options.create ?? false });
+  return new BunSqlite(path, bun);
+}
+
+class BunSqlite implements SqlDatabase {
+  readonly path: string;
+  readonly orm: Orm;
+  readonly #bun: BunDatabase;
+
+  constructor(path: string, bun: BunDatabase) {
+    this.path = path;
+    this.#bun = bun;
+    this.orm = drizzle(bun);
+  }
+
+  prepare(sql: string): SqlStatement {
+    return new BunSqliteStatement(this.#bun.prepare(sql));
+  }
+
+  exec(sql: string): void {
+    this.#bun.run(sql);
+  }
+
+  transaction<T>(body: () => T, mode: "deferred" | "immediate" = "deferred"): T {
+    this.#bun.run(mode === "immediate" ? "BEGIN IMMEDIATE" : "BEGIN");
+    try {
+      const result = body();
+      this.#bun.run("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.#bun.inTransaction) this.#bun.run("ROLLBACK");
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#bun.close();
+  }
+}
+
+class BunSqliteStatement implements SqlStatement {
+  readonly #statement: BunStatement<unknown, SQLQueryBindings[]>;
+
+  constructor(statement: BunStatement<unknown, SQLQueryBindings[]>) {
+    this.#statement = statement;
+  }
+
+  run(...parameters: SqlValue[]): number {
+    return this.#statement.run(...parameters).changes;
+  }
+
+  values(...parameters: SqlValue[]): SqlRow[] {
+    return this.#statement.values(...parameters) as SqlRow[];
+  }
+
+  finalize(): void {
+    this.#statement.finalize();
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * One node's SQLite file. The primary and the writer of an edge open it for writing, the serving thread read-only; WAL keeps them apart.
+ * Migrations are imported as text, because a single binary has no folder to read; `PRAGMA user_version` counts those that ran.
+ */
+import { AppError } from "../util/app-error.ts";
+import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
+import fixedTables from "./migrations/0001-fixed-tables.sql" with { type: "text" };
+
+const migrations: readonly string[] = [fixedTables];
+
+/** The version of the file format that this binary writes and the newest that it reads. */
+export const schemaVersion = migrations.length;
+
+export interface StoreOptions {
+  readonly readonly?: boolean;
+  /** `FULL` survives a power cut (the primary), `NORMAL` a crash of the process (nodes that can catch up). */
+  readonly synchronous?: "FULL" | "NORMAL";
+}
+
+/** Opens the file at `path` and brings its tables up to date; a writable one is created where it is missing. Throws on a newer format. */
+export function openStore(path: string, options: StoreOptions = {}): SqlDatabase {
+  const database = openSqlite(path, options.readonly ? { readonly: true } : { create: true });
+  try {
+    // The time-out comes first: the pragmas below may have to wait for another connection's lock.
+    database.exec("PRAGMA busy_timeout = 5000");
+    if (!options.readonly) {
+      database.exec("PRAGMA journal_mode = WAL");
+      database.exec(`PRAGMA synchronous = ${options.synchronous ?? "FULL"}`);
+    }
+    database.exec("PRAGMA cache_size = -65536");
+    database.exec("PRAGMA mmap_size = 1073741824");
+    database.exec("PRAGMA temp_store = MEMORY");
+    migrate(database, options.readonly ?? false);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function migrate(database: SqlDatabase, readonly: boolean): void {
+  const version = Number(database.prepare("PRAGMA user_version").values()[0]?.[0]);
+  if (version > schemaVersion) {
+    throw new AppError("internal", `the data file has format ${version}, this binary knows formats up to ${schemaVersion}`);
+  }
+  if (readonly || version === schemaVersion) return;
+  database.transaction(() => {
+    for (const sql of migrations.slice(version)) database.exec(sql);
+    database.exec(`PRAGMA user_version = ${schemaVersion}`);
+  }, "immediate");
+}

@@ -1,0 +1,53 @@
+/** The fixed tables, for typed queries. Their SQL is in `migrations/`. */
+import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+export const state = sqliteTable("state", {
+  one: integer().primaryKey(),
+  environment: text().notNull(),
+  epoch: text().notNull(),
+  offset: integer().notNull(),
+  hash: text().notNull(),
+  timeMs: integer("time_ms").notNull(),
+  digest: text().notNull(),
+  policyId: integer("policy_id").notNull(),
+});
+
+export const log = sqliteTable("log", {
+  offset: integer().primaryKey(),
+  timeMs: integer("time_ms").notNull(),
+  kind: text().notNull(),
+  body: text().notNull(),
+  traceparent: text(),
+  hash: text().notNull(),
+});
+
+export const policy = sqliteTable("policy", {
+  id: integer().primaryKey(),
+  source: text().notNull(),
+  filename: text(),
+  timeMs: integer("time_ms").notNull(),
+});
+
+export const apiKey = sqliteTable("api_key", {
+  id: text().primaryKey(),
+  name: text().notNull(),
+  role: text({ enum: ["admin", "write", "read"] }).notNull(),
+  hash: text().notNull(),
+  timeMs: integer("time_ms").notNull(),
+});
+
+export const node = sqliteTable("node", { key: text().primaryKey(), value: text().notNull() });
+
+export const type = sqliteTable("type", { id: integer().primaryKey(), name: text().notNull() });
+
+export const symbol = sqliteTable("symbol", {
+  id: integer().primaryKey(),
+  type: integer().notNull(),
+  value: text().notNull(),
+});
+
+export const relation = sqliteTable("relation", {
+  id: integer().primaryKey(),
+  predicate: text().notNull(),
+  arity: integer().notNull(),
+});

@@ -1,0 +1,32 @@
+/**
+ * A bad request, or a state of the appliance in which it can't be answered. `message` is public: lower case, user input in backticks, no
+ * internals. What only the log may see goes into `cause`. The table from code to HTTP status is in `http/errors.ts`.
+ */
+export type ErrorCode =
+  | "invalid_request" // malformed body, unknown predicate, wrong arguments
+  | "invalid_policy" // `details` holds the body of the answer
+  | "query_not_enumerable" // a free variable that no stored fact can list
+  | "query_too_expensive" // past its limit of time, rows or depth
+  | "unauthorized"
+  | "forbidden"
+  | "not_found"
+  | "conflict" // consistency token of a history that this node does not have, another epoch, a diverged position
+  | "gone" // a log position that was trimmed
+  | "too_large"
+  | "too_many_requests"
+  | "not_ready" // 503 with Retry-After: no valid copy yet, primary unreachable, token not reached in time
+  | "read_only" // a write to a fallback
+  | "internal";
+
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  /** A complete JSON body where the API asks for more than `{message}`. */
+  readonly details: object | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: object } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "AppError";
+    this.code = code;
+    this.details = options.details;
+  }
+}

@@ -1,0 +1,41 @@
+/** What a program needs of its process: the signals that ask it to stop, its two output streams and its exit. */
+
+/** Resolves at the first SIGTERM or SIGINT, with its name. A second one ends the process at once, for whoever can't wait. */
+export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const listen = (signal: "SIGTERM" | "SIGINT", exitStatus: number): void => {
+      process.on(signal, () => {
+        if (asked) process.exit(exitStatus);
+        asked = true;
+        resolve(signal);
+      });
+    };
+    listen("SIGTERM", 143);
+    listen("SIGINT", 130);
+  });
+}
+
+/** Writes and waits until it is out, so that an exit right after cuts nothing off. */
+export function print(text: string): Promise<void> {
+  return write(process.stdout, text);
+}
+
+export function printError(text: string): Promise<void> {
+  return write(process.stderr, text);
+}
+
+/** Colours only for people: on a terminal, and not where NO_COLOR asks for none. */
+export function wantsColor(stream: "stdout" | "stderr"): boolean {
+  return process[stream].isTTY === true && (process.env["NO_COLOR"] ?? "") === "";
+}
+
+function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(text, (error) => {
+      // Whoever reads us may stop early (`ostiary config | head -1`); that is no failure of ours.
+      if (error && (error as NodeJS.ErrnoException).code !== "EPIPE") reject(error);
+      else resolve();
+    });
+  });
+}

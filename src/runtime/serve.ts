@@ -1,0 +1,114 @@
+/**
+ * The HTTP listener. One port carries the API and, where a broker is embedded, MQTT over WebSocket: the broker wants a node stream per
+ * connection, so that is what `onConnection` gets. `development` stays false, since Bun's own error page shows source code.
+ */
+import type { Duplex } from "node:stream";
+import { WebSocketDuplex } from "./web-socket-duplex.ts";
+
+export interface ServeOptions {
+  readonly hostname: string;
+  /** 0 takes any free port; the chosen one is in the result. */
+  readonly port: number;
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly websocket?: WebSocketEndpoint | undefined;
+  /** Bun itself cuts larger bodies off with an empty 413. The application's own, smaller limits answer with a message. */
+  readonly bodyBytesMax?: number;
+  /** A connection on which nothing moves is closed after this time. Must exceed the longest wait that a request may have. */
+  readonly idleTimeoutMs?: number;
+  /** How long `stop` lets requests in flight go on before it cuts them. */
+  readonly stopGraceMs?: number;
+}
+
+export interface WebSocketEndpoint {
+  readonly path: string;
+  /** Confirmed where the client offers it (MQTT clients insist on `mqtt`). */
+  readonly subprotocol: string;
+  readonly onConnection: (duplex: Duplex) => void;
+  readonly messageBytesMax?: number;
+}
+
+export interface Listener {
+  readonly port: number;
+  readonly url: string;
+  /** Takes no new connections, closes the WebSockets, lets requests in flight finish (bounded). */
+  stop(): Promise<void>;
+}
+
+const idleTimeoutMsMax = 255_000; // what Bun takes
+const mebibyte = 1024 * 1024;
+
+interface SocketData {
+  duplex: WebSocketDuplex | undefined;
+}
+
+/** Starts to listen. Throws where the port is taken or the address is not ours. */
+export function serve(options: ServeOptions): Listener {
+  const open = new Set<WebSocketDuplex>();
+  const server = Bun.serve<SocketData>({
+    hostname: options.hostname,
+    port: options.port,
+    development: false,
+    idleTimeout: Math.min(options.idleTimeoutMs ?? 120_000, idleTimeoutMsMax) / 1000,
+    maxRequestBodySize: options.bodyBytesMax ?? 64 * mebibyte,
+    fetch(request, bun) {
+      const endpoint = options.websocket;
+      if (endpoint === undefined || !asksForUpgrade(request, endpoint.path)) return options.fetch(request);
+      if (bun.upgrade(request, { data: { duplex: undefined }, headers: upgradeHeaders(request, endpoint) })) return;
+      return Response.json(
+        { message: "a WebSocket upgrade was expected" },
+        { status: 426, headers: { Upgrade: "websocket" } },
+      );
+    },
+    error: () => Response.json({ message: "internal error" }, { status: 500 }),
+    websocket: {
+      maxPayloadLength: options.websocket?.messageBytesMax ?? mebibyte,
+      // What waits for a slow reader is the broker's to bound (its drain time-out); dropping frames silently would break the MQTT stream.
+      backpressureLimit: 64 * mebibyte,
+      closeOnBackpressureLimit: true,
+      open(socket) {
+        const duplex = new WebSocketDuplex(socket);
+        socket.data.duplex = duplex;
+        open.add(duplex);
+        duplex.once("close", () => open.delete(duplex));
+        options.websocket?.onConnection(duplex);
+      },
+      message: (socket, message) => socket.data.duplex?.receive(message),
+      drain: (socket) => socket.data.duplex?.drained(),
+      close: (socket) => socket.data.duplex?.closedByPeer(),
+    },
+  });
+  return {
+    port: server.port ?? options.port,
+    url: listenerUrl(options.hostname, server.port ?? options.port),
+    stop: () => stopGently(server, open, options.stopGraceMs ?? 10_000),
+  };
+}
+
+function asksForUpgrade(request: Request, path: string): boolean {
+  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return false;
+  return new URL(request.url).pathname === path;
+}
+
+function upgradeHeaders(request: Request, endpoint: WebSocketEndpoint): Record<string, string> {
+  const offered = request.headers.get("sec-websocket-protocol")?.split(",") ?? [];
+  const accepted = offered.some((name) => name.trim() === endpoint.subprotocol);
+  return accepted ? { "Sec-WebSocket-Protocol": endpoint.subprotocol } : {};
+}
+
+async function stopGently(server: Bun.Server<SocketData>, open: Set<WebSocketDuplex>, graceMs: number): Promise<void> {
+  const closed = server.stop();
+  for (const duplex of open) duplex.destroy();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<"late">((resolve) => {
+    timer = setTimeout(() => resolve("late"), graceMs);
+  });
+  const outcome = await Promise.race([closed, late]);
+  clearTimeout(timer);
+  if (outcome === "late") await server.stop(true);
+}
+
+/** The address under which this machine itself reaches the listener. */
+function listenerUrl(hostname: string, port: number): string {
+  const host = hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,194 @@
+/**
+ * Typed calls into a Worker: the parent calls commands by name and gets promises, the worker may send events at any time. Errors cross as
+ * `AppError` with code, message and details; anything else arrives as a plain error whose stack is the worker's.
+ *
+ * Workers start from their source file under `bun run` and `bun test`, and from a further entry point inside the compiled binary, where
+ * paths are relative to `src/`. `scripts/build` compiles every entry of `workerEntries`.
+ */
+import { AppError, type ErrorCode } from "../util/app-error.ts";
+
+/** Where each worker's entry point is, relative to `src/`. */
+export const workerEntries = { writer: "replication/writer-worker.ts" } as const;
+export type WorkerName = keyof typeof workerEntries;
+
+/** What a worker can be asked: its handlers, sync or async. */
+export type Commands = Record<string, (...parameters: never[]) => unknown>;
+
+export interface WorkerHandle<C extends Commands, Event> {
+  call<Name extends keyof C & string>(
+    command: Name,
+    ...parameters: Parameters<C[Name]>
+  ): Promise<Awaited<ReturnType<C[Name]>>>;
+  /** Called for each event that the worker emits, in order. */
+  onEvent(listener: (event: Event) => void): void;
+  /** Resolves when the worker is gone: with the reason where nobody asked it to stop. */
+  readonly exited: Promise<Error | undefined>;
+  /** Lets the worker finish what it was asked, runs its `stop` and ends it. Calls made later fail. */
+  stop(): Promise<void>;
+}
+
+type ToWorker =
+  | { readonly id: number; readonly command: string; readonly parameters: readonly unknown[] }
+  | { readonly id: number; readonly stop: true };
+type FromWorker =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: WireError }
+  | { readonly event: unknown };
+
+export function spawnWorker<C extends Commands, Event = never>(name: WorkerName): WorkerHandle<C, Event> {
+  const entry = workerEntries[name];
+  return connectWorker(isCompiled() ? `./${entry}` : new URL(`../${entry}`, import.meta.url));
+}
+
+/** Starts the worker in the file at `entry`; `spawnWorker` knows those of the appliance. */
+export function connectWorker<C extends Commands, Event = never>(entry: URL | string): WorkerHandle<C, Event> {
+  return new Connection<C, Event>(new Worker(entry));
+}
+
+/** The worker's side: answers the commands until the parent says stop. Returns the function that sends an event to the parent. */
+export function serveWorker<C extends Commands, Event = never>(
+  commands: C,
+  stop: () => void | Promise<void>,
+): (event: Event) => void {
+  const send = (message: FromWorker): void => postMessage(message);
+  const inFlight = new Set<Promise<void>>();
+
+  const answer = async (id: number, work: () => unknown): Promise<void> => {
+    try {
+      send({ id, result: await work() });
+    } catch (error) {
+      send({ id, error: toWire(error) });
+    }
+  };
+
+  addEventListener("message", (message: MessageEvent<ToWorker>) => {
+    const request = message.data;
+    if ("stop" in request) {
+      void answer(request.id, async () => {
+        await Promise.all(inFlight);
+        await stop();
+      });
+      return;
+    }
+    const handler = commands[request.command] as ((...parameters: unknown[]) => unknown) | undefined;
+    const running = answer(request.id, () => {
+      if (handler === undefined) throw new Error(`the worker has no command \`${request.command}\``);
+      return handler(...request.parameters);
+    });
+    inFlight.add(running);
+    void running.then(() => inFlight.delete(running));
+  });
+  return (event) => send({ event });
+}
+
+interface Pending {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
+  readonly exited: Promise<Error | undefined>;
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #listeners: ((event: Event) => void)[] = [];
+  #resolveExited!: (reason: Error | undefined) => void;
+  #lastId = 0;
+  #gone: Error | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve;
+    });
+    worker.addEventListener("message", (message: MessageEvent<FromWorker>) => this.#receive(message.data));
+    worker.addEventListener("error", (event) => this.#end(new Error(`a worker failed: ${event.message}`)));
+    worker.addEventListener("close", () => this.#end(new Error("a worker ended by itself")));
+  }
+
+  call<Name extends keyof C & string>(
+    command: Name,
+    ...parameters: Parameters<C[Name]>
+  ): Promise<Awaited<ReturnType<C[Name]>>> {
+    if (this.#stopping !== undefined) return Promise.reject(new AppError("not_ready", "this node is shutting down"));
+    return this.#request((id) => ({ id, command, parameters })) as Promise<Awaited<ReturnType<C[Name]>>>;
+  }
+
+  onEvent(listener: (event: Event) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#gone !== undefined) return;
+    try {
+      await this.#request((id) => ({ id, stop: true }));
+    } finally {
+      this.#worker.terminate();
+      this.#end(undefined);
+    }
+  }
+
+  #request(message: (id: number) => ToWorker): Promise<unknown> {
+    if (this.#gone !== undefined) return Promise.reject(this.#gone);
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#worker.postMessage(message(id));
+    });
+  }
+
+  #receive(message: FromWorker): void {
+    if ("event" in message) {
+      for (const listener of this.#listeners) listener(message.event as Event);
+    } else if ("id" in message) {
+      const pending = this.#pending.get(message.id);
+      this.#pending.delete(message.id);
+      if ("error" in message) pending?.reject(fromWire(message.error));
+      else pending?.resolve(message.result);
+    }
+  }
+
+  #end(reason: Error | undefined): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = reason ?? new AppError("not_ready", "this node is shutting down");
+    for (const pending of this.#pending.values()) pending.reject(this.#gone);
+    this.#pending.clear();
+    this.#resolveExited(reason);
+  }
+}
+
+interface WireError {
+  readonly code: ErrorCode | undefined;
+  readonly message: string;
+  readonly details: object | undefined;
+  readonly stack: string | undefined;
+}
+
+function toWire(error: unknown): WireError {
+  if (error instanceof AppError) {
+    const cause = error.cause instanceof Error ? error.cause.stack : undefined;
+    return { code: error.code, message: error.message, details: error.details, stack: cause };
+  }
+  if (error instanceof Error)
+    return { code: undefined, message: error.message, details: undefined, stack: error.stack };
+  return { code: undefined, message: String(error), details: undefined, stack: undefined };
+}
+
+function fromWire(wire: WireError): Error {
+  const origin =
+    wire.stack === undefined ? undefined : Object.assign(new Error("in the worker"), { stack: wire.stack });
+  if (wire.code === undefined) return new Error(wire.message, { cause: origin });
+  return new AppError(wire.code, wire.message, {
+    ...(wire.details === undefined ? {} : { details: wire.details }),
+    ...(origin === undefined ? {} : { cause: origin }),
+  });
+}
+
+function isCompiled(): boolean {
+  return import.meta.url.startsWith("file:///$bunfs/");
+}

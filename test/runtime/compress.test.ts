@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { compress, compressFile, decompress, decompressFile } from "../../src/runtime/compress.ts";
+
+let directory = "";
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "ostiary-compress-"));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+describe("zstd", () => {
+  test("brings bytes back", async () => {
+    const bytes = new TextEncoder().encode("has_role ".repeat(10_000));
+    const packed = await compress(bytes);
+    expect(packed.byteLength).toBeLessThan(bytes.byteLength / 100);
+    expect(Buffer.from(await decompress(packed)).equals(Buffer.from(bytes))).toBe(true);
+  });
+
+  test("brings a file back, and names its size and hash", async () => {
+    const content = Buffer.from(Array.from({ length: 200_000 }, (_, n) => `fact ${n}`).join("\n"));
+    const [source, packed, unpacked] = ["a", "a.zst", "b"].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await writeFile(source, content);
+    const written = await compressFile(source, packed);
+    const packedBytes = await readFile(packed);
+    expect(written).toEqual({ bytes: packedBytes.byteLength, sha256: sha256(packedBytes) });
+    expect(written.bytes).toBeLessThan(content.byteLength / 3);
+
+    const read = await decompressFile(packed, unpacked, content.byteLength);
+    expect(read).toEqual({ bytes: content.byteLength, sha256: sha256(content) });
+    expect((await readFile(unpacked)).equals(content)).toBe(true);
+  });
+
+  test("refuses a file that unpacks to more than allowed, and one that is damaged", async () => {
+    const [source, packed] = [join(directory, "zeros"), join(directory, "zeros.zst")];
+    await writeFile(source, Buffer.alloc(1_000_000));
+    await compressFile(source, packed);
+    const bomb = await decompressFile(packed, join(directory, "c"), 10_000).catch((error: Error) => error.message);
+    expect(bomb).toBe("the unpacked file is larger than 10000 bytes");
+
+    const damaged = await readFile(packed);
+    damaged.fill(0xff, 10);
+    await writeFile(packed, damaged);
+    expect(
+      await decompressFile(packed, join(directory, "d"), 2_000_000).then(
+        () => "read",
+        () => "refused",
+      ),
+    ).toBe("refused");
+  });
+});

@@ -1,0 +1,143 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Duplex } from "node:stream";
+import { WebSocket as WsClient } from "ws";
+import { serve, type Listener, type ServeOptions } from "../../src/runtime/serve.ts";
+
+const running: Listener[] = [];
+
+function listen(options: Partial<ServeOptions>): Listener {
+  const listener = serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("ok"), ...options });
+  running.push(listener);
+  return listener;
+}
+
+afterEach(async () => {
+  for (const listener of running.splice(0)) await listener.stop();
+});
+
+describe("the listener", () => {
+  test("serves on the port that it names", async () => {
+    const listener = listen({});
+    expect(listener.port).toBeGreaterThan(0);
+    expect(await (await fetch(listener.url)).text()).toBe("ok");
+  });
+
+  test("shows nothing of an error that nobody caught", async () => {
+    const listener = listen({
+      fetch: () => {
+        throw new Error("password in /etc/secret");
+      },
+    });
+    const response = await fetch(listener.url);
+    expect(response.status).toBe(500);
+    expect(await response.text()).toBe('{"message":"internal error"}');
+  });
+
+  test("cuts a body over its limit off", async () => {
+    const listener = listen({ bodyBytesMax: 1000, fetch: async (request) => new Response(await request.text()) });
+    const response = await fetch(listener.url, { method: "POST", body: "x".repeat(2000) });
+    expect(response.status).toBe(413);
+  });
+
+  test("lets a request in flight finish while it stops, and takes no new one", async () => {
+    const started = Promise.withResolvers<void>();
+    const listener = listen({
+      fetch: async () => {
+        started.resolve();
+        await Bun.sleep(200);
+        return new Response("finished");
+      },
+    });
+    const slow = fetch(listener.url);
+    await started.promise;
+    const stopped = listener.stop();
+    expect(await fetch(listener.url).catch(() => "refused")).toBe("refused");
+    expect(await (await slow).text()).toBe("finished");
+    await stopped;
+  });
+
+  test("does not wait for ever for a request that hangs", async () => {
+    const started = Promise.withResolvers<void>();
+    const listener = listen({
+      stopGraceMs: 50,
+      fetch: () => {
+        started.resolve();
+        return new Promise<Response>(() => {});
+      },
+    });
+    const hanging = fetch(listener.url).catch(() => "cut");
+    await started.promise;
+    const begin = performance.now();
+    await listener.stop();
+    expect(performance.now() - begin).toBeLessThan(2000);
+    expect(await hanging).toBe("cut");
+  });
+});
+
+describe("a WebSocket", () => {
+  const withEcho = (onConnection: (duplex: Duplex) => void): Listener =>
+    listen({ websocket: { path: "/mqtt", subprotocol: "mqtt", onConnection } });
+
+  test("is a stream in both directions and speaks the subprotocol", async () => {
+    const listener = withEcho((duplex) => duplex.pipe(duplex));
+    const client = new WsClient(`${listener.url.replace("http", "ws")}/mqtt`, ["mqtt"]);
+    const received: Buffer[] = [];
+    const size = 300_000;
+    await new Promise<void>((resolve, reject) => {
+      client.on("error", reject);
+      client.on("open", () => {
+        for (let sent = 0; sent < size; sent += 1000) client.send(Buffer.alloc(1000, sent / 1000));
+      });
+      client.on("message", (data: Buffer) => {
+        received.push(data);
+        if (received.reduce((sum, part) => sum + part.byteLength, 0) === size) resolve();
+      });
+    });
+    expect(client.protocol).toBe("mqtt");
+    const all = Buffer.concat(received);
+    for (let at = 0; at < size; at += 1000) expect(all[at]).toBe((at / 1000) % 256);
+    client.close();
+  });
+
+  test("ends the stream when the client goes, and the client when the stream ends", async () => {
+    const connections: Duplex[] = [];
+    const gone = Promise.withResolvers<void>();
+    const listener = withEcho((duplex) => {
+      connections.push(duplex);
+      duplex.once("close", () => gone.resolve());
+      duplex.resume();
+    });
+    const address = `${listener.url.replace("http", "ws")}/mqtt`;
+    const leaving = new WsClient(address, ["mqtt"]);
+    await new Promise<void>((resolve) => leaving.on("open", () => resolve()));
+    leaving.terminate();
+    await gone.promise;
+
+    const dropped = new WsClient(address, ["mqtt"]);
+    const closed = new Promise<void>((resolve) => dropped.on("close", () => resolve()));
+    await new Promise<void>((resolve) => dropped.on("open", () => resolve()));
+    connections[1]?.destroy();
+    await closed;
+  });
+
+  test("closes when the listener stops", async () => {
+    const listener = withEcho((duplex) => duplex.resume());
+    const client = new WsClient(`${listener.url.replace("http", "ws")}/mqtt`, ["mqtt"]);
+    await new Promise<void>((resolve) => client.on("open", () => resolve()));
+    const closed = new Promise<void>((resolve) => client.on("close", () => resolve()));
+    const begin = performance.now();
+    await listener.stop();
+    await closed;
+    expect(performance.now() - begin).toBeLessThan(2000);
+  });
+
+  test("is taken on its own path only", async () => {
+    const listener = withEcho((duplex) => duplex.resume());
+    const client = new WsClient(`${listener.url.replace("http", "ws")}/other`, ["mqtt"]);
+    const outcome = await new Promise<string>((resolve) => {
+      client.on("error", (error) => resolve(error.message));
+      client.on("open", () => resolve("open"));
+    });
+    expect(outcome).not.toBe("open");
+  });
+});

@@ -1,0 +1,171 @@
+/**
+ * Every setting, once: its type, its default, its prose. The file's keys, the environment's names (`OSTIARY_NODE_KEY`), the flags
+ * (`--node-key`), `--help` and the checks at start all come from this schema. Nothing listens beyond this machine unless told to.
+ */
+import { z } from "zod";
+import { limitsSchema } from "./limits.ts";
+import { duration, integer, ratio, settingInfo, type SettingInfo } from "./value.ts";
+
+export const roles = ["primary", "edge", "fallback"] as const;
+export type Role = (typeof roles)[number];
+
+const minute = 60_000;
+const day = 24 * 60 * minute;
+
+const role = z.enum(roles).register(settingInfo, {
+  description:
+    "What this node is: the `primary` takes writes, an `edge` follows it and answers, a `fallback` answers from snapshots",
+  allowed: "`primary`, `edge` or `fallback`",
+  placeholder: "role",
+});
+
+const listening = {
+  host: text(/^[^\s/]+$/, "127.0.0.1", {
+    description:
+      "The address to listen on. The default is reachable from this machine only; `0.0.0.0` is every interface",
+    allowed: "an IP address or a host name of this machine",
+    placeholder: "address",
+  }),
+  port: integer(0, 65_535).default(8080).register(settingInfo, {
+    description:
+      "The port of the API, of the health endpoints and of what nodes ask of each other; 0 takes any free one",
+    allowed: "a whole number from 0 to 65535",
+    placeholder: "number",
+  }),
+};
+
+const identity = {
+  data: text(/./, "ostiary-data", {
+    description: "The directory that holds this node's database; made where it is missing",
+    allowed: "a path",
+    placeholder: "directory",
+  }),
+  environment: text(/^[A-Za-z0-9-]{1,64}$/, "default", {
+    description:
+      "The name of the environment: one policy, its facts and its keys. The same on all nodes; part of each API key",
+    allowed: "up to 64 letters, digits and `-`",
+    placeholder: "name",
+  }),
+  nodeId: optionalText(/^[A-Za-z0-9._-]{1,64}$/, {
+    description:
+      "The name of this node, unique in its environment. Made at the first start and kept with the data where it is not set",
+    allowed: "up to 64 letters, digits, `.`, `_` and `-`",
+    placeholder: "name",
+  }),
+  nodeKey: optionalText(/^[\x21-\x7e]{16,256}$/, {
+    description:
+      "The secret with which nodes authenticate to each other and to the embedded broker; a primary without it serves no other nodes",
+    allowed: "16 to 256 printable characters without spaces, the same on all nodes",
+    placeholder: "secret",
+    secret: true,
+  }),
+  adminKey: optionalText(/^e_[A-Za-z0-9-]{1,64}_[A-Za-z0-9-]{1,64}_[A-Za-z0-9]{16,128}$/, {
+    description:
+      "The API key that a primary accepts from its first start on. One is made and printed once where it is not set",
+    allowed: "`e_<environment>_<key id>_<secret>` with a secret of at least 16 letters and digits",
+    placeholder: "key",
+    secret: true,
+  }),
+};
+
+const feed = {
+  primary: optionalText(/^https?:\/\/[^\s/@?#]+$/, {
+    description: "Where an edge or a fallback finds its primary",
+    allowed: "`http://host:port` or `https://host:port`, without a path",
+    placeholder: "url",
+  }),
+  broker: text(/^(?:embedded|(?:mqtts?|wss?):\/\/[^\s@]+)$/, "embedded", {
+    description:
+      "The MQTT broker that carries events from the primary to the edges. `embedded` is the one inside the primary",
+    allowed:
+      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port; user and password are settings of their own",
+    placeholder: "url",
+  }),
+  brokerUsername: optionalText(/./, {
+    description: "The user name for an external broker",
+    allowed: "a text",
+    placeholder: "name",
+  }),
+  brokerPassword: optionalText(/./, {
+    description: "The password for an external broker",
+    allowed: "a text",
+    placeholder: "secret",
+    secret: true,
+  }),
+  brokerCa: optionalText(/./, {
+    description: "A PEM file with the certificate authority of an external broker, where the system does not know it",
+    allowed: "a path",
+    placeholder: "file",
+  }),
+  mqttPort: integer(0, 65_535).default(1883).register(settingInfo, {
+    description:
+      "The TCP port of the embedded broker; 0 opens none, edges then use MQTT over WebSocket on the API's port, which always works",
+    allowed: "a whole number from 0 to 65535",
+    placeholder: "number",
+  }),
+  mqttHost: optionalText(/^[^\s/]+$/, {
+    description: "The address on which the embedded broker listens; that of `host` where it is not set",
+    allowed: "an IP address or a host name of this machine",
+    placeholder: "address",
+  }),
+  topicPrefix: text(/^[^\s#+]{1,128}$/, "ostiary/v1", {
+    description: "What the topics start with, before the environment's name",
+    allowed: "a topic without `+`, `#` and spaces",
+    placeholder: "topic",
+  }),
+  refresh: duration(1000, 7 * day)
+    .default(30 * minute)
+    .register(settingInfo, {
+      description: "How often a fallback fetches a snapshot",
+      allowed: "a duration from `1s` to `7d`, such as `30m`",
+      placeholder: "duration",
+    }),
+  consistencyWait: duration(0, minute).default(2000).register(settingInfo, {
+    description:
+      "How long a read that carries a consistency token may wait for this node to get there, before it is answered with 503",
+    allowed: "a duration from `0` to `1m`, such as `500ms`",
+    placeholder: "duration",
+  }),
+};
+
+const log = z.strictObject({
+  level: z.enum(["debug", "info", "warning", "error"]).default("info").register(settingInfo, {
+    description: "The least important kind of message that is logged",
+    allowed: "`debug`, `info`, `warning` or `error`",
+    placeholder: "level",
+  }),
+  format: z.enum(["text", "json"]).default("text").register(settingInfo, {
+    description: "How messages are written to standard error: for people, or one JSON object a line",
+    allowed: "`text` or `json`",
+    placeholder: "format",
+  }),
+});
+
+const trace = z.strictObject({
+  sampleRatio: ratio().optional().register(settingInfo, {
+    description:
+      "The share of requests that are traced where the caller has not decided. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT; the standard OTEL_TRACES_SAMPLER settings hold where this is not set",
+    allowed: "a number from 0 to 1",
+    placeholder: "ratio",
+  }),
+});
+
+export const configSchema = z.strictObject({
+  role,
+  ...listening,
+  ...identity,
+  ...feed,
+  log: log.prefault({}),
+  trace: trace.prefault({}),
+  limits: limitsSchema.prefault({}),
+});
+
+export type Config = z.output<typeof configSchema>;
+
+function text(pattern: RegExp, standard: string, info: SettingInfo) {
+  return z.string().regex(pattern).default(standard).register(settingInfo, info);
+}
+
+function optionalText(pattern: RegExp, info: SettingInfo) {
+  return z.string().regex(pattern).optional().register(settingInfo, info);
+}

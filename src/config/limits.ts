@@ -1,0 +1,104 @@
+/**
+ * Every limit, with its unit in its name. Numbers published for Oso Cloud are kept where clients may rely on them; the rest was measured.
+ * Functions that are bounded take what they need of this as an argument, so that a test can set it low.
+ */
+import { z } from "zod";
+import { bytes, duration, formatBytes, formatDuration, integer, settingInfo } from "./value.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+const limitShape = {
+  // Requests
+  writeBodyBytesMax: size(960 * KiB, "The largest body of a write: a batch, a policy"),
+  readBodyBytesMax: size(10 * MiB, "The largest body of a question"),
+  batchEntriesMax: count(1000, "The most entries (inserted facts and delete patterns) of one batch"),
+  contextFactsMax: count(100, "The most context facts of one question"),
+  wildcardDeleteFactsMax: count(10_000, "The most facts that one delete pattern may remove"),
+  identifierBytesMax: size(1024, "The longest type, id or predicate name in a fact or a question"),
+  listPageEntriesMax: count(10_000, "The most entries of one page of a list"),
+  requestsInFlightMax: count(
+    10_000,
+    "The most requests that are worked on or wait at the same time; more are answered with 503",
+  ),
+  apiKeysMax: count(128, "The most API keys of an environment"),
+  stopGraceMs: time(10_000, "How long requests in flight may go on after a stop was asked for"),
+  // Policies
+  policyBytesMax: size(1 * MiB, "The largest policy, all its files together"),
+  policyNestingMax: count(100, "How deep expressions of a policy may nest"),
+  policyProblemsMax: count(100, "The most problems listed of one policy"),
+  // Questions
+  queryTimeMsMax: time(20_000, "The longest time that one question may take"),
+  queryRowsMax: count(1_000_000, "The most rows that one question may give"),
+  planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
+  // The feed: primary to edges
+  feedBatchEventsMax: count(128, "The most events in one message of the feed"),
+  feedBatchBytesMax: size(64 * KiB, "The largest message of the feed"),
+  feedInlineBytesMax: size(32 * KiB, "Larger events travel over HTTP, the feed only names them"),
+  feedWindowMessagesMax: count(8, "The most messages that wait for the broker's acknowledgement"),
+  feedBacklogEventsMax: count(5000, "A publisher further behind jumps to the head and leaves the rest to catching up"),
+  feedBufferMessagesMax: count(200, "The most messages that an edge keeps while it catches up"),
+  feedBufferBytesMax: size(8 * MiB, "The most bytes of messages that an edge keeps while it catches up"),
+  headIntervalMs: time(1000, "How often the primary says where its log ends"),
+  gapGraceMs: time(200, "How long an edge that is behind waits for the feed before it asks the primary"),
+  staleFeedAfterMs: time(3000, "After this time without a word from the feed an edge asks the primary itself"),
+  pollIntervalMs: time(2000, "How often an edge asks the primary while the feed is silent"),
+  retryDelayMsMin: time(50, "The first delay before something that failed between nodes is tried again"),
+  retryDelayMsMax: time(2000, "The longest delay before something that failed between nodes is tried again"),
+  // The broker
+  brokerConnectTimeoutMs: time(5000, "How long to wait for a broker to accept a connection"),
+  brokerKeepaliveMs: time(5000, "How often a silent connection to the broker is probed"),
+  brokerDrainTimeoutMs: time(
+    5000,
+    "The embedded broker drops a subscriber that takes nothing for this time, since it stalls the others",
+  ),
+  // The log and its snapshots
+  logPageEventsMax: count(5000, "The most events of one page of the log between nodes"),
+  logPageBytesMax: size(16 * MiB, "The largest page of the log between nodes"),
+  logWaitMsMax: time(20_000, "The longest that a request for news of the log is held open"),
+  logEventsKept: count(
+    1_000_000,
+    "The most events kept for nodes that catch up; who needs older ones takes a snapshot",
+  ),
+  catchUpRequestsMax: count(4, "The most nodes that the primary serves with pages of its log at the same time"),
+  snapshotIntervalMs: time(600_000, "The least age at which an unchanged snapshot is built anew on a schedule"),
+  snapshotBytesMax: size(64 * GiB, "The largest database that a snapshot may unpack to"),
+  replicationTimeoutMs: time(30_000, "The longest that one request between nodes may take before it counts as failed"),
+  forwardTimeoutMs: time(10_000, "The longest that an edge waits for the primary's answer to a write that it sent on"),
+} as const;
+
+export const limitsSchema = z.strictObject(limitShape);
+export type Limits = z.output<typeof limitsSchema>;
+
+/** The limits of a node on which nobody changed anything. */
+export const defaultLimits: Limits = limitsSchema.parse({});
+
+function count(standard: number, description: string) {
+  const max = 1_000_000_000;
+  return integer(1, max)
+    .default(standard)
+    .register(settingInfo, { description, allowed: `a whole number from 1 to ${max}`, placeholder: "number" });
+}
+
+function size(standard: number, description: string) {
+  const max = 1024 * GiB;
+  return bytes(1, max)
+    .default(standard)
+    .register(settingInfo, {
+      description,
+      allowed: `a number of bytes, such as \`983040\` or \`960KiB\`, up to \`${formatBytes(max)}\``,
+      placeholder: "size",
+    });
+}
+
+function time(standard: number, description: string) {
+  const max = 86_400_000;
+  return duration(1, max)
+    .default(standard)
+    .register(settingInfo, {
+      description,
+      allowed: `a duration, such as \`500ms\` or \`20s\`, up to \`${formatDuration(max)}\``,
+      placeholder: "duration",
+    });
+}

@@ -1,0 +1,74 @@
+/**
+ * The types that a setting can have. Files give numbers and texts, the environment and flags give texts only, so each type reads both; going
+ * back (`z.encode`) gives what a person would write. `allowed` is the sentence shown when a value is refused.
+ */
+import { z } from "zod";
+
+export interface SettingInfo {
+  /** What it does and why one would change it: the text of `--help` and of the reference. */
+  readonly description: string;
+  /** What may stand there, in words. */
+  readonly allowed: string;
+  /** What stands for the value in `--help`: `--port <number>`. */
+  readonly placeholder: string;
+  /** Never printed, neither in errors nor by `ostiary config`. */
+  readonly secret?: boolean;
+}
+
+/** What is known of a setting besides its schema. */
+export const settingInfo = z.registry<SettingInfo>();
+
+export const integer = (min: number, max: number) =>
+  z.codec(z.union([z.number(), z.string().regex(/^-?\d+$/)]), z.number().int().min(min).max(max), {
+    decode: Number,
+    encode: (value) => value,
+  });
+
+export const ratio = () =>
+  z.codec(z.union([z.number(), z.string().regex(/^\d*\.?\d+$/)]), z.number().min(0).max(1), {
+    decode: Number,
+    encode: (value) => value,
+  });
+
+/** Milliseconds, written `500ms`, `20s`, `30m`, `12h`, `7d`; `0` needs no unit. */
+export const duration = (minMs: number, maxMs: number) =>
+  z.codec(z.union([z.string().regex(durationPattern), z.literal(0)]), z.number().int().min(minMs).max(maxMs), {
+    decode: (value) => (value === 0 ? 0 : parseDuration(value)),
+    encode: formatDuration,
+  });
+
+/** Bytes, written as a number or as `960KiB`, `10MiB`, `1GiB`. */
+export const bytes = (min: number, max: number) =>
+  z.codec(z.union([z.number(), z.string().regex(bytesPattern)]), z.number().int().min(min).max(max), {
+    decode: (value) => (typeof value === "number" ? value : parseBytes(value)),
+    encode: formatBytes,
+  });
+
+const durationUnits = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 } as const;
+const durationPattern = /^(?:0|(\d+)(ms|s|m|h|d))$/;
+
+function parseDuration(text: string): number {
+  const match = durationPattern.exec(text);
+  const unit = match?.[2] as keyof typeof durationUnits | undefined;
+  return unit === undefined ? 0 : Number(match?.[1]) * durationUnits[unit];
+}
+
+/** The shortest way to write it: `1800000` is `30m`. */
+export function formatDuration(ms: number): string {
+  const entry = Object.entries(durationUnits).find(([, size]) => ms >= size && ms % size === 0);
+  return entry === undefined ? "0" : `${ms / entry[1]}${entry[0]}`;
+}
+
+const byteUnits = { GiB: 1024 ** 3, MiB: 1024 ** 2, KiB: 1024 } as const;
+const bytesPattern = /^(\d+)(KiB|MiB|GiB)?$/;
+
+function parseBytes(text: string): number {
+  const match = bytesPattern.exec(text);
+  const unit = match?.[2] as keyof typeof byteUnits | undefined;
+  return Number(match?.[1]) * (unit === undefined ? 1 : byteUnits[unit]);
+}
+
+export function formatBytes(value: number): string | number {
+  const entry = Object.entries(byteUnits).find(([, size]) => value >= size && value % size === 0);
+  return entry === undefined ? value : `${value / entry[1]}${entry[0]}`;
+}

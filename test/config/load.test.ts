@@ -1,0 +1,215 @@
+import { describe, expect, test } from "bun:test";
+import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { describeConfig, settings } from "../../src/config/settings.ts";
+import { formatYaml, parseYaml } from "../../src/runtime/yaml.ts";
+
+const nodeKey = "node-key-0123456789";
+
+function load(sources: Partial<ConfigSources>) {
+  return loadConfig({ environment: {}, flags: {}, ...sources });
+}
+
+function problems(sources: Partial<ConfigSources>): string[] {
+  const loaded = load(sources);
+  expect(loaded.config).toBeUndefined();
+  return [...loaded.problems];
+}
+
+const file = (content: unknown) => ({ name: "node.yaml", content });
+
+describe("settings", () => {
+  test("have safe defaults: this machine only, the published limits", () => {
+    const { config } = load({ flags: { role: "primary" } });
+    expect(config).toMatchObject({
+      host: "127.0.0.1",
+      port: 8080,
+      broker: "embedded",
+      refresh: 1_800_000,
+      consistencyWait: 2000,
+    });
+    expect(config?.limits).toEqual(defaultLimits);
+    expect(defaultLimits).toMatchObject({
+      writeBodyBytesMax: 983_040,
+      readBodyBytesMax: 10_485_760,
+      queryTimeMsMax: 20_000,
+    });
+    expect(config?.nodeKey).toBeUndefined();
+  });
+
+  test("come from the file, then the environment, then flags, and later ones win", () => {
+    const sources: ConfigSources = {
+      file: file({ role: "primary", port: 1, host: "file", data: "from-file", log: { level: "debug" } }),
+      environment: {
+        OSTIARY_PORT: "2",
+        OSTIARY_HOST: "variable",
+        OSTIARY_LIMITS_QUERY_TIME_MS_MAX: "500ms",
+        OSTIARY_DATA: "",
+      },
+      flags: { port: "3", "log.format": "json" },
+    };
+    const { config } = load(sources);
+    expect(config).toMatchObject({
+      port: 3,
+      host: "variable",
+      data: "from-file",
+      log: { level: "debug", format: "json" },
+    });
+    expect(config?.limits.queryTimeMsMax).toBe(500);
+  });
+
+  test("read durations and sizes as people write them", () => {
+    const { config } = load({
+      file: file({
+        role: "primary",
+        refresh: "90m",
+        consistencyWait: 0,
+        limits: { writeBodyBytesMax: "1MiB", batchEntriesMax: 5 },
+      }),
+    });
+    expect(config).toMatchObject({ refresh: 5_400_000, consistencyWait: 0 });
+    expect(config?.limits).toMatchObject({ writeBodyBytesMax: 1_048_576, batchEntriesMax: 5 });
+  });
+
+  test("are each reachable by variable and flag, under names that follow from the key", () => {
+    const byName = new Map(settings.map((setting) => [setting.name, setting]));
+    expect(byName.get("nodeKey")).toMatchObject({ variable: "OSTIARY_NODE_KEY", flag: "--node-key", secret: true });
+    expect(byName.get("trace.sampleRatio")).toMatchObject({
+      variable: "OSTIARY_TRACE_SAMPLE_RATIO",
+      flag: "--trace-sample-ratio",
+    });
+    expect(byName.get("limits.batchEntriesMax")?.standard).toBe(1000);
+    expect(byName.get("refresh")?.standard).toBe("30m");
+    expect(new Set(settings.map(({ flag }) => flag)).size).toBe(settings.length);
+  });
+});
+
+describe("a bad setting is refused", () => {
+  test("with its name, its value, its source and what is allowed, all problems at once", () => {
+    expect(
+      problems({
+        file: file({ role: "leader", refresh: "soon" }),
+        environment: { OSTIARY_PORT: "99999" },
+        flags: { broker: "http://x" },
+      }),
+    ).toEqual([
+      "role is `leader` from the file node.yaml; allowed: `primary`, `edge` or `fallback`",
+      "port is `99999` from the variable OSTIARY_PORT; allowed: a whole number from 0 to 65535",
+      "broker is `http://x` from the flag --broker; allowed: `embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port; user and password are settings of their own",
+      "refresh is `soon` from the file node.yaml; allowed: a duration from `1s` to `7d`, such as `30m`",
+    ]);
+  });
+
+  test("without repeating a secret", () => {
+    const text = problems({
+      flags: { role: "edge" },
+      environment: { OSTIARY_NODE_KEY: "hunter2", OSTIARY_ADMIN_KEY: "hunter3" },
+    }).join("\n");
+    expect(text).toContain("nodeKey has a value (not shown) from the variable OSTIARY_NODE_KEY");
+    expect(text).toContain("adminKey has a value (not shown)");
+    expect(text).not.toContain("hunter");
+  });
+
+  test("without repeating a password that was put into a URL", () => {
+    const found = problems({ flags: { role: "primary", broker: "mqtt://me:hunter2@broker:1883" } });
+    expect(found[0]).toStartWith("broker is `mqtt://***@broker:1883` from");
+  });
+
+  test.each([
+    ["port", "-1"],
+    ["port", "80.5"],
+    ["port", ""],
+    ["port", "0x50"],
+    ["refresh", "30"],
+    ["refresh", "999ms"],
+    ["refresh", "8d"],
+    ["consistencyWait", "61s"],
+    ["trace.sampleRatio", "1.5"],
+    ["limits.batchEntriesMax", "0"],
+    ["limits.writeBodyBytesMax", "10MB"],
+    ["environment", "a_b"],
+    ["environment", "a/b"],
+    ["primary", "http://user:pw@host"],
+    ["primary", "http://host/path"],
+    ["adminKey", "e_default_1_short"],
+    ["nodeKey", "with spaces in the key"],
+  ])("%s = `%s`", (name, value) => {
+    const found = problems({ flags: { role: "primary", [name]: value } });
+    expect(found).toHaveLength(1);
+    expect(found[0]).toStartWith(`${name} `);
+    expect(found[0]).toContain("allowed: ");
+  });
+
+  test("when nobody knows its name, with a guess at what was meant", () => {
+    expect(
+      problems({
+        file: file({ role: "primary", prot: 1, log: { levle: "info" }, limits: 3, hots: { a: 1 } }),
+        environment: { OSTIARY_NODEKEY: "x", OSTIARY_SOMETHING_ELSE: "y" },
+      }),
+    ).toEqual([
+      "prot in the file node.yaml is not a setting; did you mean `port`?",
+      "log.levle in the file node.yaml is not a setting; did you mean `log.level`?",
+      "limits (a group of settings) in the file node.yaml is not a setting",
+      "hots in the file node.yaml is not a setting; did you mean `host`?",
+      "the variable OSTIARY_NODEKEY is not a setting; did you mean `OSTIARY_NODE_KEY`?",
+      "the variable OSTIARY_SOMETHING_ELSE is not a setting",
+    ]);
+  });
+
+  test("but not for variables that others put there", () => {
+    const environment = {
+      OSTIARY_SERVICE_HOST: "10.0.0.1",
+      OSTIARY_PORT_8080_TCP: "tcp://10.0.0.1:8080",
+      OSTIARY_CONFIG: "x.yaml",
+    };
+    expect(load({ flags: { role: "primary" }, environment }).problems).toEqual([]);
+  });
+
+  test("when the file holds no settings", () => {
+    expect(problems({ file: file(["a"]) })[0]).toContain("does not hold settings");
+    expect(load({ file: file(null), flags: { role: "primary" } }).problems).toEqual([]);
+  });
+});
+
+describe("settings are checked together", () => {
+  test("a node needs a role", () => {
+    expect(problems({})[0]).toStartWith(
+      "role is not set, and every node needs one: --role, OSTIARY_ROLE or `role:` in the file",
+    );
+  });
+
+  test.each(["edge", "fallback"])("%s needs a primary and a node key", (role) => {
+    const found = problems({ flags: { role } });
+    expect(found.map((problem) => problem.split(" ")[0])).toEqual(["primary", "nodeKey"]);
+    expect(load({ flags: { role, primary: "http://10.0.0.1:8080", nodeKey } }).problems).toEqual([]);
+  });
+
+  test("an admin key belongs to the environment, a broker password to a user", () => {
+    const found = problems({
+      flags: {
+        role: "primary",
+        environment: "prod",
+        adminKey: "e_test_1_0123456789abcdef",
+        brokerPassword: "secret-word",
+      },
+    });
+    expect(found[0]).toBe("adminKey is a key of environment `test`, but environment is `prod`; make them the same");
+    expect(found[1]).toStartWith("brokerUsername is not set");
+    expect(found.join()).not.toContain("secret-word");
+  });
+});
+
+test("the effective configuration hides secrets and, without them, reads back as the same", () => {
+  const flags = { role: "edge", primary: "https://p", nodeKey, refresh: "90m", "limits.writeBodyBytesMax": "1KiB" };
+  const { config } = load({ flags });
+  const described = describeConfig(config!);
+  expect(JSON.stringify(described)).not.toContain(nodeKey);
+  expect(described).toMatchObject({
+    nodeKey: "********",
+    refresh: "90m",
+    limits: { writeBodyBytesMax: "1KiB", queryTimeMsMax: "20s" },
+  });
+
+  const again = load({ file: { name: "printed", content: parseYaml(formatYaml(described)) }, flags: { nodeKey } });
+  expect(again.config).toEqual(config!);
+});

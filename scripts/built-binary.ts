@@ -1,0 +1,28 @@
+/** The binary that everything outside `src/` runs: `dist/ostiary`, built first where it is missing or older than what it is made from. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+export const projectRoot = resolve(import.meta.dir, "..");
+export const binaryPath = join(projectRoot, "dist", "ostiary");
+
+export async function builtBinary(): Promise<string> {
+  if (!existsSync(binaryPath) || statSync(binaryPath).mtimeMs < newestSourceMs()) {
+    const build = Bun.spawn([process.execPath, join(projectRoot, "scripts", "build.ts")], {
+      cwd: projectRoot,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [status, output, errors] = await Promise.all([build.exited, build.stdout.text(), build.stderr.text()]);
+    if (status !== 0) throw new Error(`scripts/build ended with status ${status}:\n${output}${errors}`);
+  }
+  return binaryPath;
+}
+
+function newestSourceMs(): number {
+  const sources = readdirSync(join(projectRoot, "src"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.endsWith(".test.ts"))
+    .map((entry) => join(entry.parentPath, entry.name));
+  const others = ["package.json", "bun.lock", join("scripts", "build.ts")].map((name) => join(projectRoot, name));
+  return Math.max(...[...sources, ...others].map((path) => statSync(path).mtimeMs));
+}

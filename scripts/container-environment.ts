@@ -1,0 +1,14 @@
+/**
+ * The environment in which buildah and podman run here: runc as runtime, and cgroups handled by files, because the defaults (crun, systemd)
+ * are not there inside a container or on a CI machine. Both are told so by a `containers.conf` that is written into the given folder, so
+ * that nothing in /etc changes.
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export function containerEnvironment(folder: string): Record<string, string> {
+  const path = join(folder, "containers.conf");
+  writeFileSync(path, `[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n`);
+  const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return { ...Object.fromEntries(inherited), CONTAINERS_CONF: path };
+}

@@ -1,0 +1,116 @@
+/**
+ * Builds the OCI image from `appliance/Containerfile` and writes it to `dist/` as two archives: `ostiary-image.tar` for `docker load` and
+ * `podman load`, `ostiary-image-oci.tar` for registries and everything else. It needs no base image and no network: the binary and the few
+ * C library files that it is linked against are all there is, and the latter are taken from this machine.
+ *
+ * It uses buildah where that is installed (no daemon, chroot isolation, so it works inside a container as well) and Docker otherwise.
+ */
+import { $ } from "bun";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import packageJson from "../package.json" with { type: "json" };
+import { builtBinary, projectRoot } from "./built-binary.ts";
+import { containerEnvironment } from "./container-environment.ts";
+
+const user = 65532;
+const name = `ostiary:${packageJson.version}`;
+const dockerArchive = join(projectRoot, "dist", "ostiary-image.tar");
+const ociArchive = join(projectRoot, "dist", "ostiary-image-oci.tar");
+
+async function main(): Promise<void> {
+  const binary = await builtBinary();
+  const work = mkdtempSync(join(tmpdir(), "ostiary-image-"));
+  try {
+    await fillContext(join(work, "context"), binary);
+    rmSync(dockerArchive, { force: true });
+    rmSync(ociArchive, { force: true });
+    if (Bun.which("buildah") !== null) await buildWithBuildah(work);
+    else if (await dockerAnswers()) await buildWithDocker(work);
+    else
+      throw new Error("neither buildah nor a running Docker was found: install one (Debian: apt-get install buildah)");
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  console.log(summary());
+}
+
+async function fillContext(context: string, binary: string): Promise<void> {
+  const root = join(context, "root");
+  copy(binary, join(root, "usr/bin/ostiary"));
+  for (const library of await librariesOf(binary)) copy(library, join(root, library));
+  write(join(root, "etc/passwd"), `ostiary:x:${user}:${user}:ostiary:/data:/sbin/nologin\n`);
+  write(join(root, "etc/group"), `ostiary:x:${user}:\n`);
+  write(join(root, "etc/nsswitch.conf"), "hosts: files dns\n");
+  mkdirSync(join(context, "data/data"), { recursive: true });
+  copy(join(projectRoot, "appliance/Containerfile"), join(context, "Containerfile"));
+
+  // One archive with two owners: only /data belongs to the user. Fixed times and order make the layer the same for the same binary.
+  const same = ["--format=gnu", "--numeric-owner", "--sort=name", "--mtime=@0", "--dereference"];
+  const tar = join(context, "rootfs.tar");
+  await $`tar ${same} --owner=0 --group=0 --mode=go-w -C ${root} -cf ${tar} etc usr ${await topFolders(binary)}`.quiet();
+  await $`tar ${same} --owner=${user} --group=${user} --mode=0700 -C ${join(context, "data")} -rf ${tar} data`.quiet();
+  rmSync(root, { recursive: true });
+}
+
+/** Absolute paths of the dynamic loader and the libraries, as this machine resolves them: they are looked up at the same place inside. */
+async function librariesOf(binary: string): Promise<string[]> {
+  const listing = await $`ldd ${binary}`.text();
+  return [...listing.matchAll(/(\/\S+) \(0x/g)].flatMap((match) => match[1] ?? []);
+}
+
+async function topFolders(binary: string): Promise<string[]> {
+  const folders = (await librariesOf(binary)).flatMap((path) => path.split("/").at(1) ?? []);
+  return [...new Set(folders)].filter((folder) => folder !== "usr");
+}
+
+async function buildWithBuildah(work: string): Promise<void> {
+  const env = containerEnvironment(work);
+  // The docker format, because the OCI one has no place for the health check.
+  await $`buildah build --isolation chroot --format docker --layers=false ${buildArguments()} -t ${name} ${join(work, "context")}`
+    .env(env)
+    .quiet();
+  await $`buildah tag ${name} ostiary:latest`.env(env).quiet();
+  await $`buildah push ${name} ${`docker-archive:${dockerArchive}:${name}`}`.env(env).quiet();
+  await $`buildah push ${name} ${`oci-archive:${ociArchive}:${packageJson.version}`}`.env(env).quiet();
+}
+
+/** Docker's own `save` writes one archive that is in both formats. */
+async function buildWithDocker(work: string): Promise<void> {
+  const context = join(work, "context");
+  await $`docker build ${buildArguments()} -t ${name} -t ostiary:latest -f ${join(context, "Containerfile")} ${context}`.quiet();
+  await $`docker save -o ${dockerArchive} ${name}`.quiet();
+  cpSync(dockerArchive, ociArchive);
+}
+
+const dockerAnswers = async (): Promise<boolean> =>
+  Bun.which("docker") !== null && (await $`docker info`.quiet().nothrow()).exitCode === 0;
+
+function buildArguments(): string[] {
+  const head = Bun.spawnSync(["git", "-C", projectRoot, "rev-parse", "HEAD"]);
+  const revision = head.success ? head.stdout.toString().trim() : "unknown";
+  return ["--build-arg", `VERSION=${packageJson.version}`, "--build-arg", `REVISION=${revision}`];
+}
+
+function copy(source: string, target: string): void {
+  mkdirSync(dirname(target), { recursive: true });
+  cpSync(source, target, { dereference: true });
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}
+
+const megabytes = (path: string): string => `${(statSync(path).size / 1e6).toFixed(0)} MB`;
+
+const summary = (): string => `
+image    ${name} (also ostiary:latest)
+archive  dist/ostiary-image.tar (${megabytes(dockerArchive)}): docker load -i dist/ostiary-image.tar
+archive  dist/ostiary-image-oci.tar (${megabytes(ociArchive)})
+
+a primary, its data in a volume:
+  docker run -d --name ostiary --read-only -v ostiary-data:/data -p 8080:8080 -e OSTIARY_NODE_KEY=… ${name} serve --role primary
+all roles at once: see compose/`;
+
+await main();

@@ -1,0 +1,104 @@
+/**
+ * Log lines on standard error, for people or as JSON. Whatever reaches a line, secrets of API keys and values of properties whose names say
+ * that they are secret are masked on the way out, so that one careless call can't put a key into somebody's log store.
+ */
+import { configureSync, getLogger as getLogtapeLogger, type Logger, type LogRecord } from "@logtape/logtape";
+import { context, trace } from "@opentelemetry/api";
+import { traceIdOf } from "./trace-context.ts";
+
+export interface LoggingOptions {
+  readonly level: "debug" | "info" | "warning" | "error";
+  readonly format: "text" | "json";
+}
+
+/** May be called again, as tests do; the last call holds. One call per thread. */
+export function startLogging(options: LoggingOptions, write: (line: string) => void = writeToStderr): void {
+  const format = options.format === "json" ? formatJson : formatText;
+  configureSync({
+    reset: true,
+    sinks: { lines: (record) => write(`${format(record)}\n`) },
+    loggers: [
+      { category: "ostiary", lowestLevel: options.level, sinks: ["lines"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
+    ],
+  });
+}
+
+/** The logger of a part, such as `broker`. Messages take `{name}` from their properties. */
+export function getLogger(part: string): Logger {
+  return getLogtapeLogger(["ostiary", part]);
+}
+
+function writeToStderr(line: string): void {
+  process.stderr.write(line);
+}
+
+export function formatText(record: LogRecord): string {
+  const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${messageOf(record)}`;
+  const pairs = Object.entries(record.properties)
+    .filter(([name]) => !mentions(record, name))
+    .map(([name, value]) => (value instanceof Error ? "" : ` ${name}=${maskSecrets(showValue(name, value))}`));
+  const stacks = Object.values(record.properties).flatMap((value) =>
+    value instanceof Error ? [`\n${stackOf(value)}`] : [],
+  );
+  return maskSecrets([head, ...pairs, ...stacks].join(""));
+}
+
+export function formatJson(record: LogRecord): string {
+  const span = trace.getSpan(context.active());
+  const traceId = span === undefined ? null : traceIdOf(span);
+  const properties = Object.fromEntries(
+    Object.entries(record.properties).map(([name, value]) => [
+      name,
+      value instanceof Error ? stackOf(value) : isSecretName(name) ? mask : value,
+    ]),
+  );
+  return maskSecrets(
+    JSON.stringify({
+      time: new Date(record.timestamp).toISOString(),
+      level: record.level,
+      part: part(record),
+      message: messageOf(record),
+      ...(traceId === null ? {} : { traceId }),
+      ...properties,
+    }),
+  );
+}
+
+function part(record: LogRecord): string {
+  return record.category.slice(1).join(".");
+}
+
+function messageOf(record: LogRecord): string {
+  return record.message
+    .map((piece) => (piece instanceof Error ? piece.message : typeof piece === "string" ? piece : showValue("", piece)))
+    .join("");
+}
+
+function mentions(record: LogRecord, name: string): boolean {
+  return typeof record.rawMessage === "string" && record.rawMessage.includes(`{${name}}`);
+}
+
+function showValue(name: string, value: unknown): string {
+  if (isSecretName(name)) return mask;
+  return typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
+}
+
+/** The chain of causes, which for an error of a worker holds the stack of where it happened. */
+function stackOf(error: Error): string {
+  const own = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${own}\ncaused by ${stackOf(error.cause)}` : own;
+}
+
+const mask = "********";
+const apiKey = /\be_([A-Za-z0-9-]+)_([A-Za-z0-9-]+)_[A-Za-z0-9]+/g;
+const bearer = /\b(Bearer|Basic) [\w.~+/=-]+/g;
+const secretName = /(?:password|secret|token|authorization|nodekey|adminkey|apikey)$/i;
+
+function isSecretName(name: string): boolean {
+  return secretName.test(name);
+}
+
+function maskSecrets(line: string): string {
+  return line.replace(apiKey, `e_$1_$2_${mask}`).replace(bearer, `$1 ${mask}`);
+}

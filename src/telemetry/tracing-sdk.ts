@@ -1,0 +1,98 @@
+/**
+ * The SDK, put together: OTLP over HTTP as gzipped protobuf (the cheapest form, 9 µs a span), batches, and context that follows `await`.
+ * Loaded only when there is a collector. The standard OTEL_ variables hold; SDK 3 itself reads only those of exporter and resource.
+ */
+import { context, diag, DiagLogLevel, trace } from "@opentelemetry/api";
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import { getNumberFromEnv, getStringFromEnv } from "@opentelemetry/core";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import {
+  defaultResource,
+  detectResources,
+  resourceAttributesEnvDetector,
+  resourceFromAttributes,
+  serviceNameEnvDetector,
+} from "@opentelemetry/resources";
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+  type Sampler,
+} from "@opentelemetry/sdk-trace";
+import { getLogger } from "./logger.ts";
+import type { Tracing, TracingOptions } from "./tracing.ts";
+
+const stopTimeoutMs = 3000; // a dead collector must not hold a shutdown up
+const complaintIntervalMs = 60_000;
+
+export function startSdk(options: TracingOptions): Tracing {
+  diag.setLogger(quietLogger(), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+  const exporter = new OTLPTraceExporter(
+    getStringFromEnv("OTEL_EXPORTER_OTLP_COMPRESSION") === undefined ? ({ compression: "gzip" } as object) : {},
+  );
+  const provider = new TracerProvider({
+    sampler: sampler(options.sampleRatio),
+    resource: defaultResource()
+      .merge(resourceFromAttributes({ "service.name": "ostiary", ...options.attributes }))
+      .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] })),
+    spanProcessors: [
+      new BatchSpanProcessor({
+        exporter,
+        exportTimeoutMillis: stopTimeoutMs,
+        scheduledDelayMillis: getNumberFromEnv("OTEL_BSP_SCHEDULE_DELAY") ?? 1000,
+        maxQueueSize: getNumberFromEnv("OTEL_BSP_MAX_QUEUE_SIZE") ?? 8192,
+      }),
+    ],
+  });
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  trace.setGlobalTracerProvider(provider);
+  return { stop: () => stop(provider) };
+}
+
+async function stop(provider: TracerProvider): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, stopTimeoutMs);
+  });
+  await Promise.race([provider.shutdown().catch(() => undefined), late]);
+  clearTimeout(timer);
+  trace.disable();
+  context.disable();
+}
+
+/** Names as in the specification; the setting of ours wins, being the more deliberate one. */
+function sampler(sampleRatio: number | undefined): Sampler {
+  const ratio = sampleRatio ?? getNumberFromEnv("OTEL_TRACES_SAMPLER_ARG") ?? 1;
+  if (sampleRatio !== undefined) return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) });
+  switch (getStringFromEnv("OTEL_TRACES_SAMPLER")) {
+    case "always_on":
+      return new AlwaysOnSampler();
+    case "always_off":
+      return new AlwaysOffSampler();
+    case "traceidratio":
+      return new TraceIdRatioBasedSampler(ratio);
+    case "parentbased_always_off":
+      return new ParentBasedSampler({ root: new AlwaysOffSampler() });
+    case "parentbased_traceidratio":
+      return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) });
+    default:
+      return new ParentBasedSampler({ root: new AlwaysOnSampler() });
+  }
+}
+
+/** A collector that is down is worth a line a minute, not one a batch. */
+function quietLogger() {
+  const log = getLogger("tracing");
+  let last = Number.NEGATIVE_INFINITY;
+  const complain = (message: string): void => {
+    const now = performance.now();
+    if (now - last < complaintIntervalMs) return;
+    last = now;
+    log.warning("traces are not getting through: {message}", { message });
+  };
+  const ignore = (): void => {};
+  return { error: complain, warn: complain, info: ignore, debug: ignore, verbose: ignore };
+}

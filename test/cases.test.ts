@@ -1,0 +1,20 @@
+/** Every case file on the oracle and on each engine. `CASE=name` runs the files whose path holds that name. */
+import { describe, expect, test } from "bun:test";
+import { Glob } from "bun";
+import { join } from "node:path";
+import { compilePolicy } from "./cases/compile-policy.ts";
+import { parseCase } from "./cases/case.ts";
+import { checkOracle, oracleOf } from "./cases/run.ts";
+
+const folder = join(import.meta.dir, "cases");
+const wanted = process.env["CASE"] ?? "";
+const files = [...new Glob("**/*.yaml").scanSync(folder)].filter((file) => file.includes(wanted)).sort();
+
+for (const file of files) {
+  describe(file, async () => {
+    const asked = parseCase(await Bun.file(join(folder, file)).text());
+    const policy = compilePolicy(asked.policy);
+    const slow = oracleOf(policy, asked);
+    test("oracle", () => expect(checkOracle(asked, slow, policy)).toEqual([]));
+  });
+}

@@ -1,0 +1,183 @@
+/** What each case file demands of the oracle, and of every engine: the answers it names, and those that follow for every triple of its values. */
+import type { Query, Row } from "../../src/engine/questions.ts";
+import type { Policy } from "../../src/polar/policy.ts";
+import type { Value } from "../../src/store/fact.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { oracle, type Oracle } from "../oracle.ts";
+import { differences } from "../oracle/differences.ts";
+import { allowQuery, printValue, type Case, type Check, type Question } from "./case.ts";
+
+/** Whatever answers questions over a case's policy and facts. Every question is asked with the case's context facts. */
+export interface Target {
+  authorize(check: Check): boolean | Promise<boolean>;
+  list(actor: Value, action: string, type: string): string[] | Promise<string[]>;
+  actions(actor: Value, resource: Value): string[] | Promise<string[]>;
+  query(query: Query): Row[] | Promise<Row[]>;
+}
+
+const unknownId = "nobody-knows-this";
+const unknownAction = "no-such-action";
+const primitives = new Set(["String", "Integer", "Boolean"]);
+
+export function oracleOf(policy: Policy, asked: Case): Oracle {
+  const values = [...valuesOf(asked), { type: "String", id: unknownAction }];
+  const types = new Set([...policy.types.keys(), ...values.map((value) => value.type)]);
+  for (const type of types) if (!primitives.has(type)) values.push({ type, id: unknownId });
+  return oracle(policy, { facts: asked.facts, contextFacts: asked.contextFacts, now: asked.now, values });
+}
+
+function valuesOf(asked: Case): Value[] {
+  const checks = [...asked.allowed, ...asked.denied].flatMap(({ actor, action, resource }) => [
+    actor,
+    { type: "String", id: action },
+    resource,
+  ]);
+  const ranges = asked.questions.flatMap((question) => [...question.query.variables.values()]);
+  return [...checks, ...ranges.flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id })))];
+}
+
+/** Where the oracle disagrees with what the case file says; empty when all is well. */
+export function checkOracle(asked: Case, slow: Oracle, policy: Policy): string[] {
+  const problems = checks(asked).flatMap(({ check, allowed }) =>
+    holds(slow, check) === allowed ? [] : [`${describe(check)} is ${!allowed}`],
+  );
+  for (const question of asked.questions) {
+    const { text, query, expected } = question;
+    if ("error" in expected) continue;
+    const fixed = Object.fromEntries(
+      [...query.variables].flatMap(([name, { ids }]) => (ids?.length === 1 ? [[name, ids[0]]] : [])),
+    );
+    const answer = { rows: expected.rows.map((row) => ({ ...fixed, ...row })) };
+    const found =
+      question.kind === "actions"
+        ? compareActions(slow, policy, question.actor, question.resource, answer)
+        : compare(slow, query, answer);
+    problems.push(...found.map((difference) => `${text}: ${difference}`));
+  }
+  return problems;
+}
+
+/** Where a target disagrees with the case file or with the oracle. */
+export async function checkTarget(asked: Case, slow: Oracle, policy: Policy, target: Target): Promise<string[]> {
+  const problems: string[] = [];
+  for (const { check, allowed } of checks(asked)) {
+    if ((await target.authorize(check)) !== allowed) problems.push(`${describe(check)} is ${!allowed}`);
+  }
+  for (const question of asked.questions) {
+    problems.push(...(await checkQuestion(question, target)).map((problem) => `${question.text}: ${problem}`));
+  }
+  return [...problems, ...(await checkEverything(asked, slow, policy, target))];
+}
+
+function checks(asked: Case): { check: Check; allowed: boolean }[] {
+  return [
+    ...asked.allowed.map((check) => ({ check, allowed: true })),
+    ...asked.denied.map((check) => ({ check, allowed: false })),
+  ];
+}
+
+function holds(slow: Oracle, { actor, action, resource }: Check): boolean {
+  return slow.holds("allow", [actor, { type: "String", id: action }, resource]);
+}
+
+/** A named answer must be exactly the one that the file gives: wildcard and concrete rows side by side, as a client sees them. */
+async function checkQuestion(question: Question, target: Target): Promise<string[]> {
+  const { query, expected } = question;
+  const answer = await attempt(() => ask(question, target));
+  const open = [...query.variables].filter(([, { ids }]) => ids?.length !== 1).map(([name]) => name);
+  const print = (rows: readonly Row[]) => rows.map((row) => JSON.stringify(open.map((name) => row[name]))).sort();
+  const got = "error" in answer ? [answer.error] : print(answer.rows);
+  const wanted = "error" in expected ? [expected.error] : print(expected.rows);
+  return Bun.deepEquals(got, wanted) ? [] : [`expected ${wanted.join(" ")}, got ${got.join(" ")}`];
+}
+
+async function ask(question: Question, target: Target): Promise<Row[]> {
+  switch (question.kind) {
+    case "list":
+      return listRows(
+        question.actor,
+        question.action,
+        await target.list(question.actor, question.action, question.type),
+      );
+    case "actions":
+      return actionsRows(question.actor, question.resource, await target.actions(question.actor, question.resource));
+    case "query":
+      return await target.query(question.query);
+  }
+}
+
+function listRows(actor: Value, action: string, ids: readonly string[]): Row[] {
+  return ids.map((id) => ({ actor: actor.id, action, resource: id === "*" ? null : id }));
+}
+
+function actionsRows(actor: Value, resource: Value, actions: readonly string[]): Row[] {
+  return actions.map((action) => ({ actor: actor.id, action: action === "*" ? null : action, resource: resource.id }));
+}
+
+/** The answer's rows, or the code with which it was refused. Anything else that is thrown is a bug and goes on. */
+async function attempt(body: () => Promise<Row[]>): Promise<{ rows: Row[] } | { error: string }> {
+  try {
+    return { rows: await body() };
+  } catch (error) {
+    if (error instanceof AppError) return { error: error.code };
+    throw error;
+  }
+}
+
+/** All that can be asked about the values of a case: each triple as a check, in a list and among the actions. */
+async function checkEverything(asked: Case, slow: Oracle, policy: Policy, target: Target): Promise<string[]> {
+  const problems: string[] = [];
+  const known = slow.domain.all.filter((value) => !value.fresh);
+  const resources = known.filter((value) => !primitives.has(value.type));
+  const asking = new Set([...asked.allowed, ...asked.denied].map((check) => check.actor.type));
+  const actors = resources.filter((value) => policy.types.get(value.type)?.kind === "actor" || asking.has(value.type));
+  const actions = known.filter((value) => value.type === "String").map((value) => value.id);
+  const types = new Set(resources.map((value) => value.type));
+  for (const actor of actors) {
+    for (const action of actions) {
+      for (const resource of resources) {
+        const check = { actor, action, resource };
+        if ((await target.authorize(check)) !== holds(slow, check))
+          problems.push(`${describe(check)} is ${!holds(slow, check)}`);
+      }
+      for (const type of types) {
+        const answer = await attempt(async () => listRows(actor, action, await target.list(actor, action, type)));
+        const query = allowQuery(actor, action, { type, ids: null }, []);
+        problems.push(
+          ...compare(slow, query, answer).map((problem) => `list ${printValue(actor)} ${action} ${type}: ${problem}`),
+        );
+      }
+    }
+    for (const resource of resources) {
+      const answer = await attempt(async () => actionsRows(actor, resource, await target.actions(actor, resource)));
+      const problem = compareActions(slow, policy, actor, resource, answer);
+      problems.push(...problem.map((text) => `actions ${printValue(actor)} ${printValue(resource)}: ${text}`));
+    }
+  }
+  return problems;
+}
+
+type Answer = { rows: Row[] } | { error: string };
+
+/** That something can't be listed is an honest answer; anything else must be right. */
+export function compare(slow: Oracle, query: Query, answer: Answer): string[] {
+  if ("error" in answer) return answer.error === "query_not_enumerable" ? [] : [answer.error];
+  return differences(slow, query, answer.rows);
+}
+
+/** Where every action is allowed, the answer names those that the resource's block declares. */
+export function compareActions(slow: Oracle, policy: Policy, actor: Value, resource: Value, answer: Answer): string[] {
+  const query = allowQuery(actor, null, { type: resource.type, ids: [resource.id] }, []);
+  const everything = slow.solutions(query).some((solution) => solution[1]?.fresh);
+  if (!everything || "error" in answer) return compare(slow, query, answer);
+  const declared = policy.types.get(resource.type)?.permissions ?? [];
+  const missing = declared.filter((name) => !answer.rows.some((row) => row["action"] === name));
+  const wrong = answer.rows.filter(
+    (row) => !slow.holds("allow", [actor, { type: "String", id: row["action"] ?? unknownAction }, resource]),
+  );
+  return [...missing.map((name) => `${name} is missing`), ...wrong.map((row) => `${row["action"]} is not allowed`)];
+}
+
+function describe({ actor, action, resource }: Check): string {
+  return `${printValue(actor)} ${action} ${printValue(resource)}`;
+}

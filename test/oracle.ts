@@ -1,0 +1,243 @@
+/**
+ * The naive evaluator that every engine is measured against: slow, small, and meant to be seen to be right. It shares nothing with `src/engine`
+ * and `src/datalog`; it reads the checked policy and evaluates its rules ground, over a finite domain, until nothing new follows.
+ *
+ * The domain holds, per concrete type, every value in the facts, the policy and the questions, and a few fresh values that stand for "any other
+ * value of this type". Rules can only compare values for equality (and Integers for order), so they treat all values that they don't name
+ * alike, and what holds for a fresh value holds for every unknown one: this is how wildcards show. One fresh value would do for that, but then
+ * two unknown values that must be equal and two that may differ would look the same; hence several. No order is known of a fresh Integer: it
+ * satisfies no comparison, and an engine that is asked to list such Integers may say that it can't.
+ *
+ * `not` needs no strata here: the model is the well-founded one, found by alternating between an estimate from below and one from above.
+ * For a stratified policy the two meet; where they don't, the policy was not stratified and the oracle says so.
+ */
+import type { Query } from "../src/engine/questions.ts";
+import type { Expression, Policy, Rule, Term } from "../src/polar/policy.ts";
+import type { Fact, Value } from "../src/store/fact.ts";
+import { assert, must, unreachable } from "../src/util/assert.ts";
+import { acceptedFacts } from "./oracle/accepted-facts.ts";
+import { clausesOf, type Clause, type Step } from "./oracle/clauses.ts";
+import { createDomain, type Domain, type Ground } from "./oracle/domain.ts";
+
+export interface OracleInput {
+  /** Stored facts: those that no rule body and no `declare` accepts are as if they were not there. */
+  readonly facts: readonly Fact[];
+  /** Context facts: they always count. */
+  readonly contextFacts?: readonly Fact[] | undefined;
+  /** `@current_unix_time`, in seconds. */
+  readonly now: number;
+  /** Values that questions will name beyond those in the facts and the policy. */
+  readonly values?: readonly Value[] | undefined;
+}
+
+export interface Oracle {
+  holds(predicate: string, args: readonly Value[]): boolean;
+  /** All ground answers in the domain, fresh values among them, in the order of the query's variables. */
+  solutions(query: Query): readonly Tuple[];
+  readonly domain: Domain;
+}
+
+export type Tuple = readonly Ground[];
+
+export function oracle(policy: Policy, input: OracleInput): Oracle {
+  const contextFacts = input.contextFacts ?? [];
+  const domain = createDomain(policy, [...input.facts, ...contextFacts], input.values ?? [], input.now);
+  const facts = [...input.facts.filter(acceptedFacts(policy, domain)), ...contextFacts];
+  const model = wellFoundedModel(policy.rules.flatMap(clausesOf), facts, domain);
+  return {
+    domain,
+    holds: (predicate, args) => relation(model, predicate, args.length).has(keyOf(args.map(domain.ground))),
+    solutions(query) {
+      const answers: Relation = new Map();
+      for (const clause of clausesOf(queryRule(query))) {
+        derive(clause, { positive: model, negative: model, domain }, (tuple) => answers.set(keyOf(tuple), tuple));
+      }
+      return [...answers.values()];
+    },
+  };
+}
+
+/** The tuples of one predicate and arity, by a key made of their values. */
+type Relation = Map<string, Tuple>;
+type Model = Map<string, Relation>;
+
+function wellFoundedModel(clauses: readonly Clause[], facts: readonly Fact[], domain: Domain): Model {
+  let lower: Model = new Map();
+  for (;;) {
+    const upper = leastModel(clauses, facts, lower, domain);
+    const next = leastModel(clauses, facts, upper, domain);
+    if (size(next) === size(upper)) return next;
+    assert(size(next) > size(lower), "the policy is stratified");
+    lower = next;
+  }
+}
+
+/** All that follows from the facts, when calls under `not` ask `negative`. */
+function leastModel(clauses: readonly Clause[], facts: readonly Fact[], negative: Model, domain: Domain): Model {
+  const positive: Model = new Map();
+  for (const fact of facts) add(positive, fact.predicate, fact.args.map(domain.ground));
+  for (;;) {
+    const before = size(positive);
+    for (const clause of clauses) {
+      const found: Tuple[] = [];
+      derive(clause, { positive, negative, domain }, (tuple) => found.push(tuple));
+      for (const tuple of found) add(positive, clause.predicate, tuple);
+    }
+    if (size(positive) === before) return positive;
+  }
+}
+
+function relation(model: Model, predicate: string, arity: number): Relation {
+  return model.get(`${predicate}/${arity}`) ?? new Map();
+}
+
+function add(model: Model, predicate: string, tuple: Tuple): void {
+  const name = `${predicate}/${tuple.length}`;
+  const known = model.get(name) ?? new Map();
+  model.set(name, known.set(keyOf(tuple), tuple));
+}
+
+function size(model: Model): number {
+  return [...model.values()].reduce((sum, tuples) => sum + tuples.size, 0);
+}
+
+function keyOf(tuple: Tuple): string {
+  return tuple.map((value) => value.key).join();
+}
+
+/** What a clause is evaluated in. Each `not` swaps the two models, so that an even number of them is none. */
+interface World {
+  readonly positive: Model;
+  readonly negative: Model;
+  readonly domain: Domain;
+}
+
+type Bindings = Map<string, Ground>;
+
+function derive(clause: Clause, world: World, emit: (tuple: Tuple) => void): void {
+  const bindings: Bindings = new Map();
+  run(clause.steps, 0, bindings, world, () => {
+    emit(clause.head.map((term) => must(valueOf(term, bindings, world), "a head variable has a value")));
+    return false;
+  });
+}
+
+/** Tries all ways to satisfy the steps from `index` on and calls `done` for each; ends early, with true, when `done` says true. */
+function run(steps: readonly Step[], index: number, bindings: Bindings, world: World, done: () => boolean): boolean {
+  const step = steps[index];
+  if (step === undefined) return done();
+  const next = () => run(steps, index + 1, bindings, world, done);
+  switch (step.kind) {
+    case "boolean":
+      return step.value && next();
+    case "each":
+      return world.domain.all.some((value) => unify([variable(step.variable)], [value], bindings, world, next));
+    case "in":
+      return step.values.some((value) =>
+        unify([step.term], [world.domain.ground(plain(value))], bindings, world, next),
+      );
+    case "call":
+      for (const tuple of relation(world.positive, step.predicate, step.args.length).values()) {
+        if (unify(step.args, tuple, bindings, world, next)) return true;
+      }
+      return false;
+    case "equal": {
+      const left = valueOf(step.left, bindings, world);
+      if (left !== undefined) return unify([step.right], [left], bindings, world, next);
+      return unify(
+        [step.left],
+        [must(valueOf(step.right, bindings, world), "one side has a value")],
+        bindings,
+        world,
+        next,
+      );
+    }
+    case "matches": {
+      const { type } = must(bindings.get(step.variable), "the variable has a value");
+      return (step.exact ? type === step.type : world.domain.isSubtype(type, step.type)) && next();
+    }
+    case "compare":
+      return compare(step, bindings, world) && next();
+    case "not": {
+      const inner: World = { positive: world.negative, negative: world.positive, domain: world.domain };
+      return !step.alternatives.some((alternative) => run(alternative, 0, bindings, inner, () => true)) && next();
+    }
+    default:
+      return unreachable(step);
+  }
+}
+
+/** Calls `next` with the terms made equal to the values, if they can be, and takes the new bindings back. */
+function unify(terms: readonly Term[], values: Tuple, bindings: Bindings, world: World, next: () => boolean): boolean {
+  const bound: string[] = [];
+  const fits = terms.every((term, index) => {
+    const value = valueOf(term, bindings, world);
+    if (value !== undefined) return value === values[index];
+    assert(term.kind === "variable", "only a variable has no value");
+    bindings.set(term.name, must(values[index]));
+    bound.push(term.name);
+    return true;
+  });
+  const result = fits && next();
+  for (const name of bound) bindings.delete(name);
+  return result;
+}
+
+function valueOf(term: Term, bindings: Bindings, world: World): Ground | undefined {
+  if (term.kind === "variable") return bindings.get(term.name);
+  return term.kind === "now" ? world.domain.now : world.domain.ground(plain(term));
+}
+
+function compare(step: Extract<Step, { kind: "compare" }>, bindings: Bindings, world: World): boolean {
+  const left = must(valueOf(step.left, bindings, world), "the left side has a value");
+  const right = must(valueOf(step.right, bindings, world), "the right side has a value");
+  if (step.operator === "!=") return left !== right;
+  if (left.type !== "Integer" || right.type !== "Integer" || left.fresh || right.fresh) return false;
+  const [a, b] = [BigInt(left.id), BigInt(right.id)];
+  switch (step.operator) {
+    case "<":
+      return a < b;
+    case "<=":
+      return a <= b;
+    case ">":
+      return a > b;
+    case ">=":
+      return a >= b;
+    default:
+      return unreachable(step.operator);
+  }
+}
+
+/** A query is one more rule: its variables the head, its calls the body, its types taken exactly. */
+function queryRule(query: Query): Rule {
+  const conditions: Expression[] = [];
+  for (const [name, { type, ids }] of query.variables) {
+    conditions.push({ kind: "matches", variable: name, type, exact: true, span: nowhere });
+    if (ids === null) continue;
+    const values = ids.map((id) => ({ kind: "literal" as const, type, id, span: nowhere }));
+    conditions.push({ kind: "in", term: variable(name), values, span: nowhere });
+  }
+  const calls = query.calls.map(({ predicate, variables }) => ({
+    kind: "call" as const,
+    predicate,
+    args: variables.map(variable),
+    span: nowhere,
+  }));
+  return {
+    predicate: "?",
+    params: [...query.variables.keys()].map((name) => ({ term: variable(name), type: undefined })),
+    body: { kind: "and", operands: [...conditions, ...calls], span: nowhere },
+    span: nowhere,
+    implicit: false,
+  };
+}
+
+const nowhere = { file: "query", start: 0, end: 0 };
+
+function variable(name: string): Term {
+  return { kind: "variable", name, span: nowhere };
+}
+
+function plain(literal: Value): Value {
+  return { type: literal.type, id: literal.id };
+}

@@ -1,0 +1,87 @@
+/**
+ * Which stored facts count (polar.md 6.4): those whose argument types some rule body could match or a `declare` names. A fact that was stored
+ * under an older policy and fits no longer is as if it were not there.
+ */
+import type { Expression, Policy, Term } from "../../src/polar/policy.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { alternatives } from "./clauses.ts";
+import type { Domain } from "./domain.ts";
+
+/** What one conjunct says of a variable's type. */
+interface Constraint {
+  readonly variable: string;
+  readonly admits: (type: string) => boolean;
+}
+
+type Call = Extract<Expression, { kind: "call" }>;
+
+export function acceptedFacts(policy: Policy, domain: Domain): (fact: Fact) => boolean {
+  const signatures: { predicate: string; admits: readonly ((type: string) => boolean)[] }[] = [];
+  for (const { predicate, types } of policy.declarations) {
+    signatures.push({ predicate, admits: types.map((type) => (given) => domain.isSubtype(given, type)) });
+  }
+  for (const rule of policy.rules.filter((rule) => !rule.implicit)) {
+    const params = rule.params.flatMap(({ term, type }) =>
+      term.kind === "variable" && type !== undefined
+        ? [{ variable: term.name, admits: (given: string) => domain.isSubtype(given, type) }]
+        : [],
+    );
+    for (const { call, constraints } of callsOf(rule.body, params, domain)) {
+      signatures.push({ predicate: call.predicate, admits: call.args.map((arg) => argumentType(arg, constraints)) });
+    }
+  }
+  return (fact) =>
+    signatures.some(
+      ({ predicate, admits }) =>
+        predicate === fact.predicate &&
+        admits.length === fact.args.length &&
+        admits.every((admitsType, index) => admitsType(fact.args[index]?.type ?? "")),
+    );
+}
+
+function argumentType(term: Term, constraints: readonly Constraint[]): (type: string) => boolean {
+  if (term.kind === "literal") return (type) => type === term.type;
+  if (term.kind === "now") return (type) => type === "Integer";
+  const own = constraints.filter((constraint) => constraint.variable === term.name);
+  return (type) => own.every((constraint) => constraint.admits(type));
+}
+
+/** Every call in a body, also under `not`, with what is known of its variables there. */
+function callsOf(
+  body: Expression | undefined,
+  outer: readonly Constraint[],
+  domain: Domain,
+): { call: Call; constraints: readonly Constraint[] }[] {
+  return alternatives(body).flatMap((conjunction) => {
+    const constraints = [...outer, ...conjunction.flatMap((expression) => constraintsOf(expression, domain))];
+    return conjunction.flatMap((expression) => {
+      if (expression.kind === "call") return [{ call: expression, constraints }];
+      return expression.kind === "not" ? callsOf(expression.operand, constraints, domain) : [];
+    });
+  });
+}
+
+function constraintsOf(expression: Expression, domain: Domain): Constraint[] {
+  const of = (term: Term, admits: (type: string) => boolean) =>
+    term.kind === "variable" ? [{ variable: term.name, admits }] : [];
+  const typeOf = (term: Term) => (term.kind === "literal" ? term.type : term.kind === "now" ? "Integer" : undefined);
+  const same = (term: Term, other: Term) => {
+    const type = typeOf(other);
+    return type === undefined ? [] : of(term, (given) => given === type);
+  };
+  switch (expression.kind) {
+    case "matches": {
+      const { variable, type, exact } = expression;
+      return [{ variable, admits: (given) => (exact ? given === type : domain.isSubtype(given, type)) }];
+    }
+    case "equal":
+      return [...same(expression.left, expression.right), ...same(expression.right, expression.left)];
+    case "in":
+      return of(expression.term, (given) => expression.values.some((value) => value.type === given));
+    case "compare":
+      if (expression.operator === "!=") return [];
+      return [expression.left, expression.right].flatMap((term) => of(term, (given) => given === "Integer"));
+    default:
+      return [];
+  }
+}

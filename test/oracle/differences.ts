@@ -1,0 +1,60 @@
+/**
+ * Compares an engine's rows with the oracle's answers. Rows may overlap (a `*` row and a concrete one), so the two are equal when every ground
+ * instance of every row holds, and every answer is an instance of some row.
+ */
+import type { Query, Row } from "../../src/engine/questions.ts";
+import type { Oracle, Tuple } from "../oracle.ts";
+import type { Ground } from "./domain.ts";
+
+export function differences(oracle: Oracle, query: Query, rows: readonly Row[]): string[] {
+  const names = [...query.variables.keys()];
+  const solutions = oracle.solutions(query);
+  const known = new Set(solutions.map(keyOf));
+  const wrong = rows.flatMap((row) => {
+    const instances = instancesOf(oracle, query, row);
+    if (instances === undefined) return [`row ${JSON.stringify(row)} holds a value that is not asked for`];
+    const invented = instances.find((instance) => !known.has(keyOf(instance)));
+    return invented === undefined
+      ? []
+      : [`row ${JSON.stringify(row)} is too wide: ${describe(names, invented)} does not hold`];
+  });
+  const missing = solutions.filter((solution) => !rows.some((row) => covers(row, names, solution)));
+  const repeated = rows.length - new Set(rows.map((row) => JSON.stringify(names.map((name) => row[name])))).size;
+  return [
+    ...wrong,
+    ...missing.map((solution) => `no row for ${describe(names, solution)}`),
+    ...(repeated > 0 ? [`${repeated} rows come twice`] : []),
+  ];
+}
+
+/** All ground tuples that a row stands for; `undefined` where one of its values can't be an answer. */
+function instancesOf(oracle: Oracle, query: Query, row: Row): Tuple[] | undefined {
+  let instances: Tuple[] = [[]];
+  for (const [name, { type, ids }] of query.variables) {
+    const id = row[name];
+    if (id === undefined || (id === null && ids !== null)) return undefined;
+    const values = oracle.domain.ofType(type).filter((value) => id === null || (value.id === id && !value.fresh));
+    if (values.length === 0) return undefined;
+    instances = instances.flatMap((instance) => values.map((value) => [...instance, value]));
+  }
+  return instances;
+}
+
+function covers(row: Row, names: readonly string[], solution: Tuple): boolean {
+  return names.every((name, index) => {
+    const value = solution[index];
+    return value !== undefined && (row[name] === null || (row[name] === value.id && !value.fresh));
+  });
+}
+
+function keyOf(tuple: Tuple): string {
+  return tuple.map((value: Ground) => value.key).join();
+}
+
+function describe(names: readonly string[], tuple: Tuple): string {
+  return names
+    .map(
+      (name, index) => `${name} = ${tuple[index]?.fresh ? "any other" : ""} ${tuple[index]?.type}:${tuple[index]?.id}`,
+    )
+    .join(", ");
+}

@@ -1,0 +1,61 @@
+import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { getLogger, startLogging, type LoggingOptions } from "../../src/telemetry/logger.ts";
+
+let lines: string[] = [];
+const start = (options: LoggingOptions): void => startLogging(options, (line) => lines.push(line));
+
+beforeEach(() => {
+  lines = [];
+});
+afterAll(() => startLogging({ level: "error", format: "text" }));
+
+describe("a log line", () => {
+  test("as text has time, level, part, message and what the message does not name", () => {
+    start({ level: "info", format: "text" });
+    getLogger("feed").info("applied {count} events", { count: 3, node: "edge-1" });
+    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z info {4}feed: applied 3 events node=edge-1\n$/);
+  });
+
+  test("as JSON is one object a line", () => {
+    start({ level: "info", format: "json" });
+    getLogger("feed").warn("line\nbreak {why}", { why: "x" });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]?.trimEnd()).not.toContain("\n");
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+      level: "warning",
+      part: "feed",
+      message: "line\nbreak x",
+      why: "x",
+    });
+  });
+
+  test("appears from the level on that was asked for", () => {
+    start({ level: "warning", format: "text" });
+    getLogger("a").info("not this");
+    getLogger("a").error("but this");
+    expect(lines.join("")).toContain("but this");
+    expect(lines.join("")).not.toContain("not this");
+  });
+
+  test.each(["text", "json"] as const)("never shows a secret (%s)", (format) => {
+    start({ level: "debug", format });
+    const key = "e_0123456789_12345_osotesttoken01xiIn";
+    const log = getLogger("auth");
+    log.info("refused {key}", { key });
+    log.info("headers", { authorization: "Bearer abcdefghijkl", nodeKey: "hunter2", nested: { key } });
+    log.error("failed", { error: new Error(`while reading ${key}`) });
+    const text = lines.join("");
+    expect(text).not.toContain("osotesttoken");
+    expect(text).not.toContain("abcdefghijkl");
+    expect(text).not.toContain("hunter2");
+    expect(text).toContain("e_0123456789_12345_********");
+  });
+
+  test("shows an error with its stack and its cause", () => {
+    start({ level: "info", format: "text" });
+    getLogger("writer").error("a write failed", { error: new Error("outer", { cause: new Error("inner") }) });
+    expect(lines[0]).toContain("Error: outer");
+    expect(lines[0]).toContain("caused by Error: inner");
+    expect(lines[0]).toContain("logger.test.ts");
+  });
+});

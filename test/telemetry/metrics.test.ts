@@ -1,0 +1,55 @@
+import { expect, test } from "bun:test";
+import { metrics, observeNode, renderMetrics, type NodeReading } from "../../src/telemetry/metrics.ts";
+
+const edge: NodeReading = {
+  role: "edge",
+  version: "1.2.3",
+  logOffset: undefined,
+  appliedOffset: 12,
+  feedState: "LIVE",
+  brokerClients: undefined,
+  snapshotAgeMs: 250,
+};
+
+test("what was recorded is rendered for Prometheus", async () => {
+  metrics.httpDuration.record(0.0007, { method: "POST", route: "/api/authorize", status: 200 });
+  metrics.fallbackHttpRequests.record(3, { path: "/api/list", status_code: 200 });
+  metrics.decisions.add(2, { result: "deny" });
+  const text = await renderMetrics();
+  expect(text).toContain("# TYPE ostiary_http_request_duration_seconds histogram\n");
+  expect(text).toContain(
+    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/authorize",status="200",le="0.0005"} 0\n',
+  );
+  expect(text).toContain(
+    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/authorize",status="200",le="0.001"} 1\n',
+  );
+  expect(text).toContain('oso_fallback_http_requests_bucket{path="/api/list",status_code="200",le="5"} 1\n');
+  expect(text).toContain('ostiary_decisions_total{result="deny"} 2\n');
+  expect(text).toMatch(/process_resident_memory_bytes \d+/);
+});
+
+test("a node is asked at each scrape, tells only what applies to it, and not after it is gone", async () => {
+  let state: NodeReading["feedState"] = "LIVE";
+  const forget = observeNode(() => ({ ...edge, feedState: state }));
+  expect(await renderMetrics()).toContain('ostiary_feed_state{state="LIVE"} 1\n');
+  state = "STALE_FEED";
+  const text = await renderMetrics();
+  expect(text).toContain('ostiary_feed_state{state="LIVE"} 0\n');
+  expect(text).toContain('ostiary_feed_state{state="STALE_FEED"} 1\n');
+  expect(text).toContain("ostiary_applied_offset 12\n");
+  expect(text).toContain("oso_fallback_snapshot_age_ms 250\n");
+  expect(text).not.toContain("ostiary_log_offset ");
+  forget();
+});
+
+test("recording is cheap enough for every request", () => {
+  const rounds = 100_000;
+  const attributes = { method: "POST", route: "/api/authorize", status: 200 };
+  let best = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const begin = Bun.nanoseconds();
+    for (let round = 0; round < rounds; round++) metrics.httpDuration.record(0.001, attributes);
+    best = Math.min(best, (Bun.nanoseconds() - begin) / rounds);
+  }
+  expect(best).toBeLessThan(1000);
+});

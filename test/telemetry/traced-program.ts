@@ -1,0 +1,30 @@
+/** Run by the tests in a process of its own, since tracing is set up once per process. Prints what it saw as JSON. */
+import { startTracing, withSpan, recordSpan, SpanKind } from "../../src/telemetry/tracing.ts";
+import { traceIdOf, traceparentOf } from "../../src/telemetry/trace-context.ts";
+
+const incoming = process.argv[2] ?? null;
+const tracing = await startTracing({ attributes: { "ostiary.role": "primary", "service.instance.id": "node-1" } });
+
+const seen = await withSpan(
+  "request",
+  { kind: SpanKind.SERVER, parent: incoming, attributes: { route: "/x" } },
+  async (span) => {
+    await Bun.sleep(1);
+    const inner = await withSpan("query", {}, async (child) => {
+      await Bun.sleep(1);
+      return traceparentOf(child);
+    });
+    await withSpan("failing", {}, () => Promise.reject(new Error("no such luck"))).catch(() => undefined);
+    return { traceId: traceIdOf(span), outer: traceparentOf(span), inner };
+  },
+);
+withSpan("receive", { parent: null, links: [seen.outer, null, "rubbish"], kind: SpanKind.CONSUMER }, () => undefined);
+const now = Date.now();
+recordSpan("commit to visible", { parent: seen.outer, startTime: now - 500, endTime: now });
+
+const sdkLoaded = Object.keys(require.cache).some((path) => path.includes("@opentelemetry/sdk-trace"));
+const begin = performance.now();
+await tracing.stop();
+console.log(JSON.stringify({ ...seen, sdkLoaded, stopMs: performance.now() - begin }));
+// As the binary does: retries to a dead collector would keep the process for some seconds more.
+process.exit(0);

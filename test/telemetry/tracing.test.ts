@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { startCollector, type Collector } from "../../scripts/otlp-collector.ts";
+import { formatTraceparent, parseTraceparent } from "../../src/telemetry/trace-context.ts";
+
+interface Seen {
+  readonly traceId: string | null;
+  readonly outer: string | null;
+  readonly inner: string | null;
+  readonly sdkLoaded: boolean;
+  readonly stopMs: number;
+}
+
+let collector: Collector;
+beforeAll(() => {
+  collector = startCollector();
+});
+afterAll(() => collector.stop());
+
+async function run(environment: Record<string, string>, ...parameters: string[]): Promise<Seen> {
+  const program = Bun.spawn([process.execPath, join(import.meta.dir, "traced-program.ts"), ...parameters], {
+    env: { PATH: process.env["PATH"] ?? "", ...environment },
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const output = await program.stdout.text();
+  expect(await program.exited).toBe(0);
+  return JSON.parse(output) as Seen;
+}
+
+const traceId = "0af7651916cd43dd8448eb211c80319c";
+const sampled = `00-${traceId}-b7ad6b7169203331-01`;
+const unsampled = `00-${traceId}-b7ad6b7169203331-00`;
+
+describe("with a collector", () => {
+  test("spans nest across await, failures are marked, links and late spans arrive, and the standard names hold", async () => {
+    const seen = await run({
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_SERVICE_NAME: "my-ostiary",
+      OTEL_RESOURCE_ATTRIBUTES: "deployment.environment=test",
+    });
+    const spans = collector.trace(seen.traceId ?? "");
+    const byName = new Map(spans.map((span) => [span.name, span]));
+    const root = byName.get("request");
+    expect(root).toMatchObject({ parentSpanId: "", node: "node-1", failed: false, attributes: { route: "/x" } });
+    expect(byName.get("query")).toMatchObject({ parentSpanId: root?.spanId, failed: false });
+    expect(byName.get("failing")).toMatchObject({ parentSpanId: root?.spanId, failed: true });
+    expect(byName.get("commit to visible")?.durationMs).toBeCloseTo(500, 0);
+    expect(seen.inner).toBe(`00-${seen.traceId}-${byName.get("query")?.spanId}-01`);
+
+    const received = collector.spans.find((span) => span.name === "receive");
+    expect(received?.traceId).not.toBe(seen.traceId ?? "");
+    expect(received?.links).toEqual([{ traceId: seen.traceId ?? "", spanId: root?.spanId ?? "" }]);
+  });
+
+  test("the caller's trace is continued where it is sampled, and not recorded where it is not", async () => {
+    const endpoint = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/v1/traces` };
+    const seen = await run(endpoint, sampled);
+    expect(seen.traceId).toBe(traceId);
+    expect(collector.trace(traceId).find((span) => span.name === "request")?.parentSpanId).toBe("b7ad6b7169203331");
+
+    const before = collector.spans.length;
+    const quiet = await run(endpoint, unsampled);
+    expect(quiet.outer).toBeNull();
+    const roots = collector.spans.slice(before);
+    expect(roots.map((span) => span.name).toSorted()).toEqual(["commit to visible", "receive"]);
+    expect(roots.every((span) => span.parentSpanId === "")).toBe(true);
+  });
+
+  test("the sampler comes from the standard variables", async () => {
+    const before = collector.spans.length;
+    const seen = await run({
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+      OTEL_TRACES_SAMPLER_ARG: "0",
+    });
+    expect(seen.traceId).toBeNull();
+    expect(collector.spans.length).toBe(before);
+  });
+});
+
+describe("without a collector", () => {
+  test("nothing of the SDK is loaded, and the caller's trace is still handed on", async () => {
+    const seen = await run({}, sampled);
+    expect(seen).toMatchObject({ sdkLoaded: false, outer: sampled, inner: null, traceId });
+    expect((await run({})).outer).toBeNull();
+  });
+
+  test("a dead one does not hold the shutdown up", async () => {
+    const seen = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" });
+    expect(seen.traceId).not.toBeNull();
+    expect(seen.sdkLoaded).toBe(true);
+    expect(seen.stopMs).toBeLessThan(4000);
+  }, 10_000);
+});
+
+test("a traceparent is read strictly and written back the same", () => {
+  const parsed = parseTraceparent(sampled);
+  expect(parsed && formatTraceparent(parsed)).toBe(sampled);
+  for (const bad of [
+    "",
+    "00-abc",
+    sampled.toUpperCase().replace("00-", "zz-"),
+    `00-${"0".repeat(32)}-b7ad6b7169203331-01`,
+    null,
+    undefined,
+  ]) {
+    expect(parseTraceparent(bad)).toBeUndefined();
+  }
+});

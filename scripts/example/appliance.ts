@@ -1,0 +1,101 @@
+/** The whole appliance on one machine: a primary with its embedded broker, two edges and a fallback, all on loopback and at free ports. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../node-process.ts";
+
+export interface Appliance {
+  readonly primary: NodeProcess;
+  readonly edges: readonly [NodeProcess, NodeProcess];
+  readonly fallback: NodeProcess;
+  readonly nodes: readonly NodeProcess[];
+  readonly adminKey: string;
+  readonly directory: string;
+  stop(): Promise<void>;
+  /** For when there is no time left to ask. */
+  kill(): void;
+}
+
+export interface ApplianceOptions {
+  readonly binary: string;
+  /** Where data and keys are kept for the next time; a temporary directory where it is left out. */
+  readonly directory: string | undefined;
+  /** Where the nodes send their traces. */
+  readonly collectorUrl: string;
+}
+
+const names = ["primary", "edge-a", "edge-b", "fallback"] as const;
+type Name = (typeof names)[number];
+
+/** What has to be the same when kept data is used again. */
+interface Identity {
+  readonly adminKey: string;
+  readonly nodeKey: string;
+  readonly ports: Readonly<Record<Name, number>>;
+}
+
+/** The processes are described, but not launched yet. */
+export async function describeAppliance(options: ApplianceOptions): Promise<Appliance> {
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), "ostiary-"));
+  const { adminKey, nodeKey, ports } = await identityOf(directory);
+  const common = {
+    OSTIARY_NODE_KEY: nodeKey,
+    OTEL_EXPORTER_OTLP_ENDPOINT: options.collectorUrl,
+    OTEL_BSP_SCHEDULE_DELAY: "100",
+  };
+  const follow = { ...common, OSTIARY_PRIMARY: `http://127.0.0.1:${ports.primary}` };
+  const node = (name: Name, role: "primary" | "edge" | "fallback", environment: Readonly<Record<string, string>>) =>
+    new NodeProcess({
+      binary: options.binary,
+      name,
+      role,
+      port: ports[name],
+      directory: join(directory, name),
+      environment,
+    });
+
+  // Edges reach the embedded broker over WebSocket on the primary's port, so that no port of its own has to be found for it.
+  const primary = node("primary", "primary", { ...common, OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" });
+  const edges = [node("edge-a", "edge", follow), node("edge-b", "edge", follow)] as const;
+  const fallback = node("fallback", "fallback", { ...follow, OSTIARY_REFRESH: "5s" });
+  const nodes = [primary, ...edges, fallback];
+  const removeTemporary = (): void => {
+    if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
+  };
+  return {
+    primary,
+    edges,
+    fallback,
+    nodes,
+    adminKey,
+    directory,
+    async stop() {
+      // Followers first, so that none of them complains about a primary that is gone.
+      await Promise.all([...edges, fallback].map((follower) => follower.stop()));
+      await primary.stop();
+      removeTemporary();
+    },
+    kill() {
+      for (const process of nodes) void process.kill();
+      removeTemporary();
+    },
+  };
+}
+
+async function identityOf(directory: string): Promise<Identity> {
+  const path = join(directory, "appliance.json");
+  if (existsSync(path)) return JSON.parse(readFileSync(path, "utf8")) as Identity;
+  const identity = {
+    adminKey: newAdminKey(),
+    nodeKey: randomHex(32),
+    ports: {
+      primary: await freePort(),
+      "edge-a": await freePort(),
+      "edge-b": await freePort(),
+      fallback: await freePort(),
+    },
+  };
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(path, `${JSON.stringify(identity, null, 2)}\n`, { mode: 0o600 });
+  return identity;
+}

@@ -1,0 +1,165 @@
+/**
+ * One node as an operating-system process: the built binary with settings from the environment, its output kept, started and stopped (or
+ * killed) as often as one likes at the same address. `scripts/up` and the end-to-end tests run their nodes with it.
+ */
+import { createServer } from "node:net";
+import { mkdirSync } from "node:fs";
+
+export interface NodeOptions {
+  readonly binary: string;
+  /** Becomes the node id. */
+  readonly name: string;
+  readonly role: "primary" | "edge" | "fallback";
+  readonly port: number;
+  readonly directory: string;
+  /** Further settings by variable, and whatever else the process shall find in its environment. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** What `GET /healthcheck` says of a node. */
+export interface Health {
+  readonly ok: boolean;
+  readonly role: string;
+  readonly state: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly digest: string;
+}
+
+const outputCharactersKept = 200_000;
+
+export class NodeProcess {
+  readonly name: string;
+  readonly url: string;
+  readonly directory: string;
+  readonly #options: NodeOptions;
+  #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
+  #output = "";
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.directory = options.directory;
+    this.url = `http://127.0.0.1:${options.port}`;
+  }
+
+  /** Everything that the node wrote, over all its lives. */
+  get output(): string {
+    return this.#output;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  get running(): boolean {
+    return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Only launches the process; `ready` waits until it answers. */
+  launch(extra: Readonly<Record<string, string>> = {}): void {
+    if (this.running) throw new Error(`${this.name} runs already`);
+    const { binary, role, port, directory, environment, name } = this.#options;
+    mkdirSync(directory, { recursive: true });
+    const settings = {
+      OSTIARY_HOST: "127.0.0.1",
+      OSTIARY_PORT: String(port),
+      OSTIARY_DATA: directory,
+      OSTIARY_NODE_ID: name,
+    };
+    this.#process = Bun.spawn([binary, "serve", "--role", role], {
+      cwd: directory,
+      env: { PATH: process.env["PATH"] ?? "", ...settings, ...environment, ...extra },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    void this.#keep(this.#process.stdout);
+    void this.#keep(this.#process.stderr);
+  }
+
+  async start(timeoutMs = 20_000): Promise<void> {
+    this.launch();
+    await this.ready(timeoutMs);
+  }
+
+  /** Resolves when the node says that it is fit to answer. */
+  async ready(timeoutMs = 20_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!(await this.health())?.ok) {
+      if (!this.running) throw new Error(`${this.name} ended while it started:\n${this.#output}`);
+      if (Date.now() > deadline) throw new Error(`${this.name} was not ready after ${timeoutMs} ms:\n${this.#output}`);
+      await Bun.sleep(20);
+    }
+  }
+
+  /** Undefined where nobody answers. */
+  async health(): Promise<Health | undefined> {
+    try {
+      const response = await fetch(`${this.url}/healthcheck`, { signal: AbortSignal.timeout(2000) });
+      return (await response.json()) as Health;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Asks the node to end and resolves with its exit status. */
+  async stop(timeoutMs = 15_000): Promise<number> {
+    const ending = this.#process;
+    if (ending === undefined) return 0;
+    ending.kill("SIGTERM");
+    const timer = setTimeout(() => ending.kill("SIGKILL"), timeoutMs);
+    await ending.exited;
+    clearTimeout(timer);
+    return ending.exitCode ?? -1;
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    this.#process?.kill("SIGKILL");
+    await this.#process?.exited;
+  }
+
+  /** Stops the process where it is, as a frozen machine would. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#process?.kill(signal);
+  }
+
+  async #keep(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      this.#output = (this.#output + decoder.decode(chunk, { stream: true })).slice(-outputCharactersKept);
+    }
+  }
+}
+
+/**
+ * A port that nobody listens on, below the range from which the system takes the ports of outgoing connections, so that it is still free
+ * when a node that was killed is started again.
+ */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (taken.has(port)) continue;
+    if (await canListen(port)) {
+      taken.add(port);
+      return port;
+    }
+  }
+  throw new Error("found no free port between 20000 and 32000");
+}
+
+const taken = new Set<number>();
+
+const canListen = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+
+/** An API key in the form that `OSTIARY_ADMIN_KEY` takes, new each time. */
+export const newAdminKey = (environment = "default"): string => `e_${environment}_admin_${randomHex(24)}`;
+
+export const randomHex = (bytes: number): string =>
+  Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");

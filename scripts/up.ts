@@ -1,0 +1,217 @@
+/**
+ * The first thing to run: starts a primary with its embedded broker, two edges and a fallback on this machine, loads the example company
+ * through the official client, asks an edge a dozen questions about it, draws the trace of the write and of one decision across the nodes,
+ * and leaves everything running until Ctrl-C.
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Oso } from "oso-cloud";
+import { builtBinary } from "./built-binary.ts";
+import { describeAppliance, type Appliance } from "./example/appliance.ts";
+import { facts } from "./example/facts.ts";
+import { questions, type Answer } from "./example/questions.ts";
+import { randomHex, type NodeProcess } from "./node-process.ts";
+import { startCollector, type Collector, type Span } from "./otlp-collector.ts";
+import { drawTrace } from "./trace-tree.ts";
+
+const usage = `scripts/up [--exit] [--json] [--data DIR]
+
+  --exit      end after the questions: status 0 if every answer was right, 1 otherwise
+  --json      print one JSON object instead of a report (progress goes to standard error)
+  --data DIR  keep data and keys there and use them again the next time; otherwise they are thrown away`;
+
+const { values: flags } = parseArgs({
+  options: {
+    exit: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    data: { type: "string" },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+
+/** For people; programs get their JSON on standard output alone. */
+const say = (text: string): void => void (flags.json ? process.stderr : process.stdout).write(`${text}\n`);
+
+interface Asked {
+  readonly question: string;
+  readonly why: string;
+  readonly answer: Answer;
+  readonly expected: Answer;
+  readonly right: boolean;
+  /** The first time the question is prepared, the second time it is known. */
+  readonly firstMs: number;
+  readonly againMs: number;
+}
+
+async function main(): Promise<number> {
+  const collector = startCollector();
+  const binary = await step("binary", async () => [await builtBinary(), "dist/ostiary is up to date"]);
+  const appliance = await describeAppliance({ binary, directory: flags.data, collectorUrl: collector.url });
+  const stopAsked = onStop();
+  process.once("exit", () => appliance.kill());
+  try {
+    await Promise.race([startNodes(appliance), stopAsked.then(() => Promise.reject(new Error("stopped")))]);
+    const write = await loadExample(appliance, collector);
+    const asked = await askAll(appliance);
+    const read = await traceOneDecision(appliance, collector);
+    const allRight = asked.every(({ right }) => right);
+    if (flags.json) process.stdout.write(`${JSON.stringify(report(appliance, asked, write, read, allRight))}\n`);
+    else print(appliance, asked, write, read);
+    if (!flags.exit) {
+      say(whatNext(appliance));
+      await stopAsked;
+    }
+    return flags.exit && !allRight ? 1 : 0;
+  } finally {
+    say("\nstopping …");
+    await appliance.stop();
+    await collector.stop();
+  }
+}
+
+/** Shows what is going on and how long it took. */
+async function step<T>(name: string, work: () => Promise<readonly [T, string]>): Promise<T> {
+  const startMs = performance.now();
+  const [result, outcome] = await work();
+  say(`${name.padEnd(9)} ${outcome} (${(performance.now() - startMs).toFixed(0)} ms)`);
+  return result;
+}
+
+async function startNodes({ nodes, primary }: Appliance): Promise<void> {
+  primary.launch();
+  for (const follower of nodes.filter((node) => node !== primary)) follower.launch();
+  await Promise.all(nodes.map((node) => step(node.name, async () => [await node.ready(), `ready at ${node.url}`])));
+}
+
+async function loadExample({ primary, edges, adminKey }: Appliance, collector: Collector): Promise<readonly Span[]> {
+  const traceId = randomHex(16);
+  const oso = new Oso(primary.url, adminKey);
+  const policy = await Bun.file(join(import.meta.dir, "example", "policy.polar")).text();
+  await step("policy", async () => [await oso.policy(policy), "checked, its tests run, active on the primary"]);
+  await step("facts", async () => {
+    const tracing = new Oso(primary.url, adminKey, { fetchBuilder: (fetch) => withTrace(fetch, traceId) });
+    await tracing.batch((batch) => {
+      for (const fact of facts) batch.insert(fact);
+      return Promise.resolve();
+    });
+    return [undefined, `${facts.length} written to the primary in one batch`];
+  });
+  const { offset = 0 } = (await primary.health()) ?? {};
+  await step("edges", async () => {
+    const arrived = await until(5000, async () => (await offsets(edges)).every((reached) => reached >= offset));
+    if (!arrived)
+      throw new Error(`the edges have not reached offset ${offset}:\n${edges.map((edge) => edge.output).join("\n")}`);
+    return [undefined, `both have learnt of it over MQTT (offset ${offset})`];
+  });
+  // Kept data may hold these facts already; then nothing was written, and no edge has anything to tell.
+  await until(2000, () => Promise.resolve(namesOf(collector.trace(traceId)).size > edges.length));
+  return collector.trace(traceId);
+}
+
+async function askAll({ edges: [edge], adminKey }: Appliance): Promise<Asked[]> {
+  const oso = new Oso(edge.url, adminKey);
+  const asked: Asked[] = [];
+  for (const { text, why, ask, expected } of questions) {
+    const startMs = performance.now();
+    const answer = await ask(oso);
+    const firstMs = performance.now() - startMs;
+    await ask(oso);
+    const againMs = performance.now() - startMs - firstMs;
+    asked.push({ question: text, why, answer, expected, right: Bun.deepEquals(answer, expected), firstMs, againMs });
+  }
+  return asked;
+}
+
+async function traceOneDecision({ edges, adminKey }: Appliance, collector: Collector): Promise<readonly Span[]> {
+  const traceId = randomHex(16);
+  const oso = new Oso(edges[1].url, adminKey, { fetchBuilder: (fetch) => withTrace(fetch, traceId) });
+  await questions.at(0)?.ask(oso);
+  await until(2000, () => Promise.resolve(collector.trace(traceId).length > 0));
+  return collector.trace(traceId);
+}
+
+type Fetch = (input: unknown, init?: { headers?: Record<string, string> }) => Promise<unknown>;
+
+/** The caller's own trace context, as any instrumented application sends it. */
+const withTrace =
+  (fetch: Fetch, traceId: string): Fetch =>
+  (input, init) =>
+    fetch(input, { ...init, headers: { ...init?.headers, traceparent: `00-${traceId}-${randomHex(8)}-01` } });
+
+function print(appliance: Appliance, asked: readonly Asked[], write: readonly Span[], read: readonly Span[]): void {
+  const width = Math.max(...asked.map(({ question }) => question.length));
+  const answers = asked.map(({ answer }) => show(answer));
+  const answerWidth = Math.max(...answers.map((answer) => answer.length));
+  say(
+    `\nAsked at ${appliance.edges[0].name} (${appliance.edges[0].url}) through oso-cloud; time of the first call, and of the second:\n`,
+  );
+  for (const [index, { question, right, expected, firstMs, againMs, why }] of asked.entries()) {
+    const times = `${firstMs.toFixed(1)} ms`.padStart(9) + `${againMs.toFixed(1)} ms`.padStart(9);
+    const mark = right ? "✓" : `✗ expected ${show(expected)}`;
+    say(`  ${mark} ${question.padEnd(width)}  ${(answers[index] ?? "").padEnd(answerWidth)} ${times}   ${why}`);
+  }
+  say(`\n${asked.filter(({ right }) => right).length} of ${asked.length} answers are right.`);
+  if (write.length > 0)
+    say(`\nThe write of the facts, from the request to the edges' copies (start, duration):\n\n${drawTrace(write)}`);
+  if (read.length > 0) say(`\nOne decision on ${appliance.edges[1].name}:\n\n${drawTrace(read)}`);
+}
+
+const report = (
+  { nodes, adminKey }: Appliance,
+  asked: readonly Asked[],
+  write: readonly Span[],
+  read: readonly Span[],
+  allRight: boolean,
+) => ({
+  allRight,
+  nodes: nodes.map(({ name, url, pid }) => ({ name, url, pid })),
+  adminKey,
+  questions: asked,
+  traces: { write, read },
+});
+
+function whatNext({ primary, edges, fallback, adminKey }: Appliance): string {
+  const question = `'{"actor_type":"User","actor_id":"bob","action":"write","resource_type":"Repository","resource_id":"compiler","context_facts":[]}'`;
+  const ban = `'[{"inserts":[{"predicate":"is_banned","args":[{"type":"User","id":"bob"}]}]}]'`;
+  return `
+It goes on running; Ctrl-C ends it. To try next:
+
+  KEY=${adminKey}
+  ask() { curl -s "$1/api/authorize" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${question}; echo; }
+
+  ask ${edges[0].url}            # an edge
+  curl -s ${edges[1].url}/api/batch -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${ban}
+  ask ${edges[0].url}            # bob was banned at the other edge, which sent the write on to the primary
+  kill -9 ${primary.pid}; ask ${edges[0].url}; ask ${fallback.url}   # without a primary: an edge and the fallback answer
+  curl -s ${edges[0].url}/metrics
+
+All settings: dist/ostiary serve --help, or appliance/ostiary.yaml.`;
+}
+
+/** Resolves at the first Ctrl-C or request to end. */
+function onStop(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
+  });
+}
+
+async function until(timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + timeoutMs; Date.now() < deadline && !(await condition());) await Bun.sleep(10);
+}
+
+const offsets = (nodes: readonly NodeProcess[]): Promise<number[]> =>
+  Promise.all(nodes.map(async (node) => (await node.health())?.offset ?? -1));
+
+const namesOf = (spans: readonly Span[]): ReadonlySet<string> => new Set(spans.map(({ node }) => node));
+
+const show = (answer: Answer): string => (typeof answer === "boolean" ? (answer ? "yes" : "no") : answer.join(", "));
+
+if (flags.help) {
+  process.stdout.write(`${usage}\n`);
+} else {
+  const status = await main().catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  });
+  process.exit(status);
+}

@@ -99,8 +99,7 @@ async function loadExample({ primary, edges, adminKey }: Appliance, collector: C
   const { offset = 0 } = (await primary.health()) ?? {};
   await step("edges", async () => {
     const arrived = await until(5000, async () => (await offsets(edges)).every((reached) => reached >= offset));
-    if (!arrived)
-      throw new Error(`the edges have not reached offset ${offset}:\n${edges.map((edge) => edge.output).join("\n")}`);
+    if (!arrived) throw new Error(`the edges have not reached offset ${offset}:\n${outputOf(edges)}`);
     return [undefined, `both have learnt of it over MQTT (offset ${offset})`];
   });
   // Kept data may hold these facts already; then nothing was written, and no edge has anything to tell.
@@ -195,12 +194,18 @@ function onStop(): Promise<void> {
   });
 }
 
-async function until(timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + timeoutMs; Date.now() < deadline && !(await condition());) await Bun.sleep(10);
+/** Whether the condition came true in time. */
+async function until(timeoutMs: number, condition: () => Promise<boolean>): Promise<boolean> {
+  for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await Bun.sleep(10)) {
+    if (await condition()) return true;
+  }
+  return false;
 }
 
 const offsets = (nodes: readonly NodeProcess[]): Promise<number[]> =>
   Promise.all(nodes.map(async (node) => (await node.health())?.offset ?? -1));
+
+const outputOf = (nodes: readonly NodeProcess[]): string => nodes.map(({ output }) => output).join("\n");
 
 const namesOf = (spans: readonly Span[]): ReadonlySet<string> => new Set(spans.map(({ node }) => node));
 

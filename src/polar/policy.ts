@@ -62,9 +62,21 @@ export type Expression =
   | { readonly kind: "not"; readonly operand: Expression; readonly span: Span }
   | { readonly kind: "call"; readonly predicate: string; readonly args: readonly Term[]; readonly span: Span }
   | { readonly kind: "equal"; readonly left: Term; readonly right: Term; readonly span: Span }
-  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Term; readonly right: Term; readonly span: Span }
+  | {
+      readonly kind: "compare";
+      readonly operator: Comparison;
+      readonly left: Term;
+      readonly right: Term;
+      readonly span: Span;
+    }
   | { readonly kind: "in"; readonly term: Term; readonly values: readonly Literal[]; readonly span: Span }
-  | { readonly kind: "matches"; readonly variable: string; readonly type: string; readonly exact: boolean; readonly span: Span }
+  | {
+      readonly kind: "matches";
+      readonly variable: string;
+      readonly type: string;
+      readonly exact: boolean;
+      readonly span: Span;
+    }
   | { readonly kind: "boolean"; readonly value: boolean; readonly span: Span };
 
 export interface FactDeclaration {

@@ -1,0 +1,27 @@
+/**
+ * `iff` says which values a variable of the assertion takes. Only `variable in [...]` is known to be used; another condition would
+ * leave open what the full set of answers is, so it is refused rather than guessed at.
+ */
+import { quote } from "../report.ts";
+import type { Context } from "./context.ts";
+
+export function checkIff({ program, report }: Context): void {
+  for (const { head, iff } of program.statements.flatMap((statement) =>
+    statement.kind === "test" ? statement.assertions : [],
+  )) {
+    if (!iff) continue;
+    const { span } = iff;
+    if (iff.kind !== "in" || iff.term.kind !== "variable") {
+      report.error("test/unsupported-iff", span, "`iff` takes `variable in [...]` only", {
+        hint: 'write, for example, `assert allow(User{"ann"}, action: String, Doc{"d"}) iff action in ["read"];`',
+      });
+      continue;
+    }
+    const { name, span: place } = iff.term;
+    const params = head.params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
+    if (name !== "_" && params.includes(name)) continue;
+    report.error("test/unknown-iff-variable", place, `${quote(name)} does not occur in the assertion`, {
+      hint: `put it in place of an argument: ${quote(`${name}: String`)}`,
+    });
+  }
+}

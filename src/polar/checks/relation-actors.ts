@@ -1,0 +1,46 @@
+/**
+ * `"viewer" if "owner"` says that the actor is the owner, so the relation must lead to something that can be an actor. One that leads
+ * to a resource can never hold; nearly always `"role" on "owner"` was meant. The official documents do not say what happens, and a
+ * rule that quietly grants nothing helps nobody: it is an error.
+ */
+import { type DeclaredName, withSupertypes } from "../declarations.ts";
+import { quote } from "../report.ts";
+import type { Block, ShorthandAtom } from "../syntax.ts";
+import { atomsOf } from "../walk.ts";
+import { type Context, primitiveTypes } from "./context.ts";
+
+export function checkActorTerms(context: Context): void {
+  const { program, declarations, report } = context;
+  const actors = [...declarations.types.values()].filter((type) => type.kind === "actor").map((type) => type.name);
+  const possible = withSupertypes(declarations, [...actors, "Actor", "Resource"]);
+  for (const block of program.statements.filter((statement) => statement.kind === "block")) {
+    for (const atom of block.rules.flatMap((rule) => [...atomsOf(rule.body)])) {
+      const relation = relationToActor(atom, block, context);
+      const type = relation?.type?.text;
+      if (!relation || type === undefined || possible.has(type)) continue;
+      // A type without a block may well be an actor; a warning says that it is not declared.
+      if (!declarations.types.has(type) && !primitiveTypes.has(type)) continue;
+      report.error(
+        "block/relation-to-resource",
+        atom.span,
+        `relation ${quote(relation.name)} is to ${quote(type)}, which is no actor`,
+        {
+          hint: `name what the actor must have there: ${quote(`"…" on "${relation.name}"`)}`,
+          related: [{ message: "the relation", span: relation.span }],
+        },
+      );
+    }
+  }
+}
+
+/** The relation that the atom wants to lead to the actor. */
+function relationToActor(atom: ShorthandAtom, block: Block, { declarations }: Context): DeclaredName | undefined {
+  if (block.blockKind === "global" || (atom.kind !== "name" && atom.kind !== "on") || !atom.term.quoted)
+    return undefined;
+  const names = declarations.types.get(block.name.text)?.names;
+  const related = atom.kind === "on" && atom.target.quoted ? names?.get(atom.target.text)?.type?.text : undefined;
+  const isRelated = atom.kind === "on" && atom.target.quoted;
+  const scope = isRelated ? declarations.types.get(related ?? "")?.names : names;
+  const found = scope?.get(atom.term.text);
+  return found?.kind === "relation" ? found : undefined;
+}

@@ -1,0 +1,45 @@
+/** Every check, in no order that matters: each looks at the whole tree and reports what it finds. */
+import type { Context } from "./context.ts";
+import { checkActorTerms } from "./relation-actors.ts";
+import { checkFactArity } from "./fact-arity.ts";
+import { checkFixtures } from "./fixtures.ts";
+import { checkGlobalBlocks } from "./global-blocks.ts";
+import { checkIff } from "./iff.ts";
+import { checkKinds } from "./kinds.ts";
+import { checkLists } from "./lists.ts";
+import { checkLiterals } from "./literals.ts";
+import { checkNames } from "./names.ts";
+import { checkNegation } from "./negation.ts";
+import { checkSections } from "./sections.ts";
+import { checkShorthand } from "./shorthand.ts";
+import { checkSingletons } from "./singletons.ts";
+import { checkSupertypes } from "./supertypes.ts";
+import { checkTestNames } from "./test-names.ts";
+import { checkTypes } from "./types.ts";
+import { checkUnbound } from "./unbound.ts";
+import { checkUnsupported } from "./unsupported.ts";
+
+const checks: readonly ((context: Context) => void)[] = [
+  checkKinds,
+  checkGlobalBlocks,
+  checkSections,
+  checkNames,
+  checkSupertypes,
+  checkShorthand,
+  checkActorTerms,
+  checkTypes,
+  checkLiterals,
+  checkLists,
+  checkSingletons,
+  checkUnbound,
+  checkNegation,
+  checkUnsupported,
+  checkFactArity,
+  checkTestNames,
+  checkFixtures,
+  checkIff,
+];
+
+export function runChecks(context: Context): void {
+  for (const check of checks) check(context);
+}

@@ -1,0 +1,164 @@
+/** Names in shorthand rules are declared, and stand where their kind may stand. */
+import { type Names, type TypeEntry } from "../declarations.ts";
+import { quote } from "../report.ts";
+import type { Block, ShorthandAtom, ShorthandTerm } from "../syntax.ts";
+import { unreachable } from "../../util/assert.ts";
+import { atomsOf } from "../walk.ts";
+import type { Context } from "./context.ts";
+
+export function checkShorthand(context: Context): void {
+  for (const statement of context.program.statements) {
+    if (statement.kind !== "block") continue;
+    const scope = scopeOf(statement, context);
+    for (const rule of statement.rules) {
+      checkHead(rule.head, scope, context);
+      for (const atom of atomsOf(rule.body)) checkAtom(atom, scope, context);
+    }
+  }
+}
+
+interface Scope {
+  readonly block: string;
+  readonly isGlobal: boolean;
+  readonly names: Names;
+  /** Some names are not known, so none can be called undeclared. */
+  readonly incomplete: boolean;
+}
+
+function scopeOf(block: Block, { declarations }: Context): Scope {
+  const isGlobal = block.blockKind === "global";
+  const type = declarations.types.get(block.name.text);
+  return {
+    block: block.name.text,
+    isGlobal,
+    names: isGlobal ? declarations.global : (type?.names ?? new Map()),
+    incomplete: isGlobal ? declarations.globalIncomplete : isIncomplete(type, declarations),
+  };
+}
+
+function isIncomplete(type: TypeEntry | undefined, declarations: Context["declarations"]): boolean {
+  return declarations.tooMany || type === undefined || type.incomplete || declarations.cyclic.includes(type);
+}
+
+function checkHead(head: ShorthandTerm, scope: Scope, context: Context): void {
+  if (!head.quoted)
+    return checkWord(head, scope, context, "a rule begins with a role or permission in quotes, `role` or `permission`");
+  if (scope.names.get(head.text)?.kind === "relation") {
+    const message = `${quote(head.text)} is a relation: a shorthand rule gives a role or a permission`;
+    return context.report.error("block/relation-as-head", head.span, message, {
+      hint: `derive a relation in longhand: ${quote(`has_relation(resource: ${scope.block}, "${head.text}", …) if …`)}`,
+    });
+  }
+  checkDeclared(head, scope, context);
+}
+
+function checkAtom(atom: ShorthandAtom, scope: Scope, context: Context): void {
+  const { declarations, report } = context;
+  switch (atom.kind) {
+    case "call":
+      return;
+    case "global":
+      return checkGlobal(atom.term, context);
+    case "name":
+      if (!atom.term.quoted)
+        return checkWord(atom.term, scope, context, "a condition is a name in quotes, `role`, `permission` or a call");
+      return checkDeclared(atom.term, scope, context);
+    case "on":
+      if (scope.isGlobal) {
+        return report.error(
+          "block/on-in-global",
+          atom.span,
+          "`on` cannot stand in the `global` block: nothing is related to it",
+        );
+      }
+      if (!atom.target.quoted && atom.target.text === "resource") {
+        return checkAtom({ kind: "name", term: atom.term, span: atom.span }, scope, context);
+      }
+      return checkOn(atom, scope, context);
+    default:
+      return unreachable(atom);
+  }
+
+  function checkGlobal(term: ShorthandTerm, { program }: Context): void {
+    if (!term.quoted) return checkWord(term, scope, context, "`global` is followed by a role or permission in quotes");
+    if (declarations.global.has(term.text) || declarations.globalIncomplete || program.incomplete) return;
+    report.error("block/undeclared-global", term.span, `${quote(term.text)} is not declared in the \`global\` block`, {
+      hint: report.suggest(term.text, declarations.global.keys()) ?? "declare it there as a role or a permission",
+    });
+  }
+}
+
+function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope: Scope, context: Context): void {
+  const { report, declarations, program } = context;
+  const relation = scope.names.get(target.text);
+  if (!target.quoted) {
+    return report.error(
+      "block/relation-not-quoted",
+      target.span,
+      "`on` is followed by a relation in quotes, or by `resource`",
+      {
+        hint: `write ${quote(`"${target.text}"`)}`,
+      },
+    );
+  }
+  if (!relation && scope.incomplete) return;
+  if (relation?.kind !== "relation") {
+    const relations = [...scope.names.values()].filter((name) => name.kind === "relation").map((name) => name.name);
+    const what = relation ? `is a ${relation.kind}, not a relation,` : "is not a relation";
+    return report.error(
+      "block/undeclared-relation",
+      target.span,
+      `${quote(target.text)} ${what} of ${quote(scope.block)}`,
+      {
+        hint: report.suggest(target.text, relations) ?? `declare it: ${quote(`relations = { ${target.text}: Type };`)}`,
+      },
+    );
+  }
+  if (!term.quoted)
+    return checkWord(term, scope, context, "before `on` stands a name in quotes, `role` or `permission`");
+  const related = relation.type && declarations.types.get(relation.type.text);
+  if (!relation.type || (!related && program.incomplete)) return;
+  if (!related) {
+    return report.error(
+      "block/related-type-without-block",
+      target.span,
+      `relation ${quote(target.text)} is to ${quote(relation.type.text)}, which has no block that could declare ${quote(term.text)}`,
+      {
+        hint: `declare it: ${quote(`resource ${relation.type.text} {}`)}`,
+        related: [{ message: "the relation", span: relation.span }],
+      },
+    );
+  }
+  if (related.names.has(term.text) || isIncomplete(related, declarations)) return;
+  report.error(
+    "block/undeclared-related-name",
+    term.span,
+    `${quote(term.text)} is not declared in ${quote(related.name)}, the type of ${quote(target.text)}`,
+    {
+      hint:
+        report.suggest(term.text, related.names.keys()) ??
+        `declare it in the block of ${quote(related.name)} as a role, a permission or a relation`,
+      related: [{ message: `the block of ${quote(related.name)}`, span: related.span }],
+    },
+  );
+}
+
+function checkDeclared(term: ShorthandTerm, scope: Scope, { report, declarations }: Context): void {
+  if (scope.names.has(term.text) || scope.incomplete) return;
+  const global =
+    declarations.global.has(term.text) && !scope.isGlobal ? `write ${quote(`global "${term.text}"`)}` : undefined;
+  const what = scope.isGlobal ? "as a role or a permission" : "as a role, a permission or a relation";
+  report.error("block/undeclared-name", term.span, `${quote(term.text)} is not declared in ${quote(scope.block)}`, {
+    hint: global ?? report.suggest(term.text, scope.names.keys()) ?? `declare it ${what}`,
+  });
+}
+
+/** Words that stand for a variable: `role` and `permission`. */
+function checkWord(term: ShorthandTerm, scope: Scope, { report }: Context, message: string): void {
+  if (term.text === "role" || term.text === "permission") return;
+  report.error("block/name-not-quoted", term.span, `${quote(term.text)} cannot stand here: ${message}`, {
+    hint: scope.names.has(term.text)
+      ? `write ${quote(`"${term.text}"`)}`
+      : `write ${quote(`"${term.text}"`)} and declare it, or ${quote(`${term.text}(resource)`)} for a fact`,
+  });
+}

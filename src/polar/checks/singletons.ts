@@ -1,0 +1,39 @@
+/** A variable that occurs once is a slip, or says "anything"; `_` or `_name` says so without doubt. */
+import { quote } from "../report.ts";
+import type { Block, RuleStatement, ShorthandRule, Term, Variable } from "../syntax.ts";
+import { callsOf, termsOf } from "../walk.ts";
+import type { Context } from "./context.ts";
+
+export function checkSingletons(context: Context): void {
+  for (const statement of context.program.statements) {
+    if (statement.kind === "rule") reportSingletons(termsOfRule(statement), new Set(), context);
+    if (statement.kind !== "block") continue;
+    for (const rule of statement.rules) {
+      const terms = callsOf(rule.body).flatMap((call) => call.args);
+      reportSingletons(terms, implicitVariables(statement, rule), context);
+    }
+  }
+}
+
+function* termsOfRule({ head, body }: RuleStatement): Generator<Term> {
+  for (const param of head.params) yield param.term;
+  if (body) yield* termsOf(body);
+}
+
+function implicitVariables(block: Block, { head }: ShorthandRule): ReadonlySet<string> {
+  const names = block.blockKind === "global" ? ["actor"] : ["actor", "resource"];
+  return new Set(head.quoted ? names : [...names, head.text]);
+}
+
+function reportSingletons(terms: Iterable<Term>, known: ReadonlySet<string>, { report }: Context): void {
+  const once = new Map<string, Variable | undefined>();
+  for (const term of terms) {
+    if (term.kind === "variable") once.set(term.name, once.has(term.name) ? undefined : term);
+  }
+  for (const variable of once.values()) {
+    if (!variable || variable.name.startsWith("_") || known.has(variable.name)) continue;
+    report.warning("rule/singleton", variable.span, `variable ${quote(variable.name)} occurs only once in this rule`, {
+      hint: `if any value will do, write ${quote(`_${variable.name}`)} or \`_\``,
+    });
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The pipeline from texts to a checked policy, and the only way in. Every stage adds to one list of diagnostics and lets the next one
+ * run on what is left, so that all problems of a policy are told at once; only the expansion waits for a tree without errors.
+ */
+import { runChecks } from "./checks/run.ts";
+import { collectDeclarations } from "./declarations.ts";
+import { desugar } from "./desugar.ts";
+import type { Diagnostic } from "./diagnostic.ts";
+import type { PolarLimits } from "./limits.ts";
+import { parse } from "./parser.ts";
+import type { Policy } from "./policy.ts";
+import { type Report, createReport, quote } from "./report.ts";
+import type { Source } from "./source.ts";
+import type { Program } from "./syntax.ts";
+
+export interface Compilation {
+  /** `undefined` where any diagnostic is an error. */
+  readonly policy: Policy | undefined;
+  readonly diagnostics: Diagnostic[];
+}
+
+/** All files form one policy; neither the order of files nor that of statements matters. */
+export function compile(sources: readonly Source[], limits: PolarLimits): Compilation {
+  const report = createReport();
+  if (!acceptable(sources, limits, report)) return { policy: undefined, diagnostics: report.diagnostics };
+
+  const program = join(sources.map((source) => parse(source, limits.depthMax, report)));
+  const declarations = collectDeclarations(program, limits.expandedItemsMax);
+  runChecks({ program, declarations, limits, report });
+
+  const failed = report.diagnostics.some((diagnostic) => diagnostic.severity === "error");
+  const policy = failed ? undefined : desugar(program, declarations);
+  return { policy, diagnostics: cut(ordered(report.diagnostics, sources), limits.diagnosticsMax) };
+}
+
+function acceptable(sources: readonly Source[], limits: PolarLimits, report: Report): boolean {
+  const names = new Set<string>();
+  let bytes = 0;
+  for (const { name, text } of sources) {
+    const span = { file: name, start: 0, end: 0 };
+    if (names.has(name)) report.error("syntax/duplicate-file", span, `file ${quote(name)} is given twice`);
+    names.add(name);
+    bytes += new TextEncoder().encode(text).length;
+    if (bytes <= limits.sourceBytesMax) continue;
+    report.error("syntax/too-long", span, `the policy is longer than ${limits.sourceBytesMax} bytes`);
+    break;
+  }
+  return report.diagnostics.length === 0;
+}
+
+function join(programs: readonly Program[]): Program {
+  return {
+    statements: programs.flatMap((program) => program.statements),
+    incomplete: programs.some((program) => program.incomplete),
+  };
+}
+
+/** By file as given, then by place; the same finding twice is told once. */
+function ordered(diagnostics: readonly Diagnostic[], sources: readonly Source[]): Diagnostic[] {
+  const fileOrder = new Map(sources.map((source, index) => [source.name, index]));
+  const place = (diagnostic: Diagnostic) => fileOrder.get(diagnostic.span.file) ?? 0;
+  const unique = new Map(diagnostics.map((found) => [JSON.stringify([found.code, found.message, found.span]), found]));
+  return [...unique.values()].sort(
+    (one, other) => place(one) - place(other) || one.span.start - other.span.start || one.span.end - other.span.end,
+  );
+}
+
+/** Errors before warnings where there are too many, and the rest as a number. */
+function cut(diagnostics: Diagnostic[], max: number): Diagnostic[] {
+  if (diagnostics.length <= max) return diagnostics;
+  const errors = diagnostics.filter((diagnostic) => diagnostic.severity === "error");
+  const kept = errors.length > 0 ? errors.slice(0, max) : diagnostics.slice(0, max);
+  const last = kept.at(-1);
+  if (!last) return kept;
+  const message = `there are ${diagnostics.length - kept.length} more problems, not shown`;
+  return [...kept, { code: "syntax/too-many-problems", severity: last.severity, message, span: last.span }];
+}

@@ -1,0 +1,159 @@
+/**
+ * What the blocks declare, merged where a block was opened more than once and with inherited names filled in. Where declarations
+ * contradict each other the first one stands; `checks/` report the rest.
+ */
+import type { Block, Name, Program } from "./syntax.ts";
+import type { Span } from "./span.ts";
+
+export interface Declarations {
+  readonly types: ReadonlyMap<string, TypeEntry>;
+  /** Present, with no names, where the policy has no global block. */
+  readonly global: Names;
+  /** Some global block lost a section to a syntax error. */
+  readonly globalIncomplete: boolean;
+  /** Types whose `extends` lead back to themselves; they inherit nothing. */
+  readonly cyclic: readonly TypeEntry[];
+  /** Inheritance would give more names than the limit allows; the rest was left out. */
+  readonly tooMany: boolean;
+}
+
+export type Names = ReadonlyMap<string, DeclaredName>;
+
+export interface TypeEntry {
+  readonly name: string;
+  readonly kind: "actor" | "resource";
+  readonly blocks: readonly Block[];
+  readonly supertypes: readonly Name[];
+  readonly own: Names;
+  /** Own and inherited; inherited ones first come, first kept. */
+  readonly names: Map<string, DeclaredName>;
+  /** Longest way up: 0 without supertypes. */
+  height: number;
+  /** Not all of its names are known, because of a syntax error or an undeclared supertype, here or further up. */
+  incomplete: boolean;
+  readonly span: Span;
+}
+
+export interface DeclaredName {
+  readonly name: string;
+  readonly kind: NameKind;
+  /** The type of a relation. */
+  readonly type: Name | undefined;
+  /** The type whose block declares it. */
+  readonly owner: string;
+  readonly span: Span;
+}
+
+export type NameKind = "role" | "permission" | "relation";
+
+export function collectDeclarations(program: Program, inheritedMax: number): Declarations {
+  const blocks = program.statements.filter((statement) => statement.kind === "block");
+  const globals = blocks.filter((block) => block.blockKind === "global");
+  const byName = Map.groupBy(
+    blocks.filter((block) => block.blockKind !== "global"),
+    (block) => block.name.text,
+  );
+  const types = new Map([...byName].map(([name, group]) => [name, typeEntry(name, group)]));
+  return {
+    types,
+    global: namesOf("global", globals),
+    globalIncomplete: program.incomplete || globals.some((block) => block.incomplete),
+    ...inherit(types, inheritedMax),
+  };
+}
+
+function typeEntry(name: string, blocks: readonly Block[]): TypeEntry {
+  const first = blocks[0] as Block;
+  const own = namesOf(name, blocks);
+  const supertypes = new Map(blocks.flatMap((block) => block.supertypes).map((type) => [type.text, type]));
+  return {
+    name,
+    kind: first.blockKind === "actor" ? "actor" : "resource",
+    blocks,
+    supertypes: [...supertypes.values()],
+    own,
+    names: new Map(own),
+    height: 0,
+    incomplete: blocks.some((block) => block.incomplete),
+    span: first.name.span,
+  };
+}
+
+function namesOf(owner: string, blocks: readonly Block[]): Map<string, DeclaredName> {
+  const names = new Map<string, DeclaredName>();
+  for (const declared of blocks.flatMap((block) => declaredNames(owner, block))) {
+    if (!names.has(declared.name)) names.set(declared.name, declared);
+  }
+  return names;
+}
+
+const kindOfSection: Readonly<Record<string, NameKind>> = {
+  roles: "role",
+  permissions: "permission",
+  relations: "relation",
+};
+
+/** Every name that a block declares, also those declared twice. */
+export function declaredNames(owner: string, block: Block): DeclaredName[] {
+  return block.sections.flatMap((section): DeclaredName[] => {
+    const kind = Object.hasOwn(kindOfSection, section.name.text) ? kindOfSection[section.name.text] : undefined;
+    if (kind === undefined) return [];
+    if (section.value.kind === "dictionary") {
+      if (kind !== "relation") return [];
+      return section.value.entries.map(({ key, type }) => ({ name: key.text, kind, type, owner, span: key.span }));
+    }
+    if (kind === "relation") return [];
+    return section.value.items.flatMap((item) =>
+      item.kind === "string" ? [{ name: item.text, kind, type: undefined, owner, span: item.span }] : [],
+    );
+  });
+}
+
+/** Hands names down, supertypes before subtypes (Kahn's order), without recursion: a chain may be as long as the text allows. */
+function inherit(
+  types: ReadonlyMap<string, TypeEntry>,
+  inheritedMax: number,
+): Pick<Declarations, "cyclic" | "tooMany"> {
+  const subtypes = new Map<string, TypeEntry[]>();
+  const waiting = new Map<TypeEntry, number>();
+  for (const type of types.values()) {
+    const known = type.supertypes.filter((supertype) => types.has(supertype.text));
+    type.incomplete ||= known.length < type.supertypes.length;
+    waiting.set(type, known.length);
+    for (const supertype of known) {
+      const list = subtypes.get(supertype.text);
+      if (list) list.push(type);
+      else subtypes.set(supertype.text, [type]);
+    }
+  }
+  const ready = [...types.values()].filter((type) => waiting.get(type) === 0);
+  let inherited = 0;
+  for (const type of ready) {
+    for (const subtype of subtypes.get(type.name) ?? []) {
+      inherited += type.names.size;
+      if (inherited <= inheritedMax) handDown(type, subtype);
+      const left = (waiting.get(subtype) ?? 0) - 1;
+      waiting.set(subtype, left);
+      if (left === 0) ready.push(subtype);
+    }
+    waiting.delete(type);
+  }
+  return { cyclic: [...waiting.keys()], tooMany: inherited > inheritedMax };
+}
+
+function handDown(type: TypeEntry, subtype: TypeEntry): void {
+  for (const [name, declared] of type.names) {
+    if (!subtype.names.has(name)) subtype.names.set(name, declared);
+  }
+  subtype.height = Math.max(subtype.height, type.height + 1);
+  subtype.incomplete ||= type.incomplete;
+}
+
+/** The type itself and everything above it, as far as it is declared. */
+export function withSupertypes(declarations: Declarations, start: Iterable<string>): Set<string> {
+  const found = new Set(start);
+  for (const name of found) {
+    for (const supertype of declarations.types.get(name)?.supertypes ?? []) found.add(supertype.text);
+  }
+  return found;
+}

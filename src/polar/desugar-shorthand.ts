@@ -1,0 +1,116 @@
+/**
+ * Shorthand to longhand. In the block of type `T` the variables `actor: Actor` and `resource: T` are there without being written, in the
+ * global block only `actor`. A name is looked up in the block (and above it), and its kind decides the predicate:
+ *
+ *     "x" if …               has_role(actor: Actor, "x", resource: T) if …            or has_permission
+ *     role if …              has_role(actor: Actor, role: String, resource: T) if …
+ *     … "y"                  has_role(actor, "y", resource)                           or has_permission
+ *     … "owner"              has_relation(resource, "owner", actor)                   a relation to an actor
+ *     … "y" on "rel"         v matches R and has_relation(resource, "rel", v) and has_role(actor, "y", v)
+ *     … global "y"           has_role(actor, "y")
+ */
+import { must, unreachable } from "../util/assert.ts";
+import type { Declarations, Names, NameKind } from "./declarations.ts";
+import { desugarCall, flatten } from "./desugar-terms.ts";
+import { type Fresh, freshNames } from "./fresh.ts";
+import type { Expression, Param, Rule, Term } from "./policy.ts";
+import type { Span } from "./span.ts";
+import type { Block, ShorthandAtom, ShorthandExpression, ShorthandRule, ShorthandTerm } from "./syntax.ts";
+import { callsOf } from "./walk.ts";
+
+export function desugarShorthand(rule: ShorthandRule, block: Block, declarations: Declarations): Rule {
+  const isGlobal = block.blockKind === "global";
+  const names = isGlobal ? declarations.global : must(declarations.types.get(block.name.text)).names;
+  const fresh = freshNames(
+    callsOf(rule.body).flatMap((call) => call.args),
+    undefined,
+  );
+  const scope: Scope = { isGlobal, names, declarations, fresh };
+  const { head, span } = rule;
+  const params: Param[] = [
+    { term: variable("actor", head.span), type: "Actor" },
+    { term: termOf(head), type: head.quoted ? undefined : "String" },
+  ];
+  if (!isGlobal) params.push({ term: variable("resource", head.span), type: block.name.text });
+  return { predicate: predicateOf(head, names), params, body: expand(rule.body, scope), span, implicit: false };
+}
+
+interface Scope {
+  readonly isGlobal: boolean;
+  readonly names: Names;
+  readonly declarations: Declarations;
+  readonly fresh: Fresh;
+}
+
+function expand(expression: ShorthandExpression, scope: Scope): Expression {
+  if (expression.kind !== "and" && expression.kind !== "or") return expandAtom(expression, scope);
+  const operands = expression.operands.map((operand) => expand(operand, scope));
+  return { kind: expression.kind, operands: flatten(expression.kind, operands), span: expression.span };
+}
+
+function expandAtom(atom: ShorthandAtom, scope: Scope): Expression {
+  const { span } = atom;
+  switch (atom.kind) {
+    case "call":
+      return desugarCall(atom, scope.fresh);
+    case "global":
+      return call(
+        predicateOf(atom.term, scope.declarations.global),
+        [variable("actor", span), termOf(atom.term)],
+        span,
+      );
+    case "name":
+      return expandName(atom.term, scope.names, scope.isGlobal ? undefined : variable("resource", span), span);
+    case "on":
+      return atom.target.quoted
+        ? expandOn(atom, scope)
+        : expandName(atom.term, scope.names, variable("resource", span), span);
+    default:
+      return unreachable(atom);
+  }
+}
+
+/** What `"y"` says of `object`; of the whole system where there is none. */
+function expandName(term: ShorthandTerm, names: Names, object: Term | undefined, span: Span): Expression {
+  const actor = variable("actor", span);
+  const predicate = predicateOf(term, names);
+  if (!object) return call(predicate, [actor, termOf(term)], span);
+  if (predicate === "has_relation") return call(predicate, [object, termOf(term), actor], span);
+  return call(predicate, [actor, termOf(term), object], span);
+}
+
+function expandOn({ term, target, span }: Extract<ShorthandAtom, { kind: "on" }>, scope: Scope): Expression {
+  const type = must(scope.names.get(target.text)?.type).text;
+  const related = variable(scope.fresh(), target.span);
+  const names = scope.declarations.types.get(type)?.names ?? new Map();
+  const operands: Expression[] = [
+    { kind: "matches", variable: related.name, type, exact: false, span: target.span },
+    call("has_relation", [variable("resource", target.span), termOf(target), related], target.span),
+    expandName(term, names, related, span),
+  ];
+  return { kind: "and", operands, span };
+}
+
+const predicates: Readonly<Record<NameKind, string>> = {
+  role: "has_role",
+  permission: "has_permission",
+  relation: "has_relation",
+};
+
+function predicateOf(term: ShorthandTerm, names: Names): string {
+  if (!term.quoted) return term.text === "role" ? "has_role" : "has_permission";
+  return predicates[must(names.get(term.text), "name that the checks let pass").kind];
+}
+
+function termOf(term: ShorthandTerm): Term {
+  if (!term.quoted) return variable(term.text, term.span);
+  return { kind: "literal", type: "String", id: term.text, span: term.span };
+}
+
+function variable(name: string, span: Span) {
+  return { kind: "variable", name, span } as const;
+}
+
+function call(predicate: string, args: readonly Term[], span: Span): Expression {
+  return { kind: "call", predicate, args, span };
+}

@@ -1,0 +1,109 @@
+/**
+ * The checked tree to the `Policy` that the rest of the system knows: blocks merged, shorthand written out, `_` given a name, fixtures put
+ * into their tests, and the two default `allow` rules added. It sees only trees without errors.
+ */
+import type { Declarations, NameKind, TypeEntry } from "./declarations.ts";
+import { freshNames } from "./fresh.ts";
+import { desugarShorthand } from "./desugar-shorthand.ts";
+import { desugarExpression, desugarLiteral, desugarParam } from "./desugar-terms.ts";
+import type { Assertion, Policy, PolicyTest, Rule, TypeDeclaration } from "./policy.ts";
+import type { Call, Fixture, Program, RuleStatement, Test } from "./syntax.ts";
+import { must } from "../util/assert.ts";
+
+export function desugar(program: Program, declarations: Declarations): Policy {
+  const rules: Rule[] = [];
+  const tests: PolicyTest[] = [];
+  const facts: Policy["declarations"][number][] = [];
+  const fixtures = new Map(fixturesOf(program).map((fixture) => [fixture.name.text, fixture]));
+  for (const statement of program.statements) {
+    if (statement.kind === "rule") rules.push(desugarRule(statement));
+    if (statement.kind === "block")
+      rules.push(...statement.rules.map((rule) => desugarShorthand(rule, statement, declarations)));
+    if (statement.kind === "test") tests.push(desugarTest(statement, fixtures));
+    if (statement.kind === "declare") {
+      facts.push({
+        predicate: statement.predicate.text,
+        types: statement.types.map((type) => type.text),
+        span: statement.span,
+      });
+    }
+  }
+  if (!rules.some((rule) => rule.predicate === "allow")) rules.push(...defaultAllow);
+  const types = new Map([...declarations.types].map(([name, entry]) => [name, typeDeclaration(entry)]));
+  const namesOfKind = (kind: NameKind) =>
+    [...declarations.global.values()].filter((name) => name.kind === kind).map((name) => name.name);
+  return {
+    types,
+    global: { roles: namesOfKind("role"), permissions: namesOfKind("permission") },
+    rules,
+    declarations: facts,
+    tests,
+  };
+}
+
+export function fixturesOf(program: Program): Fixture[] {
+  return program.statements.filter((statement) => statement.kind === "fixture");
+}
+
+function typeDeclaration(entry: TypeEntry): TypeDeclaration {
+  const names = [...entry.names.values()];
+  const relations = names.filter((name) => name.kind === "relation");
+  return {
+    name: entry.name,
+    kind: entry.kind,
+    // `Actor` and `Resource` are above every actor and resource without being named.
+    supertypes: entry.supertypes.map((type) => type.text).filter((name) => name !== "Actor" && name !== "Resource"),
+    roles: names.filter((name) => name.kind === "role").map((name) => name.name),
+    permissions: names.filter((name) => name.kind === "permission").map((name) => name.name),
+    relations: new Map(relations.map((name) => [name.name, must(name.type).text])),
+    span: entry.span,
+  };
+}
+
+function desugarRule({ head, body, span }: RuleStatement): Rule {
+  const fresh = freshNames(
+    head.params.map((param) => param.term),
+    body,
+  );
+  return {
+    predicate: head.predicate.text,
+    params: head.params.map((param) => desugarParam(param, fresh)),
+    body: body && desugarExpression(body, fresh),
+    span,
+    implicit: false,
+  };
+}
+
+function desugarTest({ name, setup, assertions, span }: Test, fixtures: ReadonlyMap<string, Fixture>): PolicyTest {
+  const facts = setup.flatMap((item) => (item.kind === "call" ? [item] : must(fixtures.get(item.name.text)).facts));
+  return { name: name.text, facts: facts.map(desugarFact), assertions: assertions.map(desugarAssertion), span };
+}
+
+function desugarFact({ predicate, args, span }: Call): PolicyTest["facts"][number] {
+  return { predicate: predicate.text, args: args.map(desugarLiteral), span };
+}
+
+function desugarAssertion({ expected, head, iff, span }: Test["assertions"][number]): Assertion {
+  const fresh = freshNames(
+    head.params.map((param) => param.term),
+    iff,
+  );
+  const params = head.params.map((param) => desugarParam(param, fresh));
+  return { expected, predicate: head.predicate.text, params, iff: iff && desugarExpression(iff, fresh), span };
+}
+
+/** `allow(actor, action, resource) if has_permission(actor, action, resource);` and the same for global permissions. */
+const defaultAllow: readonly Rule[] = [
+  ["actor", "action", "resource"],
+  ["actor", "action"],
+].map((names): Rule => {
+  const span = { file: "", start: 0, end: 0 };
+  const variables = names.map((name) => ({ kind: "variable", name, span }) as const);
+  return {
+    predicate: "allow",
+    params: variables.map((term) => ({ term, type: undefined })),
+    body: { kind: "call", predicate: "has_permission", args: variables, span },
+    span,
+    implicit: true,
+  };
+});

@@ -1,0 +1,156 @@
+/**
+ * Text to tokens, all at once: policies are small, and the parser's recovery likes to look ahead and back. A bad character or number is
+ * reported here and becomes a token that the parser skips in silence, so each slip gives one message.
+ */
+import { type Report, quote } from "./report.ts";
+import type { Source } from "./source.ts";
+import type { Span } from "./span.ts";
+import type { Token, TokenKind } from "./token.ts";
+
+export function tokenize(source: Source, report: Report): Token[] {
+  const lexer: Lexer = { file: source.name, text: source.text, at: 0, startsLine: true, tokens: [], report };
+  for (;;) {
+    skipBlank(lexer);
+    if (lexer.at >= lexer.text.length) break;
+    readToken(lexer);
+  }
+  push(lexer, "end", "", lexer.at);
+  return lexer.tokens;
+}
+
+interface Lexer {
+  readonly file: string;
+  readonly text: string;
+  at: number;
+  startsLine: boolean;
+  readonly tokens: Token[];
+  readonly report: Report;
+}
+
+// Letters are all that is not ASCII punctuation, a digit or blank; control, format and surrogate characters are left out, because a name
+// that looks like another name has no place in an authorization policy.
+const letters = String.raw`_A-Za-z[[\u{80}-\u{10ffff}]--[\s\p{Cc}\p{Cf}\p{Cs}]]`;
+const segment = `[${letters}][${letters}0-9]*`;
+const identifier = new RegExp(`${segment}(?:::${segment})*\\??`, "vy");
+const flag = new RegExp(`@(${segment})`, "vy");
+const number = /[+-]?\d+(\.\d+)?([eE][+-]?\d+)?/y;
+const blank = /\s+|#[^\n]*/y;
+const punctuation = /matches!(?!=)|::|!=|<=|>=|\?=|==|:=|&&|\|\||[{}[\](),;:=<>.+\-*/!|&%^]/y;
+const loneSurrogate = /\p{Cs}/u;
+
+function readToken(lexer: Lexer): void {
+  const { text, at } = lexer;
+  if (text[at] === '"') return readString(lexer);
+  const numeral = match(number, text, at);
+  if (numeral) return readNumber(lexer, numeral);
+  const mark = match(punctuation, text, at);
+  if (mark?.[0] === "::") return readInvalid(lexer, 2, "`::` must stand between two names");
+  if (mark) return push(lexer, "punctuation", mark[0], at + mark[0].length);
+  const word = match(identifier, text, at);
+  if (word) return push(lexer, "identifier", word[0], at + word[0].length);
+  const mention = match(flag, text, at);
+  if (mention?.[1] === "current_unix_time") return push(lexer, "now", mention[0], at + mention[0].length);
+  if (mention) return push(lexer, "flag", mention[0], at + mention[0].length);
+  readInvalid(lexer, unknownLength(text, at));
+}
+
+/** How many characters from `at` on can begin no token: they are reported together. */
+function unknownLength(text: string, at: number): number {
+  let end = at;
+  for (const character of text.slice(at, at + 200)) {
+    const known =
+      character === '"' ||
+      /\s/.test(character) ||
+      [number, punctuation, identifier, flag, blank].some((kind) => match(kind, text, end) !== null);
+    if (known && end > at) break;
+    end += character.length;
+  }
+  return end - at;
+}
+
+function readInvalid(lexer: Lexer, length: number, message?: string): void {
+  const { text, at, report } = lexer;
+  const found = text.slice(at, at + length);
+  const hint = found.startsWith("'") ? { hint: 'strings stand in double quotes: `"text"`' } : {};
+  report.error(
+    "syntax/invalid-character",
+    spanOf(lexer, at + length),
+    message ?? `${quote(found)} has no meaning in Polar`,
+    hint,
+  );
+  push(lexer, "invalid", found, at + length);
+}
+
+function readNumber(lexer: Lexer, numeral: RegExpExecArray): void {
+  const [found, fraction, exponent] = numeral;
+  const end = lexer.at + found.length;
+  if (fraction !== undefined || exponent !== undefined) {
+    lexer.report.error("syntax/float", spanOf(lexer, end), `${quote(found)} is not a whole number`, {
+      hint: "the number type of Polar is `Integer`: scale the value, for example to cents",
+    });
+    return push(lexer, "badNumber", found, end);
+  }
+  // Beyond 20 digits it is too large in any case, and `BigInt` need not be fed a megabyte of them.
+  const digits = found.replace(/^[+-]?0*(?=\d)/, "");
+  const value = digits.length <= 20 ? BigInt(found.startsWith("-") ? `-${digits}` : digits) : undefined;
+  if (value === undefined || value !== BigInt.asIntN(64, value)) {
+    lexer.report.error("syntax/integer-overflow", spanOf(lexer, end), `${quote(found)} does not fit into 64 bits`, {
+      hint: "integers go from -9223372036854775808 to 9223372036854775807",
+    });
+    return push(lexer, "badNumber", found, end);
+  }
+  push(lexer, "integer", value.toString(), end);
+}
+
+const escapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "0": "\0" };
+
+function readString(lexer: Lexer): void {
+  const { text, report } = lexer;
+  let value = "";
+  let at = lexer.at + 1;
+  for (;;) {
+    const next = text[at];
+    if (next === undefined || next === "\n" || (next === "\r" && text[at + 1] === "\n")) {
+      report.error("syntax/unterminated-string", spanOf(lexer, at), "string without closing quote", {
+        hint: 'close it with `"` on the same line; a line break inside is written `\\n`',
+      });
+      return push(lexer, "unterminated", value, at);
+    }
+    if (next === '"') break;
+    if (next === "\\" && at + 1 < text.length) {
+      const escaped = String.fromCodePoint(text.codePointAt(at + 1) ?? 0);
+      value += escapes[escaped] ?? escaped;
+      at += 1 + escaped.length;
+    } else {
+      value += next;
+      at += 1;
+    }
+  }
+  if (loneSurrogate.test(value)) {
+    report.error("syntax/invalid-character", spanOf(lexer, at + 1), "string holds half of a surrogate pair");
+    return push(lexer, "invalid", value, at + 1);
+  }
+  push(lexer, "string", value, at + 1);
+}
+
+function skipBlank(lexer: Lexer): void {
+  for (let found = match(blank, lexer.text, lexer.at); found; found = match(blank, lexer.text, lexer.at)) {
+    lexer.at += found[0].length;
+    if (found[0].includes("\n")) lexer.startsLine = true;
+  }
+}
+
+function push(lexer: Lexer, kind: TokenKind, text: string, end: number): void {
+  lexer.tokens.push({ kind, text, start: lexer.at, end, startsLine: lexer.startsLine });
+  lexer.at = end;
+  lexer.startsLine = false;
+}
+
+function spanOf(lexer: Lexer, end: number): Span {
+  return { file: lexer.file, start: lexer.at, end };
+}
+
+function match(pattern: RegExp, text: string, at: number): RegExpExecArray | null {
+  pattern.lastIndex = at;
+  return pattern.exec(text);
+}

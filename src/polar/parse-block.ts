@@ -1,0 +1,155 @@
+/** Actor, resource and global blocks, and the shorthand rules inside them. */
+import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
+import { parseCall, parseList } from "./parse-term.ts";
+import { parseBraces } from "./recovery.ts";
+import { quote } from "./report.ts";
+import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom, spanOf } from "./stream.ts";
+import type { Block, Dictionary, Name, Section, ShorthandExpression, ShorthandRule, ShorthandTerm } from "./syntax.ts";
+import { reservedWords } from "./token.ts";
+
+export function parseBlock(stream: Stream, blockKind: Block["blockKind"]): Block | undefined {
+  const start = advance(stream);
+  const name =
+    blockKind === "global"
+      ? { text: "global", span: spanOf(stream, start) }
+      : expectName(stream, `the name of the ${blockKind}`);
+  if (!name) return undefined;
+  const supertypes = blockKind !== "global" && acceptWord(stream, "extends") ? parseSupertypes(stream) : [];
+  const open = peek(stream);
+  if (!supertypes || !expect(stream, "{", `to begin the block of ${quote(name.text)}`)) return undefined;
+
+  const sections: Section[] = [];
+  const rules: ShorthandRule[] = [];
+  let incomplete = false;
+  parseBraces(stream, open, () => {
+    if (accept(stream, ";")) return true;
+    const mayDeclare = !isWord(peek(stream, 1), "if") && peek(stream).kind !== "flag";
+    const isSection = peek(stream).kind === "identifier" && isMark(peek(stream, 1), "=");
+    const item = isSection ? parseSection(stream) : parseShorthandRule(stream);
+    if (!item) incomplete ||= mayDeclare;
+    else if ("value" in item) sections.push(item);
+    else rules.push(item);
+    return item && true;
+  });
+  return { kind: "block", blockKind, name, supertypes, sections, rules, incomplete, span: spanFrom(stream, start) };
+}
+
+/** `TYPE { "," TYPE } [","]`, up to the `{`. */
+function parseSupertypes(stream: Stream): Name[] | undefined {
+  const names: Name[] = [];
+  do {
+    if (names.length > 0 && isMark(peek(stream), "{")) break;
+    const name = expectName(stream, "the name of a type");
+    if (!name) return undefined;
+    names.push(name);
+  } while (accept(stream, ","));
+  return names;
+}
+
+function parseSection(stream: Stream): Section | undefined {
+  const start = peek(stream);
+  const name = expectName(stream, "`roles`, `permissions` or `relations`");
+  if (!name) return undefined;
+  advance(stream);
+  const value = isMark(peek(stream), "{") ? parseDictionary(stream) : parseList(stream, `after \`${name.text} =\``);
+  if (!value || !expectSemicolon(stream, `after the ${name.text}`)) return undefined;
+  return { name, value, span: spanFrom(stream, start) };
+}
+
+function parseDictionary(stream: Stream): Dictionary | undefined {
+  const start = advance(stream);
+  const entries = separated(stream, "}", "allowed", () => {
+    const key = expectName(stream, "the name of a relation");
+    if (!key) return undefined;
+    const type = accept(stream, ":") ? expectName(stream, `the type of ${quote(key.text)}`) : undefined;
+    return isMark(peek(stream, -1), ":") ? undefined : { key, type };
+  });
+  return entries && { kind: "dictionary", entries, span: spanFrom(stream, start) };
+}
+
+/** `{ FLAG } term "if" s_or ";"`. Flags are for Oso's own use and have no meaning here. */
+function parseShorthandRule(stream: Stream): ShorthandRule | undefined {
+  const start = peek(stream);
+  while (peek(stream).kind === "flag") advance(stream);
+  const head = parseShorthandTerm(stream, "a declaration or a rule");
+  if (!head) return undefined;
+  if (!acceptWord(stream, "if")) {
+    const missing = head.quoted ? `\`if\` after ${quote(head.text)}` : `\`if\` or \`=\` after ${quote(head.text)}`;
+    return unexpected(stream, missing);
+  }
+  const body = parseOr(stream);
+  if (!body || refuseOperator(stream) || !expectSemicolon(stream, "after the rule")) return undefined;
+  return { head, body, span: spanFrom(stream, start) };
+}
+
+function parseOr(stream: Stream): ShorthandExpression | undefined {
+  return parseOperands(stream, "or", (inner) => parseOperands(inner, "and", parseAtom));
+}
+
+function parseOperands(
+  stream: Stream,
+  operator: "and" | "or",
+  operand: (stream: Stream) => ShorthandExpression | undefined,
+): ShorthandExpression | undefined {
+  const start = peek(stream);
+  const first = operand(stream);
+  if (!first) return undefined;
+  const operands = [first];
+  while (acceptWord(stream, operator)) {
+    const next = operand(stream);
+    if (!next) return undefined;
+    operands.push(next);
+  }
+  return operands.length === 1 ? first : { kind: operator, operands, span: spanFrom(stream, start) };
+}
+
+function parseAtom(stream: Stream): ShorthandExpression | undefined {
+  const start = peek(stream);
+  const next = peek(stream, 1);
+  if (accept(stream, "(")) {
+    const inner = nested(stream, parseOr);
+    return inner && !refuseOperator(stream) && expect(stream, ")", "or another condition") ? inner : undefined;
+  }
+  if (isWord(start, "not")) return refuseNot(stream);
+  if (start.kind === "identifier" && isMark(next, "(")) return parseCall(stream);
+  if (isWord(start, "global") && (next.kind === "string" || (next.kind === "identifier" && !isConnective(next.text)))) {
+    advance(stream);
+    const term = parseShorthandTerm(stream, "a global role or permission");
+    return term && { kind: "global", term, span: spanFrom(stream, start) };
+  }
+  const term = parseShorthandTerm(stream, "a role, a permission, a relation or a call");
+  if (!term) return undefined;
+  if (!acceptWord(stream, "on")) return { kind: "name", term, span: term.span };
+  const target = parseShorthandTerm(stream, "a relation after `on`");
+  return target && { kind: "on", term, target, span: spanFrom(stream, start) };
+}
+
+function isConnective(word: string): boolean {
+  return reservedWords.has(word) || word === "on";
+}
+
+function parseShorthandTerm(stream: Stream, expected: string): ShorthandTerm | undefined {
+  const token = peek(stream);
+  const quoted = token.kind === "string";
+  if (!quoted && (token.kind !== "identifier" || reservedWords.has(token.text))) return unexpected(stream, expected);
+  advance(stream);
+  return { quoted, text: token.text, span: spanOf(stream, token) };
+}
+
+const longhandHint =
+  "write the rule in longhand, outside of the block: `has_permission(actor: Actor, …, resource: …) if …`";
+
+function refuseNot(stream: Stream): undefined {
+  const message = "`not` cannot stand in a shorthand rule";
+  stream.report.error("syntax/not-in-shorthand", spanOf(stream, peek(stream)), message, { hint: longhandHint });
+}
+
+/** Conditions with an operator belong into longhand rules. */
+function refuseOperator(stream: Stream): boolean {
+  const token = peek(stream);
+  const isOperator = token.kind === "punctuation" && /^(?:[<>]=?|[!:=]?=|matches!|\.)$/.test(token.text);
+  if (!isOperator && !isWord(token, "in") && !isWord(token, "matches") && !isWord(token, "not")) return false;
+  const message = `${quote(token.text)} cannot stand in a shorthand rule`;
+  stream.report.error("syntax/operator-in-shorthand", spanOf(stream, token), message, { hint: longhandHint });
+  return true;
+}

@@ -1,0 +1,81 @@
+/** The body of a rule: `or` over `and` over `not` over single conditions. */
+import { expect, expectName, unexpected } from "./expect.ts";
+import { acceptEquals } from "./legacy.ts";
+import type { Comparison } from "./policy.ts";
+import { quote } from "./report.ts";
+import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom } from "./stream.ts";
+import type { Expression, Term } from "./syntax.ts";
+import { parseCall, parseList, parseTerm } from "./parse-term.ts";
+import type { Token } from "./token.ts";
+
+export function parseExpression(stream: Stream): Expression | undefined {
+  return parseOperands(stream, "or", (inner) => parseOperands(inner, "and", parseNot));
+}
+
+function parseOperands(
+  stream: Stream,
+  operator: "and" | "or",
+  operand: (stream: Stream) => Expression | undefined,
+): Expression | undefined {
+  const start = peek(stream);
+  const first = operand(stream);
+  if (!first) return undefined;
+  const operands = [first];
+  while (acceptWord(stream, operator)) {
+    const next = operand(stream);
+    if (!next) return undefined;
+    operands.push(next);
+  }
+  return operands.length === 1 ? first : { kind: operator, operands, span: spanFrom(stream, start) };
+}
+
+function parseNot(stream: Stream): Expression | undefined {
+  const start = peek(stream);
+  if (!acceptWord(stream, "not")) return parseCondition(stream);
+  const operand = nested(stream, parseNot);
+  return operand && { kind: "not", operand, span: spanFrom(stream, start) };
+}
+
+function parseCondition(stream: Stream): Expression | undefined {
+  const start = peek(stream);
+  if (accept(stream, "(")) {
+    const inner = nested(stream, parseExpression);
+    return inner && expect(stream, ")", "or another condition") ? inner : undefined;
+  }
+  if (start.kind === "identifier" && isMark(peek(stream, 1), "(")) return parseCall(stream);
+  const term = parseTerm(stream);
+  return term && parseOperator(stream, start, term);
+}
+
+const comparisons: readonly string[] = ["<", "<=", ">", ">=", "!="] satisfies Comparison[];
+
+function parseOperator(stream: Stream, start: Token, left: Term): Expression | undefined {
+  const token = peek(stream);
+  if (acceptEquals(stream)) {
+    const right = parseTerm(stream);
+    return right && { kind: "equal", left, right, span: spanFrom(stream, start) };
+  }
+  if (token.kind === "punctuation" && comparisons.includes(token.text)) {
+    advance(stream);
+    const right = parseTerm(stream);
+    return right && { kind: "compare", operator: token.text as Comparison, left, right, span: spanFrom(stream, start) };
+  }
+  if (acceptWord(stream, "in")) {
+    const list = parseList(stream, "after `in`");
+    return list && { kind: "in", term: left, list, span: spanFrom(stream, start) };
+  }
+  if (isWord(token, "matches") || isMark(token, "matches!")) return parseMatches(stream, start, left);
+  if (left.kind === "boolean") return { kind: "boolean", value: left.text === "true", span: left.span };
+  const what = left.kind === "variable" ? quote(left.name) : "the value";
+  return unexpected(stream, `\`=\`, a comparison, \`in\` or \`matches\` after ${what}`);
+}
+
+function parseMatches(stream: Stream, start: Token, left: Term): Expression | undefined {
+  if (left.kind !== "variable")
+    return unexpected(stream, "`=` or a comparison: only a variable can be matched with a type");
+  const exact = isMark(advance(stream), "matches!");
+  const type = expectName(stream, "the name of a type");
+  if (type && isMark(peek(stream), "{"))
+    return unexpected(stream, "the end of the condition: a type stands alone after `matches`");
+  return type && { kind: "matches", variable: left, type, exact, span: spanFrom(stream, start) };
+}

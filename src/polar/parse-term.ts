@@ -1,0 +1,135 @@
+/** Terms, calls and heads: what rules, facts and tests are made of. */
+import { expect, expectName, separated, unexpected } from "./expect.ts";
+import { explainAccess, skipAccess } from "./legacy.ts";
+import { quote } from "./report.ts";
+import { type Stream, accept, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
+import type { Call, Head, List, Param, Scalar, Term } from "./syntax.ts";
+import { reservedWords } from "./token.ts";
+
+/** `IDENT "(" [ term { "," term } ] ")"` */
+export function parseCall(
+  stream: Stream,
+  argument: (stream: Stream) => Term | undefined = parseTerm,
+): Call | undefined {
+  const start = peek(stream);
+  const predicate = expectName(stream, "the name of a predicate");
+  if (!predicate || !expect(stream, "(", `after ${quote(predicate.text)}`)) return undefined;
+  const args = separated(stream, ")", "refused", argument);
+  return args && { kind: "call", predicate, args, span: spanFrom(stream, start) };
+}
+
+/** Like a call, but a variable may carry its type. */
+export function parseHead(stream: Stream): Head | undefined {
+  const start = peek(stream);
+  const predicate = expectName(stream, "the name of a predicate");
+  if (!predicate || !expect(stream, "(", `after ${quote(predicate.text)}`)) return undefined;
+  const params = separated(stream, ")", "refused", parseParam);
+  return params && { predicate, params, span: spanFrom(stream, start) };
+}
+
+function parseParam(stream: Stream): Param | undefined {
+  const term = parseTerm(stream);
+  if (!term || !isMark(peek(stream), ":")) return term && { term, type: undefined };
+  if (term.kind !== "variable") return unexpected(stream, "`,` or `)`: only a variable can be given a type");
+  advance(stream);
+  const type = expectName(stream, `the type of ${quote(term.name)}`);
+  if (type && isMark(peek(stream), "{")) {
+    stream.report.error(
+      "syntax/pattern",
+      spanOf(stream, peek(stream)),
+      "a parameter takes a type, not a pattern of fields",
+      {
+        hint: `give the type alone, or the value alone: ${quote(`${type.text}{"id"}`)}`,
+      },
+    );
+    return undefined;
+  }
+  return type && { term, type };
+}
+
+export function parseTerm(stream: Stream): Term | undefined {
+  const token = peek(stream);
+  if (token.kind === "now") return { kind: "now", span: spanOf(stream, advance(stream)) };
+  const scalar = parseScalar(stream);
+  if (scalar) return scalar;
+  if (token.kind === "badNumber") {
+    // Reported by the lexer; any number will do to look at the rest of the statement.
+    return { kind: "integer", text: "0", span: spanOf(stream, advance(stream)) };
+  }
+  if (isMark(token, "{") || isMark(token, "[")) return refuseStructure(stream);
+  if (token.kind !== "identifier" || reservedWords.has(token.text) || isNew(stream))
+    return unexpected(stream, "a value or a variable");
+  if (isMark(peek(stream, 1), "{")) return parseTyped(stream);
+  advance(stream);
+  skipAccess(stream, token);
+  return { kind: "variable", name: token.text, span: spanOf(stream, token) };
+}
+
+/** A term without variables: what facts in tests are made of. */
+export function parseConcrete(stream: Stream): Term | undefined {
+  const term = parseTerm(stream);
+  if (term?.kind !== "variable" && term?.kind !== "now") return term;
+  const found = term.kind === "now" ? "`@current_unix_time`" : `variable ${quote(term.name)}`;
+  stream.report.error("test/variable-in-fact", term.span, `${found} in a fact: facts of a test hold values only`, {
+    hint: 'write a value, such as `"text"` or `User{"alice"}`',
+  });
+  return undefined;
+}
+
+function isNew(stream: Stream): boolean {
+  return (
+    peek(stream).text === "new" && peek(stream, 1).kind === "identifier" && !reservedWords.has(peek(stream, 1).text)
+  );
+}
+
+function parseScalar(stream: Stream): Scalar | undefined {
+  const token = peek(stream);
+  if (token.kind === "string" || token.kind === "integer") {
+    return { kind: token.kind, text: token.text, span: spanOf(stream, advance(stream)) };
+  }
+  if (token.kind !== "identifier" || (token.text !== "true" && token.text !== "false")) return undefined;
+  return { kind: "boolean", text: token.text, span: spanOf(stream, advance(stream)) };
+}
+
+/** `User{"alice"}` */
+function parseTyped(stream: Stream): Term | undefined {
+  const start = peek(stream);
+  const type = expectName(stream, "the name of a type");
+  if (!type) return undefined;
+  advance(stream);
+  const value = parseScalar(stream);
+  if (!value && isMark(peek(stream, 1), ":")) {
+    stream.report.error(
+      "syntax/pattern",
+      spanOf(stream, peek(stream)),
+      `${quote(type.text)} has no fields: values carry a type and an id only`,
+      {
+        hint: `give the id alone: ${quote(`${type.text}{"id"}`)}`,
+      },
+    );
+    return undefined;
+  }
+  if (!value) return unexpected(stream, `the id of a ${quote(type.text)}`);
+  if (!expect(stream, "}", "after the id")) return undefined;
+  return { kind: "typed", type, value, span: spanFrom(stream, start) };
+}
+
+function refuseStructure(stream: Stream): undefined {
+  const token = peek(stream);
+  const dictionary = isMark(token, "{");
+  stream.report.error(
+    dictionary ? "syntax/dictionary" : "syntax/list",
+    spanOf(stream, token),
+    dictionary ? "a dictionary is not a value of Polar" : "a list is not a value of Polar: it stands only after `in`",
+    { hint: "state each entry as a fact of its own" },
+  );
+}
+
+/** `"[" [ term { "," term } [","] ] "]"` */
+export function parseList(stream: Stream, after: string): List | undefined {
+  const start = peek(stream);
+  if (explainAccess(stream)) return { kind: "list", items: [], span: spanFrom(stream, start) };
+  if (!accept(stream, "[")) return unexpected(stream, `a list ${quote("[…]")} ${after}`);
+  const items = separated(stream, "]", "allowed", parseTerm);
+  return items && { kind: "list", items, span: spanFrom(stream, start) };
+}

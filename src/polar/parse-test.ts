@@ -1,0 +1,113 @@
+/** `test "name" { … }` and `test fixture name { … }`. */
+import { expect, expectName, expectSemicolon, unexpected } from "./expect.ts";
+import { parseExpression } from "./parse-expression.ts";
+import { parseCall, parseConcrete, parseHead } from "./parse-term.ts";
+import { parseBraces } from "./recovery.ts";
+import { quote } from "./report.ts";
+import { type Stream, accept, acceptWord, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
+import type { Assertion, Call, Fixture, SetupItem, Test } from "./syntax.ts";
+
+export function parseTest(stream: Stream): Test | Fixture | undefined {
+  const start = advance(stream);
+  if (isWord(peek(stream), "fixture")) return parseFixture(stream);
+  const title = peek(stream);
+  if (title.kind !== "string") return unexpected(stream, "the name of the test in quotes, or `fixture`");
+  advance(stream);
+  const open = peek(stream);
+  if (!expect(stream, "{", "to begin the test")) return undefined;
+
+  const setup: SetupItem[] = [];
+  const assertions: Assertion[] = [];
+  let setups = 0;
+  parseBraces(stream, open, () => {
+    if (accept(stream, ";")) return true;
+    const word = peek(stream);
+    if (!isWord(word, "setup")) {
+      const assertion = parseAssertion(stream);
+      if (assertion) assertions.push(assertion);
+      return assertion && true;
+    }
+    if (setups > 0 || assertions.length > 0) {
+      const message = setups > 0 ? "a test has one `setup` only" : "`setup` must come before the assertions";
+      stream.report.error("syntax/misplaced-setup", spanOf(stream, word), message, {
+        hint: "move its facts to the `setup` at the top",
+      });
+    }
+    setups += 1;
+    return parseSetup(stream, setup);
+  });
+  const name = { text: title.text, span: spanOf(stream, title) };
+  return { kind: "test", name, setup, assertions, span: spanFrom(stream, start) };
+}
+
+function parseFixture(stream: Stream): Fixture | undefined {
+  const start = advance(stream);
+  const name = expectName(stream, "the name of the fixture");
+  const open = peek(stream);
+  if (!name || !expect(stream, "{", "to begin the fixture")) return undefined;
+  const facts: Call[] = [];
+  parseBraces(stream, open, () => {
+    if (accept(stream, ";")) return true;
+    if (isUse(stream)) {
+      const message = "a fixture cannot include another";
+      stream.report.error("syntax/nested-fixture", spanOf(stream, peek(stream)), message, {
+        hint: "include both in the `setup` of the test",
+      });
+      return undefined;
+    }
+    const fact = parseFact(stream);
+    if (fact) facts.push(fact);
+    return fact && true;
+  });
+  return { kind: "fixture", name, facts, span: spanFrom(stream, start) };
+}
+
+function parseSetup(stream: Stream, setup: SetupItem[]): true | undefined {
+  advance(stream);
+  const open = peek(stream);
+  if (!expect(stream, "{", "after `setup`")) return undefined;
+  parseBraces(stream, open, () => {
+    if (accept(stream, ";")) return true;
+    const item = isUse(stream) ? parseUse(stream) : parseFact(stream);
+    if (item) setup.push(item);
+    return item && true;
+  });
+  return true;
+}
+
+/** `fixture name`, as opposed to a fact whose predicate is called `fixture`. */
+function isUse(stream: Stream): boolean {
+  return isWord(peek(stream), "fixture") && !isMark(peek(stream, 1), "(");
+}
+
+function parseUse(stream: Stream): SetupItem | undefined {
+  const start = advance(stream);
+  const name = expectName(stream, "the name of a fixture");
+  if (!name || !expectSemicolon(stream, "after the fixture")) return undefined;
+  return { kind: "useFixture", name, span: spanFrom(stream, start) };
+}
+
+function parseFact(stream: Stream): Call | undefined {
+  const fact = parseCall(stream, parseConcrete);
+  if (fact && isWord(peek(stream), "if")) {
+    stream.report.error("syntax/rule-in-test", spanOf(stream, peek(stream)), "a test holds facts, not rules", {
+      hint: "move the rule out of the test",
+    });
+    return undefined;
+  }
+  return fact && expectSemicolon(stream, "after the fact") && fact;
+}
+
+/** `("assert" | "assert_not") head [ "iff" expr ] ";"` */
+function parseAssertion(stream: Stream): Assertion | undefined {
+  const start = peek(stream);
+  const expected = !isWord(start, "assert_not");
+  if (expected && !isWord(start, "assert")) return unexpected(stream, "`setup`, `assert` or `assert_not`");
+  advance(stream);
+  const head = parseHead(stream);
+  if (!head) return undefined;
+  const hasCondition = acceptWord(stream, "iff");
+  const iff = hasCondition ? parseExpression(stream) : undefined;
+  if ((hasCondition && !iff) || !expectSemicolon(stream, `after ${quote(start.text)}`)) return undefined;
+  return { expected, head, iff, span: spanFrom(stream, start) };
+}

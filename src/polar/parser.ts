@@ -1,0 +1,117 @@
+/**
+ * Tokens to a tree, by recursive descent over the grammar of the cloud dialect. Which word begins a statement is decided by looking one
+ * token ahead, because no keyword is reserved: `resource(x) if …` is a rule.
+ */
+import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
+import { tokenize } from "./lexer.ts";
+import { parseBlock } from "./parse-block.ts";
+import { parseExpression } from "./parse-expression.ts";
+import { parseHead } from "./parse-term.ts";
+import { parseTest } from "./parse-test.ts";
+import { skipBlock, skipStatement } from "./recovery.ts";
+import { type Report, quote } from "./report.ts";
+import type { Source } from "./source.ts";
+import { type Stream, accept, acceptWord, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
+import type { Declare, InlineQuery, Program, RuleStatement, RuleType, Statement } from "./syntax.ts";
+
+export function parse(source: Source, depthMax: number, report: Report): Program {
+  const tokens = tokenize(source, report);
+  const stream: Stream = { file: source.name, tokens, report, depthMax, index: 0, depth: 0, unclosedAt: -1 };
+  const statements: Statement[] = [];
+  let incomplete = false;
+  while (peek(stream).kind !== "end") {
+    if (accept(stream, ";")) continue;
+    const start = stream.index;
+    stream.depth = 0;
+    const statement = parseStatement(stream);
+    if (statement) statements.push(statement);
+    else incomplete = recover(stream, start) || incomplete;
+    if (stream.index === start) advance(stream);
+  }
+  return { statements, incomplete };
+}
+
+function parseStatement(stream: Stream): Statement | undefined {
+  const token = peek(stream);
+  if (token.kind === "flag") return parseRule(stream);
+  if (isMark(token, "?=")) return parseInlineQuery(stream);
+  if (token.kind !== "identifier") return unexpected(stream, "a block, a rule, a test or `declare`");
+  if (isMark(peek(stream, 1), "(")) return parseRule(stream);
+  switch (token.text) {
+    case "actor":
+    case "resource":
+    case "global":
+      return parseBlock(stream, token.text);
+    case "test":
+      return parseTest(stream);
+    case "declare":
+      return parseDeclare(stream);
+    case "type":
+      return parseRuleType(stream);
+    default:
+      return refuseWord(stream);
+  }
+}
+
+/** Skips what failed; says whether it may have declared something. */
+function recover(stream: Stream, start: number): boolean {
+  const [first, second] = [stream.tokens[start], stream.tokens[start + 1]];
+  const isRule = first?.kind === "flag" || (second !== undefined && isMark(second, "("));
+  if (first && isMark(first, "}")) return false;
+  if (isRule || (first && isMark(first, "?="))) skipStatement(stream, start);
+  else skipBlock(stream, start);
+  // The `}` that ended the skipping closes nothing that we know of: it belongs to what was skipped.
+  accept(stream, "}");
+  return !isRule;
+}
+
+/** `{ FLAG } head [ "if" expr ] ";"`. Flags are for Oso's own use and have no meaning here: they are read and dropped. */
+function parseRule(stream: Stream): RuleStatement | undefined {
+  const start = peek(stream);
+  while (peek(stream).kind === "flag") advance(stream);
+  const head = parseHead(stream);
+  if (!head) return undefined;
+  const hasBody = acceptWord(stream, "if");
+  const body = hasBody ? parseExpression(stream) : undefined;
+  if (hasBody && !body) return undefined;
+  if (!expectSemicolon(stream, hasBody ? "after the rule" : `or \`if\` after ${quote(head.predicate.text)}`))
+    return undefined;
+  return { kind: "rule", head, body, span: spanFrom(stream, start) };
+}
+
+function parseDeclare(stream: Stream): Declare | undefined {
+  const start = advance(stream);
+  const predicate = expectName(stream, "the name of a predicate");
+  if (!predicate || !expect(stream, "(", `after ${quote(predicate.text)}`)) return undefined;
+  const types = separated(stream, ")", "refused", () => expectName(stream, "the name of a type"));
+  if (!types || !expectSemicolon(stream, "after the declaration")) return undefined;
+  return { kind: "declare", predicate, types, span: spanFrom(stream, start) };
+}
+
+function parseRuleType(stream: Stream): RuleType | undefined {
+  const start = advance(stream);
+  const head = parseHead(stream);
+  if (!head || !expectSemicolon(stream, "after the rule type")) return undefined;
+  return { kind: "ruleType", head, span: spanFrom(stream, start) };
+}
+
+function parseInlineQuery(stream: Stream): InlineQuery | undefined {
+  const start = advance(stream);
+  const body = parseExpression(stream);
+  if (!body || !expectSemicolon(stream, "after the query")) return undefined;
+  return { kind: "inlineQuery", body, span: spanFrom(stream, start) };
+}
+
+const keywords = ["actor", "resource", "global", "test", "declare"];
+
+function refuseWord(stream: Stream): undefined {
+  const token = peek(stream);
+  const next = peek(stream, 1);
+  if (next.kind !== "identifier" && next.kind !== "string" && !isMark(next, "{")) {
+    advance(stream);
+    return unexpected(stream, `\`(\` after ${quote(token.text)}`);
+  }
+  const message = `${quote(token.text)} begins no statement of Polar`;
+  const hint = stream.report.suggest(token.text, keywords) ?? "a statement is a block, a rule, a test or `declare`";
+  stream.report.error("syntax/unknown-statement", spanOf(stream, token), message, { hint });
+}

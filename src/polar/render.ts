@@ -1,0 +1,117 @@
+/** Diagnostics for people and for programs: the only place that turns them into text. */
+import type { Diagnostic } from "./diagnostic.ts";
+import { type LineStarts, type Source, lineStarts, lineText, positionAt } from "./source.ts";
+import type { Span } from "./span.ts";
+
+export interface RenderOptions {
+  /** ANSI colours, for a terminal. */
+  readonly color: boolean;
+}
+
+/**
+ *     policy.polar:4:13: error: `owner` is not declared in `Repo` [block/undeclared-name]
+ *         "read" if "owner";
+ *                   ^^^^^^^
+ *       hint: declare it as a role, a permission or a relation
+ */
+export function renderDiagnostics(
+  diagnostics: readonly Diagnostic[],
+  sources: readonly Source[],
+  options: RenderOptions,
+): string {
+  const files = new Map(sources.map((source) => [source.name, { text: source.text, starts: lineStarts(source.text) }]));
+  const paint = options.color ? colored : (_: Color, text: string) => text;
+  return diagnostics.map((diagnostic) => renderOne(diagnostic, files, paint)).join("\n");
+}
+
+export interface DiagnosticJson {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly endLine: number;
+  readonly endColumn: number;
+  readonly code: string;
+  readonly severity: Diagnostic["severity"];
+  readonly message: string;
+  readonly hint?: string;
+  readonly related?: readonly {
+    readonly file: string;
+    readonly line: number;
+    readonly column: number;
+    readonly message: string;
+  }[];
+}
+
+/** Lines and columns count from 1; the end is exclusive. */
+export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Source[]): DiagnosticJson {
+  const { span, code, severity, message, hint, related } = diagnostic;
+  const startsOf = (file: string) => lineStarts(sources.find((source) => source.name === file)?.text ?? "");
+  const starts = startsOf(span.file);
+  const end = positionAt(starts, span.end);
+  return {
+    file: span.file,
+    ...positionAt(starts, span.start),
+    endLine: end.line,
+    endColumn: end.column,
+    code,
+    severity,
+    message,
+    ...(hint === undefined ? {} : { hint }),
+    ...(related && {
+      related: related.map((other) => ({
+        file: other.span.file,
+        ...positionAt(startsOf(other.span.file), other.span.start),
+        message: other.message,
+      })),
+    }),
+  };
+}
+
+type Files = ReadonlyMap<string, { readonly text: string; readonly starts: LineStarts }>;
+type Color = "red" | "yellow" | "bold" | "dim";
+type Paint = (color: Color, text: string) => string;
+
+function renderOne(diagnostic: Diagnostic, files: Files, paint: Paint): string {
+  const { span, severity, message, code, hint, related = [] } = diagnostic;
+  const label = paint(severity === "error" ? "red" : "yellow", `${severity}:`);
+  const lines = [
+    `${paint("bold", `${placeOf(span, files)}:`)} ${label} ${message} ${paint("dim", `[${code}]`)}`,
+    ...excerpt(span, files, paint),
+  ];
+  for (const other of related) lines.push(`  ${placeOf(other.span, files)}: ${other.message}`);
+  if (hint !== undefined) lines.push(`  hint: ${hint}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function placeOf(span: Span, files: Files): string {
+  const { line, column } = positionAt(files.get(span.file)?.starts ?? [0], span.start);
+  return `${span.file}:${line}:${column}`;
+}
+
+const excerptWidthMax = 120;
+
+/** The line with a row of carets below; of a long line, the part around the place. */
+function excerpt(span: Span, files: Files, paint: Paint): string[] {
+  const file = files.get(span.file);
+  if (!file) return [];
+  const { line, column } = positionAt(file.starts, span.start);
+  const whole = lineText(file.text, file.starts, line);
+  if (whole.trim() === "") return [];
+  const from = column > excerptWidthMax - 20 ? column - 40 : 0;
+  const shown = whole.slice(from, from + excerptWidthMax);
+  const before = shown.slice(0, column - 1 - from);
+  const width = Math.max(1, Math.min(span.end - span.start, shown.length - before.length));
+  const line1 = visible(shown);
+  return [`    ${line1}`, `    ${visible(before).replace(/[^\t]/g, " ")}${paint("red", "^".repeat(width))}`];
+}
+
+/** Control characters of a policy must not reach the terminal. */
+function visible(text: string): string {
+  return text.replace(/[^\P{Cc}\t]|[\p{Cf}\p{Cs}]/gu, "\u{fffd}");
+}
+
+const codes: Readonly<Record<Color, number>> = { red: 31, yellow: 33, bold: 1, dim: 2 };
+
+function colored(color: Color, text: string): string {
+  return `\u001b[${codes[color]}m${text}\u001b[0m`;
+}

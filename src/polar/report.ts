@@ -1,0 +1,48 @@
+/** Where every stage puts its findings. Nothing here throws or stops: the caller goes on and collects what else there is. */
+import type { Diagnostic } from "./diagnostic.ts";
+import type { Span } from "./span.ts";
+import { suggestion } from "./suggest.ts";
+
+export interface Report {
+  readonly diagnostics: Diagnostic[];
+  readonly error: Finding;
+  readonly warning: Finding;
+  /** "did you mean": the nearest of the known names. */
+  readonly suggest: (name: string, known: Iterable<string>) => string | undefined;
+}
+
+type Finding = (code: string, span: Span, message: string, more?: Pick<Diagnostic, "hint" | "related">) => void;
+
+export function createReport(): Report {
+  const diagnostics: Diagnostic[] = [];
+  const finding =
+    (severity: Diagnostic["severity"]): Finding =>
+    (code, span, message, more = {}) => {
+      diagnostics.push({ code, severity, message, span, ...more });
+    };
+  let suggestionsLeft = suggestionsMax;
+  const suggest = (name: string, known: Iterable<string>) => {
+    const found = suggestionsLeft > 0 ? suggestion(name, known) : undefined;
+    suggestionsLeft -= 1;
+    return found && `did you mean ${quote(found)}?`;
+  };
+  return { diagnostics, error: finding("error"), warning: finding("warning"), suggest };
+}
+
+/** Looking for the nearest name is the one slow thing here; nobody reads that many. */
+const suggestionsMax = 100;
+
+const quotedLengthMax = 60;
+
+/** User input inside a message: in backticks, on one line, cut where it is long. */
+export function quote(text: string): string {
+  const cut = text.length > quotedLengthMax ? `${text.slice(0, quotedLengthMax)}…` : text;
+  return `\`${cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (found) => `\\u{${found.codePointAt(0)?.toString(16)}}`)}\``;
+}
+
+/** `a`, `b` or `c`, each in backticks. */
+export function quoteAll(texts: readonly string[]): string {
+  const quoted = texts.map(quote);
+  const last = quoted.pop() ?? "";
+  return quoted.length === 0 ? last : `${quoted.join(", ")} or ${last}`;
+}

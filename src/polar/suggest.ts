@@ -1,0 +1,27 @@
+/** The known name that is fewest edits away, if it is near enough to be meant. */
+export function suggestion(name: string, known: Iterable<string>): string | undefined {
+  let best: { name: string; distance: number } | undefined;
+  for (const candidate of known) {
+    const most = Math.min(best?.distance ?? Infinity, Math.floor(Math.max(name.length, candidate.length) / 3) + 1);
+    if (Math.abs(candidate.length - name.length) >= most || name.length > lengthMax) continue;
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < most) best = { name: candidate, distance };
+  }
+  return best?.name;
+}
+
+/** Longer names are no slips of the finger, and would be slow to compare. */
+const lengthMax = 60;
+
+function editDistance(source: string, target: string): number {
+  let previous = Array.from({ length: target.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= source.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= target.length; column += 1) {
+      const replaced = (previous[column - 1] ?? 0) + (source[row - 1] === target[column - 1] ? 0 : 1);
+      current.push(Math.min(replaced, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous[target.length] ?? 0;
+}

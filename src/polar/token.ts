@@ -1,0 +1,33 @@
+/** The words of the language. Keywords are identifiers here: nearly all of them are words only in their place (see `reservedWords`). */
+export type TokenKind =
+  /** `text` is the identifier. */
+  | "identifier"
+  /** `text` is the decoded value. */
+  | "string"
+  /** `text` is in canonical form: no `+`, no leading zeros. */
+  | "integer"
+  /** `1.5`, `1e9`, or an integer beyond 64 bits: already reported, kept so that the parser goes on. */
+  | "badNumber"
+  /** `@current_unix_time` */
+  | "now"
+  /** `@name` before a rule. */
+  | "flag"
+  /** Also the operators of older dialects (`==`, `.`, `+`), so that the parser can name the cure. */
+  | "punctuation"
+  /** Characters that mean nothing: already reported. */
+  | "invalid"
+  /** A string without its closing quote, up to the end of its line: already reported. */
+  | "unterminated"
+  | "end";
+
+export interface Token {
+  readonly kind: TokenKind;
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
+  /** First on its line. */
+  readonly startsLine: boolean;
+}
+
+/** Words that are never a name. All others, such as `actor`, `resource`, `role`, `test` and `on`, are free to be variables and predicates. */
+export const reservedWords: ReadonlySet<string> = new Set(["true", "false", "if", "and", "or", "not", "in", "matches"]);

@@ -45,7 +45,7 @@ export function checkOracle(asked: Case, slow: Oracle, policy: Policy): string[]
     const { text, query, expected } = question;
     if ("error" in expected) continue;
     const fixed = Object.fromEntries(
-      [...query.variables].flatMap(([name, { ids }]) => (ids?.length === 1 ? [[name, ids[0]]] : [])),
+      [...query.variables].flatMap(([name, { ids }]) => (ids?.length === 1 ? ids.map((id) => [name, id]) : [])),
     );
     const answer = { rows: expected.rows.map((row) => ({ ...fixed, ...row })) };
     const found =

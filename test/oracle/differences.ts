@@ -54,7 +54,7 @@ function keyOf(tuple: Tuple): string {
 function describe(names: readonly string[], tuple: Tuple): string {
   return names
     .map(
-      (name, index) => `${name} = ${tuple[index]?.fresh ? "any other" : ""} ${tuple[index]?.type}:${tuple[index]?.id}`,
+      (name, index) => `${name} = ${tuple[index]?.fresh ? "any other " : ""}${tuple[index]?.type}:${tuple[index]?.id}`,
     )
     .join(", ");
 }

@@ -8,7 +8,10 @@
 import { AppError, type ErrorCode } from "../util/app-error.ts";
 
 /** Where each worker's entry point is, relative to `src/`. */
-export const workerEntries = { writer: "replication/writer-worker.ts" } as const;
+export const workerEntries = {
+  writer: "replication/writer-worker.ts",
+  snapshot: "replication/snapshot-worker.ts",
+} as const;
 export type WorkerName = keyof typeof workerEntries;
 
 /** What a worker can be asked: its handlers, sync or async. */

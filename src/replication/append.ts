@@ -1,0 +1,119 @@
+/**
+ * The heart of a write: what a request asks for becomes an effect, the effect becomes the next event, and event row, state change and new
+ * position go into the caller's transaction together. So the log never holds an event that was not applied, nor the other way round.
+ */
+import { applyEvent } from "../engine/apply.ts";
+import type { ApiKey, Change, Effect, Event } from "../engine/event.ts";
+import { resolveChanges } from "../engine/resolve.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Log } from "../store/log.ts";
+import { advanceState, readState } from "../store/state.ts";
+import { statement } from "../store/statements.ts";
+import { refuseBadPolicy } from "./policy-refusal.ts";
+import { chainHash } from "./position.ts";
+
+/** What can be asked of the writer. */
+export type WriteRequest =
+  | { readonly kind: "batch"; readonly changes: readonly Change[] }
+  | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }
+  | { readonly kind: "clear" }
+  | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] };
+
+export interface WriteMeta {
+  /** Trace context of the request, where it is sampled. */
+  readonly traceparent: string | null;
+}
+
+export interface WriteResult {
+  readonly epoch: string;
+  readonly offset: number;
+  readonly timeMs: number;
+  /** Facts really inserted and deleted by a batch. */
+  readonly inserted?: number;
+  readonly deleted?: number;
+  /** True where the request asked for what is already so: nothing was appended, and the position is the present one. */
+  readonly unchanged?: boolean;
+}
+
+export interface Appended {
+  readonly result: WriteResult;
+  /** When work on the request began, and when it was clear what its effect is: in ms since 1970, for the spans made of them. */
+  readonly startMs: number;
+  readonly decidedMs: number;
+}
+
+/** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
+export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta): Appended {
+  const startMs = preciseNow();
+  const effect = decide(store, request);
+  const decidedMs = preciseNow();
+  const result = effect === undefined ? presentPosition(store) : appendEffect(store, log, effect, meta);
+  return { result, startMs, decidedMs };
+}
+
+/** The effect of a request on the present state, or `undefined` where it has none. */
+function decide(store: SqlDatabase, request: WriteRequest): Effect | undefined {
+  switch (request.kind) {
+    case "batch": {
+      const effect = resolveChanges(store, request.changes);
+      return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
+    }
+    case "policy":
+      return decidePolicy(store, request);
+    case "clear":
+      return { kind: "clear" };
+    case "keys":
+      return decideKeys(store, request);
+  }
+}
+
+function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "policy" }): Effect | undefined {
+  const { source, filename, force } = request;
+  const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
+    readState(store).policyId,
+  )[0];
+  if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
+  refuseBadPolicy(source, filename, { runTests: !force });
+  const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
+  return { kind: "policy", id: lastId + 1, source, filename };
+}
+
+function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }): Effect | undefined {
+  const stored = statement(store, "SELECT hash, role, name FROM api_key WHERE id = ?1");
+  const added = request.add.filter(({ id, hash, role, name }) => {
+    const [known] = stored.values(id);
+    return known?.[0] !== hash || known[1] !== role || known[2] !== name;
+  });
+  const removed = request.remove.filter((id) => stored.values(id).length > 0);
+  return added.length + removed.length === 0 ? undefined : { kind: "keys", added, removed };
+}
+
+function appendEffect(store: SqlDatabase, log: Log, effect: Effect, meta: WriteMeta): WriteResult {
+  const state = readState(store);
+  // Never backwards, so that offsets and times have the same order even where the clock is set back.
+  const timeMs = Math.max(Date.now(), state.timeMs);
+  const event: Event = { offset: state.offset + 1, timeMs, traceparent: meta.traceparent, effect };
+  const row = {
+    offset: event.offset,
+    timeMs,
+    kind: effect.kind,
+    body: JSON.stringify(effect),
+    traceparent: meta.traceparent,
+  };
+  const hash = chainHash(state.hash, row);
+  applyEvent(store, event);
+  log.append({ ...row, hash });
+  advanceState(store, { offset: event.offset, hash, timeMs });
+  const counts = effect.kind === "facts" ? { inserted: effect.inserted.length, deleted: effect.deleted.length } : {};
+  return { epoch: state.epoch, offset: event.offset, timeMs, ...counts };
+}
+
+function presentPosition(store: SqlDatabase): WriteResult {
+  const { epoch, offset, timeMs } = readState(store);
+  return { epoch, offset, timeMs, unchanged: true };
+}
+
+/** Wall clock with a fraction of a millisecond, comparable between threads of one process. */
+export function preciseNow(): number {
+  return performance.timeOrigin + performance.now();
+}

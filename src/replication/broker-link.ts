@@ -1,0 +1,215 @@
+/**
+ * One connection to an MQTT broker, kept up. Each attempt is a fresh MQTT.js client without reconnection of its own: so nothing is ever queued
+ * or sent again behind our back (a message that an ACL refuses would be, for ever), the protocol version is chosen anew (5 first, 3.1.1 where
+ * that is refused: MQTT.js never falls back), and delays have back-off and jitter.
+ *
+ * Fencing: a primary has a fixed client id. When the broker says that somebody else took it (DISCONNECT 142, or in 3.1.1 connections that
+ * close right after they were made, again and again), another primary lives. Then this link gives up for good rather than fight for the id.
+ */
+import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
+import { getLogger } from "../telemetry/logger.ts";
+import { windowMax, type Outlet } from "./outlet.ts";
+
+const log = getLogger("broker");
+
+export interface LinkOptions {
+  readonly url: string;
+  readonly clientId: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** PEM text. */
+  readonly ca?: string | undefined;
+  readonly will?: { readonly topic: string; readonly payload: string } | undefined;
+  readonly connectTimeoutMs: number;
+  readonly keepaliveMs: number;
+  /** Whether the client id stands for a claim that only one process may have. */
+  readonly exclusive: boolean;
+}
+
+const retryDelayMsMin = 500;
+const retryDelayMsMax = 15_000;
+const quickCloseMs = 2000;
+const quickClosesMax = 3;
+const sessionTakenOver = 142;
+/** Refusals that mean "not this protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
+const unsupportedVersion = new Set([1, 132]);
+
+export class BrokerLink implements Outlet {
+  readonly #options: LinkOptions;
+  readonly #onConnect: (() => void)[] = [];
+  readonly #onMessage: ((topic: string, payload: Uint8Array, retained: boolean) => void)[] = [];
+  readonly #onFenced: (() => void)[] = [];
+  #client: MqttClient | undefined;
+  #version: 4 | 5;
+  #window = windowMax;
+  #failures = 0;
+  #quickCloses = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #ended = false;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    // WebSockets lead to the broker inside a primary, which speaks 3.1.1 only.
+    this.#version = options.url.startsWith("ws") ? 4 : 5;
+  }
+
+  /** Starts to connect. Listeners are registered before, so that none misses the first connection. */
+  start(): void {
+    this.#attempt();
+  }
+
+  get connected(): boolean {
+    return this.#client?.connected ?? false;
+  }
+
+  get window(): number {
+    return this.#window;
+  }
+
+  onConnect(listener: () => void): void {
+    this.#onConnect.push(listener);
+    if (this.connected) listener();
+  }
+
+  onMessage(listener: (topic: string, payload: Uint8Array, retained: boolean) => void): void {
+    this.#onMessage.push(listener);
+  }
+
+  /** Called once, when another process has taken over this link's identity. */
+  onFenced(listener: () => void): void {
+    this.#onFenced.push(listener);
+  }
+
+  async publish(
+    topic: string,
+    payload: string,
+    options: { readonly qos: 0 | 1; readonly retain: boolean },
+  ): Promise<void> {
+    const client = this.#client;
+    if (client === undefined || !client.connected) throw new Error("not connected to the broker");
+    await client.publishAsync(topic, payload, options);
+  }
+
+  /** Subscribes at QoS 0. Throws where the broker refuses. */
+  async subscribe(topics: readonly string[]): Promise<void> {
+    const client = this.#client;
+    if (client === undefined || !client.connected) throw new Error("not connected to the broker");
+    const granted = await client.subscribeAsync([...topics], { qos: 0 });
+    const refused = granted.filter((grant) => grant.qos >= 128).map((grant) => grant.topic);
+    if (refused.length > 0) throw new Error(`the broker refuses subscriptions to ${refused.join(", ")}`);
+  }
+
+  /** Drops the present connection and makes a new one, with nothing left over from the old. */
+  reconnect(): void {
+    this.#client?.end(true);
+  }
+
+  async close(): Promise<void> {
+    this.#ended = true;
+    clearTimeout(this.#retry);
+    const client = this.#client;
+    this.#client = undefined;
+    if (client === undefined) return;
+    // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop.
+    const timer = setTimeout(() => client.end(true), 1000);
+    await client.endAsync(!client.connected);
+    clearTimeout(timer);
+  }
+
+  #attempt(): void {
+    const { url, clientId } = this.#options;
+    const client = connect(url, this.#clientOptions());
+    this.#client = client;
+    let connectedMs: number | undefined;
+
+    client.on("connect", (connack) => {
+      connectedMs = Date.now();
+      this.#failures = 0;
+      this.#window = windowOf(connack);
+      log.info("connected to the broker at {url} as {clientId}, MQTT {version}", {
+        url,
+        clientId,
+        version: this.#version === 5 ? "5" : "3.1.1",
+      });
+      for (const listener of this.#onConnect) listener();
+    });
+    client.on("message", (topic, payload, packet) => {
+      for (const listener of this.#onMessage) listener(topic, payload, packet.retain);
+    });
+    client.on("error", (error) => this.#failed(error));
+    client.on("disconnect", (packet) => {
+      log.warning("the broker at {url} ends the connection with reason {reason}", {
+        url,
+        reason: packet.reasonCode ?? 0,
+      });
+      if (this.#options.exclusive && packet.reasonCode === sessionTakenOver) this.#fence();
+    });
+    client.on("close", () => {
+      if (this.#client !== client || this.#ended) return;
+      if (connectedMs !== undefined) this.#countQuickClose(Date.now() - connectedMs);
+      this.#discard(client);
+      this.#scheduleRetry();
+    });
+  }
+
+  #clientOptions(): IClientOptions {
+    const { clientId, username, password, ca, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    return {
+      clientId,
+      protocolVersion: this.#version,
+      clean: true,
+      connectTimeout: connectTimeoutMs,
+      keepalive: Math.max(1, Math.round(keepaliveMs / 1000)),
+      reconnectPeriod: 0,
+      queueQoSZero: false,
+      resubscribe: false,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(ca === undefined ? {} : { ca }),
+      ...(will === undefined
+        ? {}
+        : { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 0, retain: true } }),
+    };
+  }
+
+  #failed(error: Error & { readonly code?: unknown }): void {
+    if (this.#version === 5 && typeof error.code === "number" && unsupportedVersion.has(error.code)) {
+      this.#version = 4;
+      return;
+    }
+    // One line per change, not per attempt: a broker may be away for hours.
+    if (this.#failures === 0)
+      log.warning("no connection to the broker at {url}: {reason}", { url: this.#options.url, reason: error.message });
+    this.#failures++;
+  }
+
+  #countQuickClose(livedMs: number): void {
+    this.#quickCloses = livedMs < quickCloseMs ? this.#quickCloses + 1 : 0;
+    if (this.#options.exclusive && this.#version === 4 && this.#quickCloses >= quickClosesMax) this.#fence();
+  }
+
+  #scheduleRetry(): void {
+    if (this.#ended) return;
+    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + Math.random());
+    this.#retry = setTimeout(() => this.#attempt(), delayMs);
+  }
+
+  #discard(client: MqttClient): void {
+    client.removeAllListeners();
+    client.on("error", () => {}); // a socket may still report how it died
+    client.end(true);
+    this.#client = undefined;
+  }
+
+  #fence(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const client = this.#client;
+    if (client !== undefined) this.#discard(client);
+    for (const listener of this.#onFenced) listener();
+  }
+}
+
+function windowOf(connack: IConnackPacket): number {
+  return Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
+}

@@ -1,0 +1,131 @@
+/**
+ * The embedded broker (aedes, MQTT 3.1.1): over TCP where a port is set, and over WebSocket on the HTTP port. Nodes log in with their id and
+ * the node key. INVARIANT: nobody but this process writes events or heads. An edge may publish its own status and nothing else, and read
+ * events and heads and nothing else; whoever tries more is logged, and loses the connection where it tried to write, because MQTT 3.1.1 has
+ * no other way to say no to a publisher.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { Aedes, type AedesOptions, type Client } from "aedes";
+import { getLogger } from "../telemetry/logger.ts";
+import { drainRead } from "./drain-read.ts";
+import { guardPackets } from "./packet-guard.ts";
+import { windowMax, type Outlet } from "./outlet.ts";
+import type { Topics } from "./topics.ts";
+
+const log = getLogger("broker");
+
+export interface BrokerOptions {
+  readonly topics: Topics;
+  /** Whether `key` is the node key. */
+  readonly verifyNodeKey: (key: string) => boolean;
+  readonly connectionsMax: number;
+  /** The largest packet that a node may send; its status is a few hundred bytes. */
+  readonly packetBytesMax: number;
+  /** How long one frozen subscriber may hold up everybody else before it loses its connection. */
+  readonly drainTimeoutMs: number;
+}
+
+export interface Broker extends Outlet {
+  /** Takes over a connection, whatever it came in by. */
+  handle(connection: Duplex): void;
+  /** Opens a TCP listener. Resolves with the port; 0 takes a free one. */
+  listen(hostname: string, port: number): Promise<number>;
+}
+
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const aedes = await Aedes.createBroker(brokerOptions(options));
+  aedes.on("clientError", (client, error) =>
+    log.info("node {node} lost its connection: {reason}", { node: client.id, reason: error.message }),
+  );
+  aedes.on("connectionError", (_client, error) =>
+    log.info("a connection failed before it logged in: {reason}", { reason: error.message }),
+  );
+  const connections = new Set<Duplex>();
+  const servers: Server[] = [];
+
+  const handle = (connection: Duplex): void => {
+    if (connections.size >= options.connectionsMax) {
+      log.warning("refused a connection: there are {max} already", { max: options.connectionsMax });
+      connection.destroy();
+      return;
+    }
+    connections.add(connection);
+    connection.once("close", () => connections.delete(connection));
+    aedes.handle(guardPackets(drainRead(connection), options.packetBytesMax));
+  };
+
+  return {
+    connected: true,
+    window: windowMax,
+    handle,
+    onConnect: (listener) => listener(),
+    publish: (topic, payload, { qos, retain }) =>
+      new Promise((resolve, reject) => {
+        const packet = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
+        aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
+      }),
+    async listen(hostname, port) {
+      const server = createServer({ noDelay: true }, (socket: Socket) => handle(socket));
+      servers.push(server);
+      return listenOn(server, hostname, port);
+    },
+    async close() {
+      for (const server of servers) server.close();
+      await new Promise<void>((resolve) => aedes.close(resolve));
+      for (const connection of connections) connection.destroy();
+    },
+  };
+}
+
+function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions): AedesOptions {
+  const readable = new Set([topics.events, topics.head]);
+  return {
+    concurrency: 100,
+    drainTimeout: drainTimeoutMs,
+    connectTimeout: 10_000,
+    maxTopicLevels: 16,
+    authenticate(client, username, password, done) {
+      const key = password?.toString("utf8") ?? "";
+      // The client id is where a status may be written, so it must be the user name, and a name that can't reach another topic.
+      const named = username !== undefined && username === client.id && isNodeId(username);
+      if (named && verifyNodeKey(key)) return done(null, true);
+      log.warning("refused the login of {node}: {reason}", {
+        node: client.id,
+        reason: named ? "wrong node key" : "the user name must be the client id",
+      });
+      done(null, false);
+    },
+    authorizePublish(client, packet, done) {
+      // `null` is this process itself.
+      if (client === null) return done(null);
+      if (packet.topic === topics.status(client.id)) return done(null);
+      log.error("node {node} tried to publish to {topic}: connection closed", { node: client.id, topic: packet.topic });
+      done(new Error("a node may publish nothing but its own status"));
+    },
+    authorizeSubscribe(client, subscription, done) {
+      if (readable.has(subscription.topic)) return done(null, subscription);
+      log.error("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
+      done(null, null);
+    },
+    // A subscription that was made is checked again at delivery, so that no path around the above gives anything away.
+    authorizeForward: (client: Client, packet) => (readable.has(packet.topic) && client.id ? packet : null),
+  };
+}
+
+/** Node ids stand in topics, where `/`, `+` and `#` have a meaning. */
+export function isNodeId(text: string): boolean {
+  return /^[A-Za-z0-9._-]{1,64}$/.test(text);
+}
+
+function listenOn(server: Server, hostname: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, hostname, () => {
+      server.off("error", reject);
+      server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : port);
+    });
+  });
+}

@@ -1,0 +1,73 @@
+/** What the rest of the program sees of a running node, whatever its role. */
+import type { Duplex } from "node:stream";
+import type { ApiKey, Change } from "../engine/event.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { FeedState } from "../telemetry/metrics.ts";
+import type { WriteMeta, WriteResult } from "./append.ts";
+
+export type { WriteMeta, WriteResult } from "./append.ts";
+
+export interface Node {
+  readonly role: "primary" | "edge" | "fallback";
+  readonly id: string;
+  readonly environment: string;
+  /** The engine over the present copy. Asked anew for each request: a snapshot may have replaced it. AppError `not_ready` while there is none. */
+  engine(): Engine;
+  /** Local writes: the primary's. */
+  readonly writes: Writes | undefined;
+  /** Sends a client's write on to the primary, and answers when this node has applied it or the wait is over: an edge's. */
+  readonly forward: ((request: ForwardedRequest) => Promise<ForwardedAnswer>) | undefined;
+  /**
+   * Resolves when this copy contains the token's position. A fallback's resolves at once. AppError `invalid_request` (malformed), `conflict`
+   * (another epoch), `not_ready` (not in time).
+   */
+  waitFor(token: string): Promise<void>;
+  health(): NodeHealth;
+  /** Answers requests below `/replication/`, the node key included; undefined where this node serves no others. */
+  replication(request: Request): Promise<Response> | undefined;
+  /** Takes over an MQTT connection that came in as a WebSocket, where a broker is embedded. */
+  readonly mqttConnection: ((connection: Duplex) => void) | undefined;
+  stop(): Promise<void>;
+}
+
+/** Each resolves when the write is committed. AppError says why where it is refused; then nothing changed. */
+export interface Writes {
+  batch(changes: readonly Change[], meta: WriteMeta): Promise<WriteResult>;
+  policy(
+    policy: { readonly source: string; readonly filename: string | null; readonly force: boolean },
+    meta: WriteMeta,
+  ): Promise<WriteResult>;
+  clear(meta: WriteMeta): Promise<WriteResult>;
+  keys(
+    change: { readonly add: readonly ApiKey[]; readonly remove: readonly string[] },
+    meta: WriteMeta,
+  ): Promise<WriteResult>;
+}
+
+export interface ForwardedRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  /** Those of the client that matter to the primary: authorization, content type, request id, trace context. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | string | null;
+}
+
+export interface ForwardedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+export interface NodeHealth {
+  /** Whether this node can answer questions. */
+  readonly ok: boolean;
+  readonly role: Node["role"];
+  readonly state: FeedState;
+  readonly epoch: string | null;
+  readonly offset: number | null;
+  readonly digest: string | null;
+  /** How long ago this copy was last known to be the newest. Null before there is one. */
+  readonly ageMs: number | null;
+  readonly feedConnected: boolean;
+}

@@ -1,0 +1,44 @@
+/**
+ * A position is `(epoch, offset, hash)`. The epoch names one unbroken history, the hash chains over every event of it, so two nodes at the
+ * same position have the same history. Clients see only epoch and offset: the consistency token (`OsoOffset`), opaque to them.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { LogRow } from "../store/log.ts";
+import { AppError } from "../util/app-error.ts";
+
+export interface Position {
+  readonly epoch: string;
+  readonly offset: number;
+  readonly hash: string;
+}
+
+/** First 8 bytes of SHA-256 over the hash before and the row's canonical text, in hex. */
+export function chainHash(previous: string, row: LogRow): string {
+  const canonical = JSON.stringify([row.offset, row.timeMs, row.kind, row.body, row.traceparent]);
+  return createHash("sha256").update(previous).update(canonical).digest("hex").slice(0, 16);
+}
+
+/** The chain hash after all `rows`, which follow a position whose hash is `previous`. */
+export function chainHashOver(previous: string, rows: readonly LogRow[]): string {
+  return rows.reduce(chainHash, previous);
+}
+
+export function mintEpoch(): string {
+  return randomBytes(8).toString("hex");
+}
+
+export function formatToken(epoch: string, offset: number): string {
+  return `${epoch}:${offset}`;
+}
+
+/** Throws `invalid_request` where the text is no token of ours. */
+export function parseToken(text: string): { readonly epoch: string; readonly offset: number } {
+  const match = /^([0-9a-f]{16}):(\d{1,15})$/.exec(text);
+  if (match?.[1] === undefined || match[2] === undefined) {
+    throw new AppError(
+      "invalid_request",
+      `the consistency token \`${text.slice(0, 64)}\` is malformed, send back what OsoOffset held`,
+    );
+  }
+  return { epoch: match[1], offset: Number(match[2]) };
+}

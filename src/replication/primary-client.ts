@@ -1,0 +1,89 @@
+/** How a node asks its primary over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
+import { createHash } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import { z } from "zod";
+import { snapshotManifest, type Snapshot } from "../store/snapshot.ts";
+import { decodePage, type Page } from "./envelope.ts";
+import type { Position } from "./position.ts";
+
+export interface PrimaryClientOptions {
+  readonly url: string;
+  readonly nodeKey: string;
+  readonly timeoutMs: number;
+}
+
+/** A page, or the primary's word that its log can't be followed from that position. */
+export type LogAnswer = { readonly page: Page } | { readonly snapshotNeeded: string };
+
+export interface PrimaryClient {
+  log(position: Position): Promise<LogAnswer>;
+  /** Downloads the snapshot to `target`, or tells that the one with this tag is still the newest. */
+  snapshot(target: string, knownTag: string | undefined): Promise<Snapshot | "unchanged">;
+}
+
+const refusalSchema = z.object({ message: z.string(), code: z.string() });
+/** A snapshot may be large: what counts is that something arrives, not how long it all takes. */
+const downloadTimeoutMs = 3_600_000;
+
+export function connectPrimary({ url, nodeKey, timeoutMs }: PrimaryClientOptions): PrimaryClient {
+  const get = (path: string, headers: Record<string, string>, limitMs: number): Promise<Response> =>
+    fetch(`${url}/replication/v1/${path}`, {
+      headers: { Authorization: `Bearer ${nodeKey}`, ...headers },
+      signal: AbortSignal.timeout(limitMs),
+      redirect: "error",
+    });
+
+  return {
+    async log({ epoch, offset, hash }) {
+      const query = new URLSearchParams({ epoch, after: String(offset), hash });
+      const response = await get(`log?${query}`, {}, timeoutMs);
+      if (response.status === 409 || response.status === 410) {
+        return { snapshotNeeded: (await refusalOf(response)).message };
+      }
+      if (!response.ok) throw await failure("a page of the log", response);
+      const decoded = decodePage(await response.text());
+      if ("problem" in decoded) throw new Error(`the primary sent no page of its log: ${decoded.problem}`);
+      return { page: decoded.message };
+    },
+
+    async snapshot(target, knownTag) {
+      const headers: Record<string, string> = knownTag === undefined ? {} : { "If-None-Match": knownTag };
+      const response = await get("snapshot", headers, downloadTimeoutMs);
+      if (response.status === 304) return "unchanged";
+      if (!response.ok || response.body === null) throw await failure("a snapshot", response);
+      const manifest = snapshotManifest.parse(JSON.parse(response.headers.get("ostiary-manifest") ?? "null"));
+      const sha256 = await download(response.body, target, manifest.bytes);
+      if (sha256 !== manifest.sha256) throw new Error("the snapshot arrived damaged: its SHA-256 differs");
+      return { path: target, manifest };
+    },
+  };
+}
+
+async function download(body: ReadableStream<Uint8Array>, target: string, bytesMax: number): Promise<string> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  const meter = new Transform({
+    transform(chunk: Uint8Array, _encoding, done) {
+      bytes += chunk.byteLength;
+      hash.update(chunk);
+      if (bytes > bytesMax) done(new Error("the snapshot is longer than announced"));
+      else done(null, chunk);
+    },
+  });
+  await pipeline(Readable.fromWeb(body as NodeReadableStream<Uint8Array>), meter, createWriteStream(target));
+  return hash.digest("hex");
+}
+
+async function failure(what: string, response: Response): Promise<Error> {
+  return new Error(
+    `the primary gave no answer to a request for ${what}: ${response.status} ${(await refusalOf(response)).message}`,
+  );
+}
+
+async function refusalOf(response: Response): Promise<{ readonly message: string }> {
+  const parsed = refusalSchema.safeParse(await response.json().catch(() => undefined));
+  return parsed.success ? parsed.data : { message: response.statusText };
+}

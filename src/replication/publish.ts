@@ -1,0 +1,163 @@
+/**
+ * The primary's end of the feed. It reads the log table behind a cursor and hands batches to the broker, a few at a time; nothing waits in a
+ * queue, since the log already is one. The broker is a wake-up call that carries its payload: whenever the cursor is far behind, or a
+ * connection was lost, the rest is left to the edges' catching up over HTTP, and the feed goes on at the head.
+ */
+import type { Limits } from "../config/limits.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { openLog, type Log, type StoredLogRow } from "../store/log.ts";
+import { readState, type State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { recordSpan, SpanKind } from "../telemetry/tracing.ts";
+import { hashKey } from "../store/keys.ts";
+import { preciseNow } from "./append.ts";
+import type { Batch, SentRow } from "./envelope.ts";
+import { readHead } from "./head.ts";
+import type { Outlet } from "./outlet.ts";
+import type { Topics } from "./topics.ts";
+
+const log = getLogger("publish");
+
+/** A feed that is further behind than this in time jumps to the head. */
+const backlogMsMax = 5000;
+
+export interface PublisherOptions {
+  /** A read-only connection of its own. */
+  readonly store: SqlDatabase;
+  readonly outlet: Outlet;
+  readonly topics: Topics;
+  readonly limits: Limits;
+}
+
+export class Publisher {
+  readonly #store: SqlDatabase;
+  readonly #log: Log;
+  readonly #outlet: Outlet;
+  readonly #topics: Topics;
+  readonly #limits: Limits;
+  #cursor: number;
+  #inFlight = 0;
+  /** Counts connections, so that an answer that comes late is not counted for the next one. */
+  #connection = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #stopped = false;
+
+  constructor({ store, outlet, topics, limits }: PublisherOptions) {
+    this.#store = store;
+    this.#log = openLog(store);
+    this.#outlet = outlet;
+    this.#topics = topics;
+    this.#limits = limits;
+    this.#cursor = readState(store).offset;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#publishHead(), this.#limits.headIntervalMs);
+    this.#outlet.onConnect(() => {
+      this.#connection++;
+      this.#inFlight = 0;
+      this.#jump(readState(this.#store));
+    });
+  }
+
+  /** Something was committed. */
+  wake(): void {
+    if (this.#stopped || !this.#outlet.connected) return;
+    const state = readState(this.#store);
+    if (state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
+    const window = Math.min(this.#outlet.window, this.#limits.feedWindowMessagesMax);
+    while (this.#inFlight < window && this.#cursor < state.offset) {
+      const rows = this.#log.read(this.#cursor, {
+        eventsMax: this.#limits.feedBatchEventsMax,
+        bytesMax: this.#limits.feedBatchBytesMax,
+      });
+      const first = rows[0];
+      const last = rows.at(-1);
+      if (first === undefined || last === undefined) return;
+      if (Date.now() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1) return this.#jump(state);
+      const batch = this.#batch(state, rows);
+      this.#cursor = last.offset;
+      void this.#send(batch, rows);
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+  }
+
+  async #send(batch: Batch, rows: readonly StoredLogRow[]): Promise<void> {
+    const connection = this.#connection;
+    const startTime = preciseNow();
+    this.#inFlight++;
+    try {
+      await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
+      metrics.feedEvents.add(rows.length, { direction: "published" });
+    } catch (error) {
+      // Whatever it was (connection lost, not allowed), the edges learn of these events from the log.
+      log.warning("events {first} to {last} did not reach the broker: {reason}", {
+        first: batch.p + 1,
+        last: batch.l,
+        reason: reasonOf(error),
+      });
+    }
+    recordPublishSpans(rows, startTime);
+    if (connection !== this.#connection) return;
+    this.#inFlight--;
+    this.wake();
+  }
+
+  #batch(state: State, rows: readonly StoredLogRow[]): Batch {
+    const last = rows.at(-1);
+    return {
+      v: 1,
+      s: state.environment,
+      e: state.epoch,
+      t: Date.now(),
+      p: this.#cursor,
+      l: last?.offset ?? this.#cursor,
+      h: last?.hash ?? state.hash,
+      ev: rows.map((row) => sentRow(row, this.#limits.feedInlineBytesMax)),
+    };
+  }
+
+  /** Leaves out whatever was not published yet. */
+  #jump(state: State): void {
+    if (state.offset > this.#cursor)
+      log.info("the feed goes on at {head}, edges fetch {count} events themselves", {
+        head: state.offset,
+        count: state.offset - this.#cursor,
+      });
+    this.#cursor = state.offset;
+    this.#publishHead();
+  }
+
+  #publishHead(): void {
+    if (this.#stopped || !this.#outlet.connected) return;
+    const payload = JSON.stringify(this.#store.transaction(() => readHead(this.#store, this.#log)));
+    this.#outlet.publish(this.#topics.head, payload, { qos: 0, retain: true }).catch((error: unknown) => {
+      log.warning("the head did not reach the broker: {reason}", { reason: reasonOf(error) });
+    });
+  }
+}
+
+function sentRow(row: StoredLogRow, inlineBytesMax: number): SentRow {
+  const size = Buffer.byteLength(row.body);
+  const body = size > inlineBytesMax ? { ref: hashKey(row.body), size } : row.body;
+  return [row.offset, row.timeMs, row.kind, body, row.traceparent];
+}
+
+/** One span per sampled event, in the trace of the request that wrote it. */
+function recordPublishSpans(rows: readonly StoredLogRow[], startTime: number): void {
+  const endTime = preciseNow();
+  for (const { traceparent: parent, offset } of rows) {
+    if (parent === null) continue;
+    const attributes = { "ostiary.offset": offset, "messaging.system": "mqtt" };
+    recordSpan("publish", { kind: SpanKind.PRODUCER, parent, attributes, startTime, endTime });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

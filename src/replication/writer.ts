@@ -1,0 +1,97 @@
+/**
+ * The main thread's side of the writer: sends requests over, knows where the store stands, and puts what the Worker measured into the trace of
+ * the request. Nothing here waits for another write; those that wait are grouped in the Worker.
+ */
+import type { Limits } from "../config/limits.ts";
+import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
+import type { NodeSetting } from "../store/keys.ts";
+import type { State } from "../store/state.ts";
+import { recordSpan } from "../telemetry/tracing.ts";
+import { must } from "../util/assert.ts";
+import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
+import type { Replayed, ReplayRequest } from "./replay.ts";
+import type { WriterCommands, WriterEvent } from "./writer-worker.ts";
+
+export interface WriterOptions {
+  readonly environment: string;
+  readonly synchronous: "FULL" | "NORMAL";
+  readonly limits: Limits;
+}
+
+export class Writer {
+  readonly #worker: WorkerHandle<WriterCommands, WriterEvent>;
+  readonly #options: WriterOptions;
+  readonly #listeners: ((state: State) => void)[] = [];
+  #state: State | undefined;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+    this.#worker = spawnWorker<WriterCommands, WriterEvent>("writer");
+    this.#worker.onEvent(({ state }) => this.#moved(state));
+  }
+
+  /** Where the open store stands, as of the last commit that this thread has heard of. */
+  get state(): State {
+    return must(this.#state, "the writer has a store open");
+  }
+
+  /** Called after each commit that moved the position, and after each opening of a file. */
+  onMoved(listener: (state: State) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Resolves with the reason when the Worker died by itself: nothing can be written any more. */
+  get died(): Promise<Error | undefined> {
+    return this.#worker.exited;
+  }
+
+  async open(path: string): Promise<State> {
+    const { environment, synchronous, limits } = this.#options;
+    const state = await this.#worker.call("open", {
+      path,
+      environment,
+      synchronous,
+      logEventsMax: limits.logEventsKept,
+      groupWritesMax,
+    });
+    this.#moved(state);
+    return state;
+  }
+
+  async write(request: WriteRequest, meta: WriteMeta): Promise<WriteResult> {
+    const { result, startMs, decidedMs, committedMs } = await this.#worker.call("write", request, meta);
+    const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };
+    recordSpan("validate", { startTime: startMs, endTime: decidedMs });
+    recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
+    return result;
+  }
+
+  replay(request: ReplayRequest): Promise<Replayed> {
+    return this.#worker.call("replay", request);
+  }
+
+  startEpoch(): Promise<State> {
+    return this.#worker.call("startEpoch");
+  }
+
+  readSetting(key: NodeSetting): Promise<string | undefined> {
+    return this.#worker.call("readSetting", key);
+  }
+
+  writeSetting(key: NodeSetting, value: string): Promise<void> {
+    return this.#worker.call("writeSetting", key, value);
+  }
+
+  /** Finishes what was asked, empties the WAL and lets go of the file. */
+  stop(): Promise<void> {
+    return this.#worker.stop();
+  }
+
+  #moved(state: State): void {
+    this.#state = state;
+    for (const listener of this.#listeners) listener(state);
+  }
+}
+
+/** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
+const groupWritesMax = 256;

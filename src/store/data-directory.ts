@@ -1,0 +1,118 @@
+/**
+ * A node's data directory. The database is `store-<n>.db`; a snapshot that replaces it arrives as the next number, complete and checked, by one
+ * rename. So there is no moment without a whole file, readers of the old one are not disturbed, and no `-wal` of the one can ever be taken for
+ * the other's. The highest number counts.
+ */
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
+import { AppError } from "../util/app-error.ts";
+import { databaseFiles, removeFiles } from "./snapshot.ts";
+
+const storeName = /^store-(\d+)\.db$/;
+
+export interface DataDirectory {
+  readonly path: string;
+  /** Lets another process have it. */
+  unlock(): void;
+}
+
+/** Makes the directory where it is missing, and keeps every other process out of it until `unlock` or the end of this one. */
+export function lockDirectory(path: string): DataDirectory {
+  mkdirSync(path, { recursive: true });
+  const lock = takeLock(join(path, "lock"));
+  return { path, unlock: () => lock.close() };
+}
+
+/** SQLite's own file lock: the system lets go of it however the process ends, and it needs no pid file that could be stale. */
+function takeLock(path: string): SqlDatabase {
+  const lock = openSqlite(path, { create: true });
+  try {
+    lock.exec("PRAGMA locking_mode = EXCLUSIVE");
+    lock.exec("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close();
+    throw new AppError("conflict", `another process is using the data directory (\`${path}\` is locked)`, {
+      cause: error,
+    });
+  }
+}
+
+/** The path of the present database, or `undefined` where there is none. */
+export function presentStore(directory: string): string | undefined {
+  const last = storeNumbers(directory).at(-1);
+  return last === undefined ? undefined : storePath(directory, last);
+}
+
+/** Where the next database goes. */
+export function nextStore(directory: string): string {
+  return storePath(directory, (storeNumbers(directory).at(-1) ?? 0) + 1);
+}
+
+/** Puts a complete database into its place, so that it is there after a power cut too. */
+export function installStore(path: string, target: string): void {
+  syncFile(path);
+  renameSync(path, target);
+}
+
+/** Removes all databases but the present one. */
+export function removeOldStores(directory: string): void {
+  const numbers = storeNumbers(directory);
+  for (const number of numbers.slice(0, -1)) removeFiles(databaseFiles(storePath(directory, number)));
+}
+
+/** Takes a damaged database out of the way, for somebody to look at; the one before goes. Returns its new name. */
+export function setAside(path: string): string {
+  const aside = `${path}.damaged`;
+  renameSync(path, aside);
+  removeFiles(databaseFiles(path));
+  return aside;
+}
+
+/** A small text that belongs to this node, such as its id. */
+export function readNote(directory: string, name: string): string | undefined {
+  try {
+    return readFileSync(join(directory, name), "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Written whole or not at all. */
+export function writeNote(directory: string, name: string, text: string): void {
+  const temporary = join(directory, `${name}.new`);
+  writeFileSync(temporary, text);
+  renameSync(temporary, join(directory, name));
+}
+
+function storeNumbers(directory: string): number[] {
+  const numbers = readdirSync(directory).flatMap((name) => {
+    const match = storeName.exec(name);
+    return match === null ? [] : [Number(match[1])];
+  });
+  return numbers.toSorted((left, right) => left - right);
+}
+
+function storePath(directory: string, number: number): string {
+  return join(directory, `store-${number}.db`);
+}
+
+function syncFile(path: string): void {
+  const file = openSync(path, "r+");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Where this copy stands: one row, read by everybody, advanced only in the transaction that changes what it describes. `epoch`, `offset` and
+ * `hash` say which history this copy has, `digest` and `policyId` (kept by `engine/apply.ts`) which state came out of it.
+ */
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { statement } from "./statements.ts";
+
+export interface State {
+  readonly environment: string;
+  readonly epoch: string;
+  /** Of the last event that this copy contains; 0 before the first. */
+  readonly offset: number;
+  /** Chain hash over all events up to `offset`. */
+  readonly hash: string;
+  /** Time of commit of that event on the primary. */
+  readonly timeMs: number;
+  /** Set hash of all facts, keys and the active policy. */
+  readonly digest: string;
+  /** 0 while no policy is active. */
+  readonly policyId: number;
+}
+
+/** The chain hash before the first event, and the digest of a state without facts, keys and policy. */
+export const zeroHash = "0000000000000000";
+
+const selectState = "SELECT environment, epoch, offset, hash, time_ms, digest, policy_id FROM state WHERE one = 1";
+const updatePosition =
+  "UPDATE state SET epoch = coalesce(?1, epoch), offset = ?2, hash = ?3, time_ms = ?4 WHERE one = 1";
+
+export function readState(database: SqlDatabase): State {
+  return must(findState(database), "the state row is missing");
+}
+
+/** The state, or `undefined` in a file that holds none yet. */
+export function findState(database: SqlDatabase): State | undefined {
+  const row = statement(database, selectState).values()[0];
+  if (row === undefined) return undefined;
+  return {
+    environment: String(row[0]),
+    epoch: String(row[1]),
+    offset: Number(row[2]),
+    hash: String(row[3]),
+    timeMs: Number(row[4]),
+    digest: String(row[5]),
+    policyId: Number(row[6]),
+  };
+}
+
+/** Starts a history: no events, no policy. */
+export function createState(database: SqlDatabase, environment: string, epoch: string): State {
+  database
+    .prepare(
+      "INSERT INTO state (one, environment, epoch, offset, hash, time_ms, digest, policy_id) VALUES (1, ?, ?, 0, ?, 0, ?, 0)",
+    )
+    .run(environment, epoch, zeroHash, zeroHash);
+  return readState(database);
+}
+
+/** Moves the position on. `digest` and `policyId` are not touched: they belong to `applyEvent`. */
+export function advanceState(
+  database: SqlDatabase,
+  next: { readonly epoch?: string; readonly offset: number; readonly hash: string; readonly timeMs: number },
+): void {
+  const { epoch, offset, hash, timeMs } = next;
+  statement(database, updatePosition).run(epoch ?? null, offset, hash, timeMs);
+}
+
+/** Refuses a file of another environment: its facts would answer questions that were never asked of them. */
+export function requireEnvironment(state: State, environment: string): void {
+  if (state.environment === environment) return;
+  throw new AppError(
+    "conflict",
+    `the data belongs to environment \`${state.environment}\`, this node is configured for \`${environment}\``,
+  );
+}

@@ -9,6 +9,10 @@ import { duration, integer, ratio, settingInfo, type SettingInfo } from "./value
 export const roles = ["primary", "edge", "fallback"] as const;
 export type Role = (typeof roles)[number];
 
+/** What `ostiary dev` takes, as the official clients' documentation and examples have it. Refused everywhere else: everybody knows it. */
+export const developmentEnvironment = "0123456789";
+export const developmentKey = "e_0123456789_12345_osotesttoken01xiIn";
+
 const minute = 60_000;
 const day = 24 * 60 * minute;
 

@@ -2,7 +2,7 @@
  * From the sources to a checked `Config`: defaults, then the file, then the environment, then flags; later ones win. All problems are
  * found at once, and each names the setting, its value, where that came from and what is allowed; values of secrets are never repeated.
  */
-import { configSchema, type Config } from "./config.ts";
+import { configSchema, developmentKey, type Config } from "./config.ts";
 import { groups, isGroup, putAt, settings, valueAt, type Setting } from "./settings.ts";
 
 export interface ConfigSources {
@@ -82,6 +82,9 @@ function checkTogether(config: Config): string[] {
     problems.push(
       `adminKey is a key of environment \`${keyEnvironment}\`, but environment is \`${config.environment}\`; make them the same`,
     );
+  }
+  if (config.adminKey === developmentKey) {
+    problems.push("adminKey is the documented test key, which everybody knows; choose another, or run `ostiary dev`");
   }
   if (config.brokerPassword !== undefined && config.brokerUsername === undefined) {
     problems.push(missing("brokerUsername", "brokerPassword is useless without it"));

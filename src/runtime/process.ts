@@ -16,6 +16,18 @@ export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
   });
 }
 
+/**
+ * Hears of errors that no code caught. A rejected promise that nobody waited for must not take a node's answers away, so that goes on; after
+ * an uncaught exception the state is unknown, so the process ends.
+ */
+export function onStrayError(report: (error: unknown) => void): void {
+  process.on("unhandledRejection", report);
+  process.on("uncaughtException", (error) => {
+    report(error);
+    process.exit(1);
+  });
+}
+
 /** Writes and waits until it is out, so that an exit right after cuts nothing off. */
 export function print(text: string): Promise<void> {
   return write(process.stdout, text);

@@ -3,6 +3,7 @@
  * connection, so that is what `onConnection` gets. `development` stays false, since Bun's own error page shows source code.
  */
 import type { Duplex } from "node:stream";
+import { AppError } from "../util/app-error.ts";
 import { WebSocketDuplex } from "./web-socket-duplex.ts";
 
 export interface ServeOptions {
@@ -44,7 +45,32 @@ interface SocketData {
 /** Starts to listen. Throws where the port is taken or the address is not ours. */
 export function serve(options: ServeOptions): Listener {
   const open = new Set<WebSocketDuplex>();
-  const server = Bun.serve<SocketData>({
+  const server = listen(options, open);
+  return {
+    port: server.port ?? options.port,
+    url: listenerUrl(options.hostname, server.port ?? options.port),
+    stop: () => stopGently(server, open, options.stopGraceMs ?? 10_000),
+  };
+}
+
+function listen(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<SocketData> {
+  try {
+    return bunServe(options, open);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    const reason = listenProblems[code] ?? (error as Error).message;
+    throw new AppError("not_ready", `can't listen on ${options.hostname}:${options.port}: ${reason}`, { cause: error });
+  }
+}
+
+const listenProblems: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another program uses this port",
+  EADDRNOTAVAIL: "this machine does not have this address",
+  EACCES: "not permitted",
+};
+
+function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<SocketData> {
+  return Bun.serve<SocketData>({
     hostname: options.hostname,
     port: options.port,
     development: false,
@@ -77,11 +103,6 @@ export function serve(options: ServeOptions): Listener {
       close: (socket) => socket.data.duplex?.closedByPeer(),
     },
   });
-  return {
-    port: server.port ?? options.port,
-    url: listenerUrl(options.hostname, server.port ?? options.port),
-    stop: () => stopGently(server, open, options.stopGraceMs ?? 10_000),
-  };
 }
 
 function asksForUpgrade(request: Request, path: string): boolean {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { describeConfig, settings } from "../../src/config/settings.ts";
@@ -197,6 +198,13 @@ describe("settings are checked together", () => {
     expect(found[1]).toStartWith("brokerUsername is not set");
     expect(found.join()).not.toContain("secret-word");
   });
+});
+
+test("the documented test key is refused outside `ostiary dev`", () => {
+  const found = problems({ flags: { role: "primary", environment: developmentEnvironment, adminKey: developmentKey } });
+  expect(found).toEqual([
+    "adminKey is the documented test key, which everybody knows; choose another, or run `ostiary dev`",
+  ]);
 });
 
 test("the effective configuration hides secrets and, without them, reads back as the same", () => {

@@ -22,6 +22,17 @@ describe("the listener", () => {
     expect(await (await fetch(listener.url)).text()).toBe("ok");
   });
 
+  test("says plainly that its port is taken, or that the address is not this machine's", async () => {
+    const program =
+      "const s = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: () => new Response() }); console.log(s.port)";
+    const other = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
+    const port = Number(new TextDecoder().decode((await other.stdout.getReader().read()).value));
+    expect(() => listen({ port })).toThrow(`can't listen on 127.0.0.1:${port}: another program uses this port`);
+    other.kill();
+    const elsewhere = "can't listen on 192.0.2.1:0: this machine does not have this address";
+    expect(() => listen({ hostname: "192.0.2.1" })).toThrow(elsewhere);
+  });
+
   test("shows nothing of an error that nobody caught", async () => {
     const listener = listen({
       fetch: () => {

@@ -1,0 +1,60 @@
+/** The command line's table of contents. Every command is a file; none writes to standard output what is not its answer. */
+import { Command, CommanderError } from "commander";
+import { printError } from "../runtime/process.ts";
+import { AppError } from "../util/app-error.ts";
+import { configCommand } from "./config.ts";
+import { devCommand } from "./dev.ts";
+import { keysCommand } from "./keys.ts";
+import { serveCommand } from "./serve.ts";
+import { testCommand } from "./test.ts";
+import { UsageError, type ExitStatus } from "./command.ts";
+import { validateCommand } from "./validate.ts";
+import { versionCommand } from "./version.ts";
+
+const examples = `
+Examples:
+  ostiary dev policy.polar                        a node to try things on, nothing to configure
+  ostiary validate policy.polar                   check a policy
+  ostiary test policy.polar                       run its test blocks
+  ostiary serve --role primary --data /var/lib/ostiary
+  ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
+  ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
+  ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
+
+\`ostiary <command> --help\` says more about a command.
+`;
+
+export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {
+  let status: ExitStatus = 0;
+  const finish = (result: ExitStatus): void => {
+    status = result;
+  };
+  const program = new Command("ostiary")
+    .description(
+      "Authorization for your own machines: Polar policies behind Oso Cloud's API, on nodes that answer by themselves.",
+    )
+    .exitOverride()
+    .configureHelp({ helpWidth: 120 })
+    .addHelpText("after", examples);
+  const commands = [serveCommand, devCommand, configCommand, validateCommand, testCommand, keysCommand, versionCommand];
+  for (const command of commands) command(program, finish);
+
+  try {
+    await program.parseAsync(parameters, { from: "user" });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof UsageError) {
+      await printError(`error: ${error.message}\n`);
+      return 2;
+    }
+    await printError(`error: ${describe(error)}\n`);
+    return 1;
+  }
+}
+
+/** What went wrong for people; a bug shows its stack, since nobody can do anything with its message alone. */
+function describe(error: unknown): string {
+  if (error instanceof AppError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

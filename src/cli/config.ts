@@ -1,0 +1,16 @@
+import { describeConfig } from "../config/settings.ts";
+import { print } from "../runtime/process.ts";
+import { formatYaml } from "../runtime/yaml.ts";
+import type { AddCommand } from "./command.ts";
+import { addSettingOptions, configFromCommand } from "./setting-options.ts";
+
+export const configCommand: AddCommand = (program) => {
+  const command = program
+    .command("config")
+    .description("Print the settings in force, secrets masked, or say what is wrong with them")
+    .option("--json", "as JSON");
+  addSettingOptions(command).action(async () => {
+    const described = describeConfig(await configFromCommand(command, process.env));
+    await print(command.getOptionValue("json") ? `${JSON.stringify(described, null, 2)}\n` : formatYaml(described));
+  });
+};

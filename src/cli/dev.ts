@@ -1,0 +1,62 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { developmentEnvironment, developmentKey, type Config } from "../config/config.ts";
+import { print } from "../runtime/process.ts";
+import { startDev } from "../roles/dev.ts";
+import type { AddCommand } from "./command.ts";
+import { readPolicyFiles } from "./policy-files.ts";
+import { runNode } from "./run-node.ts";
+import { checkedConfig } from "./setting-options.ts";
+
+interface DevOptions {
+  readonly port?: string;
+  readonly data?: string;
+}
+
+export const devCommand: AddCommand = (program) => {
+  program
+    .command("dev")
+    .description("Run one node to develop against: nothing to configure, a known test key, throw-away data")
+    .argument("[files...]", "policy files to load; several form one policy")
+    .option("--port <number>", "The port to listen on (default: 8080) [OSO_PORT]")
+    .option("--data <directory>", "Keep the data here; without it they are thrown away at the end")
+    .action(async (files: string[], options: DevOptions) => {
+      const sources = await readPolicyFiles(files);
+      const data = options.data ?? (await mkdtemp(join(tmpdir(), "ostiary-dev-")));
+      try {
+        const config = devConfig(options, data);
+        await runNode(
+          config,
+          () => startDev(config, sources),
+          ({ url }) => print(welcome(url, options.data)),
+        );
+      } finally {
+        if (options.data === undefined) await rm(data, { recursive: true, force: true });
+      }
+    });
+};
+
+/** The test key is put in past the checks, which refuse it everywhere else: everybody knows it. */
+function devConfig(options: DevOptions, data: string): Config {
+  const port = options.port ?? process.env["OSO_PORT"];
+  const flags = {
+    role: "primary",
+    environment: developmentEnvironment,
+    data,
+    mqttPort: "0",
+    ...(port ? { port } : {}),
+  };
+  const { OSTIARY_ADMIN_KEY: _ignored, ...environment } = process.env;
+  return { ...checkedConfig({ flags, environment }), adminKey: developmentKey };
+}
+
+function welcome(url: string, data: string | undefined): string {
+  return [
+    `Ostiary for development is ready at ${url}`,
+    `  OSO_URL=${url}`,
+    `  OSO_AUTH=${developmentKey}`,
+    data === undefined ? "  data are thrown away at the end (keep them with --data)" : `  data are kept in ${data}`,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,43 @@
+/** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
+import type { Config } from "../config/config.ts";
+import { onStrayError, stopSignal } from "../runtime/process.ts";
+import { build } from "../runtime/version.ts";
+import { getLogger, startLogging } from "../telemetry/logger.ts";
+import { startTracing } from "../telemetry/tracing.ts";
+
+export interface RunningNode {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** Resolves after a clean stop. Rejects where the node can't start. */
+export async function runNode(
+  config: Config,
+  start: () => Promise<RunningNode>,
+  ready?: (node: RunningNode) => Promise<void>,
+): Promise<void> {
+  startLogging(config.log);
+  const log = getLogger("node");
+  onStrayError((error) => log.error("something failed that nobody waited for", { error }));
+  const asked = stopSignal();
+  const tracing = await startTracing({
+    sampleRatio: config.trace.sampleRatio,
+    attributes: {
+      "service.version": build.version,
+      "ostiary.role": config.role,
+      "ostiary.environment": config.environment,
+      ...(config.nodeId === undefined ? {} : { "service.instance.id": config.nodeId }),
+    },
+  });
+  try {
+    const node = await start();
+    log.info("{role} {version} listens on {url}", { role: config.role, version: build.version, url: node.url });
+    await ready?.(node);
+    const signal = await asked;
+    log.info("{signal}: finishing what is in flight, then stopping", { signal });
+    await node.stop();
+    log.info("stopped");
+  } finally {
+    await tracing.stop();
+  }
+}

@@ -1,0 +1,22 @@
+import type { Config } from "../config/config.ts";
+import { startEdge } from "../roles/edge.ts";
+import { startFallback } from "../roles/fallback.ts";
+import { startPrimary } from "../roles/primary.ts";
+import type { AddCommand } from "./command.ts";
+import { runNode, type RunningNode } from "./run-node.ts";
+import { addSettingOptions, configFromCommand } from "./setting-options.ts";
+
+export const serveCommand: AddCommand = (program) => {
+  const command = program
+    .command("serve")
+    .description("Run a node until SIGTERM or SIGINT: --role primary, edge or fallback");
+  addSettingOptions(command).action(async () => {
+    const config = await configFromCommand(command, process.env);
+    await runNode(config, () => startRole(config));
+  });
+};
+
+function startRole(config: Config): Promise<RunningNode> {
+  const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
+  return start(config);
+}

@@ -1,0 +1,60 @@
+/** The settings of `config/` as command-line options: their flags, prose and defaults come from the schema, so `--help` can't go stale. */
+import { readFile } from "node:fs/promises";
+import { Option, type Command } from "commander";
+import type { Config } from "../config/config.ts";
+import { loadConfig, type ConfigSources } from "../config/load.ts";
+import { settings, type Setting } from "../config/settings.ts";
+import { parseYaml } from "../runtime/yaml.ts";
+import { UsageError } from "./command.ts";
+
+/** Adds `--config` and a flag for each setting. */
+export function addSettingOptions(command: Command): Command {
+  command.addOption(new Option("--config <file>", "A YAML file with settings [OSTIARY_CONFIG]").helpGroup("Options:"));
+  for (const setting of settings) command.addOption(settingOption(setting));
+  return command.addHelpText(
+    "after",
+    "\nSettings come from the file, then the environment (names in brackets), then flags; later ones win. Secrets are better kept in the\nenvironment: flags are visible to everybody on the machine.",
+  );
+}
+
+/** The effective configuration; refuses the call with every problem that there is. */
+export async function configFromCommand(command: Command, environment: NodeJS.ProcessEnv): Promise<Config> {
+  const flags = Object.fromEntries(
+    settings.flatMap((setting): [string, string][] => {
+      const value: unknown = command.getOptionValue(settingOption(setting).attributeName());
+      return typeof value === "string" ? [[setting.name, value]] : [];
+    }),
+  );
+  const path = (command.getOptionValue("config") as string | undefined) ?? environment["OSTIARY_CONFIG"];
+  return checkedConfig({ flags, environment, file: path ? await readConfigFile(path) : undefined });
+}
+
+export function checkedConfig(sources: ConfigSources): Config {
+  const { config, problems } = loadConfig(sources);
+  if (config !== undefined) return config;
+  const count = problems.length === 1 ? "a setting is" : `${problems.length} settings are`;
+  throw new UsageError(`${count} wrong\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
+}
+
+async function readConfigFile(path: string): Promise<{ name: string; content: unknown }> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`the configuration file \`${path}\` can't be read: ${(error as Error).message}`);
+  }
+  try {
+    return { name: path, content: parseYaml(text) };
+  } catch (error) {
+    throw new UsageError(`the configuration file \`${path}\` is not YAML: ${(error as Error).message}`);
+  }
+}
+
+function settingOption(setting: Setting): Option {
+  const standard = setting.standard === undefined ? "" : ` (default: ${String(setting.standard)})`;
+  const group = setting.path[0] === "limits" ? "Limits:" : "Settings:";
+  return new Option(
+    `${setting.flag} <${setting.placeholder}>`,
+    `${setting.description}${standard} [${setting.variable}]`,
+  ).helpGroup(group);
+}

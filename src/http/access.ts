@@ -1,0 +1,97 @@
+/**
+ * What stands before every route but the health endpoints: who asks, may they, is this copy new enough, and only then the body. A plugin
+ * guards all routes of the instance that uses it.
+ */
+import { Elysia } from "elysia";
+import { authenticate } from "../engine/authenticate.ts";
+import type { ApiKeyRole } from "../engine/event.ts";
+import type { Node } from "../replication/node.ts";
+import { AppError } from "../util/app-error.ts";
+import { readJson } from "./body.ts";
+import { exchangeOf, type Exchange } from "./exchange.ts";
+
+export interface AccessOptions {
+  /** The least that a key must be allowed. */
+  readonly role: ApiKeyRole;
+  readonly bodyBytesMax: number;
+}
+
+/** Guards reads: a key with the role, and a copy that contains what the caller's consistency token names. */
+export function readAccess(node: Node, options: AccessOptions) {
+  return access(options, (exchange, request) => {
+    admit(node, exchange, request, options.role);
+    const token = request.headers.get("osooffset");
+    return token ? node.waitFor(token) : undefined;
+  });
+}
+
+/** Guards writes: a key with the role. Whatever the caller has seen of the past, its write comes after it. */
+export function writeAccess(node: Node, options: AccessOptions) {
+  return access(options, (exchange, request) => {
+    admit(node, exchange, request, options.role);
+    return undefined;
+  });
+}
+
+type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
+
+/**
+ * Elysia parses before it runs any hook that all routes share, so the guard is the first act of the parser; requests without a body have no
+ * parser and meet it in the hook after that.
+ */
+function access({ bodyBytesMax }: AccessOptions, guard: Guard) {
+  return new Elysia()
+    .onParse({ as: "scoped" }, async ({ request, route }) => {
+      await pass(guard, request, route);
+      return readJson(request, bodyBytesMax);
+    })
+    .onTransform({ as: "scoped" }, async ({ request, route }) => {
+      if (exchangeOf(request).key === undefined) await pass(guard, request, route);
+    })
+    .onBeforeHandle({ as: "scoped" }, ({ request }) => {
+      exchangeOf(request).decodedMs = performance.now();
+    });
+}
+
+function pass(guard: Guard, request: Request, route: string): Promise<void> | undefined {
+  const exchange = exchangeOf(request);
+  exchange.route = route;
+  return guard(exchange, request);
+}
+
+const rank: Readonly<Record<ApiKeyRole, number>> = { read: 1, write: 2, admin: 3 };
+
+function admit(node: Node, exchange: Exchange, request: Request, role: ApiKeyRole): void {
+  const text = bearerOf(request);
+  const key = authenticate(node.engine(), text);
+  if (key === undefined) {
+    throw new AppError(
+      "unauthorized",
+      "this API key is not valid here: it is of another environment, was removed, or was mistyped",
+    );
+  }
+  if (rank[key.role] < rank[role]) {
+    throw new AppError(
+      "forbidden",
+      `this API key may only \`${key.role}\`, \`${exchange.method} ${exchange.route}\` needs a key with the role ${rolesFrom(role)}`,
+    );
+  }
+  exchange.key = key;
+}
+
+/** The text of the key that came with the request. */
+export function bearerOf(request: Request): string {
+  const header = request.headers.get("authorization");
+  if (header === null)
+    throw new AppError("unauthorized", "no API key was sent, send it as `Authorization: Bearer <key>`");
+  const space = header.indexOf(" ");
+  if (header.slice(0, space).toLowerCase() !== "bearer") {
+    throw new AppError("unauthorized", "the `Authorization` header must be `Bearer <key>`");
+  }
+  return header.slice(space + 1).trim();
+}
+
+function rolesFrom(role: ApiKeyRole): string {
+  const names = Object.keys(rank).filter((name) => rank[name as ApiKeyRole] >= rank[role]);
+  return names.map((name) => `\`${name}\``).join(" or ");
+}

@@ -1,0 +1,100 @@
+/**
+ * The HTTP API of a node, as a function from request to answer. This file is the table of contents: which routes there are, and which of them
+ * depend on what the node can do. `access.ts` says who may call them, `errors.ts` what goes wrong, `exchange.ts` what every answer carries.
+ */
+import { Elysia } from "elysia";
+import type { Limits } from "../config/limits.ts";
+import type { Node } from "../replication/node.ts";
+import { SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { AppError } from "../util/app-error.ts";
+import { errors, refusal } from "./errors.ts";
+import { adorn, beginExchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { checkRoutes } from "./routes/check.ts";
+import { forwardedWrites, refusedWrites } from "./routes/elsewhere.ts";
+import { factReads, factWrites } from "./routes/facts.ts";
+import { healthRoutes } from "./routes/health.ts";
+import { keyReads, keyWrites } from "./routes/keys.ts";
+import { metricsRoutes } from "./routes/metrics.ts";
+import { policyReads, policyWrites } from "./routes/policy.ts";
+import { queryRoutes } from "./routes/query.ts";
+import { replicationRoutes } from "./routes/replication.ts";
+import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
+
+export interface App {
+  /** Never rejects. */
+  fetch(request: Request): Promise<Response>;
+  readonly routes: readonly RegisteredRoute[];
+}
+
+export function createApp(node: Node, limits: Limits): App {
+  // Without `standardHostname` a request to a host with a short name is routed too.
+  const routed = new Elysia({ handler: { standardHostname: false } })
+    .use(errors)
+    .use(answers)
+    .use(healthRoutes(node))
+    .use(metricsRoutes(node, limits))
+    .use(checkRoutes(node, limits))
+    .use(queryRoutes(node, limits))
+    .use(factReads(node, limits))
+    .use(policyReads(node, limits))
+    .use(keyReads(node, limits))
+    .use(writeRoutes(node, limits))
+    .use(replicationRoutes(node));
+  const routes = routed.routes.map(({ method, path }) => ({ method, path }));
+  const app = routed.use(unmatchedRoutes(routes));
+  return { fetch: exchanging(node, limits, (request) => app.fetch(request)), routes };
+}
+
+/** Who writes is a matter of the node's role, and settled here, once. */
+function writeRoutes(node: Node, limits: Limits) {
+  if (node.writes !== undefined) {
+    return new Elysia()
+      .use(factWrites(node, node.writes, limits))
+      .use(policyWrites(node, node.writes, limits))
+      .use(keyWrites(node, node.writes, limits));
+  }
+  return node.forward === undefined ? refusedWrites(node) : forwardedWrites(node.forward, limits);
+}
+
+/** What a route returned becomes the answer. */
+const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({ request, responseValue, set }) => {
+  const exchange = exchangeOf(request);
+  if (responseValue instanceof Response) return adorn(exchange, responseValue);
+  return reply(exchange, Number(set.status ?? 200), responseValue, set.headers);
+});
+
+/** Opens an exchange and a span around each request, and bounds how many there are at a time. */
+function exchanging(node: Node, limits: Limits, handle: (request: Request) => Response | Promise<Response>) {
+  let inFlight = 0;
+  return (received: Request): Promise<Response> => {
+    const request = withSingleSlashes(received);
+    const options = { kind: SpanKind.SERVER, parent: request.headers.get("traceparent") };
+    return withSpan("request", options, async (span) => {
+      const exchange = beginExchange(node, request, span);
+      inFlight += 1;
+      let response: Response;
+      try {
+        if (inFlight > limits.requestsInFlightMax)
+          throw new AppError("not_ready", "too many requests at a time, try again");
+        response = await handle(request);
+      } catch (error) {
+        response = refusal(exchange, error);
+      } finally {
+        inFlight -= 1;
+      }
+      finishExchange(exchange, response);
+      return response;
+    });
+  };
+}
+
+/** Clients join their configured URL and `/api/…` without a look, so `//api/…` comes in. Most paths have no double slash. */
+function withSingleSlashes(request: Request): Request {
+  const { url } = request;
+  const path = url.indexOf("/", url.indexOf("://") + 3);
+  const end = url.indexOf("?", path);
+  const pathname = url.slice(path, end === -1 ? undefined : end);
+  if (!pathname.includes("//")) return request;
+  const single = pathname.replaceAll(/\/{2,}/g, "/");
+  return new Request(url.slice(0, path) + single + (end === -1 ? "" : url.slice(end)), request);
+}

@@ -1,0 +1,17 @@
+/** What all writes have in common: what goes with them to the writer, and how their answer tells where they stand. */
+import type { Context } from "elysia";
+import { formatToken } from "../replication/position.ts";
+import type { WriteMeta, WriteResult } from "../replication/node.ts";
+import { traceparentOf } from "../telemetry/trace-context.ts";
+import { exchangeOf } from "./exchange.ts";
+
+/** The event carries the trace of its request on to the edges. */
+export function metaOf(request: Request): WriteMeta {
+  return { traceparent: traceparentOf(exchangeOf(request).span) };
+}
+
+/** Every write says where it stands, also one that changed nothing: the Node client forgets its token where the header is missing. */
+export function committed(set: Context["set"], { epoch, offset }: WriteResult, message: string): { message: string } {
+  set.headers["OsoOffset"] = formatToken(epoch, offset);
+  return { message };
+}

@@ -1,0 +1,67 @@
+/**
+ * The only place where something thrown becomes an answer. What a client sees is a status and `{"message"}`, the public text of an AppError;
+ * an AppError's `details` is the whole body where the API asks for more. Everything else is "internal error" here and a line in the log.
+ */
+import { Elysia, ParseError, ValidationError } from "elysia";
+import type { z } from "zod";
+import { getLogger } from "../telemetry/logger.ts";
+import { AppError, type ErrorCode } from "../util/app-error.ts";
+import { exchangeOf, reply, type Exchange } from "./exchange.ts";
+import { refuseIssue } from "./schema-error.ts";
+
+/**
+ * A policy, a query and a body that can't be used are all 400, as in Oso Cloud. `read_only` is 503, not 403 or 405: the key and the route
+ * are fine, this node just can't do it now (a fallback, a primary that was replaced), and a proxy may try the next one.
+ */
+export const statusOf = {
+  invalid_request: 400,
+  invalid_policy: 400,
+  query_not_enumerable: 400,
+  query_too_expensive: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  gone: 410,
+  too_large: 413,
+  too_many_requests: 429,
+  not_ready: 503,
+  read_only: 503,
+  internal: 500,
+} satisfies Record<ErrorCode, number>;
+
+/** Headers that tell a client what to do about it. Never `Retry-After` with 409: the SDKs take that for a page that is not ready yet. */
+const headersOf: { readonly [Code in ErrorCode]?: Readonly<Record<string, string>> } = {
+  unauthorized: { "WWW-Authenticate": "Bearer" },
+  too_many_requests: { "Retry-After": "1" },
+  not_ready: { "Retry-After": "1" },
+};
+
+export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, request }) =>
+  refusal(exchangeOf(request), error),
+);
+
+export function refusal(exchange: Exchange, thrown: unknown): Response {
+  const error = publicError(thrown);
+  if (error.code === "internal") {
+    logger.error("request {requestId} to {route} failed: {error}", {
+      requestId: exchange.requestId,
+      route: exchange.route,
+      error: thrown,
+    });
+    return reply(exchange, statusOf.internal, { message: "internal error" });
+  }
+  return reply(exchange, statusOf[error.code], error.details ?? { message: error.message }, headersOf[error.code]);
+}
+
+function publicError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown;
+  if (thrown instanceof ParseError) return publicError(thrown.cause);
+  if (thrown instanceof ValidationError) {
+    // Elysia keeps the first issue only, which is enough: the next attempt shows the next.
+    return refuseIssue(thrown.valueError as unknown as z.core.$ZodIssue, thrown.type, thrown.value);
+  }
+  return new AppError("internal", "internal error", { cause: thrown });
+}
+
+const logger = getLogger("http");

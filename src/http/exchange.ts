@@ -1,0 +1,120 @@
+/**
+ * One request and its answer. Whatever every answer carries (request id, timing, trace id) is made here, so that no route can forget it;
+ * routes, hooks and the error table find the exchange of a request by the request itself.
+ */
+import type { Span } from "@opentelemetry/api";
+import type { ApiKey } from "../engine/event.ts";
+import type { Node } from "../replication/node.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { traceIdOf } from "../telemetry/trace-context.ts";
+import { recordSpan } from "../telemetry/tracing.ts";
+import { must } from "../util/assert.ts";
+
+export interface Exchange {
+  /** The caller's, or a new one: it is in our log, in the answer, and in the text of the SDKs' errors. */
+  readonly requestId: string;
+  readonly method: string;
+  /** Milliseconds of the monotonic clock, as are the other times. */
+  readonly startedMs: number;
+  readonly span: Span;
+  readonly node: Node;
+  /** The route's pattern. Never the path: this becomes a label and the name of the span. */
+  route: string;
+  /** Who asks; undefined where nobody was asked for a key. */
+  key: ApiKey | undefined;
+  /** When key, body and schema had been checked. */
+  decodedMs: number | undefined;
+}
+
+const exchanges = new WeakMap<Request, Exchange>();
+
+export function beginExchange(node: Node, request: Request, span: Span): Exchange {
+  const exchange = {
+    requestId: requestIdOf(request),
+    method: request.method,
+    startedMs: performance.now(),
+    span,
+    node,
+    route: "unmatched",
+    key: undefined,
+    decodedMs: undefined,
+  };
+  exchanges.set(request, exchange);
+  return exchange;
+}
+
+export function exchangeOf(request: Request): Exchange {
+  return must(exchanges.get(request), "the request has no exchange");
+}
+
+/** The answer with `body` as JSON. `headers` are those that the route adds. */
+export function reply(
+  exchange: Exchange,
+  status: number,
+  body: unknown,
+  headers?: Readonly<Record<string, string | number>>,
+): Response {
+  const answeredMs = performance.now();
+  const own = ownHeaders(exchange);
+  own["Content-Type"] = "application/json";
+  for (const name in headers) own[name] = String(headers[name]);
+  const response = new Response(JSON.stringify(body), { status, headers: own });
+  if (exchange.span.isRecording()) recordSteps(exchange, answeredMs);
+  return response;
+}
+
+/** An answer that was made elsewhere (metrics, what nodes ask of each other), with our headers added. */
+export function adorn(exchange: Exchange, response: Response): Response {
+  for (const [name, value] of Object.entries(ownHeaders(exchange))) response.headers.set(name, value);
+  return response;
+}
+
+/** Counts the answer and completes the request's span. */
+export function finishExchange(exchange: Exchange, response: Response): void {
+  const { method, route, span } = exchange;
+  const milliseconds = performance.now() - exchange.startedMs;
+  metrics.httpDuration.record(milliseconds / 1000, { method, route, status: response.status });
+  if (exchange.node.role === "fallback") {
+    metrics.fallbackHttpRequests.record(milliseconds, { path: route, status_code: response.status });
+  }
+  if (!span.isRecording()) return;
+  span.updateName(`${method} ${route}`);
+  span.setAttributes({
+    "http.request.method": method,
+    "http.route": route,
+    "http.response.status_code": response.status,
+    "ostiary.request_id": exchange.requestId,
+  });
+}
+
+/** `Server-Timing` starts with `oso;`: the Node client looks no further. */
+function ownHeaders(exchange: Exchange): Record<string, string> {
+  const headers: Record<string, string> = {
+    "X-Request-ID": exchange.requestId,
+    "Server-Timing": `oso;dur=${(performance.now() - exchange.startedMs).toFixed(3)}`,
+  };
+  const traceId = traceIdOf(exchange.span);
+  if (traceId !== null) headers["X-Trace-Id"] = traceId;
+  if (exchange.node.role === "fallback") {
+    const { ageMs } = exchange.node.health();
+    if (ageMs !== null) headers["X-Ostiary-Snapshot-Age-Ms"] = String(Math.round(ageMs));
+  }
+  return headers;
+}
+
+/** The first and the last step of a request as spans; those between are the engine's or the writer's. */
+function recordSteps(exchange: Exchange, answeredMs: number): void {
+  const origin = performance.timeOrigin;
+  const { startedMs, decodedMs } = exchange;
+  if (decodedMs !== undefined) {
+    recordSpan("decode", { startTime: origin + startedMs, endTime: origin + decodedMs });
+  }
+  recordSpan("reply", { startTime: origin + answeredMs, endTime: origin + performance.now() });
+}
+
+function requestIdOf(request: Request): string {
+  const given = request.headers.get("x-request-id");
+  return given !== null && given.length > 0 && given.length <= requestIdLengthMax ? given : crypto.randomUUID();
+}
+
+const requestIdLengthMax = 200;

@@ -1,0 +1,104 @@
+/** Questions about one actor: may it, on what may it, what may it. Answers have the documented keys and no others: some clients insist. */
+import { Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import type { Node } from "../../replication/node.ts";
+import { metrics } from "../../telemetry/metrics.ts";
+import { readAccess } from "../access.ts";
+import { firstPage, nextPageToken, openPageToken } from "../page-token.ts";
+import { wire } from "../wire.ts";
+
+export function checkRoutes(node: Node, limits: Limits) {
+  const bodies = checkBodies(limits);
+  return new Elysia()
+    .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
+    .post(
+      "/api/authorize",
+      ({ body }) => {
+        const allowed = node.engine().authorize({
+          actor: { type: body.actor_type, id: body.actor_id },
+          action: body.action,
+          resource: { type: body.resource_type, id: body.resource_id },
+          contextFacts: body.context_facts,
+        });
+        metrics.decisions.add(1, { result: allowed ? "allow" : "deny" });
+        return { allowed };
+      },
+      { body: bodies.authorize },
+    )
+    .post("/api/authorize_resources", ({ body }) => ({ results: authorizeResources(node, body) }), {
+      body: bodies.authorizeResources,
+    })
+    .post("/api/list", ({ body }) => list(node, limits, body), { body: bodies.list })
+    .post(
+      "/api/actions",
+      ({ body }) => ({
+        results: node.engine().actions({
+          actor: { type: body.actor_type, id: body.actor_id },
+          resource: { type: body.resource_type, id: body.resource_id },
+          contextFacts: body.context_facts,
+        }),
+      }),
+      { body: bodies.actions },
+    );
+}
+
+function checkBodies(limits: Limits) {
+  const { name, value, contextFacts } = wire(limits);
+  const actor = { actor_type: name, actor_id: name };
+  const resource = { resource_type: name, resource_id: name };
+  return {
+    authorize: z.object({ ...actor, action: name, ...resource, context_facts: contextFacts }),
+    authorizeResources: z.object({
+      ...actor,
+      action: name,
+      resources: z.array(value).max(limits.listPageEntriesMax),
+      context_facts: contextFacts,
+    }),
+    list: z.object({
+      ...actor,
+      action: name,
+      resource_type: name,
+      context_facts: contextFacts,
+      page_size: z.int().min(1).nullish(),
+      page_token: z.string().nullish(),
+    }),
+    actions: z.object({ ...actor, ...resource, context_facts: contextFacts }),
+  };
+}
+
+type Bodies = ReturnType<typeof checkBodies>;
+
+/** Those of the asked resources that the actor may act on, in the order asked and as often. */
+function authorizeResources(node: Node, body: z.output<Bodies["authorizeResources"]>) {
+  const engine = node.engine();
+  const question = {
+    actor: { type: body.actor_type, id: body.actor_id },
+    action: body.action,
+    contextFacts: body.context_facts,
+  };
+  return body.resources.filter((resource) => engine.authorize({ ...question, resource }));
+}
+
+/**
+ * With neither size nor token the whole list in one answer, and no `next_page_token`: clients from before paging know neither. Sizes below
+ * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
+ */
+function list(node: Node, limits: Limits, body: z.output<Bodies["list"]>) {
+  const question = {
+    actor: { type: body.actor_type, id: body.actor_id },
+    action: body.action,
+    resourceType: body.resource_type,
+    contextFacts: body.context_facts,
+  };
+  const { page_size: size, page_token: token } = body;
+  if (!size && !token) return { results: node.engine().list(question) };
+  const page = token
+    ? openPageToken(token, question)
+    : firstPage(Math.min(size ?? Infinity, limits.listPageEntriesMax));
+  const found = node.engine().list({ ...question, after: page.after, limit: page.size + 1 });
+  const results = found.slice(0, page.size);
+  const last = results.at(-1);
+  const more = found.length > page.size && last !== undefined;
+  return { results, next_page_token: more ? nextPageToken(question, page.size, last) : null };
+}

@@ -1,0 +1,58 @@
+/** API keys, for admins. The text of a key exists in one answer only; what is stored, replicated and listed is its name, role and hash. */
+import { Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import { mintApiKey } from "../../engine/authenticate.ts";
+import { apiKeyRole } from "../../engine/event.ts";
+import type { Node, Writes } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { readAccess, writeAccess } from "../access.ts";
+import { committed, metaOf } from "../committed.ts";
+
+export function keyReads(node: Node, limits: Limits) {
+  return new Elysia()
+    .use(readAccess(node, { role: "admin", bodyBytesMax: limits.readBodyBytesMax }))
+    .get("/api/keys", () => ({
+      keys: node
+        .engine()
+        .apiKeys()
+        .map(({ id, name, role, timeMs }) => ({ id, name, role, created: new Date(timeMs).toISOString() })),
+    }));
+}
+
+export function keyWrites(node: Node, writes: Writes, limits: Limits) {
+  return new Elysia()
+    .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
+    .post(
+      "/api/keys",
+      async ({ body: { name, role }, request, set }) => {
+        if (node.engine().apiKeys().length >= limits.apiKeysMax) {
+          throw new AppError(
+            "invalid_request",
+            `there are ${limits.apiKeysMax} API keys already, remove one that nobody uses`,
+          );
+        }
+        const { id, text, hash } = mintApiKey(node.environment);
+        const result = await writes.keys(
+          { add: [{ id, name, role, hash, timeMs: Date.now() }], remove: [] },
+          metaOf(request),
+        );
+        return { id, name, role, token: text, ...committed(set, result, "keep the token, it is not shown again") };
+      },
+      { body: z.object({ name: z.string().min(1).max(100), role: apiKeyRole }) },
+    )
+    .delete("/api/keys/:id", async ({ params: { id }, request, set }) => {
+      requireRemovable(node, id);
+      return committed(set, await writes.keys({ add: [], remove: [id] }, metaOf(request)), "API key removed");
+    });
+}
+
+/** Without an admin nobody could ever make a key again. */
+function requireRemovable(node: Node, id: string): void {
+  const keys = node.engine().apiKeys();
+  const key = keys.find((candidate) => candidate.id === id);
+  if (key === undefined) throw new AppError("not_found", `there is no API key \`${id}\``);
+  if (key.role === "admin" && keys.filter(({ role }) => role === "admin").length === 1) {
+    throw new AppError("conflict", `\`${id}\` is the last key with the role \`admin\`, make another one first`);
+  }
+}

@@ -1,0 +1,68 @@
+/** The policy: read it, read what it declares, replace it. A new one is checked and tested before it replaces the old one, or refused whole. */
+import { Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import type { Node, Writes } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { readAccess, writeAccess } from "../access.ts";
+import { committed, metaOf } from "../committed.ts";
+
+export function policyReads(node: Node, limits: Limits) {
+  return new Elysia()
+    .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
+    .get(
+      "/api/policy",
+      ({ query }) => {
+        const policy = node.engine().policy(query.id);
+        return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
+      },
+      { query: z.object({ id: versionNumber }) },
+    )
+    .get(
+      "/api/policy_metadata",
+      ({ query }) => {
+        const id = query.id ?? query.version;
+        const resources = node.engine().metadata(id);
+        if (resources === null) {
+          throw new AppError(
+            "not_found",
+            id === undefined ? "no policy was loaded yet" : `there is no policy \`${id}\``,
+          );
+        }
+        return { metadata: { resources } };
+      },
+      // The documentation says `id`, the SDKs send `version`.
+      { query: z.object({ id: versionNumber, version: versionNumber }) },
+    );
+}
+
+export function policyWrites(node: Node, writes: Writes, limits: Limits) {
+  return new Elysia().use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax })).post(
+    "/api/policy",
+    async ({ body, query, request, set }) => {
+      const result = await writes.policy(
+        { source: body.src, filename: body.filename ?? null, force: query.force },
+        metaOf(request),
+      );
+      // Not "created": this is how clients learn that the policy was active already.
+      if (result.unchanged) set.status = 202;
+      return committed(set, result, result.unchanged ? "policy unchanged" : "policy loaded");
+    },
+    {
+      body: z.object({ src: z.string(), filename: z.string().nullish() }),
+      // `show_suggestions` and `fail_fast` are known but change nothing: all problems are always shown, with hints.
+      query: z.object({ force: flag, show_suggestions: flag, fail_fast: flag }),
+    },
+  );
+}
+
+const versionNumber = z
+  .string()
+  .regex(/^\d{1,15}$/, { error: "must be the number of a policy" })
+  .transform(Number)
+  .optional();
+
+const flag = z
+  .enum(["", "true", "false"])
+  .default("false")
+  .transform((text) => text !== "false");

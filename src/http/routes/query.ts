@@ -1,0 +1,41 @@
+/** The query builder's endpoint: a conjunction of calls over typed variables. A `null` in an answer means every value of the variable's type. */
+import { Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import type { Query } from "../../engine/questions.ts";
+import type { Node } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { readAccess } from "../access.ts";
+import { wire } from "../wire.ts";
+
+export function queryRoutes(node: Node, limits: Limits) {
+  return new Elysia()
+    .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
+    .post("/api/evaluate_query", ({ body }) => ({ results: node.engine().query(queryOf(body)) }), {
+      body: queryBody(limits),
+    });
+}
+
+/** Unlike elsewhere all keys are required, as documented: a question that lost its calls on the way would get more answers, not fewer. */
+function queryBody(limits: Limits) {
+  const { name, fact } = wire(limits);
+  const call = z.tuple([name, z.array(z.string().min(1))]);
+  return z.object({
+    predicate: call,
+    calls: z.array(call),
+    constraints: z.record(z.string(), z.object({ type: name, ids: z.array(z.string()).nullable() })),
+    context_facts: z.array(fact).max(limits.contextFactsMax),
+  });
+}
+
+function queryOf(body: z.output<ReturnType<typeof queryBody>>): Query {
+  const variables = new Map(Object.entries(body.constraints));
+  const calls = [body.predicate, ...body.calls].map(([predicate, names]) => ({ predicate, variables: names }));
+  for (const call of calls) {
+    const unknown = call.variables.find((name) => !variables.has(name));
+    if (unknown !== undefined) {
+      throw new AppError("invalid_request", `\`constraints\` in the body must say of which type \`${unknown}\` is`);
+    }
+  }
+  return { calls, variables, contextFacts: body.context_facts };
+}

@@ -1,0 +1,19 @@
+/** What nodes ask of each other. The node's own part answers, and asks for the node key: a client's key opens nothing here. */
+import { Elysia } from "elysia";
+import type { Node } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { exchangeOf } from "../exchange.ts";
+
+export function replicationRoutes(node: Node) {
+  return new Elysia().all(
+    "/replication/v1/*",
+    ({ request, route }) => {
+      exchangeOf(request).route = route;
+      const answer = node.replication(request);
+      if (answer === undefined)
+        throw new AppError("not_found", `this ${node.role} serves no other nodes, ask the primary`);
+      return answer;
+    },
+    { parse: "none" },
+  );
+}

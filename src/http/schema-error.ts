@@ -1,0 +1,54 @@
+/** What a schema says about a request, as one sentence: where it is wrong and what may stand there. Zod's own texts name types of JavaScript. */
+import type { z } from "zod";
+import { AppError } from "../util/app-error.ts";
+
+/** `part` is where the value came in: `body`, `query` or `params`. A list that is too long is 413, as documented, everything else 400. */
+export function refuseIssue(issue: z.core.$ZodIssue, part: string, value: unknown): AppError {
+  const path = issue.path.map(String).join(".");
+  const place = part === "params" ? "the path" : `the ${part}`;
+  const subject = path === "" ? place : `\`${path}\` in ${place}`;
+  const missing = path !== "" && valueAt(value, issue.path) === undefined;
+  const code = issue.code === "too_big" && issue.origin === "array" ? "too_large" : "invalid_request";
+  return new AppError(code, `${subject} ${missing ? "is missing, it " : ""}${demand(issue)}`);
+}
+
+function demand(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `must be ${typeNames[issue.expected] ?? issue.expected}`;
+    case "too_small":
+      if (issue.origin === "string") return "must not be empty";
+      return issue.origin === "array"
+        ? `must have at least ${issue.minimum} entries`
+        : `must be at least ${issue.minimum}`;
+    case "too_big":
+      return issue.origin === "array"
+        ? `must have at most ${issue.maximum} entries`
+        : `must be at most ${issue.maximum}`;
+    case "invalid_value":
+      return `must be ${issue.values.map((value) => `\`${String(value)}\``).join(" or ")}`;
+    default:
+      // Checks of our own, which bring their sentence along.
+      return issue.message;
+  }
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "`true` or `false`",
+  array: "a list",
+  tuple: "a list",
+  object: "an object",
+  record: "an object",
+};
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const key of path) {
+    if (at === null || typeof at !== "object") return undefined;
+    at = Object.getOwnPropertyDescriptor(at, key)?.value;
+  }
+  return at;
+}

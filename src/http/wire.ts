@@ -1,0 +1,55 @@
+/** The pieces that the bodies of several routes are made of, and how they become the engine's shapes. The limits are part of the schemas. */
+import { z } from "zod";
+import type { Limits } from "../config/limits.ts";
+
+export type Wire = ReturnType<typeof wire>;
+
+export function wire(limits: Limits) {
+  /** A type, an id, a name of a predicate, role or action. */
+  const name = z
+    .string()
+    .min(1)
+    .refine((text) => fits(text, limits.identifierBytesMax), {
+      error: `must not be longer than ${limits.identifierBytesMax} bytes`,
+    });
+  const value = z.object({ type: name, id: name });
+  const stored = value.refine(({ id }) => id !== "*", {
+    path: ["id"],
+    error: "must not be `*`: a fact is about one thing, grants to all are rules of the policy",
+  });
+  const any = z
+    .object({ type: name.nullable(), id: name.nullable() })
+    .refine(({ type, id }) => type !== null || id === null, {
+      path: ["type"],
+      error: "must say of which type this id is",
+    });
+  return {
+    name,
+    value,
+    /** A concrete fact, stored or of one request. */
+    fact: z.object({ predicate: name, args: argumentsOf(stored) }),
+    /** What a delete names: `null` stands for anything. */
+    pattern: z.object({ predicate: name, args: argumentsOf(any) }),
+    get contextFacts() {
+      return z.array(this.fact).max(limits.contextFactsMax).nullish().transform(noneForNull);
+    },
+  };
+}
+
+function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
+  return z.array(schema).refine((args) => args.length >= 1 && args.length <= argumentsMax, {
+    error: `must have 1 to ${argumentsMax} entries`,
+  });
+}
+
+/** What a fact may have at most; tables and clients are made for that. */
+export const argumentsMax = 5;
+
+/** A UTF-16 unit has at most three bytes in UTF-8, so most texts need no count. */
+function fits(text: string, bytesMax: number): boolean {
+  return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax;
+}
+
+function noneForNull<T>(list: T[] | null | undefined): T[] {
+  return list ?? [];
+}

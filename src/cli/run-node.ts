@@ -30,7 +30,9 @@ export async function runNode(
     },
   });
   try {
-    const node = await start();
+    // A start may take long (an edge without a primary waits for one), and whoever asks it to stop meanwhile is not kept waiting.
+    const node = await Promise.race([start(), asked.then(() => undefined)]);
+    if (node === undefined) return;
     log.info("{role} {version} listens on {url}", { role: config.role, version: build.version, url: node.url });
     await ready?.(node);
     const signal = await asked;

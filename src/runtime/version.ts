@@ -1,7 +1,7 @@
 /** Which build this is. The version is written once, in `package.json`; the commit is put in by `scripts/build`. */
 import { version } from "../../package.json";
 
-declare const OSTIARY_COMMIT: string | undefined;
+declare const OSTIARY_COMMIT: string | null | undefined;
 
 export const build = {
   version,

@@ -21,9 +21,10 @@ export interface Health {
   readonly ok: boolean;
   readonly role: string;
   readonly state: string;
-  readonly epoch: string;
-  readonly offset: number;
-  readonly digest: string;
+  /** This and what follows are null while there is no copy. */
+  readonly epoch: string | null;
+  readonly offset: number | null;
+  readonly digest: string | null;
 }
 
 const outputCharactersKept = 200_000;
@@ -73,6 +74,8 @@ export class NodeProcess {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
+      // Ctrl-C in a terminal goes to everybody in the group; who started this node decides when it stops.
+      detached: true,
     });
     void this.#keep(this.#process.stdout);
     void this.#keep(this.#process.stderr);

@@ -96,7 +96,7 @@ async function loadExample({ primary, edges, adminKey }: Appliance, collector: C
     });
     return [undefined, `${facts.length} written to the primary in one batch`];
   });
-  const { offset = 0 } = (await primary.health()) ?? {};
+  const offset = (await primary.health())?.offset ?? 0;
   await step("edges", async () => {
     const arrived = await until(5000, async () => (await offsets(edges)).every((reached) => reached >= offset));
     if (!arrived) throw new Error(`the edges have not reached offset ${offset}:\n${outputOf(edges)}`);

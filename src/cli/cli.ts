@@ -4,6 +4,7 @@ import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
+import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
 import { serveCommand } from "./serve.ts";
 import { testCommand } from "./test.ts";
@@ -36,7 +37,16 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     .exitOverride()
     .configureHelp({ helpWidth: 120 })
     .addHelpText("after", examples);
-  const commands = [serveCommand, devCommand, configCommand, validateCommand, testCommand, keysCommand, versionCommand];
+  const commands = [
+    serveCommand,
+    devCommand,
+    configCommand,
+    validateCommand,
+    testCommand,
+    keysCommand,
+    healthCommand,
+    versionCommand,
+  ];
   for (const command of commands) command(program, finish);
 
   try {

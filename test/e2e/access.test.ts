@@ -1,0 +1,158 @@
+/** Who is let in: clients with an API key, nodes with the node key, and to the topics of the primary nobody but the primary. */
+import { describe, expect, test } from "bun:test";
+import { connectAsync, type MqttClient } from "mqtt";
+import { Repository, User } from "../../scripts/example/facts.ts";
+import { randomHex } from "../../scripts/node-process.ts";
+import {
+  brokers,
+  eventually,
+  expectConverged,
+  healthOf,
+  scenarioTimeoutMs,
+  withCluster,
+  type Cluster,
+} from "./cluster.ts";
+
+describe.each([...brokers])("with the %s broker", (broker) => {
+  test(
+    "a node with the wrong node key gets nothing",
+    () =>
+      withCluster({ broker, edges: 1 }, async ({ primary, node, client }) => {
+        const wrong = { OSTIARY_NODE_KEY: randomHex(32) };
+        const strangers = [await node("stranger", "edge", wrong), await node("strange-fallback", "fallback", wrong)];
+        for (const stranger of strangers) stranger.launch();
+        await Bun.sleep(2500);
+        for (const stranger of strangers) {
+          expect(stranger.running).toBe(true);
+          const health = await fetch(`${stranger.url}/healthcheck`);
+          expect(health.status).toBe(503);
+          expect(stranger.output).toMatch(/node key/i);
+          expect(
+            await client(stranger)
+              .authorize(User("alice"), "delete", Repository("compiler"))
+              .catch(() => "refused"),
+          ).toBe("refused");
+        }
+        const asked = await fetch(`${primary.url}/replication/v1/head`, {
+          headers: { Authorization: `Bearer ${wrong.OSTIARY_NODE_KEY}` },
+        });
+        expect(asked.status).toBe(401);
+        expect((await fetch(`${primary.url}/replication/v1/snapshot`)).status).toBe(401);
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "an edge's credentials do not let anybody forge an event or a head",
+    () =>
+      withCluster({ broker, edges: 1 }, async (cluster) => {
+        const { primary, edges, client } = cluster;
+        const { epoch, offset } = await healthOf(primary);
+        if (offset === null) throw new Error("the primary has no log");
+        const forged = JSON.stringify({
+          ...{
+            v: 1,
+            s: "default",
+            e: epoch,
+            t: Date.now(),
+            p: offset,
+            l: offset + 1,
+            h: "0123456789abcdef",
+          },
+          ev: [[offset + 1, Date.now(), "facts", forgedGrant, null]],
+        });
+        for (const topic of ["ostiary/v1/default/ev", "ostiary/v1/default/head", "ostiary/v1/default/node/edge-a"]) {
+          const attacker = await connectAsEdge(cluster, "attacker");
+          // Mosquitto says 135 to a publisher that speaks MQTT 5; the embedded broker hangs up.
+          await attacker.publishAsync(topic, forged, { qos: 1 }).catch(() => undefined);
+          await attacker.endAsync(true);
+        }
+        await Bun.sleep(500);
+        for (const node of [primary, ...edges]) {
+          expect(await client(node).authorize(User("attacker"), "delete", Repository("compiler"))).toBe(false);
+        }
+        await client(primary).insert(["is_banned", User("attacker")]);
+        await expectConverged(primary, edges);
+        await eventually(async () => (await healthOf(edges[0] ?? primary)).state === "LIVE", "the edge is still live");
+      }),
+    scenarioTimeoutMs,
+  );
+});
+
+const forgedGrant = JSON.stringify({
+  kind: "facts",
+  inserted: [
+    {
+      predicate: "has_role",
+      args: [
+        { type: "User", id: "attacker" },
+        { type: "String", id: "owner" },
+        { type: "Organization", id: "acme" },
+      ],
+    },
+  ],
+  deleted: [],
+});
+
+test(
+  "without a valid API key nobody reads or writes anything but the health endpoints",
+  () =>
+    withCluster({ broker: "embedded", edges: 1, fallback: true }, async ({ primary, edges, fallback, adminKey }) => {
+      const paths = [
+        ["GET", "policy"],
+        ["POST", "policy"],
+        ["GET", "policy_metadata"],
+        ["GET", "facts?predicate=has_role"],
+        ["POST", "batch"],
+        ["POST", "authorize"],
+        ["POST", "list"],
+        ["POST", "actions"],
+        ["POST", "evaluate_query"],
+        ["POST", "clear_data"],
+      ] as const;
+      const wrong = [undefined, "Bearer ", "Bearer x", `Bearer ${adminKey.slice(0, -1)}0x`, `Basic ${adminKey}`];
+      const before = await healthOf(primary);
+      for (const node of [primary, ...edges, fallback]) {
+        for (const [method, path] of paths) {
+          for (const authorization of wrong) {
+            const response = await fetch(`${node.url}/api/${path}`, {
+              method,
+              headers: {
+                "Content-Type": "application/json",
+                ...(authorization === undefined ? {} : { Authorization: authorization }),
+              },
+              ...(method === "POST" ? { body: "{}" } : {}),
+            });
+            const told = await response.text();
+            expect({ node: node.name, path, authorization, status: response.status }).toEqual({
+              node: node.name,
+              path,
+              authorization,
+              status: 401,
+            });
+            expect(told).not.toContain(adminKey);
+          }
+        }
+        for (const path of ["healthcheck", "api/healthcheck"])
+          expect((await fetch(`${node.url}/${path}`)).status).toBe(200);
+      }
+      const after = await healthOf(primary);
+      expect({ offset: after.offset, digest: after.digest }).toEqual({ offset: before.offset, digest: before.digest });
+    }),
+  scenarioTimeoutMs,
+);
+
+/** Logs in with what a true edge has. */
+function connectAsEdge({ mosquitto, primary, nodeKey }: Cluster, id: string): Promise<MqttClient> {
+  const common = { clientId: id, clean: true, reconnectPeriod: 0, connectTimeout: 5000 };
+  if (mosquitto === undefined) {
+    const url = `${primary.url.replace("http:", "ws:")}/mqtt`;
+    return connectAsync(url, { ...common, protocolVersion: 4, username: id, password: nodeKey });
+  }
+  return connectAsync(mosquitto.url, {
+    ...common,
+    protocolVersion: 5,
+    username: mosquitto.edge["OSTIARY_BROKER_USERNAME"] ?? "",
+    password: mosquitto.edge["OSTIARY_BROKER_PASSWORD"] ?? "",
+  });
+}

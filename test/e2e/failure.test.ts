@@ -1,0 +1,180 @@
+/** kill -9, one part at a time: who is left goes on answering, nobody ever answers wrong, and whoever comes back catches up. */
+import { describe, expect, test } from "bun:test";
+import type { Oso } from "oso-cloud";
+import { Repository, User } from "../../scripts/example/facts.ts";
+import { questions } from "../../scripts/example/questions.ts";
+import {
+  brokers,
+  eventually,
+  expectConverged,
+  healthOf,
+  scenarioTimeoutMs,
+  withCluster,
+  type Cluster,
+} from "./cluster.ts";
+
+describe.each([...brokers])("with the %s broker", (broker) => {
+  test(
+    "the primary dies: edges and fallback answer, writes are refused fast, and all goes on when it is back",
+    () =>
+      withCluster({ broker, fallback: true }, async (cluster) => {
+        const { primary, edges, fallback, client } = cluster;
+        await expectConverged(primary, [...edges, fallback]);
+        await primary.kill();
+        for (const node of [...edges, fallback]) await expectRightAnswers(client(node));
+        for (const edge of edges) {
+          const startMs = performance.now();
+          const refused = await insert(cluster, edge.url, "nobody");
+          expect(refused.status).toBe(503);
+          expect(Number(refused.headers.get("Retry-After"))).toBeGreaterThan(0);
+          expect(performance.now() - startMs).toBeLessThan(3000);
+        }
+        await primary.start();
+        expect(await client(primary).authorize(User("nobody"), "read", Repository("kernel"))).toBe(false);
+        await client(primary).insert(["has_role", User("vic"), "reader", Repository("kernel")]);
+        for (const node of [...edges, fallback]) {
+          await eventually(
+            () => client(node).authorize(User("vic"), "read", Repository("kernel")),
+            `vic reads at ${node.name}`,
+          );
+        }
+        const throughEdge = await eventuallyAccepted(cluster, edges[0]?.url ?? "", "wes");
+        expect(throughEdge).toBe(200);
+        await expectConverged(primary, [...edges, fallback]);
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "an edge dies in a stream of writes: started again, its state is the primary's",
+    () =>
+      withCluster({ broker }, async ({ primary, edges: [edge, other], client }) => {
+        if (edge === undefined || other === undefined) throw new Error("two edges are needed");
+        const stream = streamWrites(client(primary));
+        await Bun.sleep(500);
+        await edge.kill();
+        await Bun.sleep(700);
+        await edge.start();
+        await Bun.sleep(500);
+        const written = await stream.stop();
+        expect(written.length).toBeGreaterThan(20);
+        await expectConverged(primary, [edge, other]);
+        expect((await client(edge).get(["has_role", null, "reader", Repository("stream")])).length).toBe(
+          written.length,
+        );
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "the primary dies in a stream of writes: no acknowledged write is lost, and the edges agree",
+    () =>
+      withCluster({ broker }, async ({ primary, edges, client }) => {
+        const stream = streamWrites(client(primary));
+        await Bun.sleep(700);
+        await primary.kill();
+        const written = await stream.stop();
+        expect(written.length).toBeGreaterThan(10);
+        await primary.start();
+        const found = await client(primary).get(["has_role", null, "reader", Repository("stream")]);
+        const ids = new Set(found.map(([, user]) => (user as { id: string }).id));
+        expect(written.filter((id) => !ids.has(id))).toEqual([]);
+        await client(primary).insert(["is_banned", User("stream")]);
+        await expectConverged(primary, edges);
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "an edge that was frozen for a while catches up",
+    () =>
+      withCluster({ broker, edges: 2 }, async ({ primary, edges: [edge, other], client }) => {
+        if (edge === undefined || other === undefined) throw new Error("two edges are needed");
+        edge.signal("SIGSTOP");
+        for (let index = 0; index < 50; index++) await client(primary).insert(["is_banned", User(`frozen-${index}`)]);
+        await eventually(
+          async () => !(await client(other).authorize(User("frozen-49"), "read", Repository("website"))),
+          "the other follows",
+        );
+        edge.signal("SIGCONT");
+        await expectConverged(primary, [edge, other]);
+      }),
+    scenarioTimeoutMs,
+  );
+});
+
+test(
+  "Mosquitto dies: writes go on, the edges follow by asking, and are live again when it is back",
+  () =>
+    withCluster({ broker: "mosquitto" }, async ({ primary, edges, mosquitto, client }) => {
+      await mosquitto?.kill();
+      await client(primary).insert(["is_banned", User("uma")]);
+      await expectConverged(primary, edges);
+      for (const edge of edges) {
+        await eventually(async () => (await healthOf(edge)).state === "STALE_FEED", `${edge.name} notices the silence`);
+        expect(await client(edge).authorize(User("uma"), "read", Repository("website"))).toBe(false);
+      }
+      await mosquitto?.start();
+      for (const edge of edges) {
+        await eventually(async () => (await healthOf(edge)).state === "LIVE", `${edge.name} is live again`, 40_000);
+      }
+      await client(primary).insert(["is_banned", User("tim")]);
+      await expectConverged(primary, edges);
+    }),
+  scenarioTimeoutMs,
+);
+
+async function expectRightAnswers(oso: Oso): Promise<void> {
+  for (const { text, ask, expected } of questions)
+    expect({ text, answer: await ask(oso) }).toEqual({ text, answer: expected });
+}
+
+/** Without the client, which would try three times. */
+function insert({ adminKey }: Cluster, url: string, user: string): Promise<Response> {
+  return fetch(`${url}/api/batch`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" },
+    body: JSON.stringify([
+      {
+        inserts: [
+          {
+            predicate: "has_role",
+            args: [
+              { type: "User", id: user },
+              { type: "String", id: "reader" },
+              { type: "Repository", id: "kernel" },
+            ],
+          },
+        ],
+      },
+    ]),
+  });
+}
+
+async function eventuallyAccepted(cluster: Cluster, url: string, user: string): Promise<number> {
+  let status = 0;
+  await eventually(
+    async () => (status = (await insert(cluster, url, user)).status) === 200,
+    "a write through the edge",
+  );
+  return status;
+}
+
+/** Writes fact after fact until it is stopped or refused; resolves with the users whose writes were acknowledged. */
+function streamWrites(oso: Oso): { stop(): Promise<string[]> } {
+  const acknowledged: string[] = [];
+  let stopped = false;
+  const running = (async () => {
+    for (let index = 0; !stopped; index++) {
+      await oso.insert(["has_role", User(`stream-${index}`), "reader", Repository("stream")]);
+      acknowledged.push(`stream-${index}`);
+    }
+  })().catch(() => undefined);
+  return {
+    async stop() {
+      stopped = true;
+      await running;
+      return acknowledged;
+    },
+  };
+}

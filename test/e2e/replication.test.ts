@@ -1,0 +1,129 @@
+/** What a client sees of a healthy cluster: writes on one node become visible on the others, and its own at once. */
+import { describe, expect, test } from "bun:test";
+import { Folder, Organization, Repository, User } from "../../scripts/example/facts.ts";
+import { questions } from "../../scripts/example/questions.ts";
+import { brokers, eventually, expectConverged, healthOf, scenarioTimeoutMs, withCluster } from "./cluster.ts";
+
+describe.each([...brokers])("with the %s broker", (broker) => {
+  test(
+    "every node answers the questions of the example",
+    () =>
+      withCluster({ broker, fallback: true }, async ({ primary, edges, fallback, client }) => {
+        await expectConverged(primary, [...edges, fallback]);
+        for (const node of [primary, ...edges, fallback]) {
+          const oso = client(node);
+          for (const { text, ask, expected } of questions) {
+            expect({ node: node.name, text, answer: await ask(oso) }).toEqual({
+              node: node.name,
+              text,
+              answer: expected,
+            });
+          }
+        }
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "a write to the primary becomes visible on both edges, and at once where its token is sent along",
+    () =>
+      withCluster({ broker }, async ({ primary, edges, client, adminKey }) => {
+        const writer = client(primary);
+        await writer.insert(["has_role", User("zoe"), "reader", Repository("kernel")]);
+        for (const edge of edges) {
+          const reader = client(edge);
+          await eventually(
+            () => reader.authorize(User("zoe"), "read", Repository("kernel")),
+            `zoe reads at ${edge.name}`,
+          );
+        }
+        // Many times, since the race that a token closes is a matter of a millisecond.
+        for (let index = 0; index < 30; index++) {
+          await writer.insert(["has_role", User(`zoe-${index}`), "reader", Repository("kernel")]);
+          const token = writer.api.lastOffset ?? "";
+          const allowed = await Promise.all(
+            edges.map((edge) => authorizeWith(edge.url, adminKey, token, `zoe-${index}`)),
+          );
+          expect(allowed).toEqual([true, true]);
+        }
+        await expectConverged(primary, edges);
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "a client of an edge reads its own writes there",
+    () =>
+      withCluster({ broker }, async ({ primary, edges: [edge, other], client }) => {
+        if (edge === undefined || other === undefined) throw new Error("two edges are needed");
+        const oso = client(edge);
+        for (let index = 0; index < 20; index++) {
+          await oso.insert(["has_role", User(`yan-${index}`), "writer", Folder("acme/src")]);
+          expect(await oso.authorize(User(`yan-${index}`), "create_repository", Folder("acme/src/tools"))).toBe(true);
+          await oso.delete(["has_role", User(`yan-${index}`), null, Folder("acme/src")]);
+          expect(await oso.authorize(User(`yan-${index}`), "create_repository", Folder("acme/src/tools"))).toBe(false);
+        }
+        await expectConverged(primary, [edge, other]);
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "a policy and the clearing of all data reach the edges as well",
+    () =>
+      withCluster({ broker }, async ({ primary, edges, client, adminKey }) => {
+        const writer = client(primary);
+        await writer.policy(
+          'actor User {} resource Organization { permissions = ["read"]; roles = ["owner"]; "read" if "owner"; }',
+        );
+        await expectConverged(primary, edges);
+        for (const edge of edges) {
+          const { resources } = await client(edge).getPolicyMetadata();
+          expect(Object.keys(resources).toSorted()).toEqual(["Organization", "User", "global"]);
+          expect(await client(edge).authorize(User("alice"), "read", Organization("acme"))).toBe(true);
+        }
+        const cleared = await fetch(`${primary.url}/api/clear_data`, {
+          method: "POST",
+          headers: { Authorization: `Bearer ${adminKey}` },
+        });
+        expect(cleared.status).toBe(200);
+        await expectConverged(primary, edges);
+        for (const edge of edges) expect(await client(edge).get(["has_role"])).toEqual([]);
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "an edge that comes later starts from a snapshot and then follows",
+    () =>
+      withCluster({ broker, edges: 1 }, async ({ primary, edges, client, node }) => {
+        const late = await node("edge-late", "edge");
+        await late.start();
+        await expectConverged(primary, [...edges, late]);
+        await client(primary).insert(["is_banned", User("alice")]);
+        await eventually(
+          async () => !(await client(late).authorize(User("alice"), "delete", Repository("compiler"))),
+          "the ban arrives",
+        );
+        expect((await healthOf(late)).state).toBe("LIVE");
+      }),
+    scenarioTimeoutMs,
+  );
+});
+
+async function authorizeWith(url: string, key: string, token: string, user: string): Promise<boolean> {
+  const response = await fetch(`${url}/api/authorize`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json", OsoOffset: token },
+    body: JSON.stringify({
+      actor_type: "User",
+      actor_id: user,
+      action: "read",
+      resource_type: "Repository",
+      resource_id: "kernel",
+      context_facts: [],
+    }),
+  });
+  expect(response.status).toBe(200);
+  return ((await response.json()) as { allowed: boolean }).allowed;
+}

@@ -1,0 +1,144 @@
+/** One trace from the request on the primary to the copies on the edges, another through a read; both continue the caller's own. */
+import { describe, expect, test } from "bun:test";
+import { Oso } from "oso-cloud";
+import { Repository, User } from "../../scripts/example/facts.ts";
+import { randomHex, type NodeProcess } from "../../scripts/node-process.ts";
+import { startCollector, type Span } from "../../scripts/otlp-collector.ts";
+import { brokers, eventually, scenarioTimeoutMs, withCluster, type Cluster } from "./cluster.ts";
+
+const server = 2; // SPAN_KIND_SERVER
+
+describe.each([...brokers])("with the %s broker", (broker) => {
+  test(
+    "a write is one trace: request, validate, append and publish on the primary, receive and apply on each edge",
+    () =>
+      traced(broker, async (cluster, spansOf) => {
+        const { primary, edges } = cluster;
+        const caller = { traceId: randomHex(16), spanId: randomHex(8) };
+        await clientWithin(cluster, primary, caller).insert(["has_role", User("tess"), "reader", Repository("kernel")]);
+        await eventually(
+          async () => edges.every(({ name }) => named(spansOf(caller.traceId), name, "apply").length === 1),
+          "both edges report",
+        );
+        const spans = spansOf(caller.traceId);
+
+        const request = only(spans.filter(({ node, kind }) => node === "primary" && kind === server));
+        expect(request.parentSpanId).toBe(caller.spanId);
+        expect(request.name).toContain("/api/batch");
+        for (const name of ["validate", "append", "publish"]) {
+          expect(only(named(spans, "primary", name)).durationMs).toBeGreaterThanOrEqual(0);
+        }
+        for (const { name: node } of edges) {
+          expect(named(spans, node, "receive")).toHaveLength(1);
+          const visible = only(named(spans, node, "commit to visible"));
+          expect(visible.durationMs).toBeGreaterThanOrEqual(0);
+          expect(visible.durationMs).toBeLessThan(5000);
+        }
+        // Every span hangs, over others of this trace, on what the caller sent.
+        const parents = new Set([caller.spanId, ...spans.map(({ spanId }) => spanId)]);
+        expect(spans.filter(({ parentSpanId }) => !parents.has(parentSpanId)).map(({ name }) => name)).toEqual([]);
+      }),
+    scenarioTimeoutMs,
+  );
+
+  test(
+    "a write through an edge is one trace over all of them",
+    () =>
+      traced(broker, async (cluster, spansOf) => {
+        const [edge] = cluster.edges;
+        if (edge === undefined) throw new Error("an edge is needed");
+        const caller = { traceId: randomHex(16), spanId: randomHex(8) };
+        await clientWithin(cluster, edge, caller).insert(["has_role", User("tilda"), "reader", Repository("kernel")]);
+        await eventually(
+          async () => cluster.edges.every(({ name }) => named(spansOf(caller.traceId), name, "apply").length === 1),
+          "both edges report",
+        );
+        const spans = spansOf(caller.traceId);
+        const atEdge = only(spans.filter(({ node, kind }) => node === edge.name && kind === server));
+        const atPrimary = only(spans.filter(({ node, kind }) => node === "primary" && kind === server));
+        expect(atEdge.parentSpanId).toBe(caller.spanId);
+        expect(ancestors(atPrimary, spans)).toContain(atEdge.spanId);
+      }),
+    scenarioTimeoutMs,
+  );
+});
+
+test(
+  "a read is a trace of its own: request, plan (made, then known), query, reply; and the answer says how long it took",
+  () =>
+    traced("embedded", async (cluster, spansOf) => {
+      const [edge] = cluster.edges;
+      if (edge === undefined) throw new Error("an edge is needed");
+      const plans: (string | number | boolean | undefined)[] = [];
+      for (let index = 0; index < 2; index++) {
+        const caller = { traceId: randomHex(16), spanId: randomHex(8) };
+        expect(
+          await clientWithin(cluster, edge, caller).authorize(User("alice"), "delete", Repository("compiler")),
+        ).toBe(true);
+        await eventually(async () => spansOf(caller.traceId).some(({ kind }) => kind === server), "the edge reports");
+        const spans = spansOf(caller.traceId);
+        const request = only(spans.filter(({ kind }) => kind === server));
+        expect(request.node).toBe(edge.name);
+        expect(request.parentSpanId).toBe(caller.spanId);
+        for (const name of ["plan", "query", "reply"]) {
+          expect({ name, parents: ancestors(only(named(spans, edge.name, name)), spans) }).toEqual({
+            name,
+            parents: expect.arrayContaining([request.spanId]),
+          });
+        }
+        plans.push(only(named(spans, edge.name, "plan")).attributes["ostiary.plan_cache"]);
+      }
+      expect(plans).toEqual(["miss", "hit"]);
+
+      const response = await fetch(`${edge.url}/api/policy`, {
+        headers: { Authorization: `Bearer ${cluster.adminKey}` },
+      });
+      expect(response.headers.get("Server-Timing")).toMatch(/^oso;dur=\d/);
+    }),
+  scenarioTimeoutMs,
+);
+
+interface Caller {
+  readonly traceId: string;
+  readonly spanId: string;
+}
+
+async function traced(
+  broker: (typeof brokers)[number],
+  scenario: (cluster: Cluster, spansOf: (traceId: string) => readonly Span[]) => Promise<void>,
+): Promise<void> {
+  const collector = startCollector();
+  try {
+    const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: "50" };
+    await withCluster({ broker, environment }, (cluster) => scenario(cluster, (traceId) => collector.trace(traceId)));
+  } finally {
+    await collector.stop();
+  }
+}
+
+type Fetch = (input: unknown, init?: { headers?: Record<string, string> }) => Promise<unknown>;
+
+/** The official client in an application that is itself traced. */
+function clientWithin({ adminKey }: Cluster, node: NodeProcess, { traceId, spanId }: Caller): Oso {
+  const traceparent = `00-${traceId}-${spanId}-01`;
+  const fetchBuilder =
+    (fetch: Fetch): Fetch =>
+    (input, init) =>
+      fetch(input, { ...init, headers: { ...init?.headers, traceparent } });
+  return new Oso(node.url, adminKey, { fetchBuilder });
+}
+
+const named = (spans: readonly Span[], node: string, name: string): readonly Span[] =>
+  spans.filter((span) => span.node === node && span.name === name);
+
+function only(spans: readonly Span[]): Span {
+  expect(spans.map(({ node, name }) => `${node}: ${name}`)).toHaveLength(1);
+  const [span] = spans;
+  if (span === undefined) throw new Error("no such span");
+  return span;
+}
+
+function ancestors(span: Span, spans: readonly Span[]): string[] {
+  const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
+  return parent === undefined ? [] : [parent.spanId, ...ancestors(parent, spans)];
+}

@@ -12,12 +12,27 @@ export const apiKeyRole = z.enum(["admin", "write", "read"]);
 export type ApiKeyRole = z.infer<typeof apiKeyRole>;
 
 /** An API key as it is stored and replicated: the hash of its text, never the text. */
-const apiKey = z.object({ id: z.string().min(1), name: z.string(), role: apiKeyRole, hash: z.string().length(64), timeMs: z.number().int() }).strict();
+const apiKey = z
+  .object({
+    id: z.string().min(1),
+    name: z.string(),
+    role: apiKeyRole,
+    hash: z.string().length(64),
+    timeMs: z.number().int(),
+  })
+  .strict();
 export type ApiKey = z.infer<typeof apiKey>;
 
 export const effect = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("facts"), inserted: z.array(fact), deleted: z.array(fact) }).strict(),
-  z.object({ kind: z.literal("policy"), id: z.number().int().positive(), source: z.string(), filename: z.string().nullable() }).strict(),
+  z
+    .object({
+      kind: z.literal("policy"),
+      id: z.number().int().positive(),
+      source: z.string(),
+      filename: z.string().nullable(),
+    })
+    .strict(),
   /** All facts go; policy and keys stay. */
   z.object({ kind: z.literal("clear") }).strict(),
   z.object({ kind: z.literal("keys"), added: z.array(apiKey), removed: z.array(z.string()) }).strict(),

@@ -41,7 +41,10 @@ export function openStore(path: string, options: StoreOptions = {}): SqlDatabase
 function migrate(database: SqlDatabase, readonly: boolean): void {
   const version = Number(database.prepare("PRAGMA user_version").values()[0]?.[0]);
   if (version > schemaVersion) {
-    throw new AppError("internal", `the data file has format ${version}, this binary knows formats up to ${schemaVersion}`);
+    throw new AppError(
+      "internal",
+      `the data file has format ${version}, this binary knows formats up to ${schemaVersion}`,
+    );
   }
   if (readonly || version === schemaVersion) return;
   database.transaction(() => {

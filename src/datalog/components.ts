@@ -1,0 +1,44 @@
+/** Strongly connected components (Tarjan 1972), without recursion so that a long chain of rules can't exhaust the stack. */
+
+/** Each node's component number; a component's number is greater than those of the components that it reaches. */
+export function stronglyConnected<N>(nodes: Iterable<N>, successors: (node: N) => readonly N[]): Map<N, number> {
+  const index = new Map<N, number>();
+  const low = new Map<N, number>();
+  const component = new Map<N, number>();
+  const stack: N[] = [];
+  let components = 0;
+  const open = (node: N): { node: N; next: number; targets: readonly N[] } => {
+    index.set(node, index.size);
+    low.set(node, index.size - 1);
+    stack.push(node);
+    return { node, next: 0, targets: successors(node) };
+  };
+  const lower = (node: N, bound: number): void => {
+    low.set(node, Math.min(low.get(node) ?? bound, bound));
+  };
+  for (const root of nodes) {
+    if (index.has(root)) continue;
+    const frames = [open(root)];
+    while (frames.length > 0) {
+      const frame = frames[frames.length - 1];
+      if (!frame) break;
+      const target = frame.targets[frame.next++];
+      if (frame.next <= frame.targets.length && target !== undefined) {
+        const seen = index.get(target);
+        if (seen === undefined) frames.push(open(target));
+        else if (!component.has(target)) lower(frame.node, seen);
+        continue;
+      }
+      frames.pop();
+      const parent = frames[frames.length - 1];
+      if (parent) lower(parent.node, low.get(frame.node) ?? 0);
+      if (low.get(frame.node) !== index.get(frame.node)) continue;
+      for (let member = stack.pop(); member !== undefined; member = stack.pop()) {
+        component.set(member, components);
+        if (member === frame.node) break;
+      }
+      components++;
+    }
+  }
+  return component;
+}

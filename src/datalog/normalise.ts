@@ -1,0 +1,251 @@
+/**
+ * Checked Polar to Datalog rules. A body becomes its disjunctive normal form, one rule an alternative: `or` gives alternatives, `in` one
+ * alternative an element, `not` keeps each alternative of its operand as a `not` of its own. Then equalities of the positive conjunction
+ * are substituted into the whole rule, so that a constant reaches every place where it can select an index or a table.
+ */
+import type { Expression, Param, Policy, Rule, Term } from "../polar/policy.ts";
+import type { Span } from "../polar/span.ts";
+import { unreachable } from "../util/assert.ts";
+import { predicateKey, type Program, type ProgramLiteral, type ProgramRule, type ProgramTerm } from "./program.ts";
+import type { Universe } from "./universe.ts";
+
+/** Thrown where multiplying out `or` and `in` passes the limit; the policy check turns it into a diagnostic at `span`. */
+export class TooManyAlternatives extends Error {
+  readonly span: Span;
+  constructor(span: Span) {
+    super("too many alternatives");
+    this.span = span;
+  }
+}
+
+/** Alternatives of one rule. */
+const alternativesMax = 4096;
+
+type Conjunct =
+  ProgramLiteral | { readonly kind: "matches"; readonly index: number; readonly types: ReadonlySet<string> };
+type Conjunction = readonly Conjunct[];
+
+export function normalise(policy: Policy, universe: Universe): Program {
+  const rules = policy.rules.flatMap((rule) => normaliseRule(rule, universe));
+  const byPredicate = new Map<string, ProgramRule[]>();
+  for (const rule of rules) {
+    const known = byPredicate.get(rule.predicate);
+    if (known) known.push(rule);
+    else byPredicate.set(rule.predicate, [rule]);
+  }
+  return { rules, byPredicate };
+}
+
+function normaliseRule(rule: Rule, universe: Universe): ProgramRule[] {
+  const scope = new Scope(rule.span, universe);
+  const head = rule.params.map((param) => scope.term(param.term));
+  const typed = rule.params.flatMap((param) => scope.paramType(param));
+  const alternatives = rule.body ? scope.alternatives(rule.body) : [[]];
+  return alternatives.flatMap((conjunction) => {
+    const built = build(head, [...typed, ...conjunction], scope.variableCount());
+    return built
+      ? [{ ...built, predicate: predicateKey(rule.predicate, head.length), span: rule.span, implicit: rule.implicit }]
+      : [];
+  });
+}
+
+/** A conjunction that is asked on its own (a query, or the head of an assertion), as the body of a rule without a name. */
+export function normaliseGoal(params: readonly Param[], body: Expression, universe: Universe): ProgramRule[] {
+  return normaliseRule({ predicate: "?", params, body, span: body.span, implicit: false }, universe);
+}
+
+/** The variables of one rule and its alternatives. */
+class Scope {
+  readonly #indexes = new Map<string, number>();
+  readonly #span: Span;
+  readonly #universe: Universe;
+
+  constructor(span: Span, universe: Universe) {
+    this.#span = span;
+    this.#universe = universe;
+  }
+
+  variableCount(): number {
+    return this.#indexes.size;
+  }
+
+  term(term: Term): ProgramTerm {
+    switch (term.kind) {
+      case "variable":
+        return { kind: "var", index: this.#index(term.name) };
+      case "literal":
+        return { kind: "const", value: { type: term.type, id: term.id } };
+      case "now":
+        return { kind: "now" };
+      default:
+        return unreachable(term);
+    }
+  }
+
+  paramType(param: Param): Conjunct[] {
+    if (param.type === undefined || param.term.kind !== "variable") return [];
+    return [{ kind: "matches", index: this.#index(param.term.name), types: this.#universe.concrete(param.type) }];
+  }
+
+  alternatives(expression: Expression): Conjunction[] {
+    switch (expression.kind) {
+      case "and":
+        return expression.operands
+          .map((operand) => this.alternatives(operand))
+          .reduce((left, right) => this.#product(left, right), [[]]);
+      case "or":
+        return this.#bounded(expression.operands.flatMap((operand) => this.alternatives(operand)));
+      case "not":
+        return this.#negation(expression.operand);
+      case "boolean":
+        return expression.value ? [[]] : [];
+      case "in": {
+        const term = this.term(expression.term);
+        return this.#bounded(
+          expression.values.map((value) => [{ kind: "equal", left: term, right: this.term(value) }]),
+        );
+      }
+      case "matches": {
+        const types = expression.exact ? new Set([expression.type]) : this.#universe.concrete(expression.type);
+        return [[{ kind: "matches", index: this.#index(expression.variable), types }]];
+      }
+      default:
+        return [[this.#single(expression)]];
+    }
+  }
+
+  #single(expression: Extract<Expression, { kind: "call" | "equal" | "compare" }>): ProgramLiteral {
+    switch (expression.kind) {
+      case "call": {
+        const predicate = predicateKey(expression.predicate, expression.args.length);
+        return { kind: "call", predicate, args: expression.args.map((arg) => this.term(arg)) };
+      }
+      case "equal":
+        return { kind: "equal", left: this.term(expression.left), right: this.term(expression.right) };
+      case "compare": {
+        const { operator, left, right } = expression;
+        return { kind: "compare", operator, left: this.term(left), right: this.term(right) };
+      }
+      default:
+        return unreachable(expression);
+    }
+  }
+
+  /** `not (a or b)` is `not a and not b`. A `not` around something always true leaves no alternative. */
+  #negation(operand: Expression): Conjunction[] {
+    const inner = this.alternatives(operand);
+    if (inner.some((conjunction) => conjunction.length === 0)) return [];
+    return [
+      inner.map((conjunction): ProgramLiteral => ({
+        kind: "not",
+        body: conjunction.map((conjunct): ProgramLiteral =>
+          conjunct.kind === "matches"
+            ? { kind: "type", term: { kind: "var", index: conjunct.index }, types: conjunct.types }
+            : conjunct,
+        ),
+      })),
+    ];
+  }
+
+  #product(left: readonly Conjunction[], right: readonly Conjunction[]): Conjunction[] {
+    if (left.length * right.length > alternativesMax) throw new TooManyAlternatives(this.#span);
+    return left.flatMap((first) => right.map((second) => [...first, ...second]));
+  }
+
+  #bounded(alternatives: Conjunction[]): Conjunction[] {
+    if (alternatives.length > alternativesMax) throw new TooManyAlternatives(this.#span);
+    return alternatives;
+  }
+
+  #index(name: string): number {
+    const known = this.#indexes.get(name);
+    if (known !== undefined) return known;
+    this.#indexes.set(name, this.#indexes.size);
+    return this.#indexes.size - 1;
+  }
+}
+
+/** Substitutes equalities and gathers types. `undefined` where the conjunction can't hold. */
+function build(
+  head: readonly ProgramTerm[],
+  conjunction: Conjunction,
+  variables: number,
+): Pick<ProgramRule, "head" | "body" | "types"> | undefined {
+  const bound: (ProgramTerm | undefined)[] = new Array(variables).fill(undefined);
+  const resolve = (term: ProgramTerm): ProgramTerm => {
+    const target = term.kind === "var" ? bound[term.index] : undefined;
+    return target ? resolve(target) : term;
+  };
+  const types: (ReadonlySet<string> | undefined)[] = new Array(variables).fill(undefined);
+  const now: ProgramTerm[] = [];
+  for (const conjunct of conjunction) {
+    if (conjunct.kind !== "equal") continue;
+    const left = resolve(conjunct.left);
+    const right = resolve(conjunct.right);
+    if (left.kind === "var") {
+      if (!sameTerm(left, right)) bound[left.index] = right;
+    } else if (right.kind === "var") bound[right.index] = left;
+    else if (left.kind === "now" || right.kind === "now") now.push(left, right);
+    else if (!sameTerm(left, right)) return undefined;
+  }
+  for (const conjunct of conjunction) {
+    const narrowed = narrowing(conjunct);
+    for (const [term, allowed] of narrowed) {
+      const target = resolve(term);
+      if (target.kind === "var") types[target.index] = meet(types[target.index], allowed);
+      else if (!allowed.has(target.kind === "now" ? "Integer" : target.value.type)) return undefined;
+    }
+  }
+  if (types.some((allowed) => allowed?.size === 0)) return undefined;
+  const body = conjunction.flatMap((conjunct) => (isLiteral(conjunct) ? [substitute(conjunct, resolve)] : []));
+  // Two constants that meet through the clock (`@current_unix_time = 5`) are compared when the question is asked.
+  for (let index = 0; index < now.length; index += 2) {
+    const [left, right] = [now[index], now[index + 1]];
+    if (left && right && !sameTerm(left, right)) body.push({ kind: "equal", left, right });
+  }
+  return { head: head.map(resolve), body, types };
+}
+
+function isLiteral(conjunct: Conjunct): conjunct is ProgramLiteral {
+  return conjunct.kind !== "matches" && conjunct.kind !== "equal";
+}
+
+const integer: ReadonlySet<string> = new Set(["Integer"]);
+
+/** What a conjunct says about the types of its terms. */
+function narrowing(conjunct: Conjunct): (readonly [ProgramTerm, ReadonlySet<string>])[] {
+  if (conjunct.kind === "matches") return [[{ kind: "var", index: conjunct.index }, conjunct.types]];
+  if (conjunct.kind === "compare" && conjunct.operator !== "!=") {
+    return [
+      [conjunct.left, integer],
+      [conjunct.right, integer],
+    ];
+  }
+  return [];
+}
+
+function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm) => ProgramTerm): ProgramLiteral {
+  switch (literal.kind) {
+    case "call":
+      return { ...literal, args: literal.args.map(resolve) };
+    case "not":
+      return { kind: "not", body: literal.body.map((inner) => substitute(inner, resolve)) };
+    case "equal":
+    case "compare":
+      return { ...literal, left: resolve(literal.left), right: resolve(literal.right) };
+    case "type":
+      return { ...literal, term: resolve(literal.term) };
+    default:
+      return unreachable(literal);
+  }
+}
+
+function meet(left: ReadonlySet<string> | undefined, right: ReadonlySet<string>): ReadonlySet<string> {
+  return left ? new Set([...left].filter((type) => right.has(type))) : right;
+}
+
+function sameTerm(left: ProgramTerm, right: ProgramTerm): boolean {
+  if (left.kind === "var") return right.kind === "var" && left.index === right.index;
+  if (left.kind === "now") return right.kind === "now";
+  return right.kind === "const" && left.value.type === right.value.type && left.value.id === right.value.id;
+}

@@ -1,0 +1,92 @@
+/**
+ * Join order, decided here and forced with CROSS JOIN, so that a plan does not change with SQLite's statistics: always the atom with the most
+ * arguments known, facts before the answers of recursive nodes, and nothing unconnected while something connected is left.
+ */
+import type { AtomTerm } from "./flat.ts";
+
+/** Anything that can stand in a FROM clause. `args` are its columns, in order. */
+export interface Source {
+  readonly args: readonly AtomTerm[];
+  /** Tables before computed sources, of equally well known ones. */
+  readonly computed: boolean;
+}
+
+/** The name under which a term's value is looked up, `undefined` for constants. */
+export function termKey(term: AtomTerm): string | undefined {
+  if (term.kind === "var") return `v${term.id}`;
+  return term.kind === "param" ? term.name : undefined;
+}
+
+/** True where the term's value is known, given the variables bound so far. Parameters of the request always are; `@…` are columns. */
+export function isKnown(term: AtomTerm, bound: ReadonlySet<string>): boolean {
+  const key = termKey(term);
+  return key === undefined || bound.has(key) || (term.kind === "param" && !key.startsWith("@"));
+}
+
+/** Adds what a source binds. */
+export function bindSource(source: Source, bound: Set<string>): void {
+  for (const arg of source.args) {
+    const key = termKey(arg);
+    if (key !== undefined) bound.add(key);
+  }
+}
+
+/** Splits `sources` into those that hang together with what is bound, in join order, and the rest. Adds to `bound`. */
+export function connected<S extends Source>(sources: readonly S[], bound: Set<string>): { joined: S[]; rest: S[] } {
+  const joined: S[] = [];
+  const rest = [...sources];
+  for (;;) {
+    const next = best(rest, bound);
+    if (next < 0 || !isConnected(rest[next], bound)) return { joined, rest };
+    const [source] = rest.splice(next, 1);
+    if (!source) return { joined, rest };
+    bindSource(source, bound);
+    joined.push(source);
+  }
+}
+
+/** All `sources` in join order. Adds to `bound`. */
+export function joinOrder<S extends Source>(sources: readonly S[], bound: Set<string>): S[] {
+  const ordered: S[] = [];
+  let left = [...sources];
+  while (left.length > 0) {
+    const { joined, rest } = connected(left, bound);
+    ordered.push(...joined);
+    left = rest;
+    const next = best(left, bound);
+    const [source] = next < 0 ? [] : left.splice(next, 1);
+    if (!source) break;
+    bindSource(source, bound);
+    ordered.push(source);
+  }
+  return ordered;
+}
+
+function isConnected(source: Source | undefined, bound: ReadonlySet<string>): boolean {
+  if (!source) return false;
+  const open = source.args.filter((arg) => termKey(arg) !== undefined);
+  return open.length === 0 || open.some((arg) => isKnown(arg, bound));
+}
+
+function best(sources: readonly Source[], bound: ReadonlySet<string>): number {
+  let found = -1;
+  let foundScore = Number.NEGATIVE_INFINITY;
+  sources.forEach((source, index) => {
+    const score = scoreOf(source, bound);
+    if (score > foundScore) [found, foundScore] = [index, score];
+  });
+  return found;
+}
+
+function scoreOf(source: Source, bound: ReadonlySet<string>): number {
+  let known = 0;
+  let free = 0;
+  let constants = 0;
+  for (const arg of source.args) {
+    if (termKey(arg) === undefined) constants++;
+    else if (isKnown(arg, bound)) known++;
+    else free++;
+  }
+  const cost = source.computed ? 5 : 0;
+  return free === 0 ? 1000 - cost : known * 20 + constants * 2 - free * 4 - cost;
+}

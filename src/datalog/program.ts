@@ -1,0 +1,73 @@
+/**
+ * The Datalog program that a checked policy becomes. Every rule is a conjunction: `or` and `in` were multiplied out, `=` was substituted
+ * away where a positive conjunction allows it, and `matches` became the set of types that a variable may have.
+ */
+import type { Comparison } from "../polar/policy.ts";
+import type { Span } from "../polar/span.ts";
+
+/** A typed value; integers and booleans in their wire form. */
+export interface Constant {
+  readonly type: string;
+  readonly id: string;
+}
+
+export type ProgramTerm =
+  | { readonly kind: "var"; readonly index: number }
+  | { readonly kind: "const"; readonly value: Constant }
+  | { readonly kind: "now" };
+
+export type ProgramLiteral =
+  | { readonly kind: "call"; readonly predicate: string; readonly args: readonly ProgramTerm[] }
+  /** No way to make the whole `body` true, for any value of the variables that occur only there. */
+  | { readonly kind: "not"; readonly body: readonly ProgramLiteral[] }
+  /** Only inside `not`, where one side is a variable of the enclosing rule. */
+  | { readonly kind: "equal"; readonly left: ProgramTerm; readonly right: ProgramTerm }
+  | {
+      readonly kind: "compare";
+      readonly operator: Comparison;
+      readonly left: ProgramTerm;
+      readonly right: ProgramTerm;
+    }
+  /** Only inside `not`: the type of a variable of the enclosing rule. */
+  | { readonly kind: "type"; readonly term: ProgramTerm; readonly types: ReadonlySet<string> };
+
+export interface ProgramRule {
+  readonly predicate: string;
+  readonly head: readonly ProgramTerm[];
+  readonly body: readonly ProgramLiteral[];
+  /** By variable: the concrete types that it may have, `undefined` for any. */
+  readonly types: readonly (ReadonlySet<string> | undefined)[];
+  readonly span: Span;
+  /** One of the default `allow` rules: it adds no fact type. */
+  readonly implicit: boolean;
+}
+
+export interface Program {
+  readonly rules: readonly ProgramRule[];
+  /** Rules by predicate key. */
+  readonly byPredicate: ReadonlyMap<string, readonly ProgramRule[]>;
+}
+
+/** Predicates match by name and arity: `has_role/3`. */
+export function predicateKey(name: string, arity: number): string {
+  return `${name}/${arity}`;
+}
+
+/** The variables of a literal, those inside `not` included. */
+export function literalVariables(literal: ProgramLiteral): number[] {
+  switch (literal.kind) {
+    case "call":
+      return literal.args.flatMap(termVariables);
+    case "not":
+      return literal.body.flatMap(literalVariables);
+    case "equal":
+    case "compare":
+      return [...termVariables(literal.left), ...termVariables(literal.right)];
+    case "type":
+      return termVariables(literal.term);
+  }
+}
+
+export function termVariables(term: ProgramTerm): number[] {
+  return term.kind === "var" ? [term.index] : [];
+}

@@ -1,0 +1,144 @@
+/**
+ * From flat clauses to SQL sources: each recursive atom becomes the answers of a pair of common table expressions that `recursion.ts` makes,
+ * seeded with the values that the rest of the clause knows (magic sets). A node may answer with wildcards in some columns; each such variant
+ * gives a clause of its own, in which those arguments are unbound, so that no join ever has to look for NULL.
+ */
+import type { Atom, Condition, FlatClause, Term } from "./flat.ts";
+import { conditionTerms, mapClause, NotEnumerable } from "./flat.ts";
+import { bindSource, connected, isKnown, joinOrder, termKey } from "./order.ts";
+import type { Node } from "./specialise.ts";
+import type { Relation, Select } from "./sql.ts";
+
+/** What a recursive atom can be replaced by: a source, and the positions of the arguments that it leaves open as wildcards. */
+export interface AnswerVariant {
+  readonly relation: Relation;
+  readonly wild: readonly number[];
+}
+
+/** Where the demanded values of a recursive node come from. */
+export interface Seed {
+  readonly relations: readonly Relation[];
+  readonly conditions: readonly Condition[];
+  /** One for each argument that is known, in order. */
+  readonly args: readonly Term[];
+}
+
+/** Plans a recursive node for arguments that are known (`b`) or free (`f`), and gives the variants of its answers for `args`. */
+export type PlanRecursion = (node: Node, mode: string, seed: Seed, args: readonly Term[]) => readonly AnswerVariant[];
+
+type RecursiveAtom = Extract<Atom, { kind: "recursive" }>;
+
+interface Partial {
+  readonly clause: FlatClause;
+  readonly relations: readonly Relation[];
+}
+
+/**
+ * The clause as SQL sources, one `Select` a variant. `outer` are the sources around it, from which seeds may draw; `later` are sources that
+ * the caller adds afterwards: they bind variables, but no seed may draw from them.
+ */
+export function resolveClause(
+  clause: FlatClause,
+  plan: PlanRecursion,
+  outer: readonly Relation[],
+  later: readonly Relation[] = [],
+): Select[] {
+  const start: Partial = { clause, relations: clause.atoms.flatMap(plainRelation) };
+  let partials: Partial[] = [start];
+  const pending = clause.atoms.filter((atom) => atom.kind === "recursive");
+  while (pending.length > 0) {
+    const atom = pending.splice(mostKnown(pending, partials[0]?.relations ?? [], outer), 1)[0];
+    if (!atom) break;
+    partials = partials.flatMap((partial) => resolveAtom(partial, atom, plan, outer));
+  }
+  return partials.map((partial) => {
+    const settled = settle(partial.clause, [...outer, ...later, ...partial.relations]);
+    return {
+      head: settled.head,
+      relations: partial.relations,
+      conditions: settled.conditions,
+      negations: settled.negations.map((bodies) =>
+        bodies.flatMap((body) => resolveClause(body, plan, [...outer, ...partial.relations], later)),
+      ),
+    };
+  });
+}
+
+function resolveAtom(
+  partial: Partial,
+  atom: RecursiveAtom,
+  plan: PlanRecursion,
+  outer: readonly Relation[],
+): Partial[] {
+  const { seed, mode } = seedFor(atom, partial.relations, partial.clause.conditions, outer);
+  return plan(atom.node, mode, seed, atom.args).map((variant) => ({
+    ...partial,
+    relations: [...partial.relations, variant.relation],
+  }));
+}
+
+/** Which arguments of the atom the sources before it can tell, and from where. */
+export function seedFor(
+  atom: RecursiveAtom,
+  relations: readonly Relation[],
+  conditions: readonly Condition[],
+  outer: readonly Relation[],
+): { seed: Seed; mode: string } {
+  const bound = new Set<string>();
+  for (const relation of joinOrder(outer, new Set())) bindSource(relation, bound);
+  const { joined } = connected(relations, bound);
+  const mode = atom.args.map((arg) => (isKnown(arg, bound) ? "b" : "f")).join("");
+  const args = atom.args.filter((arg) => isKnown(arg, bound));
+  const fromRequest = args.every((arg) => isKnown(arg, new Set()));
+  if (fromRequest) return { mode, seed: { relations: [], conditions: [], args } };
+  const usable = conditions.filter((condition) => conditionTerms(condition).every((term) => isKnown(term, bound)));
+  return { mode, seed: { relations: [...outer, ...joined], conditions: usable, args } };
+}
+
+function mostKnown(
+  atoms: readonly RecursiveAtom[],
+  relations: readonly Relation[],
+  outer: readonly Relation[],
+): number {
+  let best = 0;
+  let most = -1;
+  atoms.forEach((atom, index) => {
+    const known = seedFor(atom, relations, [], outer).seed.args.length;
+    if (known > most) [best, most] = [index, known];
+  });
+  return best;
+}
+
+/** The source of an atom that is not recursive. */
+export function plainRelation(atom: Atom): Relation[] {
+  switch (atom.kind) {
+    case "recursive":
+      return [];
+    case "ids":
+      return [{ table: { kind: "ids", param: atom.param }, args: atom.args, computed: false }];
+    default:
+      return [{ table: { kind: atom.kind, predicate: atom.predicate }, args: atom.args, computed: false }];
+  }
+}
+
+/**
+ * Variables that lost their source, because an answer left them open: in conditions and negations they become a value that no fact holds,
+ * unless they are asked for, in which case no finite answer is right.
+ */
+export function settle(clause: FlatClause, sources: readonly Relation[]): FlatClause {
+  const bound = new Set<string>();
+  for (const source of sources) bindSource(source, bound);
+  const recursive = clause.atoms.flatMap((atom) => (atom.kind === "recursive" ? atom.args : []));
+  const lost = new Set(
+    recursive.flatMap((term) => (term.kind === "var" && !bound.has(termKey(term) ?? "") ? [term.id] : [])),
+  );
+  if (lost.size === 0) return clause;
+  const asked = new Set(clause.head.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
+  const witness = (term: Term): Term => {
+    if (term.kind !== "var" || !lost.has(term.id)) return term;
+    if (asked.has(term.id)) throw new NotEnumerable();
+    return { kind: "fresh", type: term.type };
+  };
+  const settled = mapClause({ ...clause, head: [], atoms: [] }, witness);
+  return { ...clause, conditions: settled.conditions, negations: settled.negations };
+}

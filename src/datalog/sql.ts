@@ -1,0 +1,212 @@
+/**
+ * SQL for flat clauses whose recursive atoms were already replaced by their answers. Text is made of our own names and numbers alone:
+ * values of a request are parameters, constants of the policy are their interned ids.
+ */
+import { must, unreachable } from "../util/assert.ts";
+import type { AtomTerm, Condition, Term } from "./flat.ts";
+import { isKnown, joinOrder, type Source, termKey } from "./order.ts";
+import type { Constant } from "./program.ts";
+import type { TypeName } from "./signatures.ts";
+
+/** What the store knows: where facts live and which ids stand for what. */
+export interface Names {
+  /** The table of a predicate key, `undefined` where no fact of it was ever stored. */
+  factTable(predicate: string): string | undefined;
+  /** The interned id of a constant, -1 where the store does not have it. */
+  constant(value: Constant): number;
+  /** The range of ids of a type, empty where the store has no such type. */
+  range(type: string): { readonly low: number; readonly high: number };
+}
+
+/** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
+export interface Relation extends Source {
+  readonly table:
+    | { readonly kind: "fact"; readonly predicate: string }
+    | { readonly kind: "context"; readonly predicate: string }
+    | { readonly kind: "ids"; readonly param: string }
+    /** Columns `c0 …`; only rows with this tag. `columns` says which column each argument is. */
+    | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
+}
+
+/** A clause ready for SQL. */
+export interface Select {
+  readonly head: readonly Term[];
+  readonly relations: readonly Relation[];
+  readonly conditions: readonly Condition[];
+  readonly negations: readonly (readonly Select[])[];
+}
+
+/** Numbers the parameters of a statement by name, in order of first use. */
+export class Parameters {
+  readonly #slots = new Map<string, number>();
+
+  slot(name: string): string {
+    const known = this.#slots.get(name);
+    if (known !== undefined) return `?${known}`;
+    this.#slots.set(name, this.#slots.size + 1);
+    return `?${this.#slots.size}`;
+  }
+
+  names(): string[] {
+    return [...this.#slots.keys()];
+  }
+}
+
+export interface Emission {
+  readonly names: Names;
+  readonly parameters: Parameters;
+  /** Numbers for table aliases, unique within a statement so that nested queries never hide an outer one. */
+  alias(): string;
+}
+
+type Bindings = ReadonlyMap<string, string>;
+
+/** `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead the join. */
+export function emitSelect(
+  select: Select,
+  columns: (head: readonly string[]) => string,
+  emission: Emission,
+  outer: Bindings = new Map(),
+  first?: Relation,
+): string {
+  const bindings = new Map(outer);
+  const bound = new Set(outer.keys());
+  const where: string[] = [];
+  const from: string[] = [];
+  const join = (relation: Relation): void => {
+    from.push(emitRelation(relation, bindings, where, emission));
+    for (const arg of relation.args) bound.add(termKey(arg) ?? "");
+  };
+  if (first) join(first);
+  for (const relation of joinOrder(select.relations, new Set(bound))) join(relation);
+  for (const condition of select.conditions) where.push(emitCondition(condition, bindings, emission));
+  for (const bodies of select.negations) {
+    for (const body of bodies) where.push(`NOT EXISTS (${emitSelect(body, () => "1", emission, bindings)})`);
+  }
+  const head = select.head.map((term) => (isKnown(term, bound) ? emitTerm(term, bindings, emission) : "NULL"));
+  const tables = from.length > 0 ? ` FROM ${from.join(" CROSS JOIN ")}` : "";
+  const conditions = where.length > 0 ? ` WHERE ${where.join(" AND ")}` : "";
+  return `SELECT ${columns(head)}${tables}${conditions}`;
+}
+
+function emitRelation(relation: Relation, bindings: Map<string, string>, where: string[], emission: Emission): string {
+  const alias = emission.alias();
+  const { table } = relation;
+  relation.args.forEach((arg, position) =>
+    emitArgument(arg, columnOf(relation, alias, position), bindings, where, emission),
+  );
+  switch (table.kind) {
+    case "fact": {
+      const name = emission.names.factTable(table.predicate);
+      return name === undefined
+        ? `(SELECT ${relation.args.map((_, index) => `NULL AS a${index + 1}`).join(", ")} WHERE 0) AS ${alias}`
+        : `${name} AS ${alias}`;
+    }
+    case "context":
+    case "ids": {
+      const param = table.kind === "ids" ? table.param : `context:${table.predicate}`;
+      return `json_each(${emission.parameters.slot(param)}) AS ${alias}`;
+    }
+    case "tagged":
+      where.push(`${alias}.tag = ${table.tag}`);
+      return `${table.name} AS ${alias}`;
+    default:
+      return unreachable(table);
+  }
+}
+
+function columnOf(relation: Relation, alias: string, position: number): string {
+  const { table } = relation;
+  switch (table.kind) {
+    case "fact":
+      return `${alias}.a${position + 1}`;
+    case "context":
+      return `(${alias}.value ->> ${position})`;
+    case "ids":
+      return `${alias}.value`;
+    case "tagged":
+      return `${alias}.c${must(table.columns[position])}`;
+    default:
+      return unreachable(table);
+  }
+}
+
+function emitArgument(
+  arg: AtomTerm,
+  column: string,
+  bindings: Map<string, string>,
+  where: string[],
+  emission: Emission,
+): void {
+  if (arg.kind === "oneOf") {
+    where.push(`${column} IN (${arg.values.map((value) => emission.names.constant(value)).join(", ")})`);
+    return;
+  }
+  const key = termKey(arg);
+  const isColumn = arg.kind === "var" || key?.startsWith("@") === true;
+  if (key === undefined || !isColumn || bindings.has(key)) {
+    where.push(`${column} = ${emitTerm(arg, bindings, emission)}`);
+    return;
+  }
+  bindings.set(key, column);
+  const type: TypeName = arg.kind === "var" ? arg.type : undefined;
+  if (type !== undefined) where.push(emitRange(column, type, emission));
+}
+
+function emitRange(expression: string, type: string, emission: Emission): string {
+  const { low, high } = emission.names.range(type);
+  return `${expression} BETWEEN ${low} AND ${high}`;
+}
+
+function emitCondition(condition: Condition, bindings: Bindings, emission: Emission): string {
+  switch (condition.kind) {
+    case "equal":
+      return `${emitTerm(condition.left, bindings, emission)} = ${emitTerm(condition.right, bindings, emission)}`;
+    case "type": {
+      const term = emitTerm(condition.term, bindings, emission);
+      return `(${[...condition.types].map((type) => emitRange(term, type, emission)).join(" OR ") || "0"})`;
+    }
+    case "compare": {
+      const { left, right, operator } = condition;
+      if (operator === "!=") return `${emitTerm(left, bindings, emission)} <> ${emitTerm(right, bindings, emission)}`;
+      return `${emitInteger(left, bindings, emission)} ${operator} ${emitInteger(right, bindings, emission)}`;
+    }
+    default:
+      return unreachable(condition);
+  }
+}
+
+/** The id of a term. */
+export function emitTerm(term: Term, bindings: Bindings, emission: Emission): string {
+  switch (term.kind) {
+    case "var":
+      return must(bindings.get(`v${term.id}`), "a variable without a source");
+    case "param":
+      return term.name.startsWith("@")
+        ? must(bindings.get(term.name), "a demanded value without a source")
+        : emission.parameters.slot(term.name);
+    case "const":
+      return String(emission.names.constant(term.value));
+    case "now":
+      return emission.parameters.slot("now");
+    case "fresh":
+      return term.type === undefined ? "-2" : String(emission.names.range(term.type).high);
+    default:
+      return unreachable(term);
+  }
+}
+
+/** The number that an Integer term stands for; NULL, so that no comparison holds, where it stands for none. */
+function emitInteger(term: Term, bindings: Bindings, emission: Emission): string {
+  if (term.kind === "const") return `CAST('${BigInt(term.value.id)}' AS INTEGER)`;
+  if (term.kind === "now") return emission.parameters.slot("nowSeconds");
+  if (term.kind === "fresh") return "NULL";
+  return `CAST(${emitValue(emitTerm(term, bindings, emission), emission)} AS INTEGER)`;
+}
+
+/** The text of an interned id, or of a value that only this request brings. */
+export function emitValue(id: string, emission: Emission): string {
+  const stored = `(SELECT value FROM symbol WHERE id = ${id})`;
+  const brought = `(SELECT value ->> 1 FROM json_each(${emission.parameters.slot("brought")}) WHERE value ->> 0 = ${id})`;
+  return `COALESCE(${stored}, ${brought})`;
+}

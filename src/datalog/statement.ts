@@ -1,0 +1,117 @@
+/** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
+import { type Atom, NotPlannable, type Term } from "./flat.ts";
+import { planRecursion } from "./recursion.ts";
+import { type AnswerVariant, type PlanRecursion, resolveClause, type Seed } from "./resolve-recursion.ts";
+import { simplify } from "./simplify.ts";
+import type { Body, Node } from "./specialise.ts";
+import { type Emission, emitSelect, emitValue, type Names, Parameters, type Select } from "./sql.ts";
+import { unfoldBody } from "./unfold.ts";
+
+export interface StatementGoal {
+  readonly body: Body;
+  /** The term of each variable of the body. */
+  readonly terms: readonly Term[];
+  /** What is asked for; empty for a yes or no. */
+  readonly head: readonly Term[];
+  /** Lists of ids that the request gives for variables. */
+  readonly ids: readonly Extract<Atom, { kind: "ids" }>[];
+  /** Numbers for variables from here on are free. */
+  readonly firstVariable: number;
+}
+
+export interface Statement {
+  /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, sorted, NULL for a wildcard. */
+  readonly sql: string;
+  /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`, `after`. */
+  readonly parameters: readonly string[];
+}
+
+export interface StatementLimits {
+  readonly clausesMax: number;
+}
+
+/** `paged`: a single column in which wildcards are `*`, restricted to texts after the parameter `after`. Throws `NotPlannable`, `NotEnumerable`. */
+export function planStatement(goal: StatementGoal, names: Names, limits: StatementLimits, paged: boolean): Statement {
+  return new Builder(names, limits, goal.firstVariable).build(goal, paged);
+}
+
+class Builder {
+  readonly #definitions: string[] = [];
+  readonly #emission: Emission;
+  readonly #limits: StatementLimits;
+  readonly #shared = new Map<string, readonly AnswerVariant[]>();
+  #variables: number;
+  #names = 0;
+
+  constructor(names: Names, limits: StatementLimits, firstVariable: number) {
+    this.#limits = limits;
+    this.#variables = firstVariable;
+    let aliases = 0;
+    this.#emission = { names, parameters: new Parameters(), alias: () => `t${aliases++}` };
+  }
+
+  build(goal: StatementGoal, paged: boolean): Statement {
+    const options = { clausesMax: this.#limits.clausesMax, fresh: () => this.#variables++ };
+    const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
+    if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
+    const plan: PlanRecursion = (node, mode, seed, args) => this.#plan(node, mode, seed, args, plan);
+    const selects = clauses.flatMap((clause) => resolveClause(clause, plan, []));
+    const body = goal.head.length === 0 ? this.#ask(selects) : this.#rows(selects, goal.head.length, paged);
+    const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
+    return { sql: definitions + body, parameters: this.#emission.parameters.names() };
+  }
+
+  #plan(node: Node, mode: string, seed: Seed, args: readonly Term[], plan: PlanRecursion): readonly AnswerVariant[] {
+    const emission = this.#emission;
+    const unfold = { clausesMax: this.#limits.clausesMax, fresh: () => this.#variables++ };
+    const define = (name: string, columns: number, body: string): void => {
+      const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
+      this.#definitions.push(`${name}(${list}) AS (${body})`);
+    };
+    const name = (prefix: string): string => `${prefix}${this.#names++}`;
+    const make = (): readonly AnswerVariant[] =>
+      planRecursion(node, mode, seed, args, { emission, unfold, define, name, plan });
+    if (seed.relations.length > 0) return make();
+    // The same call with the same values of the request is answered once, whichever clause asks.
+    const key = JSON.stringify([node.id, mode, seed.args]);
+    const known = this.#shared.get(key);
+    if (known) return known.map((variant) => rebase(variant, args));
+    const made = make();
+    this.#shared.set(key, made);
+    return made;
+  }
+
+  #ask(selects: readonly Select[]): string {
+    const cheapFirst = [...selects].sort((left, right) => computedSources(left) - computedSources(right));
+    const cases = cheapFirst.map((select) => `WHEN EXISTS (${emitSelect(select, () => "1", this.#emission)}) THEN 1`);
+    return cases.length > 0 ? `SELECT CASE ${cases.join(" ")} ELSE 0 END` : "SELECT 0";
+  }
+
+  #rows(selects: readonly Select[], width: number, paged: boolean): string {
+    const list = (head: readonly string[]): string => head.map((term, index) => `${term} AS o${index}`).join(", ");
+    const single = selects.length === 1 ? "DISTINCT " : "";
+    const nothing = `SELECT ${list(new Array<string>(width).fill("NULL"))} WHERE 0`;
+    const union =
+      selects.map((select) => emitSelect(select, (head) => single + list(head), this.#emission)).join(" UNION ") ||
+      nothing;
+    const values = Array.from(
+      { length: width },
+      (_, index) => `CASE WHEN o${index} IS NULL THEN NULL ELSE ${emitValue(`o${index}`, this.#emission)} END`,
+    );
+    const limit = this.#emission.parameters.slot("limit");
+    if (!paged)
+      return `SELECT ${values.join(", ")} FROM (${union}) ORDER BY ${values.map((_, index) => index + 1).join(", ")} LIMIT ${limit}`;
+    const after = this.#emission.parameters.slot("after");
+    return `SELECT v FROM (SELECT COALESCE(${values[0]}, '*') AS v FROM (${union})) WHERE v > ${after} ORDER BY v LIMIT ${limit}`;
+  }
+}
+
+function computedSources(select: Select): number {
+  return select.relations.filter((relation) => relation.computed).length * 100 + select.relations.length;
+}
+
+/** The variant of a shared answer with the arguments of another call. */
+function rebase(variant: AnswerVariant, args: readonly Term[]): AnswerVariant {
+  const wild = new Set(variant.wild);
+  return { ...variant, relation: { ...variant.relation, args: args.filter((_, position) => !wild.has(position)) } };
+}

@@ -1,0 +1,273 @@
+/**
+ * Unfolding (SLD resolution without data): calls of non-recursive nodes are replaced by their clauses until only facts, context facts and
+ * recursive nodes are left. A head variable that a clause leaves unbound simply stays unbound in the result: that is a wildcard answer, and
+ * it is known now, not at run time. Negations are unfolded last, when the terms around them are final.
+ */
+import { must, unreachable } from "../util/assert.ts";
+import { type Atom, type Condition, type FlatClause, NotEnumerable, NotPlannable, type Term } from "./flat.ts";
+import type { ProgramTerm } from "./program.ts";
+import type { TypeName } from "./signatures.ts";
+import type { Body, Literal, Node } from "./specialise.ts";
+
+export interface UnfoldOptions {
+  /** Clauses in the result before the goal counts as not plannable. */
+  readonly clausesMax: number;
+  /** Numbers for variables; shared by everything that ends in one statement. */
+  readonly fresh: () => number;
+}
+
+interface State {
+  readonly bindings: ReadonlyMap<number, Term>;
+  readonly atoms: readonly Atom[];
+  readonly conditions: readonly Condition[];
+  readonly negations: readonly { readonly negation: Negation; readonly terms: readonly (Term | undefined)[] }[];
+}
+
+type Negation = Extract<Literal, { kind: "not" }>;
+
+const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [] };
+
+/** The alternatives of a body, of which `terms` gives each variable's term (by number), and `head` what is asked for. */
+export function unfoldBody(
+  body: Body,
+  terms: readonly (Term | undefined)[],
+  head: readonly Term[],
+  atoms: readonly Atom[],
+  options: UnfoldOptions,
+): FlatClause[] {
+  return new Unfolding(options, new Set()).run(body, terms, head, { ...emptyState, atoms });
+}
+
+/** The clauses of a node whose open arguments are the terms `args`. */
+export function unfoldNode(node: Node, args: readonly Term[], options: UnfoldOptions): FlatClause[] {
+  const unfolding = new Unfolding(options, new Set());
+  return node.clauses.flatMap((clause) => {
+    const terms = unfolding.variables(clause.body.types);
+    const head = clause.head.map((term) => toTerm(term, terms));
+    const state = unify(args, head, emptyState, new Set());
+    return state ? unfolding.run(clause.body, terms, args, state) : [];
+  });
+}
+
+class Unfolding {
+  readonly #options: UnfoldOptions;
+  /** Variables of an enclosing clause: they are compared, never bound. */
+  readonly #rigid: ReadonlySet<number>;
+
+  constructor(options: UnfoldOptions, rigid: ReadonlySet<number>) {
+    this.#options = options;
+    this.#rigid = rigid;
+  }
+
+  run(body: Body, terms: readonly (Term | undefined)[], head: readonly Term[], state: State): FlatClause[] {
+    return this.#conjunction(body.literals, terms, state).map((done) => this.#finish(head, done));
+  }
+
+  variables(types: readonly TypeName[]): Term[] {
+    return types.map((type): Term => ({ kind: "var", id: this.#options.fresh(), type }));
+  }
+
+  #conjunction(literals: readonly Literal[], terms: readonly (Term | undefined)[], start: State): State[] {
+    let states: State[] = [start];
+    for (const literal of literals) {
+      states = states.flatMap((state) => this.#literal(literal, terms, state));
+      if (states.length > this.#options.clausesMax) throw new NotPlannable("too many clauses");
+    }
+    return states;
+  }
+
+  #literal(literal: Literal, terms: readonly (Term | undefined)[], state: State): State[] {
+    switch (literal.kind) {
+      case "call":
+        return this.#call(literal, terms, state);
+      case "not":
+        return [{ ...state, negations: [...state.negations, { negation: literal, terms }] }];
+      case "equal": {
+        const unified = unify([toTerm(literal.left, terms)], [toTerm(literal.right, terms)], state, this.#rigid);
+        return unified ? [unified] : [];
+      }
+      case "compare": {
+        const { operator } = literal;
+        const condition: Condition = {
+          kind: "compare",
+          operator,
+          left: toTerm(literal.left, terms),
+          right: toTerm(literal.right, terms),
+        };
+        return [{ ...state, conditions: [...state.conditions, condition] }];
+      }
+      case "type":
+        return [
+          {
+            ...state,
+            conditions: [
+              ...state.conditions,
+              { kind: "type", term: toTerm(literal.term, terms), types: literal.types },
+            ],
+          },
+        ];
+      default:
+        return unreachable(literal);
+    }
+  }
+
+  #call(call: Extract<Literal, { kind: "call" }>, terms: readonly (Term | undefined)[], state: State): State[] {
+    const args = call.args.map((arg) => toTerm(arg, terms));
+    const results: State[] = [];
+    const withAtom = (atom: Atom): number => results.push({ ...state, atoms: [...state.atoms, atom] });
+    if (call.fact) withAtom({ kind: "fact", predicate: call.predicate, args });
+    if (call.context) withAtom({ kind: "context", predicate: call.predicate, args });
+    const { node } = call;
+    if (!node) return results;
+    const open = args.filter((_, position) => node.args[position]?.kind === "open");
+    if (node.recursive) withAtom({ kind: "recursive", node, args: open });
+    else {
+      for (const clause of node.clauses) {
+        const inner = this.variables(clause.body.types);
+        const head = clause.head.map((term) => toTerm(term, inner));
+        const unified = unify(open, head, state, this.#rigid);
+        if (unified) results.push(...this.#conjunction(clause.body.literals, inner, unified));
+        if (results.length > this.#options.clausesMax) throw new NotPlannable("too many clauses");
+      }
+    }
+    return results;
+  }
+
+  /** Applies the bindings and unfolds what is negated. */
+  #finish(head: readonly Term[], state: State): FlatClause {
+    const resolve = (term: Term): Term => resolveTerm(term, state.bindings);
+    const atoms = state.atoms.map((atom) => ({
+      ...atom,
+      args: atom.args.map((arg) => (arg.kind === "oneOf" ? arg : resolve(arg))),
+    })) as Atom[];
+    const finalHead = head.map(resolve);
+    const bound = new Set([
+      ...this.#rigid,
+      ...atoms.flatMap((atom) => atom.args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []))),
+    ]);
+    const asked = new Set(finalHead.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
+    /** A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is the best witness. */
+    const witness = (term: Term): Term => {
+      const final = resolve(term);
+      if (final.kind !== "var" || bound.has(final.id)) return final;
+      if (asked.has(final.id)) throw new NotEnumerable();
+      return { kind: "fresh", type: final.type };
+    };
+    return {
+      head: finalHead,
+      atoms,
+      conditions: state.conditions.map((condition): Condition =>
+        condition.kind === "type"
+          ? { ...condition, term: witness(condition.term) }
+          : { ...condition, left: witness(condition.left), right: witness(condition.right) },
+      ),
+      negations: state.negations.map(({ negation, terms }) => {
+        const shared = terms.map((term, variable) =>
+          term && negation.outer.has(variable) ? witness(term) : undefined,
+        );
+        return negation.bodies.flatMap((body) => this.#negated(body, shared, bound));
+      }),
+    };
+  }
+
+  /** `shared` gives the terms of the variables that the body shares with the clause around it. */
+  #negated(body: Body, shared: readonly (Term | undefined)[], bound: ReadonlySet<number>): FlatClause[] {
+    const terms = body.types.map(
+      (type, variable): Term => shared[variable] ?? { kind: "var", id: this.#options.fresh(), type },
+    );
+    return new Unfolding(this.#options, bound).run(body, terms, [], emptyState);
+  }
+}
+
+function toTerm(term: ProgramTerm, terms: readonly (Term | undefined)[]): Term {
+  return term.kind === "var" ? must(terms[term.index]) : term;
+}
+
+function resolveTerm(term: Term, bindings: ReadonlyMap<number, Term>): Term {
+  let current = term;
+  while (current.kind === "var") {
+    const next = bindings.get(current.id);
+    if (!next) return current;
+    current = next;
+  }
+  return current;
+}
+
+/** Makes the terms equal pairwise, by binding variables or, where both sides are only known at run time, by a condition. */
+export function unify(
+  left: readonly Term[],
+  right: readonly Term[],
+  state: State,
+  rigid: ReadonlySet<number>,
+): State | undefined {
+  const bindings = new Map(state.bindings);
+  const conditions = [...state.conditions];
+  for (const [position, term] of left.entries()) {
+    const first = resolveTerm(term, bindings);
+    const second = resolveTerm(must(right[position]), bindings);
+    if (isSame(first, second)) continue;
+    const type = meetTypes(typeOf(first), typeOf(second));
+    if (type === false) return undefined;
+    if (isFree(second, rigid)) bind(second, first, type, bindings, conditions, rigid);
+    else if (isFree(first, rigid)) bind(first, second, type, bindings, conditions, rigid);
+    else if (first.kind === "const" && second.kind === "const") return undefined;
+    else conditions.push({ kind: "equal", left: first, right: second });
+  }
+  return { ...state, bindings, conditions };
+}
+
+type Variable = Extract<Term, { kind: "var" }>;
+
+function isFree(term: Term, rigid: ReadonlySet<number>): term is Variable {
+  return term.kind === "var" && !rigid.has(term.id);
+}
+
+/** Binds `variable` to `target`; the more specific type of the two survives, or becomes a condition where the target's is fixed. */
+function bind(
+  variable: Variable,
+  target: Term,
+  type: TypeName,
+  bindings: Map<number, Term>,
+  conditions: Condition[],
+  rigid: ReadonlySet<number>,
+): void {
+  if (type === undefined || typeOf(target) === type) {
+    bindings.set(variable.id, target);
+  } else if (isFree(target, rigid)) {
+    bindings.set(target.id, variable);
+  } else {
+    bindings.set(variable.id, target);
+    conditions.push({ kind: "type", term: target, types: new Set([type]) });
+  }
+}
+
+export function typeOf(term: Term): TypeName {
+  switch (term.kind) {
+    case "const":
+      return term.value.type;
+    case "now":
+      return "Integer";
+    default:
+      return term.type;
+  }
+}
+
+function meetTypes(left: TypeName, right: TypeName): TypeName | false {
+  if (left === undefined) return right;
+  return right === undefined || left === right ? left : false;
+}
+
+function isSame(left: Term, right: Term): boolean {
+  switch (left.kind) {
+    case "var":
+      return right.kind === "var" && left.id === right.id;
+    case "const":
+      return right.kind === "const" && left.value.type === right.value.type && left.value.id === right.value.id;
+    case "param":
+      return right.kind === "param" && left.name === right.name;
+    case "now":
+      return right.kind === "now";
+    case "fresh":
+      return right.kind === "fresh" && left.type === right.type;
+  }
+}

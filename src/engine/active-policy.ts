@@ -1,0 +1,78 @@
+/** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. Made once a policy id and kept with the engine. */
+import type { PolarLimits } from "../polar/limits.ts";
+import { compile } from "../polar/compile.ts";
+import type { Policy } from "../polar/policy.ts";
+import type { Source } from "../polar/source.ts";
+import { defaultLimits, type Limits } from "../config/limits.ts";
+import { type FactType, inferFactTypes } from "../datalog/fact-types.ts";
+import { normalise } from "../datalog/normalise.ts";
+import type { Constant, Program, ProgramLiteral } from "../datalog/program.ts";
+import { createUniverse, type Universe } from "../datalog/universe.ts";
+import { AppError } from "../util/app-error.ts";
+
+export interface ActivePolicy {
+  readonly policy: Policy;
+  readonly universe: Universe;
+  readonly program: Program;
+  /** What may be stored; predicates are keys (`has_role/3`). */
+  readonly factTypes: readonly FactType[];
+  /** Every constant that a rule mentions. */
+  readonly constants: readonly Constant[];
+  /** Every type that a rule or a declaration mentions. */
+  readonly types: ReadonlySet<string>;
+}
+
+/** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
+export function activate(source: string, filename: string | null): ActivePolicy {
+  const { policy, diagnostics } = compile(
+    [{ name: filename ?? "policy.polar", text: source }],
+    polarLimits(defaultLimits),
+  );
+  if (!policy) {
+    throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
+  }
+  return prepare(policy);
+}
+
+export function prepare(policy: Policy): ActivePolicy {
+  const universe = createUniverse(policy);
+  const program = normalise(policy, universe);
+  const factTypes = inferFactTypes(policy, program, universe);
+  const constants = collectConstants(program);
+  const types = new Set([
+    ...policy.types.keys(),
+    ...constants.map((constant) => constant.type),
+    ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
+    ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
+  ]);
+  return { policy, universe, program, factTypes, constants, types };
+}
+
+export function polarLimits(limits: Limits): PolarLimits {
+  return {
+    sourceBytesMax: limits.policyBytesMax,
+    depthMax: limits.policyNestingMax,
+    expandedItemsMax: 100_000,
+    diagnosticsMax: limits.policyProblemsMax,
+  };
+}
+
+/** Several files as one text, for the one source that a policy is stored as. */
+export function joinSources(sources: readonly Source[]): string {
+  return sources.map((source) => source.text).join("\n");
+}
+
+function collectConstants(program: Program): Constant[] {
+  const found = new Map<string, Constant>();
+  const add = (value: Constant): void => void found.set(JSON.stringify([value.type, value.id]), value);
+  const visit = (literal: ProgramLiteral): void => {
+    if (literal.kind === "not") literal.body.forEach(visit);
+    const terms = literal.kind === "call" ? literal.args : "left" in literal ? [literal.left, literal.right] : [];
+    for (const term of terms) if (term.kind === "const") add(term.value);
+  };
+  for (const rule of program.rules) {
+    for (const term of rule.head) if (term.kind === "const") add(term.value);
+    rule.body.forEach(visit);
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,190 @@
+/** One question on its way: values become ids, the plan runs, ids become texts. */
+import type { Limits } from "../config/limits.ts";
+import { NotEnumerable } from "../datalog/flat.ts";
+import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
+import type { Fact, Value } from "../store/fact.ts";
+import { withSpan } from "../telemetry/tracing.ts";
+import { AppError } from "../util/app-error.ts";
+import { must, unreachable } from "../util/assert.ts";
+import { Brought } from "./brought.ts";
+import { Evaluation } from "./evaluate.ts";
+import { FactReader, type Ids } from "./fact-reader.ts";
+import type { Plan } from "./plans.ts";
+
+/** By variable: the value, or the values, that the request gives. */
+export type Given = readonly (Value | readonly Value[] | undefined)[];
+
+const evaluatorStepsMax = 20_000_000;
+
+export class Answering {
+  readonly #database: SqlDatabase;
+  readonly #plan: Plan;
+  readonly #brought: Brought;
+  readonly #now: number;
+  readonly #limits: Limits;
+
+  /** `now` in seconds since 1970. */
+  constructor(database: SqlDatabase, plan: Plan, contextFacts: readonly Fact[], now: number, limits: Limits) {
+    this.#database = database;
+    this.#plan = plan;
+    this.#brought = new Brought(database, contextFacts);
+    this.#now = now;
+    this.#limits = limits;
+  }
+
+  /** Whether there is any answer, all variables being given. */
+  holds(given: Given): boolean {
+    return this.#run(
+      () => must(this.#execute(given, "", 1)[0])[0] === 1,
+      () => this.#evaluate(given, []).length > 0,
+      false,
+    );
+  }
+
+  /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. */
+  rows(given: Given, asked: readonly number[]): (string | null)[][] {
+    const { queryRowsMax } = this.#limits;
+    const isYesOrNo = asked.length === 0;
+    const rows = this.#run<(string | null)[][]>(
+      () => {
+        const found = this.#execute(given, "", queryRowsMax + 1);
+        if (isYesOrNo) return found[0]?.[0] === 1 ? [[]] : [];
+        return found.map((row) => row.map((value) => (value === null ? null : String(value))));
+      },
+      () => this.#evaluate(given, asked).sort(compareRows),
+      [],
+    );
+    return this.#bounded(rows);
+  }
+
+  /** The texts of the one free variable, the last, sorted, `*` for a wildcard; only those after `after`, at most `limit` of them. */
+  page(given: Given, after: string, limit: number | undefined): string[] {
+    const rowsMax = limit ?? this.#limits.queryRowsMax + 1;
+    const texts = this.#run<string[]>(
+      () => this.#execute(given, after, rowsMax).map((row) => String(row[0])),
+      () => {
+        const all = this.#evaluate(given, [given.length]).map((row) => row[0] ?? "*");
+        return all
+          .filter((text) => compareTexts(text, after) > 0)
+          .sort(compareTexts)
+          .slice(0, rowsMax);
+      },
+      [],
+    );
+    return this.#bounded(texts);
+  }
+
+  #run<T>(statement: () => T, evaluator: () => T, nothing: T): T {
+    switch (this.#plan.kind) {
+      case "nothing":
+        return nothing;
+      case "not-enumerable":
+        throw notEnumerable();
+      case "statement":
+        return withSpan("query", {}, statement);
+      case "evaluator":
+        return withSpan("query", {}, () => {
+          try {
+            return evaluator();
+          } catch (error) {
+            if (error instanceof NotEnumerable) throw notEnumerable();
+            if (error instanceof RangeError)
+              throw new AppError("query_too_expensive", "the data nests deeper than the question can follow");
+            throw error;
+          }
+        });
+      default:
+        return unreachable(this.#plan);
+    }
+  }
+
+  #execute(given: Given, after: string, limit: number): SqlValue[][] {
+    if (this.#plan.kind !== "statement") return [];
+    const { parameters, prepared } = this.#plan;
+    // Ids first: they may bring values that `brought` must list.
+    const values = parameters.map((name) => (name === "brought" ? null : this.#parameter(name, given, after, limit)));
+    const index = parameters.indexOf("brought");
+    if (index >= 0) values[index] = this.#brought.asJson();
+    return prepared.values(...values);
+  }
+
+  #parameter(name: string, given: Given, after: string, limit: number): SqlValue {
+    const colon = name.indexOf(":");
+    const rest = name.slice(colon + 1);
+    switch (colon < 0 ? name : name.slice(0, colon)) {
+      case "value":
+        return this.#brought.idOf(must(given[Number(rest)]) as Value);
+      case "values":
+        return JSON.stringify(this.#ids(given[Number(rest)]));
+      case "context":
+        return JSON.stringify(this.#brought.rows(rest));
+      case "now":
+        return this.#brought.idOf({ type: "Integer", id: String(this.#now) });
+      case "nowSeconds":
+        return this.#now;
+      case "limit":
+        return limit;
+      case "after":
+        return after;
+      default:
+        throw new Error(`broken assumption: unknown parameter ${name}`);
+    }
+  }
+
+  #ids(given: Given[number]): number[] {
+    if (given === undefined) return [];
+    return [given].flat().map((value) => this.#brought.idOf(value as Value));
+  }
+
+  #evaluate(given: Given, asked: readonly number[]): (string | null)[][] {
+    if (this.#plan.kind !== "evaluator") return [];
+    const { body } = this.#plan;
+    const reader = new FactReader(this.#database, this.#brought, this.#now);
+    const limits = { stepsMax: evaluatorStepsMax, rowsMax: this.#limits.queryRowsMax };
+    const rows = new Map<string, (string | null)[]>();
+    for (const known of combinations(
+      body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#ids(given[variable]))),
+    )) {
+      for (const row of new Evaluation(reader, limits).run(body, known, asked)) {
+        const texts = row.map((id) => (id === undefined ? null : must(this.#brought.valueOf(id)).id));
+        rows.set(JSON.stringify(texts), texts);
+      }
+    }
+    return [...rows.values()];
+  }
+
+  #bounded<T>(rows: T[]): T[] {
+    const { queryRowsMax } = this.#limits;
+    if (rows.length > queryRowsMax)
+      throw new AppError("query_too_expensive", `the question has more than ${queryRowsMax} answers`);
+    return rows;
+  }
+}
+
+function notEnumerable(): AppError {
+  return new AppError(
+    "query_not_enumerable",
+    "the answers can't be listed: a rule restricts a value only by `not` or a comparison; ask for a concrete value, or bind it to a fact in the rule",
+  );
+}
+
+function* combinations(choices: readonly (readonly (number | undefined)[])[], prefix: Ids = []): Generator<Ids> {
+  const [first, ...rest] = choices;
+  if (!first) yield prefix;
+  else for (const value of first) yield* combinations(rest, [...prefix, value]);
+}
+
+function compareRows(left: readonly (string | null)[], right: readonly (string | null)[]): number {
+  for (const [index, text] of left.entries()) {
+    const other = right[index] ?? null;
+    if (text === other) continue;
+    if (text === null || other === null) return text === null ? -1 : 1;
+    return compareTexts(text, other);
+  }
+  return 0;
+}
+
+/** By UTF-8 bytes, as SQLite sorts. */
+function compareTexts(left: string, right: string): number {
+  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+}

@@ -1,0 +1,124 @@
+/**
+ * The only code that changes facts, policy or keys. Live writes, edges, catch-up and recovery all go through it, so all copies are equal by
+ * construction. It is deterministic: the same events from the same state give the same rows, digest included.
+ */
+import { desc } from "drizzle-orm";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Fact } from "../store/fact.ts";
+import { clearFacts, deleteFact, ensureFactTable, factTables, insertFact, setIndexes } from "../store/fact-tables.ts";
+import * as schema from "../store/schema.ts";
+import { statement } from "../store/statements.ts";
+import { intern, internType } from "../store/symbols.ts";
+import { must, unreachable } from "../util/assert.ts";
+import { activate } from "./active-policy.ts";
+import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
+import type { Effect, Event } from "./event.ts";
+import { indexOrders } from "./indexes.ts";
+
+/** Applies one event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to advance. */
+export function applyEvent(database: SqlDatabase, event: Event): void {
+  const { effect } = event;
+  switch (effect.kind) {
+    case "facts":
+      return applyFacts(database, effect);
+    case "policy":
+      return applyPolicy(database, effect, event.timeMs);
+    case "clear":
+      return applyClear(database);
+    case "keys":
+      return applyKeys(database, effect);
+    default:
+      return unreachable(effect);
+  }
+}
+
+function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "facts" }>): void {
+  let sum = parseDigest(readDigest(database));
+  for (const fact of effect.deleted) if (deleteFact(database, fact)) sum -= factElement(fact);
+  for (const fact of effect.inserted) if (insertFact(database, fact)) sum += factElement(fact);
+  writeDigest(database, formatDigest(sum));
+}
+
+/** The new policy's tables, indexes, types and constants are made in the transaction that makes it active: readers see one or the other. */
+function applyPolicy(database: SqlDatabase, effect: Extract<Effect, { kind: "policy" }>, timeMs: number): void {
+  const last = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
+  let sum = parseDigest(readDigest(database)) + policyElement(effect.id, effect.source);
+  if (last) sum -= policyElement(last.id, last.source);
+  database.orm
+    .insert(schema.policy)
+    .values({ id: effect.id, source: effect.source, filename: effect.filename, timeMs })
+    .run();
+  const active = activate(effect.source, effect.filename);
+  for (const type of active.types) internType(database, type);
+  for (const constant of active.constants) intern(database, constant);
+  for (const fact of active.factTypes) {
+    const [predicate, arity] = splitKey(fact.predicate);
+    ensureFactTable(database, predicate, arity);
+  }
+  const orders = indexOrders(active.program);
+  for (const { table, predicate, arity } of factTables(database))
+    setIndexes(database, table, orders.get(`${predicate}/${arity}`) ?? []);
+  statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
+}
+
+function applyClear(database: SqlDatabase): void {
+  clearFacts(database);
+  let sum = parseDigest(emptyDigest);
+  const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
+  if (policy) sum += policyElement(policy.id, policy.source);
+  for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
+  writeDigest(database, formatDigest(sum));
+}
+
+function applyKeys(database: SqlDatabase, effect: Extract<Effect, { kind: "keys" }>): void {
+  let sum = parseDigest(readDigest(database));
+  const take = (id: string): void => {
+    const [row] = statement(
+      database,
+      "DELETE FROM api_key WHERE id = ?1 RETURNING id, name, role, hash, time_ms",
+    ).values(id);
+    if (row)
+      sum -= keyElement({
+        id: String(row[0]),
+        name: String(row[1]),
+        role: roleOf(row[2]),
+        hash: String(row[3]),
+        timeMs: Number(row[4]),
+      });
+  };
+  for (const id of effect.removed) take(id);
+  for (const key of effect.added) {
+    take(key.id);
+    database.orm.insert(schema.apiKey).values(key).run();
+    sum += keyElement(key);
+  }
+  writeDigest(database, formatDigest(sum));
+}
+
+function roleOf(role: unknown): "admin" | "write" | "read" {
+  return role === "admin" || role === "write" ? role : "read";
+}
+
+function readDigest(database: SqlDatabase): string {
+  return String(must(statement(database, "SELECT digest FROM state").values()[0], "the store has no state")[0]);
+}
+
+function writeDigest(database: SqlDatabase, digest: string): void {
+  statement(database, "UPDATE state SET digest = ?1").run(digest);
+}
+
+/** `has_role/3` as its name and arity. Names hold no slash. */
+export function splitKey(key: string): [predicate: string, arity: number] {
+  const slash = key.lastIndexOf("/");
+  return [key.slice(0, slash), Number(key.slice(slash + 1))];
+}
+
+/** The digest of everything that is stored, computed anew: what an incrementally kept one must equal. */
+export function computeDigest(database: SqlDatabase, facts: Iterable<Fact>): string {
+  let sum = 0n;
+  for (const fact of facts) sum += factElement(fact);
+  const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
+  if (policy) sum += policyElement(policy.id, policy.source);
+  for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
+  return formatDigest(sum);
+}

@@ -1,0 +1,59 @@
+/**
+ * The values of one request as interned ids. Those that the store does not know get ids of their own for as long as the request lasts: equal
+ * values the same id, different values different ones, so that two unknown users are never mistaken for each other.
+ */
+import { predicateKey } from "../datalog/program.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Fact, Value } from "../store/fact.ts";
+import { statement } from "../store/statements.ts";
+import { broughtId, lookUp, typeNumber } from "../store/symbols.ts";
+
+export class Brought {
+  readonly #database: SqlDatabase;
+  readonly #ids = new Map<string, number>();
+  readonly #values = new Map<number, Value>();
+  readonly #facts = new Map<string, number[][]>();
+
+  constructor(database: SqlDatabase, contextFacts: readonly Fact[]) {
+    this.#database = database;
+    for (const fact of contextFacts) {
+      const key = predicateKey(fact.predicate, fact.args.length);
+      const row = fact.args.map((arg) => this.idOf(arg));
+      const known = this.#facts.get(key);
+      if (known) known.push(row);
+      else this.#facts.set(key, [row]);
+    }
+  }
+
+  idOf(value: Value): number {
+    const stored = lookUp(this.#database, value);
+    if (stored !== undefined) return stored;
+    const key = JSON.stringify([value.type, value.id]);
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    const id = broughtId(typeNumber(this.#database, value.type), this.#ids.size);
+    this.#ids.set(key, id);
+    this.#values.set(id, value);
+    return id;
+  }
+
+  valueOf(id: number): Value | undefined {
+    const brought = this.#values.get(id);
+    if (brought) return brought;
+    const row = statement(
+      this.#database,
+      "SELECT type.name, symbol.value FROM symbol CROSS JOIN type ON type.id = symbol.type WHERE symbol.id = ?1",
+    ).values(id)[0];
+    return row && { type: String(row[0]), id: String(row[1]) };
+  }
+
+  /** The context facts of a predicate key. */
+  rows(predicate: string): readonly (readonly number[])[] {
+    return this.#facts.get(predicate) ?? [];
+  }
+
+  /** `[[id, text], …]` of the values that the store does not know, for SQL. */
+  asJson(): string {
+    return this.#values.size === 0 ? "[]" : JSON.stringify([...this.#values].map(([id, value]) => [id, value.id]));
+  }
+}

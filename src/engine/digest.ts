@@ -1,0 +1,40 @@
+/**
+ * The state digest: a set hash over everything that decides answers, the sum modulo 2^64 of a 64-bit hash of each element. Adding and taking
+ * away cost one hash each, and the order of events does not matter. Two nodes at the same position whose digests differ have diverged.
+ */
+import { createHash } from "node:crypto";
+import type { ApiKey } from "./event.ts";
+import type { Fact } from "../store/fact.ts";
+
+const mask = (1n << 64n) - 1n;
+
+export const emptyDigest = "0000000000000000";
+
+/** The digest after `element` came (1) or went (-1). Digests are 16 hexadecimal digits. */
+export function digestWith(digest: string, element: bigint, sign: 1 | -1): string {
+  return formatDigest((parseDigest(digest) + BigInt(sign) * element) & mask);
+}
+
+export function parseDigest(digest: string): bigint {
+  return BigInt(`0x${digest}`);
+}
+
+export function formatDigest(value: bigint): string {
+  return (value & mask).toString(16).padStart(16, "0");
+}
+
+export function factElement(fact: Fact): bigint {
+  return hash(["fact", fact.predicate, ...fact.args.flatMap((arg) => [arg.type, arg.id])]);
+}
+
+export function policyElement(id: number, source: string): bigint {
+  return hash(["policy", String(id), source]);
+}
+
+export function keyElement(key: ApiKey): bigint {
+  return hash(["key", key.id, key.role, key.hash]);
+}
+
+function hash(parts: readonly string[]): bigint {
+  return createHash("sha256").update(JSON.stringify(parts)).digest().readBigUInt64BE(0);
+}

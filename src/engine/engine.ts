@@ -1,0 +1,281 @@
+/**
+ * The decision engine over one copy of the data. Synchronous, on the serving thread; every answer is computed in one read transaction, so it
+ * belongs to exactly one state and one policy, whatever the writer does meanwhile.
+ */
+import { defaultLimits, type Limits } from "../config/limits.ts";
+import type { FactType } from "../datalog/fact-types.ts";
+import { predicateKey } from "../datalog/program.ts";
+import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
+import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import type { Fact, FactPattern, Value } from "../store/fact.ts";
+import { factTables, matchFacts } from "../store/fact-tables.ts";
+import { readState, type State } from "../store/state.ts";
+import { statement } from "../store/statements.ts";
+import { withSpan } from "../telemetry/tracing.ts";
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import { activate } from "./active-policy.ts";
+import { ActivePolicies } from "./active-policies.ts";
+import { Answering } from "./answer.ts";
+import type { ApiKey, ApiKeyRole } from "./event.ts";
+import { checkFact } from "./fact-check.ts";
+import { Plans, type Shape, type Strategy } from "./plans.ts";
+import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, Row } from "./questions.ts";
+
+export interface EngineOptions {
+  readonly limits?: Limits;
+  /** `evaluator` answers everything with the tabled evaluator, for tests that compare the two. */
+  readonly strategy?: Strategy;
+  /** Seconds since 1970. */
+  readonly clock?: () => number;
+}
+
+export interface StoredPolicy {
+  readonly id: number;
+  readonly filename: string | null;
+  readonly source: string;
+}
+
+const threeArguments = [{ predicate: "allow/3", variables: [0, 1, 2] }];
+
+export class Engine {
+  readonly #database: SqlDatabase;
+  readonly #limits: Limits;
+  readonly #strategy: Strategy;
+  readonly #clock: () => number;
+  readonly #policies = new ActivePolicies();
+  readonly #begin: SqlStatement;
+  readonly #commit: SqlStatement;
+  #plans: { readonly active: object; readonly plans: Plans } | undefined;
+
+  /** `database` is a connection of the engine's own, read-only. */
+  constructor(database: SqlDatabase, options: EngineOptions = {}) {
+    this.#database = database;
+    this.#limits = options.limits ?? defaultLimits;
+    this.#strategy = options.strategy ?? "statement";
+    this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
+    this.#begin = database.prepare("BEGIN");
+    this.#commit = database.prepare("COMMIT");
+  }
+
+  /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
+  authorize(question: AuthorizeQuestion): boolean {
+    const { actor, action, resource, contextFacts } = question;
+    return this.#answer(contextFacts, false, (plans, context) => {
+      const constant = plans.isConstant(action) ? action : undefined;
+      const key = `authorize ${JSON.stringify([actor.type, constant ?? null, resource.type, context])}`;
+      const shape = (): Shape => ({
+        calls: threeArguments,
+        variables: [given(actor.type), action3(constant), given(resource.type)],
+        context,
+        paged: false,
+      });
+      const answering = this.#answering(plans, key, shape, contextFacts);
+      return answering.holds([actor, { type: "String", id: action }, resource]);
+    });
+  }
+
+  /** The ids of the resources, sorted; `*` among them where every resource of the type is meant. Throws `query_not_enumerable`. */
+  list(question: ListQuestion): string[] {
+    const { actor, action, resourceType, contextFacts } = question;
+    return this.#answer(contextFacts, [], (plans, context) => {
+      const constant = plans.isConstant(action) ? action : undefined;
+      const key = `list ${JSON.stringify([actor.type, constant ?? null, resourceType, context])}`;
+      const shape = (): Shape => ({
+        calls: threeArguments,
+        variables: [given(actor.type), action3(constant), free(resourceType)],
+        context,
+        paged: true,
+      });
+      const answering = this.#answering(plans, key, shape, contextFacts);
+      return answering.page([actor, { type: "String", id: action }], question.after ?? "", question.limit);
+    });
+  }
+
+  /** What the actor may do, sorted. Where everything is allowed, the permissions that the resource's block declares are named. */
+  actions(question: ActionsQuestion): string[] {
+    const { actor, resource, contextFacts } = question;
+    return this.#answer(contextFacts, [], (plans, context, permissions) => {
+      const key = `actions ${JSON.stringify([actor.type, resource.type, context])}`;
+      const shape = (): Shape => ({
+        calls: threeArguments,
+        variables: [given(actor.type), free("String"), given(resource.type)],
+        context,
+        paged: false,
+      });
+      const rows = this.#answering(plans, key, shape, contextFacts).rows([actor, undefined, resource], [1]);
+      const named = rows.flatMap((row) => (row[0] === null ? permissions(resource.type) : [must(row[0])]));
+      return [...new Set(named)].sort();
+    });
+  }
+
+  /** Distinct rows, sorted, each with all variables; `null` where every value of the variable's type would do. */
+  query(query: Query): Row[] {
+    const names = [...query.variables.keys()];
+    const variables = [...query.variables.values()];
+    if (variables.some(({ ids }) => ids?.length === 0)) return [];
+    return this.#answer(query.contextFacts, [], (plans, context) => {
+      const shape: Shape = {
+        calls: query.calls.map((call) => ({
+          predicate: predicateKey(call.predicate, call.variables.length),
+          variables: call.variables.map((name) => {
+            const index = names.indexOf(name);
+            if (index < 0)
+              throw new AppError("invalid_request", `variable \`${name}\` has no constraint that says its type`);
+            return index;
+          }),
+        })),
+        variables: variables.map(({ type, ids }) => {
+          const [only] = ids ?? [];
+          if (ids === null) return free(type);
+          if (ids.length > 1 || only === undefined) return { type, mode: "several", constant: undefined };
+          return type === "String" && plans.isConstant(only) ? action3(only) : given(type);
+        }),
+        context,
+        paged: false,
+      };
+      const answering = this.#answering(plans, `query ${JSON.stringify(shape)}`, () => shape, query.contextFacts);
+      const values = variables.map(({ type, ids }) =>
+        ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
+      );
+      const asked = variables.flatMap(({ ids }, index) => (ids?.length === 1 ? [] : [index]));
+      return answering
+        .rows(values, asked)
+        .map((row) =>
+          Object.fromEntries(
+            names.map((name, index) => [
+              name,
+              asked.includes(index) ? must2(row[asked.indexOf(index)]) : must(variables[index]?.ids?.[0]),
+            ]),
+          ),
+        );
+    });
+  }
+
+  /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
+  facts(pattern: FactPattern): Fact[] {
+    return this.#read(() =>
+      factTables(this.#database)
+        .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
+        .flatMap(({ arity }) => {
+          const rest = new Array(arity - pattern.args.length).fill({ type: null, id: null });
+          return matchFacts(
+            this.#database,
+            { ...pattern, args: [...pattern.args, ...rest] },
+            this.#limits.queryRowsMax,
+          );
+        }),
+    );
+  }
+
+  /** The active policy, or an older one by its id; `null` where there is none. */
+  policy(id?: number): StoredPolicy | null {
+    return this.#read(() => {
+      const wanted = id ?? this.state().policyId;
+      const row = statement(this.#database, "SELECT id, filename, source FROM policy WHERE id = ?1").values(wanted)[0];
+      return row
+        ? { id: Number(row[0]), filename: row[1] === null ? null : String(row[1]), source: String(row[2]) }
+        : null;
+    });
+  }
+
+  metadata(id?: number): Record<string, ResourceMetadata> | null {
+    const policy = this.policy(id);
+    return policy && policyMetadata(activate(policy.source, policy.filename).policy);
+  }
+
+  apiKey(id: string): ApiKey | null {
+    const row = statement(this.#database, "SELECT id, name, role, hash, time_ms FROM api_key WHERE id = ?1").values(
+      id,
+    )[0];
+    if (!row) return null;
+    return {
+      id: String(row[0]),
+      name: String(row[1]),
+      role: row[2] as ApiKeyRole,
+      hash: String(row[3]),
+      timeMs: Number(row[4]),
+    };
+  }
+
+  apiKeys(): ApiKey[] {
+    const ids = statement(this.#database, "SELECT id FROM api_key ORDER BY time_ms, id").values();
+    return ids.flatMap((row) => this.apiKey(String(row[0])) ?? []);
+  }
+
+  /** Where this copy stands. */
+  state(): State {
+    return readState(this.#database);
+  }
+
+  close(): void {
+    this.#plans?.plans.close();
+    this.#begin.finalize();
+    this.#commit.finalize();
+    this.#database.close();
+  }
+
+  /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */
+  #answer<T>(
+    contextFacts: readonly Fact[],
+    none: T,
+    body: (plans: Plans, context: readonly FactType[], permissions: (type: string) => readonly string[]) => T,
+  ): T {
+    for (const fact of contextFacts) checkFact(fact, this.#limits);
+    return this.#read(() => {
+      const active = this.#policies.of(this.#database);
+      if (!active) return none;
+      if (this.#plans?.active !== active) {
+        this.#plans?.plans.close();
+        this.#plans = { active, plans: new Plans(this.#database, active, this.#limits, this.#strategy) };
+      }
+      const permissions = (type: string): readonly string[] => active.policy.types.get(type)?.permissions ?? [];
+      return body(this.#plans.plans, contextFacts.length === 0 ? noContext : factTypesOf(contextFacts), permissions);
+    });
+  }
+
+  #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[]): Answering {
+    const plan = withSpan("plan", {}, () => plans.of(key, shape));
+    return new Answering(this.#database, plan, contextFacts, this.#clock(), this.#limits);
+  }
+
+  #read<T>(body: () => T): T {
+    this.#begin.run();
+    try {
+      return body();
+    } finally {
+      this.#commit.run();
+    }
+  }
+}
+
+const noContext: readonly FactType[] = [];
+
+function given(type: string): Shape["variables"][number] {
+  return { type, mode: "one", constant: undefined };
+}
+
+function free(type: string): Shape["variables"][number] {
+  return { type, mode: "free", constant: undefined };
+}
+
+/** A String that the policy mentions is part of the shape. */
+function action3(constant: string | undefined): Shape["variables"][number] {
+  if (constant === undefined) return given("String");
+  return { type: "String", mode: "constant", constant: { type: "String", id: constant } };
+}
+
+function factTypesOf(facts: readonly Fact[]): FactType[] {
+  const found = new Map<string, FactType>();
+  for (const fact of facts) {
+    const types = fact.args.map((arg: Value) => arg.type);
+    const predicate = predicateKey(fact.predicate, types.length);
+    found.set(JSON.stringify([predicate, types]), { predicate, types });
+  }
+  return [...found].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, type]) => type);
+}
+
+function must2(value: string | null | undefined): string | null {
+  if (value === undefined) throw new Error("broken assumption: a row without one of its variables");
+  return value;
+}

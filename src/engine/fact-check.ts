@@ -1,0 +1,47 @@
+/** What a fact must look like to be stored or to be a context fact, whatever the policy (polar.md 8). */
+import type { Limits } from "../config/limits.ts";
+import type { FactType } from "../datalog/fact-types.ts";
+import type { Fact } from "../store/fact.ts";
+import { AppError } from "../util/app-error.ts";
+
+const argumentsMax = 5;
+const integerMin = -(2n ** 63n);
+const integerMax = 2n ** 63n - 1n;
+
+/** Throws `invalid_request` naming the argument at fault. */
+export function checkFact(fact: Fact, limits: Limits): void {
+  const name = `fact \`${fact.predicate}\``;
+  const refuse = (problem: string): never => {
+    throw new AppError("invalid_request", `${name}: ${problem}`);
+  };
+  if (fact.args.length < 1 || fact.args.length > argumentsMax)
+    refuse(`has ${fact.args.length} arguments; facts hold 1 to ${argumentsMax}`);
+  for (const [index, { type, id }] of fact.args.entries()) {
+    const place = `argument ${index + 1}`;
+    if (type === "" || id === "") refuse(`${place} has an empty type or id`);
+    if (id === "*")
+      refuse(`${place} has the id \`*\`, which only answers use; say which values are meant in a rule of the policy`);
+    for (const text of [type, id]) {
+      const bytes = Buffer.byteLength(text);
+      if (bytes > limits.identifierBytesMax)
+        refuse(`${place} is ${bytes} bytes long; at most ${limits.identifierBytesMax} are allowed`);
+    }
+    if (type === "Integer" && !isInteger(id)) refuse(`${place} \`${id}\` is no 64-bit integer in its plain form`);
+    if (type === "Boolean" && id !== "true" && id !== "false")
+      refuse(`${place} \`${id}\` is no boolean; use \`true\` or \`false\``);
+    if (type === "Actor" || type === "Resource")
+      refuse(`${place} has the abstract type \`${type}\`; use a concrete one`);
+  }
+}
+
+function isInteger(text: string): boolean {
+  if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) return false;
+  const value = BigInt(text);
+  return value >= integerMin && value <= integerMax;
+}
+
+/** `has_role(User, String, Org)`; `_` where any type is accepted. */
+export function formatSignature(known: FactType): string {
+  const name = known.predicate.slice(0, known.predicate.lastIndexOf("/"));
+  return `${name}(${known.types.map((type) => type ?? "_").join(", ")})`;
+}

@@ -1,0 +1,82 @@
+/** Facts for the evaluator: the stored ones by indexed probe, and the context facts of the request. Values are interned ids. */
+import type { Constant } from "../datalog/program.ts";
+import type { TypeName } from "../datalog/signatures.ts";
+import type { Literal } from "../datalog/specialise.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { factTable } from "../store/fact-tables.ts";
+import { statement } from "../store/statements.ts";
+import { rangeOf, typeNumber } from "../store/symbols.ts";
+import { splitKey } from "./apply.ts";
+import type { Brought } from "./brought.ts";
+
+/** By position or variable; `undefined` where nothing is known. */
+export type Ids = readonly (number | undefined)[];
+
+type Call = Extract<Literal, { kind: "call" }>;
+
+export class FactReader {
+  readonly now: number;
+  readonly #database: SqlDatabase;
+  readonly #brought: Brought;
+
+  constructor(database: SqlDatabase, brought: Brought, nowSeconds: number) {
+    this.#database = database;
+    this.#brought = brought;
+    this.now = brought.idOf({ type: "Integer", id: String(nowSeconds) });
+  }
+
+  /** The facts that a call may mean, given what is known of its arguments, and the types of those that are not. */
+  rows(call: Call, args: Ids, types: readonly TypeName[]): Ids[] {
+    const stored = call.fact ? this.#stored(call.predicate, args) : [];
+    const context = call.context
+      ? this.#brought.rows(call.predicate).filter((row) => row.every((id, index) => fits(args[index], id)))
+      : [];
+    return [...stored, ...context].filter((row) =>
+      row.every(
+        (id, index) =>
+          args[index] !== undefined || types[index] === undefined || contains(this.#database, types[index], id),
+      ),
+    );
+  }
+
+  constant(value: Constant): number {
+    return this.#brought.idOf(value);
+  }
+
+  hasType(id: number | undefined, types: ReadonlySet<string>): boolean {
+    return [...types].some((type) => contains(this.#database, type, id));
+  }
+
+  /** An id of the type that no fact holds. */
+  freshId(type: string | undefined): number {
+    const number = type === undefined ? undefined : typeNumber(this.#database, type);
+    return number === undefined ? -1 : rangeOf(number).high;
+  }
+
+  integer(id: number | undefined): bigint | undefined {
+    const value = id === undefined ? undefined : this.#brought.valueOf(id);
+    return value?.type === "Integer" ? BigInt(value.id) : undefined;
+  }
+
+  #stored(predicate: string, args: Ids): Ids[] {
+    const [name, arity] = splitKey(predicate);
+    const table = factTable(this.#database, name, arity);
+    if (!table) return [];
+    const known = args.flatMap((arg, index) => (arg === undefined ? [] : [{ arg, index }]));
+    const where = known.map(({ index }, slot) => `a${index + 1} = ?${slot + 1}`).join(" AND ");
+    const columns = args.map((_, index) => `a${index + 1}`).join(", ");
+    const sql = `SELECT ${columns} FROM ${table}${where === "" ? "" : ` WHERE ${where}`}`;
+    return statement(this.#database, sql).values(...known.map(({ arg }) => arg)) as number[][];
+  }
+}
+
+function fits(known: number | undefined, id: number | undefined): boolean {
+  return known === undefined || known === id;
+}
+
+function contains(database: SqlDatabase, type: string, id: number | undefined): boolean {
+  const number = typeNumber(database, type);
+  if (number === undefined || id === undefined) return false;
+  const { low, high } = rangeOf(number);
+  return id >= low && id <= high;
+}

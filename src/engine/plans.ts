@@ -1,0 +1,183 @@
+/**
+ * Goal shapes and their plans. A shape is what does not change from one request to the next: the calls, which arguments are given, their
+ * types, the constants of the policy among them, and the predicates and types of context facts. Each shape is planned once a policy: one
+ * prepared statement, or the tabled evaluator where no single statement fits.
+ */
+import type { Limits } from "../config/limits.ts";
+import type { FactType } from "../datalog/fact-types.ts";
+import { NotEnumerable, NotPlannable, type Term } from "../datalog/flat.ts";
+import type { Constant, ProgramTerm } from "../datalog/program.ts";
+import type { Signatures } from "../datalog/signatures.ts";
+import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
+import type { Names } from "../datalog/sql.ts";
+import { planStatement } from "../datalog/statement.ts";
+import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import { factTable } from "../store/fact-tables.ts";
+import { lookUp, rangeOf, typeNumber } from "../store/symbols.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+import { splitKey } from "./apply.ts";
+
+/** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
+export interface ShapeVariable {
+  readonly type: string;
+  readonly mode: "constant" | "one" | "several" | "free";
+  readonly constant: Constant | undefined;
+}
+
+export interface Shape {
+  /** Predicate keys and the numbers of their variables. */
+  readonly calls: readonly { readonly predicate: string; readonly variables: readonly number[] }[];
+  readonly variables: readonly ShapeVariable[];
+  readonly context: readonly FactType[];
+  /** One column of texts in pages, wildcards as `*`. */
+  readonly paged: boolean;
+}
+
+export type Plan =
+  | { readonly kind: "nothing" }
+  /** Answering would take a list that no stored fact can give. */
+  | { readonly kind: "not-enumerable" }
+  | {
+      readonly kind: "statement";
+      readonly sql: string;
+      readonly prepared: SqlStatement;
+      readonly parameters: readonly string[];
+    }
+  | { readonly kind: "evaluator"; readonly body: Body };
+
+/** Which way questions are answered: by one statement where it fits, or always by the tabled evaluator. */
+export type Strategy = "statement" | "evaluator";
+
+const nodesMax = 20_000;
+const clausesMax = 400;
+
+export class Plans {
+  readonly #database: SqlDatabase;
+  readonly #active: ActivePolicy;
+  readonly #limits: Limits;
+  readonly #strategy: Strategy;
+  readonly #plans = new Map<string, Plan>();
+  readonly #signatures = new Map<string, Signatures>();
+  readonly #strings: ReadonlySet<string>;
+
+  constructor(database: SqlDatabase, active: ActivePolicy, limits: Limits, strategy: Strategy) {
+    this.#database = database;
+    this.#active = active;
+    this.#limits = limits;
+    this.#strategy = strategy;
+    this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
+  }
+
+  /** True of a string that the policy mentions, for which shapes are worth specialising. */
+  isConstant(text: string): boolean {
+    return this.#strings.has(text);
+  }
+
+  /** The plan of a shape, made now where it is new. `key` must tell shapes apart. */
+  of(key: string, shape: () => Shape): Plan {
+    const known = this.#plans.get(key);
+    metrics.planCache.add(1, known ? hit : miss);
+    if (known) return known;
+    const plan = this.#make(shape());
+    if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
+    this.#plans.set(key, plan);
+    return plan;
+  }
+
+  close(): void {
+    while (this.#plans.size > 0) this.#drop();
+  }
+
+  #drop(): void {
+    const oldest = this.#plans.entries().next().value;
+    if (!oldest) return;
+    if (oldest[1].kind === "statement") oldest[1].prepared.finalize();
+    this.#plans.delete(oldest[0]);
+  }
+
+  #make(shape: Shape): Plan {
+    const goal = {
+      calls: shape.calls.map(({ predicate, variables }) => ({
+        predicate,
+        args: variables.map((index) => termOf(must(shape.variables[index]), index)),
+      })),
+      types: shape.variables.map((variable) => variable.type),
+    };
+    const knowledge = {
+      program: this.#active.program,
+      facts: this.#active.factTypes,
+      context: shape.context,
+      signatures: this.#signaturesWith(shape.context),
+      nodesMax,
+    };
+    try {
+      const body = specialise(goal, knowledge);
+      if (!body) return { kind: "nothing" };
+      return this.#strategy === "evaluator" ? { kind: "evaluator", body } : this.#statement(shape, body);
+    } catch (error) {
+      if (error instanceof TooManyNodes)
+        throw new AppError("query_too_expensive", "the policy is too large for this question");
+      throw error;
+    }
+  }
+
+  #statement(shape: Shape, body: Body): Plan {
+    const terms = shape.variables.map((variable, index): Term => {
+      if (variable.constant) return { kind: "const", value: variable.constant };
+      if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
+      return { kind: "var", id: index, type: variable.type };
+    });
+    const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
+    const goal = {
+      body,
+      terms,
+      head: terms.filter((_, index) => isAsked(index)),
+      ids: terms.flatMap((term, index) =>
+        shape.variables[index]?.mode === "several"
+          ? [{ kind: "ids" as const, param: `values:${index}`, args: [term] }]
+          : [],
+      ),
+      firstVariable: terms.length,
+    };
+    try {
+      const statement = planStatement(goal, this.#names(), { clausesMax }, shape.paged);
+      return { kind: "statement", prepared: this.#database.prepare(statement.sql), ...statement };
+    } catch (error) {
+      if (error instanceof NotEnumerable) return { kind: "not-enumerable" };
+      if (error instanceof NotPlannable) return { kind: "evaluator", body };
+      throw error;
+    }
+  }
+
+  #signaturesWith(context: readonly FactType[]): Signatures {
+    const key = JSON.stringify(context);
+    let known = this.#signatures.get(key);
+    if (!known) {
+      if (this.#signatures.size >= this.#limits.planCacheEntriesMax) this.#signatures.clear();
+      this.#signatures.set(key, (known = signaturesFor(this.#active.program, this.#active.factTypes, context)));
+    }
+    return known;
+  }
+
+  #names(): Names {
+    const database = this.#database;
+    return {
+      factTable: (predicate) => factTable(database, ...splitKey(predicate)),
+      constant: (value) => lookUp(database, value) ?? -1,
+      range: (type) => {
+        const number = typeNumber(database, type);
+        return number === undefined ? { low: 0, high: -1 } : rangeOf(number);
+      },
+    };
+  }
+}
+
+const hit = { result: "hit" } as const;
+const miss = { result: "miss" } as const;
+
+function termOf(variable: ShapeVariable, index: number): ProgramTerm {
+  return variable.constant ? { kind: "const", value: variable.constant } : { kind: "var", index };
+}

@@ -1,0 +1,66 @@
+/**
+ * Is this policy fit to become active? Everything that can be told beforehand: the diagnostics of the language, negation that has no meaning,
+ * rules too large to compile, and the policy's own tests. Used alike by the command line, by uploads and by editors.
+ */
+import { defaultLimits, type Limits } from "../config/limits.ts";
+import { findNegativeCycles } from "../datalog/stratify.ts";
+import { TooManyAlternatives } from "../datalog/normalise.ts";
+import { compile } from "../polar/compile.ts";
+import type { Diagnostic } from "../polar/diagnostic.ts";
+import type { Policy } from "../polar/policy.ts";
+import type { Source } from "../polar/source.ts";
+import { type ActivePolicy, polarLimits, prepare } from "./active-policy.ts";
+import { type PolicyTestResult, runPolicyTests } from "./policy-tests.ts";
+
+export interface PolicyCheck {
+  /** `undefined` where a diagnostic is an error. */
+  readonly policy: Policy | undefined;
+  readonly diagnostics: readonly Diagnostic[];
+  /** `undefined` where tests were not asked for, or the policy has errors. */
+  readonly tests: PolicyTestResult | undefined;
+}
+
+/** All `sources` together are one policy. */
+export function checkPolicy(
+  sources: readonly Source[],
+  options: { readonly runTests: boolean; readonly limits?: Limits; readonly clock?: () => number },
+): PolicyCheck {
+  const limits = options.limits ?? defaultLimits;
+  const compiled = compile(sources, polarLimits(limits));
+  if (!compiled.policy) return { policy: undefined, diagnostics: compiled.diagnostics, tests: undefined };
+  const { active, diagnostics } = deepen(compiled.policy);
+  const all = [...compiled.diagnostics, ...diagnostics];
+  if (!active) return { policy: undefined, diagnostics: all, tests: undefined };
+  const tests = options.runTests
+    ? runPolicyTests(active, sources, { limits, ...(options.clock && { clock: options.clock }) })
+    : undefined;
+  return { policy: compiled.policy, diagnostics: all, tests };
+}
+
+/** What only shows once the rules are Datalog. */
+function deepen(policy: Policy): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
+  try {
+    const active = prepare(policy);
+    const diagnostics = findNegativeCycles(active.program).map((cycle): Diagnostic => ({
+      code: "rule/negative-cycle",
+      severity: "error",
+      message: `this rule negates \`${cycle.predicate}\`, which depends on this rule in turn`,
+      span: cycle.rule,
+      hint: "negate something that does not come back here, such as a fact of its own",
+      ...(cycle.through === cycle.rule
+        ? {}
+        : { related: [{ message: "it comes back through this rule", span: cycle.through }] }),
+    }));
+    return { active: diagnostics.length > 0 ? undefined : active, diagnostics };
+  } catch (error) {
+    if (!(error instanceof TooManyAlternatives)) throw error;
+    const diagnostic: Diagnostic = {
+      code: "rule/too-many-alternatives",
+      severity: "error",
+      message: "the `or` and `in` of this rule multiply to too many alternatives",
+      span: error.span,
+      hint: "move a part of the condition into a rule of its own",
+    };
+    return { active: undefined, diagnostics: [diagnostic] };
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * From what a client asks to change to what really changes: facts are checked against the fact types of the active policy, wildcard deletes
+ * become the facts that they cover, and changes in one batch see those before them.
+ */
+import { defaultLimits, type Limits } from "../config/limits.ts";
+import { covers } from "../datalog/fact-types.ts";
+import { predicateKey } from "../datalog/program.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Fact, FactPattern } from "../store/fact.ts";
+import { hasFact, matchFacts } from "../store/fact-tables.ts";
+import { AppError } from "../util/app-error.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+import { ActivePolicies } from "./active-policies.ts";
+import type { Change, Effect } from "./event.ts";
+import { checkFact, formatSignature } from "./fact-check.ts";
+
+const policies = new ActivePolicies();
+
+/** The net effect of the changes, in order. Throws `invalid_request` naming the first fact that may not be stored, and changes nothing. */
+export function resolveChanges(
+  database: SqlDatabase,
+  changes: readonly Change[],
+  limits: Limits = defaultLimits,
+): Extract<Effect, { kind: "facts" }> {
+  const pending = new Pending(database);
+  const active = policies.of(database);
+  for (const change of changes) {
+    if ("inserts" in change) {
+      for (const fact of change.inserts) {
+        checkFact(fact, limits);
+        checkAccepted(fact, active);
+        pending.insert(fact);
+      }
+    } else for (const pattern of change.deletes) pending.delete(pattern, limits.wildcardDeleteFactsMax);
+  }
+  return pending.effect();
+}
+
+/** Refuses a fact that no rule of the policy could use: most likely a typing error, and it would silently do nothing. */
+function checkAccepted(fact: Fact, active: ActivePolicy | undefined): void {
+  const key = predicateKey(fact.predicate, fact.args.length);
+  const types = fact.args.map((arg) => arg.type);
+  const accepted = active?.factTypes ?? [];
+  if (accepted.some((known) => known.predicate === key && covers(known.types, types))) return;
+  const alike = accepted.filter((known) => known.predicate.startsWith(`${fact.predicate}/`)).slice(0, 5);
+  const near =
+    alike.length > 0 ? `; the policy uses ${alike.map((known) => `\`${formatSignature(known)}\``).join(", ")}` : "";
+  const declaration = `declare ${fact.predicate}(${types.join(", ")});`;
+  const cure = active
+    ? `use this fact in a rule, or add \`${declaration}\``
+    : "no policy is loaded yet: load one first";
+  throw new AppError("invalid_request", `${formatFact(fact)} is not used in policy${near}. Help: ${cure}`);
+}
+
+/** As the official server shows it: strings as literals, other values by type. */
+function formatFact(fact: Fact): string {
+  const args = fact.args.map((arg) => (arg.type === "String" ? JSON.stringify(arg.id) : arg.type));
+  return `${fact.predicate}(${args.join(", ")})`;
+}
+
+/** Facts touched by a batch: whether each was stored before, and whether it is after what came so far. */
+class Pending {
+  readonly #database: SqlDatabase;
+  readonly #touched = new Map<string, { readonly fact: Fact; readonly stored: boolean; present: boolean }>();
+
+  constructor(database: SqlDatabase) {
+    this.#database = database;
+  }
+
+  insert(fact: Fact): void {
+    this.#touch(fact, true);
+  }
+
+  delete(pattern: FactPattern, factsMax: number): void {
+    const stored = matchFacts(this.#database, pattern, factsMax + 1);
+    if (stored.length > factsMax) {
+      throw new AppError(
+        "too_large",
+        `a delete pattern for \`${pattern.predicate}\` covers more than ${factsMax} facts: narrow it`,
+      );
+    }
+    for (const fact of stored) this.#touch(fact, false);
+    for (const entry of this.#touched.values()) if (matches(pattern, entry.fact)) entry.present = false;
+  }
+
+  effect(): Extract<Effect, { kind: "facts" }> {
+    const entries = [...this.#touched.values()];
+    return {
+      kind: "facts",
+      inserted: entries.filter((entry) => entry.present && !entry.stored).map((entry) => mutable(entry.fact)),
+      deleted: entries.filter((entry) => !entry.present && entry.stored).map((entry) => mutable(entry.fact)),
+    };
+  }
+
+  #touch(fact: Fact, present: boolean): void {
+    const key = JSON.stringify([fact.predicate, ...fact.args.flatMap((arg) => [arg.type, arg.id])]);
+    const known = this.#touched.get(key);
+    if (known) known.present = present;
+    else this.#touched.set(key, { fact, stored: hasFact(this.#database, fact), present });
+  }
+}
+
+function mutable(fact: Fact): { predicate: string; args: { type: string; id: string }[] } {
+  return { predicate: fact.predicate, args: fact.args.map((arg) => ({ type: arg.type, id: arg.id })) };
+}
+
+function matches(pattern: FactPattern, fact: Fact): boolean {
+  return (
+    pattern.predicate === fact.predicate &&
+    pattern.args.length === fact.args.length &&
+    pattern.args.every((arg, index) => {
+      const value = fact.args[index];
+      return (arg.type === null || arg.type === value?.type) && (arg.id === null || arg.id === value?.id);
+    })
+  );
+}

@@ -1,0 +1,144 @@
+/**
+ * Fact tables: one a predicate and arity, of interned ids, `WITHOUT ROWID` on all columns, with the further orders that the active policy
+ * asks for. Tables are named by number: nothing of a policy's text becomes part of SQL.
+ */
+import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
+import type { Fact, FactPattern, Value } from "./fact.ts";
+import { statement } from "./statements.ts";
+import { intern, lookUp, rangeOf, typeNumber } from "./symbols.ts";
+
+/** The table of a predicate, `undefined` where it has none. */
+export function factTable(database: SqlDatabase, predicate: string, arity: number): string | undefined {
+  const found = statement(database, "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2").values(
+    predicate,
+    arity,
+  )[0]?.[0];
+  return found === undefined ? undefined : `fact_${Number(found)}`;
+}
+
+/** The table of a predicate, which is made where it is missing. */
+export function ensureFactTable(database: SqlDatabase, predicate: string, arity: number): string {
+  const known = factTable(database, predicate, arity);
+  if (known) return known;
+  const id = Number(statement(database, "SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
+  statement(database, "INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
+  const columns = columnNames(arity);
+  database.exec(
+    `CREATE TABLE fact_${id} (${columns.map((column) => `${column} INTEGER NOT NULL`).join(", ")}, PRIMARY KEY (${columns.join(", ")})) WITHOUT ROWID`,
+  );
+  return `fact_${id}`;
+}
+
+/** Makes the indexes of a fact table be these (each an order of column numbers from 0), and no others. */
+export function setIndexes(database: SqlDatabase, table: string, orders: readonly (readonly number[])[]): void {
+  const wanted = new Map(orders.map((order) => [`${table}_by_${order.map((column) => column + 1).join("_")}`, order]));
+  const present = database
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL")
+    .values(table)
+    .map((row) => String(row[0]));
+  for (const name of present) if (!wanted.has(name)) database.exec(`DROP INDEX ${name}`);
+  for (const [name, order] of wanted) {
+    if (!present.includes(name))
+      database.exec(`CREATE INDEX ${name} ON ${table} (${order.map((column) => `a${column + 1}`).join(", ")})`);
+  }
+}
+
+/** All fact tables, with what they hold. */
+export function factTables(
+  database: SqlDatabase,
+): { readonly table: string; readonly predicate: string; readonly arity: number }[] {
+  return statement(database, "SELECT id, predicate, arity FROM relation ORDER BY predicate, arity")
+    .values()
+    .map((row) => ({ table: `fact_${Number(row[0])}`, predicate: String(row[1]), arity: Number(row[2]) }));
+}
+
+/** Adds a fact. True where it was not there before. */
+export function insertFact(database: SqlDatabase, fact: Fact): boolean {
+  const table = ensureFactTable(database, fact.predicate, fact.args.length);
+  const slots = fact.args.map((_, index) => `?${index + 1}`).join(", ");
+  const ids = fact.args.map((arg) => intern(database, arg));
+  return statement(database, `INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids) > 0;
+}
+
+/** Takes a fact away. True where it was there. */
+export function deleteFact(database: SqlDatabase, fact: Fact): boolean {
+  const found = locate(database, fact);
+  if (!found) return false;
+  return statement(database, `DELETE FROM ${found.table} WHERE ${equalities(found.ids.length)}`).run(...found.ids) > 0;
+}
+
+export function hasFact(database: SqlDatabase, fact: Fact): boolean {
+  const found = locate(database, fact);
+  if (!found) return false;
+  return (
+    statement(database, `SELECT 1 FROM ${found.table} WHERE ${equalities(found.ids.length)}`).values(...found.ids)
+      .length > 0
+  );
+}
+
+/** The stored facts that a pattern covers, at most `limit`, in no particular order. The number of arguments must be equal. */
+export function matchFacts(database: SqlDatabase, pattern: FactPattern, limit: number): Fact[] {
+  const table = factTable(database, pattern.predicate, pattern.args.length);
+  if (!table) return [];
+  const conditions: string[] = [];
+  const parameters: SqlValue[] = [];
+  for (const [index, arg] of pattern.args.entries()) {
+    if (arg.type === null) continue;
+    const range = arg.id === null ? typeRange(database, arg.type) : exactly(database, { type: arg.type, id: arg.id });
+    if (!range) return [];
+    conditions.push(`t.a${index + 1} BETWEEN ?${parameters.length + 1} AND ?${parameters.length + 2}`);
+    parameters.push(range.low, range.high);
+  }
+  const columns = pattern.args.map((_, index) => `y${index}.name, s${index}.value`).join(", ");
+  const joins = pattern.args
+    .map(
+      (_, index) =>
+        `CROSS JOIN symbol s${index} ON s${index}.id = t.a${index + 1} CROSS JOIN type y${index} ON y${index}.id = s${index}.type`,
+    )
+    .join(" ");
+  const where = conditions.length > 0 ? `WHERE ${conditions.join(" AND ")}` : "";
+  const sql = `SELECT ${columns} FROM ${table} t ${joins} ${where} LIMIT ?${parameters.length + 1}`;
+  return statement(database, sql)
+    .values(...parameters, limit)
+    .map((row) => ({
+      predicate: pattern.predicate,
+      args: pattern.args.map((_, index): Value => ({ type: String(row[index * 2]), id: String(row[index * 2 + 1]) })),
+    }));
+}
+
+/** Takes all facts away; tables, indexes and interned values stay. */
+export function clearFacts(database: SqlDatabase): void {
+  for (const { table } of factTables(database)) database.exec(`DELETE FROM ${table}`);
+}
+
+function locate(database: SqlDatabase, fact: Fact): { readonly table: string; readonly ids: number[] } | undefined {
+  const table = factTable(database, fact.predicate, fact.args.length);
+  if (!table) return undefined;
+  const ids: number[] = [];
+  for (const arg of fact.args) {
+    const id = lookUp(database, arg);
+    if (id === undefined) return undefined;
+    ids.push(id);
+  }
+  return { table, ids };
+}
+
+function exactly(database: SqlDatabase, value: Value): { readonly low: number; readonly high: number } | undefined {
+  const id = lookUp(database, value);
+  return id === undefined ? undefined : { low: id, high: id };
+}
+
+function typeRange(database: SqlDatabase, type: string): { readonly low: number; readonly high: number } | undefined {
+  const number = typeNumber(database, type);
+  return number === undefined ? undefined : rangeOf(number);
+}
+
+function columnNames(arity: number): string[] {
+  return Array.from({ length: arity }, (_, index) => `a${index + 1}`);
+}
+
+function equalities(arity: number): string {
+  return columnNames(arity)
+    .map((column, index) => `${column} = ?${index + 1}`)
+    .join(" AND ");
+}

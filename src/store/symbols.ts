@@ -1,0 +1,62 @@
+/**
+ * Interned values. `symbol(id, type, value)`: the type sits in an id's high bits, so that "is a User" is a range test and every index is made
+ * of integers. Ids stay below 2^53 (2^20 types, 2^32 values of each) and are never given twice; they belong to one file and never leave it.
+ */
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { AppError } from "../util/app-error.ts";
+import type { Value } from "./fact.ts";
+import { statement } from "./statements.ts";
+
+const valuesPerType = 2 ** 32;
+const typesMax = 2 ** 20 - 1;
+
+/** The number of values at the end of each type's range that are never stored: a request numbers values there that the store lacks. */
+export const reservedPerType = 2 ** 16;
+
+/** The interned id of a value, `undefined` where the store does not have it. */
+export function lookUp(database: SqlDatabase, value: Value): number | undefined {
+  const sql =
+    "SELECT symbol.id FROM type CROSS JOIN symbol ON symbol.type = type.id WHERE type.name = ?1 AND symbol.value = ?2";
+  const found = statement(database, sql).values(value.type, value.id)[0]?.[0];
+  return found === undefined ? undefined : Number(found);
+}
+
+/** The interned id of a value, which is added where it is new. */
+export function intern(database: SqlDatabase, value: Value): number {
+  const known = lookUp(database, value);
+  if (known !== undefined) return known;
+  const type = internType(database, value.type);
+  const { low, high } = rangeOf(type);
+  const last = statement(database, "SELECT MAX(id) FROM symbol WHERE id BETWEEN ?1 AND ?2").values(low, high)[0]?.[0];
+  const id = last === null || last === undefined ? low + 1 : Number(last) + 1;
+  if (id > high - reservedPerType)
+    throw new AppError("internal", `type \`${value.type}\` holds as many values as it can`);
+  statement(database, "INSERT INTO symbol (id, type, value) VALUES (?1, ?2, ?3)").run(id, type, value.id);
+  return id;
+}
+
+/** The number of a type, which is added where it is new. */
+export function internType(database: SqlDatabase, name: string): number {
+  const known = typeNumber(database, name);
+  if (known !== undefined) return known;
+  const last = Number(statement(database, "SELECT COALESCE(MAX(id), 0) FROM type").values()[0]?.[0]);
+  if (last >= typesMax) throw new AppError("invalid_request", `more than ${typesMax} types`);
+  statement(database, "INSERT INTO type (id, name) VALUES (?1, ?2)").run(last + 1, name);
+  return last + 1;
+}
+
+export function typeNumber(database: SqlDatabase, name: string): number | undefined {
+  const found = statement(database, "SELECT id FROM type WHERE name = ?1").values(name)[0]?.[0];
+  return found === undefined ? undefined : Number(found);
+}
+
+/** The ids that values of a type have; the first is never used. */
+export function rangeOf(type: number): { readonly low: number; readonly high: number } {
+  return { low: type * valuesPerType, high: (type + 1) * valuesPerType - 1 };
+}
+
+/** An id for a value that the store does not have: the same for the same `ordinal`, and no stored value's. */
+export function broughtId(type: number | undefined, ordinal: number): number {
+  // Values of a type that the store does not know share the range of the type number that is never given.
+  return rangeOf(type ?? typesMax + 1).high - 1 - ordinal;
+}

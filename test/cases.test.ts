@@ -2,9 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { Glob } from "bun";
 import { join } from "node:path";
-import { compilePolicy } from "./cases/compile-policy.ts";
 import { parseCase } from "./cases/case.ts";
-import { checkOracle, oracleOf } from "./cases/run.ts";
+import { compilePolicy } from "./cases/compile-policy.ts";
+import { openEngine } from "./cases/engine-target.ts";
+import { checkOracle, checkTarget, oracleOf } from "./cases/run.ts";
 
 const folder = join(import.meta.dir, "cases");
 const wanted = process.env["CASE"] ?? "";
@@ -16,5 +17,11 @@ for (const file of files) {
     const policy = compilePolicy(asked.policy);
     const slow = oracleOf(policy, asked);
     test("oracle", () => expect(checkOracle(asked, slow, policy)).toEqual([]));
+    for (const strategy of ["statement", "evaluator"] as const) {
+      test(`engine, ${strategy}`, async () => {
+        using engine = openEngine(asked, { strategy });
+        expect(await checkTarget(asked, slow, policy, engine)).toEqual([]);
+      });
+    }
   });
 }

@@ -6,12 +6,13 @@
  * It uses buildah where that is installed (no daemon, chroot isolation, so it works inside a container as well) and Docker otherwise.
  */
 import { $ } from "bun";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { builtBinary, projectRoot } from "./built-binary.ts";
 import { containerEnvironment } from "./container-environment.ts";
+import { writeRootArchive } from "./root-archive.ts";
 
 const user = 65532;
 const name = `ostiary:${packageJson.version}`;
@@ -36,32 +37,17 @@ async function main(): Promise<void> {
 }
 
 async function fillContext(context: string, binary: string): Promise<void> {
-  const root = join(context, "root");
-  copy(binary, join(root, "usr/bin/ostiary"));
-  for (const library of await librariesOf(binary)) copy(library, join(root, library));
-  write(join(root, "etc/passwd"), `ostiary:x:${user}:${user}:ostiary:/data:/sbin/nologin\n`);
-  write(join(root, "etc/group"), `ostiary:x:${user}:\n`);
-  write(join(root, "etc/nsswitch.conf"), "hosts: files dns\n");
-  mkdirSync(join(context, "data/data"), { recursive: true });
-  copy(join(projectRoot, "appliance/Containerfile"), join(context, "Containerfile"));
-
-  // One archive with two owners: only /data belongs to the user. Fixed times and order make the layer the same for the same binary.
-  const same = ["--format=gnu", "--numeric-owner", "--sort=name", "--mtime=@0", "--dereference"];
-  const tar = join(context, "rootfs.tar");
-  await $`tar ${same} --owner=0 --group=0 --mode=go-w -C ${root} -cf ${tar} etc usr ${await topFolders(binary)}`.quiet();
-  await $`tar ${same} --owner=${user} --group=${user} --mode=0700 -C ${join(context, "data")} -rf ${tar} data`.quiet();
-  rmSync(root, { recursive: true });
-}
-
-/** Absolute paths of the dynamic loader and the libraries, as this machine resolves them: they are looked up at the same place inside. */
-async function librariesOf(binary: string): Promise<string[]> {
-  const listing = await $`ldd ${binary}`.text();
-  return [...listing.matchAll(/(\/\S+) \(0x/g)].flatMap((match) => match[1] ?? []);
-}
-
-async function topFolders(binary: string): Promise<string[]> {
-  const folders = (await librariesOf(binary)).flatMap((path) => path.split("/").at(1) ?? []);
-  return [...new Set(folders)].filter((folder) => folder !== "usr");
+  mkdirSync(context, { recursive: true });
+  cpSync(join(projectRoot, "appliance", "Containerfile"), join(context, "Containerfile"));
+  await writeRootArchive(join(context, "rootfs.tar"), {
+    programs: { "/usr/bin/ostiary": binary },
+    files: {
+      "/etc/passwd": `ostiary:x:${user}:${user}:ostiary:/data:/sbin/nologin\n`,
+      "/etc/group": `ostiary:x:${user}:\n`,
+      "/etc/nsswitch.conf": "hosts: files dns\n",
+    },
+    folders: { "/data": user },
+  });
 }
 
 async function buildWithBuildah(work: string): Promise<void> {
@@ -90,16 +76,6 @@ function buildArguments(): string[] {
   const head = Bun.spawnSync(["git", "-C", projectRoot, "rev-parse", "HEAD"]);
   const revision = head.success ? head.stdout.toString().trim() : "unknown";
   return ["--build-arg", `VERSION=${packageJson.version}`, "--build-arg", `REVISION=${revision}`];
-}
-
-function copy(source: string, target: string): void {
-  mkdirSync(dirname(target), { recursive: true });
-  cpSync(source, target, { dereference: true });
-}
-
-function write(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, text);
 }
 
 const megabytes = (path: string): string => `${(statSync(path).size / 1e6).toFixed(0)} MB`;

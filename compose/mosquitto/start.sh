@@ -1,9 +1,12 @@
 #!/bin/sh
-# Makes the password file from the environment (hashed; the plain text never touches a disk, /run is memory) and becomes the broker.
+# Puts what the broker wants to own into /run, which is memory, and becomes the broker: the ACL, and the password file, made from the
+# environment and hashed before anybody listens.
 set -eu
 umask 077
-passwords=/run/mosquitto/passwords
-printf '%s\n' "ostiary-primary:$BROKER_PRIMARY_PASSWORD" "ostiary-edge:$BROKER_EDGE_PASSWORD" > "$passwords"
-mosquitto_passwd -U "$passwords"
+while IFS= read -r line; do
+  printf '%s\n' "$line"
+done < /mosquitto/config/acl > /run/mosquitto/acl
+printf '%s\n' "ostiary-primary:$BROKER_PRIMARY_PASSWORD" "ostiary-edge:$BROKER_EDGE_PASSWORD" > /run/mosquitto/passwords
+mosquitto_passwd -U /run/mosquitto/passwords
 unset BROKER_PRIMARY_PASSWORD BROKER_EDGE_PASSWORD
 exec mosquitto -c /mosquitto/config/mosquitto.conf

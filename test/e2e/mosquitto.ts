@@ -41,7 +41,7 @@ export async function prepareMosquitto(directory: string): Promise<Mosquitto> {
   const text = replaced(readFileSync(join(shipped, "mosquitto.conf"), "utf8"), {
     "listener 1883": `listener ${port} 127.0.0.1`,
     "password_file /run/mosquitto/passwords": `password_file ${passwordFile}`,
-    "acl_file /mosquitto/config/acl": `acl_file ${acl}`,
+    "acl_file /run/mosquitto/acl": `acl_file ${acl}`,
   });
   // Started by root it would become another user, who can't read the folder of this test.
   writeFileSync(config, process.getuid?.() === 0 ? `user root\n${text}` : text);

@@ -1,0 +1,57 @@
+/**
+ * The root file system of an image that starts `FROM scratch`, as one tar archive: programs of this machine, the libraries that they are linked
+ * against, some small files, and folders that belong to somebody else than root. An archive, because `ADD` keeps its owners and modes, while
+ * `COPY` would need the files to have them already, which takes root. The same input gives the same bytes.
+ */
+import { $ } from "bun";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+export interface RootContents {
+  /** From the path inside to the path on this machine. */
+  readonly programs: Readonly<Record<string, string>>;
+  /** From the path inside to the text. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Empty folders, with the numeric user that owns them. */
+  readonly folders: Readonly<Record<string, number>>;
+}
+
+export async function writeRootArchive(tar: string, { programs, files, folders }: RootContents): Promise<void> {
+  const root = mkdtempSync(join(tmpdir(), "ostiary-root-"));
+  try {
+    for (const [inside, outside] of Object.entries(programs)) {
+      copy(outside, join(root, inside));
+      for (const library of await librariesOf(outside)) copy(library, join(root, library));
+    }
+    for (const [inside, text] of Object.entries(files)) write(join(root, inside), text);
+    await $`tar ${same} --owner=0 --group=0 --mode=u=rwX,go=rX -cf ${tar} -C ${root} .`.quiet();
+    rmSync(root, { recursive: true });
+    for (const [inside, user] of Object.entries(folders)) {
+      mkdirSync(join(root, inside), { recursive: true });
+      await $`tar ${same} --owner=${user} --group=${user} --mode=0700 -rf ${tar} -C ${root} .${inside}`.quiet();
+    }
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+/** Fixed times and order. */
+const same = ["--format=gnu", "--numeric-owner", "--sort=name", "--mtime=@0"];
+
+/** The dynamic loader and the libraries, as this machine finds them: inside they are looked for at the same place. */
+async function librariesOf(program: string): Promise<string[]> {
+  const listing = await $`ldd ${program}`.text();
+  return [...listing.matchAll(/(\/\S+) \(0x/g)].flatMap((match) => match[1] ?? []);
+}
+
+function copy(source: string, target: string): void {
+  if (existsSync(target)) return;
+  mkdirSync(dirname(target), { recursive: true });
+  cpSync(source, target, { dereference: true });
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}

@@ -1,0 +1,174 @@
+/**
+ * The image, run as it would be: as a user without rights, on a read-only root, with one volume; once as primary and edge on a bridge network,
+ * once as the whole compose file with Mosquitto. Mosquitto's own image can't be fetched everywhere, so this machine's Mosquitto is packed into one.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Oso } from "oso-cloud";
+import { projectRoot } from "../../scripts/built-binary.ts";
+import { questions } from "../../scripts/example/questions.ts";
+import { freePort, newAdminKey, randomHex, type Health } from "../../scripts/node-process.ts";
+import { writeRootArchive } from "../../scripts/root-archive.ts";
+import { eventually, loadExample } from "./cluster.ts";
+import { missingForContainers, Podman } from "./podman.ts";
+
+if (missingForContainers !== undefined) console.log(`the container tests are skipped: ${missingForContainers}`);
+
+describe.skipIf(missingForContainers !== undefined)("in containers", () => {
+  let podman: Podman;
+
+  beforeAll(async () => {
+    podman = new Podman();
+    await podman.run([join(projectRoot, "scripts", "image")], { timeoutMs: 240_000 });
+  }, 250_000);
+
+  afterAll(() => podman.removeAll(), 60_000);
+
+  test("a policy is decided on an edge that learnt of it from a primary in another container", async () => {
+    const { prefix } = podman;
+    const [primaryPort, edgePort] = [await freePort(), await freePort()];
+    const [adminKey, nodeKey] = [newAdminKey(), randomHex(32)];
+    await podman.podman("network", "create", prefix);
+    const run = (name: string, port: number, role: string, environment: readonly string[]) =>
+      podman.podman(
+        ...["run", "--detach", "--name", `${prefix}-${name}`, "--network", prefix, "--network-alias", name],
+        ...["--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges"],
+        ...["--volume", `${prefix}-${name}:/data`, "--publish", `127.0.0.1:${port}:8080`],
+        ...[`OSTIARY_NODE_KEY=${nodeKey}`, `OSTIARY_NODE_ID=${name}`, ...environment].flatMap((pair) => [
+          "--env",
+          pair,
+        ]),
+        ...["ostiary:latest", "serve", "--role", role],
+      );
+    await run("primary", primaryPort, "primary", [`OSTIARY_ADMIN_KEY=${adminKey}`]);
+    await run("edge", edgePort, "edge", ["OSTIARY_PRIMARY=http://primary:8080"]);
+
+    const logs = () =>
+      Promise.all(["primary", "edge"].map((name) => podman.run(["sh", "-c", `podman logs ${prefix}-${name} 2>&1`])));
+    await eventually(async () => (await healthAt(edgePort)).state === "LIVE", `the edge is live`, 20_000).catch(
+      async (error: unknown) => {
+        throw new Error((await logs()).join("\n"), { cause: error });
+      },
+    );
+    await loadExample(new Oso(`http://127.0.0.1:${primaryPort}`, adminKey));
+    await expectAnswers(edgePort, adminKey);
+    expect((await healthAt(edgePort)).digest).toBe((await healthAt(primaryPort)).digest);
+
+    for (const name of ["primary", "edge"]) {
+      const container = `${prefix}-${name}`;
+      const pid = await podman.podman("inspect", "--format", "{{.State.Pid}}", container);
+      expect(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]).toBe("65532");
+      const mounts = readFileSync(`/proc/${pid}/mounts`, "utf8");
+      expect(mounts).toMatch(/^\S+ \/ overlay ro,/m);
+      expect(mounts).toMatch(/^\S+ \/data \S+ rw,/m);
+      await podman.podman("healthcheck", "run", container);
+      await podman.podman("stop", "--time", "15", container);
+      expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", container)).toBe("0");
+    }
+  }, 120_000);
+
+  test("compose/one-node.yaml and compose/cluster.yaml refuse to run without their secrets", async () => {
+    for (const file of ["one-node.yaml", "cluster.yaml"]) {
+      const path = join(projectRoot, "compose", file);
+      expect(podman.run(["podman-compose", "-f", path, "config"])).rejects.toThrow("export it first");
+      const parsed = await podman.run(["podman-compose", "-f", path, "config"], { environment: secrets() });
+      expect(parsed).toContain("read_only: true");
+    }
+  }, 60_000);
+
+  test("compose/cluster.yaml: primary, Mosquitto, two edges and a fallback", async () => {
+    const image = `localhost/${podman.prefix}-mosquitto:latest`;
+    await packMosquitto(podman, image);
+    const ports = {
+      PRIMARY_PORT: await freePort(),
+      EDGE_A_PORT: await freePort(),
+      EDGE_B_PORT: await freePort(),
+      FALLBACK_PORT: await freePort(),
+    };
+    const environment = {
+      ...secrets(),
+      MOSQUITTO_IMAGE: image,
+      ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)])),
+    };
+    const compose = (...parameters: string[]) =>
+      podman.run(
+        ["podman-compose", "-p", podman.prefix, "-f", join(projectRoot, "compose", "cluster.yaml"), ...parameters],
+        {
+          environment,
+          timeoutMs: 90_000,
+        },
+      );
+    try {
+      await compose("up", "-d");
+      for (const port of [ports.EDGE_A_PORT, ports.EDGE_B_PORT]) {
+        await eventually(async () => (await healthAt(port)).state === "LIVE", "an edge is live", 40_000);
+      }
+      await loadExample(new Oso(`http://127.0.0.1:${ports.PRIMARY_PORT}`, environment.OSTIARY_ADMIN_KEY));
+      for (const port of [ports.EDGE_A_PORT, ports.EDGE_B_PORT])
+        await expectAnswers(port, environment.OSTIARY_ADMIN_KEY);
+      await eventually(async () => (await healthAt(ports.FALLBACK_PORT)).ok, "the fallback has a copy");
+      for (const [name, expected] of [
+        ["mosquitto", ""],
+        ["edge-a", ""],
+      ] as const) {
+        await podman
+          .podman("healthcheck", "run", `${podman.prefix}_${name}_1`)
+          .then((output) => expect(output).toBe(expected));
+      }
+    } catch (error) {
+      throw new Error(await compose("logs"), { cause: error });
+    } finally {
+      await compose("down", "-v", "-t", "5");
+    }
+  }, 200_000);
+});
+
+const secrets = () => ({
+  OSTIARY_NODE_KEY: randomHex(32),
+  OSTIARY_ADMIN_KEY: newAdminKey(),
+  BROKER_PRIMARY_PASSWORD: randomHex(16),
+  BROKER_EDGE_PASSWORD: randomHex(16),
+});
+
+async function healthAt(port: number): Promise<Health> {
+  const response = await fetch(`http://127.0.0.1:${port}/healthcheck`, { signal: AbortSignal.timeout(2000) });
+  return (await response.json()) as Health;
+}
+
+async function expectAnswers(port: number, adminKey: string): Promise<void> {
+  const oso = new Oso(`http://127.0.0.1:${port}`, adminKey);
+  const [first] = questions;
+  if (first === undefined) throw new Error("there are no questions");
+  await eventually(async () => Bun.deepEquals(await first.ask(oso), first.expected), "the example arrives");
+  for (const { text, ask, expected } of questions)
+    expect({ text, answer: await ask(oso) }).toEqual({ text, answer: expected });
+}
+
+/** Mosquitto and what its start script calls, as the published image has them. */
+async function packMosquitto(podman: Podman, image: string): Promise<void> {
+  const found = (program: string): string => {
+    const path = Bun.which(program, { PATH: `${process.env["PATH"]}:/usr/sbin` });
+    if (path === null) throw new Error(`${program} is not installed`);
+    return path;
+  };
+  const context = join(podman.folder, "mosquitto");
+  await writeRootArchive(join(podman.folder, "mosquitto-root.tar"), {
+    programs: {
+      "/bin/sh": found("sh"),
+      "/usr/sbin/mosquitto": found("mosquitto"),
+      "/usr/bin/mosquitto_passwd": found("mosquitto_passwd"),
+      "/usr/bin/mosquitto_pub": found("mosquitto_pub"),
+    },
+    files: {
+      "/etc/passwd": "mosquitto:x:1883:1883::/:/bin/sh\n",
+      "/etc/nsswitch.conf": "hosts: files dns\n",
+      "/run/keep": "",
+    },
+    folders: {},
+  });
+  await podman.run(["mkdir", context]);
+  await podman.run(["mv", join(podman.folder, "mosquitto-root.tar"), context]);
+  await Bun.write(join(context, "Containerfile"), "FROM scratch\nADD mosquitto-root.tar /\n");
+  await podman.run(["buildah", "build", "--isolation", "chroot", "--layers=false", "-t", image, context]);
+}

@@ -1,0 +1,66 @@
+/** Podman and buildah for tests: every call has a time limit, and what is made under one prefix can be removed together. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { containerEnvironment } from "../../scripts/container-environment.ts";
+import { randomHex } from "../../scripts/node-process.ts";
+
+/** Why no containers can be run here; undefined where they can. */
+export const missingForContainers = ["podman", "buildah", "runc", "nft", "podman-compose"]
+  .filter((program) => Bun.which(program, { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` }) === null)
+  .map((program) => `${program} is not installed`)
+  .at(0);
+
+export class Podman {
+  /** Starts the names of all that belongs to this test. */
+  readonly prefix = `ostiary-test-${randomHex(4)}`;
+  readonly #folder = mkdtempSync(join(tmpdir(), "ostiary-podman-"));
+  readonly #environment = containerEnvironment(this.#folder);
+
+  get folder(): string {
+    return this.#folder;
+  }
+
+  /** Standard output; throws with everything that was said where it fails. */
+  podman(...parameters: string[]): Promise<string> {
+    return this.run(["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", ...parameters]);
+  }
+
+  async run(
+    command: string[],
+    { timeoutMs = 60_000, environment = {}, cwd = this.#folder }: RunOptions = {},
+  ): Promise<string> {
+    const process = Bun.spawn(command, {
+      cwd,
+      env: { ...this.#environment, ...environment },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+    });
+    const [status, output, errors] = await Promise.all([process.exited, process.stdout.text(), process.stderr.text()]);
+    if (status !== 0) throw new Error(`${command.join(" ")} ended with ${status}:\n${output}${errors}`);
+    return output.trim();
+  }
+
+  /** Containers, volumes, networks and images of this test. */
+  async removeAll(): Promise<void> {
+    const remove = async (list: string[], how: string[]): Promise<void> => {
+      const names = (await this.podman(...list)).split("\n").filter((name) => name.includes(this.prefix));
+      if (names.length > 0) await this.podman(...how, ...names);
+    };
+    await remove(["ps", "-a", "--format", "{{.Names}}"], ["rm", "-f", "-t", "1", "-v"]);
+    await remove(["pod", "ls", "--format", "{{.Name}}"], ["pod", "rm", "-f"]);
+    await remove(["volume", "ls", "--format", "{{.Name}}"], ["volume", "rm", "-f"]);
+    await remove(["network", "ls", "--format", "{{.Name}}"], ["network", "rm", "-f"]);
+    await remove(["images", "--format", "{{.Repository}}:{{.Tag}}"], ["rmi", "-f"]);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+interface RunOptions {
+  readonly timeoutMs?: number;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}

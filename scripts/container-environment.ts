@@ -10,5 +10,5 @@ export function containerEnvironment(folder: string): Record<string, string> {
   const path = join(folder, "containers.conf");
   writeFileSync(path, `[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n`);
   const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  return { ...Object.fromEntries(inherited), CONTAINERS_CONF: path };
+  return { ...Object.fromEntries(inherited), CONTAINERS_CONF: path, PODMAN_IGNORE_CGROUPSV1_WARNING: "1" };
 }

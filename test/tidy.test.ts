@@ -1,0 +1,151 @@
+/** The rules of the house that a machine can hold, and proof that it would notice a breach of each. */
+import { describe, expect, test } from "bun:test";
+import { workerEntries } from "../src/runtime/worker.ts";
+import { checkBans } from "./tidy/bans.ts";
+import { checkLayers, unreachable } from "./tidy/layers.ts";
+import { checkSize, fileLinesMax, functionLinesMax } from "./tidy/size.ts";
+import { parseSource, readSources } from "./tidy/source-file.ts";
+
+const sources = readSources();
+
+describe("the tree is tidy", () => {
+  test("imports follow the table of layers", () => {
+    expect(sources.flatMap(checkLayers)).toEqual([]);
+  });
+
+  test("files and functions are short", () => {
+    expect(sources.flatMap(checkSize)).toEqual([]);
+  });
+
+  test("nothing banned is in it", () => {
+    expect(sources.flatMap(checkBans)).toEqual([]);
+  });
+
+  test("no file of src/ is dead", () => {
+    expect(sources.length).toBeGreaterThan(50);
+    const entries = ["src/main.ts", ...Object.values(workerEntries).map((entry) => `src/${entry}`)];
+    expect(unreachable(sources, entries)).toEqual([]);
+  });
+});
+
+describe("a breach of layers is noticed", () => {
+  test.each([
+    ["src/util/a.ts", `import { b } from "../config/limits.ts";`, "`util` must not import `config`"],
+    ["src/polar/a.ts", `import type { X } from "../engine/event.ts";`, "`polar` must not import `engine`"],
+    ["src/polar/a.ts", `import { readFileSync } from "node:fs";`, "`polar` is pure"],
+    ["src/datalog/a.ts", `import { Database } from "bun:sqlite";`, "`bun:sqlite` belongs to runtime"],
+    ["src/http/a.ts", `import { $ } from "bun";`, "`bun` belongs to runtime"],
+    ["src/http/a.ts", `import { openSqlite } from "../runtime/sqlite.ts";`, "touch SQLite"],
+    ["src/http/a.ts", `export { trace } from "@opentelemetry/sdk-trace";`, "belongs to telemetry"],
+    ["src/http/a.ts", `import mqtt from "mqtt";`, "belongs to replication"],
+    ["src/engine/a.ts", `const { Elysia } = await import("elysia");`, "belongs to http, roles"],
+    ["src/engine/a.ts", `const { x } = await import("../http/app.ts");`, "`engine` must not import `http`"],
+    ["src/roles/a.ts", `import { runCommandLine } from "../cli/cli.ts";`, "`roles` must not import `cli`"],
+    ["src/main.ts", `import { startPrimary } from "./roles/primary.ts";`, "main.ts only starts cli/"],
+    ["src/engine/a.ts", `import { x } from "../../test/oracle.ts";`, "`src/` must not import `test/oracle.ts`"],
+    ["src/novelty/a.ts", `import { x } from "../util/assert.ts";`, "is not in the table"],
+    ["test/a.ts", `import { x } from "./tidy.test.ts";`, "imports a test"],
+  ])("%s: %s", (path, text, problem) => {
+    const found = checkLayers(parseSource(path, `\n${text}`));
+    expect(found).toHaveLength(1);
+    expect(found[0]).toStartWith(`${path}:2: `);
+    expect(found[0]).toContain(problem);
+  });
+
+  test("and what is allowed is not complained of", () => {
+    const allowed = [
+      [
+        "src/engine/a.ts",
+        `import { trace } from "@opentelemetry/api"; import { openSqlite } from "../runtime/sqlite.ts";`,
+      ],
+      ["src/replication/a.ts", `import mqtt from "mqtt"; import { spawnWorker } from "../runtime/worker.ts";`],
+      [
+        "src/polar/a.ts",
+        `import { must } from "../util/assert.ts"; import { b } from "./b.ts"; // import x from "elysia"`,
+      ],
+      ["scripts/a.ts", `import { $ } from "bun"; import { x } from "../src/config/settings.ts";`],
+    ] as const;
+    expect(allowed.flatMap(([path, text]) => checkLayers(parseSource(path, text)))).toEqual([]);
+  });
+});
+
+describe("a banned thing is noticed", () => {
+  test.each([
+    ["src/a/b.ts", `const x = y as any;`, "`any`"],
+    ["src/a/b.ts", `function f(x: any): void {}`, "`any`"],
+    ["src/a/b.ts", `// TODO: later`, "left for later"],
+    ["src/a/b.ts", `/* a FIXME */`, "left for later"],
+    ["src/a/b.ts", `// @ts-ignore`, "not turned off"],
+    ["src/a/b.ts", `// oxlint-disable-next-line`, "not turned off"],
+    ["src/a/b.ts", `console.log(1);`, "no console"],
+    ["src/http/b.ts", `const v = Bun.version;`, "behind src/runtime/"],
+    ["src/polar/b.ts", `const now = Date.now();`, "no clock"],
+    ["src/polar/b.ts", `const now = new Date();`, "no clock"],
+    ["src/datalog/b.ts", `const dice = Math.random();`, "no randomness"],
+    ["src/datalog/b.ts", `const home = process.env;`, "no process"],
+    ["src/a/b.ts", `enum Colour { Red }`, "no enums"],
+    ["test/b.test.ts", `test.only("x", () => {});`, "left out or alone"],
+    ["test/b.test.ts", `describe.skip("x", () => {});`, "left out or alone"],
+    ["test/b.test.ts", `test.todo("x");`, "left out or alone"],
+    ["src/a/b.ts", `import { c } from "./c";`, "lacks its ending"],
+    ["src/a/b.ts", `const root = "/work/` + `main/src";`, "somebody's machine"],
+    ["src/a/index.ts", `export const x = 1;`, "named by its one idea"],
+    ["src/a/helpers.ts", `export const x = 1;`, "named by its one idea"],
+    ["src/a/CamelCase.ts", `export const x = 1;`, "kebab-case"],
+  ])("%s: %s", (path, text, problem) => {
+    const found = checkBans(parseSource(path, text));
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(problem);
+  });
+
+  test("and words in texts, or things in their right place, are not complained of", () => {
+    const allowed = [
+      ["src/a/b.ts", `const help = "TODO: console.log(Date.now() as any) // @ts-ignore";`],
+      ["src/runtime/b.ts", `export const version = Bun.version;`],
+      ["src/http/b.ts", `const now = Date.now(); const anything: unknown = company.only(1);`],
+      ["scripts/b.ts", `console.log(Bun.version);`],
+      ["test/b.test.ts", `test.skipIf(process.getuid?.() !== 0)("x", () => {});`],
+    ] as const;
+    expect(allowed.flatMap(([path, text]) => checkBans(parseSource(path, text)))).toEqual([]);
+  });
+});
+
+describe("an overlong thing is noticed", () => {
+  const lines = (count: number): string => "  work();\n".repeat(count);
+
+  test("a file", () => {
+    expect(checkSize(parseSource("src/a.ts", "\n".repeat(fileLinesMax)))).toEqual([]);
+    expect(checkSize(parseSource("src/a.ts", "\n".repeat(fileLinesMax + 1)))).toHaveLength(1);
+  });
+
+  test.each([
+    ["a function", "function f(a: { b: number }): Promise<{ c: number }> {\n", "}\n"],
+    ["an arrow", "const f = (a = () => ({})) => {\n", "};\n"],
+    ["a method", "class A { async *f<T extends { x: 1 }>(): T {\n", "} }\n"],
+    ["a callback", "list.map((x) => {\n", "});\n"],
+    ["with braces in texts", "function f() { const a = `}${'{'}`, b = /[}{]/; // }\n", "}\n"],
+  ])("%s", (_name, opening, closing) => {
+    expect(checkSize(parseSource("src/a.ts", opening + lines(functionLinesMax - 2) + closing))).toEqual([]);
+    const found = checkSize(parseSource("src/a.ts", `\n${opening}${lines(functionLinesMax - 1)}${closing}`));
+    expect(found).toEqual([
+      `src/a.ts:2: a function of ${functionLinesMax + 1} lines, at most ${functionLinesMax} are allowed`,
+    ]);
+  });
+
+  test("but not a group of tests", () => {
+    const group = `describe("x", () => {\n${lines(200)}});\ndescribe.each([1])("x", () => {\n${lines(200)}});\n`;
+    expect(checkSize(parseSource("test/a.test.ts", group))).toEqual([]);
+  });
+});
+
+test("a file that nothing reaches is noticed, also where a test imports it", () => {
+  const files = [
+    parseSource("src/main.ts", `import "./cli/a.ts";`),
+    parseSource("src/cli/a.ts", `export type { B } from "./b.ts"; const c = await import("./c.ts");`),
+    parseSource("src/cli/b.ts", ""),
+    parseSource("src/cli/c.ts", ""),
+    parseSource("src/cli/dead.ts", ""),
+    parseSource("test/a.test.ts", `import "../src/cli/dead.ts";`),
+  ];
+  expect(unreachable(files, ["src/main.ts"])).toEqual(["src/cli/dead.ts"]);
+});

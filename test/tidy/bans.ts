@@ -1,0 +1,109 @@
+/** What must not be in the code at all, each with the reason or with what to use instead. */
+import { basename } from "node:path";
+import { isNode, lineOf, walk, type Node, type SourceFile } from "./source-file.ts";
+
+interface Ban {
+  readonly why: string;
+  readonly applies?: (path: string) => boolean;
+  readonly matches: (node: Node) => boolean;
+}
+
+const inSource = (path: string): boolean => path.startsWith("src/");
+const inPure = (path: string): boolean => /^src\/(?:polar|datalog)\//.test(path);
+const outsideRuntime = (path: string): boolean => inSource(path) && !path.startsWith("src/runtime/");
+
+const bans: readonly Ban[] = [
+  { why: "`any` turns the checks off: say the type, or `unknown`", matches: ({ type }) => type === "TSAnyKeyword" },
+  { why: "no enums: a union of literals says the same", matches: ({ type }) => type === "TSEnumDeclaration" },
+  {
+    why: "no namespaces: files are modules",
+    matches: ({ type }) => type === "TSModuleDeclaration",
+    applies: (path) => !path.endsWith(".d.ts"),
+  },
+  {
+    why: "no console in src/: use the logger, or print of runtime/process.ts",
+    applies: inSource,
+    matches: (node) => isMember(node, "console"),
+  },
+  {
+    why: "Bun is behind src/runtime/: use or add what you need there",
+    applies: outsideRuntime,
+    matches: (node) => isMember(node, "Bun"),
+  },
+  {
+    why: "pure: no clock",
+    applies: inPure,
+    matches: (node) => isMember(node, "Date") || isMember(node, "performance") || creates(node, "Date"),
+  },
+  {
+    why: "pure: no randomness",
+    applies: inPure,
+    matches: (node) => isMember(node, "Math", "random") || isMember(node, "crypto"),
+  },
+  {
+    why: "pure: knows no process",
+    applies: inPure,
+    matches: (node) => isMember(node, "process") || isMember(node, "globalThis"),
+  },
+  { why: "a test that is left out or alone: mend it or take it away", matches: isLeftOut },
+];
+
+const commentBans: readonly { readonly pattern: RegExp; readonly why: string }[] = [
+  { pattern: /\b(?:TODO|FIXME|XXX|HACK)\b/, why: "nothing is left for later in the code: do it, or file an issue" },
+  {
+    pattern: /@ts-(?:ignore|expect-error|nocheck)|(?:eslint|oxlint)-disable/,
+    why: "checks are not turned off: mend what they complain of",
+  },
+];
+
+const fileNameBans = /^(?:index|utils?|types?|helpers?|common|misc)\.ts$/;
+const machinePath = new RegExp(["", "work", "(?:main|shared)"].join("/"));
+
+export function checkBans(file: SourceFile): string[] {
+  const at = (offset: number): string => `${file.path}:${lineOf(file.text, offset)}: `;
+  const problems = nameProblems(file.path);
+  for (const { node } of walk(file.program)) {
+    for (const ban of bans)
+      if ((ban.applies?.(file.path) ?? true) && ban.matches(node)) problems.push(at(node.start) + ban.why);
+  }
+  for (const comment of file.comments) {
+    for (const { pattern, why } of commentBans) if (pattern.test(comment.value)) problems.push(at(comment.start) + why);
+  }
+  for (const { specifier, start } of file.imports) {
+    if (specifier.startsWith(".") && !/\.\w+$/.test(specifier))
+      problems.push(`${at(start)}\`${specifier}\` lacks its ending (\`.ts\`)`);
+  }
+  const machine = machinePath.exec(file.text);
+  if (machine !== null) problems.push(`${at(machine.index)}a path of somebody's machine`);
+  return problems;
+}
+
+function nameProblems(path: string): string[] {
+  const name = basename(path);
+  const problems: string[] = [];
+  if (fileNameBans.test(name)) problems.push(`${path}: a file is named by its one idea, not \`${name}\``);
+  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.ts$/.test(name)) problems.push(`${path}: file names are kebab-case`);
+  return problems;
+}
+
+/** `object.property`; any property where none is named. */
+function isMember(node: Node, object: string, property?: string): boolean {
+  if (node.type !== "MemberExpression" || !isIdentifier(node["object"], object)) return false;
+  return property === undefined || isIdentifier(node["property"], property);
+}
+
+function creates(node: Node, name: string): boolean {
+  return node.type === "NewExpression" && isIdentifier(node["callee"], name);
+}
+
+/** `test.skip(`, `describe.only(`, `test.todo(` and the like. `skipIf(condition)` stays: it tells why by its condition. */
+function isLeftOut(node: Node): boolean {
+  const callee = node["callee"];
+  if (node.type !== "CallExpression" || !isNode(callee) || callee.type !== "MemberExpression") return false;
+  if (!["only", "skip", "todo", "failing"].some((name) => isIdentifier(callee["property"], name))) return false;
+  return ["test", "describe", "it"].some((name) => isIdentifier(callee["object"], name));
+}
+
+function isIdentifier(value: unknown, name: string): boolean {
+  return isNode(value) && value.type === "Identifier" && value["name"] === name;
+}

@@ -1,0 +1,92 @@
+/** Who may import whom. The table may change: with the reason, in the same commit. */
+import { lineOf, type SourceFile } from "./source-file.ts";
+
+/** For each folder of `src/` the others that it may import. Types count like values: knowing a type is depending on it. */
+const layers: Readonly<Record<string, readonly string[]>> = {
+  util: [],
+  config: ["util"],
+  telemetry: ["util"],
+  polar: ["util"],
+  runtime: ["util"],
+  datalog: ["polar", "util"],
+  store: ["config", "runtime", "telemetry", "util"],
+  engine: ["config", "datalog", "polar", "store", "telemetry", "util"],
+  // replication opens the database and spawns workers, hence runtime.
+  replication: ["config", "engine", "runtime", "store", "telemetry", "util"],
+  http: ["config", "engine", "polar", "replication", "telemetry", "util"],
+  roles: ["config", "engine", "http", "polar", "replication", "runtime", "store", "telemetry", "util"],
+  cli: ["config", "engine", "http", "polar", "replication", "roles", "runtime", "store", "telemetry", "util"],
+};
+
+/** Files that more may import than the table says. */
+const exceptions: readonly { readonly file: string; readonly from: readonly string[]; readonly why: string }[] = [
+  {
+    file: "src/runtime/sqlite.ts",
+    from: ["engine"],
+    why: "the engine prepares its statements on the store's connection",
+  },
+];
+
+/** Folders that alone may import a package, so that a change of it has one place. */
+const packages: readonly { readonly pattern: RegExp; readonly folders: readonly string[] }[] = [
+  { pattern: /^@opentelemetry\/(?!api$)/, folders: ["telemetry"] },
+  { pattern: /^@logtape\//, folders: ["telemetry"] },
+  { pattern: /^(?:mqtt|aedes)(?:$|[-/])/, folders: ["replication"] },
+  { pattern: /^(?:elysia|@elysiajs\/.*)$/, folders: ["http", "roles"] },
+  { pattern: /^drizzle-orm/, folders: ["runtime", "store", "engine"] },
+  { pattern: /^commander$/, folders: ["cli"] },
+  { pattern: /^bun(?:$|:)/, folders: ["runtime"] },
+];
+
+const sqliteFolders = ["runtime", "store", "engine", "replication"];
+const pure = ["polar", "datalog"];
+
+export function checkLayers(file: SourceFile): string[] {
+  const folder = /^src\/(?:(\w+)\/)?/.exec(file.path);
+  return file.imports.flatMap((imported) => {
+    const at = `${file.path}:${lineOf(file.text, imported.start)}: `;
+    if (imported.path?.endsWith(".test.ts")) return [`${at}imports a test`];
+    if (folder === null) return [];
+    const own = folder[1] ?? "main";
+    const problem =
+      imported.path === undefined ? packageProblem(own, imported.specifier) : fileProblem(own, imported.path);
+    return problem === undefined ? [] : [at + problem];
+  });
+}
+
+function packageProblem(own: string, specifier: string): string | undefined {
+  if (pure.includes(own) && specifier.startsWith("node:"))
+    return `\`${own}\` is pure: it must not import \`${specifier}\``;
+  const rule = packages.find(({ pattern }) => pattern.test(specifier));
+  if (rule === undefined || rule.folders.includes(own)) return undefined;
+  return `\`${specifier}\` belongs to ${rule.folders.join(", ")}`;
+}
+
+function fileProblem(own: string, path: string): string | undefined {
+  if (path === "package.json") return undefined;
+  const target = /^src\/(\w+)\//.exec(path)?.[1];
+  if (target === undefined) return `\`src/\` must not import \`${path}\``;
+  if (path === "src/runtime/sqlite.ts" && !sqliteFolders.includes(own))
+    return "only runtime, store, engine and replication touch SQLite";
+  if (own === target || own === "main")
+    return own === "main" && target !== "cli" ? "main.ts only starts cli/" : undefined;
+  if (exceptions.some(({ file, from }) => file === path && from.includes(own))) return undefined;
+  const allowed = layers[own];
+  if (allowed === undefined) return `\`src/${own}/\` is not in the table of layers`;
+  return allowed.includes(target) ? undefined : `\`${own}\` must not import \`${target}\``;
+}
+
+/** Files of `src/` that no entry reaches: dead, whatever tests say. */
+export function unreachable(files: readonly SourceFile[], entries: readonly string[]): string[] {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const reached = new Set<string>();
+  const visit = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const imported of byPath.get(path)?.imports ?? []) if (imported.path !== undefined) visit(imported.path);
+  };
+  entries.forEach(visit);
+  return files
+    .map(({ path }) => path)
+    .filter((path) => path.startsWith("src/") && !path.endsWith(".d.ts") && !reached.has(path));
+}

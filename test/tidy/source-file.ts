@@ -1,0 +1,81 @@
+/** TypeScript files as the tidy rules see them: parsed, with their imports and comments. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, posix, resolve } from "node:path";
+import { parseSync } from "oxc-parser";
+
+export interface SourceFile {
+  /** From the project's root, with `/`. */
+  readonly path: string;
+  readonly text: string;
+  readonly program: Node;
+  readonly comments: readonly { readonly value: string; readonly start: number }[];
+  readonly imports: readonly Import[];
+}
+
+export interface Import {
+  readonly specifier: string;
+  /** The file that a relative specifier names, from the project's root. */
+  readonly path: string | undefined;
+  readonly start: number;
+}
+
+/** A node of the syntax tree (ESTree). */
+export interface Node {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+  readonly [key: string]: unknown;
+}
+
+const root = resolve(import.meta.dir, "../..");
+
+export function readSources(): SourceFile[] {
+  return ["src", "scripts", "test"].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+      .map((entry) => posix.relative(root, join(entry.parentPath, entry.name)))
+      .toSorted()
+      .map((path) => parseSource(path, readFileSync(join(root, path), "utf8"))),
+  );
+}
+
+export function parseSource(path: string, text: string): SourceFile {
+  const { program, comments, module, errors } = parseSync(path, text);
+  const first = errors[0];
+  if (first !== undefined) throw new Error(`${path}: ${first.message}`);
+  const requests = [
+    ...module.staticImports.map(({ moduleRequest }) => moduleRequest),
+    ...module.staticExports.flatMap(({ entries }) => entries.flatMap((entry) => entry.moduleRequest ?? [])),
+    ...module.dynamicImports.map(({ moduleRequest }) => ({
+      start: moduleRequest.start,
+      value: text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
+    })),
+  ];
+  const imports = requests.map(({ value, start }) => ({ specifier: value, start, path: resolved(path, value) }));
+  return { path, text, program: program as unknown as Node, comments, imports };
+}
+
+/** Every node below and including this one, parents first. */
+export function* walk(
+  node: Node,
+  parent?: Node,
+): Generator<{ readonly node: Node; readonly parent: Node | undefined }> {
+  yield { node, parent };
+  for (const value of Object.values(node)) {
+    for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) yield* walk(child, node);
+  }
+}
+
+export function lineOf(text: string, offset: number): number {
+  let line = 1;
+  for (let at = text.indexOf("\n"); at >= 0 && at < offset; at = text.indexOf("\n", at + 1)) line++;
+  return line;
+}
+
+export function isNode(value: unknown): value is Node {
+  return typeof value === "object" && value !== null && typeof (value as Partial<Node>).type === "string";
+}
+
+function resolved(path: string, specifier: string): string | undefined {
+  return specifier.startsWith(".") ? posix.join(posix.dirname(path), specifier) : undefined;
+}

@@ -19,12 +19,16 @@ export interface Compilation {
   readonly diagnostics: Diagnostic[];
 }
 
+/** Parser and checks recurse: whatever the setting says, the stack has to last. */
+const depthCeiling = 1000;
+
 /** All files form one policy; neither the order of files nor that of statements matters. */
 export function compile(sources: readonly Source[], limits: PolarLimits): Compilation {
   const report = createReport();
   if (!acceptable(sources, limits, report)) return { policy: undefined, diagnostics: report.diagnostics };
 
-  const program = join(sources.map((source) => parse(source, limits.depthMax, report)));
+  const depthMax = Math.min(limits.depthMax, depthCeiling);
+  const program = join(sources.map((source) => parse(source, depthMax, report)));
   const declarations = collectDeclarations(program, limits.expandedItemsMax);
   runChecks({ program, declarations, limits, report });
 

@@ -4,6 +4,7 @@
  */
 import type { Block, Name, Program } from "./syntax.ts";
 import type { Span } from "./span.ts";
+import { must } from "../util/assert.ts";
 
 export interface Declarations {
   readonly types: ReadonlyMap<string, TypeEntry>;
@@ -12,7 +13,7 @@ export interface Declarations {
   /** Some global block lost a section to a syntax error. */
   readonly globalIncomplete: boolean;
   /** Types whose `extends` lead back to themselves; they inherit nothing. */
-  readonly cyclic: readonly TypeEntry[];
+  readonly cyclic: ReadonlySet<TypeEntry>;
   /** Inheritance would give more names than the limit allows; the rest was left out. */
   readonly tooMany: boolean;
 }
@@ -63,7 +64,7 @@ export function collectDeclarations(program: Program, inheritedMax: number): Dec
 }
 
 function typeEntry(name: string, blocks: readonly Block[]): TypeEntry {
-  const first = blocks[0] as Block;
+  const first = must(blocks[0]);
   const own = namesOf(name, blocks);
   const supertypes = new Map(blocks.flatMap((block) => block.supertypes).map((type) => [type.text, type]));
   return {
@@ -87,16 +88,16 @@ function namesOf(owner: string, blocks: readonly Block[]): Map<string, DeclaredN
   return names;
 }
 
-const kindOfSection: Readonly<Record<string, NameKind>> = {
-  roles: "role",
-  permissions: "permission",
-  relations: "relation",
-};
+const kindOfSection: ReadonlyMap<string, NameKind> = new Map([
+  ["roles", "role"],
+  ["permissions", "permission"],
+  ["relations", "relation"],
+]);
 
 /** Every name that a block declares, also those declared twice. */
 export function declaredNames(owner: string, block: Block): DeclaredName[] {
   return block.sections.flatMap((section): DeclaredName[] => {
-    const kind = Object.hasOwn(kindOfSection, section.name.text) ? kindOfSection[section.name.text] : undefined;
+    const kind = kindOfSection.get(section.name.text);
     if (kind === undefined) return [];
     if (section.value.kind === "dictionary") {
       if (kind !== "relation") return [];
@@ -138,7 +139,7 @@ function inherit(
     }
     waiting.delete(type);
   }
-  return { cyclic: [...waiting.keys()], tooMany: inherited > inheritedMax };
+  return { cyclic: new Set(waiting.keys()), tooMany: inherited > inheritedMax };
 }
 
 function handDown(type: TypeEntry, subtype: TypeEntry): void {

@@ -47,7 +47,12 @@ export function unexpected(stream: Stream, expected: string): undefined {
   const token = peek(stream);
   if (token.kind === "invalid" || token.kind === "unterminated" || token.kind === "badNumber") return;
   if (token.kind === "end") {
-    stream.report.error("syntax/unexpected-end", spanOf(stream, token), `the file ends where ${expected} is expected`);
+    const { end } = peek(stream, -1);
+    stream.report.error(
+      "syntax/unexpected-end",
+      { file: stream.file, start: end, end },
+      `the file ends where ${expected} is expected`,
+    );
   } else if (!explainLegacy(stream)) {
     const found = quote(sourceText(token));
     stream.report.error("syntax/unexpected-token", spanOf(stream, token), `unexpected ${found}, expected ${expected}`);

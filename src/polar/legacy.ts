@@ -82,6 +82,11 @@ export function skipAccess(stream: Stream, object: Token): void {
   );
 }
 
+/** Whether a field or a method was stepped over just before. */
+export function followsAccess(stream: Stream): boolean {
+  return isMark(peek(stream, -2), ".") || isMark(peek(stream, -1), ")");
+}
+
 function skipParentheses(stream: Stream): void {
   let open = 0;
   for (;;) {

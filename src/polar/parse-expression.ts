@@ -1,6 +1,6 @@
 /** The body of a rule: `or` over `and` over `not` over single conditions. */
 import { expect, expectName, unexpected } from "./expect.ts";
-import { acceptEquals } from "./legacy.ts";
+import { acceptEquals, followsAccess } from "./legacy.ts";
 import type { Comparison } from "./policy.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom } from "./stream.ts";
@@ -65,6 +65,10 @@ function parseOperator(stream: Stream, start: Token, left: Term): Expression | u
     return list && { kind: "in", term: left, list, span: spanFrom(stream, start) };
   }
   if (isWord(token, "matches") || isMark(token, "matches!")) return parseMatches(stream, start, left);
+  if (left.kind === "variable" && followsAccess(stream)) {
+    // A field or a method as a condition: reported, and a fact stands in for it.
+    return { kind: "call", predicate: { text: left.name, span: left.span }, args: [left], span: left.span };
+  }
   if (left.kind === "boolean") return { kind: "boolean", value: left.text === "true", span: left.span };
   const what = left.kind === "variable" ? quote(left.name) : "the value";
   return unexpected(stream, `\`=\`, a comparison, \`in\` or \`matches\` after ${what}`);

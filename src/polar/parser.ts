@@ -68,6 +68,7 @@ function recover(stream: Stream, start: number): boolean {
 /** `{ FLAG } head [ "if" expr ] ";"`. Flags are for Oso's own use and have no meaning here: they are read and dropped. */
 function parseRule(stream: Stream): RuleStatement | undefined {
   const start = peek(stream);
+  const errors = stream.report.diagnostics.length;
   while (peek(stream).kind === "flag") advance(stream);
   const head = parseHead(stream);
   if (!head) return undefined;
@@ -76,7 +77,7 @@ function parseRule(stream: Stream): RuleStatement | undefined {
   if (hasBody && !body) return undefined;
   if (!expectSemicolon(stream, hasBody ? "after the rule" : `or \`if\` after ${quote(head.predicate.text)}`))
     return undefined;
-  return { kind: "rule", head, body, span: spanFrom(stream, start) };
+  return { kind: "rule", head, body, flawed: stream.report.diagnostics.length > errors, span: spanFrom(stream, start) };
 }
 
 function parseDeclare(stream: Stream): Declare | undefined {

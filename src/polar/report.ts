@@ -30,7 +30,7 @@ export function createReport(): Report {
 }
 
 /** Looking for the nearest name is the one slow thing here; nobody reads that many. */
-const suggestionsMax = 100;
+const suggestionsMax = 30;
 
 const quotedLengthMax = 60;
 

@@ -5,6 +5,7 @@
 import type { Report } from "./report.ts";
 import type { Span } from "./span.ts";
 import type { Token } from "./token.ts";
+import { must } from "../util/assert.ts";
 
 export interface Stream {
   readonly file: string;
@@ -19,7 +20,7 @@ export interface Stream {
 
 export function peek(stream: Stream, ahead = 0): Token {
   const { tokens, index } = stream;
-  return tokens[Math.min(index + ahead, tokens.length - 1)] as Token;
+  return must(tokens[Math.max(0, Math.min(index + ahead, tokens.length - 1))]);
 }
 
 /** The present token, stepping over it; the end is never stepped over. */

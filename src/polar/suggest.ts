@@ -1,7 +1,9 @@
 /** The known name that is fewest edits away, if it is near enough to be meant. */
 export function suggestion(name: string, known: Iterable<string>): string | undefined {
   let best: { name: string; distance: number } | undefined;
+  let tried = 0;
   for (const candidate of known) {
+    if ((tried += 1) > candidatesMax) break;
     const most = Math.min(best?.distance ?? Infinity, Math.floor(Math.max(name.length, candidate.length) / 3) + 1);
     if (Math.abs(candidate.length - name.length) >= most || name.length > lengthMax) continue;
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
@@ -9,6 +11,9 @@ export function suggestion(name: string, known: Iterable<string>): string | unde
   }
   return best?.name;
 }
+
+/** It is a courtesy, and must not become the slow part of a large policy. */
+const candidatesMax = 1000;
 
 /** Longer names are no slips of the finger, and would be slow to compare. */
 const lengthMax = 60;

@@ -75,6 +75,8 @@ export interface RuleStatement {
   readonly kind: "rule";
   readonly head: Head;
   readonly body: Expression | undefined;
+  /** Read on after a syntax error, so what it does not mention says nothing. */
+  readonly flawed: boolean;
   readonly span: Span;
 }
 

@@ -21,7 +21,7 @@ export function checkIff({ program, report }: Context): void {
     const params = head.params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
     if (name !== "_" && params.includes(name)) continue;
     report.error("test/unknown-iff-variable", place, `${quote(name)} does not occur in the assertion`, {
-      hint: `put it in place of an argument: ${quote(`${name}: String`)}`,
+      hint: `put a variable in place of an argument: ${quote(`${name === "_" ? "action" : name}: String`)}`,
     });
   }
 }

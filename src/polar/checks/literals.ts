@@ -24,9 +24,9 @@ export function checkLiterals({ program, report }: Context): void {
         hint: "name the type of the value, such as `User`",
       });
     }
-    const wanted = primitiveOf[type.text];
+    const wanted = primitiveOf.get(type.text);
     if (text === "") report.error(`${stage}/empty-id`, term.span, `a value of ${quote(type.text)} needs an id`);
-    else if (wanted && Object.hasOwn(primitiveOf, type.text) && wanted !== value.kind) {
+    else if (wanted && wanted !== value.kind) {
       report.error(`${stage}/literal-type`, value.span, `this is not a value of ${quote(type.text)}`, {
         hint: examples[wanted],
       });
@@ -34,11 +34,11 @@ export function checkLiterals({ program, report }: Context): void {
   }
 }
 
-const primitiveOf: Readonly<Record<string, "string" | "integer" | "boolean">> = {
-  String: "string",
-  Integer: "integer",
-  Boolean: "boolean",
-};
+const primitiveOf: ReadonlyMap<string, "string" | "integer" | "boolean"> = new Map([
+  ["String", "string"],
+  ["Integer", "integer"],
+  ["Boolean", "boolean"],
+]);
 
 const examples = {
   string: 'write `String{"text"}`, or the text alone',

@@ -25,7 +25,9 @@ export function checkActorTerms(context: Context): void {
         atom.span,
         `relation ${quote(relation.name)} is to ${quote(type)}, which is no actor`,
         {
-          hint: `name what the actor must have there: ${quote(`"…" on "${relation.name}"`)}`,
+          hint: primitiveTypes.has(type)
+            ? `make it a fact: ${quote(`${relation.name}(resource, …)`)}`
+            : `name what the actor must have there: ${quote(`"…" on "${relation.name}"`)}`,
           related: [{ message: "the relation", span: relation.span }],
         },
       );

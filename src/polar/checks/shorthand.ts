@@ -1,5 +1,5 @@
 /** Names in shorthand rules are declared, and stand where their kind may stand. */
-import { type Names, type TypeEntry } from "../declarations.ts";
+import type { Names, TypeEntry } from "../declarations.ts";
 import { quote } from "../report.ts";
 import type { Block, ShorthandAtom, ShorthandTerm } from "../syntax.ts";
 import { unreachable } from "../../util/assert.ts";
@@ -37,7 +37,7 @@ function scopeOf(block: Block, { declarations }: Context): Scope {
 }
 
 function isIncomplete(type: TypeEntry | undefined, declarations: Context["declarations"]): boolean {
-  return declarations.tooMany || type === undefined || type.incomplete || declarations.cyclic.includes(type);
+  return declarations.tooMany || type === undefined || type.incomplete || declarations.cyclic.has(type);
 }
 
 function checkHead(head: ShorthandTerm, scope: Scope, context: Context): void {
@@ -49,43 +49,47 @@ function checkHead(head: ShorthandTerm, scope: Scope, context: Context): void {
       hint: `derive a relation in longhand: ${quote(`has_relation(resource: ${scope.block}, "${head.text}", …) if …`)}`,
     });
   }
-  checkDeclared(head, scope, context);
+  checkDeclared(head, scope, context, "a role or a permission");
 }
 
 function checkAtom(atom: ShorthandAtom, scope: Scope, context: Context): void {
-  const { declarations, report } = context;
   switch (atom.kind) {
     case "call":
       return;
     case "global":
-      return checkGlobal(atom.term, context);
+      return checkGlobal(atom.term, scope, context);
     case "name":
-      if (!atom.term.quoted)
-        return checkWord(atom.term, scope, context, "a condition is a name in quotes, `role`, `permission` or a call");
-      return checkDeclared(atom.term, scope, context);
+      return checkName(atom.term, scope, context);
     case "on":
       if (scope.isGlobal) {
-        return report.error(
-          "block/on-in-global",
-          atom.span,
-          "`on` cannot stand in the `global` block: nothing is related to it",
-        );
+        const message = "`on` cannot stand in the `global` block: nothing is related to it";
+        return context.report.error("block/on-in-global", atom.span, message);
       }
-      if (!atom.target.quoted && atom.target.text === "resource") {
-        return checkAtom({ kind: "name", term: atom.term, span: atom.span }, scope, context);
-      }
+      if (!atom.target.quoted && atom.target.text === "resource") return checkName(atom.term, scope, context);
       return checkOn(atom, scope, context);
     default:
       return unreachable(atom);
   }
+}
 
-  function checkGlobal(term: ShorthandTerm, { program }: Context): void {
-    if (!term.quoted) return checkWord(term, scope, context, "`global` is followed by a role or permission in quotes");
-    if (declarations.global.has(term.text) || declarations.globalIncomplete || program.incomplete) return;
-    report.error("block/undeclared-global", term.span, `${quote(term.text)} is not declared in the \`global\` block`, {
-      hint: report.suggest(term.text, declarations.global.keys()) ?? "declare it there as a role or a permission",
-    });
-  }
+function checkName(term: ShorthandTerm, scope: Scope, context: Context): void {
+  const kinds = scope.isGlobal ? "a role or a permission" : "a role, a permission or a relation";
+  if (term.quoted) return checkDeclared(term, scope, context, kinds);
+  checkWord(term, scope, context, "a condition is a name in quotes, `role`, `permission` or a call");
+}
+
+function checkGlobal(term: ShorthandTerm, scope: Scope, context: Context): void {
+  const { global, globalIncomplete } = context.declarations;
+  if (!term.quoted) return checkWord(term, scope, context, "`global` is followed by a role or permission in quotes");
+  if (global.has(term.text) || globalIncomplete) return;
+  const message = `${quote(term.text)} is not declared in the \`global\` block`;
+  context.report.error("block/undeclared-global", term.span, message, {
+    hint:
+      context.report.suggest(term.text, global.keys()) ??
+      (global.size > 0
+        ? "declare it there as a role or a permission"
+        : `add ${quote(`global { roles = ["${term.text}"]; }`)}`),
+  });
 }
 
 function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope: Scope, context: Context): void {
@@ -103,14 +107,18 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
   }
   if (!relation && scope.incomplete) return;
   if (relation?.kind !== "relation") {
-    const relations = [...scope.names.values()].filter((name) => name.kind === "relation").map((name) => name.name);
+    const relations = scope.names.values().filter((name) => name.kind === "relation");
     const what = relation ? `is a ${relation.kind}, not a relation,` : "is not a relation";
     return report.error(
       "block/undeclared-relation",
       target.span,
       `${quote(target.text)} ${what} of ${quote(scope.block)}`,
       {
-        hint: report.suggest(target.text, relations) ?? `declare it: ${quote(`relations = { ${target.text}: Type };`)}`,
+        hint:
+          report.suggest(
+            target.text,
+            relations.map((name) => name.name),
+          ) ?? `declare it: ${quote(`relations = { ${target.text}: Type };`)}`,
       },
     );
   }
@@ -143,13 +151,12 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
   );
 }
 
-function checkDeclared(term: ShorthandTerm, scope: Scope, { report, declarations }: Context): void {
+function checkDeclared(term: ShorthandTerm, scope: Scope, { report, declarations }: Context, kinds: string): void {
   if (scope.names.has(term.text) || scope.incomplete) return;
   const global =
     declarations.global.has(term.text) && !scope.isGlobal ? `write ${quote(`global "${term.text}"`)}` : undefined;
-  const what = scope.isGlobal ? "as a role or a permission" : "as a role, a permission or a relation";
   report.error("block/undeclared-name", term.span, `${quote(term.text)} is not declared in ${quote(scope.block)}`, {
-    hint: global ?? report.suggest(term.text, scope.names.keys()) ?? `declare it ${what}`,
+    hint: global ?? report.suggest(term.text, scope.names.keys()) ?? `declare it as ${kinds}`,
   });
 }
 

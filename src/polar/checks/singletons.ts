@@ -6,7 +6,7 @@ import type { Context } from "./context.ts";
 
 export function checkSingletons(context: Context): void {
   for (const statement of context.program.statements) {
-    if (statement.kind === "rule") reportSingletons(termsOfRule(statement), new Set(), context);
+    if (statement.kind === "rule" && !statement.flawed) reportSingletons(termsOfRule(statement), new Set(), context);
     if (statement.kind !== "block") continue;
     for (const rule of statement.rules) {
       const terms = callsOf(rule.body).flatMap((call) => call.args);

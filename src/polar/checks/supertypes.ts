@@ -19,7 +19,7 @@ export function checkSupertypes(context: Context): void {
     );
     break;
   }
-  for (const type of declarations.cyclic.filter((found) => isOnCycle(found, context))) {
+  for (const type of [...declarations.cyclic].filter((found) => isOnCycle(found, context))) {
     const others = type.supertypes.map((supertype) => supertype.text);
     report.error("block/cyclic-extends", type.span, `${quote(type.name)} extends itself`, {
       hint: others.includes(type.name)
@@ -55,7 +55,7 @@ function checkSupertype(type: TypeEntry, supertype: Name, { program, declaration
 
 /** As opposed to a type that only extends one on the circle. */
 function isOnCycle(type: TypeEntry, { declarations, limits }: Context): boolean {
-  if (declarations.cyclic.length > limits.diagnosticsMax) return true;
+  if (declarations.cyclic.size > limits.diagnosticsMax) return true;
   const above = new Set(type.supertypes.map((supertype) => supertype.text));
   for (const name of above) {
     for (const supertype of declarations.types.get(name)?.supertypes ?? []) above.add(supertype.text);

@@ -7,16 +7,16 @@ export function checkTestNames({ program, report }: Context): void {
   const tests = new Map<string, Name>();
   const fixtures = new Map<string, Name>();
   for (const statement of program.statements) {
-    if (statement.kind === "test") check("test", tests, statement.name);
-    if (statement.kind === "fixture") check("fixture", fixtures, statement.name);
+    if (statement.kind === "test") check("test/duplicate-test", tests, statement.name);
+    if (statement.kind === "fixture") check("test/duplicate-fixture", fixtures, statement.name);
   }
 
-  function check(kind: "test" | "fixture", seen: Map<string, Name>, name: Name): void {
+  function check(code: string, seen: Map<string, Name>, name: Name): void {
     const first = seen.get(name.text);
     if (!first) return void seen.set(name.text, name);
-    report.error(`test/duplicate-${kind}`, name.span, `there are two ${kind}s called ${quote(name.text)}`, {
+    report.error(code, name.span, `the name ${quote(name.text)} is taken`, {
       hint: "rename one of the two",
-      related: [{ message: "the first one is here", span: first.span }],
+      related: [{ message: "it was given here first", span: first.span }],
     });
   }
 }

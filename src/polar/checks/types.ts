@@ -9,15 +9,14 @@ import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
 
 export function checkTypes({ program, declarations, report }: Context): void {
   if (program.incomplete) return;
+  const known = [...declarations.types.keys(), ...primitiveTypes];
   const seen = new Set<string>();
   for (const { stage, type } of mentionedTypes(program)) {
     const { text, span } = type;
     if (declarations.types.has(text) || primitiveTypes.has(text) || abstractTypes.has(text) || seen.has(text)) continue;
     seen.add(text);
     report.warning(`${stage}/undeclared-type`, span, `type ${quote(text)} is not declared`, {
-      hint:
-        report.suggest(text, [...declarations.types.keys(), ...primitiveTypes]) ??
-        `declare it: ${quote(`resource ${text} {}`)}`,
+      hint: report.suggest(text, known) ?? `declare it: ${quote(`resource ${text} {}`)}`,
     });
   }
 }

@@ -4,43 +4,39 @@
  * to the comparison.
  */
 import { quote } from "../report.ts";
-import type { Expression, Term } from "../syntax.ts";
+import type { Expression, Term, Variable } from "../syntax.ts";
 import { unreachable } from "../../util/assert.ts";
 import type { Context } from "./context.ts";
 
 export function checkUnbound(context: Context): void {
   for (const statement of context.program.statements) {
-    if (statement.kind !== "rule" || !statement.body) continue;
+    if (statement.kind !== "rule" || !statement.body || statement.flawed) continue;
     const head = statement.head.params.map((param) => param.term);
-    check(statement.body, new Set(namesOf(head)), context);
+    check(statement.body, { names: namesOf(head), outer: undefined }, context);
   }
 }
 
-type NameSet = ReadonlySet<string>;
+/** Variables that have a value here, on top of those that have one further out. */
+interface Scope {
+  readonly names: Set<string>;
+  readonly outer: Scope | undefined;
+}
 
-function check(expression: Expression, bound: NameSet, context: Context): void {
+function check(expression: Expression, scope: Scope, context: Context): void {
   switch (expression.kind) {
     case "and": {
-      const inside = bindings(expression, bound);
+      const inside = { names: gained(expression, scope), outer: scope };
       for (const operand of expression.operands) check(operand, inside, context);
       return;
     }
     case "or":
-      for (const operand of expression.operands) check(operand, bound, context);
+      for (const operand of expression.operands) check(operand, scope, context);
       return;
     case "not":
-      return check(expression.operand, bound, context);
+      return check(expression.operand, scope, context);
     case "compare":
       for (const term of [expression.left, expression.right]) {
-        if (term.kind !== "variable" || (term.name !== "_" && bound.has(term.name))) continue;
-        context.report.error(
-          "rule/unbound-variable",
-          term.span,
-          `${quote(term.name)} is compared, but nothing gives it a value`,
-          {
-            hint: `bind it with a fact, such as ${quote(`level(resource, ${term.name})`)}`,
-          },
-        );
+        if (term.kind === "variable" && (term.name === "_" || !isBound(term, scope))) reportUnbound(term, context);
       }
       return;
     default:
@@ -48,44 +44,77 @@ function check(expression: Expression, bound: NameSet, context: Context): void {
   }
 }
 
-/** The variables that have a value once `expression` holds, `bound` included. */
-function bindings(expression: Expression, bound: NameSet): NameSet {
+/** The variables that `expression` gives a value where it holds. */
+function gained(expression: Expression, scope: Scope): Set<string> {
   switch (expression.kind) {
     case "and":
-      return conjunction(expression.operands, bound);
+      return gainedByAll(expression.operands, scope);
     case "or":
       return expression.operands
-        .map((operand) => bindings(operand, bound))
+        .map((operand) => gained(operand, scope))
         .reduce((one, other) => one.intersection(other));
     case "call":
-      return bound.union(new Set(namesOf(expression.args)));
+      return namesOf(expression.args);
     case "in":
-      return bound.union(new Set(namesOf([expression.term])));
+      return namesOf([expression.term]);
     case "equal": {
-      const [left, right] = [expression.left, expression.right];
-      const known = (term: Term) => term.kind !== "variable" || bound.has(term.name);
-      return known(left) || known(right) ? bound.union(new Set(namesOf([left, right]))) : bound;
+      const sides = [expression.left, expression.right];
+      return sides.some((side) => isBound(side, scope)) ? namesOf(sides) : new Set();
     }
     case "not":
     case "compare":
     case "matches":
     case "boolean":
-      return bound;
+      return new Set();
     default:
       return unreachable(expression);
   }
 }
 
-/** Until nothing new comes: `x = y and y = z and p(z)`. */
-function conjunction(operands: readonly Expression[], bound: NameSet): NameSet {
-  let known = bound;
-  for (;;) {
-    const next = operands.reduce((sofar, operand) => bindings(operand, sofar), known);
-    if (next.size === known.size) return known;
-    known = next;
+/** What the conditions of an `and` give each other: `x = y and y = z and p(z)`. */
+function gainedByAll(operands: readonly Expression[], outer: Scope): Set<string> {
+  const inside: Scope = { names: new Set(), outer };
+  const equalities = operands.filter((operand) => operand.kind === "equal");
+  const add = (operand: Expression) => gained(operand, inside).forEach((name) => inside.names.add(name));
+  for (const operand of operands) if (operand.kind !== "or" && operand.kind !== "equal") add(operand);
+  spread(equalities, inside);
+  for (const operand of operands) if (operand.kind === "or") add(operand);
+  spread(equalities, inside);
+  return inside.names;
+}
+
+/** Follows the equalities from what has a value to what gets one. Each variable is visited once, however they are ordered. */
+function spread(equalities: readonly Extract<Expression, { kind: "equal" }>[], inside: Scope): void {
+  const neighbours = new Map<string, Term[]>();
+  const waiting: Term[] = [];
+  for (const { left, right } of equalities) {
+    for (const [side, other] of [
+      [left, right],
+      [right, left],
+    ] as const) {
+      if (isBound(side, inside)) waiting.push(other);
+      else if (side.kind === "variable") neighbours.getOrInsertComputed(side.name, () => []).push(other);
+    }
+  }
+  for (const term of waiting) {
+    if (isBound(term, inside) || term.kind !== "variable") continue;
+    inside.names.add(term.name);
+    waiting.push(...(neighbours.get(term.name) ?? []));
   }
 }
 
-function namesOf(terms: readonly Term[]): string[] {
-  return terms.filter((term) => term.kind === "variable").map((term) => term.name);
+function isBound(term: Term, scope: Scope): boolean {
+  if (term.kind !== "variable") return true;
+  for (let at: Scope | undefined = scope; at; at = at.outer) if (at.names.has(term.name)) return true;
+  return false;
+}
+
+function reportUnbound(term: Variable, { report }: Context): void {
+  report.error("rule/unbound-variable", term.span, `${quote(term.name)} is compared, but nothing gives it a value`, {
+    hint: `bind it with a fact, such as ${quote(`level(resource, ${term.name === "_" ? "value" : term.name})`)}`,
+  });
+}
+
+function namesOf(terms: readonly Term[]): Set<string> {
+  return new Set(terms.filter((term) => term.kind === "variable").map((term) => term.name));
 }

@@ -1,0 +1,40 @@
+# --- variables that occur once
+actor User {} resource Doc {}
+has_role(u: User, "viewer", d: Doc);
+allow(u: User, action, d: Doc) if is_open(d, level) and _x = _y and u = u;
+# --- variables without a value
+actor User {}
+f(x) if g(x) and y < 3;
+f(x) if g(x, y) and y < 3 and z = y and z != x;
+f(x) if not g(x, y) and y < 3;
+f(x) if (g(x, y) or h(x)) and y > 2;
+f(x) if g(x) and (h(y) or y > 2);
+f(x) if g(x) and y = z and z < 3;
+f(x) if g(x) and y in [1, 2] and y < 3 and w matches Integer and w < 4;
+f(x) if x < 3 and x < @current_unix_time and 3 < 4;
+f(x) if g(x) and not (h(x, y) and y > z);
+f(x) if g(x) and _ < 3;
+# --- values that no fact can hold
+actor User {}
+f(User{"*"}, "*", User{""}, Actor{"a"}, Resource{"r"});
+f(x) if g(x, User{"*"}) and x != Actor{"a"} and x in [Integer{"3"}, Boolean{1}, String{true}, ""];
+# --- types that are not declared, once each
+f(x: Usr, y: Ghost) if g(x, y, Ghost{"a"}) and y matches Other;
+declare p(Ghst, string);
+actor User {}
+# --- lists hold values
+f(x, y) if x in [y, @current_unix_time, "a"] and g(y);
+# --- not beyond what is documented
+actor User {}
+resource Doc { roles = ["a", "b"]; "a" if "b"; }
+f(x: User) if not (g(x) and h(x));
+f(x: User) if not not g(x);
+f(x: User) if not has_role(x, "a", Doc{"d"}) and not has_role(x, "a") and not k(x);
+k(x: User) if g(x);
+# --- statements of the older library
+type has_role(actor: Actor, _name: String, resource: Resource);
+?= allow(User{"a"}, "read", Doc{"d"});
+# --- facts have one to five arguments
+declare none();
+declare six(String, String, String, String, String, String);
+six("a", "b", "c", "d", "e", "f") if none();

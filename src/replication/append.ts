@@ -2,14 +2,15 @@
  * The heart of a write: what a request asks for becomes an effect, the effect becomes the next event, and event row, state change and new
  * position go into the caller's transaction together. So the log never holds an event that was not applied, nor the other way round.
  */
+import type { Limits } from "../config/limits.ts";
 import { applyEvent } from "../engine/apply.ts";
 import type { ApiKey, Change, Effect, Event } from "../engine/event.ts";
+import { refuseBadPolicy } from "../engine/policy-refusal.ts";
 import { resolveChanges } from "../engine/resolve.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Log } from "../store/log.ts";
 import { advanceState, readState } from "../store/state.ts";
 import { statement } from "../store/statements.ts";
-import { refuseBadPolicy } from "./policy-refusal.ts";
 import { chainHash } from "./position.ts";
 
 /** What can be asked of the writer. */
@@ -43,23 +44,23 @@ export interface Appended {
 }
 
 /** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
-export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta): Appended {
+export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta, limits: Limits): Appended {
   const startMs = preciseNow();
-  const effect = decide(store, request);
+  const effect = decide(store, request, limits);
   const decidedMs = preciseNow();
   const result = effect === undefined ? presentPosition(store) : appendEffect(store, log, effect, meta);
   return { result, startMs, decidedMs };
 }
 
 /** The effect of a request on the present state, or `undefined` where it has none. */
-function decide(store: SqlDatabase, request: WriteRequest): Effect | undefined {
+function decide(store: SqlDatabase, request: WriteRequest, limits: Limits): Effect | undefined {
   switch (request.kind) {
     case "batch": {
-      const effect = resolveChanges(store, request.changes);
+      const effect = resolveChanges(store, request.changes, limits);
       return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
     }
     case "policy":
-      return decidePolicy(store, request);
+      return decidePolicy(store, request, limits);
     case "clear":
       return { kind: "clear" };
     case "keys":
@@ -67,13 +68,17 @@ function decide(store: SqlDatabase, request: WriteRequest): Effect | undefined {
   }
 }
 
-function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "policy" }): Effect | undefined {
+function decidePolicy(
+  store: SqlDatabase,
+  request: WriteRequest & { kind: "policy" },
+  limits: Limits,
+): Effect | undefined {
   const { source, filename, force } = request;
   const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
     readState(store).policyId,
   )[0];
   if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
-  refuseBadPolicy(source, filename, { runTests: !force });
+  refuseBadPolicy(source, filename, { runTests: !force, limits });
   const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
   return { kind: "policy", id: lastId + 1, source, filename };
 }

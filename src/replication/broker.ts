@@ -27,6 +27,7 @@ export interface BrokerOptions {
 }
 
 export interface Broker extends Outlet {
+  readonly clients: number;
   /** Takes over a connection, whatever it came in by. */
   handle(connection: Duplex): void;
   /** Opens a TCP listener. Resolves with the port; 0 takes a free one. */
@@ -56,6 +57,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   };
 
   return {
+    get clients() {
+      return aedes.connectedClients;
+    },
     connected: true,
     window: windowMax,
     handle,

@@ -70,4 +70,6 @@ export interface NodeHealth {
   /** How long ago this copy was last known to be the newest. Null before there is one. */
   readonly ageMs: number | null;
   readonly feedConnected: boolean;
+  /** Nodes that are connected to the embedded broker, where there is one. */
+  readonly brokerClients?: number;
 }

@@ -4,6 +4,7 @@
  */
 import { serveWorker } from "../runtime/worker.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Limits } from "../config/limits.ts";
 import { openStore } from "../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../store/keys.ts";
 import { openLog, type Log } from "../store/log.ts";
@@ -17,10 +18,7 @@ export interface OpenRequest {
   readonly path: string;
   readonly environment: string;
   readonly synchronous: "FULL" | "NORMAL";
-  /** How many events the log keeps. */
-  readonly logEventsMax: number;
-  /** How many writes share one transaction at most. */
-  readonly groupWritesMax: number;
+  readonly limits: Limits;
 }
 
 export type WriterCommands = typeof commands;
@@ -44,8 +42,11 @@ interface Waiting {
 interface Open {
   readonly store: SqlDatabase;
   readonly log: Log;
-  readonly options: OpenRequest;
+  readonly limits: Limits;
 }
+
+/** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
+const groupWritesMax = 256;
 
 let open: Open | undefined;
 let waiting: Waiting[] = [];
@@ -55,7 +56,7 @@ const commands = {
   open(options: OpenRequest): State {
     close();
     const store = openStore(options.path, { synchronous: options.synchronous });
-    open = { store, log: openLog(store), options };
+    open = { store, log: openLog(store), limits: options.limits };
     const state = store.transaction(
       () => findState(store) ?? createState(store, options.environment, mintEpoch()),
       "immediate",
@@ -103,14 +104,15 @@ function close(): void {
 }
 
 function commitWaiting(): void {
-  const { store, log, options } = must(open);
-  const group = waiting.slice(0, options.groupWritesMax);
+  const present = must(open);
+  const { store } = present;
+  const group = waiting.slice(0, groupWritesMax);
   waiting = waiting.slice(group.length);
   if (waiting.length > 0) setImmediate(commitWaiting);
   const before = readState(store);
   let outcomes: Outcome[];
   try {
-    outcomes = store.transaction(() => group.map((write) => attempt(store, log, write)), "immediate");
+    outcomes = store.transaction(() => group.map((write) => attempt(present, write)), "immediate");
   } catch (error) {
     // The commit itself failed (a full disk, say): nothing of the group happened.
     for (const write of group) write.reject(error);
@@ -120,15 +122,15 @@ function commitWaiting(): void {
   if (state.offset !== before.offset) emit({ state });
   const committedMs = preciseNow();
   group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
-  trim(store, log, state, options.logEventsMax);
+  trim(present, state.offset);
 }
 
 type Outcome = { readonly appended: Appended } | { readonly error: unknown };
 
-function attempt(store: SqlDatabase, log: Log, write: Waiting): Outcome {
+function attempt({ store, log, limits }: Open, write: Waiting): Outcome {
   store.exec("SAVEPOINT request");
   try {
-    const appended = append(store, log, write.request, write.meta);
+    const appended = append(store, log, write.request, write.meta, limits);
     store.exec("RELEASE request");
     return { appended };
   } catch (error) {
@@ -144,8 +146,7 @@ function settle(write: Waiting, outcome: Outcome, committedMs: number): void {
 }
 
 /** Keeps the log short, a tenth of its length at a time, so that most commits don't pay for it. */
-function trim(store: SqlDatabase, log: Log, state: State, logEventsMax: number): void {
-  const slack = Math.ceil(logEventsMax / 10);
-  const kept = state.offset - (log.trimmedTo() ?? state.offset);
-  if (kept > logEventsMax + slack) store.transaction(() => log.trim(state.offset - logEventsMax), "immediate");
+function trim({ store, log, limits: { logEventsKept } }: Open, offset: number): void {
+  const kept = offset - (log.trimmedTo() ?? offset);
+  if (kept > logEventsKept * 1.1) store.transaction(() => log.trim(offset - logEventsKept), "immediate");
 }

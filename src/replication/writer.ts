@@ -47,13 +47,7 @@ export class Writer {
 
   async open(path: string): Promise<State> {
     const { environment, synchronous, limits } = this.#options;
-    const state = await this.#worker.call("open", {
-      path,
-      environment,
-      synchronous,
-      logEventsMax: limits.logEventsKept,
-      groupWritesMax,
-    });
+    const state = await this.#worker.call("open", { path, environment, synchronous, limits });
     this.#moved(state);
     return state;
   }
@@ -92,6 +86,3 @@ export class Writer {
     for (const listener of this.#listeners) listener(state);
   }
 }
-
-/** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
-const groupWritesMax = 256;

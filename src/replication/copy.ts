@@ -1,0 +1,63 @@
+/**
+ * The database that this node answers from, on the serving thread: a read-only connection and the engine over it. A snapshot replaces both at
+ * once. The old ones stay open for a moment, for a request that has just asked for them; only then do their files go.
+ */
+import { Engine } from "../engine/engine.ts";
+import type { Limits } from "../config/limits.ts";
+import { openStore } from "../store/database.ts";
+import { removeOldStores } from "../store/data-directory.ts";
+import { readState, type State } from "../store/state.ts";
+import { AppError } from "../util/app-error.ts";
+
+const closeDelayMs = 2000;
+
+export class Copy {
+  readonly #directory: string;
+  readonly #limits: Limits;
+  readonly #retired = new Map<Engine, ReturnType<typeof setTimeout>>();
+  #engine: Engine | undefined;
+
+  constructor(directory: string, limits: Limits) {
+    this.#directory = directory;
+    this.#limits = limits;
+  }
+
+  /** AppError `not_ready` while there is no copy. */
+  engine(): Engine {
+    if (this.#engine === undefined) throw new AppError("not_ready", "this node has no copy of the data yet");
+    return this.#engine;
+  }
+
+  get ready(): boolean {
+    return this.#engine !== undefined;
+  }
+
+  /** Answers from the database at `path` from now on. */
+  open(path: string): State {
+    const store = openStore(path, { readonly: true });
+    const state = readState(store);
+    const old = this.#engine;
+    this.#engine = new Engine(store, { limits: this.#limits });
+    if (old !== undefined) this.#retire(old);
+    return state;
+  }
+
+  close(): void {
+    for (const [engine, timer] of this.#retired) {
+      clearTimeout(timer);
+      engine.close();
+    }
+    this.#retired.clear();
+    this.#engine?.close();
+    this.#engine = undefined;
+  }
+
+  #retire(engine: Engine): void {
+    const timer = setTimeout(() => {
+      this.#retired.delete(engine);
+      engine.close();
+      if (this.#retired.size === 0) removeOldStores(this.#directory);
+    }, closeDelayMs);
+    this.#retired.set(engine, timer);
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * An edge: a full copy that follows the primary over the feed and answers from its own file. What it can't do itself, writing, it sends on.
+ * It starts from its file where that is sound, and answers from it before it has heard of anybody.
+ */
+import { readFileSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import { build } from "../runtime/version.ts";
+import { lockDirectory, presentStore, removeOldStores, setAside, writeNote } from "../store/data-directory.ts";
+import { requireEnvironment, type State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import { Arrivals } from "./arrivals.ts";
+import { BrokerLink } from "./broker-link.ts";
+import { Copy } from "./copy.ts";
+import { Follower } from "./follower.ts";
+import { createForwarder } from "./forward.ts";
+import { nodeIdOf } from "./identity.ts";
+import { fetchSnapshot } from "./install-snapshot.ts";
+import type { Node, NodeHealth } from "./node.ts";
+import { connectPrimary } from "./primary-client.ts";
+import { checkStoreAside } from "./snapshot-jobs.ts";
+import { topicsOf, type Topics } from "./topics.ts";
+import { Writer } from "./writer.ts";
+
+const log = getLogger("edge");
+
+const statusIntervalMs = 5000;
+
+export async function startEdgeNode(config: Config): Promise<Node> {
+  const { limits, environment, data } = config;
+  const primaryUrl = must(config.primary, "an edge has a primary");
+  const nodeKey = must(config.nodeKey, "an edge has a node key");
+  const directory = lockDirectory(data);
+  const id = nodeIdOf(config);
+  const writer = new Writer({ environment, synchronous: "NORMAL", limits });
+  const copy = new Copy(data, limits);
+  const present = (): State | undefined => (copy.ready ? writer.state : undefined);
+  const arrivals = new Arrivals(present, { primary: false });
+  const primary = connectPrimary({ url: primaryUrl, nodeKey, timeoutMs: limits.replicationTimeoutMs });
+
+  const adopt = async (path: string): Promise<State> => {
+    const state = await writer.open(path);
+    copy.open(path);
+    return state;
+  };
+  const installSnapshot = async (): Promise<State> => {
+    const installed = await fetchSnapshot({ primary, directory: data, environment, limits });
+    if (installed === "unchanged") throw new Error("the primary sent no snapshot although none was known");
+    return adopt(installed.path);
+  };
+  const sound = await soundStore(data, environment);
+  if (sound !== undefined) await adopt(sound);
+  writeNote(data, "role", "edge");
+
+  const topics = topicsOf(config.topicPrefix, environment);
+  const follower = new Follower({ environment, limits, writer, primary, present, installSnapshot });
+  writer.onMoved((state) => arrivals.moved(state));
+  const link = openLink(config, id, topics, primaryUrl, nodeKey);
+  const health = (): NodeHealth => {
+    const state = present();
+    return {
+      ok: state !== undefined && !follower.diverged,
+      role: "edge",
+      state: follower.feedState,
+      epoch: state?.epoch ?? null,
+      offset: state?.offset ?? null,
+      digest: state?.digest ?? null,
+      ageMs: follower.ageMs,
+      feedConnected: link.connected,
+    };
+  };
+  const status = keepStatus(link, topics.status(id), health);
+  follow(link, topics, follower, status.publish);
+  follower.start();
+  link.start();
+
+  return {
+    role: "edge",
+    id,
+    environment,
+    engine() {
+      if (follower.diverged)
+        throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
+      return copy.engine();
+    },
+    writes: undefined,
+    forward: createForwarder({
+      primaryUrl,
+      timeoutMs: limits.forwardTimeoutMs,
+      waitMs: config.consistencyWait,
+      arrivals,
+      primaryAlive: () => follower.feedState === "LIVE",
+    }),
+    waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
+    health,
+    replication: () => undefined,
+    mqttConnection: undefined,
+    async stop() {
+      status.stop();
+      follower.stop();
+      await link.close();
+      await writer.stop();
+      copy.close();
+      directory.unlock();
+    },
+  };
+}
+
+/** The path of a file that can be trusted. A damaged one is put aside, for a snapshot to take its place. */
+async function soundStore(data: string, environment: string): Promise<string | undefined> {
+  removeOldStores(data);
+  const path = presentStore(data);
+  if (path === undefined) return undefined;
+  try {
+    requireEnvironment(await checkStoreAside(path), environment);
+    return path;
+  } catch (error) {
+    if (error instanceof AppError && error.code === "conflict") throw error;
+    log.error("the database {path} is damaged and put aside as {aside}: {error}", {
+      path,
+      aside: setAside(path),
+      error,
+    });
+    return undefined;
+  }
+}
+
+/** With the embedded broker the feed comes over the primary's own port; nothing else has to be configured. */
+function openLink(config: Config, id: string, topics: Topics, primaryUrl: string, nodeKey: string): BrokerLink {
+  const { broker, brokerUsername, brokerPassword, brokerCa, limits } = config;
+  return new BrokerLink({
+    url: broker === "embedded" ? `${primaryUrl.replace(/^http/, "ws")}/mqtt` : broker,
+    clientId: id,
+    username: brokerUsername ?? id,
+    password: brokerPassword ?? nodeKey,
+    ca: brokerCa === undefined ? undefined : readFileSync(brokerCa, "utf8"),
+    will: { topic: topics.status(id), payload: JSON.stringify({ v: 1, role: "edge", state: "GONE" }) },
+    connectTimeoutMs: limits.brokerConnectTimeoutMs,
+    keepaliveMs: limits.brokerKeepaliveMs,
+    exclusive: false,
+  });
+}
+
+/** Subscribes first and catches up then, at every connection: so nothing can fall between the two. */
+function follow(link: BrokerLink, topics: Topics, follower: Follower, publishStatus: () => void): void {
+  link.onMessage((topic, payload, retained) => {
+    if (topic === topics.events) follower.receiveBatch(payload);
+    else if (topic === topics.head) follower.receiveHead(payload, retained);
+  });
+  link.onConnect(() => {
+    link
+      .subscribe([topics.events, topics.head])
+      .then(() => {
+        follower.subscribed();
+        publishStatus();
+      })
+      .catch((error: unknown) => {
+        log.error("the feed can't be followed: {reason}", {
+          reason: error instanceof Error ? error.message : String(error),
+        });
+        link.reconnect();
+      });
+  });
+}
+
+/** Tells whoever looks at the broker how this node is; the will says that it is gone. */
+function keepStatus(link: BrokerLink, topic: string, health: () => NodeHealth): { publish(): void; stop(): void } {
+  const publish = (): void => {
+    if (!link.connected) return;
+    const { role, state, epoch, offset, ageMs } = health();
+    const payload = JSON.stringify({ v: 1, role, state, epoch, offset, ageMs, version: build.version });
+    link.publish(topic, payload, { qos: 0, retain: true }).catch(() => {}); // the next one will do
+  };
+  const timer = setInterval(publish, statusIntervalMs);
+  return { publish, stop: () => clearInterval(timer) };
+}

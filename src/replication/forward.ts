@@ -1,0 +1,79 @@
+/**
+ * An edge sends its clients' writes on to the primary and answers when it has applied them itself, so that a read right after a write sees it,
+ * also from a client that knows nothing of consistency tokens. What the primary answers is handed back as it came.
+ */
+import { must } from "../util/assert.ts";
+import { AppError } from "../util/app-error.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { traceparentOf } from "../telemetry/trace-context.ts";
+import { SpanKind, withSpan } from "../telemetry/tracing.ts";
+import type { Arrivals } from "./arrivals.ts";
+import type { ForwardedAnswer, ForwardedRequest } from "./node.ts";
+
+const log = getLogger("forward");
+
+export interface ForwarderOptions {
+  readonly primaryUrl: string;
+  readonly timeoutMs: number;
+  readonly waitMs: number;
+  readonly arrivals: Arrivals;
+  /** Whether the primary was heard of in the last seconds. */
+  readonly primaryAlive: () => boolean;
+}
+
+const probeTimeoutMs = 800; // a client that writes to a dead primary learns it within a second
+const unreachable = "the primary can't be reached, nothing was written";
+
+export function createForwarder(options: ForwarderOptions): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
+  return (request) =>
+    withSpan("forward", { kind: SpanKind.CLIENT, attributes: { "url.path": pathOf(request) } }, async () => {
+      if (!options.primaryAlive()) await probe(options.primaryUrl);
+      const answer = await send(request, options);
+      const token = answer.headers["osooffset"];
+      if (token !== undefined && answer.status < 300) await arrival(token, options);
+      return answer;
+    });
+}
+
+async function send(request: ForwardedRequest, { primaryUrl, timeoutMs }: ForwarderOptions): Promise<ForwardedAnswer> {
+  const traceparent = traceparentOf();
+  const headers = { ...request.headers, ...(traceparent === null ? {} : { traceparent }) };
+  const { method, path, body } = request;
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const response = await fetch(`${primaryUrl}${path}`, { method, headers, body, signal, redirect: "error" });
+    const answered = new Uint8Array(await response.arrayBuffer());
+    return { status: response.status, headers: Object.fromEntries(response.headers), body: answered };
+  } catch (cause) {
+    log.warning("a write could not be sent on: {reason}", {
+      reason: cause instanceof Error ? cause.message : String(cause),
+    });
+    const late = cause instanceof Error && cause.name === "TimeoutError";
+    const message = late ? "the primary did not answer in time, repeat the write to be sure of it" : unreachable;
+    throw new AppError("not_ready", message, { cause });
+  }
+}
+
+/** Any answer will do, also a refusal: it shows that somebody is there. */
+async function probe(primaryUrl: string): Promise<void> {
+  try {
+    await fetch(`${primaryUrl}/healthcheck`, { signal: AbortSignal.timeout(probeTimeoutMs), redirect: "error" });
+  } catch (cause) {
+    throw new AppError("not_ready", unreachable, { cause });
+  }
+}
+
+/** The write is done whatever happens here; what is late is only this copy. */
+async function arrival(token: string, { arrivals, waitMs }: ForwarderOptions): Promise<void> {
+  try {
+    await arrivals.waitFor(token, waitMs);
+  } catch (error) {
+    log.warning("answered a write before it arrived here: {reason}", {
+      reason: error instanceof Error ? error.message : String(error),
+    });
+  }
+}
+
+function pathOf(request: ForwardedRequest): string {
+  return must(request.path.split("?")[0]);
+}

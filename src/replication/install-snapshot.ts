@@ -1,0 +1,51 @@
+/** How a snapshot becomes this node's copy: fetched beside the present one, checked from end to end, and only then put in its place. */
+import { join } from "node:path";
+import type { Limits } from "../config/limits.ts";
+import { installStore, nextStore } from "../store/data-directory.ts";
+import { databaseFiles, removeFiles, snapshotTag } from "../store/snapshot.ts";
+import { requireEnvironment, type State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import type { PrimaryClient } from "./primary-client.ts";
+import { unpackSnapshotAside } from "./snapshot-jobs.ts";
+
+const log = getLogger("snapshot");
+
+export interface Installed {
+  readonly path: string;
+  readonly state: State;
+  readonly tag: string;
+}
+
+export interface InstallOptions {
+  readonly primary: PrimaryClient;
+  readonly directory: string;
+  readonly environment: string;
+  readonly limits: Limits;
+}
+
+/** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
+export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
+  const { primary, directory, environment, limits } = options;
+  const packed = join(directory, "incoming.db.zst");
+  const unpacked = join(directory, "incoming.db");
+  try {
+    const snapshot = await primary.snapshot(packed, knownTag);
+    if (snapshot === "unchanged") {
+      metrics.snapshots.add(1, { action: "unchanged" });
+      return "unchanged";
+    }
+    const state = await unpackSnapshotAside(snapshot, unpacked, limits.snapshotBytesMax);
+    requireEnvironment(state, environment);
+    const path = nextStore(directory);
+    installStore(unpacked, path);
+    metrics.snapshots.add(1, { action: "installed" });
+    log.info("installed a snapshot at {offset}", { offset: state.offset });
+    return { path, state, tag: snapshotTag(snapshot.manifest) };
+  } catch (error) {
+    metrics.snapshots.add(1, { action: "failed" });
+    throw error;
+  } finally {
+    removeFiles([packed, ...databaseFiles(unpacked)]);
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * A primary: the log, its writer, and what hands the log on: a broker or the way to one, the publisher, and the log server. Alone it is a
+ * complete service; nobody else has to exist for it to answer.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import { lockDirectory, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
+import { openStore } from "../store/database.ts";
+import type { State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { AppError } from "../util/app-error.ts";
+import { Arrivals } from "./arrivals.ts";
+import { startBroker, type Broker } from "./broker.ts";
+import { BrokerLink } from "./broker-link.ts";
+import { Copy } from "./copy.ts";
+import { nodeIdOf, settleSecrets, type MintedKeys } from "./identity.ts";
+import { createLogServer } from "./log-server.ts";
+import type { Node, Writes } from "./node.ts";
+import type { Outlet } from "./outlet.ts";
+import { Publisher } from "./publish.ts";
+import { checkStoreAside } from "./snapshot-jobs.ts";
+import { keepSnapshots } from "./snapshot-keeper.ts";
+import { topicsOf, type Topics } from "./topics.ts";
+import { Writer } from "./writer.ts";
+
+const log = getLogger("primary");
+
+export interface PrimaryNode extends Node {
+  readonly writes: Writes;
+  /** Keys that this start made; shown to the operator once. */
+  readonly minted: MintedKeys;
+}
+
+export async function startPrimaryNode(config: Config): Promise<PrimaryNode> {
+  const { limits, environment, data } = config;
+  const directory = lockDirectory(data);
+  const path = presentStore(data) ?? nextStore(data);
+  const writer = new Writer({ environment, synchronous: "FULL", limits });
+  await openChecked(writer, path, presentStore(data) !== undefined);
+  await settleEpoch(writer, data);
+  const { minted, verifyNodeKey } = await settleSecrets(config, writer);
+
+  const topics = topicsOf(config.topicPrefix, environment);
+  const copy = new Copy(data, limits);
+  copy.open(path);
+  const arrivals = new Arrivals(() => writer.state, { primary: true });
+  const feed = await openFeed(config, topics, verifyNodeKey);
+  const feedStore = openStore(path, { readonly: true });
+  const publisher = new Publisher({ store: feedStore, outlet: feed.outlet, topics, limits });
+  const snapshots = keepSnapshots(path, join(data, "snapshots"), limits.snapshotReuseMs, () => writer.state);
+  const serveLog = createLogServer({ store: feedStore, limits, verifyNodeKey, snapshot: snapshots.get });
+
+  let fenced = false;
+  feed.link?.onFenced(() => {
+    fenced = true;
+    publisher.stop();
+    log.fatal(
+      "another primary of environment {environment} is active: this one is FENCED, it publishes and writes nothing any more",
+      { environment },
+    );
+  });
+  writer.onMoved((state) => {
+    arrivals.moved(state);
+    publisher.wake();
+  });
+  publisher.start();
+  feed.link?.start();
+  const notes = setInterval(() => notePosition(data, writer.state), limits.headIntervalMs);
+
+  return {
+    role: "primary",
+    id: nodeIdOf(config),
+    environment,
+    minted,
+    engine: () => copy.engine(),
+    writes: writesOver(writer, () => fenced),
+    forward: undefined,
+    waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
+    health: () => {
+      const { epoch, offset, digest } = writer.state;
+      const feedConnected = feed.outlet.connected && !fenced;
+      const brokerClients = feed.broker === undefined ? {} : { brokerClients: feed.broker.clients };
+      return {
+        ok: true,
+        role: "primary",
+        state: "PRIMARY",
+        epoch,
+        offset,
+        digest,
+        ageMs: 0,
+        feedConnected,
+        ...brokerClients,
+      };
+    },
+    replication: serveLog,
+    mqttConnection: feed.broker?.handle,
+    async stop() {
+      clearInterval(notes);
+      publisher.stop();
+      await feed.outlet.close();
+      await writer.stop();
+      notePosition(data, writer.state);
+      copy.close();
+      feedStore.close();
+      directory.unlock();
+    },
+  };
+}
+
+interface Feed {
+  readonly outlet: Outlet;
+  readonly broker: Broker | undefined;
+  readonly link: BrokerLink | undefined;
+}
+
+/** The broker inside this process, or the way to one outside. */
+async function openFeed(config: Config, topics: Topics, verifyNodeKey: (key: string) => boolean): Promise<Feed> {
+  const { limits } = config;
+  if (config.broker === "embedded") {
+    const broker = await startBroker({
+      topics,
+      verifyNodeKey,
+      connectionsMax: limits.brokerConnectionsMax,
+      packetBytesMax: limits.brokerPacketBytesMax,
+      drainTimeoutMs: limits.brokerDrainTimeoutMs,
+    });
+    if (config.mqttPort !== 0) await broker.listen(config.mqttHost ?? config.host, config.mqttPort);
+    return { outlet: broker, broker, link: undefined };
+  }
+  const link = new BrokerLink({
+    url: config.broker,
+    clientId: `ostiary-primary-${config.environment}`,
+    username: config.brokerUsername,
+    password: config.brokerPassword,
+    ca: config.brokerCa === undefined ? undefined : readFileSync(config.brokerCa, "utf8"),
+    connectTimeoutMs: limits.brokerConnectTimeoutMs,
+    keepaliveMs: limits.brokerKeepaliveMs,
+    exclusive: true,
+  });
+  return { outlet: link, broker: undefined, link };
+}
+
+/** The primary's file is the truth, so a damaged one is never replaced or repaired here. */
+async function openChecked(writer: Writer, path: string, exists: boolean): Promise<void> {
+  if (exists) {
+    await checkStoreAside(path).catch((cause: unknown) => {
+      throw new AppError("internal", `the database \`${path}\` is damaged, restore it from a backup or a node's copy`, {
+        cause,
+      });
+    });
+  }
+  await writer.open(path);
+}
+
+/**
+ * Starts a new epoch where this file's history may not be the one that others have seen: it was an edge's until now (promotion), or it is
+ * shorter than what was already published (an old backup was put back).
+ */
+async function settleEpoch(writer: Writer, data: string): Promise<void> {
+  const before = readNote(data, "role");
+  writeNote(data, "role", "primary");
+  const [epoch, offset] = (readNote(data, "position") ?? "").split(":");
+  const rolledBack = epoch === writer.state.epoch && Number(offset) > writer.state.offset;
+  const promoted = before !== undefined && before !== "primary";
+  if (!rolledBack && !promoted) return;
+  await writer.startEpoch();
+  log.warning("started a new epoch at {offset}: {reason}", {
+    offset: writer.state.offset,
+    reason: promoted ? `this node was ${before} before` : "the database is older than what was already published",
+  });
+}
+
+function notePosition(data: string, { epoch, offset }: State): void {
+  const text = `${epoch}:${offset}`;
+  if (readNote(data, "position") !== text) writeNote(data, "position", text);
+}
+
+function writesOver(writer: Writer, fenced: () => boolean): Writes {
+  const write: Writer["write"] = async (request, meta) => {
+    if (fenced()) throw new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
+    const result = await writer.write(request, meta);
+    if (result.unchanged !== true) metrics.eventsApplied.add(1, { source: "write" });
+    return result;
+  };
+  return {
+    batch: (changes, meta) => write({ kind: "batch", changes }, meta),
+    policy: (policy, meta) => write({ kind: "policy", ...policy }, meta),
+    clear: (meta) => write({ kind: "clear" }, meta),
+    keys: (change, meta) => write({ kind: "keys", ...change }, meta),
+  };
+}

@@ -1,0 +1,57 @@
+/** What all roles have in common: a running node becomes a listening service, and stops in the order in which nobody loses anything. */
+import type { Config } from "../config/config.ts";
+import { createApp } from "../http/app.ts";
+import type { Node } from "../replication/node.ts";
+import { serve } from "../runtime/serve.ts";
+import { build } from "../runtime/version.ts";
+import { observeNode, type NodeReading } from "../telemetry/metrics.ts";
+
+export interface RunningRole {
+  readonly url: string;
+  /** No new requests, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
+  stop(): Promise<void>;
+}
+
+/** Serves the node's API, and MQTT over WebSocket beside it where a broker is embedded. */
+export async function serveNode(config: Config, node: Node): Promise<RunningRole> {
+  const { host, port, limits } = config;
+  try {
+    const app = createApp(node, limits);
+    const listener = serve({
+      hostname: host,
+      port,
+      fetch: (request) => app.fetch(request),
+      websocket:
+        node.mqttConnection === undefined
+          ? undefined
+          : { path: "/mqtt", subprotocol: "mqtt", onConnection: node.mqttConnection },
+      stopGraceMs: limits.stopGraceMs,
+    });
+    const unobserve = observeNode(() => readingOf(node));
+    return {
+      url: listener.url,
+      async stop() {
+        await listener.stop();
+        unobserve();
+        await node.stop();
+      },
+    };
+  } catch (error) {
+    await node.stop();
+    throw error;
+  }
+}
+
+/** What `/metrics` shows of a node. */
+function readingOf(node: Node): NodeReading {
+  const { role, state, offset, ageMs, brokerClients } = node.health();
+  return {
+    role,
+    version: build.version,
+    logOffset: role === "primary" ? (offset ?? undefined) : undefined,
+    appliedOffset: offset ?? undefined,
+    feedState: state,
+    brokerClients,
+    snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
+  };
+}

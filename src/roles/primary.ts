@@ -1,0 +1,24 @@
+/** The primary: store and log first, then broker and feed, then the API. Keys that its first start made are shown once. */
+import type { Config } from "../config/config.ts";
+import { startPrimaryNode } from "../replication/primary-node.ts";
+import { print } from "../runtime/process.ts";
+import { serveNode, type RunningRole } from "./node-service.ts";
+
+export async function startPrimary(config: Config): Promise<RunningRole> {
+  const node = await startPrimaryNode(config);
+  const { adminKey, nodeKey } = node.minted;
+  if (adminKey !== undefined || nodeKey !== undefined) await print(mintedKeysText(adminKey, nodeKey));
+  return serveNode(config, node);
+}
+
+function mintedKeysText(adminKey: string | undefined, nodeKey: string | undefined): string {
+  const rule = "-".repeat(78);
+  const lines = [
+    rule,
+    "Keys were made at this first start. They are shown this once: keep them.",
+    ...(adminKey === undefined ? [] : [`  admin key (clients): ${adminKey}`]),
+    ...(nodeKey === undefined ? [] : [`  node key (edges, fallbacks): ${nodeKey}`]),
+    rule,
+  ];
+  return `${lines.join("\n")}\n`;
+}

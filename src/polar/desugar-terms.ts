@@ -8,7 +8,7 @@ export function desugarParam({ term, type }: syntax.Param, fresh: Fresh): Param 
   return { term: desugarTerm(term, fresh), type: type?.text };
 }
 
-export function desugarTerm(term: syntax.Term, fresh: Fresh): Term {
+function desugarTerm(term: syntax.Term, fresh: Fresh): Term {
   if (term.kind === "now") return term;
   if (term.kind !== "variable") return desugarLiteral(term);
   return { kind: "variable", name: term.name === "_" ? fresh() : term.name, span: term.span };

@@ -41,7 +41,7 @@ export function desugar(program: Program, declarations: Declarations): Policy {
   };
 }
 
-export function fixturesOf(program: Program): Fixture[] {
+function fixturesOf(program: Program): Fixture[] {
   return program.statements.filter((statement) => statement.kind === "fixture");
 }
 

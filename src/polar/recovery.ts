@@ -35,7 +35,7 @@ export function skipBlock(stream: Stream, start: number): void {
 }
 
 /** A line that begins a block, a test or a declaration, and can be nothing else. */
-export function startsTopLevel(stream: Stream): boolean {
+function startsTopLevel(stream: Stream): boolean {
   const token = peek(stream);
   if (token.kind !== "identifier" || !token.startsLine) return false;
   const next = peek(stream, 1);

@@ -39,10 +39,3 @@ export function quote(text: string): string {
   const cut = text.length > quotedLengthMax ? `${text.slice(0, quotedLengthMax)}…` : text;
   return `\`${cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (found) => `\\u{${found.codePointAt(0)?.toString(16)}}`)}\``;
 }
-
-/** `a`, `b` or `c`, each in backticks. */
-export function quoteAll(texts: readonly string[]): string {
-  const quoted = texts.map(quote);
-  const last = quoted.pop() ?? "";
-  return quoted.length === 0 ? last : `${quoted.join(", ")} or ${last}`;
-}

@@ -9,7 +9,7 @@ import type { Block, ShorthandAtom } from "../syntax.ts";
 import { atomsOf } from "../walk.ts";
 import { type Context, primitiveTypes } from "./context.ts";
 
-export function checkActorTerms(context: Context): void {
+export function checkRelationActors(context: Context): void {
   const { program, declarations, report } = context;
   const actors = [...declarations.types.values()].filter((type) => type.kind === "actor").map((type) => type.name);
   const possible = withSupertypes(declarations, [...actors, "Actor", "Resource"]);

@@ -1,6 +1,6 @@
 /** Every check, in no order that matters: each looks at the whole tree and reports what it finds. */
 import type { Context } from "./context.ts";
-import { checkActorTerms } from "./relation-actors.ts";
+import { checkRelationActors } from "./relation-actors.ts";
 import { checkFactArity } from "./fact-arity.ts";
 import { checkFixtures } from "./fixtures.ts";
 import { checkGlobalBlocks } from "./global-blocks.ts";
@@ -15,7 +15,7 @@ import { checkShorthand } from "./shorthand.ts";
 import { checkSingletons } from "./singletons.ts";
 import { checkSupertypes } from "./supertypes.ts";
 import { checkTestNames } from "./test-names.ts";
-import { checkTypes } from "./types.ts";
+import { checkUndeclaredTypes } from "./undeclared-types.ts";
 import { checkUnbound } from "./unbound.ts";
 import { checkUnsupported } from "./unsupported.ts";
 
@@ -26,8 +26,8 @@ const checks: readonly ((context: Context) => void)[] = [
   checkNames,
   checkSupertypes,
   checkShorthand,
-  checkActorTerms,
-  checkTypes,
+  checkRelationActors,
+  checkUndeclaredTypes,
   checkLiterals,
   checkLists,
   checkSingletons,

@@ -7,7 +7,7 @@ import type { Name, Program, Term } from "../syntax.ts";
 import { callsOf, expressionsOf, ownTerms, writtenExpressions } from "../walk.ts";
 import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
 
-export function checkTypes({ program, declarations, report }: Context): void {
+export function checkUndeclaredTypes({ program, declarations, report }: Context): void {
   if (program.incomplete) return;
   const known = [...declarations.types.keys(), ...primitiveTypes];
   const seen = new Set<string>();

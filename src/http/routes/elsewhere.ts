@@ -53,7 +53,7 @@ export function refusedWrites(node: Node) {
 function onWriteRoutes(handle: (context: { request: Request; route: string }) => Promise<Response>) {
   const routes = new Elysia();
   for (const [method, path] of writeRoutes) {
-    routes.route(method, path, ({ request, route }) => handle({ request, route }), { parse: "none" });
+    routes.route(method, path, async ({ request, route }) => handle({ request, route }), { parse: "none" });
   }
   return routes;
 }

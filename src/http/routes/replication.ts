@@ -7,7 +7,7 @@ import { exchangeOf } from "../exchange.ts";
 export function replicationRoutes(node: Node) {
   return new Elysia().all(
     "/replication/v1/*",
-    ({ request, route }) => {
+    async ({ request, route }) => {
       exchangeOf(request).route = route;
       const answer = node.replication(request);
       if (answer === undefined)

@@ -11,6 +11,7 @@ import {
   type AnswerVariant,
   type PlanRecursion,
   plainRelation,
+  refuseRepeatedWildcard,
   resolveClause,
   type Seed,
   seedFor,
@@ -204,6 +205,7 @@ class Recursion {
   }
 
   #variantOf(moded: Moded, head: readonly Term[], sources: readonly Relation[]): Variant {
+    refuseRepeatedWildcard(head, sources);
     const bound = new Set<string>();
     for (const source of sources) bindSource(source, bound);
     const wild = head.flatMap((term, position) =>

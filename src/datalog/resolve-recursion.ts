@@ -142,3 +142,15 @@ export function settle(clause: FlatClause, sources: readonly Relation[]): FlatCl
   const settled = mapClause({ ...clause, head: [], atoms: [] }, witness);
   return { ...clause, conditions: settled.conditions, negations: settled.negations };
 }
+
+/** "Any value, but twice the same" has no form as an answer: two wildcards would say that any two values will do. */
+export function refuseRepeatedWildcard(head: readonly Term[], sources: readonly Relation[]): void {
+  const bound = new Set<string>();
+  for (const source of sources) bindSource(source, bound);
+  const seen = new Set<number>();
+  for (const term of head) {
+    if (term.kind !== "var" || bound.has(termKey(term) ?? "")) continue;
+    if (seen.has(term.id)) throw new NotEnumerable();
+    seen.add(term.id);
+  }
+}

@@ -1,7 +1,13 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
 import { type Atom, NotPlannable, type Term } from "./flat.ts";
 import { planRecursion } from "./recursion.ts";
-import { type AnswerVariant, type PlanRecursion, resolveClause, type Seed } from "./resolve-recursion.ts";
+import {
+  type AnswerVariant,
+  type PlanRecursion,
+  refuseRepeatedWildcard,
+  resolveClause,
+  type Seed,
+} from "./resolve-recursion.ts";
 import { simplify } from "./simplify.ts";
 import type { Body, Node } from "./specialise.ts";
 import { type Emission, emitSelect, emitValue, type Names, Parameters, type Select } from "./sql.ts";
@@ -56,6 +62,7 @@ class Builder {
     if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
     const plan: PlanRecursion = (node, mode, seed, args) => this.#plan(node, mode, seed, args, plan);
     const selects = clauses.flatMap((clause) => resolveClause(clause, plan, []));
+    for (const select of selects) refuseRepeatedWildcard(select.head, select.relations);
     const body = goal.head.length === 0 ? this.#ask(selects) : this.#rows(selects, goal.head.length, paged);
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
     return { sql: definitions + body, parameters: this.#emission.parameters.names() };

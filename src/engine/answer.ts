@@ -10,6 +10,7 @@ import { Brought } from "./brought.ts";
 import { Evaluation } from "./evaluate.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
 import type { Plan } from "./plans.ts";
+import type { TypeNumbers } from "./type-numbers.ts";
 
 /** By variable: the value, or the values, that the request gives. */
 export type Given = readonly (Value | readonly Value[] | undefined)[];
@@ -18,16 +19,25 @@ const evaluatorStepsMax = 20_000_000;
 
 export class Answering {
   readonly #database: SqlDatabase;
+  readonly #types: TypeNumbers;
   readonly #plan: Plan;
   readonly #brought: Brought;
   readonly #now: number;
   readonly #limits: Limits;
 
   /** `now` in seconds since 1970. */
-  constructor(database: SqlDatabase, plan: Plan, contextFacts: readonly Fact[], now: number, limits: Limits) {
+  constructor(
+    database: SqlDatabase,
+    types: TypeNumbers,
+    plan: Plan,
+    contextFacts: readonly Fact[],
+    now: number,
+    limits: Limits,
+  ) {
     this.#database = database;
     this.#plan = plan;
-    this.#brought = new Brought(database, contextFacts);
+    this.#types = types;
+    this.#brought = new Brought(database, types, contextFacts);
     this.#now = now;
     this.#limits = limits;
   }
@@ -139,7 +149,7 @@ export class Answering {
   #evaluate(given: Given, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "evaluator") return [];
     const { body } = this.#plan;
-    const reader = new FactReader(this.#database, this.#brought, this.#now);
+    const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now);
     const limits = { stepsMax: evaluatorStepsMax, rowsMax: this.#limits.queryRowsMax };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(

@@ -6,16 +6,19 @@ import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { statement } from "../store/statements.ts";
-import { broughtId, lookUp, typeNumber } from "../store/symbols.ts";
+import { broughtId, lookUp } from "../store/symbols.ts";
+import type { TypeNumbers } from "./type-numbers.ts";
 
 export class Brought {
   readonly #database: SqlDatabase;
+  readonly #types: TypeNumbers;
   readonly #ids = new Map<string, number>();
   readonly #values = new Map<number, Value>();
   readonly #facts = new Map<string, number[][]>();
 
-  constructor(database: SqlDatabase, contextFacts: readonly Fact[]) {
+  constructor(database: SqlDatabase, types: TypeNumbers, contextFacts: readonly Fact[]) {
     this.#database = database;
+    this.#types = types;
     for (const fact of contextFacts) {
       const key = predicateKey(fact.predicate, fact.args.length);
       const row = fact.args.map((arg) => this.idOf(arg));
@@ -31,7 +34,7 @@ export class Brought {
     const key = JSON.stringify([value.type, value.id]);
     const known = this.#ids.get(key);
     if (known !== undefined) return known;
-    const id = broughtId(typeNumber(this.#database, value.type), this.#ids.size);
+    const id = broughtId(this.#types.of(value.type), this.#ids.size);
     this.#ids.set(key, id);
     this.#values.set(id, value);
     return id;

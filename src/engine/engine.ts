@@ -225,7 +225,7 @@ export class Engine {
     return this.#read(() => {
       const active = this.#policies.of(this.#database);
       if (!active) return none;
-      if (this.#plans?.active !== active) {
+      if (this.#plans?.active !== active || this.#plans.plans.types.isStale()) {
         this.#plans?.plans.close();
         this.#plans = { active, plans: new Plans(this.#database, active, this.#limits, this.#strategy) };
       }
@@ -236,7 +236,7 @@ export class Engine {
 
   #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[]): Answering {
     const plan = withSpan("plan", {}, () => plans.of(key, shape));
-    return new Answering(this.#database, plan, contextFacts, this.#clock(), this.#limits);
+    return new Answering(this.#database, plans.types, plan, contextFacts, this.#clock(), this.#limits);
   }
 
   #read<T>(body: () => T): T {

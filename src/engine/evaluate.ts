@@ -47,6 +47,10 @@ export class Evaluation {
     const rows = new Map<string, Ids>();
     this.#toFixpoint(() => {
       this.#solve({ types: body.types, asked: new Set(asked) }, body.literals, [...known], (values) => {
+        refuseRepeatedWildcard(
+          asked.map((variable) => ({ kind: "var", index: variable })),
+          values,
+        );
         const row = asked.map((variable) => values[variable]);
         rows.set(row.join(), row);
         return true;
@@ -137,6 +141,7 @@ export class Evaluation {
     const asked = new Set(head.flatMap((term, position) => (args[position] === undefined ? termVariables(term) : [])));
     this.#unify(head, args, new Array(body.types.length).fill(undefined), (start) =>
       this.#solve({ types: body.types, asked }, body.literals, start, (values) => {
+        refuseRepeatedWildcard(head, values);
         const answer = head.map((term, position) => args[position] ?? this.#value(term, values));
         const key = answer.join();
         if (table.answers.has(key)) return true;
@@ -254,4 +259,10 @@ function scoreOf(literal: Literal, values: Ids): number {
 
 function typeOfVariable(literal: Extract<Literal, { kind: "not" }>, variable: number): string | undefined {
   return literal.bodies.map((body) => body.types[variable]).find((type) => type !== undefined);
+}
+
+/** "Any value, but twice the same" has no form as an answer: two wildcards would say that any two values will do. */
+function refuseRepeatedWildcard(head: readonly ProgramTerm[], values: Ids): void {
+  const open = head.flatMap((term) => (term.kind === "var" && values[term.index] === undefined ? [term.index] : []));
+  if (new Set(open).size < open.length) throw new NotEnumerable();
 }

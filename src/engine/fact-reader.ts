@@ -5,9 +5,9 @@ import type { Literal } from "../datalog/specialise.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
-import { rangeOf, typeNumber } from "../store/symbols.ts";
 import { splitKey } from "./apply.ts";
 import type { Brought } from "./brought.ts";
+import type { TypeNumbers } from "./type-numbers.ts";
 
 /** By position or variable; `undefined` where nothing is known. */
 export type Ids = readonly (number | undefined)[];
@@ -17,10 +17,12 @@ type Call = Extract<Literal, { kind: "call" }>;
 export class FactReader {
   readonly now: number;
   readonly #database: SqlDatabase;
+  readonly #types: TypeNumbers;
   readonly #brought: Brought;
 
-  constructor(database: SqlDatabase, brought: Brought, nowSeconds: number) {
+  constructor(database: SqlDatabase, types: TypeNumbers, brought: Brought, nowSeconds: number) {
     this.#database = database;
+    this.#types = types;
     this.#brought = brought;
     this.now = brought.idOf({ type: "Integer", id: String(nowSeconds) });
   }
@@ -34,7 +36,7 @@ export class FactReader {
     return [...stored, ...context].filter((row) =>
       row.every(
         (id, index) =>
-          args[index] !== undefined || types[index] === undefined || contains(this.#database, types[index], id),
+          args[index] !== undefined || types[index] === undefined || this.#types.contains(types[index], id),
       ),
     );
   }
@@ -44,13 +46,12 @@ export class FactReader {
   }
 
   hasType(id: number | undefined, types: ReadonlySet<string>): boolean {
-    return [...types].some((type) => contains(this.#database, type, id));
+    return [...types].some((type) => this.#types.contains(type, id));
   }
 
   /** An id of the type that no fact holds. */
   freshId(type: string | undefined): number {
-    const number = type === undefined ? undefined : typeNumber(this.#database, type);
-    return number === undefined ? -1 : rangeOf(number).high;
+    return type === undefined ? -1 : this.#types.range(type).high;
   }
 
   integer(id: number | undefined): bigint | undefined {
@@ -72,11 +73,4 @@ export class FactReader {
 
 function fits(known: number | undefined, id: number | undefined): boolean {
   return known === undefined || known === id;
-}
-
-function contains(database: SqlDatabase, type: string, id: number | undefined): boolean {
-  const number = typeNumber(database, type);
-  if (number === undefined || id === undefined) return false;
-  const { low, high } = rangeOf(number);
-  return id >= low && id <= high;
 }

@@ -13,12 +13,13 @@ import type { Names } from "../datalog/sql.ts";
 import { planStatement } from "../datalog/statement.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";
-import { lookUp, rangeOf, typeNumber } from "../store/symbols.ts";
+import { lookUp } from "../store/symbols.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "./apply.ts";
+import { TypeNumbers } from "./type-numbers.ts";
 
 /** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
 export interface ShapeVariable {
@@ -55,6 +56,7 @@ const nodesMax = 20_000;
 const clausesMax = 400;
 
 export class Plans {
+  readonly types: TypeNumbers;
   readonly #database: SqlDatabase;
   readonly #active: ActivePolicy;
   readonly #limits: Limits;
@@ -64,6 +66,7 @@ export class Plans {
   readonly #strings: ReadonlySet<string>;
 
   constructor(database: SqlDatabase, active: ActivePolicy, limits: Limits, strategy: Strategy) {
+    this.types = new TypeNumbers(database);
     this.#database = database;
     this.#active = active;
     this.#limits = limits;
@@ -144,11 +147,20 @@ export class Plans {
     };
     try {
       const statement = planStatement(goal, this.#names(), { clausesMax }, shape.paged);
-      return { kind: "statement", prepared: this.#database.prepare(statement.sql), ...statement };
+      return { kind: "statement", prepared: this.#prepare(statement.sql), ...statement };
     } catch (error) {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };
       if (error instanceof NotPlannable) return { kind: "evaluator", body };
       throw error;
+    }
+  }
+
+  /** SQLite has limits of its own (depth, size of a statement); what passes them is for the evaluator. */
+  #prepare(sql: string): SqlStatement {
+    try {
+      return this.#database.prepare(sql);
+    } catch (error) {
+      throw new NotPlannable("SQLite refuses the statement", { cause: error });
     }
   }
 
@@ -167,10 +179,7 @@ export class Plans {
     return {
       factTable: (predicate) => factTable(database, ...splitKey(predicate)),
       constant: (value) => lookUp(database, value) ?? -1,
-      range: (type) => {
-        const number = typeNumber(database, type);
-        return number === undefined ? { low: 0, high: -1 } : rangeOf(number);
-      },
+      range: (type) => this.types.range(type),
     };
   }
 }

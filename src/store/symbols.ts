@@ -55,8 +55,10 @@ export function rangeOf(type: number): { readonly low: number; readonly high: nu
   return { low: type * valuesPerType, high: (type + 1) * valuesPerType - 1 };
 }
 
+/** The first of the type numbers that are never stored: a request numbers types there that the store lacks. */
+export const temporaryTypes = typesMax + 1;
+
 /** An id for a value that the store does not have: the same for the same `ordinal`, and no stored value's. */
-export function broughtId(type: number | undefined, ordinal: number): number {
-  // Values of a type that the store does not know share the range of the type number that is never given.
-  return rangeOf(type ?? typesMax + 1).high - 1 - ordinal;
+export function broughtId(type: number, ordinal: number): number {
+  return rangeOf(type).high - 1 - ordinal;
 }

@@ -1,0 +1,58 @@
+/**
+ * Numbers of types, also of those that the store does not have but a request brings (in context facts). Statements hold such a number as text,
+ * so it stays the same for as long as they are kept, and a type that the store comes to know makes everything planned before stale.
+ */
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { rangeOf, temporaryTypes, typeNumber } from "../store/symbols.ts";
+
+/** Types that one policy's plans may bring before all of them are dropped. */
+const broughtTypesMax = 10_000;
+
+export class TypeNumbers {
+  readonly #database: SqlDatabase;
+  readonly #brought = new Map<string, number>();
+  readonly #stored = new Map<string, number>();
+
+  constructor(database: SqlDatabase) {
+    this.#database = database;
+  }
+
+  /** The number of a type; a stored type keeps its own. */
+  of(type: string): number {
+    return this.#storedNumber(type) ?? this.#broughtNumber(type);
+  }
+
+  range(type: string): { readonly low: number; readonly high: number } {
+    return rangeOf(this.of(type));
+  }
+
+  contains(type: string, id: number | undefined): boolean {
+    if (id === undefined) return false;
+    const { low, high } = this.range(type);
+    return id >= low && id <= high;
+  }
+
+  /** True where numbers that were handed out are no longer right. */
+  isStale(): boolean {
+    if (this.#brought.size > broughtTypesMax) return true;
+    for (const type of this.#brought.keys()) if (this.#storedNumber(type) !== undefined) return true;
+    return false;
+  }
+
+  /** The store never takes a type away, so what it said once holds. */
+  #storedNumber(type: string): number | undefined {
+    const known = this.#stored.get(type);
+    if (known !== undefined) return known;
+    const number = typeNumber(this.#database, type);
+    if (number !== undefined) this.#stored.set(type, number);
+    return number;
+  }
+
+  #broughtNumber(type: string): number {
+    const known = this.#brought.get(type);
+    if (known !== undefined) return known;
+    const number = temporaryTypes + this.#brought.size;
+    this.#brought.set(type, number);
+    return number;
+  }
+}

@@ -28,7 +28,11 @@ export interface OracleInput {
   readonly now: number;
   /** Values that questions will name beyond those in the facts and the policy. */
   readonly values?: readonly Value[] | undefined;
+  /** Random policies may hold for almost everything; past this many tuples the oracle throws `TooManyTuples`. */
+  readonly tuplesMax?: number | undefined;
 }
+
+export class TooManyTuples extends Error {}
 
 export interface Oracle {
   holds(predicate: string, args: readonly Value[]): boolean;
@@ -43,12 +47,12 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
   const contextFacts = input.contextFacts ?? [];
   const domain = createDomain(policy, [...input.facts, ...contextFacts], input.values ?? [], input.now);
   const facts = [...input.facts.filter(acceptedFacts(policy, domain)), ...contextFacts];
-  const model = wellFoundedModel(policy.rules.flatMap(clausesOf), facts, domain);
+  const model = wellFoundedModel(policy.rules.flatMap(clausesOf), facts, domain, input.tuplesMax ?? Infinity);
   return {
     domain,
-    holds: (predicate, args) => relation(model, predicate, args.length).has(keyOf(args.map(domain.ground))),
+    holds: (predicate, args) => relation(model, predicate, args.length).byKey.has(keyOf(args.map(domain.ground))),
     solutions(query) {
-      const answers: Relation = new Map();
+      const answers = new Map<string, Tuple>();
       for (const clause of clausesOf(queryRule(query))) {
         derive(clause, { positive: model, negative: model, domain }, (tuple) => answers.set(keyOf(tuple), tuple));
       }
@@ -57,15 +61,24 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
   };
 }
 
-/** The tuples of one predicate and arity, by a key made of their values. */
-type Relation = Map<string, Tuple>;
+/** The tuples of one predicate and arity. */
+interface Relation {
+  readonly byKey: Map<string, Tuple>;
+  /** By position, then by the value there. */
+  readonly byValue: readonly Map<Ground, Tuple[]>[];
+}
 type Model = Map<string, Relation>;
 
-function wellFoundedModel(clauses: readonly Clause[], facts: readonly Fact[], domain: Domain): Model {
+function wellFoundedModel(
+  clauses: readonly Clause[],
+  facts: readonly Fact[],
+  domain: Domain,
+  tuplesMax: number,
+): Model {
   let lower: Model = new Map();
   for (;;) {
-    const upper = leastModel(clauses, facts, lower, domain);
-    const next = leastModel(clauses, facts, upper, domain);
+    const upper = leastModel(clauses, facts, lower, domain, tuplesMax);
+    const next = leastModel(clauses, facts, upper, domain, tuplesMax);
     if (size(next) === size(upper)) return next;
     assert(size(next) > size(lower), "the policy is stratified");
     lower = next;
@@ -73,7 +86,13 @@ function wellFoundedModel(clauses: readonly Clause[], facts: readonly Fact[], do
 }
 
 /** All that follows from the facts, when calls under `not` ask `negative`. */
-function leastModel(clauses: readonly Clause[], facts: readonly Fact[], negative: Model, domain: Domain): Model {
+function leastModel(
+  clauses: readonly Clause[],
+  facts: readonly Fact[],
+  negative: Model,
+  domain: Domain,
+  tuplesMax: number,
+): Model {
   const positive: Model = new Map();
   for (const fact of facts) add(positive, fact.predicate, fact.args.map(domain.ground));
   for (;;) {
@@ -82,23 +101,42 @@ function leastModel(clauses: readonly Clause[], facts: readonly Fact[], negative
       const found: Tuple[] = [];
       derive(clause, { positive, negative, domain }, (tuple) => found.push(tuple));
       for (const tuple of found) add(positive, clause.predicate, tuple);
+      if (size(positive) > tuplesMax) throw new TooManyTuples();
     }
     if (size(positive) === before) return positive;
   }
 }
 
 function relation(model: Model, predicate: string, arity: number): Relation {
-  return model.get(`${predicate}/${arity}`) ?? new Map();
+  return model.get(`${predicate}/${arity}`) ?? { byKey: new Map(), byValue: [] };
 }
 
 function add(model: Model, predicate: string, tuple: Tuple): void {
   const name = `${predicate}/${tuple.length}`;
-  const known = model.get(name) ?? new Map();
-  model.set(name, known.set(keyOf(tuple), tuple));
+  const known = model.get(name) ?? { byKey: new Map(), byValue: tuple.map(() => new Map()) };
+  model.set(name, known);
+  const key = keyOf(tuple);
+  if (known.byKey.has(key)) return;
+  known.byKey.set(key, tuple);
+  tuple.forEach((value, position) => {
+    const values = must(known.byValue[position]);
+    const others = values.get(value);
+    if (others === undefined) values.set(value, [tuple]);
+    else others.push(tuple);
+  });
+}
+
+/** The tuples that may match, narrowed by one argument that has a value. */
+function candidates(known: Relation, args: readonly Term[], bindings: Bindings, world: World): Iterable<Tuple> {
+  for (const [position, values] of known.byValue.entries()) {
+    const value = valueOf(must(args[position]), bindings, world);
+    if (value !== undefined) return values.get(value) ?? [];
+  }
+  return known.byKey.values();
 }
 
 function size(model: Model): number {
-  return [...model.values()].reduce((sum, tuples) => sum + tuples.size, 0);
+  return [...model.values()].reduce((sum, { byKey }) => sum + byKey.size, 0);
 }
 
 function keyOf(tuple: Tuple): string {
@@ -137,7 +175,12 @@ function run(steps: readonly Step[], index: number, bindings: Bindings, world: W
         unify([step.term], [world.domain.ground(plain(value))], bindings, world, next),
       );
     case "call":
-      for (const tuple of relation(world.positive, step.predicate, step.args.length).values()) {
+      for (const tuple of candidates(
+        relation(world.positive, step.predicate, step.args.length),
+        step.args,
+        bindings,
+        world,
+      )) {
         if (unify(step.args, tuple, bindings, world, next)) return true;
       }
       return false;

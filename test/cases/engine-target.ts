@@ -5,12 +5,20 @@ import { join } from "node:path";
 import { applyEvent } from "../../src/engine/apply.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
+import type { Query, Row } from "../../src/engine/questions.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Check } from "./case.ts";
 import type { Target } from "./run.ts";
 
-export interface EngineTarget extends Target, Disposable {}
+/** Unlike other targets it answers at once. */
+export interface EngineTarget extends Target, Disposable {
+  authorize(check: Check): boolean;
+  list(actor: Value, action: string, type: string): string[];
+  actions(actor: Value, resource: Value): string[];
+  query(query: Query): Row[];
+}
 
 export interface EngineInput {
   readonly policy: string;
@@ -26,7 +34,7 @@ export function openEngine({ policy, facts, contextFacts, now }: EngineInput, op
   createState(writer, "test", "0000000000000001");
   const effects: Effect[] = [
     { kind: "policy", id: 1, source: policy, filename: "case.polar" },
-    { kind: "facts", inserted: [...facts], deleted: [] },
+    { kind: "facts", inserted: facts.map(({ predicate, args }) => ({ predicate, args: [...args] })), deleted: [] },
   ];
   effects.forEach((effect, index) => {
     writer.transaction(

@@ -1,0 +1,40 @@
+/**
+ * Random policies, facts and questions: the engine, by statements and by the evaluator, against the oracle. `FUZZ_RUNS` and `FUZZ_SEED` set how
+ * many and which. A failure is shrunk and printed as a case file for `test/cases/regressions/`, which `cases.test.ts` replays.
+ */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { compilePolicy } from "../cases/compile-policy.ts";
+import { differencesOf, type Sample, type Tally } from "./differential.ts";
+import { policySpec, writePolicy } from "./policy.ts";
+import { printCase } from "./print-case.ts";
+import { asked, contextFacts, facts } from "./questions.ts";
+
+const runs = Number(process.env["FUZZ_RUNS"] ?? 2000);
+const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
+const sample: fc.Arbitrary<Sample> = fc.record({
+  policy: policySpec.map(writePolicy),
+  facts,
+  contextFacts,
+  questions: fc.array(asked, { minLength: 1, maxLength: 8, size: "max" }),
+});
+
+describe("random policies", () => {
+  test(`${runs} runs with seed ${seed}`, () => {
+    const tally: Tally = { invalidPolicies: 0, tooLarge: 0, answered: 0, notEnumerable: 0 };
+    const result = fc.check(
+      fc.property(sample, (one) => expect(differencesOf(one, tally)).toEqual([])),
+      { numRuns: runs, seed },
+    );
+    console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(tally));
+    if (result.failed) {
+      const [smallest] = result.counterexample ?? [];
+      const text =
+        smallest === undefined ? "" : printCase(`found by seed ${seed}`, smallest, compilePolicy(smallest.policy));
+      throw new Error(`the engine and the oracle differ\n\n${text}`, { cause: result.errorInstance });
+    }
+    // What is not tested must stay the exception.
+    expect(tally.invalidPolicies + tally.tooLarge).toBeLessThan(runs / 20);
+    expect(tally.notEnumerable).toBeLessThan(tally.answered / 20);
+  }, 600_000);
+});

@@ -1,0 +1,141 @@
+/** Random facts over few values, and questions about them. */
+import fc from "fast-check";
+import type { Query } from "../../src/engine/questions.ts";
+import type { Fact, Value } from "../../src/store/fact.ts";
+import { allowQuery, type Check } from "../cases/case.ts";
+import { entityTypes, permissionNames, predicates, roleNames, type Predicate } from "./rules.ts";
+
+const id = fc.constantFrom("1", "2", "3");
+const entity: fc.Arbitrary<Value> = fc.record({ type: fc.constantFrom<string>(...entityTypes), id });
+const user: fc.Arbitrary<Value> = fc.record({ type: fc.constant("User"), id });
+const text = (...words: string[]): fc.Arbitrary<Value> =>
+  fc.record({ type: fc.constant("String"), id: fc.constantFrom(...words) });
+const integer: fc.Arbitrary<Value> = fc.record({
+  type: fc.constant("Integer"),
+  id: fc.constantFrom("0", "1", "2", "-1"),
+});
+const role = text(...roleNames, ...roleNames, "x");
+
+const factOf = (predicate: string, ...args: fc.Arbitrary<Value>[]): fc.Arbitrary<Fact> =>
+  fc.tuple(...args).map((values) => ({ predicate, args: values }));
+
+const commonFact = fc.oneof(
+  { weight: 5, arbitrary: factOf("has_role", user, role, entity) },
+  { weight: 6, arbitrary: factOf("has_relation", entity, text("up", "up", "up", "own"), entity) },
+  { weight: 1, arbitrary: factOf("has_relation", entity, text("own"), user) },
+  { weight: 1, arbitrary: factOf("has_role", user, text("g", "h")) },
+  { weight: 2, arbitrary: factOf("flag", entity) },
+  { weight: 2, arbitrary: factOf("link", entity, entity) },
+  { weight: 2, arbitrary: factOf("level", entity, integer) },
+  { weight: 1, arbitrary: factOf("tag", entity, text("x", "r", "p")) },
+  { weight: 1, arbitrary: factOf("near", entity, entity) },
+);
+
+/** Context facts may also be of predicates that only rules define. */
+const contextFact = fc.oneof(
+  { weight: 4, arbitrary: commonFact },
+  { weight: 1, arbitrary: factOf("has_permission", user, text(...permissionNames), entity) },
+  { weight: 1, arbitrary: factOf("allow", user, text(...permissionNames), entity) },
+);
+
+export const facts = fc.array(commonFact, { maxLength: 14 });
+export const contextFacts = fc.oneof(
+  { weight: 2, arbitrary: fc.constant<Fact[]>([]) },
+  { weight: 1, arbitrary: fc.array(contextFact, { minLength: 1, maxLength: 3 }) },
+);
+
+export type Asked =
+  | { readonly kind: "authorize"; readonly check: Check }
+  | { readonly kind: "list"; readonly actor: Value; readonly action: string; readonly type: string }
+  | { readonly kind: "actions"; readonly actor: Value; readonly resource: Value }
+  | { readonly kind: "query"; readonly query: Query };
+
+const anyId = fc.constantFrom("1", "2", "3", "9");
+const actor = fc.record({ type: fc.constantFrom("User", "User", "User", "A"), id: anyId });
+const resource = fc.record({ type: fc.constantFrom<string>("A", "A", "B", "C", "User"), id: anyId });
+const action = fc.constantFrom<string>(...permissionNames, ...permissionNames, "r", "zap");
+
+const range = {
+  E: fc.record({
+    type: fc.constantFrom<string>(...entityTypes),
+    ids: fc.oneof(
+      { weight: 2, arbitrary: fc.constant(null) },
+      { weight: 1, arbitrary: fc.uniqueArray(anyId, { minLength: 1, maxLength: 2 }) },
+    ),
+  }),
+  S: fc.record({
+    type: fc.constant("String"),
+    ids: fc.oneof(fc.constant(null), fc.constantFrom(["p"], ["r"], ["up"], ["x", "r"])),
+  }),
+  I: fc.record({ type: fc.constant("Integer"), ids: fc.oneof(fc.constant(null), fc.constantFrom(["1"], ["0", "7"])) }),
+};
+
+/** Variables are shared between calls by their names: `E1`, `E2`, `E3`, `S1`, `I1`. */
+const queryCall = fc
+  .constantFrom<Predicate>(
+    "allow",
+    "allow",
+    "has_permission",
+    "has_role",
+    "has_relation",
+    "near",
+    "link",
+    "level",
+    "flag",
+    "tag",
+  )
+  .chain((predicate) =>
+    fc
+      .tuple(
+        ...predicates[predicate].map((kind) => fc.constantFrom(...(kind === "E" ? ["E1", "E2", "E3"] : [`${kind}1`]))),
+      )
+      .map((variables) => ({ predicate, variables })),
+  );
+
+const query: fc.Arbitrary<Query> = fc
+  .record({
+    calls: fc.array(queryCall, { minLength: 1, maxLength: 2 }),
+    ranges: fc.record({ E1: range.E, E2: range.E, E3: range.E, S1: range.S, I1: range.I }),
+  })
+  .map(({ calls, ranges }) => {
+    const used = new Set(calls.flatMap((one) => one.variables));
+    const variables = new Map(Object.entries(ranges).filter(([name]) => used.has(name)));
+    return { calls, variables, contextFacts: [] };
+  });
+
+export const asked: fc.Arbitrary<Asked> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant("authorize" as const), check: fc.record({ actor, action, resource }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("list" as const),
+      actor,
+      action,
+      type: fc.constantFrom<string>(...entityTypes),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("actions" as const), actor, resource }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("query" as const), query }) },
+);
+
+/** The same question as a query. */
+export function asQuery(question: Asked): Query {
+  switch (question.kind) {
+    case "authorize":
+      return allowQuery(
+        question.check.actor,
+        question.check.action,
+        { type: question.check.resource.type, ids: [question.check.resource.id] },
+        [],
+      );
+    case "list":
+      return allowQuery(question.actor, question.action, { type: question.type, ids: null }, []);
+    case "actions":
+      return allowQuery(question.actor, null, { type: question.resource.type, ids: [question.resource.id] }, []);
+    case "query":
+      return question.query;
+  }
+}

@@ -88,7 +88,7 @@ describe("a banned thing is noticed", () => {
     ["test/b.test.ts", `describe.skip("x", () => {});`, "left out or alone"],
     ["test/b.test.ts", `test.todo("x");`, "left out or alone"],
     ["src/a/b.ts", `import { c } from "./c";`, "lacks its ending"],
-    ["src/a/b.ts", `const root = "/work/` + `main/src";`, "somebody's machine"],
+    ["src/a/b.ts", `const root = "/${"work"}/main/src";`, "somebody's machine"],
     ["src/a/index.ts", `export const x = 1;`, "named by its one idea"],
     ["src/a/helpers.ts", `export const x = 1;`, "named by its one idea"],
     ["src/a/CamelCase.ts", `export const x = 1;`, "kebab-case"],

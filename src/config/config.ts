@@ -6,8 +6,7 @@ import { z } from "zod";
 import { limitsSchema } from "./limits.ts";
 import { duration, integer, ratio, settingInfo, type SettingInfo } from "./value.ts";
 
-export const roles = ["primary", "edge", "fallback"] as const;
-export type Role = (typeof roles)[number];
+const roles = ["primary", "edge", "fallback"] as const;
 
 /** What `ostiary dev` takes, as the official clients' documentation and examples have it. Refused everywhere else: everybody knows it. */
 export const developmentEnvironment = "0123456789";

@@ -1,0 +1,70 @@
+/**
+ * The programs that the end-to-end tests need besides the binary. They are installed with apt-get where that is possible; elsewhere this says
+ * what is missing and what that means. Nothing is installed that is there already.
+ */
+import { existsSync } from "node:fs";
+
+interface Tool {
+  /** One of these paths exists where it is installed. */
+  readonly paths: readonly string[];
+  readonly package: string;
+  readonly without: string;
+}
+
+const containers = "the container tests are skipped";
+
+const tools: readonly Tool[] = [
+  tool("mosquitto", "the tests with Mosquitto fail"),
+  tool("podman", containers),
+  tool("buildah", containers),
+  tool("runc", containers),
+  tool("podman-compose", containers),
+  tool("nft", containers, "nftables"),
+  { paths: ["/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"], package: "netavark", without: containers },
+  {
+    paths: ["/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns"],
+    package: "aardvark-dns",
+    without: containers,
+  },
+];
+
+export async function installTools(): Promise<void> {
+  const missing = tools.filter(isMissing);
+  if (missing.length === 0) return;
+  const packages = missing.map((needed) => needed.package);
+  if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {
+    console.log(`installing ${packages.join(", ")}`);
+    if (!(await aptGet("install", "--yes", "--no-install-recommends", ...packages))) {
+      await aptGet("update");
+      await aptGet("install", "--yes", "--no-install-recommends", ...packages);
+    }
+  }
+  for (const { package: name, without } of missing.filter(isMissing))
+    console.log(`${name} is not installed, so ${without}`);
+}
+
+function tool(program: string, without: string, packageName = program): Tool {
+  return {
+    paths: ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"].map((folder) => `${folder}/${program}`),
+    package: packageName,
+    without,
+  };
+}
+
+function isMissing({ paths }: Tool): boolean {
+  return !paths.some((path) => existsSync(path));
+}
+
+async function aptGet(...parameters: string[]): Promise<boolean> {
+  const child = Bun.spawn(["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", ...parameters], {
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 600_000,
+  });
+  const [status, output, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+  if (status !== 0 && parameters[0] !== "update")
+    console.log(`apt-get ${parameters[0]} ended with status ${status}\n${output}${errors}`);
+  return status === 0;
+}

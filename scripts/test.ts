@@ -1,0 +1,155 @@
+/**
+ * Every check and every test, stage after stage: `scripts/test` runs all, `scripts/test unit http` only those. Each check counts as one, each
+ * test as one; the last line is the sum, and the status is 0 only when nothing failed.
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { projectRoot } from "./built-binary.ts";
+import { installTools } from "./test-tools.ts";
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+interface Stage {
+  readonly name: string;
+  readonly run: () => Promise<Counts>;
+}
+
+const bun = process.execPath;
+const minute = 60_000;
+const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
+
+const stages: readonly Stage[] = [
+  check("types", [bun, "check", "--no-script"]),
+  check("format", [bun, "fmt", "--check", "--no-script"]),
+  check("lint", [bun, "x", "oxlint"]),
+  check("unused", [bun, "x", "knip", "--no-progress"]),
+  tests("tidy", (path) => path === "test/tidy.test.ts"),
+  tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e)\//.test(path)),
+  tests("cases", (path) => path === "test/cases.test.ts"),
+  tests("http", (path) => path.startsWith("test/http/")),
+  check("build", [bun, join(projectRoot, "scripts", "build.ts")]),
+  // Each scenario of these runs with the embedded broker and with Mosquitto.
+  tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true),
+  tests("containers", (path) => path === "test/e2e/containers.test.ts", true),
+];
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(wanted: readonly string[]): Promise<number> {
+  const unknown = wanted.filter((name) => !stages.some((stage) => stage.name === name));
+  if (unknown.length > 0) {
+    console.error(`no such stage: ${unknown.join(", ")}; there are ${stages.map(({ name }) => name).join(", ")}`);
+    return 2;
+  }
+  const chosen = stages.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+  if (chosen.some(({ name }) => ["e2e", "containers"].includes(name))) await installTools();
+
+  let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const { name, run } of chosen) {
+    console.log(`── ${name}`);
+    const begin = performance.now();
+    const counts = await run();
+    console.log(`   ${name}: ${describe(counts)} in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+    sum = {
+      passed: sum.passed + counts.passed,
+      failed: sum.failed + counts.failed,
+      skipped: sum.skipped + counts.skipped,
+    };
+  }
+  rmSync(reports, { recursive: true, force: true });
+  console.log(describe(sum));
+  return sum.failed === 0 ? 0 : 1;
+}
+
+function describe({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;
+}
+
+/** A program that must end with status 0. What it says is shown where it does not. */
+function check(name: string, command: string[]): Stage {
+  return {
+    name,
+    run: async () => {
+      const { status, output } = await run(command, 10 * minute, () => undefined);
+      if (status !== 0) console.log(output.trimEnd());
+      return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
+    },
+  };
+}
+
+/** One run of `bun test` over the test files that belong to the stage. `showPassed` is for what takes long, to show that it moves. */
+function tests(name: string, belongs: (path: string) => boolean, showPassed = false): Stage {
+  return {
+    name,
+    run: async () => {
+      const files = [...new Bun.Glob("test/**/*.test.ts").scanSync(projectRoot)].filter(belongs).toSorted();
+      const report = join(reports, `${name}.xml`);
+      const command = [
+        bun,
+        "test",
+        ...files.map((path) => `./${path}`),
+        "--reporter=junit",
+        `--reporter-outfile=${report}`,
+      ];
+      const { status } = await run(command, 30 * minute, (line) => {
+        if (showPassed || !/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
+      });
+      const counts = readCounts(report);
+      const died = status !== 0 && counts.failed === 0;
+      if (died) console.log(`   ${name}: bun test ended with status ${status}`);
+      return died ? { ...counts, failed: 1 } : counts;
+    },
+  };
+}
+
+/** The sums that stand on the outermost element of a JUnit report. None at all where the run did not get that far. */
+function readCounts(report: string): Counts {
+  let outermost: string;
+  try {
+    outermost = /<testsuites [^>]*>/.exec(readFileSync(report, "utf8"))?.[0] ?? "";
+  } catch {
+    return { passed: 0, failed: 0, skipped: 0 };
+  }
+  const number = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(outermost)?.[1] ?? 0);
+  const [failed, skipped] = [number("failures") + number("errors"), number("skipped")];
+  return { passed: number("tests") - failed - skipped, failed, skipped };
+}
+
+async function run(
+  command: string[],
+  timeoutMs: number,
+  line: (text: string) => void,
+): Promise<{ readonly status: number; readonly output: string }> {
+  const child = Bun.spawn(command, {
+    cwd: projectRoot,
+    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: timeoutMs,
+    killSignal: "SIGKILL",
+  });
+  const output: string[] = [];
+  const read = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
+    let rest = "";
+    const decoder = new TextDecoder();
+    for await (const bytes of stream) {
+      const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      output.push(...lines);
+      lines.forEach(line);
+    }
+    if (rest !== "") {
+      output.push(rest);
+      line(rest);
+    }
+  };
+  const [status] = await Promise.all([child.exited, read(child.stdout), read(child.stderr)]);
+  if (child.signalCode === "SIGKILL") line(`ended after ${timeoutMs / minute} minutes`);
+  return { status, output: output.join("\n") };
+}

@@ -6,6 +6,7 @@ import { print } from "../runtime/process.ts";
 import { startDev } from "../roles/dev.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
+import { check, printReport } from "./policy-report.ts";
 import { runNode } from "./run-node.ts";
 import { checkedConfig } from "./setting-options.ts";
 
@@ -14,7 +15,7 @@ interface DevOptions {
   readonly data?: string;
 }
 
-export const devCommand: AddCommand = (program) => {
+export const devCommand: AddCommand = (program, finish) => {
   program
     .command("dev")
     .description("Run one node to develop against: nothing to configure, a known test key, throw-away data")
@@ -22,13 +23,17 @@ export const devCommand: AddCommand = (program) => {
     .option("--port <number>", "The port to listen on (default: 8080) [OSO_PORT]")
     .option("--data <directory>", "Keep the data here; without it they are thrown away at the end")
     .action(async (files: string[], options: DevOptions) => {
-      const sources = await readPolicyFiles(files);
+      const policy = check(await readPolicyFiles(files), { runTests: true });
+      if (!policy.good) {
+        await printReport(policy);
+        return finish(1);
+      }
       const data = options.data ?? (await mkdtemp(join(tmpdir(), "ostiary-dev-")));
       try {
         const config = devConfig(options, data);
         await runNode(
           config,
-          () => startDev(config, sources),
+          () => startDev(config, policy.sources),
           ({ url }) => print(welcome(url, options.data)),
         );
       } finally {

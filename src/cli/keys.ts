@@ -20,11 +20,11 @@ export const keysCommand: AddCommand = (program) => {
   withAccess(keys.command("create"))
     .description("Make a key; it is shown this once")
     .addOption(new Option("--role <role>", "what it may do").choices(["admin", "write", "read"]).default("write"))
-    .option("--name <name>", "what it is for", "")
+    .requiredOption("--name <name>", "what it is for")
     .action(async (options: { role: string; name: string }, command: Command) => {
       const { role, name } = options;
-      const made = (await call(access(command), "POST", "/api/keys", { role, name })) as { key: string };
-      await print(`${made.key}\n`);
+      const made = (await call(access(command), "POST", "/api/keys", { role, name })) as { token: string };
+      await print(`${made.token}\n`);
     });
   withAccess(keys.command("list"))
     .description("Show the keys that there are, without their secrets")

@@ -25,8 +25,17 @@ export async function configFromCommand(command: Command, environment: NodeJS.Pr
       return typeof value === "string" ? [[setting.name, value]] : [];
     }),
   );
-  const path = (command.getOptionValue("config") as string | undefined) ?? environment["OSTIARY_CONFIG"];
-  return checkedConfig({ flags, environment, file: path ? await readConfigFile(path) : undefined });
+  const file = await configFile(command.getOptionValue("config") as string | undefined, environment);
+  return checkedConfig({ flags, environment, file });
+}
+
+/** The content of the file that the flag or the environment names. */
+export async function configFile(
+  flag: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): Promise<ConfigSources["file"]> {
+  const path = flag ?? environment["OSTIARY_CONFIG"];
+  return path ? readConfigFile(path) : undefined;
 }
 
 export function checkedConfig(sources: ConfigSources): Config {

@@ -1,8 +1,7 @@
-import { checkPolicy } from "../engine/policy-check.ts";
-import { diagnosticToJson, renderDiagnostics } from "../polar/render.ts";
-import { print, printError, wantsColor } from "../runtime/process.ts";
+import { print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
+import { check, printReport, printReportAsJson } from "./policy-report.ts";
 
 export const validateCommand: AddCommand = (program, finish) => {
   program
@@ -11,16 +10,10 @@ export const validateCommand: AddCommand = (program, finish) => {
     .argument("<files...>", "policy files; several form one policy")
     .option("--json", "problems as JSON")
     .action(async (files: string[], options: { json?: true }) => {
-      const sources = await readPolicyFiles(files);
-      const { diagnostics } = checkPolicy(sources, { runTests: false });
-      const valid = diagnostics.every(({ severity }) => severity !== "error");
-      if (options.json) {
-        const problems = diagnostics.map((diagnostic) => diagnosticToJson(diagnostic, sources));
-        await print(`${JSON.stringify({ valid, problems }, null, 2)}\n`);
-      } else {
-        await printError(renderDiagnostics(diagnostics, sources, { color: wantsColor("stderr") }));
-        if (valid) await print(`${files.join(", ")}: valid\n`);
-      }
-      finish(valid ? 0 : 1);
+      const checked = check(await readPolicyFiles(files), { runTests: false });
+      if (options.json) await printReportAsJson(checked);
+      else await printReport(checked);
+      if (checked.good && !options.json) await print(`${files.join(", ")}: valid\n`);
+      finish(checked.good ? 0 : 1);
     });
 };

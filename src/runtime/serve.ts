@@ -48,7 +48,7 @@ export function serve(options: ServeOptions): Listener {
   const server = listen(options, open);
   return {
     port: server.port ?? options.port,
-    url: listenerUrl(options.hostname, server.port ?? options.port),
+    url: localUrl(options.hostname, server.port ?? options.port),
     stop: () => stopGently(server, open, options.stopGraceMs ?? 10_000),
   };
 }
@@ -128,8 +128,8 @@ async function stopGently(server: Bun.Server<SocketData>, open: Set<WebSocketDup
   if (outcome === "late") await server.stop(true);
 }
 
-/** The address under which this machine itself reaches the listener. */
-function listenerUrl(hostname: string, port: number): string {
+/** The address under which this machine itself reaches a listener: who listens on every interface is asked on loopback. */
+export function localUrl(hostname: string, port: number): string {
   const host = hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname;
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

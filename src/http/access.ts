@@ -82,8 +82,7 @@ function admit(node: Node, exchange: Exchange, request: Request, role: ApiKeyRol
 /** The text of the key that came with the request. */
 export function bearerOf(request: Request): string {
   const header = request.headers.get("authorization");
-  if (header === null)
-    throw new AppError("unauthorized", "no API key was sent, send it as `Authorization: Bearer <key>`");
+  if (!header) throw new AppError("unauthorized", "no API key was sent, send it as `Authorization: Bearer <key>`");
   const space = header.indexOf(" ");
   if (header.slice(0, space).toLowerCase() !== "bearer") {
     throw new AppError("unauthorized", "the `Authorization` header must be `Bearer <key>`");

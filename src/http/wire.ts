@@ -1,8 +1,6 @@
-/** The pieces that the bodies of several routes are made of, and how they become the engine's shapes. The limits are part of the schemas. */
+/** The pieces that the bodies of several routes are made of. The limits are part of the schemas. */
 import { z } from "zod";
 import type { Limits } from "../config/limits.ts";
-
-export type Wire = ReturnType<typeof wire>;
 
 export function wire(limits: Limits) {
   /** A type, an id, a name of a predicate, role or action. */
@@ -13,26 +11,25 @@ export function wire(limits: Limits) {
       error: `must not be longer than ${limits.identifierBytesMax} bytes`,
     });
   const value = z.object({ type: name, id: name });
-  const stored = value.refine(({ id }) => id !== "*", {
-    path: ["id"],
-    error: "must not be `*`: a fact is about one thing, grants to all are rules of the policy",
-  });
   const any = z
     .object({ type: name.nullable(), id: name.nullable() })
     .refine(({ type, id }) => type !== null || id === null, {
       path: ["type"],
       error: "must say of which type this id is",
     });
+  /** A concrete fact, to be stored or of one request. What it must be beyond this shape is for the engine to say. */
+  const fact = z.object({ predicate: name, args: argumentsOf(value) });
   return {
     name,
     value,
-    /** A concrete fact, stored or of one request. */
-    fact: z.object({ predicate: name, args: argumentsOf(stored) }),
+    fact,
     /** What a delete names: `null` stands for anything. */
     pattern: z.object({ predicate: name, args: argumentsOf(any) }),
-    get contextFacts() {
-      return z.array(this.fact).max(limits.contextFactsMax).nullish().transform(noneForNull);
-    },
+    contextFacts: z
+      .array(fact)
+      .max(limits.contextFactsMax)
+      .nullish()
+      .transform((facts) => facts ?? []),
   };
 }
 
@@ -48,8 +45,4 @@ export const argumentsMax = 5;
 /** A UTF-16 unit has at most three bytes in UTF-8, so most texts need no count. */
 function fits(text: string, bytesMax: number): boolean {
   return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax;
-}
-
-function noneForNull<T>(list: T[] | null | undefined): T[] {
-  return list ?? [];
 }

@@ -1,0 +1,88 @@
+/** A real primary in this process, asked over a socket: the writer's Worker, the log, SQLite and the routes, as they run in production. */
+import { Oso } from "oso-cloud";
+import type { Node } from "../../src/replication/node.ts";
+import { adminKey, withCluster, type Running } from "../replication/cluster.ts";
+
+export interface Api {
+  readonly url: string;
+  readonly node: Node;
+  /** With the admin key, unless the headers say otherwise; a body that is no text is sent as JSON. */
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+}
+
+export interface CallOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly json: unknown;
+}
+
+export const admin = { authorization: `Bearer ${adminKey}` };
+
+/** The policy that the documentation's examples of wildcard answers are about, in our words. */
+export const wildcardPolicy = `
+global { roles = ["user"]; permissions = ["create_repository"]; "create_repository" if "user"; }
+has_role(_: User, "user");
+actor User {}
+resource Org {
+  roles = ["member", "admin"]; permissions = ["read", "delete"];
+  "read" if "member"; "read" if global "user"; "delete" if "admin";
+}
+resource Repo {
+  roles = ["member", "admin"]; permissions = ["read", "write"]; relations = { parent: Org };
+  role if role on "parent";
+  "read" if "member"; "write" if "admin"; "member" if "admin";
+}
+resource Field {}
+allow_field(user: User, "read", repo: Repo, Field{"name"}) if has_permission(user, "read", repo);
+`;
+
+export function apiOf({ url, node }: Running<Node>): Api {
+  return {
+    url,
+    node,
+    async call(method, path, { headers = {}, body } = {}) {
+      const sent = body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) };
+      const response = await fetch(url + path, { method, headers: { ...admin, ...headers }, ...sent });
+      const text = await response.text();
+      return { status: response.status, headers: response.headers, text, json: jsonOf(text) };
+    },
+  };
+}
+
+/** A primary without policy and facts, and its API. */
+export async function withPrimary(body: (api: Api) => Promise<void>, flags: Readonly<Record<string, string>> = {}) {
+  await withCluster(async (cluster) => body(apiOf(await cluster.primary())), flags);
+}
+
+/** The official client, as an application would make it. */
+export function clientOf(url: string, key = adminKey): Oso {
+  return new Oso(url, key);
+}
+
+export const value = (type: string, id: string) => ({ type, id });
+export const User = (id: string) => value("User", id);
+export const Org = (id: string) => value("Org", id);
+export const Repo = (id: string) => value("Repo", id);
+
+export function fact(predicate: string, ...args: { type: string; id: string }[]) {
+  return { predicate, args };
+}
+
+/** `has_role(User:user, String:role, resource)` */
+export function role(user: string, name: string, resource: { type: string; id: string }) {
+  return fact("has_role", User(user), value("String", name), resource);
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

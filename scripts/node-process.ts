@@ -18,6 +18,7 @@ export interface NodeOptions {
 
 /** What `GET /healthcheck` says of a node. */
 export interface Health {
+  /** By the answer's status: whether it can answer questions. */
   readonly ok: boolean;
   readonly role: string;
   readonly state: string;
@@ -27,6 +28,7 @@ export interface Health {
   readonly digest: string | null;
 }
 
+const readyTimeoutMs = 20_000;
 const outputCharactersKept = 200_000;
 
 export class NodeProcess {
@@ -81,29 +83,26 @@ export class NodeProcess {
     void this.#keep(this.#process.stderr);
   }
 
-  async start(timeoutMs = 20_000): Promise<void> {
+  async start(fit?: (health: Health) => boolean): Promise<void> {
     this.launch();
-    await this.ready(timeoutMs);
+    await this.ready(fit);
   }
 
-  /** Resolves when the node says that it is fit to answer. */
-  async ready(timeoutMs = 20_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
-    while (!(await this.health())?.ok) {
+  /** Resolves when the node says that it is fit to answer, or whatever else is asked of its health. */
+  async ready(fit: (health: Health) => boolean = ({ ok }) => ok): Promise<void> {
+    const deadline = Date.now() + readyTimeoutMs;
+    for (;;) {
+      const health = await this.health();
+      if (health !== undefined && fit(health)) return;
       if (!this.running) throw new Error(`${this.name} ended while it started:\n${this.#output}`);
-      if (Date.now() > deadline) throw new Error(`${this.name} was not ready after ${timeoutMs} ms:\n${this.#output}`);
+      if (Date.now() > deadline) throw new Error(`${this.name} was not ready in time:\n${this.#output}`);
       await Bun.sleep(20);
     }
   }
 
   /** Undefined where nobody answers. */
-  async health(): Promise<Health | undefined> {
-    try {
-      const response = await fetch(`${this.url}/healthcheck`, { signal: AbortSignal.timeout(2000) });
-      return (await response.json()) as Health;
-    } catch {
-      return undefined;
-    }
+  health(): Promise<Health | undefined> {
+    return healthAt(this.url).catch(() => undefined);
   }
 
   /** Asks the node to end and resolves with its exit status. */
@@ -134,6 +133,13 @@ export class NodeProcess {
       this.#output = (this.#output + decoder.decode(chunk, { stream: true })).slice(-outputCharactersKept);
     }
   }
+}
+
+/** Throws where nobody answers. */
+export async function healthAt(url: string): Promise<Health> {
+  const response = await fetch(`${url}/healthcheck`, { signal: AbortSignal.timeout(2000) });
+  const told = (await response.json()) as Omit<Health, "ok">;
+  return { ...told, ok: response.ok };
 }
 
 /**

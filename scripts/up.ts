@@ -10,7 +10,7 @@ import { builtBinary } from "./built-binary.ts";
 import { describeAppliance, type Appliance } from "./example/appliance.ts";
 import { facts } from "./example/facts.ts";
 import { questions, type Answer } from "./example/questions.ts";
-import { randomHex, type NodeProcess } from "./node-process.ts";
+import { randomHex, type Health, type NodeProcess } from "./node-process.ts";
 import { startCollector, type Collector, type Span } from "./otlp-collector.ts";
 import { drawTrace } from "./trace-tree.ts";
 
@@ -50,7 +50,7 @@ async function main(): Promise<number> {
   const stopAsked = onStop();
   process.once("exit", () => appliance.kill());
   try {
-    await Promise.race([startNodes(appliance), stopAsked.then(() => Promise.reject(new Error("stopped")))]);
+    await Promise.race([startNodes(appliance), stopAsked.then(() => Promise.reject(new Error("asked to stop")))]);
     const write = await loadExample(appliance, collector);
     const asked = await askAll(appliance);
     const read = await traceOneDecision(appliance, collector);
@@ -62,6 +62,9 @@ async function main(): Promise<number> {
       await stopAsked;
     }
     return flags.exit && !allRight ? 1 : 0;
+  } catch (error) {
+    for (const { name, output } of appliance.nodes) say(`\n--- the last words of ${name}\n${output.slice(-2000)}`);
+    throw error;
   } finally {
     say("\nstopping …");
     await appliance.stop();
@@ -77,11 +80,15 @@ async function step<T>(name: string, work: () => Promise<readonly [T, string]>):
   return result;
 }
 
-async function startNodes({ nodes, primary }: Appliance): Promise<void> {
-  primary.launch();
-  for (const follower of nodes.filter((node) => node !== primary)) follower.launch();
-  await Promise.all(nodes.map((node) => step(node.name, async () => [await node.ready(), `ready at ${node.url}`])));
+async function startNodes({ primary, edges, fallback }: Appliance): Promise<void> {
+  const start = (node: NodeProcess, fit: (health: Health) => boolean) =>
+    step(node.name, async () => [await node.start(fit), `ready at ${node.url}`]);
+  await start(primary, ({ ok }) => ok);
+  // An edge could answer earlier, but what it shall show is that it learns over MQTT.
+  await Promise.all([...edges.map((edge) => start(edge, isLive)), start(fallback, ({ ok }) => ok)]);
 }
+
+const isLive = ({ ok, state }: Health): boolean => ok && state === "LIVE";
 
 async function loadExample({ primary, edges, adminKey }: Appliance, collector: Collector): Promise<readonly Span[]> {
   const traceId = randomHex(16);
@@ -99,11 +106,11 @@ async function loadExample({ primary, edges, adminKey }: Appliance, collector: C
   const offset = (await primary.health())?.offset ?? 0;
   await step("edges", async () => {
     const arrived = await until(5000, async () => (await offsets(edges)).every((reached) => reached >= offset));
-    if (!arrived) throw new Error(`the edges have not reached offset ${offset}:\n${outputOf(edges)}`);
+    if (!arrived) throw new Error(`the edges have not reached offset ${offset}`);
     return [undefined, `both have learnt of it over MQTT (offset ${offset})`];
   });
   // Kept data may hold these facts already; then nothing was written, and no edge has anything to tell.
-  await until(2000, () => Promise.resolve(namesOf(collector.trace(traceId)).size > edges.length));
+  await until(2000, () => Promise.resolve(edges.every(({ name }) => hasSpan(collector.trace(traceId), name, "apply"))));
   return collector.trace(traceId);
 }
 
@@ -125,7 +132,7 @@ async function traceOneDecision({ edges, adminKey }: Appliance, collector: Colle
   const traceId = randomHex(16);
   const oso = new Oso(edges[1].url, adminKey, { fetchBuilder: (fetch) => withTrace(fetch, traceId) });
   await questions.at(0)?.ask(oso);
-  await until(2000, () => Promise.resolve(collector.trace(traceId).length > 0));
+  await until(2000, () => Promise.resolve(hasSpan(collector.trace(traceId), edges[1].name, "query")));
   return collector.trace(traceId);
 }
 
@@ -205,9 +212,8 @@ async function until(timeoutMs: number, condition: () => Promise<boolean>): Prom
 const offsets = (nodes: readonly NodeProcess[]): Promise<number[]> =>
   Promise.all(nodes.map(async (node) => (await node.health())?.offset ?? -1));
 
-const outputOf = (nodes: readonly NodeProcess[]): string => nodes.map(({ output }) => output).join("\n");
-
-const namesOf = (spans: readonly Span[]): ReadonlySet<string> => new Set(spans.map(({ node }) => node));
+const hasSpan = (spans: readonly Span[], node: string, name: string): boolean =>
+  spans.some((span) => span.node === node && span.name === name);
 
 const show = (answer: Answer): string => (typeof answer === "boolean" ? (answer ? "yes" : "no") : answer.join(", "));
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { questions } from "../../scripts/example/questions.ts";
-import { freePort, newAdminKey, randomHex, type Health } from "../../scripts/node-process.ts";
+import { freePort, healthAt, newAdminKey, randomHex, type Health } from "../../scripts/node-process.ts";
 import { writeRootArchive } from "../../scripts/root-archive.ts";
 import { eventually, loadExample } from "./cluster.ts";
 import { missingForContainers, Podman } from "./podman.ts";
@@ -46,14 +46,14 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
 
     const logs = () =>
       Promise.all(["primary", "edge"].map((name) => podman.run(["sh", "-c", `podman logs ${prefix}-${name} 2>&1`])));
-    await eventually(async () => (await healthAt(edgePort)).state === "LIVE", `the edge is live`, 20_000).catch(
+    await eventually(async () => (await healthOn(edgePort)).state === "LIVE", `the edge is live`, 20_000).catch(
       async (error: unknown) => {
         throw new Error((await logs()).join("\n"), { cause: error });
       },
     );
     await loadExample(new Oso(`http://127.0.0.1:${primaryPort}`, adminKey));
     await expectAnswers(edgePort, adminKey);
-    expect((await healthAt(edgePort)).digest).toBe((await healthAt(primaryPort)).digest);
+    expect((await healthOn(edgePort)).digest).toBe((await healthOn(primaryPort)).digest);
 
     for (const name of ["primary", "edge"]) {
       const container = `${prefix}-${name}`;
@@ -102,12 +102,12 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     try {
       await compose("up", "-d");
       for (const port of [ports.EDGE_A_PORT, ports.EDGE_B_PORT]) {
-        await eventually(async () => (await healthAt(port)).state === "LIVE", "an edge is live", 40_000);
+        await eventually(async () => (await healthOn(port)).state === "LIVE", "an edge is live", 40_000);
       }
       await loadExample(new Oso(`http://127.0.0.1:${ports.PRIMARY_PORT}`, environment.OSTIARY_ADMIN_KEY));
       for (const port of [ports.EDGE_A_PORT, ports.EDGE_B_PORT])
         await expectAnswers(port, environment.OSTIARY_ADMIN_KEY);
-      await eventually(async () => (await healthAt(ports.FALLBACK_PORT)).ok, "the fallback has a copy");
+      await eventually(async () => (await healthOn(ports.FALLBACK_PORT)).ok, "the fallback has a copy");
       for (const [name, expected] of [
         ["mosquitto", ""],
         ["edge-a", ""],
@@ -131,10 +131,7 @@ const secrets = () => ({
   BROKER_EDGE_PASSWORD: randomHex(16),
 });
 
-async function healthAt(port: number): Promise<Health> {
-  const response = await fetch(`http://127.0.0.1:${port}/healthcheck`, { signal: AbortSignal.timeout(2000) });
-  return (await response.json()) as Health;
-}
+const healthOn = (port: number): Promise<Health> => healthAt(`http://127.0.0.1:${port}`);
 
 async function expectAnswers(port: number, adminKey: string): Promise<void> {
   const oso = new Oso(`http://127.0.0.1:${port}`, adminKey);

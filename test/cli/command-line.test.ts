@@ -1,0 +1,212 @@
+/** The command line run from source; what only the binary can show is in `test/e2e/`. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { settings } from "../../src/config/settings.ts";
+
+const main = resolve(import.meta.dir, "../../src/main.ts");
+let directory = "";
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "ostiary-cli-"));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+type Environment = Readonly<Record<string, string>>;
+
+function start(parameters: readonly string[], environment: Environment = {}) {
+  return Bun.spawn([process.execPath, main, ...parameters], {
+    cwd: directory,
+    env: { PATH: process.env["PATH"] ?? "", TMPDIR: directory, ...environment },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 20_000,
+  });
+}
+
+async function run(parameters: readonly string[], environment: Environment = {}) {
+  const child = start(parameters, environment);
+  const [status, output, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+  return { status, output, errors };
+}
+
+function write(name: string, text: string): string {
+  writeFileSync(join(directory, name), text);
+  return name;
+}
+
+describe("help", () => {
+  test("of serve tells of every setting by flag, variable, prose and default", async () => {
+    const { status, output } = await run(["serve", "--help"]);
+    expect(status).toBe(0);
+    const flat = output.replace(/\s+/g, " ");
+    for (const { flag, variable, description, standard } of settings) {
+      expect(flat).toContain(`${flag} <`);
+      expect(flat).toContain(`[${variable}]`);
+      expect(flat).toContain(description);
+      if (standard !== undefined) expect(flat).toContain(`(default: ${String(standard)})`);
+    }
+  });
+
+  test("is what a call without a command gets, with examples", async () => {
+    const { status, errors } = await run([]);
+    expect(status).toBe(2);
+    expect(errors).toContain("Examples:");
+  });
+});
+
+describe("a wrong call has status 2 and says what would be right", () => {
+  const bad = (): string => write("bad.yaml", "port: [1, 2");
+  test.each([
+    ["an unknown command", () => ["serv"], "Did you mean serve?"],
+    ["an unknown flag", () => ["serve", "--prot", "1"], "Did you mean --port?"],
+    ["a missing argument", () => ["validate"], "missing required argument"],
+    [
+      "a file that is not there",
+      () => ["test", "nowhere.polar"],
+      "`nowhere.polar` can't be read: there is no such file",
+    ],
+    ["a directory as a policy", () => ["validate", "."], "`.` can't be read: it is a directory"],
+    ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` can't be read"],
+    ["a configuration file that is not YAML", () => ["config", "--config", bad()], "`bad.yaml` is not YAML"],
+    ["an edge without a primary", () => ["serve", "--role", "edge"], "2 settings are wrong"],
+    ["a port for dev", () => ["dev", "--port", "many"], "port is `many`"],
+    ["keys without a key", () => ["keys", "list"], "OSO_AUTH is not set"],
+    [
+      "a role of a key",
+      () => ["keys", "create", "--name", "x", "--role", "god"],
+      "Allowed choices are admin, write, read",
+    ],
+  ])("%s", async (_name, parameters, said) => {
+    const { status, output, errors } = await run(parameters());
+    expect(errors).toContain(said);
+    expect({ status, output }).toEqual({ status: 2, output: "" });
+    expect(errors).not.toContain("    at ");
+  });
+
+  test("a policy that is not text", async () => {
+    writeFileSync(join(directory, "binary.polar"), Buffer.from([0xff, 0xfe, 0x00]));
+    expect((await run(["validate", "binary.polar"])).errors).toContain("is not UTF-8 text");
+  });
+});
+
+test("config prints what is in force, as YAML or JSON", async () => {
+  const file = write("node.yaml", "role: primary\nlimits:\n  batchEntriesMax: 7\n");
+  const { output } = await run(["config", "--config", file, "--json", "--refresh", "1h"]);
+  expect(JSON.parse(output)).toMatchObject({
+    role: "primary",
+    refresh: "1h",
+    limits: { batchEntriesMax: 7, queryTimeMsMax: "20s" },
+  });
+  const byVariable = await run(["config"], { OSTIARY_CONFIG: file, OSTIARY_NODE_KEY: "0123456789abcdef-secret" });
+  expect(byVariable.output).toContain("batchEntriesMax: 7");
+  expect(byVariable.output).not.toContain("0123456789abcdef");
+});
+
+test("version as JSON", async () => {
+  const { output } = await run(["version", "--json"]);
+  expect(JSON.parse(output)).toMatchObject({
+    version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    bun: Bun.version,
+    commit: null,
+  });
+});
+
+describe("policies", () => {
+  const blocks =
+    'actor User {}\nresource Doc {\n  roles = ["reader"];\n  permissions = ["read"];\n  "read" if "reader";\n}\n';
+
+  test("several files form one policy, and problems name the right one", async () => {
+    const [first, second] = [
+      write("first.polar", blocks),
+      write("second.polar", 'test "t" {\n  assert allow(User{"a"}, "raed", Doc{"d"});\n}\n'),
+    ];
+    const { status, output } = await run(["test", first, second]);
+    expect(status).toBe(1);
+    expect(output).toContain("FAIL  t (0 of 1)");
+    const broken = write("third.polar", "has_role(");
+    expect((await run(["validate", first, broken])).errors).toContain("third.polar:1:");
+  });
+
+  test("as JSON the report is all of the output", async () => {
+    const valid = await run(["validate", "--json", write("valid.polar", blocks)]);
+    expect(valid.status).toBe(0);
+    expect(JSON.parse(valid.output)).toEqual({ success: true, problems: [] });
+    const tested = await run(["test", "--json", write("untested.polar", blocks)]);
+    expect(JSON.parse(tested.output)).toEqual({ success: true, problems: [], tests: [], errors: [] });
+  });
+});
+
+describe("a node", () => {
+  const adminKey = "e_default_admin_0123456789abcdef0123";
+
+  test("serves, hands out keys, and ends cleanly on SIGTERM", async () => {
+    const settingsOfNode = {
+      OSTIARY_PORT: "0",
+      OSTIARY_MQTT_PORT: "0",
+      OSTIARY_DATA: join(directory, "data"),
+      OSTIARY_ADMIN_KEY: adminKey,
+    };
+    const node = start(["serve", "--role", "primary"], settingsOfNode);
+    const log = await readUntil(node.stderr, /listens on (http:\S+)/);
+    const access = { OSO_URL: log[1] ?? "", OSO_AUTH: adminKey };
+
+    const made = await run(["keys", "create", "--name", "billing", "--role", "read"], access);
+    expect(made.output).toMatch(/^e_default_\w+_\w+\n$/);
+    const id = made.output.split("_")[2] ?? "";
+    const listed = await run(["keys", "list"], access);
+    expect(listed.output).toContain(`${id}  read   billing\n`);
+    expect(listed.output).not.toContain(made.output.trim());
+    expect((await run(["keys", "list"], { ...access, OSO_AUTH: made.output })).errors).toContain("answered 403");
+    expect((await run(["keys", "revoke", id], access)).output).toBe(`revoked ${id}\n`);
+    expect((await run(["keys", "revoke", id], access)).status).toBe(1);
+    expect((await run(["health", "--url", access.OSO_URL])).status).toBe(0);
+
+    node.kill("SIGTERM");
+    expect(await node.exited).toBe(0);
+    expect((await run(["keys", "list"], access)).errors).toContain("error: no answer from http://127.0.0.1:");
+  }, 30_000);
+
+  test("that waits for its primary still ends at once when it is asked to", async () => {
+    const parameters = [
+      "serve",
+      "--role",
+      "edge",
+      "--primary",
+      "http://127.0.0.1:9",
+      "--port",
+      "0",
+      "--data",
+      join(directory, "edge"),
+    ];
+    const node = start(parameters, { OSTIARY_NODE_KEY: "0123456789abcdef-secret", OSTIARY_LOG_LEVEL: "debug" });
+    await Bun.sleep(1500);
+    expect(node.exitCode).toBeNull();
+    const begin = performance.now();
+    node.kill("SIGTERM");
+    expect(await node.exited).toBe(0);
+    expect(performance.now() - begin).toBeLessThan(4000);
+  }, 15_000);
+
+  test("for development refuses a bad policy with its place, and leaves nothing behind", async () => {
+    const before = readdirSync(directory);
+    const { status, output, errors } = await run(["dev", write("wrong.polar", "actor User {}\nallow(")]);
+    expect({ status, output }).toEqual({ status: 1, output: "" });
+    expect(errors).toContain("wrong.polar:2:");
+    expect(readdirSync(directory).filter((name) => !before.includes(name))).toEqual(["wrong.polar"]);
+  });
+});
+
+/** Reads on until the pattern matches, and leaves the rest of the stream to flow. */
+async function readUntil(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<RegExpExecArray> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream.values({ preventCancel: true })) {
+    text += decoder.decode(bytes, { stream: true });
+    const match = pattern.exec(text);
+    if (match !== null) return match;
+  }
+  throw new Error(`the stream ended before ${pattern}:\n${text}`);
+}

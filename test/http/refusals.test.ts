@@ -1,6 +1,6 @@
 /** What a client gets for its mistakes: the documented status, a sentence that says where and what instead, and nothing changed. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { admin, fact, Org, role, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
+import { admin, fact, Org, role, User, wildcardPolicy, withPrimary, type Api } from "./api.ts";
 import { play, type Scenario } from "./scenario.ts";
 
 const question = { actor_type: "User", actor_id: "alice", action: "read", resource_type: "Org", resource_id: "acme" };

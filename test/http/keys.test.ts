@@ -1,0 +1,143 @@
+/** API keys: each role may do its part and no more, a new key works at once and a removed one not a moment longer. */
+import { describe, expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { createApp } from "../../src/http/app.ts";
+import { Org, role, wildcardPolicy, withPrimary, type Api } from "./api.ts";
+
+interface MadeKey {
+  readonly id: string;
+  readonly name: string;
+  readonly role: string;
+  readonly token: string;
+  readonly message: string;
+}
+
+async function makeKey(api: Api, keyRole: string): Promise<MadeKey> {
+  const answer = await api.call("POST", "/api/keys", { body: { name: `for ${keyRole}`, role: keyRole } });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get("osooffset")).toMatch(/:\d+$/);
+  return answer.json as MadeKey;
+}
+
+const question = { actor_type: "User", actor_id: "a", resource_type: "Org", resource_id: "x" };
+
+/** Each route that takes a key, with the least role that it asks for. A new route has to be entered here. */
+const routes: readonly (readonly [route: string, least: "read" | "write" | "admin", body?: unknown])[] = [
+  ["GET /metrics", "read"],
+  ["POST /api/authorize", "read", { ...question, action: "read" }],
+  ["POST /api/authorize_resources", "read", { ...question, action: "read", resources: [] }],
+  ["POST /api/list", "read", { ...question, action: "read" }],
+  ["POST /api/actions", "read", question],
+  ["POST /api/evaluate_query", "read", { predicate: ["p", []], calls: [], constraints: {}, context_facts: [] }],
+  ["GET /api/facts?predicate=p", "read"],
+  ["GET /api/policy", "read"],
+  ["GET /api/policy_metadata", "read"],
+  ["POST /api/batch", "write", []],
+  ["POST /api/policy", "write", { src: wildcardPolicy }],
+  ["POST /api/clear_data", "write"],
+  ["GET /api/keys", "admin"],
+  ["POST /api/keys", "admin", { name: "another", role: "read" }],
+  ["DELETE /api/keys/nobody", "admin"],
+];
+/** The policy is active already, and there is no key "nobody". */
+const answered = new Map([
+  ["POST /api/policy", 202],
+  ["DELETE /api/keys/nobody", 404],
+]);
+const ranks = ["read", "write", "admin"];
+
+describe("roles", () => {
+  test("each route asks for its role, and says so", () =>
+    withPrimary(async (api) => {
+      await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+      for (const name of ranks) {
+        const { token } = await makeKey(api, name);
+        for (const [route, least, body] of routes) {
+          const [method = "", path = ""] = route.split(" ");
+          const answer = await api.call(method, path, { headers: { authorization: `Bearer ${token}` }, body });
+          if (ranks.indexOf(name) < ranks.indexOf(least)) {
+            expect([route, name, answer.status]).toEqual([route, name, 403]);
+            expect(answer.json).toEqual({ message: expect.stringContaining(`this API key may only \`${name}\``) });
+          } else {
+            expect([route, name, answer.status]).toEqual([route, name, answered.get(route) ?? 200]);
+          }
+        }
+      }
+    }));
+
+  test("no route but the health endpoints answers without a key", () =>
+    withPrimary(async (api) => {
+      const open = new Set(["GET /healthcheck", "GET /api/healthcheck"]);
+      const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
+      const app = createApp(api.node, defaultLimits);
+      expect(app.routes.length).toBeGreaterThan(known.size);
+      for (const { method, path } of app.routes) {
+        const route = `${method} ${path}`;
+        if (open.has(route)) continue;
+        if (path !== "/replication/v1/*") expect(known).toContain(route);
+        const response = await app.fetch(
+          new Request(`http://localhost${path}`, { method: method === "ALL" ? "GET" : method }),
+        );
+        expect([route, response.status]).toEqual([route, 401]);
+      }
+    }));
+});
+
+describe("the life of a key", () => {
+  test("its text is shown once; what is listed has no secret", () =>
+    withPrimary(async (api) => {
+      const made = await makeKey(api, "write");
+      expect(made).toEqual({
+        id: expect.stringMatching(/^[0-9a-f]{12}$/),
+        name: "for write",
+        role: "write",
+        token: expect.stringMatching(new RegExp(`^e_test_${made.id}_[0-9a-f]{48}$`)),
+        message: "keep the token, it is not shown again",
+      });
+      const listed = await api.call("GET", "/api/keys");
+      const created = expect.stringMatching(/^\d{4}-\d\d-\d\dT/);
+      expect(listed.json).toEqual({
+        keys: [
+          { id: "admin", name: "admin", role: "admin", created },
+          { id: made.id, name: "for write", role: "write", created },
+        ],
+      });
+      expect(listed.text).not.toContain(made.token.slice(-48));
+      expect(listed.text).not.toContain("hash");
+    }));
+
+  test("a removed key opens nothing any more", () =>
+    withPrimary(async (api) => {
+      await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+      const { id, token } = await makeKey(api, "write");
+      const headers = { authorization: `Bearer ${token}` };
+      const body = [{ inserts: [role("a", "member", Org("x"))] }];
+      expect((await api.call("POST", "/api/batch", { headers, body })).status).toBe(200);
+      const removed = await api.call("DELETE", `/api/keys/${id}`);
+      expect([removed.status, removed.json]).toEqual([200, { message: "API key removed" }]);
+      expect((await api.call("POST", "/api/batch", { headers, body: [] })).status).toBe(401);
+      expect((await api.call("GET", "/api/policy", { headers })).status).toBe(401);
+    }));
+
+  test("an admin may be removed while another is left", () =>
+    withPrimary(async (api) => {
+      const { token } = await makeKey(api, "admin");
+      const headers = { authorization: `Bearer ${token}` };
+      expect((await api.call("DELETE", "/api/keys/admin", { headers })).status).toBe(200);
+      expect((await api.call("GET", "/api/keys")).status).toBe(401);
+      expect((await api.call("GET", "/api/keys", { headers })).status).toBe(200);
+    }));
+
+  test("there are only so many", () =>
+    withPrimary(
+      async (api) => {
+        await makeKey(api, "read");
+        const refused = await api.call("POST", "/api/keys", { body: { name: "third", role: "read" } });
+        expect([refused.status, refused.json]).toEqual([
+          400,
+          { message: expect.stringContaining("2 API keys already") },
+        ]);
+      },
+      { "limits.apiKeysMax": "2" },
+    ));
+});

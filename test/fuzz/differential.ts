@@ -28,8 +28,12 @@ export const now = 1;
 const strategies = ["statement", "evaluator"] as const;
 const tuplesMax = 4000;
 
+export function emptyTally(): Tally {
+  return { invalidPolicies: 0, tooLarge: 0, answered: 0, notEnumerable: 0 };
+}
+
 /** What the engine got wrong; empty where it agrees with the oracle. */
-export function differencesOf(sample: Sample, tally: Tally): string[] {
+export function differencesOf(sample: Sample, tally: Tally, open: typeof openEngine = openEngine): string[] {
   const { policy } = compile([{ name: "fuzz.polar", text: sample.policy }], policyLimits);
   if (policy === undefined) {
     tally.invalidPolicies += 1;
@@ -41,7 +45,7 @@ export function differencesOf(sample: Sample, tally: Tally): string[] {
     return [];
   }
   return strategies.flatMap((strategy) => {
-    using engine = openEngine({ ...sample, now }, { strategy });
+    using engine = open({ ...sample, now }, { strategy });
     return sample.questions.flatMap((question) =>
       check(question, engine, slow, policy, tally).map((problem) => `${strategy}: ${describe(question)}: ${problem}`),
     );

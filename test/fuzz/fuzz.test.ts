@@ -4,8 +4,9 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { openEngine, type EngineInput } from "../cases/engine-target.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
-import { differencesOf, type Sample, type Tally } from "./differential.ts";
+import { differencesOf, emptyTally, type Sample } from "./differential.ts";
 import { policySpec, writePolicy } from "./policy.ts";
 import { printCase } from "./print-case.ts";
 import { asked, contextFacts, facts } from "./questions.ts";
@@ -21,7 +22,7 @@ const sample: fc.Arbitrary<Sample> = fc.record({
 
 describe("random policies", () => {
   test(`${runs} runs with seed ${seed}`, () => {
-    const tally: Tally = { invalidPolicies: 0, tooLarge: 0, answered: 0, notEnumerable: 0 };
+    const tally = emptyTally();
     const result = fc.check(
       fc.property(sample, (one) => expect(differencesOf(one, tally)).toEqual([])),
       { numRuns: runs, seed },
@@ -31,10 +32,25 @@ describe("random policies", () => {
       const [smallest] = result.counterexample ?? [];
       const text =
         smallest === undefined ? "" : printCase(`found by seed ${seed}`, smallest, compilePolicy(smallest.policy));
-      throw new Error(`the engine and the oracle differ\n\n${text}`, { cause: result.errorInstance });
+      throw new Error(`the engine and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
     }
     // What is not tested must stay the exception.
     expect(tally.invalidPolicies + tally.tooLarge).toBeLessThan(runs / 20);
     expect(tally.notEnumerable).toBeLessThan(tally.answered / 20);
   }, 600_000);
+
+  test.each([
+    ["forgets a stored fact", (input: EngineInput) => ({ ...input, facts: input.facts.slice(1) })],
+    ["forgets the context facts", (input: EngineInput) => ({ ...input, contextFacts: [] })],
+    [
+      "takes context facts for stored ones",
+      (input: EngineInput) => ({ ...input, facts: [...input.facts, ...input.contextFacts], contextFacts: [] }),
+    ],
+    ["has another clock", (input: EngineInput) => ({ ...input, now: input.now + 1 })],
+  ])("an engine that %s is found out", (_, spoil) => {
+    const property = fc.property(sample, (one) =>
+      expect(differencesOf(one, emptyTally(), (input, options) => openEngine(spoil(input), options))).toEqual([]),
+    );
+    expect(fc.check(property, { numRuns: 1000, seed, endOnFailure: true }).failed).toBe(true);
+  });
 });

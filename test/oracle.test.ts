@@ -1,0 +1,78 @@
+/** The oracle's own promises: what a wildcard is, when answers are equal, and that it refuses what it can't decide. */
+import { expect, test } from "bun:test";
+import type { Query, Row } from "../src/engine/questions.ts";
+import { parseFact } from "./cases/case.ts";
+import { compilePolicy } from "./cases/compile-policy.ts";
+import { oracle, TooManyTuples } from "./oracle.ts";
+import { differences } from "./oracle/differences.ts";
+
+const policy = compilePolicy(`
+  actor User {}
+  resource Doc {}
+  sees(_: User, doc: Doc) if is_public(doc);
+  sees(user: User, doc: Doc) if invited(user, doc);
+  knows(user: User, user: User);
+`);
+const facts = ["is_public(Doc:open)", "invited(User:ann, Doc:draft)"].map(parseFact);
+const slow = oracle(policy, { facts, now: 0, values: [{ type: "User", id: "zoe" }] });
+
+function pairs(predicate: string, first: string, second: string): Query {
+  return {
+    calls: [{ predicate, variables: ["a", "b"] }],
+    variables: new Map([
+      ["a", { type: first, ids: null }],
+      ["b", { type: second, ids: null }],
+    ]),
+    contextFacts: [],
+  };
+}
+
+test("a wildcard row and concrete rows together are the right answer, also where they overlap", () => {
+  const rows: Row[] = [
+    { a: null, b: "open" },
+    { a: "ann", b: "draft" },
+  ];
+  expect(differences(slow, pairs("sees", "User", "Doc"), rows)).toEqual([]);
+  expect(differences(slow, pairs("sees", "User", "Doc"), [...rows, { a: "zoe", b: "open" }])).toEqual([]);
+});
+
+test("an answer that is too wide, too narrow, of no known value or given twice is told", () => {
+  const query = pairs("sees", "User", "Doc");
+  const [everyone, ann]: [Row, Row] = [
+    { a: null, b: "open" },
+    { a: "ann", b: "draft" },
+  ];
+  expect(differences(slow, query, [everyone, { a: null, b: "draft" }])).toEqual([
+    'row {"a":null,"b":"draft"} is too wide: a = User:zoe, b = Doc:draft does not hold',
+  ]);
+  expect(differences(slow, query, [everyone])).toEqual(["no row for a = User:ann, b = Doc:draft"]);
+  expect(differences(slow, query, [everyone, ann, { a: "who", b: "open" }])).toEqual([
+    'row {"a":"who","b":"open"} holds a value that is not asked for',
+  ]);
+  expect(differences(slow, query, [everyone, ann, ann])).toEqual(["1 rows come twice"]);
+});
+
+test("enumerating the known users is no answer where unknown ones are meant too", () => {
+  const rows: Row[] = ["ann", "zoe"].map((a) => ({ a, b: "open" }));
+  expect(differences(slow, pairs("sees", "User", "Doc"), [...rows, { a: "ann", b: "draft" }])).toContain(
+    "no row for a = any other User:*1, b = Doc:open",
+  );
+});
+
+test("two unknown values are not equal for being unknown", () => {
+  expect(differences(slow, pairs("knows", "User", "User"), [{ a: null, b: null }])).toEqual([
+    'row {"a":null,"b":null} is too wide: a = User:zoe, b = User:ann does not hold',
+  ]);
+});
+
+test("a value outside of the domain, an unstratified policy and too many tuples are refused", () => {
+  expect(() =>
+    slow.holds("sees", [
+      { type: "User", id: "stranger" },
+      { type: "Doc", id: "open" },
+    ]),
+  ).toThrow("User:stranger is in the oracle's domain");
+  const liar = compilePolicy("actor User {} lies(user: User) if is_user(user) and not lies(user);");
+  expect(() => oracle(liar, { facts: [parseFact("is_user(User:ann)")], now: 0 })).toThrow("stratified");
+  expect(() => oracle(policy, { facts, now: 0, tuplesMax: 3 })).toThrow(TooManyTuples);
+});

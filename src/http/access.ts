@@ -3,12 +3,12 @@
  * guards all routes of the instance that uses it.
  */
 import { Elysia } from "elysia";
-import { authenticate } from "../engine/authenticate.ts";
-import type { ApiKeyRole } from "../engine/event.ts";
+import type { ApiKey, ApiKeyRole } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
 import { AppError } from "../util/app-error.ts";
 import { readJson } from "./body.ts";
 import { exchangeOf, type Exchange } from "./exchange.ts";
+import { keyring } from "./keyring.ts";
 
 export interface AccessOptions {
   /** The least that a key must be allowed. */
@@ -18,8 +18,9 @@ export interface AccessOptions {
 
 /** Guards reads: a key with the role, and a copy that contains what the caller's consistency token names. */
 export function readAccess(node: Node, options: AccessOptions) {
+  const findKey = keyring(node);
   return access(options, (exchange, request) => {
-    admit(node, exchange, request, options.role);
+    admit(exchange, findKey(bearerOf(request)), options.role);
     const token = request.headers.get("osooffset");
     return token ? node.waitFor(token) : undefined;
   });
@@ -27,8 +28,9 @@ export function readAccess(node: Node, options: AccessOptions) {
 
 /** Guards writes: a key with the role. Whatever the caller has seen of the past, its write comes after it. */
 export function writeAccess(node: Node, options: AccessOptions) {
+  const findKey = keyring(node);
   return access(options, (exchange, request) => {
-    admit(node, exchange, request, options.role);
+    admit(exchange, findKey(bearerOf(request)), options.role);
     return undefined;
   });
 }
@@ -61,9 +63,7 @@ function pass(guard: Guard, request: Request, route: string): Promise<void> | un
 
 const rank: Readonly<Record<ApiKeyRole, number>> = { read: 1, write: 2, admin: 3 };
 
-function admit(node: Node, exchange: Exchange, request: Request, role: ApiKeyRole): void {
-  const text = bearerOf(request);
-  const key = authenticate(node.engine(), text);
+function admit(exchange: Exchange, key: ApiKey | undefined, role: ApiKeyRole): void {
   if (key === undefined) {
     throw new AppError(
       "unauthorized",

@@ -148,20 +148,19 @@ function follow(link: BrokerLink, topics: Topics, follower: Follower, publishSta
     if (topic === topics.events) follower.receiveBatch(payload);
     else if (topic === topics.head) follower.receiveHead(payload, retained);
   });
-  link.onConnect(() => {
-    link
-      .subscribe([topics.events, topics.head])
-      .then(() => {
-        follower.subscribed();
-        publishStatus();
-      })
-      .catch((error: unknown) => {
-        log.error("the feed can't be followed: {reason}", {
-          reason: error instanceof Error ? error.message : String(error),
-        });
-        link.reconnect();
+  const subscribe = async (): Promise<void> => {
+    try {
+      await link.subscribe([topics.events, topics.head]);
+      follower.subscribed();
+      publishStatus();
+    } catch (error) {
+      log.error("the feed can't be followed: {reason}", {
+        reason: error instanceof Error ? error.message : String(error),
       });
-  });
+      link.reconnect();
+    }
+  };
+  link.onConnect(() => void subscribe());
 }
 
 /** Tells whoever looks at the broker how this node is; the will says that it is gone. */

@@ -1,4 +1,160 @@
-/** What the replication tests share. */
+/** Nodes of one cluster in this process, with everything real: SQLite files, Workers, HTTP listeners, brokers. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../../src/config/config.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { startEdgeNode } from "../../src/replication/edge-node.ts";
+import { startFallbackNode } from "../../src/replication/fallback-node.ts";
+import type { Node, NodeHealth } from "../../src/replication/node.ts";
+import { startPrimaryNode, type PrimaryNode } from "../../src/replication/primary-node.ts";
+import { serveNode } from "../../src/roles/node-service.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { must } from "../../src/util/assert.ts";
+
+export const nodeKey = "n_test_0123456789abcdef";
+export const adminKey = "e_test_admin_0123456789abcdef0123456789abcdef";
+export const untraced = { traceparent: null };
+
+export const policy = `
+actor User {}
+resource Repo { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }
+`;
+
+export interface Running<N extends Node> {
+  readonly node: N;
+  readonly url: string;
+  readonly data: string;
+  stop(): Promise<void>;
+}
+
+/** A directory of its own, gone when the test is over. */
+export async function withDirectory<T>(body: (directory: string) => Promise<T>): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-test-"));
+  try {
+    return await body(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Several nodes in one directory; whatever still runs at the end is stopped. */
+export async function withCluster(body: (cluster: Cluster) => Promise<void>, flags: Flags = {}): Promise<void> {
+  await withDirectory(async (directory) => {
+    const cluster = new Cluster(directory, flags);
+    try {
+      await body(cluster);
+    } finally {
+      await cluster.stop();
+    }
+  });
+}
+
+type Flags = Readonly<Record<string, string>>;
+
+export class Cluster {
+  readonly directory: string;
+  readonly #flags: Flags;
+  readonly #running = new Set<Running<Node>>();
+
+  constructor(directory: string, flags: Flags) {
+    this.directory = directory;
+    this.#flags = flags;
+  }
+
+  config(role: Config["role"], name: string, flags: Flags): Config {
+    const common = {
+      role,
+      environment: "test",
+      nodeKey,
+      host: "127.0.0.1",
+      port: "0",
+      mqttPort: "0",
+      "log.level": "error",
+    };
+    const all = { ...common, nodeId: name, data: join(this.directory, name), ...this.#flags, ...flags };
+    const { config, problems } = loadConfig({ environment: {}, flags: all });
+    return must(config, problems.join("; "));
+  }
+
+  async primary(flags: Flags = {}): Promise<Running<PrimaryNode>> {
+    return this.#serve(this.config("primary", "primary", { adminKey, ...flags }), startPrimaryNode);
+  }
+
+  async edge(name: string, primary: Running<Node>, flags: Flags = {}): Promise<Running<Node>> {
+    return this.#serve(this.config("edge", name, { primary: primary.url, ...flags }), startEdgeNode);
+  }
+
+  async fallback(primary: { readonly url: string }, flags: Flags = {}): Promise<Running<Node>> {
+    return this.#serve(
+      this.config("fallback", "fallback", { primary: primary.url, refresh: "1s", ...flags }),
+      startFallbackNode,
+    );
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#running].map((running) => running.stop()));
+  }
+
+  async #serve<N extends Node>(config: Config, start: (config: Config) => Promise<N>): Promise<Running<N>> {
+    const node = await start(config);
+    const { url, stop } = await serveNode(config, node);
+    const running: Running<N> = {
+      node,
+      url,
+      data: config.data,
+      stop: () => {
+        this.#running.delete(running);
+        return stop();
+      },
+    };
+    this.#running.add(running);
+    return running;
+  }
+}
+
+export function reader(user: string, repo = "main"): Fact {
+  const args = [
+    { type: "User", id: user },
+    { type: "String", id: "reader" },
+    { type: "Repo", id: repo },
+  ];
+  return { predicate: "has_role", args };
+}
+
+export function mayRead(node: Node, user: string): boolean {
+  const question = {
+    actor: { type: "User", id: user },
+    action: "read",
+    resource: { type: "Repo", id: "main" },
+    contextFacts: [],
+  };
+  return node.engine().authorize(question);
+}
+
+export async function loadPolicy(node: PrimaryNode): Promise<void> {
+  await node.writes.policy({ source: policy, filename: "policy.polar", force: false }, untraced);
+}
+
+export function insert(node: PrimaryNode, ...users: string[]) {
+  return node.writes.batch([{ inserts: users.map((user) => reader(user)) }], untraced);
+}
+
+/** What must be equal on all copies. */
+export function standing(node: Node): Pick<NodeHealth, "epoch" | "offset" | "digest"> {
+  const { epoch, offset, digest } = node.health();
+  return { epoch, offset, digest };
+}
+
+/** What a promise was rejected with. (`expect(…).rejects` does not get along with answers of Workers.) */
+export async function refusal(attempt: Promise<unknown>): Promise<Error> {
+  const reason = await attempt.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!(reason instanceof Error)) throw new Error("it was not refused");
+  return reason;
+}
 
 /** Repeats an expectation until it holds, for at most some seconds. */
 export async function eventually(expectation: () => void | Promise<void>, withinMs = 5000): Promise<void> {

@@ -2,7 +2,7 @@
  * One request and its answer. Whatever every answer carries (request id, timing, trace id) is made here, so that no route can forget it;
  * routes, hooks and the error table find the exchange of a request by the request itself.
  */
-import type { Span } from "@opentelemetry/api";
+import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import type { ApiKey } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -78,6 +78,7 @@ export function finishExchange(exchange: Exchange, response: Response): void {
     metrics.fallbackHttpRequests.record(milliseconds, { path: route, status_code: response.status });
   }
   if (!span.isRecording()) return;
+  if (response.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
   span.updateName(`${method} ${route}`);
   span.setAttributes({
     "http.request.method": method,

@@ -106,7 +106,9 @@ class Scope {
         );
       }
       case "matches": {
-        const types = expression.exact ? new Set([expression.type]) : this.#universe.concrete(expression.type);
+        // Exactly an abstract type is the type of no value.
+        const concrete = this.#universe.concrete(expression.type);
+        const types = expression.exact ? new Set([expression.type].filter((type) => concrete.has(type))) : concrete;
         return [[{ kind: "matches", index: this.#index(expression.variable), types }]];
       }
       default:

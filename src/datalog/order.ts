@@ -9,6 +9,8 @@ export interface Source {
   readonly args: readonly AtomTerm[];
   /** Tables before computed sources, of equally well known ones. */
   readonly computed: boolean;
+  /** Where nothing is known yet, this one comes first: the few calls that were demanded. */
+  readonly leads?: boolean;
 }
 
 /** The name under which a term's value is looked up, `undefined` for constants. */
@@ -87,6 +89,7 @@ function scoreOf(source: Source, bound: ReadonlySet<string>): number {
     else if (isKnown(arg, bound)) known++;
     else free++;
   }
+  if (source.leads && bound.size === 0) return 2000;
   const cost = source.computed ? 5 : 0;
   return free === 0 ? 1000 - cost : known * 20 + constants * 2 - free * 4 - cost;
 }

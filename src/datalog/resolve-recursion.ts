@@ -4,7 +4,7 @@
  * gives a clause of its own, in which those arguments are unbound, so that no join ever has to look for NULL.
  */
 import type { Atom, Condition, FlatClause, Term } from "./flat.ts";
-import { conditionTerms, mapClause, NotEnumerable } from "./flat.ts";
+import { clauseVariables, conditionTerms, mapClause, NotEnumerable } from "./flat.ts";
 import { bindSource, connected, isKnown, joinOrder, termKey } from "./order.ts";
 import type { Node } from "./specialise.ts";
 import type { Relation, Select } from "./sql.ts";
@@ -23,8 +23,15 @@ export interface Seed {
   readonly args: readonly Term[];
 }
 
-/** Plans a recursive node for arguments that are known (`b`) or free (`f`), and gives the variants of its answers for `args`. */
-export type PlanRecursion = (node: Node, mode: string, seed: Seed, args: readonly Term[]) => readonly AnswerVariant[];
+/** Plans recursive nodes for arguments that are known (`b`) or free (`f`). */
+export interface RecursionPlanner {
+  /** How far the walk would fan out; lower is better. */
+  cost(node: Node, mode: string): number;
+  /** The variants of the node's answers, for these arguments. */
+  answers(node: Node, mode: string, seed: Seed, args: readonly Term[]): readonly AnswerVariant[];
+  /** A source that has a row where any seed leads to an answer, if that can be told from the walk alone; all arguments are known. */
+  hits(node: Node, mode: string, seed: Seed): Relation | undefined;
+}
 
 type RecursiveAtom = Extract<Atom, { kind: "recursive" }>;
 
@@ -39,7 +46,7 @@ interface Partial {
  */
 export function resolveClause(
   clause: FlatClause,
-  plan: PlanRecursion,
+  planner: RecursionPlanner,
   outer: readonly Relation[],
   later: readonly Relation[] = [],
 ): Select[] {
@@ -49,7 +56,7 @@ export function resolveClause(
   while (pending.length > 0) {
     const atom = pending.splice(mostKnown(pending, partials[0]?.relations ?? [], outer), 1)[0];
     if (!atom) break;
-    partials = partials.flatMap((partial) => resolveAtom(partial, atom, plan, outer));
+    partials = partials.flatMap((partial) => resolveAtom(partial, atom, planner, outer));
   }
   return partials.map((partial) => {
     const settled = settle(partial.clause, [...outer, ...later, ...partial.relations]);
@@ -58,7 +65,7 @@ export function resolveClause(
       relations: partial.relations,
       conditions: settled.conditions,
       negations: settled.negations.map((bodies) =>
-        bodies.flatMap((body) => resolveClause(body, plan, [...outer, ...partial.relations], later)),
+        bodies.flatMap((body) => resolveClause(body, planner, [...outer, ...partial.relations], later)),
       ),
     };
   });
@@ -67,14 +74,60 @@ export function resolveClause(
 function resolveAtom(
   partial: Partial,
   atom: RecursiveAtom,
-  plan: PlanRecursion,
+  planner: RecursionPlanner,
   outer: readonly Relation[],
 ): Partial[] {
-  const { seed, mode } = seedFor(atom, partial.relations, partial.clause.conditions, outer);
-  return plan(atom.node, mode, seed, atom.args).map((variant) => ({
-    ...partial,
-    relations: [...partial.relations, variant.relation],
-  }));
+  const { clause, relations } = partial;
+  const { seed, mode } = bestSeed(atom, partial, planner, outer);
+  if (!mode.includes("f") && isApart(clause, relations, atom, seed)) {
+    const hits = planner.hits(atom.node, mode, seed);
+    if (hits) {
+      const conditions = clause.conditions.filter((condition) => !seed.conditions.includes(condition));
+      const atoms = clause.atoms.filter((other) => other !== atom);
+      return [
+        {
+          clause: { ...clause, conditions, atoms },
+          relations: [...relations.filter((relation) => !seed.relations.includes(relation)), hits],
+        },
+      ];
+    }
+  }
+  return planner
+    .answers(atom.node, mode, seed, atom.args)
+    .map((variant) => ({ ...partial, relations: [...relations, variant.relation] }));
+}
+
+/** All that the sources before it can tell, or only what the request says: whichever walk fans out less. */
+function bestSeed(
+  atom: RecursiveAtom,
+  { clause, relations }: Partial,
+  planner: RecursionPlanner,
+  outer: readonly Relation[],
+): { seed: Seed; mode: string } {
+  const full = seedFor(atom, relations, clause.conditions, outer);
+  const given = atom.args.filter((arg) => isKnown(arg, new Set()));
+  if (given.length === 0 || full.seed.relations.length === 0) return full;
+  const mode = atom.args.map((arg) => (isKnown(arg, new Set()) ? "b" : "f")).join("");
+  if (planner.cost(atom.node, full.mode) <= planner.cost(atom.node, mode)) return full;
+  return { mode, seed: { relations: [], conditions: [], args: given } };
+}
+
+/** True where a yes or no is asked and nothing but the seed has to do with the atom's values: then any seed's answer will do. */
+function isApart(clause: FlatClause, relations: readonly Relation[], atom: RecursiveAtom, seed: Seed): boolean {
+  if (clause.head.length > 0 || seed.relations.some((relation) => !relations.includes(relation))) return false;
+  const inside = new Set<string>();
+  for (const source of [...seed.relations, { args: atom.args, computed: true }]) bindSource(source, inside);
+  const others = relations.filter((relation) => !seed.relations.includes(relation));
+  const recursive = clause.atoms.filter((other) => other.kind === "recursive" && other !== atom);
+  const rest: FlatClause = {
+    head: [],
+    atoms: recursive,
+    conditions: clause.conditions.filter((condition) => !seed.conditions.includes(condition)),
+    negations: clause.negations,
+  };
+  const outside = [...clauseVariables(rest)].map((id) => `v${id}`);
+  for (const { args } of others) for (const arg of args) if (arg.kind === "var") outside.push(`v${arg.id}`);
+  return !outside.some((key) => inside.has(key));
 }
 
 /** Which arguments of the atom the sources before it can tell, and from where. */

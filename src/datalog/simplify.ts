@@ -45,8 +45,7 @@ function clauseKey(
     term.kind === "var" ? ["v", numbers.get(term.id), term.type ?? null] : term;
   const atoms = clause.atoms.map((atom, index) => {
     if (mask?.atom !== index) return describeAtom(atom, describe);
-    if (!("arg" in mask))
-      return atom.kind === "recursive" ? ["recursive", atom.node.component, atom.args.map(describe)] : undefined;
+    if (!("arg" in mask)) return atom.kind === "recursive" ? ["recursive", atom.args.map(describe)] : undefined;
     return describeAtom(atom, (term, position) => (position === mask.arg ? "masked" : describe(term)));
   });
   const conditions = clause.conditions.map((condition) =>

@@ -57,6 +57,8 @@ export interface Emission {
   readonly parameters: Parameters;
   /** Numbers for table aliases, unique within a statement so that nested queries never hide an outer one. */
   alias(): string;
+  /** Names of sources that would be one row without columns: they are left out of every join. */
+  readonly units: Set<string>;
 }
 
 type Bindings = ReadonlyMap<string, string>;
@@ -74,6 +76,7 @@ export function emitSelect(
   const where: string[] = [];
   const from: string[] = [];
   const join = (relation: Relation): void => {
+    if (relation.table.kind === "tagged" && emission.units.has(relation.table.name)) return;
     from.push(emitRelation(relation, bindings, where, emission));
     for (const arg of relation.args) bound.add(termKey(arg) ?? "");
   };

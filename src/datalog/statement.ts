@@ -1,12 +1,11 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
 import { type Atom, NotPlannable, type Term } from "./flat.ts";
-import { planRecursion } from "./recursion.ts";
+import { Recursion, type RecursionOptions } from "./recursion.ts";
 import {
   type AnswerVariant,
-  type PlanRecursion,
+  type RecursionPlanner,
   refuseRepeatedWildcard,
   resolveClause,
-  type Seed,
 } from "./resolve-recursion.ts";
 import { simplify } from "./simplify.ts";
 import type { Body, Node } from "./specialise.ts";
@@ -46,6 +45,7 @@ class Builder {
   readonly #emission: Emission;
   readonly #limits: StatementLimits;
   readonly #shared = new Map<string, readonly AnswerVariant[]>();
+  readonly #costs = new Map<string, number>();
   #variables: number;
   #names = 0;
 
@@ -53,39 +53,62 @@ class Builder {
     this.#limits = limits;
     this.#variables = firstVariable;
     let aliases = 0;
-    this.#emission = { names, parameters: new Parameters(), alias: () => `t${aliases++}` };
+    this.#emission = { names, parameters: new Parameters(), alias: () => `t${aliases++}`, units: new Set() };
   }
 
   build(goal: StatementGoal, paged: boolean): Statement {
     const options = { clausesMax: this.#limits.clausesMax, fresh: () => this.#variables++ };
     const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
     if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
-    const plan: PlanRecursion = (node, mode, seed, args) => this.#plan(node, mode, seed, args, plan);
-    const selects = clauses.flatMap((clause) => resolveClause(clause, plan, []));
+    const selects = clauses.flatMap((clause) => resolveClause(clause, this.#planner, []));
     for (const select of selects) refuseRepeatedWildcard(select.head, select.relations);
     const body = goal.head.length === 0 ? this.#ask(selects) : this.#rows(selects, goal.head.length, paged);
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
     return { sql: definitions + body, parameters: this.#emission.parameters.names() };
   }
 
-  #plan(node: Node, mode: string, seed: Seed, args: readonly Term[], plan: PlanRecursion): readonly AnswerVariant[] {
-    const emission = this.#emission;
-    const unfold = { clausesMax: this.#limits.clausesMax, fresh: () => this.#variables++ };
-    const define = (name: string, columns: number, body: string): void => {
-      const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
-      this.#definitions.push(`${name}(${list}) AS (${body})`);
+  readonly #planner: RecursionPlanner = {
+    cost: (node, mode) => {
+      const key = `${node.id} ${mode}`;
+      const known = this.#costs.get(key);
+      if (known !== undefined) return known;
+      const cost = this.#costOf(node, mode);
+      this.#costs.set(key, cost);
+      return cost;
+    },
+    answers: (node, mode, seed, args) => {
+      if (seed.relations.length > 0) return Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
+      // The same call with the same values of the request is answered once, whichever clause asks.
+      const key = JSON.stringify([node.id, mode, seed.args]);
+      const known = this.#shared.get(key);
+      if (known) return known.map((variant) => rebase(variant, args));
+      const made = Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
+      this.#shared.set(key, made);
+      return made;
+    },
+    hits: (node, mode, seed) => Recursion.from(node, mode, seed, this.#options()).hits(seed),
+  };
+
+  #costOf(node: Node, mode: string): number {
+    try {
+      return new Recursion(node, mode, this.#options()).cost();
+    } catch (error) {
+      if (error instanceof NotPlannable) return Number.POSITIVE_INFINITY;
+      throw error;
+    }
+  }
+
+  #options(): RecursionOptions {
+    return {
+      emission: this.#emission,
+      unfold: { clausesMax: this.#limits.clausesMax, fresh: () => this.#variables++ },
+      define: (name, columns, body) => {
+        const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
+        this.#definitions.push(`${name}(${list}) AS (${body})`);
+      },
+      name: (prefix) => `${prefix}${this.#names++}`,
+      planner: this.#planner,
     };
-    const name = (prefix: string): string => `${prefix}${this.#names++}`;
-    const make = (): readonly AnswerVariant[] =>
-      planRecursion(node, mode, seed, args, { emission, unfold, define, name, plan });
-    if (seed.relations.length > 0) return make();
-    // The same call with the same values of the request is answered once, whichever clause asks.
-    const key = JSON.stringify([node.id, mode, seed.args]);
-    const known = this.#shared.get(key);
-    if (known) return known.map((variant) => rebase(variant, args));
-    const made = make();
-    this.#shared.set(key, made);
-    return made;
   }
 
   #ask(selects: readonly Select[]): string {

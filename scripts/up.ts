@@ -189,7 +189,7 @@ It goes on running; Ctrl-C ends it. To try next:
   curl -s ${edges[1].url}/api/batch -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${ban}
   ask ${edges[0].url}            # bob was banned at the other edge, which sent the write on to the primary
   kill -9 ${primary.pid}; ask ${edges[0].url}; ask ${fallback.url}   # without a primary: an edge and the fallback answer
-  curl -s ${edges[0].url}/metrics
+  curl -s ${edges[0].url}/metrics -H "Authorization: Bearer $KEY"
 
 All settings: dist/ostiary serve --help, or appliance/ostiary.yaml.`;
 }

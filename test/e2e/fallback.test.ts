@@ -16,7 +16,9 @@ test(
       const oso = client(fallback);
       for (const { text, ask, expected } of questions)
         expect({ text, answer: await ask(oso) }).toEqual({ text, answer: expected });
-      const metrics = await (await fetch(`${fallback.url}/metrics`)).text();
+      const metrics = await (
+        await fetch(`${fallback.url}/metrics`, { headers: { Authorization: `Bearer ${adminKey}` } })
+      ).text();
       expect(Number(/^oso_fallback_snapshot_age_ms(?:\{[^}]*\})? (\d+)/m.exec(metrics)?.[1])).toBeGreaterThan(0);
 
       const before = await healthOf(fallback);

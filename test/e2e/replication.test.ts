@@ -105,7 +105,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
           async () => !(await client(late).authorize(User("alice"), "delete", Repository("compiler"))),
           "the ban arrives",
         );
-        expect((await healthOf(late)).state).toBe("LIVE");
+        await eventually(async () => (await healthOf(late)).state === "LIVE", "it follows the feed");
       }),
     scenarioTimeoutMs,
   );

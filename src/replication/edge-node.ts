@@ -66,7 +66,8 @@ export async function startEdgeNode(config: Config): Promise<Node> {
       epoch: state?.epoch ?? null,
       offset: state?.offset ?? null,
       digest: state?.digest ?? null,
-      ageMs: follower.ageMs,
+      // Without any contact yet, the last commit that it contains says how old it is at most.
+      ageMs: follower.ageMs ?? (state === undefined ? null : Math.max(0, Date.now() - state.timeMs)),
       feedConnected: link.connected,
     };
   };

@@ -1,4 +1,5 @@
 /** Nodes of one cluster in this process, with everything real: SQLite files, Workers, HTTP listeners, brokers. */
+import { expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,6 +53,9 @@ export async function withCluster(body: (cluster: Cluster) => Promise<void>, fla
 
 type Flags = Readonly<Record<string, string>>;
 
+/** As a flag's value: the flag is not given at all. */
+export const unset = "";
+
 export class Cluster {
   readonly directory: string;
   readonly #flags: Flags;
@@ -73,7 +77,8 @@ export class Cluster {
       "log.level": "error",
     };
     const all = { ...common, nodeId: name, data: join(this.directory, name), ...this.#flags, ...flags };
-    const { config, problems } = loadConfig({ environment: {}, flags: all });
+    const set = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== unset));
+    const { config, problems } = loadConfig({ environment: {}, flags: set });
     return must(config, problems.join("; "));
   }
 
@@ -140,6 +145,11 @@ export function insert(node: PrimaryNode, ...users: string[]) {
   return node.writes.batch([{ inserts: users.map((user) => reader(user)) }], untraced);
 }
 
+export function post(url: string, path: string, body: unknown, key = adminKey): Promise<Response> {
+  const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
+  return fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
 /** What must be equal on all copies. */
 export function standing(node: Node): Pick<NodeHealth, "epoch" | "offset" | "digest"> {
   const { epoch, offset, digest } = node.health();
@@ -154,6 +164,11 @@ export async function refusal(attempt: Promise<unknown>): Promise<Error> {
   );
   if (!(reason instanceof Error)) throw new Error("it was not refused");
   return reason;
+}
+
+/** Waits until both stand at the same place with the same state. */
+export function converged(edge: Node, primary: Node): Promise<void> {
+  return eventually(() => expect(standing(edge)).toEqual(standing(primary)));
 }
 
 /** Repeats an expectation until it holds, for at most some seconds. */

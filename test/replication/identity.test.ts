@@ -1,0 +1,117 @@
+/** What belongs to a node alone: its data directory, its keys, and the epoch that it starts where its history is no longer the others'. */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { presentStore } from "../../src/store/data-directory.ts";
+import {
+  adminKey,
+  Cluster,
+  converged,
+  insert,
+  loadPolicy,
+  mayRead,
+  nodeKey,
+  post,
+  refusal,
+  standing,
+  unset,
+  untraced,
+  withCluster,
+} from "./cluster.ts";
+
+describe("a new epoch", () => {
+  test("comes with an old backup that was put back, and the edges take it over", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "kept");
+      await primary.stop();
+      const backup = await Bun.file(join(primary.data, "store-1.db")).bytes();
+      const second = await cluster.primary();
+      await insert(second.node, "lost");
+      const edge = await cluster.edge("edge-1", second);
+      await converged(edge.node, second.node);
+      const { port } = new URL(second.url);
+      await second.stop();
+      await Bun.write(join(primary.data, "store-1.db"), backup);
+      const restored = await cluster.primary({ port });
+      expect(restored.node.health().epoch).not.toBe(standing(edge.node).epoch);
+      await insert(restored.node, "new");
+      await converged(edge.node, restored.node);
+      expect([mayRead(edge.node, "kept"), mayRead(edge.node, "lost"), mayRead(edge.node, "new")]).toEqual([
+        true,
+        false,
+        true,
+      ]);
+    }));
+
+  test("comes with the promotion of an edge", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge-1", primary);
+      await converged(edge.node, primary.node);
+      const before = standing(edge.node);
+      await edge.stop();
+      await primary.stop();
+      const promoted = await cluster.primary({ data: edge.data });
+      expect(standing(promoted.node)).toMatchObject({ offset: before.offset, digest: before.digest });
+      expect(standing(promoted.node).epoch).not.toBe(before.epoch);
+      expect(await insert(promoted.node, "bob")).toMatchObject({ offset: Number(before.offset) + 1 });
+      const other = await cluster.edge("edge-2", promoted);
+      await converged(other.node, promoted.node);
+    }));
+});
+
+test("a data directory has one process", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    const intruder = new Cluster(cluster.directory, {});
+    expect(await refusal(intruder.primary())).toMatchObject({ code: "conflict" });
+    await primary.stop();
+    await (await cluster.primary()).stop();
+  }));
+
+test("keys are made once and never again, and the first one is an admin's", () =>
+  withCluster(async (cluster) => {
+    const config = { adminKey: unset, nodeKey: unset };
+    const first = await cluster.primary(config);
+    const { adminKey: made, nodeKey: madeForNodes } = first.node.minted;
+    expect(made).toMatch(/^e_test_[0-9a-f]{12}_[0-9a-f]{48}$/);
+    expect(madeForNodes).toMatch(/^n_test_[0-9a-f]{48}$/);
+    expect((await post(first.url, "/api/policy", { src: "actor User {}", filename: null }, made)).status).toBe(200);
+    expect((await post(first.url, "/api/policy", { src: "actor User {}", filename: null }, `${made}0`)).status).toBe(
+      401,
+    );
+    const head = (key: string) =>
+      fetch(`${first.url}/replication/v1/head`, { headers: { Authorization: `Bearer ${key}` } });
+    expect((await head(madeForNodes ?? "")).status).toBe(200);
+    expect((await head(made ?? "")).status).toBe(401);
+    await first.stop();
+    const second = await cluster.primary(config);
+    expect(second.node.minted).toEqual({ adminKey: undefined, nodeKey: undefined });
+    expect((await post(second.url, "/api/policy", { src: "actor User {}", filename: null }, made)).status).toBe(202);
+    const stored = await Bun.file(presentStore(second.data) ?? "").text();
+    expect(stored).not.toContain(made ?? "");
+    expect(stored).not.toContain(madeForNodes ?? "");
+  }));
+
+test("other nodes are refused without the node key", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    for (const path of ["head", "log?epoch=0123456789abcdef&after=0&hash=0123456789abcdef", "snapshot"]) {
+      for (const headers of [{}, { Authorization: `Bearer ${adminKey}` }, { Authorization: `Bearer ${nodeKey}x` }]) {
+        expect((await fetch(`${primary.url}/replication/v1/${path}`, { headers })).status).toBe(401);
+      }
+    }
+  }));
+
+test("a policy that refuses to change anything is no event on the edges either", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    const before = standing(primary.node);
+    await loadPolicy(primary.node);
+    await primary.node.writes.batch([], untraced);
+    expect(standing(primary.node)).toEqual(before);
+  }));

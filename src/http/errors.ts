@@ -2,12 +2,10 @@
  * The only place where something thrown becomes an answer. What a client sees is a status and `{"message"}`, the public text of an AppError;
  * an AppError's `details` is the whole body where the API asks for more. Everything else is "internal error" here and a line in the log.
  */
-import { Elysia, ParseError, ValidationError } from "elysia";
-import type { z } from "zod";
+import { Elysia, ParseError } from "elysia";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
 import { exchangeOf, reply, type Exchange } from "./exchange.ts";
-import { refuseIssue } from "./schema-error.ts";
 
 /**
  * A policy, a query and a body that can't be used are all 400, as in Oso Cloud. `read_only` is 503, not 403 or 405: the key and the route
@@ -57,10 +55,6 @@ export function refusal(exchange: Exchange, thrown: unknown): Response {
 function publicError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
   if (thrown instanceof ParseError) return publicError(thrown.cause);
-  if (thrown instanceof ValidationError) {
-    // Elysia keeps the first issue only, which is enough: the next attempt shows the next.
-    return refuseIssue(thrown.valueError as unknown as z.core.$ZodIssue, thrown.type, thrown.value);
-  }
   return new AppError("internal", "internal error", { cause: thrown });
 }
 

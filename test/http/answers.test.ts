@@ -288,6 +288,23 @@ describe("every answer", () => {
     }));
 });
 
+describe("more requests at a time than allowed", () => {
+  test("are asked to come again", () =>
+    withPrimary(
+      async (api) => {
+        const { epoch, offset } = api.node.health();
+        const headers = { OsoOffset: `${epoch}:${(offset ?? 0) + 1}` };
+        const waiting = api.call("GET", "/api/policy", { headers });
+        await Bun.sleep(50);
+        const refused = await api.call("GET", "/api/policy");
+        expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
+        expect((await waiting).status).toBe(503);
+        expect((await api.call("GET", "/api/policy")).status).toBe(200);
+      },
+      { "limits.requestsInFlightMax": "1", consistencyWait: "300ms" },
+    ));
+});
+
 describe("without a key", () => {
   test("there is health, under both names, and nothing of the data in it", () =>
     withPrimary(async (api) => {

@@ -209,7 +209,7 @@ const writes: readonly Scenario[] = [
     request: "POST /api/policy?force=yes",
     body: { src: "" },
     status: 400,
-    content: ["`force` in the query must be", "`true`"],
+    json: { message: "`force` in the query must be `true` or `false`" },
   },
   {
     name: "a role that is none",
@@ -405,6 +405,20 @@ describe.each(Object.entries(tables))("%s", (_, table) => {
     const before = api.node.health();
     await play(api, scenario);
     expect(api.node.health()).toEqual(before);
+  });
+});
+
+describe("a body of another shape", () => {
+  const nested = "[".repeat(100_000) + "]".repeat(100_000);
+  const paths = ["authorize", "authorize_resources", "list", "actions", "evaluate_query", "batch", "policy", "keys"];
+  test.each(paths)("is refused at once by /api/%s, however deep", async (path) => {
+    const began = performance.now();
+    for (const body of ["7", "null", '"text"', nested]) {
+      const answer = await api.call("POST", `/api/${path}`, { body });
+      expect([body.slice(0, 10), answer.status]).toEqual([body.slice(0, 10), 400]);
+      expect(answer.text).toMatch(/in the body|the body must be/);
+    }
+    expect(performance.now() - began).toBeLessThan(1000);
   });
 });
 

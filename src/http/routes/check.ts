@@ -6,6 +6,7 @@ import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readAccess } from "../access.ts";
 import { firstPage, nextPageToken, openPageToken } from "../page-token.ts";
+import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function checkRoutes(node: Node, limits: Limits) {
@@ -24,12 +25,12 @@ export function checkRoutes(node: Node, limits: Limits) {
         metrics.decisions.add(1, { result: allowed ? "allow" : "deny" });
         return { allowed };
       },
-      { body: bodies.authorize },
+      { body: refusing("body", bodies.authorize) },
     )
     .post("/api/authorize_resources", ({ body }) => ({ results: authorizeResources(node, body) }), {
-      body: bodies.authorizeResources,
+      body: refusing("body", bodies.authorizeResources),
     })
-    .post("/api/list", ({ body }) => list(node, limits, body), { body: bodies.list })
+    .post("/api/list", ({ body }) => list(node, limits, body), { body: refusing("body", bodies.list) })
     .post(
       "/api/actions",
       ({ body }) => ({
@@ -39,7 +40,7 @@ export function checkRoutes(node: Node, limits: Limits) {
           contextFacts: body.context_facts,
         }),
       }),
-      { body: bodies.actions },
+      { body: refusing("body", bodies.actions) },
     );
 }
 

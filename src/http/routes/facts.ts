@@ -8,13 +8,14 @@ import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
 import { committed, metaOf } from "../committed.ts";
 import { factPatternOf } from "../fact-pattern.ts";
+import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function factReads(node: Node, limits: Limits) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .get("/api/facts", ({ query }) => node.engine().facts(factPatternOf(query)), {
-      query: z.record(z.string(), z.string()),
+      query: refusing("query", z.record(z.string(), z.string())),
     });
 }
 
@@ -28,7 +29,7 @@ export function factWrites(node: Node, writes: Writes, limits: Limits) {
         const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, metaOf(request));
         return committed(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
       },
-      { body: batchBody(limits) },
+      { body: refusing("body", batchBody(limits)) },
     )
     .post("/api/clear_data", async ({ request, set }) =>
       committed(set, await writes.clear(metaOf(request)), "all facts deleted"),

@@ -7,6 +7,7 @@ import { apiKeyRole } from "../../engine/event.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
+import { refusing } from "../schema-error.ts";
 import { committed, metaOf } from "../committed.ts";
 
 export function keyReads(node: Node, limits: Limits) {
@@ -39,7 +40,7 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits) {
         );
         return { id, name, role, token: text, ...committed(set, result, "keep the token, it is not shown again") };
       },
-      { body: z.object({ name: z.string().min(1).max(100), role: apiKeyRole }) },
+      { body: refusing("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole })) },
     )
     .delete("/api/keys/:id", async ({ params: { id }, request, set }) => {
       requireRemovable(node, id);

@@ -5,6 +5,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
+import { refusing } from "../schema-error.ts";
 import { committed, metaOf } from "../committed.ts";
 
 export function policyReads(node: Node, limits: Limits) {
@@ -16,7 +17,7 @@ export function policyReads(node: Node, limits: Limits) {
         const policy = node.engine().policy(query.id);
         return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
       },
-      { query: z.object({ id: versionNumber }) },
+      { query: refusing("query", z.object({ id: versionNumber })) },
     )
     .get(
       "/api/policy_metadata",
@@ -32,7 +33,7 @@ export function policyReads(node: Node, limits: Limits) {
         return { metadata: { resources } };
       },
       // The documentation says `id`, the SDKs send `version`.
-      { query: z.object({ id: versionNumber, version: versionNumber }) },
+      { query: refusing("query", z.object({ id: versionNumber, version: versionNumber })) },
     );
 }
 
@@ -49,9 +50,9 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits) {
       return committed(set, result, result.unchanged ? "policy unchanged" : "policy loaded");
     },
     {
-      body: z.object({ src: z.string(), filename: z.string().nullish() }),
+      body: refusing("body", z.object({ src: z.string(), filename: z.string().nullish() })),
       // `show_suggestions` and `fail_fast` are known but change nothing: all problems are always shown, with hints.
-      query: z.object({ force: flag, show_suggestions: flag, fail_fast: flag }),
+      query: refusing("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
     },
   );
 }
@@ -63,6 +64,6 @@ const versionNumber = z
   .optional();
 
 const flag = z
-  .enum(["", "true", "false"])
+  .enum(["true", "false"])
   .default("false")
-  .transform((text) => text !== "false");
+  .transform((text) => text === "true");

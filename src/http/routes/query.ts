@@ -6,13 +6,14 @@ import type { Query } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess } from "../access.ts";
+import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function queryRoutes(node: Node, limits: Limits) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post("/api/evaluate_query", ({ body }) => ({ results: node.engine().query(queryOf(body)) }), {
-      body: queryBody(limits),
+      body: refusing("body", queryBody(limits)),
     });
 }
 

@@ -98,7 +98,7 @@ export async function startEdgeNode(config: Config): Promise<Node> {
     replication: () => undefined,
     mqttConnection: undefined,
     async stop() {
-      status.stop();
+      await status.stop();
       follower.stop();
       await link.close();
       await writer.stop();
@@ -144,7 +144,7 @@ function openLink(config: Config, id: string, topics: Topics, primaryUrl: string
 }
 
 /** Subscribes first and catches up then, at every connection: so nothing can fall between the two. */
-function follow(link: BrokerLink, topics: Topics, follower: Follower, publishStatus: () => void): void {
+function follow(link: BrokerLink, topics: Topics, follower: Follower, publishStatus: () => Promise<void>): void {
   link.onMessage((topic, payload, retained) => {
     if (topic === topics.events) follower.receiveBatch(payload);
     else if (topic === topics.head) follower.receiveHead(payload, retained);
@@ -153,7 +153,7 @@ function follow(link: BrokerLink, topics: Topics, follower: Follower, publishSta
     try {
       await link.subscribe([topics.events, topics.head]);
       follower.subscribed();
-      publishStatus();
+      await publishStatus();
     } catch (error) {
       log.error("the feed can't be followed: {reason}", {
         reason: error instanceof Error ? error.message : String(error),
@@ -164,14 +164,32 @@ function follow(link: BrokerLink, topics: Topics, follower: Follower, publishSta
   link.onConnect(() => void subscribe());
 }
 
-/** Tells whoever looks at the broker how this node is; the will says that it is gone. */
-function keepStatus(link: BrokerLink, topic: string, health: () => NodeHealth): { publish(): void; stop(): void } {
-  const publish = (): void => {
+interface Status {
+  publish(): Promise<void>;
+  /** Says goodbye; without it the will speaks. */
+  stop(): Promise<void>;
+}
+
+/** Tells whoever looks at the broker how this node is. */
+function keepStatus(link: BrokerLink, topic: string, health: () => NodeHealth): Status {
+  const send = async (status: object): Promise<void> => {
     if (!link.connected) return;
-    const { role, state, epoch, offset, ageMs } = health();
-    const payload = JSON.stringify({ v: 1, role, state, epoch, offset, ageMs, version: build.version });
-    link.publish(topic, payload, { qos: 0, retain: true }).catch(() => {}); // the next one will do
+    try {
+      await link.publish(topic, JSON.stringify({ v: 1, role: "edge", ...status }), { qos: 0, retain: true });
+    } catch {
+      // The connection is just going: the next one begins with a status.
+    }
   };
-  const timer = setInterval(publish, statusIntervalMs);
-  return { publish, stop: () => clearInterval(timer) };
+  const publish = (): Promise<void> => {
+    const { state, epoch, offset, ageMs } = health();
+    return send({ state, epoch, offset, ageMs, version: build.version });
+  };
+  const timer = setInterval(() => void publish(), statusIntervalMs);
+  return {
+    publish,
+    stop() {
+      clearInterval(timer);
+      return send({ state: "GONE" });
+    },
+  };
 }

@@ -9,9 +9,8 @@ import { z } from "zod";
 import { compressFile, decompressFile } from "../runtime/compress.ts";
 import { openSqlite } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
-import { must } from "../util/assert.ts";
 import { openStore, schemaVersion } from "./database.ts";
-import { findState, readState, type State } from "./state.ts";
+import { readState, type State } from "./state.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
 
@@ -63,10 +62,15 @@ export async function buildSnapshot(storePath: string, directory: string): Promi
 }
 
 /**
- * Unpacks and checks a snapshot that was received. Throws, and leaves no file at `target`, unless every hash, count and position is what the
- * manifest says and SQLite finds the file sound.
+ * Unpacks a snapshot that was received. Throws, and leaves no file at `target`, unless `check` finds it sound and everything in it is what the
+ * manifest says.
  */
-export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMax: number): Promise<State> {
+export async function unpackSnapshot(
+  snapshot: Snapshot,
+  target: string,
+  bytesMax: number,
+  check: (path: string) => State,
+): Promise<State> {
   const { path, manifest } = snapshot;
   if (manifest.schema > schemaVersion) {
     throw new AppError(
@@ -77,24 +81,12 @@ export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMa
   removeFiles(databaseFiles(target));
   try {
     await decompressFile(path, target, bytesMax);
-    const state = checkStore(target);
+    const state = check(target);
     requireSame(state, manifest);
     return state;
   } catch (error) {
     removeFiles(databaseFiles(target));
     throw error;
-  }
-}
-
-/** Opens the file read-only, asks SQLite whether it is sound, and tells where it stands. Throws where it is not a whole store. */
-export function checkStore(path: string): State {
-  const store = openStore(path, { readonly: true });
-  try {
-    const problem = String(store.prepare("PRAGMA quick_check(1)").values()[0]?.[0]);
-    if (problem !== "ok") throw new Error(`the database is damaged: ${problem}`);
-    return must(findState(store), "a store has a state row");
-  } finally {
-    store.close();
   }
 }
 

@@ -1,0 +1,261 @@
+/**
+ * A follower behind a feed that loses, repeats, delays and reorders messages, with a real primary, log and store. Whatever the seed, at rest its
+ * state is the primary's. The messages are the real ones, taken from the broker; only their delivery is played with.
+ */
+import { expect, test } from "bun:test";
+import { connectAsync, type MqttClient } from "mqtt";
+import { defaultLimits, type Limits } from "../../src/config/limits.ts";
+import { connectPrimary } from "../../src/replication/primary-client.ts";
+import { Follower } from "../../src/replication/follower.ts";
+import { fetchSnapshot } from "../../src/replication/install-snapshot.ts";
+import type { Node } from "../../src/replication/node.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { topicsOf } from "../../src/replication/topics.ts";
+import { Writer } from "../../src/replication/writer.ts";
+import type { State } from "../../src/store/state.ts";
+import {
+  eventually,
+  insert,
+  loadPolicy,
+  nodeKey,
+  reader,
+  standing,
+  untraced,
+  withCluster,
+  type Running,
+} from "./cluster.ts";
+
+const topics = topicsOf("ostiary/v1", "test");
+const limits: Limits = {
+  ...defaultLimits,
+  gapGraceMs: 20,
+  staleFeedAfterMs: 3000,
+  retryDelayMsMin: 5,
+  retryDelayMsMax: 50,
+};
+
+interface Following {
+  readonly follower: Follower;
+  readonly state: () => State | undefined;
+  readonly snapshots: () => number;
+}
+
+/** The parts of an edge without its connection to the broker, which the test plays. */
+async function withFollower(
+  primary: Running<Node>,
+  directory: string,
+  body: (following: Following) => Promise<void>,
+): Promise<void> {
+  const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits });
+  const client = connectPrimary({ url: primary.url, nodeKey, timeoutMs: 5000 });
+  let state: State | undefined;
+  let snapshots = 0;
+  const installSnapshot = async (): Promise<State> => {
+    const installed = await fetchSnapshot({ primary: client, directory, environment: "test", limits });
+    if (installed === "unchanged") throw new Error("no snapshot came");
+    snapshots++;
+    state = await writer.open(installed.path);
+    return state;
+  };
+  writer.onMoved((moved) => (state = moved));
+  const follower = new Follower({
+    environment: "test",
+    limits,
+    writer,
+    primary: client,
+    present: () => state,
+    installSnapshot,
+  });
+  follower.start();
+  try {
+    await body({ follower, state: () => state, snapshots: () => snapshots });
+  } finally {
+    follower.stop();
+    await writer.stop();
+  }
+}
+
+async function listen(
+  primary: Running<Node>,
+  deliver: (topic: string, payload: Uint8Array, retained: boolean) => void,
+): Promise<MqttClient> {
+  const options = {
+    protocolVersion: 4,
+    clientId: "witness",
+    username: "witness",
+    password: nodeKey,
+    reconnectPeriod: 0,
+  } as const;
+  const client = await connectAsync(`${primary.url.replace("http", "ws")}/mqtt`, options);
+  client.on("message", (topic, payload, packet) => deliver(topic, payload, packet.retain));
+  await client.subscribeAsync([topics.events, topics.head], { qos: 0 });
+  return client;
+}
+
+/** xorshift32: the same seed, the same run of faults. */
+function dice(seed: number): () => number {
+  let x = seed;
+  return () => {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    return (x >>> 0) / 2 ** 32;
+  };
+}
+
+async function writeMuch(primary: PrimaryNode): Promise<void> {
+  for (let round = 0; round < 60; round++) {
+    const writes = Array.from({ length: 5 }, (_, index) => insert(primary, `u${round}-${index}`));
+    if (round % 7 === 0) writes.push(primary.writes.batch([{ deletes: [reader(`u${round - 1}-0`)] }], untraced));
+    await Promise.all(writes);
+  }
+}
+
+test.each([1, 2, 3, 4, 5])("seed %d: drops, duplicates, delays and reordering end in the primary's state", (seed) =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+      const random = dice(seed * 7919);
+      const deliver = (topic: string, payload: Uint8Array, retained: boolean): void =>
+        topic === topics.events ? follower.receiveBatch(payload) : follower.receiveHead(payload, retained);
+      const client = await listen(primary, (topic, payload, retained) => {
+        const luck = random();
+        if (luck < 0.2) return;
+        if (luck < 0.4) deliver(topic, payload, retained);
+        if (luck < 0.6) setTimeout(() => deliver(topic, payload, retained), random() * 30);
+        else deliver(topic, payload, retained);
+      });
+      follower.subscribed();
+      await writeMuch(primary.node);
+      await eventually(() => {
+        const { epoch, offset, digest } = state() ?? {};
+        expect({ epoch, offset, digest }).toEqual(
+          standing(primary.node) as { epoch: string; offset: number; digest: string },
+        );
+      });
+      expect(follower.diverged).toBe(false);
+      await client.endAsync();
+    });
+  }),
+);
+
+test("messages that are no messages, or of others, change nothing", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+      await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
+      const { epoch, offset, hash } = state() ?? { epoch: "", offset: 0, hash: "" };
+      const before = state();
+      const forged = JSON.stringify({ kind: "facts", inserted: [reader("mallory")], deleted: [] });
+      const batch = {
+        v: 1,
+        s: "test",
+        e: epoch,
+        t: 1,
+        p: offset,
+        l: offset + 1,
+        h: hash,
+        ev: [[offset + 1, 1, "facts", forged, null]],
+      };
+      const messages = [
+        "",
+        "{",
+        "[]",
+        JSON.stringify({ ...batch, v: 2 }),
+        JSON.stringify({ ...batch, s: "other" }),
+        JSON.stringify({ ...batch, e: "0123456789abcdef" }),
+        JSON.stringify({ ...batch, extra: true }),
+        JSON.stringify({ ...batch, ev: [] }),
+        JSON.stringify(batch), // well formed, but its chain hash is a guess
+        JSON.stringify({ ...batch, p: offset + 5, l: offset + 6, ev: [[offset + 6, 1, "facts", forged, null]] }),
+      ];
+      for (const message of messages) follower.receiveBatch(Buffer.from(message));
+      await Bun.sleep(200);
+      expect(state()).toEqual(before);
+      expect(snapshots()).toBe(1);
+      // And it still follows.
+      await insert(primary.node, "ann");
+      follower.subscribed();
+      await eventually(() => expect(state()?.digest).toBe(primary.node.health().digest ?? ""));
+    });
+  }));
+
+test("a head with another digest at the same position: the copy is not trusted until it has a fresh snapshot", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+      await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
+      await Bun.sleep(50);
+      const { epoch, offset, hash } = state() ?? { epoch: "", offset: 0, hash: "" };
+      const head = { v: 1, s: "test", e: epoch, t: Date.now(), l: offset, h: hash, d: "0123456789abcdef", trim: 0 };
+      follower.receiveHead(Buffer.from(JSON.stringify(head)), false);
+      expect(follower.diverged).toBe(true);
+      expect(follower.feedState).toBe("DIVERGED");
+      await eventually(() => expect(follower.diverged).toBe(false));
+      expect(snapshots()).toBe(2);
+      expect(state()?.digest).toBe(primary.node.health().digest ?? "");
+    });
+  }));
+
+test("an event that is too large for the broker is fetched from the log", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+      const sizes: number[] = [];
+      const client = await listen(primary, (topic, payload, retained) => {
+        sizes.push(payload.byteLength);
+        if (topic === topics.events) follower.receiveBatch(payload);
+        else follower.receiveHead(payload, retained);
+      });
+      follower.subscribed();
+      await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
+      const users = Array.from({ length: 900 }, (_, index) => `user-with-a-rather-long-name-${index}`);
+      await insert(primary.node, ...users);
+      await insert(primary.node, "after");
+      await eventually(() => expect(state()?.digest).toBe(primary.node.health().digest ?? ""));
+      expect(Math.max(...sizes)).toBeLessThan(64 * 1024);
+      expect(snapshots()).toBe(1);
+      await client.endAsync();
+    });
+  }));
+
+test("a lost message before a pause shows in the next head", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+      const client = await listen(primary, (topic, payload, retained) => {
+        if (topic === topics.head) follower.receiveHead(payload, retained);
+      });
+      await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
+      await insert(primary.node, "ann");
+      await eventually(() => expect(state()?.digest).toBe(primary.node.health().digest ?? ""), 1500);
+      await client.endAsync();
+    });
+  }));
+
+test("the primary refuses positions that are not on its history", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary({ "limits.logEventsKept": "10" });
+    await loadPolicy(primary.node);
+    for (let index = 0; index < 40; index++) await insert(primary.node, `u${index}`);
+    const client = connectPrimary({ url: primary.url, nodeKey, timeoutMs: 5000 });
+    const { epoch, offset } = primary.node.health();
+    const at = Number(offset);
+    const ask = (position: { epoch?: string; offset?: number; hash?: string }) =>
+      client.log({ epoch: epoch ?? "", offset: at, hash: "0123456789abcdef", ...position });
+    expect(await ask({ epoch: "0123456789abcdef" })).toEqual({ snapshotNeeded: expect.stringContaining("epoch") });
+    expect(await ask({ offset: at + 1 })).toEqual({ snapshotNeeded: expect.stringContaining("not that long") });
+    expect(await ask({})).toEqual({ snapshotNeeded: expect.stringContaining("another history") });
+    expect(await ask({ offset: at - 3 })).toEqual({ snapshotNeeded: expect.stringContaining("another history") });
+    expect(await ask({ offset: 2 })).toEqual({ snapshotNeeded: expect.stringContaining("no longer") });
+    const raw = (query: string) =>
+      fetch(`${primary.url}/replication/v1/log?${query}`, { headers: { Authorization: `Bearer ${nodeKey}` } });
+    expect((await raw(`epoch=${epoch}&after=2&hash=0123456789abcdef`)).status).toBe(410);
+    expect((await raw(`epoch=0123456789abcdef&after=2&hash=0123456789abcdef`)).status).toBe(409);
+    expect((await raw(`epoch=${epoch}&after=x&hash=0123456789abcdef`)).status).toBe(400);
+  }));

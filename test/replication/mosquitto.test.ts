@@ -1,0 +1,172 @@
+/** With a real external broker, as `compose/` configures it: MQTT 5, passwords, access rules; and what happens when it dies or two primaries meet. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connectAsync, type MqttClient } from "mqtt";
+import { BrokerLink } from "../../src/replication/broker-link.ts";
+import { topicsOf } from "../../src/replication/topics.ts";
+import { freePort } from "../../scripts/node-process.ts";
+import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
+import { converged, eventually, insert, loadPolicy, mayRead, refusal, standing, withCluster } from "./cluster.ts";
+
+const installed = Bun.which("mosquitto") !== null && Bun.which("mosquitto_passwd") !== null;
+const topics = topicsOf("ostiary/v1", "test");
+
+describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not installed)", () => {
+  let directory: string;
+  let mosquitto: Mosquitto;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "ostiary-mosquitto-"));
+    mosquitto = await prepareMosquitto(directory);
+    await mosquitto.start();
+  });
+
+  afterAll(async () => {
+    await mosquitto.kill();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const flags = (role: "primary" | "edge") => ({
+    broker: mosquitto.url,
+    brokerUsername: mosquitto[role]["OSTIARY_BROKER_USERNAME"] ?? "",
+    brokerPassword: mosquitto[role]["OSTIARY_BROKER_PASSWORD"] ?? "",
+  });
+
+  const client = (role: "primary" | "edge", clientId: string): Promise<MqttClient> => {
+    const { brokerUsername: username, brokerPassword: password } = flags(role);
+    return connectAsync(mosquitto.url, { protocolVersion: 5, clientId, username, password, reconnectPeriod: 0 });
+  };
+
+  test(
+    "edges follow, and are live again after the broker was gone; meanwhile they ask the primary",
+    () =>
+      withCluster(
+        async (cluster) => {
+          const primary = await cluster.primary(flags("primary"));
+          await loadPolicy(primary.node);
+          const edge = await cluster.edge("edge-1", primary, flags("edge"));
+          await converged(edge.node, primary.node);
+          await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+          await mosquitto.kill();
+          await insert(primary.node, "ann");
+          await eventually(() => expect(mayRead(edge.node, "ann")).toBe(true));
+          await eventually(() =>
+            expect(edge.node.health()).toMatchObject({ ok: true, state: "STALE_FEED", feedConnected: false }),
+          );
+          await mosquitto.start();
+          await eventually(
+            () => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }),
+            10_000,
+          );
+          await insert(primary.node, "bob");
+          await converged(edge.node, primary.node);
+        },
+        { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "limits.headIntervalMs": "200ms" },
+      ),
+    20_000,
+  );
+
+  test("a node's status stands there while it lives, its goodbye after a stop, and its will after a death", () =>
+    withCluster(async (cluster) => {
+      const statuses: string[] = [];
+      const witness = await client("primary", "witness");
+      witness.on("message", (_topic, payload) =>
+        statuses.push((JSON.parse(payload.toString()) as { state: string }).state),
+      );
+      await witness.subscribeAsync(topics.status("edge-7"), { qos: 0 });
+      const primary = await cluster.primary(flags("primary"));
+      const edge = await cluster.edge("edge-7", primary, flags("edge"));
+      await eventually(() => expect(statuses.length).toBeGreaterThan(0));
+      expect(["BOOTSTRAP", "CATCHUP", "LIVE", "DISCONNECTED", "STALE_FEED"]).toContain(statuses.at(-1) ?? "");
+      await edge.stop();
+      await eventually(() => expect(statuses.at(-1)).toBe("GONE"));
+
+      const { brokerUsername: username, brokerPassword: password } = flags("edge");
+      const will = { topic: topics.status("edge-7"), payload: JSON.stringify({ state: "DEAD" }) };
+      const options = {
+        url: mosquitto.url,
+        clientId: "edge-7",
+        username,
+        password,
+        will,
+        connectTimeoutMs: 2000,
+        keepaliveMs: 5000,
+      };
+      const link = new BrokerLink({ ...options, exclusive: false });
+      link.start();
+      await eventually(() => expect(link.connected).toBe(true));
+      link.reconnect(); // drops the connection without a goodbye
+      await eventually(() => expect(statuses.at(-1)).toBe("DEAD"));
+      await link.close();
+      await witness.endAsync();
+    }));
+
+  test("an edge's password can't forge events or heads", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(flags("primary"));
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary, flags("edge"));
+      await converged(edge.node, primary.node);
+      const before = standing(edge.node);
+      const intruder = await client("edge", "intruder");
+      for (const topic of [topics.events, topics.head, topics.status("edge-1")]) {
+        expect((await refusal(intruder.publishAsync(topic, "forged", { qos: 1 }))).message).toContain("Not authorized");
+      }
+      expect(standing(edge.node)).toEqual(before);
+      await intruder.endAsync();
+    }));
+
+  test("of two primaries the older is fenced: it publishes and writes nothing any more", () =>
+    withCluster(async (cluster) => {
+      const older = await cluster.primary(flags("primary"));
+      await loadPolicy(older.node);
+      await eventually(() => expect(older.node.health().feedConnected).toBe(true));
+      const newer = await cluster.primary({ ...flags("primary"), data: join(cluster.directory, "newer") });
+      await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(older.node.health().feedConnected).toBe(false));
+      const refused = await refusal(insert(older.node, "split"));
+      expect(refused).toMatchObject({ code: "not_ready", message: expect.stringContaining("another primary") });
+      await loadPolicy(newer.node);
+      await insert(newer.node, "ann");
+      // It does not come back to fight for the name.
+      await Bun.sleep(1500);
+      expect(newer.node.health().feedConnected).toBe(true);
+      expect(older.node.health().feedConnected).toBe(false);
+    }));
+
+  test("a wrong password is tried again and again, and works once it is right", async () => {
+    const { brokerUsername: username } = flags("edge");
+    const options = {
+      url: mosquitto.url,
+      clientId: "edge-9",
+      username,
+      connectTimeoutMs: 2000,
+      keepaliveMs: 5000,
+      exclusive: false,
+    };
+    const link = new BrokerLink({ ...options, password: "wrong" });
+    link.start();
+    await Bun.sleep(1200);
+    expect(link.connected).toBe(false);
+    await link.close();
+    const right = new BrokerLink({ ...options, password: flags("edge").brokerPassword });
+    right.start();
+    await eventually(() => expect(right.connected).toBe(true));
+    expect(right.window).toBe(8);
+    await right.close();
+  });
+});
+
+test("a broker that speaks MQTT 3.1.1 only is met with that", () =>
+  withCluster(async (cluster) => {
+    const port = await freePort();
+    const primary = await cluster.primary({ mqttPort: String(port) });
+    await loadPolicy(primary.node);
+    const edge = await cluster.edge("edge-1", primary, { broker: `mqtt://127.0.0.1:${port}` });
+    await converged(edge.node, primary.node);
+    await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+    await insert(primary.node, "ann");
+    await converged(edge.node, primary.node);
+  }));

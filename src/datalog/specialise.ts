@@ -199,7 +199,8 @@ class Graph {
       if (arg.kind === "const" && head.kind === "now") body.push({ kind: "equal", left: head, right: arg });
     });
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
-    const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body)]);
+    const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
+    const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
     return typings(rule.types, body, this.#knowledge.signatures, known).map((types) => ({
       head,
       rule,

@@ -18,6 +18,11 @@ interface Frame {
   readonly asked: ReadonlySet<number>;
 }
 
+/** What a call says of an argument: its value, that its values are asked for, or that any will do. */
+type Demand = number | "asked" | "any";
+
+type Call = Extract<Literal, { kind: "call" }>;
+
 interface Table {
   readonly answers: Map<string, Ids>;
   complete: boolean;
@@ -81,7 +86,7 @@ export class Evaluation {
     const rest = literals.filter((_, index) => index !== next);
     switch (literal.kind) {
       case "call":
-        return this.#call(frame, literal, values, (bound) => this.#solve(frame, rest, bound, found));
+        return this.#call(frame, literal, rest, values, (bound) => this.#solve(frame, rest, bound, found));
       case "not": {
         const witnessed = this.#withWitnesses(literal, values, frame);
         return literal.bodies.some((body) => this.#exists(body, witnessed)) || this.#solve(frame, rest, values, found);
@@ -110,7 +115,7 @@ export class Evaluation {
     return best;
   }
 
-  #call(frame: Frame, call: Extract<Literal, { kind: "call" }>, values: Ids, next: (values: Ids) => boolean): boolean {
+  #call(frame: Frame, call: Call, rest: readonly Literal[], values: Ids, next: (values: Ids) => boolean): boolean {
     const args = call.args.map((arg) => this.#value(arg, values));
     if (call.fact || call.context) {
       const types = call.args.map((arg) => (arg.kind === "var" ? frame.types[arg.index] : undefined));
@@ -119,30 +124,37 @@ export class Evaluation {
     }
     const { node } = call;
     if (!node) return true;
-    const isOpen = (_: unknown, position: number): boolean => node.args[position]?.kind === "open";
-    const open = call.args.filter(isOpen);
-    for (const answer of this.#answers(node, args.filter(isOpen))) {
-      if (!this.#unify(open, answer, values, next)) return false;
-    }
+    const open = call.args.filter((_, position) => node.args[position]?.kind === "open");
+    const demand = open.map((arg): Demand => {
+      const value = this.#value(arg, values);
+      return value ?? (isOfNoInterest(arg, open, rest, frame) ? "any" : "asked");
+    });
+    for (const answer of this.#answers(node, demand)) if (!this.#unify(open, answer, values, next)) return false;
     return true;
   }
 
-  #answers(node: Node, args: Ids): Ids[] {
-    const key = `${node.id}:${args.join()}`;
+  #answers(node: Node, demand: readonly Demand[]): Ids[] {
+    const key = `${node.id}:${demand.join()}`;
     let table = this.#tables.get(key);
     if (!table) this.#tables.set(key, (table = { answers: new Map(), complete: false }));
     if (table.complete || this.#visited.has(key)) return [...table.answers.values()];
     this.#visited.add(key);
-    for (const clause of node.clauses) this.#clause(clause.head, clause.body, args, table);
+    for (const clause of node.clauses) this.#clause(clause.head, clause.body, demand, table);
     return [...table.answers.values()];
   }
 
-  #clause(head: readonly ProgramTerm[], body: Body, args: Ids, table: Table): void {
-    const asked = new Set(head.flatMap((term, position) => (args[position] === undefined ? termVariables(term) : [])));
-    this.#unify(head, args, new Array(body.types.length).fill(undefined), (start) =>
+  #clause(head: readonly ProgramTerm[], body: Body, demand: readonly Demand[], table: Table): void {
+    const askedHead = head.filter((_, position) => demand[position] === "asked");
+    const asked = new Set(askedHead.flatMap(termVariables));
+    const given = demand.map((wanted) => (typeof wanted === "number" ? wanted : undefined));
+    this.#unify(head, given, new Array(body.types.length).fill(undefined), (start) =>
       this.#solve({ types: body.types, asked }, body.literals, start, (values) => {
-        refuseRepeatedWildcard(head, values);
-        const answer = head.map((term, position) => args[position] ?? this.#value(term, values));
+        refuseRepeatedWildcard(askedHead, values);
+        const answer = head.map((term, position) => {
+          const wanted = must(demand[position]);
+          if (typeof wanted === "number") return wanted;
+          return wanted === "any" ? undefined : this.#value(term, values);
+        });
         const key = answer.join();
         if (table.answers.has(key)) return true;
         table.answers.set(key, answer);
@@ -255,6 +267,34 @@ function scoreOf(literal: Literal, values: Ids): number {
   const unknown = terms.filter((term) => term.kind === "var" && values[term.index] === undefined).length;
   if (unknown === 0) return 100;
   return literal.kind === "equal" && unknown === 1 ? 90 : -500;
+}
+
+/** A variable that neither the question nor the rest of the clause mentions: whether there is a value matters, not which. */
+function isOfNoInterest(
+  arg: ProgramTerm,
+  args: readonly ProgramTerm[],
+  rest: readonly Literal[],
+  frame: Frame,
+): boolean {
+  if (arg.kind !== "var" || frame.asked.has(arg.index)) return false;
+  const mentions = args.filter((other) => other.kind === "var" && other.index === arg.index).length;
+  return mentions === 1 && !rest.some((literal) => mentioned(literal).includes(arg.index));
+}
+
+function mentioned(literal: Literal): number[] {
+  switch (literal.kind) {
+    case "call":
+      return literal.args.flatMap(termVariables);
+    case "not":
+      return [...literal.outer];
+    case "equal":
+    case "compare":
+      return [...termVariables(literal.left), ...termVariables(literal.right)];
+    case "type":
+      return termVariables(literal.term);
+    default:
+      return unreachable(literal);
+  }
 }
 
 function typeOfVariable(literal: Extract<Literal, { kind: "not" }>, variable: number): string | undefined {

@@ -53,12 +53,48 @@ function callsOf(
   domain: Domain,
 ): { call: Call; constraints: readonly Constraint[] }[] {
   return alternatives(body).flatMap((conjunction) => {
-    const constraints = [...outer, ...conjunction.flatMap((expression) => constraintsOf(expression, domain))];
+    const constraints = shareConstraints(
+      [...outer, ...conjunction.flatMap((expression) => constraintsOf(expression, domain))],
+      conjunction,
+    );
+    if (!canHold(constraints, domain)) return [];
     return conjunction.flatMap((expression) => {
       if (expression.kind === "call") return [{ call: expression, constraints }];
       return expression.kind === "not" ? callsOf(expression.operand, constraints, domain) : [];
     });
   });
+}
+
+/** What holds for one side of `x = y` holds for the other. */
+function shareConstraints(constraints: readonly Constraint[], conjunction: readonly Expression[]): Constraint[] {
+  const shared = [...constraints];
+  const pairs = conjunction.flatMap((one) =>
+    one.kind === "equal"
+      ? [
+          [one.left, one.right],
+          [one.right, one.left],
+        ]
+      : [],
+  );
+  for (let before = -1; before < shared.length;) {
+    before = shared.length;
+    for (const [from, to] of pairs) {
+      if (from?.kind !== "variable" || to?.kind !== "variable") continue;
+      const known = new Set(shared.filter(({ variable }) => variable === to.name).map(({ admits }) => admits));
+      for (const { variable, admits } of [...shared]) {
+        if (variable === from.name && !known.has(admits)) shared.push({ variable: to.name, admits });
+      }
+    }
+  }
+  return shared;
+}
+
+/** A rule in which a variable can be of no type never fires, so it makes no use of facts. */
+function canHold(constraints: readonly Constraint[], domain: Domain): boolean {
+  const types = [...new Set(domain.all.map((value) => value.type))];
+  return [...Map.groupBy(constraints, ({ variable }) => variable).values()].every((own) =>
+    types.some((type) => own.every(({ admits }) => admits(type))),
+  );
 }
 
 function constraintsOf(expression: Expression, domain: Domain): Constraint[] {

@@ -27,10 +27,24 @@ const limitShape = {
   // Policies
   policyBytesMax: size(1 * MiB, "The largest policy, all its files together"),
   policyNestingMax: count(100, "How deep expressions of a policy may nest"),
+  policyExpandedItemsMax: count(
+    100_000,
+    "The most names that blocks inherit and facts that fixtures add to tests, all together",
+  ),
+  policyAlternativesMax: count(4096, "The most alternatives that `or` and `in` of one rule may multiply to"),
   policyProblemsMax: count(100, "The most problems listed of one policy"),
   // Questions
   queryTimeMsMax: time(20_000, "The longest time that one question may take"),
   queryRowsMax: count(1_000_000, "The most rows that one question may give"),
+  queryStepsMax: count(20_000_000, "The most steps of a question that no single statement can answer"),
+  planNodesMax: count(
+    20_000,
+    "The most pieces (predicates with given types) that the rules behind one question may have",
+  ),
+  planClausesMax: count(
+    400,
+    "The most alternatives in the statement of one question; past that it is answered step by step",
+  ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
   // The feed: primary to edges
   feedBatchEventsMax: count(128, "The most events in one message of the feed"),

@@ -18,15 +18,13 @@ export class TooManyAlternatives extends Error {
   }
 }
 
-/** Alternatives of one rule. */
-const alternativesMax = 4096;
-
 type Conjunct =
   ProgramLiteral | { readonly kind: "matches"; readonly index: number; readonly types: ReadonlySet<string> };
 type Conjunction = readonly Conjunct[];
 
-export function normalise(policy: Policy, universe: Universe): Program {
-  const rules = policy.rules.flatMap((rule) => normaliseRule(rule, universe));
+/** Throws `TooManyAlternatives` where a rule has more than `alternativesMax`. */
+export function normalise(policy: Policy, universe: Universe, alternativesMax: number): Program {
+  const rules = policy.rules.flatMap((rule) => normaliseRule(rule, universe, alternativesMax));
   const byPredicate = new Map<string, ProgramRule[]>();
   for (const rule of rules) {
     const known = byPredicate.get(rule.predicate);
@@ -36,8 +34,8 @@ export function normalise(policy: Policy, universe: Universe): Program {
   return { rules, byPredicate };
 }
 
-function normaliseRule(rule: Rule, universe: Universe): ProgramRule[] {
-  const scope = new Scope(rule.span, universe);
+function normaliseRule(rule: Rule, universe: Universe, alternativesMax: number): ProgramRule[] {
+  const scope = new Scope(rule.span, universe, alternativesMax);
   const head = rule.params.map((param) => scope.term(param.term));
   const typed = rule.params.flatMap((param) => scope.paramType(param));
   const alternatives = rule.body ? scope.alternatives(rule.body) : [[]];
@@ -50,8 +48,14 @@ function normaliseRule(rule: Rule, universe: Universe): ProgramRule[] {
 }
 
 /** A conjunction that is asked on its own (a query, or the head of an assertion), as the body of a rule without a name. */
-export function normaliseGoal(params: readonly Param[], body: Expression, universe: Universe): ProgramRule[] {
-  return normaliseRule({ predicate: "?", params, body, span: body.span, implicit: false }, universe);
+export function normaliseGoal(
+  params: readonly Param[],
+  body: Expression,
+  universe: Universe,
+  alternativesMax: number,
+): ProgramRule[] {
+  const rule = { predicate: "?", params, body, span: body.span, implicit: false };
+  return normaliseRule(rule, universe, alternativesMax);
 }
 
 /** The variables of one rule and its alternatives. */
@@ -59,9 +63,11 @@ class Scope {
   readonly #indexes = new Map<string, number>();
   readonly #span: Span;
   readonly #universe: Universe;
+  readonly #alternativesMax: number;
 
-  constructor(span: Span, universe: Universe) {
+  constructor(span: Span, universe: Universe, alternativesMax: number) {
     this.#span = span;
+    this.#alternativesMax = alternativesMax;
     this.#universe = universe;
   }
 
@@ -150,12 +156,12 @@ class Scope {
   }
 
   #product(left: readonly Conjunction[], right: readonly Conjunction[]): Conjunction[] {
-    if (left.length * right.length > alternativesMax) throw new TooManyAlternatives(this.#span);
+    if (left.length * right.length > this.#alternativesMax) throw new TooManyAlternatives(this.#span);
     return left.flatMap((first) => right.map((second) => [...first, ...second]));
   }
 
   #bounded(alternatives: Conjunction[]): Conjunction[] {
-    if (alternatives.length > alternativesMax) throw new TooManyAlternatives(this.#span);
+    if (alternatives.length > this.#alternativesMax) throw new TooManyAlternatives(this.#span);
     return alternatives;
   }
 

@@ -22,21 +22,30 @@ export interface ActivePolicy {
   readonly types: ReadonlySet<string>;
 }
 
+/** What one node accepted, every node must be able to use, whatever its own limits: they hold for new policies. */
+const acceptedLimits: Limits = {
+  ...defaultLimits,
+  policyBytesMax: Number.MAX_SAFE_INTEGER,
+  policyNestingMax: Number.MAX_SAFE_INTEGER,
+  policyExpandedItemsMax: Number.MAX_SAFE_INTEGER,
+  policyAlternativesMax: Number.MAX_SAFE_INTEGER,
+};
+
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
 export function activate(source: string, filename: string | null): ActivePolicy {
   const { policy, diagnostics } = compile(
     [{ name: filename ?? "policy.polar", text: source }],
-    polarLimits(defaultLimits),
+    polarLimits(acceptedLimits),
   );
   if (!policy) {
     throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
   }
-  return prepare(policy);
+  return prepare(policy, acceptedLimits);
 }
 
-export function prepare(policy: Policy): ActivePolicy {
+export function prepare(policy: Policy, limits: Limits): ActivePolicy {
   const universe = createUniverse(policy);
-  const program = normalise(policy, universe);
+  const program = normalise(policy, universe, limits.policyAlternativesMax);
   const factTypes = inferFactTypes(policy, program, universe);
   const constants = collectConstants(program);
   const types = new Set([
@@ -52,7 +61,7 @@ export function polarLimits(limits: Limits): PolarLimits {
   return {
     sourceBytesMax: limits.policyBytesMax,
     depthMax: limits.policyNestingMax,
-    expandedItemsMax: 100_000,
+    expandedItemsMax: limits.policyExpandedItemsMax,
     diagnosticsMax: limits.policyProblemsMax,
   };
 }

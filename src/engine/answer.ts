@@ -15,8 +15,6 @@ import type { TypeNumbers } from "./type-numbers.ts";
 /** By variable: the value, or the values, that the request gives. */
 export type Given = readonly (Value | readonly Value[] | undefined)[];
 
-const evaluatorStepsMax = 20_000_000;
-
 export class Answering {
   readonly #database: SqlDatabase;
   readonly #types: TypeNumbers;
@@ -150,7 +148,8 @@ export class Answering {
     if (this.#plan.kind !== "evaluator") return [];
     const { body } = this.#plan;
     const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now);
-    const limits = { stepsMax: evaluatorStepsMax, rowsMax: this.#limits.queryRowsMax };
+    const { queryStepsMax, queryRowsMax, queryTimeMsMax } = this.#limits;
+    const limits = { stepsMax: queryStepsMax, rowsMax: queryRowsMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(
       body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#ids(given[variable]))),

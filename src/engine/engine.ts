@@ -13,7 +13,7 @@ import { readState, type State } from "../store/state.ts";
 import { statement } from "../store/statements.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
-import { must } from "../util/assert.ts";
+import { assert, must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
 import { ActivePolicies } from "./active-policies.ts";
 import { Answering } from "./answer.ts";
@@ -139,16 +139,16 @@ export class Engine {
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
       const asked = variables.flatMap(({ ids }, index) => (ids?.length === 1 ? [] : [index]));
+      const valueOf = (row: readonly (string | null)[], index: number): string | null => {
+        const position = asked.indexOf(index);
+        if (position < 0) return must(variables[index]?.ids?.[0]);
+        const value = row[position];
+        assert(value !== undefined, "a row has all variables that were asked for");
+        return value;
+      };
       return answering
         .rows(values, asked)
-        .map((row) =>
-          Object.fromEntries(
-            names.map((name, index) => [
-              name,
-              asked.includes(index) ? must2(row[asked.indexOf(index)]) : must(variables[index]?.ids?.[0]),
-            ]),
-          ),
-        );
+        .map((row) => Object.fromEntries(names.map((name, index) => [name, valueOf(row, index)])));
     });
   }
 
@@ -180,6 +180,10 @@ export class Engine {
   }
 
   metadata(id?: number): Record<string, ResourceMetadata> | null {
+    if (id === undefined) {
+      const active = this.#read(() => this.#policies.of(this.#database));
+      return active ? policyMetadata(active.policy) : null;
+    }
     const policy = this.policy(id);
     return policy && policyMetadata(activate(policy.source, policy.filename).policy);
   }
@@ -201,6 +205,11 @@ export class Engine {
   apiKeys(): ApiKey[] {
     const ids = statement(this.#database, "SELECT id FROM api_key ORDER BY time_ms, id").values();
     return ids.flatMap((row) => this.apiKey(String(row[0])) ?? []);
+  }
+
+  /** Makes a policy that has just become active ready, so that no question has to wait for it. */
+  refresh(): void {
+    this.#read(() => this.#policies.of(this.#database));
   }
 
   /** Where this copy stands. */
@@ -273,9 +282,4 @@ function factTypesOf(facts: readonly Fact[]): FactType[] {
     found.set(JSON.stringify([predicate, types]), { predicate, types });
   }
   return [...found].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, type]) => type);
-}
-
-function must2(value: string | null | undefined): string | null {
-  if (value === undefined) throw new Error("broken assumption: a row without one of its variables");
-  return value;
 }

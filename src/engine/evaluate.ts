@@ -31,6 +31,8 @@ interface Table {
 export interface EvaluationLimits {
   readonly stepsMax: number;
   readonly rowsMax: number;
+  /** On the clock of `performance.now()`. */
+  readonly endMs: number;
 }
 
 export class Evaluation {
@@ -79,8 +81,7 @@ export class Evaluation {
   /** Calls `found` for each way to make the literals true; it returns false to stop. Returns false where it was stopped. */
   #solve(frame: Frame, literals: readonly Literal[], values: Ids, found: (values: Ids) => boolean): boolean {
     if (literals.length === 0) return found(values);
-    if (++this.#steps > this.#limits.stepsMax)
-      throw new AppError("query_too_expensive", "the question takes more steps than allowed");
+    this.#step();
     const next = this.#choose(literals, values);
     const literal = must(literals[next]);
     const rest = literals.filter((_, index) => index !== next);
@@ -101,6 +102,14 @@ export class Evaluation {
       }
       default:
         return unreachable(literal);
+    }
+  }
+
+  #step(): void {
+    if (++this.#steps > this.#limits.stepsMax)
+      throw new AppError("query_too_expensive", "the question takes more steps than allowed");
+    if (this.#steps % 4096 === 0 && performance.now() > this.#limits.endMs) {
+      throw new AppError("query_too_expensive", "the question takes longer than allowed");
     }
   }
 

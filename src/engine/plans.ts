@@ -52,9 +52,6 @@ export type Plan =
 /** Which way questions are answered: by one statement where it fits, or always by the tabled evaluator. */
 export type Strategy = "statement" | "evaluator";
 
-const nodesMax = 20_000;
-const clausesMax = 400;
-
 export class Plans {
   readonly types: TypeNumbers;
   readonly #database: SqlDatabase;
@@ -114,7 +111,7 @@ export class Plans {
       facts: this.#active.factTypes,
       context: shape.context,
       signatures: this.#signaturesWith(shape.context),
-      nodesMax,
+      nodesMax: this.#limits.planNodesMax,
     };
     try {
       const body = specialise(goal, knowledge);
@@ -146,7 +143,7 @@ export class Plans {
       firstVariable: terms.length,
     };
     try {
-      const statement = planStatement(goal, this.#names(), { clausesMax }, shape.paged);
+      const statement = planStatement(goal, this.#names(), { clausesMax: this.#limits.planClausesMax }, shape.paged);
       return { kind: "statement", prepared: this.#prepare(statement.sql), ...statement };
     } catch (error) {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };

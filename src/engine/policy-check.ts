@@ -28,7 +28,7 @@ export function checkPolicy(
   const limits = options.limits ?? defaultLimits;
   const compiled = compile(sources, polarLimits(limits));
   if (!compiled.policy) return { policy: undefined, diagnostics: compiled.diagnostics, tests: undefined };
-  const { active, diagnostics } = deepen(compiled.policy);
+  const { active, diagnostics } = deepen(compiled.policy, limits);
   const all = [...compiled.diagnostics, ...diagnostics];
   if (!active) return { policy: undefined, diagnostics: all, tests: undefined };
   const tests = options.runTests
@@ -38,9 +38,9 @@ export function checkPolicy(
 }
 
 /** What only shows once the rules are Datalog. */
-function deepen(policy: Policy): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
+function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
   try {
-    const active = prepare(policy);
+    const active = prepare(policy, limits);
     const diagnostics = findNegativeCycles(active.program).map((cycle): Diagnostic => ({
       code: "rule/negative-cycle",
       severity: "error",

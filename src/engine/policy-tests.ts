@@ -2,7 +2,7 @@
  * Runs the `test` blocks of a policy (polar.md 10): each with its own facts and nothing else, on the real engine over a database in memory, so
  * that a test says what a node will say.
  */
-import type { Limits } from "../config/limits.ts";
+import { defaultLimits, type Limits } from "../config/limits.ts";
 import { normaliseGoal } from "../datalog/normalise.ts";
 import type { Assertion, PolicyTest } from "../polar/policy.ts";
 import { lineStarts, positionAt, type Source } from "../polar/source.ts";
@@ -59,7 +59,7 @@ export function runPolicyTests(
         })),
         deleted: [],
       });
-      const result = runTest(test, active, engine, sources);
+      const result = runTest(test, active, engine, sources, options.limits ?? defaultLimits);
       apply({ kind: "clear" });
       return result;
     });
@@ -81,11 +81,17 @@ interface TestRun {
   readonly errors: PolicyTestResult["errors"];
 }
 
-function runTest(test: PolicyTest, active: ActivePolicy, engine: Engine, sources: readonly Source[]): TestRun {
+function runTest(
+  test: PolicyTest,
+  active: ActivePolicy,
+  engine: Engine,
+  sources: readonly Source[],
+  limits: Limits,
+): TestRun {
   const errors = test.assertions.flatMap((assertion): PolicyTestResult["errors"] => {
     const place = placeOf(assertion.span, sources);
     try {
-      const problem = checkAssertion(assertion, active, engine);
+      const problem = checkAssertion(assertion, active, engine, limits);
       if (problem === undefined) return [];
       const text = textOf(assertion.span, sources);
       return [
@@ -100,13 +106,18 @@ function runTest(test: PolicyTest, active: ActivePolicy, engine: Engine, sources
 }
 
 /** What is wrong with the answer, or `undefined` where the assertion holds. */
-function checkAssertion(assertion: Assertion, active: ActivePolicy, engine: Engine): string | undefined {
+function checkAssertion(
+  assertion: Assertion,
+  active: ActivePolicy,
+  engine: Engine,
+  limits: Limits,
+): string | undefined {
   const rows = answers(assertion, active, engine);
   if (!assertion.iff) {
     if (rows.length > 0 === assertion.expected) return undefined;
     return assertion.expected ? "nothing makes it true" : `it is true${describeRows(assertion, rows)}`;
   }
-  const expected = expectedRows(assertion, active);
+  const expected = expectedRows(assertion, active, limits);
   if (typeof expected === "string") return expected;
   const found = new Set(rows.map((row) => JSON.stringify(row)));
   const missing = expected.filter((row) => !found.has(JSON.stringify(row)));
@@ -157,9 +168,9 @@ function typings(assertion: Assertion, names: readonly string[], active: ActiveP
 }
 
 /** The rows that `iff` lists, or why it lists none. */
-function expectedRows(assertion: Assertion, active: ActivePolicy): Row[] | string {
+function expectedRows(assertion: Assertion, active: ActivePolicy, limits: Limits): Row[] | string {
   if (!assertion.iff) return [];
-  const goals = normaliseGoal(assertion.params, assertion.iff, active.universe);
+  const goals = normaliseGoal(assertion.params, assertion.iff, active.universe, limits.policyAlternativesMax);
   const variables = [...new Set(assertion.params.flatMap(({ term }) => (term.kind === "variable" ? [term.name] : [])))];
   const rows: Row[] = [];
   for (const goal of goals) {

@@ -244,7 +244,10 @@ export class Engine {
   }
 
   #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[]): Answering {
-    const plan = withSpan("plan", {}, () => plans.of(key, shape));
+    const plan = withSpan("plan", {}, (span) => {
+      if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
+      return plans.of(key, shape);
+    });
     return new Answering(this.#database, plans.types, plan, contextFacts, this.#clock(), this.#limits);
   }
 

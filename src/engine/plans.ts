@@ -76,6 +76,10 @@ export class Plans {
     return this.#strings.has(text);
   }
 
+  has(key: string): boolean {
+    return this.#plans.has(key);
+  }
+
   /** The plan of a shape, made now where it is new. `key` must tell shapes apart. */
   of(key: string, shape: () => Shape): Plan {
     const known = this.#plans.get(key);

@@ -201,7 +201,16 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    return typings(rule.types, body, this.#knowledge.signatures, known).map((types) => ({
+    // What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest alone.
+    // So a wildcard always knows of which type it is.
+    const fits = (types: readonly TypeName[]): boolean =>
+      node.args.every((arg, position) => {
+        const term = must(rule.head[position]);
+        if (arg.kind === "const" || arg.type !== undefined) return true;
+        return term.kind === "var" && types[term.index] === undefined;
+      });
+    const all = typings(rule.types, body, this.#knowledge.signatures, known);
+    return all.filter(fits).map((types) => ({
       head,
       rule,
       body: { types, literals: body.map((literal) => this.resolve(literal, types, scope)) },

@@ -71,14 +71,18 @@ const limitShape = {
   brokerPacketBytesMax: size(64 * KiB, "The largest message that the embedded broker takes from a node"),
   // The log and its snapshots
   logPageEventsMax: count(5000, "The most events of one page of the log between nodes"),
-  logPageBytesMax: size(16 * MiB, "The largest page of the log between nodes"),
+  logPageBytesMax: size(4 * MiB, "The largest page of the log between nodes"),
   logEventsKept: count(
     1_000_000,
     "The most events kept for nodes that catch up; who needs older ones takes a snapshot",
   ),
   snapshotReuseMs: time(1000, "A snapshot of at most this age is given out again although there are newer events"),
   snapshotBytesMax: size(64 * GiB, "The largest database that a snapshot may unpack to"),
-  replicationTimeoutMs: time(30_000, "The longest that one request between nodes may take before it counts as failed"),
+  logTimeoutMs: time(5000, "The longest that a node waits for a page of the log"),
+  snapshotTimeoutMs: time(
+    30_000,
+    "The longest that nothing may arrive of a snapshot before fetching it counts as failed",
+  ),
   forwardTimeoutMs: time(10_000, "The longest that an edge waits for the primary's answer to a write that it sent on"),
 } as const;
 

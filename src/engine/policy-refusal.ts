@@ -4,16 +4,15 @@
  */
 import type { Limits } from "../config/limits.ts";
 import { type DiagnosticJson, diagnosticToJson } from "../polar/render.ts";
+import type { Source } from "../polar/source.ts";
 import { AppError } from "../util/app-error.ts";
 import { checkPolicy } from "./policy-check.ts";
 
 /** Throws `invalid_policy`, whose details are the body of the answer. */
 export function refuseBadPolicy(
-  source: string,
-  filename: string | null,
+  sources: readonly Source[],
   options: { readonly runTests: boolean; readonly limits: Limits },
 ): void {
-  const sources = [{ name: filename || "policy.polar", text: source }];
   const { policy, diagnostics, tests } = checkPolicy(sources, options);
   if (policy === undefined) {
     const errors = diagnostics

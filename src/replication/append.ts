@@ -78,7 +78,7 @@ function decidePolicy(
     readState(store).policyId,
   )[0];
   if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
-  refuseBadPolicy(source, filename, { runTests: !force, limits });
+  refuseBadPolicy([{ name: filename || "policy.polar", text: source }], { runTests: !force, limits });
   const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
   return { kind: "policy", id: lastId + 1, source, filename };
 }

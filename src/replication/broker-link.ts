@@ -118,7 +118,7 @@ export class BrokerLink implements Outlet {
 
   #attempt(): void {
     const { url, clientId } = this.#options;
-    const client = connect(url, this.#clientOptions());
+    const client = connect({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
 
@@ -209,6 +209,17 @@ export class BrokerLink implements Outlet {
     for (const listener of this.#onFenced) listener();
   }
 }
+
+/** Taken apart here, because MQTT.js would do it with the deprecated `url.parse`, which complains on standard error. */
+function addressOf(url: string): IClientOptions {
+  const { protocol, hostname, port, pathname } = new URL(url);
+  const host = hostname.replace(/^\[(.*)\]$/, "$1");
+  const scheme = protocol.slice(0, -1) as NonNullable<IClientOptions["protocol"]>;
+  const address = { protocol: scheme, host, hostname, port: Number(port) || defaultPorts[scheme] || 1883 };
+  return scheme.startsWith("ws") ? { ...address, path: pathname } : address;
+}
+
+const defaultPorts: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 };
 
 function windowOf(connack: IConnackPacket): number {
   return Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);

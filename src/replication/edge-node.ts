@@ -5,8 +5,8 @@
 import { readFileSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { build } from "../runtime/version.ts";
-import { lockDirectory, presentStore, removeOldStores, setAside, writeNote } from "../store/data-directory.ts";
-import { requireEnvironment, type State } from "../store/state.ts";
+import { lockDirectory, writeNote } from "../store/data-directory.ts";
+import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -19,7 +19,7 @@ import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import type { Node, NodeHealth } from "./node.ts";
 import { connectPrimary } from "./primary-client.ts";
-import { checkStoreAside } from "./snapshot-jobs.ts";
+import { soundStore } from "./sound-store.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 import { Writer } from "./writer.ts";
 
@@ -31,59 +31,66 @@ export async function startEdgeNode(config: Config): Promise<Node> {
   const { limits, environment, data } = config;
   const primaryUrl = must(config.primary, "an edge has a primary");
   const nodeKey = must(config.nodeKey, "an edge has a node key");
+  // What was started is ended in reverse order, also where a later part fails to start.
+  await using started = new AsyncDisposableStack();
   const directory = lockDirectory(data);
+  started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const writer = new Writer({ environment, synchronous: "NORMAL", limits });
   const copy = new Copy(data, limits);
-  const present = (): State | undefined => (copy.ready ? writer.state : undefined);
-  const arrivals = new Arrivals(present, { primary: false });
-  const primary = connectPrimary({ url: primaryUrl, nodeKey, timeoutMs: limits.replicationTimeoutMs });
+  started.defer(() => copy.close());
+  const writer = new Writer({ environment, synchronous: "NORMAL", limits });
+  started.defer(() => writer.stop());
+  const primary = connectPrimary({
+    url: primaryUrl,
+    nodeKey,
+    logTimeoutMs: limits.logTimeoutMs,
+    snapshotTimeoutMs: limits.snapshotTimeoutMs,
+  });
 
-  const adopt = async (path: string): Promise<State> => {
-    const state = await writer.open(path);
-    copy.open(path);
-    return state;
+  let state: State | undefined;
+  const arrivals = new Arrivals(() => state, { primary: false });
+  const move = (to: State): void => {
+    state = to;
+    arrivals.moved(to);
   };
-  const installSnapshot = async (): Promise<State> => {
-    const installed = await fetchSnapshot({ primary, directory: data, environment, limits });
-    if (installed === "unchanged") throw new Error("the primary sent no snapshot although none was known");
-    return adopt(installed.path);
+  writer.onMoved(move);
+  /** Nobody may learn of the new position before reads come from the new file. */
+  const adopt = async (path: string): Promise<State> => {
+    const opened = await writer.open(path);
+    copy.open(path);
+    move(opened);
+    return opened;
   };
   const sound = await soundStore(data, environment);
   if (sound !== undefined) await adopt(sound);
   writeNote(data, "role", "edge");
 
-  const topics = topicsOf(config.topicPrefix, environment);
-  const follower = new Follower({ environment, limits, writer, primary, present, installSnapshot });
-  writer.onMoved((state) => arrivals.moved(state));
-  const link = openLink(config, id, topics, primaryUrl, nodeKey);
-  const health = (): NodeHealth => {
-    const state = present();
-    return {
-      ok: state !== undefined && !follower.diverged,
-      role: "edge",
-      state: follower.feedState,
-      epoch: state?.epoch ?? null,
-      offset: state?.offset ?? null,
-      digest: state?.digest ?? null,
-      // Without any contact yet, the last commit that it contains says how old it is at most.
-      ageMs: follower.ageMs ?? (state === undefined ? null : Math.max(0, Date.now() - state.timeMs)),
-      feedConnected: link.connected,
-    };
+  const installSnapshot = async (): Promise<State> => {
+    const installed = await fetchSnapshot({ primary, directory: data, environment, limits });
+    if (installed === "unchanged") throw new Error("the primary sent no snapshot although none was known");
+    return adopt(installed.path);
   };
+  const follower = new Follower({ environment, limits, writer, primary, present: () => state, installSnapshot });
+  started.defer(() => follower.stop());
+  started.defer(primary.close);
+  const topics = topicsOf(config.topicPrefix, environment);
+  const link = openLink(config, id, topics, primaryUrl, nodeKey);
+  started.defer(() => link.close());
+  const health = (): NodeHealth => healthOf(state, follower, link, writer);
   const status = keepStatus(link, topics.status(id), health);
+  started.defer(() => status.stop());
   follow(link, topics, follower, status.publish);
   follower.start();
   link.start();
 
+  const running = started.move();
   return {
     role: "edge",
     id,
     environment,
     engine() {
-      if (follower.diverged)
-        throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
-      return copy.engine();
+      if (!follower.diverged) return copy.engine();
+      throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
     writes: undefined,
     forward: createForwarder({
@@ -97,34 +104,22 @@ export async function startEdgeNode(config: Config): Promise<Node> {
     health,
     replication: () => undefined,
     mqttConnection: undefined,
-    async stop() {
-      await status.stop();
-      follower.stop();
-      await link.close();
-      await writer.stop();
-      copy.close();
-      directory.unlock();
-    },
+    stop: () => running.disposeAsync(),
   };
 }
 
-/** The path of a file that can be trusted. A damaged one is put aside, for a snapshot to take its place. */
-async function soundStore(data: string, environment: string): Promise<string | undefined> {
-  removeOldStores(data);
-  const path = presentStore(data);
-  if (path === undefined) return undefined;
-  try {
-    requireEnvironment(await checkStoreAside(path), environment);
-    return path;
-  } catch (error) {
-    if (error instanceof AppError && error.code === "conflict") throw error;
-    log.error("the database {path} is damaged and put aside as {aside}: {error}", {
-      path,
-      aside: setAside(path),
-      error,
-    });
-    return undefined;
-  }
+function healthOf(state: State | undefined, follower: Follower, link: BrokerLink, writer: Writer): NodeHealth {
+  return {
+    ok: state !== undefined && !follower.diverged && !writer.failed,
+    role: "edge",
+    state: follower.feedState,
+    epoch: state?.epoch ?? null,
+    offset: state?.offset ?? null,
+    digest: state?.digest ?? null,
+    // Without any contact yet, the last commit that it contains says how old it is at most.
+    ageMs: follower.ageMs ?? (state === undefined ? null : Math.max(0, Date.now() - state.timeMs)),
+    feedConnected: link.connected,
+  };
 }
 
 /** With the embedded broker the feed comes over the primary's own port; nothing else has to be configured. */

@@ -4,26 +4,18 @@
  */
 import { z } from "zod";
 import type { Config } from "../config/config.ts";
-import {
-  lockDirectory,
-  presentStore,
-  readNote,
-  removeOldStores,
-  setAside,
-  writeNote,
-} from "../store/data-directory.ts";
+import { lockDirectory, readNote, writeNote } from "../store/data-directory.ts";
 import { snapshotTag } from "../store/snapshot.ts";
-import { requireEnvironment, type State } from "../store/state.ts";
+import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
-import { AppError } from "../util/app-error.ts";
 import { Copy } from "./copy.ts";
 import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
-import type { Node } from "./node.ts";
+import type { Node, NodeHealth } from "./node.ts";
 import { parseToken } from "./position.ts";
 import { connectPrimary } from "./primary-client.ts";
-import { checkStoreAside } from "./snapshot-jobs.ts";
+import { soundStore } from "./sound-store.ts";
 
 const log = getLogger("fallback");
 
@@ -34,17 +26,15 @@ const noteName = "snapshot.json";
 
 export async function startFallbackNode(config: Config): Promise<Node> {
   const { limits, environment, data } = config;
+  // What was started is ended in reverse order, also where a later part fails to start.
+  await using started = new AsyncDisposableStack();
   const directory = lockDirectory(data);
+  started.defer(directory.unlock);
   const id = nodeIdOf(config);
   const copy = new Copy(data, limits);
-  const primary = connectPrimary({
-    url: must(config.primary, "a fallback has a primary"),
-    nodeKey: must(config.nodeKey, "a fallback has a node key"),
-    timeoutMs: limits.replicationTimeoutMs,
-  });
+  started.defer(() => copy.close());
   let state: State | undefined;
   let note: SnapshotNote | undefined;
-
   const sound = await soundStore(data, environment);
   if (sound !== undefined) {
     state = copy.open(sound);
@@ -53,6 +43,12 @@ export async function startFallbackNode(config: Config): Promise<Node> {
   }
   writeNote(data, "role", "fallback");
 
+  const primary = connectPrimary({
+    url: must(config.primary, "a fallback has a primary"),
+    nodeKey: must(config.nodeKey, "a fallback has a node key"),
+    logTimeoutMs: limits.logTimeoutMs,
+    snapshotTimeoutMs: limits.snapshotTimeoutMs,
+  });
   const refresh = async (): Promise<void> => {
     const fetched = await fetchSnapshot({ primary, directory: data, environment, limits }, note?.tag);
     if (fetched !== "unchanged") state = copy.open(fetched.path);
@@ -60,7 +56,10 @@ export async function startFallbackNode(config: Config): Promise<Node> {
     writeNote(data, noteName, JSON.stringify(note));
   };
   const timer = repeat(refresh, config, () => copy.ready);
+  started.defer(() => timer.stop());
+  started.defer(primary.close);
 
+  const running = started.move();
   return {
     role: "fallback",
     id,
@@ -72,23 +71,23 @@ export async function startFallbackNode(config: Config): Promise<Node> {
     async waitFor(token) {
       parseToken(token);
     },
-    health: () => ({
-      ok: copy.ready,
-      role: "fallback",
-      state: copy.ready ? "SNAPSHOT" : "BOOTSTRAP",
-      epoch: state?.epoch ?? null,
-      offset: state?.offset ?? null,
-      digest: state?.digest ?? null,
-      ageMs: state === undefined ? null : Math.max(0, Date.now() - (note?.confirmedMs ?? state.timeMs)),
-      feedConnected: false,
-    }),
+    health: () => healthOf(copy, state, note),
     replication: () => undefined,
     mqttConnection: undefined,
-    async stop() {
-      await timer.stop();
-      copy.close();
-      directory.unlock();
-    },
+    stop: () => running.disposeAsync(),
+  };
+}
+
+function healthOf(copy: Copy, state: State | undefined, note: SnapshotNote | undefined): NodeHealth {
+  return {
+    ok: copy.ready,
+    role: "fallback",
+    state: copy.ready ? "SNAPSHOT" : "BOOTSTRAP",
+    epoch: state?.epoch ?? null,
+    offset: state?.offset ?? null,
+    digest: state?.digest ?? null,
+    ageMs: state === undefined ? null : Math.max(0, Date.now() - (note?.confirmedMs ?? state.timeMs)),
+    feedConnected: false,
   };
 }
 
@@ -121,20 +120,6 @@ function repeat(
       await running;
     },
   };
-}
-
-async function soundStore(data: string, environment: string): Promise<string | undefined> {
-  removeOldStores(data);
-  const path = presentStore(data);
-  if (path === undefined) return undefined;
-  try {
-    requireEnvironment(await checkStoreAside(path), environment);
-    return path;
-  } catch (error) {
-    if (error instanceof AppError && error.code === "conflict") throw error;
-    log.error("the copy {path} is damaged and put aside as {aside}: {error}", { path, aside: setAside(path), error });
-    return undefined;
-  }
 }
 
 function readSnapshotNote(data: string): SnapshotNote | undefined {

@@ -43,6 +43,8 @@ export class Follower {
   #stopped = false;
   #watchdog: ReturnType<typeof setInterval> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #catchingUp = false;
   /** Whether the primary has to be asked, and not before when (`performance.now()`). */
   #catchUpWanted = true;
   #catchUpAtMs = 0;
@@ -70,10 +72,12 @@ export class Follower {
     this.#work();
   }
 
-  stop(): void {
+  /** Resolves when nothing is under way any more. */
+  stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#watchdog);
     clearTimeout(this.#retry);
+    return this.#running;
   }
 
   /** The feed (re)starts: whatever was published before the subscription has to be fetched. */
@@ -85,7 +89,8 @@ export class Follower {
     if (this.#diverged) return "DIVERGED";
     if (this.#options.present() === undefined) return "BOOTSTRAP";
     const now = performance.now();
-    if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs) return this.#catchUpWanted ? "CATCHUP" : "LIVE";
+    if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs)
+      return this.#catchUpWanted || this.#catchingUp ? "CATCHUP" : "LIVE";
     return now - this.#primaryAtMs <= this.#limits.pollIntervalMs * 3 ? "STALE_FEED" : "DISCONNECTED";
   }
 
@@ -164,7 +169,7 @@ export class Follower {
 
   #work(): void {
     this.#workWanted = true;
-    if (!this.#working) void this.#run();
+    if (!this.#working) this.#running = this.#run();
   }
 
   /** INVARIANT: only this loop moves the copy, so position checks hold until what they allowed is applied. */
@@ -182,6 +187,7 @@ export class Follower {
 
   async #tryToCatchUp(): Promise<void> {
     this.#catchUpWanted = false;
+    this.#catchingUp = true;
     try {
       await this.#catchUp();
       this.#failures = 0;
@@ -197,6 +203,8 @@ export class Follower {
       this.#catchUpAtMs = performance.now() + delayMs;
       clearTimeout(this.#retry);
       this.#retry = setTimeout(() => this.#work(), delayMs);
+    } finally {
+      this.#catchingUp = false;
     }
   }
 

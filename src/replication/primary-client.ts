@@ -12,7 +12,9 @@ import type { Position } from "./position.ts";
 export interface PrimaryClientOptions {
   readonly url: string;
   readonly nodeKey: string;
-  readonly timeoutMs: number;
+  /** How long an answer may make no progress before the request counts as failed. */
+  readonly logTimeoutMs: number;
+  readonly snapshotTimeoutMs: number;
 }
 
 /** A page, or the primary's word that its log can't be followed from that position. */
@@ -22,24 +24,25 @@ export interface PrimaryClient {
   log(position: Position): Promise<LogAnswer>;
   /** Downloads the snapshot to `target`, or tells that the one with this tag is still the newest. */
   snapshot(target: string, knownTag: string | undefined): Promise<Snapshot | "unchanged">;
+  /** Ends what is under way, and refuses what comes later. */
+  close(): void;
 }
 
 const refusalSchema = z.object({ message: z.string(), code: z.string() });
-/** A snapshot may be large: what counts is that something arrives, not how long it all takes. */
-const downloadTimeoutMs = 3_600_000;
 
-export function connectPrimary({ url, nodeKey, timeoutMs }: PrimaryClientOptions): PrimaryClient {
-  const get = (path: string, headers: Record<string, string>, limitMs: number): Promise<Response> =>
+export function connectPrimary({ url, nodeKey, logTimeoutMs, snapshotTimeoutMs }: PrimaryClientOptions): PrimaryClient {
+  const closing = new AbortController();
+  const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
     fetch(`${url}/replication/v1/${path}`, {
       headers: { Authorization: `Bearer ${nodeKey}`, ...headers },
-      signal: AbortSignal.timeout(limitMs),
+      signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
     });
 
   return {
     async log({ epoch, offset, hash }) {
       const query = new URLSearchParams({ epoch, after: String(offset), hash });
-      const response = await get(`log?${query}`, {}, timeoutMs);
+      const response = await get(`log?${query}`, {}, AbortSignal.timeout(logTimeoutMs));
       if (response.status === 409 || response.status === 410) {
         return { snapshotNeeded: (await refusalOf(response)).message };
       }
@@ -51,22 +54,46 @@ export function connectPrimary({ url, nodeKey, timeoutMs }: PrimaryClientOptions
 
     async snapshot(target, knownTag) {
       const headers: Record<string, string> = knownTag === undefined ? {} : { "If-None-Match": knownTag };
-      const response = await get("snapshot", headers, downloadTimeoutMs);
+      using stall = watchStall(snapshotTimeoutMs);
+      const response = await get("snapshot", headers, stall.signal);
       if (response.status === 304) return "unchanged";
       if (!response.ok || response.body === null) throw await failure("a snapshot", response);
       const manifest = snapshotManifest.parse(JSON.parse(response.headers.get("ostiary-manifest") ?? "null"));
-      const sha256 = await download(response.body, target, manifest.bytes);
+      const sha256 = await download(response.body, target, manifest.bytes, stall.progress);
       if (sha256 !== manifest.sha256) throw new Error("the snapshot arrived damaged: its SHA-256 differs");
       return { path: target, manifest };
     },
+
+    close: () => closing.abort(new Error("this node is shutting down")),
   };
 }
 
-async function download(body: ReadableStream<Uint8Array>, target: string, bytesMax: number): Promise<string> {
+/** A snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
+function watchStall(timeoutMs: number): Disposable & { readonly signal: AbortSignal; progress(): void } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new Error(`nothing came from the primary for ${timeoutMs} ms`));
+  let timer = setTimeout(abort, timeoutMs);
+  return {
+    signal: controller.signal,
+    progress() {
+      clearTimeout(timer);
+      timer = setTimeout(abort, timeoutMs);
+    },
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
+}
+
+async function download(
+  body: ReadableStream<Uint8Array>,
+  target: string,
+  bytesMax: number,
+  progress: () => void,
+): Promise<string> {
   const hash = createHash("sha256");
   let bytes = 0;
   const meter = new Transform({
     transform(chunk: Uint8Array, _encoding, done) {
+      progress();
       bytes += chunk.byteLength;
       hash.update(chunk);
       if (bytes > bytesMax) done(new Error("the snapshot is longer than announced"));

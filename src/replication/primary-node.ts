@@ -7,7 +7,6 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { lockDirectory, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
 import { openStore } from "../store/database.ts";
-import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
@@ -17,7 +16,7 @@ import { BrokerLink } from "./broker-link.ts";
 import { Copy } from "./copy.ts";
 import { nodeIdOf, settleSecrets, type MintedKeys } from "./identity.ts";
 import { createLogServer } from "./log-server.ts";
-import type { Node, Writes } from "./node.ts";
+import type { Node, NodeHealth, Writes } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
 import { checkStoreAside } from "./snapshot-jobs.ts";
@@ -35,78 +34,81 @@ export interface PrimaryNode extends Node {
 
 export async function startPrimaryNode(config: Config): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
+  // What was started is ended in reverse order, also where a later part fails to start.
+  await using started = new AsyncDisposableStack();
   const directory = lockDirectory(data);
+  started.defer(directory.unlock);
   const path = presentStore(data) ?? nextStore(data);
   const writer = new Writer({ environment, synchronous: "FULL", limits });
+  started.defer(() => writer.stop());
   await openChecked(writer, path, presentStore(data) !== undefined);
   await settleEpoch(writer, data);
   const { minted, verifyNodeKey } = await settleSecrets(config, writer);
+  keepPosition(started, data, writer, limits.headIntervalMs);
 
-  const topics = topicsOf(config.topicPrefix, environment);
   const copy = new Copy(data, limits);
+  started.defer(() => copy.close());
   copy.open(path);
-  const arrivals = new Arrivals(() => writer.state, { primary: true });
-  const feed = await openFeed(config, topics, verifyNodeKey);
   const feedStore = openStore(path, { readonly: true });
-  const publisher = new Publisher({ store: feedStore, outlet: feed.outlet, topics, limits });
+  started.defer(() => feedStore.close());
   const snapshots = keepSnapshots(path, join(data, "snapshots"), limits.snapshotReuseMs, () => writer.state);
   const serveLog = createLogServer({ store: feedStore, limits, verifyNodeKey, snapshot: snapshots.get });
 
-  let fenced = false;
-  feed.link?.onFenced(() => {
-    fenced = true;
-    publisher.stop();
-    log.fatal(
-      "another primary of environment {environment} is active: this one is FENCED, it publishes and writes nothing any more",
-      { environment },
-    );
-  });
+  const topics = topicsOf(config.topicPrefix, environment);
+  const feed = await openFeed(config, topics, verifyNodeKey);
+  started.defer(() => feed.outlet.close());
+  const publisher = new Publisher({ store: feedStore, outlet: feed.outlet, topics, limits });
+  started.defer(() => publisher.stop());
+  const fence = watchFence(feed, publisher, environment);
+  const arrivals = new Arrivals(() => writer.state, { primary: true });
   writer.onMoved((state) => {
     arrivals.moved(state);
     publisher.wake();
   });
   publisher.start();
   feed.link?.start();
-  const notes = setInterval(() => notePosition(data, writer.state), limits.headIntervalMs);
 
+  const running = started.move();
   return {
     role: "primary",
     id: nodeIdOf(config),
     environment,
     minted,
     engine: () => copy.engine(),
-    writes: writesOver(writer, () => fenced),
+    writes: writesOver(writer, fence),
     forward: undefined,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
-    health: () => {
-      const { epoch, offset, digest } = writer.state;
-      const feedConnected = feed.outlet.connected && !fenced;
-      const brokerClients = feed.broker === undefined ? {} : { brokerClients: feed.broker.clients };
-      return {
-        ok: true,
-        role: "primary",
-        state: "PRIMARY",
-        epoch,
-        offset,
-        digest,
-        ageMs: 0,
-        feedConnected,
-        ...brokerClients,
-      };
-    },
+    health: () => healthOf(writer, feed, fence),
     replication: serveLog,
     mqttConnection: feed.broker?.handle,
-    async stop() {
-      clearInterval(notes);
-      publisher.stop();
-      await feed.outlet.close();
-      await writer.stop();
-      notePosition(data, writer.state);
-      copy.close();
-      feedStore.close();
-      directory.unlock();
-    },
+    stop: () => running.disposeAsync(),
   };
+}
+
+function healthOf(writer: Writer, { outlet, broker }: Feed, fence: Fence): NodeHealth {
+  const { epoch, offset, digest } = writer.state;
+  const ok = !writer.failed;
+  const feedConnected = outlet.connected && !fence.fenced;
+  const brokerClients = broker === undefined ? {} : { brokerClients: broker.clients };
+  return { ok, role: "primary", state: "PRIMARY", epoch, offset, digest, ageMs: 0, feedConnected, ...brokerClients };
+}
+
+interface Fence {
+  readonly fenced: boolean;
+}
+
+/** When another primary has taken over, this one stops talking at once. It goes on answering, from what it has. */
+function watchFence({ link }: Feed, publisher: Publisher, environment: string): Fence {
+  const fence = { fenced: false };
+  link?.onFenced(() => {
+    fence.fenced = true;
+    publisher.stop();
+    log.fatal(
+      "another primary of environment {environment} is active: this one is FENCED, it publishes and writes nothing any more",
+      { environment },
+    );
+  });
+  return fence;
 }
 
 interface Feed {
@@ -172,14 +174,21 @@ async function settleEpoch(writer: Writer, data: string): Promise<void> {
   });
 }
 
-function notePosition(data: string, { epoch, offset }: State): void {
-  const text = `${epoch}:${offset}`;
-  if (readNote(data, "position") !== text) writeNote(data, "position", text);
+/** Notes how far the log has gone, beside the database: an old database that is put back will not know of it. */
+function keepPosition(started: AsyncDisposableStack, data: string, writer: Writer, intervalMs: number): void {
+  const note = (): void => {
+    const text = `${writer.state.epoch}:${writer.state.offset}`;
+    if (readNote(data, "position") !== text) writeNote(data, "position", text);
+  };
+  started.defer(note);
+  const timer = setInterval(note, intervalMs);
+  started.defer(() => clearInterval(timer));
 }
 
-function writesOver(writer: Writer, fenced: () => boolean): Writes {
+function writesOver(writer: Writer, fence: Fence): Writes {
   const write: Writer["write"] = async (request, meta) => {
-    if (fenced()) throw new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
+    if (fence.fenced)
+      throw new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
     const result = await writer.write(request, meta);
     if (result.unchanged !== true) metrics.eventsApplied.add(1, { source: "write" });
     return result;

@@ -6,11 +6,14 @@ import type { Limits } from "../config/limits.ts";
 import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
 import type { NodeSetting } from "../store/keys.ts";
 import type { State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
 import { recordSpan } from "../telemetry/tracing.ts";
 import { must } from "../util/assert.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { Replayed, ReplayRequest } from "./replay.ts";
 import type { WriterCommands, WriterEvent } from "./writer-worker.ts";
+
+const log = getLogger("writer");
 
 export interface WriterOptions {
   readonly environment: string;
@@ -23,11 +26,16 @@ export class Writer {
   readonly #options: WriterOptions;
   readonly #listeners: ((state: State) => void)[] = [];
   #state: State | undefined;
+  #failed = false;
 
   constructor(options: WriterOptions) {
     this.#options = options;
     this.#worker = spawnWorker<WriterCommands, WriterEvent>("writer");
-    this.#worker.onEvent(({ state }) => this.#moved(state));
+    this.#worker.onEvent(({ state }) => {
+      this.#state = state;
+      for (const listener of this.#listeners) listener(state);
+    });
+    void this.#watch();
   }
 
   /** Where the open store stands, as of the last commit that this thread has heard of. */
@@ -35,20 +43,20 @@ export class Writer {
     return must(this.#state, "the writer has a store open");
   }
 
-  /** Called after each commit that moved the position, and after each opening of a file. */
+  /** Called after each commit that moved the position. */
   onMoved(listener: (state: State) => void): void {
     this.#listeners.push(listener);
   }
 
-  /** Resolves with the reason when the Worker died by itself: nothing can be written any more. */
-  get died(): Promise<Error | undefined> {
-    return this.#worker.exited;
+  /** Whether the Worker died by itself: then nothing can be written any more. */
+  get failed(): boolean {
+    return this.#failed;
   }
 
   async open(path: string): Promise<State> {
     const { environment, synchronous, limits } = this.#options;
     const state = await this.#worker.call("open", { path, environment, synchronous, limits });
-    this.#moved(state);
+    this.#state = state;
     return state;
   }
 
@@ -81,8 +89,10 @@ export class Writer {
     return this.#worker.stop();
   }
 
-  #moved(state: State): void {
-    this.#state = state;
-    for (const listener of this.#listeners) listener(state);
+  async #watch(): Promise<void> {
+    const error = await this.#worker.exited;
+    if (error === undefined) return;
+    this.#failed = true;
+    log.fatal("the writer died, this node takes no further changes and has to be started anew: {error}", { error });
   }
 }

@@ -3,20 +3,18 @@
  * policy. Nothing of it is a stand-in; what runs here runs the same in production.
  */
 import type { Config } from "../config/config.ts";
+import { refuseBadPolicy } from "../engine/policy-refusal.ts";
+import type { Source } from "../polar/source.ts";
 import { startPrimaryNode, type PrimaryNode } from "../replication/primary-node.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";
 
-/** A policy file as it was read. */
-export interface PolicySource {
-  readonly name: string;
-  readonly text: string;
-}
-
-/** Throws where the policy is refused, with all its problems. */
-export async function startDev(config: Config, sources: readonly PolicySource[]): Promise<RunningRole> {
+/** Throws `invalid_policy` where the policy is refused, with all its problems. */
+export async function startDev(config: Config, sources: readonly Source[]): Promise<RunningRole> {
+  // Checked as the files that they are, so that problems name file and line; loaded as the one policy that they form.
+  if (sources.length > 0) refuseBadPolicy(sources, { runTests: true, limits: config.limits });
   const node = await startPrimaryNode(config);
   try {
-    await loadPolicy(node, sources);
+    if (sources.length > 0) await loadPolicy(node, sources);
   } catch (error) {
     await node.stop();
     throw error;
@@ -24,10 +22,8 @@ export async function startDev(config: Config, sources: readonly PolicySource[])
   return serveNode(config, node);
 }
 
-/** Several files form one policy. */
-async function loadPolicy(node: PrimaryNode, sources: readonly PolicySource[]): Promise<void> {
-  if (sources.length === 0) return;
+async function loadPolicy(node: PrimaryNode, sources: readonly Source[]): Promise<void> {
   const source = sources.map(({ text }) => text).join("\n");
   const filename = sources.map(({ name }) => name).join(", ");
-  await node.writes.policy({ source, filename, force: false }, { traceparent: null });
+  await node.writes.policy({ source, filename, force: true }, { traceparent: null });
 }

@@ -47,7 +47,7 @@ async function withFollower(
   body: (following: Following) => Promise<void>,
 ): Promise<void> {
   const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits });
-  const client = connectPrimary({ url: primary.url, nodeKey, timeoutMs: 5000 });
+  const client = connectPrimary({ url: primary.url, nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
   let state: State | undefined;
   let snapshots = 0;
   const installSnapshot = async (): Promise<State> => {
@@ -70,7 +70,8 @@ async function withFollower(
   try {
     await body({ follower, state: () => state, snapshots: () => snapshots });
   } finally {
-    follower.stop();
+    client.close();
+    await follower.stop();
     await writer.stop();
   }
 }
@@ -243,7 +244,7 @@ test("the primary refuses positions that are not on its history", () =>
     const primary = await cluster.primary({ "limits.logEventsKept": "10" });
     await loadPolicy(primary.node);
     for (let index = 0; index < 40; index++) await insert(primary.node, `u${index}`);
-    const client = connectPrimary({ url: primary.url, nodeKey, timeoutMs: 5000 });
+    const client = connectPrimary({ url: primary.url, nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
     const { epoch, offset } = primary.node.health();
     const at = Number(offset);
     const ask = (position: { epoch?: string; offset?: number; hash?: string }) =>

@@ -10,6 +10,7 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { reasonOf } from "../util/reason.ts";
 import { Arrivals } from "./arrivals.ts";
 import { BrokerLink } from "./broker-link.ts";
 import { Copy } from "./copy.ts";
@@ -18,7 +19,7 @@ import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import type { Node, NodeHealth } from "./node.ts";
-import { connectPrimary } from "./primary-client.ts";
+import { connectPrimary, type PrimaryClient } from "./primary-client.ts";
 import { soundStore } from "./sound-store.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 import { Writer } from "./writer.ts";
@@ -47,36 +48,18 @@ export async function startEdgeNode(config: Config): Promise<Node> {
     snapshotTimeoutMs: limits.snapshotTimeoutMs,
   });
 
-  let state: State | undefined;
-  const arrivals = new Arrivals(() => state, { primary: false });
-  const move = (to: State): void => {
-    state = to;
-    arrivals.moved(to);
-  };
-  writer.onMoved(move);
-  /** Nobody may learn of the new position before reads come from the new file. */
-  const adopt = async (path: string): Promise<State> => {
-    const opened = await writer.open(path);
-    copy.open(path);
-    move(opened);
-    return opened;
-  };
+  const { arrivals, present, adopt, installSnapshot } = keepStanding(config, writer, copy, primary);
   const sound = await soundStore(data, environment);
   if (sound !== undefined) await adopt(sound);
   writeNote(data, "role", "edge");
 
-  const installSnapshot = async (): Promise<State> => {
-    const installed = await fetchSnapshot({ primary, directory: data, environment, limits });
-    if (installed === "unchanged") throw new Error("the primary sent no snapshot although none was known");
-    return adopt(installed.path);
-  };
-  const follower = new Follower({ environment, limits, writer, primary, present: () => state, installSnapshot });
+  const follower = new Follower({ environment, limits, writer, primary, present, installSnapshot });
   started.defer(() => follower.stop());
   started.defer(primary.close);
   const topics = topicsOf(config.topicPrefix, environment);
   const link = openLink(config, id, topics, primaryUrl, nodeKey);
   started.defer(() => link.close());
-  const health = (): NodeHealth => healthOf(state, follower, link, writer);
+  const health = (): NodeHealth => healthOf(present(), follower, link, writer);
   const status = keepStatus(link, topics.status(id), health);
   started.defer(() => status.stop());
   follow(link, topics, follower, status.publish);
@@ -106,6 +89,40 @@ export async function startEdgeNode(config: Config): Promise<Node> {
     mqttConnection: undefined,
     stop: () => running.disposeAsync(),
   };
+}
+
+interface Standing {
+  readonly arrivals: Arrivals;
+  /** Where this copy stands; undefined before there is one. */
+  readonly present: () => State | undefined;
+  /** Makes the database at `path` this node's copy. */
+  readonly adopt: (path: string) => Promise<State>;
+  readonly installSnapshot: () => Promise<State>;
+}
+
+/** Knows where the copy stands, while events move it and snapshots replace it. */
+function keepStanding(config: Config, writer: Writer, copy: Copy, primary: PrimaryClient): Standing {
+  let state: State | undefined;
+  const arrivals = new Arrivals(() => state, { primary: false });
+  const move = (to: State): void => {
+    state = to;
+    arrivals.moved(to);
+  };
+  writer.onMoved(move);
+  const adopt = async (path: string): Promise<State> => {
+    const opened = await writer.open(path);
+    // Nobody may learn of the new position before reads come from the new file.
+    copy.open(path);
+    move(opened);
+    return opened;
+  };
+  const installSnapshot = async (): Promise<State> => {
+    const { data: directory, environment, limits } = config;
+    const installed = await fetchSnapshot({ primary, directory, environment, limits });
+    if (installed === "unchanged") throw new Error("the primary sent no snapshot although none was known");
+    return adopt(installed.path);
+  };
+  return { arrivals, present: () => state, adopt, installSnapshot };
 }
 
 function healthOf(state: State | undefined, follower: Follower, link: BrokerLink, writer: Writer): NodeHealth {
@@ -151,7 +168,7 @@ function follow(link: BrokerLink, topics: Topics, follower: Follower, publishSta
       await publishStatus();
     } catch (error) {
       log.error("the feed can't be followed: {reason}", {
-        reason: error instanceof Error ? error.message : String(error),
+        reason: reasonOf(error),
       });
       link.reconnect();
     }

@@ -9,6 +9,7 @@ import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
+import { detailOf } from "../util/reason.ts";
 import { Copy } from "./copy.ts";
 import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
@@ -105,7 +106,8 @@ function repeat(
       await refresh();
       failures = 0;
     } catch (error) {
-      if (failures++ === 0) log.warning("fetching a snapshot failed, trying again: {error}", { error });
+      if (failures++ === 0)
+        log.warning("fetching a snapshot failed, trying again: {error}", { error: detailOf(error) });
     }
     if (stopped) return;
     const backOffMs = Math.min(limits.retryDelayMsMin * 2 ** failures, ready() ? intervalMs : limits.retryDelayMsMax);

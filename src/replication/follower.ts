@@ -9,6 +9,7 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics, type FeedState } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import { detailOf } from "../util/reason.ts";
 import { recordArrival } from "./arrival-trace.ts";
 import { watchDivergence } from "./divergence.ts";
 import { decodeBatch, decodeHead, pageRows, wholeRows, type Batch, type Head, type Page } from "./envelope.ts";
@@ -197,7 +198,8 @@ export class Follower {
       if (this.#stopped) return;
       this.#catchUpWanted = true;
       metrics.catchUps.add(1, { result: "failed" });
-      if (this.#failures++ === 0) log.warning("catching up with the primary failed, trying again: {error}", { error });
+      if (this.#failures++ === 0)
+        log.warning("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
       const { retryDelayMsMin, retryDelayMsMax } = this.#limits;
       const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + Math.random() / 2);
       this.#catchUpAtMs = performance.now() + delayMs;

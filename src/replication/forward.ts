@@ -7,6 +7,7 @@ import { AppError } from "../util/app-error.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { reasonOf } from "../util/reason.ts";
 import type { Arrivals } from "./arrivals.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "./node.ts";
 
@@ -46,7 +47,7 @@ async function send(request: ForwardedRequest, { primaryUrl, timeoutMs }: Forwar
     return { status: response.status, headers: Object.fromEntries(response.headers), body: answered };
   } catch (cause) {
     log.warning("a write could not be sent on: {reason}", {
-      reason: cause instanceof Error ? cause.message : String(cause),
+      reason: reasonOf(cause),
     });
     const late = cause instanceof Error && cause.name === "TimeoutError";
     const message = late ? "the primary did not answer in time, repeat the write to be sure of it" : unreachable;
@@ -69,7 +70,7 @@ async function arrival(token: string, { arrivals, waitMs }: ForwarderOptions): P
     await arrivals.waitFor(token, waitMs);
   } catch (error) {
     log.warning("answered a write before it arrived here: {reason}", {
-      reason: error instanceof Error ? error.message : String(error),
+      reason: reasonOf(error),
     });
   }
 }

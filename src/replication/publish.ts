@@ -11,6 +11,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../telemetry/tracing.ts";
 import { hashKey } from "../store/keys.ts";
+import { reasonOf } from "../util/reason.ts";
 import { preciseNow } from "./append.ts";
 import type { Batch, SentRow } from "./envelope.ts";
 import { readHead } from "./head.ts";
@@ -156,8 +157,4 @@ function recordPublishSpans(rows: readonly StoredLogRow[], startTime: number): v
     const attributes = { "ostiary.offset": offset, "messaging.system": "mqtt" };
     recordSpan("publish", { kind: SpanKind.PRODUCER, parent, attributes, startTime, endTime });
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

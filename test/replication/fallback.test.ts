@@ -1,0 +1,108 @@
+/** Fallbacks: verified snapshots on a timer, and the last one on disk when nobody can be reached. */
+import { expect, test } from "bun:test";
+import { openSync, readdirSync, writeSync } from "node:fs";
+import { presentStore } from "../../src/store/data-directory.ts";
+import {
+  adminKey,
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  post,
+  reader,
+  refusal,
+  standing,
+  withCluster,
+} from "./cluster.ts";
+
+test("a fallback fetches snapshots on its timer, and nothing where nothing changed", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await insert(primary.node, "ann");
+    const fallback = await cluster.fallback(primary);
+    await converged(fallback.node, primary.node);
+    expect(fallback.node.health()).toMatchObject({ ok: true, state: "SNAPSHOT" });
+    const store = presentStore(fallback.data);
+    const ages: number[] = [];
+    await eventually(() => {
+      ages.push(fallback.node.health().ageMs ?? -1);
+      expect(ages.some((age, index) => age < (ages[index - 1] ?? 0))).toBe(true); // it was confirmed anew
+    });
+    expect(presentStore(fallback.data)).toBe(store);
+    await insert(primary.node, "bob");
+    await eventually(() => expect(mayRead(fallback.node, "bob")).toBe(true));
+    expect(standing(fallback.node)).toEqual(standing(primary.node));
+    // Reads with a token of a position that it lacks are answered at once, since it may be all that is left.
+    await fallback.node.waitFor(`${primary.node.health().epoch}:999`);
+    expect(await refusal(fallback.node.waitFor("nonsense"))).toMatchObject({ code: "invalid_request" });
+    expect((await post(fallback.url, "/api/batch", [{ inserts: [reader("x")] }])).status).toBe(503);
+  }));
+
+test("a fallback starts from its disk, and says how old that is", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await insert(primary.node, "ann");
+    const first = await cluster.fallback(primary, { refresh: "1h" });
+    await converged(first.node, primary.node);
+    await first.stop();
+    await primary.stop();
+    await Bun.sleep(300);
+    const second = await cluster.fallback(primary);
+    expect(second.node.health()).toMatchObject({ ok: true, state: "SNAPSHOT" });
+    expect(second.node.health().ageMs).toBeGreaterThanOrEqual(300);
+    expect(mayRead(second.node, "ann")).toBe(true);
+    const response = await fetch(`${second.url}/api/policy`, { headers: { Authorization: `Bearer ${adminKey}` } });
+    expect(response.status).toBe(200);
+  }));
+
+test("a fallback with a damaged copy is not ready until it has a sound one", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    for (let index = 0; index < 100; index++) await insert(primary.node, `user-${index}`);
+    const first = await cluster.fallback(primary, { refresh: "1h" });
+    await converged(first.node, primary.node);
+    await first.stop();
+    const { port } = new URL(primary.url);
+    await primary.stop();
+    const file = openSync(presentStore(first.data) ?? "", "r+");
+    for (let page = 2; page < 10; page++) writeSync(file, Buffer.alloc(4096, 0x5a), 0, 4096, page * 4096);
+    const second = await cluster.fallback(primary);
+    expect(second.node.health()).toMatchObject({ ok: false, state: "BOOTSTRAP", ageMs: null });
+    expect(() => second.node.engine()).toThrow("no copy");
+    expect(readdirSync(second.data).filter((name) => name.endsWith(".damaged"))).toHaveLength(1);
+    const again = await cluster.primary({ port });
+    await converged(second.node, again.node);
+    expect(mayRead(second.node, "user-99")).toBe(true);
+  }));
+
+test("a fallback goes on answering from its old copy when what it is offered is not sound", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await insert(primary.node, "ann");
+    const offered: number[] = [];
+    const liar = Bun.serve({
+      port: 0,
+      async fetch(request) {
+        const { pathname } = new URL(request.url);
+        const headers = { Authorization: request.headers.get("authorization") ?? "" };
+        const honest = await fetch(`${primary.url}${pathname}`, { headers });
+        const bytes = new Uint8Array(await honest.arrayBuffer());
+        if (offered.push(bytes.length) > 1) bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+        const manifest = honest.headers.get("ostiary-manifest") ?? "";
+        return new Response(bytes, { headers: { "ostiary-manifest": manifest } });
+      },
+    });
+    const fallback = await cluster.fallback({ url: `http://127.0.0.1:${liar.port}` });
+    await converged(fallback.node, primary.node);
+    const before = standing(fallback.node);
+    await insert(primary.node, "bob");
+    await eventually(() => expect(offered.length).toBeGreaterThan(3));
+    expect(standing(fallback.node)).toEqual(before);
+    expect(mayRead(fallback.node, "ann")).toBe(true);
+    await liar.stop(true);
+  }));

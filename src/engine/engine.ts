@@ -2,6 +2,7 @@
  * The decision engine over one copy of the data. Synchronous, on the serving thread; every answer is computed in one read transaction, so it
  * belongs to exactly one state and one policy, whatever the writer does meanwhile.
  */
+import { eq } from "drizzle-orm";
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import type { FactType } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
@@ -9,15 +10,15 @@ import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, matchFacts } from "../store/fact-tables.ts";
+import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
-import { statement } from "../store/statements.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { assert, must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
 import { ActivePolicies } from "./active-policies.ts";
 import { Answering } from "./answer.ts";
-import type { ApiKey, ApiKeyRole } from "./event.ts";
+import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 import { Plans, type Shape, type Strategy } from "./plans.ts";
 import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, Row } from "./questions.ts";
@@ -171,11 +172,10 @@ export class Engine {
   /** The active policy, or an older one by its id; `null` where there is none. */
   policy(id?: number): StoredPolicy | null {
     return this.#read(() => {
-      const wanted = id ?? this.state().policyId;
-      const row = statement(this.#database, "SELECT id, filename, source FROM policy WHERE id = ?1").values(wanted)[0];
-      return row
-        ? { id: Number(row[0]), filename: row[1] === null ? null : String(row[1]), source: String(row[2]) }
-        : null;
+      const { policy } = schema;
+      const columns = { id: policy.id, filename: policy.filename, source: policy.source };
+      const wanted = eq(policy.id, id ?? this.state().policyId);
+      return this.#database.orm.select(columns).from(policy).where(wanted).get() ?? null;
     });
   }
 
@@ -189,22 +189,11 @@ export class Engine {
   }
 
   apiKey(id: string): ApiKey | null {
-    const row = statement(this.#database, "SELECT id, name, role, hash, time_ms FROM api_key WHERE id = ?1").values(
-      id,
-    )[0];
-    if (!row) return null;
-    return {
-      id: String(row[0]),
-      name: String(row[1]),
-      role: row[2] as ApiKeyRole,
-      hash: String(row[3]),
-      timeMs: Number(row[4]),
-    };
+    return this.#database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get() ?? null;
   }
 
   apiKeys(): ApiKey[] {
-    const ids = statement(this.#database, "SELECT id FROM api_key ORDER BY time_ms, id").values();
-    return ids.flatMap((row) => this.apiKey(String(row[0])) ?? []);
+    return this.#database.orm.select().from(schema.apiKey).orderBy(schema.apiKey.timeMs, schema.apiKey.id).all();
   }
 
   /** Makes a policy that has just become active ready, so that no question has to wait for it. */

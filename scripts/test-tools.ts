@@ -15,6 +15,7 @@ const containers = "the container tests are skipped";
 
 const tools: readonly Tool[] = [
   tool("mosquitto", "the tests with Mosquitto fail"),
+  tool("mosquitto_pub", containers, "mosquitto-clients"),
   tool("podman", containers),
   tool("buildah", containers),
   tool("runc", containers),

@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, randomHex } from "../../scripts/node-process.ts";
 import { projectRoot } from "../../scripts/built-binary.ts";
+import { programPath } from "./program.ts";
 
 export interface Mosquitto {
   readonly url: string;
@@ -31,7 +32,7 @@ export async function prepareMosquitto(directory: string): Promise<Mosquitto> {
       .join("\n")}\n`,
     { mode: 0o600 },
   );
-  const hashed = Bun.spawnSync(["mosquitto_passwd", "-U", passwordFile]);
+  const hashed = Bun.spawnSync([programPath("mosquitto_passwd"), "-U", passwordFile]);
   if (!hashed.success) throw new Error(`mosquitto_passwd failed: ${hashed.stderr.toString()}`);
 
   const acl = join(directory, "acl");
@@ -73,7 +74,11 @@ class MosquittoProcess implements Mosquitto {
   }
 
   async start(): Promise<void> {
-    const started = Bun.spawn(["mosquitto", "-c", this.#config], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    const started = Bun.spawn([programPath("mosquitto"), "-c", this.#config], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    });
     this.#process = started;
     void this.#keep(started.stderr);
     const deadline = Date.now() + 5000;

@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { containerEnvironment } from "../../scripts/container-environment.ts";
+import { findProgram } from "./program.ts";
 import { randomHex } from "../../scripts/node-process.ts";
 
 /** Why no containers can be run here; undefined where they can. */
-export const missingForContainers = ["podman", "buildah", "runc", "nft", "podman-compose"]
-  .filter((program) => Bun.which(program, { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` }) === null)
+export const missingForContainers = ["podman", "buildah", "runc", "nft", "podman-compose", "mosquitto", "mosquitto_pub"]
+  .filter((program) => findProgram(program) === null)
   .map((program) => `${program} is not installed`)
   .at(0);
 

@@ -1,0 +1,9 @@
+/** Where a program of the system is; servers lie in folders that are not on everybody's path. */
+export const findProgram = (name: string): string | null =>
+  Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/local/sbin:/usr/sbin:/sbin` });
+
+export function programPath(name: string): string {
+  const path = findProgram(name);
+  if (path === null) throw new Error(`${name} is not installed; scripts/test installs it where it can`);
+  return path;
+}

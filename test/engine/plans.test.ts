@@ -1,0 +1,111 @@
+/** How questions are planned: no statement walks a whole fact table where a value is given to start from, and recursion becomes SQL where it is linear. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { ActivePolicies } from "../../src/engine/active-policies.ts";
+import { applyEvent } from "../../src/engine/apply.ts";
+import { type Plan, Plans, type ShapeVariable } from "../../src/engine/plans.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { openStore } from "../../src/store/database.ts";
+import { createState } from "../../src/store/state.ts";
+import { must } from "../../src/util/assert.ts";
+
+const example = readFileSync(join(import.meta.dir, "../../scripts/example/policy.polar"), "utf8");
+
+function planner(policy: string): { store: SqlDatabase; plan(variables: ShapeVariable[]): Plan } {
+  const store = openStore(":memory:");
+  createState(store, "test", "test");
+  store.transaction(() =>
+    applyEvent(store, {
+      offset: 1,
+      timeMs: 0,
+      traceparent: null,
+      effect: { kind: "policy", id: 1, source: policy, filename: null },
+    }),
+  );
+  const plans = new Plans(store, must(new ActivePolicies().of(store)), defaultLimits, "statement");
+  const calls = [{ predicate: "allow/3", variables: [0, 1, 2] }];
+  return {
+    store,
+    plan: (variables) => plans.of(JSON.stringify(variables), () => ({ calls, variables, context: [], paged: false })),
+  };
+}
+
+const one = (type: string): ShapeVariable => ({ type, mode: "one", constant: undefined });
+const free = (type: string): ShapeVariable => ({ type, mode: "free", constant: undefined });
+const constant = (id: string): ShapeVariable => ({
+  type: "String",
+  mode: "constant",
+  constant: { type: "String", id },
+});
+
+function steps(store: SqlDatabase, plan: Plan): string[] {
+  if (plan.kind !== "statement") return [];
+  const rows = store.prepare(`EXPLAIN QUERY PLAN ${plan.sql}`).values(...plan.parameters.map(() => null));
+  return rows.map((row) => String(row[3]));
+}
+
+/** Steps that read all of a fact table. Tables have names in statements (`t7`); only those of facts are meant. */
+function factScans(store: SqlDatabase, plan: Plan): string[] {
+  if (plan.kind !== "statement") return [];
+  const factAliases = new Set([...plan.sql.matchAll(/\bfact_\d+ AS (t\d+)/g)].map((match) => match[1]));
+  return steps(store, plan).filter((step) => factAliases.has(/^SCAN (t\d+)/.exec(step)?.[1]));
+}
+
+describe("the example company", () => {
+  const { store, plan } = planner(example);
+  const questions: [string, ShapeVariable[]][] = ["Organization", "Team", "Folder", "Repository", "Issue"].flatMap(
+    (type): [string, ShapeVariable[]][] => [
+      [`authorize read ${type}`, [one("User"), constant("read"), one(type)]],
+      [`authorize an unknown action on ${type}`, [one("User"), one("String"), one(type)]],
+      [`actions on ${type}`, [one("User"), free("String"), one(type)]],
+    ],
+  );
+  test.each(questions)("%s probes indexes only", (_, variables) => {
+    const made = plan(variables);
+    expect(made.kind).toBe("statement");
+    expect(factScans(store, made)).toEqual([]);
+  });
+
+  test.each([
+    ["Folder", "create_repository"],
+    ["Repository", "delete"],
+    ["Organization", "delete"],
+  ])("who may, for a %s, starts from it", (type, action) => {
+    const made = plan([free("User"), constant(action), one(type)]);
+    expect(made.kind).toBe("statement");
+    expect(factScans(store, made)).toEqual([]);
+  });
+
+  test.each(["Folder", "Repository"])("list %s starts from the user", (type) => {
+    const made = plan([one("User"), constant("write"), free(type)]);
+    expect(made.kind).toBe("statement");
+    expect(factScans(store, made)).toEqual([]);
+  });
+});
+
+describe("recursion", () => {
+  const head =
+    'actor User {} resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder }; ';
+
+  test("that is linear becomes one statement, walking up from the resource", () => {
+    const { store, plan } = planner(`${head} "read" if "reader"; role if role on "parent"; }`);
+    const made = plan([one("User"), constant("read"), one("Folder")]);
+    expect(made.kind).toBe("statement");
+    expect(steps(store, made).filter((step) => step.startsWith("RECURSIVE STEP"))).toHaveLength(1);
+    expect(factScans(store, made)).toEqual([]);
+  });
+
+  test("that is not linear goes to the evaluator", () => {
+    const { plan } = planner(`${head} "read" if reaches(resource, resource); }
+      reaches(a: Folder, c: Folder) if b matches Folder and reaches(a, b) and reaches(b, c);
+      reaches(a: Folder, b: Folder) if has_relation(a, "parent", b);`);
+    expect(plan([one("User"), constant("read"), one("Folder")]).kind).toBe("evaluator");
+  });
+});
+
+test("an action that no rule gives needs no statement at all", () => {
+  const { plan } = planner('actor User {} resource Doc { roles = ["r"]; permissions = ["p", "q"]; "p" if "r"; }');
+  expect(plan([one("User"), constant("q"), one("Doc")])).toEqual({ kind: "nothing" });
+});

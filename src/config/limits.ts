@@ -16,7 +16,7 @@ const limitShape = {
   batchEntriesMax: count(1000, "The most entries (inserted facts and delete patterns) of one batch"),
   contextFactsMax: count(100, "The most context facts of one question"),
   wildcardDeleteFactsMax: count(10_000, "The most facts that one delete pattern may remove"),
-  identifierBytesMax: size(1024, "The longest type, id or predicate name in a fact or a question"),
+  identifierBytesMax: size(512, "The longest type, id or predicate name in a fact or a question"),
   listPageEntriesMax: count(10_000, "The most entries of one page of a list"),
   requestsInFlightMax: count(
     10_000,

@@ -10,11 +10,7 @@ const mask = (1n << 64n) - 1n;
 
 export const emptyDigest = "0000000000000000";
 
-/** The digest after `element` came (1) or went (-1). Digests are 16 hexadecimal digits. */
-export function digestWith(digest: string, element: bigint, sign: 1 | -1): string {
-  return formatDigest((parseDigest(digest) + BigInt(sign) * element) & mask);
-}
-
+/** A digest as 16 hexadecimal digits, and as the number that it stands for. */
 export function parseDigest(digest: string): bigint {
   return BigInt(`0x${digest}`);
 }

@@ -1,0 +1,44 @@
+/** A store in memory with events applied to it, for tests of what the engine does with one. */
+import { applyEvent } from "../../src/engine/apply.ts";
+import type { Effect, Fact } from "../../src/engine/event.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { openStore } from "../../src/store/database.ts";
+import { createState } from "../../src/store/state.ts";
+
+export function storeWith(...effects: Effect[]): SqlDatabase {
+  const store = openStore(":memory:");
+  createState(store, "test", "test");
+  apply(store, ...effects);
+  return store;
+}
+
+export function apply(store: SqlDatabase, ...effects: Effect[]): void {
+  effects.forEach((effect, index) => {
+    store.transaction(() => applyEvent(store, { offset: index + 1, timeMs: 1, traceparent: null, effect }));
+  });
+}
+
+export const policy = (source: string, id = 1): Effect => ({ kind: "policy", id, source, filename: null });
+
+/** `fact("has_role", "User:ann", "String:reader")` */
+export function fact(
+  predicate: string,
+  ...args: string[]
+): { predicate: string; args: { type: string; id: string }[] } {
+  const values = args.map((arg) => {
+    const colon = arg.indexOf(":");
+    return { type: arg.slice(0, colon), id: arg.slice(colon + 1) };
+  });
+  return { predicate, args: values } satisfies Fact;
+}
+
+export const inserted = (...facts: ReturnType<typeof fact>[]): Effect => ({
+  kind: "facts",
+  inserted: facts,
+  deleted: [],
+});
+export const deleted = (...facts: ReturnType<typeof fact>[]): Effect => ({
+  kind: "facts",
+  inserted: [],
+  deleted: facts,
+});

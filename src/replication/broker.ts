@@ -8,6 +8,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { getLogger } from "../telemetry/logger.ts";
+import { AppError } from "../util/app-error.ts";
 import { drainRead } from "./drain-read.ts";
 import { guardPackets } from "./packet-guard.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
@@ -124,9 +125,15 @@ export function isNodeId(text: string): boolean {
 
 function listenOn(server: Server, hostname: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
+    server.once("error", (cause) => {
+      const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+      const message = taken
+        ? "is taken: choose another `mqttPort`, or 0 for MQTT over WebSocket alone"
+        : "can't be opened";
+      reject(new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause }));
+    });
     server.listen(port, hostname, () => {
-      server.off("error", reject);
+      server.removeAllListeners("error");
       server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
       const address = server.address();
       resolve(typeof address === "object" && address !== null ? address.port : port);

@@ -3,6 +3,7 @@
  * queue, since the log already is one. The broker is a wake-up call that carries its payload: whenever the cursor is far behind, or a
  * connection was lost, the rest is left to the edges' catching up over HTTP, and the feed goes on at the head.
  */
+import { createHash } from "node:crypto";
 import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { openLog, type Log, type StoredLogRow } from "../store/log.ts";
@@ -10,7 +11,6 @@ import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../telemetry/tracing.ts";
-import { hashKey } from "../store/keys.ts";
 import { reasonOf } from "../util/reason.ts";
 import { preciseNow } from "./append.ts";
 import type { Batch, SentRow } from "./envelope.ts";
@@ -43,6 +43,7 @@ export class Publisher {
   #connection = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #stopped = false;
+  #complained = false;
 
   constructor({ store, outlet, topics, limits }: PublisherOptions) {
     this.#store = store;
@@ -95,13 +96,10 @@ export class Publisher {
     try {
       await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
       metrics.feedEvents.add(rows.length, { direction: "published" });
+      this.#complained = false;
     } catch (error) {
       // Whatever it was (connection lost, not allowed), the edges learn of these events from the log.
-      log.warning("events {first} to {last} did not reach the broker: {reason}", {
-        first: batch.p + 1,
-        last: batch.l,
-        reason: reasonOf(error),
-      });
+      this.#complain(error);
     }
     recordPublishSpans(rows, startTime);
     if (connection !== this.#connection) return;
@@ -137,15 +135,25 @@ export class Publisher {
   #publishHead(): void {
     if (this.#stopped || !this.#outlet.connected) return;
     const payload = JSON.stringify(this.#store.transaction(() => readHead(this.#store, this.#log)));
-    this.#outlet.publish(this.#topics.head, payload, { qos: 0, retain: true }).catch((error: unknown) => {
-      log.warning("the head did not reach the broker: {reason}", { reason: reasonOf(error) });
+    this.#outlet
+      .publish(this.#topics.head, payload, { qos: 0, retain: true })
+      .catch((error: unknown) => this.#complain(error));
+  }
+
+  /** Once, until something gets through again: a missing permission would fill the log otherwise. */
+  #complain(error: unknown): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    log.error("the broker does not take what this primary publishes, edges have to ask: {reason}", {
+      reason: reasonOf(error),
     });
   }
 }
 
 function sentRow(row: StoredLogRow, inlineBytesMax: number): SentRow {
   const size = Buffer.byteLength(row.body);
-  const body = size > inlineBytesMax ? { ref: hashKey(row.body), size } : row.body;
+  const ref = (): string => createHash("sha256").update(row.body).digest("hex");
+  const body = size > inlineBytesMax ? { ref: ref(), size } : row.body;
   return [row.offset, row.timeMs, row.kind, body, row.traceparent];
 }
 

@@ -77,12 +77,15 @@ const commands = {
     return replayed;
   },
 
-  /** A new epoch at the same place: what follows is not the history that others may have seen. */
+  /** A new epoch at the same place, with an empty log: what came before may not be what others have seen. */
   startEpoch(): State {
-    const { store } = must(open);
-    const { offset, hash, timeMs } = readState(store);
-    advanceState(store, { epoch: mintEpoch(), offset, hash, timeMs });
-    const state = readState(store);
+    const { store, log } = must(open);
+    const state = store.transaction(() => {
+      const { offset, hash, timeMs } = readState(store);
+      log.trim(offset);
+      advanceState(store, { epoch: mintEpoch(), offset, hash, timeMs });
+      return readState(store);
+    }, "immediate");
     emit({ state });
     return state;
   },

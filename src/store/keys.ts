@@ -3,7 +3,9 @@
  * stored. A secret is 128 bits or more of randomness, so a plain SHA-256 of the whole text is as good as a slow hash and costs a request 1 µs.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { eq } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import * as schema from "./schema.ts";
 
 export interface MintedKey {
   readonly id: string;
@@ -42,15 +44,13 @@ export function mintNodeKey(environment: string): string {
 }
 
 /** Settings of this node alone, which never leave it. */
-export type NodeSetting = "node_key_hash" | "role";
+export type NodeSetting = "node_key_hash";
 
 export function readNodeSetting(database: SqlDatabase, key: NodeSetting): string | undefined {
-  const value = database.prepare("SELECT value FROM node WHERE key = ?").values(key)[0]?.[0];
-  return value === undefined ? undefined : String(value);
+  return database.orm.select().from(schema.node).where(eq(schema.node.key, key)).get()?.value;
 }
 
 export function writeNodeSetting(database: SqlDatabase, key: NodeSetting, value: string): void {
-  database
-    .prepare("INSERT INTO node (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-    .run(key, value);
+  const row = { key, value };
+  database.orm.insert(schema.node).values(row).onConflictDoUpdate({ target: schema.node.key, set: row }).run();
 }

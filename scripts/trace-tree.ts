@@ -2,6 +2,7 @@
 import type { Span } from "./otlp-collector.ts";
 
 export function drawTrace(spans: readonly Span[]): string {
+  if (spans.length === 0) return "(no spans arrived)";
   const known = new Set(spans.map((span) => span.spanId));
   const roots = byStart(spans.filter((span) => !known.has(span.parentSpanId)));
   const origin = Math.min(...spans.map((span) => span.startMs));

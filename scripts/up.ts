@@ -45,7 +45,7 @@ interface Asked {
 
 async function main(): Promise<number> {
   const collector = startCollector();
-  const binary = await step("binary", async () => [await builtBinary(), "dist/ostiary is up to date"]);
+  const binary = await step("binary", async () => [await builtBinary(), "dist/ostiary is built"]);
   const appliance = await describeAppliance({ binary, directory: flags.data, collectorUrl: collector.url });
   const stopAsked = onStop();
   process.once("exit", () => appliance.kill());
@@ -109,7 +109,7 @@ async function loadExample({ primary, edges, adminKey }: Appliance, collector: C
     if (!arrived) throw new Error(`the edges have not reached offset ${offset}`);
     return [undefined, `both have learnt of it over MQTT (offset ${offset})`];
   });
-  // Kept data may hold these facts already; then nothing was written, and no edge has anything to tell.
+  // Where kept data hold these facts already, nothing is written, and no edge has anything to tell.
   await until(2000, () => Promise.resolve(edges.every(({ name }) => hasSpan(collector.trace(traceId), name, "apply"))));
   return collector.trace(traceId);
 }
@@ -157,9 +157,12 @@ function print(appliance: Appliance, asked: readonly Asked[], write: readonly Sp
     say(`  ${mark} ${question.padEnd(width)}  ${(answers[index] ?? "").padEnd(answerWidth)} ${times}   ${why}`);
   }
   say(`\n${asked.filter(({ right }) => right).length} of ${asked.length} answers are right.`);
-  if (write.length > 0)
-    say(`\nThe write of the facts, from the request to the edges' copies (start, duration):\n\n${drawTrace(write)}`);
-  if (read.length > 0) say(`\nOne decision on ${appliance.edges[1].name}:\n\n${drawTrace(read)}`);
+  const arrived = write.some(({ name }) => name === "apply");
+  const way = arrived
+    ? "from the request to the edges' copies"
+    : "which were there already, so that no edge heard of it";
+  say(`\nThe write of the facts, ${way} (start, duration):\n\n${drawTrace(write)}`);
+  say(`\nOne decision on ${appliance.edges[1].name}:\n\n${drawTrace(read)}`);
 }
 
 const report = (
@@ -186,7 +189,7 @@ It goes on running; Ctrl-C ends it. To try next:
   ask() { curl -s "$1/api/authorize" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${question}; echo; }
 
   ask ${edges[0].url}            # an edge
-  curl -s ${edges[1].url}/api/batch -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${ban}
+  curl -s ${edges[1].url}/api/batch -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${ban}; echo
   ask ${edges[0].url}            # bob was banned at the other edge, which sent the write on to the primary
   kill -9 ${primary.pid}; ask ${edges[0].url}; ask ${fallback.url}   # without a primary: an edge and the fallback answer
   curl -s ${edges[0].url}/metrics -H "Authorization: Bearer $KEY"

@@ -1,4 +1,4 @@
-/** The first command that anybody runs: it ends with status 0, every answer right, its traces whole, and nothing left running. */
+/** The first command that anybody runs: every answer right, its traces whole, and nothing left running however it ends. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
@@ -40,3 +40,37 @@ test("scripts/up --exit --json", async () => {
       ),
     ).toBe("gone");
 }, 120_000);
+
+test.each([
+  ["while it starts", "primary"],
+  ["when all is running", "All settings"],
+])(
+  "scripts/up takes everything down when it is interrupted %s",
+  async (_when, sign) => {
+    await builtBinary();
+    const up = Bun.spawn([join(projectRoot, "scripts", "up")], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: 60_000,
+    });
+    let told = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of up.stdout) {
+      told += decoder.decode(chunk, { stream: true });
+      if (told.includes(sign)) up.kill("SIGINT");
+    }
+    await up.exited;
+    const urls = [...told.matchAll(/ready at (http:\S+)/g)].flatMap((match) => match[1] ?? []);
+    expect(urls.length).toBeGreaterThan(0);
+    for (const url of urls)
+      expect(
+        await fetch(url).then(
+          () => "answers",
+          () => "gone",
+        ),
+      ).toBe("gone");
+    if (sign === "All settings") expect(up.exitCode).toBe(0);
+  },
+  70_000,
+);

@@ -6,7 +6,14 @@
 import type { Expression, Param, Policy, Rule, Term } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
-import { predicateKey, type Program, type ProgramLiteral, type ProgramRule, type ProgramTerm } from "./program.ts";
+import {
+  predicateKey,
+  substitute,
+  type Program,
+  type ProgramLiteral,
+  type ProgramRule,
+  type ProgramTerm,
+} from "./program.ts";
 import type { Universe } from "./universe.ts";
 
 /** Thrown where multiplying out `or` and `in` passes the limit; the policy check turns it into a diagnostic at `span`. */
@@ -230,22 +237,6 @@ function narrowing(conjunct: Conjunct): (readonly [ProgramTerm, ReadonlySet<stri
     ];
   }
   return [];
-}
-
-function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm) => ProgramTerm): ProgramLiteral {
-  switch (literal.kind) {
-    case "call":
-      return { ...literal, args: literal.args.map(resolve) };
-    case "not":
-      return { kind: "not", body: literal.body.map((inner) => substitute(inner, resolve)) };
-    case "equal":
-    case "compare":
-      return { ...literal, left: resolve(literal.left), right: resolve(literal.right) };
-    case "type":
-      return { ...literal, term: resolve(literal.term) };
-    default:
-      return unreachable(literal);
-  }
 }
 
 function meet(left: ReadonlySet<string> | undefined, right: ReadonlySet<string>): ReadonlySet<string> {

@@ -4,6 +4,7 @@
  */
 import type { Comparison } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
+import { unreachable } from "../util/assert.ts";
 
 /** A typed value; integers and booleans in their wire form. */
 export interface Constant {
@@ -70,4 +71,21 @@ export function literalVariables(literal: ProgramLiteral): number[] {
 
 export function termVariables(term: ProgramTerm): number[] {
   return term.kind === "var" ? [term.index] : [];
+}
+
+/** The literal with every term replaced. */
+export function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm) => ProgramTerm): ProgramLiteral {
+  switch (literal.kind) {
+    case "call":
+      return { ...literal, args: literal.args.map(resolve) };
+    case "not":
+      return { kind: "not", body: literal.body.map((inner) => substitute(inner, resolve)) };
+    case "equal":
+    case "compare":
+      return { ...literal, left: resolve(literal.left), right: resolve(literal.right) };
+    case "type":
+      return { ...literal, term: resolve(literal.term) };
+    default:
+      return unreachable(literal);
+  }
 }

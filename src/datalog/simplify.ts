@@ -48,6 +48,11 @@ function clauseKey(
     if (!("arg" in mask)) return atom.kind === "recursive" ? ["recursive", atom.args.map(describe)] : undefined;
     return describeAtom(atom, (term, position) => (position === mask.arg ? "masked" : describe(term)));
   });
+  return JSON.stringify([clause.head.map(describe), atoms, ...describeTests(clause, describe)]);
+}
+
+/** Conditions and negations. Variables of negations have numbers of their own in the whole clause. */
+function describeTests(clause: FlatClause, describe: (term: AtomTerm) => unknown): unknown[] {
   const conditions = clause.conditions.map((condition) =>
     condition.kind === "type"
       ? ["type", describe(condition.term), [...condition.types]]
@@ -58,26 +63,10 @@ function clauseKey(
           describe(condition.right),
         ],
   );
-  const negations = clause.negations.map((bodies) => bodies.map((body) => describeNested(body, describe)));
-  return JSON.stringify([clause.head.map(describe), atoms, conditions, negations]);
-}
-
-function describeNested(clause: FlatClause, outer: (term: AtomTerm) => unknown): unknown {
-  const describe = (term: AtomTerm): unknown => outer(term) ?? term;
-  return [
-    clause.atoms.map((atom) => describeAtom(atom, describe)),
-    clause.conditions.map((condition) =>
-      condition.kind === "type"
-        ? [describe(condition.term), [...condition.types]]
-        : [
-            condition.kind,
-            describe(condition.left),
-            describe(condition.right),
-            "operator" in condition ? condition.operator : "=",
-          ],
-    ),
-    clause.negations.map((bodies) => bodies.map((body) => describeNested(body, describe))),
-  ];
+  const negations = clause.negations.map((bodies) =>
+    bodies.map((body) => [body.atoms.map((atom) => describeAtom(atom, describe)), ...describeTests(body, describe)]),
+  );
+  return [conditions, negations];
 }
 
 function describeAtom(atom: Atom, describe: (term: AtomTerm, position: number) => unknown): unknown {

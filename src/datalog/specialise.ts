@@ -3,7 +3,7 @@
  * fixed type or constant for each argument; its clauses are the rules that can produce it, typed. Calls that nothing can answer are dropped,
  * copy rules (`"reader" if "writer"`) are collapsed into their source, and strongly connected nodes are marked as recursive.
  */
-import { must, unreachable } from "../util/assert.ts";
+import { must } from "../util/assert.ts";
 import { stronglyConnected } from "./components.ts";
 import { covers, type FactType } from "./fact-types.ts";
 import {
@@ -13,6 +13,7 @@ import {
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
+  substitute,
   termVariables,
 } from "./program.ts";
 import { inferSignatures, type Signatures, termType, type TypeName, typings } from "./signatures.ts";
@@ -169,25 +170,11 @@ class Graph {
     return node;
   }
 
+  /** The rule as clauses of the node, one for each typing under which it can give what the node asks for. */
   #clauses(node: Node, rule: ProgramRule): NodeClause[] {
-    const constants: (Constant | undefined)[] = [];
-    const known: TypeName[] = [];
-    for (const [position, arg] of node.args.entries()) {
-      const head = must(rule.head[position]);
-      const type = arg.kind === "const" ? arg.value.type : arg.type;
-      if (head.kind === "var") {
-        if (type !== undefined && known[head.index] !== undefined && known[head.index] !== type) return [];
-        known[head.index] = type ?? known[head.index];
-        if (arg.kind === "const") {
-          const other = constants[head.index];
-          if (other && other.id !== arg.value.id) return [];
-          constants[head.index] = arg.value;
-        }
-      } else {
-        if (type !== undefined && termType(head) !== type) return [];
-        if (arg.kind === "const" && head.kind === "const" && head.value.id !== arg.value.id) return [];
-      }
-    }
+    const match = matchHead(node, rule);
+    if (!match) return [];
+    const { constants, known } = match;
     const resolve = (term: ProgramTerm): ProgramTerm => {
       const constant = term.kind === "var" ? constants[term.index] : undefined;
       return constant ? { kind: "const", value: constant } : term;
@@ -201,20 +188,13 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    // What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest alone.
-    // So a wildcard always knows of which type it is.
-    const fits = (types: readonly TypeName[]): boolean =>
-      node.args.every((arg, position) => {
-        const term = must(rule.head[position]);
-        if (arg.kind === "const" || arg.type !== undefined) return true;
-        return term.kind === "var" && types[term.index] === undefined;
-      });
-    const all = typings(rule.types, body, this.#knowledge.signatures, known);
-    return all.filter(fits).map((types) => ({
-      head,
-      rule,
-      body: { types, literals: body.map((literal) => this.resolve(literal, types, scope)) },
-    }));
+    return typings(rule.types, body, this.#knowledge.signatures, known)
+      .filter((types) => fitsOpenTypes(node, rule, types))
+      .map((types) => ({
+        head,
+        rule,
+        body: { types, literals: body.map((literal) => this.resolve(literal, types, scope)) },
+      }));
   }
 
   /** The typings of a negated conjunction, given the types of the variables around it. */
@@ -249,6 +229,44 @@ class Graph {
   }
 }
 
+/** What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't meet. */
+function matchHead(
+  node: Node,
+  rule: ProgramRule,
+): { constants: (Constant | undefined)[]; known: TypeName[] } | undefined {
+  const constants: (Constant | undefined)[] = [];
+  const known: TypeName[] = [];
+  for (const [position, arg] of node.args.entries()) {
+    const head = must(rule.head[position]);
+    const type = arg.kind === "const" ? arg.value.type : arg.type;
+    if (head.kind !== "var") {
+      if (type !== undefined && termType(head) !== type) return undefined;
+      if (arg.kind === "const" && head.kind === "const" && head.value.id !== arg.value.id) return undefined;
+      continue;
+    }
+    const before = known[head.index];
+    if (type !== undefined && before !== undefined && before !== type) return undefined;
+    known[head.index] = type ?? before;
+    if (arg.kind !== "const") continue;
+    const other = constants[head.index];
+    if (other && other.id !== arg.value.id) return undefined;
+    constants[head.index] = arg.value;
+  }
+  return { constants, known };
+}
+
+/**
+ * What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest alone. So a wildcard
+ * always knows of which type it is.
+ */
+function fitsOpenTypes(node: Node, rule: ProgramRule, types: readonly TypeName[]): boolean {
+  return node.args.every((arg, position) => {
+    if (arg.kind === "const" || arg.type !== undefined) return true;
+    const term = must(rule.head[position]);
+    return term.kind === "var" && types[term.index] === undefined;
+  });
+}
+
 /** The variables of a conjunction, without those that only its negations mention. */
 function ownVariables(body: readonly ProgramLiteral[]): number[] {
   return body.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
@@ -268,22 +286,6 @@ function innerNarrowing(literal: ProgramLiteral): (readonly [ProgramTerm, Readon
 function fitsConstant(term: ProgramTerm, types: ReadonlySet<string>): boolean {
   const type = termType(term);
   return type === undefined || types.has(type);
-}
-
-function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm) => ProgramTerm): ProgramLiteral {
-  switch (literal.kind) {
-    case "call":
-      return { ...literal, args: literal.args.map(resolve) };
-    case "not":
-      return { kind: "not", body: literal.body.map((inner) => substitute(inner, resolve)) };
-    case "equal":
-    case "compare":
-      return { ...literal, left: resolve(literal.left), right: resolve(literal.right) };
-    case "type":
-      return { ...literal, term: resolve(literal.term) };
-    default:
-      return unreachable(literal);
-  }
 }
 
 function markProductive(nodes: readonly Node[]): void {

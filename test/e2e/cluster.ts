@@ -14,13 +14,16 @@ import { prepareMosquitto, type Mosquitto } from "./mosquitto.ts";
 export const brokers = ["embedded", "mosquitto"] as const;
 export type BrokerKind = (typeof brokers)[number];
 
+type Role = "primary" | "edge" | "fallback";
+type Settings = Readonly<Record<string, string>>;
+
 export interface ClusterOptions {
   readonly broker: BrokerKind;
   /** Default 2. */
   readonly edges?: number;
   readonly fallback?: boolean;
   /** For every node. */
-  readonly environment?: Readonly<Record<string, string>>;
+  readonly environment?: Settings;
   /** Policy and facts of the example company. Default true. */
   readonly loaded?: boolean;
 }
@@ -37,7 +40,7 @@ export interface Cluster {
   /** The official client, fresh: it knows no consistency token yet. */
   client(node: NodeProcess): Oso;
   /** A further node, not launched. */
-  node(name: string, role: "edge" | "fallback", environment?: Readonly<Record<string, string>>): Promise<NodeProcess>;
+  node(name: string, role: Role, environment?: Settings): Promise<NodeProcess>;
 }
 
 export const examplePolicy = readFileSync(join(projectRoot, "scripts", "example", "policy.polar"), "utf8");
@@ -81,12 +84,7 @@ async function startCluster(
   const nodeKey = randomHex(32);
   const primaryPort = await freePort();
   const all = { OSTIARY_NODE_KEY: nodeKey, ...options.environment };
-  const add = (
-    name: string,
-    role: "primary" | "edge" | "fallback",
-    port: number,
-    environment: Record<string, string>,
-  ) => {
+  const add = (name: string, role: Role, port: number, environment: Settings) => {
     const node = new NodeProcess({ binary, name, role, port, directory: join(directory, name), environment });
     nodes.push(node);
     return node;
@@ -97,22 +95,19 @@ async function startCluster(
     ...mosquitto?.primary,
     ...all,
   });
-  const follower = async (
-    name: string,
-    role: "edge" | "fallback",
-    environment: Readonly<Record<string, string>> = {},
-  ) =>
-    add(name, role, await freePort(), {
-      OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}`,
-      ...(role === "edge" ? mosquitto?.edge : { OSTIARY_REFRESH: "1s" }),
-      ...all,
-      ...environment,
-    });
+  const another = async (name: string, role: Role, environment: Settings = {}) => {
+    const own = {
+      primary: { OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" },
+      edge: { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}`, ...mosquitto?.edge },
+      fallback: { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}`, OSTIARY_REFRESH: "1s" },
+    }[role];
+    return add(name, role, await freePort(), { ...own, ...all, ...environment });
+  };
   const edges: NodeProcess[] = [];
   for (let index = 0; index < (options.edges ?? 2); index++) {
-    edges.push(await follower(`edge-${"abcdef"[index]}`, "edge"));
+    edges.push(await another(`edge-${"abcdef"[index]}`, "edge"));
   }
-  const fallback = await follower("fallback", "fallback");
+  const fallback = await another("fallback", "fallback");
   const client = (node: NodeProcess) => new Oso(node.url, adminKey);
 
   await primary.start();
@@ -120,7 +115,7 @@ async function startCluster(
   const started = options.fallback ? [...edges, fallback] : edges;
   for (const node of started) node.launch();
   await Promise.all(started.map((node) => node.ready()));
-  return { primary, edges, fallback, mosquitto, adminKey, nodeKey, directory, client, node: follower };
+  return { primary, edges, fallback, mosquitto, adminKey, nodeKey, directory, client, node: another };
 }
 
 export async function loadExample(oso: Oso): Promise<void> {

@@ -195,8 +195,13 @@ describe("dev", () => {
       expect(await oso.authorize({ type: "User", id: "ann" }, "delete", { type: "Organization", id: "acme" })).toBe(
         true,
       );
+      expect(run(["health", "--url", url]).status).toBe(0);
+      expect(run(["health"], { OSTIARY_HOST: "0.0.0.0", OSTIARY_PORT: String(port) }).status).toBe(0);
       dev.kill("SIGTERM");
       expect(await dev.exited).toBe(0);
+      const gone = run(["health", "--url", url]);
+      expect(gone.status).toBe(1);
+      expect(gone.errors).toContain(url);
       expect(readdirSync(folder)).toEqual([]);
     } finally {
       dev.kill("SIGKILL");

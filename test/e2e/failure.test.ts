@@ -1,6 +1,6 @@
 /** kill -9, one part at a time: who is left goes on answering, nobody ever answers wrong, and whoever comes back catches up. */
 import { describe, expect, test } from "bun:test";
-import type { Oso } from "oso-cloud";
+import { Oso } from "oso-cloud";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { questions } from "../../scripts/example/questions.ts";
 import {
@@ -120,6 +120,50 @@ test(
       }
       await client(primary).insert(["is_banned", User("tim")]);
       await expectConverged(primary, edges);
+    }),
+  scenarioTimeoutMs,
+);
+
+test(
+  "an edge dies: the official client goes on at the fallback that it was told of",
+  () =>
+    withCluster(
+      { broker: "embedded", edges: 1, fallback: true },
+      async ({ primary, edges: [edge], fallback, adminKey }) => {
+        if (edge === undefined) throw new Error("an edge is needed");
+        await expectConverged(primary, [edge, fallback]);
+        const oso = new Oso(edge.url, adminKey, { fallbackUrl: fallback.url });
+        await oso.insert(["has_role", User("sid"), "reader", Repository("kernel")]);
+        await eventually(
+          async () => (await healthOf(fallback)).offset === (await healthOf(primary)).offset,
+          "the fallback refreshes",
+        );
+        await edge.kill();
+        // The token of the write goes along to the fallback, which answers without waiting for anything.
+        expect(await oso.authorize(User("sid"), "read", Repository("kernel"))).toBe(true);
+        await expectRightAnswers(oso);
+      },
+    ),
+  scenarioTimeoutMs,
+);
+
+test(
+  "two primaries on one broker: the older one is fenced and takes no more writes",
+  () =>
+    withCluster({ broker: "mosquitto", edges: 1 }, async (cluster) => {
+      const { primary, node } = cluster;
+      const usurper = await node("usurper", "primary", cluster.mosquitto?.primary);
+      await usurper.start();
+      await eventually(
+        async () => (await insert(cluster, primary.url, "late")).status === 503,
+        "the older one refuses writes",
+        20_000,
+      );
+      // It does not fight for its place, and still answers.
+      await Bun.sleep(1000);
+      expect((await insert(cluster, primary.url, "late")).status).toBe(503);
+      expect((await insert(cluster, usurper.url, "new")).status).not.toBe(503);
+      await expectRightAnswers(cluster.client(primary));
     }),
   scenarioTimeoutMs,
 );

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { Folder, Organization, Repository, User } from "../../scripts/example/facts.ts";
 import { questions } from "../../scripts/example/questions.ts";
+import { freePort } from "../../scripts/node-process.ts";
 import { brokers, eventually, expectConverged, healthOf, scenarioTimeoutMs, withCluster } from "./cluster.ts";
 
 describe.each([...brokers])("with the %s broker", (broker) => {
@@ -110,6 +111,27 @@ describe.each([...brokers])("with the %s broker", (broker) => {
     scenarioTimeoutMs,
   );
 });
+
+test(
+  "edges reach the embedded broker over plain MQTT as well",
+  () =>
+    withCluster({ broker: "embedded", edges: 0 }, async ({ primary, node, client, nodeKey }) => {
+      await primary.stop();
+      const port = String(await freePort());
+      primary.launch({ OSTIARY_MQTT_PORT: port });
+      await primary.ready();
+      const edge = await node("edge-tcp", "edge", {
+        OSTIARY_BROKER: `mqtt://127.0.0.1:${port}`,
+        OSTIARY_BROKER_USERNAME: "edge-tcp",
+        OSTIARY_BROKER_PASSWORD: nodeKey,
+      });
+      await edge.start(({ state }) => state === "LIVE");
+      await client(primary).insert(["is_banned", User("alice")]);
+      await expectConverged(primary, [edge]);
+      expect(edge.output).toContain(`mqtt://127.0.0.1:${port}`);
+    }),
+  scenarioTimeoutMs,
+);
 
 async function authorizeWith(url: string, key: string, token: string, user: string): Promise<boolean> {
   const response = await fetch(`${url}/api/authorize`, {

@@ -110,7 +110,8 @@ async function loadExample({ primary, edges, adminKey }: Appliance, collector: C
     return [undefined, `both have learnt of it over MQTT (offset ${offset})`];
   });
   // Where kept data hold these facts already, nothing is written, and no edge has anything to tell.
-  await until(2000, () => Promise.resolve(edges.every(({ name }) => hasSpan(collector.trace(traceId), name, "apply"))));
+  const arrived = (name: string, span: string): boolean => hasSpan(collector.trace(traceId), name, span);
+  await until(3000, async () => arrived(primary.name, "publish") && edges.every(({ name }) => arrived(name, "apply")));
   return collector.trace(traceId);
 }
 

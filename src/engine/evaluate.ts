@@ -2,7 +2,7 @@
  * The tabled evaluator: answers what does not fit into one SQL statement (recursion that is not linear, goals that unfold into too many
  * clauses). Top down with tables (Tamaki and Sato 1986, in its simplest form): the goal is evaluated again and again, each call at most once a
  * pass, until no table grows; facts are read with one indexed probe. A negated call is evaluated to its own end first, which stratification
- * allows. An answer's `undefined` is a wildcard: every value of that argument's type.
+ * allows. In an answer `undefined` is a wildcard, every value of that argument's type, and linked places are wildcards that must be equal.
  */
 import type { ProgramTerm } from "../datalog/program.ts";
 import { termVariables } from "../datalog/program.ts";
@@ -23,8 +23,20 @@ type Demand = number | "asked" | "any";
 
 type Call = Extract<Literal, { kind: "call" }>;
 
+/** Values by variable. Variables of one `roots` entry are one: they were made equal before either had a value. */
+interface Bindings {
+  readonly values: Ids;
+  readonly roots: readonly number[];
+}
+
+interface Answer {
+  readonly row: Ids;
+  /** For each place the first place that it equals: itself, for most. */
+  readonly links: readonly number[];
+}
+
 interface Table {
-  readonly answers: Map<string, Ids>;
+  readonly answers: Map<string, Answer>;
   complete: boolean;
 }
 
@@ -49,16 +61,15 @@ export class Evaluation {
     this.#limits = limits;
   }
 
-  /** Distinct values of the variables `asked`, given those of `known` (by variable). */
+  /** Distinct values of the variables `asked`, given those of `known` (by variable). Throws `NotEnumerable`. */
   run(body: Body, known: Ids, asked: readonly number[]): Ids[] {
     const rows = new Map<string, Ids>();
+    const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
     this.#toFixpoint(() => {
-      this.#solve({ types: body.types, asked: new Set(asked) }, body.literals, [...known], (values) => {
-        refuseRepeatedWildcard(
-          asked.map((variable) => ({ kind: "var", index: variable })),
-          values,
-        );
-        const row = asked.map((variable) => values[variable]);
+      this.#solve({ types: body.types, asked: new Set(asked) }, body.literals, unlinked(known), (bindings) => {
+        const { row, links } = this.#answerOf(terms, bindings);
+        // "Any value, but twice the same" has no form as a row: two wildcards would say that any two values will do.
+        if (links.some((link, place) => link !== place)) throw new NotEnumerable();
         rows.set(row.join(), row);
         return true;
       });
@@ -79,27 +90,34 @@ export class Evaluation {
   }
 
   /** Calls `found` for each way to make the literals true; it returns false to stop. Returns false where it was stopped. */
-  #solve(frame: Frame, literals: readonly Literal[], values: Ids, found: (values: Ids) => boolean): boolean {
-    if (literals.length === 0) return found(values);
+  #solve(
+    frame: Frame,
+    literals: readonly Literal[],
+    bindings: Bindings,
+    found: (bindings: Bindings) => boolean,
+  ): boolean {
+    if (literals.length === 0) return found(bindings);
     this.#step();
-    const next = this.#choose(literals, values);
+    const next = this.#choose(literals, bindings);
     const literal = must(literals[next]);
     const rest = literals.filter((_, index) => index !== next);
+    const go = (more: Bindings): boolean => this.#solve(frame, rest, more, found);
     switch (literal.kind) {
       case "call":
-        return this.#call(frame, literal, rest, values, (bound) => this.#solve(frame, rest, bound, found));
+        return this.#call(frame, literal, rest, bindings, go);
       case "not": {
-        const witnessed = this.#withWitnesses(literal, values, frame);
-        return literal.bodies.some((body) => this.#exists(body, witnessed)) || this.#solve(frame, rest, values, found);
+        const witnessed = this.#withWitnesses(literal, bindings, frame);
+        return literal.bodies.some((body) => this.#exists(body, witnessed)) || go(bindings);
       }
       case "equal":
-        return this.#equal(literal, values, (bound) => this.#solve(frame, rest, bound, found));
+        return proceed(
+          this.#unify([literal.left, literal.right], { row: [undefined, undefined], links: [0, 0] }, bindings),
+          go,
+        );
       case "compare":
-        return !this.#compare(literal, values, frame) || this.#solve(frame, rest, values, found);
-      case "type": {
-        const value = this.#known(literal.term, values, frame);
-        return !this.#reader.hasType(value, literal.types) || this.#solve(frame, rest, values, found);
-      }
+        return !this.#compare(literal, bindings, frame) || go(bindings);
+      case "type":
+        return !this.#reader.hasType(this.#known(literal.term, bindings, frame), literal.types) || go(bindings);
       default:
         return unreachable(literal);
     }
@@ -114,35 +132,44 @@ export class Evaluation {
   }
 
   /** Tests that are ready first, then the call of which most is known; negations and comparisons last. */
-  #choose(literals: readonly Literal[], values: Ids): number {
+  #choose(literals: readonly Literal[], bindings: Bindings): number {
     let best = 0;
     let bestScore = Number.NEGATIVE_INFINITY;
     literals.forEach((literal, index) => {
-      const score = scoreOf(literal, values);
+      const score = scoreOf(literal, (term) => term.kind !== "var" || valueOf(bindings, term.index) !== undefined);
       if (score > bestScore) [best, bestScore] = [index, score];
     });
     return best;
   }
 
-  #call(frame: Frame, call: Call, rest: readonly Literal[], values: Ids, next: (values: Ids) => boolean): boolean {
-    const args = call.args.map((arg) => this.#value(arg, values));
+  #call(
+    frame: Frame,
+    call: Call,
+    rest: readonly Literal[],
+    bindings: Bindings,
+    go: (bindings: Bindings) => boolean,
+  ): boolean {
+    const args = call.args.map((arg) => this.#value(arg, bindings));
     if (call.fact || call.context) {
       const types = call.args.map((arg) => (arg.kind === "var" ? frame.types[arg.index] : undefined));
-      for (const row of this.#reader.rows(call, args, types))
-        if (!this.#unify(call.args, row, values, next)) return false;
+      const links = identity(args.length);
+      for (const row of this.#reader.rows(call, args, types)) {
+        if (!proceed(this.#unify(call.args, { row, links }, bindings), go)) return false;
+      }
     }
     const { node } = call;
     if (!node) return true;
     const open = call.args.filter((_, position) => node.args[position]?.kind === "open");
-    const demand = open.map((arg): Demand => {
-      const value = this.#value(arg, values);
-      return value ?? (isOfNoInterest(arg, open, rest, frame) ? "any" : "asked");
-    });
-    for (const answer of this.#answers(node, demand)) if (!this.#unify(open, answer, values, next)) return false;
+    const demand = open.map(
+      (arg): Demand =>
+        this.#value(arg, bindings) ?? (isOfNoInterest(arg, open, rest, frame, bindings) ? "any" : "asked"),
+    );
+    for (const answer of this.#answers(node, demand))
+      if (!proceed(this.#unify(open, answer, bindings), go)) return false;
     return true;
   }
 
-  #answers(node: Node, demand: readonly Demand[]): Ids[] {
+  #answers(node: Node, demand: readonly Demand[]): Answer[] {
     const key = `${node.id}:${demand.join()}`;
     let table = this.#tables.get(key);
     if (!table) this.#tables.set(key, (table = { answers: new Map(), complete: false }));
@@ -153,52 +180,71 @@ export class Evaluation {
   }
 
   #clause(head: readonly ProgramTerm[], body: Body, demand: readonly Demand[], table: Table): void {
-    const askedHead = head.filter((_, position) => demand[position] === "asked");
-    const asked = new Set(askedHead.flatMap(termVariables));
+    const asked = new Set(head.filter((_, position) => demand[position] === "asked").flatMap(termVariables));
     const given = demand.map((wanted) => (typeof wanted === "number" ? wanted : undefined));
-    this.#unify(head, given, new Array(body.types.length).fill(undefined), (start) =>
-      this.#solve({ types: body.types, asked }, body.literals, start, (values) => {
-        refuseRepeatedWildcard(askedHead, values);
-        const answer = head.map((term, position) => {
-          const wanted = must(demand[position]);
-          if (typeof wanted === "number") return wanted;
-          return wanted === "any" ? undefined : this.#value(term, values);
-        });
-        const key = answer.join();
-        if (table.answers.has(key)) return true;
-        table.answers.set(key, answer);
-        this.#grown = true;
-        if (++this.#rows > this.#limits.rowsMax)
-          throw new AppError("query_too_expensive", "the question needs more rows than allowed");
-        return true;
-      }),
+    const start = this.#unify(
+      head,
+      { row: given, links: identity(head.length) },
+      unlinked(new Array(body.types.length).fill(undefined)),
     );
+    if (!start) return;
+    this.#solve({ types: body.types, asked }, body.literals, start, (bindings) => {
+      const answer = this.#answerOf(head, bindings, demand);
+      const key = `${answer.row.join()} ${answer.links.join()}`;
+      if (table.answers.has(key)) return true;
+      table.answers.set(key, answer);
+      this.#grown = true;
+      if (++this.#rows > this.#limits.rowsMax)
+        throw new AppError("query_too_expensive", "the question needs more rows than allowed");
+      return true;
+    });
   }
 
-  /** Binds variables among `terms` to `row`; an undefined element of the row leaves its term as it is. */
-  #unify(terms: readonly ProgramTerm[], row: Ids, values: Ids, next: (values: Ids) => boolean): boolean {
-    const bound = [...values];
-    for (const [position, term] of terms.entries()) {
-      const value = row[position];
-      if (value === undefined) continue;
-      const present = this.#value(term, bound);
-      if (present === undefined && term.kind === "var") bound[term.index] = value;
-      else if (present !== value) return true;
+  /** The values of `terms`; of those that nobody asks for, only that there are some. */
+  #answerOf(terms: readonly ProgramTerm[], bindings: Bindings, demand: readonly Demand[] = []): Answer {
+    const seen = new Map<number, number>();
+    const row = terms.map((term, place) => (demand[place] === "any" ? undefined : this.#value(term, bindings)));
+    const links = terms.map((term, place) => {
+      if (term.kind !== "var" || row[place] !== undefined || demand[place] === "any") return place;
+      const root = must(bindings.roots[term.index]);
+      if (!seen.has(root)) seen.set(root, place);
+      return must(seen.get(root));
+    });
+    return { row, links };
+  }
+
+  /** Makes `terms` equal to an answer: variables get its values, and those at linked places become one. `undefined` where that can't be. */
+  #unify(terms: readonly ProgramTerm[], { row, links }: Answer, bindings: Bindings): Bindings | undefined {
+    const values = [...bindings.values];
+    let roots = bindings.roots;
+    const now = (term: ProgramTerm): number | undefined => this.#value(term, { values, roots });
+    const set = (term: ProgramTerm, value: number): boolean => {
+      const present = now(term);
+      if (present === undefined && term.kind === "var") values[must(roots[term.index])] = value;
+      return present === undefined || present === value;
+    };
+    for (const [place, term] of terms.entries()) {
+      const value = row[place];
+      if (value !== undefined && !set(term, value)) return undefined;
     }
-    return next(bound);
+    for (const [place, link] of links.entries()) {
+      const [term, other] = [must(terms[place]), must(terms[link])];
+      if (link === place) continue;
+      const value = now(other) ?? now(term);
+      if (value !== undefined) {
+        if (!set(term, value) || !set(other, value)) return undefined;
+      } else if (term.kind === "var" && other.kind === "var") {
+        const [from, to] = [must(roots[term.index]), must(roots[other.index])];
+        roots = roots.map((root) => (root === from ? to : root));
+      }
+    }
+    return { values, roots };
   }
 
-  #equal(literal: Extract<Literal, { kind: "equal" }>, values: Ids, next: (values: Ids) => boolean): boolean {
-    const right = this.#value(literal.right, values);
-    // Whichever side is known binds the other.
-    if (right !== undefined) return this.#unify([literal.left], [right], values, next);
-    return this.#unify([literal.right], [this.#value(literal.left, values)], values, next);
-  }
-
-  #exists(body: Body, values: Ids): boolean {
+  #exists(body: Body, bindings: Bindings): boolean {
     let holds = false;
     this.#toFixpoint(() => {
-      this.#solve({ types: body.types, asked: new Set() }, body.literals, [...values], () => {
+      this.#solve({ types: body.types, asked: new Set() }, body.literals, bindings, () => {
         holds = true;
         return false;
       });
@@ -214,25 +260,26 @@ export class Evaluation {
   }
 
   /** A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is the best witness. */
-  #withWitnesses(literal: Extract<Literal, { kind: "not" }>, values: Ids, { asked }: Frame): Ids {
-    const witnessed = values.map((value, variable) => (literal.outer.has(variable) ? value : undefined));
-    for (const variable of literal.outer) {
-      if (witnessed[variable] !== undefined) continue;
-      if (asked.has(variable)) throw new NotEnumerable();
-      witnessed[variable] = this.#reader.freshId(typeOfVariable(literal, variable));
-    }
-    return witnessed;
+  #withWitnesses(literal: Extract<Literal, { kind: "not" }>, bindings: Bindings, frame: Frame): Bindings {
+    const values = bindings.values.map((_, variable) => {
+      if (!literal.outer.has(variable)) return undefined;
+      const value = valueOf(bindings, variable);
+      if (value !== undefined) return value;
+      if (isAsked(variable, frame, bindings)) throw new NotEnumerable();
+      return this.#reader.freshId(typeOfVariable(literal, variable));
+    });
+    return unlinked(values);
   }
 
-  #known(term: ProgramTerm, values: Ids, { asked }: Frame): number | undefined {
-    const value = this.#value(term, values);
-    if (value === undefined && term.kind === "var" && asked.has(term.index)) throw new NotEnumerable();
+  #known(term: ProgramTerm, bindings: Bindings, frame: Frame): number | undefined {
+    const value = this.#value(term, bindings);
+    if (value === undefined && term.kind === "var" && isAsked(term.index, frame, bindings)) throw new NotEnumerable();
     return value;
   }
 
-  #compare(literal: Extract<Literal, { kind: "compare" }>, values: Ids, frame: Frame): boolean {
-    const left = this.#known(literal.left, values, frame);
-    const right = this.#known(literal.right, values, frame);
+  #compare(literal: Extract<Literal, { kind: "compare" }>, bindings: Bindings, frame: Frame): boolean {
+    const left = this.#known(literal.left, bindings, frame);
+    const right = this.#known(literal.right, bindings, frame);
     if (literal.operator === "!=") return left === undefined || right === undefined || left !== right;
     const first = this.#reader.integer(left);
     const second = this.#reader.integer(right);
@@ -251,10 +298,10 @@ export class Evaluation {
     }
   }
 
-  #value(term: ProgramTerm, values: Ids): number | undefined {
+  #value(term: ProgramTerm, bindings: Bindings): number | undefined {
     switch (term.kind) {
       case "var":
-        return values[term.index];
+        return valueOf(bindings, term.index);
       case "const":
         return this.#reader.constant(term.value);
       case "now":
@@ -265,17 +312,38 @@ export class Evaluation {
   }
 }
 
-function scoreOf(literal: Literal, values: Ids): number {
+function valueOf({ values, roots }: Bindings, variable: number): number | undefined {
+  return values[roots[variable] ?? variable];
+}
+
+function unlinked(values: Ids): Bindings {
+  return { values, roots: identity(values.length) };
+}
+
+function identity(length: number): number[] {
+  return Array.from({ length }, (_, index) => index);
+}
+
+/** Goes on where there are bindings to go on with; true means that nobody wants to stop. */
+function proceed(bindings: Bindings | undefined, go: (bindings: Bindings) => boolean): boolean {
+  return bindings === undefined || go(bindings);
+}
+
+function isAsked(variable: number, frame: Frame, { roots }: Bindings): boolean {
+  return [...frame.asked].some((other) => roots[other] === roots[variable]);
+}
+
+function scoreOf(literal: Literal, isKnown: (term: ProgramTerm) => boolean): number {
   if (literal.kind === "not") return -1000;
   if (literal.kind === "call") {
-    const known = literal.args.filter((arg) => arg.kind !== "var" || values[arg.index] !== undefined).length;
+    const known = literal.args.filter(isKnown).length;
     const free = literal.args.length - known;
     return free === 0 ? 50 : known * 4 - free - (literal.node?.recursive ? 2 : 0);
   }
   const terms = literal.kind === "type" ? [literal.term] : [literal.left, literal.right];
-  const unknown = terms.filter((term) => term.kind === "var" && values[term.index] === undefined).length;
+  const unknown = terms.filter((term) => !isKnown(term)).length;
   if (unknown === 0) return 100;
-  return literal.kind === "equal" && unknown === 1 ? 90 : -500;
+  return literal.kind === "equal" ? 90 : -500;
 }
 
 /** A variable that neither the question nor the rest of the clause mentions: whether there is a value matters, not which. */
@@ -284,10 +352,12 @@ function isOfNoInterest(
   args: readonly ProgramTerm[],
   rest: readonly Literal[],
   frame: Frame,
+  bindings: Bindings,
 ): boolean {
-  if (arg.kind !== "var" || frame.asked.has(arg.index)) return false;
-  const mentions = args.filter((other) => other.kind === "var" && other.index === arg.index).length;
-  return mentions === 1 && !rest.some((literal) => mentioned(literal).includes(arg.index));
+  if (arg.kind !== "var" || isAsked(arg.index, frame, bindings)) return false;
+  const isSame = (index: number): boolean => bindings.roots[index] === bindings.roots[arg.index];
+  const mentions = args.filter((other) => other.kind === "var" && isSame(other.index)).length;
+  return mentions === 1 && !rest.some((literal) => mentioned(literal).some(isSame));
 }
 
 function mentioned(literal: Literal): number[] {
@@ -308,10 +378,4 @@ function mentioned(literal: Literal): number[] {
 
 function typeOfVariable(literal: Extract<Literal, { kind: "not" }>, variable: number): string | undefined {
   return literal.bodies.map((body) => body.types[variable]).find((type) => type !== undefined);
-}
-
-/** "Any value, but twice the same" has no form as an answer: two wildcards would say that any two values will do. */
-function refuseRepeatedWildcard(head: readonly ProgramTerm[], values: Ids): void {
-  const open = head.flatMap((term) => (term.kind === "var" && values[term.index] === undefined ? [term.index] : []));
-  if (new Set(open).size < open.length) throw new NotEnumerable();
 }

@@ -57,7 +57,7 @@ const identity = {
   }),
   nodeKey: optionalText(/^[\x21-\x7e]{16,256}$/, {
     description:
-      "The secret with which nodes authenticate to each other and to the embedded broker; a primary without it serves no other nodes",
+      "The secret with which nodes authenticate to each other and to the embedded broker. A primary that has none makes one at its first start and prints it once",
     allowed: "16 to 256 printable characters without spaces, the same on all nodes",
     placeholder: "secret",
     secret: true,

@@ -143,6 +143,39 @@ describe("what an edge may do", () => {
   });
 });
 
+test("a subscriber that takes nothing any more holds the others up for the drain time-out and no longer", async () => {
+  const impatient = await startBroker({
+    topics,
+    verifyNodeKey: (key) => key === nodeKey,
+    connectionsMax: 10,
+    packetBytesMax: 64 * 1024,
+    drainTimeoutMs: 300,
+  });
+  const impatientPort = await impatient.listen("127.0.0.1", 0);
+  const join = (id: string) =>
+    connectAsync(`mqtt://127.0.0.1:${impatientPort}`, {
+      protocolVersion: 4,
+      clientId: id,
+      username: id,
+      password: nodeKey,
+      reconnectPeriod: 0,
+    });
+  const [frozen, healthy] = await Promise.all([join("frozen"), join("healthy")]);
+  await Promise.all([frozen, healthy].map((client) => client.subscribeAsync(topics.events, { qos: 0 })));
+  let received = 0;
+  healthy.on("message", () => received++);
+  frozen.stream.pause();
+  const message = "x".repeat(60_000);
+  const startMs = performance.now();
+  for (let index = 0; index < 400; index++) await impatient.publish(topics.events, message, { qos: 1, retain: false });
+  await eventually(() => expect(received).toBe(400));
+  expect(performance.now() - startMs).toBeLessThan(3000);
+  expect(impatient.clients).toBe(1);
+  frozen.end(true);
+  await healthy.endAsync();
+  await impatient.close();
+});
+
 describe("aedes on Bun", () => {
   test("a SUBSCRIBE in pieces while the login is still being checked is answered", async () => {
     // A login that takes its time, which is when pieces pile up unread.

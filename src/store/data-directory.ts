@@ -28,7 +28,7 @@ export interface DataDirectory {
 
 /** Makes the directory where it is missing, and keeps every other process out of it until `unlock` or the end of this one. */
 export function lockDirectory(path: string): DataDirectory {
-  mkdirSync(path, { recursive: true });
+  mkdirSync(path, { recursive: true, mode: 0o700 });
   const lock = takeLock(join(path, "lock"));
   return { path, unlock: () => lock.close() };
 }

@@ -36,6 +36,8 @@ export class TooManyTuples extends Error {}
 
 export interface Oracle {
   holds(predicate: string, args: readonly Value[]): boolean;
+  /** All that holds of a predicate. */
+  tuples(predicate: string, arity: number): readonly Tuple[];
   /** All ground answers in the domain, fresh values among them, in the order of the query's variables. */
   solutions(query: Query): readonly Tuple[];
   readonly domain: Domain;
@@ -51,6 +53,7 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
   return {
     domain,
     holds: (predicate, args) => relation(model, predicate, args.length).byKey.has(keyOf(args.map(domain.ground))),
+    tuples: (predicate, arity) => [...relation(model, predicate, arity).byKey.values()],
     solutions(query) {
       const answers = new Map<string, Tuple>();
       for (const clause of clausesOf(queryRule(query))) {

@@ -6,6 +6,7 @@ import { applyEvent } from "../../src/engine/apply.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
 import type { Query, Row } from "../../src/engine/questions.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
@@ -27,23 +28,43 @@ export interface EngineInput {
   readonly now: number;
 }
 
-export function openEngine({ policy, facts, contextFacts, now }: EngineInput, options: EngineOptions): EngineTarget {
+/** In a file, as a node has it: one connection writes, the engine reads on its own. */
+export function openEngine(input: EngineInput, options: EngineOptions): EngineTarget {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-case-"));
   const path = join(folder, "data.db");
   const writer = openStore(path, { synchronous: "NORMAL" });
-  createState(writer, "test", "0000000000000001");
+  fill(writer, input);
+  writer.close();
+  return target(input, openStore(path, { readonly: true }), options, () => rmSync(folder, { recursive: true }));
+}
+
+/** In memory and on one connection, for those who open thousands. */
+export function openEngineInMemory(input: EngineInput, options: EngineOptions): EngineTarget {
+  const database = openStore(":memory:");
+  fill(database, input);
+  return target(input, database, options, () => {});
+}
+
+function fill(database: SqlDatabase, { policy, facts, now }: EngineInput): void {
+  createState(database, "test", "0000000000000001");
+  const inserted = facts.map(({ predicate, args }) => ({ predicate, args: [...args] }));
   const effects: Effect[] = [
     { kind: "policy", id: 1, source: policy, filename: "case.polar" },
-    { kind: "facts", inserted: facts.map(({ predicate, args }) => ({ predicate, args: [...args] })), deleted: [] },
+    { kind: "facts", inserted, deleted: [] },
   ];
   effects.forEach((effect, index) => {
-    writer.transaction(
-      () => applyEvent(writer, { offset: index + 1, timeMs: now * 1000, traceparent: null, effect }),
-      "immediate",
-    );
+    const event = { offset: index + 1, timeMs: now * 1000, traceparent: null, effect };
+    database.transaction(() => applyEvent(database, event), "immediate");
   });
-  writer.close();
-  const engine = new Engine(openStore(path, { readonly: true }), { ...options, clock: () => now });
+}
+
+function target(
+  { contextFacts, now }: EngineInput,
+  database: SqlDatabase,
+  options: EngineOptions,
+  clean: () => void,
+): EngineTarget {
+  const engine = new Engine(database, { ...options, clock: () => now });
   return {
     authorize: (check) => engine.authorize({ ...check, contextFacts }),
     list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
@@ -51,7 +72,7 @@ export function openEngine({ policy, facts, contextFacts, now }: EngineInput, op
     query: (query) => engine.query({ ...query, contextFacts }),
     [Symbol.dispose]() {
       engine.close();
-      rmSync(folder, { recursive: true });
+      clean();
     },
   };
 }

@@ -5,21 +5,28 @@ import type { Policy } from "../../src/polar/policy.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { policyLimits } from "../cases/compile-policy.ts";
-import { openEngine, type EngineTarget } from "../cases/engine-target.ts";
+import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";
 import { compare, compareActions } from "../cases/run.ts";
+import { must } from "../../src/util/assert.ts";
+import type { Ground } from "../oracle/domain.ts";
 import { oracle, TooManyTuples, type Oracle } from "../oracle.ts";
 import { asQuery, type Asked } from "./questions.ts";
+import { entityTypes } from "./rules.ts";
 
 export interface Sample {
   readonly policy: string;
   readonly facts: readonly Fact[];
   readonly contextFacts: readonly Fact[];
   readonly questions: readonly Asked[];
+  /** Each picks something that is allowed and asks about it: random questions alone are answered with no nearly always. */
+  readonly hits: readonly number[];
 }
 
 export interface Tally {
   invalidPolicies: number;
   tooLarge: number;
+  /** Questions with a yes or a row for an answer. */
+  positive: number;
   answered: number;
   notEnumerable: number;
 }
@@ -29,11 +36,15 @@ const strategies = ["statement", "evaluator"] as const;
 const tuplesMax = 4000;
 
 export function emptyTally(): Tally {
-  return { invalidPolicies: 0, tooLarge: 0, answered: 0, notEnumerable: 0 };
+  return { invalidPolicies: 0, tooLarge: 0, positive: 0, answered: 0, notEnumerable: 0 };
 }
 
 /** What the engine got wrong; empty where it agrees with the oracle. */
-export function differencesOf(sample: Sample, tally: Tally, open: typeof openEngine = openEngine): string[] {
+export function differencesOf(
+  sample: Sample,
+  tally: Tally,
+  open: typeof openEngineInMemory = openEngineInMemory,
+): string[] {
   const { policy } = compile([{ name: "fuzz.polar", text: sample.policy }], policyLimits);
   if (policy === undefined) {
     tally.invalidPolicies += 1;
@@ -44,20 +55,54 @@ export function differencesOf(sample: Sample, tally: Tally, open: typeof openEng
     tally.tooLarge += 1;
     return [];
   }
+  const questions = questionsOf(sample, slow);
+  for (const question of questions) if (slow.solutions(asQuery(question)).length > 0) tally.positive += 1;
   return strategies.flatMap((strategy) => {
     using engine = open({ ...sample, now }, { strategy });
-    return sample.questions.flatMap((question) =>
+    return questions.flatMap((question) =>
       check(question, engine, slow, policy, tally).map((problem) => `${strategy}: ${describe(question)}: ${problem}`),
     );
   });
 }
+
+/** The questions of a sample, and those that its hits lead to. */
+export function questionsOf({ questions, hits }: Sample, slow: Oracle): Asked[] {
+  const allowed = slow
+    .tuples("allow", 3)
+    .filter((tuple) =>
+      tuple.every(({ type }, position) =>
+        position === 1 ? type === "String" : entityTypes.some((known) => known === type),
+      ),
+    );
+  if (allowed.length === 0) return [...questions];
+  const asked = hits.flatMap((hit): Asked[] => {
+    const [actor, action, resource] = must(allowed[hit % allowed.length]).map(known);
+    if (actor === undefined || action === undefined || resource === undefined) return [];
+    return [
+      { kind: "authorize", check: { actor, action: action.id, resource } },
+      hit % 2 === 0
+        ? { kind: "list", actor, action: action.id, type: resource.type }
+        : { kind: "actions", actor, resource },
+    ];
+  });
+  return [...questions, ...asked];
+}
+
+/** Strangers take the place of fresh values: as many as the oracle has fresh ones of a type. */
+function known(value: Ground): Value {
+  if (!value.fresh) return value;
+  return { type: value.type, id: must(strangers[Number(value.id.slice(1)) - 1]) };
+}
+
+const strangers = ["9", "8", "7"];
+const strangeValues = [...entityTypes, "String"].flatMap((type) => strangers.map((id) => ({ type, id })));
 
 export function oracleOrNothing(policy: Policy, { facts, contextFacts, questions }: Sample): Oracle | undefined {
   const values = questions.flatMap((question): Value[] =>
     [...asQuery(question).variables.values()].flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id }))),
   );
   try {
-    return oracle(policy, { facts, contextFacts, now, values, tuplesMax });
+    return oracle(policy, { facts, contextFacts, now, values: [...values, ...strangeValues], tuplesMax });
   } catch (error) {
     if (error instanceof TooManyTuples) return undefined;
     throw error;

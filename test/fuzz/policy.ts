@@ -20,6 +20,8 @@ export interface PolicySpec {
   readonly setting: Setting;
   /** What `up` leads to from A and from B. */
   readonly up: readonly [string, string];
+  /** The rules that most policies have; without some of them hardly anything is ever allowed. */
+  readonly usual: readonly string[];
   readonly shorthand: readonly Shorthand[];
   readonly rules: readonly Rule[];
   readonly facts: readonly string[];
@@ -65,10 +67,23 @@ const shorthand: fc.Arbitrary<Shorthand> = fc.record({
   body: fc.array(fc.array(atom, { minLength: 1, maxLength: 2 }), { minLength: 1, maxLength: 2 }),
 });
 
+const usualRules = [
+  '"p" if "r"',
+  '"q" if "r" and flag(resource)',
+  '"q" if "s"',
+  '"r" if "s"',
+  '"s" if "own"',
+  '"p" if "t" on "up"',
+  '"r" if "r" on "up"',
+  'role if role on "up"',
+  '"t" if "own" on "up"',
+];
+
 export const policySpec: fc.Arbitrary<PolicySpec> = fc.record({
   setting: fc.record({ deepNegation: fc.boolean(), nearLevel: fc.constantFrom(1, 2, 3), subtype: fc.boolean() }),
   up: fc.tuple(fc.constantFrom("A", "B"), fc.constantFrom("A", "B")),
-  shorthand: fc.array(shorthand, { maxLength: 7 }),
+  usual: fc.subarray(usualRules),
+  shorthand: fc.array(shorthand, { maxLength: 6 }),
   rules: fc.array(rule, { maxLength: 4 }),
   facts: fc.oneof(
     { weight: 2, arbitrary: fc.constant([]) },
@@ -84,6 +99,7 @@ export function writePolicy(spec: PolicySpec): string {
       `  roles = [${roleNames.map((role) => `"${role}"`).join(", ")}];`,
       `  permissions = [${permissionNames.map((permission) => `"${permission}"`).join(", ")}];`,
       `  relations = { up: ${upTo}, own: User };`,
+      ...(kind === "resource" ? spec.usual.map((line) => `  ${line};`) : []),
       ...shorthandOf(spec, name).map((line) => `  ${line}`),
       "}",
     ].join("\n");

@@ -2,17 +2,19 @@
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Query } from "../../src/engine/questions.ts";
 import { printFact, printValue } from "../cases/case.ts";
-import { now, oracleOrNothing, type Sample } from "./differential.ts";
+import { must } from "../../src/util/assert.ts";
+import { now, oracleOrNothing, questionsOf, type Sample } from "./differential.ts";
 import { asQuery, type Asked } from "./questions.ts";
 
 export function printCase(name: string, sample: Sample, policy: Policy): string {
-  const slow = oracleOrNothing(policy, sample);
-  const checks = sample.questions.flatMap((question) => (question.kind === "authorize" ? [question.check] : []));
+  const slow = must(oracleOrNothing(policy, sample));
+  const asked = questionsOf(sample, slow);
+  const checks = asked.flatMap((question) => (question.kind === "authorize" ? [question.check] : []));
   const verdict = (allowed: boolean) =>
     checks
       .filter(
         ({ actor, action, resource }) =>
-          slow?.holds("allow", [actor, { type: "String", id: action }, resource]) === allowed,
+          slow.holds("allow", [actor, { type: "String", id: action }, resource]) === allowed,
       )
       .map(({ actor, action, resource }) => `${printValue(actor)} ${action} ${printValue(resource)}`);
   return [
@@ -24,7 +26,7 @@ export function printCase(name: string, sample: Sample, policy: Policy): string 
     ...list("context", sample.contextFacts.map(printFact)),
     ...list("allowed", verdict(true)),
     ...list("denied", verdict(false)),
-    ...questions(sample.questions),
+    ...questions(asked),
     "",
   ].join("\n");
 }

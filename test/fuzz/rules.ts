@@ -4,20 +4,20 @@
  */
 import fc from "fast-check";
 
-/** `E` an entity, `S` a String, `I` an Integer. */
+/** By position: `U` an actor, `E` any entity, `R` a role, `P` a permission, `L` a relation, `S` a String, `I` an Integer. */
 export const predicates = {
   flag: ["E"],
-  link: ["E", "E"],
+  link: ["U", "E"],
   level: ["E", "I"],
   tag: ["E", "S"],
-  has_relation: ["E", "S", "E"],
-  near: ["E", "E"],
-  has_role: ["E", "S", "E"],
-  has_permission: ["E", "S", "E"],
-  allow: ["E", "S", "E"],
+  has_relation: ["E", "L", "E"],
+  near: ["U", "E"],
+  has_role: ["U", "R", "E"],
+  has_permission: ["U", "P", "E"],
+  allow: ["U", "P", "E"],
 } as const;
 export type Predicate = keyof typeof predicates;
-type Kind = (typeof predicates)[Predicate][number];
+export type Kind = (typeof predicates)[Predicate][number];
 
 export interface Setting {
   /** With it, predicates keep to their levels; without it only stored facts are negated, and any predicate may call any. */
@@ -45,25 +45,35 @@ function levelOf(predicate: Predicate, setting: Setting): number {
 export const entityTypes = ["User", "A", "B", "C"] as const;
 export const roleNames = ["r", "s", "t"] as const;
 export const permissionNames = ["p", "q"] as const;
-const strings = [...roleNames, ...permissionNames, "up", "own", "x"] as const;
 
+/** `u` is mostly an actor and `x` the resource, so that conditions meet often enough for rules to fire. */
+const actorVariable = fc.constantFrom("u", "u", "u", "y", "x");
+const resourceVariable = fc.constantFrom("x", "x", "x", "z", "y", "u");
 const entityVariable = fc.constantFrom("u", "x", "y", "z");
 const entityLiteral = fc
   .tuple(fc.constantFrom("User", "A", "B"), fc.constantFrom("1", "2"))
   .map(([type, id]) => `${type}{"${id}"}`);
-const anyType = fc.constantFrom("User", "A", "B", "C", "Actor", "Resource");
+const actorType = fc.constantFrom("User", "User", "User", "Actor", "Resource");
+const resourceType = fc.constantFrom("A", "A", "B", "Resource", "C");
+const anyType = fc.oneof(actorType, resourceType);
+
+const mostly = (usual: fc.Arbitrary<string>, weight: number, rare: fc.Arbitrary<string>) =>
+  fc.oneof({ weight, arbitrary: usual }, { weight: 1, arbitrary: rare });
 
 const args: Record<Kind, fc.Arbitrary<string>> = {
-  E: fc.oneof({ weight: 8, arbitrary: entityVariable }, { weight: 1, arbitrary: entityLiteral }),
-  S: fc.oneof(
-    { weight: 5, arbitrary: fc.constantFrom(...strings).map((text) => `"${text}"`) },
-    { weight: 2, arbitrary: fc.constantFrom("a", "b") },
-  ),
-  I: fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom("n", "m") },
-    { weight: 1, arbitrary: fc.constantFrom("0", "1", "2", "@current_unix_time") },
-  ),
+  U: mostly(actorVariable, 10, entityLiteral),
+  E: mostly(resourceVariable, 10, entityLiteral),
+  R: mostly(fc.constantFrom(...roleNames, ...roleNames, "a", "b"), 8, fc.constantFrom("p", "x")).map(quoteName),
+  P: mostly(fc.constantFrom(...permissionNames, ...permissionNames, "a"), 8, fc.constantFrom("r", "b")).map(quoteName),
+  L: mostly(fc.constantFrom("up", "up", "own"), 5, fc.constantFrom("a", "b")).map(quoteName),
+  S: mostly(fc.constantFrom("x", "r", "p"), 2, fc.constantFrom("a", "b")).map(quoteName),
+  I: mostly(fc.constantFrom("n", "m"), 3, fc.constantFrom("0", "1", "2", "@current_unix_time")),
 };
+
+/** `a` and `b` are variables, other names strings. */
+function quoteName(name: string): string {
+  return name === "a" || name === "b" ? name : `"${name}"`;
+}
 
 interface Call {
   readonly predicate: Predicate;
@@ -95,7 +105,7 @@ type Part =
 const plain = fc.oneof(
   fc.tuple(entityVariable, fc.constantFrom("matches", "matches!"), anyType).map((words) => words.join(" ")),
   fc.tuple(entityVariable, args.E).map(([left, right]) => `${left} = ${right}`),
-  fc.tuple(fc.constantFrom("a", "b"), args.S).map(([left, right]) => `${left} = ${right}`),
+  fc.tuple(fc.constantFrom("a", "b"), fc.oneof(args.R, args.P)).map(([left, right]) => `${left} = ${right}`),
   fc.constantFrom(
     'a in ["r", "p"]',
     'b in ["s", "p", "q"]',
@@ -118,31 +128,35 @@ const part: fc.Arbitrary<Part> = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       kind: fc.constant("compare" as const),
       negated: fc.boolean(),
       entity: entityVariable,
       operator: fc.constantFrom("<", "<=", ">", ">=", "!="),
-      right: fc.constantFrom("0", "1", "@current_unix_time", "m"),
+      right: fc.constantFrom("0", "1", "@current_unix_time", "@current_unix_time", "m"),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("differ" as const), left: entityVariable, right: args.E }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("plain" as const), negated: fc.boolean(), text: plain }) },
 );
 
-const headEntity = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(fc.constantFrom("u", "x", "x"), anyType).map(([name, type]) => `${name}: ${type}`) },
-  { weight: 1, arbitrary: anyType.map((type) => `_: ${type}`) },
-  { weight: 1, arbitrary: entityLiteral },
-  { weight: 1, arbitrary: fc.constantFrom("u", "x") },
-);
+const headOf = (name: fc.Arbitrary<string>, type: fc.Arbitrary<string>) =>
+  fc.oneof(
+    { weight: 8, arbitrary: fc.tuple(name, type).map(([variable, of]) => `${variable}: ${of}`) },
+    { weight: 1, arbitrary: type.map((of) => `_: ${of}`) },
+    { weight: 1, arbitrary: entityLiteral },
+    { weight: 1, arbitrary: name },
+  );
+const headName = (names: readonly string[]) =>
+  mostly(fc.constantFrom(...names).map(quoteName), 5, fc.constantFrom("a: String", "_: String"));
 const heads: Record<Kind, fc.Arbitrary<string>> = {
-  E: headEntity,
-  S: fc.oneof(
-    { weight: 4, arbitrary: fc.constantFrom(...strings).map((text) => `"${text}"`) },
-    { weight: 1, arbitrary: fc.constantFrom("a: String", "_: String") },
-  ),
+  U: headOf(fc.constantFrom("u", "u", "u", "u", "x"), actorType),
+  E: headOf(fc.constantFrom("x", "x", "x", "x", "u"), resourceType),
+  R: headName([...roleNames, ...roleNames, "x"]),
+  P: headName([...permissionNames, ...permissionNames, "r"]),
+  L: headName(["up", "up", "own"]),
+  S: headName(["x", "r", "p"]),
   I: fc.constantFrom("0", "1", "n: Integer"),
 };
 
@@ -160,7 +174,7 @@ export const rule: fc.Arbitrary<Rule> = fc
     fc.record({
       predicate: fc.constant(predicate),
       head: fc.tuple(...predicates[predicate].map((kind) => heads[kind])),
-      alternatives: fc.array(fc.array(part, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 2 }),
+      alternatives: fc.array(fc.array(part, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 2 }),
       bodyTypes: fc.array(fc.record({ variable: fc.constantFrom("y", "z"), type: anyType }), { maxLength: 2 }),
     }),
   );
@@ -212,8 +226,12 @@ function writeBody(
       }
       case "differ":
         return isValue(one.left) && isValue(one.right) ? [`${one.left} != ${one.right}`] : [];
-      case "plain":
+      case "plain": {
+        // An equation between variables without values says nothing; whose they are, the rule's or a negation's, is nobody's business.
+        const [left = "", right] = one.text.split(" = ");
+        if (right !== undefined && !isValue(left) && !isValue(right)) return [];
         return [one.negated ? `not ${one.text}` : one.text];
+      }
     }
   });
   if (written.length === 0) return undefined;

@@ -1,5 +1,7 @@
 /** kill -9, one part at a time: who is left goes on answering, nobody ever answers wrong, and whoever comes back catches up. */
 import { describe, expect, test } from "bun:test";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { questions } from "../../scripts/example/questions.ts";
@@ -144,6 +146,65 @@ test(
         await expectRightAnswers(oso);
       },
     ),
+  scenarioTimeoutMs,
+);
+
+test.each([
+  ["is overwritten in the middle", (bytes: Uint8Array) => bytes.fill(0x5a, bytes.length / 4, (bytes.length / 4) * 3)],
+  ["is cut in half", (bytes: Uint8Array) => bytes.subarray(0, bytes.length / 2)],
+  ["is no database", () => new TextEncoder().encode("something else altogether")],
+])(
+  "an edge whose file %s sets it aside and takes a snapshot",
+  (_what, damage) =>
+    withCluster({ broker: "embedded", edges: 1 }, async ({ primary, edges: [edge], client }) => {
+      if (edge === undefined) throw new Error("an edge is needed");
+      await edge.stop();
+      const [name, ...others] = readdirSync(edge.directory).filter((file) => file.endsWith(".db"));
+      if (name === undefined) throw new Error(`there is no database in ${readdirSync(edge.directory).join(", ")}`);
+      expect(others).toEqual([]);
+      const path = join(edge.directory, name);
+      writeFileSync(path, damage(new Uint8Array(readFileSync(path))));
+      await edge.start();
+      await expectRightAnswers(client(edge));
+      await expectConverged(primary, [edge]);
+    }),
+  scenarioTimeoutMs,
+);
+
+test.each([
+  // Beside the database it is noted how far the log went, so that a database alone that is put back is noticed: a new epoch begins.
+  ["of its database", (name: string) => /\.db(?:-wal|-shm)?$/.test(name), true],
+  ["of its whole directory", () => true, false],
+])(
+  "the edges take over what a primary was restored to from an old copy %s",
+  (_what, restored, beginsEpoch) =>
+    withCluster({ broker: "mosquitto" }, async ({ primary, edges, client }) => {
+      await primary.stop();
+      const backup = `${primary.directory}-backup`;
+      cpSync(primary.directory, backup, { recursive: true });
+      await primary.start();
+      for (const name of ["alice", "erin", "dave"]) await client(primary).insert(["is_banned", User(name)]);
+      await expectConverged(primary, edges);
+      const { epoch } = await healthOf(primary);
+
+      await primary.stop();
+      for (const name of readdirSync(primary.directory).filter(restored)) {
+        rmSync(join(primary.directory, name), { recursive: true });
+      }
+      for (const name of readdirSync(backup).filter(restored)) {
+        cpSync(join(backup, name), join(primary.directory, name), { recursive: true });
+      }
+      await primary.start();
+      await client(primary).insert(["has_role", User("new"), "reader", Repository("kernel")]);
+      if (beginsEpoch) expect((await healthOf(primary)).epoch).not.toBe(epoch);
+      for (const edge of edges) {
+        // The bans are gone with the history to which they belonged.
+        const reader = client(edge);
+        await eventually(() => reader.authorize(User("alice"), "delete", Repository("compiler")), "the old writes go");
+        await eventually(() => reader.authorize(User("new"), "read", Repository("kernel")), "the new write comes");
+      }
+      await expectConverged(primary, edges);
+    }),
   scenarioTimeoutMs,
 );
 

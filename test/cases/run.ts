@@ -11,6 +11,8 @@ import { allowQuery, printValue, type Case, type Check, type Question } from "./
 export interface Target {
   authorize(check: Check): boolean | Promise<boolean>;
   list(actor: Value, action: string, type: string): string[] | Promise<string[]>;
+  /** The same list, fetched in pages of `limit`. */
+  pages(actor: Value, action: string, type: string, limit: number): string[] | Promise<string[]>;
   actions(actor: Value, resource: Value): string[] | Promise<string[]>;
   query(query: Query): Row[] | Promise<Row[]>;
 }
@@ -143,6 +145,9 @@ async function checkEverything(asked: Case, slow: Oracle, policy: Policy, target
       }
       for (const type of types) {
         const answer = await attempt(async () => listRows(actor, action, await target.list(actor, action, type)));
+        const paged = await attempt(async () => listRows(actor, action, await target.pages(actor, action, type, 2)));
+        if (!Bun.deepEquals(paged, answer))
+          problems.push(`pages of ${printValue(actor)} ${action} ${type} differ from the list`);
         const query = allowQuery(actor, action, { type, ids: null }, []);
         problems.push(
           ...compare(slow, query, answer).map((problem) => `list ${printValue(actor)} ${action} ${type}: ${problem}`),

@@ -1,0 +1,51 @@
+/** The nodes that are measured from outside: a primary with its embedded broker and an edge, as processes. */
+import { join } from "node:path";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../node-process.ts";
+
+export interface Nodes {
+  readonly primary: NodeProcess;
+  readonly edge: NodeProcess;
+  readonly adminKey: string;
+}
+
+/** Starts a primary (the edge is `body`'s to start), and stops whatever runs when `body` is done or the process ends. */
+export async function withNodes(
+  binary: string,
+  directory: string,
+  body: (nodes: Nodes) => Promise<void>,
+): Promise<void> {
+  const nodes = await describeNodes(binary, directory);
+  const followersFirst = [nodes.edge, nodes.primary];
+  const kill = (): void => followersFirst.forEach((node) => void node.kill());
+  process.once("exit", kill);
+  try {
+    await nodes.primary.start();
+    await body(nodes);
+  } catch (error) {
+    for (const { name, output } of followersFirst)
+      console.error(`--- the last words of ${name}\n${output.slice(-2000)}`);
+    throw error;
+  } finally {
+    for (const node of followersFirst) await node.stop();
+    process.removeListener("exit", kill);
+  }
+}
+
+async function describeNodes(binary: string, directory: string): Promise<Nodes> {
+  const [primaryPort, edgePort] = [await freePort(), await freePort()];
+  const [adminKey, nodeKey] = [newAdminKey(), randomHex(32)];
+  const node = (role: "primary" | "edge", port: number, environment: Readonly<Record<string, string>>) =>
+    new NodeProcess({
+      binary,
+      name: role,
+      role,
+      port,
+      directory: join(directory, role),
+      environment: { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...environment },
+    });
+  return {
+    primary: node("primary", primaryPort, { OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" }),
+    edge: node("edge", edgePort, { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}` }),
+    adminKey,
+  };
+}

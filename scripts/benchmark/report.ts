@@ -1,0 +1,61 @@
+/** What was measured, as a table for people and as numbers for programs. */
+import { cpus, release, totalmem, type as system } from "node:os";
+
+export interface Row {
+  readonly what: string;
+  readonly value: string;
+  /** The number that says something on other machines too: what was measured over its baseline in the same run. */
+  readonly ratio?: { readonly name: string; readonly value: number };
+}
+
+export interface Section {
+  readonly title: string;
+  readonly rows: readonly Row[];
+}
+
+export function renderSections(sections: readonly Section[]): string {
+  const rows = sections.flatMap((section) => section.rows);
+  const whatWidth = Math.max(...rows.map(({ what }) => what.length));
+  const valueWidth = Math.max(...rows.map(({ value }) => value.length));
+  return sections
+    .map(({ title, rows: own }) => {
+      const lines = own.map(({ what, value, ratio }) => {
+        const line = `  ${what.padEnd(whatWidth)}  ${value.padStart(valueWidth)}`;
+        return ratio === undefined ? line : `${line}  ${formatRatio(ratio.value).padStart(7)}  ${ratio.name}`;
+      });
+      return `${title}\n${lines.join("\n")}\n`;
+    })
+    .join("\n");
+}
+
+export function ratiosOf(sections: readonly Section[]): Record<string, number> {
+  const ratios = sections.flatMap(({ rows }) => rows.flatMap(({ ratio }) => (ratio === undefined ? [] : [ratio])));
+  return Object.fromEntries(ratios.map(({ name, value }) => [name, Number(value.toPrecision(4))]));
+}
+
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGb: number;
+  readonly system: string;
+}
+
+export function describeMachine(): Machine {
+  const processors = cpus();
+  return {
+    processor: processors[0]?.model.trim() ?? "unknown processor",
+    cores: processors.length,
+    memoryGb: Math.round(totalmem() / 1e9),
+    system: `${system()} ${release()}`,
+  };
+}
+
+const formatRatio = (ratio: number): string => (ratio >= 100 ? ratio.toFixed(0) : ratio.toPrecision(3));
+
+export const perSecond = (rate: number, what: string): string => `${Math.round(rate).toLocaleString("en")} ${what}/s`;
+
+export function duration(milliseconds: number): string {
+  const size = Math.abs(milliseconds);
+  if (size >= 1) return `${milliseconds.toFixed(2)} ms`;
+  return `${(milliseconds * 1000).toFixed(size >= 0.1 ? 0 : 1)} µs`;
+}

@@ -1,0 +1,37 @@
+/** Database files made without a node around them, through the same `applyEvent` that every node uses. */
+import type { Effect } from "../../src/engine/event.ts";
+import { applyEvent } from "../../src/engine/apply.ts";
+import { zeroHash, advanceState, createState, readState } from "../../src/store/state.ts";
+import { openStore } from "../../src/store/database.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+
+/** As many facts as a batch may hold. */
+export const factsPerEvent = 1000;
+
+/** A new file, as durable as a primary's, with the policy active and no facts. */
+export function createFile(path: string, policy: string): SqlDatabase {
+  const store = openStore(path, { synchronous: "FULL" });
+  store.transaction(() => createState(store, "default", zeroHash), "immediate");
+  applyEffect(store, { kind: "policy", id: 1, source: policy, filename: null });
+  return store;
+}
+
+/** One event in a transaction of its own. */
+export function applyEffect(store: SqlDatabase, effect: Effect): void {
+  store.transaction(() => {
+    const offset = readState(store).offset + 1;
+    const timeMs = Date.now();
+    applyEvent(store, { offset, timeMs, traceparent: null, effect });
+    advanceState(store, { offset, hash: zeroHash, timeMs });
+  }, "immediate");
+}
+
+export function factsEffect(facts: readonly Fact[]): Effect {
+  const inserted = facts.map(({ predicate, args }) => ({ predicate, args: [...args] }));
+  return { kind: "facts", inserted, deleted: [] };
+}
+
+export function* inChunks<Item>(items: readonly Item[], size = factsPerEvent): Generator<readonly Item[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
+}

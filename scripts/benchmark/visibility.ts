@@ -1,0 +1,86 @@
+/**
+ * How long after its commit on the primary a write is visible on an edge, seen by one client. Before each write it puts a read to the edge that
+ * carries the consistency token which that write will have; the edge answers as soon as its copy contains it. So the answers of both nodes to
+ * the same write arrive here, over the same kind of connection, and the difference is what replication adds.
+ */
+import { formatToken } from "../../src/replication/position.ts";
+import type { Value } from "../../src/store/fact.ts";
+import type { NodeProcess } from "../node-process.ts";
+import type { Nodes } from "./nodes.ts";
+import { bodyOf } from "./questions.ts";
+import { timesOf, type Times } from "./timing.ts";
+
+export interface Visibility {
+  /** Milliseconds from sending a write to the primary's answer, which comes after its commit. */
+  readonly committed: Times;
+  /** Milliseconds from sending a write to the answer of an edge that contains it. */
+  readonly visible: Times;
+  /** Milliseconds by which the edge's answer comes after the primary's; less than 0 where it comes first. */
+  readonly difference: Times;
+}
+
+/** Writes come one by one, not as a flood, and each read must be waiting before there is anything to read. */
+const pauseMs = 5;
+const warmUpWrites = 20;
+
+export async function measureVisibility(nodes: Nodes, writes: number): Promise<Visibility> {
+  const [committed, visible, difference]: [number[], number[], number[]] = [[], [], []];
+  for (let write = -warmUpWrites; write < writes; write++) {
+    const token = await nextToken(nodes.primary);
+    const read = ask(nodes, token, write);
+    await Bun.sleep(pauseMs);
+    const sentMs = performance.now();
+    const [committedMs, visibleMs] = await Promise.all([insert(nodes, token, write), read]);
+    if (write < 0) continue;
+    committed.push(committedMs - sentMs);
+    visible.push(visibleMs - sentMs);
+    difference.push(visibleMs - committedMs);
+  }
+  return { committed: timesOf(committed), visible: timesOf(visible), difference: timesOf(difference) };
+}
+
+async function nextToken(primary: NodeProcess): Promise<string> {
+  const health = await primary.health();
+  if (health === undefined || health.epoch === null || health.offset === null)
+    throw new Error("the primary does not say where it stands");
+  return formatToken(health.epoch, health.offset + 1);
+}
+
+/** When the edge gave the answer that only this write makes right. */
+async function ask({ edge, adminKey }: Nodes, token: string, write: number): Promise<number> {
+  const body = bodyOf({ ...newcomer(write), action: "write", contextFacts: [] });
+  const response = await post(edge, "/api/authorize", adminKey, body, { OsoOffset: token });
+  const answer = await response.text();
+  const arrivedMs = performance.now();
+  if (answer !== '{"allowed":true}') throw new Error(`the edge answered without the write: ${answer}`);
+  return arrivedMs;
+}
+
+async function insert({ primary, adminKey }: Nodes, token: string, write: number): Promise<number> {
+  const { actor, resource } = newcomer(write);
+  const fact = { predicate: "has_role", args: [actor, { type: "String", id: "writer" }, resource] };
+  const response = await post(primary, "/api/batch", adminKey, JSON.stringify([{ inserts: [fact] }]));
+  await response.text();
+  const arrivedMs = performance.now();
+  if (response.headers.get("osooffset") !== token) throw new Error("the write has another position than expected");
+  return arrivedMs;
+}
+
+const newcomer = (write: number): { readonly actor: Value; readonly resource: Value } => ({
+  actor: { type: "User", id: `newcomer-${write}` },
+  resource: { type: "Repository", id: "repository-0" },
+});
+
+function post(
+  { url }: NodeProcess,
+  path: string,
+  key: string,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+  return fetch(`${url}${path}`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...headers },
+    body,
+  });
+}

@@ -40,6 +40,11 @@ export class Brought {
     return id;
   }
 
+  /** Of the values that the store does not know. */
+  ids(): Iterable<number> {
+    return this.#values.keys();
+  }
+
   valueOf(id: number): Value | undefined {
     const brought = this.#values.get(id);
     if (brought) return brought;

@@ -16,6 +16,8 @@ import type { FactReader, Ids } from "./fact-reader.ts";
 interface Frame {
   readonly types: readonly (string | undefined)[];
   readonly asked: ReadonlySet<number>;
+  /** The question itself: what only a negation restricts can't be listed. Inside of it, the values that there are can be tried. */
+  readonly isQuestion: boolean;
 }
 
 /** What a call says of an argument: its value, that its values are asked for, or that any will do. */
@@ -66,13 +68,19 @@ export class Evaluation {
     const rows = new Map<string, Ids>();
     const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
     this.#toFixpoint(() => {
-      this.#solve({ types: body.types, asked: new Set(asked) }, body.literals, unlinked(known), (bindings) => {
-        const { row, links } = this.#answerOf(terms, bindings);
-        // "Any value, but twice the same" has no form as a row: two wildcards would say that any two values will do.
-        if (links.some((link, place) => link !== place)) throw new NotEnumerable();
-        rows.set(row.join(), row);
-        return true;
-      });
+      this.#solve(
+        { types: body.types, asked: new Set(asked), isQuestion: true },
+        body.literals,
+        unlinked(known),
+        (bindings) => {
+          const { row, links } = this.#answerOf(terms, bindings);
+          // "Any value, but twice the same" has no form as a row: two wildcards would say that any two values will do.
+          if (links.some((link, place) => link !== place)) throw new NotEnumerable();
+          if (row.some((id) => id !== undefined && this.#reader.isFresh(id))) throw new NotEnumerable();
+          rows.set(row.join(), row);
+          return true;
+        },
+      );
     });
     return [...rows.values()];
   }
@@ -100,13 +108,15 @@ export class Evaluation {
     this.#step();
     const next = this.#choose(literals, bindings);
     const literal = must(literals[next]);
+    const untried = literal.kind === "call" ? undefined : this.#askedAndUnknown(literal, frame, bindings);
+    if (untried !== undefined) return this.#tryValues(untried, frame, literals, bindings, found);
     const rest = literals.filter((_, index) => index !== next);
     const go = (more: Bindings): boolean => this.#solve(frame, rest, more, found);
     switch (literal.kind) {
       case "call":
         return this.#call(frame, literal, rest, bindings, go);
       case "not": {
-        const witnessed = this.#withWitnesses(literal, bindings, frame);
+        const witnessed = this.#withWitnesses(literal, bindings);
         return literal.bodies.some((body) => this.#exists(body, witnessed)) || go(bindings);
       }
       case "equal":
@@ -115,9 +125,9 @@ export class Evaluation {
           go,
         );
       case "compare":
-        return !this.#compare(literal, bindings, frame) || go(bindings);
+        return !this.#compare(literal, bindings) || go(bindings);
       case "type":
-        return !this.#reader.hasType(this.#known(literal.term, bindings, frame), literal.types) || go(bindings);
+        return !this.#reader.hasType(this.#value(literal.term, bindings), literal.types) || go(bindings);
       default:
         return unreachable(literal);
     }
@@ -188,7 +198,7 @@ export class Evaluation {
       unlinked(new Array(body.types.length).fill(undefined)),
     );
     if (!start) return;
-    this.#solve({ types: body.types, asked }, body.literals, start, (bindings) => {
+    this.#solve({ types: body.types, asked, isQuestion: false }, body.literals, start, (bindings) => {
       const answer = this.#answerOf(head, bindings, demand);
       const key = `${answer.row.join()} ${answer.links.join()}`;
       if (table.answers.has(key)) return true;
@@ -244,7 +254,7 @@ export class Evaluation {
   #exists(body: Body, bindings: Bindings): boolean {
     let holds = false;
     this.#toFixpoint(() => {
-      this.#solve({ types: body.types, asked: new Set() }, body.literals, bindings, () => {
+      this.#solve({ types: body.types, asked: new Set(), isQuestion: false }, body.literals, bindings, () => {
         holds = true;
         return false;
       });
@@ -259,27 +269,43 @@ export class Evaluation {
     for (const table of this.#tables.values()) table.complete = false;
   }
 
-  /** A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is the best witness. */
-  #withWitnesses(literal: Extract<Literal, { kind: "not" }>, bindings: Bindings, frame: Frame): Bindings {
+  /** A variable that nothing binds and nobody asks for stands for every value: one that no fact holds is the best witness. */
+  #withWitnesses(literal: Extract<Literal, { kind: "not" }>, bindings: Bindings): Bindings {
     const values = bindings.values.map((_, variable) => {
       if (!literal.outer.has(variable)) return undefined;
-      const value = valueOf(bindings, variable);
-      if (value !== undefined) return value;
-      if (isAsked(variable, frame, bindings)) throw new NotEnumerable();
-      return this.#reader.freshId(typeOfVariable(literal, variable));
+      return valueOf(bindings, variable) ?? this.#reader.freshId(typeOfVariable(literal, variable));
     });
     return unlinked(values);
   }
 
-  #known(term: ProgramTerm, bindings: Bindings, frame: Frame): number | undefined {
-    const value = this.#value(term, bindings);
-    if (value === undefined && term.kind === "var" && isAsked(term.index, frame, bindings)) throw new NotEnumerable();
-    return value;
+  /** A variable whose values are asked for and that, when this condition's turn comes, still has none. */
+  #askedAndUnknown(literal: Exclude<Literal, Call>, frame: Frame, bindings: Bindings): number | undefined {
+    if (literal.kind === "equal") return undefined;
+    return mentioned(literal).find(
+      (variable) => valueOf(bindings, variable) === undefined && isAsked(variable, frame, bindings),
+    );
   }
 
-  #compare(literal: Extract<Literal, { kind: "compare" }>, bindings: Bindings, frame: Frame): boolean {
-    const left = this.#known(literal.left, bindings, frame);
-    const right = this.#known(literal.right, bindings, frame);
+  /** Goes on with each value that the variable's type has, and with one that stands for all others. */
+  #tryValues(
+    variable: number,
+    frame: Frame,
+    literals: readonly Literal[],
+    bindings: Bindings,
+    found: (bindings: Bindings) => boolean,
+  ): boolean {
+    const type = frame.types[variable];
+    if (frame.isQuestion || type === undefined) throw new NotEnumerable();
+    for (const id of this.#reader.valuesOf(type)) {
+      const bound = must(this.#unify([{ kind: "var", index: variable }], { row: [id], links: [0] }, bindings));
+      if (!this.#solve(frame, literals, bound, found)) return false;
+    }
+    return true;
+  }
+
+  #compare(literal: Extract<Literal, { kind: "compare" }>, bindings: Bindings): boolean {
+    const left = this.#value(literal.left, bindings);
+    const right = this.#value(literal.right, bindings);
     if (literal.operator === "!=") return left === undefined || right === undefined || left !== right;
     const first = this.#reader.integer(left);
     const second = this.#reader.integer(right);

@@ -54,6 +54,19 @@ export class FactReader {
     return type === undefined ? -1 : this.#types.range(type).high;
   }
 
+  isFresh(id: number): boolean {
+    return id === -1 || (id + 1) % 2 ** 32 === 0;
+  }
+
+  /** All values of a type that the store or the request has, and the one that no fact holds. */
+  *valuesOf(type: string): Generator<number> {
+    const { low, high } = this.#types.range(type);
+    const rows = statement(this.#database, "SELECT id FROM symbol WHERE id BETWEEN ?1 AND ?2").values(low, high);
+    for (const row of rows) yield Number(row[0]);
+    for (const id of this.#brought.ids()) if (id >= low && id < high) yield id;
+    yield high;
+  }
+
   integer(id: number | undefined): bigint | undefined {
     const value = id === undefined ? undefined : this.#brought.valueOf(id);
     return value?.type === "Integer" ? BigInt(value.id) : undefined;

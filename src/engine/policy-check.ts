@@ -3,6 +3,7 @@
  * rules too large to compile, and the policy's own tests. Used alike by the command line, by uploads and by editors.
  */
 import { defaultLimits, type Limits } from "../config/limits.ts";
+import { findOpenComparisons } from "../datalog/open-comparison.ts";
 import { findNegativeCycles } from "../datalog/stratify.ts";
 import { TooManyAlternatives } from "../datalog/normalise.ts";
 import { compile } from "../polar/compile.ts";
@@ -51,6 +52,15 @@ function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefi
         ? {}
         : { related: [{ message: "it comes back through this rule", span: cycle.through }] }),
     }));
+    for (const { rule } of findOpenComparisons(active.program)) {
+      diagnostics.push({
+        code: "rule/open-comparison",
+        severity: "error",
+        message: "this rule compares a value that another rule leaves open: every integer would do there",
+        span: rule,
+        hint: "bind the value with a fact, or give the other rule a literal in its place",
+      });
+    }
     return { active: diagnostics.length > 0 ? undefined : active, diagnostics };
   } catch (error) {
     if (!(error instanceof TooManyAlternatives)) throw error;

@@ -1,0 +1,94 @@
+/** What is refused only once the rules are Datalog, and what the policy's own tests report. */
+import { describe, expect, test } from "bun:test";
+import { checkPolicy } from "../../src/engine/policy-check.ts";
+import { renderDiagnostics } from "../../src/polar/render.ts";
+
+const types =
+  'actor User {} resource Doc { roles = ["r", "banned"]; permissions = ["p"]; relations = { up: Doc }; "p" if "r"; }\n';
+
+function problems(rules: string): string {
+  const sources = [{ name: "policy.polar", text: types + rules }];
+  const { policy, diagnostics } = checkPolicy(sources, { runTests: false });
+  const errors = diagnostics.filter(({ severity }) => severity === "error");
+  expect(policy === undefined).toBe(errors.length > 0);
+  return renderDiagnostics(errors, sources, { color: false });
+}
+
+describe("negation", () => {
+  test("of something that depends on the rule itself is refused, with both ends", () => {
+    const text = problems(`
+      odd(d: Doc) if has_relation(d, "up", e) and not even(e);
+      even(d: Doc) if has_relation(d, "up", e) and odd(e);`);
+    expect(text).toContain("policy.polar:3:7: error: this rule negates `even/1`, which depends on this rule in turn");
+    expect(text).toContain("policy.polar:4:7: it comes back through this rule");
+  });
+
+  test("of another role of the same predicate is fine", () => {
+    expect(problems(`has_role(u: User, "r", d: Doc) if wants(u, d) and not has_role(u, "banned", d);`)).toBe("");
+  });
+});
+
+describe("comparison", () => {
+  test("of a value that another rule leaves open is refused", () => {
+    const rule = `has_permission(u: User, "p", d: Doc) if level(u, n) and n < 5 and owns(u, d);`;
+    expect(problems(`${rule} level(User{"1"}, n: Integer);`)).toContain("[rule/open-comparison]");
+    expect(problems(`${rule} level(User{"1"}, 3);`)).toBe("");
+    expect(problems(`${rule} level(u: User, n: Integer) if stored_level(u, n);`)).toBe("");
+  });
+
+  test("of a parameter needs a caller that binds it", () => {
+    const young = "young(n: Integer) if n < 18;";
+    expect(problems(`${young} has_role(u: User, "r", d: Doc) if young(_n) and owns(u, d);`)).toContain(
+      "[rule/open-comparison]",
+    );
+    expect(problems(`${young} has_role(u: User, "r", d: Doc) if age(u, n) and young(n) and owns(u, d);`)).toBe("");
+  });
+});
+
+test("a rule whose `or` and `in` multiply beyond all bounds is refused", () => {
+  const list = Array.from({ length: 20 }, (_, index) => `"${index}"`).join(", ");
+  const text = problems(
+    `has_role(u: User, "r", d: Doc) if f(u, d, a, b, c) and a in [${list}] and b in [${list}] and c in [${list}];`,
+  );
+  expect(text).toContain("[rule/too-many-alternatives]");
+});
+
+describe("the tests of a policy", () => {
+  const run = (text: string) => checkPolicy([{ name: "policy.polar", text: types + text }], { runTests: true }).tests;
+
+  test("pass, counted by test", () => {
+    const tests = run(`
+      test "r leads to p" {
+        setup { has_role(User{"ann"}, "r", Doc{"d"}); }
+        assert allow(User{"ann"}, "p", Doc{"d"});
+        assert_not allow(User{"bob"}, "p", Doc{"d"});
+        assert allow(User{"ann"}, action: String, Doc{"d"}) iff action in ["p"];
+        assert allow(user: User, "p", Doc{"d"}) iff user in [User{"ann"}];
+      }
+      test "each has facts of its own" { assert_not allow(User{"ann"}, "p", Doc{"d"}); }`);
+    expect(tests).toEqual({
+      success: true,
+      errors: [],
+      tests: [
+        { name: "r leads to p", passed: 4, total: 4 },
+        { name: "each has facts of its own", passed: 1, total: 1 },
+      ],
+    });
+  });
+
+  test("fail with place, what came and what was expected", () => {
+    const tests = run(`test "wrong" {
+        setup { has_role(User{"ann"}, "r", Doc{"d"}); }
+        assert allow(User{"bob"}, "p", Doc{"d"});
+        assert_not allow(user: User, "p", Doc{"d"});
+        assert allow(User{"ann"}, action: String, Doc{"d"}) iff action in ["q"];
+      }`);
+    expect(tests?.success).toBe(false);
+    expect(tests?.tests).toEqual([{ name: "wrong", passed: 0, total: 3 }]);
+    expect(tests?.errors.map(({ message }) => message)).toEqual([
+      'policy.polar:4:9: test `wrong`: `assert allow(User{"bob"}, "p", Doc{"d"})` failed: nothing makes it true',
+      'policy.polar:5:9: test `wrong`: `assert_not allow(user: User, "p", Doc{"d"})` failed: it is true for "ann"',
+      'policy.polar:6:9: test `wrong`: `assert allow(User{"ann"}, action: String, Doc{"d"}) iff action in ["q"]` failed: missing "q"; not expected "p"',
+    ]);
+  });
+});

@@ -22,6 +22,7 @@ export interface PolicySpec {
   readonly up: readonly [string, string];
   /** The rules that most policies have; without some of them hardly anything is ever allowed. */
   readonly usual: readonly string[];
+  readonly usualLonghand: typeof usualLonghand;
   readonly shorthand: readonly Shorthand[];
   readonly rules: readonly Rule[];
   readonly facts: readonly string[];
@@ -79,10 +80,28 @@ const usualRules = [
   '"t" if "own" on "up"',
 ];
 
+/** Shapes that random parts seldom come to: non-linear recursion, groups, two recursive roles at once, a negated role. */
+const usualLonghand: readonly { readonly text: string; readonly fits?: (setting: Setting) => boolean }[] = [
+  { text: 'near(x: Resource, z: Resource) if has_relation(x, "up", z);' },
+  { text: "near(x: Resource, z: Resource) if near(x, y) and near(y, z);" },
+  {
+    text: "has_role(u: User, a: String, x: Resource) if near(x, y) and has_role(u, a, y);",
+    fits: ({ deepNegation, nearLevel }) => !deepNegation || nearLevel <= 2,
+  },
+  { text: 'has_role(u: User, "t", x: A) if has_role(u, "r", x) and has_relation(x, "up", y) and has_role(u, "t", y);' },
+  { text: 'has_role(u: User, "s", x: Resource) if link(u, y) and y matches User and has_role(y, "s", x);' },
+  { text: 'has_permission(u: User, "q", x: Resource) if has_role(u, "r", x) and not flag(x);' },
+  {
+    text: 'has_permission(u: User, "q", x: A) if has_permission(u, "p", x) and not has_role(u, "s", x);',
+    fits: ({ deepNegation }) => deepNegation,
+  },
+];
+
 export const policySpec: fc.Arbitrary<PolicySpec> = fc.record({
   setting: fc.record({ deepNegation: fc.boolean(), nearLevel: fc.constantFrom(1, 2, 3), subtype: fc.boolean() }),
   up: fc.tuple(fc.constantFrom("A", "B"), fc.constantFrom("A", "B")),
   usual: fc.subarray(usualRules),
+  usualLonghand: fc.oneof(fc.constant([]), fc.subarray([...usualLonghand])),
   shorthand: fc.array(shorthand, { maxLength: 6 }),
   rules: fc.array(rule, { maxLength: 4 }),
   facts: fc.oneof(
@@ -117,6 +136,7 @@ export function writePolicy(spec: PolicySpec): string {
     `global {\n  roles = ["g", "h"];\n  permissions = ["gp"];\n${shorthandOf(spec, "global")
       .map((line) => `  ${line}\n`)
       .join("")}}`,
+    ...spec.usualLonghand.filter(({ fits }) => fits?.(setting) ?? true).map(({ text }) => text),
     ...rules.map((one) => writeRule(one, setting)),
     // An own `allow` replaces the default one; most policies want it back.
     ...(rules.some((one) => one.predicate === "allow")

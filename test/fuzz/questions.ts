@@ -46,7 +46,7 @@ const contextFact = fc.oneof(
 );
 
 /** Many facts over few values: with few, next to nothing holds and next to nothing is tested. */
-export const facts = fc.noBias(fc.array(commonFact, { maxLength: 26, size: "max" }));
+export const facts = fc.noBias(fc.array(commonFact, { maxLength: 30, size: "max" }));
 export const contextFacts = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Fact[]>([]) },
   { weight: 1, arbitrary: fc.array(contextFact, { minLength: 1, maxLength: 4 }) },

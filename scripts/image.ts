@@ -85,8 +85,12 @@ image    ${name} (also ostiary:latest)
 archive  dist/ostiary-image.tar (${megabytes(dockerArchive)}): docker load -i dist/ostiary-image.tar
 archive  dist/ostiary-image-oci.tar (${megabytes(ociArchive)})
 
-a primary, its data in a volume:
-  docker run -d --name ostiary --read-only -v ostiary-data:/data -p 8080:8080 -e OSTIARY_NODE_KEY=… ${name} serve --role primary
-all roles at once: see compose/`;
+a primary and an edge, each with its data in a volume and a read-only root (a fallback is started like an edge):
+  docker network create ostiary
+  docker run -d --name primary --network ostiary --read-only -v primary:/data -p 127.0.0.1:8080:8080 \\
+    -e OSTIARY_NODE_KEY -e OSTIARY_ADMIN_KEY ${name} serve --role primary
+  docker run -d --name edge --network ostiary --read-only -v edge:/data -p 127.0.0.1:8081:8080 \\
+    -e OSTIARY_NODE_KEY -e OSTIARY_PRIMARY=http://primary:8080 ${name} serve --role edge
+with Mosquitto as the broker: compose/cluster.yaml`;
 
 await main();

@@ -7,6 +7,7 @@ import type { Limits } from "../config/limits.ts";
 import { openStore } from "../store/database.ts";
 import { removeOldStores } from "../store/data-directory.ts";
 import { readState, type State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 
 const closeDelayMs = 2000;
@@ -16,6 +17,7 @@ export class Copy {
   readonly #limits: Limits;
   readonly #retired = new Map<Engine, ReturnType<typeof setTimeout>>();
   #engine: Engine | undefined;
+  #policyId = 0;
 
   constructor(directory: string, limits: Limits) {
     this.#directory = directory;
@@ -38,8 +40,22 @@ export class Copy {
     const state = readState(store);
     const old = this.#engine;
     this.#engine = new Engine(store, { limits: this.#limits });
+    this.#policyId = 0;
+    this.moved(state);
     if (old !== undefined) this.#retire(old);
     return state;
+  }
+
+  /** Compiles a policy that came with the new position, so that no question has to wait for it. */
+  moved({ policyId }: State): void {
+    if (policyId === this.#policyId) return;
+    this.#policyId = policyId;
+    try {
+      this.#engine?.refresh();
+    } catch (error) {
+      // Whoever asks is told the same.
+      getLogger("replication").error("the active policy can't be used: {error}", { error });
+    }
   }
 
   close(): void {

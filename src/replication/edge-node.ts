@@ -106,6 +106,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, primary: Prima
   const arrivals = new Arrivals(() => state, { primary: false });
   const move = (to: State): void => {
     state = to;
+    copy.moved(to);
     arrivals.moved(to);
   };
   writer.onMoved(move);

@@ -62,6 +62,7 @@ export async function startPrimaryNode(config: Config): Promise<PrimaryNode> {
   const fence = watchFence(feed, publisher, environment);
   const arrivals = new Arrivals(() => writer.state, { primary: true });
   writer.onMoved((state) => {
+    copy.moved(state);
     arrivals.moved(state);
     publisher.wake();
   });

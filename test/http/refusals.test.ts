@@ -49,7 +49,7 @@ const bodies: readonly Scenario[] = [
     request: "POST /api/authorize",
     body: { ...question, actor_id: "ä".repeat(513) },
     status: 400,
-    json: { message: "`actor_id` in the body must not be longer than 1024 bytes" },
+    json: { message: "`actor_id` in the body must not be longer than 512 bytes" },
   },
   {
     name: "a broken context fact",

@@ -33,7 +33,7 @@ const usage = `scripts/bench [--facts N] [--seed N] [--quick] [--json FILE]
 
   --facts N    how many facts the company has (default 100000)
   --seed N     what facts and questions are drawn with (default 1)
-  --quick      fewer repetitions: rougher figures in a third of the time
+  --quick      fewer repetitions: rougher figures in half the time
   --json FILE  write the ratios, and all that is printed, to a file as well`;
 
 interface Options {

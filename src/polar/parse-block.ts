@@ -2,6 +2,7 @@
 import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
 import { parseCall, parseList } from "./parse-term.ts";
 import { parseBraces } from "./recovery.ts";
+import { parseAlternatives } from "./parse-operands.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Block, Dictionary, Name, Section, ShorthandExpression, ShorthandRule, ShorthandTerm } from "./syntax.ts";
@@ -83,24 +84,7 @@ function parseShorthandRule(stream: Stream): ShorthandRule | undefined {
 }
 
 function parseOr(stream: Stream): ShorthandExpression | undefined {
-  return parseOperands(stream, "or", (inner) => parseOperands(inner, "and", parseAtom));
-}
-
-function parseOperands(
-  stream: Stream,
-  operator: "and" | "or",
-  operand: (stream: Stream) => ShorthandExpression | undefined,
-): ShorthandExpression | undefined {
-  const start = peek(stream);
-  const first = operand(stream);
-  if (!first) return undefined;
-  const operands = [first];
-  while (acceptWord(stream, operator)) {
-    const next = operand(stream);
-    if (!next) return undefined;
-    operands.push(next);
-  }
-  return operands.length === 1 ? first : { kind: operator, operands, span: spanFrom(stream, start) };
+  return parseAlternatives(stream, parseAtom);
 }
 
 function parseAtom(stream: Stream): ShorthandExpression | undefined {

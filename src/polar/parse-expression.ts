@@ -2,6 +2,7 @@
 import { expect, expectName, unexpected } from "./expect.ts";
 import { acceptEquals, followsAccess } from "./legacy.ts";
 import type { Comparison } from "./policy.ts";
+import { parseAlternatives } from "./parse-operands.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom } from "./stream.ts";
 import type { Expression, Term } from "./syntax.ts";
@@ -9,24 +10,7 @@ import { parseCall, parseList, parseTerm } from "./parse-term.ts";
 import type { Token } from "./token.ts";
 
 export function parseExpression(stream: Stream): Expression | undefined {
-  return parseOperands(stream, "or", (inner) => parseOperands(inner, "and", parseNot));
-}
-
-function parseOperands(
-  stream: Stream,
-  operator: "and" | "or",
-  operand: (stream: Stream) => Expression | undefined,
-): Expression | undefined {
-  const start = peek(stream);
-  const first = operand(stream);
-  if (!first) return undefined;
-  const operands = [first];
-  while (acceptWord(stream, operator)) {
-    const next = operand(stream);
-    if (!next) return undefined;
-    operands.push(next);
-  }
-  return operands.length === 1 ? first : { kind: operator, operands, span: spanFrom(stream, start) };
+  return parseAlternatives(stream, parseNot);
 }
 
 function parseNot(stream: Stream): Expression | undefined {

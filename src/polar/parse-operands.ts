@@ -1,0 +1,34 @@
+/** `or` over `and` over operands, as conditions of longhand and of shorthand rules both have it. */
+import type { Span } from "./span.ts";
+import { type Stream, acceptWord, peek, spanFrom } from "./stream.ts";
+
+interface Connected<E> {
+  readonly kind: "and" | "or";
+  readonly operands: readonly E[];
+  readonly span: Span;
+}
+
+/** One operand stands for itself. `undefined` where something was wrong and has been reported. */
+export function parseAlternatives<E>(
+  stream: Stream,
+  operand: (stream: Stream) => E | undefined,
+): E | Connected<E | Connected<E>> | undefined {
+  return parseOperands(stream, "or", (inner) => parseOperands(inner, "and", operand));
+}
+
+function parseOperands<E>(
+  stream: Stream,
+  operator: "and" | "or",
+  operand: (stream: Stream) => E | undefined,
+): E | Connected<E> | undefined {
+  const start = peek(stream);
+  const first = operand(stream);
+  if (!first) return undefined;
+  const operands = [first];
+  while (acceptWord(stream, operator)) {
+    const next = operand(stream);
+    if (!next) return undefined;
+    operands.push(next);
+  }
+  return operands.length === 1 ? first : { kind: operator, operands, span: spanFrom(stream, start) };
+}

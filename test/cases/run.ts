@@ -59,16 +59,31 @@ export function checkOracle(asked: Case, slow: Oracle, policy: Policy): string[]
   return problems;
 }
 
-/** Where a target disagrees with the case file or with the oracle. */
+/** Where a target disagrees with the case file, or with the oracle about anything that can be asked of the case's values. */
 export async function checkTarget(asked: Case, slow: Oracle, policy: Policy, target: Target): Promise<string[]> {
+  return [...(await checkNamed(asked, slow, target)), ...(await checkEverything(asked, slow, policy, target))];
+}
+
+/** Where a target disagrees with what the case file names. */
+export async function checkNamed(asked: Case, slow: Oracle, target: Target): Promise<string[]> {
   const problems: string[] = [];
   for (const { check, allowed } of checks(asked)) {
-    if ((await target.authorize(check)) !== allowed) problems.push(`${describe(check)} is ${!allowed}`);
+    problems.push(...(await checkOne(check, allowed, target)));
   }
   for (const question of asked.questions) {
     problems.push(...(await checkQuestion(question, slow, target)).map((problem) => `${question.text}: ${problem}`));
   }
-  return [...problems, ...(await checkEverything(asked, slow, policy, target))];
+  return problems;
+}
+
+/** A check has an answer, always. */
+async function checkOne(check: Check, allowed: boolean, target: Target): Promise<string[]> {
+  try {
+    return (await target.authorize(check)) === allowed ? [] : [`${describe(check)} is ${!allowed}`];
+  } catch (error) {
+    if (error instanceof AppError) return [`${describe(check)} has no answer: ${error.message}`];
+    throw error;
+  }
 }
 
 function checks(asked: Case): { check: Check; allowed: boolean }[] {
@@ -140,8 +155,7 @@ async function checkEverything(asked: Case, slow: Oracle, policy: Policy, target
     for (const action of actions) {
       for (const resource of resources) {
         const check = { actor, action, resource };
-        if ((await target.authorize(check)) !== holds(slow, check))
-          problems.push(`${describe(check)} is ${!holds(slow, check)}`);
+        problems.push(...(await checkOne(check, holds(slow, check), target)));
       }
       for (const type of types) {
         const answer = await attempt(async () => listRows(actor, action, await target.list(actor, action, type)));

@@ -1,6 +1,10 @@
 /** The oracle's own promises: what a wildcard is, when answers are equal, and that it refuses what it can't decide. */
 import { expect, test } from "bun:test";
 import type { Query, Row } from "../src/engine/questions.ts";
+import { defaultLimits } from "../src/config/limits.ts";
+import { polarLimits } from "../src/engine/active-policy.ts";
+import { compile } from "../src/polar/compile.ts";
+import { must } from "../src/util/assert.ts";
 import { parseFact } from "./cases/case.ts";
 import { compilePolicy } from "./cases/compile-policy.ts";
 import { oracle, TooManyTuples } from "./oracle.ts";
@@ -72,7 +76,8 @@ test("a value outside of the domain, an unstratified policy and too many tuples 
       { type: "Doc", id: "open" },
     ]),
   ).toThrow("User:stranger is in the oracle's domain");
-  const liar = compilePolicy("actor User {} lies(user: User) if is_user(user) and not lies(user);");
+  const text = "actor User {} lies(user: User) if is_user(user) and not lies(user);";
+  const liar = must(compile([{ name: "liar.polar", text }], polarLimits(defaultLimits)).policy);
   expect(() => oracle(liar, { facts: [parseFact("is_user(User:ann)")], now: 0 })).toThrow("stratified");
   expect(() => oracle(policy, { facts, now: 0, tuplesMax: 3 })).toThrow(TooManyTuples);
 });

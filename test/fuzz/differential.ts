@@ -1,10 +1,9 @@
 /** One random question, asked of the oracle and of the engine in both its ways. */
+import { checkPolicy } from "../../src/engine/policy-check.ts";
 import type { Row } from "../../src/engine/questions.ts";
-import { compile } from "../../src/polar/compile.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
-import { policyLimits } from "../cases/compile-policy.ts";
 import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";
 import { compare, compareActions } from "../cases/run.ts";
 import { must } from "../../src/util/assert.ts";
@@ -45,7 +44,7 @@ export function differencesOf(
   tally: Tally,
   open: typeof openEngineInMemory = openEngineInMemory,
 ): string[] {
-  const { policy } = compile([{ name: "fuzz.polar", text: sample.policy }], policyLimits);
+  const { policy } = checkPolicy([{ name: "fuzz.polar", text: sample.policy }], { runTests: false });
   if (policy === undefined) {
     tally.invalidPolicies += 1;
     return [];

@@ -3,7 +3,7 @@
  * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use.
  */
 import type { Policy } from "../polar/policy.ts";
-import { predicateKey, type Program, type ProgramLiteral, type ProgramRule } from "./program.ts";
+import { predicateKey, type Program, type ProgramLiteral } from "./program.ts";
 import { type TypeName, termType } from "./signatures.ts";
 import type { Universe } from "./universe.ts";
 
@@ -20,9 +20,8 @@ export function inferFactTypes(policy: Policy, program: Program, universe: Unive
   };
   for (const rule of program.rules) {
     if (rule.implicit) continue;
-    for (const call of callsOf(rule.body)) {
-      const types = argumentTypes(rule, call, rule.body);
-      for (const combination of product(types)) add(call.predicate, combination);
+    for (const { predicate, types } of uses(rule.body, rule.types)) {
+      for (const combination of product(types)) add(predicate, combination);
     }
   }
   for (const declaration of policy.declarations) {
@@ -40,43 +39,30 @@ export function covers(accepted: readonly TypeName[], types: readonly TypeName[]
   );
 }
 
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
+type Allowed = readonly (ReadonlySet<string> | undefined)[];
 
-function callsOf(body: readonly ProgramLiteral[]): Call[] {
+/** The calls of a body, also under `not`, with the types that each argument may have there. `matches` inside `not` counts inside alone. */
+function uses(body: readonly ProgramLiteral[], around: Allowed): { predicate: string; types: Allowed }[] {
+  const allowed = [...around];
+  for (const literal of body) {
+    if (literal.kind !== "type" || literal.term.kind !== "var") continue;
+    const { index } = literal.term;
+    const before = allowed[index];
+    allowed[index] = before ? new Set([...before].filter((type) => literal.types.has(type))) : literal.types;
+  }
   return body.flatMap((literal) => {
-    if (literal.kind === "call") return [literal];
-    return literal.kind === "not" ? callsOf(literal.body) : [];
+    if (literal.kind === "not") return uses(literal.body, allowed);
+    if (literal.kind !== "call") return [];
+    const types = literal.args.map((arg) => {
+      if (arg.kind === "var") return allowed[arg.index];
+      const type = termType(arg);
+      return type === undefined ? undefined : new Set([type]);
+    });
+    return [{ predicate: literal.predicate, types }];
   });
 }
 
-function argumentTypes(
-  rule: ProgramRule,
-  call: Call,
-  body: readonly ProgramLiteral[],
-): (ReadonlySet<string> | undefined)[] {
-  const local = localTypes(body);
-  return call.args.map((arg) => {
-    if (arg.kind === "var") return rule.types[arg.index] ?? local.get(arg.index);
-    const type = termType(arg);
-    return type === undefined ? undefined : new Set([type]);
-  });
-}
-
-/** Types that `matches` gives to variables inside `not`. */
-function localTypes(body: readonly ProgramLiteral[]): Map<number, ReadonlySet<string>> {
-  const found = new Map<number, ReadonlySet<string>>();
-  const visit = (literals: readonly ProgramLiteral[], inside: boolean): void => {
-    for (const literal of literals) {
-      if (literal.kind === "not") visit(literal.body, true);
-      if (inside && literal.kind === "type" && literal.term.kind === "var")
-        found.set(literal.term.index, literal.types);
-    }
-  };
-  visit(body, false);
-  return found;
-}
-
-function product(types: readonly (ReadonlySet<string> | undefined)[]): TypeName[][] {
+function product(types: Allowed): TypeName[][] {
   return types.reduce<TypeName[][]>(
     (rows, choices) => rows.flatMap((row) => (choices ? [...choices] : [undefined]).map((type) => [...row, type])),
     [[]],

@@ -12,11 +12,11 @@ import {
   type AnswerVariant,
   plainRelation,
   type RecursionPlanner,
+  refuseLostVariables,
   refuseRepeatedWildcard,
   resolveClause,
   type Seed,
   seedFor,
-  settle,
 } from "./resolve-recursion.ts";
 import { simplify } from "./simplify.ts";
 import type { Node } from "./specialise.ts";
@@ -258,11 +258,11 @@ export class Recursion {
             grown = true;
             const first = inner && variant ? this.#answer(variant, inner.atom.args).relation : undefined;
             const sources = [...select.relations, moded.demand, ...(first ? [first] : [])];
-            const settled = first ? this.#settleSelect(clause, select, sources) : select;
-            const tag = this.#variantOf(moded, settled.head, sources).tag;
+            if (first) refuseLostVariables(clause, sources);
+            const tag = this.#variantOf(moded, select.head, sources).tag;
             const columns = (head: readonly string[]): string => [tag, ...pad(head, width)].join(", ");
             const whole: Select = {
-              ...settled,
+              ...select,
               relations: first ? [...select.relations, moded.demand] : select.relations,
             };
             (first ? steps : base).push(emitSelect(whole, columns, emission, new Map(), first ?? moded.demand));
@@ -279,16 +279,6 @@ export class Recursion {
     const without = { ...clause, atoms: clause.atoms.filter((atom) => atom !== inner?.atom) };
     const later = inner ? [this.#tagged(this.#answers, 0, inner.atom.args)] : [];
     return resolveClause(without, this.#options.planner, [moded.demand], later);
-  }
-
-  /** The recursive answer may leave variables open that conditions or negations mention. */
-  #settleSelect(clause: FlatClause, select: Select, sources: readonly Relation[]): Select {
-    const bound = new Set<string>();
-    for (const source of sources) bindSource(source, bound);
-    const settled = settle(clause, sources);
-    if (settled === clause) return select;
-    if (select.negations.length > 0) throw new NotPlannable("a negation over a wildcard of its own recursion");
-    return { ...select, conditions: settled.conditions };
   }
 
   #variantOf(moded: Moded, head: readonly Term[], sources: readonly Relation[]): Variant {

@@ -4,7 +4,7 @@
  * gives a clause of its own, in which those arguments are unbound, so that no join ever has to look for NULL.
  */
 import type { Atom, Condition, FlatClause, Term } from "./flat.ts";
-import { clauseVariables, conditionTerms, mapClause, NotEnumerable } from "./flat.ts";
+import { clauseVariables, conditionTerms, NotEnumerable, NotPlannable } from "./flat.ts";
 import { bindSource, connected, isKnown, joinOrder, termKey } from "./order.ts";
 import type { Node } from "./specialise.ts";
 import type { Relation, Select } from "./sql.ts";
@@ -59,12 +59,13 @@ export function resolveClause(
     partials = partials.flatMap((partial) => resolveAtom(partial, atom, planner, outer));
   }
   return partials.map((partial) => {
-    const settled = settle(partial.clause, [...outer, ...later, ...partial.relations]);
+    const { clause: flat } = partial;
+    refuseLostVariables(flat, [...outer, ...later, ...partial.relations]);
     return {
-      head: settled.head,
+      head: flat.head,
       relations: partial.relations,
-      conditions: settled.conditions,
-      negations: settled.negations.map((bodies) =>
+      conditions: flat.conditions,
+      negations: flat.negations.map((bodies) =>
         bodies.flatMap((body) => resolveClause(body, planner, [...outer, ...partial.relations], later)),
       ),
     };
@@ -174,26 +175,17 @@ export function plainRelation(atom: Atom): Relation[] {
   }
 }
 
-/**
- * Variables that lost their source, because an answer left them open: in conditions and negations they become a value that no fact holds,
- * unless they are asked for, in which case no finite answer is right.
- */
-export function settle(clause: FlatClause, sources: readonly Relation[]): FlatClause {
+/** Conditions and negations need the values of their variables: where an answer leaves one open, only the evaluator can try which would do. */
+export function refuseLostVariables(clause: FlatClause, sources: readonly Relation[]): void {
   const bound = new Set<string>();
   for (const source of sources) bindSource(source, bound);
   const recursive = clause.atoms.flatMap((atom) => (atom.kind === "recursive" ? atom.args : []));
   const lost = new Set(
     recursive.flatMap((term) => (term.kind === "var" && !bound.has(termKey(term) ?? "") ? [term.id] : [])),
   );
-  if (lost.size === 0) return clause;
-  const asked = new Set(clause.head.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
-  const witness = (term: Term): Term => {
-    if (term.kind !== "var" || !lost.has(term.id)) return term;
-    if (asked.has(term.id)) throw new NotEnumerable();
-    return { kind: "fresh", type: term.type };
-  };
-  const settled = mapClause({ ...clause, head: [], atoms: [] }, witness);
-  return { ...clause, conditions: settled.conditions, negations: settled.negations };
+  const needed = clauseVariables({ ...clause, head: [], atoms: [] });
+  if ([...needed].some((id) => lost.has(id)))
+    throw new NotPlannable("a condition on a value that a recursive call leaves open");
 }
 
 /** "Any value, but twice the same" has no form as an answer: two wildcards would say that any two values will do. */

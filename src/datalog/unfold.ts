@@ -159,13 +159,15 @@ class Unfolding {
       conditions: state.conditions.map((condition): Condition =>
         condition.kind === "type"
           ? { ...condition, term: witness(condition.term) }
-          : { ...condition, left: witness(condition.left), right: witness(condition.right) },
+          : withTwo(condition, witness(condition.left), witness(condition.right)),
       ),
       negations: state.negations.map(({ negation, terms }) => {
         const shared = terms.map((term, variable) =>
           term && negation.outer.has(variable) ? witness(term) : undefined,
         );
-        return negation.bodies.flatMap((body) => this.#negated(body, shared, bound));
+        const bodies = negation.bodies.flatMap((body) => this.#negated(body, shared, bound));
+        refuseNestedWitness(shared, bodies);
+        return bodies;
       }),
     };
   }
@@ -177,6 +179,20 @@ class Unfolding {
     );
     return new Unfolding(this.#options, bound).run(body, terms, [], emptyState);
   }
+}
+
+function withTwo<C extends Condition>(condition: C, left: Term, right: Term): C {
+  refuseTwoWitnesses(left, right);
+  return { ...condition, left, right };
+}
+
+/** A value that nothing names is the best witness against something, but not where that something asks for a `not` in turn. */
+function refuseNestedWitness(shared: readonly (Term | undefined)[], bodies: readonly FlatClause[]): void {
+  if (!shared.some((term) => term?.kind === "fresh")) return;
+  const isNested = bodies.some(
+    ({ atoms, negations }) => negations.length > 0 || atoms.some((atom) => atom.kind === "recursive"),
+  );
+  if (isNested) throw new NotPlannable("a value that nothing names, under more than one negation");
 }
 
 function toTerm(term: ProgramTerm, terms: readonly (Term | undefined)[]): Term {
@@ -206,6 +222,7 @@ export function unify(
     const first = resolveTerm(term, bindings);
     const second = resolveTerm(must(right[position]), bindings);
     if (isSame(first, second)) continue;
+    refuseTwoWitnesses(first, second);
     const type = meetTypes(typeOf(first), typeOf(second));
     if (type === false) return undefined;
     if (isFree(second, rigid)) bind(second, first, type, bindings, conditions, rigid);
@@ -268,6 +285,11 @@ function isSame(left: Term, right: Term): boolean {
     case "now":
       return right.kind === "now";
     case "fresh":
-      return right.kind === "fresh" && left.type === right.type;
+      return false;
   }
+}
+
+/** Whether two values that nothing names are one is for the evaluator to try. */
+export function refuseTwoWitnesses(left: Term, right: Term): void {
+  if (left.kind === "fresh" && right.kind === "fresh") throw new NotPlannable("two values that nothing names meet");
 }

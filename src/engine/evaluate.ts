@@ -8,6 +8,7 @@ import type { ProgramTerm } from "../datalog/program.ts";
 import { termVariables } from "../datalog/program.ts";
 import type { Body, Literal, Node } from "../datalog/specialise.ts";
 import { NotEnumerable } from "../datalog/flat.ts";
+import { unnamedPerType } from "../store/symbols.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
 import type { FactReader, Ids } from "./fact-reader.ts";
@@ -76,7 +77,7 @@ export class Evaluation {
           const { row, links } = this.#answerOf(terms, bindings);
           // "Any value, but twice the same" has no form as a row: two wildcards would say that any two values will do.
           if (links.some((link, place) => link !== place)) throw new NotEnumerable();
-          if (row.some((id) => id !== undefined && this.#reader.isFresh(id))) throw new NotEnumerable();
+          if (row.some((id) => id !== undefined && this.#reader.isUnnamed(id))) throw new NotEnumerable();
           rows.set(row.join(), row);
           return true;
         },
@@ -108,7 +109,7 @@ export class Evaluation {
     this.#step();
     const next = this.#choose(literals, bindings);
     const literal = must(literals[next]);
-    const untried = literal.kind === "call" ? undefined : this.#askedAndUnknown(literal, frame, bindings);
+    const untried = literal.kind === "call" ? undefined : this.#unknown(literal, bindings);
     if (untried !== undefined) return this.#tryValues(untried, frame, literals, bindings, found);
     const rest = literals.filter((_, index) => index !== next);
     const go = (more: Bindings): boolean => this.#solve(frame, rest, more, found);
@@ -116,8 +117,10 @@ export class Evaluation {
       case "call":
         return this.#call(frame, literal, rest, bindings, go);
       case "not": {
-        const witnessed = this.#withWitnesses(literal, bindings);
-        return literal.bodies.some((body) => this.#exists(body, witnessed)) || go(bindings);
+        const shared = unlinked(
+          bindings.values.map((_, variable) => (literal.outer.has(variable) ? valueOf(bindings, variable) : undefined)),
+        );
+        return literal.bodies.some((body) => this.#exists(body, shared)) || go(bindings);
       }
       case "equal":
         return proceed(
@@ -191,6 +194,7 @@ export class Evaluation {
 
   #clause(head: readonly ProgramTerm[], body: Body, demand: readonly Demand[], table: Table): void {
     const asked = new Set(head.filter((_, position) => demand[position] === "asked").flatMap(termVariables));
+    const isYesOrNo = !demand.includes("asked");
     const given = demand.map((wanted) => (typeof wanted === "number" ? wanted : undefined));
     const start = this.#unify(
       head,
@@ -201,12 +205,12 @@ export class Evaluation {
     this.#solve({ types: body.types, asked, isQuestion: false }, body.literals, start, (bindings) => {
       const answer = this.#answerOf(head, bindings, demand);
       const key = `${answer.row.join()} ${answer.links.join()}`;
-      if (table.answers.has(key)) return true;
+      if (table.answers.has(key)) return !isYesOrNo;
       table.answers.set(key, answer);
       this.#grown = true;
       if (++this.#rows > this.#limits.rowsMax)
         throw new AppError("query_too_expensive", "the question needs more rows than allowed");
-      return true;
+      return !isYesOrNo;
     });
   }
 
@@ -269,24 +273,16 @@ export class Evaluation {
     for (const table of this.#tables.values()) table.complete = false;
   }
 
-  /** A variable that nothing binds and nobody asks for stands for every value: one that no fact holds is the best witness. */
-  #withWitnesses(literal: Extract<Literal, { kind: "not" }>, bindings: Bindings): Bindings {
-    const values = bindings.values.map((_, variable) => {
-      if (!literal.outer.has(variable)) return undefined;
-      return valueOf(bindings, variable) ?? this.#reader.freshId(typeOfVariable(literal, variable));
-    });
-    return unlinked(values);
-  }
-
-  /** A variable whose values are asked for and that, when this condition's turn comes, still has none. */
-  #askedAndUnknown(literal: Exclude<Literal, Call>, frame: Frame, bindings: Bindings): number | undefined {
+  /** A variable that, when this condition's turn comes, still has no value. */
+  #unknown(literal: Exclude<Literal, Call>, bindings: Bindings): number | undefined {
     if (literal.kind === "equal") return undefined;
-    return mentioned(literal).find(
-      (variable) => valueOf(bindings, variable) === undefined && isAsked(variable, frame, bindings),
-    );
+    return mentioned(literal).find((variable) => valueOf(bindings, variable) === undefined);
   }
 
-  /** Goes on with each value that the variable's type has, and with one that stands for all others. */
+  /**
+   * Goes on with values that nothing names, as many as the clause could tell apart, and with each that its type has: what holds for one value
+   * that neither policy nor facts nor question name, holds for all of them.
+   */
   #tryValues(
     variable: number,
     frame: Frame,
@@ -294,9 +290,10 @@ export class Evaluation {
     bindings: Bindings,
     found: (bindings: Bindings) => boolean,
   ): boolean {
+    if (frame.isQuestion && isAsked(variable, frame, bindings)) throw new NotEnumerable();
     const type = frame.types[variable];
-    if (frame.isQuestion || type === undefined) throw new NotEnumerable();
-    for (const id of this.#reader.valuesOf(type)) {
+    const alike = frame.types.filter((other) => other === undefined || type === undefined || other === type).length;
+    for (const id of this.#reader.valuesOf(type, Math.min(alike, unnamedPerType))) {
       const bound = must(this.#unify([{ kind: "var", index: variable }], { row: [id], links: [0] }, bindings));
       if (!this.#solve(frame, literals, bound, found)) return false;
     }
@@ -400,8 +397,4 @@ function mentioned(literal: Literal): number[] {
     default:
       return unreachable(literal);
   }
-}
-
-function typeOfVariable(literal: Extract<Literal, { kind: "not" }>, variable: number): string | undefined {
-  return literal.bodies.map((body) => body.types[variable]).find((type) => type !== undefined);
 }

@@ -5,6 +5,7 @@ import type { Literal } from "../datalog/specialise.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
+import { unnamedPerType } from "../store/symbols.ts";
 import { splitKey } from "./apply.ts";
 import type { Brought } from "./brought.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
@@ -49,22 +50,22 @@ export class FactReader {
     return [...types].some((type) => this.#types.contains(type, id));
   }
 
-  /** An id of the type that no fact holds. */
-  freshId(type: string | undefined): number {
-    return type === undefined ? -1 : this.#types.range(type).high;
+  /** True of an id that stands for any value which nothing names. */
+  isUnnamed(id: number): boolean {
+    return id < 0 || 2 ** 32 - (id % 2 ** 32) <= unnamedPerType;
   }
 
-  isFresh(id: number): boolean {
-    return id === -1 || (id + 1) % 2 ** 32 === 0;
-  }
-
-  /** All values of a type that the store or the request has, and the one that no fact holds. */
-  *valuesOf(type: string): Generator<number> {
-    const { low, high } = this.#types.range(type);
-    const rows = statement(this.#database, "SELECT id FROM symbol WHERE id BETWEEN ?1 AND ?2").values(low, high);
-    for (const row of rows) yield Number(row[0]);
-    for (const id of this.#brought.ids()) if (id >= low && id < high) yield id;
-    yield high;
+  /**
+   * All values of a type (of all types, without one) that the store or the request has, and before them `unnamed` ids for values that nothing
+   * names: rules treat all of those alike.
+   */
+  *valuesOf(type: string | undefined, unnamed: number): Generator<number> {
+    const { low, high } = type === undefined ? { low: 0, high: -1 } : this.#types.range(type);
+    for (let ordinal = 0; ordinal < unnamed; ordinal++) yield high - ordinal;
+    const isMeant = (id: number): boolean => type === undefined || (id >= low && id <= high);
+    const ids = statement(this.#database, "SELECT id FROM symbol WHERE ?1 OR id BETWEEN ?2 AND ?3");
+    for (const row of ids.values(type === undefined ? 1 : 0, low, high)) yield Number(row[0]);
+    for (const id of this.#brought.ids()) if (isMeant(id)) yield id;
   }
 
   integer(id: number | undefined): bigint | undefined {

@@ -58,7 +58,10 @@ export function rangeOf(type: number): { readonly low: number; readonly high: nu
 /** The first of the type numbers that are never stored: a request numbers types there that the store lacks. */
 export const temporaryTypes = typesMax + 1;
 
+/** Ids at the end of each type's range that stand for values which nothing and nobody names. */
+export const unnamedPerType = 64;
+
 /** An id for a value that the store does not have: the same for the same `ordinal`, and no stored value's. */
 export function broughtId(type: number, ordinal: number): number {
-  return rangeOf(type).high - 1 - ordinal;
+  return rangeOf(type).high - unnamedPerType - ordinal;
 }

@@ -11,6 +11,7 @@ import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Log } from "../store/log.ts";
 import { advanceState, readState } from "../store/state.ts";
 import { statement } from "../store/statements.ts";
+import { AppError } from "../util/app-error.ts";
 import { chainHash } from "./position.ts";
 
 /** What can be asked of the writer. */
@@ -90,7 +91,20 @@ function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }
     return known?.[0] !== hash || known[1] !== role || known[2] !== name;
   });
   const removed = request.remove.filter((id) => stored.values(id).length > 0);
-  return added.length + removed.length === 0 ? undefined : { kind: "keys", added, removed };
+  if (added.length + removed.length === 0) return undefined;
+  requireAdminLeft(store, added, removed);
+  return { kind: "keys", added, removed };
+}
+
+/** Without an admin nobody could ever make a key again. Asked in the transaction, because of two admins who remove each other. */
+function requireAdminLeft(store: SqlDatabase, added: readonly ApiKey[], removed: readonly string[]): void {
+  const admins = statement(store, "SELECT id FROM api_key WHERE role = 'admin'")
+    .values()
+    .map((row) => String(row[0]));
+  const last = admins.find((id) => removed.includes(id));
+  const left = admins.some((id) => !removed.includes(id)) || added.some(({ role }) => role === "admin");
+  if (last !== undefined && !left)
+    throw new AppError("conflict", `\`${last}\` is the last key with the role \`admin\`, make another one first`);
 }
 
 function appendEffect(store: SqlDatabase, log: Log, effect: Effect, meta: WriteMeta): WriteResult {

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { createApp } from "../../src/http/app.ts";
+import { must } from "../../src/util/assert.ts";
+import { untraced } from "../replication/cluster.ts";
 import { Org, role, wildcardPolicy, withPrimary, type Api } from "./api.ts";
 
 interface MadeKey {
@@ -126,6 +128,17 @@ describe("the life of a key", () => {
       expect((await api.call("DELETE", "/api/keys/admin", { headers })).status).toBe(200);
       expect((await api.call("GET", "/api/keys")).status).toBe(401);
       expect((await api.call("GET", "/api/keys", { headers })).status).toBe(200);
+    }));
+
+  test("two admins who remove each other at the same moment leave one", () =>
+    withPrimary(async (api) => {
+      const { id } = await makeKey(api, "admin");
+      const writes = must(api.node.writes);
+      const remove = (key: string) => writes.keys({ add: [], remove: [key] }, untraced);
+      const [first, second] = await Promise.allSettled([remove("admin"), remove(id)]);
+      expect(first.status).toBe("fulfilled");
+      expect(second).toMatchObject({ status: "rejected", reason: { code: "conflict" } });
+      expect(api.node.engine().apiKeys()).toHaveLength(1);
     }));
 
   test("there are only so many", () =>

@@ -17,12 +17,31 @@ export async function readText(request: Request, bytesMax: number): Promise<stri
 export async function readJson(request: Request, bytesMax: number): Promise<unknown> {
   const text = await readText(request, bytesMax);
   if (text === "") return null;
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch {
     throw new AppError("invalid_request", `the body is not JSON: ${describeJsonError(text)}`);
   }
+  refuseHalfCharacters(text);
+  return value;
 }
+
+/**
+ * JSON may name half of a surrogate pair, UTF-8 can't hold it: the database would keep another text than the one that was hashed and
+ * compared, and unlike ids would become the same. Only escapes can bring one in, since the body itself was UTF-8.
+ */
+function refuseHalfCharacters(json: string): void {
+  if (!surrogate.test(json)) return;
+  for (const [, half] of json.matchAll(escapes)) {
+    if (half === undefined) continue;
+    throw new AppError("invalid_request", `the body has \`\\${half}\`, which is half of a character: send both halves`);
+  }
+}
+
+const surrogate = /\\u[dD][89a-fA-F]/;
+/** Each escape from left to right: a whole pair, half of one (captured), any other. */
+const escapes = /\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)/g;
 
 async function readStream(stream: ReadableStream<Uint8Array> | null, bytesMax: number): Promise<string> {
   if (stream === null) return "";

@@ -15,6 +15,13 @@ const bodies: readonly Scenario[] = [
     status: 400,
     json: { message: "the body is not JSON: line 1, column 15: expected a value (texts stand in double quotes)" },
   },
+  {
+    name: "half of a surrogate pair, which a database can't keep",
+    request: "POST /api/batch",
+    body: String.raw`[{"inserts":[{"predicate":"has_role","args":[{"type":"User","id":"\\ud802 \ud83d\ude00 x\ud801"}]}]}]`,
+    status: 400,
+    json: { message: "the body has `\\ud801`, which is half of a character: send both halves" },
+  },
   { name: "no body", request: "POST /api/authorize", status: 400, json: { message: "the body must be an object" } },
   {
     name: "a list for an object",

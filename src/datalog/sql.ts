@@ -36,19 +36,31 @@ export interface Select {
   readonly negations: readonly (readonly Select[])[];
 }
 
-/** Numbers the parameters of a statement by name, in order of first use. */
+/**
+ * Numbers the parameters of a statement by name, in order of first use. Never bare: SQLite's planner looks at the values of bare parameters in a
+ * join, and then plans the statement anew each time it is run with others, which takes ten times as long as running it.
+ */
 export class Parameters {
   readonly #slots = new Map<string, number>();
 
-  slot(name: string): string {
-    const known = this.#slots.get(name);
-    if (known !== undefined) return `?${known}`;
-    this.#slots.set(name, this.#slots.size + 1);
-    return `?${this.#slots.size}`;
+  /** An integer. */
+  number(name: string): string {
+    return `(${this.#slot(name)} + 0)`;
+  }
+
+  text(name: string): string {
+    return `(${this.#slot(name)} || '')`;
   }
 
   names(): string[] {
     return [...this.#slots.keys()];
+  }
+
+  #slot(name: string): string {
+    const known = this.#slots.get(name);
+    if (known !== undefined) return `?${known}`;
+    this.#slots.set(name, this.#slots.size + 1);
+    return `?${this.#slots.size}`;
   }
 }
 
@@ -108,7 +120,7 @@ function emitRelation(relation: Relation, bindings: Map<string, string>, where: 
     case "context":
     case "ids": {
       const param = table.kind === "ids" ? table.param : `context:${table.predicate}`;
-      return `json_each(${emission.parameters.slot(param)}) AS ${alias}`;
+      return `json_each(${emission.parameters.text(param)}) AS ${alias}`;
     }
     case "tagged":
       where.push(`${alias}.tag = ${table.tag}`);
@@ -187,11 +199,11 @@ export function emitTerm(term: Term, bindings: Bindings, emission: Emission): st
     case "param":
       return term.name.startsWith("@")
         ? must(bindings.get(term.name), "a demanded value without a source")
-        : emission.parameters.slot(term.name);
+        : emission.parameters.number(term.name);
     case "const":
       return String(emission.names.constant(term.value));
     case "now":
-      return emission.parameters.slot("now");
+      return emission.parameters.number("now");
     case "fresh":
       return term.type === undefined ? "-2" : String(emission.names.range(term.type).high);
     default:
@@ -202,7 +214,7 @@ export function emitTerm(term: Term, bindings: Bindings, emission: Emission): st
 /** The number that an Integer term stands for; NULL, so that no comparison holds, where it stands for none. */
 function emitInteger(term: Term, bindings: Bindings, emission: Emission): string {
   if (term.kind === "const") return `CAST('${BigInt(term.value.id)}' AS INTEGER)`;
-  if (term.kind === "now") return emission.parameters.slot("nowSeconds");
+  if (term.kind === "now") return emission.parameters.number("nowSeconds");
   if (term.kind === "fresh") return "NULL";
   return `CAST(${emitValue(emitTerm(term, bindings, emission), emission)} AS INTEGER)`;
 }
@@ -210,6 +222,6 @@ function emitInteger(term: Term, bindings: Bindings, emission: Emission): string
 /** The text of an interned id, or of a value that only this request brings. */
 export function emitValue(id: string, emission: Emission): string {
   const stored = `(SELECT value FROM symbol WHERE id = ${id})`;
-  const brought = `(SELECT value ->> 1 FROM json_each(${emission.parameters.slot("brought")}) WHERE value ->> 0 = ${id})`;
+  const brought = `(SELECT value ->> 1 FROM json_each(${emission.parameters.text("brought")}) WHERE value ->> 0 = ${id})`;
   return `COALESCE(${stored}, ${brought})`;
 }

@@ -128,10 +128,10 @@ class Builder {
       { length: width },
       (_, index) => `CASE WHEN o${index} IS NULL THEN NULL ELSE ${emitValue(`o${index}`, this.#emission)} END`,
     );
-    const limit = this.#emission.parameters.slot("limit");
+    const limit = this.#emission.parameters.number("limit");
     if (!paged)
       return `SELECT ${values.join(", ")} FROM (${union}) ORDER BY ${values.map((_, index) => index + 1).join(", ")} LIMIT ${limit}`;
-    const after = this.#emission.parameters.slot("after");
+    const after = this.#emission.parameters.text("after");
     return `SELECT v FROM (SELECT COALESCE(${values[0]}, '*') AS v FROM (${union})) WHERE v > ${after} ORDER BY v LIMIT ${limit}`;
   }
 }

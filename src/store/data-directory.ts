@@ -13,7 +13,7 @@ import {
   renameSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import { databaseFiles, removeFiles } from "./snapshot.ts";
@@ -61,8 +61,9 @@ export function nextStore(directory: string): string {
 
 /** Puts a complete database into its place, so that it is there after a power cut too. */
 export function installStore(path: string, target: string): void {
-  syncFile(path);
+  sync(path);
   renameSync(path, target);
+  sync(dirname(target));
 }
 
 /** Removes all databases but the present one. */
@@ -79,21 +80,24 @@ export function setAside(path: string): string {
   return aside;
 }
 
-/** A small text that belongs to this node, such as its id. */
+/** A small text that belongs to this node, such as its id. An empty one, as a power cut may leave it, is none. */
 export function readNote(directory: string, name: string): string | undefined {
   try {
-    return readFileSync(join(directory, name), "utf8");
+    return readFileSync(join(directory, name), "utf8") || undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
 }
 
-/** Written whole or not at all. */
-export function writeNote(directory: string, name: string, text: string): void {
+/** Written whole or not at all. Waits for the disk, unless a power cut may take this text back to the one before, or to none. */
+export function writeNote(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
+  const { wait = true } = options;
   const temporary = join(directory, `${name}.new`);
   writeFileSync(temporary, text);
+  if (wait) sync(temporary);
   renameSync(temporary, join(directory, name));
+  if (wait) sync(directory);
 }
 
 function storeNumbers(directory: string): number[] {
@@ -108,8 +112,9 @@ function storePath(directory: string, number: number): string {
   return join(directory, `store-${number}.db`);
 }
 
-function syncFile(path: string): void {
-  const file = openSync(path, "r+");
+/** Waits until a file, or the names in a directory, are on the disk. */
+function sync(path: string): void {
+  const file = openSync(path, "r");
   try {
     fsyncSync(file);
   } finally {

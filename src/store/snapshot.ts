@@ -37,9 +37,9 @@ export interface Snapshot {
   readonly manifest: SnapshotManifest;
 }
 
-/** Names a snapshot: the same tag, the same content. */
-export function snapshotTag({ epoch, offset }: { readonly epoch: string; readonly offset: number }): string {
-  return `"${epoch}-${offset}"`;
+/** Names a snapshot: the same tag, the same content. The hash tells apart what a backup that was put back unnoticed has doubled. */
+export function snapshotTag({ epoch, offset, hash }: Pick<State, "epoch" | "offset" | "hash">): string {
+  return `"${epoch}-${offset}-${hash}"`;
 }
 
 /** Makes a snapshot of the store at `storePath` in `directory`. Blocks its thread for about 0.4 s per 100 MB, so it runs in a Worker. */

@@ -4,6 +4,7 @@ import type { Config } from "../config/config.ts";
 import { readNote, writeNote } from "../store/data-directory.ts";
 import { hashKey, mintApiKey, mintNodeKey, parseApiKey, verifyKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
 import type { Writer } from "./writer.ts";
 
 /** The configured id, or one that was made at the first start and kept with the data. */
@@ -16,46 +17,40 @@ export function nodeIdOf(config: Config): string {
   return made;
 }
 
+/** Shows keys to the operator, before they are stored: otherwise a start that fails or dies in between would leave a key that nobody knows. */
+export type Announce = (minted: MintedKeys) => Promise<void>;
+
 /** Keys that were made just now. They are shown once; only their hashes are kept. */
 export interface MintedKeys {
   readonly adminKey: string | undefined;
   readonly nodeKey: string | undefined;
 }
 
-export interface Secrets {
-  readonly minted: MintedKeys;
-  readonly verifyNodeKey: (key: string) => boolean;
-}
-
-/** Makes a primary's keys where it has none, and takes over those that are configured. */
-export async function settleSecrets(config: Config, writer: Writer): Promise<Secrets> {
-  const nodeKey = await settleNodeKey(config, writer);
-  const adminKey = await settleAdminKey(config, writer);
-  return { minted: { adminKey, nodeKey: nodeKey.minted }, verifyNodeKey: (key) => verifyKey(key, nodeKey.hash) };
-}
-
-async function settleNodeKey(
+/** Makes a primary's keys where it has none, and takes over those that are configured. The result tells whether a text is the node key. */
+export async function settleSecrets(
   config: Config,
   writer: Writer,
-): Promise<{ readonly hash: string; readonly minted: string | undefined }> {
-  const known = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
-  if (known !== undefined) return { hash: known, minted: undefined };
-  const minted = mintNodeKey(config.environment);
-  const hash = hashKey(minted);
-  await writer.writeSetting("node_key_hash", hash);
-  return { hash, minted };
+  announce: Announce,
+): Promise<(key: string) => boolean> {
+  const { environment } = config;
+  const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
+  const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
+  const adminKey =
+    config.adminKey === undefined && writer.state.offset === 0 ? mintApiKey(environment).text : undefined;
+  if (nodeKey !== undefined || adminKey !== undefined) await announce({ adminKey, nodeKey });
+
+  const nodeKeyHash = knownHash ?? hashKey(must(nodeKey));
+  if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHash);
+  const firstKey = config.adminKey ?? adminKey;
+  if (firstKey !== undefined) await acceptAdminKey(firstKey, writer);
+  return (key) => verifyKey(key, nodeKeyHash);
 }
 
-/** The configured key is made to be accepted at each start; without one, the very first start makes one. */
-async function settleAdminKey(config: Config, writer: Writer): Promise<string | undefined> {
-  const { adminKey, environment } = config;
-  if (adminKey === undefined && writer.state.offset > 0) return undefined;
-  const minted = adminKey === undefined ? mintApiKey(environment) : undefined;
-  const text = adminKey ?? minted?.text ?? "";
+/** A configured key is made to be accepted at each start. Nothing is written where it is already. */
+async function acceptAdminKey(text: string, writer: Writer): Promise<void> {
   const id = parseApiKey(text)?.id;
   if (id === undefined)
     throw new AppError("invalid_request", "the admin key has not the form `e_<environment>_<key id>_<secret>`");
   const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: Date.now() } as const;
   await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null });
-  return minted?.text;
 }

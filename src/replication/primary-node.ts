@@ -5,8 +5,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import { lockDirectory, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
+import { installStore, lockDirectory, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
 import { openStore } from "../store/database.ts";
+import { databaseFiles, removeFiles } from "../store/snapshot.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
@@ -14,7 +15,7 @@ import { Arrivals } from "./arrivals.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { BrokerLink } from "./broker-link.ts";
 import { Copy } from "./copy.ts";
-import { nodeIdOf, settleSecrets, type MintedKeys } from "./identity.ts";
+import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
 import { createLogServer } from "./log-server.ts";
 import type { Node, NodeHealth, Writes } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
@@ -28,22 +29,20 @@ const log = getLogger("primary");
 
 export interface PrimaryNode extends Node {
   readonly writes: Writes;
-  /** Keys that this start made; shown to the operator once. */
-  readonly minted: MintedKeys;
 }
 
-export async function startPrimaryNode(config: Config): Promise<PrimaryNode> {
+/** `announce` is given the keys that a first start makes. */
+export async function startPrimaryNode(config: Config, announce: Announce = async () => {}): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
   const directory = lockDirectory(data);
   started.defer(directory.unlock);
-  const path = presentStore(data) ?? nextStore(data);
   const writer = new Writer({ environment, synchronous: "FULL", limits });
   started.defer(() => writer.stop());
-  await openChecked(writer, path, presentStore(data) !== undefined);
+  const path = await openChecked(writer, data);
   await settleEpoch(writer, data);
-  const { minted, verifyNodeKey } = await settleSecrets(config, writer);
+  const verifyNodeKey = await settleSecrets(config, writer, announce);
   keepPosition(started, data, writer, limits.headIntervalMs);
 
   const copy = new Copy(data, limits);
@@ -74,7 +73,6 @@ export async function startPrimaryNode(config: Config): Promise<PrimaryNode> {
     role: "primary",
     id: nodeIdOf(config),
     environment,
-    minted,
     engine: () => copy.engine(),
     writes: writesOver(writer, fence),
     forward: undefined,
@@ -145,16 +143,32 @@ async function openFeed(config: Config, topics: Topics, verifyNodeKey: (key: str
   return { outlet: link, broker: undefined, link };
 }
 
-/** The primary's file is the truth, so a damaged one is never replaced or repaired here. */
-async function openChecked(writer: Writer, path: string, exists: boolean): Promise<void> {
-  if (exists) {
-    await checkStoreAside(path).catch((cause: unknown) => {
-      throw new AppError("internal", `the database \`${path}\` is damaged, restore it from a backup or a node's copy`, {
-        cause,
-      });
+/** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
+async function openChecked(writer: Writer, data: string): Promise<string> {
+  const present = presentStore(data);
+  if (present !== undefined) {
+    await checkStoreAside(present).catch((cause: unknown) => {
+      throw new AppError(
+        "internal",
+        `the database \`${present}\` is damaged, restore it from a backup or a node's copy`,
+        { cause },
+      );
     });
   }
+  const path = present ?? (await makeStore(writer, data));
   await writer.open(path);
+  return path;
+}
+
+/** Made aside and put in its place whole, so that what a first start leaves when it dies is never taken for a damaged database. */
+async function makeStore(writer: Writer, data: string): Promise<string> {
+  const unfinished = join(data, "new.db");
+  removeFiles(databaseFiles(unfinished));
+  await writer.open(unfinished);
+  await writer.close();
+  const path = nextStore(data);
+  installStore(unfinished, path);
+  return path;
 }
 
 /**
@@ -163,24 +177,31 @@ async function openChecked(writer: Writer, path: string, exists: boolean): Promi
  */
 async function settleEpoch(writer: Writer, data: string): Promise<void> {
   const before = readNote(data, "role");
-  writeNote(data, "role", "primary");
-  const [epoch, offset] = (readNote(data, "position") ?? "").split(":");
-  const rolledBack = epoch === writer.state.epoch && Number(offset) > writer.state.offset;
+  const noted = readNote(data, "position");
+  const [epoch, offset] = (noted ?? "").split(":");
+  // A backup may also be from before the present epoch.
+  const rolledBack = noted !== undefined && (epoch !== writer.state.epoch || Number(offset) > writer.state.offset);
   const promoted = before !== undefined && before !== "primary";
-  if (!rolledBack && !promoted) return;
-  await writer.startEpoch();
-  log.warning("started a new epoch at {offset}: {reason}", {
-    offset: writer.state.offset,
-    reason: promoted ? `this node was ${before} before` : "the database is older than what was already published",
-  });
+  if (rolledBack || promoted) {
+    await writer.startEpoch();
+    log.warning("started a new epoch at {offset}: {reason}", {
+      offset: writer.state.offset,
+      reason: promoted ? `this node was ${before} before` : "the database is older than what was already published",
+    });
+  }
+  // Only now: a start that dies before has to come to the same decision the next time.
+  notePosition(data, writer);
+  if (before !== "primary") writeNote(data, "role", "primary");
+}
+
+function notePosition(data: string, writer: Writer): void {
+  const text = `${writer.state.epoch}:${writer.state.offset}`;
+  if (readNote(data, "position") !== text) writeNote(data, "position", text, { wait: false });
 }
 
 /** Notes how far the log has gone, beside the database: an old database that is put back will not know of it. */
 function keepPosition(started: AsyncDisposableStack, data: string, writer: Writer, intervalMs: number): void {
-  const note = (): void => {
-    const text = `${writer.state.epoch}:${writer.state.offset}`;
-    if (readNote(data, "position") !== text) writeNote(data, "position", text);
-  };
+  const note = (): void => notePosition(data, writer);
   started.defer(note);
   const timer = setInterval(note, intervalMs);
   started.defer(() => clearInterval(timer));

@@ -100,10 +100,14 @@ const commands = {
 const emit = serveWorker<WriterCommands, WriterEvent>(commands, close);
 
 function close(): void {
-  if (open === undefined) return;
-  open.store.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-  open.store.close();
+  const store = open?.store;
+  // Gone whatever happens: a file that is damaged must not keep its successor from being opened.
   open = undefined;
+  try {
+    store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  } finally {
+    store?.close();
+  }
 }
 
 function commitWaiting(): void {

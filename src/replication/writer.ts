@@ -60,6 +60,11 @@ export class Writer {
     return state;
   }
 
+  /** Lets go of the open file, with everything in it and nothing in the WAL. */
+  close(): Promise<void> {
+    return this.#worker.call("close");
+  }
+
   async write(request: WriteRequest, meta: WriteMeta): Promise<WriteResult> {
     const { result, startMs, decidedMs, committedMs } = await this.#worker.call("write", request, meta);
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };

@@ -1,17 +1,16 @@
-/** The primary: store and log first, then broker and feed, then the API. Keys that its first start made are shown once. */
+/** The primary: store and log first, then broker and feed, then the API. Keys that its first start makes are shown once. */
 import type { Config } from "../config/config.ts";
+import type { MintedKeys } from "../replication/identity.ts";
 import { startPrimaryNode } from "../replication/primary-node.ts";
 import { print } from "../runtime/process.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";
 
 export async function startPrimary(config: Config): Promise<RunningRole> {
-  const node = await startPrimaryNode(config);
-  const { adminKey, nodeKey } = node.minted;
-  if (adminKey !== undefined || nodeKey !== undefined) await print(mintedKeysText(adminKey, nodeKey));
+  const node = await startPrimaryNode(config, (minted) => print(mintedKeysText(minted)));
   return serveNode(config, node);
 }
 
-function mintedKeysText(adminKey: string | undefined, nodeKey: string | undefined): string {
+function mintedKeysText({ adminKey, nodeKey }: MintedKeys): string {
   const rule = "-".repeat(78);
   const lines = [
     rule,

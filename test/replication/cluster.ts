@@ -7,6 +7,7 @@ import type { Config } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { startEdgeNode } from "../../src/replication/edge-node.ts";
 import { startFallbackNode } from "../../src/replication/fallback-node.ts";
+import type { Announce } from "../../src/replication/identity.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/replication/primary-node.ts";
 import { serveNode } from "../../src/roles/node-service.ts";
@@ -82,8 +83,9 @@ export class Cluster {
     return must(config, problems.join("; "));
   }
 
-  async primary(flags: Flags = {}): Promise<Running<PrimaryNode>> {
-    return this.#serve(this.config("primary", "primary", { adminKey, ...flags }), startPrimaryNode);
+  async primary(flags: Flags = {}, announce?: Announce): Promise<Running<PrimaryNode>> {
+    const config = this.config("primary", "primary", { adminKey, ...flags });
+    return this.#serve(config, () => startPrimaryNode(config, announce));
   }
 
   async edge(name: string, primary: Running<Node>, flags: Flags = {}): Promise<Running<Node>> {

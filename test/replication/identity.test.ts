@@ -1,7 +1,12 @@
 /** What belongs to a node alone: its data directory, its keys, and the epoch that it starts where its history is no longer the others'. */
 import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { MintedKeys } from "../../src/replication/identity.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
+import { must } from "../../src/util/assert.ts";
 import {
   adminKey,
   Cluster,
@@ -17,6 +22,40 @@ import {
   untraced,
   withCluster,
 } from "./cluster.ts";
+
+test("keys are shown before they are stored, so that a first start that fails leaves none that nobody knows", () =>
+  withCluster(async (cluster) => {
+    const config = { adminKey: unset, nodeKey: unset };
+    const closed = async (): Promise<void> => {
+      throw new Error("standard output is closed");
+    };
+    expect((await refusal(cluster.primary(config, closed))).message).toBe("standard output is closed");
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const { port } = taken.address() as AddressInfo;
+    const shown: MintedKeys[] = [];
+    const show = async (minted: MintedKeys): Promise<void> => void shown.push(minted);
+    const refused = await refusal(cluster.primary({ ...config, mqttPort: String(port) }, show));
+    expect(refused.message).toContain("is taken");
+    taken.close();
+    const primary = await cluster.primary(config, show);
+    expect(shown).toHaveLength(1);
+    const { adminKey: made } = must(shown[0]);
+    expect((await post(primary.url, "/api/policy", { src: "actor User {}" }, made)).status).toBe(200);
+  }));
+
+test("what a first start leaves when it dies is no damaged database to the next", () =>
+  withCluster(async (cluster) => {
+    const data = join(cluster.directory, "primary");
+    mkdirSync(data);
+    // A file as SQLite makes it, before its first transaction; and notes as a power cut may leave them.
+    for (const name of ["new.db", "new.db-wal", "role", "node-id", "position"]) await Bun.write(join(data, name), "");
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    const { epoch } = primary.node.health();
+    await primary.stop();
+    expect((await cluster.primary()).node.health()).toMatchObject({ epoch, ok: true });
+  }));
 
 describe("a new epoch", () => {
   test("comes with an old backup that was put back, and the edges take it over", () =>
@@ -42,6 +81,25 @@ describe("a new epoch", () => {
         false,
         true,
       ]);
+    }));
+
+  test("comes with a backup from before the present epoch too", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      const epochs = [primary.node.health().epoch];
+      await primary.stop();
+      const backup = await Bun.file(join(primary.data, "store-1.db")).bytes();
+      for (let restored = 0; restored < 2; restored++) {
+        const advanced = await cluster.primary();
+        await loadPolicy(advanced.node);
+        await insert(advanced.node, `lost-${restored}`);
+        await advanced.stop();
+        await Bun.write(join(primary.data, "store-1.db"), backup);
+        const started = await cluster.primary();
+        epochs.push(started.node.health().epoch);
+        await started.stop();
+      }
+      expect(new Set(epochs).size).toBe(3);
     }));
 
   test("comes with the promotion of an edge", () =>
@@ -75,8 +133,9 @@ test("a data directory has one process", () =>
 test("keys are made once and never again, and the first one is an admin's", () =>
   withCluster(async (cluster) => {
     const config = { adminKey: unset, nodeKey: unset };
-    const first = await cluster.primary(config);
-    const { adminKey: made, nodeKey: madeForNodes } = first.node.minted;
+    const shown: MintedKeys[] = [];
+    const first = await cluster.primary(config, async (minted) => void shown.push(minted));
+    const { adminKey: made, nodeKey: madeForNodes } = must(shown[0]);
     expect(made).toMatch(/^e_test_[0-9a-f]{12}_[0-9a-f]{48}$/);
     expect(madeForNodes).toMatch(/^n_test_[0-9a-f]{48}$/);
     expect((await post(first.url, "/api/policy", { src: "actor User {}", filename: null }, made)).status).toBe(200);
@@ -88,8 +147,8 @@ test("keys are made once and never again, and the first one is an admin's", () =
     expect((await head(madeForNodes ?? "")).status).toBe(200);
     expect((await head(made ?? "")).status).toBe(401);
     await first.stop();
-    const second = await cluster.primary(config);
-    expect(second.node.minted).toEqual({ adminKey: undefined, nodeKey: undefined });
+    const second = await cluster.primary(config, async (minted) => void shown.push(minted));
+    expect(shown).toHaveLength(1);
     expect((await post(second.url, "/api/policy", { src: "actor User {}", filename: null }, made)).status).toBe(202);
     const stored = await Bun.file(presentStore(second.data) ?? "").text();
     expect(stored).not.toContain(made ?? "");

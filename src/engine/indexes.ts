@@ -5,35 +5,49 @@
 import type { Program, ProgramLiteral, ProgramRule } from "../datalog/program.ts";
 import { literalVariables } from "../datalog/program.ts";
 
+interface Use {
+  readonly arity: number;
+  /** Places whose value can be known before the fact is read. */
+  readonly joined: Set<number>;
+  readonly constant: Set<number>;
+  /** Places that hold something other than texts, numbers and truth values. */
+  readonly objects: Set<number>;
+}
+
+const primitives: ReadonlySet<string> = new Set(["String", "Integer", "Boolean"]);
+
 /** By predicate key, orders of column numbers from 0. */
 export function indexOrders(program: Program): Map<string, number[][]> {
-  const uses = new Map<string, { joined: Set<number>; constant: Set<number>; arity: number }>();
+  const uses = new Map<string, Use>();
   for (const rule of program.rules) {
     for (const call of calls(rule.body)) {
-      const use = uses.get(call.predicate) ?? { joined: new Set(), constant: new Set(), arity: call.args.length };
+      const use = uses.get(call.predicate) ?? newUse(call.args.length);
       uses.set(call.predicate, use);
       call.args.forEach((arg, position) => {
         if (arg.kind !== "var") use.constant.add(position);
         else if (isShared(arg.index, call, rule)) use.joined.add(position);
+        const types = arg.kind === "var" ? rule.types[arg.index] : primitives;
+        if (!types || [...types].some((type) => !primitives.has(type))) use.objects.add(position);
       });
     }
   }
   return new Map([...uses].map(([predicate, use]) => [predicate, ordersOf(use)]));
 }
 
-function ordersOf({
-  joined,
-  constant,
-  arity,
-}: {
-  joined: Set<number>;
-  constant: Set<number>;
-  arity: number;
-}): number[][] {
+function newUse(arity: number): Use {
+  return { arity, joined: new Set(), constant: new Set(), objects: new Set() };
+}
+
+/**
+ * A place that rules also fix to constants, or that holds a plain value beside an object, such as the name of a role beside the resource: it
+ * has too few values to lead an index, and SQLite would take that index all the same.
+ */
+function ordersOf({ arity, joined, constant, objects }: Use): number[][] {
   const columns = Array.from({ length: arity }, (_, column) => column);
-  // A place that rules also fix to constants holds names of roles or relations: too few to be worth leading an index.
-  return [...joined]
-    .filter((first) => first !== 0 && !constant.has(first))
+  const leading = [...joined].filter((first) => first !== 0 && !constant.has(first));
+  const beside = leading.some((first) => objects.has(first));
+  return leading
+    .filter((first) => objects.has(first) || !beside)
     .sort((left, right) => left - right)
     .map((first) => [
       first,

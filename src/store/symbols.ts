@@ -15,8 +15,7 @@ export const reservedPerType = 2 ** 16;
 
 /** The interned id of a value, `undefined` where the store does not have it. */
 export function lookUp(database: SqlDatabase, value: Value): number | undefined {
-  const sql =
-    "SELECT symbol.id FROM type CROSS JOIN symbol ON symbol.type = type.id WHERE type.name = ?1 AND symbol.value = ?2";
+  const sql = "SELECT id FROM symbol WHERE type = (SELECT id FROM type WHERE name = ?1) AND value = ?2";
   const found = statement(database, sql).values(value.type, value.id)[0]?.[0];
   return found === undefined ? undefined : Number(found);
 }

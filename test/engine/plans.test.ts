@@ -78,6 +78,22 @@ describe("the example company", () => {
     expect(factScans(store, made)).toEqual([]);
   });
 
+  test("no parameter stands bare, or SQLite would plan the statement anew for each question", () => {
+    for (const [, variables] of questions) {
+      const made = plan(variables);
+      expect(made.kind === "statement" && made.sql.match(/[^(]\?\d/)).toBeNull();
+    }
+  });
+
+  test("the index on a folder is not passed over for one on names of roles", () => {
+    const made = plan([one("User"), constant("write"), one("Repository")]);
+    const indexes = steps(store, made).flatMap(
+      (step) => /USING COVERING INDEX fact_\d+_by_(\S+)/.exec(step)?.[1] ?? [],
+    );
+    expect(indexes.length).toBeGreaterThan(0);
+    expect(indexes.filter((order) => order.startsWith("2_"))).toEqual([]);
+  });
+
   test.each(["Folder", "Repository"])("list %s starts from the user", (type) => {
     const made = plan([one("User"), constant("write"), free(type)]);
     expect(made.kind).toBe("statement");

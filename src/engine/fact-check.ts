@@ -22,6 +22,8 @@ export function checkFact(fact: Fact, limits: Limits): void {
     if (id === "*")
       refuse(`${place} has the id \`*\`, which only answers use; say which values are meant in a rule of the policy`);
     for (const text of [type, id]) {
+      // The database would store another character in its place, and two such values would become one.
+      if (!text.isWellFormed()) refuse(`${place} holds half of a character (a lone surrogate)`);
       const bytes = Buffer.byteLength(text);
       if (bytes > limits.identifierBytesMax)
         refuse(`${place} is ${bytes} bytes long; at most ${limits.identifierBytesMax} are allowed`);

@@ -3,6 +3,7 @@
  * types, the constants of the policy among them, and the predicates and types of context facts. Each shape is planned once a policy: one
  * prepared statement, or the tabled evaluator where no single statement fits.
  */
+import { createHash } from "node:crypto";
 import type { Limits } from "../config/limits.ts";
 import type { FactType } from "../datalog/fact-types.ts";
 import { NotEnumerable, NotPlannable, type Term } from "../datalog/flat.ts";
@@ -77,11 +78,12 @@ export class Plans {
   }
 
   has(key: string): boolean {
-    return this.#plans.has(key);
+    return this.#plans.has(short(key));
   }
 
-  /** The plan of a shape, made now where it is new. `key` must tell shapes apart. */
-  of(key: string, shape: () => Shape): Plan {
+  /** The plan of a shape, made now where it is new. `longKey` must tell shapes apart. */
+  of(longKey: string, shape: () => Shape): Plan {
+    const key = short(longKey);
     const known = this.#plans.get(key);
     metrics.planCache.add(1, known ? hit : miss);
     if (known) return known;
@@ -183,6 +185,11 @@ export class Plans {
       range: (type) => this.types.range(type),
     };
   }
+}
+
+/** Shapes come from requests and may be megabytes long; what is kept of them must not be. */
+function short(key: string): string {
+  return key.length <= 1024 ? key : createHash("sha256").update(key).digest("base64");
 }
 
 const hit = { result: "hit" } as const;

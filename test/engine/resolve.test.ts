@@ -65,6 +65,7 @@ describe("refused", () => {
     ["no integer", fact("stars", "Repo:a", "Integer:4.5"), "no 64-bit integer"],
     ["an integer in another form", fact("stars", "Repo:a", "Integer:04"), "no 64-bit integer"],
     ["an integer too large", fact("stars", "Repo:a", "Integer:9223372036854775808"), "no 64-bit integer"],
+    ["half a character", fact("has_role", "User:a\ud801", "String:member", "Repo:a"), "lone surrogate"],
     ["no boolean", fact("noted", "Repo:a", "Boolean:yes"), "no boolean"],
     ["an id too long", fact("has_role", `User:${"x".repeat(5000)}`, "String:member", "Repo:a"), "bytes long"],
   ])("%s", (_, wrong, message) => {

@@ -14,7 +14,6 @@ import { Copy } from "./copy.ts";
 import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import type { Node, NodeHealth } from "./node.ts";
-import { parseToken } from "./position.ts";
 import { connectPrimary } from "./primary-client.ts";
 import { soundStore } from "./sound-store.ts";
 
@@ -68,10 +67,9 @@ export async function startFallbackNode(config: Config): Promise<Node> {
     engine: () => copy.engine(),
     writes: undefined,
     forward: undefined,
-    // A token of a position that this copy does not contain is no reason to be silent when everything else is gone.
-    async waitFor(token) {
-      parseToken(token);
-    },
+    // A token of a position that this copy does not contain, or of whatever service is the primary, is no reason to be silent when everything
+    // else is gone.
+    async waitFor() {},
     health: () => healthOf(copy, state, note),
     replication: () => undefined,
     mqttConnection: undefined,

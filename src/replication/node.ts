@@ -18,8 +18,8 @@ export interface Node {
   /** Sends a client's write on to the primary, and answers when this node has applied it or the wait is over: an edge's. */
   readonly forward: ((request: ForwardedRequest) => Promise<ForwardedAnswer>) | undefined;
   /**
-   * Resolves when this copy contains the token's position. A fallback's resolves at once. AppError `invalid_request` (malformed), `conflict`
-   * (another epoch), `not_ready` (not in time).
+   * Resolves when this copy contains the token's position. AppError `invalid_request` (malformed), `conflict` (another epoch), `not_ready`
+   * (not in time). A fallback's resolves at once, whatever the token.
    */
   waitFor(token: string): Promise<void>;
   health(): NodeHealth;

@@ -34,10 +34,12 @@ function writeToStderr(line: string): void {
 }
 
 export function formatText(record: LogRecord): string {
-  const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${messageOf(record)}`;
+  const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${onOneLine(messageOf(record))}`;
   const pairs = Object.entries(record.properties)
     .filter(([name]) => !mentions(record, name))
-    .map(([name, value]) => (value instanceof Error ? "" : ` ${name}=${maskSecrets(showValue(name, value))}`));
+    .map(([name, value]) =>
+      value instanceof Error ? "" : ` ${name}=${maskSecrets(onOneLine(showValue(name, value)))}`,
+    );
   const stacks = Object.values(record.properties).flatMap((value) =>
     value instanceof Error ? [`\n${stackOf(value)}`] : [],
   );
@@ -83,6 +85,13 @@ function showValue(name: string, value: unknown): string {
   if (isSecretName(name)) return mask;
   return typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
 }
+
+/** Some values come from strangers, who must not be able to write lines of their own, or to a terminal. */
+function onOneLine(text: string): string {
+  return text.replace(controlCharacters, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+const controlCharacters = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 
 /** The chain of causes, which for an error of a worker holds the stack of where it happened. */
 function stackOf(error: Error): string {

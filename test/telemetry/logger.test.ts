@@ -16,6 +16,12 @@ describe("a log line", () => {
     expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z info {4}feed: applied 3 events node=edge-1\n$/);
   });
 
+  test("as text is one line, whatever a stranger's name holds", () => {
+    start({ level: "info", format: "text" });
+    getLogger("broker").warn("refused {node}", { node: "x\n2026 fatal: \u001b[31mforged", other: "a\rb" });
+    expect(lines[0]).toEndWith("broker: refused x\\u000a2026 fatal: \\u001b[31mforged other=a\\u000db\n");
+  });
+
   test("as JSON is one object a line", () => {
     start({ level: "info", format: "json" });
     getLogger("feed").warn("line\nbreak {why}", { why: "x" });

@@ -91,14 +91,9 @@ function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions)
     connectTimeout: 10_000,
     maxTopicLevels: 16,
     authenticate(client, username, password, done) {
-      const key = password?.toString("utf8") ?? "";
-      // The client id is where a status may be written, so it must be the user name, and a name that can't reach another topic.
-      const named = username !== undefined && username === client.id && isNodeId(username);
-      if (named && verifyNodeKey(key)) return done(null, true);
-      log.warning("refused the login of {node}: {reason}", {
-        node: client.id,
-        reason: named ? "wrong node key" : "the user name must be the client id",
-      });
+      const reason = loginProblem(client, username, verifyNodeKey(password?.toString("utf8") ?? ""));
+      if (reason === undefined) return done(null, true);
+      log.warning("refused the login of {node}: {reason}", { node: client.id.slice(0, nodeIdLengthMax), reason });
       done(null, false);
     },
     authorizePublish(client, packet, done) {
@@ -118,9 +113,18 @@ function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions)
   };
 }
 
+function loginProblem(client: Client, username: string | undefined, keyIsRight: boolean): string | undefined {
+  // The client id is where a status may be written, so it must be the user name, and a name that can't reach another topic.
+  if (username !== client.id || !isNodeId(client.id)) return "the user name must be the client id";
+  if (!keyIsRight) return "wrong node key";
+  return client.clean ? undefined : "what waits for an absent session has no bounds, connect with a clean one";
+}
+
+const nodeIdLengthMax = 64;
+
 /** Node ids stand in topics, where `/`, `+` and `#` have a meaning. */
-export function isNodeId(text: string): boolean {
-  return /^[A-Za-z0-9._-]{1,64}$/.test(text);
+function isNodeId(text: string): boolean {
+  return text.length <= nodeIdLengthMax && /^[A-Za-z0-9._-]+$/.test(text);
 }
 
 function listenOn(server: Server, hostname: string, port: number): Promise<number> {

@@ -70,6 +70,10 @@ describe("logging in", () => {
     await expect(login("edge/1")).rejects.toThrow("Not authorized");
     await expect(login("+")).rejects.toThrow("Not authorized");
   });
+
+  test("is for sessions that end with their connection: nothing is ever queued for who is away", async () => {
+    await expect(login("edge-1", { clean: false })).rejects.toThrow("Not authorized");
+  });
 });
 
 describe("what an edge may do", () => {

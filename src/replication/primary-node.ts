@@ -2,6 +2,7 @@
  * A primary: the log, its writer, and what hands the log on: a broker or the way to one, the publisher, and the log server. Alone it is a
  * complete service; nobody else has to exist for it to answer.
  */
+import { scryptSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -132,7 +133,7 @@ async function openFeed(config: Config, topics: Topics, verifyNodeKey: (key: str
   }
   const link = new BrokerLink({
     url: config.broker,
-    clientId: `ostiary-primary-${config.environment}`,
+    clientId: primaryClientId(config),
     username: config.brokerUsername,
     password: config.brokerPassword,
     ca: config.brokerCa === undefined ? undefined : readFileSync(config.brokerCa, "utf8"),
@@ -141,6 +142,15 @@ async function openFeed(config: Config, topics: Topics, verifyNodeKey: (key: str
     exclusive: true,
   });
   return { outlet: link, broker: undefined, link };
+}
+
+/**
+ * The same for every primary of an environment, since that is how two of them notice each other. Brokers let any user take any client id, so it
+ * comes from the password that only primaries have: an edge that knew it could fence the primary. Slowly, because brokers log client ids.
+ */
+function primaryClientId({ environment, brokerPassword }: Config): string {
+  const name = `ostiary-primary-${environment}`;
+  return brokerPassword === undefined ? name : `${name}-${scryptSync(brokerPassword, name, 8).toString("hex")}`;
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */

@@ -136,6 +136,18 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       expect(older.node.health().feedConnected).toBe(false);
     }));
 
+  test("an edge's password can't fence the primary by taking its client id", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(flags("primary"));
+      await loadPolicy(primary.node);
+      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      const intruder = await client("edge", "ostiary-primary-test");
+      await Bun.sleep(300);
+      expect(primary.node.health().feedConnected).toBe(true);
+      await insert(primary.node, "ann");
+      await intruder.endAsync();
+    }));
+
   test("a wrong password is tried again and again, and works once it is right", async () => {
     const { brokerUsername: username } = flags("edge");
     const options = {

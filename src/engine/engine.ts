@@ -12,6 +12,7 @@ import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, matchFacts } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
+import { metrics } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { assert, must } from "../util/assert.ts";
@@ -62,7 +63,7 @@ export class Engine {
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
   authorize(question: AuthorizeQuestion): boolean {
     const { actor, action, resource, contextFacts } = question;
-    return this.#answer(contextFacts, false, (plans, context) => {
+    return this.#answer("authorize", contextFacts, false, (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
       const key = `authorize ${JSON.stringify([actor.type, constant ?? null, resource.type, context])}`;
       const shape = (): Shape => ({
@@ -79,7 +80,7 @@ export class Engine {
   /** The ids of the resources, sorted; `*` among them where every resource of the type is meant. Throws `query_not_enumerable`. */
   list(question: ListQuestion): string[] {
     const { actor, action, resourceType, contextFacts } = question;
-    return this.#answer(contextFacts, [], (plans, context) => {
+    return this.#answer("list", contextFacts, [], (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
       const key = `list ${JSON.stringify([actor.type, constant ?? null, resourceType, context])}`;
       const shape = (): Shape => ({
@@ -96,7 +97,7 @@ export class Engine {
   /** What the actor may do, sorted. Where everything is allowed, the permissions that the resource's block declares are named. */
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
-    return this.#answer(contextFacts, [], (plans, context, permissions) => {
+    return this.#answer("actions", contextFacts, [], (plans, context, permissions) => {
       const key = `actions ${JSON.stringify([actor.type, resource.type, context])}`;
       const shape = (): Shape => ({
         calls: threeArguments,
@@ -115,7 +116,7 @@ export class Engine {
     const names = [...query.variables.keys()];
     const variables = [...query.variables.values()];
     if (variables.some(({ ids }) => ids?.length === 0)) return [];
-    return this.#answer(query.contextFacts, [], (plans, context) => {
+    return this.#answer("query", query.contextFacts, [], (plans, context) => {
       const shape: Shape = {
         calls: query.calls.map((call) => ({
           predicate: predicateKey(call.predicate, call.variables.length),
@@ -155,7 +156,7 @@ export class Engine {
 
   /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
   facts(pattern: FactPattern): Fact[] {
-    return this.#read(() =>
+    return this.#timed("facts", () =>
       factTables(this.#database)
         .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
         .flatMap(({ arity }) => {
@@ -215,12 +216,13 @@ export class Engine {
 
   /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */
   #answer<T>(
+    kind: Exclude<Kind, "facts">,
     contextFacts: readonly Fact[],
     none: T,
     body: (plans: Plans, context: readonly FactType[], permissions: (type: string) => readonly string[]) => T,
   ): T {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
-    return this.#read(() => {
+    return this.#timed(kind, () => {
       const active = this.#policies.of(this.#database);
       if (!active) return none;
       if (this.#plans?.active !== active || this.#plans.plans.types.isStale()) {
@@ -240,6 +242,15 @@ export class Engine {
     return new Answering(this.#database, plans.types, plan, contextFacts, this.#clock(), this.#limits);
   }
 
+  #timed<T>(kind: Kind, body: () => T): T {
+    const startMs = performance.now();
+    try {
+      return this.#read(body);
+    } finally {
+      metrics.queryDuration.record((performance.now() - startMs) / 1000, kinds[kind]);
+    }
+  }
+
   #read<T>(body: () => T): T {
     this.#begin.run();
     try {
@@ -249,6 +260,16 @@ export class Engine {
     }
   }
 }
+
+/** Attributes made once: recording is on the path of every question. */
+const kinds = {
+  authorize: { kind: "authorize" },
+  list: { kind: "list" },
+  actions: { kind: "actions" },
+  query: { kind: "query" },
+  facts: { kind: "facts" },
+} as const;
+type Kind = keyof typeof kinds;
 
 const noContext: readonly FactType[] = [];
 

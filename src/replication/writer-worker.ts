@@ -116,9 +116,10 @@ function commitWaiting(): void {
   const group = waiting.slice(0, groupWritesMax);
   waiting = waiting.slice(group.length);
   if (waiting.length > 0) setImmediate(commitWaiting);
-  const before = readState(store);
+  let before: State;
   let outcomes: Outcome[];
   try {
+    before = readState(store);
     outcomes = store.transaction(() => group.map((write) => attempt(present, write)), "immediate");
   } catch (error) {
     // The commit itself failed (a full disk, say): nothing of the group happened.
@@ -155,5 +156,10 @@ function settle(write: Waiting, outcome: Outcome, committedMs: number): void {
 /** Keeps the log short, a tenth of its length at a time, so that most commits don't pay for it. */
 function trim({ store, log, limits: { logEventsKept } }: Open, offset: number): void {
   const kept = offset - (log.trimmedTo() ?? offset);
-  if (kept > logEventsKept * 1.1) store.transaction(() => log.trim(offset - logEventsKept), "immediate");
+  if (kept <= logEventsKept * 1.1) return;
+  try {
+    store.transaction(() => log.trim(offset - logEventsKept), "immediate");
+  } catch {
+    // A full disk, say. The writes are committed and answered, the log is only longer than it has to be, and the next commit tries again.
+  }
 }

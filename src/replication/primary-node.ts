@@ -5,7 +5,9 @@
 import { scryptSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "../config/config.ts";
+import { developmentKey, type Config } from "../config/config.ts";
+import { authenticate } from "../engine/authenticate.ts";
+import type { Engine } from "../engine/engine.ts";
 import { installStore, lockDirectory, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
 import { openStore } from "../store/database.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot.ts";
@@ -43,12 +45,13 @@ export async function startPrimaryNode(config: Config, announce: Announce = asyn
   started.defer(() => writer.stop());
   const path = await openChecked(writer, data);
   await settleEpoch(writer, data);
-  const verifyNodeKey = await settleSecrets(config, writer, announce);
-  keepPosition(started, data, writer, limits.headIntervalMs);
-
   const copy = new Copy(data, limits);
   started.defer(() => copy.close());
   copy.open(path);
+  refuseDevelopmentKey(config, copy.engine());
+  const verifyNodeKey = await settleSecrets(config, writer, announce);
+  keepPosition(started, data, writer, limits.headIntervalMs);
+
   const feedStore = openStore(path, { readonly: true });
   started.defer(() => feedStore.close());
   const snapshots = keepSnapshots(path, join(data, "snapshots"), limits.snapshotReuseMs, () => writer.state);
@@ -91,6 +94,15 @@ function healthOf(writer: Writer, { outlet, broker }: Feed, fence: Fence): NodeH
   const feedConnected = outlet.connected && !fence.fenced;
   const brokerClients = broker === undefined ? {} : { brokerClients: broker.clients };
   return { ok, role: "primary", state: "PRIMARY", epoch, offset, digest, ageMs: 0, feedConnected, ...brokerClients };
+}
+
+/** What `ostiary dev` left behind opens to a key that everybody knows. */
+function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {
+  if (adminKey === developmentKey || authenticate(engine, developmentKey) === undefined) return;
+  throw new AppError(
+    "conflict",
+    "the data are those of `ostiary dev`, whose test key everybody knows: give this node a directory of its own",
+  );
 }
 
 interface Fence {

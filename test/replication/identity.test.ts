@@ -4,7 +4,9 @@ import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
+import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import type { MintedKeys } from "../../src/replication/identity.ts";
+import { startDev } from "../../src/roles/dev.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import {
@@ -42,6 +44,17 @@ test("keys are shown before they are stored, so that a first start that fails le
     expect(shown).toHaveLength(1);
     const { adminKey: made } = must(shown[0]);
     expect((await post(primary.url, "/api/policy", { src: "actor User {}" }, made)).status).toBe(200);
+  }));
+
+test("data of `ostiary dev` are served by nothing else, since everybody knows their key", () =>
+  withCluster(async (cluster) => {
+    const flags = { environment: developmentEnvironment, adminKey: unset };
+    const config = cluster.config("primary", "primary", flags);
+    for (let start = 0; start < 2; start++) await (await startDev({ ...config, adminKey: developmentKey }, [])).stop();
+    expect(await refusal(cluster.primary(flags))).toMatchObject({
+      code: "conflict",
+      message: expect.stringContaining("test key everybody knows"),
+    });
   }));
 
 test("what a first start leaves when it dies is no damaged database to the next", () =>

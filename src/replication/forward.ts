@@ -49,11 +49,18 @@ async function send(request: ForwardedRequest, { primaryUrl, timeoutMs }: Forwar
     log.warning("a write could not be sent on: {reason}", {
       reason: reasonOf(cause),
     });
-    const late = cause instanceof Error && cause.name === "TimeoutError";
-    const message = late ? "the primary did not answer in time, repeat the write to be sure of it" : unreachable;
-    throw new AppError("not_ready", message, { cause });
+    throw new AppError("not_ready", outcomeOf(cause), { cause });
   }
 }
+
+/** What the client may believe of a write that got no answer. Unless nobody was there to take it, it may have been done. */
+function outcomeOf(cause: unknown): string {
+  const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
+  if (name === "TimeoutError") return "the primary did not answer in time, repeat the write to be sure of it";
+  return nobodyThere.has(String(code)) ? unreachable : "the primary broke off, repeat the write to be sure of it";
+}
+
+const nobodyThere = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
 /** Any answer will do, also a refusal: it shows that somebody is there. */
 async function probe(primaryUrl: string): Promise<void> {

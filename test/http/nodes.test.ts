@@ -1,7 +1,11 @@
 /** The same API on the other roles: an edge sends writes on and shows them at once, a fallback only answers, and says how old it is. */
 import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
-import { adminKey, eventually, withCluster, type Cluster } from "../replication/cluster.ts";
+import { Arrivals } from "../../src/replication/arrivals.ts";
+import { createForwarder } from "../../src/replication/forward.ts";
+import { adminKey, eventually, refusal, withCluster, type Cluster } from "../replication/cluster.ts";
 import { apiOf, clientOf, Org, role, User, wildcardPolicy, type Api } from "./api.ts";
 
 const question = { actor_type: "User", actor_id: "bob", action: "delete", resource_type: "Org", resource_id: "acme" };
@@ -15,6 +19,27 @@ async function start(cluster: Cluster): Promise<{ primary: Api; edge: Api }> {
   await eventually(() => expect(edge.node.health()).toMatchObject({ ok: true, offset: primary.node.health().offset }));
   return { primary, edge };
 }
+
+test("a write whose answer was cut off is not called undone, one that nobody took is", async () => {
+  const broken = createServer((socket) => socket.on("error", () => {}).once("data", () => socket.destroy()));
+  broken.listen(0, "127.0.0.1");
+  await once(broken, "listening");
+  const { port } = broken.address() as AddressInfo;
+  const forward = createForwarder({
+    primaryUrl: `http://127.0.0.1:${port}`,
+    timeoutMs: 2000,
+    waitMs: 0,
+    arrivals: new Arrivals(() => undefined, { primary: false }),
+    primaryAlive: () => true,
+  });
+  const request = { method: "POST", path: "/api/batch", headers: {}, body: "[]" };
+  expect(await refusal(forward(request))).toMatchObject({
+    code: "not_ready",
+    message: "the primary broke off, repeat the write to be sure of it",
+  });
+  broken.close();
+  expect((await refusal(forward(request))).message).toBe("the primary can't be reached, nothing was written");
+});
 
 describe("an edge", () => {
   test("sends writes on, hands the primary's answer back, and has applied it then", () =>

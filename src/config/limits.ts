@@ -78,7 +78,10 @@ const limitShape = {
   ),
   snapshotReuseMs: time(1000, "A snapshot of at most this age is given out again although there are newer events"),
   snapshotBytesMax: size(64 * GiB, "The largest database that a snapshot may unpack to"),
-  logTimeoutMs: time(5000, "The longest that a node waits for a page of the log"),
+  logTimeoutMs: time(
+    5000,
+    "The longest that nothing may arrive of a page of the log before fetching it counts as failed",
+  ),
   snapshotTimeoutMs: time(
     30_000,
     "The longest that nothing may arrive of a snapshot before fetching it counts as failed",

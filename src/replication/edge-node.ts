@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { build } from "../runtime/version.ts";
 import { lockDirectory, writeNote } from "../store/data-directory.ts";
+import { databaseFiles, removeFiles } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
@@ -119,9 +120,16 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, primary: Prima
   };
   const installSnapshot = async (): Promise<State> => {
     const { data: directory, environment, limits } = config;
+    if (writer.failed) throw new Error("there is no writer that could open a snapshot");
     const installed = await fetchSnapshot({ primary, directory, environment, limits });
     if (installed === "unchanged") throw new Error("the primary sent no snapshot although none was known");
-    return adopt(installed.path);
+    try {
+      return await adopt(installed.path);
+    } catch (error) {
+      // The one before stays in use; each further attempt would leave another file.
+      removeFiles(databaseFiles(installed.path));
+      throw error;
+    }
   };
   return { arrivals, present: () => state, adopt, installSnapshot };
 }

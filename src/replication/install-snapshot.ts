@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Limits } from "../config/limits.ts";
 import { installStore, nextStore } from "../store/data-directory.ts";
-import { databaseFiles, removeFiles, snapshotTag } from "../store/snapshot.ts";
+import { databaseFiles, removeFiles, requireKnownFormat, snapshotTag } from "../store/snapshot.ts";
 import { requireEnvironment, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -30,13 +30,16 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
   const packed = join(directory, "incoming.db.zst");
   const unpacked = join(directory, "incoming.db");
   try {
-    const snapshot = await primary.snapshot(packed, knownTag);
+    // Asked before the download: a node of another environment or an older version would fetch it again and again.
+    const snapshot = await primary.snapshot(packed, knownTag, (manifest) => {
+      requireKnownFormat(manifest);
+      requireEnvironment(manifest, environment);
+    });
     if (snapshot === "unchanged") {
       metrics.snapshots.add(1, { action: "unchanged" });
       return "unchanged";
     }
     const state = await unpackSnapshotAside(snapshot, unpacked, limits.snapshotBytesMax);
-    requireEnvironment(state, environment);
     const path = nextStore(directory);
     installStore(unpacked, path);
     metrics.snapshots.add(1, { action: "installed" });

@@ -5,14 +5,14 @@ import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { z } from "zod";
-import { snapshotManifest, type Snapshot } from "../store/snapshot.ts";
+import { snapshotManifest, type Snapshot, type SnapshotManifest } from "../store/snapshot.ts";
 import { decodePage, type Page } from "./envelope.ts";
 import type { Position } from "./position.ts";
 
 export interface PrimaryClientOptions {
   readonly url: string;
   readonly nodeKey: string;
-  /** How long an answer may make no progress before the request counts as failed. */
+  /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
   readonly logTimeoutMs: number;
   readonly snapshotTimeoutMs: number;
 }
@@ -20,10 +20,15 @@ export interface PrimaryClientOptions {
 /** A page, or the primary's word that its log can't be followed from that position. */
 export type LogAnswer = { readonly page: Page } | { readonly snapshotNeeded: string };
 
+type Accept = (manifest: SnapshotManifest) => void;
+
 export interface PrimaryClient {
   log(position: Position): Promise<LogAnswer>;
-  /** Downloads the snapshot to `target`, or tells that the one with this tag is still the newest. */
-  snapshot(target: string, knownTag: string | undefined): Promise<Snapshot | "unchanged">;
+  /**
+   * Downloads the snapshot to `target`, or tells that the one with this tag is still the newest. `accept` throws where there is no use in a
+   * download.
+   */
+  snapshot(target: string, knownTag: string | undefined, accept: Accept): Promise<Snapshot | "unchanged">;
   /** Ends what is under way, and refuses what comes later. */
   close(): void;
 }
@@ -42,23 +47,25 @@ export function connectPrimary({ url, nodeKey, logTimeoutMs, snapshotTimeoutMs }
   return {
     async log({ epoch, offset, hash }) {
       const query = new URLSearchParams({ epoch, after: String(offset), hash });
-      const response = await get(`log?${query}`, {}, AbortSignal.timeout(logTimeoutMs));
+      using stall = watchStall(logTimeoutMs);
+      const response = await get(`log?${query}`, {}, stall.signal);
       if (response.status === 409 || response.status === 410) {
         return { snapshotNeeded: (await refusalOf(response)).message };
       }
       if (!response.ok) throw await failure("a page of the log", response);
-      const decoded = decodePage(await response.text());
+      const decoded = decodePage(await textOf(response, stall.progress));
       if ("problem" in decoded) throw new Error(`the primary sent no page of its log: ${decoded.problem}`);
       return { page: decoded.message };
     },
 
-    async snapshot(target, knownTag) {
+    async snapshot(target, knownTag, accept) {
       const headers: Record<string, string> = knownTag === undefined ? {} : { "If-None-Match": knownTag };
       using stall = watchStall(snapshotTimeoutMs);
       const response = await get("snapshot", headers, stall.signal);
       if (response.status === 304) return "unchanged";
       if (!response.ok || response.body === null) throw await failure("a snapshot", response);
       const manifest = snapshotManifest.parse(JSON.parse(response.headers.get("ostiary-manifest") ?? "null"));
+      accept(manifest);
       const sha256 = await download(response.body, target, manifest.bytes, stall.progress);
       if (sha256 !== manifest.sha256) throw new Error("the snapshot arrived damaged: its SHA-256 differs");
       return { path: target, manifest };
@@ -68,7 +75,16 @@ export function connectPrimary({ url, nodeKey, logTimeoutMs, snapshotTimeoutMs }
   };
 }
 
-/** A snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
+async function textOf(response: Response, progress: () => void): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of response.body ?? []) {
+    progress();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** A page or a snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
 function watchStall(timeoutMs: number): Disposable & { readonly signal: AbortSignal; progress(): void } {
   const controller = new AbortController();
   const abort = (): void => controller.abort(new Error(`nothing came from the primary for ${timeoutMs} ms`));

@@ -72,12 +72,7 @@ export async function unpackSnapshot(
   check: (path: string) => State,
 ): Promise<State> {
   const { path, manifest } = snapshot;
-  if (manifest.schema > schemaVersion) {
-    throw new AppError(
-      "internal",
-      `the snapshot has format ${manifest.schema}, this binary knows formats up to ${schemaVersion}`,
-    );
-  }
+  requireKnownFormat(manifest);
   removeFiles(databaseFiles(target));
   try {
     await decompressFile(path, target, bytesMax);
@@ -88,6 +83,11 @@ export async function unpackSnapshot(
     removeFiles(databaseFiles(target));
     throw error;
   }
+}
+
+export function requireKnownFormat({ schema }: SnapshotManifest): void {
+  if (schema <= schemaVersion) return;
+  throw new AppError("internal", `the snapshot has format ${schema}, this binary knows formats up to ${schemaVersion}`);
 }
 
 function copyStore(source: string, target: string): State {

@@ -68,7 +68,7 @@ export function advanceState(
 }
 
 /** Refuses a file of another environment: its facts would answer questions that were never asked of them. */
-export function requireEnvironment(state: State, environment: string): void {
+export function requireEnvironment(state: Pick<State, "environment">, environment: string): void {
   if (state.environment === environment) return;
   throw new AppError(
     "conflict",

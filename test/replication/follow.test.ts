@@ -1,8 +1,64 @@
 /** Edges that follow a primary with its embedded broker: they converge, whoever restarts and whatever was missed. */
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
+import { connectPrimary } from "../../src/replication/primary-client.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
-import { converged, eventually, insert, loadPolicy, mayRead, post, reader, refusal, withCluster } from "./cluster.ts";
+import { zeroHash } from "../../src/store/state.ts";
+import { must } from "../../src/util/assert.ts";
+import {
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  nodeKey,
+  post,
+  reader,
+  refusal,
+  withCluster,
+} from "./cluster.ts";
+
+test("a page that comes in slowly is waited for, one that stops is not", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    const { epoch, digest } = primary.node.health();
+    let pieces = 8;
+    const slowLine = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        const page = await (await fetch(primary.url + pathname + search, { headers: request.headers })).bytes();
+        return new Response(trickle(page, pieces, 100));
+      },
+    });
+    const client = connectPrimary({
+      url: `http://127.0.0.1:${slowLine.port}`,
+      nodeKey,
+      logTimeoutMs: 400,
+      snapshotTimeoutMs: 400,
+    });
+    const answer = await client.log({ epoch: must(epoch), offset: 0, hash: zeroHash });
+    expect("page" in answer ? answer.page.head.d : answer.snapshotNeeded).toBe(must(digest));
+    pieces = 1;
+    expect((await refusal(client.log({ epoch: must(epoch), offset: 0, hash: zeroHash }))).message).toContain("400 ms");
+    await slowLine.stop(true);
+  }));
+
+/** Gives `bytes` in so many pieces, or only the first half of them in one and then nothing. */
+function trickle(bytes: Uint8Array, pieces: number, pauseMs: number): ReadableStream<Uint8Array> {
+  const size = Math.ceil(bytes.length / Math.max(2, pieces));
+  return new ReadableStream({
+    async start(controller) {
+      for (let piece = 0; piece < pieces; piece++) {
+        controller.enqueue(bytes.slice(piece * size, (piece + 1) * size));
+        await Bun.sleep(pauseMs);
+      }
+      if (pieces > 1) controller.close();
+    },
+  });
+}
 
 describe("an edge", () => {
   test("starts from a snapshot, follows, and comes to the same state", () =>

@@ -1,6 +1,7 @@
 /** Fallbacks: verified snapshots on a timer, and the last one on disk when nobody can be reached. */
 import { expect, test } from "bun:test";
-import { openSync, readdirSync, writeSync } from "node:fs";
+import { openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { presentStore } from "../../src/store/data-directory.ts";
 import {
   adminKey,
@@ -11,7 +12,6 @@ import {
   mayRead,
   post,
   reader,
-  refusal,
   standing,
   withCluster,
 } from "./cluster.ts";
@@ -36,8 +36,30 @@ test("a fallback fetches snapshots on its timer, and nothing where nothing chang
     expect(standing(fallback.node)).toEqual(standing(primary.node));
     // Reads with a token of a position that it lacks are answered at once, since it may be all that is left.
     await fallback.node.waitFor(`${primary.node.health().epoch}:999`);
-    expect(await refusal(fallback.node.waitFor("nonsense"))).toMatchObject({ code: "invalid_request" });
+    await fallback.node.waitFor("a token of another service");
     expect((await post(fallback.url, "/api/batch", [{ inserts: [reader("x")] }])).status).toBe(503);
+  }));
+
+test("a fallback takes a snapshot that stands at the same offset with other events", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await primary.stop();
+    const backup = await Bun.file(join(primary.data, "store-1.db")).bytes();
+    const second = await cluster.primary();
+    await insert(second.node, "lost");
+    const fallback = await cluster.fallback(second);
+    await converged(fallback.node, second.node);
+    const { port } = new URL(second.url);
+    await second.stop();
+    // Nothing is left that would tell the primary of its later days, so it goes on in the old epoch.
+    await Bun.write(join(primary.data, "store-1.db"), backup);
+    rmSync(join(primary.data, "position"));
+    const restored = await cluster.primary({ port });
+    await insert(restored.node, "new");
+    expect(restored.node.health()).toMatchObject({ epoch: second.node.health().epoch });
+    await converged(fallback.node, restored.node);
+    expect([mayRead(fallback.node, "lost"), mayRead(fallback.node, "new")]).toEqual([false, true]);
   }));
 
 test("a fallback starts from its disk, and says how old that is", () =>

@@ -1,5 +1,6 @@
 /** What each route answers when it is asked rightly, and what every answer carries. Result objects have the documented keys and no others. */
 import { describe, expect, test } from "bun:test";
+import { factElement, parseDigest } from "../../src/engine/digest.ts";
 import { adminKey } from "../replication/cluster.ts";
 import {
   admin,
@@ -325,6 +326,21 @@ describe("without a key", () => {
       }
     }));
 });
+
+test("what health shows without a key confirms no guess of what is written", () =>
+  withPrimary(async (api) => {
+    await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+    const shown = async (): Promise<bigint> => {
+      const { digest } = (await (await fetch(`${api.url}/healthcheck`)).json()) as { digest: string };
+      return parseDigest(digest);
+    };
+    const guess = role("ann", "admin", Org("acme"));
+    const [before, kept] = [await shown(), api.node.engine().state().digest];
+    await api.call("POST", "/api/batch", { body: [{ inserts: [guess] }] });
+    const difference = (left: bigint, right: bigint): bigint => BigInt.asUintN(64, left - right);
+    expect(difference(parseDigest(api.node.engine().state().digest), parseDigest(kept))).toBe(factElement(guess));
+    expect(difference(await shown(), before)).not.toBe(factElement(guess));
+  }));
 
 describe("metrics", () => {
   test("count requests by route and status, never by path", () =>

@@ -3,7 +3,7 @@
  * complete service; nobody else has to exist for it to answer.
  */
 import { scryptSync } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
@@ -188,8 +188,13 @@ async function makeStore(writer: Writer, data: string): Promise<string> {
   removeFiles(databaseFiles(unfinished));
   await writer.open(unfinished);
   await writer.close();
+  // A copy takes its place, since the closed connection lives until its statements are collected: every connection of this process would share
+  // its `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
+  const copied = `${unfinished}.copy`;
+  copyFileSync(unfinished, copied);
   const path = nextStore(data);
-  installStore(unfinished, path);
+  installStore(copied, path);
+  removeFiles(databaseFiles(unfinished));
   return path;
 }
 

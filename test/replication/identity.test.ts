@@ -1,7 +1,7 @@
 /** What belongs to a node alone: its data directory, its keys, and the epoch that it starts where its history is no longer the others'. */
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
@@ -66,6 +66,10 @@ test("what a first start leaves when it dies is no damaged database to the next"
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
     const { epoch } = primary.node.health();
+    // SQLite finds the locks of other processes by these names.
+    const files = readdirSync(data);
+    expect(files.filter((name) => name.startsWith("new.db"))).toEqual([]);
+    expect(files).toEqual(expect.arrayContaining(["store-1.db", "store-1.db-shm", "store-1.db-wal"]));
     await primary.stop();
     expect((await cluster.primary()).node.health()).toMatchObject({ epoch, ok: true });
   }));

@@ -3,7 +3,7 @@
  * so it stays the same for as long as they are kept, and a type that the store comes to know makes everything planned before stale.
  */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { rangeOf, temporaryTypes, typeNumber } from "../store/symbols.ts";
+import { newestType, rangeOf, temporaryTypes, typeNumber } from "../store/symbols.ts";
 
 /** Types that one policy's plans may bring before all of them are dropped. */
 const broughtTypesMax = 10_000;
@@ -12,6 +12,8 @@ export class TypeNumbers {
   readonly #database: SqlDatabase;
   readonly #brought = new Map<string, number>();
   readonly #stored = new Map<string, number>();
+  /** The newest type of the store when no brought one was among its types. */
+  #newestSeen = 0;
 
   constructor(database: SqlDatabase) {
     this.#database = database;
@@ -32,10 +34,14 @@ export class TypeNumbers {
     return id >= low && id <= high;
   }
 
-  /** True where numbers that were handed out are no longer right. */
+  /** True where numbers that were handed out are no longer right. Asked before each question, so it looks only where the store has new types. */
   isStale(): boolean {
+    if (this.#brought.size === 0) return false;
     if (this.#brought.size > broughtTypesMax) return true;
+    const newest = newestType(this.#database);
+    if (newest === this.#newestSeen) return false;
     for (const type of this.#brought.keys()) if (this.#storedNumber(type) !== undefined) return true;
+    this.#newestSeen = newest;
     return false;
   }
 
@@ -51,6 +57,7 @@ export class TypeNumbers {
   #broughtNumber(type: string): number {
     const known = this.#brought.get(type);
     if (known !== undefined) return known;
+    if (this.#brought.size === 0) this.#newestSeen = newestType(this.#database);
     const number = temporaryTypes + this.#brought.size;
     this.#brought.set(type, number);
     return number;

@@ -38,10 +38,15 @@ export function intern(database: SqlDatabase, value: Value): number {
 export function internType(database: SqlDatabase, name: string): number {
   const known = typeNumber(database, name);
   if (known !== undefined) return known;
-  const last = Number(statement(database, "SELECT COALESCE(MAX(id), 0) FROM type").values()[0]?.[0]);
+  const last = newestType(database);
   if (last >= typesMax) throw new AppError("invalid_request", `more than ${typesMax} types`);
   statement(database, "INSERT INTO type (id, name) VALUES (?1, ?2)").run(last + 1, name);
   return last + 1;
+}
+
+/** The number of the type that came last; 0 before the first. Types are never taken away. */
+export function newestType(database: SqlDatabase): number {
+  return Number(statement(database, "SELECT COALESCE(MAX(id), 0) FROM type").values()[0]?.[0]);
 }
 
 export function typeNumber(database: SqlDatabase, name: string): number | undefined {

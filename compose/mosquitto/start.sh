@@ -8,5 +8,7 @@ while IFS= read -r line; do
 done < /mosquitto/config/acl > /run/mosquitto/acl
 printf '%s\n' "ostiary-primary:$BROKER_PRIMARY_PASSWORD" "ostiary-edge:$BROKER_EDGE_PASSWORD" > /run/mosquitto/passwords
 mosquitto_passwd -U /run/mosquitto/passwords
+# What the health check logs in with: as an argument everybody on the host could read it.
+printf '%s\n' '-u ostiary-edge' "-P $BROKER_EDGE_PASSWORD" > /run/mosquitto/mosquitto_pub
 unset BROKER_PRIMARY_PASSWORD BROKER_EDGE_PASSWORD
 exec mosquitto -c /mosquitto/config/mosquitto.conf

@@ -11,10 +11,12 @@ export function keyring(node: Node): (text: string) => ApiKey | undefined {
   let validAt: Position | undefined;
   return (text) => {
     // INVARIANT: the position is read before the copy is asked, so what is kept is never older than the position under which it is kept.
-    const { epoch, offset } = node.health();
-    if (validAt?.epoch !== epoch || validAt.offset !== offset || valid.size >= keysMax) {
+    const { epoch, offset, digest } = node.health();
+    // The digest too: a copy that was damaged is replaced at the same offset.
+    const moved = validAt?.epoch !== epoch || validAt.offset !== offset || validAt.digest !== digest;
+    if (moved || valid.size >= keysMax) {
       valid.clear();
-      validAt = { epoch, offset };
+      validAt = { epoch, offset, digest };
     }
     const known = valid.get(text);
     if (known !== undefined) return known;
@@ -27,6 +29,7 @@ export function keyring(node: Node): (text: string) => ApiKey | undefined {
 interface Position {
   readonly epoch: string | null;
   readonly offset: number | null;
+  readonly digest: string | null;
 }
 
 const keysMax = 1000;

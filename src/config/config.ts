@@ -90,7 +90,8 @@ const feed = {
     placeholder: "name",
   }),
   brokerPassword: optionalText(/./, {
-    description: "The password for an external broker",
+    description:
+      "The password for an external broker. An edge that has none shows its node key, and that only to a broker on its primary's host",
     allowed: "a text",
     placeholder: "secret",
     secret: true,

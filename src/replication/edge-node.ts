@@ -151,11 +151,14 @@ function healthOf(state: State | undefined, follower: Follower, link: BrokerLink
 /** With the embedded broker the feed comes over the primary's own port; nothing else has to be configured. */
 function openLink(config: Config, id: string, topics: Topics, primaryUrl: string, nodeKey: string): BrokerLink {
   const { broker, brokerUsername, brokerPassword, brokerCa, limits } = config;
+  const url = broker === "embedded" ? `${primaryUrl.replace(/^http/, "ws")}/mqtt` : broker;
+  // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
+  const ownPassword = new URL(url).hostname === new URL(primaryUrl).hostname ? nodeKey : undefined;
   return new BrokerLink({
-    url: broker === "embedded" ? `${primaryUrl.replace(/^http/, "ws")}/mqtt` : broker,
+    url,
     clientId: id,
     username: brokerUsername ?? id,
-    password: brokerPassword ?? nodeKey,
+    password: brokerPassword ?? ownPassword,
     ca: brokerCa === undefined ? undefined : readFileSync(brokerCa, "utf8"),
     will: { topic: topics.status(id), payload: JSON.stringify({ v: 1, role: "edge", state: "GONE" }) },
     connectTimeoutMs: limits.brokerConnectTimeoutMs,

@@ -1,6 +1,8 @@
 /** With a real external broker, as `compose/` configures it: MQTT 5, passwords, access rules; and what happens when it dies or two primaries meet. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
@@ -8,7 +10,17 @@ import { BrokerLink } from "../../src/replication/broker-link.ts";
 import { topicsOf } from "../../src/replication/topics.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
-import { converged, eventually, insert, loadPolicy, mayRead, refusal, standing, withCluster } from "./cluster.ts";
+import {
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  nodeKey,
+  refusal,
+  standing,
+  withCluster,
+} from "./cluster.ts";
 
 const installed = Bun.which("mosquitto") !== null && Bun.which("mosquitto_passwd") !== null;
 const topics = topicsOf("ostiary/v1", "test");
@@ -170,6 +182,21 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
     await right.close();
   });
 });
+
+test("the node key is shown to no broker but the primary's", () =>
+  withCluster(async (cluster) => {
+    let received = "";
+    const stranger = createServer((socket) => {
+      socket.on("error", () => {}).on("data", (bytes) => (received += bytes.toString("latin1")));
+    }).listen(0, "localhost");
+    await once(stranger, "listening");
+    const { port } = stranger.address() as AddressInfo;
+    const primary = await cluster.primary();
+    await cluster.edge("edge-1", primary, { broker: `mqtt://localhost:${port}` });
+    await eventually(() => expect(received).toContain("edge-1"));
+    expect(received).not.toContain(nodeKey);
+    stranger.close();
+  }));
 
 test("a broker that speaks MQTT 3.1.1 only is met with that", () =>
   withCluster(async (cluster) => {

@@ -3,9 +3,11 @@
  * or sent again behind our back (a message that an ACL refuses would be, for ever), the protocol version is chosen anew (5 first, 3.1.1 where
  * that is refused: MQTT.js never falls back), and delays have back-off and jitter.
  *
- * Fencing: a primary has a fixed client id. When the broker says that somebody else took it (DISCONNECT 142, or in 3.1.1 connections that
- * close right after they were made, again and again), another primary lives. Then this link gives up for good rather than fight for the id.
+ * Fencing: a primary has a fixed client id. When the broker says that somebody else took it (DISCONNECT 142), another primary lives. Then this
+ * link gives up for good rather than fight for the id. MQTT 3.1.1 closes without a word, for this as for a missing permission: where that
+ * happens right after connecting, again and again, the link stays away for a moment, under another id, and looks whether somebody publishes heads.
  */
+import { randomBytes } from "node:crypto";
 import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
 import { getLogger } from "../telemetry/logger.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
@@ -22,14 +24,15 @@ export interface LinkOptions {
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
-  /** Whether the client id stands for a claim that only one process may have. */
-  readonly exclusive: boolean;
+  /** Set where the client id stands for a claim that only one process may have: the topic to which who has it publishes all the time. */
+  readonly exclusive: false | { readonly heads: string };
 }
 
 const retryDelayMsMin = 500;
 const retryDelayMsMax = 15_000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
+const lookMs = 3000;
 const sessionTakenOver = 142;
 /** Refusals that mean "not this protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
 const unsupportedVersion = new Set([1, 132]);
@@ -45,6 +48,7 @@ export class BrokerLink implements Outlet {
   #failures = 0;
   #quickCloses = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #looking: MqttClient | undefined;
   #ended = false;
 
   constructor(options: LinkOptions) {
@@ -107,6 +111,7 @@ export class BrokerLink implements Outlet {
   async close(): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#retry);
+    this.#looking?.end(true);
     const client = this.#client;
     this.#client = undefined;
     if (client === undefined) return;
@@ -148,7 +153,10 @@ export class BrokerLink implements Outlet {
       if (this.#client !== client || this.#ended) return;
       if (connectedMs !== undefined) this.#countQuickClose(Date.now() - connectedMs);
       this.#discard(client);
-      this.#scheduleRetry();
+      const { exclusive } = this.#options;
+      if (exclusive && this.#version === 4 && this.#quickCloses >= quickClosesMax)
+        this.#lookForAnother(exclusive.heads);
+      else this.#scheduleRetry();
     });
   }
 
@@ -185,7 +193,28 @@ export class BrokerLink implements Outlet {
 
   #countQuickClose(livedMs: number): void {
     this.#quickCloses = livedMs < quickCloseMs ? this.#quickCloses + 1 : 0;
-    if (this.#options.exclusive && this.#version === 4 && this.#quickCloses >= quickClosesMax) this.#fence();
+  }
+
+  /** Listens for heads. Where there are any they are another's, since this one is not connected. */
+  #lookForAnother(heads: string): void {
+    this.#quickCloses = 0;
+    const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
+    const client = connect({ ...addressOf(this.#options.url), ...this.#clientOptions(), clientId });
+    this.#looking = client;
+    client.on("error", () => {});
+    client.on("connect", () => client.subscribe(heads, { qos: 0 }));
+    client.on("message", (_topic, _payload, packet) => {
+      if (!packet.retain) this.#fence();
+    });
+    // With some chance, so that two who look at the same time do not do it again.
+    this.#retry = setTimeout(
+      () => {
+        client.end(true);
+        this.#looking = undefined;
+        this.#scheduleRetry();
+      },
+      lookMs * (0.75 + Math.random()),
+    );
   }
 
   #scheduleRetry(): void {
@@ -204,6 +233,8 @@ export class BrokerLink implements Outlet {
   #fence(): void {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#retry);
+    this.#looking?.end(true);
     const client = this.#client;
     if (client !== undefined) this.#discard(client);
     for (const listener of this.#onFenced) listener();

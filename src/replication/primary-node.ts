@@ -151,7 +151,7 @@ async function openFeed(config: Config, topics: Topics, verifyNodeKey: (key: str
     ca: config.brokerCa === undefined ? undefined : readFileSync(config.brokerCa, "utf8"),
     connectTimeoutMs: limits.brokerConnectTimeoutMs,
     keepaliveMs: limits.brokerKeepaliveMs,
-    exclusive: true,
+    exclusive: { heads: topics.head },
   });
   return { outlet: link, broker: undefined, link };
 }

@@ -5,8 +5,10 @@ import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
 import { BrokerLink } from "../../src/replication/broker-link.ts";
+import { drainRead } from "../../src/replication/drain-read.ts";
 import { topicsOf } from "../../src/replication/topics.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
@@ -168,7 +170,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       username,
       connectTimeoutMs: 2000,
       keepaliveMs: 5000,
-      exclusive: false,
+      exclusive: false as const,
     };
     const link = new BrokerLink({ ...options, password: "wrong" });
     link.start();
@@ -182,6 +184,56 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
     await right.close();
   });
 });
+
+describe("MQTT 3.1.1, which closes connections without a reason", () => {
+  test("a primary that may not publish is not taken for one that was replaced", () =>
+    withOldBroker(false, (broker) =>
+      withCluster(async (cluster) => {
+        const primary = await cluster.primary({ broker });
+        await Bun.sleep(4000); // three connections come to nothing within 2 s
+        await loadPolicy(primary.node);
+      }),
+    ));
+
+  test(
+    "of two primaries one is fenced, and the other stays",
+    () =>
+      withOldBroker(true, (broker) =>
+        withCluster(async (cluster) => {
+          const first = await cluster.primary({ broker });
+          const second = await cluster.primary({ broker, data: join(cluster.directory, "second") });
+          const outcomes = () =>
+            Promise.all(
+              [first, second].map(({ node }) =>
+                loadPolicy(node).then(
+                  () => true,
+                  () => false,
+                ),
+              ),
+            );
+          await eventually(async () => expect((await outcomes()).toSorted()).toEqual([false, true]), 25_000);
+          await Bun.sleep(3000);
+          expect((await outcomes()).toSorted()).toEqual([false, true]);
+        }),
+      ),
+    40_000,
+  );
+});
+
+/** A broker without passwords that speaks 3.1.1 alone; who publishes loses the connection unless that is permitted. */
+async function withOldBroker(permitted: boolean, body: (url: string) => Promise<void>): Promise<void> {
+  const aedes = await Aedes.createBroker({
+    authorizePublish: (_client, _packet, done) => done(permitted ? null : new Error("not permitted")),
+  });
+  const server = createServer((socket) => aedes.handle(drainRead(socket))).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  try {
+    await body(`mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  } finally {
+    server.close();
+    await new Promise<void>((resolve) => aedes.close(resolve));
+  }
+}
 
 test("the node key is shown to no broker but the primary's", () =>
   withCluster(async (cluster) => {

@@ -4,6 +4,7 @@
  */
 import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
+import { relation } from "./schema.ts";
 import { statement } from "./statements.ts";
 import { intern, lookUp, rangeOf, typeNumber } from "./symbols.ts";
 
@@ -47,9 +48,8 @@ export function setIndexes(database: SqlDatabase, table: string, orders: readonl
 export function factTables(
   database: SqlDatabase,
 ): { readonly table: string; readonly predicate: string; readonly arity: number }[] {
-  return statement(database, "SELECT id, predicate, arity FROM relation ORDER BY predicate, arity")
-    .values()
-    .map((row) => ({ table: `fact_${Number(row[0])}`, predicate: String(row[1]), arity: Number(row[2]) }));
+  const rows = database.orm.select().from(relation).orderBy(relation.predicate, relation.arity).all();
+  return rows.map(({ id, predicate, arity }) => ({ table: `fact_${id}`, predicate, arity }));
 }
 
 /** Adds a fact. True where it was not there before. */

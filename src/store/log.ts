@@ -2,7 +2,9 @@
  * The primary's log: the only truth about what happened in which order. Rows are kept as the text that the chain hash was made of, so that
  * every copy hashes the very same bytes. Old rows are trimmed by count; whoever needs one of them takes a snapshot.
  */
+import { eq, lte, min } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { log } from "./schema.ts";
 
 /** One event as it is stored and sent: `body` is the JSON text of its effect. */
 export interface LogRow {
@@ -44,9 +46,7 @@ export function openLog(database: SqlDatabase): Log {
   const select = database.prepare(
     "SELECT offset, time_ms, kind, body, traceparent, hash, octet_length(body) FROM log WHERE offset > ? ORDER BY offset LIMIT ?",
   );
-  const selectHash = database.prepare("SELECT hash FROM log WHERE offset = ?");
-  const selectFirst = database.prepare("SELECT min(offset) FROM log");
-  const deleteUpTo = database.prepare("DELETE FROM log WHERE offset <= ?");
+  const { orm } = database;
 
   return {
     append(row) {
@@ -77,15 +77,17 @@ export function openLog(database: SqlDatabase): Log {
       }
     },
     hashAt(offset) {
-      const hash = selectHash.values(offset)[0]?.[0];
-      return hash === undefined ? undefined : String(hash);
+      return orm.select({ hash: log.hash }).from(log).where(eq(log.offset, offset)).get()?.hash;
     },
     trimmedTo() {
-      const first = selectFirst.values()[0]?.[0];
-      return first === null || first === undefined ? undefined : Number(first) - 1;
+      const first = orm
+        .select({ offset: min(log.offset) })
+        .from(log)
+        .get()?.offset;
+      return first === null || first === undefined ? undefined : first - 1;
     },
     trim(offset) {
-      deleteUpTo.run(offset);
+      orm.delete(log).where(lte(log.offset, offset)).run();
     },
   };
 }

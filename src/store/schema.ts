@@ -1,4 +1,7 @@
-/** The fixed tables, for typed queries. Their SQL is in `migrations/`. */
+/**
+ * The fixed tables, for typed queries. Their SQL is in `migrations/`. Interned values and fact tables are not here: every question and every
+ * fact goes through them, by prepared statements.
+ */
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 export const state = sqliteTable("state", {
@@ -39,12 +42,6 @@ export const apiKey = sqliteTable("api_key", {
 export const node = sqliteTable("node", { key: text().primaryKey(), value: text().notNull() });
 
 export const type = sqliteTable("type", { id: integer().primaryKey(), name: text().notNull() });
-
-export const symbol = sqliteTable("symbol", {
-  id: integer().primaryKey(),
-  type: integer().notNull(),
-  value: text().notNull(),
-});
 
 export const relation = sqliteTable("relation", {
   id: integer().primaryKey(),

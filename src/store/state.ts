@@ -5,6 +5,7 @@
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
 export interface State {
@@ -50,11 +51,8 @@ export function findState(database: SqlDatabase): State | undefined {
 
 /** Starts a history: no events, no policy. */
 export function createState(database: SqlDatabase, environment: string, epoch: string): State {
-  database
-    .prepare(
-      "INSERT INTO state (one, environment, epoch, offset, hash, time_ms, digest, policy_id) VALUES (1, ?, ?, 0, ?, 0, ?, 0)",
-    )
-    .run(environment, epoch, zeroHash, zeroHash);
+  const start = { one: 1, environment, epoch, offset: 0, hash: zeroHash, timeMs: 0, digest: zeroHash, policyId: 0 };
+  database.orm.insert(schema.state).values(start).run();
   return readState(database);
 }
 

@@ -5,6 +5,7 @@
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Value } from "./fact.ts";
+import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
 const valuesPerType = 2 ** 32;
@@ -40,7 +41,10 @@ export function internType(database: SqlDatabase, name: string): number {
   if (known !== undefined) return known;
   const last = newestType(database);
   if (last >= typesMax) throw new AppError("invalid_request", `more than ${typesMax} types`);
-  statement(database, "INSERT INTO type (id, name) VALUES (?1, ?2)").run(last + 1, name);
+  database.orm
+    .insert(schema.type)
+    .values({ id: last + 1, name })
+    .run();
   return last + 1;
 }
 

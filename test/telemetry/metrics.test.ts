@@ -12,19 +12,23 @@ const edge: NodeReading = {
 };
 
 test("what was recorded is rendered for Prometheus", async () => {
-  metrics.httpDuration.record(0.0007, { method: "POST", route: "/api/authorize", status: 200 });
-  metrics.fallbackHttpRequests.record(3, { path: "/api/list", status_code: 200 });
+  // Labels of its own: other tests of the same run record as well.
+  const denied = async () =>
+    Number(/ostiary_decisions_total\{result="deny"\} (\d+)/.exec(await renderMetrics())?.[1] ?? 0);
+  const before = await denied();
+  metrics.httpDuration.record(0.0007, { method: "POST", route: "/api/rendered", status: 200 });
+  metrics.fallbackHttpRequests.record(3, { path: "/api/rendered", status_code: 200 });
   metrics.decisions.add(2, { result: "deny" });
+  expect(await denied()).toBe(before + 2);
   const text = await renderMetrics();
   expect(text).toContain("# TYPE ostiary_http_request_duration_seconds histogram\n");
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/authorize",status="200",le="0.0005"} 0\n',
+    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/rendered",status="200",le="0.0005"} 0\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/authorize",status="200",le="0.001"} 1\n',
+    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/rendered",status="200",le="0.001"} 1\n',
   );
-  expect(text).toContain('oso_fallback_http_requests_bucket{path="/api/list",status_code="200",le="5"} 1\n');
-  expect(text).toContain('ostiary_decisions_total{result="deny"} 2\n');
+  expect(text).toContain('oso_fallback_http_requests_bucket{path="/api/rendered",status_code="200",le="5"} 1\n');
   expect(text).toMatch(/process_resident_memory_bytes \d+/);
 });
 

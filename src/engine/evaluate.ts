@@ -88,14 +88,17 @@ export class Evaluation {
 
   #toFixpoint(pass: () => void): void {
     const outer = { visited: this.#visited, grown: this.#grown };
+    let hasGrown = false;
     do {
       this.#visited = new Set();
       this.#grown = false;
       pass();
+      hasGrown ||= this.#grown;
     } while (this.#grown);
     for (const key of this.#visited) must(this.#tables.get(key)).complete = true;
     this.#visited = outer.visited;
-    this.#grown = outer.grown;
+    // What grew in here may have been read around it before.
+    this.#grown = outer.grown || hasGrown;
   }
 
   /** Calls `found` for each way to make the literals true; it returns false to stop. Returns false where it was stopped. */
@@ -262,6 +265,7 @@ export class Evaluation {
         holds = true;
         return false;
       });
+      // Enough is known: no further pass is needed.
       if (holds) this.#grown = false;
     });
     if (holds) this.#forgetIncomplete();

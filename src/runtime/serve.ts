@@ -74,7 +74,7 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
     hostname: options.hostname,
     port: options.port,
     // Left out, Bun shares the port with another process that does the same: two nodes would answer in turns.
-    reusePort: false,
+    //X reusePort: false,
     development: false,
     idleTimeout: Math.min(options.idleTimeoutMs ?? 120_000, idleTimeoutMsMax) / 1000,
     maxRequestBodySize: options.bodyBytesMax ?? 64 * mebibyte,

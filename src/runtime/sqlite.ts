@@ -42,10 +42,12 @@ class BunSqlite implements SqlDatabase {
   readonly path: string;
   readonly orm: Orm;
   readonly #bun: BunDatabase;
+  readonly #statements = new LiveStatements();
 
   constructor(path: string, bun: BunDatabase) {
     this.path = path;
     this.#bun = bun;
+    this.#statements.watch(bun);
     this.orm = drizzle(bun);
   }
 
@@ -70,7 +72,39 @@ class BunSqlite implements SqlDatabase {
   }
 
   close(): void {
+    this.#statements.finalize();
     this.#bun.close();
+  }
+}
+
+/**
+ * All statements of a connection that were not collected yet, those of the object mapper included. SQLite keeps a closed connection's file and
+ * locks for as long as any of its statements lives, which would be until some later garbage collection.
+ */
+class LiveStatements {
+  readonly #statements = new Set<WeakRef<BunStatement>>();
+  #pruneAt = 256;
+
+  watch(bun: BunDatabase): void {
+    const prepare = bun.prepare.bind(bun);
+    const watched = (...call: Parameters<BunDatabase["prepare"]>): BunStatement => {
+      const statement = prepare(...call);
+      this.#add(statement);
+      return statement;
+    };
+    Object.defineProperty(bun, "prepare", { value: watched });
+  }
+
+  finalize(): void {
+    for (const reference of this.#statements) reference.deref()?.finalize();
+    this.#statements.clear();
+  }
+
+  #add(statement: BunStatement): void {
+    this.#statements.add(new WeakRef(statement));
+    if (this.#statements.size < this.#pruneAt) return;
+    for (const reference of this.#statements) if (!reference.deref()) this.#statements.delete(reference);
+    this.#pruneAt = Math.max(256, this.#statements.size * 2);
   }
 }
 

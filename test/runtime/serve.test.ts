@@ -23,13 +23,11 @@ describe("the listener", () => {
   });
 
   test("says plainly that its port is taken, or that the address is not this machine's", async () => {
-    const free = listen({});
-    const { port } = free;
-    await free.stop();
-    // By its number: Bun shares such a port with whoever asks for it in the same way, but not one that it chose itself.
-    const program = `Bun.serve({ hostname: "127.0.0.1", port: ${port}, fetch: () => new Response() }); console.log("listens")`;
+    // Outside of development Bun shares a port with whoever else would.
+    const options = "{ hostname: '127.0.0.1', port: 0, development: false, fetch: () => new Response() }";
+    const program = `console.log(Bun.serve(${options}).port)`;
     const other = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
-    await other.stdout.getReader().read();
+    const port = Number(new TextDecoder().decode((await other.stdout.getReader().read()).value));
     expect(() => listen({ port })).toThrow(`can't listen on 127.0.0.1:${port}: another program uses this port`);
     other.kill();
     const elsewhere = "can't listen on 192.0.2.1:0: this machine does not have this address";

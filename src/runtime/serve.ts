@@ -73,8 +73,8 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
   return Bun.serve<SocketData>({
     hostname: options.hostname,
     port: options.port,
-    // Left out, Bun shares the port with another process that does the same: two nodes would answer in turns.
-    //X reusePort: false,
+    // Outside of development Bun shares the port with another process that does the same: two nodes would answer in turns.
+    reusePort: false,
     development: false,
     idleTimeout: Math.min(options.idleTimeoutMs ?? 120_000, idleTimeoutMsMax) / 1000,
     maxRequestBodySize: options.bodyBytesMax ?? 64 * mebibyte,

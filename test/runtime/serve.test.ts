@@ -28,8 +28,11 @@ describe("the listener", () => {
     const program = `console.log(Bun.serve(${options}).port)`;
     const other = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
     const port = Number(new TextDecoder().decode((await other.stdout.getReader().read()).value));
-    expect(() => listen({ port })).toThrow(`can't listen on 127.0.0.1:${port}: another program uses this port`);
-    other.kill();
+    try {
+      expect(() => listen({ port })).toThrow(`can't listen on 127.0.0.1:${port}: another program uses this port`);
+    } finally {
+      other.kill();
+    }
     const elsewhere = "can't listen on 192.0.2.1:0: this machine does not have this address";
     expect(() => listen({ hostname: "192.0.2.1" })).toThrow(elsewhere);
   });

@@ -7,7 +7,7 @@ import { compile } from "../src/polar/compile.ts";
 import { must } from "../src/util/assert.ts";
 import { parseFact } from "./cases/case.ts";
 import { compilePolicy } from "./cases/compile-policy.ts";
-import { oracle, TooManyTuples } from "./oracle.ts";
+import { oracle, TooMuchWork } from "./oracle.ts";
 import { differences } from "./oracle/differences.ts";
 
 const policy = compilePolicy(`
@@ -69,7 +69,7 @@ test("two unknown values are not equal for being unknown", () => {
   ]);
 });
 
-test("a value outside of the domain, an unstratified policy and too many tuples are refused", () => {
+test("a value outside of the domain, an unstratified policy and too much work are refused", () => {
   expect(() =>
     slow.holds("sees", [
       { type: "User", id: "stranger" },
@@ -79,5 +79,5 @@ test("a value outside of the domain, an unstratified policy and too many tuples 
   const text = "actor User {} lies(user: User) if is_user(user) and not lies(user);";
   const liar = must(compile([{ name: "liar.polar", text }], polarLimits(defaultLimits)).policy);
   expect(() => oracle(liar, { facts: [parseFact("is_user(User:ann)")], now: 0 })).toThrow("stratified");
-  expect(() => oracle(policy, { facts, now: 0, tuplesMax: 3 })).toThrow(TooManyTuples);
+  expect(() => oracle(policy, { facts, now: 0, conditionsMax: 3 })).toThrow(TooMuchWork);
 });

@@ -28,11 +28,11 @@ export interface OracleInput {
   readonly now: number;
   /** Values that questions will name beyond those in the facts and the policy. */
   readonly values?: readonly Value[] | undefined;
-  /** Random policies may hold for almost everything; past this many tuples the oracle throws `TooManyTuples`. */
-  readonly tuplesMax?: number | undefined;
+  /** A random policy may hold for almost everything. After this many conditions the oracle gives up with `TooMuchWork`. */
+  readonly conditionsMax?: number | undefined;
 }
 
-export class TooManyTuples extends Error {}
+export class TooMuchWork extends Error {}
 
 export interface Oracle {
   holds(predicate: string, args: readonly Value[]): boolean;
@@ -49,7 +49,8 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
   const contextFacts = input.contextFacts ?? [];
   const domain = createDomain(policy, [...input.facts, ...contextFacts], input.values ?? [], input.now);
   const facts = [...input.facts.filter(acceptedFacts(policy, domain)), ...contextFacts];
-  const model = wellFoundedModel(policy.rules.flatMap(clausesOf), facts, domain, input.tuplesMax ?? Infinity);
+  const work = { left: input.conditionsMax ?? Infinity };
+  const model = wellFoundedModel(policy.rules.flatMap(clausesOf), facts, domain, work);
   return {
     domain,
     holds: (predicate, args) => relation(model, predicate, args.length).byKey.has(keyOf(args.map(domain.ground))),
@@ -57,7 +58,7 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
     solutions(query) {
       const answers = new Map<string, Tuple>();
       for (const clause of clausesOf(queryRule(query))) {
-        derive(clause, { positive: model, negative: model, domain }, (tuple) => answers.set(keyOf(tuple), tuple));
+        derive(clause, { positive: model, negative: model, domain, work }, (tuple) => answers.set(keyOf(tuple), tuple));
       }
       return [...answers.values()];
     },
@@ -72,16 +73,12 @@ interface Relation {
 }
 type Model = Map<string, Relation>;
 
-function wellFoundedModel(
-  clauses: readonly Clause[],
-  facts: readonly Fact[],
-  domain: Domain,
-  tuplesMax: number,
-): Model {
+function wellFoundedModel(clauses: readonly Clause[], facts: readonly Fact[], domain: Domain, work: Work): Model {
   let lower: Model = new Map();
   for (;;) {
-    const upper = leastModel(clauses, facts, lower, domain, tuplesMax);
-    const next = leastModel(clauses, facts, upper, domain, tuplesMax);
+    const upper = leastModel(clauses, facts, lower, domain, work);
+    if (!clauses.some(({ steps }) => steps.some(({ kind }) => kind === "not"))) return upper;
+    const next = leastModel(clauses, facts, upper, domain, work);
     if (size(next) === size(upper)) return next;
     assert(size(next) > size(lower), "the policy is stratified");
     lower = next;
@@ -94,7 +91,7 @@ function leastModel(
   facts: readonly Fact[],
   negative: Model,
   domain: Domain,
-  tuplesMax: number,
+  work: Work,
 ): Model {
   const positive: Model = new Map();
   for (const fact of facts) add(positive, fact.predicate, fact.args.map(domain.ground));
@@ -102,9 +99,8 @@ function leastModel(
     const before = size(positive);
     for (const clause of clauses) {
       const found: Tuple[] = [];
-      derive(clause, { positive, negative, domain }, (tuple) => found.push(tuple));
+      derive(clause, { positive, negative, domain, work }, (tuple) => found.push(tuple));
       for (const tuple of found) add(positive, clause.predicate, tuple);
-      if (size(positive) > tuplesMax) throw new TooManyTuples();
     }
     if (size(positive) === before) return positive;
   }
@@ -151,6 +147,12 @@ interface World {
   readonly positive: Model;
   readonly negative: Model;
   readonly domain: Domain;
+  readonly work: Work;
+}
+
+/** How many conditions may still be tried. */
+interface Work {
+  left: number;
 }
 
 type Bindings = Map<string, Ground>;
@@ -167,6 +169,8 @@ function derive(clause: Clause, world: World, emit: (tuple: Tuple) => void): voi
 function run(steps: readonly Step[], index: number, bindings: Bindings, world: World, done: () => boolean): boolean {
   const step = steps[index];
   if (step === undefined) return done();
+  world.work.left -= 1;
+  if (world.work.left < 0) throw new TooMuchWork();
   const next = () => run(steps, index + 1, bindings, world, done);
   switch (step.kind) {
     case "boolean":
@@ -205,7 +209,7 @@ function run(steps: readonly Step[], index: number, bindings: Bindings, world: W
     case "compare":
       return compare(step, bindings, world) && next();
     case "not": {
-      const inner: World = { positive: world.negative, negative: world.positive, domain: world.domain };
+      const inner: World = { ...world, positive: world.negative, negative: world.positive };
       return !step.alternatives.some((alternative) => run(alternative, 0, bindings, inner, () => true)) && next();
     }
     default:

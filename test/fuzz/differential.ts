@@ -8,7 +8,7 @@ import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts
 import { compare, compareActions } from "../cases/run.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Ground } from "../oracle/domain.ts";
-import { oracle, TooManyTuples, type Oracle } from "../oracle.ts";
+import { oracle, TooMuchWork, type Oracle } from "../oracle.ts";
 import { asQuery, type Asked } from "./questions.ts";
 import { entityTypes } from "./rules.ts";
 
@@ -32,7 +32,7 @@ export interface Tally {
 
 export const now = 1;
 const strategies = ["statement", "evaluator"] as const;
-const tuplesMax = 4000;
+const conditionsMax = 300_000;
 
 export function emptyTally(): Tally {
   return { invalidPolicies: 0, tooLarge: 0, positive: 0, answered: 0, notEnumerable: 0 };
@@ -101,9 +101,9 @@ export function oracleOrNothing(policy: Policy, { facts, contextFacts, questions
     [...asQuery(question).variables.values()].flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id }))),
   );
   try {
-    return oracle(policy, { facts, contextFacts, now, values: [...values, ...strangeValues], tuplesMax });
+    return oracle(policy, { facts, contextFacts, now, values: [...values, ...strangeValues], conditionsMax });
   } catch (error) {
-    if (error instanceof TooManyTuples) return undefined;
+    if (error instanceof TooMuchWork) return undefined;
     throw error;
   }
 }

@@ -45,6 +45,10 @@ const limitShape = {
     400,
     "The most alternatives in the statement of one question; past that it is answered step by step",
   ),
+  planStepsMax: count(
+    20_000,
+    "The most steps of planning one statement; past that the question is answered step by step",
+  ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
   // The feed: primary to edges
   feedBatchEventsMax: count(128, "The most events in one message of the feed"),

@@ -10,7 +10,7 @@ import {
 import { simplify } from "./simplify.ts";
 import type { Body, Node } from "./specialise.ts";
 import { type Emission, emitSelect, emitValue, type Names, Parameters, type Select } from "./sql.ts";
-import { unfoldBody } from "./unfold.ts";
+import { unfoldBody, type UnfoldOptions } from "./unfold.ts";
 
 export interface StatementGoal {
   readonly body: Body;
@@ -33,6 +33,8 @@ export interface Statement {
 
 export interface StatementLimits {
   readonly clausesMax: number;
+  /** Steps of planning, all recursions together. */
+  readonly stepsMax: number;
 }
 
 /** `paged`: a single column in which wildcards are `*`, restricted to texts after the parameter `after`. Throws `NotPlannable`, `NotEnumerable`. */
@@ -48,6 +50,7 @@ class Builder {
   readonly #costs = new Map<string, number>();
   #variables: number;
   #names = 0;
+  #steps = 0;
 
   constructor(names: Names, limits: StatementLimits, firstVariable: number) {
     this.#limits = limits;
@@ -57,7 +60,7 @@ class Builder {
   }
 
   build(goal: StatementGoal, paged: boolean): Statement {
-    const options = { clausesMax: this.#limits.clausesMax, fresh: () => this.#variables++ };
+    const options = this.#unfold();
     const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
     if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
     const selects = clauses.flatMap((clause) => resolveClause(clause, this.#planner, []));
@@ -98,10 +101,20 @@ class Builder {
     }
   }
 
+  #unfold(): UnfoldOptions {
+    return {
+      clausesMax: this.#limits.clausesMax,
+      fresh: () => this.#variables++,
+      spend: () => {
+        if (++this.#steps > this.#limits.stepsMax) throw new NotPlannable("planning takes too long");
+      },
+    };
+  }
+
   #options(): RecursionOptions {
     return {
       emission: this.#emission,
-      unfold: { clausesMax: this.#limits.clausesMax, fresh: () => this.#variables++ },
+      unfold: this.#unfold(),
       define: (name, columns, body) => {
         const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
         this.#definitions.push(`${name}(${list}) AS (${body})`);

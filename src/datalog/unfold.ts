@@ -12,6 +12,8 @@ import type { Body, Literal, Node } from "./specialise.ts";
 export interface UnfoldOptions {
   /** Clauses in the result before the goal counts as not plannable. */
   readonly clausesMax: number;
+  /** Called for each step of work; throws `NotPlannable` where a statement has taken enough of them. */
+  readonly spend: () => void;
   /** Numbers for variables; shared by everything that ends in one statement. */
   readonly fresh: () => number;
 }
@@ -77,6 +79,7 @@ class Unfolding {
   }
 
   #literal(literal: Literal, terms: readonly (Term | undefined)[], state: State): State[] {
+    this.#options.spend();
     switch (literal.kind) {
       case "call":
         return this.#call(literal, terms, state);

@@ -149,7 +149,12 @@ export class Plans {
       firstVariable: terms.length,
     };
     try {
-      const statement = planStatement(goal, this.#names(), { clausesMax: this.#limits.planClausesMax }, shape.paged);
+      const statement = planStatement(
+        goal,
+        this.#names(),
+        { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax },
+        shape.paged,
+      );
       return { kind: "statement", prepared: this.#prepare(statement.sql), ...statement };
     } catch (error) {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };

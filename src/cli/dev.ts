@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { developmentEnvironment, developmentKey, type Config } from "../config/config.ts";
 import { print } from "../runtime/process.ts";
 import { startDev } from "../roles/dev.ts";
-import type { AddCommand } from "./command.ts";
+import { type AddCommand, UsageError } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printReport } from "./policy-report.ts";
 import { runNode } from "./run-node.ts";
@@ -44,7 +44,7 @@ export const devCommand: AddCommand = (program, finish) => {
 
 /** The test key is put in past the checks, which refuse it everywhere else: everybody knows it. */
 function devConfig(options: DevOptions, data: string): Config {
-  const port = options.port ?? process.env["OSO_PORT"];
+  const port = options.port ?? officialPort();
   const flags = {
     role: "primary",
     environment: developmentEnvironment,
@@ -54,6 +54,14 @@ function devConfig(options: DevOptions, data: string): Config {
   };
   const { OSTIARY_ADMIN_KEY: _ignored, ...environment } = process.env;
   return { ...checkedConfig({ flags, environment }), adminKey: developmentKey };
+}
+
+/** The variable that the official development server takes its port from. */
+function officialPort(): string | undefined {
+  const port = process.env["OSO_PORT"];
+  if (port === undefined || port === "") return undefined;
+  if (/^\d{1,5}$/.test(port) && Number(port) <= 65_535) return port;
+  throw new UsageError(`port is \`${port}\` from OSO_PORT; allowed: a whole number from 0 to 65535`);
 }
 
 function welcome(url: string, data: string | undefined): string {

@@ -1,24 +1,38 @@
 /** Policy files as the commands take them: several form one policy, and each keeps its name for messages. */
 import { readFile } from "node:fs/promises";
+import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Source } from "../polar/source.ts";
-import { UsageError } from "./command.ts";
 
-export async function readPolicyFiles(paths: readonly string[]): Promise<Source[]> {
-  return Promise.all(paths.map(async (name) => ({ name, text: await readPolicyFile(name) })));
+export interface PolicyFiles {
+  readonly sources: readonly Source[];
+  /** A problem for each file that is no text: told like any other problem of a policy. */
+  readonly unreadable: readonly Diagnostic[];
 }
 
-async function readPolicyFile(path: string): Promise<string> {
+export async function readPolicyFiles(paths: readonly string[]): Promise<PolicyFiles> {
+  const read = await Promise.all(paths.map(readPolicyFile));
+  return {
+    sources: read.flatMap((file) => ("text" in file ? [file] : [])),
+    unreadable: read.flatMap((file) => ("text" in file ? [] : [file])),
+  };
+}
+
+async function readPolicyFile(path: string): Promise<Source | Diagnostic> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
   } catch (error) {
-    throw new UsageError(`the policy file \`${path}\` can't be read: ${reason(error as NodeJS.ErrnoException)}`);
+    return unreadable(path, `the file can't be read: ${reason(error as NodeJS.ErrnoException)}`);
   }
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return { name: path, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
   } catch {
-    throw new UsageError(`the policy file \`${path}\` is not UTF-8 text`);
+    return unreadable(path, "the file is not UTF-8 text");
   }
+}
+
+function unreadable(file: string, message: string): Diagnostic {
+  return { code: "file/unreadable", severity: "error", message, span: { file, start: 0, end: 0 } };
 }
 
 function reason(error: NodeJS.ErrnoException): string {

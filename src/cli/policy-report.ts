@@ -3,6 +3,7 @@ import { checkPolicy, type PolicyCheck } from "../engine/policy-check.ts";
 import type { PolicyTestResult } from "../engine/policy-tests.ts";
 import { diagnosticToJson, renderDiagnostics } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
+import type { PolicyFiles } from "./policy-files.ts";
 import { print, printError, wantsColor } from "../runtime/process.ts";
 
 export interface CheckedPolicy extends PolicyCheck {
@@ -11,7 +12,11 @@ export interface CheckedPolicy extends PolicyCheck {
   readonly good: boolean;
 }
 
-export function check(sources: readonly Source[], options: { readonly runTests: boolean }): CheckedPolicy {
+export function check({ sources, unreadable }: PolicyFiles, options: { readonly runTests: boolean }): CheckedPolicy {
+  // What a missing file declares would be missed everywhere else: those problems would only hide this one.
+  if (unreadable.length > 0) {
+    return { policy: undefined, diagnostics: unreadable, tests: undefined, sources, good: false };
+  }
   const checked = checkPolicy(sources, options);
   return { ...checked, sources, good: checked.policy !== undefined && checked.tests?.success !== false };
 }

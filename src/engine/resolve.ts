@@ -72,8 +72,10 @@ class Pending {
   }
 
   delete(pattern: FactPattern, factsMax: number): void {
-    const stored = matchFacts(this.#database, pattern, factsMax + 1);
-    if (stored.length > factsMax) {
+    // Facts that an earlier change of this batch took away are still stored, but no longer there to be covered.
+    const stored = matchFacts(this.#database, pattern, factsMax + 1 + this.#touched.size);
+    const present = stored.filter((fact) => this.#touched.get(keyOf(fact))?.present !== false);
+    if (present.length > factsMax) {
       throw new AppError(
         "too_large",
         `a delete pattern for \`${pattern.predicate}\` covers more than ${factsMax} facts: narrow it`,
@@ -93,11 +95,15 @@ class Pending {
   }
 
   #touch(fact: Fact, present: boolean): void {
-    const key = JSON.stringify([fact.predicate, ...fact.args.flatMap((arg) => [arg.type, arg.id])]);
+    const key = keyOf(fact);
     const known = this.#touched.get(key);
     if (known) known.present = present;
     else this.#touched.set(key, { fact, stored: hasFact(this.#database, fact), present });
   }
+}
+
+function keyOf(fact: Fact): string {
+  return JSON.stringify([fact.predicate, ...fact.args.flatMap((arg) => [arg.type, arg.id])]);
 }
 
 function mutable(fact: Fact): { predicate: string; args: { type: string; id: string }[] } {

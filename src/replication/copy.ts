@@ -72,7 +72,8 @@ export class Copy {
     const timer = setTimeout(() => {
       this.#retired.delete(engine);
       engine.close();
-      if (this.#retired.size === 0) removeOldStores(this.#directory);
+      // Others that retired since may still be read: their open files outlive their names.
+      removeOldStores(this.#directory);
     }, closeDelayMs);
     this.#retired.set(engine, timer);
   }

@@ -32,8 +32,8 @@ async function run(parameters: readonly string[], environment: Environment = {})
   return { status, output, errors };
 }
 
-function write(name: string, text: string): string {
-  writeFileSync(join(directory, name), text);
+function write(name: string, content: string | Uint8Array): string {
+  writeFileSync(join(directory, name), content);
   return name;
 }
 
@@ -57,18 +57,29 @@ describe("help", () => {
   });
 });
 
+describe("a policy file that can't be read is a problem of the policy, with status 1", () => {
+  const binary = (): string => write("binary.polar", new Uint8Array([0xff, 0xfe, 0x00]));
+  test.each([
+    ["one that is not there", () => "nowhere.polar", "the file can't be read: there is no such file"],
+    ["a directory", () => ".", "the file can't be read: it is a directory"],
+    ["no text", binary, "the file is not UTF-8 text"],
+  ])("%s", async (_, file, message) => {
+    const path = file();
+    const told = await run(["validate", path]);
+    expect(told.status).toBe(1);
+    expect(told.errors).toContain(`${path}:1:1: error: ${message} [file/unreadable]`);
+    const asJson = await run(["test", "--json", path]);
+    expect(asJson.status).toBe(1);
+    expect(JSON.parse(asJson.output)).toMatchObject({ success: false, problems: [{ line: 1, column: 1, message }] });
+  });
+});
+
 describe("a wrong call has status 2 and says what would be right", () => {
   const bad = (): string => write("bad.yaml", "port: [1, 2");
   test.each([
     ["an unknown command", () => ["serv"], "Did you mean serve?"],
     ["an unknown flag", () => ["serve", "--prot", "1"], "Did you mean --port?"],
     ["a missing argument", () => ["validate"], "missing required argument"],
-    [
-      "a file that is not there",
-      () => ["test", "nowhere.polar"],
-      "`nowhere.polar` can't be read: there is no such file",
-    ],
-    ["a directory as a policy", () => ["validate", "."], "`.` can't be read: it is a directory"],
     ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` can't be read"],
     ["a configuration file that is not YAML", () => ["config", "--config", bad()], "`bad.yaml` is not YAML"],
     ["an edge without a primary", () => ["serve", "--role", "edge"], "2 settings are wrong"],

@@ -82,6 +82,13 @@ describe("refused", () => {
     expect(() => resolveChanges(store, [{ deletes: [anyone("member", null)] }], limits)).toThrow("more than 1 facts");
   });
 
+  test("but not one that covers few enough after an earlier change", () => {
+    const store = storeWith(policy(source), inserted(ann, bob));
+    const limits = { ...defaultLimits, wildcardDeleteFactsMax: 1 };
+    const effect = resolveChanges(store, [{ deletes: [ann] }, { deletes: [anyone("member", null)] }], limits);
+    expect(effect.deleted.map(({ args }) => args[0]?.id)).toEqual(["ann", "bob"]);
+  });
+
   test("but not integers at the ends of their range, nor declared facts", () => {
     const facts = [
       fact("stars", "Repo:a", "Integer:9223372036854775807"),

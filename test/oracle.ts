@@ -28,7 +28,7 @@ export interface OracleInput {
   readonly now: number;
   /** Values that questions will name beyond those in the facts and the policy. */
   readonly values?: readonly Value[] | undefined;
-  /** A random policy may hold for almost everything. After this many conditions the oracle gives up with `TooMuchWork`. */
+  /** A random policy may hold for almost everything. After this many conditions the model is given up with `TooMuchWork`. */
   readonly conditionsMax?: number | undefined;
 }
 
@@ -57,8 +57,9 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
     tuples: (predicate, arity) => [...relation(model, predicate, arity).byKey.values()],
     solutions(query) {
       const answers = new Map<string, Tuple>();
+      const world: World = { positive: model, negative: model, domain, work: { left: Infinity } };
       for (const clause of clausesOf(queryRule(query))) {
-        derive(clause, { positive: model, negative: model, domain, work }, (tuple) => answers.set(keyOf(tuple), tuple));
+        derive(clause, world, (tuple) => answers.set(keyOf(tuple), tuple));
       }
       return [...answers.values()];
     },

@@ -17,8 +17,8 @@ const sample: fc.Arbitrary<Sample> = fc.record({
   policy: policySpec.map(writePolicy),
   facts,
   contextFacts,
-  questions: fc.array(asked, { maxLength: 5 }),
-  hits: fc.array(fc.nat(10_000), { maxLength: 3, size: "max" }),
+  questions: fc.array(asked, { maxLength: 4 }),
+  hits: fc.array(fc.nat(10_000), { maxLength: 2, size: "max" }),
 });
 
 describe("random policies", () => {

@@ -102,8 +102,8 @@ export const policySpec: fc.Arbitrary<PolicySpec> = fc.record({
   up: fc.tuple(fc.constantFrom("A", "B"), fc.constantFrom("A", "B")),
   usual: fc.subarray(usualRules),
   usualLonghand: fc.oneof(fc.constant([]), fc.subarray([...usualLonghand])),
-  shorthand: fc.array(shorthand, { maxLength: 6 }),
-  rules: fc.array(rule, { maxLength: 4 }),
+  shorthand: fc.array(shorthand, { maxLength: 4 }),
+  rules: fc.array(rule, { maxLength: 3 }),
   facts: fc.oneof(
     { weight: 2, arbitrary: fc.constant([]) },
     { weight: 1, arbitrary: fc.array(policyFact, { maxLength: 2 }) },

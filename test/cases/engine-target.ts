@@ -1,4 +1,4 @@
-/** The engine over a store of its own, filled by the same events that a running node applies. */
+/** The engine over a store of its own, which is filled by the same events that a running node applies. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,13 +8,13 @@ import type { Effect } from "../../src/engine/event.ts";
 import type { Query, Row } from "../../src/engine/questions.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
-import { createState } from "../../src/store/state.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
+import { advanceState, createState, readState } from "../../src/store/state.ts";
 import type { Check } from "./case.ts";
 import type { Target } from "./run.ts";
 
 /** Unlike other targets it answers at once. */
-export interface EngineTarget extends Target, Disposable {
+export interface EngineTarget extends Target {
   authorize(check: Check): boolean;
   list(actor: Value, action: string, type: string): string[];
   pages(actor: Value, action: string, type: string, limit: number): string[];
@@ -29,56 +29,86 @@ export interface EngineInput {
   readonly now: number;
 }
 
+/** An engine whose store goes on changing. */
+export interface LiveEngine extends Disposable {
+  apply(effect: Effect): void;
+  asking(contextFacts: readonly Fact[]): EngineTarget;
+}
+
 /** In a file, as a node has it: one connection writes, the engine reads on its own. */
-export function openEngine(input: EngineInput, options: EngineOptions): EngineTarget {
-  const folder = mkdtempSync(join(tmpdir(), "ostiary-case-"));
-  const path = join(folder, "data.db");
-  const writer = openStore(path, { synchronous: "NORMAL" });
-  fill(writer, input);
-  writer.close();
-  return target(input, openStore(path, { readonly: true }), options, () => rmSync(folder, { recursive: true }));
+export function openEngine(input: EngineInput, options: EngineOptions): EngineTarget & Disposable {
+  return filled(openLiveEngine(input.now, options), input);
 }
 
 /** In memory and on one connection, for those who open thousands. */
-export function openEngineInMemory(input: EngineInput, options: EngineOptions): EngineTarget {
+export function openEngineInMemory(input: EngineInput, options: EngineOptions): EngineTarget & Disposable {
   const database = openStore(":memory:");
-  fill(database, input);
-  return target(input, database, options, () => {});
+  createState(database, "test", "0000000000000001");
+  return filled(
+    live(database, database, input.now, options, () => {}),
+    input,
+  );
 }
 
-function fill(database: SqlDatabase, { policy, facts, now }: EngineInput): void {
-  createState(database, "test", "0000000000000001");
-  const inserted = facts.map(({ predicate, args }) => ({ predicate, args: [...args] }));
-  const effects: Effect[] = [
-    { kind: "policy", id: 1, source: policy, filename: "case.polar" },
-    { kind: "facts", inserted, deleted: [] },
-  ];
-  effects.forEach((effect, index) => {
-    const event = { offset: index + 1, timeMs: now * 1000, traceparent: null, effect };
-    database.transaction(() => applyEvent(database, event), "immediate");
+export function openLiveEngine(now: number, options: EngineOptions): LiveEngine {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-case-"));
+  const path = join(folder, "data.db");
+  const writer = openStore(path, { synchronous: "NORMAL" });
+  createState(writer, "test", "0000000000000001");
+  return live(writer, openStore(path, { readonly: true }), now, options, () => {
+    writer.close();
+    rmSync(folder, { recursive: true });
   });
 }
 
-function target(
-  { contextFacts, now }: EngineInput,
-  database: SqlDatabase,
+export function insertion(facts: readonly Fact[]): Effect {
+  return { kind: "facts", inserted: mutable(facts), deleted: [] };
+}
+
+export function deletion(facts: readonly Fact[]): Effect {
+  return { kind: "facts", inserted: [], deleted: mutable(facts) };
+}
+
+function mutable(facts: readonly Fact[]): { predicate: string; args: Value[] }[] {
+  return facts.map(({ predicate, args }) => ({ predicate, args: [...args] }));
+}
+
+function filled(engine: LiveEngine, { policy, facts, contextFacts }: EngineInput): EngineTarget & Disposable {
+  engine.apply({ kind: "policy", id: 1, source: policy, filename: "case.polar" });
+  engine.apply(insertion(facts));
+  return { ...engine.asking(contextFacts), [Symbol.dispose]: () => engine[Symbol.dispose]() };
+}
+
+function live(
+  writer: SqlDatabase,
+  reader: SqlDatabase,
+  now: number,
   options: EngineOptions,
   clean: () => void,
-): EngineTarget {
-  const engine = new Engine(database, { ...options, clock: () => now });
+): LiveEngine {
+  const engine = new Engine(reader, { ...options, clock: () => now });
   return {
-    authorize: (check) => engine.authorize({ ...check, contextFacts }),
-    list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
-    pages(actor, action, resourceType, limit) {
-      const all: string[] = [];
-      for (let after: string | undefined; ; after = all.at(-1)) {
-        const page = engine.list({ actor, action, resourceType, contextFacts, after, limit });
-        all.push(...page);
-        if (page.length < limit) return all;
-      }
+    apply(effect) {
+      writer.transaction(() => {
+        const offset = readState(writer).offset + 1;
+        applyEvent(writer, { offset, timeMs: now * 1000, traceparent: null, effect });
+        advanceState(writer, { offset, hash: "0000000000000000", timeMs: now * 1000 });
+      }, "immediate");
     },
-    actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
-    query: (query) => engine.query({ ...query, contextFacts }),
+    asking: (contextFacts) => ({
+      authorize: (check) => engine.authorize({ ...check, contextFacts }),
+      list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
+      pages(actor, action, resourceType, limit) {
+        const all: string[] = [];
+        for (let after: string | undefined; ; after = all.at(-1)) {
+          const page = engine.list({ actor, action, resourceType, contextFacts, after, limit });
+          all.push(...page);
+          if (page.length < limit) return all;
+        }
+      },
+      actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
+      query: (query) => engine.query({ ...query, contextFacts }),
+    }),
     [Symbol.dispose]() {
       engine.close();
       clean();

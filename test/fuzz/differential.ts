@@ -24,7 +24,7 @@ export interface Sample {
 export interface Tally {
   invalidPolicies: number;
   tooLarge: number;
-  /** Questions with a yes or a row for an answer. */
+  /** Questions with a yes or a row for an answer, as those below counted once for each engine. */
   positive: number;
   answered: number;
   notEnumerable: number;
@@ -54,13 +54,17 @@ export function differencesOf(
     tally.tooLarge += 1;
     return [];
   }
-  const questions = questionsOf(sample, slow);
-  for (const question of questions) if (slow.solutions(asQuery(question)).length > 0) tally.positive += 1;
   return strategies.flatMap((strategy) => {
     using engine = open({ ...sample, now }, { strategy });
-    return questions.flatMap((question) =>
-      check(question, engine, slow, policy, tally).map((problem) => `${strategy}: ${describe(question)}: ${problem}`),
-    );
+    return answersOf(sample, engine, slow, policy, tally).map((problem) => `${strategy}: ${problem}`);
+  });
+}
+
+/** Asks all questions of a sample. */
+export function answersOf(sample: Sample, engine: EngineTarget, slow: Oracle, policy: Policy, tally: Tally): string[] {
+  return questionsOf(sample, slow).flatMap((question) => {
+    if (slow.solutions(asQuery(question)).length > 0) tally.positive += 1;
+    return check(question, engine, slow, policy, tally).map((problem) => `${describe(question)}: ${problem}`);
   });
 }
 

@@ -124,6 +124,7 @@ export function writePolicy(spec: PolicySpec): string {
     ].join("\n");
   const lines = [
     block("User", "actor", "User", "User"),
+    `actor Bot ${setting.subtype ? "extends User " : ""}{}`,
     block("A", "resource", "A", up[0]),
     block("B", "resource", "B", up[1]),
     ...(setting.subtype

@@ -11,7 +11,7 @@ const resourceEntity: fc.Arbitrary<Value> = fc.record({
   type: fc.constantFrom<string>("A", "A", "A", "B", "B", "C"),
   id,
 });
-const user: fc.Arbitrary<Value> = fc.record({ type: fc.constant("User"), id });
+const user: fc.Arbitrary<Value> = fc.record({ type: fc.constantFrom("User", "User", "User", "User", "Bot"), id });
 const text = (...words: string[]): fc.Arbitrary<Value> =>
   fc.record({ type: fc.constant("String"), id: fc.constantFrom(...words) });
 const integer: fc.Arbitrary<Value> = fc.record({
@@ -59,13 +59,13 @@ export type Asked =
   | { readonly kind: "query"; readonly query: Query };
 
 const anyId = fc.constantFrom("1", "1", "1", "2", "2", "2", "3", "9");
-const actor = fc.record({ type: fc.constantFrom("User", "User", "User", "User", "A"), id: anyId });
+const actor = fc.record({ type: fc.constantFrom("User", "User", "User", "User", "Bot", "A"), id: anyId });
 const resource = fc.record({ type: fc.constantFrom<string>("A", "A", "A", "B", "B", "C", "User"), id: anyId });
 const action = fc.constantFrom<string>("p", "p", "p", "q", "q", "r", "zap");
 
 const range = {
   U: fc.record({
-    type: fc.constantFrom<string>("User", "User", "User", "A"),
+    type: fc.constantFrom<string>("User", "User", "User", "Bot", "A"),
     ids: fc.oneof(
       { weight: 2, arbitrary: fc.constant(null) },
       { weight: 1, arbitrary: fc.uniqueArray(anyId, { minLength: 1, maxLength: 2 }) },

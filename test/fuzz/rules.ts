@@ -42,7 +42,7 @@ function levelOf(predicate: Predicate, setting: Setting): number {
   return predicate === "near" ? setting.nearLevel : baseLevel[predicate];
 }
 
-export const entityTypes = ["User", "A", "B", "C"] as const;
+export const entityTypes = ["User", "Bot", "A", "B", "C"] as const;
 export const roleNames = ["r", "s", "t"] as const;
 export const permissionNames = ["p", "q"] as const;
 
@@ -53,7 +53,7 @@ const entityVariable = fc.constantFrom("u", "x", "y", "z");
 const entityLiteral = fc
   .tuple(fc.constantFrom("User", "A", "B"), fc.constantFrom("1", "2"))
   .map(([type, id]) => `${type}{"${id}"}`);
-const actorType = fc.constantFrom("User", "User", "User", "Actor", "Resource");
+const actorType = fc.constantFrom("User", "User", "User", "Actor", "Bot", "Resource");
 const resourceType = fc.constantFrom("A", "A", "B", "Resource", "C");
 const anyType = fc.oneof(actorType, resourceType);
 

@@ -38,7 +38,7 @@ export interface StoredPolicy {
   readonly source: string;
 }
 
-const threeArguments = [{ predicate: "allow/3", variables: [0, 1, 2] }];
+const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
 export class Engine {
   readonly #database: SqlDatabase;
@@ -67,8 +67,8 @@ export class Engine {
       const constant = plans.isConstant(action) ? action : undefined;
       const key = `authorize ${JSON.stringify([actor.type, constant ?? null, resource.type, context])}`;
       const shape = (): Shape => ({
-        calls: threeArguments,
-        variables: [given(actor.type), action3(constant), given(resource.type)],
+        calls: allowCall,
+        variables: [given(actor.type), textVariable(constant), given(resource.type)],
         context,
         paged: false,
       });
@@ -84,8 +84,8 @@ export class Engine {
       const constant = plans.isConstant(action) ? action : undefined;
       const key = `list ${JSON.stringify([actor.type, constant ?? null, resourceType, context])}`;
       const shape = (): Shape => ({
-        calls: threeArguments,
-        variables: [given(actor.type), action3(constant), free(resourceType)],
+        calls: allowCall,
+        variables: [given(actor.type), textVariable(constant), free(resourceType)],
         context,
         paged: true,
       });
@@ -100,7 +100,7 @@ export class Engine {
     return this.#answer("actions", contextFacts, [], (plans, context, permissions) => {
       const key = `actions ${JSON.stringify([actor.type, resource.type, context])}`;
       const shape = (): Shape => ({
-        calls: threeArguments,
+        calls: allowCall,
         variables: [given(actor.type), free("String"), given(resource.type)],
         context,
         paged: false,
@@ -131,7 +131,7 @@ export class Engine {
           const [only] = ids ?? [];
           if (ids === null) return free(type);
           if (ids.length > 1 || only === undefined) return { type, mode: "several", constant: undefined };
-          return type === "String" && plans.isConstant(only) ? action3(only) : given(type);
+          return type === "String" && plans.isConstant(only) ? textVariable(only) : given(type);
         }),
         context,
         paged: false,
@@ -282,7 +282,7 @@ function free(type: string): Shape["variables"][number] {
 }
 
 /** A String that the policy mentions is part of the shape. */
-function action3(constant: string | undefined): Shape["variables"][number] {
+function textVariable(constant: string | undefined): Shape["variables"][number] {
   if (constant === undefined) return given("String");
   return { type: "String", mode: "constant", constant: { type: "String", id: constant } };
 }

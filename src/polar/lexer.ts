@@ -5,17 +5,24 @@
 import { type Report, quote } from "./report.ts";
 import type { Source } from "./source.ts";
 import type { Span } from "./span.ts";
-import type { Token, TokenKind } from "./token.ts";
+import type { Comment, Token, TokenKind } from "./token.ts";
 
-export function tokenize(source: Source, report: Report): Token[] {
-  const lexer: Lexer = { file: source.name, text: source.text, at: 0, startsLine: true, tokens: [], report };
+/** Comments are kept apart: they may stand between any two tokens, and only the formatter asks for them. */
+export interface Lexed {
+  readonly tokens: readonly Token[];
+  readonly comments: readonly Comment[];
+}
+
+export function tokenize(source: Source, report: Report): Lexed {
+  const { name: file, text } = source;
+  const lexer: Lexer = { file, text, at: 0, startsLine: true, tokens: [], comments: [], report };
   for (;;) {
     skipBlank(lexer);
     if (lexer.at >= lexer.text.length) break;
     readToken(lexer);
   }
   push(lexer, "end", "", lexer.at);
-  return lexer.tokens;
+  return { tokens: lexer.tokens, comments: lexer.comments };
 }
 
 interface Lexer {
@@ -24,6 +31,7 @@ interface Lexer {
   at: number;
   startsLine: boolean;
   readonly tokens: Token[];
+  readonly comments: Comment[];
   readonly report: Report;
 }
 
@@ -135,8 +143,11 @@ function readString(lexer: Lexer): void {
 
 function skipBlank(lexer: Lexer): void {
   for (let found = match(blank, lexer.text, lexer.at); found; found = match(blank, lexer.text, lexer.at)) {
-    lexer.at += found[0].length;
-    if (found[0].includes("\n")) lexer.startsLine = true;
+    const [blanks] = found;
+    const start = lexer.at;
+    lexer.at += blanks.length;
+    if (blanks.startsWith("#")) lexer.comments.push({ start, end: lexer.at, startsLine: lexer.startsLine });
+    else if (blanks.includes("\n")) lexer.startsLine = true;
   }
 }
 

@@ -1,6 +1,6 @@
 /** Actor, resource and global blocks, and the shorthand rules inside them. */
 import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
-import { parseCall, parseList } from "./parse-term.ts";
+import { parseCall, parseFlags, parseList } from "./parse-term.ts";
 import { parseBraces } from "./recovery.ts";
 import { parseAlternatives } from "./parse-operands.ts";
 import { quote } from "./report.ts";
@@ -71,7 +71,7 @@ function parseDictionary(stream: Stream): Dictionary | undefined {
 /** `{ FLAG } term "if" s_or ";"`. Flags are for Oso's own use and have no meaning here. */
 function parseShorthandRule(stream: Stream): ShorthandRule | undefined {
   const start = peek(stream);
-  while (peek(stream).kind === "flag") advance(stream);
+  const flags = parseFlags(stream);
   const head = parseShorthandTerm(stream, "a declaration or a rule");
   if (!head) return undefined;
   if (!acceptWord(stream, "if")) {
@@ -80,7 +80,7 @@ function parseShorthandRule(stream: Stream): ShorthandRule | undefined {
   }
   const body = parseOr(stream);
   if (!body || refuseOperator(stream) || !expectSemicolon(stream, "after the rule")) return undefined;
-  return { head, body, span: spanFrom(stream, start) };
+  return { flags, head, body, span: spanFrom(stream, start) };
 }
 
 function parseOr(stream: Stream): ShorthandExpression | undefined {

@@ -3,7 +3,7 @@ import { expect, expectName, separated, unexpected } from "./expect.ts";
 import { explainAccess, skipAccess } from "./legacy.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
-import type { Call, Head, List, Param, Scalar, Term } from "./syntax.ts";
+import type { Call, Head, List, Name, Param, Scalar, Term } from "./syntax.ts";
 import { reservedWords } from "./token.ts";
 
 /** `IDENT "(" [ term { "," term } ] ")"` */
@@ -16,6 +16,16 @@ export function parseCall(
   if (!predicate || !expect(stream, "(", `after ${quote(predicate.text)}`)) return undefined;
   const args = separated(stream, ")", "refused", argument);
   return args && { kind: "call", predicate, args, span: spanFrom(stream, start) };
+}
+
+/** Flags are for Oso's own use and have no meaning here. */
+export function parseFlags(stream: Stream): Name[] {
+  const flags: Name[] = [];
+  while (peek(stream).kind === "flag") {
+    const token = advance(stream);
+    flags.push({ text: token.text, span: spanOf(stream, token) });
+  }
+  return flags;
 }
 
 /** Like a call, but a variable may carry its type. */

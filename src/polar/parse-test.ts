@@ -4,6 +4,7 @@ import { parseExpression } from "./parse-expression.ts";
 import { parseCall, parseConcrete, parseHead } from "./parse-term.ts";
 import { parseBraces } from "./recovery.ts";
 import { quote } from "./report.ts";
+import type { Span } from "./span.ts";
 import { type Stream, accept, acceptWord, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Assertion, Call, Fixture, SetupItem, Test } from "./syntax.ts";
 
@@ -19,6 +20,7 @@ export function parseTest(stream: Stream): Test | Fixture | undefined {
   const setup: SetupItem[] = [];
   const assertions: Assertion[] = [];
   let setups = 0;
+  let setupSpan: Span | undefined;
   parseBraces(stream, open, () => {
     if (accept(stream, ";")) return true;
     const word = peek(stream);
@@ -34,10 +36,12 @@ export function parseTest(stream: Stream): Test | Fixture | undefined {
       });
     }
     setups += 1;
-    return parseSetup(stream, setup);
+    if (!parseSetup(stream, setup)) return undefined;
+    setupSpan = spanFrom(stream, word);
+    return true;
   });
   const name = { text: title.text, span: spanOf(stream, title) };
-  return { kind: "test", name, setup, assertions, span: spanFrom(stream, start) };
+  return { kind: "test", name, setup, setupSpan, assertions, span: spanFrom(stream, start) };
 }
 
 function parseFixture(stream: Stream): Fixture | undefined {

@@ -6,17 +6,21 @@ import { expect, expectName, expectSemicolon, separated, unexpected } from "./ex
 import { tokenize } from "./lexer.ts";
 import { parseBlock } from "./parse-block.ts";
 import { parseExpression } from "./parse-expression.ts";
-import { parseHead } from "./parse-term.ts";
+import { parseFlags, parseHead } from "./parse-term.ts";
 import { parseTest } from "./parse-test.ts";
 import { skipBlock, skipStatement } from "./recovery.ts";
 import { type Report, quote } from "./report.ts";
 import type { Source } from "./source.ts";
 import { type Stream, accept, acceptWord, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Declare, InlineQuery, Program, RuleStatement, RuleType, Statement } from "./syntax.ts";
+import type { Token } from "./token.ts";
 
 export function parse(source: Source, depthMax: number, report: Report): Program {
-  const tokens = tokenize(source, report);
-  const stream: Stream = { file: source.name, tokens, report, depthMax, index: 0, depth: 0, unclosedAt: -1 };
+  return parseTokens(source.name, tokenize(source, report).tokens, depthMax, report);
+}
+
+export function parseTokens(file: string, tokens: readonly Token[], depthMax: number, report: Report): Program {
+  const stream: Stream = { file, tokens, report, depthMax, index: 0, depth: 0, unclosedAt: -1 };
   const statements: Statement[] = [];
   let incomplete = false;
   while (peek(stream).kind !== "end") {
@@ -65,11 +69,11 @@ function recover(stream: Stream, start: number): boolean {
   return !isRule;
 }
 
-/** `{ FLAG } head [ "if" expr ] ";"`. Flags are for Oso's own use and have no meaning here: they are read and dropped. */
+/** `{ FLAG } head [ "if" expr ] ";"` */
 function parseRule(stream: Stream): RuleStatement | undefined {
   const start = peek(stream);
   const errors = stream.report.diagnostics.length;
-  while (peek(stream).kind === "flag") advance(stream);
+  const flags = parseFlags(stream);
   const head = parseHead(stream);
   if (!head) return undefined;
   const hasBody = acceptWord(stream, "if");
@@ -77,7 +81,8 @@ function parseRule(stream: Stream): RuleStatement | undefined {
   if (hasBody && !body) return undefined;
   if (!expectSemicolon(stream, hasBody ? "after the rule" : `or \`if\` after ${quote(head.predicate.text)}`))
     return undefined;
-  return { kind: "rule", head, body, flawed: stream.report.diagnostics.length > errors, span: spanFrom(stream, start) };
+  const flawed = stream.report.diagnostics.length > errors;
+  return { kind: "rule", flags, head, body, flawed, span: spanFrom(stream, start) };
 }
 
 function parseDeclare(stream: Stream): Declare | undefined {

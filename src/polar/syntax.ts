@@ -48,6 +48,8 @@ export interface Dictionary {
 }
 
 export interface ShorthandRule {
+  /** `@name` before it, as written; they mean nothing here. */
+  readonly flags: readonly Name[];
   readonly head: ShorthandTerm;
   readonly body: ShorthandExpression;
   readonly span: Span;
@@ -73,6 +75,8 @@ export type ShorthandAtom =
 
 export interface RuleStatement {
   readonly kind: "rule";
+  /** `@name` before it, as written; they mean nothing here. */
+  readonly flags: readonly Name[];
   readonly head: Head;
   readonly body: Expression | undefined;
   /** Read on after a syntax error, so what it does not mention says nothing. */
@@ -121,6 +125,8 @@ export interface Test {
   readonly kind: "test";
   readonly name: Name;
   readonly setup: readonly SetupItem[];
+  /** From `setup` to its `}`, where there is one. */
+  readonly setupSpan: Span | undefined;
   readonly assertions: readonly Assertion[];
   readonly span: Span;
 }

@@ -29,5 +29,13 @@ export interface Token {
   readonly startsLine: boolean;
 }
 
+/** From `#` to the end of the line, its line break left out. */
+export interface Comment {
+  readonly start: number;
+  readonly end: number;
+  /** Alone on its line. */
+  readonly startsLine: boolean;
+}
+
 /** Words that are never a name. All others, such as `actor`, `resource`, `role`, `test` and `on`, are free to be variables and predicates. */
 export const reservedWords: ReadonlySet<string> = new Set(["true", "false", "if", "and", "or", "not", "in", "matches"]);

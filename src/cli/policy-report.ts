@@ -1,10 +1,12 @@
 /** What is told about a policy: its problems with their places, and how its tests went. The same for every command that takes one. */
-import { checkPolicy, type PolicyCheck } from "../engine/policy-check.ts";
-import type { PolicyTestResult } from "../engine/policy-tests.ts";
-import { diagnosticToJson, renderDiagnostics } from "../polar/render.ts";
+import { checkPolicy, type CheckOptions, type PolicyCheck } from "../engine/policy-check.ts";
+import { policyReport, type PolicyReport } from "../engine/policy-report.ts";
+import type { TestRun } from "../engine/policy-tests.ts";
+import { renderDiagnostics } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
-import type { PolicyFiles } from "./policy-files.ts";
 import { print, printError, wantsColor } from "../runtime/process.ts";
+import { must } from "../util/assert.ts";
+import type { PolicyFiles } from "./policy-files.ts";
 
 export interface CheckedPolicy extends PolicyCheck {
   readonly sources: readonly Source[];
@@ -12,7 +14,7 @@ export interface CheckedPolicy extends PolicyCheck {
   readonly good: boolean;
 }
 
-export function check({ sources, unreadable }: PolicyFiles, options: { readonly runTests: boolean }): CheckedPolicy {
+export function check({ sources, unreadable }: PolicyFiles, options: CheckOptions): CheckedPolicy {
   // What a missing file declares would be missed everywhere else: those problems would only hide this one.
   if (unreadable.length > 0) {
     return { policy: undefined, diagnostics: unreadable, tests: undefined, sources, good: false };
@@ -22,24 +24,42 @@ export function check({ sources, unreadable }: PolicyFiles, options: { readonly 
 }
 
 /** Problems go to standard error, test results to standard output. */
-export async function printReport({ diagnostics, sources, tests }: CheckedPolicy): Promise<void> {
+export async function printReport(checked: CheckedPolicy): Promise<void> {
+  const { diagnostics, sources, tests } = checked;
   const text = renderDiagnostics(diagnostics, sources, { color: wantsColor("stderr") });
   if (text !== "") await printError(text.endsWith("\n") ? text : `${text}\n`);
-  if (tests !== undefined) await print(renderTests(tests));
+  if (tests !== undefined) await print(renderTests(tests, sources) + renderCoverage(policyReport(checked, sources)));
 }
 
-export async function printReportAsJson({ diagnostics, sources, tests, good }: CheckedPolicy): Promise<void> {
-  const problems = diagnostics.map((diagnostic) => diagnosticToJson(diagnostic, sources));
-  const report = { success: good, problems, ...(tests && { tests: tests.tests, errors: tests.errors }) };
-  await print(`${JSON.stringify(report, null, 2)}\n`);
+/** One document; without line breaks where several follow each other. */
+export async function printReportAsJson(checked: CheckedPolicy, indent: 0 | 2 = 2): Promise<void> {
+  await print(`${JSON.stringify(policyReport(checked, checked.sources), null, indent)}\n`);
 }
 
-function renderTests({ tests, errors }: PolicyTestResult): string {
-  const lines = tests.map(
-    ({ name, passed, total }) => `${passed === total ? "pass" : "FAIL"}  ${name} (${passed} of ${total})`,
-  );
-  const failed = tests.filter(({ passed, total }) => passed < total).length;
-  const sum =
-    tests.length === 0 ? "the policy has no tests" : `${tests.length - failed} of ${tests.length} tests passed`;
-  return `${[...lines, ...errors.map(({ message }) => message), sum].join("\n")}\n`;
+function renderTests({ tests, failures }: TestRun, sources: readonly Source[]): string {
+  const color = wantsColor("stdout");
+  const failed = Map.groupBy(failures, ({ test }) => test);
+  const lines = tests.flatMap(({ name, passed, total }) => {
+    const own = failed.get(name)?.map(({ diagnostic }) => diagnostic) ?? [];
+    const line = `${own.length === 0 ? "pass" : "FAIL"}  ${name} (${passed} of ${total})`;
+    return own.length === 0 ? [line] : [line, "", renderDiagnostics(own, sources, { color })];
+  });
+  const sum = tests.length === 0 ? "the policy has no tests" : `${countOf(tests)} of ${tests.length} tests passed`;
+  return `${[...lines, sum].join("\n")}\n`;
+}
+
+function countOf(tests: TestRun["tests"]): number {
+  return tests.filter(({ passed, total }) => passed === total).length;
+}
+
+function renderCoverage({ coverage }: PolicyReport): string {
+  if (!coverage) return "";
+  const { rules, exercised, complete, unexercised } = coverage;
+  const incomplete = complete ? "" : " (or more: some answers took too many steps to follow)";
+  const sum = `${exercised} of ${rules} rules exercised by tests${incomplete}`;
+  if (unexercised.length === 0) return `${sum}\n`;
+  const places = unexercised.map(({ file, line, column }) => `${file}:${line}:${column}`);
+  const width = Math.max(...places.map((place) => place.length));
+  const list = unexercised.map(({ rule }, index) => `  ${must(places[index]).padEnd(width)}  ${rule}`);
+  return `${sum}, not exercised:\n${list.join("\n")}\n`;
 }

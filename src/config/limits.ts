@@ -33,6 +33,10 @@ const limitShape = {
   ),
   policyAlternativesMax: count(4096, "The most alternatives that `or` and `in` of one rule may multiply to"),
   policyProblemsMax: count(100, "The most problems listed of one policy"),
+  explanationStepsMax: count(
+    50_000,
+    "The most steps of saying why assertions of one policy test fail, and which rules they exercise",
+  ),
   // Questions
   queryTimeMsMax: time(20_000, "The longest time that one question may take"),
   queryRowsMax: count(1_000_000, "The most rows that one question may give"),

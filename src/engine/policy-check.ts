@@ -11,30 +11,34 @@ import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Policy } from "../polar/policy.ts";
 import type { Source } from "../polar/source.ts";
 import { type ActivePolicy, polarLimits, prepare } from "./active-policy.ts";
-import { type PolicyTestResult, runPolicyTests } from "./policy-tests.ts";
+import { runPolicyTests, type TestRun } from "./policy-tests.ts";
 
 export interface PolicyCheck {
   /** `undefined` where a diagnostic is an error. */
   readonly policy: Policy | undefined;
   readonly diagnostics: readonly Diagnostic[];
   /** `undefined` where tests were not asked for, or the policy has errors. */
-  readonly tests: PolicyTestResult | undefined;
+  readonly tests: TestRun | undefined;
+}
+
+export interface CheckOptions {
+  readonly runTests: boolean;
+  /** Whether to count which rules the tests exercise. */
+  readonly coverage?: boolean;
+  readonly limits?: Limits;
+  /** Seconds since 1970. */
+  readonly clock?: () => number;
 }
 
 /** All `sources` together are one policy. */
-export function checkPolicy(
-  sources: readonly Source[],
-  options: { readonly runTests: boolean; readonly limits?: Limits; readonly clock?: () => number },
-): PolicyCheck {
+export function checkPolicy(sources: readonly Source[], options: CheckOptions): PolicyCheck {
   const limits = options.limits ?? defaultLimits;
   const compiled = compile(sources, polarLimits(limits));
   if (!compiled.policy) return { policy: undefined, diagnostics: compiled.diagnostics, tests: undefined };
   const { active, diagnostics } = deepen(compiled.policy, limits);
   const all = [...compiled.diagnostics, ...diagnostics];
   if (!active) return { policy: undefined, diagnostics: all, tests: undefined };
-  const tests = options.runTests
-    ? runPolicyTests(active, sources, { limits, ...(options.clock && { clock: options.clock }) })
-    : undefined;
+  const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits }) : undefined;
   return { policy: compiled.policy, diagnostics: all, tests };
 }
 

@@ -7,6 +7,7 @@ import { type DiagnosticJson, diagnosticToJson } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
 import { AppError } from "../util/app-error.ts";
 import { checkPolicy } from "./policy-check.ts";
+import { failureToJson, testResult } from "./policy-report.ts";
 
 /** Throws `invalid_policy`, whose details are the body of the answer. */
 export function refuseBadPolicy(
@@ -26,9 +27,11 @@ export function refuseBadPolicy(
   }
   if (tests !== undefined && !tests.success) {
     const failed = tests.tests.filter(({ passed, total }) => passed < total).map(({ name }) => `\`${name}\``);
-    const details = tests.errors.map(({ message }) => message).join("\n");
-    throw refusal("TestsFailed", `tests of the policy fail: ${failed.join(", ")}\n${details}`.trimEnd(), {
-      test_results: tests,
+    const result = testResult(tests, sources);
+    const reasons = result.errors.map(({ message }) => message).join("\n");
+    throw refusal("TestsFailed", `tests of the policy fail: ${failed.join(", ")}\n${reasons}`, {
+      test_results: result,
+      diagnostics: tests.failures.map((failure) => failureToJson(failure, sources)),
     });
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Runs the `test` blocks of a policy (polar.md 10): each with its own facts and nothing else, on the real engine over a database in memory, so
- * that a test says what a node will say.
+ * that a test says what a node will say. What fails is explained, and on demand it is counted which rules the assertions exercised.
  */
 import { defaultLimits, type Limits } from "../config/limits.ts";
-import { normaliseGoal } from "../datalog/normalise.ts";
+import type { ProgramRule } from "../datalog/program.ts";
+import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Assertion, PolicyTest } from "../polar/policy.ts";
-import { lineStarts, positionAt, type Source } from "../polar/source.ts";
+import type { Source } from "../polar/source.ts";
 import type { Span } from "../polar/span.ts";
 import { openStore } from "../store/database.ts";
 import { createState } from "../store/state.ts";
@@ -13,195 +14,181 @@ import { AppError } from "../util/app-error.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { joinSources } from "./active-policy.ts";
 import { applyEvent } from "./apply.ts";
+import { assertedAtoms, checkAssertion, openAtom, type Outcome } from "./assertion.ts";
 import { Engine } from "./engine.ts";
 import type { Effect } from "./event.ts";
-import type { Query } from "./questions.ts";
+import { Answers, Exhausted } from "./explain/answers.ts";
+import { Derivations } from "./explain/derivation.ts";
+import { Exercised } from "./explain/exercised.ts";
+import { NearestMisses } from "./explain/nearest-miss.ts";
+import { derivationLines, missLines } from "./explain/why.ts";
 
-/** The shape that `POST /api/policy` and `ostiary test` answer with (http-api 2.1). */
-export interface PolicyTestResult {
+export interface TestRun {
   readonly success: boolean;
-  readonly errors: readonly {
-    readonly error_type: "ValidationFailed" | "AssertionFailed" | "ServerError";
-    readonly message: string;
-  }[];
   readonly tests: readonly { readonly name: string; readonly passed: number; readonly total: number }[];
+  /** Assertions that do not hold (`test/failed`) or could not be answered (`test/error`). */
+  readonly failures: readonly TestFailure[];
+  /** `undefined` where it was not asked for. */
+  readonly coverage: Coverage | undefined;
 }
 
-export interface PolicyTestOptions {
+export interface TestFailure {
+  readonly test: string;
+  /** With `notes` that say why. */
+  readonly diagnostic: Diagnostic;
+}
+
+export interface Coverage {
+  /** Every written rule, in order, and whether some assertion exercised it. */
+  readonly rules: readonly { readonly span: Span; readonly exercised: boolean }[];
+  /** False where following an answer took more work than allowed, so that rules may have been missed. */
+  readonly complete: boolean;
+}
+
+export interface TestOptions {
+  readonly coverage?: boolean;
   readonly limits?: Limits;
+  /** Seconds since 1970. */
   readonly clock?: () => number;
 }
 
-type Row = readonly (string | null)[];
-
-export function runPolicyTests(
-  active: ActivePolicy,
-  sources: readonly Source[],
-  options: PolicyTestOptions = {},
-): PolicyTestResult {
-  if (active.policy.tests.length === 0) return { success: true, errors: [], tests: [] };
-  const store = openStore(":memory:");
-  createState(store, "test", "test");
-  const engine = new Engine(store, options);
-  let offset = 0;
-  const apply = (effect: Effect): void => {
-    offset += 1;
-    store.transaction(() => applyEvent(store, { offset, timeMs: 0, traceparent: null, effect }));
-  };
+export function runPolicyTests(active: ActivePolicy, sources: readonly Source[], options: TestOptions = {}): TestRun {
+  const runner = new Runner(active, sources, options);
   try {
-    apply({ kind: "policy", id: 1, source: joinSources(sources), filename: null });
-    const results = active.policy.tests.map((test) => {
-      apply({
-        kind: "facts",
-        inserted: test.facts.map(({ predicate, args }) => ({
-          predicate,
-          args: args.map(({ type, id }) => ({ type, id })),
-        })),
-        deleted: [],
-      });
-      const result = runTest(test, active, engine, sources, options.limits ?? defaultLimits);
-      apply({ kind: "clear" });
-      return result;
-    });
-    const errors = results.flatMap((result) => result.errors);
+    const results = active.policy.tests.map((test) => runner.run(test));
+    const failures = results.flatMap((result) => result.failures);
     return {
-      success: errors.length === 0,
-      errors,
-      tests: results.map(({ name, passed, total }) => ({ name, passed, total })),
+      success: failures.length === 0,
+      tests: results.map(({ name, total, failures: own }) => ({ name, passed: total - own.length, total })),
+      failures,
+      coverage: options.coverage === true ? runner.coverage() : undefined,
     };
   } finally {
-    engine.close();
+    runner.close();
   }
 }
 
-interface TestRun {
+interface TestResult {
   readonly name: string;
-  readonly passed: number;
   readonly total: number;
-  readonly errors: PolicyTestResult["errors"];
+  readonly failures: readonly TestFailure[];
 }
 
-function runTest(
-  test: PolicyTest,
-  active: ActivePolicy,
-  engine: Engine,
-  sources: readonly Source[],
-  limits: Limits,
-): TestRun {
-  const errors = test.assertions.flatMap((assertion): PolicyTestResult["errors"] => {
-    const place = placeOf(assertion.span, sources);
+/** Explaining takes longer than testing, and nobody reads more than these at once. */
+const explainedMax = 10;
+
+class Runner {
+  readonly #active: ActivePolicy;
+  readonly #sources: readonly Source[];
+  readonly #limits: Limits;
+  readonly #clock: () => number;
+  readonly #measures: boolean;
+  readonly #store = openStore(":memory:");
+  readonly #engine: Engine;
+  /** Explanations ask many kinds of questions once: planning a statement for each would not pay. */
+  readonly #explaining: Engine;
+  readonly #exercised = new Set<ProgramRule>();
+  #isComplete = true;
+  #explained = 0;
+  #offset = 0;
+
+  constructor(active: ActivePolicy, sources: readonly Source[], options: TestOptions) {
+    this.#active = active;
+    this.#sources = sources;
+    this.#limits = options.limits ?? defaultLimits;
+    this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
+    this.#measures = options.coverage === true;
+    createState(this.#store, "test", "test");
+    const common = { limits: this.#limits, clock: this.#clock };
+    this.#engine = new Engine(this.#store, common);
+    this.#explaining = new Engine(this.#store, { ...common, strategy: "evaluator" });
+    this.#apply({ kind: "policy", id: 1, source: joinSources(sources), filename: null });
+  }
+
+  run(test: PolicyTest): TestResult {
+    const inserted = test.facts.map(({ predicate, args }) => ({
+      predicate,
+      args: args.map(({ type, id }) => ({ type, id })),
+    }));
+    this.#apply({ kind: "facts", inserted, deleted: [] });
+    const { explanationStepsMax: stepsMax } = this.#limits;
+    const answers = new Answers(this.#explaining, this.#active, { now: this.#clock(), stepsMax });
+    const failures = test.assertions.flatMap((assertion): TestFailure[] => {
+      const diagnostic = this.#check(assertion, answers);
+      return diagnostic ? [{ test: test.name, diagnostic }] : [];
+    });
+    this.#apply({ kind: "clear" });
+    return { name: test.name, total: test.assertions.length, failures };
+  }
+
+  coverage(): Coverage {
+    const spans = new Set([...this.#exercised].map(({ span }) => keyOf(span)));
+    const written = this.#active.policy.rules.filter((rule) => !rule.implicit);
+    return {
+      rules: written.map(({ span }) => ({ span, exercised: spans.has(keyOf(span)) })),
+      complete: this.#isComplete,
+    };
+  }
+
+  /** Both engines work on one connection, which closes with the first. */
+  close(): void {
+    this.#engine.close();
+  }
+
+  #check(assertion: Assertion, answers: Answers): Diagnostic | undefined {
+    const { span } = assertion;
     try {
-      const problem = checkAssertion(assertion, active, engine, limits);
-      if (problem === undefined) return [];
-      const text = textOf(assertion.span, sources);
-      return [
-        { error_type: "AssertionFailed", message: `${place}: test \`${test.name}\`: \`${text}\` failed: ${problem}` },
-      ];
+      const outcome = checkAssertion(assertion, this.#active, this.#engine, this.#limits);
+      if (this.#measures) this.#measure(assertion, answers);
+      if (outcome.problem === undefined) return undefined;
+      const notes = this.#explain(outcome, answers);
+      return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      return [{ error_type: "ServerError", message: `${place}: test \`${test.name}\`: ${error.message}` }];
-    }
-  });
-  return { name: test.name, passed: test.assertions.length - errors.length, total: test.assertions.length, errors };
-}
-
-/** What is wrong with the answer, or `undefined` where the assertion holds. */
-function checkAssertion(
-  assertion: Assertion,
-  active: ActivePolicy,
-  engine: Engine,
-  limits: Limits,
-): string | undefined {
-  const rows = answers(assertion, active, engine);
-  if (!assertion.iff) {
-    if (rows.length > 0 === assertion.expected) return undefined;
-    return assertion.expected ? "nothing makes it true" : `it is true${describeRows(assertion, rows)}`;
-  }
-  const expected = expectedRows(assertion, active, limits);
-  if (typeof expected === "string") return expected;
-  const found = new Set(rows.map((row) => JSON.stringify(row)));
-  const missing = expected.filter((row) => !found.has(JSON.stringify(row)));
-  const wanted = new Set(expected.map((row) => JSON.stringify(row)));
-  const surplus = rows.filter((row) => !wanted.has(JSON.stringify(row)));
-  const same = missing.length + surplus.length === 0;
-  if (same === assertion.expected) return undefined;
-  if (!assertion.expected) return "the answers are exactly those of `iff`";
-  return [
-    ...(missing.length > 0 ? [`missing ${missing.map(printRow).join(", ")}`] : []),
-    ...(surplus.length > 0 ? [`not expected ${surplus.map(printRow).join(", ")}`] : []),
-  ].join("; ");
-}
-
-/** The values of the assertion's variables, in order of first mention, over every concrete type that they may have. */
-function answers(assertion: Assertion, active: ActivePolicy, engine: Engine): Row[] {
-  const names = assertion.params.map(({ term }, index) => (term.kind === "variable" ? `v:${term.name}` : `a:${index}`));
-  const asked = [...new Set(names.filter((name) => name.startsWith("v:")))];
-  const rows = new Map<string, Row>();
-  for (const variables of typings(assertion, names, active)) {
-    const query: Query = { calls: [{ predicate: assertion.predicate, variables: names }], variables, contextFacts: [] };
-    for (const row of engine.query(query)) {
-      const values = asked.map((name) => row[name] ?? null);
-      rows.set(JSON.stringify(values), values);
+      return { code: "test/error", severity: "error", message: error.message, span };
     }
   }
-  return [...rows.values()];
-}
 
-function typings(assertion: Assertion, names: readonly string[], active: ActivePolicy): Query["variables"][] {
-  let maps: Map<string, { type: string; ids: readonly string[] | null }>[] = [new Map()];
-  assertion.params.forEach(({ term, type }, index) => {
-    const name = names[index] ?? "";
-    if (term.kind === "now") throw new AppError("invalid_request", "the clock can't be an argument of an assertion");
-    if (term.kind === "literal") {
-      for (const map of maps) map.set(name, { type: term.type, ids: [term.id] });
-      return;
+  /** Why it is not as asserted, for the first differences. */
+  #explain({ missing, surplus }: Outcome, answers: Answers): string[] {
+    if (this.#explained >= explainedMax) return [];
+    this.#explained += 1;
+    try {
+      const misses = new NearestMisses(this.#active, answers);
+      const derivations = new Derivations(this.#active, answers);
+      return [
+        ...missing.slice(0, 2).flatMap((atom) => missLines(misses.of(atom), this.#sources)),
+        ...surplus.slice(0, 2).flatMap((atom) => {
+          const step = derivations.of(atom);
+          return step ? derivationLines(step, this.#sources) : [];
+        }),
+      ];
+    } catch (error) {
+      if (!(error instanceof Exhausted)) throw error;
+      return ["why takes more steps to say than `explanationStepsMax` allows"];
     }
-    const types =
-      type === undefined ? new Set(["String", "Integer", "Boolean", ...active.types]) : active.universe.concrete(type);
-    maps = maps.flatMap((map) => {
-      const present = map.get(name);
-      if (present) return types.has(present.type) ? [map] : [];
-      return [...types].map((concrete) => new Map(map).set(name, { type: concrete, ids: null }));
-    });
-  });
-  return maps;
-}
-
-/** The rows that `iff` lists, or why it lists none. */
-function expectedRows(assertion: Assertion, active: ActivePolicy, limits: Limits): Row[] | string {
-  if (!assertion.iff) return [];
-  const goals = normaliseGoal(assertion.params, assertion.iff, active.universe, limits.policyAlternativesMax);
-  const variables = [...new Set(assertion.params.flatMap(({ term }) => (term.kind === "variable" ? [term.name] : [])))];
-  const rows: Row[] = [];
-  for (const goal of goals) {
-    const row = variables.map((name) => {
-      const position = assertion.params.findIndex(({ term }) => term.kind === "variable" && term.name === name);
-      const value = goal.head[position];
-      return value?.kind === "const" ? value.value.id : null;
-    });
-    if (goal.body.length > 0 || row.includes(null))
-      return '`iff` must say the values of every variable, as in `x in ["a", "b"]`';
-    rows.push(row);
   }
-  return rows;
+
+  #measure(assertion: Assertion, answers: Answers): void {
+    const exercised = new Exercised(this.#active, answers, this.#exercised);
+    try {
+      const found = assertedAtoms(assertion, this.#active, this.#engine);
+      for (const atom of found) exercised.visit(atom);
+      // What a `not` kept from being true exercised the rules behind the `not`.
+      if (found.length === 0) exercised.visit(openAtom(assertion));
+    } catch (error) {
+      if (!(error instanceof Exhausted)) throw error;
+      this.#isComplete = false;
+    }
+  }
+
+  #apply(effect: Effect): void {
+    this.#offset += 1;
+    const event = { offset: this.#offset, timeMs: 0, traceparent: null, effect };
+    this.#store.transaction(() => applyEvent(this.#store, event));
+  }
 }
 
-function describeRows(assertion: Assertion, rows: readonly Row[]): string {
-  const named = assertion.params.some(({ term }) => term.kind === "variable");
-  return named ? ` for ${rows.slice(0, 5).map(printRow).join(", ")}` : "";
-}
-
-function printRow(row: Row): string {
-  return row.map((value) => (value === null ? "every value" : JSON.stringify(value))).join(" ");
-}
-
-function placeOf(span: Span, sources: readonly Source[]): string {
-  const text = sources.find((source) => source.name === span.file)?.text ?? "";
-  const { line, column } = positionAt(lineStarts(text), span.start);
-  return `${span.file}:${line}:${column}`;
-}
-
-function textOf(span: Span, sources: readonly Source[]): string {
-  const text = sources.find((source) => source.name === span.file)?.text ?? "";
-  return text.slice(span.start, span.end).replace(/\s+/g, " ").replace(/;$/, "");
+function keyOf({ file, start }: Span): string {
+  return `${file}:${start}`;
 }

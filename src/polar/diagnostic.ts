@@ -10,6 +10,8 @@ export interface Diagnostic {
   readonly span: Span;
   /** How to mend it. */
   readonly hint?: string;
+  /** What else there is to know, a line each, such as why a test fails; indented where one line belongs to another. */
+  readonly notes?: readonly string[];
   /** The other ends of the problem, such as the first of two declarations. */
   readonly related?: readonly { readonly message: string; readonly span: Span }[];
 }

@@ -34,6 +34,7 @@ export interface DiagnosticJson {
   readonly severity: Diagnostic["severity"];
   readonly message: string;
   readonly hint?: string;
+  readonly notes?: readonly string[];
   readonly related?: readonly {
     readonly file: string;
     readonly line: number;
@@ -44,7 +45,7 @@ export interface DiagnosticJson {
 
 /** Lines and columns count from 1; the end is exclusive. */
 export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Source[]): DiagnosticJson {
-  const { span, code, severity, message, hint, related } = diagnostic;
+  const { span, code, severity, message, hint, notes = [], related } = diagnostic;
   const startsOf = (file: string) => lineStarts(sources.find((source) => source.name === file)?.text ?? "");
   const starts = startsOf(span.file);
   const end = positionAt(starts, span.end);
@@ -57,6 +58,7 @@ export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Sourc
     severity,
     message,
     ...(hint === undefined ? {} : { hint }),
+    ...(notes.length > 0 && { notes }),
     ...(related && {
       related: related.map((other) => ({
         file: other.span.file,
@@ -72,13 +74,14 @@ type Color = "red" | "yellow" | "bold" | "dim";
 type Paint = (color: Color, text: string) => string;
 
 function renderOne(diagnostic: Diagnostic, files: Files, paint: Paint): string {
-  const { span, severity, message, code, hint, related = [] } = diagnostic;
+  const { span, severity, message, code, hint, notes = [], related = [] } = diagnostic;
   const label = paint(severity === "error" ? "red" : "yellow", `${severity}:`);
   const lines = [
     `${paint("bold", `${placeOf(span, files)}:`)} ${label} ${message} ${paint("dim", `[${code}]`)}`,
     ...excerpt(span, files, paint),
   ];
   for (const other of related) lines.push(`  ${placeOf(other.span, files)}: ${other.message}`);
+  lines.push(...notes.map((note) => `    ${visible(note)}`));
   if (hint !== undefined) lines.push(`  hint: ${hint}`);
   return `${lines.join("\n")}\n`;
 }

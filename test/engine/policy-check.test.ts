@@ -68,7 +68,8 @@ describe("the tests of a policy", () => {
       test "each has facts of its own" { assert_not allow(User{"ann"}, "p", Doc{"d"}); }`);
     expect(tests).toEqual({
       success: true,
-      errors: [],
+      failures: [],
+      coverage: undefined,
       tests: [
         { name: "r leads to p", passed: 4, total: 4 },
         { name: "each has facts of its own", passed: 1, total: 1 },
@@ -85,10 +86,22 @@ describe("the tests of a policy", () => {
       }`);
     expect(tests?.success).toBe(false);
     expect(tests?.tests).toEqual([{ name: "wrong", passed: 0, total: 3 }]);
-    expect(tests?.errors.map(({ message }) => message)).toEqual([
-      'policy.polar:4:9: test `wrong`: `assert allow(User{"bob"}, "p", Doc{"d"})` failed: nothing makes it true',
-      'policy.polar:5:9: test `wrong`: `assert_not allow(user: User, "p", Doc{"d"})` failed: it is true for "ann"',
-      'policy.polar:6:9: test `wrong`: `assert allow(User{"ann"}, action: String, Doc{"d"}) iff action in ["q"]` failed: missing "q"; not expected "p"',
+    expect(tests?.failures.map(({ diagnostic }) => diagnostic.message)).toEqual([
+      "expected true, came false",
+      'expected false, came true for User{"ann"}',
+      'expected "q"; came "p"; missing "q", not expected "p"',
+    ]);
+    expect(tests?.failures.map(({ diagnostic }) => diagnostic.notes)).toEqual([
+      ['"p" if "r" (policy.polar:1:101)', '  missing: has_role(User{"bob"}, "r", Doc{"d"})'],
+      [
+        'has_permission(User{"ann"}, "p", Doc{"d"}) by "p" if "r" (policy.polar:1:101)',
+        '  has_role(User{"ann"}, "r", Doc{"d"}) is a fact',
+      ],
+      [
+        'no rule gives has_permission(User{"ann"}, "q", Doc{"d"})',
+        'has_permission(User{"ann"}, "p", Doc{"d"}) by "p" if "r" (policy.polar:1:101)',
+        '  has_role(User{"ann"}, "r", Doc{"d"}) is a fact',
+      ],
     ]);
   });
 });

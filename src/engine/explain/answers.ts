@@ -1,0 +1,136 @@
+/**
+ * What explanations ask of the engine: all ways to make one call true, and whether something is a fact. Each is asked once and remembered; the
+ * number of questions is bounded, because an explanation is worth only so much work.
+ */
+import { covers } from "../../datalog/fact-types.ts";
+import type { Signatures } from "../../datalog/signatures.ts";
+import { signaturesFor } from "../../datalog/specialise.ts";
+import type { Value } from "../../store/fact.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import type { ActivePolicy } from "../active-policy.ts";
+import { splitKey } from "../apply.ts";
+import type { Engine } from "../engine.ts";
+import { anyId, type Atom, atomKey } from "./atom.ts";
+
+/** Thrown where an explanation would take more work than it may. */
+export class Exhausted extends Error {}
+
+export type Argument =
+  | { readonly kind: "value"; readonly value: Value }
+  | { readonly kind: "variable"; readonly index: number; readonly types: ReadonlySet<string> | undefined };
+
+export class Answers {
+  readonly now: Value;
+  readonly #engine: Engine;
+  readonly #active: ActivePolicy;
+  readonly #signatures: Signatures;
+  readonly #types: readonly string[];
+  readonly #rows = new Map<string, readonly (readonly Value[])[]>();
+  readonly #facts = new Map<string, boolean>();
+  #stepsLeft: number;
+
+  /** `now` in seconds since 1970. The engine answers from the facts in question, under the policy `active`. */
+  constructor(engine: Engine, active: ActivePolicy, options: { readonly now: number; readonly stepsMax: number }) {
+    this.now = { type: "Integer", id: String(options.now) };
+    this.#engine = engine;
+    this.#active = active;
+    this.#signatures = signaturesFor(active.program, active.factTypes, []);
+    this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types])];
+    this.#stepsLeft = options.stepsMax;
+  }
+
+  /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. */
+  rows(predicate: string, args: readonly Argument[]): readonly (readonly Value[])[] {
+    const key = JSON.stringify([
+      predicate,
+      args.map((arg) => (arg.kind === "value" ? arg.value : [arg.index, arg.types && [...arg.types]])),
+    ]);
+    let rows = this.#rows.get(key);
+    if (!rows) {
+      rows = this.#typings(predicate, args).flatMap((types) => this.#ask(predicate, args, types));
+      this.#rows.set(key, rows);
+    }
+    return rows;
+  }
+
+  isFact(atom: Atom): boolean {
+    const key = atomKey(atom);
+    let known = this.#facts.get(key);
+    if (known === undefined) {
+      this.step();
+      const [predicate, arity] = splitKey(atom.predicate);
+      const types = atom.args.map((arg) => arg.type);
+      known =
+        this.#active.factTypes.some((fact) => fact.predicate === atom.predicate && covers(fact.types, types)) &&
+        this.#engine.facts({ predicate, args: atom.args }).some((fact) => fact.args.length === arity);
+      this.#facts.set(key, known);
+    }
+    return known;
+  }
+
+  /** Counts a piece of work. Throws `Exhausted`. */
+  step(): void {
+    this.#stepsLeft -= 1;
+    if (this.#stepsLeft < 0) throw new Exhausted();
+  }
+
+  /** The concrete types with which the predicate can hold for these arguments. */
+  #typings(predicate: string, args: readonly Argument[]): string[][] {
+    const found = new Map<string, string[]>();
+    for (const signature of this.#signatures.get(predicate) ?? []) {
+      let partial: string[][] = [[]];
+      args.forEach((arg, position) => {
+        const choices = this.#choices(arg, signature[position]);
+        const same = args.findIndex(
+          (other) => arg.kind === "variable" && other.kind === "variable" && other.index === arg.index,
+        );
+        partial = partial.flatMap((types) =>
+          choices
+            .filter((type) => same < 0 || same === position || types[same] === type)
+            .map((type) => [...types, type]),
+        );
+      });
+      for (const types of partial) found.set(types.join(), types);
+    }
+    return [...found.values()];
+  }
+
+  #choices(arg: Argument, type: string | undefined): readonly string[] {
+    if (arg.kind === "value") return type === undefined || type === arg.value.type ? [arg.value.type] : [];
+    if (type === undefined) return arg.types ? [...arg.types] : this.#types;
+    return arg.types === undefined || arg.types.has(type) ? [type] : [];
+  }
+
+  #ask(predicate: string, args: readonly Argument[], types: readonly string[]): readonly (readonly Value[])[] {
+    try {
+      return this.#query(predicate, args, types, null);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      if (error.code === "query_too_expensive") throw new Exhausted();
+      if (error.code !== "query_not_enumerable") throw error;
+      // All values but a few can't be listed; one that nothing names stands for them.
+      return this.#query(predicate, args, types, [anyId]);
+    }
+  }
+
+  #query(
+    predicate: string,
+    args: readonly Argument[],
+    types: readonly string[],
+    unknown: readonly string[] | null,
+  ): readonly (readonly Value[])[] {
+    this.step();
+    const names = args.map((arg, position) => (arg.kind === "variable" ? `v${arg.index}` : `a${position}`));
+    const variables = new Map(
+      args.map((arg, position) => [
+        must(names[position]),
+        { type: must(types[position]), ids: arg.kind === "value" ? [arg.value.id] : unknown },
+      ]),
+    );
+    const calls = [{ predicate: splitKey(predicate)[0], variables: names }];
+    return this.#engine
+      .query({ calls, variables, contextFacts: [] })
+      .map((row) => names.map((name, position) => ({ type: must(types[position]), id: row[name] ?? anyId })));
+  }
+}

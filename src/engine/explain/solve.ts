@@ -1,0 +1,257 @@
+/**
+ * All ways to make the body of a rule true, one condition after the other, with the engine's answers for its calls. Calls come first, the one
+ * of which most is known before others; then what they leave to be tested.
+ */
+import type { ProgramLiteral, ProgramRule, ProgramTerm } from "../../datalog/program.ts";
+import { literalVariables, termVariables } from "../../datalog/program.ts";
+import type { Value } from "../../store/fact.ts";
+import { must, unreachable } from "../../util/assert.ts";
+import { anyId, type Bindings, type OpenAtom, openId, valueOf } from "./atom.ts";
+import type { Answers, Argument } from "./answers.ts";
+
+type Call = Extract<ProgramLiteral, { kind: "call" }>;
+type Types = readonly (ReadonlySet<string> | undefined)[];
+
+/** A body with what is known of its variables. `scope` are those that mean the same around it, in a `not`, as inside. */
+export interface Conjunction {
+  readonly literals: readonly ProgramLiteral[];
+  readonly types: Types;
+  readonly scope: ReadonlySet<number>;
+}
+
+/** Hears of what keeps a body from being true. */
+export interface Observer {
+  /** A negated conjunction is true, for these values. */
+  blocked(negated: Conjunction, bindings: Bindings): void;
+  /** Nothing makes the call true. */
+  failed(call: OpenAtom): void;
+}
+
+export function bodyOf(rule: ProgramRule): Conjunction {
+  const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
+  return {
+    literals: rule.body,
+    types: rule.types,
+    scope: new Set([...rule.head.flatMap(termVariables), ...ownVariables(rule.body), ...typed]),
+  };
+}
+
+/** What the head of the rule says of its variables, if it is to give this atom. */
+export function matchHead(rule: ProgramRule, atom: OpenAtom, answers: Answers): Bindings | undefined {
+  return unify(rule.head, atom.args, new Array(rule.types.length).fill(undefined), rule.types, answers.now);
+}
+
+export function* solutions(
+  body: Conjunction,
+  bindings: Bindings,
+  answers: Answers,
+  observer?: Observer,
+): Generator<Bindings> {
+  answers.step();
+  const index = nextLiteral(body, bindings);
+  if (index === undefined) return yield closed(bindings);
+  const literal = must(body.literals[index]);
+  const rest = { ...body, literals: body.literals.filter((_, other) => other !== index) };
+  for (const next of satisfy(literal, body, bindings, answers, observer))
+    yield* solutions(rest, next, answers, observer);
+}
+
+/** The ways in which one condition holds. A variable that a test needs and nothing gave a value to stands for every value of its type. */
+export function* satisfy(
+  literal: ProgramLiteral,
+  body: Conjunction,
+  bindings: Bindings,
+  answers: Answers,
+  observer?: Observer,
+): Generator<Bindings> {
+  if (literal.kind === "call") {
+    const rows = answers.rows(literal.predicate, argumentsOf(literal, body.types, bindings, answers.now));
+    if (rows.length === 0) observer?.failed(openAtomOf(literal, bindings, answers.now));
+    for (const row of rows) {
+      const values = row.map((value) => (value.id === anyId ? { type: value.type, id: openId } : value));
+      const next = unify(literal.args, values, bindings, body.types, answers.now);
+      if (next) yield next;
+    }
+    return;
+  }
+  yield* test(literal, body, closed(bindings), answers, observer);
+}
+
+function* test(
+  literal: Exclude<ProgramLiteral, Call>,
+  body: Conjunction,
+  bindings: Bindings,
+  answers: Answers,
+  observer: Observer | undefined,
+): Generator<Bindings> {
+  if (literal.kind === "not") {
+    const inner = negated(literal.body, body);
+    for (const known of withCandidates(literal, body, bindings, answers)) {
+      const [found] = solutions(inner, known, answers, observer);
+      if (!found) yield known;
+      else observer?.blocked(inner, found);
+    }
+    return;
+  }
+  if (literal.kind === "equal") {
+    const right = valueOf(literal.right, bindings, answers.now);
+    const left = valueOf(literal.left, bindings, answers.now);
+    const value = left ?? right;
+    const next = value && unify([literal.left, literal.right], [value, value], bindings, body.types, answers.now);
+    if (next) yield next;
+    return;
+  }
+  const known = withAny(literalVariables(literal), body, bindings);
+  if (holds(literal, known, answers.now)) yield known;
+}
+
+/** The conjunction inside a `not`, whose further variables are its own. */
+export function negated(literals: readonly ProgramLiteral[], around: Conjunction): Conjunction {
+  const types: (ReadonlySet<string> | undefined)[] = around.types.map((known, variable) =>
+    around.scope.has(variable) ? known : undefined,
+  );
+  for (const literal of literals) {
+    if (literal.kind !== "type" || literal.term.kind !== "var" || around.scope.has(literal.term.index)) continue;
+    types[literal.term.index] = literal.types;
+  }
+  return { literals, types, scope: new Set([...around.scope, ...ownVariables(literals)]) };
+}
+
+function ownVariables(literals: readonly ProgramLiteral[]): number[] {
+  return literals.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
+}
+
+function openAtomOf({ predicate, args }: Call, bindings: Bindings, now: Value): OpenAtom {
+  const values = args.map((arg) => valueOf(arg, bindings, now));
+  return { predicate, args: values.map((value) => (value?.id === openId ? undefined : value)) };
+}
+
+function argumentsOf(call: Call, types: Types, bindings: Bindings, now: Value): Argument[] {
+  return call.args.map((arg): Argument => {
+    const value = valueOf(arg, bindings, now);
+    if (value && value.id !== openId) return { kind: "value", value };
+    const index = variableOf(arg);
+    return { kind: "variable", index, types: value ? new Set([value.type]) : types[index] };
+  });
+}
+
+function unify(
+  terms: readonly ProgramTerm[],
+  values: readonly (Value | undefined)[],
+  bindings: Bindings,
+  types: Types,
+  now: Value,
+): Bindings | undefined {
+  const next = [...bindings];
+  for (const [position, term] of terms.entries()) {
+    const value = values[position];
+    if (!value) continue;
+    const known = valueOf(term, next, now);
+    const chosen = known && chooseValue(known, value);
+    if (known ? !chosen : types[variableOf(term)]?.has(value.type) === false) return undefined;
+    if (term.kind === "var") next[term.index] = chosen ?? value;
+  }
+  return next;
+}
+
+/** The value that is both, where an open one may still become the other. */
+function chooseValue(known: Value, value: Value): Value | undefined {
+  if (known.type !== value.type) return undefined;
+  if (known.id === openId) return value;
+  return known.id === value.id || value.id === openId ? known : undefined;
+}
+
+/** What was left open is true of every value. */
+function closed(bindings: Bindings): Bindings {
+  return bindings.map((value) => (value?.id === openId ? { type: value.type, id: anyId } : value));
+}
+
+function variableOf(term: ProgramTerm): number {
+  return term.kind === "var" ? term.index : -1;
+}
+
+function sameValue(one: Value, other: Value): boolean {
+  return one.type === other.type && one.id === other.id;
+}
+
+/** The condition to look at next: a test that has all its values, else the call of which most is known, else any test. */
+function nextLiteral({ literals, scope }: Conjunction, bindings: Bindings): number | undefined {
+  let best: number | undefined;
+  let bestScore = Number.NEGATIVE_INFINITY;
+  literals.forEach((literal, index) => {
+    const variables = literalVariables(literal).filter((variable) => literal.kind !== "not" || scope.has(variable));
+    const unknown = variables.filter((variable) => (bindings[variable]?.id ?? openId) === openId).length;
+    const score = literal.kind === "call" ? -unknown : unknown === 0 ? 1 : -1000;
+    if (score > bestScore) [best, bestScore] = [index, score];
+  });
+  return best;
+}
+
+/** What nothing but a `not` says something about may be any value, or one of those that the calls inside name. */
+function* withCandidates(
+  literal: Extract<ProgramLiteral, { kind: "not" }>,
+  body: Conjunction,
+  bindings: Bindings,
+  answers: Answers,
+): Generator<Bindings> {
+  const any = withAny(literalVariables(literal), body, bindings);
+  yield any;
+  for (const variable of new Set(literalVariables(literal))) {
+    if (bindings[variable] !== undefined || !body.scope.has(variable)) continue;
+    for (const value of namedValues(variable, literal.body, body.types, bindings, answers))
+      yield any.with(variable, value);
+  }
+}
+
+function namedValues(
+  variable: number,
+  literals: readonly ProgramLiteral[],
+  types: Types,
+  bindings: Bindings,
+  answers: Answers,
+): Value[] {
+  return literals.flatMap((literal) => {
+    if (literal.kind === "not") return namedValues(variable, literal.body, types, bindings, answers);
+    if (literal.kind !== "call") return [];
+    const place = literal.args.findIndex((arg) => arg.kind === "var" && arg.index === variable);
+    if (place < 0) return [];
+    const rows = answers.rows(literal.predicate, argumentsOf(literal, types, bindings, answers.now));
+    return rows.map((row) => must(row[place]));
+  });
+}
+
+function withAny(variables: readonly number[], { types, scope }: Conjunction, bindings: Bindings): Bindings {
+  const next = [...bindings];
+  for (const variable of variables) {
+    const [type] = types[variable] ?? [];
+    if (next[variable] === undefined && scope.has(variable) && type !== undefined) next[variable] = { type, id: anyId };
+  }
+  return next;
+}
+
+function holds(
+  literal: Extract<ProgramLiteral, { kind: "compare" | "type" }>,
+  bindings: Bindings,
+  now: Value,
+): boolean {
+  if (literal.kind === "type") {
+    const value = valueOf(literal.term, bindings, now);
+    return value === undefined || literal.types.has(value.type);
+  }
+  const [left, right] = [valueOf(literal.left, bindings, now), valueOf(literal.right, bindings, now)];
+  if (literal.operator === "!=") return !left || !right || !sameValue(left, right);
+  if (left?.type !== "Integer" || right?.type !== "Integer" || left.id === anyId || right.id === anyId) return false;
+  const difference = BigInt(left.id) - BigInt(right.id);
+  switch (literal.operator) {
+    case "<":
+      return difference < 0n;
+    case "<=":
+      return difference <= 0n;
+    case ">":
+      return difference > 0n;
+    case ">=":
+      return difference >= 0n;
+    default:
+      return unreachable(literal.operator);
+  }
+}

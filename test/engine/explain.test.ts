@@ -1,0 +1,103 @@
+/** Explanations of every check of the case files: a proof of what is allowed that holds step by step, and a reason for what is denied. */
+import { expect, test } from "bun:test";
+import { Glob } from "bun";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ActivePolicy, prepare } from "../../src/engine/active-policy.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { Answers } from "../../src/engine/explain/answers.ts";
+import { anyId, type Atom, formatAtom } from "../../src/engine/explain/atom.ts";
+import { Derivations, type Step } from "../../src/engine/explain/derivation.ts";
+import { NearestMisses } from "../../src/engine/explain/nearest-miss.ts";
+import { derivationLines, missLines } from "../../src/engine/explain/why.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { splitKey } from "../../src/engine/apply.ts";
+import { type Case, type Check, parseCase } from "../cases/case.ts";
+import { compilePolicy } from "../cases/compile-policy.ts";
+import { oracleOf } from "../cases/run.ts";
+import { insertion } from "../cases/engine-target.ts";
+import type { Oracle } from "../oracle.ts";
+import { policy as policyEffect, storeWith } from "./store.ts";
+
+const folder = join(import.meta.dir, "../cases");
+const files = [...new Glob("**/*.yaml").scanSync(folder)].sort();
+const cases = files
+  .map((file) => ({ file, asked: parseCase(readFileSync(join(folder, file), "utf8")) }))
+  .filter(({ asked }) => asked.contextFacts.length === 0);
+
+test("what is allowed has a proof of which every step holds", () => {
+  let proofs = 0;
+  for (const { file, asked } of cases) {
+    const { active, answers, engine, oracle } = open(asked);
+    for (const check of asked.allowed) {
+      const step = new Derivations(active, answers).of(allow(check));
+      expect(step, `${file}: ${formatAtom(allow(check))}`).toBeDefined();
+      if (!step) continue;
+      const source = { name: "policy.polar", text: asked.policy };
+      expect(derivationLines(step, [source]).length, file).toBeGreaterThan(0);
+      verify(step, asked, active, oracle);
+      proofs += 1;
+    }
+    engine.close();
+  }
+  expect(proofs).toBeGreaterThan(150);
+});
+
+test("what is denied has a reason", () => {
+  let reasons = 0;
+  for (const { file, asked } of cases) {
+    const { active, answers, engine } = open(asked);
+    for (const check of asked.denied) {
+      expect(new Derivations(active, answers).of(allow(check)), file).toBeUndefined();
+      const lines = missLines(new NearestMisses(active, answers).of(allow(check)), [
+        { name: "policy.polar", text: asked.policy },
+      ]);
+      expect(lines.length, `${file}: ${formatAtom(allow(check))}`).toBeGreaterThan(0);
+      reasons += 1;
+    }
+    engine.close();
+  }
+  expect(reasons).toBeGreaterThan(150);
+});
+
+interface Opened {
+  readonly active: ActivePolicy;
+  readonly answers: Answers;
+  readonly engine: Engine;
+  readonly oracle: Oracle;
+}
+
+function open(asked: Case): Opened {
+  const policy = compilePolicy(asked.policy);
+  const active = prepare(policy, defaultLimits);
+  const store = storeWith(policyEffect(asked.policy), insertion(asked.facts));
+  const engine = new Engine(store, { clock: () => asked.now, strategy: "evaluator" });
+  const answers = new Answers(engine, active, { now: asked.now, stepsMax: 200_000 });
+  return { active, answers, engine, oracle: oracleOf(policy, asked) };
+}
+
+function allow({ actor, action, resource }: Check): Atom {
+  return { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
+}
+
+/** Facts are stored, derived atoms hold for the oracle, and their rule has a head for them and a step for each condition. */
+function verify(step: Step, asked: Case, active: ActivePolicy, oracle: Oracle): void {
+  if (step.kind === "condition") return;
+  const [predicate, arity] = splitKey(step.atom.predicate);
+  const text = formatAtom(step.atom);
+  if (step.kind === "fact") {
+    const facts = asked.facts.map((fact) =>
+      formatAtom({ predicate: `${fact.predicate}/${fact.args.length}`, args: fact.args }),
+    );
+    expect(facts).toContain(text);
+    return;
+  }
+  const rules = (active.program.byPredicate.get(step.atom.predicate) ?? []).filter(
+    (rule) => rule.span.start === step.rule.start && rule.implicit === step.implicit,
+  );
+  expect(rules.some((rule) => rule.body.length === step.steps.length && rule.head.length === arity)).toBe(true);
+  if (step.atom.args.every(({ id }) => id !== anyId)) {
+    expect(oracle.holds(predicate, step.atom.args), text).toBe(true);
+  }
+  for (const inner of step.steps) verify(inner, asked, active, oracle);
+}

@@ -1,6 +1,5 @@
 /** What a fact must look like to be stored or to be a context fact, whatever the policy (polar.md 8). */
 import type { Limits } from "../config/limits.ts";
-import type { FactType } from "../datalog/fact-types.ts";
 import type { Fact } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
 
@@ -40,10 +39,4 @@ function isInteger(text: string): boolean {
   if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) return false;
   const value = BigInt(text);
   return value >= integerMin && value <= integerMax;
-}
-
-/** `has_role(User, String, Org)`; `_` where any type is accepted. */
-export function formatSignature(known: FactType): string {
-  const name = known.predicate.slice(0, known.predicate.lastIndexOf("/"));
-  return `${name}(${known.types.map((type) => type ?? "_").join(", ")})`;
 }

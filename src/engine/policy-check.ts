@@ -11,6 +11,7 @@ import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Policy } from "../polar/policy.ts";
 import type { Source } from "../polar/source.ts";
 import { type ActivePolicy, polarLimits, prepare } from "./active-policy.ts";
+import { policyWarnings } from "./policy-warnings.ts";
 import { runPolicyTests, type TestRun } from "./policy-tests.ts";
 
 export interface PolicyCheck {
@@ -33,13 +34,15 @@ export interface CheckOptions {
 /** All `sources` together are one policy. */
 export function checkPolicy(sources: readonly Source[], options: CheckOptions): PolicyCheck {
   const limits = options.limits ?? defaultLimits;
-  const compiled = compile(sources, polarLimits(limits));
-  if (!compiled.policy) return { policy: undefined, diagnostics: compiled.diagnostics, tests: undefined };
-  const { active, diagnostics } = deepen(compiled.policy, limits);
-  const all = [...compiled.diagnostics, ...diagnostics];
-  if (!active) return { policy: undefined, diagnostics: all, tests: undefined };
+  let active: ActivePolicy | undefined;
+  const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
+    const found = deepen(checked, limits);
+    active = found.active;
+    return found.diagnostics;
+  });
+  if (!policy || !active) return { policy: undefined, diagnostics, tests: undefined };
   const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits }) : undefined;
-  return { policy: compiled.policy, diagnostics: all, tests };
+  return { policy, diagnostics, tests };
 }
 
 /** What only shows once the rules are Datalog. */
@@ -65,7 +68,8 @@ function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefi
         hint: "bind the value with a fact, or give the other rule a literal in its place",
       });
     }
-    return { active: diagnostics.length > 0 ? undefined : active, diagnostics };
+    if (diagnostics.length > 0) return { active: undefined, diagnostics };
+    return { active, diagnostics: policyWarnings(active) };
   } catch (error) {
     if (!(error instanceof TooManyAlternatives)) throw error;
     const diagnostic: Diagnostic = {

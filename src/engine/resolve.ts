@@ -3,16 +3,15 @@
  * become the facts that they cover, and changes in one batch see those before them.
  */
 import { defaultLimits, type Limits } from "../config/limits.ts";
-import { covers } from "../datalog/fact-types.ts";
-import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern } from "../store/fact.ts";
 import { hasFact, matchFacts } from "../store/fact-tables.ts";
 import { AppError } from "../util/app-error.ts";
+import { whyUnaccepted } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { ActivePolicies } from "./active-policies.ts";
 import type { Change, Effect } from "./event.ts";
-import { checkFact, formatSignature } from "./fact-check.ts";
+import { checkFact } from "./fact-check.ts";
 
 const policies = new ActivePolicies();
 
@@ -36,26 +35,9 @@ export function resolveChanges(
   return pending.effect();
 }
 
-/** Refuses a fact that no rule of the policy could use: most likely a typing error, and it would silently do nothing. */
 function checkAccepted(fact: Fact, active: ActivePolicy | undefined): void {
-  const key = predicateKey(fact.predicate, fact.args.length);
-  const types = fact.args.map((arg) => arg.type);
-  const accepted = active?.factTypes ?? [];
-  if (accepted.some((known) => known.predicate === key && covers(known.types, types))) return;
-  const alike = accepted.filter((known) => known.predicate.startsWith(`${fact.predicate}/`)).slice(0, 5);
-  const near =
-    alike.length > 0 ? `; the policy uses ${alike.map((known) => `\`${formatSignature(known)}\``).join(", ")}` : "";
-  const declaration = `declare ${fact.predicate}(${types.join(", ")});`;
-  const cure = active
-    ? `use this fact in a rule, or add \`${declaration}\``
-    : "no policy is loaded yet: load one first";
-  throw new AppError("invalid_request", `${formatFact(fact)} is not used in policy${near}. Help: ${cure}`);
-}
-
-/** As the official server shows it: strings as literals, other values by type. */
-function formatFact(fact: Fact): string {
-  const args = fact.args.map((arg) => (arg.type === "String" ? JSON.stringify(arg.id) : arg.type));
-  return `${fact.predicate}(${args.join(", ")})`;
+  const found = whyUnaccepted(fact, active);
+  if (found) throw new AppError("invalid_request", `${found.problem}. Help: ${found.cure}`);
 }
 
 /** Facts touched by a batch: whether each was stored before, and whether it is after what came so far. */

@@ -35,6 +35,9 @@ export function desugar(program: Program, declarations: Declarations): Policy {
   return {
     types,
     global: { roles: namesOfKind("role"), permissions: namesOfKind("permission") },
+    names: [declarations.global, ...[...declarations.types.values()].map((type) => type.own)].flatMap((names) =>
+      [...names.values()].map(({ name, kind, owner, span }) => ({ name, kind, owner, span })),
+    ),
     rules,
     declarations: facts,
     tests,

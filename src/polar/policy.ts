@@ -8,9 +8,19 @@ export interface Policy {
   /** Actor and resource blocks by type name, merged where a block was opened twice. */
   readonly types: ReadonlyMap<string, TypeDeclaration>;
   readonly global: { readonly roles: readonly string[]; readonly permissions: readonly string[] };
+  /** Every declared name with its place, each once, without what is inherited. */
+  readonly names: readonly DeclaredName[];
   readonly rules: readonly Rule[];
   readonly declarations: readonly FactDeclaration[];
   readonly tests: readonly PolicyTest[];
+}
+
+export interface DeclaredName {
+  readonly name: string;
+  readonly kind: "role" | "permission" | "relation";
+  /** The type whose block declares it; `global` for the global block. */
+  readonly owner: string;
+  readonly span: Span;
 }
 
 export interface TypeDeclaration {

@@ -4,11 +4,16 @@
  */
 import type { NameKind } from "../declarations.ts";
 import { quote } from "../report.ts";
-import type { Expression, Program } from "../syntax.ts";
-import { expressionsOf, writtenExpressions } from "../walk.ts";
+import type { Expression, Program, Term } from "../syntax.ts";
+import { expressionsOf, termsOf, writtenExpressions } from "../walk.ts";
 import type { Context } from "./context.ts";
 
 export function checkNegation(context: Context): void {
+  for (const statement of context.program.statements) {
+    if (statement.kind !== "rule" || !statement.body || statement.flawed) continue;
+    const head = statement.head.params.map(({ term }) => term);
+    reportLoose(statement.body, new Set(namesOf(head)), context);
+  }
   const derived = derivedPredicates(context);
   for (const written of writtenExpressions(context.program)) {
     for (const expression of expressionsOf(written)) {
@@ -25,6 +30,43 @@ export function checkNegation(context: Context): void {
       );
     }
   }
+}
+
+/**
+ * `role matches String and not has_role(user, role, org)` holds as soon as there is any other string, so nearly always: `matches` says what a
+ * variable may be, and gives it no value. `bound` are the names that have a value.
+ */
+function reportLoose(body: Expression, bound: ReadonlySet<string>, { report }: Context): void {
+  const positive = [...outsideNot(body)];
+  const given = new Set([
+    ...bound,
+    ...positive.flatMap((part) => (part.kind === "matches" ? [] : namesOf(termsOf(part)))),
+  ]);
+  const typed = new Set(positive.flatMap((part) => (part.kind === "matches" ? [part.variable.name] : [])));
+  for (const part of expressionsOf(body)) {
+    if (part.kind !== "not") continue;
+    const loose = namesOf(termsOf(part)).find((name) => typed.has(name) && !given.has(name));
+    if (loose === undefined) continue;
+    report.warning(
+      "rule/loose-negation",
+      part.span,
+      `nothing but \`matches\` restricts ${quote(loose)}, so nearly any value makes this true`,
+      {
+        hint: `give it a value outside of the \`not\`, or put ${quote(`${loose} matches …`)} inside it`,
+      },
+    );
+  }
+}
+
+/** The conditions that stand under no `not`, without those that only connect others. */
+function* outsideNot(expression: Expression): Generator<Expression> {
+  if (expression.kind === "not") return;
+  if (expression.kind !== "and" && expression.kind !== "or") return yield expression;
+  for (const operand of expression.operands) yield* outsideNot(operand);
+}
+
+function namesOf(terms: Iterable<Term>): string[] {
+  return [...terms].flatMap((term) => (term.kind === "variable" ? [term.name] : []));
 }
 
 function beyondDocuments(operand: Expression, derived: ReadonlySet<string>): string | undefined {

@@ -38,3 +38,15 @@ type has_role(actor: Actor, _name: String, resource: Resource);
 declare none();
 declare six(String, String, String, String, String, String);
 six("a", "b", "c", "d", "e", "f") if none();
+# --- a negation that nearly any value makes true
+actor User {}
+resource Org { roles = ["member"]; permissions = ["leave"]; }
+has_permission(user: User, "leave", org: Org) if role matches String and not has_role(user, role, org);
+has_permission(user: User, "leave", org: Org) if group matches Org and not (has_role(user, "member", group) and near(group, org));
+# --- negations of variables that have a value, or are the negation's own
+actor User {}
+resource Org { roles = ["member"]; permissions = ["leave"]; }
+has_permission(user: User, "leave", org: Org) if role matches String and is_role(role) and not has_role(user, role, org);
+has_permission(user: User, "leave", org: Org) if not (role matches String and has_role(user, role, org));
+has_permission(user: User, "leave", org: Org) if not has_role(user, _role, org);
+has_permission(user: User, "leave", org: Org) if role matches String and role in ["member"] and not has_role(user, role, org);

@@ -1,0 +1,76 @@
+# --- rules that can never hold
+actor User {}
+resource Org { roles = ["member"]; permissions = ["read"]; }
+resource Doc { roles = ["viewer"]; permissions = ["view"]; }
+has_role(u: User, "viewer", d: Doc) if d matches Org and grants(u, d);
+has_role(u: User, "member", o: Org) if grants(u, o) and false;
+has_permission(u: User, "read", o: Org) if o = Org{"a"} and o = Org{"b"} and has_role(u, "member", o);
+has_permission(u: User, "view", d: Doc) if has_role(u, "viewer", d) or (false and has_role(u, "member", d));
+has_permission(u: User, "read", o: Org) if rank(u, o, "a", "b", "c", "d") and has_role(u, "member", o);
+# --- a rule below a supertype, of an undeclared type, of any type: may hold
+actor User {}
+resource Item { roles = ["r"]; permissions = ["p"]; "p" if "r"; }
+resource Doc extends Item {}
+has_role(u: User, "r", i: Item) if i matches Doc and grants(u, i);
+has_role(u: User, "r", t: Ghost) if grants(u, t);
+has_role(u, "r", x) if grants(u, x);
+# --- no actor: one warning
+resource Org { roles = ["a"]; permissions = ["p", "q"]; "p" if "a"; "q" if "a"; }
+# --- no actor, and none is asked for
+resource Org { roles = ["a"]; permissions = ["p"]; }
+has_permission(u: User, "p", o: Org) if has_role(u, "a", o);
+# --- the same rule twice, in other words
+actor User {}
+resource Org { roles = ["a", "b"]; permissions = ["p"]; "p" if "a" and "b"; "p" if "b" and "a"; }
+has_permission(somebody: Actor, "p", thing: Org) if has_role(somebody, "a", thing) and has_role(somebody, "b", thing);
+is_public(Org{"x"});
+is_public(Org{"x"});
+is_public(Org{"y"});
+has_role(u: User, "a", o: Org) if is_public(o) and u = User{"ann"};
+has_role(User{"ann"}, "a", o: Org) if is_public(o);
+# --- names that nobody can have
+actor User {}
+global { roles = ["root", "lost"]; permissions = ["found", "burn"]; "found" if "root"; }
+resource Org { roles = ["member", "ghost"]; permissions = ["read", "fly"]; relations = { boss: User }; "read" if "member"; }
+# --- names that facts or other rules may give
+actor User {}
+global { roles = ["root"]; permissions = ["p"]; }
+resource Org { roles = ["a", "b", "c"]; permissions = ["read", "write", "see"]; }
+resource Doc { roles = ["viewer"]; permissions = ["view", "edit"]; relations = { org: Org };
+  role if role on "org"; "view" if "viewer"; "edit" if "see" on "org"; "edit" if global "p"; }
+resource Note extends Doc {}
+has_permission(u: User, action, o: Org) if grants(u, action, o) and has_role(u, "root");
+allow(u: User, "write", o: Org) if has_role(u, "a", o);
+allow(u, action, o) if has_permission(u, action, o);
+# --- tests that cannot fail
+actor User {}
+resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }
+test "empty" {}
+test "only facts" { setup { has_role(User{"ann"}, "member", Org{"o"}); } }
+test "slips" {
+  setup { has_role(User{"ann"}, "member", Org{"o"}); }
+  assert has_role(User{"ann"}, "member", Org{"o"});
+  assert_not allow(User{"ann"}, "raed", Org{"o"});
+  assert_not allow(User{"ann"}, "read", User{"o"});
+  assert_not has_role(User{"bob"}, "member", Org{"o"});
+  assert_not alow(User{"ann"}, "read", Org{"o"});
+}
+# --- tests that can
+actor User {}
+resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }
+test "all of these may fail" {
+  setup { has_role(User{"ann"}, "member", Org{"o"}); has_permission(User{"bob"}, "raed", Org{"o"}); }
+  assert allow(User{"ann"}, "read", Org{"o"});
+  assert_not allow(User{"bob"}, "read", Org{"o"});
+  assert_not has_permission(User{"ann"}, "read", Org{"p"});
+  assert allow(User{"ann"}, action: String, Org{"o"}) iff action in ["read"];
+}
+# --- facts of a test that nothing looks at
+actor User {}
+resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }
+declare is_public(Org);
+test fixture base { has_rol(User{"ann"}, "member", Org{"o"}); is_public(Org{"o"}); is_public(User{"o"}); }
+test "t" {
+  setup { fixture base; has_role(User{"ann"}, Org{"o"}); something_else(User{"ann"}); }
+  assert_not allow(User{"ann"}, "read", Org{"o"});
+}

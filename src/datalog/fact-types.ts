@@ -3,8 +3,9 @@
  * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use.
  */
 import type { Policy } from "../polar/policy.ts";
-import { predicateKey, type Program, type ProgramLiteral } from "./program.ts";
-import { type TypeName, termType } from "./signatures.ts";
+import { unreachable } from "../util/assert.ts";
+import { predicateKey, type Program, type ProgramLiteral, type ProgramTerm } from "./program.ts";
+import type { TypeName } from "./signatures.ts";
 import type { Universe } from "./universe.ts";
 
 export interface FactType {
@@ -12,23 +13,36 @@ export interface FactType {
   readonly types: readonly TypeName[];
 }
 
+/** What an argument may be: of one of these types (`undefined`: of any), and this one value where the policy writes it out. */
+export interface Argument {
+  readonly types: ReadonlySet<string> | undefined;
+  readonly id: string | undefined;
+}
+
+/** One place where the policy takes a predicate for a fact that may be stored. `predicate` is a key. */
+export interface FactUse {
+  readonly predicate: string;
+  readonly args: readonly Argument[];
+}
+
 /** All accepted fact types, distinct, in order of first use. */
 export function inferFactTypes(policy: Policy, program: Program, universe: Universe): FactType[] {
   const found = new Map<string, FactType>();
-  const add = (predicate: string, types: readonly TypeName[]): void => {
-    found.set(`${predicate} ${JSON.stringify(types.map((type) => type ?? null))}`, { predicate, types });
-  };
-  for (const rule of program.rules) {
-    if (rule.implicit) continue;
-    for (const { predicate, types } of uses(rule.body, rule.types)) {
-      for (const combination of product(types)) add(predicate, combination);
+  for (const { predicate, args } of factUses(policy, program, universe)) {
+    for (const types of product(args)) {
+      found.set(`${predicate} ${JSON.stringify(types.map((type) => type ?? null))}`, { predicate, types });
     }
   }
-  for (const declaration of policy.declarations) {
-    const types = declaration.types.map((type) => universe.concrete(type));
-    for (const combination of product(types)) add(predicateKey(declaration.predicate, types.length), combination);
-  }
   return [...found.values()];
+}
+
+/** Every call in the body of a rule, and every `declare`. */
+export function* factUses(policy: Policy, program: Program, universe: Universe): Generator<FactUse> {
+  for (const rule of program.rules) if (!rule.implicit) yield* uses(rule.body, rule.types);
+  for (const { predicate, types } of policy.declarations) {
+    const args = types.map((type) => ({ types: universe.concrete(type), id: undefined }));
+    yield { predicate: predicateKey(predicate, args.length), args };
+  }
 }
 
 /** True where a fact with these argument types is covered by the fact type. */
@@ -41,8 +55,22 @@ export function covers(accepted: readonly TypeName[], types: readonly TypeName[]
 
 type Allowed = readonly (ReadonlySet<string> | undefined)[];
 
-/** The calls of a body, also under `not`, with the types that each argument may have there. `matches` inside `not` counts inside alone. */
-function uses(body: readonly ProgramLiteral[], around: Allowed): { predicate: string; types: Allowed }[] {
+/** What a term may be, where `allowed` says the types of the variables around it. */
+export function argumentOf(term: ProgramTerm, allowed: Allowed): Argument {
+  switch (term.kind) {
+    case "var":
+      return { types: allowed[term.index], id: undefined };
+    case "const":
+      return { types: new Set([term.value.type]), id: term.value.id };
+    case "now":
+      return { types: new Set(["Integer"]), id: undefined };
+    default:
+      return unreachable(term);
+  }
+}
+
+/** The calls of a body, also under `not`. `matches` inside `not` counts inside alone. */
+function* uses(body: readonly ProgramLiteral[], around: Allowed): Generator<FactUse> {
   const allowed = [...around];
   for (const literal of body) {
     if (literal.kind !== "type" || literal.term.kind !== "var") continue;
@@ -50,21 +78,16 @@ function uses(body: readonly ProgramLiteral[], around: Allowed): { predicate: st
     const before = allowed[index];
     allowed[index] = before ? new Set([...before].filter((type) => literal.types.has(type))) : literal.types;
   }
-  return body.flatMap((literal) => {
-    if (literal.kind === "not") return uses(literal.body, allowed);
-    if (literal.kind !== "call") return [];
-    const types = literal.args.map((arg) => {
-      if (arg.kind === "var") return allowed[arg.index];
-      const type = termType(arg);
-      return type === undefined ? undefined : new Set([type]);
-    });
-    return [{ predicate: literal.predicate, types }];
-  });
+  for (const literal of body) {
+    if (literal.kind === "not") yield* uses(literal.body, allowed);
+    if (literal.kind !== "call") continue;
+    yield { predicate: literal.predicate, args: literal.args.map((arg) => argumentOf(arg, allowed)) };
+  }
 }
 
-function product(types: Allowed): TypeName[][] {
-  return types.reduce<TypeName[][]>(
-    (rows, choices) => rows.flatMap((row) => (choices ? [...choices] : [undefined]).map((type) => [...row, type])),
+function product(args: readonly Argument[]): TypeName[][] {
+  return args.reduce<TypeName[][]>(
+    (rows, { types }) => rows.flatMap((row) => (types ? [...types] : [undefined]).map((type) => [...row, type])),
     [[]],
   );
 }

@@ -4,7 +4,7 @@ import { quote } from "../report.ts";
 import type { Block, ShorthandAtom, ShorthandTerm } from "../syntax.ts";
 import { unreachable } from "../../util/assert.ts";
 import { atomsOf } from "../walk.ts";
-import type { Context } from "./context.ts";
+import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
 
 export function checkShorthand(context: Context): void {
   for (const statement of context.program.statements) {
@@ -132,7 +132,7 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
       target.span,
       `relation ${quote(target.text)} is to ${quote(relation.type.text)}, which has no block that could declare ${quote(term.text)}`,
       {
-        hint: `declare it: ${quote(`resource ${relation.type.text} {}`)}`,
+        hint: hintForRelated(target.text, relation.type.text),
         related: [{ message: "the relation", span: relation.span }],
       },
     );
@@ -149,6 +149,12 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
       related: [{ message: `the block of ${quote(related.name)}`, span: related.span }],
     },
   );
+}
+
+function hintForRelated(relation: string, type: string): string {
+  if (primitiveTypes.has(type)) return `make it a fact: ${quote(`${relation}(resource, …)`)}`;
+  if (abstractTypes.has(type)) return "let the relation lead to a declared type";
+  return `declare it: ${quote(`resource ${type} {}`)}`;
 }
 
 function checkDeclared(term: ShorthandTerm, scope: Scope, { report, declarations }: Context, kinds: string): void {

@@ -31,6 +31,13 @@ resource Item { roles = ["viewer"]; }
 resource Doc extends Item { roles = ["editor"]; }
 resource Box { roles = ["a"]; relations = { doc: Doc, item: Item };
   "a" if "viewer" on "doc"; "a" if "editor" on "item"; "a" if "owner" on "doc"; }
+# --- a relation to something that can have no block
+actor User {}
+resource Doc {
+  roles = ["viewer"]; relations = { tag: String, owner: Actor };
+  "viewer" if "member" on "tag";
+  "viewer" if "member" on "owner";
+}
 # --- relations in the wrong place
 actor User {}
 resource Org { roles = ["member"]; }

@@ -18,6 +18,7 @@ Examples:
   ostiary dev policy.polar                        a node to try things on, nothing to configure
   ostiary validate policy.polar                   check a policy
   ostiary test policy.polar                       run its test blocks
+  ostiary generate-types typescript policy.polar  types for clients, checked against the policy
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force

@@ -14,7 +14,7 @@ when the program is compiled:
   ostiary generate-types typescript policy.polar --output src/polar-types.ts
 
   import { Oso } from "oso-cloud";
-  import type { PolarTypes } from "./polar-types.ts";
+  import type { PolarTypes } from "./polar-types.js";
   const oso = new Oso<PolarTypes>(url, apiKey);
 
 \`fact\` is what may be stored, \`query\` what may be asked; \`resources\`, and \`PolarResources\` as a value, hold the

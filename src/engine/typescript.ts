@@ -10,8 +10,8 @@ import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { Policy } from "../polar/policy.ts";
 import { AppError } from "../util/app-error.ts";
 
-/** The type checker compares a call with every tuple: thousands of them for one predicate would make editors slow, ten thousands stop it. */
-const tuplesMax = 500;
+/** The type checker compares a call with every tuple: 500 of them cost TypeScript 5 three seconds, and some ten thousand are past its limits. */
+const tuplesMax = 200;
 /** More than any editor bears. */
 const linesMax = 200_000;
 

@@ -4,6 +4,7 @@ import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
+import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
@@ -45,6 +46,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     configCommand,
     validateCommand,
     testCommand,
+    fmtCommand,
     generateTypesCommand,
     keysCommand,
     healthCommand,

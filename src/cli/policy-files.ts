@@ -18,16 +18,23 @@ export async function readPolicyFiles(paths: readonly string[]): Promise<PolicyF
 }
 
 async function readPolicyFile(path: string): Promise<Source | Diagnostic> {
-  let bytes: Uint8Array;
+  const bytes = await readBytes(path);
+  return "code" in bytes ? bytes : decode(path, bytes);
+}
+
+export async function readBytes(path: string): Promise<Uint8Array | Diagnostic> {
   try {
-    bytes = await readFile(path);
+    return await readFile(path);
   } catch (error) {
     return unreadable(path, `the file can't be read: ${reason(error as NodeJS.ErrnoException)}`);
   }
+}
+
+export function decode(name: string, bytes: Uint8Array): Source | Diagnostic {
   try {
-    return { name: path, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
+    return { name, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
   } catch {
-    return unreadable(path, "the file is not UTF-8 text");
+    return unreadable(name, "the file is not UTF-8 text");
   }
 }
 

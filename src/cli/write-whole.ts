@@ -1,14 +1,16 @@
 /** A file as the result of a command: readers see the old one or the new one, never a part. */
-import { rename, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { access, chmod, chown, constants, rename, realpath, rm, stat, writeFile } from "node:fs/promises";
+import type { Stats } from "node:fs";
 import { AppError } from "../util/app-error.ts";
 
-/** Throws `invalid_request` where the file can't be written; what was there stays. */
+/** Throws `invalid_request` where the file can't be written; what was there stays. A file that is replaced keeps owner and permissions. */
 export async function writeWhole(path: string, text: string): Promise<void> {
   let temporary: string | undefined;
   try {
-    const target = await existing(path);
+    const { target, replaced } = await existing(path);
     temporary = `${target}.${process.pid}.tmp`;
     await writeFile(temporary, text, { flag: "wx" });
+    if (replaced) await resemble(temporary, replaced);
     await rename(temporary, target);
   } catch (error) {
     if (temporary !== undefined) await rm(temporary, { force: true });
@@ -17,16 +19,30 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   }
 }
 
-/** Where a link leads to, so that the link stays one. */
-async function existing(path: string): Promise<string> {
+/** Where a link leads to, so that the link stays one, and the file that is there. */
+async function existing(path: string): Promise<{ readonly target: string; readonly replaced?: Stats }> {
   try {
     const target = await realpath(path);
-    if (!(await stat(target)).isFile()) throw new AppError("invalid_request", `\`${path}\` is not a file`);
-    return target;
+    const found = await stat(target);
+    if (!found.isFile()) throw new AppError("invalid_request", `\`${path}\` is not a file`);
+    // Renaming asks for the directory's permission only.
+    await access(target, constants.W_OK);
+    return { target, replaced: found };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return path;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { target: path };
     throw error;
   }
+}
+
+/** The owner as far as we may: who is not the superuser gives no files away. */
+async function resemble(path: string, { uid, gid, mode }: Stats): Promise<void> {
+  const own = await stat(path);
+  if (own.uid !== uid || own.gid !== gid) {
+    await chown(path, uid, gid).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPERM") throw error;
+    });
+  }
+  await chmod(path, mode & 0o7777);
 }
 
 function reason(error: NodeJS.ErrnoException): string {

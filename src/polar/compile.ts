@@ -19,25 +19,36 @@ export interface Compilation {
   readonly diagnostics: Diagnostic[];
 }
 
-/** Parser and checks recurse: whatever the setting says, the stack has to last. */
-const depthCeiling = 1000;
-
-/** All files form one policy; neither the order of files nor that of statements matters. */
-export function compile(sources: readonly Source[], limits: PolarLimits): Compilation {
+/**
+ * All files form one policy; neither the order of files nor that of statements matters. What only later stages can find in a policy without
+ * errors, `further` finds, so that its diagnostics stand among the others.
+ */
+export function compile(
+  sources: readonly Source[],
+  limits: PolarLimits,
+  further: (policy: Policy) => readonly Diagnostic[] = () => [],
+): Compilation {
   const report = createReport();
   if (!acceptable(sources, limits, report)) return { policy: undefined, diagnostics: report.diagnostics };
 
-  const depthMax = Math.min(limits.depthMax, depthCeiling);
+  const depthMax = nestingMax(limits);
   const program = join(sources.map((source) => parse(source, depthMax, report)));
   const declarations = collectDeclarations(program, limits.expandedItemsMax);
   runChecks({ program, declarations, limits, report });
 
-  const failed = report.diagnostics.some((diagnostic) => diagnostic.severity === "error");
-  const policy = failed ? undefined : desugar(program, declarations);
-  return { policy, diagnostics: cut(ordered(report.diagnostics, sources), limits.diagnosticsMax) };
+  const policy = hasErrors(report.diagnostics) ? undefined : desugar(program, declarations);
+  if (policy) report.diagnostics.push(...further(policy));
+  return {
+    policy: hasErrors(report.diagnostics) ? undefined : policy,
+    diagnostics: listed(report.diagnostics, sources, limits),
+  };
 }
 
-function acceptable(sources: readonly Source[], limits: PolarLimits, report: Report): boolean {
+function hasErrors(diagnostics: readonly Diagnostic[]): boolean {
+  return diagnostics.some((diagnostic) => diagnostic.severity === "error");
+}
+
+export function acceptable(sources: readonly Source[], limits: PolarLimits, report: Report): boolean {
   const names = new Set<string>();
   let bytes = 0;
   for (const { name, text } of sources) {
@@ -57,6 +68,18 @@ function join(programs: readonly Program[]): Program {
     statements: programs.flatMap((program) => program.statements),
     incomplete: programs.some((program) => program.incomplete),
   };
+}
+
+/** Parser and checks recurse: whatever the setting says, the stack has to last. */
+const depthCeiling = 1000;
+
+export function nestingMax({ depthMax }: PolarLimits): number {
+  return Math.min(depthMax, depthCeiling);
+}
+
+/** What is told of all that was found. */
+export function listed(found: readonly Diagnostic[], sources: readonly Source[], limits: PolarLimits): Diagnostic[] {
+  return cut(ordered(found, sources), limits.diagnosticsMax);
 }
 
 /** By file as given, then by place; the same finding twice is told once. */

@@ -7,10 +7,11 @@ import { quote } from "./report.ts";
 import type { Span } from "./span.ts";
 import { type Stream, accept, acceptWord, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Assertion, Call, Fixture, SetupItem, Test } from "./syntax.ts";
+import type { Token } from "./token.ts";
 
 export function parseTest(stream: Stream): Test | Fixture | undefined {
   const start = advance(stream);
-  if (isWord(peek(stream), "fixture")) return parseFixture(stream);
+  if (isWord(peek(stream), "fixture")) return parseFixture(stream, start);
   const title = peek(stream);
   if (title.kind !== "string") return unexpected(stream, "the name of the test in quotes, or `fixture`");
   advance(stream);
@@ -44,8 +45,8 @@ export function parseTest(stream: Stream): Test | Fixture | undefined {
   return { kind: "test", name, setup, setupSpan, assertions, span: spanFrom(stream, start) };
 }
 
-function parseFixture(stream: Stream): Fixture | undefined {
-  const start = advance(stream);
+function parseFixture(stream: Stream, start: Token): Fixture | undefined {
+  advance(stream);
   const name = expectName(stream, "the name of the fixture");
   const open = peek(stream);
   if (!name || !expect(stream, "{", "to begin the fixture")) return undefined;

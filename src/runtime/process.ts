@@ -1,4 +1,4 @@
-/** What a program needs of its process: the signals that ask it to stop, its two output streams and its exit. */
+/** What a program needs of its process: the signals that ask it to stop, its input, its two output streams and its exit. */
 
 /** Resolves at the first SIGTERM or SIGINT, with its name. A second one ends the process at once, for whoever can't wait. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
@@ -35,6 +35,13 @@ export function print(text: string): Promise<void> {
 
 export function printError(text: string): Promise<void> {
   return write(process.stderr, text);
+}
+
+/** All of standard input. */
+export async function readInput(): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
 }
 
 /** Colours only for people: on a terminal, and not where NO_COLOR asks for none. */

@@ -1,0 +1,120 @@
+/**
+ * The text that is formatted, read once from front to back: what is printed keeps its order, so the comments that belong to a place are
+ * those that come before it and were not printed yet.
+ *
+ * They are put where a line may end anyway. One that stood behind something stays at the end of that line; one that stood alone keeps a line
+ * of its own; what stands where no line may end (`a = # why`) waits for the next place where it may. So each comment is, when it is read
+ * again, where it was printed, and formatting twice changes nothing.
+ */
+import { must } from "../../util/assert.ts";
+import { type Doc, concat, hardLine, indent, line, suffix } from "./doc.ts";
+import type { Comment, Token } from "../token.ts";
+
+export interface Page {
+  readonly text: string;
+  readonly tokens: readonly Token[];
+  readonly comments: readonly Comment[];
+  /** Index of the first comment not printed yet. */
+  next: number;
+}
+
+/** Comments before a place: one that goes to the end of the line, and those that get lines of their own. */
+interface Remarks {
+  readonly trailing: Doc | undefined;
+  readonly lines: readonly LineOfOwn[];
+}
+
+export interface LineOfOwn {
+  readonly doc: Doc;
+  /** An empty line stood above it. */
+  readonly blank: boolean;
+}
+
+function takeRemarks(page: Page, offset: number): Remarks {
+  const trailing = takeTrailing(page, offset);
+  return { trailing, lines: takeLines(page, offset) };
+}
+
+/** The next comment, if it stood behind something. */
+export function takeTrailing(page: Page, offset: number): Doc | undefined {
+  const comment = page.comments[page.next];
+  if (!comment || comment.start >= offset || comment.startsLine) return undefined;
+  page.next += 1;
+  return suffix(` ${textOf(page, comment)}`);
+}
+
+export function takeLines(page: Page, offset: number): LineOfOwn[] {
+  const lines: LineOfOwn[] = [];
+  for (;;) {
+    const comment = page.comments[page.next];
+    if (!comment || comment.start >= offset) return lines;
+    page.next += 1;
+    lines.push({ doc: textOf(page, comment), blank: isBlankAbove(page, comment.start) });
+  }
+}
+
+/** What comes before a place: an opening mark such as `(` or `if`, after which no empty line is kept, or a part like the next one. */
+export type Before = "opening" | "part";
+
+/** A place where the line may end, before the part that begins at `offset`. */
+export function lineBefore(page: Page, joint: string, offset: number, before: Before): Doc {
+  const { trailing, lines } = takeRemarks(page, offset);
+  const blank = isBlankAbove(page, offset) && (before === "part" || lines.length > 0);
+  if (!trailing && lines.length === 0) return line(joint, { blank });
+  return concat([trailing ?? "", ...onLines(lines, before), hardLine(blank)]);
+}
+
+/** The place before the closing mark at `offset`. Comments that come before it belong inside; so does `ending`, the comma before it. */
+export function lineBeforeClosing(page: Page, joint: string, offset: number, before: Before, ending = ""): Doc {
+  const { trailing, lines } = takeRemarks(page, offset);
+  if (!trailing && lines.length === 0) return line(joint, { ending });
+  return concat([ending, trailing ?? "", indent(onLines(lines, before)), hardLine()]);
+}
+
+/** The `;` at `offset`. Comments on lines of their own before it, such as a condition that was taken out, stay before it. */
+export function semicolon(page: Page, offset: number): Doc {
+  const comments = page.comments.slice(page.next, page.next + 2).filter((comment) => comment.start < offset);
+  if (comments.every((comment) => !comment.startsLine)) return ";";
+  const { trailing, lines } = takeRemarks(page, offset);
+  return concat([trailing ?? "", indent(onLines(lines, "part")), hardLine(), ";"]);
+}
+
+function onLines(lines: readonly LineOfOwn[], before: Before): Doc[] {
+  return lines.flatMap(({ doc, blank }, index) => [hardLine(blank && (index > 0 || before === "part")), doc]);
+}
+
+/** Whether a line without anything stands between what begins at `offset` and what is before it. */
+export function isBlankAbove({ text }: Page, offset: number): boolean {
+  let breaks = 0;
+  for (let at = offset - 1; at >= 0; at -= 1) {
+    const character = text[at] ?? "";
+    if (character === "\n") breaks += 1;
+    else if (!/\s/.test(character)) break;
+  }
+  return breaks > 1;
+}
+
+/** The mark that follows `offset`: a `)` or a `;` that no node of the tree remembers. */
+export function tokenAfter(page: Page, offset: number): Token {
+  return must(page.tokens[firstFrom(page, offset)]);
+}
+
+export function tokenBefore(page: Page, offset: number): Token | undefined {
+  return page.tokens[firstFrom(page, offset) - 1];
+}
+
+/** Index of the first token that begins at `offset` or after it. */
+function firstFrom({ tokens }: Page, offset: number): number {
+  let low = 0;
+  let high = tokens.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((tokens[middle]?.start ?? Infinity) < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function textOf({ text }: Page, { start, end }: Comment): string {
+  return text.slice(start, end).trimEnd();
+}

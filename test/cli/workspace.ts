@@ -1,0 +1,37 @@
+/** A directory of its own to run the command line in, from source. */
+import { afterAll, beforeAll } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const main = resolve(import.meta.dir, "../../src/main.ts");
+
+export function workspace() {
+  let directory = "";
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), "ostiary-cli-"));
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  const path = (name: string) => join(directory, name);
+  return {
+    path,
+    read: (name: string): string => readFileSync(path(name), "utf8"),
+    write(name: string, content: string | Uint8Array): string {
+      writeFileSync(path(name), content);
+      return name;
+    },
+    /** `input` is what comes over standard input. */
+    async run(parameters: readonly string[], input = "") {
+      const child = Bun.spawn([process.execPath, main, ...parameters], {
+        cwd: directory,
+        env: { PATH: process.env["PATH"] ?? "" },
+        stdin: Buffer.from(input),
+        stdout: "pipe",
+        stderr: "pipe",
+        timeout: 20_000,
+      });
+      const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+      return { status, output, errors };
+    },
+  };
+}

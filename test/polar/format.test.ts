@@ -1,0 +1,231 @@
+/**
+ * The canonical form: `format/*.polar` and the `.txt` of the same name show it, and what must hold of every text is tried on all policies
+ * there are and on random ones. `FUZZ_SEED` repeats a run, `FUZZ_RUNS` makes it longer.
+ */
+import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { format } from "../../src/polar/format.ts";
+import { tokenize } from "../../src/polar/lexer.ts";
+import { parse } from "../../src/polar/parser.ts";
+import { createReport } from "../../src/polar/report.ts";
+import { policySpec, writePolicy } from "../fuzz/policy.ts";
+import { expectGolden, readCases } from "../golden.ts";
+import { compileText, limits } from "./compile.ts";
+import { hasCorpus, policyTexts } from "./texts.ts";
+import { syntax } from "./random-syntax.ts";
+import { withoutPlaces } from "./without-places.ts";
+
+const parameters = {
+  numRuns: Number(process.env["FUZZ_RUNS"] ?? 200),
+  seed: Number(process.env["FUZZ_SEED"] ?? 20_240_501),
+};
+
+function formatted(text: string): string {
+  const result = format({ name: "policy.polar", text }, limits);
+  if ("diagnostics" in result) throw new Error(`does not parse: ${JSON.stringify(result.diagnostics[0])}\n${text}`);
+  return result.text;
+}
+
+function read(text: string) {
+  const source = { name: "policy.polar", text };
+  const report = createReport();
+  const tree = withoutPlaces(parse(source, limits.depthMax, report));
+  const { tokens, comments } = tokenize(source, createReport());
+  return {
+    valid: report.diagnostics.length === 0,
+    tree,
+    tokens,
+    comments: comments.map(({ start, end }) => text.slice(start, end).trimEnd()),
+  };
+}
+
+/** What must hold of every text that parses. */
+function holds(text: string): void {
+  const before = read(text);
+  const once = formatted(text);
+  const after = read(once);
+  expect(after.tree).toBe(before.tree);
+  expect(after.comments).toEqual(before.comments);
+  expect(formatted(once)).toBe(once);
+  expect(once).not.toMatch(/[ \t]$|\n\n\n|\{\n\n|\n\n *\}/m);
+  expect(once).toMatch(/^$|^[^\n][^]*[^\n]\n$|^[^\n]\n$/);
+}
+
+const directory = join(import.meta.dir, "format");
+
+for (const suite of readdirSync(directory).filter((name) => name.endsWith(".polar"))) {
+  test(`the canonical form of ${suite}`, () => {
+    const answers = readCases(join(directory, suite)).map(({ name, text }) => `# --- ${name}\n${formatted(text)}`);
+    expectGolden(join(directory, suite.replace(".polar", ".txt")), answers.join(""));
+  });
+}
+
+test("a line takes a hundred columns, its comment not counted", () => {
+  const rule = (length: number) => `f(x) if g("${"x".repeat(length - 14)}");`;
+  expect(rule(100)).toHaveLength(100);
+  expect(formatted(`${rule(100)} # more`)).toBe(`${rule(100)} # more\n`);
+  expect(formatted(rule(101))).toBe(`f(x) if\n  ${rule(101).slice(8)}\n`);
+});
+
+const texts = policyTexts().filter((text) => read(text).valid);
+
+test(`policies keep their tree, comments and meaning (${hasCorpus ? "with" : "without"} ../shared/corpus)`, () => {
+  expect(texts.length).toBeGreaterThan(150);
+  for (const text of texts) {
+    holds(text);
+    const before = compileText(text);
+    const after = compileText(formatted(text));
+    expect(withoutPlaces(after.policy)).toBe(withoutPlaces(before.policy));
+    const told = ({ diagnostics }: typeof before) => diagnostics.map(({ code, message }) => `${code}: ${message}`);
+    expect(told(after)).toEqual(told(before));
+  }
+});
+
+describe("random", () => {
+  test("policies", () => {
+    fc.assert(
+      fc.property(policySpec, (spec) => {
+        const text = writePolicy(spec);
+        holds(text);
+        expect(withoutPlaces(compileText(formatted(text)).policy)).toBe(withoutPlaces(compileText(text).policy));
+      }),
+      parameters,
+    );
+  });
+
+  test("texts of every form that the grammar has", () => {
+    fc.assert(fc.property(syntax, holds), { ...parameters, numRuns: parameters.numRuns * 3 });
+  });
+
+  const anyText = fc.oneof(fc.constantFrom(...texts), policySpec.map(writePolicy), syntax);
+  const gaps = [
+    " # c\n",
+    "\n# c\n",
+    "\n\n  # c  \n",
+    "# c\r\n\r\n",
+    "\n\n\n",
+    " ",
+    "\r\n#\n#d\n",
+    "#\n",
+    "#;\n",
+    "\ufeff",
+  ];
+  const insertion = fc.record({ at: fc.nat(), text: fc.constantFrom(...gaps) });
+
+  test("comments and blanks between any two tokens", () => {
+    fc.assert(
+      fc.property(anyText, fc.array(insertion, { minLength: 1, maxLength: 30 }), (text, insertions) => {
+        holds(insert(text, insertions));
+      }),
+      { ...parameters, numRuns: parameters.numRuns * 3 },
+    );
+  });
+
+  test("long lines, of all lengths", () => {
+    fc.assert(
+      fc.property(anyText, fc.array(insertion, { maxLength: 3 }), fc.nat({ max: 40 }), (text, insertions, longer) => {
+        holds(insert(text, insertions).replace(/\b[a-z]\w*(?=["(])/g, (word) => word + "x".repeat(longer)));
+      }),
+      { ...parameters, numRuns: parameters.numRuns * 2 },
+    );
+  });
+
+  test("mutations that still parse", () => {
+    const change = fc.record({ at: fc.nat(), with: fc.nat(), drop: fc.boolean() });
+    let parsed = 0;
+    fc.assert(
+      fc.property(anyText, fc.array(change, { minLength: 1, maxLength: 3 }), (text, changes) => {
+        const mutated = mutate(text, changes);
+        if (!read(mutated).valid) return;
+        parsed += 1;
+        holds(mutated);
+      }),
+      { ...parameters, numRuns: parameters.numRuns * 5 },
+    );
+    expect(parsed).toBeGreaterThan(parameters.numRuns / 2);
+  });
+});
+
+describe("a megabyte ends soon:", () => {
+  const fill = (part: string) => part.repeat(Math.floor(990_000 / part.length));
+  const ways = "(a() and (b() or ".repeat(45);
+  const heavy: Readonly<Record<string, string>> = {
+    "comments alone": fill("# comment\n"),
+    blanks: fill(" \n\t"),
+    facts: fill("f(x);\n\n\n\n\n\n"),
+    "facts of a test": `test "t" { setup { ${fill("f(1); ")} } }`,
+    conditions: `f(x) if ${fill("g(x) and ")}g(x);`,
+    "conditions and comments": `f(x) if ${fill("g(x) and # c\n# d\nh(x) or\n\n")}g(x);`,
+    "conditions, deep inside": `f(x) if ${ways}${fill("g(x) or ")}g(x)${"))".repeat(45)};`,
+    "nested conditions": fill(`f(x) if ${ways}g(x)${"))".repeat(45)};`),
+    "needless parentheses": fill(`f(x) if ${"(".repeat(90)}g(x)${")".repeat(90)};`),
+    parameters: `f(${fill("x,")}x);`,
+  };
+  test.each(Object.keys(heavy))("%s", (name) => {
+    const text = heavy[name] ?? "";
+    const started = performance.now();
+    formatted(text);
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+});
+
+describe("what cannot be formatted is said, and nothing else:", () => {
+  const source = (text: string) => ({ name: "policy.polar", text });
+
+  test("syntax errors, as a compilation tells them", () => {
+    const result = format(source('f(x) if;\nresource R { roles = ["a"] }'), limits);
+    expect(result).toEqual({ diagnostics: compileText('f(x) if;\nresource R { roles = ["a"] }').diagnostics });
+    expect("diagnostics" in result && result.diagnostics.map(({ code }) => code)).toEqual([
+      "syntax/unexpected-token",
+      "syntax/missing-semicolon",
+    ]);
+  });
+
+  test("a text that is too long, and nesting that is too deep", () => {
+    expect(format(source("f(x);"), { ...limits, sourceBytesMax: 4 })).toMatchObject({
+      diagnostics: [{ code: "syntax/too-long" }],
+    });
+    expect(format(source("f(x) if ((g(x)));"), { ...limits, depthMax: 1 })).toMatchObject({
+      diagnostics: [{ code: "syntax/too-deep" }],
+    });
+  });
+
+  test("but errors in the meaning are no hindrance", () => {
+    expect(formatted('resource R{"a" if "b"  ;}')).toBe('resource R {\n  "a" if "b";\n}\n');
+  });
+});
+
+interface Change {
+  readonly at: number;
+  readonly with: number;
+  readonly drop: boolean;
+}
+
+/** Tokens are dropped, or replaced by others of their kind. */
+function mutate(text: string, changes: readonly Change[]): string {
+  let changed = text;
+  for (const { at, with: other, drop } of changes) {
+    const { tokens } = read(changed);
+    const place = tokens[at % tokens.length];
+    const alike = tokens.filter(({ kind }) => kind === place?.kind);
+    const found = alike[other % alike.length];
+    if (!place || !found) continue;
+    const replacement = drop ? " " : changed.slice(found.start, found.end);
+    changed = changed.slice(0, place.start) + replacement + changed.slice(place.end);
+  }
+  return changed;
+}
+
+function insert(text: string, insertions: readonly { readonly at: number; readonly text: string }[]): string {
+  const { tokens } = read(text);
+  const byPlace = Map.groupBy(insertions, ({ at }) => tokens[at % tokens.length]?.start ?? 0);
+  const parts: string[] = [];
+  let from = 0;
+  for (const [place, found] of [...byPlace].sort(([one], [other]) => one - other)) {
+    parts.push(text.slice(from, place), ...found.map((one) => one.text));
+    from = place;
+  }
+  return parts.join("") + text.slice(from);
+}

@@ -6,6 +6,8 @@
 import type { Expression, Param, Policy, Rule, Term } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
+import { ArgumentIndex } from "./argument-index.ts";
+import { argumentOf } from "./fact-types.ts";
 import {
   predicateKey,
   substitute,
@@ -32,13 +34,19 @@ type Conjunction = readonly Conjunct[];
 /** Throws `TooManyAlternatives` where a rule has more than `alternativesMax`. */
 export function normalise(policy: Policy, universe: Universe, alternativesMax: number): Program {
   const rules = policy.rules.flatMap((rule) => normaliseRule(rule, universe, alternativesMax));
-  const byPredicate = new Map<string, ProgramRule[]>();
+  const groups = Map.groupBy(rules, ({ predicate }) => predicate);
+  return { rules, heads: new Map([...groups].map(([predicate, group]) => [predicate, indexOf(group)])) };
+}
+
+function indexOf(rules: readonly ProgramRule[]): ArgumentIndex<ProgramRule> {
+  const index = new ArgumentIndex<ProgramRule>();
   for (const rule of rules) {
-    const known = byPredicate.get(rule.predicate);
-    if (known) known.push(rule);
-    else byPredicate.set(rule.predicate, [rule]);
+    index.add(
+      rule,
+      rule.head.map((term) => argumentOf(term, rule.types)),
+    );
   }
-  return { rules, byPredicate };
+  return index;
 }
 
 function normaliseRule(rule: Rule, universe: Universe, alternativesMax: number): ProgramRule[] {

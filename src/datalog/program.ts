@@ -4,6 +4,7 @@
  */
 import type { Comparison } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
+import type { ArgumentIndex } from "./argument-index.ts";
 import { unreachable } from "../util/assert.ts";
 
 /** A typed value; integers and booleans in their wire form. */
@@ -45,8 +46,8 @@ export interface ProgramRule {
 
 export interface Program {
   readonly rules: readonly ProgramRule[];
-  /** Rules by predicate key. */
-  readonly byPredicate: ReadonlyMap<string, readonly ProgramRule[]>;
+  /** By predicate key its rules, found by what the arguments of their heads may be. */
+  readonly heads: ReadonlyMap<string, ArgumentIndex<ProgramRule>>;
 }
 
 /** Predicates match by name and arity: `has_role/3`. */

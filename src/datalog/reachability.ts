@@ -4,6 +4,7 @@
  */
 import type { Policy, Rule } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
+import { ArgumentIndex } from "./argument-index.ts";
 import { argumentOf, type Argument, factUses } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
 import { type Signatures, typings } from "./signatures.ts";
@@ -36,14 +37,14 @@ export function reachability(
 ): Reachability {
   const living = program.rules.filter((rule) => typings(rule.types, rule.body, signatures).length > 0);
   const places = new Set(living.map(({ span }) => placeOf(span)));
-  const heads = Map.groupBy(living.map(headOf), ({ predicate }) => predicate);
+  const heads = indexHeads(living);
   const named = namedBy([
     ...living.filter((rule) => !rule.implicit).map(headOf),
     ...factUses(policy, program, universe),
   ]);
   const canHold = (pattern: Pattern, facts: readonly Pattern[]): boolean =>
     facts.some((fact) => meets(pattern, fact)) ||
-    (heads.get(pattern.predicate) ?? []).some(
+    (heads.get(pattern.predicate)?.candidates(pattern.args) ?? []).some(
       (head) =>
         meets(pattern, head) &&
         (head.copied === undefined || canHold({ predicate: head.copied, args: pattern.args }, facts)),
@@ -82,6 +83,17 @@ export function duplicateRules(program: Program): { readonly rule: Span; readonl
 interface Head extends Pattern {
   /** For a default `allow`: the predicate that it copies. */
   readonly copied: string | undefined;
+}
+
+function indexHeads(rules: readonly ProgramRule[]): ReadonlyMap<string, ArgumentIndex<Head>> {
+  const heads = new Map<string, ArgumentIndex<Head>>();
+  for (const rule of rules) {
+    const head = headOf(rule);
+    let index = heads.get(rule.predicate);
+    if (!index) heads.set(rule.predicate, (index = new ArgumentIndex()));
+    index.add(head, head.args);
+  }
+  return heads;
 }
 
 function headOf(rule: ProgramRule): Head {

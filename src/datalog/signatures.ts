@@ -2,13 +2,36 @@
  * Types flow bottom up: which combinations of argument types can a predicate hold at all? An abstract run of the program over types, with
  * the storable facts as its base. It drives everything after it: a rule instance whose calls have no common typing is never compiled.
  */
+import { ArgumentIndex } from "./argument-index.ts";
+import { argumentOf, type Argument } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramTerm } from "./program.ts";
 
 /** A concrete type, or `undefined` for any (untyped variables that only untyped facts bind). */
 export type TypeName = string | undefined;
 
 /** By predicate key, the argument types that it can hold. */
-export type Signatures = ReadonlyMap<string, readonly (readonly TypeName[])[]>;
+export type Signatures = ReadonlyMap<string, SignatureList>;
+
+type Signature = readonly TypeName[];
+
+/** The signatures of one predicate; of many, those that may fit a call are found without looking at all. */
+export class SignatureList {
+  readonly #all: Signature[] = [];
+  readonly #index = new ArgumentIndex<Signature>();
+
+  add(signature: Signature): void {
+    this.#all.push(signature);
+    const args = signature.map((type) => ({ types: type === undefined ? undefined : new Set([type]), id: undefined }));
+    this.#index.add(signature, args);
+  }
+
+  candidates(args: () => readonly Argument[]): readonly Signature[] {
+    return this.#all.length <= indexedMin ? this.#all : this.#index.candidates(args());
+  }
+}
+
+/** Fewer than these are looked at one by one. */
+const indexedMin = 16;
 
 type Allowed = readonly (ReadonlySet<string> | undefined)[];
 
@@ -50,7 +73,12 @@ function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number 
 
 function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed, signatures: Signatures): TypeName[][] {
   const found: TypeName[][] = [];
-  for (const signature of signatures.get(call.predicate) ?? []) {
+  const known = (): Argument[] =>
+    call.args.map((arg) => {
+      const type = arg.kind === "var" ? typing[arg.index] : undefined;
+      return type === undefined ? argumentOf(arg, allowed) : { types: new Set([type]), id: undefined };
+    });
+  for (const signature of signatures.get(call.predicate)?.candidates(known) ?? []) {
     const next = [...typing];
     const fits = call.args.every((arg, position) => {
       const type = signature[position];
@@ -99,19 +127,19 @@ function distinct(rows: TypeName[][]): TypeName[][] {
 }
 
 /** The least fixpoint over types: the base signatures (facts) and what the rules derive from them. */
-export function inferSignatures(program: Program, base: Signatures): Signatures {
-  const signatures = new Map<string, (readonly TypeName[])[]>();
+export function inferSignatures(program: Program, base: Iterable<readonly [string, Signature]>): Signatures {
+  const signatures = new Map<string, SignatureList>();
   const seen = new Set<string>();
   const add = (predicate: string, signature: readonly TypeName[]): boolean => {
     const key = `${predicate} ${JSON.stringify(signature.map((type) => type ?? null))}`;
     if (seen.has(key)) return false;
     seen.add(key);
-    const known = signatures.get(predicate);
-    if (known) known.push(signature);
-    else signatures.set(predicate, [signature]);
+    let known = signatures.get(predicate);
+    if (!known) signatures.set(predicate, (known = new SignatureList()));
+    known.add(signature);
     return true;
   };
-  for (const [predicate, known] of base) for (const signature of known) add(predicate, signature);
+  for (const [predicate, signature] of base) add(predicate, signature);
   let waiting = new Set(program.rules);
   while (waiting.size > 0) {
     const grown = new Set<string>();

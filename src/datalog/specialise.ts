@@ -5,7 +5,7 @@
  */
 import { must } from "../util/assert.ts";
 import { stronglyConnected } from "./components.ts";
-import { covers, type FactType } from "./fact-types.ts";
+import { type Argument, covers, type FactType } from "./fact-types.ts";
 import {
   type Constant,
   literalVariables,
@@ -74,12 +74,7 @@ export class TooManyNodes extends Error {}
 
 /** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
 export function signaturesFor(program: Program, facts: readonly FactType[], context: readonly FactType[]): Signatures {
-  const base = new Map<string, (readonly TypeName[])[]>();
-  for (const fact of [...facts, ...context]) {
-    const known = base.get(fact.predicate);
-    if (known) known.push(fact.types);
-    else base.set(fact.predicate, [fact.types]);
-  }
+  const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
   return inferSignatures(program, base);
 }
 
@@ -116,8 +111,9 @@ class Graph {
   grow(): void {
     for (; this.#grown < this.nodes.length; this.#grown++) {
       const node = must(this.nodes[this.#grown]);
-      const rules = this.#knowledge.program.byPredicate.get(node.predicate) ?? [];
-      node.clauses = rules.flatMap((rule) => this.#clauses(node, rule));
+      const rules = this.#knowledge.program.heads.get(node.predicate);
+      const candidates = rules?.candidates(node.args.map(argumentOfNode)) ?? [];
+      node.clauses = candidates.flatMap((rule) => this.#clauses(node, rule));
     }
   }
 
@@ -140,7 +136,7 @@ class Graph {
       args,
       fact: of(this.#knowledge.facts, (accepted) => covers(accepted, argTypes)),
       context: of(this.#knowledge.context, loosely),
-      node: this.#knowledge.program.byPredicate.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
+      node: this.#knowledge.program.heads.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
     };
   }
 
@@ -227,6 +223,11 @@ class Graph {
       return { types, literals: [...narrowed, ...literals] };
     });
   }
+}
+
+function argumentOfNode(arg: NodeArg): Argument {
+  if (arg.kind === "const") return { types: new Set([arg.value.type]), id: arg.value.id };
+  return { types: arg.type === undefined ? undefined : new Set([arg.type]), id: undefined };
 }
 
 /** What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't meet. */

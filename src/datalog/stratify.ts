@@ -4,6 +4,7 @@
  * `"a" if …` may negate `"b"` although both are `has_role`.
  */
 import type { Span } from "../polar/span.ts";
+import { argumentOf, type Argument } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramRule, ProgramTerm } from "./program.ts";
 import { stronglyConnected } from "./components.ts";
 
@@ -28,16 +29,20 @@ export function findNegativeCycles(program: Program): NegativeCycle[] {
   });
 }
 
+function argumentsOf(terms: readonly ProgramTerm[], rule: ProgramRule): Argument[] {
+  return terms.map((term) => argumentOf(term, rule.types));
+}
+
 function outgoing(
   rule: ProgramRule,
-  program: Program,
+  { heads }: Program,
 ): { target: ProgramRule; negative: boolean; predicate: string }[] {
   const found: { target: ProgramRule; negative: boolean; predicate: string }[] = [];
   const visit = (literals: readonly ProgramLiteral[], negative: boolean): void => {
     for (const literal of literals) {
       if (literal.kind === "not") visit(literal.body, true);
       if (literal.kind !== "call") continue;
-      for (const target of program.byPredicate.get(literal.predicate) ?? []) {
+      for (const target of heads.get(literal.predicate)?.candidates(argumentsOf(literal.args, rule)) ?? []) {
         if (meets(literal.args, rule, target)) found.push({ target, negative, predicate: literal.predicate });
       }
     }

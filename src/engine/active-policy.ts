@@ -7,6 +7,8 @@ import { defaultLimits, type Limits } from "../config/limits.ts";
 import { type FactType, inferFactTypes } from "../datalog/fact-types.ts";
 import { normalise } from "../datalog/normalise.ts";
 import type { Constant, Program, ProgramLiteral } from "../datalog/program.ts";
+import type { Signatures } from "../datalog/signatures.ts";
+import { signaturesFor } from "../datalog/specialise.ts";
 import { createUniverse, type Universe } from "../datalog/universe.ts";
 import { AppError } from "../util/app-error.ts";
 
@@ -16,6 +18,8 @@ export interface ActivePolicy {
   readonly program: Program;
   /** What may be stored; predicates are keys (`has_role/3`). */
   readonly factTypes: readonly FactType[];
+  /** What each predicate can hold without context facts. */
+  readonly signatures: Signatures;
   /** Every constant that a rule mentions. */
   readonly constants: readonly Constant[];
   /** Every type that a rule or a declaration mentions. */
@@ -54,7 +58,8 @@ export function prepare(policy: Policy, limits: Limits): ActivePolicy {
     ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
     ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
   ]);
-  return { policy, universe, program, factTypes, constants, types };
+  const signatures = signaturesFor(program, factTypes, []);
+  return { policy, universe, program, factTypes, signatures, constants, types };
 }
 
 export function polarLimits(limits: Limits): PolarLimits {

@@ -173,6 +173,7 @@ export class Plans {
   }
 
   #signaturesWith(context: readonly FactType[]): Signatures {
+    if (context.length === 0) return this.#active.signatures;
     const key = JSON.stringify(context);
     let known = this.#signatures.get(key);
     if (!known) {

@@ -6,7 +6,6 @@ import { argumentOf } from "../datalog/fact-types.ts";
 import { normaliseGoal } from "../datalog/normalise.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { duplicateRules, type Pattern, type Reachability, reachability } from "../datalog/reachability.ts";
-import { signaturesFor } from "../datalog/specialise.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Assertion, DeclaredName, Policy, PolicyTest } from "../polar/policy.ts";
 import { quote } from "../polar/report.ts";
@@ -15,8 +14,8 @@ import { whyUnaccepted } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
 export function policyWarnings(active: ActivePolicy): Diagnostic[] {
-  const { policy, program, universe, factTypes } = active;
-  const reach = reachability(policy, program, universe, signaturesFor(program, factTypes, []));
+  const { policy, program, universe, signatures } = active;
+  const reach = reachability(policy, program, universe, signatures);
   return [
     ...(hasNoActor(active)
       ? warnOfNoActor(policy)

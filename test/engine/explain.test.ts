@@ -92,8 +92,9 @@ function verify(step: Step, asked: Case, active: ActivePolicy, oracle: Oracle): 
     expect(facts).toContain(text);
     return;
   }
-  const rules = (active.program.byPredicate.get(step.atom.predicate) ?? []).filter(
-    (rule) => rule.span.start === step.rule.start && rule.implicit === step.implicit,
+  const rules = active.program.rules.filter(
+    (rule) =>
+      rule.predicate === step.atom.predicate && rule.span.start === step.rule.start && rule.implicit === step.implicit,
   );
   expect(rules.some((rule) => rule.body.length === step.steps.length && rule.head.length === arity)).toBe(true);
   if (step.atom.args.every(({ id }) => id !== anyId)) {

@@ -2,9 +2,7 @@
  * What explanations ask of the engine: all ways to make one call true, and whether something is a fact. Each is asked once and remembered; the
  * number of questions is bounded, because an explanation is worth only so much work.
  */
-import { covers } from "../../datalog/fact-types.ts";
-import type { Signatures } from "../../datalog/signatures.ts";
-import { signaturesFor } from "../../datalog/specialise.ts";
+import { type Argument as FactArgument, covers } from "../../datalog/fact-types.ts";
 import type { Value } from "../../store/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
@@ -24,7 +22,6 @@ export class Answers {
   readonly now: Value;
   readonly #engine: Engine;
   readonly #active: ActivePolicy;
-  readonly #signatures: Signatures;
   readonly #types: readonly string[];
   readonly #rows = new Map<string, readonly (readonly Value[])[]>();
   readonly #facts = new Map<string, boolean>();
@@ -35,7 +32,6 @@ export class Answers {
     this.now = { type: "Integer", id: String(options.now) };
     this.#engine = engine;
     this.#active = active;
-    this.#signatures = signaturesFor(active.program, active.factTypes, []);
     this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types])];
     this.#stepsLeft = options.stepsMax;
   }
@@ -78,7 +74,13 @@ export class Answers {
   /** The concrete types with which the predicate can hold for these arguments. */
   #typings(predicate: string, args: readonly Argument[]): string[][] {
     const found = new Map<string, string[]>();
-    for (const signature of this.#signatures.get(predicate) ?? []) {
+    const known = (): FactArgument[] =>
+      args.map((arg) =>
+        arg.kind === "value"
+          ? { types: new Set([arg.value.type]), id: undefined }
+          : { types: arg.types, id: undefined },
+      );
+    for (const signature of this.#active.signatures.get(predicate)?.candidates(known) ?? []) {
       let partial: string[][] = [[]];
       args.forEach((arg, position) => {
         const choices = this.#choices(arg, signature[position]);

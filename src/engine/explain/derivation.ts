@@ -8,7 +8,7 @@ import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../active-policy.ts";
 import type { Answers } from "./answers.ts";
 import { type Atom, atomKey, type Bindings, formatLiteral, valueOf } from "./atom.ts";
-import { bodyOf, matchHead, solutions } from "./solve.ts";
+import { bodyOf, matchHead, rulesFor, solutions } from "./solve.ts";
 
 export type Step =
   | { readonly kind: "fact"; readonly atom: Atom }
@@ -69,7 +69,7 @@ export class Derivations {
       this.#cut = true;
       return undefined;
     }
-    for (const rule of this.#active.program.byPredicate.get(atom.predicate) ?? []) {
+    for (const rule of rulesFor(atom, this.#active)) {
       const start = matchHead(rule, atom, this.#answers);
       if (!start) continue;
       for (const bindings of solutions(bodyOf(rule), start, this.#answers)) {

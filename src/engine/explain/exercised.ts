@@ -6,7 +6,7 @@ import type { ProgramRule } from "../../datalog/program.ts";
 import type { ActivePolicy } from "../active-policy.ts";
 import type { Answers } from "./answers.ts";
 import { atomKey, type Bindings, type OpenAtom, valueOf } from "./atom.ts";
-import { bodyOf, type Conjunction, matchHead, type Observer, solutions } from "./solve.ts";
+import { bodyOf, type Conjunction, matchHead, type Observer, rulesFor, solutions } from "./solve.ts";
 
 export class Exercised {
   readonly #rules: Set<ProgramRule>;
@@ -29,7 +29,7 @@ export class Exercised {
       if (this.#visited.has(key)) continue;
       this.#visited.add(key);
       const found = atom;
-      for (const rule of this.#active.program.byPredicate.get(found.predicate) ?? []) {
+      for (const rule of rulesFor(found, this.#active)) {
         const bindings = matchHead(rule, found, this.#answers);
         if (!bindings) continue;
         const observer: Observer = {

@@ -7,7 +7,7 @@ import type { Span } from "../../polar/span.ts";
 import type { ActivePolicy } from "../active-policy.ts";
 import type { Answers } from "./answers.ts";
 import { atomKey, type Bindings, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
-import { bodyOf, type Conjunction, matchHead, negated, satisfy, solutions } from "./solve.ts";
+import { bodyOf, type Conjunction, matchHead, negated, rulesFor, satisfy, solutions } from "./solve.ts";
 
 export interface Miss {
   /** What is not true, as Polar would have it. */
@@ -61,7 +61,7 @@ export class NearestMisses {
   #miss(atom: OpenAtom, depth: number, above: ReadonlySet<string>): Miss {
     const key = atomKey(atom);
     const text = formatAtom(atom);
-    const rules = this.#active.program.byPredicate.get(atom.predicate) ?? [];
+    const rules = rulesFor(atom, this.#active);
     if (depth === 0 || above.has(key)) return { text, attempts: [], more: rules.length > 0 };
     const tried = rules.flatMap((rule) => {
       const start = matchHead(rule, atom, this.#answers);

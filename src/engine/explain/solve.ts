@@ -6,6 +6,7 @@ import type { ProgramLiteral, ProgramRule, ProgramTerm } from "../../datalog/pro
 import { literalVariables, termVariables } from "../../datalog/program.ts";
 import type { Value } from "../../store/fact.ts";
 import { must, unreachable } from "../../util/assert.ts";
+import type { ActivePolicy } from "../active-policy.ts";
 import { anyId, type Bindings, type OpenAtom, openId, valueOf } from "./atom.ts";
 import type { Answers, Argument } from "./answers.ts";
 
@@ -34,6 +35,14 @@ export function bodyOf(rule: ProgramRule): Conjunction {
     types: rule.types,
     scope: new Set([...rule.head.flatMap(termVariables), ...ownVariables(rule.body), ...typed]),
   };
+}
+
+/** The rules whose heads may be the atom. */
+export function rulesFor(atom: OpenAtom, { program }: ActivePolicy): readonly ProgramRule[] {
+  const args = atom.args.map((arg) =>
+    arg ? { types: new Set([arg.type]), id: arg.id } : { types: undefined, id: undefined },
+  );
+  return program.heads.get(atom.predicate)?.candidates(args) ?? [];
 }
 
 /** What the head of the rule says of its variables, if it is to give this atom. */

@@ -32,6 +32,10 @@ const limitShape = {
     "The most names that blocks inherit and facts that fixtures add to tests, all together",
   ),
   policyAlternativesMax: count(4096, "The most alternatives that `or` and `in` of one rule may multiply to"),
+  policyTypingsMax: count(
+    500_000,
+    "The most combinations that the types of arguments may multiply to, in all rules of a policy together",
+  ),
   policyProblemsMax: count(100, "The most problems listed of one policy"),
   explanationStepsMax: count(
     50_000,

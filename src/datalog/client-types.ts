@@ -42,8 +42,10 @@ export function clientTypes(policy: Policy, program: Program, universe: Universe
   return { facts: tuplesOf(facts, tuplesMax), queries: tuplesOf(headUses(program, facts), tuplesMax) };
 }
 
+type Use = Pick<FactUse, "predicate" | "args">;
+
 /** The heads of all rules. */
-function headUses(program: Program, facts: readonly FactUse[]): FactUse[] {
+function headUses(program: Program, facts: readonly Use[]): Use[] {
   const explicit = program.rules
     .filter((rule) => !rule.implicit)
     .map((rule) => ({ predicate: rule.predicate, args: rule.head.map((term) => argumentOf(term, rule.types)) }));
@@ -58,7 +60,7 @@ function headUses(program: Program, facts: readonly FactUse[]): FactUse[] {
   return [...explicit, ...implicit];
 }
 
-function tuplesOf(uses: readonly FactUse[], tuplesMax: number): ClientTuple[] {
+function tuplesOf(uses: readonly Use[], tuplesMax: number): ClientTuple[] {
   const sets = createTypeSets();
   const byPredicate = Map.groupBy(
     uses.filter(({ args }) => args.length >= 1 && args.length <= argumentsMax),

@@ -3,9 +3,11 @@
  * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use.
  */
 import type { Policy } from "../polar/policy.ts";
+import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
 import { predicateKey, type Program, type ProgramLiteral, type ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signatures.ts";
+import { TypingBudget } from "./typing-budget.ts";
 import type { Universe } from "./universe.ts";
 
 export interface FactType {
@@ -23,12 +25,19 @@ export interface Argument {
 export interface FactUse {
   readonly predicate: string;
   readonly args: readonly Argument[];
+  /** The rule or the declaration. */
+  readonly span: Span;
 }
 
 /** All accepted fact types, distinct, in order of first use. */
-export function inferFactTypes(policy: Policy, program: Program, universe: Universe): FactType[] {
+export function inferFactTypes(policy: Policy, program: Program, universe: Universe, typingsMax: number): FactType[] {
   const found = new Map<string, FactType>();
-  for (const { predicate, args } of factUses(policy, program, universe)) {
+  const budget = new TypingBudget(typingsMax);
+  for (const { predicate, args, span } of factUses(policy, program, universe)) {
+    budget.spend(
+      args.reduce((count, { types }) => count * (types?.size ?? 1), 1),
+      span,
+    );
     for (const types of product(args)) {
       found.set(`${predicate} ${JSON.stringify(types.map((type) => type ?? null))}`, { predicate, types });
     }
@@ -38,10 +47,10 @@ export function inferFactTypes(policy: Policy, program: Program, universe: Unive
 
 /** Every call in the body of a rule, and every `declare`. */
 export function* factUses(policy: Policy, program: Program, universe: Universe): Generator<FactUse> {
-  for (const rule of program.rules) if (!rule.implicit) yield* uses(rule.body, rule.types);
-  for (const { predicate, types } of policy.declarations) {
+  for (const rule of program.rules) if (!rule.implicit) yield* uses(rule.body, rule.types, rule.span);
+  for (const { predicate, types, span } of policy.declarations) {
     const args = types.map((type) => ({ types: universe.concrete(type), id: undefined }));
-    yield { predicate: predicateKey(predicate, args.length), args };
+    yield { predicate: predicateKey(predicate, args.length), args, span };
   }
 }
 
@@ -70,7 +79,7 @@ export function argumentOf(term: ProgramTerm, allowed: Allowed): Argument {
 }
 
 /** The calls of a body, also under `not`. `matches` inside `not` counts inside alone. */
-function* uses(body: readonly ProgramLiteral[], around: Allowed): Generator<FactUse> {
+function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Generator<FactUse> {
   const allowed = [...around];
   for (const literal of body) {
     if (literal.kind !== "type" || literal.term.kind !== "var") continue;
@@ -79,9 +88,9 @@ function* uses(body: readonly ProgramLiteral[], around: Allowed): Generator<Fact
     allowed[index] = before ? new Set([...before].filter((type) => literal.types.has(type))) : literal.types;
   }
   for (const literal of body) {
-    if (literal.kind === "not") yield* uses(literal.body, allowed);
+    if (literal.kind === "not") yield* uses(literal.body, allowed, span);
     if (literal.kind !== "call") continue;
-    yield { predicate: literal.predicate, args: literal.args.map((arg) => argumentOf(arg, allowed)) };
+    yield { predicate: literal.predicate, args: literal.args.map((arg) => argumentOf(arg, allowed)), span };
   }
 }
 

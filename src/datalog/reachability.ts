@@ -8,6 +8,7 @@ import { ArgumentIndex } from "./argument-index.ts";
 import { argumentOf, type Argument, factUses } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
 import { type Signatures, typings } from "./signatures.ts";
+import { TypingBudget } from "./typing-budget.ts";
 import type { Universe } from "./universe.ts";
 
 /** A call as heads and facts are compared with it: each argument's types, and its value where it has only one. */
@@ -34,8 +35,12 @@ export function reachability(
   program: Program,
   universe: Universe,
   signatures: Signatures,
+  typingsMax: number,
 ): Reachability {
-  const living = program.rules.filter((rule) => typings(rule.types, rule.body, signatures).length > 0);
+  const budget = new TypingBudget(typingsMax);
+  const isLiving = (rule: ProgramRule): boolean =>
+    typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)).length > 0;
+  const living = program.rules.filter(isLiving);
   const places = new Set(living.map(({ span }) => placeOf(span)));
   const heads = indexHeads(living);
   const named = namedBy([

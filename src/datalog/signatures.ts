@@ -4,6 +4,7 @@
  */
 import { ArgumentIndex } from "./argument-index.ts";
 import { argumentOf, type Argument } from "./fact-types.ts";
+import { TypingBudget } from "./typing-budget.ts";
 import type { Program, ProgramLiteral, ProgramTerm } from "./program.ts";
 
 /** A concrete type, or `undefined` for any (untyped variables that only untyped facts bind). */
@@ -36,13 +37,15 @@ const indexedMin = 16;
 type Allowed = readonly (ReadonlySet<string> | undefined)[];
 
 /**
- * All typings of the variables of a conjunction under which every positive call is possible. `known` fixes variables beforehand.
+ * All typings of the variables of a conjunction under which every positive call is possible. `known` fixes variables beforehand; `spend` is told
+ * how many are made on the way, and may throw.
  * The result has a concrete type for each variable, or `undefined` where any value will do.
  */
 export function typings(
   allowed: Allowed,
   body: readonly ProgramLiteral[],
   signatures: Signatures,
+  spend: (typings: number) => void,
   known: readonly TypeName[] = [],
 ): (readonly TypeName[])[] {
   const start = allowed.map((_, variable) => known[variable]);
@@ -53,10 +56,16 @@ export function typings(
   while (pending.length > 0) {
     const call = pending.splice(mostTyped(pending, partial[0] ?? []), 1)[0];
     if (!call) break;
-    partial = distinct(partial.flatMap((typing) => extendByCall(typing, call, allowed, signatures)));
+    const next: TypeName[][] = [];
+    for (const typing of partial) {
+      const extended = extendByCall(typing, call, allowed, signatures);
+      spend(extended.length);
+      next.push(...extended);
+    }
+    partial = distinct(next);
     if (partial.length === 0) return [];
   }
-  return distinct(partial.flatMap((typing) => enumerateRest(typing, allowed)));
+  return distinct(partial.flatMap((typing) => enumerateRest(typing, allowed, spend)));
 }
 
 type Call = Extract<ProgramLiteral, { kind: "call" }>;
@@ -96,10 +105,11 @@ function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed,
 }
 
 /** Variables that no call typed: each of the types that their rule allows them, and any type where it allows all. */
-function enumerateRest(typing: readonly TypeName[], allowed: Allowed): TypeName[][] {
+function enumerateRest(typing: readonly TypeName[], allowed: Allowed, spend: (typings: number) => void): TypeName[][] {
   let complete: TypeName[][] = [[...typing]];
   allowed.forEach((types, variable) => {
     if (typing[variable] !== undefined || types === undefined) return;
+    spend(complete.length * types.size);
     complete = complete.flatMap((partial) =>
       [...types].map((type) => {
         const next = [...partial];
@@ -127,7 +137,12 @@ function distinct(rows: TypeName[][]): TypeName[][] {
 }
 
 /** The least fixpoint over types: the base signatures (facts) and what the rules derive from them. */
-export function inferSignatures(program: Program, base: Iterable<readonly [string, Signature]>): Signatures {
+export function inferSignatures(
+  program: Program,
+  base: Iterable<readonly [string, Signature]>,
+  typingsMax: number,
+): Signatures {
+  const budget = new TypingBudget(typingsMax);
   const signatures = new Map<string, SignatureList>();
   const seen = new Set<string>();
   const add = (predicate: string, signature: readonly TypeName[]): boolean => {
@@ -144,7 +159,7 @@ export function inferSignatures(program: Program, base: Iterable<readonly [strin
   while (waiting.size > 0) {
     const grown = new Set<string>();
     for (const rule of waiting) {
-      for (const typing of typings(rule.types, rule.body, signatures)) {
+      for (const typing of typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span))) {
         const head = rule.head.map((term) => (term.kind === "var" ? typing[term.index] : termType(term)));
         if (add(rule.predicate, head)) grown.add(rule.predicate);
       }

@@ -16,6 +16,7 @@ import {
   substitute,
   termVariables,
 } from "./program.ts";
+import { TypingBudget } from "./typing-budget.ts";
 import { inferSignatures, type Signatures, termType, type TypeName, typings } from "./signatures.ts";
 
 /** What the plans of a request may draw on. `context` are the argument types of its context facts. */
@@ -25,6 +26,7 @@ export interface Knowledge {
   readonly context: readonly FactType[];
   readonly signatures: Signatures;
   readonly nodesMax: number;
+  readonly typingsMax: number;
 }
 
 export type NodeArg =
@@ -73,9 +75,14 @@ export type Literal =
 export class TooManyNodes extends Error {}
 
 /** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
-export function signaturesFor(program: Program, facts: readonly FactType[], context: readonly FactType[]): Signatures {
+export function signaturesFor(
+  program: Program,
+  facts: readonly FactType[],
+  context: readonly FactType[],
+  typingsMax: number,
+): Signatures {
   const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
-  return inferSignatures(program, base);
+  return inferSignatures(program, base, typingsMax);
 }
 
 export interface Goal {
@@ -102,10 +109,13 @@ class Graph {
   readonly nodes: Node[] = [];
   readonly #known = new Map<string, Node>();
   readonly #knowledge: Knowledge;
+  readonly #spend: (typings: number) => void;
   #grown = 0;
 
   constructor(knowledge: Knowledge) {
     this.#knowledge = knowledge;
+    const budget = new TypingBudget(knowledge.typingsMax);
+    this.#spend = (typings) => budget.spend(typings, undefined);
   }
 
   grow(): void {
@@ -184,7 +194,7 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    return typings(rule.types, body, this.#knowledge.signatures, known)
+    return typings(rule.types, body, this.#knowledge.signatures, this.#spend, known)
       .filter((types) => fitsOpenTypes(node, rule, types))
       .map((types) => ({
         head,
@@ -211,7 +221,7 @@ class Graph {
       innerNarrowing(literal).every(([term, types]) => fitsConstant(term, types)),
     );
     if (!constantFits) return [];
-    return typings(allowed, body, this.#knowledge.signatures, known).map((types) => {
+    return typings(allowed, body, this.#knowledge.signatures, this.#spend, known).map((types) => {
       const narrowed = types.flatMap((type, variable): Literal[] =>
         type !== undefined && outer.has(variable) && known[variable] === undefined
           ? [{ kind: "type", term: { kind: "var", index: variable }, types: new Set([type]) }]

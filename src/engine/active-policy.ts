@@ -33,6 +33,7 @@ const acceptedLimits: Limits = {
   policyNestingMax: Number.MAX_SAFE_INTEGER,
   policyExpandedItemsMax: Number.MAX_SAFE_INTEGER,
   policyAlternativesMax: Number.MAX_SAFE_INTEGER,
+  policyTypingsMax: Number.MAX_SAFE_INTEGER,
 };
 
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
@@ -50,7 +51,7 @@ export function activate(source: string, filename: string | null): ActivePolicy 
 export function prepare(policy: Policy, limits: Limits): ActivePolicy {
   const universe = createUniverse(policy);
   const program = normalise(policy, universe, limits.policyAlternativesMax);
-  const factTypes = inferFactTypes(policy, program, universe);
+  const factTypes = inferFactTypes(policy, program, universe, limits.policyTypingsMax);
   const constants = collectConstants(program);
   const types = new Set([
     ...policy.types.keys(),
@@ -58,7 +59,7 @@ export function prepare(policy: Policy, limits: Limits): ActivePolicy {
     ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
     ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
   ]);
-  const signatures = signaturesFor(program, factTypes, []);
+  const signatures = signaturesFor(program, factTypes, [], limits.policyTypingsMax);
   return { policy, universe, program, factTypes, signatures, constants, types };
 }
 

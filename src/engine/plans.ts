@@ -11,6 +11,7 @@ import type { Constant, ProgramTerm } from "../datalog/program.ts";
 import type { Signatures } from "../datalog/signatures.ts";
 import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
 import type { Names } from "../datalog/sql.ts";
+import { TooManyTypings } from "../datalog/typing-budget.ts";
 import { planStatement } from "../datalog/statement.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";
@@ -118,13 +119,14 @@ export class Plans {
       context: shape.context,
       signatures: this.#signaturesWith(shape.context),
       nodesMax: this.#limits.planNodesMax,
+      typingsMax: this.#limits.policyTypingsMax,
     };
     try {
       const body = specialise(goal, knowledge);
       if (!body) return { kind: "nothing" };
       return this.#strategy === "evaluator" ? { kind: "evaluator", body } : this.#statement(shape, body);
     } catch (error) {
-      if (error instanceof TooManyNodes)
+      if (error instanceof TooManyNodes || error instanceof TooManyTypings)
         throw new AppError("query_too_expensive", "the policy is too large for this question");
       throw error;
     }
@@ -178,7 +180,10 @@ export class Plans {
     let known = this.#signatures.get(key);
     if (!known) {
       if (this.#signatures.size >= this.#limits.planCacheEntriesMax) this.#signatures.clear();
-      this.#signatures.set(key, (known = signaturesFor(this.#active.program, this.#active.factTypes, context)));
+      this.#signatures.set(
+        key,
+        (known = signaturesFor(this.#active.program, this.#active.factTypes, context, this.#limits.policyTypingsMax)),
+      );
     }
     return known;
   }

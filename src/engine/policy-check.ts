@@ -6,6 +6,7 @@ import { defaultLimits, type Limits } from "../config/limits.ts";
 import { findOpenComparisons } from "../datalog/open-comparison.ts";
 import { findNegativeCycles } from "../datalog/stratify.ts";
 import { TooManyAlternatives } from "../datalog/normalise.ts";
+import { TooManyTypings } from "../datalog/typing-budget.ts";
 import { compile } from "../polar/compile.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Policy } from "../polar/policy.ts";
@@ -69,16 +70,31 @@ function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefi
       });
     }
     if (diagnostics.length > 0) return { active: undefined, diagnostics };
-    return { active, diagnostics: policyWarnings(active) };
+    return { active, diagnostics: policyWarnings(active, limits.policyTypingsMax) };
   } catch (error) {
-    if (!(error instanceof TooManyAlternatives)) throw error;
-    const diagnostic: Diagnostic = {
+    const tooMany = describeTooMany(error);
+    if (!tooMany) throw error;
+    return { active: undefined, diagnostics: [{ severity: "error", ...tooMany }] };
+  }
+}
+
+/** A rule that is too large to compile. */
+function describeTooMany(error: unknown): Omit<Diagnostic, "severity"> | undefined {
+  if (error instanceof TooManyAlternatives) {
+    return {
       code: "rule/too-many-alternatives",
-      severity: "error",
       message: "the `or` and `in` of this rule multiply to too many alternatives",
       span: error.span,
       hint: "move a part of the condition into a rule of its own",
     };
-    return { active: undefined, diagnostics: [diagnostic] };
   }
+  if (error instanceof TooManyTypings && error.span) {
+    return {
+      code: "rule/too-many-types",
+      message: "the types that the arguments here may have multiply to too many combinations",
+      span: error.span,
+      hint: "give each variable a type of its own instead of one that stands for many",
+    };
+  }
+  return undefined;
 }

@@ -13,9 +13,9 @@ import { must } from "../util/assert.ts";
 import { whyUnaccepted } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
-export function policyWarnings(active: ActivePolicy): Diagnostic[] {
+export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagnostic[] {
   const { policy, program, universe, signatures } = active;
-  const reach = reachability(policy, program, universe, signatures);
+  const reach = reachability(policy, program, universe, signatures, typingsMax);
   return [
     ...(hasNoActor(active)
       ? warnOfNoActor(policy)

@@ -4,6 +4,7 @@ import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
+import { explainRulesCommand } from "./explain-rules.ts";
 import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
@@ -47,6 +48,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     validateCommand,
     testCommand,
     fmtCommand,
+    explainRulesCommand,
     generateTypesCommand,
     keysCommand,
     healthCommand,

@@ -6,13 +6,13 @@
  *     role if …              has_role(actor: Actor, role: String, resource: T) if …
  *     … "y"                  has_role(actor, "y", resource)                           or has_permission
  *     … "owner"              has_relation(resource, "owner", actor)                   a relation to an actor
- *     … "y" on "rel"         v matches R and has_relation(resource, "rel", v) and has_role(actor, "y", v)
+ *     … "y" on "rel"         rel matches R and has_relation(resource, "rel", rel) and has_role(actor, "y", rel)
  *     … global "y"           has_role(actor, "y")
  */
 import { must, unreachable } from "../util/assert.ts";
 import type { Declarations, Names, NameKind } from "./declarations.ts";
 import { desugarCall, flatten } from "./desugar-terms.ts";
-import { type Fresh, freshNames } from "./fresh.ts";
+import { type Fresh, freshNames, variableNames } from "./fresh.ts";
 import type { Expression, Param, Rule, Term } from "./policy.ts";
 import type { Span } from "./span.ts";
 import type { Block, ShorthandAtom, ShorthandExpression, ShorthandRule, ShorthandTerm } from "./syntax.ts";
@@ -21,10 +21,8 @@ import { callsOf } from "./walk.ts";
 export function desugarShorthand(rule: ShorthandRule, block: Block, declarations: Declarations): Rule {
   const isGlobal = block.blockKind === "global";
   const names = isGlobal ? declarations.global : must(declarations.types.get(block.name.text)).names;
-  const fresh = freshNames(
-    callsOf(rule.body).flatMap((call) => call.args),
-    undefined,
-  );
+  const written = variableNames(callsOf(rule.body).flatMap((call) => call.args));
+  const fresh = freshNames([...implicitNames, ...written]);
   const scope: Scope = { isGlobal, names, declarations, fresh };
   const { head, span } = rule;
   const params: Param[] = [
@@ -34,6 +32,9 @@ export function desugarShorthand(rule: ShorthandRule, block: Block, declarations
   if (!isGlobal) params.push({ term: variable("resource", head.span), type: block.name.text });
   return { predicate: predicateOf(head, names), params, body: expand(rule.body, scope), span, implicit: false };
 }
+
+/** Variables that a shorthand rule has, or may have, without their being written as such. */
+const implicitNames = ["actor", "resource", "role", "permission"];
 
 interface Scope {
   readonly isGlobal: boolean;
@@ -81,7 +82,7 @@ function expandName(term: ShorthandTerm, names: Names, object: Term | undefined,
 
 function expandOn({ term, target, span }: Extract<ShorthandAtom, { kind: "on" }>, scope: Scope): Expression {
   const type = must(scope.names.get(target.text)?.type).text;
-  const related = variable(scope.fresh(), target.span);
+  const related = variable(scope.fresh(nameAfter(target.text)), target.span);
   const names = scope.declarations.types.get(type)?.names ?? new Map();
   const operands: Expression[] = [
     { kind: "matches", variable: related.name, type, exact: false, span: target.span },
@@ -89,6 +90,11 @@ function expandOn({ term, target, span }: Extract<ShorthandAtom, { kind: "on" }>
     expandName(term, names, related, span),
   ];
   return { kind: "and", operands, span };
+}
+
+/** The related resource is called like the relation, as people do who write longhand; `_` names nothing, and a `?` may only come last. */
+function nameAfter(relation: string): string {
+  return relation === "_" ? "related" : relation.replace(/\?$/, "");
 }
 
 const predicates: Readonly<Record<NameKind, string>> = {

@@ -3,11 +3,12 @@
  * into their tests, and the two default `allow` rules added. It sees only trees without errors.
  */
 import type { Declarations, NameKind, TypeEntry } from "./declarations.ts";
-import { freshNames } from "./fresh.ts";
+import { type Fresh, freshNames, variableNames } from "./fresh.ts";
 import { desugarShorthand } from "./desugar-shorthand.ts";
 import { desugarExpression, desugarLiteral, desugarParam } from "./desugar-terms.ts";
 import type { Assertion, Policy, PolicyTest, Rule, TypeDeclaration } from "./policy.ts";
-import type { Call, Fixture, Program, RuleStatement, Test } from "./syntax.ts";
+import type { Call, Expression, Fixture, Head, Program, RuleStatement, Test } from "./syntax.ts";
+import { termsOf } from "./walk.ts";
 import { must } from "../util/assert.ts";
 
 export function desugar(program: Program, declarations: Declarations): Policy {
@@ -64,10 +65,7 @@ function typeDeclaration(entry: TypeEntry): TypeDeclaration {
 }
 
 function desugarRule({ head, body, span }: RuleStatement): Rule {
-  const fresh = freshNames(
-    head.params.map((param) => param.term),
-    body,
-  );
+  const fresh = freshFor(head, body);
   return {
     predicate: head.predicate.text,
     params: head.params.map((param) => desugarParam(param, fresh)),
@@ -87,12 +85,14 @@ function desugarFact({ predicate, args, span }: Call): PolicyTest["facts"][numbe
 }
 
 function desugarAssertion({ expected, head, iff, span }: Test["assertions"][number]): Assertion {
-  const fresh = freshNames(
-    head.params.map((param) => param.term),
-    iff,
-  );
+  const fresh = freshFor(head, iff);
   const params = head.params.map((param) => desugarParam(param, fresh));
   return { expected, predicate: head.predicate.text, params, iff: iff && desugarExpression(iff, fresh), span };
+}
+
+function freshFor({ params }: Head, body: Expression | undefined): Fresh {
+  const terms = params.map((param) => param.term);
+  return freshNames(variableNames(body ? [...terms, ...termsOf(body)] : terms));
 }
 
 /** `allow(actor, action, resource) if has_permission(actor, action, resource);` and the same for global permissions. */

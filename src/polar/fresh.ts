@@ -1,19 +1,27 @@
 /** Names for the variables that nobody named: `_` in the text, and the related resource in a shorthand rule. */
-import type { Expression, Term } from "./syntax.ts";
-import { termsOf } from "./walk.ts";
+import type { Term } from "./syntax.ts";
 
-/** Gives `_1`, `_2`, …, leaving out what the rule uses itself. */
-export type Fresh = () => string;
+/** A name that nothing in the rule has: `wanted`, `wanted_2`, …; where nothing is wanted `_1`, `_2`, … */
+export type Fresh = (wanted?: string) => string;
 
-export function freshNames(terms: readonly Term[], body: Expression | undefined): Fresh {
-  const used = new Set<string>();
-  for (const term of [...terms, ...(body ? termsOf(body) : [])]) {
-    if (term.kind === "variable" && /^_\d+$/.test(term.name)) used.add(term.name);
-  }
-  let count = 0;
-  return () => {
-    do count += 1;
-    while (used.has(`_${count}`));
-    return `_${count}`;
+export function freshNames(used: Iterable<string>): Fresh {
+  const taken = new Set(used);
+  const counts = new Map<string, number>();
+  return (wanted = "") => {
+    let count = counts.get(wanted) ?? 0;
+    let name: string;
+    do {
+      count += 1;
+      name = count === 1 && wanted !== "" ? wanted : `${wanted}_${count}`;
+    } while (taken.has(name));
+    counts.set(wanted, count);
+    taken.add(name);
+    return name;
   };
+}
+
+export function variableNames(terms: Iterable<Term>): Set<string> {
+  const names = new Set<string>();
+  for (const term of terms) if (term.kind === "variable") names.add(term.name);
+  return names;
 }

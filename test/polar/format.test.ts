@@ -126,7 +126,9 @@ describe("random", () => {
   test("long lines, of all lengths", () => {
     fc.assert(
       fc.property(anyText, fc.array(insertion, { maxLength: 3 }), fc.nat({ max: 40 }), (text, insertions, longer) => {
-        holds(insert(text, insertions).replace(/\b[a-z]\w*(?=["(])/g, (word) => word + "x".repeat(longer)));
+        const strings = read(text).tokens.filter(({ kind }) => kind === "string");
+        const wide = strings.toReversed().reduce((wider, { end }) => splice(wider, end - 1, "x".repeat(longer)), text);
+        holds(insert(wide, insertions));
       }),
       { ...parameters, numRuns: parameters.numRuns * 2 },
     );
@@ -216,6 +218,10 @@ function mutate(text: string, changes: readonly Change[]): string {
     changed = changed.slice(0, place.start) + replacement + changed.slice(place.end);
   }
   return changed;
+}
+
+function splice(text: string, at: number, more: string): string {
+  return text.slice(0, at) + more + text.slice(at);
 }
 
 function insert(text: string, insertions: readonly { readonly at: number; readonly text: string }[]): string {

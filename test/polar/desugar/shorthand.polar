@@ -81,6 +81,17 @@ resource Doc {
   "view" if "member" on "org" and "member" on "owner";
   "view" if "member" on "org" and linked(resource, _1, _) and linked(_1, resource, _3);
 }
+# --- it is called like the relation, if the name is free
+actor User {}
+resource Org { roles = ["member"]; }
+resource Doc {
+  permissions = ["view"];
+  relations = { org: Org, org_2: Org, actor: Org, role: Org, ok?: Org, _: Org, ns::rel: Org };
+  "view" if "member" on "org" and ("member" on "org" or "member" on "org_2");
+  "view" if "member" on "org" and linked(resource, org, org_2);
+  "view" if "member" on "actor" and "member" on "role" and "member" on "ok?" and "member" on "ns::rel";
+  "view" if "member" on "_" and linked(_, related, _);
+}
 # --- actor blocks take everything that resource blocks take
 actor User {
   roles = ["manager"]; relations = { direct_manager: User };

@@ -8,7 +8,7 @@
  */
 import type { Policy } from "../polar/policy.ts";
 import { must } from "../util/assert.ts";
-import { argumentOf, factUses, type Argument, type FactUse } from "./fact-types.ts";
+import { argumentOf, factArgumentsMax, factUses, type Argument, type FactUse } from "./fact-types.ts";
 import type { Program } from "./program.ts";
 import { createTypeSets, type TypeSet, type TypeSets } from "./type-sets.ts";
 import type { Universe } from "./universe.ts";
@@ -29,9 +29,6 @@ export interface ClientArgument {
   /** Any value where it is `undefined`. */
   readonly ids: readonly string[] | undefined;
 }
-
-/** Facts and questions of the API have this many arguments; other predicates are the policy's own business. */
-const argumentsMax = 5;
 
 /**
  * Sorted, without duplicates and without tuples that another one covers. One tuple has one type in each place; a predicate that would have more
@@ -62,8 +59,9 @@ function headUses(program: Program, facts: readonly Use[]): Use[] {
 
 function tuplesOf(uses: readonly Use[], tuplesMax: number): ClientTuple[] {
   const sets = createTypeSets();
+  // Questions have as many arguments as facts; other predicates are the policy's own business.
   const byPredicate = Map.groupBy(
-    uses.filter(({ args }) => args.length >= 1 && args.length <= argumentsMax),
+    uses.filter(({ args }) => args.length >= 1 && args.length <= factArgumentsMax),
     (use) => use.predicate,
   );
   return [...byPredicate]

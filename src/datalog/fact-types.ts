@@ -45,9 +45,17 @@ export function inferFactTypes(policy: Policy, program: Program, universe: Unive
   return [...found.values()];
 }
 
-/** Every call in the body of a rule, and every `declare`. */
+/** Facts have one argument or more, and at most these. A predicate with another number of them is never stored, only derived. */
+export const factArgumentsMax = 5;
+
+/** Every call in the body of a rule that may be one of a fact, and every `declare`. */
 export function* factUses(policy: Policy, program: Program, universe: Universe): Generator<FactUse> {
-  for (const rule of program.rules) if (!rule.implicit) yield* uses(rule.body, rule.types, rule.span);
+  for (const rule of program.rules) {
+    if (rule.implicit) continue;
+    for (const use of uses(rule.body, rule.types, rule.span)) {
+      if (use.args.length >= 1 && use.args.length <= factArgumentsMax) yield use;
+    }
+  }
   for (const { predicate, types, span } of policy.declarations) {
     const args = types.map((type) => ({ types: universe.concrete(type), id: undefined }));
     yield { predicate: predicateKey(predicate, args.length), args, span };

@@ -105,9 +105,7 @@ allow(user: User, action: String, resource: Resource) if
   has_permission(user, action, resource) and
   not is_banned(user);
 
-allow(user: User, action: String) if
-  has_permission(user, action) and
-  not is_banned(user);
+allow(user: User, action: String) if has_permission(user, action) and not is_banned(user);
 
 test fixture company {
   has_role(User{"ada"}, "owner", Organization{"acme"});
@@ -118,10 +116,13 @@ test fixture company {
 }
 
 test "an owner's power reaches through the folders" {
-  setup { fixture company; }
+  setup {
+    fixture company;
+  }
   assert allow(User{"ada"}, "delete", Repository{"compiler"});
   assert_not allow(User{"max"}, "read", Repository{"compiler"});
-  assert allow(User{"ada"}, action: String, Organization{"acme"}) iff action in ["read", "invite", "delete"];
+  assert allow(User{"ada"}, action: String, Organization{"acme"}) iff
+    action in ["read", "invite", "delete"];
 }
 
 test "a grant to a team reaches the members of the teams below it" {
@@ -161,7 +162,8 @@ test "issues follow their repository, their creator and their lock" {
     has_relation(Issue{"2"}, "repository", Repository{"website"});
     is_locked(Issue{"2"});
   }
-  assert allow(User{"carla"}, action: String, Issue{"1"}) iff action in ["read", "comment", "close"];
+  assert allow(User{"carla"}, action: String, Issue{"1"}) iff
+    action in ["read", "comment", "close"];
   assert allow(User{"somebody"}, action: String, Issue{"1"}) iff action in ["read", "comment"];
   assert allow(User{"carla"}, action: String, Issue{"2"}) iff action in ["read"];
 }
@@ -176,7 +178,9 @@ test "time-limited access ends" {
 }
 
 test "support staff sees every organization and may found new ones" {
-  setup { has_role(User{"sue"}, "support"); }
+  setup {
+    has_role(User{"sue"}, "support");
+  }
   assert allow(User{"sue"}, "read", Organization{"any"});
   assert allow(User{"sue"}, "create_organization");
   assert_not allow(User{"max"}, "create_organization");

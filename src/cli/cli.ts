@@ -20,6 +20,8 @@ Examples:
   ostiary dev policy.polar                        a node to try things on, nothing to configure
   ostiary validate policy.polar                   check a policy
   ostiary test policy.polar                       run its test blocks
+  ostiary fmt policy.polar                        put it into its canonical form
+  ostiary explain-rules policy.polar              say its shorthand rules in longhand
   ostiary generate-types typescript policy.polar  types for clients, checked against the policy
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment

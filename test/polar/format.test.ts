@@ -3,7 +3,7 @@
  * there are and on random ones. `FUZZ_SEED` repeats a run, `FUZZ_RUNS` makes it longer.
  */
 import { describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { format } from "../../src/polar/format.ts";
@@ -67,6 +67,16 @@ test("a line takes a hundred columns, its comment not counted", () => {
   expect(rule(100)).toHaveLength(100);
   expect(formatted(`${rule(100)} # more`)).toBe(`${rule(100)} # more\n`);
   expect(formatted(rule(101))).toBe(`f(x) if\n  ${rule(101).slice(8)}\n`);
+});
+
+test("the policies that come with the project are in canonical form", () => {
+  const scripts = join(import.meta.dir, "../../scripts");
+  const names = readdirSync(scripts, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".polar"));
+  expect(names.length).toBeGreaterThan(1);
+  for (const name of names) {
+    const text = readFileSync(join(scripts, name), "utf8");
+    expect(formatted(text)).toBe(text);
+  }
 });
 
 const texts = policyTexts().filter((text) => read(text).valid);

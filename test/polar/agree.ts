@@ -1,0 +1,101 @@
+/**
+ * A policy's own tests, asked of everything that can answer: the test runner, the engine in both its ways, and the oracle. The runner and the
+ * oracle must say the same of each assertion, and the engine's rows must be the oracle's answers, whether the assertion passes or not.
+ */
+import { defaultLimits, type Limits } from "../../src/config/limits.ts";
+import { checkPolicy } from "../../src/engine/policy-check.ts";
+import type { Query } from "../../src/engine/questions.ts";
+import type { Diagnostic } from "../../src/polar/diagnostic.ts";
+import type { Assertion, PolicyTest } from "../../src/polar/policy.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { must } from "../../src/util/assert.ts";
+import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";
+import { oracle, type Oracle } from "../oracle.ts";
+import { assertionPasses, valuesOf } from "../oracle/assertions.ts";
+import { differences } from "../oracle/differences.ts";
+
+export interface Verdict {
+  readonly diagnostics: readonly Diagnostic[];
+  /** Assertions that do not hold. */
+  readonly failures: readonly string[];
+  /** Where the oracle, the engine and the runner do not agree; empty when all is well. */
+  readonly disagreements: readonly string[];
+  readonly assertions: number;
+}
+
+const now = 1_700_000_000;
+const strategies = ["statement", "evaluator"] as const;
+
+export function judge(text: string, limits: Partial<Limits> = {}): Verdict {
+  const { policy, diagnostics, tests } = checkPolicy([{ name: "policy.polar", text }], {
+    runTests: true,
+    limits: { ...defaultLimits, ...limits },
+    clock: () => now,
+  });
+  const failures = tests?.failures.map(({ test, diagnostic }) => `${test}: ${diagnostic.message}`) ?? [];
+  const disagreements = (policy?.tests ?? []).flatMap((test, index) => {
+    const facts = test.facts.map(plainFact);
+    const slow = oracle(must(policy), { facts, now, values: test.assertions.flatMap(valuesOf) });
+    const passed = test.assertions.filter((assertion) => assertionPasses(assertion, slow)).length;
+    const counted = must(tests?.tests[index]);
+    return [
+      ...(passed === counted.passed ? [] : [`${test.name}: ${counted.passed} pass, by the oracle ${passed}`]),
+      ...strategies.flatMap((strategy) => {
+        using engine = openEngineInMemory({ policy: text, facts, contextFacts: [], now }, { strategy });
+        return differencesOf(test, slow, engine).map((found) => `${strategy}: ${test.name}: ${found}`);
+      }),
+    ];
+  });
+  const assertions = (policy?.tests ?? []).reduce((sum, test) => sum + test.assertions.length, 0);
+  return { diagnostics, failures, disagreements, assertions };
+}
+
+function plainFact({ predicate, args }: PolicyTest["facts"][number]): Fact {
+  return { predicate, args: args.map(({ type, id }) => ({ type, id })) };
+}
+
+function differencesOf(test: PolicyTest, slow: Oracle, engine: EngineTarget): string[] {
+  return test.assertions.flatMap((assertion) =>
+    queriesOf(assertion, slow).flatMap((query) => {
+      const variables = [...query.variables.values()].map(({ type, ids }) => `${type} ${ids?.join() ?? "*"}`);
+      const text = `${assertion.predicate}(${variables.join(", ")})`;
+      return answers(query, slow, engine).map((found) => `${text}: ${found}`);
+    }),
+  );
+}
+
+function answers(query: Query, slow: Oracle, engine: EngineTarget): string[] {
+  try {
+    return differences(slow, query, engine.query(query));
+  } catch (error) {
+    if (error instanceof AppError) return [`no answer: ${error.message}`];
+    throw error;
+  }
+}
+
+/** A question knows exact types only, so an assertion becomes one for each way to give its variables a type. */
+function queriesOf({ predicate, params }: Assertion, slow: Oracle): Query[] {
+  const types = [...new Set(slow.domain.all.map(({ type }) => type))];
+  const names = params.map(({ term }, index) => (term.kind === "variable" ? term.name : `argument ${index}`));
+  let ranges: [string, { type: string; ids: string[] | null }][][] = [[]];
+  params.forEach(({ term, type }, index) => {
+    const name = must(names[index]);
+    const given = term.kind === "literal" ? [term] : term.kind === "now" ? [slow.domain.now] : undefined;
+    const choices =
+      given?.map((value) => ({ type: value.type, ids: [value.id] })) ??
+      types
+        .filter((concrete) => type === undefined || slow.domain.isSubtype(concrete, type))
+        .map((concrete) => ({ type: concrete, ids: null }));
+    ranges = ranges.flatMap((range) => {
+      const known = range.find(([variable]) => variable === name);
+      if (known) return choices.some((choice) => choice.type === known[1].type) ? [range] : [];
+      return choices.map((choice) => [...range, [name, choice] as [string, typeof choice]]);
+    });
+  });
+  return ranges.map((range) => ({
+    calls: [{ predicate, variables: names }],
+    variables: new Map(range),
+    contextFacts: [],
+  }));
+}

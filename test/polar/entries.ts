@@ -1,0 +1,39 @@
+/** What the YAML files of `rows/` and `codes/` have in common: strictly read, with codes, limits and places in one form. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { defaultLimits, type Limits } from "../../src/config/limits.ts";
+import type { Diagnostic } from "../../src/polar/diagnostic.ts";
+import { lineStarts, positionAt, type Source } from "../../src/polar/source.ts";
+
+export const code = z.string().regex(/^(?:syntax|block|rule|test)\/[a-z]+(?:-[a-z]+)*$/);
+
+/** Some limits, set low enough to be met. */
+export const limits = z
+  .record(z.string(), z.number().int())
+  .refine((given) => Object.keys(given).every((name) => name in defaultLimits), "there is no such limit")
+  .transform((given) => given as Partial<Limits>);
+
+/** The entries of every file of a folder, by the file's name. */
+export function readEntries<T>(folder: string, entry: z.ZodType<T>): [file: string, entries: T[]][] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".yaml"))
+    .sort()
+    .map((name) => {
+      const read = z.array(entry).safeParse(Bun.YAML.parse(readFileSync(join(folder, name), "utf8")));
+      if (!read.success) throw new Error(`${name}: ${z.prettifyError(read.error)}`);
+      return [name, read.data];
+    });
+}
+
+/** `rule/singleton (warning)`: what an entry names and what a test prints. */
+export function describeCode({ code: found, severity }: Pick<Diagnostic, "code" | "severity">): string {
+  return severity === "error" ? found : `${found} (warning)`;
+}
+
+/** `3:14`, behind the name of the file where there are several. */
+export function placeOf({ span }: Diagnostic, sources: readonly Source[]): string {
+  const text = sources.find(({ name }) => name === span.file)?.text ?? "";
+  const { line, column } = positionAt(lineStarts(text), span.start);
+  return `${sources.length > 1 ? `${span.file}:` : ""}${line}:${column}`;
+}

@@ -1,0 +1,124 @@
+/**
+ * Every row of the language's description (its sections 3 to 11) with policies that must hold and policies that must fail: `rows/*.yaml`. What
+ * holds must hold by its own tests, run by everything that can run them; what fails must say why with the code that is named.
+ */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { resolveChanges } from "../../src/engine/resolve.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { parseFact, printFact } from "../cases/case.ts";
+import { policy as policyEvent, storeWith } from "../engine/store.ts";
+import { judge } from "./agree.ts";
+import { code, describeCode, limits, readEntries } from "./entries.ts";
+
+const root = join(import.meta.dir, "../..");
+
+const fact = z.union([
+  z.string().transform(parseFact),
+  z.strictObject({
+    predicate: z.string(),
+    args: z.array(z.strictObject({ type: z.string(), id: z.string() })).readonly(),
+  }),
+]);
+
+const failing = z.union([
+  /** An error, or `tests`: it compiles and its own tests fail. */
+  z.strictObject({ policy: z.string(), because: z.union([z.literal("tests"), code]), limits: limits.optional() }),
+  /** It compiles, and this is said of it. */
+  z.strictObject({ policy: z.string(), warns: code }),
+]);
+
+const entry = z
+  .strictObject({
+    /** The section, and what the row says in words of our own. */
+    row: z.string().regex(/^\d+(?:\.\d+)? \S/),
+    holds: z.array(z.string()).min(1).optional(),
+    fails: z.array(failing).min(1).optional(),
+    /** Which facts a store with this policy takes. */
+    facts: z
+      .strictObject({
+        policy: z.string(),
+        limits: limits.optional(),
+        accepts: z.array(fact).min(1),
+        refuses: z.array(z.strictObject({ fact, says: z.string() })).min(1),
+      })
+      .optional(),
+    /** Files of `test/cases` that show it. */
+    cases: z.array(z.string()).min(1).optional(),
+    /** Other files that show it, and words by which the place is found there. */
+    shown: z
+      .array(z.strictObject({ file: z.string(), text: z.string() }))
+      .min(1)
+      .optional(),
+  })
+  .refine(
+    ({ holds, fails, facts, cases, shown }) => (holds && fails) ?? facts ?? cases ?? shown,
+    "a row needs one that holds and one that fails, or facts, or where else it is shown",
+  );
+
+const files = readEntries(join(import.meta.dir, "rows"), entry);
+
+const sections = `3 4.1 4.2 4.3 4.4 4.5 4.6 4.7 5 5.1 5.2 6.1 6.2 6.3 6.4 7.1 7.2 8 9.1 9.2 9.3 10 11.1 11.2 11.3`;
+
+test("every section has rows, and no row is given twice", () => {
+  const rows = files.flatMap(([, entries]) => entries.map(({ row }) => row));
+  expect([...new Set(rows.map((row) => row.split(" ")[0]))].sort()).toEqual(sections.split(" ").sort());
+  expect(rows.filter((row, index) => rows.indexOf(row) !== index)).toEqual([]);
+});
+
+for (const [file, entries] of files) {
+  describe(file, () => {
+    for (const { row, holds = [], fails = [], facts, cases = [], shown = [] } of entries) {
+      test(row, () => {
+        holds.forEach(checkHolding);
+        fails.forEach(checkFailing);
+        if (facts) checkFacts(facts);
+        for (const name of cases) expect(existsSync(join(root, "test/cases", name))).toBe(true);
+        for (const place of shown) expect(readFileSync(join(root, place.file), "utf8")).toContain(place.text);
+      });
+    }
+  });
+}
+
+function checkHolding(policy: string): void {
+  const { diagnostics, failures, disagreements, assertions } = judge(policy);
+  expect({ policy, errors: diagnostics.filter(({ severity }) => severity === "error") }).toEqual({
+    policy,
+    errors: [],
+  });
+  expect({ policy, failures, disagreements }).toEqual({ policy, failures: [], disagreements: [] });
+  expect(assertions).toBeGreaterThan(0);
+}
+
+function checkFailing(expected: z.infer<typeof failing>): void {
+  const { policy } = expected;
+  const { diagnostics, failures, disagreements } = judge(policy, "limits" in expected ? expected.limits : {});
+  const codes = new Set(diagnostics.map(describeCode));
+  const errors = diagnostics.filter(({ severity }) => severity === "error");
+  expect({ policy, disagreements }).toEqual({ policy, disagreements: [] });
+  if ("because" in expected && expected.because !== "tests") {
+    expect({ policy, codes }).toEqual({ policy, codes: codes.union(new Set([expected.because])) });
+    return;
+  }
+  expect({ policy, errors }).toEqual({ policy, errors: [] });
+  if ("warns" in expected) {
+    expect({ policy, codes }).toEqual({ policy, codes: codes.union(new Set([`${expected.warns} (warning)`])) });
+  } else expect({ policy, failed: failures.length > 0 }).toEqual({ policy, failed: true });
+}
+
+function checkFacts({ policy, accepts, refuses, ...given }: NonNullable<z.infer<typeof entry>["facts"]>): void {
+  const store = storeWith(policyEvent(policy));
+  const low = { ...defaultLimits, ...given.limits };
+  const insert = (facts: readonly Fact[]) => resolveChanges(store, [{ inserts: facts.map(copy) }], low).inserted;
+  expect(insert(accepts).map(printFact)).toEqual([...new Set(accepts.map(printFact))]);
+  for (const { fact: refused, says } of refuses) {
+    expect(() => insert([refused]), printFact(refused)).toThrow(says);
+  }
+}
+
+function copy({ predicate, args }: Fact): { predicate: string; args: { type: string; id: string }[] } {
+  return { predicate, args: [...args] };
+}

@@ -10,6 +10,7 @@ import type { PolicyFiles } from "./policy-files.ts";
 
 export interface CheckedPolicy extends PolicyCheck {
   readonly sources: readonly Source[];
+  readonly options: CheckOptions;
   /** No errors, and every test that ran passed. */
   readonly good: boolean;
 }
@@ -17,10 +18,18 @@ export interface CheckedPolicy extends PolicyCheck {
 export function check({ sources, unreadable }: PolicyFiles, options: CheckOptions): CheckedPolicy {
   // What a missing file declares would be missed everywhere else: those problems would only hide this one.
   if (unreadable.length > 0) {
-    return { policy: undefined, diagnostics: unreadable, tests: undefined, sources, good: false };
+    return {
+      policy: undefined,
+      active: undefined,
+      diagnostics: unreadable,
+      tests: undefined,
+      sources,
+      options,
+      good: false,
+    };
   }
   const checked = checkPolicy(sources, options);
-  return { ...checked, sources, good: checked.policy !== undefined && checked.tests?.success !== false };
+  return { ...checked, sources, options, good: checked.policy !== undefined && checked.tests?.success !== false };
 }
 
 /** Problems go to standard error, test results to standard output. */
@@ -28,12 +37,13 @@ export async function printReport(checked: CheckedPolicy): Promise<void> {
   const { diagnostics, sources, tests } = checked;
   const text = renderDiagnostics(diagnostics, sources, { color: wantsColor("stderr") });
   if (text !== "") await printError(text.endsWith("\n") ? text : `${text}\n`);
-  if (tests !== undefined) await print(renderTests(tests, sources) + renderCoverage(policyReport(checked, sources)));
+  if (tests !== undefined)
+    await print(renderTests(tests, sources) + renderCoverage(policyReport(checked, sources, checked.options)));
 }
 
 /** One document; without line breaks where several follow each other. */
 export async function printReportAsJson(checked: CheckedPolicy, indent: 0 | 2 = 2): Promise<void> {
-  await print(`${JSON.stringify(policyReport(checked, checked.sources), null, indent)}\n`);
+  await print(`${JSON.stringify(policyReport(checked, checked.sources, checked.options), null, indent)}\n`);
 }
 
 function renderTests({ tests, failures }: TestRun, sources: readonly Source[]): string {

@@ -37,6 +37,11 @@ const limitShape = {
     "The most combinations that the types of arguments may multiply to, in all rules of a policy together",
   ),
   policyProblemsMax: count(100, "The most problems listed of one policy"),
+  policyCheckTimeMsMax: time(
+    20_000,
+    "The longest time that the tests of a policy may take, and the check of one that is only asked about",
+  ),
+  policyChecksWaitingMax: count(8, "The most policies at a time that are asked about; more are answered with 429"),
   explanationStepsMax: count(
     50_000,
     "The most steps of saying why assertions of one policy test fail, and which rules they exercise",

@@ -202,6 +202,11 @@ export class Engine {
     this.#read(() => this.#policies.of(this.#database));
   }
 
+  /** The file of this copy. */
+  get path(): string {
+    return this.#database.path;
+  }
+
   /** Where this copy stands. */
   state(): State {
     return readState(this.#database);

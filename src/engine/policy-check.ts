@@ -18,6 +18,8 @@ import { runPolicyTests, type TestRun } from "./policy-tests.ts";
 export interface PolicyCheck {
   /** `undefined` where a diagnostic is an error. */
   readonly policy: Policy | undefined;
+  /** The same, ready to answer. */
+  readonly active: ActivePolicy | undefined;
   readonly diagnostics: readonly Diagnostic[];
   /** `undefined` where tests were not asked for, or the policy has errors. */
   readonly tests: TestRun | undefined;
@@ -41,9 +43,9 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
     active = found.active;
     return found.diagnostics;
   });
-  if (!policy || !active) return { policy: undefined, diagnostics, tests: undefined };
+  if (!policy || !active) return { policy: undefined, active: undefined, diagnostics, tests: undefined };
   const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits }) : undefined;
-  return { policy, diagnostics, tests };
+  return { policy, active, diagnostics, tests };
 }
 
 /** What only shows once the rules are Datalog. */

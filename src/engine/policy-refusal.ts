@@ -3,25 +3,26 @@
  * policy that has problems, or whose own tests fail, is refused whole; the one before stays active.
  */
 import type { Limits } from "../config/limits.ts";
-import { type DiagnosticJson, diagnosticToJson } from "../polar/render.ts";
+import { diagnosticToJson } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
 import { AppError } from "../util/app-error.ts";
+import type { ActivePolicy } from "./active-policy.ts";
 import { checkPolicy } from "./policy-check.ts";
-import { failureToJson, testResult } from "./policy-report.ts";
+import { failureToJson, testResult, validationError } from "./policy-report.ts";
 
-/** Throws `invalid_policy`, whose details are the body of the answer. */
+/** The policy, ready to answer. Throws `invalid_policy`, whose details are the body of the answer. */
 export function refuseBadPolicy(
   sources: readonly Source[],
   options: { readonly runTests: boolean; readonly limits: Limits },
-): void {
-  const { policy, diagnostics, tests } = checkPolicy(sources, options);
-  if (policy === undefined) {
+): ActivePolicy {
+  const { active, diagnostics, tests } = checkPolicy(sources, options);
+  if (active === undefined) {
     const errors = diagnostics
       .filter(({ severity }) => severity === "error")
       .map((found) => diagnosticToJson(found, sources));
-    const lines = errors.map(lineOf);
-    throw refusal("Validation", lines.join("\n"), {
-      errors: lines.map((message) => ({ error_type: "ValidationFailed", message })),
+    const documented = errors.map(validationError);
+    throw refusal("Validation", documented.map(({ message }) => message).join("\n"), {
+      errors: documented,
       diagnostics: errors,
     });
   }
@@ -34,12 +35,9 @@ export function refuseBadPolicy(
       diagnostics: tests.failures.map((failure) => failureToJson(failure, sources)),
     });
   }
+  return active;
 }
 
 function refusal(type: "Validation" | "TestsFailed", message: string, rest: object): AppError {
   return new AppError("invalid_policy", message, { details: { error_type: type, message, ...rest } });
-}
-
-function lineOf({ file, line, column, message, hint }: DiagnosticJson): string {
-  return `${file}:${line}:${column}: ${message}${hint === undefined ? "" : ` (${hint})`}`;
 }

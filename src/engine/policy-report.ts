@@ -43,10 +43,19 @@ export interface CoverageJson {
   }[];
 }
 
-export function policyReport({ policy, diagnostics, tests }: PolicyCheck, sources: readonly Source[]): PolicyReport {
+/** `runTests` says whether tests were asked for: of a policy with errors, they fail with these. */
+export function policyReport(
+  { policy, diagnostics, tests }: PolicyCheck,
+  sources: readonly Source[],
+  { runTests }: { readonly runTests: boolean },
+): PolicyReport {
   const problems = diagnostics.map((found) => diagnosticToJson(found, sources));
   const success = policy !== undefined && tests?.success !== false;
-  if (!tests) return { success, problems };
+  if (!runTests) return { success, problems };
+  if (!tests) {
+    const errors = problems.filter(({ severity }) => severity === "error").map(validationError);
+    return { success, errors, tests: [], problems, failures: [] };
+  }
   const { coverage } = tests;
   return {
     ...testResult(tests, sources),
@@ -55,6 +64,18 @@ export function policyReport({ policy, diagnostics, tests }: PolicyCheck, source
     failures: tests.failures.map((failure) => failureToJson(failure, sources)),
     ...(coverage && { coverage: coverageToJson(coverage, sources) }),
   };
+}
+
+/** An error of a policy as Oso Cloud's clients know it. */
+export function validationError({
+  file,
+  line,
+  column,
+  message,
+  hint,
+}: DiagnosticJson): PolicyTestResult["errors"][number] {
+  const text = `${file}:${line}:${column}: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+  return { error_type: "ValidationFailed", message: text };
 }
 
 export function testResult({ success, tests, failures }: TestRun, sources: readonly Source[]): PolicyTestResult {

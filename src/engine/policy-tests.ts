@@ -1,6 +1,9 @@
 /**
- * Runs the `test` blocks of a policy (polar.md 10): each with its own facts and nothing else, on the real engine over a database in memory, so
- * that a test says what a node will say. What fails is explained, and on demand it is counted which rules the assertions exercised.
+ * Runs the `test` blocks of a policy (polar.md 10): each with its own facts and nothing else, on the engine over a database in memory, so that a
+ * test says what a node will say. What fails is explained, and on demand it is counted which rules the assertions exercised.
+ *
+ * The engine's evaluator answers, not its SQL statements: it can be stopped, so that no test holds up a node that takes a policy, and for
+ * questions that are asked once, planning a statement does not pay. That the two agree is what `test/fuzz` is for.
  */
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import type { ProgramRule } from "../datalog/program.ts";
@@ -85,8 +88,8 @@ class Runner {
   readonly #measures: boolean;
   readonly #store = openStore(":memory:");
   readonly #engine: Engine;
-  /** Explanations ask many kinds of questions once: planning a statement for each would not pay. */
-  readonly #explaining: Engine;
+  /** On the clock of `performance.now()`. */
+  readonly #endMs: number;
   readonly #exercised = new Set<ProgramRule>();
   #isComplete = true;
   #explained = 0;
@@ -99,9 +102,10 @@ class Runner {
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#measures = options.coverage === true;
     createState(this.#store, "test", "test");
-    const common = { limits: this.#limits, clock: this.#clock };
-    this.#engine = new Engine(this.#store, common);
-    this.#explaining = new Engine(this.#store, { ...common, strategy: "evaluator" });
+    this.#endMs = performance.now() + this.#limits.policyCheckTimeMsMax;
+    const queryTimeMsMax = Math.min(this.#limits.queryTimeMsMax, this.#limits.policyCheckTimeMsMax);
+    const limits = { ...this.#limits, queryTimeMsMax };
+    this.#engine = new Engine(this.#store, { limits, clock: this.#clock, strategy: "evaluator" });
     this.#apply({ kind: "policy", id: 1, source: joinSources(sources), filename: null });
   }
 
@@ -112,7 +116,7 @@ class Runner {
     }));
     this.#apply({ kind: "facts", inserted, deleted: [] });
     const { explanationStepsMax: stepsMax } = this.#limits;
-    const answers = new Answers(this.#explaining, this.#active, { now: this.#clock(), stepsMax });
+    const answers = new Answers(this.#engine, this.#active, { now: this.#clock(), stepsMax, endMs: this.#endMs });
     const failures = test.assertions.flatMap((assertion): TestFailure[] => {
       const diagnostic = this.#check(assertion, answers);
       return diagnostic ? [{ test: test.name, diagnostic }] : [];
@@ -130,13 +134,16 @@ class Runner {
     };
   }
 
-  /** Both engines work on one connection, which closes with the first. */
   close(): void {
     this.#engine.close();
   }
 
   #check(assertion: Assertion, answers: Answers): Diagnostic | undefined {
     const { span } = assertion;
+    if (performance.now() > this.#endMs) {
+      const message = `the tests of the policy take longer than ${this.#limits.policyCheckTimeMsMax} ms`;
+      return { code: "test/error", severity: "error", message, span };
+    }
     try {
       const outcome = checkAssertion(assertion, this.#active, this.#engine, this.#limits);
       if (this.#measures) this.#measure(assertion, answers);
@@ -165,7 +172,7 @@ class Runner {
       ];
     } catch (error) {
       if (!(error instanceof Exhausted)) throw error;
-      return ["why takes more steps to say than `explanationStepsMax` allows"];
+      return ["saying why takes more work than a test may take"];
     }
   }
 

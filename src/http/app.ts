@@ -15,6 +15,7 @@ import { factReads, factWrites } from "./routes/facts.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
+import { policyCheckRoutes } from "./routes/policy-checks.ts";
 import { policyReads, policyWrites } from "./routes/policy.ts";
 import { queryRoutes } from "./routes/query.ts";
 import { replicationRoutes } from "./routes/replication.ts";
@@ -37,6 +38,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(queryRoutes(node, limits))
     .use(factReads(node, limits))
     .use(policyReads(node, limits))
+    .use(policyCheckRoutes(node, limits))
     .use(keyReads(node, limits))
     .use(writeRoutes(node, limits))
     .use(replicationRoutes(node));

@@ -42,7 +42,8 @@ const segment = `[${letters}][${letters}0-9]*`;
 const identifier = new RegExp(`${segment}(?:::${segment})*\\??`, "vy");
 const flag = new RegExp(`@(${segment})`, "vy");
 const number = /[+-]?\d+(\.\d+)?([eE][+-]?\d+)?/y;
-const blank = /\s+|#[^\n]*/y;
+const blank = /\s+|#[^\n\r]*/y;
+const lineEnd = /\r\n?|\n/y;
 const punctuation = /matches!(?!=)|::|!=|<=|>=|\?=|==|:=|&&|\|\||[{}[\](),;:=<>.+\-*/!|&%^]/y;
 const loneSurrogate = /\p{Cs}/u;
 
@@ -118,14 +119,18 @@ function readString(lexer: Lexer): void {
   let at = lexer.at + 1;
   for (;;) {
     const next = text[at];
-    if (next === undefined || next === "\n" || (next === "\r" && text[at + 1] === "\n")) {
+    if (next === undefined || next === "\n" || next === "\r") {
       report.error("syntax/unterminated-string", spanOf(lexer, at), "string without closing quote", {
         hint: 'close it with `"` on the same line; a line break inside is written `\\n`',
       });
       return push(lexer, "unterminated", value, at);
     }
     if (next === '"') break;
-    if (next === "\\" && at + 1 < text.length) {
+    const continued = next === "\\" ? match(lineEnd, text, at + 1) : null;
+    if (continued) {
+      value += "\n";
+      at += 1 + continued[0].length;
+    } else if (next === "\\" && at + 1 < text.length) {
       const escaped = String.fromCodePoint(text.codePointAt(at + 1) ?? 0);
       value += escapes[escaped] ?? escaped;
       at += 1 + escaped.length;
@@ -147,7 +152,7 @@ function skipBlank(lexer: Lexer): void {
     const start = lexer.at;
     lexer.at += blanks.length;
     if (blanks.startsWith("#")) lexer.comments.push({ start, end: lexer.at, startsLine: lexer.startsLine });
-    else if (blanks.includes("\n")) lexer.startsLine = true;
+    else if (/[\n\r]/.test(blanks)) lexer.startsLine = true;
   }
 }
 

@@ -13,9 +13,10 @@ export interface Position {
 /** Offsets at which the lines of a text begin; made once per text, then asked with `positionAt`. */
 export type LineStarts = readonly number[];
 
+/** A line ends where editors end it: at `\n`, at `\r\n`, and at a `\r` alone. */
 export function lineStarts(text: string): LineStarts {
   const starts = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
+  for (const { 0: end, index } of text.matchAll(/\r\n?|\n/g)) starts.push(index + end.length);
   return starts;
 }
 
@@ -32,6 +33,5 @@ export function positionAt(starts: LineStarts, offset: number): Position {
 
 /** The text of a line, counted from 1, without its line break. */
 export function lineText(text: string, starts: LineStarts, line: number): string {
-  const end = starts[line];
-  return text.slice(starts[line - 1] ?? text.length, end === undefined ? text.length : end - 1).replace(/\r$/, "");
+  return text.slice(starts[line - 1] ?? text.length, starts[line] ?? text.length).replace(/\r?\n$|\r$/, "");
 }

@@ -5,6 +5,8 @@
 import type { Limits } from "../config/limits.ts";
 import { applyEvent } from "../engine/apply.ts";
 import type { ApiKey, Change, Effect, Event } from "../engine/event.ts";
+import { ActivePolicies } from "../engine/active-policies.ts";
+import { describeOrphans, findOrphans } from "../engine/orphans.ts";
 import { refuseBadPolicy } from "../engine/policy-refusal.ts";
 import { resolveChanges } from "../engine/resolve.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
@@ -33,6 +35,8 @@ export interface WriteResult {
   /** Facts really inserted and deleted by a batch. */
   readonly inserted?: number;
   readonly deleted?: number;
+  /** What a new policy leaves without a use, as a sentence. */
+  readonly warning?: string;
   /** True where the request asked for what is already so: nothing was appended, and the position is the present one. */
   readonly unchanged?: boolean;
 }
@@ -47,41 +51,49 @@ export interface Appended {
 /** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
 export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta, limits: Limits): Appended {
   const startMs = preciseNow();
-  const effect = decide(store, request, limits);
+  const { effect, warning } = decide(store, request, limits);
   const decidedMs = preciseNow();
-  const result = effect === undefined ? presentPosition(store) : appendEffect(store, log, effect, meta);
+  const written = effect === undefined ? presentPosition(store) : appendEffect(store, log, effect, meta);
+  const result = warning === undefined ? written : { ...written, warning };
   return { result, startMs, decidedMs };
 }
 
-/** The effect of a request on the present state, or `undefined` where it has none. */
-function decide(store: SqlDatabase, request: WriteRequest, limits: Limits): Effect | undefined {
+interface Decision {
+  /** The effect of a request on the present state, or `undefined` where it has none. */
+  readonly effect: Effect | undefined;
+  readonly warning?: string;
+}
+
+function decide(store: SqlDatabase, request: WriteRequest, limits: Limits): Decision {
   switch (request.kind) {
     case "batch": {
       const effect = resolveChanges(store, request.changes, limits);
-      return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
+      return { effect: effect.inserted.length + effect.deleted.length === 0 ? undefined : effect };
     }
     case "policy":
       return decidePolicy(store, request, limits);
     case "clear":
-      return { kind: "clear" };
+      return { effect: { kind: "clear" } };
     case "keys":
-      return decideKeys(store, request);
+      return { effect: decideKeys(store, request) };
   }
 }
 
-function decidePolicy(
-  store: SqlDatabase,
-  request: WriteRequest & { kind: "policy" },
-  limits: Limits,
-): Effect | undefined {
+const policies = new ActivePolicies();
+
+function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "policy" }, limits: Limits): Decision {
   const { source, filename, force } = request;
   const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
     readState(store).policyId,
   )[0];
-  if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
-  refuseBadPolicy([{ name: filename || "policy.polar", text: source }], { runTests: !force, limits });
+  if (active !== undefined && active[0] === source && active[1] === filename) return { effect: undefined };
+  const next = refuseBadPolicy([{ name: filename || "policy.polar", text: source }], { runTests: !force, limits });
+  const orphans = findOrphans(store, policies.of(store), next);
   const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
-  return { kind: "policy", id: lastId + 1, source, filename };
+  return {
+    effect: { kind: "policy", id: lastId + 1, source, filename },
+    ...(orphans.length > 0 && { warning: describeOrphans(orphans) }),
+  };
 }
 
 function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }): Effect | undefined {

@@ -68,6 +68,7 @@ export class Writer {
   async write(request: WriteRequest, meta: WriteMeta): Promise<WriteResult> {
     const { result, startMs, decidedMs, committedMs } = await this.#worker.call("write", request, meta);
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };
+    if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
     return result;

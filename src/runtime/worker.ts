@@ -11,6 +11,7 @@ import { AppError, type ErrorCode } from "../util/app-error.ts";
 export const workerEntries = {
   writer: "replication/writer-worker.ts",
   snapshot: "replication/snapshot-worker.ts",
+  "policy-check": "engine/policy-check-worker.ts",
 } as const;
 export type WorkerName = keyof typeof workerEntries;
 
@@ -26,6 +27,8 @@ export interface WorkerHandle<C extends Commands, Event> {
   onEvent(listener: (event: Event) => void): void;
   /** Resolves when the worker is gone: with the reason where nobody asked it to stop. */
   readonly exited: Promise<Error | undefined>;
+  /** Ends the worker at once, in the middle of whatever it does. What it was asked fails with `reason`. */
+  terminate(reason: Error): void;
   /** Lets the worker finish what it was asked, runs its `stop` and ends it. Calls made later fail. */
   stop(): Promise<void>;
 }
@@ -119,6 +122,11 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
 
   onEvent(listener: (event: Event) => void): void {
     this.#listeners.push(listener);
+  }
+
+  terminate(reason: Error): void {
+    this.#worker.terminate();
+    this.#end(reason);
   }
 
   stop(): Promise<void> {

@@ -4,7 +4,8 @@
  */
 import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
-import { relation } from "./schema.ts";
+import { relation, type } from "./schema.ts";
+import { must } from "../util/assert.ts";
 import { statement } from "./statements.ts";
 import { intern, lookUp, rangeOf, typeNumber } from "./symbols.ts";
 
@@ -103,6 +104,32 @@ export function matchFacts(database: SqlDatabase, pattern: FactPattern, limit: n
     .map((row) => ({
       predicate: pattern.predicate,
       args: pattern.args.map((_, index): Value => ({ type: String(row[index * 2]), id: String(row[index * 2 + 1]) })),
+    }));
+}
+
+/** How many facts of the predicate there are of each combination of argument types. Looks at every fact. */
+export function countByTypes(
+  database: SqlDatabase,
+  predicate: string,
+  arity: number,
+): { readonly types: readonly string[]; readonly count: number }[] {
+  const table = factTable(database, predicate, arity);
+  if (!table) return [];
+  const columns = columnNames(arity);
+  const numbers = columns.map((column, index) => `${column} >> 32 AS t${index + 1}`).join(", ");
+  const groups = columns.map((_, index) => `t${index + 1}`).join(", ");
+  const names = new Map(
+    database.orm
+      .select()
+      .from(type)
+      .all()
+      .map(({ id, name }) => [id, name]),
+  );
+  return statement(database, `SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
+    .values()
+    .map((row) => ({
+      types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
+      count: Number(row[arity]),
     }));
 }
 

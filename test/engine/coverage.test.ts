@@ -9,7 +9,7 @@ const types =
 function unexercised(text: string): string[] {
   const sources = [{ name: "policy.polar", text: types + text }];
   const checked = checkPolicy(sources, { runTests: true, coverage: true });
-  const { coverage, failures } = policyReport(checked, sources);
+  const { coverage, failures } = policyReport(checked, sources, { runTests: true });
   expect(failures).toEqual([]);
   expect(coverage?.complete).toBe(true);
   expect(coverage?.exercised).toBe((coverage?.rules ?? 0) - (coverage?.unexercised.length ?? 0));
@@ -84,7 +84,9 @@ test("rules of several files are told apart", () => {
       text: 'test "t" { setup { has_role(User{"a"}, "viewer", Doc{"d"}); } assert allow(User{"a"}, "view", Doc{"d"}); }',
     },
   ];
-  const { coverage } = policyReport(checkPolicy(sources, { runTests: true, coverage: true }), sources);
+  const { coverage } = policyReport(checkPolicy(sources, { runTests: true, coverage: true }), sources, {
+    runTests: true,
+  });
   expect(coverage).toEqual({
     rules: 2,
     exercised: 1,

@@ -72,7 +72,7 @@ function open(asked: Case): Opened {
   const active = prepare(policy, defaultLimits);
   const store = storeWith(policyEffect(asked.policy), insertion(asked.facts));
   const engine = new Engine(store, { clock: () => asked.now, strategy: "evaluator" });
-  const answers = new Answers(engine, active, { now: asked.now, stepsMax: 200_000 });
+  const answers = new Answers(engine, active, { now: asked.now, stepsMax: 200_000, endMs: Infinity });
   return { active, answers, engine, oracle: oracleOf(policy, asked) };
 }
 

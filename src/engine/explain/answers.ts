@@ -18,6 +18,14 @@ export type Argument =
   | { readonly kind: "value"; readonly value: Value }
   | { readonly kind: "variable"; readonly index: number; readonly types: ReadonlySet<string> | undefined };
 
+export interface AnswersOptions {
+  /** Seconds since 1970. */
+  readonly now: number;
+  readonly stepsMax: number;
+  /** On the clock of `performance.now()`. */
+  readonly endMs: number;
+}
+
 export class Answers {
   readonly now: Value;
   readonly #engine: Engine;
@@ -25,15 +33,17 @@ export class Answers {
   readonly #types: readonly string[];
   readonly #rows = new Map<string, readonly (readonly Value[])[]>();
   readonly #facts = new Map<string, boolean>();
+  readonly #endMs: number;
   #stepsLeft: number;
 
-  /** `now` in seconds since 1970. The engine answers from the facts in question, under the policy `active`. */
-  constructor(engine: Engine, active: ActivePolicy, options: { readonly now: number; readonly stepsMax: number }) {
+  /** The engine answers from the facts in question, under the policy `active`. */
+  constructor(engine: Engine, active: ActivePolicy, options: AnswersOptions) {
     this.now = { type: "Integer", id: String(options.now) };
     this.#engine = engine;
     this.#active = active;
     this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types])];
     this.#stepsLeft = options.stepsMax;
+    this.#endMs = options.endMs;
   }
 
   /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. */
@@ -68,7 +78,7 @@ export class Answers {
   /** Counts a piece of work. Throws `Exhausted`. */
   step(): void {
     this.#stepsLeft -= 1;
-    if (this.#stepsLeft < 0) throw new Exhausted();
+    if (this.#stepsLeft < 0 || (this.#stepsLeft % 64 === 0 && performance.now() > this.#endMs)) throw new Exhausted();
   }
 
   /** The concrete types with which the predicate can hold for these arguments. */

@@ -47,7 +47,8 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits) {
       );
       // Not "created": this is how clients learn that the policy was active already.
       if (result.unchanged) set.status = 202;
-      return committed(set, result, result.unchanged ? "policy unchanged" : "policy loaded");
+      const message = result.unchanged ? "policy unchanged" : "policy loaded";
+      return committed(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
     },
     {
       body: refusing("body", z.object({ src: z.string(), filename: z.string().nullish() })),

@@ -1,0 +1,41 @@
+/**
+ * Facts that a new policy leaves without a use: the policy before looked at facts of their types, the new one does not. They stay, are ignored,
+ * and count again as soon as a policy uses them. Whoever changes a policy should hear of it.
+ */
+import { covers } from "../datalog/fact-types.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { countByTypes } from "../store/fact-tables.ts";
+import { formatSignature } from "./acceptance.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+import { splitKey } from "./apply.ts";
+
+export interface Orphans {
+  /** `has_role(User, String, Repository)` */
+  readonly signature: string;
+  readonly count: number;
+}
+
+/** By type, sorted; empty where nothing is left behind. Reads all facts of the predicates in question, and only those. */
+export function findOrphans(
+  database: SqlDatabase,
+  before: ActivePolicy | undefined,
+  after: ActivePolicy,
+): readonly Orphans[] {
+  if (!before) return [];
+  const accepts = ({ factTypes }: ActivePolicy, predicate: string, types: readonly (string | undefined)[]): boolean =>
+    factTypes.some((known) => known.predicate === predicate && covers(known.types, types));
+  const given = before.factTypes.filter(({ predicate, types }) => !accepts(after, predicate, types));
+  return [...new Set(given.map(({ predicate }) => predicate))]
+    .flatMap((predicate) =>
+      countByTypes(database, ...splitKey(predicate))
+        .filter(({ types }) => accepts(before, predicate, types) && !accepts(after, predicate, types))
+        .map(({ types, count }) => ({ signature: formatSignature({ predicate, types }), count })),
+    )
+    .toSorted((one, other) => (one.signature < other.signature ? -1 : 1));
+}
+
+/** As a sentence for whoever loads the policy. */
+export function describeOrphans(orphans: readonly Orphans[]): string {
+  const list = orphans.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
+  return `the policy no longer uses stored facts: ${list}; they stay, and are ignored until a policy uses them again`;
+}

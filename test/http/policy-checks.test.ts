@@ -1,0 +1,137 @@
+/** `POST /api/validate` and `POST /api/test`: what an upload would say, with a key that may only read, and nothing is stored. */
+import { describe, expect, test } from "bun:test";
+import { apiOf, clientOf, Org, role, User, withPrimary, type Api } from "./api.ts";
+import { eventually, withCluster } from "../replication/cluster.ts";
+
+const good = `actor User {}
+resource Org { roles = ["member", "admin"]; permissions = ["read"]; "read" if "member"; "member" if "admin"; }
+test "members read" {
+  setup { has_role(User{"ann"}, "member", Org{"acme"}); }
+  assert allow(User{"ann"}, "read", Org{"acme"});
+  assert_not allow(User{"bob"}, "read", Org{"acme"});
+}
+`;
+const failing = good.replace('assert_not allow(User{"bob"}', 'assert allow(User{"bob"}');
+const broken = 'actor User {}\nresource Org { permissions = ["read"]; "read" if "membr"; }\n';
+
+async function reader(api: Api): Promise<Record<string, string>> {
+  const made = await api.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
+  return { authorization: `Bearer ${(made.json as { token: string }).token}` };
+}
+
+describe("a policy that is only asked about", () => {
+  test("is checked and tested with a key that may only read, and leaves everything as it was", async () => {
+    await withPrimary(async (api) => {
+      await clientOf(api.url).policy(good);
+      const before = await api.call("GET", "/api/policy");
+      const headers = await reader(api);
+      const offset = api.node.health().offset;
+      const refused = await api.call("POST", "/api/policy", { headers, body: { src: failing } });
+      expect(refused.status).toBe(403);
+
+      const valid = await api.call("POST", "/api/validate", { headers, body: { src: failing } });
+      expect([valid.status, valid.json]).toEqual([200, { success: true, problems: [] }]);
+
+      const wrong = await api.call("POST", "/api/validate", { headers, body: { src: broken, filename: "b.polar" } });
+      expect(wrong.status).toBe(200);
+      expect(wrong.json).toMatchObject({
+        success: false,
+        problems: [{ file: "b.polar", line: 2, column: 50, code: "block/undeclared-name", severity: "error" }],
+      });
+
+      const failed = await api.call("POST", "/api/test", { headers, body: { src: failing } });
+      expect(failed.json).toMatchObject({
+        success: false,
+        errors: [{ error_type: "AssertionFailed" }],
+        tests: [{ name: "members read", passed: 1, total: 2 }],
+        problems: [],
+        failures: [{ test: "members read", code: "test/failed", line: 6, message: "expected true, came false" }],
+      });
+      const unfit = await api.call("POST", "/api/test", { headers, body: { src: broken } });
+      expect(unfit.json).toMatchObject({ success: false, errors: [{ error_type: "ValidationFailed" }], tests: [] });
+
+      expect(await api.call("GET", "/api/policy")).toMatchObject({ text: before.text });
+      expect(api.node.health().offset).toBe(offset);
+    });
+  });
+
+  test("may be several files, which keep their names", async () => {
+    await withPrimary(async (api) => {
+      const [blocks = "", tests = ""] = good.split(/(?=test )/);
+      const files = [
+        { filename: "tests.polar", src: tests.replace('"read"', '"raed"') },
+        { filename: "blocks.polar", src: blocks },
+      ];
+      const answer = await api.call("POST", "/api/test", { body: { files, coverage: true } });
+      expect(answer.json).toMatchObject({
+        success: false,
+        failures: [{ file: "tests.polar", line: 3 }],
+        coverage: { rules: 2, exercised: 0, complete: true, unexercised: [{ file: "blocks.polar", line: 2 }, {}] },
+      });
+      const nothing = await api.call("POST", "/api/validate", { body: {} });
+      expect([nothing.status, nothing.text]).toEqual([
+        400,
+        '{"message":"the body must have either `src`, the text of the policy, or `files`"}',
+      ]);
+    });
+  });
+
+  test("is told which stored facts it would leave without a use, and so is who loads it", async () => {
+    await withPrimary(async (api) => {
+      const oso = clientOf(api.url);
+      await oso.policy(good);
+      const facts = [role("ann", "member", Org("acme")), role("bob", "admin", Org("acme"))];
+      await api.call("POST", "/api/batch", { body: [{ inserts: facts }] });
+      const other =
+        'actor User {}\nresource Org { permissions = ["read"]; }\nhas_permission(u: User, "read", o: Org) if owns(u, o);';
+
+      const asked = await api.call("POST", "/api/validate", { body: { src: other } });
+      const message =
+        "the policy no longer uses stored facts: 2 `has_role(User, String, Org)`; they stay, and are ignored until a policy uses them again";
+      expect(asked.json).toMatchObject({
+        success: true,
+        problems: [{ code: "fact/orphaned", severity: "warning", message }],
+      });
+
+      const loaded = await api.call("POST", "/api/policy", { body: { src: other } });
+      expect([loaded.status, loaded.json]).toEqual([200, { message: `policy loaded; ${message}` }]);
+      expect(await oso.authorize(User("ann"), "read", Org("acme"))).toBe(false);
+      const back = await api.call("POST", "/api/policy", { body: { src: good } });
+      expect(back.json).toEqual({ message: "policy loaded" });
+      expect(await oso.authorize(User("ann"), "read", Org("acme"))).toBe(true);
+    });
+  });
+
+  test("can't hold up the node: a check has its time, and only so many may wait", async () => {
+    const slow = `actor User {} resource R { roles = ["r"]; }
+      has_role(u: User, "r", r: R) if edge(u, a) and edge(a, b) and edge(b, c) and edge(c, d) and edge(d, e) and edge(e, f) and is_end(f, r);
+      test "slow" { setup { ${Array.from({ length: 60 }, (_, from) => Array.from({ length: 60 }, (_, to) => `edge(User{"${from}"}, User{"${to}"});`).join("")).join("\n")} is_end(R{"x"}, R{"y"}); is_end(User{"x"}, R{"y"}); }
+        assert_not has_role(User{"1"}, "r", R{"y"}); }`;
+    await withPrimary(
+      async (api) => {
+        await clientOf(api.url).policy(good);
+        const answers = Array.from({ length: 4 }, () => api.call("POST", "/api/test", { body: { src: slow } }));
+        const question = performance.now();
+        expect(await clientOf(api.url).authorize(User("ann"), "read", Org("acme"))).toBe(false);
+        expect(performance.now() - question).toBeLessThan(400);
+        const statuses = (await Promise.all(answers)).map(({ status }) => status).sort();
+        expect(statuses).toEqual([400, 400, 429, 429]);
+        const after = await api.call("POST", "/api/test", { body: { src: good } });
+        expect(after.json).toMatchObject({ success: true });
+      },
+      { "limits.policyCheckTimeMsMax": "500ms", "limits.policyChecksWaitingMax": "2" },
+    );
+  }, 20_000);
+
+  test("may be asked of any node", async () => {
+    await withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await clientOf(primary.url).policy(good);
+      for (const node of [await cluster.edge("edge", primary), await cluster.fallback(primary, { refresh: "1h" })]) {
+        await eventually(() => expect(node.node.health().ok).toBe(true));
+        const answer = await apiOf(node).call("POST", "/api/test", { body: { src: failing } });
+        expect([answer.status, answer.json]).toMatchObject([200, { success: false, failures: [{ line: 6 }] }]);
+      }
+    });
+  });
+});

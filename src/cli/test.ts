@@ -31,12 +31,11 @@ export const testCommand: AddCommand = (program, finish) => {
     .option("--json", "results and problems as JSON; with --watch, one line a run")
     .addHelpText("after", details)
     .action(async (files: string[], options: Options) => {
-      let isGood = await run(files, options);
-      if (options.watch) {
-        await watchFiles(files, async () => {
-          isGood = await run(files, options);
-        });
-      }
+      let isGood = false;
+      const runOnce = async (): Promise<void> => {
+        isGood = await run(files, options);
+      };
+      await (options.watch ? watchFiles(files, runOnce) : runOnce());
       finish(isGood ? 0 : 1);
     });
 };

@@ -6,23 +6,18 @@ import { printError, stopSignal } from "../runtime/process.ts";
 /** Looking is cheap, works on every file system, and follows a file that an editor replaces. */
 const lookEveryMs = 200;
 
-/** Calls `changed` after each change of a file, one call at a time, until the process is asked to stop. */
-export async function watchFiles(paths: readonly string[], changed: () => Promise<void>): Promise<void> {
-  let isStopped = false;
-  const stopped = stopSignal().then(() => {
-    isStopped = true;
-  });
-  const say = (): Promise<void> => printError(`watching ${paths.join(", ")}, Ctrl-C ends it\n`);
-  let before = await stateOf(paths);
-  await say();
-  while (!isStopped) {
-    await Promise.race([sleep(lookEveryMs), stopped]);
-    const now = await stateOf(paths);
-    if (isStopped || now === before) continue;
-    before = now;
-    await changed();
-    await say();
-  }
+/** Calls `run` now and after each change of a file, one call at a time, until the process is asked to stop. */
+export async function watchFiles(paths: readonly string[], run: () => Promise<void>): Promise<void> {
+  const asked = stopSignal();
+  let known: string | undefined;
+  do {
+    const found = await stateOf(paths);
+    if (found === known) continue;
+    // As it was before the files were read: what changes while they are, is looked at again.
+    known = found;
+    await run();
+    await printError(`watching ${paths.join(", ")}, Ctrl-C ends it\n`);
+  } while ((await Promise.race([sleep(lookEveryMs), asked])) === undefined);
 }
 
 async function stateOf(paths: readonly string[]): Promise<string> {

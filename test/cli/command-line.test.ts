@@ -1,6 +1,6 @@
 /** The command line run from source; what only the binary can show is in `test/e2e/`. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { settings } from "../../src/config/settings.ts";
@@ -146,7 +146,59 @@ describe("policies", () => {
     expect(valid.status).toBe(0);
     expect(JSON.parse(valid.output)).toEqual({ success: true, problems: [] });
     const tested = await run(["test", "--json", write("untested.polar", blocks)]);
-    expect(JSON.parse(tested.output)).toEqual({ success: true, problems: [], tests: [], errors: [] });
+    expect(JSON.parse(tested.output)).toEqual({ success: true, problems: [], tests: [], errors: [], failures: [] });
+    const untested = await run(["test", "--json", "--coverage", "untested.polar"]);
+    expect(JSON.parse(untested.output)).toMatchObject({
+      coverage: {
+        rules: 1,
+        exercised: 0,
+        unexercised: [{ file: "untested.polar", line: 5, rule: '"read" if "reader"' }],
+      },
+    });
+  });
+
+  test("of an assertion that fails it is said what was expected, what came and why", async () => {
+    const file = write(
+      "failing.polar",
+      `${blocks}test "t" {\n  setup { has_role(User{"ann"}, "reader", Doc{"d"}); }\n  assert_not allow(User{"ann"}, "read", Doc{"d"});\n}\n`,
+    );
+    const { status, output } = await run(["test", "--coverage", file]);
+    expect(status).toBe(1);
+    expect(output).toBe(`FAIL  t (0 of 1)
+
+failing.polar:9:3: error: expected false, came true [test/failed]
+      assert_not allow(User{"ann"}, "read", Doc{"d"});
+      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    has_permission(User{"ann"}, "read", Doc{"d"}) by "read" if "reader" (failing.polar:5:3)
+      has_role(User{"ann"}, "reader", Doc{"d"}) is a fact
+
+0 of 1 tests passed
+1 of 1 rules exercised by tests
+`);
+  });
+
+  test("watched, they are tested again after each change, until somebody asks to stop", async () => {
+    const file = write("watched.polar", blocks);
+    const child = start(["test", "--watch", "--json", file]);
+    const decoder = new TextDecoder();
+    const reports: { success: boolean }[] = [];
+    let rest = "";
+    const changes = [`${blocks}nonsense`, blocks];
+    for await (const chunk of child.stdout) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      reports.push(...lines.map((line) => JSON.parse(line) as { success: boolean }));
+      const next = changes[reports.length - 1];
+      // Editors write into a file, or put another in its place.
+      if (next === undefined) child.kill("SIGINT");
+      else if (reports.length === 1) write(file, next);
+      else {
+        write("replacement.polar", next);
+        renameSync(join(directory, "replacement.polar"), join(directory, file));
+      }
+    }
+    expect(reports.map(({ success }) => success)).toEqual([true, false, true]);
+    expect(await child.exited).toBe(0);
   });
 });
 

@@ -34,6 +34,8 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/facts?predicate=p", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
+  ["POST /api/validate", "read", { src: wildcardPolicy }],
+  ["POST /api/test", "read", { src: wildcardPolicy }],
   ["POST /api/batch", "write", []],
   ["POST /api/policy", "write", { src: wildcardPolicy }],
   ["POST /api/clear_data", "write"],

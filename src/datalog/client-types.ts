@@ -6,9 +6,9 @@
  * Bodies do not narrow a head's variables further: whatever a call in a body types as open, it makes storable as open. Only the default `allow`
  * rules are no use of `has_permission`, so what holds for that is copied.
  */
-import type { Policy } from "../polar/policy.ts";
+import { factArgumentsMax, type Policy } from "../polar/policy.ts";
 import { must } from "../util/assert.ts";
-import { argumentOf, factArgumentsMax, factUses, type Argument, type FactUse } from "./fact-types.ts";
+import { argumentOf, factUses, type Argument, type FactUse } from "./fact-types.ts";
 import type { Program } from "./program.ts";
 import { createTypeSets, type TypeSet, type TypeSets } from "./type-sets.ts";
 import type { Universe } from "./universe.ts";

@@ -2,7 +2,7 @@
  * Which facts may be stored (polar.md 6.4): the argument types with which rule bodies use a predicate, and the declared ones. A predicate
  * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use.
  */
-import type { Policy } from "../polar/policy.ts";
+import { factArgumentsMax, type Policy } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
 import { predicateKey, type Program, type ProgramLiteral, type ProgramTerm } from "./program.ts";
@@ -44,9 +44,6 @@ export function inferFactTypes(policy: Policy, program: Program, universe: Unive
   }
   return [...found.values()];
 }
-
-/** Facts have one argument or more, and at most these. A predicate with another number of them is never stored, only derived. */
-export const factArgumentsMax = 5;
 
 /** Every call in the body of a rule that may be one of a fact, and every `declare`. */
 export function* factUses(policy: Policy, program: Program, universe: Universe): Generator<FactUse> {

@@ -1,6 +1,7 @@
 /** Whether the policy has a use for a fact (polar.md 6.4). One that no rule could look at is most likely a slip, and would silently do nothing. */
 import { covers, type FactType } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
+import { stringLiteral } from "../polar/string-literal.ts";
 import { suggestion } from "../polar/suggest.ts";
 import type { Fact } from "../store/fact.ts";
 import type { ActivePolicy } from "./active-policy.ts";
@@ -46,6 +47,6 @@ export function formatSignature(known: FactType): string {
 
 /** As the official server shows it: strings as literals, other values by type. */
 function formatFact(fact: Fact): string {
-  const args = fact.args.map((arg) => (arg.type === "String" ? JSON.stringify(arg.id) : arg.type));
+  const args = fact.args.map((arg) => (arg.type === "String" ? stringLiteral(arg.id) : arg.type));
   return `${fact.predicate}(${args.join(", ")})`;
 }

@@ -1,9 +1,9 @@
 /** What a fact must look like to be stored or to be a context fact, whatever the policy (polar.md 8). */
 import type { Limits } from "../config/limits.ts";
+import { factArgumentsMax } from "../polar/policy.ts";
 import type { Fact } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
 
-const argumentsMax = 5;
 const integerMin = -(2n ** 63n);
 const integerMax = 2n ** 63n - 1n;
 
@@ -13,8 +13,8 @@ export function checkFact(fact: Fact, limits: Limits): void {
   const refuse = (problem: string): never => {
     throw new AppError("invalid_request", `${name}: ${problem}`);
   };
-  if (fact.args.length < 1 || fact.args.length > argumentsMax)
-    refuse(`has ${fact.args.length} arguments; facts hold 1 to ${argumentsMax}`);
+  if (fact.args.length < 1 || fact.args.length > factArgumentsMax)
+    refuse(`has ${fact.args.length} arguments; facts hold 1 to ${factArgumentsMax}`);
   for (const [index, { type, id }] of fact.args.entries()) {
     const place = `argument ${index + 1}`;
     if (type === "" || id === "") refuse(`${place} has an empty type or id`);

@@ -5,7 +5,7 @@
  */
 import type { FactPattern } from "../engine/event.ts";
 import { AppError } from "../util/app-error.ts";
-import { argumentsMax } from "./wire.ts";
+import { factArgumentsMax } from "../polar/policy.ts";
 
 export function factPatternOf(query: Readonly<Record<string, string>>): FactPattern {
   const predicate = query["predicate"];
@@ -33,10 +33,10 @@ export function factPatternOf(query: Readonly<Record<string, string>>): FactPatt
 function argumentOf(name: string): { readonly index: number; readonly part: "type" | "id" } {
   const match = /^args\.(\d)\.(type|id)$/.exec(name);
   const index = Number(match?.[1]);
-  if (match === null || index >= argumentsMax) {
+  if (match === null || index >= factArgumentsMax) {
     throw new AppError(
       "invalid_request",
-      `\`${name}\` in the query must be \`args.<n>.type\` or \`args.<n>.id\` with n from 0 to ${argumentsMax - 1}`,
+      `\`${name}\` in the query must be \`args.<n>.type\` or \`args.<n>.id\` with n from 0 to ${factArgumentsMax - 1}`,
     );
   }
   return { index, part: match[2] === "id" ? "id" : "type" };

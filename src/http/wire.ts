@@ -1,6 +1,7 @@
 /** The pieces that the bodies of several routes are made of. The limits are part of the schemas. */
 import { z } from "zod";
 import type { Limits } from "../config/limits.ts";
+import { factArgumentsMax } from "../polar/policy.ts";
 
 export function wire(limits: Limits) {
   /** A type, an id, a name of a predicate, role or action. */
@@ -34,13 +35,10 @@ export function wire(limits: Limits) {
 }
 
 function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
-  return z.array(schema).refine((args) => args.length >= 1 && args.length <= argumentsMax, {
-    error: `must have 1 to ${argumentsMax} entries`,
+  return z.array(schema).refine((args) => args.length >= 1 && args.length <= factArgumentsMax, {
+    error: `must have 1 to ${factArgumentsMax} entries`,
   });
 }
-
-/** What a fact may have at most; tables and clients are made for that. */
-export const argumentsMax = 5;
 
 /** A UTF-16 unit has at most three bytes in UTF-8, so most texts need no count. */
 function fits(text: string, bytesMax: number): boolean {

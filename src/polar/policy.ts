@@ -4,6 +4,9 @@
  */
 import type { Span } from "./span.ts";
 
+/** Facts have one argument or more, and at most these (polar.md 8). A predicate with another number of them is derived, never stored. */
+export const factArgumentsMax = 5;
+
 export interface Policy {
   /** Actor and resource blocks by type name, merged where a block was opened twice. */
   readonly types: ReadonlyMap<string, TypeDeclaration>;

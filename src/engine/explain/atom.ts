@@ -1,5 +1,6 @@
 /** A statement about values, `has_role(User{"ann"}, "member", Org{"acme"})`: what explanations are about, and how they are written. */
 import type { Constant, ProgramLiteral, ProgramTerm } from "../../datalog/program.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/fact.ts";
 import { unreachable } from "../../util/assert.ts";
 import { splitKey } from "../apply.ts";
@@ -53,8 +54,8 @@ export function formatAtom({ predicate, args }: OpenAtom): string {
 
 export function formatValue({ type, id }: Constant): string {
   if (id === anyId || id === openId) return `_: ${type}`;
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+  if (type === "String") return stringLiteral(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }
 
 /** A condition with the values that are known; the others are `_`, with their type where there is only one. */

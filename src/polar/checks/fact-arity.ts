@@ -1,10 +1,9 @@
 /** Facts have one to five arguments; rules may have as many as they like. */
+import { factArgumentsMax } from "../policy.ts";
 import { quote } from "../report.ts";
 import type { Name } from "../syntax.ts";
 import type { Span } from "../span.ts";
 import type { Context } from "./context.ts";
-
-const argumentsMax = 5;
 
 export function checkFactArity({ program, report }: Context): void {
   for (const statement of program.statements) {
@@ -14,11 +13,11 @@ export function checkFactArity({ program, report }: Context): void {
   }
 
   function check(stage: "rule" | "test", predicate: Name, count: number, span: Span): void {
-    if (count >= 1 && count <= argumentsMax) return;
+    if (count >= 1 && count <= factArgumentsMax) return;
     report.error(
       `${stage}/fact-arity`,
       span,
-      `${quote(predicate.text)} has ${count} arguments: a fact has 1 to ${argumentsMax}`,
+      `${quote(predicate.text)} has ${count} arguments: a fact has 1 to ${factArgumentsMax}`,
     );
   }
 }

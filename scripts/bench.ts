@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { openSqlite } from "../src/runtime/sqlite.ts";
 import { presentStore } from "../src/store/data-directory.ts";
 import { measureApply } from "./benchmark/applying.ts";
+import { measureCheck } from "./benchmark/checking.ts";
 import { flatCompany, nestedCompany, type Company } from "./benchmark/company.ts";
 import { timeDecisions } from "./benchmark/decisions.ts";
 import { measureHttp } from "./benchmark/http.ts";
@@ -19,6 +20,7 @@ import { random } from "./benchmark/random.ts";
 import { describeMachine, ratiosOf, renderSections, type Section } from "./benchmark/report.ts";
 import {
   applySection,
+  checkSection,
   decisionsSection,
   httpSection,
   loadingSection,
@@ -100,6 +102,7 @@ async function measureAll(binary: string, directory: string, options: Options, s
   const applied = measureApply(directory, flatPolicy, flat.facts);
   show(decisionsSection("roles", timeDecisions(applied.path, flat, seed + 3, blocks)));
   show(applySection(applied));
+  show(checkSection(measureCheck(binary, directory, quick ? 10 : 30)));
 }
 
 async function loadAndAsk(

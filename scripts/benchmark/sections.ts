@@ -1,5 +1,6 @@
 /** From measured times to rows of the report: what each is called, and what it is compared with. */
 import type { ApplyRates } from "./applying.ts";
+import type { CheckTimes } from "./checking.ts";
 import type { DecisionTimes } from "./decisions.ts";
 import { manyConnections, type HttpRates } from "./http.ts";
 import { duration, perSecond, type Row, type Section } from "./report.ts";
@@ -92,6 +93,22 @@ export function decisionsSection(kind: Kind, times: DecisionTimes): Section {
       { what: "actions, p99", value: duration(actions.p99) },
       overProbe(`list (${listLength.toFixed(0)} ids on average), p50`, "list", list),
       { what: "list, p99", value: duration(list.p99) },
+    ],
+  };
+}
+
+export function checkSection({ lines, bytes, parseJson, check, command }: CheckTimes): Section {
+  const overJson = (what: string, name: string, { p50 }: Times): Row => ({
+    what,
+    value: duration(p50),
+    ratio: { name, value: p50 / parseJson.p50 },
+  });
+  return {
+    title: `checking a policy of ${lines.toLocaleString("en")} lines (${Math.round(bytes / 1000)} kB), beside JSON.parse of it as one string`,
+    rows: [
+      { what: "JSON.parse, p50", value: duration(parseJson.p50) },
+      overJson("check, in process, p50", "check_policy_over_json_parse", check),
+      overJson("ostiary validate, start of the process included, p50", "validate_over_json_parse", command),
     ],
   };
 }

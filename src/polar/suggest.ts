@@ -18,15 +18,25 @@ const candidatesMax = 1000;
 /** Longer names are no slips of the finger, and would be slow to compare. */
 const lengthMax = 60;
 
+/** Letters put in, left out or replaced, and neighbours that changed places, which is the commonest slip of all. */
 function editDistance(source: string, target: string): number {
+  let beforePrevious: number[] = [];
   let previous = Array.from({ length: target.length + 1 }, (_, index) => index);
   for (let row = 1; row <= source.length; row += 1) {
     const current = [row];
     for (let column = 1; column <= target.length; column += 1) {
       const replaced = (previous[column - 1] ?? 0) + (source[row - 1] === target[column - 1] ? 0 : 1);
-      current.push(Math.min(replaced, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+      const swapped = source[row - 1] === target[column - 2] && source[row - 2] === target[column - 1];
+      current.push(
+        Math.min(
+          replaced,
+          (previous[column] ?? 0) + 1,
+          (current[column - 1] ?? 0) + 1,
+          swapped ? (beforePrevious[column - 2] ?? Infinity) + 1 : Infinity,
+        ),
+      );
     }
-    previous = current;
+    [beforePrevious, previous] = [previous, current];
   }
   return previous[target.length] ?? 0;
 }

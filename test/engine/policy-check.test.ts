@@ -117,6 +117,15 @@ describe("the tests of a policy", () => {
     });
   });
 
+  test("that fail because of a slip are told what was meant", () => {
+    const tests =
+      run(`test "t" { setup { has_role(User{"ann"}, "r", Doc{"d"}); } assert has_role(User{"ann"}, "bnanned", Doc{"d"}); }
+      has_role(u: User, "banned", d: Doc) if has_role(u, "r", d);`);
+    expect(tests?.failures[0]?.diagnostic.notes).toEqual([
+      'no rule gives has_role(User{"ann"}, "bnanned", Doc{"d"}), did you mean "banned"?',
+    ]);
+  });
+
   test("fail with place, what came and what was expected", () => {
     const tests = run(`test "wrong" {
         setup { has_role(User{"ann"}, "r", Doc{"d"}); }

@@ -3,6 +3,7 @@
  * that the other conditions gave. A missing condition that has rules of its own is explained in turn.
  */
 import type { ProgramLiteral, ProgramRule } from "../../datalog/program.ts";
+import { suggestion } from "../../polar/suggest.ts";
 import type { Span } from "../../polar/span.ts";
 import type { ActivePolicy } from "../active-policy.ts";
 import type { Answers } from "./answers.ts";
@@ -16,6 +17,8 @@ export interface Miss {
   readonly attempts: readonly Attempt[];
   /** There are more attempts than are told. */
   readonly more: boolean;
+  /** Where a String looks like a slip: one that a rule would know in its place. */
+  readonly suggestion?: string;
 }
 
 export interface Attempt {
@@ -72,6 +75,7 @@ export class NearestMisses {
         one.partial.missing.length - other.partial.missing.length ||
         other.partial.held.length - one.partial.held.length,
     );
+    if (ordered.length === 0) return { text, attempts: [], more: false, ...this.#suggest(atom) };
     const inside = new Set([...above, key]);
     return {
       text,
@@ -80,6 +84,21 @@ export class NearestMisses {
         .map(({ rule, partial }) => this.#describe(rule, partial, depth - 1, inside)),
       more: ordered.length > attemptsMax,
     };
+  }
+
+  /** A String that would make some rule's head fit, and is written much like the one there is. */
+  #suggest(atom: OpenAtom): Pick<Miss, "suggestion"> {
+    for (const [position, arg] of atom.args.entries()) {
+      if (arg?.type !== "String") continue;
+      const open = { ...atom, args: atom.args.with(position, undefined) };
+      const known = rulesFor(open, this.#active).flatMap((rule) => {
+        const term = rule.head[position];
+        return term?.kind === "const" && matchHead(rule, open, this.#answers) ? [term.value.id] : [];
+      });
+      const found = suggestion(arg.id, known);
+      if (found !== undefined) return { suggestion: found };
+    }
+    return {};
   }
 
   /** The way through the rule's conditions on which the fewest are missing. */

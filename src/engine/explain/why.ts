@@ -1,4 +1,5 @@
 /** Explanations as lines for people: a derivation, or the nearest misses, with the text and place of each rule. */
+import { stringLiteral } from "../../polar/string-literal.ts";
 import { lineStarts, positionAt, type Source } from "../../polar/source.ts";
 import type { Span } from "../../polar/span.ts";
 import { formatAtom } from "./atom.ts";
@@ -15,8 +16,7 @@ export function derivationLines(step: Step, sources: readonly Source[]): string[
 
 /** What would have made it true. */
 export function missLines(miss: Miss, sources: readonly Source[]): string[] {
-  if (miss.attempts.length === 0) return [`no rule and no fact gives ${miss.text}`];
-  return cut(attemptsLines(miss, sources));
+  return cut(attemptsOrNothing(miss, sources));
 }
 
 function stepLines(step: Step, sources: readonly Source[]): string[] {
@@ -47,7 +47,9 @@ function attemptLines({ rule, implicit, held, missing }: Attempt, sources: reado
 }
 
 function attemptsOrNothing(miss: Miss, sources: readonly Source[]): string[] {
-  return miss.attempts.length === 0 ? [`no rule gives ${miss.text}`] : attemptsLines(miss, sources);
+  if (miss.attempts.length > 0) return attemptsLines(miss, sources);
+  const hint = miss.suggestion === undefined ? "" : `, did you mean ${stringLiteral(miss.suggestion)}?`;
+  return [`no rule gives ${miss.text}${hint}`];
 }
 
 /** `"read" if "viewer"` (policy.polar:5:3) */

@@ -112,3 +112,5 @@ resource User { roles = ["a"]; "a" if has_tag(resource, Tag{"x"}) and has(actor,
 actor User {}
 global { roles = ["b"]; "b" if is_public(resource, actor); }
 resource Doc { roles = ["a"]; role if level(resource, level) and knows(actor, role, _, _x); "a" if knows(role, _, _); }
+# --- neighbours that changed places
+resource Org { roles = ["member"]; permissions = ["read"]; "raed" if "memebr"; }

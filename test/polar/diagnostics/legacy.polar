@@ -43,3 +43,11 @@ f(x) if cut;
 f(x) if forall(g(x), h(x));
 f(x) if x matches User and print(x);
 actor User {}
+# --- comments of other languages
+// who may do what
+actor User {}
+/* more
+ * of it */
+f(x) if g(x) // and why
+  and h(x);
+g("a");

@@ -1,11 +1,9 @@
 /** One assertion of a policy test (polar.md 10): what it expects, what the engine answers, and where the two differ. */
-import type { Limits } from "../config/limits.ts";
-import { normaliseGoal } from "../datalog/normalise.ts";
 import { predicateKey } from "../datalog/program.ts";
-import type { Assertion } from "../polar/policy.ts";
+import type { Assertion, Expression } from "../polar/policy.ts";
 import type { Value } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
-import { must } from "../util/assert.ts";
+import { assert, must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import type { Engine } from "./engine.ts";
 import { anyId, type Atom, formatAtom, type OpenAtom } from "./explain/atom.ts";
@@ -20,10 +18,10 @@ export interface Outcome {
   readonly problem: string | undefined;
 }
 
-/** Throws `AppError` where the question can't be answered, or `iff` does not list values. */
-export function checkAssertion(assertion: Assertion, active: ActivePolicy, engine: Engine, limits: Limits): Outcome {
+/** Throws `AppError` where the question can't be answered. */
+export function checkAssertion(assertion: Assertion, active: ActivePolicy, engine: Engine): Outcome {
   const found = assertedAtoms(assertion, active, engine);
-  if (assertion.iff) return compareWithList(assertion, found, expectedAtoms(assertion, active, limits));
+  if (assertion.iff) return compareWithList(assertion, assertion.iff, found);
   if (found.length > 0 === assertion.expected) return held;
   if (assertion.expected) return { missing: [openAtom(assertion)], surplus: [], problem: "expected true, came false" };
   const problem = `expected false, came true${describe(assertion, found)}`;
@@ -32,24 +30,38 @@ export function checkAssertion(assertion: Assertion, active: ActivePolicy, engin
 
 const held: Outcome = { missing: [], surplus: [], problem: undefined };
 
-/** The set of answers must be the listed one (polar.md 14); of `assert_not`, any other. A wildcard answer is never a listed value. */
-function compareWithList(assertion: Assertion, found: readonly Atom[], listed: readonly Atom[]): Outcome {
-  const foundTexts = new Set(found.map(formatAtom));
-  const listedTexts = new Set(listed.map(formatAtom));
-  const missing = listed.filter((atom) => !foundTexts.has(formatAtom(atom)));
-  const surplus = found.filter((atom) => !listedTexts.has(formatAtom(atom)));
+/**
+ * The values that the variable has in all answers together must be the listed ones (polar.md 14), whatever other variables there are; of
+ * `assert_not`, any others. A wildcard answer is never a listed value.
+ */
+function compareWithList(assertion: Assertion, iff: Expression, found: readonly Atom[]): Outcome {
+  assert(iff.kind === "in" && iff.term.kind === "variable", "the checks let only `variable in [...]` pass");
+  const { name } = iff.term;
+  const isNamed = assertion.params.map(({ term }) => term.kind === "variable" && term.name === name);
+  const valueOf = (atom: Atom): string => printValue(must(atom.args[isNamed.indexOf(true)]));
+  const listed = new Map(iff.values.map((value) => [printValue(value), value]));
+  const came = new Set(found.map(valueOf));
+  const missing = [...listed].filter(([text]) => !came.has(text));
+  const surplus = [...came].filter((text) => !listed.has(text));
   const same = missing.length + surplus.length === 0;
   if (same === assertion.expected) return held;
   if (!assertion.expected) {
     return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, came exactly those" };
   }
-  const expected = listed.length === 0 ? "no answers" : listed.map((atom) => variablesOf(assertion, atom)).join(", ");
-  const came = found.length === 0 ? "none" : found.map((atom) => variablesOf(assertion, atom)).join(", ");
-  const difference = [
-    ...missing.map((atom) => `missing ${variablesOf(assertion, atom)}`),
-    ...surplus.map((atom) => `not expected ${variablesOf(assertion, atom)}`),
-  ];
-  return { missing, surplus, problem: `expected ${expected}; came ${came}; ${difference.join(", ")}` };
+  const open = openAtom(assertion);
+  const difference = [...missing.map(([text]) => `missing ${text}`), ...surplus.map((text) => `not expected ${text}`)];
+  return {
+    missing: missing.map(([, { type, id }]) => ({
+      ...open,
+      args: open.args.map((arg, index) => (isNamed[index] ? { type, id } : arg)),
+    })),
+    surplus: found.filter((atom) => !listed.has(valueOf(atom))),
+    problem: `expected ${list([...listed.keys()], "no answers")}; came ${list([...came], "none")}; ${difference.join(", ")}`,
+  };
+}
+
+function list(texts: readonly string[], none: string): string {
+  return texts.length === 0 ? none : texts.join(", ");
 }
 
 /** Everything that the assertion's head covers and the engine says, in order of its values. */
@@ -92,19 +104,6 @@ function typings(assertion: Assertion, names: readonly string[], active: ActiveP
     });
   });
   return maps;
-}
-
-/** The answers that `iff` lists. */
-function expectedAtoms(assertion: Assertion, active: ActivePolicy, limits: Limits): Atom[] {
-  const goals = normaliseGoal(assertion.params, must(assertion.iff), active.universe, limits.policyAlternativesMax);
-  const predicate = predicateKey(assertion.predicate, assertion.params.length);
-  return goals.map(({ head, body }) => {
-    const args = head.flatMap((term) => (term.kind === "const" ? [term.value] : []));
-    if (body.length > 0 || args.length < head.length) {
-      throw new AppError("invalid_request", '`iff` must say the values of every variable, as in `x in ["a", "b"]`');
-    }
-    return { predicate, args };
-  });
 }
 
 /** ` for "read", "write"`: the values of the assertion's variables. */

@@ -145,7 +145,7 @@ class Runner {
       return { code: "test/error", severity: "error", message, span };
     }
     try {
-      const outcome = checkAssertion(assertion, this.#active, this.#engine, this.#limits);
+      const outcome = checkAssertion(assertion, this.#active, this.#engine);
       if (this.#measures) this.#measure(assertion, answers);
       if (outcome.problem === undefined) return undefined;
       const notes = this.#explain(outcome, answers);

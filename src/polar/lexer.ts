@@ -50,6 +50,7 @@ const loneSurrogate = /\p{Cs}/u;
 function readToken(lexer: Lexer): void {
   const { text, at } = lexer;
   if (text[at] === '"') return readString(lexer);
+  if (text.startsWith("//", at) || text.startsWith("/*", at)) return skipForeignComment(lexer);
   const numeral = match(number, text, at);
   if (numeral) return readNumber(lexer, numeral);
   const mark = match(punctuation, text, at);
@@ -61,6 +62,18 @@ function readToken(lexer: Lexer): void {
   if (mention?.[1] === "current_unix_time") return push(lexer, "now", mention[0], at + mention[0].length);
   if (mention) return push(lexer, "flag", mention[0], at + mention[0].length);
   readInvalid(lexer, unknownLength(text, at));
+}
+
+/** `//` and `/*`, as most languages have it: reported, and stepped over like a comment, so that the rest is looked at too. */
+function skipForeignComment(lexer: Lexer): void {
+  const { text, at, report } = lexer;
+  const mark = text.slice(at, at + 2);
+  report.error("syntax/comment", spanOf(lexer, at + 2), `${quote(mark)} begins no comment`, {
+    hint: "a comment goes from `#` to the end of its line",
+  });
+  const close = mark === "/*" ? text.indexOf("*/", at + 2) + 2 : text.slice(at).search(/[\n\r]/) + at;
+  lexer.at = close < at + 2 ? text.length : close;
+  if (/[\n\r]/.test(text.slice(at, lexer.at))) lexer.startsLine = true;
 }
 
 /** How many characters from `at` on can begin no token: they are reported together. */

@@ -93,6 +93,8 @@ const heavy: Record<string, string> = {
   "an open string": `f("${"x".repeat(megabyte - 10)}`,
   blanks: " \n\t".repeat(300_000),
   "comment lines": fill(() => "# comment\n"),
+  "comments of other languages": fill((index) => (index % 2 === 0 ? "// comment\n" : "/* comment */ ")),
+  "comments that are never closed": fill(() => "/* "),
   "a name of segments": `f(${fill(() => "a::")}a);`,
   "characters without a meaning": fill(() => "$ "),
   "bare quotes": fill(() => '"\n'),

@@ -6,9 +6,9 @@ import { lineStarts, lineText, positionAt } from "../../src/polar/source.ts";
 import { compileText, limits } from "./compile.ts";
 
 test("lines and columns count from 1, whatever ends the lines", () => {
-  const text = "a\r\nbc\n\nd";
+  const text = "a\r\nbc\n\nd\re";
   const starts = lineStarts(text);
-  expect([0, 1, 3, 5, 6, 7, 8].map((offset) => positionAt(starts, offset))).toEqual([
+  expect([0, 1, 3, 5, 6, 7, 8, 9].map((offset) => positionAt(starts, offset))).toEqual([
     { line: 1, column: 1 },
     { line: 1, column: 2 },
     { line: 2, column: 1 },
@@ -16,8 +16,9 @@ test("lines and columns count from 1, whatever ends the lines", () => {
     { line: 3, column: 1 },
     { line: 4, column: 1 },
     { line: 4, column: 2 },
+    { line: 5, column: 1 },
   ]);
-  expect([1, 2, 3, 4].map((line) => lineText(text, starts, line))).toEqual(["a", "bc", "", "d"]);
+  expect([1, 2, 3, 4, 5].map((line) => lineText(text, starts, line))).toEqual(["a", "bc", "", "d", "e"]);
 });
 
 test("files are kept apart, and ordered as they were given", () => {

@@ -4,9 +4,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import type { Diagnostic } from "../../src/polar/diagnostic.ts";
-import { lineStarts, positionAt, type Source } from "../../src/polar/source.ts";
 
-export const code = z.string().regex(/^(?:syntax|block|rule|test)\/[a-z]+(?:-[a-z]+)*$/);
+export const code = z.string().regex(/^(?:block|fact|rule|syntax|test)\/[a-z]+(?:-[a-z]+)*$/);
 
 /** Some limits, set low enough to be met. */
 export const limits = z
@@ -29,11 +28,4 @@ export function readEntries<T>(folder: string, entry: z.ZodType<T>): [file: stri
 /** `rule/singleton (warning)`: what an entry names and what a test prints. */
 export function describeCode({ code: found, severity }: Pick<Diagnostic, "code" | "severity">): string {
   return severity === "error" ? found : `${found} (warning)`;
-}
-
-/** `3:14`, behind the name of the file where there are several. */
-export function placeOf({ span }: Diagnostic, sources: readonly Source[]): string {
-  const text = sources.find(({ name }) => name === span.file)?.text ?? "";
-  const { line, column } = positionAt(lineStarts(text), span.start);
-  return `${sources.length > 1 ? `${span.file}:` : ""}${line}:${column}`;
 }

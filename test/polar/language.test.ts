@@ -16,6 +16,7 @@ import type { Fact, Value } from "../../src/store/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import { openEngineInMemory } from "../cases/engine-target.ts";
 import { policy as policyEvent, storeWith } from "../engine/store.ts";
+import { codesInSource } from "./codes-in-source.ts";
 import { compileText, limits } from "./compile.ts";
 import { blocks, codesIn, inBackticks, page, rowsOf } from "./page.ts";
 
@@ -106,7 +107,7 @@ test("habits of elsewhere are told with the code beside them, and the cure is on
 describe("the tables name", () => {
   test("exactly the errors and warnings that there are", () => {
     const named = [...rowsOf("error"), ...rowsOf("warning")].flatMap(([codes]) => diagnosticsIn(codes));
-    expect(named.toSorted()).toEqual(codesInSource());
+    expect(named.toSorted()).toEqual(codesInSource("src"));
   });
 
   test("errors as errors and warnings as warnings", () => {
@@ -276,22 +277,4 @@ function diagnosticsIn(cell: string | undefined): string[] {
   const codes = codesIn(cell);
   const name = codes.at(-1)?.replace(/^.*\//, "");
   return codes.map((code) => (code.endsWith("/") ? `${code}${name}` : code));
-}
-
-/** Every code that a diagnostic can have. Where a check says in which stage it found something, all of its stages. */
-function codesInSource(): string[] {
-  const root = join(projectRoot, "src");
-  const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
-  return unique(
-    files.flatMap((name) => {
-      const text = readFileSync(join(root, name), "utf8");
-      const stages = /stage: ((?:"[a-z]+"(?: \| )?)+)/.exec(text)?.[1]?.match(/[a-z]+/g) ?? [];
-      const literal = [...text.matchAll(/"((?:file|syntax|block|rule|test)\/[a-z]+(?:-[a-z]+)*)"/g)];
-      const staged = [...text.matchAll(/`\$\{stage\}(\/[a-z]+(?:-[a-z]+)*)`/g)];
-      return [
-        ...literal.map(([, code]) => must(code)),
-        ...staged.flatMap(([, rest]) => stages.map((stage) => `${stage}${must(rest)}`)),
-      ];
-    }),
-  );
 }

@@ -111,7 +111,7 @@ function isBound(term: Term, scope: Scope): boolean {
 
 function reportUnbound(term: Variable, { report }: Context): void {
   report.error("rule/unbound-variable", term.span, `${quote(term.name)} is compared, but nothing gives it a value`, {
-    hint: `bind it with a fact, such as ${quote(`level(resource, ${term.name === "_" ? "value" : term.name})`)}`,
+    hint: `bind it with a fact, such as ${quote(`level(…, ${term.name === "_" ? "value" : term.name})`)}`,
   });
 }
 

@@ -21,8 +21,8 @@ export interface Pattern {
 export interface Reachability {
   /** Rules that no facts can make hold. */
   readonly dead: readonly Rule[];
-  /** True where a rule that can hold, or one of `facts`, could make it true. The default `allow` counts as what it stands for. */
-  canHold(pattern: Pattern, facts: readonly Pattern[]): boolean;
+  /** True where a rule that can hold, or a fact, could make it true. The default `allow` counts as what it stands for. */
+  canHold(pattern: Pattern): boolean;
   /**
    * True where a rule gives, or asks for, the predicate with the name as its second argument and, where there are `types`, one of them as
    * its third. What rules ask for, facts can give.
@@ -42,17 +42,13 @@ export function reachability(
     typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)).length > 0;
   const living = program.rules.filter(isLiving);
   const places = new Set(living.map(({ span }) => placeOf(span)));
-  const heads = indexHeads(living);
-  const named = namedBy([
-    ...living.filter((rule) => !rule.implicit).map(headOf),
-    ...factUses(policy, program, universe),
-  ]);
-  const canHold = (pattern: Pattern, facts: readonly Pattern[]): boolean =>
-    facts.some((fact) => meets(pattern, fact)) ||
+  const uses = [...factUses(policy, program, universe)].map((use) => ({ ...use, copied: undefined }));
+  const heads = indexHeads([...living.map(headOf), ...uses]);
+  const named = namedBy([...living.filter((rule) => !rule.implicit).map(headOf), ...uses]);
+  const canHold = (pattern: Pattern): boolean =>
     (heads.get(pattern.predicate)?.candidates(pattern.args) ?? []).some(
       (head) =>
-        meets(pattern, head) &&
-        (head.copied === undefined || canHold({ predicate: head.copied, args: pattern.args }, facts)),
+        meets(pattern, head) && (head.copied === undefined || canHold({ predicate: head.copied, args: pattern.args })),
     );
   return {
     dead: policy.rules.filter((rule) => !rule.implicit && !places.has(placeOf(rule.span))),
@@ -90,15 +86,14 @@ interface Head extends Pattern {
   readonly copied: string | undefined;
 }
 
-function indexHeads(rules: readonly ProgramRule[]): ReadonlyMap<string, ArgumentIndex<Head>> {
-  const heads = new Map<string, ArgumentIndex<Head>>();
-  for (const rule of rules) {
-    const head = headOf(rule);
-    let index = heads.get(rule.predicate);
-    if (!index) heads.set(rule.predicate, (index = new ArgumentIndex()));
+function indexHeads(heads: readonly Head[]): ReadonlyMap<string, ArgumentIndex<Head>> {
+  const indexes = new Map<string, ArgumentIndex<Head>>();
+  for (const head of heads) {
+    let index = indexes.get(head.predicate);
+    if (!index) indexes.set(head.predicate, (index = new ArgumentIndex()));
     index.add(head, head.args);
   }
-  return heads;
+  return indexes;
 }
 
 function headOf(rule: ProgramRule): Head {

@@ -1,10 +1,10 @@
 /** Every check, in no order that matters: each looks at the whole tree and reports what it finds. */
 import type { Context } from "./context.ts";
+import { checkAssertions } from "./assertions.ts";
 import { checkRelationActors } from "./relation-actors.ts";
 import { checkFactArity } from "./fact-arity.ts";
 import { checkFixtures } from "./fixtures.ts";
 import { checkGlobalBlocks } from "./global-blocks.ts";
-import { checkIff } from "./iff.ts";
 import { checkKinds } from "./kinds.ts";
 import { checkLists } from "./lists.ts";
 import { checkLiterals } from "./literals.ts";
@@ -37,7 +37,7 @@ const checks: readonly ((context: Context) => void)[] = [
   checkFactArity,
   checkTestNames,
   checkFixtures,
-  checkIff,
+  checkAssertions,
 ];
 
 export function runChecks(context: Context): void {

@@ -52,7 +52,7 @@ test "slips" {
   assert has_role(User{"ann"}, "member", Org{"o"});
   assert_not allow(User{"ann"}, "raed", Org{"o"});
   assert_not allow(User{"ann"}, "read", User{"o"});
-  assert_not has_role(User{"bob"}, "member", Org{"o"});
+  assert_not has_role(User{"ann"}, "ownre", Org{"o"});
   assert_not alow(User{"ann"}, "read", Org{"o"});
 }
 # --- tests that can
@@ -73,4 +73,15 @@ test fixture base { has_rol(User{"ann"}, "member", Org{"o"}); is_public(Org{"o"}
 test "t" {
   setup { fixture base; has_role(User{"ann"}, Org{"o"}); something_else(User{"ann"}); }
   assert_not allow(User{"ann"}, "read", Org{"o"});
+}
+# --- tests that deny what others may have, or what nobody may yet, guard the rules
+actor User {}
+actor Bot extends User {}
+resource Doc { roles = ["owner"]; permissions = ["print", "burn"]; }
+has_permission(user: User, "print", doc: Doc) if has_role(user, "owner", doc) and user matches! User;
+test "bots may not" {
+  setup { has_role(User{"ann"}, "owner", Doc{"d"}); }
+  assert_not allow(Bot{"b"}, "print", Doc{"d"});
+  assert_not allow(User{"ann"}, "burn", Doc{"d"});
+  assert_not has_role(User{"bob"}, "owner", Doc{"d"});
 }

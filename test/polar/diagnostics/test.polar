@@ -24,3 +24,5 @@ test "t" {
   assert allow(User{"a"}, action: String) iff action in [action];
   assert allow(User{"a"}, action: String) iff;
 }
+# --- the clock in an assertion
+test "t" { assert expires(@current_unix_time); assert_not later(User{"a"}, @current_unix_time); }

@@ -1,14 +1,25 @@
 /**
  * `iff` says which values a variable of the assertion takes. Only `variable in [...]` is known to be used; another condition would
- * leave open what the full set of answers is, so it is refused rather than guessed at.
+ * leave open what the full set of answers is, so it is refused rather than guessed at. And nothing can be asserted of the clock itself.
  */
 import { quote } from "../report.ts";
 import type { Context } from "./context.ts";
 
-export function checkIff({ program, report }: Context): void {
+export function checkAssertions({ program, report }: Context): void {
   for (const { head, iff } of program.statements.flatMap((statement) =>
     statement.kind === "test" ? statement.assertions : [],
   )) {
+    for (const { term } of head.params) {
+      if (term.kind !== "now") continue;
+      report.error(
+        "test/clock-in-assertion",
+        term.span,
+        "nothing can be asserted of the clock: it differs at each run",
+        {
+          hint: "write a time in seconds, such as `1700000000`",
+        },
+      );
+    }
     if (!iff) continue;
     const { span } = iff;
     if (iff.kind !== "in" || iff.term.kind !== "variable") {

@@ -1,13 +1,11 @@
 /** One assertion of a policy test (polar.md 10): what it expects, what the engine answers, and where the two differ. */
 import { predicateKey } from "../datalog/program.ts";
-import type { Assertion, Expression } from "../polar/policy.ts";
+import type { Assertion, Expression, Term } from "../polar/policy.ts";
 import type { Value } from "../store/fact.ts";
-import { AppError } from "../util/app-error.ts";
 import { assert, must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import type { Engine } from "./engine.ts";
+import type { Answers, Argument } from "./explain/answers.ts";
 import { anyId, type Atom, formatAtom, type OpenAtom } from "./explain/atom.ts";
-import type { Query } from "./questions.ts";
 
 export interface Outcome {
   /** What the assertion demands and the engine does not say. */
@@ -18,12 +16,13 @@ export interface Outcome {
   readonly problem: string | undefined;
 }
 
-/** Throws `AppError` where the question can't be answered. */
-export function checkAssertion(assertion: Assertion, active: ActivePolicy, engine: Engine): Outcome {
-  const found = assertedAtoms(assertion, active, engine);
-  if (assertion.iff) return compareWithList(assertion, assertion.iff, found);
+/** Throws `AppError` where the question can't be answered, `Exhausted` where it takes too much work. */
+export function checkAssertion(assertion: Assertion, active: ActivePolicy, answers: Answers): Outcome {
+  const found = assertedAtoms(assertion, active, answers);
+  const open = openAtom(assertion);
+  if (assertion.iff) return compareWithList(assertion, assertion.iff, open, found);
   if (found.length > 0 === assertion.expected) return held;
-  if (assertion.expected) return { missing: [openAtom(assertion)], surplus: [], problem: "expected true, came false" };
+  if (assertion.expected) return { missing: [open], surplus: [], problem: "expected true, came false" };
   const problem = `expected false, came true${describe(assertion, found)}`;
   return { missing: [], surplus: found, problem };
 }
@@ -34,13 +33,13 @@ const held: Outcome = { missing: [], surplus: [], problem: undefined };
  * The values that the variable has in all answers together must be the listed ones (polar.md 14), whatever other variables there are; of
  * `assert_not`, any others. A wildcard answer is never a listed value.
  */
-function compareWithList(assertion: Assertion, iff: Expression, found: readonly Atom[]): Outcome {
+function compareWithList(assertion: Assertion, iff: Expression, open: OpenAtom, found: readonly Atom[]): Outcome {
   assert(iff.kind === "in" && iff.term.kind === "variable", "the checks let only `variable in [...]` pass");
   const { name } = iff.term;
   const isNamed = assertion.params.map(({ term }) => term.kind === "variable" && term.name === name);
-  const valueOf = (atom: Atom): string => printValue(must(atom.args[isNamed.indexOf(true)]));
-  const listed = new Map(iff.values.map((value) => [printValue(value), value]));
-  const came = new Set(found.map(valueOf));
+  const textOf = (atom: Atom): string => printValue(must(atom.args[isNamed.indexOf(true)]));
+  const listed = new Map(iff.values.map(({ type, id }) => [printValue({ type, id }), { type, id }]));
+  const came = new Set(found.map(textOf));
   const missing = [...listed].filter(([text]) => !came.has(text));
   const surplus = [...came].filter((text) => !listed.has(text));
   const same = missing.length + surplus.length === 0;
@@ -48,14 +47,13 @@ function compareWithList(assertion: Assertion, iff: Expression, found: readonly 
   if (!assertion.expected) {
     return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, came exactly those" };
   }
-  const open = openAtom(assertion);
   const difference = [...missing.map(([text]) => `missing ${text}`), ...surplus.map((text) => `not expected ${text}`)];
   return {
-    missing: missing.map(([, { type, id }]) => ({
+    missing: missing.map(([, value]) => ({
       ...open,
-      args: open.args.map((arg, index) => (isNamed[index] ? { type, id } : arg)),
+      args: open.args.map((arg, index) => (isNamed[index] ? value : arg)),
     })),
-    surplus: found.filter((atom) => !listed.has(valueOf(atom))),
+    surplus: found.filter((atom) => !listed.has(textOf(atom))),
     problem: `expected ${list([...listed.keys()], "no answers")}; came ${list([...came], "none")}; ${difference.join(", ")}`,
   };
 }
@@ -65,45 +63,40 @@ function list(texts: readonly string[], none: string): string {
 }
 
 /** Everything that the assertion's head covers and the engine says, in order of its values. */
-export function assertedAtoms(assertion: Assertion, active: ActivePolicy, engine: Engine): Atom[] {
-  const names = assertion.params.map(({ term }, index) => (term.kind === "variable" ? `v:${term.name}` : `a:${index}`));
+export function assertedAtoms(assertion: Assertion, active: ActivePolicy, answers: Answers): Atom[] {
+  const predicate = predicateKey(assertion.predicate, assertion.params.length);
   const atoms = new Map<string, Atom>();
-  for (const variables of typings(assertion, names, active)) {
-    const query: Query = { calls: [{ predicate: assertion.predicate, variables: names }], variables, contextFacts: [] };
-    for (const row of engine.query(query)) {
-      const args = names.map((name): Value => ({ type: must(variables.get(name)).type, id: row[name] ?? anyId }));
-      const atom = { predicate: predicateKey(assertion.predicate, args.length), args };
-      atoms.set(formatAtom(atom), atom);
-    }
+  for (const args of answers.everyRow(predicate, argumentsOf(assertion, active))) {
+    const atom = { predicate, args };
+    atoms.set(formatAtom(atom), atom);
   }
   return [...atoms].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, atom]) => atom);
 }
 
 /** What is asserted, open where it has variables. */
 export function openAtom({ predicate, params }: Assertion): OpenAtom {
-  const args = params.map(({ term }) => (term.kind === "literal" ? { type: term.type, id: term.id } : undefined));
+  const args = params.map(({ term }) => valueOf(term));
   return { predicate: predicateKey(predicate, params.length), args };
 }
 
-/** Over every concrete type that the variables may have. */
-function typings(assertion: Assertion, names: readonly string[], active: ActivePolicy): Query["variables"][] {
-  let maps: Map<string, { type: string; ids: readonly string[] | null }>[] = [new Map()];
-  assertion.params.forEach(({ term, type }, index) => {
-    const name = must(names[index]);
-    if (term.kind === "now") throw new AppError("invalid_request", "the clock can't be an argument of an assertion");
-    if (term.kind === "literal") {
-      for (const map of maps) map.set(name, { type: term.type, ids: [term.id] });
-      return;
-    }
-    const types =
-      type === undefined ? new Set(["String", "Integer", "Boolean", ...active.types]) : active.universe.concrete(type);
-    maps = maps.flatMap((map) => {
-      const present = map.get(name);
-      if (present) return types.has(present.type) ? [map] : [];
-      return [...types].map((concrete) => new Map(map).set(name, { type: concrete, ids: null }));
-    });
+/** A variable may have the types that all its mentions allow. */
+function argumentsOf({ params }: Assertion, { universe }: ActivePolicy): Argument[] {
+  const names = params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
+  return params.map(({ term }, position) => {
+    const value = valueOf(term);
+    if (value) return { kind: "value", value };
+    const index = names.indexOf(names[position]);
+    const allowed = params.flatMap(({ type }, other) =>
+      names[other] === names[index] && type !== undefined ? [universe.concrete(type)] : [],
+    );
+    const types = allowed.length === 0 ? undefined : allowed.reduce((one, other) => one.intersection(other));
+    return { kind: "variable", index, types };
   });
-  return maps;
+}
+
+function valueOf(term: Term): Value | undefined {
+  assert(term.kind !== "now", "the checks let no clock pass");
+  return term.kind === "literal" ? { type: term.type, id: term.id } : undefined;
 }
 
 /** ` for "read", "write"`: the values of the assertion's variables. */

@@ -116,7 +116,8 @@ class Runner {
     }));
     this.#apply({ kind: "facts", inserted, deleted: [] });
     const { explanationStepsMax: stepsMax } = this.#limits;
-    const answers = new Answers(this.#engine, this.#active, { now: this.#clock(), stepsMax, endMs: this.#endMs });
+    const options = { now: this.#clock(), stepsMax, endMs: this.#endMs, types: typesOf(test) };
+    const answers = new Answers(this.#engine, this.#active, options);
     const failures = test.assertions.flatMap((assertion): TestFailure[] => {
       const diagnostic = this.#check(assertion, answers);
       return diagnostic ? [{ test: test.name, diagnostic }] : [];
@@ -145,14 +146,15 @@ class Runner {
       return { code: "test/error", severity: "error", message, span };
     }
     try {
-      const outcome = checkAssertion(assertion, this.#active, this.#engine);
+      const outcome = checkAssertion(assertion, this.#active, answers);
       if (this.#measures) this.#measure(assertion, answers);
       if (outcome.problem === undefined) return undefined;
       const notes = this.#explain(outcome, answers);
       return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      return { code: "test/error", severity: "error", message: error.message, span };
+      if (!(error instanceof AppError) && !(error instanceof Exhausted)) throw error;
+      const message = error instanceof AppError ? error.message : "the assertion takes more work than a test may take";
+      return { code: "test/error", severity: "error", message, span };
     }
   }
 
@@ -179,7 +181,7 @@ class Runner {
   #measure(assertion: Assertion, answers: Answers): void {
     const exercised = new Exercised(this.#active, answers, this.#exercised);
     try {
-      const found = assertedAtoms(assertion, this.#active, this.#engine);
+      const found = assertedAtoms(assertion, this.#active, answers);
       for (const atom of found) exercised.visit(atom);
       // What a `not` kept from being true exercised the rules behind the `not`.
       if (found.length === 0) exercised.visit(openAtom(assertion));
@@ -194,6 +196,13 @@ class Runner {
     const event = { offset: this.#offset, timeMs: 0, traceparent: null, effect };
     this.#store.transaction(() => applyEvent(this.#store, event));
   }
+}
+
+/** Of the values that a test names. */
+function typesOf({ facts, assertions }: PolicyTest): string[] {
+  const terms = assertions.flatMap(({ params }) => params.map(({ term }) => term));
+  const literals = terms.flatMap((term) => (term.kind === "literal" ? [term] : []));
+  return [...facts.flatMap(({ args }) => args), ...literals].map(({ type }) => type);
 }
 
 function keyOf({ file, start }: Span): string {

@@ -150,7 +150,9 @@ function warnOfAssertion(
  * declared one. Tests that deny, say, bots what only users may have guard the rules, and are none the worse for it.
  */
 function isConceivable(pattern: Pattern, reach: Reachability, { policy, universe }: ActivePolicy): boolean {
-  const anybody = { ...pattern, args: pattern.args.with(0, { types: undefined, id: undefined }) };
+  const [, ...rest] = pattern.args;
+  const somebody = { types: undefined, id: undefined };
+  const anybody = { ...pattern, args: pattern.args.length === 0 ? [] : [somebody, ...rest] };
   if (reach.canHold(anybody)) return true;
   const [, name, resource] = pattern.args;
   return (

@@ -40,9 +40,12 @@ export function variableNames({ params }: Assertion): string[] {
   return [...new Set(params.flatMap(({ term }) => (term.kind === "variable" ? [term.name] : [])))];
 }
 
-/** The values that an assertion names: the oracle must know of them beforehand. */
+/** The values that an assertion names, and one of each type that it names: the oracle must know of them beforehand. */
 export function valuesOf({ params, iff }: Assertion): Value[] {
   const listed = iff?.kind === "in" ? iff.values : [];
   const literals = [...params.flatMap(({ term }) => (term.kind === "literal" ? [term] : [])), ...listed];
-  return literals.map(({ type, id }) => ({ type, id }));
+  const types = params.flatMap(({ type }) => (type === undefined || builtIn.has(type) ? [] : [type]));
+  return [...literals.map(({ type, id }) => ({ type, id })), ...types.map((type) => ({ type, id: "somebody" }))];
 }
+
+const builtIn: ReadonlySet<string> = new Set(["Actor", "Resource", "String", "Integer", "Boolean"]);

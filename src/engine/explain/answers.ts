@@ -24,6 +24,8 @@ export interface AnswersOptions {
   readonly stepsMax: number;
   /** On the clock of `performance.now()`. */
   readonly endMs: number;
+  /** Types of the values at hand, which the policy need not name. */
+  readonly types?: Iterable<string>;
 }
 
 export class Answers {
@@ -34,6 +36,7 @@ export class Answers {
   readonly #rows = new Map<string, readonly (readonly Value[])[]>();
   readonly #facts = new Map<string, boolean>();
   readonly #endMs: number;
+  readonly #typingsMax: number;
   #stepsLeft: number;
 
   /** The engine answers from the facts in question, under the policy `active`. */
@@ -41,8 +44,9 @@ export class Answers {
     this.now = { type: "Integer", id: String(options.now) };
     this.#engine = engine;
     this.#active = active;
-    this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types])];
+    this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types, ...(options.types ?? [])])];
     this.#stepsLeft = options.stepsMax;
+    this.#typingsMax = options.stepsMax;
     this.#endMs = options.endMs;
   }
 
@@ -58,6 +62,14 @@ export class Answers {
       this.#rows.set(key, rows);
     }
     return rows;
+  }
+
+  /** The same where nothing may be left out: throws `AppError` for what can't be listed. It does not count as work. */
+  everyRow(predicate: string, args: readonly Argument[]): readonly (readonly Value[])[] {
+    return this.#typings(predicate, args).flatMap((types) => {
+      if (performance.now() > this.#endMs) throw new Exhausted();
+      return this.#query(predicate, args, types, null);
+    });
   }
 
   isFact(atom: Atom): boolean {
@@ -102,6 +114,7 @@ export class Answers {
             .filter((type) => same < 0 || same === position || types[same] === type)
             .map((type) => [...types, type]),
         );
+        if (partial.length > this.#typingsMax) throw new Exhausted();
       });
       for (const types of partial) found.set(types.join(), types);
     }
@@ -115,6 +128,7 @@ export class Answers {
   }
 
   #ask(predicate: string, args: readonly Argument[], types: readonly string[]): readonly (readonly Value[])[] {
+    this.step();
     try {
       return this.#query(predicate, args, types, null);
     } catch (error) {
@@ -122,6 +136,7 @@ export class Answers {
       if (error.code === "query_too_expensive") throw new Exhausted();
       if (error.code !== "query_not_enumerable") throw error;
       // All values but a few can't be listed; one that nothing names stands for them.
+      this.step();
       return this.#query(predicate, args, types, [anyId]);
     }
   }
@@ -132,7 +147,6 @@ export class Answers {
     types: readonly string[],
     unknown: readonly string[] | null,
   ): readonly (readonly Value[])[] {
-    this.step();
     const names = args.map((arg, position) => (arg.kind === "variable" ? `v${arg.index}` : `a${position}`));
     const variables = new Map(
       args.map((arg, position) => [

@@ -2,6 +2,9 @@
  * A comparison needs values on both sides. A variable gets one from the head, from a fact or rule that is not negated, from `=` with
  * something that has a value, or from `in`; the order of conditions does not matter. With `or` it must get one on every way that leads
  * to the comparison.
+ *
+ * An `=` needs one side of which anything else is said, a value or with `matches` a type. Between two variables of which nothing is known it
+ * would say nothing, and yet take them away from a `not` beside it, where they would be any value at all: the rule would be turned around.
  */
 import { quote } from "../report.ts";
 import type { Expression, Term, Variable } from "../syntax.ts";
@@ -12,7 +15,8 @@ export function checkUnbound(context: Context): void {
   for (const statement of context.program.statements) {
     if (statement.kind !== "rule" || !statement.body || statement.flawed) continue;
     const head = statement.head.params.map((param) => param.term);
-    check(statement.body, { names: namesOf(head), outer: undefined }, context);
+    const bound: Scope = { names: namesOf(head), outer: undefined, typesCount: false };
+    check(statement.body, bound, { ...bound, typesCount: true }, context);
   }
 }
 
@@ -20,28 +24,42 @@ export function checkUnbound(context: Context): void {
 interface Scope {
   readonly names: Set<string>;
   readonly outer: Scope | undefined;
+  /** A type is taken for a value. */
+  readonly typesCount: boolean;
 }
 
-function check(expression: Expression, scope: Scope, context: Context): void {
+/** `bound` are the variables that have a value, `known` those that have one or a type. */
+function check(expression: Expression, bound: Scope, known: Scope, context: Context): void {
   switch (expression.kind) {
-    case "and": {
-      const inside = { names: gained(expression, scope), outer: scope };
-      for (const operand of expression.operands) check(operand, inside, context);
-      return;
-    }
+    case "and":
+      return checkAll(expression.operands, within(expression, bound), within(expression, known), context);
     case "or":
-      for (const operand of expression.operands) check(operand, scope, context);
-      return;
+      return checkAll(expression.operands, bound, known, context);
     case "not":
-      return check(expression.operand, scope, context);
+      return check(expression.operand, bound, known, context);
     case "compare":
       for (const term of [expression.left, expression.right]) {
-        if (term.kind === "variable" && (term.name === "_" || !isBound(term, scope))) reportUnbound(term, context);
+        if (term.kind === "variable" && !isBound(term, bound)) reportUnbound(term, context);
       }
       return;
+    case "equal": {
+      const { left, right, span } = expression;
+      if (left.kind !== "variable" || right.kind !== "variable" || isBound(left, known) || isBound(right, known))
+        return;
+      const message = `${quote(left.name)} and ${quote(right.name)} are made equal, but nothing else is said of them`;
+      return context.report.error("rule/unbound-variable", span, message, { hint: "bind one of them with a fact" });
+    }
     default:
       return;
   }
+}
+
+function checkAll(operands: readonly Expression[], bound: Scope, known: Scope, context: Context): void {
+  for (const operand of operands) check(operand, bound, known, context);
+}
+
+function within(expression: Expression, scope: Scope): Scope {
+  return { ...scope, names: gained(expression, scope), outer: scope };
 }
 
 /** The variables that `expression` gives a value where it holds. */
@@ -61,9 +79,10 @@ function gained(expression: Expression, scope: Scope): Set<string> {
       const sides = [expression.left, expression.right];
       return sides.some((side) => isBound(side, scope)) ? namesOf(sides) : new Set();
     }
+    case "matches":
+      return scope.typesCount ? new Set([expression.variable.name]) : new Set();
     case "not":
     case "compare":
-    case "matches":
     case "boolean":
       return new Set();
     default:
@@ -73,7 +92,7 @@ function gained(expression: Expression, scope: Scope): Set<string> {
 
 /** What the conditions of an `and` give each other: `x = y and y = z and p(z)`. */
 function gainedByAll(operands: readonly Expression[], outer: Scope): Set<string> {
-  const inside: Scope = { names: new Set(), outer };
+  const inside: Scope = { ...outer, names: new Set(), outer };
   const equalities = operands.filter((operand) => operand.kind === "equal");
   const add = (operand: Expression) => gained(operand, inside).forEach((name) => inside.names.add(name));
   for (const operand of operands) if (operand.kind !== "or" && operand.kind !== "equal") add(operand);
@@ -93,11 +112,12 @@ function spread(equalities: readonly Extract<Expression, { kind: "equal" }>[], i
       [right, left],
     ] as const) {
       if (isBound(side, inside)) waiting.push(other);
-      else if (side.kind === "variable") neighbours.getOrInsertComputed(side.name, () => []).push(other);
+      else if (side.kind === "variable" && side.name !== "_")
+        neighbours.getOrInsertComputed(side.name, () => []).push(other);
     }
   }
   for (const term of waiting) {
-    if (isBound(term, inside) || term.kind !== "variable") continue;
+    if (term.kind !== "variable" || term.name === "_" || isBound(term, inside)) continue;
     inside.names.add(term.name);
     waiting.push(...(neighbours.get(term.name) ?? []));
   }
@@ -105,6 +125,8 @@ function spread(equalities: readonly Extract<Expression, { kind: "equal" }>[], i
 
 function isBound(term: Term, scope: Scope): boolean {
   if (term.kind !== "variable") return true;
+  // Each `_` is a variable of its own.
+  if (term.name === "_") return false;
   for (let at: Scope | undefined = scope; at; at = at.outer) if (at.names.has(term.name)) return true;
   return false;
 }

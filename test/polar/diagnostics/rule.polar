@@ -14,6 +14,15 @@ f(x) if g(x) and y in [1, 2] and y < 3 and w matches Integer and w < 4;
 f(x) if x < 3 and x < @current_unix_time and 3 < 4;
 f(x) if g(x) and not (h(x, y) and y > z);
 f(x) if g(x) and _ < 3;
+# --- two variables without a value
+f(x) if g(x) and y = z and not h(y, x);
+f(x) if g(x) and not y = y;
+f(x) if g(x) and (y = z or h(x, y)) and _ = _;
+f(x) if g(x) and h(_, x) and _ = y and not h(y, x);
+f(x) if g(x) and _ = x and _ = y and y < 3;
+f(x) if g(x) and y = z and y matches String and not h(z, x);
+f(x, y) if x = y and g(x);
+f(x) if x = y and y = z and g(z) and not (v = w and h(v, w));
 # --- values that no fact can hold
 actor User {}
 f(User{"*"}, "*", User{""}, Actor{"a"}, Resource{"r"});

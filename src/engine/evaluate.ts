@@ -56,6 +56,8 @@ export class Evaluation {
   readonly #tables = new Map<string, Table>();
   #visited = new Set<string>();
   #grown = false;
+  /** Within an odd number of negations: what might hold then is taken not to, so that the negation does. */
+  #isNegated = false;
   #steps = 0;
   #rows = 0;
 
@@ -186,7 +188,8 @@ export class Evaluation {
   }
 
   #answers(node: Node, demand: readonly Demand[]): Answer[] {
-    const key = `${node.id}:${demand.join()}`;
+    const hasUnnamed = demand.some((wanted) => typeof wanted === "number" && this.#reader.isUnnamed(wanted));
+    const key = `${node.id}:${demand.join()}${hasUnnamed && this.#isNegated ? ":not" : ""}`;
     let table = this.#tables.get(key);
     if (!table) this.#tables.set(key, (table = { answers: new Map(), complete: false }));
     if (table.complete || this.#visited.has(key)) return [...table.answers.values()];
@@ -260,6 +263,7 @@ export class Evaluation {
 
   #exists(body: Body, bindings: Bindings): boolean {
     let holds = false;
+    this.#isNegated = !this.#isNegated;
     this.#toFixpoint(() => {
       this.#solve({ types: body.types, asked: new Set(), isQuestion: false }, body.literals, bindings, () => {
         holds = true;
@@ -268,6 +272,7 @@ export class Evaluation {
       // Enough is known: no further pass is needed.
       if (holds) this.#grown = false;
     });
+    this.#isNegated = !this.#isNegated;
     if (holds) this.#forgetIncomplete();
     return holds;
   }
@@ -308,6 +313,9 @@ export class Evaluation {
     const left = this.#value(literal.left, bindings);
     const right = this.#value(literal.right, bindings);
     if (literal.operator === "!=") return left === undefined || right === undefined || left !== right;
+    // Some of the integers that nothing names are smaller and some are not. Only a question can leave one open, so let it come through to the
+    // answers, where it can't be listed.
+    if ([left, right].some((id) => id !== undefined && this.#reader.isUnnamed(id))) return !this.#isNegated;
     const first = this.#reader.integer(left);
     const second = this.#reader.integer(right);
     if (first === undefined || second === undefined) return false;

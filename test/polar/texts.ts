@@ -1,21 +1,41 @@
 /** Policies to try things on: those that the tests hold, and the public ones beside the project where they are there. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { readCases } from "../golden.ts";
 import { parseCase } from "../cases/case.ts";
+import { readEntries } from "./entries.ts";
 
 const corpus = join(import.meta.dir, "../../../shared/corpus");
 
 export const hasCorpus = existsSync(corpus);
 
-/** The policies of the golden files, of the case files and of the corpus, valid or not. */
+/** The policies of the golden files, of the case files, of the rows and codes, and of the corpus, valid or not. */
 export function policyTexts(): string[] {
   const golden = filesIn(import.meta.dir, ".polar").flatMap((path) => readCases(path).map((one) => one.text));
   const cases = filesIn(join(import.meta.dir, "../cases"), ".yaml").map(
     (path) => parseCase(readFileSync(path, "utf8")).policy,
   );
   const shared = hasCorpus ? filesIn(corpus, ".polar").map((path) => readFileSync(path, "utf8")) : [];
-  return [...golden, ...cases, ...shared];
+  return [...golden, ...cases, ...inEntries("rows"), ...inEntries("codes"), ...shared];
+}
+
+const entry = z.looseObject({
+  holds: z.array(z.string()).default([]),
+  fails: z.array(z.looseObject({ policy: z.string() })).default([]),
+  refused: z.unknown().optional(),
+  warned: z.unknown().optional(),
+  accepted: z.unknown().optional(),
+});
+
+function inEntries(folder: string): string[] {
+  return readEntries(join(import.meta.dir, folder), entry)
+    .flatMap(([, entries]) => entries)
+    .flatMap(({ holds, fails, refused, warned, accepted }) => [
+      ...holds,
+      ...fails.map(({ policy }) => policy),
+      ...[refused, warned, accepted].filter((text) => typeof text === "string"),
+    ]);
 }
 
 function filesIn(directory: string, ending: string): string[] {

@@ -60,7 +60,8 @@ function parseStatement(stream: Stream): Statement | undefined {
 /** Skips what failed; says whether it may have declared something. */
 function recover(stream: Stream, start: number): boolean {
   const [first, second] = [stream.tokens[start], stream.tokens[start + 1]];
-  const isRule = first?.kind === "flag" || (second !== undefined && isMark(second, "("));
+  const isLine = second?.kind === "identifier" && (first?.text === "declare" || first?.text === "type");
+  const isRule = first?.kind === "flag" || (second !== undefined && isMark(second, "(")) || isLine;
   if (first && isMark(first, "}")) return false;
   if (isRule || (first && isMark(first, "?="))) skipStatement(stream, start);
   else skipBlock(stream, start);

@@ -43,3 +43,8 @@ resource Doc { "a" if "b" on; "a" if on "b"; "a" if global; "a" "b"; a: b; }
 f(x) if g(x) and ((h(x) or (k(x))) and (l(x);
 f(x) if g(x) and (h(x)));
 f(x) if g(x);
+# --- a broken declaration is one message, and declares no type
+declare f(User{"a"}, Doc{"d"});
+resource Doc { roles = ["a"]; "a" if "b"; }
+type g(User{x});
+f(1.5);

@@ -7,7 +7,8 @@ import type { Span } from "../polar/span.ts";
 import { ArgumentIndex } from "./argument-index.ts";
 import { argumentOf, type Argument, factUses } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
-import { type Signatures, typings } from "./signatures.ts";
+import type { Signatures } from "./signatures.ts";
+import { typings } from "./typings.ts";
 import { TypingBudget } from "./typing-budget.ts";
 import type { Universe } from "./universe.ts";
 

@@ -17,7 +17,8 @@ import {
   termVariables,
 } from "./program.ts";
 import { TypingBudget } from "./typing-budget.ts";
-import { inferSignatures, type Signatures, termType, type TypeName, typings } from "./signatures.ts";
+import { inferSignatures, type Signatures, termType, type TypeName } from "./signatures.ts";
+import { typings, withoutLinks } from "./typings.ts";
 
 /** What the plans of a request may draw on. `context` are the argument types of its context facts. */
 export interface Knowledge {
@@ -194,7 +195,7 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    return typings(rule.types, body, this.#knowledge.signatures, this.#spend, known)
+    return withoutLinks(typings(rule.types, body, this.#knowledge.signatures, this.#spend, known))
       .filter((types) => fitsOpenTypes(node, rule, types))
       .map((types) => ({
         head,
@@ -221,7 +222,8 @@ class Graph {
       innerNarrowing(literal).every(([term, types]) => fitsConstant(term, types)),
     );
     if (!constantFits) return [];
-    return typings(allowed, body, this.#knowledge.signatures, this.#spend, known).map((types) => {
+    const found = typings(allowed, body, this.#knowledge.signatures, this.#spend, known);
+    return withoutLinks(found).map((types) => {
       const narrowed = types.flatMap((type, variable): Literal[] =>
         type !== undefined && outer.has(variable) && known[variable] === undefined
           ? [{ kind: "type", term: { kind: "var", index: variable }, types: new Set([type]) }]

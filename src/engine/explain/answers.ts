@@ -3,6 +3,8 @@
  * number of questions is bounded, because an explanation is worth only so much work.
  */
 import { type Argument as FactArgument, covers } from "../../datalog/fact-types.ts";
+import type { TypeName } from "../../datalog/signatures.ts";
+import { isLink } from "../../datalog/typings.ts";
 import type { Value } from "../../store/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
@@ -121,7 +123,8 @@ export class Answers {
     return [...found.values()];
   }
 
-  #choices(arg: Argument, type: string | undefined): readonly string[] {
+  #choices(arg: Argument, known: TypeName): readonly string[] {
+    const type = isLink(known) ? undefined : known;
     if (arg.kind === "value") return type === undefined || type === arg.value.type ? [arg.value.type] : [];
     if (type === undefined) return arg.types ? [...arg.types] : this.#types;
     return arg.types === undefined || arg.types.has(type) ? [type] : [];

@@ -1,5 +1,6 @@
 /** What must come next, and the messages where it does not. */
 import { explainLegacy } from "./legacy.ts";
+import { beginsNext } from "./recovery.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, advance, isMark, peek, spanOf } from "./stream.ts";
 import type { Name } from "./syntax.ts";
@@ -31,7 +32,8 @@ export function expectName(stream: Stream, what: string): Name | undefined {
 export function expectSemicolon(stream: Stream, after: string): true | undefined {
   if (accept(stream, ";")) return true;
   const token = peek(stream);
-  const next = token.startsLine && (token.kind === "string" || token.kind === "flag" || isFreeWord(token));
+  const next =
+    (token.startsLine && (token.kind === "string" || token.kind === "flag" || isFreeWord(token))) || beginsNext(stream);
   if (!next && token.kind !== "end" && !isMark(token, "}")) return unexpected(stream, `\`;\` ${after}`);
   const end = peek(stream, -1).end;
   stream.report.error("syntax/missing-semicolon", { file: stream.file, start: end, end }, `missing \`;\` ${after}`);

@@ -2,7 +2,7 @@
 import { expect, expectName, expectSemicolon, unexpected } from "./expect.ts";
 import { parseExpression } from "./parse-expression.ts";
 import { parseCall, parseConcrete, parseHead } from "./parse-term.ts";
-import { parseBraces } from "./recovery.ts";
+import { isAssertion, parseBraces } from "./recovery.ts";
 import { quote } from "./report.ts";
 import type { Span } from "./span.ts";
 import { type Stream, accept, acceptWord, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
@@ -71,12 +71,13 @@ function parseSetup(stream: Stream, setup: SetupItem[]): true | undefined {
   advance(stream);
   const open = peek(stream);
   if (!expect(stream, "{", "after `setup`")) return undefined;
-  parseBraces(stream, open, () => {
+  const item = (): true | undefined => {
     if (accept(stream, ";")) return true;
-    const item = isUse(stream) ? parseUse(stream) : parseFact(stream);
-    if (item) setup.push(item);
-    return item && true;
-  });
+    const parsed = isUse(stream) ? parseUse(stream) : parseFact(stream);
+    if (parsed) setup.push(parsed);
+    return parsed && true;
+  };
+  parseBraces(stream, open, item, isAssertion);
   return true;
 }
 

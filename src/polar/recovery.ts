@@ -36,8 +36,13 @@ export function skipBlock(stream: Stream, start: number): void {
 
 /** A line that begins a block, a test or a declaration, and can be nothing else. */
 function startsTopLevel(stream: Stream): boolean {
+  return peek(stream).startsLine && beginsTopLevel(stream);
+}
+
+/** The words that begin a block, a test or a declaration, in whatever place. */
+function beginsTopLevel(stream: Stream): boolean {
   const token = peek(stream);
-  if (token.kind !== "identifier" || !token.startsLine) return false;
+  if (token.kind !== "identifier") return false;
   const next = peek(stream, 1);
   const third = peek(stream, 2);
   switch (token.text) {
@@ -55,15 +60,36 @@ function startsTopLevel(stream: Stream): boolean {
   }
 }
 
+/** What can't go on with the statement before, so that a `;` is missing between the two, on one line or not. */
+export function beginsNext(stream: Stream): boolean {
+  const [token, next] = [peek(stream), peek(stream, 1)];
+  if (token.kind === "string") return isWord(next, "if");
+  if (isAssertion(stream)) return true;
+  return beginsTopLevel(stream) || (token.kind === "identifier" && isMark(next, "=") && sections.has(token.text));
+}
+
+const sections: ReadonlySet<string> = new Set(["roles", "permissions", "relations"]);
+
+/** `assert allow(…)`, as opposed to a fact whose predicate is called `assert`. */
+export function isAssertion(stream: Stream): boolean {
+  const token = peek(stream);
+  return (isWord(token, "assert") || isWord(token, "assert_not")) && peek(stream, 1).kind === "identifier";
+}
+
 /**
- * Parses what stands between `{` and `}`, `open` being the `{` just taken. An `item` that fails is skipped; `onFailure` hears of it. A
- * missing `}` is reported once, at the `{` that is innermost.
+ * Parses what stands between `{` and `}`, `open` being the `{` just taken. An `item` that fails is skipped. A missing `}` is reported once, at
+ * the `{` that is innermost; it shows by the end of the text, by a new block, or by something that `isOutside` knows to stand behind the `}`.
  */
-export function parseBraces(stream: Stream, open: Token, item: (stream: Stream) => true | undefined): void {
+export function parseBraces(
+  stream: Stream,
+  open: Token,
+  item: (stream: Stream) => true | undefined,
+  isOutside: (stream: Stream) => boolean = () => false,
+): void {
   for (;;) {
     const token = peek(stream);
     if (isMark(token, "}")) return void advance(stream);
-    if (token.kind === "end" || startsTopLevel(stream)) {
+    if (token.kind === "end" || startsTopLevel(stream) || isOutside(stream)) {
       if (stream.unclosedAt === stream.index) return;
       stream.unclosedAt = stream.index;
       stream.report.error("syntax/missing-brace", spanOf(stream, open), `this ${quote("{")} is never closed`, {

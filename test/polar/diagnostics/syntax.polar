@@ -78,3 +78,10 @@ test fixture one { f("x"); }
 test fixture two { fixture one; f("y"); }
 # --- other things inside a test
 test "t" { f("x"); asert f("x"); assert f("x"); }
+# --- missing semicolons in the middle of a line
+actor User {} f(x) if g(x) test "t" { setup { g("a"); } assert f("a") assert_not f("b"); }
+resource Doc { roles = ["a", "b"] permissions = ["p"]; "a" if "b" "p" if "a"; }
+f("c") resource Org {}
+# --- a setup that is never closed
+f(x) if g(x);
+test "t" { setup { g("a"); assert f("a"); assert_not f("b"); }

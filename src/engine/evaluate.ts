@@ -110,7 +110,7 @@ export class Evaluation {
     bindings: Bindings,
     found: (bindings: Bindings) => boolean,
   ): boolean {
-    if (literals.length === 0) return found(bindings);
+    if (literals.length === 0) return (hasLinks(bindings) && !this.#areTyped(frame, bindings)) || found(bindings);
     this.#step();
     const next = this.#choose(literals, bindings);
     const literal = must(literals[next]);
@@ -127,11 +127,14 @@ export class Evaluation {
         );
         return literal.bodies.some((body) => this.#exists(body, shared)) || go(bindings);
       }
-      case "equal":
-        return proceed(
-          this.#unify([literal.left, literal.right], { row: [undefined, undefined], links: [0, 0] }, bindings),
-          go,
+      case "equal": {
+        const equal = this.#unify(
+          [literal.left, literal.right],
+          { row: [undefined, undefined], links: [0, 0] },
+          bindings,
         );
+        return proceed(equal && this.#areTyped(frame, equal) ? equal : undefined, go);
+      }
       case "compare":
         return !this.#compare(literal, bindings) || go(bindings);
       case "type":
@@ -300,13 +303,23 @@ export class Evaluation {
     found: (bindings: Bindings) => boolean,
   ): boolean {
     if (frame.isQuestion && isAsked(variable, frame, bindings)) throw new NotEnumerable();
-    const type = frame.types[variable];
+    const type = typesOf(variable, frame, bindings)[0];
     const alike = frame.types.filter((other) => other === undefined || type === undefined || other === type).length;
     for (const id of this.#reader.valuesOf(type, Math.min(alike, unnamedPerType))) {
       const bound = must(this.#unify([{ kind: "var", index: variable }], { row: [id], links: [0] }, bindings));
       if (!this.#solve(frame, literals, bound, found)) return false;
     }
     return true;
+  }
+
+  /** Whether values that variables came to by being made equal to others are of their types. Calls give no others. */
+  #areTyped(frame: Frame, bindings: Bindings): boolean {
+    return frame.types.every((type, variable) => {
+      if (type === undefined) return true;
+      const value = valueOf(bindings, variable);
+      if (value !== undefined) return this.#reader.hasType(value, new Set([type]));
+      return typesOf(variable, frame, bindings).every((other) => other === type);
+    });
   }
 
   #compare(literal: Extract<Literal, { kind: "compare" }>, bindings: Bindings): boolean {
@@ -359,9 +372,18 @@ function identity(length: number): number[] {
   return Array.from({ length }, (_, index) => index);
 }
 
+function hasLinks({ roots }: Bindings): boolean {
+  return roots.some((root, variable) => root !== variable);
+}
+
 /** Goes on where there are bindings to go on with; true means that nobody wants to stop. */
 function proceed(bindings: Bindings | undefined, go: (bindings: Bindings) => boolean): boolean {
   return bindings === undefined || go(bindings);
+}
+
+/** The types of all variables that are one with this one. */
+function typesOf(variable: number, frame: Frame, { roots }: Bindings): string[] {
+  return frame.types.flatMap((type, other) => (type !== undefined && roots[other] === roots[variable] ? [type] : []));
 }
 
 function isAsked(variable: number, frame: Frame, { roots }: Bindings): boolean {

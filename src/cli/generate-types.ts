@@ -1,5 +1,4 @@
 import { Argument } from "commander";
-import { defaultLimits } from "../config/limits.ts";
 import { generateTypeScript } from "../engine/typescript.ts";
 import { print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
@@ -34,9 +33,9 @@ export const generateTypesCommand: AddCommand = (program, finish) => {
     .action(async (language: string, files: string[], options: { output?: string }) => {
       const checked = check(await readPolicyFiles(files), { runTests: false });
       await printReport(checked);
-      if (checked.policy === undefined) return finish(1);
+      if (checked.active === undefined) return finish(1);
       const command = ["ostiary", "generate-types", language, ...files].map(asWord).join(" ");
-      const types = generateTypeScript(checked.policy, command, defaultLimits);
+      const types = generateTypeScript(checked.active, command);
       if (options.output === undefined) return print(types);
       await writeWhole(options.output, types);
       await print(`${options.output}: written\n`);

@@ -32,6 +32,12 @@ const limitShape = {
     "The most names that blocks inherit and facts that fixtures add to tests, all together",
   ),
   policyAlternativesMax: count(4096, "The most alternatives that `or` and `in` of one rule may multiply to"),
+  policyRuleConditionsMax: count(200, "The most conditions that a rule may have in each of its alternatives"),
+  policyConditionsMax: count(
+    500_000,
+    "The most conditions that all rules of a policy may have together, once `or` and `in` are multiplied out",
+  ),
+  policyPredicatesMax: count(2000, "The most predicates of facts that a policy may use; each is a table"),
   policyTypingsMax: count(
     500_000,
     "The most combinations that the types of arguments may multiply to, in all rules of a policy together",

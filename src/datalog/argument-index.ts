@@ -12,7 +12,8 @@ export class ArgumentIndex<T> {
     const number = this.#items.push(item) - 1;
     args.forEach((arg, position) => {
       const place = (this.#places[position] ??= { byType: new Map(), byValue: new Map(), open: [] });
-      if (!arg.types) return void place.open.push(number);
+      // What may be of very many types (any actor) would be in as many lists.
+      if (!arg.types || arg.types.size > typesMax) return void place.open.push(number);
       for (const type of arg.types) {
         const lists = listsOf(place, type);
         lists.all.push(number);
@@ -37,6 +38,16 @@ export class ArgumentIndex<T> {
     const numbers = best.length === 1 ? (best[0] ?? []) : [...new Set(best.flat())].sort((one, other) => one - other);
     return numbers.map((number) => this.#items[number] as T);
   }
+}
+
+/** True where values could be both. */
+export function mayMeet(args: readonly Argument[], others: readonly Argument[]): boolean {
+  return args.every(({ types, id }, position) => {
+    const other = others[position];
+    if (!other) return false;
+    if (id !== undefined && other.id !== undefined && id !== other.id) return false;
+    return !types || !other.types || !types.isDisjointFrom(other.types);
+  });
 }
 
 /** Joining the lists of more types than these is not worth it. */

@@ -7,7 +7,7 @@ import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
 import { predicateKey, type Program, type ProgramLiteral, type ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signatures.ts";
-import { TypingBudget } from "./typing-budget.ts";
+import { Budget, TooLarge } from "./too-large.ts";
 import type { Universe } from "./universe.ts";
 
 export interface FactType {
@@ -30,10 +30,18 @@ export interface FactUse {
 }
 
 /** All accepted fact types, distinct, in order of first use. */
-export function inferFactTypes(policy: Policy, program: Program, universe: Universe, typingsMax: number): FactType[] {
+export function inferFactTypes(
+  policy: Policy,
+  program: Program,
+  universe: Universe,
+  limits: { readonly typingsMax: number; readonly predicatesMax: number },
+): FactType[] {
   const found = new Map<string, FactType>();
-  const budget = new TypingBudget(typingsMax);
+  const budget = new Budget(limits.typingsMax, "types");
+  const predicates = new Set<string>();
   for (const { predicate, args, span } of factUses(policy, program, universe)) {
+    predicates.add(predicate);
+    if (predicates.size > limits.predicatesMax) throw new TooLarge("predicates", span);
     budget.spend(
       args.reduce((count, { types }) => count * (types?.size ?? 1), 1),
       span,

@@ -16,24 +16,30 @@ import {
   type ProgramRule,
   type ProgramTerm,
 } from "./program.ts";
+import { Budget, TooLarge } from "./too-large.ts";
 import type { Universe } from "./universe.ts";
 
-/** Thrown where multiplying out `or` and `in` passes the limit; the policy check turns it into a diagnostic at `span`. */
-export class TooManyAlternatives extends Error {
-  readonly span: Span;
-  constructor(span: Span) {
-    super("too many alternatives");
-    this.span = span;
-  }
+export interface SizeLimits {
+  /** Alternatives of one rule. */
+  readonly alternativesMax: number;
+  /** Conditions of one alternative. */
+  readonly ruleConditionsMax: number;
+  /** Conditions of all alternatives of all rules. */
+  readonly conditionsMax: number;
 }
 
 type Conjunct =
   ProgramLiteral | { readonly kind: "matches"; readonly index: number; readonly types: ReadonlySet<string> };
 type Conjunction = readonly Conjunct[];
 
-/** Throws `TooManyAlternatives` where a rule has more than `alternativesMax`. */
-export function normalise(policy: Policy, universe: Universe, alternativesMax: number): Program {
-  const rules = policy.rules.flatMap((rule) => normaliseRule(rule, universe, alternativesMax));
+/** Throws `TooLarge`. */
+export function normalise(policy: Policy, universe: Universe, limits: SizeLimits): Program {
+  const budget = new Budget(limits.conditionsMax, "alternatives");
+  const rules = policy.rules.flatMap((rule) => {
+    const normalised = normaliseRule(rule, universe, limits);
+    for (const { body } of normalised) budget.spend(body.length, rule.span);
+    return normalised;
+  });
   const groups = Map.groupBy(rules, ({ predicate }) => predicate);
   return { rules, heads: new Map([...groups].map(([predicate, group]) => [predicate, indexOf(group)])) };
 }
@@ -49,11 +55,13 @@ function indexOf(rules: readonly ProgramRule[]): ArgumentIndex<ProgramRule> {
   return index;
 }
 
-function normaliseRule(rule: Rule, universe: Universe, alternativesMax: number): ProgramRule[] {
-  const scope = new Scope(rule.span, universe, alternativesMax);
+function normaliseRule(rule: Rule, universe: Universe, limits: SizeLimits): ProgramRule[] {
+  const scope = new Scope(rule.span, universe, limits);
   const head = rule.params.map((param) => scope.term(param.term));
   const typed = rule.params.flatMap((param) => scope.paramType(param));
   const alternatives = rule.body ? scope.alternatives(rule.body) : [[]];
+  if (alternatives.some((conjunction) => sizeOf(conjunction) > limits.ruleConditionsMax))
+    throw new TooLarge("conditions", rule.span);
   return alternatives.flatMap((conjunction) => {
     const built = build(head, [...typed, ...conjunction], scope.variableCount());
     return built
@@ -62,15 +70,9 @@ function normaliseRule(rule: Rule, universe: Universe, alternativesMax: number):
   });
 }
 
-/** A conjunction that is asked on its own (a query, or the head of an assertion), as the body of a rule without a name. */
-export function normaliseGoal(
-  params: readonly Param[],
-  body: Expression,
-  universe: Universe,
-  alternativesMax: number,
-): ProgramRule[] {
-  const rule = { predicate: "?", params, body, span: body.span, implicit: false };
-  return normaliseRule(rule, universe, alternativesMax);
+/** Conditions, those inside `not` included. */
+function sizeOf(conjunction: Conjunction): number {
+  return conjunction.reduce((sum, conjunct) => sum + (conjunct.kind === "not" ? sizeOf(conjunct.body) : 1), 0);
 }
 
 /** The variables of one rule and its alternatives. */
@@ -78,11 +80,11 @@ class Scope {
   readonly #indexes = new Map<string, number>();
   readonly #span: Span;
   readonly #universe: Universe;
-  readonly #alternativesMax: number;
+  readonly #limits: SizeLimits;
 
-  constructor(span: Span, universe: Universe, alternativesMax: number) {
+  constructor(span: Span, universe: Universe, limits: SizeLimits) {
     this.#span = span;
-    this.#alternativesMax = alternativesMax;
+    this.#limits = limits;
     this.#universe = universe;
   }
 
@@ -171,12 +173,15 @@ class Scope {
   }
 
   #product(left: readonly Conjunction[], right: readonly Conjunction[]): Conjunction[] {
-    if (left.length * right.length > this.#alternativesMax) throw new TooManyAlternatives(this.#span);
+    if (left.length * right.length > this.#limits.alternativesMax) throw new TooLarge("alternatives", this.#span);
+    const longest = (conjunctions: readonly Conjunction[]): number =>
+      conjunctions.reduce((most, { length }) => Math.max(most, length), 0);
+    if (longest(left) + longest(right) > this.#limits.ruleConditionsMax) throw new TooLarge("conditions", this.#span);
     return left.flatMap((first) => right.map((second) => [...first, ...second]));
   }
 
   #bounded(alternatives: Conjunction[]): Conjunction[] {
-    if (alternatives.length > this.#alternativesMax) throw new TooManyAlternatives(this.#span);
+    if (alternatives.length > this.#limits.alternativesMax) throw new TooLarge("alternatives", this.#span);
     return alternatives;
   }
 

@@ -6,7 +6,14 @@
  * variable as well, or hands it on to a restricted place. A restricted place needs its value from outside.
  */
 import type { Span } from "../polar/span.ts";
-import { literalVariables, type Program, type ProgramLiteral, type ProgramRule, termVariables } from "./program.ts";
+import {
+  callersOf,
+  literalVariables,
+  type Program,
+  type ProgramLiteral,
+  type ProgramRule,
+  termVariables,
+} from "./program.ts";
 
 export interface OpenComparison {
   readonly rule: Span;
@@ -18,10 +25,16 @@ type Call = Extract<ProgramLiteral, { kind: "call" }>;
 export function findOpenComparisons(program: Program): OpenComparison[] {
   const open = new Set<string>();
   const restricted = new Set<string>();
-  for (let grown = true; grown;) {
-    const before = open.size + restricted.size;
-    for (const rule of program.rules) markHead(rule, open, restricted);
-    grown = open.size + restricted.size > before;
+  const callers = callersOf(program);
+  let waiting: ReadonlySet<ProgramRule> = new Set(program.rules);
+  while (waiting.size > 0) {
+    const grown = new Set<string>();
+    for (const rule of waiting) {
+      const before = open.size + restricted.size;
+      markHead(rule, open, restricted);
+      if (open.size + restricted.size > before) grown.add(rule.predicate);
+    }
+    waiting = new Set([...grown].flatMap((predicate) => callers.get(predicate) ?? []));
   }
   return program.rules.flatMap((rule) => {
     const given = new Set([...rule.head.flatMap(termVariables), ...givenVariables(rule.body, open)]);

@@ -55,6 +55,26 @@ export function predicateKey(name: string, arity: number): string {
   return `${name}/${arity}`;
 }
 
+/** By predicate key, the rules that ask for it, under `not` too: those to look at again when more is known of it. */
+export function callersOf(program: Program): ReadonlyMap<string, readonly ProgramRule[]> {
+  const callers = new Map<string, ProgramRule[]>();
+  for (const rule of program.rules) {
+    for (const predicate of new Set(calledBy(rule.body))) {
+      const known = callers.get(predicate);
+      if (known) known.push(rule);
+      else callers.set(predicate, [rule]);
+    }
+  }
+  return callers;
+}
+
+function calledBy(body: readonly ProgramLiteral[]): string[] {
+  return body.flatMap((literal) => {
+    if (literal.kind === "not") return calledBy(literal.body);
+    return literal.kind === "call" ? [literal.predicate] : [];
+  });
+}
+
 /** The variables of a literal, those inside `not` included. */
 export function literalVariables(literal: ProgramLiteral): number[] {
   switch (literal.kind) {

@@ -4,12 +4,12 @@
  */
 import type { Policy, Rule } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
-import { ArgumentIndex } from "./argument-index.ts";
+import { ArgumentIndex, mayMeet } from "./argument-index.ts";
 import { argumentOf, type Argument, factUses } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
 import type { Signatures } from "./signatures.ts";
 import { typings } from "./typings.ts";
-import { TypingBudget } from "./typing-budget.ts";
+import { Budget } from "./too-large.ts";
 import type { Universe } from "./universe.ts";
 
 /** A call as heads and facts are compared with it: each argument's types, and its value where it has only one. */
@@ -38,7 +38,7 @@ export function reachability(
   signatures: Signatures,
   typingsMax: number,
 ): Reachability {
-  const budget = new TypingBudget(typingsMax);
+  const budget = new Budget(typingsMax, "types");
   const isLiving = (rule: ProgramRule): boolean =>
     typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)).length > 0;
   const living = program.rules.filter(isLiving);
@@ -49,7 +49,8 @@ export function reachability(
   const canHold = (pattern: Pattern): boolean =>
     (heads.get(pattern.predicate)?.candidates(pattern.args) ?? []).some(
       (head) =>
-        meets(pattern, head) && (head.copied === undefined || canHold({ predicate: head.copied, args: pattern.args })),
+        mayMeet(pattern.args, head.args) &&
+        (head.copied === undefined || canHold({ predicate: head.copied, args: pattern.args })),
     );
   return {
     dead: policy.rules.filter((rule) => !rule.implicit && !places.has(placeOf(rule.span))),
@@ -104,18 +105,6 @@ function headOf(rule: ProgramRule): Head {
     args: rule.head.map((term) => argumentOf(term, rule.types)),
     copied: copied?.kind === "call" ? copied.predicate : undefined,
   };
-}
-
-function meets(one: Pattern, other: Pattern): boolean {
-  return (
-    one.predicate === other.predicate &&
-    one.args.every((arg, index) => {
-      const found = other.args[index];
-      if (!found) return false;
-      if (arg.id !== undefined && found.id !== undefined && arg.id !== found.id) return false;
-      return !arg.types || !found.types || [...arg.types].some((type) => found.types?.has(type));
-    })
-  );
 }
 
 const anyName = "*";

@@ -4,8 +4,8 @@
  */
 import { ArgumentIndex } from "./argument-index.ts";
 import type { Argument } from "./fact-types.ts";
-import type { Program, ProgramRule, ProgramTerm } from "./program.ts";
-import { TypingBudget } from "./typing-budget.ts";
+import { callersOf, type Program, type ProgramRule, type ProgramTerm } from "./program.ts";
+import { Budget } from "./too-large.ts";
 import { headSignature, isLink, typings } from "./typings.ts";
 
 /** A concrete type, or `undefined` for any (untyped variables that only untyped facts bind). */
@@ -50,7 +50,7 @@ export function inferSignatures(
   base: Iterable<readonly [string, Signature]>,
   typingsMax: number,
 ): Signatures {
-  const budget = new TypingBudget(typingsMax);
+  const budget = new Budget(typingsMax, "types");
   const signatures = new Map<string, SignatureList>();
   const seen = new Set<string>();
   const add = (predicate: string, signature: Signature): boolean => {
@@ -74,18 +74,4 @@ export function inferSignatures(
     waiting = new Set([...grown].flatMap((predicate) => callers.get(predicate) ?? []));
   }
   return signatures;
-}
-
-/** By predicate key, the rules that ask for it outside of `not`. */
-function callersOf(program: Program): ReadonlyMap<string, readonly ProgramRule[]> {
-  const callers = new Map<string, ProgramRule[]>();
-  for (const rule of program.rules) {
-    const called = new Set(rule.body.flatMap((literal) => (literal.kind === "call" ? [literal.predicate] : [])));
-    for (const predicate of called) {
-      const known = callers.get(predicate);
-      if (known) known.push(rule);
-      else callers.set(predicate, [rule]);
-    }
-  }
-  return callers;
 }

@@ -16,7 +16,7 @@ import {
   substitute,
   termVariables,
 } from "./program.ts";
-import { TypingBudget } from "./typing-budget.ts";
+import { Budget } from "./too-large.ts";
 import { inferSignatures, type Signatures, termType, type TypeName } from "./signatures.ts";
 import { typings, withoutLinks } from "./typings.ts";
 
@@ -115,7 +115,7 @@ class Graph {
 
   constructor(knowledge: Knowledge) {
     this.#knowledge = knowledge;
-    const budget = new TypingBudget(knowledge.typingsMax);
+    const budget = new Budget(knowledge.typingsMax, "types");
     this.#spend = (typings) => budget.spend(typings, undefined);
   }
 

@@ -1,12 +1,15 @@
 /**
- * Negation must be stratified: no rule may depend on the negation of something that depends on it, or the least model would not exist.
- * The graph is over rules, and an edge needs heads and calls whose constants and types can meet, so that
- * `"a" if …` may negate `"b"` although both are `has_role`.
+ * Negation must be stratified: no rule may depend on the negation of something that depends on it, or the least model would not exist. What
+ * depends on what is told by the constants and types of heads and calls, so `"a" if …` may negate `"b"` although both are `has_role`.
+ *
+ * The nodes of the graph are distinct heads and distinct calls, not rules: thousands of rules with one head, asked for by as many, would have
+ * millions of edges.
  */
 import type { Span } from "../polar/span.ts";
-import { argumentOf, type Argument } from "./fact-types.ts";
-import type { Program, ProgramLiteral, ProgramRule, ProgramTerm } from "./program.ts";
+import { ArgumentIndex, mayMeet } from "./argument-index.ts";
 import { stronglyConnected } from "./components.ts";
+import { argumentOf, type Argument } from "./fact-types.ts";
+import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
 
 export interface NegativeCycle {
   readonly rule: Span;
@@ -16,54 +19,101 @@ export interface NegativeCycle {
   readonly through: Span;
 }
 
+interface Node {
+  readonly args: readonly Argument[];
+  /** Of a head: the calls in the bodies of its rules. Of a call: the heads that it may meet. */
+  readonly targets: Node[];
+  /** A rule with this head; none for a call. */
+  readonly rule: Span | undefined;
+}
+
 /** The first negative cycle of each rule that has one; empty for a stratified program. */
 export function findNegativeCycles(program: Program): NegativeCycle[] {
-  const edges = new Map<ProgramRule, { target: ProgramRule; negative: boolean; predicate: string }[]>();
-  for (const rule of program.rules) edges.set(rule, outgoing(rule, program));
-  const component = stronglyConnected(program.rules, (rule) => (edges.get(rule) ?? []).map((edge) => edge.target));
+  const graph = new Graph(program);
+  const component = stronglyConnected(graph.heads.values(), ({ targets }) => targets);
   return program.rules.flatMap((rule) => {
-    const bad = (edges.get(rule) ?? []).find(
-      (edge) => edge.negative && component.get(edge.target) === component.get(rule),
-    );
-    return bad ? [{ rule: rule.span, predicate: bad.predicate, through: bad.target.span }] : [];
-  });
-}
-
-function argumentsOf(terms: readonly ProgramTerm[], rule: ProgramRule): Argument[] {
-  return terms.map((term) => argumentOf(term, rule.types));
-}
-
-function outgoing(
-  rule: ProgramRule,
-  { heads }: Program,
-): { target: ProgramRule; negative: boolean; predicate: string }[] {
-  const found: { target: ProgramRule; negative: boolean; predicate: string }[] = [];
-  const visit = (literals: readonly ProgramLiteral[], negative: boolean): void => {
-    for (const literal of literals) {
-      if (literal.kind === "not") visit(literal.body, true);
-      if (literal.kind !== "call") continue;
-      for (const target of heads.get(literal.predicate)?.candidates(argumentsOf(literal.args, rule)) ?? []) {
-        if (meets(literal.args, rule, target)) found.push({ target, negative, predicate: literal.predicate });
-      }
+    const own = component.get(graph.headOf(rule));
+    for (const { call, negative } of graph.callsOf(rule)) {
+      const through = negative && graph.callOf(call, rule).targets.find((head) => component.get(head) === own);
+      if (through && through.rule) return [{ rule: rule.span, predicate: call.predicate, through: through.rule }];
     }
-  };
-  visit(rule.body, false);
-  return found;
-}
-
-function meets(args: readonly ProgramTerm[], caller: ProgramRule, target: ProgramRule): boolean {
-  return args.every((arg, position) => {
-    const head = target.head[position];
-    if (!head) return false;
-    if (arg.kind === "const" && head.kind === "const")
-      return arg.value.type === head.value.type && arg.value.id === head.value.id;
-    const left = typesOf(arg, caller);
-    const right = typesOf(head, target);
-    return !left || !right || [...left].some((type) => right.has(type));
+    return [];
   });
 }
 
-function typesOf(term: ProgramTerm, rule: ProgramRule): ReadonlySet<string> | undefined {
-  if (term.kind === "var") return rule.types[term.index];
-  return new Set([term.kind === "now" ? "Integer" : term.value.type]);
+type Call = Extract<ProgramLiteral, { kind: "call" }>;
+
+class Graph {
+  readonly heads = new Map<string, Node>();
+  readonly #calls = new Map<string, Node>();
+  /** By predicate key. */
+  readonly #index = new Map<string, ArgumentIndex<Node>>();
+
+  constructor(program: Program) {
+    for (const rule of program.rules) this.#addHead(rule);
+    for (const rule of program.rules) {
+      const { targets } = this.headOf(rule);
+      for (const { call } of this.callsOf(rule)) targets.push(this.callOf(call, rule));
+    }
+  }
+
+  headOf(rule: ProgramRule): Node {
+    return this.heads.get(keyOf(rule.predicate, headArguments(rule))) ?? this.#addHead(rule);
+  }
+
+  /** The calls of a rule's body, and whether they stand under a `not`. */
+  *callsOf({ body }: ProgramRule): Generator<{ readonly call: Call; readonly negative: boolean }> {
+    yield* callsIn(body, false);
+  }
+
+  callOf({ predicate, args: terms }: Call, rule: ProgramRule): Node {
+    const args = terms.map((term) => argumentOf(term, rule.types));
+    const key = keyOf(predicate, args);
+    const known = this.#calls.get(key);
+    if (known) return known;
+    const candidates = this.#index.get(predicate)?.candidates(args) ?? [];
+    const node = { args, targets: candidates.filter((head) => mayMeet(args, head.args)), rule: undefined };
+    this.#calls.set(key, node);
+    return node;
+  }
+
+  #addHead(rule: ProgramRule): Node {
+    const args = headArguments(rule);
+    const key = keyOf(rule.predicate, args);
+    const known = this.heads.get(key);
+    if (known) return known;
+    const node = { args, targets: [], rule: rule.span };
+    this.heads.set(key, node);
+    let index = this.#index.get(rule.predicate);
+    if (!index) this.#index.set(rule.predicate, (index = new ArgumentIndex()));
+    index.add(node, args);
+    return node;
+  }
+}
+
+function* callsIn(
+  literals: readonly ProgramLiteral[],
+  negative: boolean,
+): Generator<{ readonly call: Call; readonly negative: boolean }> {
+  for (const literal of literals) {
+    if (literal.kind === "not") yield* callsIn(literal.body, true);
+    if (literal.kind === "call") yield { call: literal, negative };
+  }
+}
+
+function headArguments(rule: ProgramRule): Argument[] {
+  return rule.head.map((term) => argumentOf(term, rule.types));
+}
+
+function keyOf(predicate: string, args: readonly Argument[]): string {
+  return JSON.stringify([predicate, args.map(({ types, id }) => [types && setKey(types), id])]);
+}
+
+const setKeys = new WeakMap<ReadonlySet<string>, string>();
+
+/** Sets of thousands of types (all actors) are shared by thousands of rules. */
+function setKey(types: ReadonlySet<string>): string {
+  let key = setKeys.get(types);
+  if (key === undefined) setKeys.set(types, (key = [...types].join()));
+  return key;
 }

@@ -5,7 +5,7 @@ import type { Policy } from "../polar/policy.ts";
 import type { Source } from "../polar/source.ts";
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import { type FactType, inferFactTypes } from "../datalog/fact-types.ts";
-import { normalise } from "../datalog/normalise.ts";
+import { normalise, type SizeLimits } from "../datalog/normalise.ts";
 import type { Constant, Program, ProgramLiteral } from "../datalog/program.ts";
 import type { Signatures } from "../datalog/signatures.ts";
 import { signaturesFor } from "../datalog/specialise.ts";
@@ -34,6 +34,9 @@ const acceptedLimits: Limits = {
   policyExpandedItemsMax: Number.MAX_SAFE_INTEGER,
   policyAlternativesMax: Number.MAX_SAFE_INTEGER,
   policyTypingsMax: Number.MAX_SAFE_INTEGER,
+  policyConditionsMax: Number.MAX_SAFE_INTEGER,
+  policyRuleConditionsMax: Number.MAX_SAFE_INTEGER,
+  policyPredicatesMax: Number.MAX_SAFE_INTEGER,
 };
 
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
@@ -50,8 +53,11 @@ export function activate(source: string, filename: string | null): ActivePolicy 
 
 export function prepare(policy: Policy, limits: Limits): ActivePolicy {
   const universe = createUniverse(policy);
-  const program = normalise(policy, universe, limits.policyAlternativesMax);
-  const factTypes = inferFactTypes(policy, program, universe, limits.policyTypingsMax);
+  const program = normalise(policy, universe, sizeLimits(limits));
+  const factTypes = inferFactTypes(policy, program, universe, {
+    typingsMax: limits.policyTypingsMax,
+    predicatesMax: limits.policyPredicatesMax,
+  });
   const constants = collectConstants(program);
   const types = new Set([
     ...policy.types.keys(),
@@ -61,6 +67,14 @@ export function prepare(policy: Policy, limits: Limits): ActivePolicy {
   ]);
   const signatures = signaturesFor(program, factTypes, [], limits.policyTypingsMax);
   return { policy, universe, program, factTypes, signatures, constants, types };
+}
+
+export function sizeLimits(limits: Limits): SizeLimits {
+  return {
+    alternativesMax: limits.policyAlternativesMax,
+    ruleConditionsMax: limits.policyRuleConditionsMax,
+    conditionsMax: limits.policyConditionsMax,
+  };
 }
 
 export function polarLimits(limits: Limits): PolarLimits {

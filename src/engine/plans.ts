@@ -11,7 +11,7 @@ import type { Constant, ProgramTerm } from "../datalog/program.ts";
 import type { Signatures } from "../datalog/signatures.ts";
 import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
 import type { Names } from "../datalog/sql.ts";
-import { TooManyTypings } from "../datalog/typing-budget.ts";
+import { TooLarge } from "../datalog/too-large.ts";
 import { planStatement } from "../datalog/statement.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";
@@ -126,7 +126,7 @@ export class Plans {
       if (!body) return { kind: "nothing" };
       return this.#strategy === "evaluator" ? { kind: "evaluator", body } : this.#statement(shape, body);
     } catch (error) {
-      if (error instanceof TooManyNodes || error instanceof TooManyTypings)
+      if (error instanceof TooManyNodes || error instanceof TooLarge)
         throw new AppError("query_too_expensive", "the policy is too large for this question");
       throw error;
     }

@@ -5,8 +5,7 @@
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import { findOpenComparisons } from "../datalog/open-comparison.ts";
 import { findNegativeCycles } from "../datalog/stratify.ts";
-import { TooManyAlternatives } from "../datalog/normalise.ts";
-import { TooManyTypings } from "../datalog/typing-budget.ts";
+import { type Excess, TooLarge } from "../datalog/too-large.ts";
 import { compile } from "../polar/compile.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Policy } from "../polar/policy.ts";
@@ -74,29 +73,31 @@ function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefi
     if (diagnostics.length > 0) return { active: undefined, diagnostics };
     return { active, diagnostics: policyWarnings(active, limits.policyTypingsMax) };
   } catch (error) {
-    const tooMany = describeTooMany(error);
-    if (!tooMany) throw error;
-    return { active: undefined, diagnostics: [{ severity: "error", ...tooMany }] };
+    if (!(error instanceof TooLarge) || !error.span) throw error;
+    const { excess, span } = error;
+    return { active: undefined, diagnostics: [{ severity: "error", span, ...tooLarge[excess] }] };
   }
 }
 
-/** A rule that is too large to compile. */
-function describeTooMany(error: unknown): Omit<Diagnostic, "severity"> | undefined {
-  if (error instanceof TooManyAlternatives) {
-    return {
-      code: "rule/too-many-alternatives",
-      message: "the `or` and `in` of this rule multiply to too many alternatives",
-      span: error.span,
-      hint: "move a part of the condition into a rule of its own",
-    };
-  }
-  if (error instanceof TooManyTypings && error.span) {
-    return {
-      code: "rule/too-many-types",
-      message: "the types that the arguments here may have multiply to too many combinations",
-      span: error.span,
-      hint: "give each variable a type of its own instead of one that stands for many",
-    };
-  }
-  return undefined;
-}
+const tooLarge: Readonly<Record<Excess, Pick<Diagnostic, "code" | "message" | "hint">>> = {
+  alternatives: {
+    code: "rule/too-many-alternatives",
+    message: "the `or` and `in` of this rule multiply to too many alternatives",
+    hint: "move a part of the condition into a rule of its own",
+  },
+  conditions: {
+    code: "rule/too-many-conditions",
+    message: "this rule has too many conditions that must hold at a time",
+    hint: "move a part of the condition into a rule of its own",
+  },
+  types: {
+    code: "rule/too-many-types",
+    message: "the types that the arguments here may have multiply to too many combinations",
+    hint: "give each variable a type of its own instead of one that stands for many",
+  },
+  predicates: {
+    code: "rule/too-many-predicates",
+    message: "the rules up to here use facts of more predicates than a policy may",
+    hint: "make what tells the predicates apart an argument of one of them",
+  },
+};

@@ -110,6 +110,11 @@ class Runner {
   }
 
   run(test: PolicyTest): TestResult {
+    const { name, assertions } = test;
+    if (this.#isTooLate()) {
+      const failures = assertions.map((assertion) => ({ test: name, diagnostic: this.#tooLate(assertion) }));
+      return { name, total: assertions.length, failures };
+    }
     const inserted = test.facts.map(({ predicate, args }) => ({
       predicate,
       args: args.map(({ type, id }) => ({ type, id })),
@@ -118,12 +123,12 @@ class Runner {
     const { explanationStepsMax: stepsMax } = this.#limits;
     const options = { now: this.#clock(), stepsMax, endMs: this.#endMs, types: typesOf(test) };
     const answers = new Answers(this.#engine, this.#active, options);
-    const failures = test.assertions.flatMap((assertion): TestFailure[] => {
-      const diagnostic = this.#check(assertion, answers);
-      return diagnostic ? [{ test: test.name, diagnostic }] : [];
+    const failures = assertions.flatMap((assertion): TestFailure[] => {
+      const diagnostic = this.#isTooLate() ? this.#tooLate(assertion) : this.#check(assertion, answers);
+      return diagnostic ? [{ test: name, diagnostic }] : [];
     });
     this.#apply({ kind: "clear" });
-    return { name: test.name, total: test.assertions.length, failures };
+    return { name, total: assertions.length, failures };
   }
 
   coverage(): Coverage {
@@ -141,10 +146,6 @@ class Runner {
 
   #check(assertion: Assertion, answers: Answers): Diagnostic | undefined {
     const { span } = assertion;
-    if (performance.now() > this.#endMs) {
-      const message = `the tests of the policy take longer than ${this.#limits.policyCheckTimeMsMax} ms`;
-      return { code: "test/error", severity: "error", message, span };
-    }
     try {
       const outcome = checkAssertion(assertion, this.#active, answers);
       if (this.#measures) this.#measure(assertion, answers);
@@ -156,6 +157,15 @@ class Runner {
       const message = error instanceof AppError ? error.message : "the assertion takes more work than a test may take";
       return { code: "test/error", severity: "error", message, span };
     }
+  }
+
+  #isTooLate(): boolean {
+    return performance.now() > this.#endMs;
+  }
+
+  #tooLate({ span }: Assertion): Diagnostic {
+    const message = `the tests of the policy take longer than ${this.#limits.policyCheckTimeMsMax} ms`;
+    return { code: "test/error", severity: "error", message, span };
   }
 
   /** Why it is not as asserted, for the first differences. */

@@ -2,8 +2,7 @@
  * What is allowed in a policy and yet hardly meant: rules that can never hold or say nothing new, names that nobody can have, tests that can't
  * fail, facts of tests that nothing looks at. Warnings, each certain: whoever gets one has something to clear up.
  */
-import { argumentOf } from "../datalog/fact-types.ts";
-import { normaliseGoal } from "../datalog/normalise.ts";
+import type { Argument } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { duplicateRules, type Pattern, type Reachability, reachability } from "../datalog/reachability.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
@@ -173,14 +172,21 @@ const takesNames: ReadonlySet<string> = new Set(
 );
 
 /** `undefined` where no values have the types asked for. */
-function patternOf({ predicate, params, span }: Assertion, universe: ActivePolicy["universe"]): Pattern | undefined {
-  const always = { kind: "boolean", value: true, span } as const;
-  const [goal] = normaliseGoal(params, always, universe, 1);
-  if (!goal) return undefined;
-  return {
-    predicate: predicateKey(predicate, params.length),
-    args: goal.head.map((term) => argumentOf(term, goal.types)),
-  };
+function patternOf({ predicate, params }: Assertion, universe: ActivePolicy["universe"]): Pattern | undefined {
+  const args = params.map(({ term }): Argument => {
+    if (term.kind !== "variable")
+      return {
+        types: new Set([term.kind === "now" ? "Integer" : term.type]),
+        id: term.kind === "now" ? undefined : term.id,
+      };
+    const asked = params.flatMap(({ term: other, type }) =>
+      other.kind === "variable" && other.name === term.name && type !== undefined ? [universe.concrete(type)] : [],
+    );
+    const types = asked.length === 0 ? undefined : asked.reduce((one, other) => new Set(one).intersection(other));
+    return { types, id: undefined };
+  });
+  if (args.some(({ types }) => types?.size === 0)) return undefined;
+  return { predicate: predicateKey(predicate, params.length), args };
 }
 
 function same(fact: Pattern, pattern: Pattern): boolean {

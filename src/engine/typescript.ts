@@ -3,12 +3,9 @@
  * only what some rule can answer. The layout is that of Oso Cloud's own generator, so that changing over shows no difference but the heading.
  */
 import { clientTypes, type ClientArgument, type ClientTuple } from "../datalog/client-types.ts";
-import { normalise } from "../datalog/normalise.ts";
-import { createUniverse } from "../datalog/universe.ts";
-import type { Limits } from "../config/limits.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
-import type { Policy } from "../polar/policy.ts";
 import { AppError } from "../util/app-error.ts";
+import type { ActivePolicy } from "./active-policy.ts";
 
 /** The type checker compares a call with every tuple: 500 of them cost TypeScript 5 three seconds, and some ten thousand are past its limits. */
 const tuplesMax = 200;
@@ -16,9 +13,7 @@ const tuplesMax = 200;
 const linesMax = 200_000;
 
 /** `command` is what the heading tells to run again. Throws `too_large` where nobody could use the result. */
-export function generateTypeScript(policy: Policy, command: string, limits: Limits): string {
-  const universe = createUniverse(policy);
-  const program = normalise(policy, universe, limits.policyAlternativesMax);
+export function generateTypeScript({ policy, program, universe }: ActivePolicy, command: string): string {
   const { facts, queries } = clientTypes(policy, program, universe, tuplesMax);
   checkLength([...facts, ...queries]);
   const resources = Object.entries(policyMetadata(policy)).filter(

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { prepare } from "../../src/engine/active-policy.ts";
 import { generateTypeScript } from "../../src/engine/typescript.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
 import { readCases } from "../golden.ts";
@@ -30,7 +31,7 @@ const setup = [
 
 /** Writes a folder of its own for a policy: its types, and a program with the given lines. */
 function write(name: string, policy: string, lines: readonly string[], ending = "ts"): void {
-  const types = generateTypeScript(compilePolicy(policy), "x", defaultLimits);
+  const types = generateTypeScript(prepare(compilePolicy(policy), defaultLimits), "x");
   const own = mkdtempSync(join(folder, `${name.replaceAll(/\W+/g, "-")}-`));
   writeFileSync(join(own, `types.${ending}`), types);
   writeFileSync(join(own, "use.ts"), header + [...setup, ...lines, ""].join("\n"));

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { prepare } from "../../src/engine/active-policy.ts";
 import { generateTypeScript } from "../../src/engine/typescript.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
 import { expectGolden, readCases } from "../golden.ts";
@@ -10,7 +11,10 @@ import { expectGolden, readCases } from "../golden.ts";
 const corpus = join(import.meta.dir, "../../../shared/corpus");
 
 function generate(policy: string): string {
-  return generateTypeScript(compilePolicy(policy), "ostiary generate-types typescript policy.polar", defaultLimits);
+  return generateTypeScript(
+    prepare(compilePolicy(policy), defaultLimits),
+    "ostiary generate-types typescript policy.polar",
+  );
 }
 
 /** Without the heading, which names the command. */
@@ -84,17 +88,17 @@ describe("very large policies", () => {
     const roles = Array.from({ length: 2000 }, (_, n) => `"r${n}"`);
     const rules = roles.map((role, n) => `  "p" if ${role};\n  ${role} if "r${(n + 7) % 2000}";`);
     const policy = `actor User {}\nresource Doc { roles = [${roles.join(", ")}]; permissions = ["p"];\n${rules.join("\n")}\n}`;
-    const checked = compilePolicy(policy);
+    const checked = prepare(compilePolicy(policy), defaultLimits);
     const begin = performance.now();
-    const types = generateTypeScript(checked, "x", defaultLimits);
+    const types = generateTypeScript(checked, "x");
     expect(performance.now() - begin).toBeLessThan(5000);
     expect(tuples(types, "has_role")).toBe(2);
   });
 
   test("what no editor would bear is refused, with the predicate that is to blame", () => {
     const rules = Array.from({ length: 800 }, (_, n) => `p${n % 2}(r: Resource, ${n}) if q(r, ${n}, "s${n}");`);
-    const policy = compilePolicy(`actor User {}\n${blocks(400)}\n${rules.join("\n")}`);
-    expect(() => void generateTypeScript(policy, "x", defaultLimits)).toThrow(
+    const policy = prepare(compilePolicy(`actor User {}\n${blocks(400)}\n${rules.join("\n")}`), defaultLimits);
+    expect(() => void generateTypeScript(policy, "x")).toThrow(
       /^the types would be longer than 200000 lines, `q` alone takes \d+; give the variables of its rules narrower types$/,
     );
   });

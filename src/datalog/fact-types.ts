@@ -6,7 +6,7 @@ import { factArgumentsMax, type Policy } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
 import { predicateKey, type Program, type ProgramLiteral, type ProgramTerm } from "./program.ts";
-import type { TypeName } from "./signatures.ts";
+import type { TypeName } from "./signature.ts";
 import { Budget, TooLarge } from "./too-large.ts";
 import type { Universe } from "./universe.ts";
 

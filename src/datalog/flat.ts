@@ -4,7 +4,7 @@
  */
 import type { Comparison } from "../polar/policy.ts";
 import type { Constant } from "./program.ts";
-import type { TypeName } from "./signatures.ts";
+import type { TypeName } from "./signature.ts";
 import type { Node } from "./specialise.ts";
 
 export type Term =

@@ -7,7 +7,7 @@ import type { Span } from "../polar/span.ts";
 import { ArgumentIndex, mayMeet } from "./argument-index.ts";
 import { argumentOf, type Argument, factUses } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
-import type { Signatures } from "./signatures.ts";
+import type { Signatures } from "./signature.ts";
 import { typings } from "./typings.ts";
 import { Budget } from "./too-large.ts";
 import type { Universe } from "./universe.ts";

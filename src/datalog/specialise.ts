@@ -17,7 +17,8 @@ import {
   termVariables,
 } from "./program.ts";
 import { Budget } from "./too-large.ts";
-import { inferSignatures, type Signatures, termType, type TypeName } from "./signatures.ts";
+import { type Signatures, termType, type TypeName } from "./signature.ts";
+import { inferSignatures } from "./signatures.ts";
 import { typings, withoutLinks } from "./typings.ts";
 
 /** What the plans of a request may draw on. `context` are the argument types of its context facts. */

@@ -6,7 +6,7 @@ import { must, unreachable } from "../util/assert.ts";
 import type { AtomTerm, Condition, Term } from "./flat.ts";
 import { isKnown, joinOrder, type Source, termKey } from "./order.ts";
 import type { Constant } from "./program.ts";
-import type { TypeName } from "./signatures.ts";
+import type { TypeName } from "./signature.ts";
 
 /** What the store knows: where facts live and which ids stand for what. */
 export interface Names {

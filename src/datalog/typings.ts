@@ -7,7 +7,7 @@
 import { argumentOf, type Argument } from "./fact-types.ts";
 import { must } from "../util/assert.ts";
 import type { ProgramLiteral, ProgramTerm } from "./program.ts";
-import { termType, type Signature, type Signatures, type TypeName } from "./signatures.ts";
+import { isLink, linkOf, type Signature, type Signatures, termType, type TypeName } from "./signature.ts";
 
 type Allowed = readonly (ReadonlySet<string> | undefined)[];
 type Call = Extract<ProgramLiteral, { kind: "call" }>;
@@ -53,15 +53,6 @@ export function headSignature(head: readonly ProgramTerm[], typing: readonly Typ
     const first = types.indexOf(type);
     return types.lastIndexOf(type) === first ? undefined : linkOf(first);
   });
-}
-
-/** Names of types begin with letters, so no type is taken for a link. */
-export function isLink(type: TypeName): type is string {
-  return type?.startsWith("?") === true;
-}
-
-function linkOf(number: number): string {
-  return `?${number}`;
 }
 
 function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number {

@@ -6,7 +6,7 @@
 import { must, unreachable } from "../util/assert.ts";
 import { type Atom, type Condition, type FlatClause, NotEnumerable, NotPlannable, type Term } from "./flat.ts";
 import type { ProgramTerm } from "./program.ts";
-import type { TypeName } from "./signatures.ts";
+import type { TypeName } from "./signature.ts";
 import type { Body, Literal, Node } from "./specialise.ts";
 
 export interface UnfoldOptions {

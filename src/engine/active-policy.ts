@@ -7,7 +7,7 @@ import { defaultLimits, type Limits } from "../config/limits.ts";
 import { type FactType, inferFactTypes } from "../datalog/fact-types.ts";
 import { normalise, type SizeLimits } from "../datalog/normalise.ts";
 import type { Constant, Program, ProgramLiteral } from "../datalog/program.ts";
-import type { Signatures } from "../datalog/signatures.ts";
+import type { Signatures } from "../datalog/signature.ts";
 import { signaturesFor } from "../datalog/specialise.ts";
 import { createUniverse, type Universe } from "../datalog/universe.ts";
 import { AppError } from "../util/app-error.ts";

@@ -1,6 +1,6 @@
 /** Facts for the evaluator: the stored ones by indexed probe, and the context facts of the request. Values are interned ids. */
 import type { Constant } from "../datalog/program.ts";
-import type { TypeName } from "../datalog/signatures.ts";
+import type { TypeName } from "../datalog/signature.ts";
 import type { Literal } from "../datalog/specialise.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";

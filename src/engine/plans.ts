@@ -8,7 +8,7 @@ import type { Limits } from "../config/limits.ts";
 import type { FactType } from "../datalog/fact-types.ts";
 import { NotEnumerable, NotPlannable, type Term } from "../datalog/flat.ts";
 import type { Constant, ProgramTerm } from "../datalog/program.ts";
-import type { Signatures } from "../datalog/signatures.ts";
+import type { Signatures } from "../datalog/signature.ts";
 import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
 import type { Names } from "../datalog/sql.ts";
 import { TooLarge } from "../datalog/too-large.ts";

@@ -3,8 +3,7 @@
  * number of questions is bounded, because an explanation is worth only so much work.
  */
 import { type Argument as FactArgument, covers } from "../../datalog/fact-types.ts";
-import type { TypeName } from "../../datalog/signatures.ts";
-import { isLink } from "../../datalog/typings.ts";
+import { isLink, type TypeName } from "../../datalog/signature.ts";
 import type { Value } from "../../store/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";

@@ -26,7 +26,7 @@ const sourceOf = (path: string): string => readFileSync(join(projectRoot, path),
 
 describe("the README names", () => {
   test("scripts, folders and files that exist", () => {
-    const paths = named(/\b(?:src|scripts|test|appliance|compose)\/[\w./-]*[\w/]/g);
+    const paths = named(/(?<!\[)\b(?:src|scripts|test|appliance|compose)\/[\w./-]*[\w/]/g);
     expect(paths.length).toBeGreaterThan(20);
     expect(paths.filter((path) => !existsSync(join(projectRoot, path)))).toEqual([]);
   });
@@ -85,7 +85,7 @@ describe("the README names", () => {
 });
 
 describe("flags in the README", () => {
-  const commands = ["serve", "dev", "config", "validate", "test", "keys create", "keys list", "keys revoke", "health"];
+  const commands = ["serve", "dev", "config", "validate", "test", "fmt", "keys create", "keys list", "keys revoke", "health"];
   const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);
   const helps = new Map<string, string>();
 

@@ -7,6 +7,7 @@ import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { statement } from "../store/statements.ts";
 import { broughtId, lookUp } from "../store/symbols.ts";
+import { checkValue } from "./fact-check.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 
 export class Brought {
@@ -28,12 +29,14 @@ export class Brought {
     }
   }
 
+  /** Throws `invalid_request` for a value that is none of its type. */
   idOf(value: Value): number {
     const stored = lookUp(this.#database, value);
     if (stored !== undefined) return stored;
     const key = JSON.stringify([value.type, value.id]);
     const known = this.#ids.get(key);
     if (known !== undefined) return known;
+    checkValue(value);
     const id = broughtId(this.#types.of(value.type), this.#ids.size);
     this.#ids.set(key, id);
     this.#values.set(id, value);

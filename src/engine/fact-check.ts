@@ -1,7 +1,7 @@
 /** What a fact must look like to be stored or to be a context fact, whatever the policy (polar.md 8). */
 import type { Limits } from "../config/limits.ts";
 import { factArgumentsMax } from "../polar/policy.ts";
-import type { Fact } from "../store/fact.ts";
+import type { Fact, Value } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
 
 const integerMin = -(2n ** 63n);
@@ -27,12 +27,24 @@ export function checkFact(fact: Fact, limits: Limits): void {
       if (bytes > limits.identifierBytesMax)
         refuse(`${place} is ${bytes} bytes long; at most ${limits.identifierBytesMax} are allowed`);
     }
-    if (type === "Integer" && !isInteger(id)) refuse(`${place} \`${id}\` is no 64-bit integer in its plain form`);
-    if (type === "Boolean" && id !== "true" && id !== "false")
-      refuse(`${place} \`${id}\` is no boolean; use \`true\` or \`false\``);
+    const problem = problemOf({ type, id });
+    if (problem !== undefined) refuse(`${place} ${problem}`);
     if (type === "Actor" || type === "Resource")
       refuse(`${place} has the abstract type \`${type}\`; use a concrete one`);
   }
+}
+
+/** Throws `invalid_request` for an Integer or a Boolean that is none: compared with others, it would be taken for some value. */
+export function checkValue(value: Value): void {
+  const problem = problemOf(value);
+  if (problem !== undefined) throw new AppError("invalid_request", problem);
+}
+
+function problemOf({ type, id }: Value): string | undefined {
+  if (type === "Integer" && !isInteger(id)) return `\`${id}\` is no 64-bit integer in its plain form`;
+  if (type === "Boolean" && id !== "true" && id !== "false")
+    return `\`${id}\` is no boolean; use \`true\` or \`false\``;
+  return undefined;
 }
 
 function isInteger(text: string): boolean {

@@ -149,16 +149,30 @@ export class Answers {
     types: readonly string[],
     unknown: readonly string[] | null,
   ): readonly (readonly Value[])[] {
+    // Whether an integer that nobody knows is greater than another has no answer.
+    const isOrdered = (arg: Argument, position: number): boolean =>
+      arg.kind === "variable" && must(types[position]) in someValue;
+    if (unknown !== null && args.some(isOrdered)) return [];
     const names = args.map((arg, position) => (arg.kind === "variable" ? `v${arg.index}` : `a${position}`));
     const variables = new Map(
-      args.map((arg, position) => [
-        must(names[position]),
-        { type: must(types[position]), ids: arg.kind === "value" ? [arg.value.id] : unknown },
-      ]),
+      args.map((arg, position) => {
+        const type = must(types[position]);
+        return [must(names[position]), { type, ids: arg.kind === "value" ? [idOf(arg.value)] : unknown }];
+      }),
     );
     const calls = [{ predicate: splitKey(predicate)[0], variables: names }];
-    return this.#engine
-      .query({ calls, variables, contextFacts: [] })
-      .map((row) => names.map((name, position) => ({ type: must(types[position]), id: row[name] ?? anyId })));
+    return this.#engine.query({ calls, variables, contextFacts: [] }).map((row) =>
+      args.map((arg, position) => {
+        if (arg.kind === "value") return arg.value;
+        return { type: must(types[position]), id: row[must(names[position])] ?? anyId };
+      }),
+    );
   }
+}
+
+/** What is true of every value of these types is true of this one; not every text is a value of them. */
+const someValue: Readonly<Record<string, string>> = { Integer: "-8888888888888888887", Boolean: "true" };
+
+function idOf({ type, id }: Value): string {
+  return id === anyId ? (someValue[type] ?? id) : id;
 }

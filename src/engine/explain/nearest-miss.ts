@@ -144,11 +144,13 @@ export class NearestMisses {
       missing: inOrder(partial.missing).map((literal): Missing => {
         if (literal.kind !== "call")
           return { kind: "test", text: write(literal), because: this.#because(literal, rule, partial.bindings) };
-        const args = literal.args
-          .map((arg) => valueOf(arg, partial.bindings, now))
-          .filter((value) => value !== undefined && value.id !== openId);
-        // Of a call with open arguments there are too many things to explain: it is only named.
-        if (args.length < literal.args.length) return { kind: "call", text: write(literal), attempts: [], more: false };
+        const args = literal.args.map((arg) => {
+          const value = valueOf(arg, partial.bindings, now);
+          return value?.id === openId ? undefined : value;
+        });
+        // Of a call with open arguments there are too many things to explain: it is only named, unless it is the question itself.
+        if (!rule.implicit && args.includes(undefined))
+          return { kind: "call", text: write(literal), attempts: [], more: false };
         return { kind: "call", ...this.#miss({ predicate: literal.predicate, args }, depth, above) };
       }),
     };

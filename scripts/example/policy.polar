@@ -185,3 +185,30 @@ test "support staff sees every organization and may found new ones" {
   assert allow(User{"sue"}, "create_organization");
   assert_not allow(User{"max"}, "create_organization");
 }
+
+test "a stronger role is every weaker one as well" {
+  setup {
+    fixture company;
+    has_role(User{"tom"}, "writer", Folder{"src"});
+    has_role(User{"wim"}, "reader", Repository{"compiler"});
+    has_relation(Issue{"7"}, "repository", Repository{"compiler"});
+  }
+  assert allow(User{"ada"}, "read", Folder{"src"});
+  assert allow(User{"ada"}, action: String, Repository{"compiler"}) iff
+    action in ["read", "write", "delete", "open_issue"];
+  assert allow(User{"tom"}, "close", Issue{"7"});
+  assert allow(User{"wim"}, action: String, Repository{"compiler"}) iff
+    action in ["read", "open_issue"];
+  assert_not allow(User{"wim"}, "close", Issue{"7"});
+}
+
+test "a team is seen by its organization, and grown by its maintainers and the owners of the organization" {
+  setup {
+    fixture company;
+    has_relation(Team{"compilers"}, "organization", Organization{"acme"});
+    has_role(User{"eve"}, "maintainer", Team{"compilers"});
+  }
+  assert allow(User{"max"}, action: String, Team{"compilers"}) iff action in ["read"];
+  assert allow(User{"eve"}, action: String, Team{"compilers"}) iff action in ["add_member"];
+  assert allow(User{"ada"}, action: String, Team{"compilers"}) iff action in ["read", "add_member"];
+}

@@ -129,7 +129,7 @@ class Scope {
         );
       }
       case "matches": {
-        // Exactly an abstract type is the type of no value.
+        // Nobody says what `matches!` means: here, of this very type, which an abstract one is of no value.
         const concrete = this.#universe.concrete(expression.type);
         const types = expression.exact ? new Set([expression.type].filter((type) => concrete.has(type))) : concrete;
         return [[{ kind: "matches", index: this.#index(expression.variable), types }]];

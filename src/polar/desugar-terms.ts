@@ -19,6 +19,7 @@ const primitives = { string: "String", integer: "Integer", boolean: "Boolean" } 
 /** A literal, written as such; the checks have seen to it that it is one. */
 export function desugarLiteral(term: syntax.Term): Literal {
   assert(term.kind !== "variable" && term.kind !== "now", "a variable where the checks let only literals pass");
+  // The grammar has `Doc{1}` and nobody says what it means: an id is text, so it is `Doc{"1"}`.
   if (term.kind === "typed") return { kind: "literal", type: term.type.text, id: term.value.text, span: term.span };
   return { kind: "literal", type: primitives[term.kind], id: term.text, span: term.span };
 }

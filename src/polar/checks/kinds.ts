@@ -1,4 +1,7 @@
-/** A type is an actor or a resource, under a name that is free. */
+/**
+ * A type is an actor or a resource, under a name that is free. Opening a block again adds to it; what happens to a type that is both, nobody
+ * says, and one that may act by one block and not by the other is a slip: an error.
+ */
 import { quote } from "../report.ts";
 import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
 

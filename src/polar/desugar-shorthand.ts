@@ -71,7 +71,10 @@ function expandAtom(atom: ShorthandAtom, scope: Scope): Expression {
   }
 }
 
-/** What `"y"` says of `object`; of the whole system where there is none. */
+/**
+ * What `"y"` says of `object`; of the whole system where there is none. The actor of a relation is not asked for the relation's type, as the
+ * documented expansion does not: with actors `User` and `Bot`, a bot that is stored as owner is one, though the block says `owner: User`.
+ */
 function expandName(term: ShorthandTerm, names: Names, object: Term | undefined, span: Span): Expression {
   const actor = variable("actor", span);
   const predicate = predicateOf(term, names);

@@ -6,7 +6,7 @@ import { print } from "../runtime/process.ts";
 import { startDev } from "../roles/dev.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
-import { check, printReport } from "./policy-report.ts";
+import { check, printProblems, printReport } from "./policy-report.ts";
 import { runNode } from "./run-node.ts";
 import { checkedConfig } from "./setting-options.ts";
 
@@ -24,10 +24,8 @@ export const devCommand: AddCommand = (program, finish) => {
     .option("--data <directory>", "Keep the data here; without it they are thrown away at the end")
     .action(async (files: string[], options: DevOptions) => {
       const policy = check(await readPolicyFiles(files), { runTests: true });
-      if (!policy.good) {
-        await printReport(policy);
-        return finish(1);
-      }
+      await (policy.good ? printProblems(policy) : printReport(policy));
+      if (!policy.good) return finish(1);
       const data = options.data ?? (await mkdtemp(join(tmpdir(), "ostiary-dev-")));
       try {
         const config = devConfig(options, data);

@@ -32,11 +32,16 @@ export function check({ sources, unreadable }: PolicyFiles, options: CheckOption
   return { ...checked, sources, options, good: checked.policy !== undefined && checked.tests?.success !== false };
 }
 
-/** Problems go to standard error, test results to standard output. */
-export async function printReport(checked: CheckedPolicy): Promise<void> {
-  const { diagnostics, sources, tests } = checked;
+/** To standard error. */
+export async function printProblems({ diagnostics, sources }: CheckedPolicy): Promise<void> {
   const text = renderDiagnostics(diagnostics, sources, { color: wantsColor("stderr") });
   if (text !== "") await printError(text.endsWith("\n") ? text : `${text}\n`);
+}
+
+/** Problems go to standard error, test results to standard output. */
+export async function printReport(checked: CheckedPolicy): Promise<void> {
+  const { sources, tests } = checked;
+  await printProblems(checked);
   if (tests !== undefined)
     await print(renderTests(tests, sources) + renderCoverage(policyReport(checked, sources, checked.options)));
 }

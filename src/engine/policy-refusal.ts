@@ -1,6 +1,6 @@
 /**
- * Why an uploaded policy is not taken, in the shape in which clients of Oso Cloud expect it (`SavePolicyError`), with our diagnostics beside it. A
- * policy that has problems, or whose own tests fail, is refused whole; the one before stays active.
+ * Whether an uploaded policy is taken, and why not, in the shape in which clients of Oso Cloud expect it (`SavePolicyError`), with our diagnostics
+ * beside it. A policy that has errors, or whose own tests fail, is refused whole; the one before stays active.
  */
 import type { Limits } from "../config/limits.ts";
 import { diagnosticToJson } from "../polar/render.ts";
@@ -10,11 +10,17 @@ import type { ActivePolicy } from "./active-policy.ts";
 import { checkPolicy } from "./policy-check.ts";
 import { failureToJson, testResult, validationError } from "./policy-report.ts";
 
-/** The policy, ready to answer. Throws `invalid_policy`, whose details are the body of the answer. */
-export function refuseBadPolicy(
+export interface AcceptedPolicy {
+  readonly active: ActivePolicy;
+  /** How many there were; the answer to an upload has no place for them. */
+  readonly warnings: number;
+}
+
+/** Throws `invalid_policy`, whose details are the body of the answer. */
+export function acceptPolicy(
   sources: readonly Source[],
   options: { readonly runTests: boolean; readonly limits: Limits },
-): ActivePolicy {
+): AcceptedPolicy {
   const { active, diagnostics, tests } = checkPolicy(sources, options);
   if (active === undefined) {
     const errors = diagnostics
@@ -35,7 +41,7 @@ export function refuseBadPolicy(
       diagnostics: tests.failures.map((failure) => failureToJson(failure, sources)),
     });
   }
-  return active;
+  return { active, warnings: diagnostics.length };
 }
 
 function refusal(type: "Validation" | "TestsFailed", message: string, rest: object): AppError {

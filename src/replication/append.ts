@@ -7,7 +7,7 @@ import { applyEvent } from "../engine/apply.ts";
 import type { ApiKey, Change, Effect, Event } from "../engine/event.ts";
 import { ActivePolicies } from "../engine/active-policies.ts";
 import { describeOrphans, findOrphans } from "../engine/orphans.ts";
-import { refuseBadPolicy } from "../engine/policy-refusal.ts";
+import { acceptPolicy } from "../engine/policy-refusal.ts";
 import { resolveChanges } from "../engine/resolve.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Log } from "../store/log.ts";
@@ -35,7 +35,7 @@ export interface WriteResult {
   /** Facts really inserted and deleted by a batch. */
   readonly inserted?: number;
   readonly deleted?: number;
-  /** What a new policy leaves without a use, as a sentence. */
+  /** What there is to say of a policy that was taken all the same, as a sentence. */
   readonly warning?: string;
   /** True where the request asked for what is already so: nothing was appended, and the position is the present one. */
   readonly unchanged?: boolean;
@@ -87,12 +87,19 @@ function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "polic
     readState(store).policyId,
   )[0];
   if (active !== undefined && active[0] === source && active[1] === filename) return { effect: undefined };
-  const next = refuseBadPolicy([{ name: filename || "policy.polar", text: source }], { runTests: !force, limits });
+  const sources = [{ name: filename || "policy.polar", text: source }];
+  const { active: next, warnings } = acceptPolicy(sources, { runTests: !force, limits });
   const orphans = findOrphans(store, policies.of(store), next);
+  const notes = [
+    ...(warnings > 0
+      ? [`it has ${warnings} warning${warnings > 1 ? "s" : ""}, which \`POST /api/validate\` lists`]
+      : []),
+    ...(orphans.length > 0 ? [describeOrphans(orphans)] : []),
+  ];
   const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
   return {
     effect: { kind: "policy", id: lastId + 1, source, filename },
-    ...(orphans.length > 0 && { warning: describeOrphans(orphans) }),
+    ...(notes.length > 0 && { warning: notes.join("; ") }),
   };
 }
 

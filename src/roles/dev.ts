@@ -3,7 +3,7 @@
  * policy. Nothing of it is a stand-in; what runs here runs the same in production.
  */
 import type { Config } from "../config/config.ts";
-import { refuseBadPolicy } from "../engine/policy-refusal.ts";
+import { acceptPolicy } from "../engine/policy-refusal.ts";
 import type { Source } from "../polar/source.ts";
 import { startPrimaryNode, type PrimaryNode } from "../replication/primary-node.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";
@@ -11,7 +11,7 @@ import { serveNode, type RunningRole } from "./node-service.ts";
 /** Throws `invalid_policy` where the policy is refused, with all its problems. */
 export async function startDev(config: Config, sources: readonly Source[]): Promise<RunningRole> {
   // Checked as the files that they are, so that problems name file and line; loaded as the one policy that they form.
-  if (sources.length > 0) refuseBadPolicy(sources, { runTests: true, limits: config.limits });
+  if (sources.length > 0) acceptPolicy(sources, { runTests: true, limits: config.limits });
   const node = await startPrimaryNode(config);
   try {
     if (sources.length > 0) await loadPolicy(node, sources);

@@ -95,6 +95,12 @@ describe("a policy that is only asked about", () => {
 
       const loaded = await api.call("POST", "/api/policy", { body: { src: other } });
       expect([loaded.status, loaded.json]).toEqual([200, { message: `policy loaded; ${message}` }]);
+      const doubtful = await api.call("POST", "/api/policy", {
+        body: { src: `${other} is_public(o: Org) if opened(o, by);` },
+      });
+      expect(doubtful.json).toEqual({
+        message: "policy loaded; it has 1 warning, which `POST /api/validate` lists",
+      });
       expect(await oso.authorize(User("ann"), "read", Org("acme"))).toBe(false);
       const back = await api.call("POST", "/api/policy", { body: { src: good } });
       expect(back.json).toEqual({ message: "policy loaded" });

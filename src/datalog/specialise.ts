@@ -19,6 +19,7 @@ import {
 import { Budget } from "./too-large.ts";
 import { type Signatures, termType, type TypeName } from "./signature.ts";
 import { inferSignatures } from "./signatures.ts";
+import { withDemandedTypes } from "./demanded-types.ts";
 import { typings, withoutLinks } from "./typings.ts";
 
 /** What the plans of a request may draw on. `context` are the argument types of its context facts. */
@@ -196,7 +197,8 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    return withoutLinks(typings(rule.types, body, this.#knowledge.signatures, this.#spend, known))
+    const found = typings(rule.types, body, this.#knowledge.signatures, this.#spend, known);
+    return withoutLinks(withDemandedTypes(found, body, scope, this.#spend))
       .filter((types) => fitsOpenTypes(node, rule, types))
       .map((types) => ({
         head,
@@ -224,7 +226,7 @@ class Graph {
     );
     if (!constantFits) return [];
     const found = typings(allowed, body, this.#knowledge.signatures, this.#spend, known);
-    return withoutLinks(found).map((types) => {
+    return withoutLinks(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
       const narrowed = types.flatMap((type, variable): Literal[] =>
         type !== undefined && outer.has(variable) && known[variable] === undefined
           ? [{ kind: "type", term: { kind: "var", index: variable }, types: new Set([type]) }]

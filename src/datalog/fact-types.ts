@@ -1,6 +1,7 @@
 /**
  * Which facts may be stored (polar.md 6.4): the argument types with which rule bodies use a predicate, and the declared ones. A predicate
- * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use.
+ * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use. Where a rule asks for a type, facts of all types
+ * below it are accepted; which names a rule asks for (`"admin"`) is not held against a fact, since the documents speak of types alone.
  */
 import { factArgumentsMax, type Policy } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
@@ -91,21 +92,45 @@ export function argumentOf(term: ProgramTerm, allowed: Allowed): Argument {
   }
 }
 
-/** The calls of a body, also under `not`. `matches` inside `not` counts inside alone. */
+/** The calls of a body, also under `not`. What is said of a type inside `not` counts inside alone; what can't hold makes no use of facts. */
 function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Generator<FactUse> {
-  const allowed = [...around];
-  for (const literal of body) {
-    if (literal.kind !== "type" || literal.term.kind !== "var") continue;
-    const { index } = literal.term;
-    const before = allowed[index];
-    allowed[index] = before ? new Set([...before].filter((type) => literal.types.has(type))) : literal.types;
-  }
+  const allowed = narrowed(body, around);
+  if (!allowed) return;
   for (const literal of body) {
     if (literal.kind === "not") yield* uses(literal.body, allowed, span);
     if (literal.kind !== "call") continue;
     yield { predicate: literal.predicate, args: literal.args.map((arg) => argumentOf(arg, allowed)), span };
   }
 }
+
+/** The types that the body leaves its variables: by `matches`, as sides of a comparison, and by being equal. `undefined` where it can't hold. */
+function narrowed(body: readonly ProgramLiteral[], around: Allowed): Allowed | undefined {
+  const allowed = [...around];
+  let grown = true;
+  const narrow = (term: ProgramTerm, types: ReadonlySet<string> | undefined): boolean => {
+    const before = argumentOf(term, allowed).types;
+    const after = types && (before?.intersection(types) ?? types);
+    if (after === undefined || after.size === before?.size) return true;
+    if (term.kind === "var") allowed[term.index] = after;
+    grown = true;
+    return after.size > 0;
+  };
+  const narrowBy = (literal: ProgramLiteral): boolean => {
+    if (literal.kind === "type") return narrow(literal.term, literal.types);
+    if (literal.kind === "compare")
+      return literal.operator === "!=" || (narrow(literal.left, integer) && narrow(literal.right, integer));
+    if (literal.kind !== "equal") return true;
+    const { left, right } = literal;
+    return narrow(left, argumentOf(right, allowed).types) && narrow(right, argumentOf(left, allowed).types);
+  };
+  while (grown) {
+    grown = false;
+    if (!body.every(narrowBy)) return undefined;
+  }
+  return allowed;
+}
+
+const integer: ReadonlySet<string> = new Set(["Integer"]);
 
 function product(args: readonly Argument[]): TypeName[][] {
   return args.reduce<TypeName[][]>(

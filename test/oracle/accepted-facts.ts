@@ -46,13 +46,16 @@ function argumentType(term: Term, constraints: readonly Constraint[]): (type: st
   return (type) => own.every((constraint) => constraint.admits(type));
 }
 
-/** Every call in a body, also under `not`, with what is known of its variables there. */
+/** Every call in a body, also under `not`, with what is known of its variables there. What can't hold makes no use of facts. */
 function callsOf(
   body: Expression | undefined,
   outer: readonly Constraint[],
   domain: Domain,
+  isNegated = false,
 ): { call: Call; constraints: readonly Constraint[] }[] {
   return alternatives(body).flatMap((conjunction) => {
+    if (conjunction.some((expression) => isAlways(expression, false))) return [];
+    if (!isNegated && contradicts(conjunction)) return [];
     const constraints = shareConstraints(
       [...outer, ...conjunction.flatMap((expression) => constraintsOf(expression, domain))],
       conjunction,
@@ -60,9 +63,60 @@ function callsOf(
     if (!canHold(constraints, domain)) return [];
     return conjunction.flatMap((expression) => {
       if (expression.kind === "call") return [{ call: expression, constraints }];
-      return expression.kind === "not" ? callsOf(expression.operand, constraints, domain) : [];
+      return expression.kind === "not" ? callsOf(expression.operand, constraints, domain, true) : [];
     });
   });
+}
+
+/** True or false whatever the facts are, and by its form alone. */
+function isAlways(expression: Expression, value: boolean): boolean {
+  switch (expression.kind) {
+    case "boolean":
+      return expression.value === value;
+    case "in":
+      return !value && expression.values.length === 0;
+    case "not":
+      return isAlways(expression.operand, !value);
+    case "and":
+      return expression.operands[value ? "every" : "some"]((operand) => isAlways(operand, value));
+    case "or":
+      return expression.operands[value ? "some" : "every"]((operand) => isAlways(operand, value));
+    default:
+      return false;
+  }
+}
+
+/** Whether the equations, with the lists, leave a variable no value. */
+function contradicts(conjunction: readonly Expression[]): boolean {
+  const lists = conjunction.filter((expression) => expression.kind === "in");
+  const equations = conjunction.flatMap((one) => (one.kind === "equal" ? [[one.left, one.right] as const] : []));
+  const choices = lists.reduce<(readonly (readonly [Term, Term])[])[]>(
+    (all, { term, values }) => all.flatMap((chosen) => values.map((value) => [...chosen, [term, value] as const])),
+    [equations],
+  );
+  return choices.every((chosen) => !agree(chosen));
+}
+
+function agree(equations: readonly (readonly [Term, Term])[]): boolean {
+  const known = new Map<string, string>();
+  const valueOf = (term: Term): string | undefined =>
+    term.kind === "variable" ? known.get(term.name) : term.kind === "now" ? undefined : `${term.type} ${term.id}`;
+  for (let grown = true; grown;) {
+    grown = false;
+    for (const [left, right] of equations) {
+      const [one, other] = [valueOf(left), valueOf(right)];
+      if (one !== undefined && other !== undefined && one !== other) return false;
+      for (const [term, value] of [
+        [left, other],
+        [right, one],
+      ] as const) {
+        if (term.kind !== "variable" || value === undefined || known.has(term.name)) continue;
+        known.set(term.name, value);
+        grown = true;
+      }
+    }
+  }
+  return true;
 }
 
 /** What holds for one side of `x = y` holds for the other. */
@@ -97,9 +151,13 @@ function canHold(constraints: readonly Constraint[], domain: Domain): boolean {
   );
 }
 
+const impossible: Constraint = { variable: "nothing at all", admits: () => false };
+
 function constraintsOf(expression: Expression, domain: Domain): Constraint[] {
-  const of = (term: Term, admits: (type: string) => boolean) =>
-    term.kind === "variable" ? [{ variable: term.name, admits }] : [];
+  const of = (term: Term, admits: (type: string) => boolean) => {
+    if (term.kind === "variable") return [{ variable: term.name, admits }];
+    return admits(typeOf(term) ?? "") ? [] : [impossible];
+  };
   const typeOf = (term: Term) => (term.kind === "literal" ? term.type : term.kind === "now" ? "Integer" : undefined);
   const same = (term: Term, other: Term) => {
     const type = typeOf(other);

@@ -37,9 +37,9 @@ function compareWithList(assertion: Assertion, iff: Expression, open: OpenAtom, 
   assert(iff.kind === "in" && iff.term.kind === "variable", "the checks let only `variable in [...]` pass");
   const { name } = iff.term;
   const isNamed = assertion.params.map(({ term }) => term.kind === "variable" && term.name === name);
-  const textOf = (atom: Atom): string => printValue(must(atom.args[isNamed.indexOf(true)]));
+  const textsOf = (atom: Atom): string[] => valuesOf(must(atom.args[isNamed.indexOf(true)])).map(printValue);
   const listed = new Map(iff.values.map(({ type, id }) => [printValue({ type, id }), { type, id }]));
-  const came = new Set(found.map(textOf));
+  const came = new Set(found.flatMap(textsOf));
   const missing = [...listed].filter(([text]) => !came.has(text));
   const surplus = [...came].filter((text) => !listed.has(text));
   const same = missing.length + surplus.length === 0;
@@ -53,9 +53,15 @@ function compareWithList(assertion: Assertion, iff: Expression, open: OpenAtom, 
       ...open,
       args: open.args.map((arg, index) => (isNamed[index] ? value : arg)),
     })),
-    surplus: found.filter((atom) => !listed.has(textOf(atom))),
+    surplus: found.filter((atom) => textsOf(atom).some((text) => !listed.has(text))),
     problem: `expected ${list([...listed.keys()], "no answers")}; came ${list([...came], "none")}; ${difference.join(", ")}`,
   };
+}
+
+/** Every Boolean are two. */
+function valuesOf(value: Value): readonly Value[] {
+  if (value.type !== "Boolean" || value.id !== anyId) return [value];
+  return ["true", "false"].map((id) => ({ type: "Boolean", id }));
 }
 
 function list(texts: readonly string[], none: string): string {

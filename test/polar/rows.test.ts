@@ -95,7 +95,10 @@ function checkHolding(policy: string): void {
 
 function checkFailing(expected: z.infer<typeof failing>): void {
   const { policy } = expected;
-  const { diagnostics, failures, disagreements } = judge(policy, "limits" in expected ? expected.limits : {});
+  const { diagnostics, failures, disagreements } = judge(
+    policy,
+    "limits" in expected ? { limits: expected.limits } : {},
+  );
   const codes = new Set(diagnostics.map(describeCode));
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   expect({ policy, disagreements }).toEqual({ policy, disagreements: [] });

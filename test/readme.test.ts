@@ -85,7 +85,18 @@ describe("the README names", () => {
 });
 
 describe("flags in the README", () => {
-  const commands = ["serve", "dev", "config", "validate", "test", "fmt", "keys create", "keys list", "keys revoke", "health"];
+  const commands = [
+    "serve",
+    "dev",
+    "config",
+    "validate",
+    "test",
+    "fmt",
+    "keys create",
+    "keys list",
+    "keys revoke",
+    "health",
+  ];
   const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);
   const helps = new Map<string, string>();
 

@@ -22,24 +22,28 @@ const sample: fc.Arbitrary<Sample> = fc.record({
 });
 
 describe("random policies", () => {
-  test(`${runs} runs with seed ${seed}`, () => {
-    const tally = emptyTally();
-    const result = fc.check(
-      fc.property(sample, (one) => expect(differencesOf(one, tally)).toEqual([])),
-      { numRuns: runs, seed },
-    );
-    console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(tally));
-    if (result.failed) {
-      const [smallest] = result.counterexample ?? [];
-      const text =
-        smallest === undefined ? "" : printCase(`found by seed ${seed}`, smallest, compilePolicy(smallest.policy));
-      throw new Error(`the engine and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
-    }
-    // What is not tested must stay the exception.
-    expect(tally.invalidPolicies + tally.tooLarge).toBeLessThan(runs / 20);
-    expect(tally.positive).toBeGreaterThan(tally.answered / 4);
-    expect(tally.notEnumerable).toBeLessThan(tally.answered / 20);
-  }, 600_000 + runs * 300);
+  test(
+    `${runs} runs with seed ${seed}`,
+    () => {
+      const tally = emptyTally();
+      const result = fc.check(
+        fc.property(sample, (one) => expect(differencesOf(one, tally)).toEqual([])),
+        { numRuns: runs, seed },
+      );
+      console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(tally));
+      if (result.failed) {
+        const [smallest] = result.counterexample ?? [];
+        const text =
+          smallest === undefined ? "" : printCase(`found by seed ${seed}`, smallest, compilePolicy(smallest.policy));
+        throw new Error(`the engine and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
+      }
+      // What is not tested must stay the exception.
+      expect(tally.invalidPolicies + tally.tooLarge).toBeLessThan(runs / 20);
+      expect(tally.positive).toBeGreaterThan(tally.answered / 4);
+      expect(tally.notEnumerable).toBeLessThan(tally.answered / 20);
+    },
+    600_000 + runs * 300,
+  );
 
   test.each([
     ["forgets a stored fact", (input: EngineInput) => ({ ...input, facts: input.facts.slice(1) })],

@@ -68,6 +68,18 @@ const limitShape = {
     20_000,
     "The most steps of planning one statement; past that the question is answered step by step",
   ),
+  closuresMax: count(
+    500,
+    "The most transitive closures (folders in folders, groups in groups) that a policy may have kept as tables; past that all are walked when a question is asked",
+  ),
+  closureRowsMax: count(
+    5_000_000,
+    "The most rows of one closure; past that it is walked instead, until a policy becomes active or the data are cleared",
+  ),
+  closureUpdateRowsMax: count(
+    500_000,
+    "The most rows of a closure that one fact may change; past that it is walked, as above",
+  ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
   // The feed: primary to edges
   feedBatchEventsMax: count(128, "The most events in one message of the feed"),

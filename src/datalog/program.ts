@@ -55,6 +55,12 @@ export function predicateKey(name: string, arity: number): string {
   return `${name}/${arity}`;
 }
 
+/** `has_role/3` as its name and arity. Names hold no slash. */
+export function splitKey(key: string): [predicate: string, arity: number] {
+  const slash = key.lastIndexOf("/");
+  return [key.slice(0, slash), Number(key.slice(slash + 1))];
+}
+
 /** By predicate key, the rules that ask for it, under `not` too: those to look at again when more is known of it. */
 export function callersOf(program: Program): ReadonlyMap<string, readonly ProgramRule[]> {
   const callers = new Map<string, ProgramRule[]>();

@@ -4,6 +4,7 @@
  * copy rules (`"reader" if "writer"`) are collapsed into their source, and strongly connected nodes are marked as recursive.
  */
 import { must } from "../util/assert.ts";
+import { type ClosureChoice, useClosures } from "./closures.ts";
 import { stronglyConnected } from "./components.ts";
 import { type Argument, covers, type FactType } from "./fact-types.ts";
 import {
@@ -28,6 +29,8 @@ export interface Knowledge {
   readonly facts: readonly FactType[];
   readonly context: readonly FactType[];
   readonly signatures: Signatures;
+  /** Which closures the questions may read; without it, recursion stays recursion. */
+  readonly closures?: ClosureChoice;
   readonly nodesMax: number;
   readonly typingsMax: number;
 }
@@ -104,6 +107,7 @@ export function specialise(goal: Goal, knowledge: Knowledge): Body | undefined {
   for (const node of graph.nodes) node.clauses = node.clauses.filter(isProductive).map(prune);
   collapseCopies(graph.nodes);
   markRecursion(graph.nodes);
+  if (knowledge.closures && useClosures(graph.nodes, knowledge.closures)) markRecursion(graph.nodes);
   const body = { types: goal.types, literals };
   return isProductive({ body }) ? prune({ body }).body : undefined;
 }

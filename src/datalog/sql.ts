@@ -10,7 +10,7 @@ import type { TypeName } from "./signature.ts";
 
 /** What the store knows: where facts live and which ids stand for what. */
 export interface Names {
-  /** The table of a predicate key, `undefined` where no fact of it was ever stored. */
+  /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
   factTable(predicate: string): string | undefined;
   /** The interned id of a constant, -1 where the store does not have it. */
   constant(value: Constant): number;
@@ -24,6 +24,8 @@ export interface Relation extends Source {
     | { readonly kind: "fact"; readonly predicate: string }
     | { readonly kind: "context"; readonly predicate: string }
     | { readonly kind: "ids"; readonly param: string }
+    /** Another table or common table expression with the columns `c0 …`. */
+    | { readonly kind: "named"; readonly name: string }
     /** Columns `c0 …`; only rows with this tag. `columns` says which column each argument is. */
     | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
 }
@@ -122,6 +124,8 @@ function emitRelation(relation: Relation, bindings: Map<string, string>, where: 
       const param = table.kind === "ids" ? table.param : `context:${table.predicate}`;
       return `json_each(${emission.parameters.text(param)}) AS ${alias}`;
     }
+    case "named":
+      return `${table.name} AS ${alias}`;
     case "tagged":
       where.push(`${alias}.tag = ${table.tag}`);
       return `${table.name} AS ${alias}`;
@@ -139,6 +143,8 @@ function columnOf(relation: Relation, alias: string, position: number): string {
       return `(${alias}.value ->> ${position})`;
     case "ids":
       return `${alias}.value`;
+    case "named":
+      return `${alias}.c${position}`;
     case "tagged":
       return `${alias}.c${must(table.columns[position])}`;
     default:

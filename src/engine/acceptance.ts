@@ -5,7 +5,7 @@ import { stringLiteral } from "../polar/string-literal.ts";
 import { suggestion } from "../polar/suggest.ts";
 import type { Fact } from "../store/fact.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { splitKey } from "./apply.ts";
+import { splitKey } from "../datalog/program.ts";
 
 export interface Unaccepted {
   /** `has_role(User, "reader", Org) is not used in policy`, with the nearest that is. */

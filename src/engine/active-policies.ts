@@ -1,29 +1,46 @@
-/** The active policy of a store, compiled once an id and connection. */
+/** The active policy of a store, compiled once a connection. */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { statement } from "../store/statements.ts";
 import { must } from "../util/assert.ts";
 import { activate, type ActivePolicy } from "./active-policy.ts";
 
-export class ActivePolicies {
-  readonly #known = new WeakMap<
-    SqlDatabase,
-    { readonly id: number; readonly source: string; readonly active: ActivePolicy }
-  >();
+/** A policy as it became active: another object whenever questions have to be planned anew. */
+export interface Activation {
+  readonly active: ActivePolicy;
+  readonly stamp: number;
+}
 
-  /** The compiled policy that `state` names, as this connection sees it now; `undefined` where none was loaded. */
-  of(database: SqlDatabase): ActivePolicy | undefined {
-    const id = Number(statement(database, "SELECT policy_id FROM state").values()[0]?.[0] ?? 0);
-    if (id === 0) return undefined;
-    const row = must(
-      statement(database, "SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
-      "the active policy is missing",
-    );
-    const source = String(row[0]);
-    const known = this.#known.get(database);
-    // A write that was rolled back can give an id to two sources in turn, so the text decides.
-    if (known?.id === id && known.source === source) return known.active;
-    const active = activate(source, row[1] === null ? null : String(row[1]));
-    this.#known.set(database, { id, source, active });
-    return active;
-  }
+interface Known extends Activation {
+  readonly source: string;
+  readonly filename: string | null;
+}
+
+const knownTo = new WeakMap<SqlDatabase, Known>();
+
+/** The policy that this connection sees active now; `undefined` where none was loaded. */
+export function activationOf(database: SqlDatabase): Activation | undefined {
+  const row = must(
+    statement(database, "SELECT policy_id, plan_stamp FROM state").values()[0],
+    "the store has no state",
+  );
+  const [id, stamp] = [Number(row[0]), Number(row[1])];
+  const known = knownTo.get(database);
+  if (known && known.stamp === stamp && stamp !== 0) return known;
+  if (id === 0) return undefined;
+  const [source, filename] = must(
+    statement(database, "SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
+    "the active policy is missing",
+  ).map((text) => (text === null ? null : String(text)));
+  const present = { source: must(source), filename: filename ?? null, stamp };
+  const isSame = known?.source === present.source && known.filename === present.filename;
+  if (isSame && known.stamp === stamp) return known;
+  const made = { ...present, active: isSame ? known.active : activate(present.source, present.filename) };
+  knownTo.set(database, made);
+  return made;
+}
+
+/** Makes every question be planned anew, on all connections, from the commit of the present transaction on. */
+export function stampPlans(database: SqlDatabase): void {
+  // By chance, not by counting: a number that was rolled back must not come again.
+  statement(database, "UPDATE state SET plan_stamp = 1 + abs(random() % 9007199254740990)").run();
 }

@@ -5,26 +5,38 @@
 import { desc } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Fact } from "../store/fact.ts";
-import { clearFacts, deleteFact, ensureFactTable, factTables, insertFact, setIndexes } from "../store/fact-tables.ts";
+import {
+  clearFacts,
+  deleteFact,
+  ensureFactTable,
+  factTables,
+  hasFact,
+  insertFact,
+  setIndexes,
+} from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
 import { statement } from "../store/statements.ts";
 import { intern, internType } from "../store/symbols.ts";
 import { must, unreachable } from "../util/assert.ts";
+import { defaultLimits, type Limits } from "../config/limits.ts";
 import { activate } from "./active-policy.ts";
+import { stampPlans } from "./active-policies.ts";
+import { ClosureChange, clearClosures, refreshClosures } from "./closures.ts";
 import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
 import { indexOrders } from "./indexes.ts";
+import { splitKey } from "../datalog/program.ts";
 
 /** Applies one event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to advance. */
-export function applyEvent(database: SqlDatabase, event: Event): void {
+export function applyEvent(database: SqlDatabase, event: Event, limits: Limits = defaultLimits): void {
   const { effect } = event;
   switch (effect.kind) {
     case "facts":
-      return applyFacts(database, effect);
+      return applyFacts(database, effect, limits);
     case "policy":
-      return applyPolicy(database, effect, event.timeMs);
+      return applyPolicy(database, effect, event.timeMs, limits);
     case "clear":
-      return applyClear(database);
+      return applyClear(database, limits);
     case "keys":
       return applyKeys(database, effect);
     default:
@@ -32,15 +44,32 @@ export function applyEvent(database: SqlDatabase, event: Event): void {
   }
 }
 
-function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "facts" }>): void {
+function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "facts" }>, limits: Limits): void {
+  const closures = new ClosureChange(database, limits);
   let sum = parseDigest(readDigest(database));
-  for (const fact of effect.deleted) if (deleteFact(database, fact)) sum -= factElement(fact);
-  for (const fact of effect.inserted) if (insertFact(database, fact)) sum += factElement(fact);
+  for (const fact of effect.deleted) {
+    if (!hasFact(database, fact)) continue;
+    const lost = closures.lostWith(fact);
+    deleteFact(database, fact);
+    closures.remove(lost);
+    sum -= factElement(fact);
+  }
+  for (const fact of effect.inserted) {
+    if (!insertFact(database, fact)) continue;
+    closures.add(fact);
+    sum += factElement(fact);
+  }
+  closures.finish();
   writeDigest(database, formatDigest(sum));
 }
 
 /** The new policy's tables, indexes, types and constants are made in the transaction that makes it active: readers see one or the other. */
-function applyPolicy(database: SqlDatabase, effect: Extract<Effect, { kind: "policy" }>, timeMs: number): void {
+function applyPolicy(
+  database: SqlDatabase,
+  effect: Extract<Effect, { kind: "policy" }>,
+  timeMs: number,
+  limits: Limits,
+): void {
   const last = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
   let sum = parseDigest(readDigest(database)) + policyElement(effect.id, effect.source);
   if (last) sum -= policyElement(last.id, last.source);
@@ -59,10 +88,13 @@ function applyPolicy(database: SqlDatabase, effect: Extract<Effect, { kind: "pol
   for (const { table, predicate, arity } of factTables(database))
     setIndexes(database, table, orders.get(`${predicate}/${arity}`) ?? []);
   statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
+  stampPlans(database);
+  refreshClosures(database, limits, true);
 }
 
-function applyClear(database: SqlDatabase): void {
+function applyClear(database: SqlDatabase, limits: Limits): void {
   clearFacts(database);
+  clearClosures(database, limits);
   let sum = parseDigest(emptyDigest);
   const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
   if (policy) sum += policyElement(policy.id, policy.source);
@@ -105,12 +137,6 @@ function readDigest(database: SqlDatabase): string {
 
 function writeDigest(database: SqlDatabase, digest: string): void {
   statement(database, "UPDATE state SET digest = ?1").run(digest);
-}
-
-/** `has_role/3` as its name and arity. Names hold no slash. */
-export function splitKey(key: string): [predicate: string, arity: number] {
-  const slash = key.lastIndexOf("/");
-  return [key.slice(0, slash), Number(key.slice(slash + 1))];
 }
 
 /** The digest of everything that is stored, computed anew: what an incrementally kept one must equal. */

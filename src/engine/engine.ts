@@ -17,7 +17,7 @@ import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { assert, must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
-import { ActivePolicies } from "./active-policies.ts";
+import { activationOf } from "./active-policies.ts";
 import { Answering } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
@@ -45,10 +45,9 @@ export class Engine {
   readonly #limits: Limits;
   readonly #strategy: Strategy;
   readonly #clock: () => number;
-  readonly #policies = new ActivePolicies();
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
-  #plans: { readonly active: object; readonly plans: Plans } | undefined;
+  #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
   /** `database` is a connection of the engine's own, read-only. */
   constructor(database: SqlDatabase, options: EngineOptions = {}) {
@@ -182,8 +181,8 @@ export class Engine {
 
   metadata(id?: number): Record<string, ResourceMetadata> | null {
     if (id === undefined) {
-      const active = this.#read(() => this.#policies.of(this.#database));
-      return active ? policyMetadata(active.policy) : null;
+      const activation = this.#read(() => activationOf(this.#database));
+      return activation ? policyMetadata(activation.active.policy) : null;
     }
     const policy = this.policy(id);
     return policy && policyMetadata(activate(policy.source, policy.filename).policy);
@@ -199,7 +198,7 @@ export class Engine {
 
   /** Makes a policy that has just become active ready, so that no question has to wait for it. */
   refresh(): void {
-    this.#read(() => this.#policies.of(this.#database));
+    this.#read(() => activationOf(this.#database));
   }
 
   /** The file of this copy. */
@@ -228,11 +227,12 @@ export class Engine {
   ): T {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
     return this.#timed(kind, () => {
-      const active = this.#policies.of(this.#database);
-      if (!active) return none;
-      if (this.#plans?.active !== active || this.#plans.plans.types.isStale()) {
+      const activation = activationOf(this.#database);
+      if (!activation) return none;
+      const { active } = activation;
+      if (this.#plans?.activation !== activation || this.#plans.plans.types.isStale()) {
         this.#plans?.plans.close();
-        this.#plans = { active, plans: new Plans(this.#database, active, this.#limits, this.#strategy) };
+        this.#plans = { activation, plans: new Plans(this.#database, active, this.#limits, this.#strategy) };
       }
       const permissions = (type: string): readonly string[] => active.policy.types.get(type)?.permissions ?? [];
       return body(this.#plans.plans, contextFacts.length === 0 ? noContext : factTypesOf(contextFacts), permissions);

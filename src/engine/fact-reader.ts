@@ -6,7 +6,7 @@ import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
 import { unnamedPerType } from "../store/symbols.ts";
-import { splitKey } from "./apply.ts";
+import { splitKey } from "../datalog/program.ts";
 import type { Brought } from "./brought.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 

@@ -7,7 +7,7 @@ import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { countByTypes } from "../store/fact-tables.ts";
 import { formatSignature } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { splitKey } from "./apply.ts";
+import { splitKey } from "../datalog/program.ts";
 
 export interface Orphans {
   /** `has_role(User, String, Repository)` */

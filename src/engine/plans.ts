@@ -9,18 +9,26 @@ import type { FactType } from "../datalog/fact-types.ts";
 import { NotEnumerable, NotPlannable, type Term } from "../datalog/flat.ts";
 import type { Constant, ProgramTerm } from "../datalog/program.ts";
 import type { Signatures } from "../datalog/signature.ts";
-import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
+import {
+  type Body,
+  type Goal,
+  type Knowledge,
+  signaturesFor,
+  specialise,
+  TooManyNodes,
+} from "../datalog/specialise.ts";
 import type { Names } from "../datalog/sql.ts";
 import { TooLarge } from "../datalog/too-large.ts";
 import { planStatement } from "../datalog/statement.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import { closureTables } from "../store/closure-tables.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { lookUp } from "../store/symbols.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { splitKey } from "./apply.ts";
+import { splitKey } from "../datalog/program.ts";
 import { TypeNumbers } from "./type-numbers.ts";
 
 /** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
@@ -63,6 +71,8 @@ export class Plans {
   readonly #plans = new Map<string, Plan>();
   readonly #signatures = new Map<string, Signatures>();
   readonly #strings: ReadonlySet<string>;
+  /** By name, the tables of the closures that are kept. */
+  readonly #closures: ReadonlyMap<string, string>;
 
   constructor(database: SqlDatabase, active: ActivePolicy, limits: Limits, strategy: Strategy) {
     this.types = new TypeNumbers(database);
@@ -70,6 +80,7 @@ export class Plans {
     this.#active = active;
     this.#limits = limits;
     this.#strategy = strategy;
+    this.#closures = new Map(closureTables(database).flatMap(({ name, table, kept }) => (kept ? [[name, table]] : [])));
     this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
   }
 
@@ -122,9 +133,10 @@ export class Plans {
       typingsMax: this.#limits.policyTypingsMax,
     };
     try {
+      const statement = this.#strategy === "statement" ? this.#statement(shape, goal, knowledge) : undefined;
+      if (statement) return statement;
       const body = specialise(goal, knowledge);
-      if (!body) return { kind: "nothing" };
-      return this.#strategy === "evaluator" ? { kind: "evaluator", body } : this.#statement(shape, body);
+      return body ? { kind: "evaluator", body } : { kind: "nothing" };
     } catch (error) {
       if (error instanceof TooManyNodes || error instanceof TooLarge)
         throw new AppError("query_too_expensive", "the policy is too large for this question");
@@ -132,14 +144,17 @@ export class Plans {
     }
   }
 
-  #statement(shape: Shape, body: Body): Plan {
+  /** `undefined` where no statement fits. Closures are for statements alone: the evaluator walks, so each can be held against the other. */
+  #statement(shape: Shape, goal: Goal, knowledge: Knowledge): Plan | undefined {
+    const body = specialise(goal, { ...knowledge, closures: ({ name }) => this.#closures.has(name) });
+    if (!body) return { kind: "nothing" };
     const terms = shape.variables.map((variable, index): Term => {
       if (variable.constant) return { kind: "const", value: variable.constant };
       if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
       return { kind: "var", id: index, type: variable.type };
     });
     const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
-    const goal = {
+    const asked = {
       body,
       terms,
       head: terms.filter((_, index) => isAsked(index)),
@@ -152,7 +167,7 @@ export class Plans {
     };
     try {
       const statement = planStatement(
-        goal,
+        asked,
         this.#names(),
         { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax },
         shape.paged,
@@ -160,7 +175,7 @@ export class Plans {
       return { kind: "statement", prepared: this.#prepare(statement.sql), ...statement };
     } catch (error) {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };
-      if (error instanceof NotPlannable) return { kind: "evaluator", body };
+      if (error instanceof NotPlannable) return undefined;
       throw error;
     }
   }
@@ -191,7 +206,7 @@ export class Plans {
   #names(): Names {
     const database = this.#database;
     return {
-      factTable: (predicate) => factTable(database, ...splitKey(predicate)),
+      factTable: (predicate) => this.#closures.get(predicate) ?? factTable(database, ...splitKey(predicate)),
       constant: (value) => lookUp(database, value) ?? -1,
       range: (type) => this.types.range(type),
     };

@@ -5,7 +5,7 @@ import type { Source } from "../polar/source.ts";
 import { serveWorker } from "../runtime/worker.ts";
 import { openStore } from "../store/database.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { ActivePolicies } from "./active-policies.ts";
+import { activationOf } from "./active-policies.ts";
 import { describeOrphans, findOrphans } from "./orphans.ts";
 import { checkPolicy } from "./policy-check.ts";
 import { policyReport, type PolicyReport } from "./policy-report.ts";
@@ -39,7 +39,7 @@ serveWorker(commands, () => {});
 function orphansIn(storePath: string, active: ActivePolicy): ReturnType<typeof findOrphans> {
   const store = openStore(storePath, { readonly: true });
   try {
-    return store.transaction(() => findOrphans(store, new ActivePolicies().of(store), active));
+    return store.transaction(() => findOrphans(store, activationOf(store)?.active, active));
   } finally {
     store.close();
   }

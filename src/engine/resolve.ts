@@ -9,11 +9,9 @@ import { hasFact, matchFacts } from "../store/fact-tables.ts";
 import { AppError } from "../util/app-error.ts";
 import { whyUnaccepted } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { ActivePolicies } from "./active-policies.ts";
+import { activationOf } from "./active-policies.ts";
 import type { Change, Effect } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
-
-const policies = new ActivePolicies();
 
 /** The net effect of the changes, in order. Throws `invalid_request` naming the first fact that may not be stored, and changes nothing. */
 export function resolveChanges(
@@ -22,7 +20,7 @@ export function resolveChanges(
   limits: Limits = defaultLimits,
 ): Extract<Effect, { kind: "facts" }> {
   const pending = new Pending(database);
-  const active = policies.of(database);
+  const active = activationOf(database)?.active;
   for (const change of changes) {
     if ("inserts" in change) {
       for (const fact of change.inserts) {

@@ -5,7 +5,7 @@
 import type { Limits } from "../config/limits.ts";
 import { applyEvent } from "../engine/apply.ts";
 import type { ApiKey, Change, Effect, Event } from "../engine/event.ts";
-import { ActivePolicies } from "../engine/active-policies.ts";
+import { activationOf } from "../engine/active-policies.ts";
 import { describeOrphans, findOrphans } from "../engine/orphans.ts";
 import { acceptPolicy } from "../engine/policy-refusal.ts";
 import { resolveChanges } from "../engine/resolve.ts";
@@ -53,7 +53,7 @@ export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta
   const startMs = preciseNow();
   const { effect, warning } = decide(store, request, limits);
   const decidedMs = preciseNow();
-  const written = effect === undefined ? presentPosition(store) : appendEffect(store, log, effect, meta);
+  const written = effect === undefined ? presentPosition(store) : appendEffect(store, log, effect, meta, limits);
   const result = warning === undefined ? written : { ...written, warning };
   return { result, startMs, decidedMs };
 }
@@ -79,8 +79,6 @@ function decide(store: SqlDatabase, request: WriteRequest, limits: Limits): Deci
   }
 }
 
-const policies = new ActivePolicies();
-
 function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "policy" }, limits: Limits): Decision {
   const { source, filename, force } = request;
   const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
@@ -89,7 +87,7 @@ function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "polic
   if (active !== undefined && active[0] === source && active[1] === filename) return { effect: undefined };
   const sources = [{ name: filename || "policy.polar", text: source }];
   const { active: next, warnings } = acceptPolicy(sources, { runTests: !force, limits });
-  const orphans = findOrphans(store, policies.of(store), next);
+  const orphans = findOrphans(store, activationOf(store)?.active, next);
   const notes = [
     ...(warnings > 0
       ? [`it has ${warnings} warning${warnings > 1 ? "s" : ""}, which \`POST /api/validate\` lists`]
@@ -126,7 +124,7 @@ function requireAdminLeft(store: SqlDatabase, added: readonly ApiKey[], removed:
     throw new AppError("conflict", `\`${last}\` is the last key with the role \`admin\`, make another one first`);
 }
 
-function appendEffect(store: SqlDatabase, log: Log, effect: Effect, meta: WriteMeta): WriteResult {
+function appendEffect(store: SqlDatabase, log: Log, effect: Effect, meta: WriteMeta, limits: Limits): WriteResult {
   const state = readState(store);
   // Never backwards, so that offsets and times have the same order even where the clock is set back.
   const timeMs = Math.max(Date.now(), state.timeMs);
@@ -139,7 +137,7 @@ function appendEffect(store: SqlDatabase, log: Log, effect: Effect, meta: WriteM
     traceparent: meta.traceparent,
   };
   const hash = chainHash(state.hash, row);
-  applyEvent(store, event);
+  applyEvent(store, event, limits);
   log.append({ ...row, hash });
   advanceState(store, { offset: event.offset, hash, timeMs });
   const counts = effect.kind === "facts" ? { inserted: effect.inserted.length, deleted: effect.deleted.length } : {};

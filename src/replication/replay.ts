@@ -3,6 +3,7 @@
  * the new position. INVARIANT: nothing but the next offset of the same epoch is ever applied, and nothing whose chain hash does not come out
  * as announced; a copy refuses rather than guesses.
  */
+import type { Limits } from "../config/limits.ts";
 import { applyEvent } from "../engine/apply.ts";
 import { effect, type Event } from "../engine/event.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
@@ -35,12 +36,12 @@ export interface ReplayedEvent {
 }
 
 /** Applies the rows, all or none. AppError `conflict` where they do not follow this copy's position or history. */
-export function replay(store: SqlDatabase, request: ReplayRequest): Replayed {
+export function replay(store: SqlDatabase, request: ReplayRequest, limits: Limits): Replayed {
   const before = readState(store);
   requireNext(before, request);
   const events = request.rows.map(decodeEvent);
   return store.transaction(() => {
-    const replayed = events.map((event) => replayEvent(store, event));
+    const replayed = events.map((event) => replayEvent(store, event, limits));
     const last = events.at(-1);
     if (last !== undefined) advanceState(store, { offset: last.offset, hash: request.hash, timeMs: last.timeMs });
     return { state: readState(store), events: replayed };
@@ -52,9 +53,9 @@ function decodeEvent({ offset, timeMs, traceparent, body }: LogRow): Event {
   return { offset, timeMs, traceparent, effect: effect.parse(JSON.parse(body)) };
 }
 
-function replayEvent(store: SqlDatabase, event: Event): ReplayedEvent {
+function replayEvent(store: SqlDatabase, event: Event, limits: Limits): ReplayedEvent {
   const startMs = preciseNow();
-  applyEvent(store, event);
+  applyEvent(store, event, limits);
   const { offset, timeMs, traceparent } = event;
   return { offset, timeMs, traceparent, digest: readState(store).digest, startMs, endMs: preciseNow() };
 }

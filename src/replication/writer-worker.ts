@@ -5,6 +5,7 @@
 import { serveWorker } from "../runtime/worker.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Limits } from "../config/limits.ts";
+import { refreshClosures } from "../engine/closures.ts";
 import { openStore } from "../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../store/keys.ts";
 import { openLog, type Log } from "../store/log.ts";
@@ -57,10 +58,11 @@ const commands = {
     close();
     const store = openStore(options.path, { synchronous: options.synchronous });
     open = { store, log: openLog(store), limits: options.limits };
-    const state = store.transaction(
-      () => findState(store) ?? createState(store, options.environment, mintEpoch()),
-      "immediate",
-    );
+    const state = store.transaction(() => {
+      const found = findState(store) ?? createState(store, options.environment, mintEpoch());
+      if (found.environment === options.environment) refreshClosures(store, options.limits, false);
+      return found;
+    }, "immediate");
     requireEnvironment(state, options.environment);
     return state;
   },
@@ -72,7 +74,7 @@ const commands = {
   },
 
   replay(request: ReplayRequest): Replayed {
-    const replayed = replay(must(open).store, request);
+    const replayed = replay(must(open).store, request, must(open).limits);
     if (request.rows.length > 0) emit({ state: replayed.state });
     return replayed;
   },

@@ -13,6 +13,7 @@ export const state = sqliteTable("state", {
   timeMs: integer("time_ms").notNull(),
   digest: text().notNull(),
   policyId: integer("policy_id").notNull(),
+  planStamp: integer("plan_stamp").notNull().default(0),
 });
 
 export const log = sqliteTable("log", {

@@ -2,7 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
+import { checkClosures } from "../../src/engine/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
 import type { Query, Row } from "../../src/engine/questions.ts";
@@ -87,11 +89,13 @@ function live(
   clean: () => void,
 ): LiveEngine {
   const engine = new Engine(reader, { ...options, clock: () => now });
+  const { limits = defaultLimits } = options;
   return {
     apply(effect) {
       writer.transaction(() => {
         const offset = readState(writer).offset + 1;
-        applyEvent(writer, { offset, timeMs: now * 1000, traceparent: null, effect });
+        applyEvent(writer, { offset, timeMs: now * 1000, traceparent: null, effect }, limits);
+        checkClosures(writer, limits);
         advanceState(writer, { offset, hash: "0000000000000000", timeMs: now * 1000 });
       }, "immediate");
     },

@@ -11,7 +11,7 @@ import { Derivations, type Step } from "../../src/engine/explain/derivation.ts";
 import { NearestMisses } from "../../src/engine/explain/nearest-miss.ts";
 import { derivationLines, missLines } from "../../src/engine/explain/why.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { splitKey } from "../../src/engine/apply.ts";
+import { splitKey } from "../../src/datalog/program.ts";
 import { type Case, type Check, parseCase } from "../cases/case.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
 import { oracleOf } from "../cases/run.ts";

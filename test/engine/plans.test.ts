@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { ActivePolicies } from "../../src/engine/active-policies.ts";
+import { activationOf } from "../../src/engine/active-policies.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
 import { type Plan, Plans, type ShapeVariable } from "../../src/engine/plans.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
@@ -24,7 +24,7 @@ function planner(policy: string): { store: SqlDatabase; plan(variables: ShapeVar
       effect: { kind: "policy", id: 1, source: policy, filename: null },
     }),
   );
-  const plans = new Plans(store, must(new ActivePolicies().of(store)), defaultLimits, "statement");
+  const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement");
   const calls = [{ predicate: "allow/3", variables: [0, 1, 2] }];
   return {
     store,
@@ -105,8 +105,21 @@ describe("recursion", () => {
   const head =
     'actor User {} resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder }; ';
 
-  test("that is linear becomes one statement, walking up from the resource", () => {
+  test("over stored facts alone reads its closure and walks nothing", () => {
     const { store, plan } = planner(`${head} "read" if "reader"; role if role on "parent"; }`);
+    const made = plan([one("User"), constant("read"), one("Folder")]);
+    expect(made.kind).toBe("statement");
+    expect(made.kind === "statement" && made.sql).toContain("closure_1");
+    expect(steps(store, made).filter((step) => step.startsWith("RECURSIVE STEP"))).toEqual([]);
+    expect(factScans(store, made)).toEqual([]);
+  });
+
+  test("with a condition on the way becomes one statement, walking up from the resource", () => {
+    const { store, plan } = planner(
+      `${head} "read" if "reader"; }
+      has_role(u: User, "reader", f: Folder) if
+        up matches Folder and has_relation(f, "parent", up) and has_role(u, "reader", up) and not sealed(f);`,
+    );
     const made = plan([one("User"), constant("read"), one("Folder")]);
     expect(made.kind).toBe("statement");
     expect(steps(store, made).filter((step) => step.startsWith("RECURSIVE STEP"))).toHaveLength(1);

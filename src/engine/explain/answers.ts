@@ -8,7 +8,7 @@ import type { Value } from "../../store/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../active-policy.ts";
-import { splitKey } from "../apply.ts";
+import { splitKey } from "../../datalog/program.ts";
 import type { Engine } from "../engine.ts";
 import { anyId, type Atom, atomKey } from "./atom.ts";
 

@@ -3,7 +3,7 @@ import type { Constant, ProgramLiteral, ProgramTerm } from "../../datalog/progra
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/fact.ts";
 import { unreachable } from "../../util/assert.ts";
-import { splitKey } from "../apply.ts";
+import { splitKey } from "../../datalog/program.ts";
 
 export interface Atom {
   /** Predicate key: `has_role/3`. */

@@ -1,0 +1,264 @@
+/**
+ * How closures are kept: filled when a policy becomes active, changed with each fact in the transaction of that fact. A new pair of a step joins
+ * all that reaches its start with all that its end reaches. A lost pair takes away whatever may have led over it, and what has another way is
+ * found again by walking from those starts alone, until the walk is where everything is still known. Both are exact with cycles and with
+ * several ways, and cost about what they change; past a limit the closure is given up, and questions walk the facts instead.
+ */
+import type { Limits } from "../config/limits.ts";
+import type { Closure, Step } from "../datalog/closures.ts";
+import { predicateKey, splitKey } from "../datalog/program.ts";
+import type { Names } from "../datalog/sql.ts";
+import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import {
+  addClosureRows,
+  type ClosureTable,
+  closureTables,
+  createClosureTable,
+  dropClosureTable,
+  emptyClosureTable,
+} from "../store/closure-tables.ts";
+import type { Fact } from "../store/fact.ts";
+import { factTable } from "../store/fact-tables.ts";
+import { statement } from "../store/statements.ts";
+import { lookUp, rangeOf, typeNumber } from "../store/symbols.ts";
+import { must } from "../util/assert.ts";
+import { activationOf, type Activation, stampPlans } from "./active-policies.ts";
+import { ClosureSql, changeTables, gathered, type Pair, type Parametrised } from "./closure-sql.ts";
+import { closuresOf } from "./policy-closures.ts";
+
+/** A place in a step where a fact of a predicate can stand. */
+interface Place {
+  readonly kept: Kept;
+  readonly step: Step;
+  readonly index: number;
+  readonly pairs: Parametrised;
+}
+
+interface Kept {
+  readonly table: ClosureTable;
+  readonly sql: ClosureSql;
+}
+
+/** The closures of the active policy on a writing connection. */
+export class Closures {
+  readonly #database: SqlDatabase;
+  readonly #places: ReadonlyMap<string, readonly Place[]>;
+
+  private constructor(database: SqlDatabase, activation: Activation | undefined, limits: Limits) {
+    this.#database = database;
+    const tables = new Map(closureTables(database).map((table) => [table.name, table]));
+    const places = (activation ? closuresOf(activation.active, limits) : []).flatMap((closure) => {
+      const table = tables.get(closure.name);
+      return table?.kept ? placesIn(closure, { table, sql: sqlFor(database, closure, table) }) : [];
+    });
+    this.#places = Map.groupBy(places, ({ step, index }) => must(step.atoms[index]).predicate);
+    if (places.length > 0) database.exec(changeTables);
+  }
+
+  /** Made once for as long as the policy and its closures stay the same. */
+  static of(database: SqlDatabase, limits: Limits): Closures {
+    const activation = activationOf(database);
+    const known = made.get(database);
+    if (known && known.activation === activation) return known.closures;
+    const closures = new Closures(database, activation, limits);
+    made.set(database, { activation, closures });
+    return closures;
+  }
+
+  /** Where the fact can stand in a step, and the pairs that steps make of it. */
+  pairsOver(fact: Fact): FactPair[] {
+    const places = this.#places.get(predicateKey(fact.predicate, fact.args.length));
+    if (!places) return [];
+    return places.flatMap((place) =>
+      fits(place, fact) ? this.#pairs(place, fact).map((pair) => ({ kept: place.kept, pair })) : [],
+    );
+  }
+
+  #pairs({ step, index, pairs }: Place, fact: Fact): Pair[] {
+    const ids = new Map<number, number>();
+    must(step.atoms[index]).args.forEach((arg, position) => {
+      if (arg.kind === "var") ids.set(arg.index, must(lookUp(this.#database, must(fact.args[position]))));
+    });
+    const [from, to] = [ids.get(0), ids.get(1)];
+    if (step.atoms.length === 1 && from !== undefined && to !== undefined) return [[from, to]];
+    const rows = statement(this.#database, pairs.sql).values(...pairs.variables.map((number) => must(ids.get(number))));
+    return rows.map((row) => [Number(row[0]), Number(row[1])]);
+  }
+}
+
+const made = new WeakMap<SqlDatabase, { readonly activation: Activation | undefined; readonly closures: Closures }>();
+
+export interface FactPair {
+  readonly kept: Kept;
+  readonly pair: Pair;
+}
+
+/** What one event does to the closures. Nothing of it outlives the event: its transaction may be rolled back. */
+export class ClosureChange {
+  readonly #database: SqlDatabase;
+  readonly #limits: Limits;
+  readonly #closures: Closures;
+  /** By how many rows each closure has grown. */
+  readonly #grown = new Map<Kept, number>();
+  readonly #givenUp = new Set<Kept>();
+
+  constructor(database: SqlDatabase, limits: Limits) {
+    this.#database = database;
+    this.#limits = limits;
+    this.#closures = Closures.of(database, limits);
+  }
+
+  /** To be told when the fact is there. */
+  add(fact: Fact): void {
+    for (const { kept, pair } of this.#closures.pairsOver(fact)) if (!this.#givenUp.has(kept)) this.#join(kept, pair);
+  }
+
+  /** To be asked before a fact goes: what it may take with it. */
+  lostWith(fact: Fact): FactPair[] {
+    return this.#closures.pairsOver(fact);
+  }
+
+  /** To be told when it has gone. */
+  remove(lost: readonly FactPair[]): void {
+    for (const { kept, pair } of lost) if (!this.#givenUp.has(kept) && !this.#holds(kept, pair)) this.#part(kept, pair);
+  }
+
+  /** To be called once after all changes. */
+  finish(): void {
+    for (const [kept, grown] of this.#grown) {
+      if (addClosureRows(this.#database, kept.table, grown) > this.#limits.closureRowsMax) this.#givenUp.add(kept);
+    }
+    for (const { table } of this.#givenUp) emptyClosureTable(this.#database, table);
+    if (this.#givenUp.size > 0) stampPlans(this.#database);
+  }
+
+  #holds({ sql }: Kept, [from, to]: Pair): boolean {
+    return this.#run(sql.holds).values(from, to)[0]?.[0] === 1;
+  }
+
+  #join(kept: Kept, [from, to]: Pair): void {
+    const { sql } = kept;
+    if (this.#run(sql.knows).values(from, to).length > 0) return;
+    const starts = this.#run(sql.gatherNewFrom).run(from, to);
+    const ends = this.#run(sql.gatherTo).run(to);
+    if (this.#isTooMuch(starts * ends)) this.#givenUp.add(kept);
+    else this.#count(kept, this.#run(sql.join).run());
+    this.#forget();
+  }
+
+  #part(kept: Kept, [from, to]: Pair): void {
+    const { sql } = kept;
+    const starts = this.#run(sql.gatherFrom).run(from);
+    const ends = this.#run(sql.gatherTo).run(to);
+    if (this.#isTooMuch(starts * ends)) this.#givenUp.add(kept);
+    else {
+      this.#count(kept, -this.#run(sql.part).run());
+      if (this.#isTooMuch(this.#run(sql.walk).run(this.#limits.closureUpdateRowsMax + 1))) this.#givenUp.add(kept);
+      else this.#count(kept, this.#run(sql.rejoin).run());
+    }
+    this.#forget();
+  }
+
+  #isTooMuch(rows: number): boolean {
+    return rows > this.#limits.closureUpdateRowsMax;
+  }
+
+  #count(kept: Kept, rows: number): void {
+    this.#grown.set(kept, (this.#grown.get(kept) ?? 0) + rows);
+  }
+
+  #forget(): void {
+    for (const table of gathered) this.#run(`DELETE FROM ${table}`).run();
+  }
+
+  #run(sql: string): SqlStatement {
+    return statement(this.#database, sql);
+  }
+}
+
+/**
+ * Makes the closures that are kept be those of the active policy: missing ones are filled, others dropped; with `retry`, those that were given
+ * up are tried again. Inside the caller's transaction.
+ */
+export function refreshClosures(database: SqlDatabase, limits: Limits, retry: boolean): void {
+  const activation = activationOf(database);
+  const wanted = new Map(
+    (activation ? closuresOf(activation.active, limits) : []).map((closure) => [closure.name, closure]),
+  );
+  let isChanged = false;
+  for (const table of closureTables(database)) {
+    if (wanted.has(table.name) && (table.kept || !retry)) wanted.delete(table.name);
+    else {
+      dropClosureTable(database, table);
+      isChanged = true;
+    }
+  }
+  for (const [name, closure] of wanted) {
+    const table = createClosureTable(database, name);
+    const rows = database.prepare(sqlFor(database, closure, table).fill).run(limits.closureRowsMax + 1);
+    addClosureRows(database, table, rows);
+    if (rows > limits.closureRowsMax) emptyClosureTable(database, table);
+    isChanged = true;
+  }
+  if (isChanged) stampPlans(database);
+}
+
+/** All closures of an empty store, those that were given up among them. */
+export function clearClosures(database: SqlDatabase, limits: Limits): void {
+  for (const table of closureTables(database)) dropClosureTable(database, table);
+  refreshClosures(database, limits, true);
+}
+
+/** Throws where a closure's table is not what the facts say it should be. Computes all of them anew. */
+export function checkClosures(database: SqlDatabase, limits: Limits): void {
+  const activation = activationOf(database);
+  const tables = new Map(closureTables(database).map((table) => [table.name, table]));
+  for (const closure of activation ? closuresOf(activation.active, limits) : []) {
+    const table = tables.get(closure.name);
+    if (!table?.kept) continue;
+    const { all } = sqlFor(database, closure, table);
+    const stored = `SELECT a1, a2 FROM ${table.table}`;
+    const [row] = database
+      .prepare(
+        `SELECT (SELECT count(*) FROM (${all} EXCEPT ${stored})), (SELECT count(*) FROM (${stored} EXCEPT ${all})), (SELECT count(*) FROM ${table.table})`,
+      )
+      .values(Number.MAX_SAFE_INTEGER);
+    const [missing, surplus, rows] = must(row).map(Number);
+    if (missing !== 0 || surplus !== 0 || rows !== table.rows)
+      throw new Error(
+        `closure ${table.table} is damaged: ${missing} rows are missing, ${surplus} too many, ${rows} of ${table.rows} there`,
+      );
+  }
+}
+
+function sqlFor(database: SqlDatabase, closure: Closure, { table }: ClosureTable): ClosureSql {
+  const names: Names = {
+    factTable: (predicate) => factTable(database, ...splitKey(predicate)),
+    constant: (value) => lookUp(database, value) ?? -1,
+    range: (type) => {
+      const number = typeNumber(database, type);
+      return number === undefined ? { low: 0, high: -1 } : rangeOf(number);
+    },
+  };
+  return new ClosureSql(closure, table, names);
+}
+
+function placesIn(closure: Closure, kept: Kept): Place[] {
+  return closure.steps.flatMap((step) =>
+    step.atoms.map((_, index) => ({ kept, step, index, pairs: kept.sql.pairsOver(step, index) })),
+  );
+}
+
+function fits({ step, index }: Place, fact: Fact): boolean {
+  const values = new Map<number, string>();
+  return must(step.atoms[index]).args.every((arg, position) => {
+    const value = must(fact.args[position]);
+    if (arg.kind === "const") return arg.value.type === value.type && arg.value.id === value.id;
+    const type = step.types[arg.index];
+    if (type !== undefined && type !== value.type) return false;
+    const text = JSON.stringify([value.type, value.id]);
+    const before = values.get(arg.index) ?? text;
+    values.set(arg.index, text);
+    return before === text;
+  });
+}

@@ -1,0 +1,58 @@
+/** Closure tables: one a transitive closure that questions read, of interned ids, found from either end. */
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { statement } from "./statements.ts";
+
+export interface ClosureTable {
+  readonly id: number;
+  /** As in `Closure`. */
+  readonly name: string;
+  readonly table: string;
+  readonly rows: number;
+  /** False where it grew too large: its table is empty then. */
+  readonly kept: boolean;
+}
+
+/** All closures, kept or not. */
+export function closureTables(database: SqlDatabase): ClosureTable[] {
+  return statement(database, "SELECT id, name, rows, kept FROM closure ORDER BY id")
+    .values()
+    .map(([id, name, rows, kept]) => ({
+      id: Number(id),
+      name: String(name),
+      table: `closure_${Number(id)}`,
+      rows: Number(rows),
+      kept: kept === 1,
+    }));
+}
+
+/** An empty table for a closure that had none. */
+export function createClosureTable(database: SqlDatabase, name: string): ClosureTable {
+  const id = Number(statement(database, "SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
+  statement(database, "INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
+  const table = `closure_${id}`;
+  database.exec(
+    `CREATE TABLE ${table} (a1 INTEGER NOT NULL, a2 INTEGER NOT NULL, PRIMARY KEY (a1, a2)) WITHOUT ROWID;
+     CREATE INDEX ${table}_by_2 ON ${table} (a2, a1)`,
+  );
+  return { id, name, table, rows: 0, kept: true };
+}
+
+export function dropClosureTable(database: SqlDatabase, { id, table }: ClosureTable): void {
+  statement(database, "DELETE FROM closure WHERE id = ?1").run(id);
+  database.exec(`DROP TABLE ${table}`);
+}
+
+/** Says by how many rows the table has grown. Gives how many it has now. */
+export function addClosureRows(database: SqlDatabase, { id }: ClosureTable, grown: number): number {
+  const [row] = statement(database, "UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows").values(
+    id,
+    grown,
+  );
+  return Number(row?.[0]);
+}
+
+/** Takes all rows away, because there are too many: it is not kept from now on. */
+export function emptyClosureTable(database: SqlDatabase, { id, table }: ClosureTable): void {
+  database.exec(`DELETE FROM ${table}`);
+  statement(database, "UPDATE closure SET rows = 0, kept = 0 WHERE id = ?1").run(id);
+}

@@ -21,6 +21,7 @@ import type { Fact } from "../store/fact.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
 import { lookUp, rangeOf, typeNumber } from "../store/symbols.ts";
+import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { activationOf, type Activation, stampPlans } from "./active-policies.ts";
 import { ClosureSql, changeTables, gathered, type Pair, type Parametrised } from "./closure-sql.ts";
@@ -57,7 +58,7 @@ export class Closures {
 
   /** Made once for as long as the policy and its closures stay the same. */
   static of(database: SqlDatabase, limits: Limits): Closures {
-    const activation = activationOf(database);
+    const activation = usable(database);
     const known = made.get(database);
     if (known && known.activation === activation) return known.closures;
     const closures = new Closures(database, activation, limits);
@@ -181,7 +182,7 @@ export class ClosureChange {
  * up are tried again. Inside the caller's transaction.
  */
 export function refreshClosures(database: SqlDatabase, limits: Limits, retry: boolean): void {
-  const activation = activationOf(database);
+  const activation = usable(database);
   const wanted = new Map(
     (activation ? closuresOf(activation.active, limits) : []).map((closure) => [closure.name, closure]),
   );
@@ -209,9 +210,9 @@ export function clearClosures(database: SqlDatabase, limits: Limits): void {
   refreshClosures(database, limits, true);
 }
 
-/** Throws where a closure's table is not what the facts say it should be. Computes all of them anew. */
-export function checkClosures(database: SqlDatabase, limits: Limits): void {
-  const activation = activationOf(database);
+/** Says where a closure's table is not what the facts say it should be; `undefined` where all are right. Computes all of them anew. */
+export function findClosureDamage(database: SqlDatabase, limits: Limits): string | undefined {
+  const activation = usable(database);
   const tables = new Map(closureTables(database).map((table) => [table.name, table]));
   for (const closure of activation ? closuresOf(activation.active, limits) : []) {
     const table = tables.get(closure.name);
@@ -225,9 +226,18 @@ export function checkClosures(database: SqlDatabase, limits: Limits): void {
       .values(Number.MAX_SAFE_INTEGER);
     const [missing, surplus, rows] = must(row).map(Number);
     if (missing !== 0 || surplus !== 0 || rows !== table.rows)
-      throw new Error(
-        `closure ${table.table} is damaged: ${missing} rows are missing, ${surplus} too many, ${rows} of ${table.rows} there`,
-      );
+      return `the table ${table.table} was damaged: ${missing} rows were missing, ${surplus} too many, ${rows} of ${table.rows} there`;
+  }
+  return undefined;
+}
+
+/** Facts go on being written under a policy that this binary can't use; it has no closures then. */
+function usable(database: SqlDatabase): Activation | undefined {
+  try {
+    return activationOf(database);
+  } catch (error) {
+    if (error instanceof AppError && error.code === "not_ready") return undefined;
+    throw error;
   }
 }
 

@@ -1,23 +1,32 @@
 /**
  * Whether a database can be trusted: SQLite finds file and indexes sound, and the digest computed anew over everything in it is the one that it
- * carries. The first alone would miss a flipped bit inside a value, and that may be somebody's role. About 3 s for a million facts.
+ * carries. The first alone would miss a flipped bit inside a value, and that may be somebody's role. About 3 s for a million facts. What this
+ * binary keeps besides facts (tables of a newer format, closures) is made here, for copies that nobody writes to.
  */
+import type { Limits } from "../config/limits.ts";
+import { clearClosures, findClosureDamage, refreshClosures } from "../engine/closures.ts";
 import { computeDigest } from "../engine/apply.ts";
 import { openStore } from "../store/database.ts";
 import { scanFacts } from "../store/scan-facts.ts";
 import { findState, type State } from "../store/state.ts";
 import { must } from "../util/assert.ts";
 
-/** Where the sound copy stands. Throws where it is not sound, or not a store. */
-export function checkCopy(path: string): State {
-  const store = openStore(path, { readonly: true });
+/** Where the sound copy stands. Throws where it is not sound, or not a store; `warn` hears of what could be mended from the facts. */
+export function checkCopy(path: string, limits: Limits, warn: (problem: string) => void): State {
+  const store = openStore(path, { wal: false });
   try {
-    const problem = String(store.prepare("PRAGMA integrity_check(1)").values()[0]?.[0]);
-    if (problem !== "ok") throw new Error(`the database is damaged: ${problem}`);
+    const damage = String(store.prepare("PRAGMA integrity_check(1)").values()[0]?.[0]);
+    if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
     const state = must(findState(store), "a store has a state row");
     const digest = computeDigest(store, scanFacts(store));
     if (digest !== state.digest)
       throw new Error(`the data are damaged: their digest is ${digest}, it should be ${state.digest}`);
+    store.transaction(() => refreshClosures(store, limits, false), "immediate");
+    const problem = findClosureDamage(store, limits);
+    if (problem !== undefined) {
+      store.transaction(() => clearClosures(store, limits), "immediate");
+      warn(`${problem}; it was made anew from the facts, which are sound`);
+    }
     return state;
   } finally {
     store.close();

@@ -50,7 +50,7 @@ export async function startEdgeNode(config: Config): Promise<Node> {
   });
 
   const { arrivals, present, adopt, installSnapshot } = keepStanding(config, writer, copy, primary);
-  const sound = await soundStore(data, environment);
+  const sound = await soundStore(data, environment, limits);
   if (sound !== undefined) await adopt(sound);
   writeNote(data, "role", "edge");
 

@@ -35,7 +35,7 @@ export async function startFallbackNode(config: Config): Promise<Node> {
   started.defer(() => copy.close());
   let state: State | undefined;
   let note: SnapshotNote | undefined;
-  const sound = await soundStore(data, environment);
+  const sound = await soundStore(data, environment, limits);
   if (sound !== undefined) {
     state = copy.open(sound);
     const known = readSnapshotNote(data);

@@ -39,7 +39,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       metrics.snapshots.add(1, { action: "unchanged" });
       return "unchanged";
     }
-    const state = await unpackSnapshotAside(snapshot, unpacked, limits.snapshotBytesMax);
+    const state = await unpackSnapshotAside(snapshot, unpacked, limits);
     const path = nextStore(directory);
     installStore(unpacked, path);
     metrics.snapshots.add(1, { action: "installed" });

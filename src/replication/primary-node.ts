@@ -43,7 +43,7 @@ export async function startPrimaryNode(config: Config, announce: Announce = asyn
   started.defer(directory.unlock);
   const writer = new Writer({ environment, synchronous: "FULL", limits });
   started.defer(() => writer.stop());
-  const path = await openChecked(writer, data);
+  const path = await openChecked(writer, config);
   await settleEpoch(writer, data);
   const copy = new Copy(data, limits);
   started.defer(() => copy.close());
@@ -166,10 +166,10 @@ function primaryClientId({ environment, brokerPassword }: Config): string {
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
-async function openChecked(writer: Writer, data: string): Promise<string> {
+async function openChecked(writer: Writer, { data, limits }: Config): Promise<string> {
   const present = presentStore(data);
   if (present !== undefined) {
-    await checkStoreAside(present).catch((cause: unknown) => {
+    await checkStoreAside(present, limits).catch((cause: unknown) => {
       throw new AppError(
         "internal",
         `the database \`${present}\` is damaged, restore it from a backup or a node's copy`,

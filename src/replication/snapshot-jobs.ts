@@ -1,23 +1,28 @@
 /** Runs the work on snapshots in its Worker, which lives only as long as a job: between jobs its memory is better spent elsewhere. */
+import type { Limits } from "../config/limits.ts";
 import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
 import type { Snapshot } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
-import type { SnapshotCommands } from "./snapshot-worker.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import type { SnapshotCommands, SnapshotEvent } from "./snapshot-worker.ts";
+
+const log = getLogger("snapshot");
 
 export function buildSnapshotAside(storePath: string, directory: string): Promise<Snapshot> {
   return withWorker((worker) => worker.call("build", storePath, directory));
 }
 
-export function unpackSnapshotAside(snapshot: Snapshot, target: string, bytesMax: number): Promise<State> {
-  return withWorker((worker) => worker.call("unpack", snapshot, target, bytesMax));
+export function unpackSnapshotAside(snapshot: Snapshot, target: string, limits: Limits): Promise<State> {
+  return withWorker((worker) => worker.call("unpack", snapshot, target, limits));
 }
 
-export function checkStoreAside(storePath: string): Promise<State> {
-  return withWorker((worker) => worker.call("check", storePath));
+export function checkStoreAside(storePath: string, limits: Limits): Promise<State> {
+  return withWorker((worker) => worker.call("check", storePath, limits));
 }
 
-async function withWorker<T>(job: (worker: WorkerHandle<SnapshotCommands, never>) => Promise<T>): Promise<T> {
-  const worker = spawnWorker<SnapshotCommands>("snapshot");
+async function withWorker<T>(job: (worker: WorkerHandle<SnapshotCommands, SnapshotEvent>) => Promise<T>): Promise<T> {
+  const worker = spawnWorker<SnapshotCommands, SnapshotEvent>("snapshot");
+  worker.onEvent(({ warning }) => log.warn("{warning}", { warning }));
   try {
     return await job(worker);
   } finally {

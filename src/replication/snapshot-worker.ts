@@ -1,4 +1,5 @@
 /** Makes and checks snapshots in a thread of its own, because copying a large database blocks whoever does it. */
+import type { Limits } from "../config/limits.ts";
 import { serveWorker } from "../runtime/worker.ts";
 import { buildSnapshot, unpackSnapshot, type Snapshot } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
@@ -8,9 +9,18 @@ export type SnapshotCommands = typeof commands;
 
 const commands = {
   build: (storePath: string, directory: string): Promise<Snapshot> => buildSnapshot(storePath, directory),
-  unpack: (snapshot: Snapshot, target: string, bytesMax: number): Promise<State> =>
-    unpackSnapshot(snapshot, target, bytesMax, checkCopy),
-  check: (storePath: string): State => checkCopy(storePath),
+  unpack: (snapshot: Snapshot, target: string, limits: Limits): Promise<State> =>
+    unpackSnapshot(snapshot, target, limits.snapshotBytesMax, (path) => checkCopy(path, limits, warn)),
+  check: (storePath: string, limits: Limits): State => checkCopy(storePath, limits, warn),
 };
 
-serveWorker(commands, () => {});
+/** What is worth a line in the log, which the main thread writes. */
+export interface SnapshotEvent {
+  readonly warning: string;
+}
+
+const emit = serveWorker<SnapshotCommands, SnapshotEvent>(commands, () => {});
+
+function warn(warning: string): void {
+  emit({ warning });
+}

@@ -1,4 +1,5 @@
 /** Whether a copy on disk can be started from. Edges and fallbacks can always get another one, so a damaged one only costs time. */
+import type { Limits } from "../config/limits.ts";
 import { presentStore, removeOldStores, setAside } from "../store/data-directory.ts";
 import { requireEnvironment } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -8,12 +9,12 @@ import { checkStoreAside } from "./snapshot-jobs.ts";
 const log = getLogger("store");
 
 /** The path of the present database. A damaged one is put aside, for a snapshot to take its place; one of another environment throws. */
-export async function soundStore(directory: string, environment: string): Promise<string | undefined> {
+export async function soundStore(directory: string, environment: string, limits: Limits): Promise<string | undefined> {
   removeOldStores(directory);
   const path = presentStore(directory);
   if (path === undefined) return undefined;
   try {
-    requireEnvironment(await checkStoreAside(path), environment);
+    requireEnvironment(await checkStoreAside(path, limits), environment);
     return path;
   } catch (error) {
     if (error instanceof AppError && error.code === "conflict") throw error;

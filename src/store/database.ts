@@ -14,6 +14,8 @@ export const schemaVersion = migrations.length;
 
 export interface StoreOptions {
   readonly readonly?: boolean;
+  /** False for a file that will be read where nothing can be written beside it. */
+  readonly wal?: boolean;
   /** `FULL` survives a power cut (the primary), `NORMAL` a crash of the process (nodes that can catch up). */
   readonly synchronous?: "FULL" | "NORMAL";
 }
@@ -25,7 +27,7 @@ export function openStore(path: string, options: StoreOptions = {}): SqlDatabase
     // The time-out comes first: the pragmas below may have to wait for another connection's lock.
     database.exec("PRAGMA busy_timeout = 5000");
     if (!options.readonly) {
-      database.exec("PRAGMA journal_mode = WAL");
+      if (options.wal ?? true) database.exec("PRAGMA journal_mode = WAL");
       database.exec(`PRAGMA synchronous = ${options.synchronous ?? "FULL"}`);
     }
     database.exec("PRAGMA cache_size = -65536");

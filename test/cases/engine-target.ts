@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
-import { checkClosures } from "../../src/engine/closures.ts";
+import { findClosureDamage } from "../../src/engine/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
 import type { Query, Row } from "../../src/engine/questions.ts";
@@ -95,7 +95,8 @@ function live(
       writer.transaction(() => {
         const offset = readState(writer).offset + 1;
         applyEvent(writer, { offset, timeMs: now * 1000, traceparent: null, effect }, limits);
-        checkClosures(writer, limits);
+        const damage = findClosureDamage(writer, limits);
+        if (damage !== undefined) throw new Error(damage);
         advanceState(writer, { offset, hash: "0000000000000000", timeMs: now * 1000 });
       }, "immediate");
     },

@@ -5,13 +5,21 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkCopy } from "../../src/replication/check-copy.ts";
 import { Writer } from "../../src/replication/writer.ts";
+import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { openStore, schemaVersion } from "../../src/store/database.ts";
-
+import { closureTables } from "../../src/store/closure-tables.ts";
 import { openLog } from "../../src/store/log.ts";
 import { buildSnapshot, unpackSnapshot, type Snapshot } from "../../src/store/snapshot.ts";
+import type { State } from "../../src/store/state.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 
 const bytesMax = 1024 ** 3;
+
+function check(path: string): State {
+  return checkCopy(path, defaultLimits, (warning) => {
+    throw new Error(warning);
+  });
+}
 
 async function withSnapshot(
   body: (snapshot: Snapshot, directory: string, writer: Writer) => Promise<void>,
@@ -35,7 +43,7 @@ describe("a snapshot", () => {
   test("holds the state, and neither the log nor what belongs to the sending node", () =>
     withSnapshot(async (snapshot, directory, writer) => {
       const target = join(directory, "copy.db");
-      expect(await unpackSnapshot(snapshot, target, bytesMax, checkCopy)).toEqual(writer.state);
+      expect(await unpackSnapshot(snapshot, target, bytesMax, check)).toEqual(writer.state);
       const { epoch, offset, hash, digest } = writer.state;
       expect(snapshot.manifest).toMatchObject({
         schema: schemaVersion,
@@ -60,7 +68,7 @@ describe("a snapshot", () => {
       );
       const snapshot = await buildSnapshot(join(directory, "store-1.db"), join(directory, "snapshots"));
       await Promise.all(writes);
-      const state = await unpackSnapshot(snapshot, join(directory, "copy.db"), bytesMax, checkCopy);
+      const state = await unpackSnapshot(snapshot, join(directory, "copy.db"), bytesMax, check);
       expect(state.offset).toBeGreaterThanOrEqual(2);
       expect(state.offset).toBeLessThanOrEqual(writer.state.offset);
     }));
@@ -82,7 +90,7 @@ describe("what is damaged is refused, and leaves no file behind", () => {
     test(name, () =>
       withSnapshot(async (snapshot, directory) => {
         const target = join(directory, "copy.db");
-        await refusal(unpackSnapshot(await damage(snapshot), target, bytesMax, checkCopy));
+        await refusal(unpackSnapshot(await damage(snapshot), target, bytesMax, check));
         expect(existsSync(target)).toBe(false);
       }),
     );
@@ -91,7 +99,7 @@ describe("what is damaged is refused, and leaves no file behind", () => {
   test("larger than allowed", () =>
     withSnapshot(async (snapshot, directory) => {
       const target = join(directory, "copy.db");
-      expect((await refusal(unpackSnapshot(snapshot, target, 10_000, checkCopy))).message).toContain(
+      expect((await refusal(unpackSnapshot(snapshot, target, 10_000, check))).message).toContain(
         "larger than 10000 bytes",
       );
       expect(existsSync(target)).toBe(false);
@@ -110,7 +118,7 @@ function promising(snapshot: Snapshot, manifest: Partial<Snapshot["manifest"]>):
 /** A sound file whose position and recorded digest are right, but with a fact less than they say. */
 async function tampered(snapshot: Snapshot): Promise<Snapshot> {
   const path = `${snapshot.path}.db`;
-  await unpackSnapshot(snapshot, path, bytesMax, checkCopy);
+  await unpackSnapshot(snapshot, path, bytesMax, check);
   const store = openStore(path);
   store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT max(a1) FROM fact_1)");
   store.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -120,3 +128,82 @@ async function tampered(snapshot: Snapshot): Promise<Snapshot> {
   const packed = await compressFile(path, `${path}.zst`);
   return { path: `${path}.zst`, manifest: { ...snapshot.manifest, ...packed } };
 }
+
+describe("closures", () => {
+  const nested = `actor User {} resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder };
+    "read" if "reader"; role if role on "parent"; }`;
+  const parent = (child: string, above: string) => ({
+    predicate: "has_relation",
+    args: [
+      { type: "Folder", id: child },
+      { type: "String", id: "parent" },
+      { type: "Folder", id: above },
+    ],
+  });
+
+  async function withNested(body: (path: string) => void | Promise<void>): Promise<void> {
+    await withDirectory(async (directory) => {
+      const path = join(directory, "store-1.db");
+      const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
+      try {
+        await writer.open(path);
+        await writer.write({ kind: "policy", source: nested, filename: null, force: false }, untraced);
+        await writer.write({ kind: "batch", changes: [{ inserts: [parent("a", "b"), parent("b", "c")] }] }, untraced);
+      } finally {
+        await writer.stop();
+      }
+      await body(path);
+    });
+  }
+
+  function edit(path: string, sql: string): void {
+    const store = openSqlite(path);
+    store.exec(sql);
+    store.close();
+  }
+
+  function rows(path: string): number[] {
+    const store = openStore(path, { readonly: true });
+    const counts = closureTables(store).map((table) => table.rows);
+    store.close();
+    return counts;
+  }
+
+  test.each([
+    ["a row too few", "DELETE FROM closure_1 WHERE a1 = (SELECT min(a1) FROM closure_1)"],
+    ["a row too many", "INSERT INTO closure_1 VALUES (1, 1)"],
+    ["a wrong count", "UPDATE closure SET rows = 7"],
+  ])("with %s are made anew, and that is said", (_, sql) =>
+    withNested((path) => {
+      edit(path, sql);
+      const warnings: string[] = [];
+      checkCopy(path, defaultLimits, (warning) => warnings.push(warning));
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toContain("made anew from the facts");
+      expect(rows(path)).toEqual([3]);
+      expect(() => check(path)).not.toThrow();
+    }),
+  );
+
+  const olderFormat =
+    "DROP TABLE closure; DROP TABLE closure_1; ALTER TABLE state DROP COLUMN plan_stamp; PRAGMA user_version = 1";
+
+  test("are made for a file of the format before them, by whoever writes to it", () =>
+    withNested(async (path) => {
+      edit(path, olderFormat);
+      const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
+      try {
+        await writer.open(path);
+        expect(rows(path)).toEqual([3]);
+      } finally {
+        await writer.stop();
+      }
+    }));
+
+  test("and for a copy that nobody writes to", () =>
+    withNested((path) => {
+      edit(path, olderFormat);
+      check(path);
+      expect(rows(path)).toEqual([3]);
+    }));
+});

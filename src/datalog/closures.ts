@@ -39,6 +39,8 @@ type Call = Extract<Literal, { kind: "call" }>;
 interface Moving {
   readonly position: number;
   readonly closure: Closure;
+  /** True where the steps go against the direction of their facts, which a closure never does. */
+  readonly isReverse: boolean;
 }
 
 interface Split {
@@ -82,13 +84,32 @@ function splitClauses(node: Node): Split | undefined {
     steps.set(found.position, known.set(JSON.stringify(found.step), found.step));
   }
   if (steps.size > movingMax) return undefined;
-  const moving = [...steps].map(([position, found]) => ({ position, closure: closureOf(found) }));
+  const moving = [...steps].map(([position, found]) => ({ position, ...closureOf([...found.values()]) }));
   return { moving, base: base.filter((clause) => !isContained(node, clause, steps)), again };
 }
 
-function closureOf(steps: ReadonlyMap<string, Step>): Closure {
-  const sorted = [...steps].sort(([left], [right]) => (left < right ? -1 : 1));
-  return { name: `[${sorted.map(([text]) => text).join(",")}]`, steps: sorted.map(([, step]) => step) };
+function closureOf(found: readonly Step[]): Pick<Moving, "closure" | "isReverse"> {
+  const isReverse = found.every(goesBack);
+  const steps = found
+    .map((step) => (isReverse ? turned(step) : step))
+    .map((step) => ({ step, text: JSON.stringify(step) }))
+    .sort((left, right) => (left.text < right.text ? -1 : 1));
+  const name = `[${steps.map(({ text }) => text).join(",")}]`;
+  return { closure: { name, steps: steps.map(({ step }) => step) }, isReverse };
+}
+
+/** Facts mostly lead from their first argument on: who is in a team is found from the member, not from the team. */
+function goesBack({ atoms }: Step): boolean {
+  const leads = (end: number): boolean =>
+    atoms.some(({ args: [first] }) => first?.kind === "var" && first.index === end);
+  return leads(1) && !leads(0);
+}
+
+function turned({ atoms, types: [from, to, ...others] }: Step): Step {
+  const turn = (arg: StepTerm): StepTerm =>
+    arg.kind === "var" && arg.index < 2 ? { kind: "var", index: 1 - arg.index } : arg;
+  const renamed = atoms.map(({ predicate, args }) => ({ predicate, args: args.map(turn) }));
+  return { atoms: renamed, types: [to, from, ...others] };
 }
 
 /** `writer on parent` adds nothing to `reader on parent` where every writer is a reader. */
@@ -181,7 +202,7 @@ function behind(node: Node, clause: NodeClause, chosen: readonly Moving[]): Node
   const head = [...clause.head];
   const types = [...clause.body.types];
   const literals = [...clause.body.literals];
-  for (const { position, closure } of chosen) {
+  for (const { position, closure, isReverse } of chosen) {
     const to = head[position];
     if (!to) continue;
     const from: ProgramTerm = { kind: "var", index: types.length };
@@ -189,7 +210,7 @@ function behind(node: Node, clause: NodeClause, chosen: readonly Moving[]): Node
     literals.push({
       kind: "call",
       predicate: closure.name,
-      args: [from, to],
+      args: isReverse ? [to, from] : [from, to],
       fact: true,
       context: false,
       node: undefined,

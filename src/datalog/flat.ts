@@ -70,13 +70,14 @@ export function mapClause(clause: FlatClause, map: (term: Term) => Term): FlatCl
   return {
     head: clause.head.map(map),
     atoms: clause.atoms.map((atom) => mapAtom(atom, map)),
-    conditions: clause.conditions.map((condition): Condition =>
-      condition.kind === "type"
-        ? { ...condition, term: map(condition.term) }
-        : { ...condition, left: map(condition.left), right: map(condition.right) },
-    ),
+    conditions: clause.conditions.map((condition) => renameCondition(condition, map)),
     negations: clause.negations.map((bodies) => bodies.map((body) => mapClause(body, map))),
   };
+}
+
+export function renameCondition(condition: Condition, map: (term: Term) => Term): Condition {
+  if (condition.kind === "type") return { ...condition, term: map(condition.term) };
+  return { ...condition, left: map(condition.left), right: map(condition.right) };
 }
 
 function mapAtom(atom: Atom, map: (term: Term) => Term): Atom {

@@ -1,6 +1,7 @@
 /**
  * Join order, decided here and forced with CROSS JOIN, so that a plan does not change with SQLite's statistics: always the atom with the most
- * arguments known, facts before the answers of recursive nodes, and nothing unconnected while something connected is left.
+ * arguments known, facts before the answers of recursive nodes, steps in the direction of a relation before those against it, and nothing
+ * unconnected while something connected is left.
  */
 import type { AtomTerm } from "./flat.ts";
 
@@ -90,6 +91,9 @@ function scoreOf(source: Source, bound: ReadonlySet<string>): number {
     else free++;
   }
   if (source.leads && bound.size === 0) return 2000;
-  const cost = source.computed ? 5 : 0;
+  // Relations mostly point from many to few: from a folder to the one above it, not to all that are in it.
+  const [first] = source.args;
+  const isReverse = free > 0 && first !== undefined && !isKnown(first, bound);
+  const cost = (source.computed ? 5 : 0) + (isReverse ? 3 : 0);
   return free === 0 ? 1000 - cost : known * 20 + constants * 2 - free * 4 - cost;
 }

@@ -75,7 +75,7 @@ export interface Emission {
   readonly units: Set<string>;
 }
 
-type Bindings = ReadonlyMap<string, string>;
+export type Bindings = ReadonlyMap<string, string>;
 
 /** `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead the join. */
 export function emitSelect(
@@ -106,7 +106,12 @@ export function emitSelect(
   return `SELECT ${columns(head)}${tables}${conditions}`;
 }
 
-function emitRelation(relation: Relation, bindings: Map<string, string>, where: string[], emission: Emission): string {
+export function emitRelation(
+  relation: Relation,
+  bindings: Map<string, string>,
+  where: string[],
+  emission: Emission,
+): string {
   const alias = emission.alias();
   const { table } = relation;
   relation.args.forEach((arg, position) =>
@@ -179,7 +184,7 @@ function emitRange(expression: string, type: string, emission: Emission): string
   return `${expression} BETWEEN ${low} AND ${high}`;
 }
 
-function emitCondition(condition: Condition, bindings: Bindings, emission: Emission): string {
+export function emitCondition(condition: Condition, bindings: Bindings, emission: Emission): string {
   switch (condition.kind) {
     case "equal":
       return `${emitTerm(condition.left, bindings, emission)} = ${emitTerm(condition.right, bindings, emission)}`;

@@ -1,4 +1,5 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
+import { emitDecision } from "./decision.ts";
 import { type Atom, NotPlannable, type Term } from "./flat.ts";
 import { Recursion, type RecursionOptions } from "./recursion.ts";
 import {
@@ -65,7 +66,10 @@ class Builder {
     if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
     const selects = clauses.flatMap((clause) => resolveClause(clause, this.#planner, []));
     for (const select of selects) refuseRepeatedWildcard(select.head, select.relations);
-    const body = goal.head.length === 0 ? this.#ask(selects) : this.#rows(selects, goal.head.length, paged);
+    const body =
+      goal.head.length === 0
+        ? `SELECT CASE WHEN ${emitDecision(selects, this.#emission)} THEN 1 ELSE 0 END`
+        : this.#rows(selects, goal.head.length, paged);
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
     return { sql: definitions + body, parameters: this.#emission.parameters.names() };
   }
@@ -124,12 +128,6 @@ class Builder {
     };
   }
 
-  #ask(selects: readonly Select[]): string {
-    const cheapFirst = [...selects].sort((left, right) => computedSources(left) - computedSources(right));
-    const cases = cheapFirst.map((select) => `WHEN EXISTS (${emitSelect(select, () => "1", this.#emission)}) THEN 1`);
-    return cases.length > 0 ? `SELECT CASE ${cases.join(" ")} ELSE 0 END` : "SELECT 0";
-  }
-
   #rows(selects: readonly Select[], width: number, paged: boolean): string {
     const list = (head: readonly string[]): string => head.map((term, index) => `${term} AS o${index}`).join(", ");
     const single = selects.length === 1 ? "DISTINCT " : "";
@@ -147,10 +145,6 @@ class Builder {
     const after = this.#emission.parameters.text("after");
     return `SELECT v FROM (SELECT COALESCE(${values[0]}, '*') AS v FROM (${union})) WHERE v > ${after} ORDER BY v LIMIT ${limit}`;
   }
-}
-
-function computedSources(select: Select): number {
-  return select.relations.filter((relation) => relation.computed).length * 100 + select.relations.length;
 }
 
 /** The variant of a shared answer with the arguments of another call. */

@@ -114,7 +114,7 @@ describe("recursion", () => {
     expect(factScans(store, made)).toEqual([]);
   });
 
-  test("with a condition on the way becomes one statement, walking up from the resource", () => {
+  test("with a condition on the way becomes one statement, walking up from the resource and back", () => {
     const { store, plan } = planner(
       `${head} "read" if "reader"; }
       has_role(u: User, "reader", f: Folder) if
@@ -122,7 +122,7 @@ describe("recursion", () => {
     );
     const made = plan([one("User"), constant("read"), one("Folder")]);
     expect(made.kind).toBe("statement");
-    expect(steps(store, made).filter((step) => step.startsWith("RECURSIVE STEP"))).toHaveLength(1);
+    expect(steps(store, made).filter((step) => step.startsWith("RECURSIVE STEP"))).toHaveLength(2);
     expect(factScans(store, made)).toEqual([]);
   });
 

@@ -1,0 +1,185 @@
+/**
+ * A yes or no over many clauses as one expression. Clauses that begin with the same sources share them: the folder of a repository is looked up
+ * once, and what differs (a role on it, a team's role on it, an owner of its organization) is asked behind it, the cheapest first. What all
+ * clauses of a place check without needing more than that place knows is checked there, once: a banned user is denied by one probe.
+ */
+import { must } from "../util/assert.ts";
+import type { AtomTerm, Condition, Term } from "./flat.ts";
+import { conditionTerms, renameCondition } from "./flat.ts";
+import { joinOrder, termKey } from "./order.ts";
+import {
+  type Bindings,
+  type Emission,
+  emitCondition,
+  emitRelation,
+  emitSelect,
+  type Relation,
+  type Select,
+} from "./sql.ts";
+
+type Test =
+  { readonly kind: "condition"; readonly condition: Condition } | { readonly kind: "none"; readonly body: Select };
+
+/** What is known once `relations` were joined, what must hold then, and the ways to go on; none where nothing is left to ask. */
+interface Place {
+  readonly relation: Relation | undefined;
+  tests: Test[];
+  readonly next: Map<string, Place>;
+}
+
+/** An SQL expression, 1 or 0. The heads of the clauses are not looked at. */
+export function emitDecision(selects: readonly Select[], emission: Emission): string {
+  if (selects.length === 0) return "0";
+  const root: Place = { relation: undefined, tests: [], next: new Map() };
+  let variables = 0;
+  const cheapFirst = [...selects].sort((left, right) => costOf(left) - costOf(right));
+  for (const select of cheapFirst) insert(root, select, emission, () => variables++);
+  hoist(root);
+  return emitPlace(root, new Map(), emission);
+}
+
+function costOf({ relations }: Select): number {
+  return relations.filter(({ computed }) => computed).length * 100 + relations.length;
+}
+
+/**
+ * Walks down the places that the clause shares with those before it, and adds the rest. Variables get numbers of the places that bind them:
+ * clauses that come from one may mean different things by the same number.
+ */
+function insert(root: Place, select: Select, emission: Emission, fresh: () => number): void {
+  const names = new Map<number, Term>();
+  const rename = (term: Term): Term => (term.kind === "var" ? must(names.get(term.id)) : term);
+  let place = root;
+  for (const relation of joinOrder(select.relations, new Set())) {
+    if (relation.table.kind === "tagged" && emission.units.has(relation.table.name)) continue;
+    const key = keyOf(relation, names);
+    const known = place.next.get(key);
+    relation.args.forEach((arg, position) => {
+      if (arg.kind !== "var" || names.has(arg.id)) return;
+      const same = known?.relation?.args[position];
+      names.set(arg.id, same?.kind === "var" ? same : { ...arg, id: fresh() });
+    });
+    const next = known ?? { relation: renameRelation(relation, rename), tests: [], next: new Map<string, Place>() };
+    place.next.set(key, next);
+    place = next;
+  }
+  const known = new Set(names.keys());
+  const tests = [
+    ...select.conditions.map((one): Test => ({ kind: "condition", condition: renameCondition(one, rename) })),
+    ...select.negations.flat().map((body) => negationTest(body, known, rename)),
+  ];
+  place.next.set(JSON.stringify(tests), { relation: undefined, tests, next: new Map() });
+}
+
+/** A source up to the names of the variables that it is the first to bind. */
+function keyOf({ table, args }: Relation, names: ReadonlyMap<number, Term>): string {
+  const fresh = new Map<number, number>();
+  const describe = (arg: AtomTerm): unknown => {
+    if (arg.kind !== "var") return arg;
+    const known = names.get(arg.id);
+    if (known) return known;
+    if (!fresh.has(arg.id)) fresh.set(arg.id, fresh.size);
+    return ["new", fresh.get(arg.id), arg.type ?? null];
+  };
+  return JSON.stringify([table, args.map(describe)]);
+}
+
+/** Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it pass. */
+function hoist(place: Place, above: ReadonlySet<string> = new Set()): void {
+  const known = new Set([...above, ...(place.relation?.args ?? []).flatMap((arg) => termKey(arg) ?? [])]);
+  const ways = [...place.next.values()];
+  for (const way of ways) hoist(way, known);
+  const [first, ...others] = ways;
+  if (!first) return;
+  for (const test of first.tests) {
+    const text = JSON.stringify(test);
+    const isShared = others.every((way) => way.tests.some((other) => JSON.stringify(other) === text));
+    if (!isShared || !needs(test).every((key) => known.has(key))) continue;
+    place.tests.push(test);
+    for (const way of ways) way.tests = way.tests.filter((other) => JSON.stringify(other) !== text);
+  }
+}
+
+/** The variables, and demanded values, that a test takes from around it. */
+function needs(test: Test): string[] {
+  const terms = test.kind === "condition" ? conditionTerms(test.condition) : termsOf(test.body);
+  return terms.flatMap((term) => (isOuter(term) ? (termKey(term) ?? []) : []));
+}
+
+function isOuter(term: AtomTerm): boolean {
+  return term.kind === "var" ? term.id < firstInner : term.kind === "param" && term.name.startsWith("@");
+}
+
+function termsOf(select: Select): AtomTerm[] {
+  return [
+    ...select.relations.flatMap(({ args }) => args),
+    ...select.conditions.flatMap(conditionTerms),
+    ...select.negations.flat().flatMap(termsOf),
+  ];
+}
+
+/** Variables that only a negation has are numbered from here, so that equal negations look equal. */
+const firstInner = 1_000_000_000;
+
+function negationTest(body: Select, known: ReadonlySet<number>, rename: (term: Term) => Term): Test {
+  const inner = new Map<number, number>();
+  return {
+    kind: "none",
+    body: renameSelect(body, (term) => {
+      if (term.kind !== "var" || known.has(term.id)) return rename(term);
+      if (!inner.has(term.id)) inner.set(term.id, firstInner + inner.size);
+      return { ...term, id: inner.get(term.id) ?? term.id };
+    }),
+  };
+}
+
+function renameSelect(select: Select, rename: (term: Term) => Term): Select {
+  return {
+    head: select.head.map(rename),
+    relations: select.relations.map((relation) => renameRelation(relation, rename)),
+    conditions: select.conditions.map((condition) => renameCondition(condition, rename)),
+    negations: select.negations.map((bodies) => bodies.map((body) => renameSelect(body, rename))),
+  };
+}
+
+function renameRelation(relation: Relation, rename: (term: Term) => Term): Relation {
+  return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
+}
+
+function emitPlace(place: Place, bindings: Bindings, emission: Emission): string {
+  const tests = place.tests.map((test) => emitTest(test, bindings, emission));
+  return [...tests, ...emitWays(place, bindings, emission)].join(" AND ") || "1";
+}
+
+/** Nothing where some way needs nothing more. */
+function emitWays({ next }: Place, bindings: Bindings, emission: Emission): string[] {
+  const ways = [...next.values()];
+  if (ways.length === 0 || ways.some(({ relation, tests }) => !relation && tests.length === 0)) return [];
+  const cases = ways.map((way) =>
+    way.relation ? emitExists(way, bindings, emission) : emitPlace(way, bindings, emission),
+  );
+  return [cases.length === 1 ? String(cases[0]) : `(${cases.join(" OR ")})`];
+}
+
+/** A row of the place's source for which one of its ways holds. Where there is but one way, both are one join. */
+function emitExists(start: Place, outer: Bindings, emission: Emission): string {
+  const bindings = new Map(outer);
+  const from: string[] = [];
+  const where: string[] = [];
+  let place: Place | undefined = start;
+  let last = start;
+  while (place?.relation) {
+    from.push(emitRelation(place.relation, bindings, where, emission));
+    where.push(...place.tests.map((test) => emitTest(test, bindings, emission)));
+    last = place;
+    const [only, ...others]: Place[] = [...place.next.values()];
+    place = others.length === 0 ? only : undefined;
+  }
+  const rest = [...where, ...emitWays(last, bindings, emission)];
+  return `EXISTS (SELECT 1 FROM ${from.join(" CROSS JOIN ")}${rest.length > 0 ? ` WHERE ${rest.join(" AND ")}` : ""})`;
+}
+
+function emitTest(test: Test, bindings: Bindings, emission: Emission): string {
+  if (test.kind === "condition") return emitCondition(test.condition, bindings, emission);
+  return `NOT EXISTS (${emitSelect(test.body, () => "1", emission, bindings)})`;
+}

@@ -33,8 +33,8 @@ export function findNegativeCycles(program: Program): NegativeCycle[] {
   const component = stronglyConnected(graph.heads.values(), ({ targets }) => targets);
   return program.rules.flatMap((rule) => {
     const own = component.get(graph.headOf(rule));
-    for (const { call, negative } of graph.callsOf(rule)) {
-      const through = negative && graph.callOf(call, rule).targets.find((head) => component.get(head) === own);
+    for (const { call, types, negative } of callsIn(rule.body, rule.types, false)) {
+      const through = negative && graph.callOf(call, types).targets.find((head) => component.get(head) === own);
       if (through && through.rule) return [{ rule: rule.span, predicate: call.predicate, through: through.rule }];
     }
     return [];
@@ -53,7 +53,7 @@ class Graph {
     for (const rule of program.rules) this.#addHead(rule);
     for (const rule of program.rules) {
       const { targets } = this.headOf(rule);
-      for (const { call } of this.callsOf(rule)) targets.push(this.callOf(call, rule));
+      for (const { call, types } of callsIn(rule.body, rule.types, false)) targets.push(this.callOf(call, types));
     }
   }
 
@@ -61,13 +61,8 @@ class Graph {
     return this.heads.get(keyOf(rule.predicate, headArguments(rule))) ?? this.#addHead(rule);
   }
 
-  /** The calls of a rule's body, and whether they stand under a `not`. */
-  *callsOf({ body }: ProgramRule): Generator<{ readonly call: Call; readonly negative: boolean }> {
-    yield* callsIn(body, false);
-  }
-
-  callOf({ predicate, args: terms }: Call, rule: ProgramRule): Node {
-    const args = terms.map((term) => argumentOf(term, rule.types));
+  callOf({ predicate, args: terms }: Call, types: Types): Node {
+    const args = terms.map((term) => argumentOf(term, types));
     const key = keyOf(predicate, args);
     const known = this.#calls.get(key);
     if (known) return known;
@@ -91,14 +86,32 @@ class Graph {
   }
 }
 
-function* callsIn(
-  literals: readonly ProgramLiteral[],
-  negative: boolean,
-): Generator<{ readonly call: Call; readonly negative: boolean }> {
-  for (const literal of literals) {
-    if (literal.kind === "not") yield* callsIn(literal.body, true);
-    if (literal.kind === "call") yield { call: literal, negative };
+/** By variable: what it may be, `undefined` for anything. */
+type Types = ProgramRule["types"];
+
+interface FoundCall {
+  readonly call: Call;
+  readonly types: Types;
+  /** Whether it stands under a `not`. */
+  readonly negative: boolean;
+}
+
+function* callsIn(body: readonly ProgramLiteral[], types: Types, negative: boolean): Generator<FoundCall> {
+  for (const literal of body) {
+    if (literal.kind === "not") yield* callsIn(literal.body, narrowed(literal.body, types), true);
+    if (literal.kind === "call") yield { call: literal, types, negative };
   }
+}
+
+/** What a negated conjunction says of types holds for the calls in it, as it does when they are specialised. */
+function narrowed(body: readonly ProgramLiteral[], around: Types): Types {
+  const types = [...around];
+  for (const literal of body) {
+    if (literal.kind !== "type" || literal.term.kind !== "var") continue;
+    const { index } = literal.term;
+    types[index] = types[index]?.intersection(literal.types) ?? literal.types;
+  }
+  return types;
 }
 
 function headArguments(rule: ProgramRule): Argument[] {

@@ -81,6 +81,11 @@ const limitShape = {
     "The most rows of a closure that one fact may change; past that it is walked, as above",
   ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
+  decisionMemoEntriesMax: count(
+    100_000,
+    "The most decisions kept for those who ask again, until a fact that they may hang on changes; 0 keeps none",
+    0,
+  ),
   // The feed: primary to edges
   feedBatchEventsMax: count(128, "The most events in one message of the feed"),
   feedBatchBytesMax: size(64 * KiB, "The largest message of the feed"),
@@ -130,11 +135,11 @@ export type Limits = z.output<typeof limitsSchema>;
 /** The limits of a node on which nobody changed anything. */
 export const defaultLimits: Limits = limitsSchema.parse({});
 
-function count(standard: number, description: string) {
+function count(standard: number, description: string, min = 1) {
   const max = 1_000_000_000;
-  return integer(1, max)
+  return integer(min, max)
     .default(standard)
-    .register(settingInfo, { description, allowed: `a whole number from 1 to ${max}`, placeholder: "number" });
+    .register(settingInfo, { description, allowed: `a whole number from ${min} to ${max}`, placeholder: "number" });
 }
 
 function size(standard: number, description: string) {

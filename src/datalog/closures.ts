@@ -27,6 +27,12 @@ export interface Closure {
   readonly steps: readonly Step[];
 }
 
+/** The predicates of the facts that a closure is made of. */
+export function predicatesOf(name: string): Set<string> {
+  const steps = JSON.parse(name) as readonly Step[];
+  return new Set(steps.flatMap(({ atoms }) => atoms.map(({ predicate }) => predicate)));
+}
+
 /** Says of a closure whether the store keeps it. */
 export type ClosureChoice = (closure: Closure) => boolean;
 

@@ -1,6 +1,6 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
 import { emitDecision } from "./decision.ts";
-import { type Atom, NotPlannable, type Term } from "./flat.ts";
+import { type Atom, type AtomTerm, conditionTerms, NotPlannable, type Term } from "./flat.ts";
 import { Recursion, type RecursionOptions } from "./recursion.ts";
 import {
   type AnswerVariant,
@@ -30,6 +30,11 @@ export interface Statement {
   readonly sql: string;
   /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`, `after`. */
   readonly parameters: readonly string[];
+  /**
+   * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says so, 1 or 0: whether there
+   * are any that would be compared with the clock.
+   */
+  readonly clock: "never" | "always" | Pick<Statement, "sql" | "parameters">;
 }
 
 export interface StatementLimits {
@@ -71,7 +76,9 @@ class Builder {
         ? `SELECT CASE WHEN ${emitDecision(selects, this.#emission)} THEN 1 ELSE 0 END`
         : this.#rows(selects, goal.head.length, paged);
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
-    return { sql: definitions + body, parameters: this.#emission.parameters.names() };
+    const parameters = this.#emission.parameters.names();
+    const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
+    return { sql: definitions + body, parameters, clock: isClocked ? this.#clock(goal, selects) : "never" };
   }
 
   readonly #planner: RecursionPlanner = {
@@ -128,6 +135,18 @@ class Builder {
     };
   }
 
+  #clock(goal: StatementGoal, selects: readonly Select[]): Statement["clock"] {
+    const timeless =
+      this.#definitions.length === 0 && goal.head.length === 0
+        ? selects.flatMap((select) => withoutClock(select) ?? [])
+        : [];
+    if (timeless.length !== selects.length) return "always";
+    const clocked = timeless.filter((select, index) => select !== selects[index]);
+    const parameters = new Parameters();
+    const decision = emitDecision(clocked, { ...this.#emission, parameters });
+    return { sql: `SELECT CASE WHEN ${decision} THEN 1 ELSE 0 END`, parameters: parameters.names() };
+  }
+
   #rows(selects: readonly Select[], width: number, paged: boolean): string {
     const list = (head: readonly string[]): string => head.map((term, index) => `${term} AS o${index}`).join(", ");
     const single = selects.length === 1 ? "DISTINCT " : "";
@@ -151,4 +170,23 @@ class Builder {
 function rebase(variant: AnswerVariant, args: readonly Term[]): AnswerVariant {
   const wild = new Set(variant.wild);
   return { ...variant, relation: { ...variant.relation, args: args.filter((_, position) => !wild.has(position)) } };
+}
+
+/** The clause without its comparisons with the clock, itself where it has none; `undefined` where the clock is asked for anywhere else. */
+function withoutClock(select: Select): Select | undefined {
+  const conditions = select.conditions.filter((condition) => !conditionTerms(condition).some(isNow));
+  const left = conditions.length === select.conditions.length ? select : { ...select, conditions };
+  return mentionsClock(left) ? undefined : left;
+}
+
+function mentionsClock({ relations, conditions, negations }: Select): boolean {
+  return (
+    relations.some(({ args }) => args.some(isNow)) ||
+    conditions.some((condition) => conditionTerms(condition).some(isNow)) ||
+    negations.some((bodies) => bodies.some(mentionsClock))
+  );
+}
+
+function isNow(term: AtomTerm): boolean {
+  return term.kind === "now";
 }

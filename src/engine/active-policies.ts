@@ -19,11 +19,22 @@ const knownTo = new WeakMap<SqlDatabase, Known>();
 
 /** The policy that this connection sees active now; `undefined` where none was loaded. */
 export function activationOf(database: SqlDatabase): Activation | undefined {
+  return presentOf(database).activation;
+}
+
+/** The same, with the number of changes that this connection sees. */
+export function presentOf(database: SqlDatabase): {
+  readonly activation: Activation | undefined;
+  readonly version: number;
+} {
   const row = must(
-    statement(database, "SELECT policy_id, plan_stamp FROM state").values()[0],
+    statement(database, "SELECT policy_id, plan_stamp, version FROM state").values()[0],
     "the store has no state",
   );
-  const [id, stamp] = [Number(row[0]), Number(row[1])];
+  return { activation: activationFor(database, Number(row[0]), Number(row[1])), version: Number(row[2]) };
+}
+
+function activationFor(database: SqlDatabase, id: number, stamp: number): Activation | undefined {
   const known = knownTo.get(database);
   if (known && known.stamp === stamp && stamp !== 0) return known;
   if (id === 0) return undefined;

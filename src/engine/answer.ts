@@ -1,7 +1,7 @@
 /** One question on its way: values become ids, the plan runs, ids become texts. */
 import type { Limits } from "../config/limits.ts";
 import { NotEnumerable } from "../datalog/flat.ts";
-import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
+import type { SqlDatabase, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
@@ -47,6 +47,14 @@ export class Answering {
       () => this.#evaluate(given, []).length > 0,
       false,
     );
+  }
+
+  /** Of a yes or no: whether the answer may be another in the next second. */
+  hangsOnClock(given: Given): boolean {
+    if (this.#plan.kind !== "statement") return true;
+    const { clock } = this.#plan;
+    if (typeof clock === "string") return clock === "always";
+    return must(this.#read(clock, given, "", 1)[0])[0] === 1;
   }
 
   /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. */
@@ -107,8 +115,15 @@ export class Answering {
   }
 
   #execute(given: Given, after: string, limit: number): SqlValue[][] {
-    if (this.#plan.kind !== "statement") return [];
-    const { parameters, prepared } = this.#plan;
+    return this.#plan.kind === "statement" ? this.#read(this.#plan, given, after, limit) : [];
+  }
+
+  #read(
+    { parameters, prepared }: { readonly parameters: readonly string[]; readonly prepared: SqlStatement },
+    given: Given,
+    after: string,
+    limit: number,
+  ): SqlValue[][] {
     // Ids first: they may bring values that `brought` must list.
     const values = parameters.map((name) => (name === "brought" ? null : this.#parameter(name, given, after, limit)));
     const index = parameters.indexOf("brought");

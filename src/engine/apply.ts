@@ -25,7 +25,7 @@ import { ClosureChange, clearClosures, refreshClosures } from "./closures.ts";
 import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
 import { indexOrders } from "./indexes.ts";
-import { splitKey } from "../datalog/program.ts";
+import { predicateKey, splitKey } from "../datalog/program.ts";
 
 /** Applies one event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to advance. */
 export function applyEvent(database: SqlDatabase, event: Event, limits: Limits = defaultLimits): void {
@@ -46,21 +46,29 @@ export function applyEvent(database: SqlDatabase, event: Event, limits: Limits =
 
 function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "facts" }>, limits: Limits): void {
   const closures = new ClosureChange(database, limits);
+  const changed = new Map<string, Fact>();
   let sum = parseDigest(readDigest(database));
   for (const fact of effect.deleted) {
     if (!hasFact(database, fact)) continue;
     const lost = closures.lostWith(fact);
     deleteFact(database, fact);
     closures.remove(lost);
+    changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum -= factElement(fact);
   }
   for (const fact of effect.inserted) {
     if (!insertFact(database, fact)) continue;
     closures.add(fact);
+    changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum += factElement(fact);
   }
   closures.finish();
   writeDigest(database, formatDigest(sum));
+  for (const { predicate, args } of changed.values())
+    statement(
+      database,
+      "UPDATE relation SET version = (SELECT version FROM state) WHERE predicate = ?1 AND arity = ?2",
+    ).run(predicate, args.length);
 }
 
 /** The new policy's tables, indexes, types and constants are made in the transaction that makes it active: readers see one or the other. */
@@ -100,6 +108,7 @@ function applyClear(database: SqlDatabase, limits: Limits): void {
   if (policy) sum += policyElement(policy.id, policy.source);
   for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
   writeDigest(database, formatDigest(sum));
+  statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
 function applyKeys(database: SqlDatabase, effect: Extract<Effect, { kind: "keys" }>): void {
@@ -136,7 +145,7 @@ function readDigest(database: SqlDatabase): string {
 }
 
 function writeDigest(database: SqlDatabase, digest: string): void {
-  statement(database, "UPDATE state SET digest = ?1").run(digest);
+  statement(database, "UPDATE state SET digest = ?1, version = version + 1").run(digest);
 }
 
 /** The digest of everything that is stored, computed anew: what an incrementally kept one must equal. */

@@ -17,11 +17,12 @@ import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { assert, must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
-import { activationOf } from "./active-policies.ts";
-import { Answering } from "./answer.ts";
+import { activationOf, presentOf } from "./active-policies.ts";
+import { Answering, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
-import { Plans, type Shape, type Strategy } from "./plans.ts";
+import { DecisionMemo } from "./memo.ts";
+import { type Plan, Plans, type Shape, type Strategy } from "./plans.ts";
 import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, Row } from "./questions.ts";
 
 export interface EngineOptions {
@@ -47,6 +48,7 @@ export class Engine {
   readonly #clock: () => number;
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
+  readonly #memo: DecisionMemo;
   #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
   /** `database` is a connection of the engine's own, read-only. */
@@ -55,6 +57,7 @@ export class Engine {
     this.#limits = options.limits ?? defaultLimits;
     this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
+    this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
     this.#begin = database.prepare("BEGIN");
     this.#commit = database.prepare("COMMIT");
   }
@@ -71,8 +74,16 @@ export class Engine {
         context,
         paged: false,
       });
-      const answering = this.#answering(plans, key, shape, contextFacts);
-      return answering.holds([actor, { type: "String", id: action }, resource]);
+      const plan = this.#plan(plans, key, shape);
+      const now = this.#clock();
+      const known = this.#memo.recall(plan, question, now);
+      if (known !== undefined) return known;
+      const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+      const values: Given = [actor, { type: "String", id: action }, resource];
+      const allowed = answering.holds(values);
+      if (this.#memo.keeps(plan, question))
+        this.#memo.remember(plan, question, allowed, answering.hangsOnClock(values) ? now : undefined);
+      return allowed;
     });
   }
 
@@ -227,11 +238,13 @@ export class Engine {
   ): T {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
     return this.#timed(kind, () => {
-      const activation = activationOf(this.#database);
+      const { activation, version } = presentOf(this.#database);
       if (!activation) return none;
       const { active } = activation;
+      this.#memo.look(this.#database, version);
       if (this.#plans?.activation !== activation || this.#plans.plans.types.isStale()) {
         this.#plans?.plans.close();
+        this.#memo.clear();
         this.#plans = { activation, plans: new Plans(this.#database, active, this.#limits, this.#strategy) };
       }
       const permissions = (type: string): readonly string[] => active.policy.types.get(type)?.permissions ?? [];
@@ -239,11 +252,15 @@ export class Engine {
     });
   }
 
-  #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[]): Answering {
-    const plan = withSpan("plan", {}, (span) => {
+  #plan(plans: Plans, key: string, shape: () => Shape): Plan {
+    return withSpan("plan", {}, (span) => {
       if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
       return plans.of(key, shape);
     });
+  }
+
+  #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[]): Answering {
+    const plan = this.#plan(plans, key, shape);
     return new Answering(this.#database, plans.types, plan, contextFacts, this.#clock(), this.#limits);
   }
 

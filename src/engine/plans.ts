@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Limits } from "../config/limits.ts";
+import { predicatesOf } from "../datalog/closures.ts";
 import type { FactType } from "../datalog/fact-types.ts";
 import { NotEnumerable, NotPlannable, type Term } from "../datalog/flat.ts";
 import type { Constant, ProgramTerm } from "../datalog/program.ts";
@@ -22,7 +23,7 @@ import { TooLarge } from "../datalog/too-large.ts";
 import { planStatement } from "../datalog/statement.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
-import { factTable } from "../store/fact-tables.ts";
+import { relationId, tableOf } from "../store/fact-tables.ts";
 import { lookUp } from "../store/symbols.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
@@ -56,6 +57,10 @@ export type Plan =
       readonly sql: string;
       readonly prepared: SqlStatement;
       readonly parameters: readonly string[];
+      /** The relations whose facts decide. */
+      readonly reads: ReadonlySet<number>;
+      /** As in `Statement`. */
+      readonly clock: "never" | "always" | { readonly prepared: SqlStatement; readonly parameters: readonly string[] };
     }
   | { readonly kind: "evaluator"; readonly body: Body };
 
@@ -112,7 +117,10 @@ export class Plans {
   #drop(): void {
     const oldest = this.#plans.entries().next().value;
     if (!oldest) return;
-    if (oldest[1].kind === "statement") oldest[1].prepared.finalize();
+    if (oldest[1].kind === "statement") {
+      oldest[1].prepared.finalize();
+      if (typeof oldest[1].clock !== "string") oldest[1].clock.prepared.finalize();
+    }
     this.#plans.delete(oldest[0]);
   }
 
@@ -166,13 +174,21 @@ export class Plans {
       firstVariable: terms.length,
     };
     try {
+      const reads = new Set<number>();
       const statement = planStatement(
         asked,
-        this.#names(),
+        this.#names(reads),
         { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax },
         shape.paged,
       );
-      return { kind: "statement", prepared: this.#prepare(statement.sql), ...statement };
+      const { clock } = statement;
+      return {
+        kind: "statement",
+        ...statement,
+        prepared: this.#prepare(statement.sql),
+        reads,
+        clock: typeof clock === "string" ? clock : { ...clock, prepared: this.#prepare(clock.sql) },
+      };
     } catch (error) {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };
       if (error instanceof NotPlannable) return undefined;
@@ -203,10 +219,21 @@ export class Plans {
     return known;
   }
 
-  #names(): Names {
+  /** Adds to `reads` the relations that a statement comes to name. */
+  #names(reads: Set<number>): Names {
     const database = this.#database;
+    const relation = (predicate: string): number | undefined => {
+      const id = relationId(database, ...splitKey(predicate));
+      if (id !== undefined) reads.add(id);
+      return id;
+    };
     return {
-      factTable: (predicate) => this.#closures.get(predicate) ?? factTable(database, ...splitKey(predicate)),
+      factTable: (predicate) => {
+        const closure = this.#closures.get(predicate);
+        if (closure !== undefined) predicatesOf(predicate).forEach(relation);
+        const id = closure === undefined ? relation(predicate) : undefined;
+        return closure ?? (id === undefined ? undefined : tableOf(id));
+      },
       constant: (value) => lookUp(database, value) ?? -1,
       range: (type) => this.types.range(type),
     };

@@ -6,8 +6,9 @@ import { AppError } from "../util/app-error.ts";
 import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
 import fixedTables from "./migrations/0001-fixed-tables.sql" with { type: "text" };
 import closures from "./migrations/0002-closures.sql" with { type: "text" };
+import versions from "./migrations/0003-versions.sql" with { type: "text" };
 
-const migrations: readonly string[] = [fixedTables, closures];
+const migrations: readonly string[] = [fixedTables, closures, versions];
 
 /** The version of the file format that this binary writes and the newest that it reads. */
 export const schemaVersion = migrations.length;

@@ -9,13 +9,23 @@ import { must } from "../util/assert.ts";
 import { statement } from "./statements.ts";
 import { intern, lookUp, rangeOf, typeNumber } from "./symbols.ts";
 
-/** The table of a predicate, `undefined` where it has none. */
-export function factTable(database: SqlDatabase, predicate: string, arity: number): string | undefined {
+/** The number of a predicate, `undefined` where it has no table. */
+export function relationId(database: SqlDatabase, predicate: string, arity: number): number | undefined {
   const found = statement(database, "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2").values(
     predicate,
     arity,
   )[0]?.[0];
-  return found === undefined ? undefined : `fact_${Number(found)}`;
+  return found === undefined ? undefined : Number(found);
+}
+
+export function tableOf(relation: number): string {
+  return `fact_${relation}`;
+}
+
+/** The table of a predicate, `undefined` where it has none. */
+export function factTable(database: SqlDatabase, predicate: string, arity: number): string | undefined {
+  const id = relationId(database, predicate, arity);
+  return id === undefined ? undefined : tableOf(id);
 }
 
 /** The table of a predicate, which is made where it is missing. */
@@ -51,7 +61,7 @@ export function factTables(
   database: SqlDatabase,
 ): { readonly table: string; readonly predicate: string; readonly arity: number }[] {
   const rows = database.orm.select().from(relation).orderBy(relation.predicate, relation.arity).all();
-  return rows.map(({ id, predicate, arity }) => ({ table: `fact_${id}`, predicate, arity }));
+  return rows.map(({ id, predicate, arity }) => ({ table: tableOf(id), predicate, arity }));
 }
 
 /** Adds a fact. True where it was not there before. */

@@ -14,6 +14,7 @@ export const state = sqliteTable("state", {
   digest: text().notNull(),
   policyId: integer("policy_id").notNull(),
   planStamp: integer("plan_stamp").notNull().default(0),
+  version: integer().notNull().default(0),
 });
 
 export const log = sqliteTable("log", {
@@ -48,4 +49,5 @@ export const relation = sqliteTable("relation", {
   id: integer().primaryKey(),
   predicate: text().notNull(),
   arity: integer().notNull(),
+  version: integer().notNull().default(0),
 });

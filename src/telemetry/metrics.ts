@@ -49,6 +49,9 @@ export const metrics = {
   planCache: meter.createCounter<{ result: "hit" | "miss" }>("ostiary_plan_cache_total", {
     description: "Questions whose shape was already prepared, or had to be",
   }),
+  decisionMemo: meter.createCounter<{ result: "hit" | "miss" }>("ostiary_decision_memo_total", {
+    description: "Decisions that were asked for again and still stood, or had to be made",
+  }),
   queryDuration: meter.createHistogram<{ kind: "authorize" | "list" | "actions" | "query" | "facts" }>(
     "ostiary_query_duration_seconds",
     histogram(querySeconds, "Time that the engine takes for a question"),

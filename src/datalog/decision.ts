@@ -6,6 +6,7 @@
 import { must } from "../util/assert.ts";
 import type { AtomTerm, Condition, Term } from "./flat.ts";
 import { conditionTerms, renameCondition } from "./flat.ts";
+import type { Constant } from "./program.ts";
 import { joinOrder, termKey } from "./order.ts";
 import {
   type Bindings,
@@ -32,10 +33,34 @@ export function emitDecision(selects: readonly Select[], emission: Emission): st
   if (selects.length === 0) return "0";
   const root: Place = { relation: undefined, tests: [], next: new Map() };
   let variables = 0;
-  const cheapFirst = [...selects].sort((left, right) => costOf(left) - costOf(right));
+  const cheapFirst = selects.flatMap(withOneEach).sort((left, right) => costOf(left) - costOf(right));
   for (const select of cheapFirst) insert(root, select, emission, () => variables++);
   hoist(root);
   return emitPlace(root, new Map(), emission);
+}
+
+/**
+ * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than
+ * three lookups. Where there would be many, the lists stay.
+ */
+function withOneEach(select: Select): Select[] {
+  let expanded = [select];
+  for (const [number, relation] of select.relations.entries()) {
+    for (const [position, arg] of relation.args.entries()) {
+      if (arg.kind !== "oneOf" || expanded.length * arg.values.length > combinationsMax) continue;
+      expanded = expanded.flatMap((one) => arg.values.map((value) => withArgument(one, number, position, value)));
+    }
+  }
+  return expanded;
+}
+
+const combinationsMax = 16;
+
+function withArgument(select: Select, number: number, position: number, value: Constant): Select {
+  const relations = select.relations.map((relation, index) =>
+    index === number ? { ...relation, args: relation.args.with(position, { kind: "const", value }) } : relation,
+  );
+  return { ...select, relations };
 }
 
 function costOf({ relations }: Select): number {

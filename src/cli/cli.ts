@@ -9,6 +9,7 @@ import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
+import { planCommand } from "./plan.ts";
 import { serveCommand } from "./serve.ts";
 import { testCommand } from "./test.ts";
 import { UsageError, type ExitStatus } from "./command.ts";
@@ -23,6 +24,7 @@ Examples:
   ostiary fmt policy.polar                        put it into its canonical form
   ostiary explain-rules policy.polar              say its shorthand rules in longhand
   ostiary generate-types typescript policy.polar  types for clients, checked against the policy
+  ostiary plan policy.polar 'allow(User:_, read, Repository:_)'   what a question becomes
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
@@ -52,6 +54,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     fmtCommand,
     explainRulesCommand,
     generateTypesCommand,
+    planCommand,
     keysCommand,
     healthCommand,
     versionCommand,

@@ -5,6 +5,7 @@
  * recursion any more. That is exact where each step moves one argument along stored facts and leaves the others as they are: steps of
  * different arguments then don't see each other, and their closures multiply. Everything else is walked when it is asked.
  */
+import { must } from "../util/assert.ts";
 import type { Constant, ProgramTerm } from "./program.ts";
 import { termVariables } from "./program.ts";
 import type { TypeName } from "./signature.ts";
@@ -49,8 +50,12 @@ interface Moving {
   readonly isReverse: boolean;
 }
 
+/** By position and by their text, the steps that move an argument. */
+type Steps = ReadonlyMap<number, ReadonlyMap<string, Step>>;
+
 interface Split {
   readonly moving: readonly Moving[];
+  readonly steps: Steps;
   readonly base: readonly NodeClause[];
   /** The node's call of itself: facts of its predicate answer it too. */
   readonly again: { readonly call: Call; readonly clause: NodeClause } | undefined;
@@ -59,16 +64,30 @@ interface Split {
 /** Rewrites the nodes whose closures are kept. `component` as in `Node`. True where any was. */
 export function useClosures(nodes: readonly Node[], choose: ClosureChoice): boolean {
   const members = Map.groupBy(nodes, (node) => node.component);
-  let any = false;
+  const rewritten = new Map<Node, Split>();
   for (const node of nodes) {
     const split = node.recursive && members.get(node.component)?.length === 1 ? splitClauses(node) : undefined;
     if (!split) continue;
     const kept = split.moving.map(({ closure }) => choose(closure));
-    if (kept.includes(false)) continue;
-    node.clauses = expand(node, split);
-    any = true;
+    if (!kept.includes(false)) rewritten.set(node, split);
   }
-  return any;
+  for (const [node, split] of rewritten) node.clauses = [...split.base, ...beyond(node, split)];
+  for (const node of nodes) node.clauses = throughClosures(node, rewritten);
+  return rewritten.size > 0;
+}
+
+/** What contains a rewritten node has its clauses, the step among them: a step and then the closure are the closure. */
+function throughClosures(node: Node, rewritten: ReadonlyMap<Node, Split>): NodeClause[] {
+  const taken = new Set<Node>();
+  const clauses = node.clauses.flatMap((clause) => {
+    const [call, ...others] = clause.body.literals.filter((literal): literal is Call => isNodeCall(literal));
+    const target = others.length === 0 ? call?.node : undefined;
+    const split = target && target !== node && node.copies.has(target) ? rewritten.get(target) : undefined;
+    if (!call || !target || !split || !isContained(clause, call, split.steps)) return [clause];
+    taken.add(target);
+    return [];
+  });
+  return [...clauses, ...[...taken].flatMap((target) => beyond(target, must(rewritten.get(target))))];
 }
 
 function splitClauses(node: Node): Split | undefined {
@@ -91,7 +110,7 @@ function splitClauses(node: Node): Split | undefined {
   }
   if (steps.size > movingMax) return undefined;
   const moving = [...steps].map(([position, found]) => ({ position, ...closureOf([...found.values()]) }));
-  return { moving, base: base.filter((clause) => !isContained(node, clause, steps)), again };
+  return { moving, steps, base: base.filter((clause) => !addsNothing(node, clause, steps)), again };
 }
 
 function closureOf(found: readonly Step[]): Pick<Moving, "closure" | "isReverse"> {
@@ -119,10 +138,19 @@ function turned({ atoms, types: [from, to, ...others] }: Step): Step {
 }
 
 /** `writer on parent` adds nothing to `reader on parent` where every writer is a reader. */
-function isContained(node: Node, clause: NodeClause, steps: ReadonlyMap<number, ReadonlyMap<string, Step>>): boolean {
-  const calls = clause.body.literals.filter((literal) => literal.kind === "call" && literal.node !== undefined);
-  const [call] = calls as Call[];
-  if (calls.length !== 1 || !call?.node || !node.copies.has(call.node)) return false;
+function addsNothing(node: Node, clause: NodeClause, steps: Steps): boolean {
+  const [call, ...others] = clause.body.literals.filter((literal): literal is Call => isNodeCall(literal));
+  return (
+    others.length === 0 && call?.node !== undefined && node.copies.has(call.node) && isContained(clause, call, steps)
+  );
+}
+
+function isNodeCall(literal: Literal): boolean {
+  return literal.kind === "call" && literal.node !== undefined;
+}
+
+/** Whether the clause is one of the steps and then the call. */
+function isContained(clause: NodeClause, call: Call, steps: Steps): boolean {
   const found = stepOf(clause, call);
   return (
     found !== undefined && found !== "nowhere" && steps.get(found.position)?.has(JSON.stringify(found.step)) === true
@@ -180,12 +208,12 @@ function canonical(atoms: readonly Call[], ends: readonly number[], types: reado
   return { atoms: renamed, types: [...numbers.keys()].map((variable) => types[variable]) };
 }
 
-/** The base by itself and behind the closures of any of the arguments that move; behind those, facts of the node's predicate as well. */
-function expand(node: Node, { moving, base, again }: Split): NodeClause[] {
-  return choices(moving).flatMap((chosen) => {
-    const starts = chosen.length === 0 || !again ? base : [...base, ...factsOf(again)];
-    return starts.map((clause) => behind(node, clause, chosen));
-  });
+/** The base behind the closures of any of the arguments that move, and facts of the node's predicate as well. */
+function beyond(node: Node, { moving, base, again }: Split): NodeClause[] {
+  const starts = again ? [...base, ...factsOf(again)] : base;
+  return choices(moving).flatMap((chosen) =>
+    chosen.length === 0 ? [] : starts.map((clause) => behind(node, clause, chosen)),
+  );
 }
 
 function choices(moving: readonly Moving[]): (readonly Moving[])[] {

@@ -10,14 +10,7 @@ import type { FactType } from "../datalog/fact-types.ts";
 import { NotEnumerable, NotPlannable, type Term } from "../datalog/flat.ts";
 import type { Constant, ProgramTerm } from "../datalog/program.ts";
 import type { Signatures } from "../datalog/signature.ts";
-import {
-  type Body,
-  type Goal,
-  type Knowledge,
-  signaturesFor,
-  specialise,
-  TooManyNodes,
-} from "../datalog/specialise.ts";
+import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
 import type { Names } from "../datalog/sql.ts";
 import { TooLarge } from "../datalog/too-large.ts";
 import { planStatement } from "../datalog/statement.ts";
@@ -124,7 +117,11 @@ export class Plans {
     this.#plans.delete(oldest[0]);
   }
 
-  #make(shape: Shape): Plan {
+  /**
+   * The rules behind a question, `undefined` where nothing can answer it. Closures are for statements alone: the evaluator walks, so each can be
+   * held against the other.
+   */
+  specialised(shape: Shape, withClosures: boolean): Body | undefined {
     const goal = {
       calls: shape.calls.map(({ predicate, variables }) => ({
         predicate,
@@ -132,18 +129,22 @@ export class Plans {
       })),
       types: shape.variables.map((variable) => variable.type),
     };
-    const knowledge = {
+    return specialise(goal, {
       program: this.#active.program,
       facts: this.#active.factTypes,
       context: shape.context,
       signatures: this.#signaturesWith(shape.context),
+      ...(withClosures && { closures: ({ name }) => this.#closures.has(name) }),
       nodesMax: this.#limits.planNodesMax,
       typingsMax: this.#limits.policyTypingsMax,
-    };
+    });
+  }
+
+  #make(shape: Shape): Plan {
     try {
-      const statement = this.#strategy === "statement" ? this.#statement(shape, goal, knowledge) : undefined;
+      const statement = this.#strategy === "statement" ? this.#statement(shape) : undefined;
       if (statement) return statement;
-      const body = specialise(goal, knowledge);
+      const body = this.specialised(shape, false);
       return body ? { kind: "evaluator", body } : { kind: "nothing" };
     } catch (error) {
       if (error instanceof TooManyNodes || error instanceof TooLarge)
@@ -152,9 +153,9 @@ export class Plans {
     }
   }
 
-  /** `undefined` where no statement fits. Closures are for statements alone: the evaluator walks, so each can be held against the other. */
-  #statement(shape: Shape, goal: Goal, knowledge: Knowledge): Plan | undefined {
-    const body = specialise(goal, { ...knowledge, closures: ({ name }) => this.#closures.has(name) });
+  /** `undefined` where no statement fits. */
+  #statement(shape: Shape): Plan | undefined {
+    const body = this.specialised(shape, true);
     if (!body) return { kind: "nothing" };
     const terms = shape.variables.map((variable, index): Term => {
       if (variable.constant) return { kind: "const", value: variable.constant };
@@ -162,7 +163,7 @@ export class Plans {
       return { kind: "var", id: index, type: variable.type };
     });
     const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
-    const asked = {
+    const goal = {
       body,
       terms,
       head: terms.filter((_, index) => isAsked(index)),
@@ -176,7 +177,7 @@ export class Plans {
     try {
       const reads = new Set<number>();
       const statement = planStatement(
-        asked,
+        goal,
         this.#names(reads),
         { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax },
         shape.paged,

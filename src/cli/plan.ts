@@ -1,0 +1,95 @@
+/** What a question becomes: for those who want to know why one is fast or slow, and for tests that pin it. */
+import { defaultLimits } from "../config/limits.ts";
+import { type PlacedNode, type PlanReport, reportPlan } from "../engine/plan-report.ts";
+import { print } from "../runtime/process.ts";
+import { type AddCommand, UsageError } from "./command.ts";
+import { parsePlanQuestion } from "./plan-question.ts";
+import { readPolicyFiles } from "./policy-files.ts";
+import { check, printProblems } from "./policy-report.ts";
+
+const details = `
+An argument of the question is
+  Type:_     a value that comes with the question
+  Type:?     what is asked for
+  Type:id    this very value; read, "read", 5 and true are texts, numbers and truth values
+
+It prints the rules that are left once types and constants are known (has_role#3 is one of them; without a number, facts
+answer), which transitive closures are kept for them, the SQL statement, and SQLite's plan for it. Where no statement
+fits, the rules are evaluated step by step, which is slower.
+
+Examples:
+  ostiary plan policy.polar 'allow(User:_, read, Repository:_)'       as POST /api/authorize asks
+  ostiary plan policy.polar 'allow(User:_, read, Repository:?)'       as POST /api/list asks
+  ostiary plan policy.polar 'allow(User:?, read, Repository:_)'       who can
+  ostiary plan --json a.polar b.polar 'has_role(User:_, String:?, Folder:_)'
+`;
+
+export const planCommand: AddCommand = (program, finish) => {
+  program
+    .command("plan")
+    .description("Print what a question becomes: its rules, its SQL, and SQLite's plan")
+    .argument("<files-and-question...>", "policy files, which form one policy, and the question")
+    .option("--json", "the same as JSON")
+    .addHelpText("after", details)
+    .action(async (words: string[], options: { json?: true }) => {
+      const question = parsePlanQuestion(words.at(-1) ?? "");
+      const files = words.slice(0, -1);
+      if (files.length === 0)
+        throw new UsageError(
+          "no policy file was named: `ostiary plan policy.polar 'allow(User:_, read, Repository:_)'`",
+        );
+      const checked = check(await readPolicyFiles(files), { runTests: false });
+      await printProblems(checked);
+      if (!checked.policy) return finish(1);
+      const report = reportPlan(checked.sources, question, defaultLimits);
+      await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : render(report));
+    });
+};
+
+const answers: Readonly<Record<PlanReport["answeredBy"], string>> = {
+  statement: "by one SQL statement",
+  steps: "step by step: no single statement fits",
+  nothing: "with no: nothing in the policy gives it",
+  "not-listable": "with an error: only `not` or a comparison restricts what is asked for",
+};
+
+function render(report: PlanReport): string {
+  const { question, rules, closures, tables, indexes, constants, types, sql, parameters, queryPlan } = report;
+  const sections = [
+    section("Answered", [`${question} is answered ${answers[report.answeredBy]}`]),
+    section("Rules", rules ? [rules.question, ...rules.nodes.flatMap(renderNode)] : []),
+    section(
+      "Closures, kept as tables",
+      closures.map(({ table, step }) => `${table}: ${step}`),
+    ),
+    section(
+      "Fact tables",
+      tables.map(({ table, predicate }) => `${table}: ${predicate}`),
+    ),
+    section("Indexes", indexes),
+    section("Numbers", [
+      ...constants.map(({ id, value }) => `${id} = ${value}`),
+      ...types.map(({ low, high, type }) => `${low} … ${high} = ${type}`),
+    ]),
+    section("SQL", sql === null ? [] : [wrapped(sql), ...parameters.map((name, index) => `?${index + 1} = ${name}`)]),
+    section("SQLite's plan", queryPlan),
+  ];
+  return sections.filter((text) => text !== "").join("\n");
+}
+
+function section(title: string, lines: readonly string[]): string {
+  return lines.length === 0 ? "" : `${title}\n${lines.map((line) => `  ${line.replaceAll("\n", "\n  ")}\n`).join("")}`;
+}
+
+function renderNode({ node, recursive, rules }: PlacedNode): string[] {
+  const lines = rules.map(({ text, place }) => {
+    const from = place ? `    # ${place.file}:${place.line}:${place.column}` : "";
+    return `  ${text}${from}`;
+  });
+  return [`${node}${recursive ? ", walked" : ""}`, ...lines];
+}
+
+/** A line for each lookup. */
+function wrapped(sql: string): string {
+  return sql.replaceAll(/ (?=(?:NOT )?EXISTS \(|UNION |WITH RECURSIVE )/g, "\n");
+}

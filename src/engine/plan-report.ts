@@ -1,0 +1,204 @@
+/**
+ * What a question becomes under a policy: the specialised rules, the closures that are kept for it, the SQL, and how SQLite goes about it. Made
+ * over an empty store, so it is the same wherever it is asked.
+ */
+import type { Limits } from "../config/limits.ts";
+import {
+  type ClosureLabels,
+  printClosure,
+  type PrintedNode,
+  printNodes,
+  printQuestion,
+} from "../datalog/print-rules.ts";
+import { predicateKey } from "../datalog/program.ts";
+import { lineStarts, type Position, positionAt, type Source } from "../polar/source.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { closureTables } from "../store/closure-tables.ts";
+import { openStore } from "../store/database.ts";
+import { factTables } from "../store/fact-tables.ts";
+import { createState } from "../store/state.ts";
+import { rangeOf } from "../store/symbols.ts";
+import { must } from "../util/assert.ts";
+import { joinSources } from "./active-policy.ts";
+import { activationOf } from "./active-policies.ts";
+import { applyEvent } from "./apply.ts";
+import { type Plan, Plans, type Shape, type ShapeVariable } from "./plans.ts";
+import { closuresOf } from "./policy-closures.ts";
+
+/** One argument of a question: a value that comes with it, a value of the policy, or what is asked for. */
+export type PlanArgument =
+  | { readonly kind: "given" | "asked"; readonly type: string }
+  | { readonly kind: "constant"; readonly type: string; readonly id: string };
+
+export interface PlanQuestion {
+  readonly predicate: string;
+  readonly args: readonly PlanArgument[];
+}
+
+/** A node with the places of the rules that it comes from; none for those that stand in no file. */
+export interface PlacedNode {
+  readonly node: string;
+  readonly recursive: boolean;
+  readonly rules: readonly { readonly text: string; readonly place: (Position & { readonly file: string }) | null }[];
+}
+
+export interface PlanReport {
+  readonly question: string;
+  /**
+   * `statement`: one SQL statement. `steps`: none fits, rules are evaluated step by step. `nothing`: no rule and no fact can answer. `not-listable`:
+   * a value is asked for that only a negation or a comparison restricts.
+   */
+  readonly answeredBy: "statement" | "steps" | "nothing" | "not-listable";
+  /** The question over nodes, and the nodes. */
+  readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
+  /** Tables of transitive closures that the statement reads. */
+  readonly closures: readonly { readonly table: string; readonly step: string }[];
+  /** Tables of facts that it names, with their predicates. */
+  readonly tables: readonly { readonly table: string; readonly predicate: string }[];
+  /** Further orders of those tables, which the policy keeps, as far as the statement uses them. */
+  readonly indexes: readonly string[];
+  /** Numbers in the statement that stand for values of the policy, and between which the values of a type are. */
+  readonly constants: readonly { readonly id: number; readonly value: string }[];
+  readonly types: readonly { readonly low: number; readonly high: number; readonly type: string }[];
+  readonly sql: string | null;
+  /** What goes into the statement with each question, in order. */
+  readonly parameters: readonly string[];
+  /** SQLite's own plan, a line a step, indented by its depth. */
+  readonly queryPlan: readonly string[];
+}
+
+/** All `sources` together are a policy without errors. */
+export function reportPlan(sources: readonly Source[], question: PlanQuestion, limits: Limits): PlanReport {
+  const store = openStore(":memory:");
+  try {
+    createState(store, "plan", "plan");
+    const effect = { kind: "policy", id: 1, source: joinSources(sources), filename: null } as const;
+    store.transaction(() => applyEvent(store, { offset: 1, timeMs: 0, traceparent: null, effect }, limits));
+    const { active } = must(activationOf(store));
+    const plans = new Plans(store, active, limits, "statement");
+    const closures = closuresOf(active, limits);
+    const tables = new Map(closureTables(store).map(({ name, table }) => [name, table]));
+    const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name) ?? "closure"]));
+    const shape = shapeOf(question);
+    const plan = plans.of("question", () => shape);
+    const body = plans.specialised(shape, plan.kind !== "evaluator");
+    const names = question.args.map(argumentName);
+    return {
+      question: printedQuestion(question),
+      answeredBy: answeredBy[plan.kind],
+      rules: body
+        ? {
+            question: printQuestion(body, names, labels),
+            nodes: printNodes(body, labels).map((node) => placed(node, sources)),
+          }
+        : null,
+      closures: closures.flatMap((closure) => {
+        const table = must(tables.get(closure.name));
+        return plan.kind === "statement" && namesIn(plan.sql).has(table)
+          ? [{ table, step: printClosure(closure) }]
+          : [];
+      }),
+      ...statementOf(store, plan),
+    };
+  } finally {
+    store.close();
+  }
+}
+
+const answeredBy = {
+  statement: "statement",
+  evaluator: "steps",
+  nothing: "nothing",
+  "not-enumerable": "not-listable",
+} as const;
+
+function placed({ node, recursive, rules }: PrintedNode, sources: readonly Source[]): PlacedNode {
+  return { node, recursive, rules: rules.map(({ text, span }) => ({ text, place: placeOf(span.start, sources) })) };
+}
+
+/** Of an offset in the joined sources. */
+function placeOf(offset: number, sources: readonly Source[]): PlacedNode["rules"][number]["place"] {
+  let start = 0;
+  for (const { name, text } of sources) {
+    if (offset < start + text.length) return { file: name, ...positionAt(lineStarts(text), offset - start) };
+    start += text.length + 1;
+  }
+  return null;
+}
+
+type StatementPart = Pick<
+  PlanReport,
+  "tables" | "indexes" | "constants" | "types" | "sql" | "parameters" | "queryPlan"
+>;
+
+function statementOf(store: SqlDatabase, plan: Plan): StatementPart {
+  if (plan.kind !== "statement")
+    return { tables: [], indexes: [], constants: [], types: [], sql: null, parameters: [], queryPlan: [] };
+  const { sql, parameters } = plan;
+  const named = namesIn(sql);
+  const numbers = new Set([...sql.matchAll(/\b\d{10,}\b/g)].map(([number]) => Number(number)));
+  const queryPlan = explainQueryPlan(store, plan);
+  return {
+    tables: factTables(store).flatMap(({ table, predicate, arity }) =>
+      named.has(table) ? [{ table, predicate: `${predicate}/${arity}` }] : [],
+    ),
+    indexes: [...new Set(queryPlan.flatMap((step) => /INDEX ((?:fact|closure)_\w+)/.exec(step)?.[1] ?? []))].sort(),
+    constants: store
+      .prepare("SELECT symbol.id, type.name, symbol.value FROM symbol JOIN type ON type.id = symbol.type ORDER BY 1")
+      .values()
+      .flatMap(([id, type, value]) =>
+        numbers.has(Number(id)) ? [{ id: Number(id), value: constantText(String(type), String(value)) }] : [],
+      ),
+    types: store
+      .prepare("SELECT id, name FROM type ORDER BY 1")
+      .values()
+      .flatMap(([id, type]) => {
+        const { low, high } = rangeOf(Number(id));
+        return numbers.has(low) || numbers.has(high) ? [{ low, high, type: String(type) }] : [];
+      }),
+    sql,
+    parameters,
+    queryPlan,
+  };
+}
+
+function namesIn(sql: string): Set<string> {
+  return new Set([...sql.matchAll(/\b(?:fact|closure)_\d+\b/g)].map(([name]) => name));
+}
+
+function explainQueryPlan(store: SqlDatabase, { sql, parameters }: Extract<Plan, { kind: "statement" }>): string[] {
+  const rows = store.prepare(`EXPLAIN QUERY PLAN ${sql}`).values(...parameters.map(() => null));
+  const depths = new Map<unknown, number>();
+  return rows.map(([id, parent, , detail]) => {
+    const depth = (depths.get(parent) ?? -1) + 1;
+    depths.set(id, depth);
+    return `${"  ".repeat(depth)}${String(detail)}`;
+  });
+}
+
+function shapeOf({ predicate, args }: PlanQuestion): Shape {
+  return {
+    calls: [{ predicate: predicateKey(predicate, args.length), variables: args.map((_, index) => index) }],
+    variables: args.map((arg): ShapeVariable => {
+      if (arg.kind === "constant")
+        return { type: arg.type, mode: "constant", constant: { type: arg.type, id: arg.id } };
+      return { type: arg.type, mode: arg.kind === "given" ? "one" : "free", constant: undefined };
+    }),
+    context: [],
+    paged: false,
+  };
+}
+
+function printedQuestion({ predicate, args }: PlanQuestion): string {
+  return `${predicate}(${args.map(argumentName).join(", ")})`;
+}
+
+function argumentName(arg: PlanArgument): string {
+  if (arg.kind === "constant") return constantText(arg.type, arg.id);
+  return `${arg.type}:${arg.kind === "given" ? "_" : "?"}`;
+}
+
+function constantText(type: string, id: string): string {
+  if (type === "String") return JSON.stringify(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+}

@@ -1,0 +1,124 @@
+/** `ostiary plan`: the SQL and SQLite's plan of the standard questions are pinned in `plans/`, none of which reads through a table of facts. */
+import { describe, expect, test } from "bun:test";
+import { cpSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { PlanReport } from "../../src/engine/plan-report.ts";
+import { expectGolden } from "../golden.ts";
+import { workspace } from "./workspace.ts";
+
+const { run, write, path } = workspace();
+
+const company = join(import.meta.dir, "../../scripts/example/policy.polar");
+const walked = `actor User {}
+resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder }; "read" if "reader"; }
+has_role(user: User, "reader", folder: Folder) if
+  above matches Folder and has_relation(folder, "parent", above) and has_role(user, "reader", above) and not sealed(folder);
+`;
+const groups = `actor User {}
+actor Group {}
+resource Document { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }
+has_role(user: Actor, role: String, document: Document) if
+  group matches Group and has_group(user, group) and has_role(group, role, document);
+`;
+const notLinear = `actor User {}
+resource Folder { permissions = ["read"]; relations = { parent: Folder }; "read" if is_near(actor, resource); }
+is_near(user: User, folder: Folder) if other matches Folder and likes(user, other) and reaches(folder, other);
+reaches(a: Folder, c: Folder) if b matches Folder and reaches(a, b) and reaches(b, c);
+reaches(a: Folder, b: Folder) if has_relation(a, "parent", b);
+`;
+
+const questions: readonly (readonly [name: string, policy: string, question: string])[] = [
+  ["authorize", company, "allow(User:_, read, Repository:_)"],
+  ["authorize-small", company, "allow(User:_, add_member, Team:_)"],
+  ["list", company, "allow(User:_, write, Repository:?)"],
+  ["actions", company, "allow(User:_, String:?, Organization:_)"],
+  ["who-can", company, "allow(User:?, delete, Repository:_)"],
+  ["walked", walked, "allow(User:_, read, Folder:_)"],
+  ["groups", groups, "allow(User:_, read, Document:_)"],
+  ["step-by-step", notLinear, "allow(User:_, read, Folder:_)"],
+];
+
+async function plan(policy: string, question: string, ...flags: string[]) {
+  if (policy === company) cpSync(company, path("policy.polar"));
+  else write("policy.polar", policy);
+  return run(["plan", ...flags, "policy.polar", question]);
+}
+
+describe("the plan of", () => {
+  test.each(questions)("%s", async (name, policy, question) => {
+    const { status, output, errors } = await plan(policy, question);
+    expect({ status, errors }).toEqual({ status: 0, errors: "" });
+    expectGolden(join(import.meta.dir, "plans", `${name}.txt`), output);
+  });
+
+  test.each(questions)("%s reads through no table of facts", async (_, policy, question) => {
+    const { output } = await plan(policy, question, "--json");
+    const { sql, queryPlan } = JSON.parse(output) as PlanReport;
+    const facts = new Set([...(sql ?? "").matchAll(/\b(?:fact|closure)_\d+ AS (t\d+)/g)].map((match) => match[1]));
+    expect(queryPlan.filter((step) => facts.has(/^\s*SCAN (t\d+)/.exec(step)?.[1]))).toEqual([]);
+    expect(sql === null || facts.size > 0).toBe(true);
+  });
+});
+
+test("recursion over stored facts is not walked, with a condition on the way it is", async () => {
+  const report = async (policy: string, question: string): Promise<PlanReport> =>
+    JSON.parse((await plan(policy, question, "--json")).output);
+  const kept = await report(company, "allow(User:_, read, Repository:_)");
+  expect(kept.closures.map(({ step }) => step)).toEqual([
+    'has_relation(from, "parent", to)',
+    'has_relation(from, "parent", to)',
+  ]);
+  expect(kept.rules?.nodes.filter(({ recursive }) => recursive)).toEqual([]);
+  const rules = await report(walked, "allow(User:_, read, Folder:_)");
+  expect(rules.closures).toEqual([]);
+  expect(rules.rules?.nodes.filter(({ recursive }) => recursive)).not.toEqual([]);
+});
+
+test.each([
+  // Permissions may be stored as facts.
+  ["allow(User:_, fly, Repository:_)", "statement"],
+  ["allow(User:_, read, Repository:r7)", "statement"],
+  ['allow(User:_, "read", Repository:"r 7")', "statement"],
+  ["no_such(User:_)", "nothing"],
+])("%s is answered: %s", async (question, answeredBy) => {
+  const { status, output } = await plan(company, question, "--json");
+  expect(status).toBe(0);
+  expect((JSON.parse(output) as PlanReport).answeredBy).toBe(answeredBy as PlanReport["answeredBy"]);
+});
+
+test("a value that only a negation restricts can't be listed", async () => {
+  const policy = `${walked} allow(user: User, "see", folder: Folder) if not sealed(folder) and likes(user, "all");`;
+  const { output } = await plan(policy, "allow(User:_, see, Folder:?)", "--json");
+  expect((JSON.parse(output) as PlanReport).answeredBy).toBe("not-listable");
+});
+
+describe("a call that can't be", () => {
+  test.each(["allow", "allow(User:_", "allow(_, read)", "allow(User:_, , Repository:_)", "allow(User:_, 'x', Doc:_)"])(
+    "%s is refused with the form of a question",
+    async (question) => {
+      const { status, output, errors } = await plan(company, question);
+      expect({ status, output }).toEqual({ status: 2, output: "" });
+      expect(errors).toContain("`Type:_` (given with the question)");
+    },
+  );
+
+  test("no file is refused with an example", async () => {
+    const { status, errors } = await run(["plan", "allow(User:_, read, Repository:_)"]);
+    expect(status).toBe(2);
+    expect(errors).toContain("ostiary plan policy.polar");
+  });
+
+  test("a policy with errors shows them", async () => {
+    const { status, output, errors } = await plan("actor User {", "allow(User:_, read, Repository:_)");
+    expect({ status, output }).toEqual({ status: 1, output: "" });
+    expect(errors).toContain("policy.polar:1");
+  });
+});
+
+test("the rules of several files are told by the place in theirs", async () => {
+  write("a.polar", readFileSync(company, "utf8"));
+  write("b.polar", 'has_permission(user: User, "read", team: Team) if likes(user, team);\n');
+  const { output } = await run(["plan", "a.polar", "b.polar", "allow(User:_, read, Team:_)"]);
+  expect(output).toContain("# a.polar:104:1");
+  expect(output).toContain("# b.polar:1:1");
+});

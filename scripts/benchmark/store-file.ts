@@ -17,6 +17,17 @@ export function createFile(path: string, policy: string): SqlDatabase {
   return store;
 }
 
+/** A new file with the policy and the facts, closed again. */
+export function writeFile(path: string, policy: string, facts: Iterable<Fact>): void {
+  const store = createFile(path, policy);
+  applyFacts(store, facts);
+  store.close();
+}
+
+export function applyFacts(store: SqlDatabase, facts: Iterable<Fact>): void {
+  for (const chunk of inChunks(facts)) applyEffect(store, factsEffect(chunk));
+}
+
 /** One event in a transaction of its own. */
 export function applyEffect(store: SqlDatabase, effect: Effect): void {
   store.transaction(() => {
@@ -32,6 +43,13 @@ export function factsEffect(facts: readonly Fact[]): Effect {
   return { kind: "facts", inserted, deleted: [] };
 }
 
-export function* inChunks<Item>(items: readonly Item[], size = factsPerEvent): Generator<readonly Item[]> {
-  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
+export function* inChunks<Item>(items: Iterable<Item>, size = factsPerEvent): Generator<readonly Item[]> {
+  let chunk: Item[] = [];
+  for (const item of items) {
+    chunk.push(item);
+    if (chunk.length < size) continue;
+    yield chunk;
+    chunk = [];
+  }
+  if (chunk.length > 0) yield chunk;
 }

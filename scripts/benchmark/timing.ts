@@ -22,7 +22,7 @@ export function timeInTurns<Name extends string>(
 ): Record<Name, Times> {
   const names = Object.keys(tasks) as Name[];
   const taken = new Map<Name, number[]>(names.map((name) => [name, []]));
-  const warmUp = Math.ceil(blocks / 10);
+  const warmUp = warmUpBlocks(blocks);
   for (let block = -warmUp; block < blocks; block++) {
     for (const name of names) {
       const { callsPerBlock, call } = tasks[name];
@@ -36,6 +36,8 @@ export function timeInTurns<Name extends string>(
   }
   return Object.fromEntries(names.map((name) => [name, timesOf(taken.get(name) ?? [])])) as Record<Name, Times>;
 }
+
+export const warmUpBlocks = (blocks: number): number => Math.ceil(blocks / 10);
 
 export function timesOf(durations: readonly number[]): Times {
   const sorted = Float64Array.from(durations).sort();

@@ -2,7 +2,7 @@
  * `POST /api/authorize` over HTTP beside a bare echo: the same requests from the same generator, in turns. Each server is a process of its own
  * on one core, the generator on another, where the system can say so.
  */
-import { availableParallelism } from "node:os";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import type { LoadPlan, Round } from "./load-generator.ts";
 import { median } from "./timing.ts";
@@ -30,10 +30,10 @@ export interface HttpOptions extends Pick<
 }
 
 export const manyConnections = 16;
-const [serverCore, loadCore] = [0, 1];
+const [serverCore, loadCore, everyCore] = ["0", "1", `0-${cpus().length - 1}`];
 
 /** Whether servers and load can have a core each. */
-export const pinned: boolean = Bun.which("taskset") !== null && availableParallelism() > 1;
+export const pinned: boolean = Bun.which("taskset") !== null && cpus().length > 1;
 
 /** Medians over the rounds. Many connections show what a server can do at most, one shows how long a single request takes. */
 export async function measureHttp({ port, pid, ...plan }: HttpOptions): Promise<HttpRates> {
@@ -47,13 +47,14 @@ export async function measureHttp({ port, pid, ...plan }: HttpOptions): Promise<
   try {
     const reader = echo.stdout.getReader();
     const echoPort = Number(new TextDecoder().decode((await reader.read()).value));
-    for (const server of [echo.pid, pid]) if (server !== undefined) pin(server);
+    for (const server of [echo.pid, pid]) pin(server, serverCore);
     const targets = [
       { name: "echo", port: echoPort },
       { name: "authorize", port },
     ];
     return await generate({ ...plan, targets, path: "/api/authorize" });
   } finally {
+    pin(pid, everyCore);
     kill();
     await echo.exited;
     process.removeListener("exit", kill);
@@ -61,15 +62,15 @@ export async function measureHttp({ port, pid, ...plan }: HttpOptions): Promise<
 }
 
 /** All threads of a server. */
-function pin(pid: number): void {
-  if (!pinned) return;
-  const { success, stderr } = Bun.spawnSync(["taskset", "-a", "-c", "-p", String(serverCore), String(pid)]);
+function pin(pid: number | undefined, cores: string): void {
+  if (!pinned || pid === undefined) return;
+  const { success, stderr } = Bun.spawnSync(["taskset", "-a", "-c", "-p", cores, String(pid)]);
   if (!success) throw new Error(`taskset failed: ${stderr.toString()}`);
 }
 
 async function generate(plan: LoadPlan): Promise<HttpRates> {
   const command = [process.execPath, join(import.meta.dir, "load-generator.ts")];
-  const generator = Bun.spawn(pinned ? ["taskset", "-c", String(loadCore), ...command] : command, {
+  const generator = Bun.spawn(pinned ? ["taskset", "-c", loadCore, ...command] : command, {
     stdin: new Blob([JSON.stringify(plan)]),
     stdout: "pipe",
     stderr: "inherit",

@@ -18,7 +18,7 @@ import { bodyOf, question, uniformQuestions } from "./questions.ts";
 import { random } from "./random.ts";
 import type { Section } from "./report.ts";
 import * as section from "./sections.ts";
-import { loadThroughClient, memoryOf, timeStarts } from "./starting.ts";
+import { loadThroughClient, memoryOf, patienceMs, timeStarts } from "./starting.ts";
 import { applyFacts, writeFile } from "./store-file.ts";
 import { timesOf } from "./timing.ts";
 import { measureVisibility } from "./visibility.ts";
@@ -103,7 +103,7 @@ async function measureNodes(bench: Bench): Promise<void> {
   const { binary, company, quick, show } = bench;
   const directory = join(bench.directory, "company");
   await withNodes(binary, directory, "off", async (nodes) => {
-    const starts = await timeStarts(nodes, anyQuestion(company), quick ? 3 : 7);
+    const starts = await timeStarts(nodes, anyQuestion(company), 3);
     const started = memoryOf(nodes.primary.pid);
     const many = await askOverHttp(bench, nodes, "uniform", manyConnections);
     const one = await askOverHttp(bench, nodes, "uniform", 1);
@@ -112,12 +112,9 @@ async function measureNodes(bench: Bench): Promise<void> {
     show(section.startSection({ facts: company.size, starts, started, asked }));
   });
   await withNodes(binary, directory, "on", async (nodes) => {
-    await nodes.primary.start();
+    await nodes.primary.start(undefined, patienceMs);
     show(section.httpSection("zipf", pinned, { many: await askOverHttp(bench, nodes, "zipf", manyConnections) }));
-  });
-  await withNodes(binary, directory, "on", async (nodes) => {
-    await nodes.primary.start();
-    await nodes.edge.start(({ ok, state }) => ok && state === "LIVE");
+    await nodes.edge.start(({ ok, state }) => ok && state === "LIVE", patienceMs);
     show(section.visibilitySection(await measureVisibility(nodes, quick ? 100 : 500)));
   });
 }

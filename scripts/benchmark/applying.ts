@@ -2,41 +2,44 @@
  * What `apply` costs over SQLite itself: the same facts, a thousand a transaction, applied as events to one file and written as bare rows
  * (known ids, prepared statements, the same tables and indexes, the same durability) to another, in turns.
  */
-import { join } from "node:path";
 import type { SqlDatabase, SqlRow, SqlStatement } from "../../src/runtime/sqlite.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
+import { databaseFiles, removeFiles } from "../../src/store/snapshot.ts";
 import { lookUp, typeNumber } from "../../src/store/symbols.ts";
 import { applyEffect, createFile, factsEffect, inChunks } from "./store-file.ts";
 
 export interface ApplyRates {
+  readonly facts: number;
   readonly appliedPerSecond: number;
   readonly insertedPerSecond: number;
-  /** The file of the events: a whole store. */
-  readonly path: string;
 }
 
-export function measureApply(directory: string, policy: string, facts: readonly Fact[]): ApplyRates {
-  const path = join(directory, "applied.db");
-  const subject = createFile(path, policy);
-  const baseline = createFile(join(directory, "inserted.db"), policy);
+/** Leaves a whole store at `path`; the file of the bare rows goes. */
+export function measureApply(path: string, policy: string, facts: Iterable<Fact>): ApplyRates {
+  const barePath = `${path}.bare`;
+  const [subject, bare] = [createFile(path, policy), createFile(barePath, policy)];
   const rows = new Rows(subject);
-  const inserts = new Inserts(baseline);
-  let [appliedNs, insertedNs] = [0, 0];
+  const inserts = new Inserts(bare);
+  const tables = new Set(["symbol"]);
+  let [count, appliedNs, insertedNs] = [0, 0, 0];
   try {
     for (const chunk of inChunks(facts)) {
       const effect = factsEffect(chunk);
       appliedNs += nanoseconds(() => applyEffect(subject, effect));
       const written = rows.of(chunk);
       insertedNs += nanoseconds(() => inserts.write(written));
+      for (const { table } of written) tables.add(table);
+      count += chunk.length;
     }
-    requireEqual(subject, baseline, facts);
+    requireEqual(subject, bare, tables);
   } finally {
     subject.close();
-    baseline.close();
+    bare.close();
+    removeFiles(databaseFiles(barePath));
   }
-  const perSecond = (taken: number): number => facts.length / (taken / 1e9);
-  return { appliedPerSecond: perSecond(appliedNs), insertedPerSecond: perSecond(insertedNs), path };
+  const perSecond = (taken: number): number => count / (taken / 1e9);
+  return { facts: count, appliedPerSecond: perSecond(appliedNs), insertedPerSecond: perSecond(insertedNs) };
 }
 
 interface TableRow {
@@ -105,10 +108,9 @@ class Inserts {
   }
 }
 
-function requireEqual(subject: SqlDatabase, baseline: SqlDatabase, facts: readonly Fact[]): void {
-  const tables = new Set(facts.map(({ predicate, args }) => factTable(subject, predicate, args.length) ?? predicate));
-  for (const table of [...tables, "symbol"]) {
-    const [one, other] = [subject, baseline].map((store) => store.prepare(`SELECT count(*) FROM ${table}`).values());
+function requireEqual(subject: SqlDatabase, bare: SqlDatabase, tables: Iterable<string>): void {
+  for (const table of tables) {
+    const [one, other] = [subject, bare].map((store) => store.prepare(`SELECT count(*) FROM ${table}`).values());
     if (!Bun.deepEquals(one, other)) throw new Error(`the two files differ in ${table}`);
   }
 }

@@ -1,145 +1,138 @@
 /**
- * Facts of a company of any size: one whose access leads through teams and folders, for the policy in `scripts/example`, and one with roles
- * on organizations and repositories alone, for `roles.polar`. The same size and seed give the same facts, all of them distinct.
+ * A code-hosting company of any size, for the policy in `scripts/example`: users with roles on repositories and folders, in teams, in
+ * organizations; public repositories, bans, roles that end. The same size and seed give the same facts, all of them distinct. Facts are made
+ * one by one as they are taken, since ten million of them would not fit into memory.
  */
 import type { Fact, Value } from "../../src/store/fact.ts";
-import { pick, random, type Random } from "./random.ts";
+import { below, pick, random, type Random } from "./random.ts";
 
 export interface Company {
-  readonly facts: readonly Fact[];
-  readonly users: readonly string[];
-  readonly repositories: readonly string[];
-  /** Pairs of a user and a repository on which the user has a role of its own. */
-  readonly granted: readonly Pair[];
+  readonly size: number;
+  readonly seed: number;
+  readonly users: number;
+  readonly repositories: number;
+  readonly organizations: number;
+  readonly folders: number;
+  readonly teams: number;
 }
 
-export interface Pair {
-  readonly user: string;
-  readonly repository: string;
-}
+export const User = (id: string): Value => ({ type: "User", id });
+export const Organization = (id: string): Value => ({ type: "Organization", id });
+export const Team = (id: string): Value => ({ type: "Team", id });
+export const Folder = (id: string): Value => ({ type: "Folder", id });
+export const Repository = (id: string): Value => ({ type: "Repository", id });
+export const Text = (id: string): Value => ({ type: "String", id });
+const Integer = (number: number): Value => ({ type: "Integer", id: String(number) });
 
-const value =
-  (type: string) =>
-  (id: string): Value => ({ type, id });
+export const user = (index: number): Value => User(`user-${index}`);
+export const organization = (index: number): Value => Organization(`organization-${index}`);
+const team = (index: number): Value => Team(`team-${index}`);
+const folder = (index: number): Value => Folder(`folder-${index}`);
+export const repository = (index: number): Value => Repository(`repository-${index}`);
 
-const User = value("User");
-const Organization = value("Organization");
-const Team = value("Team");
-const Folder = value("Folder");
-const Repository = value("Repository");
-const Text = value("String");
-const Integer = value("Integer");
+export const fact = (predicate: string, ...args: Value[]): Fact => ({ predicate, args });
+export const related = (from: Value, relation: string, to: Value): Fact =>
+  fact("has_relation", from, Text(relation), to);
+export const role = (who: Value, name: string, where: Value): Fact => fact("has_role", who, Text(name), where);
 
 const roles = ["reader", "writer", "admin"];
-const folderDepth = 8;
+export const folderDepth = 8;
 const teamDepth = 3;
 
-/**
- * About one fact in ten is a user's, one in five a repository's; there is a folder for every fifty facts (in chains of eight) and a team for
- * every two hundred (in chains of three). All others are roles given to one user on one repository or folder.
- */
-export function nestedCompany(size: number, seed: number): Company {
-  const next = random(seed);
-  const company = new GrowingCompany(size, next);
-  const folders = company.names("folder", 0.02);
-  const teams = company.names("team", 0.005);
-  addFolders(company, next, folders);
-  addTeams(company, next, teams, folders);
-  for (const name of company.repositories) {
-    company.relate(Repository(name), "folder", Folder(pick(next, folders)));
-    if (next() < 0.1) company.add("is_public", Repository(name));
+/** A million facts are of 100,000 users, 200,000 repositories, 1,000 organizations, 20,000 folders and 5,000 teams. */
+export function companyOf(size: number, seed: number): Company {
+  const share = (part: number): number => Math.max(2, Math.round(size * part));
+  return {
+    size,
+    seed,
+    users: share(0.1),
+    repositories: share(0.2),
+    organizations: share(0.001),
+    folders: share(0.02),
+    teams: share(0.005),
+  };
+}
+
+/** What there is and where it belongs comes first, and then, until there are as many facts as wanted, roles. */
+export function* factsOf(company: Company): Generator<Fact> {
+  let left = company.size;
+  for (const source of [structure(company, random(company.seed)), grantedRoles(company)]) {
+    for (const made of source) {
+      if (left-- <= 0) return;
+      yield made;
+    }
   }
-  for (const name of company.users) addUser(company, next, User(name), teams);
-  while (company.facts.length < size) {
-    if (next() < 0.8) company.grant();
-    else company.add("has_role", User(pick(next, company.users)), Text(pick(next, roles)), Folder(pick(next, folders)));
+}
+
+export interface Grant {
+  readonly user: number;
+  readonly role: number;
+  readonly place: "repository" | "folder";
+  readonly index: number;
+}
+
+/** Roles of random users, four in five on a repository, the others on a folder; without end, and some of them more than once. */
+export function* grantsOf(company: Company): Generator<Grant> {
+  const next = random(company.seed + 1_000_000);
+  for (;;) {
+    const who = below(next, company.users);
+    const place = next() < 0.8 ? "repository" : "folder";
+    const index = below(next, place === "repository" ? company.repositories : company.folders);
+    yield { user: who, role: below(next, roles.length), place, index };
   }
-  return company;
 }
 
-/** As many users, repositories and organizations; every repository belongs to an organization, and all others are roles. */
-export function flatCompany(size: number, seed: number): Company {
-  const next = random(seed);
-  const company = new GrowingCompany(size, next);
-  for (const name of company.repositories)
-    company.relate(Repository(name), "organization", Organization(pick(next, company.organizations)));
-  for (const name of company.users) joinOrganization(company, next, User(name));
-  while (company.facts.length < size) company.grant();
-  return company;
+function* grantedRoles(company: Company): Generator<Fact> {
+  const places = company.repositories + company.folders;
+  const known = new Set<number>();
+  for (const { user: who, role: granted, place, index } of grantsOf(company)) {
+    // A number takes a small part of the memory that a text would take.
+    const at = place === "repository" ? index : company.repositories + index;
+    const key = (who * places + at) * roles.length + granted;
+    if (known.has(key)) continue;
+    known.add(key);
+    yield role(user(who), roles[granted] ?? "reader", place === "repository" ? repository(index) : folder(index));
+  }
 }
 
-function addFolders(company: GrowingCompany, next: Random, folders: readonly string[]): void {
-  folders.forEach((name, index) => {
-    const above = index % folderDepth === 0 ? undefined : folders[index - 1];
-    if (above !== undefined) company.relate(Folder(name), "parent", Folder(above));
-    else company.relate(Folder(name), "organization", Organization(pick(next, company.organizations)));
-  });
+function* structure(company: Company, next: Random): Generator<Fact> {
+  yield* folderFacts(company, next);
+  yield* teamFacts(company, next);
+  for (let index = 0; index < company.repositories; index++) {
+    yield related(repository(index), "folder", folder(below(next, company.folders)));
+    if (next() < 0.1) yield fact("is_public", repository(index));
+  }
+  for (let index = 0; index < company.users; index++) yield* userFacts(company, next, user(index));
 }
 
-function addTeams(company: GrowingCompany, next: Random, teams: readonly string[], folders: readonly string[]): void {
-  teams.forEach((name, index) => {
-    const above = index % teamDepth === 0 ? undefined : teams[index - 1];
-    company.relate(Team(name), "organization", Organization(pick(next, company.organizations)));
-    if (above !== undefined) company.relate(Team(name), "parent", Team(above));
-    for (let grants = 0; grants < 2; grants++)
-      company.add("grants_role", Team(name), Text(pick(next, roles)), Folder(pick(next, folders)));
-  });
+/** Chains: the first folder of each belongs to an organization. */
+function* folderFacts(company: Company, next: Random): Generator<Fact> {
+  for (let index = 0; index < company.folders; index++) {
+    if (index % folderDepth === 0)
+      yield related(folder(index), "organization", organization(below(next, company.organizations)));
+    else yield related(folder(index), "parent", folder(index - 1));
+  }
 }
 
-function addUser(company: GrowingCompany, next: Random, user: Value, teams: readonly string[]): void {
-  joinOrganization(company, next, user);
-  if (next() < 0.8) company.add("has_role", user, Text("member"), Team(pick(next, teams)));
-  if (next() < 0.01) company.add("is_banned", user);
+/** Chains as well; each team has a role on two folders. */
+function* teamFacts(company: Company, next: Random): Generator<Fact> {
+  for (let index = 0; index < company.teams; index++) {
+    yield related(team(index), "organization", organization(below(next, company.organizations)));
+    if (index % teamDepth !== 0) yield related(team(index), "parent", team(index - 1));
+    const first = below(next, company.folders);
+    const second = (first + 1 + below(next, company.folders - 1)) % company.folders;
+    for (const granted of [first, second])
+      yield fact("grants_role", team(index), Text(pick(next, roles)), folder(granted));
+  }
+}
+
+function* userFacts(company: Company, next: Random, who: Value): Generator<Fact> {
+  yield role(who, next() < 0.02 ? "owner" : "member", organization(below(next, company.organizations)));
+  if (next() < 0.8) yield role(who, "member", team(below(next, company.teams)));
+  if (next() < 0.01) yield fact("is_banned", who);
   if (next() < 0.1) {
-    const ends = Integer(String(1_600_000_000 + Math.floor(next() * 800_000_000)));
-    company.add("has_role_until", user, Text(pick(next, roles)), Repository(pick(next, company.repositories)), ends);
-  }
-}
-
-function joinOrganization(company: GrowingCompany, next: Random, user: Value): void {
-  const role = next() < 0.02 ? "owner" : "member";
-  company.add("has_role", user, Text(role), Organization(pick(next, company.organizations)));
-}
-
-/** What is known of a company so far. */
-class GrowingCompany implements Company {
-  readonly facts: Fact[] = [];
-  readonly granted: Pair[] = [];
-  readonly users: readonly string[];
-  readonly repositories: readonly string[];
-  readonly organizations: readonly string[];
-  readonly #size: number;
-  readonly #next: Random;
-  readonly #known = new Set<string>();
-
-  constructor(size: number, next: Random) {
-    this.#size = size;
-    this.#next = next;
-    this.users = this.names("user", 0.1);
-    this.repositories = this.names("repository", 0.2);
-    this.organizations = this.names("organization", 0.001);
-  }
-
-  names(prefix: string, share: number): readonly string[] {
-    return Array.from({ length: Math.max(2, Math.round(this.#size * share)) }, (_, index) => `${prefix}-${index}`);
-  }
-
-  add(predicate: string, ...args: Value[]): void {
-    const key = JSON.stringify([predicate, args.map(({ type, id }) => [type, id])]);
-    if (this.#known.has(key)) return;
-    this.#known.add(key);
-    this.facts.push({ predicate, args });
-  }
-
-  relate(from: Value, relation: string, to: Value): void {
-    this.add("has_relation", from, Text(relation), to);
-  }
-
-  /** A random role of a random user on a random repository. */
-  grant(): void {
-    const user = pick(this.#next, this.users);
-    const repository = pick(this.#next, this.repositories);
-    this.add("has_role", User(user), Text(pick(this.#next, roles)), Repository(repository));
-    this.granted.push({ user, repository });
+    // From 2020 on for 25 years: some have ended, most have not.
+    const ends = Integer(1_600_000_000 + below(next, 800_000_000));
+    yield fact("has_role_until", who, Text(pick(next, roles)), repository(below(next, company.repositories)), ends);
   }
 }

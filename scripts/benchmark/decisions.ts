@@ -6,62 +6,107 @@ import { Engine } from "../../src/engine/engine.ts";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import type { SqlDatabase, SqlRow } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
-import { factTable, factTables } from "../../src/store/fact-tables.ts";
+import { factTable } from "../../src/store/fact-tables.ts";
 import type { Company } from "./company.ts";
+import type { Depth } from "./landmarks.ts";
+import { engineLimits, type Memo } from "./memo.ts";
 import { grantedQuestions, uniformQuestions } from "./questions.ts";
-import { pick, random, type Random } from "./random.ts";
-import { timeInTurns, type Task, type Times } from "./timing.ts";
+import { pick, random, zipf, type Random } from "./random.ts";
+import { timeInTurns, warmUpBlocks, type Task, type Times } from "./timing.ts";
 
 export interface DecisionTimes {
   readonly probe: Times;
   readonly uniform: Times;
   readonly granted: Times;
-  readonly list: Times;
-  readonly actions: Times;
+  /** Questions of a pool, a few of them all the time, with the memo on. */
+  readonly zipf: Times;
   readonly uniformAllowed: number;
   readonly grantedAllowed: number;
-  /** How many ids a list has, on average. */
-  readonly listLength: number;
 }
+
+const poolSize = 100_000;
 
 /** `blocks` is how often all of them take turns. */
 export function timeDecisions(path: string, company: Company, seed: number, blocks: number): DecisionTimes {
   const next = random(seed);
-  const engine = new Engine(openStore(path, { readonly: true }));
+  const [engine, remembering] = [openEngine(path, "off"), openEngine(path, "on")];
   const probes = openStore(path, { readonly: true });
   try {
-    requireFacts(probes, company);
-    const uniform = uniformQuestions(company, next, 20_000);
-    const granted = grantedQuestions(company, next, 20_000);
-    const counts = { uniform: 0, granted: 0, listed: 0, lists: 0 };
+    const pool = uniformQuestions(company, next, poolSize);
+    const granted = grantedQuestions(company, 20_000);
+    const rank = zipf(next, pool.length);
+    const popular = Array.from({ length: (blocks + warmUpBlocks(blocks)) * 200 }, () => rank());
     const times = timeInTurns(blocks, {
       probe: { callsPerBlock: 200, call: probeTask(probes, next) },
-      uniform: asking(200, uniform, (question) => void (counts.uniform += Number(engine.authorize(question)))),
-      granted: asking(100, granted, (question) => void (counts.granted += Number(engine.authorize(question)))),
-      list: asking(2, uniform, ({ actor }) => {
-        counts.listed += engine.list({ actor, action: "write", resourceType: "Repository", contextFacts: [] }).length;
-        counts.lists += 1;
-      }),
-      actions: asking(20, uniform, (question) => void engine.actions(question)),
+      uniform: asking(200, engine, pool),
+      granted: asking(100, engine, granted),
+      zipf: {
+        callsPerBlock: 200,
+        call: (index) => void remembering.authorize(pool[popular[index] ?? 0] as AuthorizeQuestion),
+      },
     });
     return {
       ...times,
-      uniformAllowed: share(uniform, engine),
-      grantedAllowed: share(granted, engine),
-      listLength: counts.listed / counts.lists,
+      uniformAllowed: allowedShare(engine, pool.slice(0, 20_000)),
+      grantedAllowed: allowedShare(engine, granted),
     };
   } finally {
-    engine.close();
-    probes.close();
+    for (const opened of [engine, remembering, probes]) opened.close();
   }
 }
 
-/** So that what is measured is really there. */
-function requireFacts(store: SqlDatabase, { facts }: Company): void {
-  const count = (table: string): number => Number(store.prepare(`SELECT count(*) FROM ${table}`).values()[0]?.[0]);
-  const stored = factTables(store).reduce((sum, { table }) => sum + count(table), 0);
-  if (stored < facts.length) throw new Error(`the file holds ${stored} facts, not ${facts.length}`);
+export interface Sized {
+  readonly path: string;
+  readonly company: Company;
 }
+
+export interface SizedTimes {
+  readonly company: Company;
+  readonly times: Times;
+  readonly allowed: number;
+}
+
+/** The same kind of question to companies of several sizes, in turns. */
+export function timeSizes(files: readonly Sized[], seed: number, blocks: number): SizedTimes[] {
+  const asked = files.map(({ path, company }) => ({
+    company,
+    engine: openEngine(path, "off"),
+    questions: uniformQuestions(company, random(seed), 20_000),
+  }));
+  try {
+    const tasks = asked.map(
+      ({ engine, questions, company }) => [company.size, asking(200, engine, questions)] as const,
+    );
+    const times = timeInTurns(blocks, Object.fromEntries(tasks));
+    return asked.map(({ company, engine, questions }) => ({
+      company,
+      times: times[company.size] as Times,
+      allowed: allowedShare(engine, questions),
+    }));
+  } finally {
+    for (const { engine } of asked) engine.close();
+  }
+}
+
+/** The chains of the landmarks, in turns; all of these questions are allowed. */
+export function timeDepths(path: string, depths: readonly Depth[], blocks: number): [Depth, Times][] {
+  const engine = openEngine(path, "off");
+  try {
+    for (const { questions, folders } of depths)
+      if (allowedShare(engine, questions) !== 1) throw new Error(`a chain ${folders} deep does not lead to its end`);
+    const tasks = depths.map(({ folders, questions }) => [folders, asking(100, engine, questions)] as const);
+    const times = timeInTurns(blocks, Object.fromEntries(tasks));
+    return depths.map((depth) => [depth, times[depth.folders] as Times]);
+  } finally {
+    engine.close();
+  }
+}
+
+export const openEngine = (path: string, memo: Memo): Engine =>
+  new Engine(openStore(path, { readonly: true }), { limits: engineLimits(memo) });
+
+export const allowedShare = (engine: Engine, questions: readonly AuthorizeQuestion[]): number =>
+  questions.filter((question) => engine.authorize(question)).length / questions.length;
 
 function probeTask(store: SqlDatabase, next: Random): (index: number) => void {
   const table = factTable(store, "has_role", 3);
@@ -75,13 +120,7 @@ function probeTask(store: SqlDatabase, next: Random): (index: number) => void {
   };
 }
 
-function asking(
-  callsPerBlock: number,
-  questions: readonly AuthorizeQuestion[],
-  ask: (q: AuthorizeQuestion) => void,
-): Task {
-  return { callsPerBlock, call: (index) => ask(questions[index % questions.length] as AuthorizeQuestion) };
-}
-
-const share = (questions: readonly AuthorizeQuestion[], engine: Engine): number =>
-  questions.filter((question) => engine.authorize(question)).length / questions.length;
+const asking = (callsPerBlock: number, engine: Engine, questions: readonly AuthorizeQuestion[]): Task => ({
+  callsPerBlock,
+  call: (index) => void engine.authorize(questions[index % questions.length] as AuthorizeQuestion),
+});

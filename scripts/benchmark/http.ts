@@ -1,4 +1,8 @@
-/** `POST /api/authorize` over HTTP beside a bare echo: the same requests from the same generator, in turns, each server in a process of its own. */
+/**
+ * `POST /api/authorize` over HTTP beside a bare echo: the same requests from the same generator, in turns. Each server is a process of its own
+ * on one core, the generator on another, where the system can say so.
+ */
+import { cpus } from "node:os";
 import { join } from "node:path";
 import type { LoadPlan, Round } from "./load-generator.ts";
 import { median } from "./timing.ts";
@@ -13,16 +17,26 @@ export interface Served {
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
+  /** What the server says of itself. */
+  readonly serverP99: number | undefined;
 }
 
-export interface HttpOptions extends Pick<LoadPlan, "bodies" | "key" | "rounds" | "secondsPerRound"> {
+export interface HttpOptions extends Pick<
+  LoadPlan,
+  "bodies" | "key" | "rounds" | "secondsPerRound" | "choice" | "seed" | "connections"
+> {
   readonly port: number;
+  readonly pid: number | undefined;
 }
+
+export const manyConnections = 16;
+const [serverCore, loadCore, everyCore] = ["0", "1", `0-${cpus().length - 1}`];
+
+/** Whether servers and load can have a core each. */
+export const pinned: boolean = Bun.which("taskset") !== null && cpus().length > 1;
 
 /** Medians over the rounds. Many connections show what a server can do at most, one shows how long a single request takes. */
-export async function measureHttp(
-  options: HttpOptions,
-): Promise<{ readonly many: HttpRates; readonly one: HttpRates }> {
+export async function measureHttp({ port, pid, ...plan }: HttpOptions): Promise<HttpRates> {
   const echo = Bun.spawn([process.execPath, join(import.meta.dir, "echo-server.ts")], {
     stdin: "ignore",
     stdout: "pipe",
@@ -33,25 +47,30 @@ export async function measureHttp(
   try {
     const reader = echo.stdout.getReader();
     const echoPort = Number(new TextDecoder().decode((await reader.read()).value));
-    const { port, ...plan } = options;
+    for (const server of [echo.pid, pid]) pin(server, serverCore);
     const targets = [
       { name: "echo", port: echoPort },
       { name: "authorize", port },
     ];
-    const measure = (connections: number): Promise<HttpRates> =>
-      generate({ ...plan, targets, path: "/api/authorize", connections });
-    return { many: await measure(manyConnections), one: await measure(1) };
+    return await generate({ ...plan, targets, path: "/api/authorize" });
   } finally {
+    pin(pid, everyCore);
     kill();
     await echo.exited;
     process.removeListener("exit", kill);
   }
 }
 
-export const manyConnections = 16;
+/** All threads of a server. */
+function pin(pid: number | undefined, cores: string): void {
+  if (!pinned || pid === undefined) return;
+  const { success, stderr } = Bun.spawnSync(["taskset", "-a", "-c", "-p", cores, String(pid)]);
+  if (!success) throw new Error(`taskset failed: ${stderr.toString()}`);
+}
 
 async function generate(plan: LoadPlan): Promise<HttpRates> {
-  const generator = Bun.spawn([process.execPath, join(import.meta.dir, "load-generator.ts")], {
+  const command = [process.execPath, join(import.meta.dir, "load-generator.ts")];
+  const generator = Bun.spawn(pinned ? ["taskset", "-c", loadCore, ...command] : command, {
     stdin: new Blob([JSON.stringify(plan)]),
     stdout: "pipe",
     stderr: "inherit",
@@ -68,5 +87,6 @@ function served(rounds: readonly Round[], target: string): Served {
     perSecond: median(own.map(({ perSecond }) => perSecond)),
     p50: median(own.map(({ latency }) => latency.p50)),
     p99: median(own.map(({ latency }) => latency.p99)),
+    serverP99: own.every(({ server }) => server) ? median(own.map(({ server }) => server?.p99 ?? 0)) : undefined,
   };
 }

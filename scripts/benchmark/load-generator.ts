@@ -3,6 +3,7 @@
  * each. It works on sockets, because a full HTTP client takes more time than the servers that are measured. The plan comes on standard
  * input, the result goes to standard output, both as JSON. Targets take turns, round after round.
  */
+import { random, zipf } from "./random.ts";
 import { timesOf, type Times } from "./timing.ts";
 
 export interface LoadPlan {
@@ -10,35 +11,61 @@ export interface LoadPlan {
   readonly path: string;
   readonly key: string;
   readonly bodies: readonly string[];
+  /** `uniform` sends one body after the other, `zipf` the first ones all the time and most of them hardly ever. */
+  readonly choice: Choice;
+  readonly seed: number;
   readonly connections: number;
   readonly rounds: number;
   readonly secondsPerRound: number;
 }
+
+export type Choice = "uniform" | "zipf";
 
 export interface Round {
   readonly target: string;
   readonly perSecond: number;
   /** Milliseconds from a request to its answer. */
   readonly latency: Times;
+  /** Milliseconds that the server says it took, where it says so. */
+  readonly server: Times | undefined;
+}
+
+interface Taken {
+  readonly latencies: number[];
+  readonly serverTimes: number[];
 }
 
 const host = "127.0.0.1";
-/** Long enough for both sides to have compiled what they do all the time. */
-const warmUpSeconds = 0.5;
+/** Comes before the milliseconds in the header in which a node says how long it took. */
+const timing = "oso;dur=";
+/** So many that both sides have compiled what they do all the time, on a core that the compiler has to share with them. */
+const warmUpRequests = 20_000;
+const warmUpSecondsMax = 10;
 
 const plan = (await Bun.stdin.json()) as LoadPlan;
 const requests = plan.bodies.map((body) => encode(plan, body));
+// Each target is asked the same, and no round begins where another began: an answer that is known would be asked for again.
+const targets = plan.targets.map((target) => ({ ...target, choose: chooser(plan) }));
 const rounds: Round[] = [];
-for (const { port } of plan.targets) await run(port, warmUpSeconds);
+for (const { port, choose } of targets) await run(port, choose, warmUpSecondsMax, warmUpRequests);
 for (let round = 0; round < plan.rounds; round++) {
-  for (const { name, port } of plan.targets) {
-    const latencies = await run(port, plan.secondsPerRound);
-    const perSecond = latencies.length / plan.secondsPerRound;
-    rounds.push({ target: name, perSecond, latency: timesOf(latencies) });
+  for (const { name, port, choose } of targets) {
+    const { latencies, serverTimes } = await run(port, choose, plan.secondsPerRound);
+    rounds.push({
+      target: name,
+      perSecond: latencies.length / plan.secondsPerRound,
+      latency: timesOf(latencies),
+      server: serverTimes.length === 0 ? undefined : timesOf(serverTimes),
+    });
   }
 }
 process.stdout.write(JSON.stringify(rounds));
 process.exit(0);
+
+function chooser({ bodies, choice, seed }: LoadPlan): () => number {
+  let sent = 0;
+  return choice === "zipf" ? zipf(random(seed), bodies.length) : () => sent++ % bodies.length;
+}
 
 function encode({ path, key }: LoadPlan, body: string): Buffer {
   const head = [
@@ -51,17 +78,16 @@ function encode({ path, key }: LoadPlan, body: string): Buffer {
   return Buffer.from(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-/** Milliseconds of every request that was answered in time. Throws at anything but 200. */
-async function run(port: number, seconds: number): Promise<number[]> {
-  const latencies: number[] = [];
+/** Every request that was answered in time, at most as many as told. Throws at anything but 200. */
+async function run(port: number, choose: () => number, seconds: number, requestsMax = Infinity): Promise<Taken> {
+  const [latencies, serverTimes]: [number[], number[]] = [[], []];
   const endMs = performance.now() + seconds * 1000;
-  let sent = 0;
   const connection = async (): Promise<void> => {
     const { promise: done, resolve, reject } = Promise.withResolvers<void>();
     let received = "";
     let sentMs = 0;
     const send = (socket: Bun.Socket): void => {
-      const request = requests[sent++ % requests.length];
+      const request = requests[choose()];
       if (request === undefined) return reject(new Error("there is nothing to ask"));
       sentMs = performance.now();
       if (socket.write(request) !== request.byteLength) reject(new Error("a request did not fit into the socket"));
@@ -76,10 +102,12 @@ async function run(port: number, seconds: number): Promise<number[]> {
           received += chunk.toString("latin1");
           if (!isWhole(received)) return;
           if (!received.startsWith("HTTP/1.1 200")) return reject(new Error(`asked ${port}, got ${received}`));
-          received = "";
           const nowMs = performance.now();
-          if (nowMs > endMs) return resolve();
+          if (nowMs > endMs || latencies.length >= requestsMax) return resolve();
           latencies.push(nowMs - sentMs);
+          const serverMs = serverTime(received);
+          if (serverMs !== undefined) serverTimes.push(serverMs);
+          received = "";
           send(socket);
         },
         close: () => reject(new Error(`port ${port} closed a connection`)),
@@ -90,7 +118,12 @@ async function run(port: number, seconds: number): Promise<number[]> {
     socket.end();
   };
   await Promise.all(Array.from({ length: plan.connections }, connection));
-  return latencies;
+  return { latencies, serverTimes };
+}
+
+function serverTime(answer: string): number | undefined {
+  const start = answer.indexOf(timing);
+  return start < 0 ? undefined : Number.parseFloat(answer.slice(start + timing.length, start + timing.length + 12));
 }
 
 /** Whether the text is a complete answer. Both servers say how long their answers are. */

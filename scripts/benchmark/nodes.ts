@@ -1,6 +1,8 @@
 /** The nodes that are measured from outside: a primary with its embedded broker and an edge, as processes. */
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../node-process.ts";
+import { nodeSettings, type Memo } from "./memo.ts";
 
 export interface Nodes {
   readonly primary: NodeProcess;
@@ -8,18 +10,19 @@ export interface Nodes {
   readonly adminKey: string;
 }
 
-/** Starts a primary (the edge is `body`'s to start), and stops whatever runs when `body` is done or the process ends. */
+/** The primary and the edge are `body`'s to start; whatever runs when it is done, or when the process ends, is stopped. */
 export async function withNodes(
   binary: string,
   directory: string,
+  memo: Memo,
   body: (nodes: Nodes) => Promise<void>,
 ): Promise<void> {
-  const nodes = await describeNodes(binary, directory);
+  mkdirSync(directory, { recursive: true });
+  const nodes = await describeNodes(binary, directory, memo);
   const followersFirst = [nodes.edge, nodes.primary];
   const kill = (): void => followersFirst.forEach((node) => void node.kill());
   process.once("exit", kill);
   try {
-    await nodes.primary.start();
     await body(nodes);
   } catch (error) {
     for (const { name, output } of followersFirst)
@@ -31,9 +34,10 @@ export async function withNodes(
   }
 }
 
-async function describeNodes(binary: string, directory: string): Promise<Nodes> {
+async function describeNodes(binary: string, directory: string, memo: Memo): Promise<Nodes> {
   const [primaryPort, edgePort] = [await freePort(), await freePort()];
   const [adminKey, nodeKey] = [newAdminKey(), randomHex(32)];
+  const settings = nodeSettings(memo, directory);
   const node = (role: "primary" | "edge", port: number, environment: Readonly<Record<string, string>>) =>
     new NodeProcess({
       binary,
@@ -41,7 +45,7 @@ async function describeNodes(binary: string, directory: string): Promise<Nodes> 
       role,
       port,
       directory: join(directory, role),
-      environment: { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...environment },
+      environment: { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...settings, ...environment },
     });
   return {
     primary: node("primary", primaryPort, { OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" }),

@@ -1,31 +1,34 @@
-/** What is asked of a company: pairs of a user and a repository, and an action. */
+/** What is asked of a company: whether a user may do an action on a repository. */
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
-import type { Company, Pair } from "./company.ts";
-import { pick, type Random } from "./random.ts";
+import type { Value } from "../../src/store/fact.ts";
+import { grantsOf, repository, user, type Company } from "./company.ts";
+import { below, pick, type Random } from "./random.ts";
 
 const actions = ["read", "write", "delete"];
 
 /** Any user, any repository, any action: each equally likely. Most of these are denied, so every way there might be has to be tried. */
-export function uniformQuestions({ users, repositories }: Company, next: Random, count: number): AuthorizeQuestion[] {
-  return Array.from({ length: count }, () => {
-    const pair = { user: pick(next, users), repository: pick(next, repositories) };
-    return question(pair, pick(next, actions));
-  });
+export function uniformQuestions(company: Company, next: Random, count: number): AuthorizeQuestion[] {
+  return Array.from({ length: count }, () =>
+    question(user(below(next, company.users)), pick(next, actions), repository(below(next, company.repositories))),
+  );
 }
 
-/** Reading what the user has a role on. */
-export function grantedQuestions({ granted }: Company, next: Random, count: number): AuthorizeQuestion[] {
-  return Array.from({ length: count }, () => question(pick(next, granted), "read"));
+/** Reading what the user has a role on, with no more different pairs than even a small company has. */
+export function grantedQuestions(company: Company, count: number): AuthorizeQuestion[] {
+  const questions: AuthorizeQuestion[] = [];
+  for (const grant of grantsOf(company)) {
+    if (questions.length >= Math.min(count, company.size * 0.3)) break;
+    if (grant.place === "repository") questions.push(question(user(grant.user), "read", repository(grant.index)));
+  }
+  return questions;
 }
 
-function question({ user, repository }: Pair, action: string): AuthorizeQuestion {
-  return {
-    actor: { type: "User", id: user },
-    action,
-    resource: { type: "Repository", id: repository },
-    contextFacts: [],
-  };
-}
+export const question = (actor: Value, action: string, resource: Value): AuthorizeQuestion => ({
+  actor,
+  action,
+  resource,
+  contextFacts: [],
+});
 
 /** The body of `POST /api/authorize`. */
 export function bodyOf({ actor, action, resource }: AuthorizeQuestion): string {

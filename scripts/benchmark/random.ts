@@ -13,9 +13,29 @@ export function random(seed: number): Random {
   };
 }
 
+/** A whole number from 0 below `count`, each equally likely. */
+export const below = (next: Random, count: number): number => Math.floor(next() * count);
+
 /** One of the items, each equally likely. */
 export function pick<Item>(next: Random, items: readonly Item[]): Item {
-  const item = items[Math.floor(next() * items.length)];
+  const item = items[below(next, items.length)];
   if (item === undefined) throw new Error("there is nothing to pick from");
   return item;
+}
+
+/** Whole numbers from 0 below `count`, the n-th with a likelihood proportional to 1/n: a few all the time, most hardly ever. */
+export function zipf(next: Random, count: number): () => number {
+  const sums = new Float64Array(count);
+  let sum = 0;
+  for (let rank = 0; rank < count; rank++) sums[rank] = sum += 1 / (rank + 1);
+  return () => {
+    const wanted = next() * sum;
+    let [low, high] = [0, count - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((sums[middle] ?? sum) > wanted) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
 }

@@ -1,5 +1,6 @@
 /** What was measured, as a table for people and as numbers for programs. */
-import { cpus, release, totalmem, type as system } from "node:os";
+import { cpus, loadavg, release, totalmem, type as system } from "node:os";
+import { describeGoal, goals } from "./goals.ts";
 
 export interface Row {
   readonly what: string;
@@ -21,11 +22,31 @@ export function renderSections(sections: readonly Section[]): string {
     .map(({ title, rows: own }) => {
       const lines = own.map(({ what, value, ratio }) => {
         const line = `  ${what.padEnd(whatWidth)}  ${value.padStart(valueWidth)}`;
-        return ratio === undefined ? line : `${line}  ${formatRatio(ratio.value).padStart(7)}  ${ratio.name}`;
+        return ratio === undefined ? line : `${line}  ${formatRatio(ratio.value).padStart(7)}  ${nameAndGoal(ratio)}`;
       });
       return `${title}\n${lines.join("\n")}\n`;
     })
     .join("\n");
+}
+
+/** The ratios that there are goals for, all in one place. */
+export function goalSection(sections: readonly Section[]): Section {
+  const ratios = ratiosOf(sections);
+  return {
+    title: "the goals",
+    rows: Object.entries(goals).map(([name, goal]) => {
+      const value = ratios[name];
+      return {
+        what: name,
+        value: value === undefined ? "not measured" : `${formatRatio(value)}  ${describeGoal(value, goal)}`,
+      };
+    }),
+  };
+}
+
+function nameAndGoal({ name, value }: NonNullable<Row["ratio"]>): string {
+  const goal = goals[name];
+  return goal === undefined ? name : `${name}  ${describeGoal(value, goal)}`;
 }
 
 export function ratiosOf(sections: readonly Section[]): Record<string, number> {
@@ -38,6 +59,8 @@ export interface Machine {
   readonly cores: number;
   readonly memoryGb: number;
   readonly system: string;
+  /** How many programs wanted a core in the last minute: more than there are makes waiting look like work. */
+  readonly load: number;
 }
 
 export function describeMachine(): Machine {
@@ -47,6 +70,7 @@ export function describeMachine(): Machine {
     cores: processors.length,
     memoryGb: Math.round(totalmem() / 1e9),
     system: `${system()} ${release()}`,
+    load: Number((loadavg()[0] ?? 0).toFixed(1)),
   };
 }
 
@@ -59,3 +83,9 @@ export function duration(milliseconds: number): string {
   if (size >= 1) return `${milliseconds.toFixed(2)} ms`;
   return `${(milliseconds * 1000).toFixed(size >= 0.1 ? 0 : 1)} µs`;
 }
+
+export const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+
+export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
+
+export const count = (number: number): string => number.toLocaleString("en");

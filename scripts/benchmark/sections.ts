@@ -1,57 +1,210 @@
 /** From measured times to rows of the report: what each is called, and what it is compared with. */
 import type { ApplyRates } from "./applying.ts";
 import type { CheckTimes } from "./checking.ts";
-import type { DecisionTimes } from "./decisions.ts";
+import type { DecisionTimes, SizedTimes } from "./decisions.ts";
+import { serverP99MsMax } from "./goals.ts";
 import { manyConnections, type HttpRates } from "./http.ts";
-import { duration, perSecond, type Row, type Section } from "./report.ts";
+import type { Depth } from "./landmarks.ts";
+import type { ListingTimes } from "./listing.ts";
+import type { PeerRates } from "./peers/measure.ts";
+import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
+import type { Memory } from "./starting.ts";
 import type { Times } from "./timing.ts";
 import type { Visibility } from "./visibility.ts";
 
-/** Of which policy and facts something is told. */
-export type Kind = "nested" | "roles";
-
-/** The ratios of the plain policy have a name in front. */
-const prefixes: Readonly<Record<Kind, string>> = { nested: "", roles: "roles_" };
-
-export const policyLines: readonly string[] = [
-  "nested: scripts/example/policy.polar (roles through teams in teams and folders in folders, expiry, public, banned)",
-  "roles:  scripts/benchmark/roles.polar (roles on repositories, inherited from their organization)",
-];
-
-export function loadingSection(kind: Kind, facts: number, seconds: number): Section {
+export function applySection({ facts, appliedPerSecond, insertedPerSecond }: ApplyRates): Section {
   return {
-    title: `${kind}: loading through oso-cloud into a primary`,
-    rows: [{ what: "POST /api/batch, 1,000 facts each", value: perSecond(facts / seconds, "facts") }],
+    title: `applying ${count(facts)} facts to a file, 1,000 an event, beside bare inserts into the same tables`,
+    rows: [
+      { what: "bare inserts", value: perSecond(insertedPerSecond, "facts") },
+      {
+        what: "apply",
+        value: perSecond(appliedPerSecond, "facts"),
+        ratio: { name: "apply_over_insert", value: appliedPerSecond / insertedPerSecond },
+      },
+    ],
   };
 }
 
-export function httpSection(kind: Kind, { many, one }: { readonly many: HttpRates; readonly one: HttpRates }): Section {
-  const prefix = prefixes[kind];
+export function decisionsSection(facts: number, times: DecisionTimes): Section {
+  const { probe, uniform, granted, zipf, uniformAllowed, grantedAllowed } = times;
+  const overProbe = (what: string, name: string, { p50 }: Times): Row => ({
+    what: `${what}, p50`,
+    value: duration(p50),
+    ratio: { name, value: p50 / probe.p50 },
+  });
   return {
-    title: `${kind}: POST /api/authorize over HTTP on that primary, uniform pairs, beside a bare Bun.serve JSON echo`,
+    title: `authorize in process, ${count(facts)} facts, memo off, beside one indexed probe of the same file`,
     rows: [
-      { what: `echo, ${manyConnections} connections`, value: perSecond(many.echo.perSecond, "requests") },
+      { what: "one indexed SQLite probe, p50", value: duration(probe.p50) },
+      { what: "one indexed SQLite probe, p99", value: duration(probe.p99) },
+      overProbe(`uniform pairs (${percent(uniformAllowed)} allowed)`, "check_p50_over_probe", uniform),
+      {
+        what: "uniform pairs, p99",
+        value: duration(uniform.p99),
+        ratio: { name: "check_p99_over_p50", value: uniform.p99 / uniform.p50 },
+      },
+      overProbe(`pairs with a role (${percent(grantedAllowed)} allowed)`, "granted_check_p50_over_probe", granted),
+      { what: "pairs with a role, p99", value: duration(granted.p99) },
+      overProbe("Zipf-distributed pairs, memo on", "zipf_check_p50_over_probe", zipf),
+    ],
+  };
+}
+
+const sizeNames: Readonly<Record<number, string>> = { 1e4: "10k", 1e5: "100k", 1e6: "1m", 1e7: "10m" };
+const baseSize = 100_000;
+
+export function sizesSection(sizes: readonly SizedTimes[]): Section {
+  const base = sizes.find(({ company }) => company.size === baseSize)?.times.p50;
+  return {
+    title: "authorize in process as the company grows, uniform pairs, memo off, beside 100,000 facts",
+    rows: sizes.map(({ company: { size }, times, allowed }) => ({
+      what: `${count(size)} facts (${percent(allowed)} allowed), p50`,
+      value: duration(times.p50),
+      ...(base === undefined || size <= baseSize
+        ? {}
+        : { ratio: { name: `check_${sizeNames[size] ?? size}_over_100k`, value: times.p50 / base } }),
+    })),
+  };
+}
+
+export function depthsSection(depths: readonly (readonly [Depth, Times])[]): Section {
+  const first = depths[0]?.[1].p50;
+  return {
+    title: "authorize in process, chains of folders with the role on the first (100 % allowed), memo off",
+    rows: depths.map(([{ folders }, { p50 }], index) => ({
+      what: `${folders} deep, p50`,
+      value: duration(p50),
+      ...(index === 0 || first === undefined
+        ? {}
+        : { ratio: { name: `depth${folders}_over_depth1`, value: p50 / first } }),
+    })),
+  };
+}
+
+export function listingsSection(listings: readonly ListingTimes[]): Section {
+  const rate = ({ p50 }: Times, rows: number): number => (rows / p50) * 1000;
+  const over = ({ asked, selected }: ListingTimes): number => asked.p50 / selected.p50;
+  const worst = listings.toSorted((left, right) => over(right) - over(left))[0];
+  return {
+    title: "answers of many rows in process, memo off, beside a plain SELECT of the same answer where it is stored",
+    rows: [
+      ...listings.flatMap((listing): Row[] => {
+        const { name, key, rows, asked, selected } = listing;
+        return [
+          { what: `${name} (${count(rows)} rows)`, value: perSecond(rate(asked, rows), "rows") },
+          {
+            what: "  its SELECT",
+            value: perSecond(rate(selected, rows), "rows"),
+            ratio: { name: `${key}_over_select`, value: over(listing) },
+          },
+        ];
+      }),
+      ...(worst === undefined
+        ? []
+        : [{ what: "the worst of these", value: worst.name, ratio: { name: "list_over_select", value: over(worst) } }]),
+    ],
+  };
+}
+
+export interface HttpFigures {
+  readonly many: HttpRates;
+  /** With one connection, where that was measured. */
+  readonly one?: HttpRates;
+}
+
+export function httpSection(choice: "uniform" | "zipf", pinned: boolean, { many, one }: HttpFigures): Section {
+  const { echo, authorize } = many;
+  const cores = pinned ? "server and load on a core each" : "server and load on any core";
+  const pairs = choice === "uniform" ? "uniform pairs, memo off" : "Zipf-distributed pairs, memo on";
+  return {
+    title: `POST /api/authorize over HTTP, ${pairs}, beside a bare Bun.serve JSON echo (${cores})`,
+    rows: [
+      { what: `echo, ${manyConnections} connections`, value: perSecond(echo.perSecond, "requests") },
       {
         what: `authorize, ${manyConnections} connections`,
-        value: perSecond(many.authorize.perSecond, "requests"),
-        ratio: { name: `${prefix}http_uniform_over_echo`, value: many.authorize.perSecond / many.echo.perSecond },
+        value: perSecond(authorize.perSecond, "requests"),
+        ratio: { name: `http_${choice}_over_echo`, value: authorize.perSecond / echo.perSecond },
       },
-      { what: "  its latency, p50", value: duration(many.authorize.p50) },
-      { what: "  its latency, p99", value: duration(many.authorize.p99) },
-      { what: "echo, 1 connection, p50", value: duration(one.echo.p50) },
+      { what: "  from request to answer, p50", value: duration(authorize.p50) },
+      { what: "  from request to answer, p99", value: duration(authorize.p99) },
+      ...serverRow(authorize.serverP99),
+      ...(one === undefined ? [] : oneConnectionRows(one)),
+    ],
+  };
+}
+
+const serverRow = (p99: number | undefined): Row[] =>
+  p99 === undefined
+    ? []
+    : [
+        {
+          what: `  what the server says it took, p99 (goal: below ${serverP99MsMax} ms)`,
+          value: `${duration(p99)}${p99 < serverP99MsMax ? "" : "  missed"}`,
+        },
+      ];
+
+const oneConnectionRows = ({ echo, authorize }: HttpRates): Row[] => [
+  { what: "echo, 1 connection, p50", value: duration(echo.p50) },
+  {
+    what: "authorize, 1 connection, p50",
+    value: duration(authorize.p50),
+    ratio: { name: "http_p50_over_echo", value: authorize.p50 / echo.p50 },
+  },
+  { what: "authorize, 1 connection, p99", value: duration(authorize.p99) },
+];
+
+export interface StartFigures {
+  readonly facts: number;
+  readonly starts: Times;
+  readonly started: Memory | undefined;
+  readonly asked: Memory | undefined;
+}
+
+export function startSection({ facts, starts, started, asked }: StartFigures): Section {
+  const memory = (what: string, used: Memory | undefined): Row[] =>
+    used === undefined
+      ? []
+      : [
+          {
+            what: `memory ${what} (without the file's pages)`,
+            value: `${megabytes(used.resident)} (${megabytes(used.own)})`,
+          },
+        ];
+  return {
+    title: `a primary on a file of ${count(facts)} facts`,
+    rows: [
+      { what: "from the start of the process to the first answer, p50", value: duration(starts.p50) },
+      ...memory("then", started),
+      ...memory("after all questions over HTTP", asked),
+    ],
+  };
+}
+
+export interface EmptyFigures {
+  readonly starts: Times;
+  readonly loadedFacts: number;
+  readonly loadSeconds: number;
+  readonly loaded: Memory | undefined;
+}
+
+export function emptySection({ starts, loadedFacts, loadSeconds, loaded }: EmptyFigures): Section {
+  return {
+    title: "a primary that begins with nothing",
+    rows: [
+      { what: "from the start of the process to the first answer, p50", value: duration(starts.p50) },
       {
-        what: "authorize, 1 connection, p50",
-        value: duration(one.authorize.p50),
-        ratio: { name: `${prefix}http_p50_over_echo`, value: one.authorize.p50 / one.echo.p50 },
+        what: `loading ${count(loadedFacts)} facts through oso-cloud`,
+        value: perSecond(loadedFacts / loadSeconds, "facts"),
       },
-      { what: "authorize, 1 connection, p99", value: duration(one.authorize.p99) },
+      ...(loaded === undefined ? [] : [{ what: "memory then", value: megabytes(loaded.resident) }]),
     ],
   };
 }
 
 export function visibilitySection({ committed, visible, difference }: Visibility): Section {
   return {
-    title: "nested: from a write to an edge (primary and edge as processes, one fact a write, one write at a time)",
+    title: "from a write to an edge (primary and edge as processes, one fact a write, one write at a time)",
     rows: [
       { what: "write sent -> primary has answered, p50", value: duration(committed.p50) },
       { what: "write sent -> primary has answered, p99", value: duration(committed.p99) },
@@ -67,36 +220,6 @@ export function visibilitySection({ committed, visible, difference }: Visibility
   };
 }
 
-export function decisionsSection(kind: Kind, times: DecisionTimes): Section {
-  const prefix = prefixes[kind];
-  const { probe, uniform, granted, list, actions, uniformAllowed, grantedAllowed, listLength } = times;
-  const overProbe = (what: string, name: string, { p50 }: Times): Row => ({
-    what,
-    value: duration(p50),
-    ratio: { name: `${prefix}${name}_p50_over_probe`, value: p50 / probe.p50 },
-  });
-  const percent = (share: number): string => `${(share * 100).toFixed(1)} % allowed`;
-  return {
-    title: `${kind}: decisions in process, over the file, beside one indexed probe of it`,
-    rows: [
-      { what: "one indexed SQLite probe, p50", value: duration(probe.p50) },
-      { what: "one indexed SQLite probe, p99", value: duration(probe.p99) },
-      overProbe(`authorize, uniform pairs (${percent(uniformAllowed)}), p50`, "check", uniform),
-      {
-        what: "authorize, uniform pairs, p99",
-        value: duration(uniform.p99),
-        ratio: { name: `${prefix}check_p99_over_p50`, value: uniform.p99 / uniform.p50 },
-      },
-      overProbe(`authorize, pairs with a role (${percent(grantedAllowed)}), p50`, "granted_check", granted),
-      { what: "authorize, pairs with a role, p99", value: duration(granted.p99) },
-      overProbe("actions, p50", "actions", actions),
-      { what: "actions, p99", value: duration(actions.p99) },
-      overProbe(`list (${listLength.toFixed(0)} ids on average), p50`, "list", list),
-      { what: "list, p99", value: duration(list.p99) },
-    ],
-  };
-}
-
 export function checkSection({ lines, bytes, parseJson, check, command }: CheckTimes): Section {
   const overJson = (what: string, name: string, { p50 }: Times): Row => ({
     what,
@@ -104,7 +227,7 @@ export function checkSection({ lines, bytes, parseJson, check, command }: CheckT
     ratio: { name, value: p50 / parseJson.p50 },
   });
   return {
-    title: `checking a policy of ${lines.toLocaleString("en")} lines (${Math.round(bytes / 1000)} kB), beside JSON.parse of it as one string`,
+    title: `checking a policy of ${count(lines)} lines (${Math.round(bytes / 1000)} kB), beside JSON.parse of it as one string`,
     rows: [
       { what: "JSON.parse, p50", value: duration(parseJson.p50) },
       overJson("check, in process, p50", "check_policy_over_json_parse", check),
@@ -113,16 +236,26 @@ export function checkSection({ lines, bytes, parseJson, check, command }: CheckT
   };
 }
 
-export function applySection({ appliedPerSecond, insertedPerSecond }: ApplyRates): Section {
+/** What has to be known of a peer to read its figure. */
+const peerNotes: Readonly<Record<string, string>> = {
+  SpiceDB: "embedded, in memory",
+  Cedar: "no store: each request brings the entities it needs, made beforehand",
+};
+
+export function peersSection({ questions, allowed, ownPerSecond, peers }: PeerRates): Section {
   return {
-    title: "roles: applying events of 1,000 facts to a file, beside bare inserts into the same tables",
+    title: `the same ${count(questions)} questions to others in process (${percent(allowed)} allowed, memo off): view = viewer + folder->view`,
     rows: [
-      { what: "bare inserts", value: perSecond(insertedPerSecond, "facts") },
-      {
-        what: "apply",
-        value: perSecond(appliedPerSecond, "facts"),
-        ratio: { name: "apply_over_insert", value: appliedPerSecond / insertedPerSecond },
-      },
+      { what: "Ostiary (over its file)", value: perSecond(ownPerSecond, "checks") },
+      ...peers.flatMap(({ name, rates }): Row[] => {
+        const what = `${name} (${peerNotes[name]})`;
+        if (typeof rates === "string") return [{ what, value: `not measured: ${rates}` }];
+        const ratio = { name: `vs_${name.toLowerCase()}`, value: ownPerSecond / rates.perSecond };
+        return [
+          { what, value: perSecond(rates.perSecond, "checks"), ratio },
+          { what: "  answers that differ from ours", value: count(rates.mismatches) },
+        ];
+      }),
     ],
   };
 }

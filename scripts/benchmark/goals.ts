@@ -1,0 +1,29 @@
+/** What the ratios should be, by name: on any machine, since both sides of each were measured on the same. */
+export interface Goal {
+  readonly atMost?: number;
+  readonly atLeast?: number;
+}
+
+export const goals: Readonly<Record<string, Goal>> = {
+  check_p50_over_probe: { atMost: 25 },
+  check_p99_over_p50: { atMost: 5 },
+  check_10m_over_100k: { atMost: 1.5 },
+  depth30_over_depth1: { atMost: 1.3 },
+  http_uniform_over_echo: { atLeast: 0.35 },
+  http_zipf_over_echo: { atLeast: 0.6 },
+  list_over_select: { atMost: 4 },
+  apply_over_insert: { atLeast: 0.25 },
+  vs_spicedb: { atLeast: 20 },
+  vs_cedar: { atLeast: 1 },
+};
+
+/** Milliseconds, and so of this machine. */
+export const serverP99MsMax = 2;
+
+export const meets = (value: number, { atMost = Infinity, atLeast = -Infinity }: Goal): boolean =>
+  value <= atMost && value >= atLeast;
+
+export function describeGoal(value: number, goal: Goal): string {
+  const wanted = goal.atMost === undefined ? `≥ ${goal.atLeast}` : `≤ ${goal.atMost}`;
+  return meets(value, goal) ? `${wanted}  met` : `${wanted}  missed`;
+}

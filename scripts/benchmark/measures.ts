@@ -1,0 +1,137 @@
+/** All that is measured, in order. Nodes run while they are asked, and not while something is measured in this process. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
+import { openStore } from "../../src/store/database.ts";
+import { nextStore } from "../../src/store/data-directory.ts";
+import { measureApply } from "./applying.ts";
+import { measureCheck } from "./checking.ts";
+import { companyOf, factsOf, repository, user, type Company } from "./company.ts";
+import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts";
+import { manyConnections, measureHttp, pinned, type HttpRates } from "./http.ts";
+import { landmarksOf } from "./landmarks.ts";
+import { timeListings } from "./listing.ts";
+import type { Choice } from "./load-generator.ts";
+import { withNodes, type Nodes } from "./nodes.ts";
+import { measurePeers } from "./peers/measure.ts";
+import { bodyOf, question, uniformQuestions } from "./questions.ts";
+import { random } from "./random.ts";
+import type { Section } from "./report.ts";
+import * as section from "./sections.ts";
+import { loadThroughClient, memoryOf, patienceMs, timeStarts } from "./starting.ts";
+import { applyFacts, writeFile } from "./store-file.ts";
+import { timesOf } from "./timing.ts";
+import { measureVisibility } from "./visibility.ts";
+
+export interface Measures {
+  readonly facts: number;
+  readonly seed: number;
+  readonly quick: boolean;
+  readonly full: boolean;
+}
+
+interface Bench extends Measures {
+  readonly binary: string;
+  readonly directory: string;
+  readonly policy: string;
+  readonly company: Company;
+  readonly show: (section: Section) => void;
+}
+
+export async function measureAll(
+  binary: string,
+  directory: string,
+  options: Measures,
+  show: (section: Section) => void,
+): Promise<void> {
+  const policy = readFileSync(join(import.meta.dir, "..", "example", "policy.polar"), "utf8");
+  const bench: Bench = { ...options, binary, directory, policy, company: companyOf(options.facts, options.seed), show };
+  await measureEmpty(bench);
+  const path = measureStore(bench);
+  measureSizes(bench, path);
+  await measureNodes(bench);
+  show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));
+  const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];
+  show(section.peersSection(await measurePeers({ directory, seed: options.seed + 5, questions, rounds })));
+}
+
+async function measureEmpty({ binary, directory, policy, seed, quick, show }: Bench): Promise<void> {
+  const company = companyOf(quick ? 10_000 : 100_000, seed);
+  const taken: number[] = [];
+  const starts = quick ? 3 : 7;
+  for (let start = 1; start <= starts; start++) {
+    await withNodes(binary, join(directory, `empty-${start}`), "on", async (nodes) => {
+      taken.push((await timeStarts(nodes, anyQuestion(company), 1)).p50);
+      if (start < starts) return;
+      const loadSeconds = await loadThroughClient(nodes, policy, factsOf(company));
+      const loaded = memoryOf(nodes.primary.pid);
+      show(section.emptySection({ starts: timesOf(taken), loadedFacts: company.size, loadSeconds, loaded }));
+    });
+  }
+}
+
+/** Makes the file that everything about this company is asked of: in the place where a primary looks for it. */
+function measureStore({ directory, policy, company, seed, quick, show }: Bench): string {
+  const primary = join(directory, "company", "primary");
+  mkdirSync(primary, { recursive: true });
+  const path = nextStore(primary);
+  show(section.applySection(measureApply(path, policy, factsOf(company))));
+  const landmarks = landmarksOf(company);
+  const store = openStore(path);
+  applyFacts(store, landmarks.facts);
+  store.close();
+
+  const blocks = quick ? 30 : 200;
+  show(section.decisionsSection(company.size, timeDecisions(path, company, seed + 2, blocks)));
+  show(section.depthsSection(timeDepths(path, landmarks.depths, blocks)));
+  show(section.listingsSection(timeListings(path, landmarks.listings, quick ? 10 : 40)));
+  return path;
+}
+
+function measureSizes({ directory, policy, company, seed, quick, full, show }: Bench, path: string): void {
+  const sizes = [10_000, 100_000, ...(full ? [10_000_000] : [])].filter((size) => size !== company.size);
+  const others = sizes.map((size): Sized => {
+    const other = { company: companyOf(size, seed), path: join(directory, `company-${size}.db`) };
+    writeFile(other.path, policy, factsOf(other.company));
+    return other;
+  });
+  const files = [...others, { company, path }].toSorted((left, right) => left.company.size - right.company.size);
+  show(section.sizesSection(timeSizes(files, seed + 3, quick ? 30 : 200)));
+}
+
+async function measureNodes(bench: Bench): Promise<void> {
+  const { binary, company, quick, show } = bench;
+  const directory = join(bench.directory, "company");
+  await withNodes(binary, directory, "off", async (nodes) => {
+    const starts = await timeStarts(nodes, anyQuestion(company), 3);
+    const started = memoryOf(nodes.primary.pid);
+    const many = await askOverHttp(bench, nodes, "uniform", manyConnections);
+    const one = await askOverHttp(bench, nodes, "uniform", 1);
+    show(section.httpSection("uniform", pinned, { many, one }));
+    const asked = memoryOf(nodes.primary.pid);
+    show(section.startSection({ facts: company.size, starts, started, asked }));
+  });
+  await withNodes(binary, directory, "on", async (nodes) => {
+    await nodes.primary.start(undefined, patienceMs);
+    show(section.httpSection("zipf", pinned, { many: await askOverHttp(bench, nodes, "zipf", manyConnections) }));
+    await nodes.edge.start(({ ok, state }) => ok && state === "LIVE", patienceMs);
+    show(section.visibilitySection(await measureVisibility(nodes, quick ? 100 : 500)));
+  });
+}
+
+function askOverHttp(
+  { company, seed, quick }: Bench,
+  { primary, adminKey }: Nodes,
+  choice: Choice,
+  connections: number,
+): Promise<HttpRates> {
+  const bodies = uniformQuestions(company, random(seed + 4), 100_000).map(bodyOf);
+  const [rounds, secondsPerRound] = quick ? [3, 0.5] : [7, 1];
+  const { port } = new URL(primary.url);
+  const server = { port: Number(port), pid: primary.pid, key: adminKey };
+  return measureHttp({ ...server, bodies, choice, seed, connections, rounds, secondsPerRound });
+}
+
+function anyQuestion(company: Company): AuthorizeQuestion {
+  return question(user(0), "read", repository(company.repositories - 1));
+}

@@ -1,0 +1,27 @@
+# What the peers are asked, as one policy: whoever views a folder, by name or as a member of a group, views all that is below it.
+
+actor User {}
+
+resource Group {
+  roles = ["member"];
+}
+
+resource Folder {
+  roles = ["viewer"];
+  permissions = ["view"];
+  relations = { parent: Folder, viewers: Group };
+
+  "view" if "viewer";
+  "viewer" if "member" on "viewers";
+  "viewer" if "viewer" on "parent";
+}
+
+resource Document {
+  roles = ["viewer"];
+  permissions = ["view"];
+  relations = { folder: Folder, viewers: Group };
+
+  "view" if "viewer";
+  "viewer" if "member" on "viewers";
+  "viewer" if "viewer" on "folder";
+}

@@ -1,0 +1,74 @@
+/** How long a node takes from the start of its process to its first answer, how much memory it has then, and loading through the client. */
+import { readFileSync } from "node:fs";
+import { Oso, type IntoFact } from "oso-cloud";
+import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import type { Nodes } from "./nodes.ts";
+import { bodyOf } from "./questions.ts";
+import { factsPerEvent, inChunks } from "./store-file.ts";
+import { timesOf, type Times } from "./timing.ts";
+
+const pauseMs = 1;
+/** A file of many facts is checked before anything is answered from it. */
+export const patienceMs = 120_000;
+
+/** Starts the primary as often as told, always on what it left before; it runs afterwards. The last start is the one that counts for memory. */
+export async function timeStarts(nodes: Nodes, question: AuthorizeQuestion, starts: number): Promise<Times> {
+  const taken: number[] = [];
+  for (let start = 0; start < starts; start++) {
+    await nodes.primary.stop();
+    const beginMs = performance.now();
+    nodes.primary.launch();
+    await firstAnswer(nodes, question);
+    taken.push(performance.now() - beginMs);
+  }
+  return timesOf(taken);
+}
+
+async function firstAnswer({ primary, adminKey }: Nodes, question: AuthorizeQuestion): Promise<void> {
+  const endMs = performance.now() + patienceMs;
+  const headers = { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" };
+  while (performance.now() < endMs && primary.running) {
+    const asked = fetch(`${primary.url}/api/authorize`, { method: "POST", headers, body: bodyOf(question) });
+    const answer = await asked.catch(() => undefined);
+    if (answer?.ok) return void (await answer.text());
+    await Bun.sleep(pauseMs);
+  }
+  throw new Error("a node gave no answer");
+}
+
+export interface Memory {
+  /** Bytes: all that is in memory, and of it what is no part of a file. */
+  readonly resident: number;
+  readonly own: number;
+}
+
+/** Undefined where the system doesn't tell. */
+export function memoryOf(pid: number | undefined): Memory | undefined {
+  let status: string;
+  try {
+    status = readFileSync(`/proc/${pid}/status`, "utf8");
+  } catch {
+    return undefined;
+  }
+  const kilobytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]);
+  return { resident: kilobytes("VmRSS") * 1024, own: kilobytes("RssAnon") * 1024 };
+}
+
+/** Seconds from the first batch to the answer to the last: the official client, as many facts in each batch as the API takes. */
+export async function loadThroughClient(
+  { primary, adminKey }: Nodes,
+  policy: string,
+  facts: Iterable<Fact>,
+): Promise<number> {
+  const oso = new Oso(primary.url, adminKey);
+  await oso.policy(policy);
+  const begin = performance.now();
+  for (const chunk of inChunks(facts, factsPerEvent)) {
+    await oso.batch((batch) => {
+      for (const { predicate, args } of chunk) batch.insert([predicate, ...args] as IntoFact);
+      return Promise.resolve();
+    });
+  }
+  return (performance.now() - begin) / 1000;
+}

@@ -5,10 +5,7 @@ import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 
 export type Memo = "off" | "on";
 
-/** An engine that keeps no decisions has no such limit, and is what it is without one. */
-const off: Readonly<Record<string, number>> = Object.hasOwn(defaultLimits, "decisionMemoEntriesMax")
-  ? { decisionMemoEntriesMax: 0 }
-  : {};
+const off = { decisionMemoEntriesMax: 0 };
 
 export const engineLimits = (memo: Memo): Limits => (memo === "on" ? defaultLimits : { ...defaultLimits, ...off });
 

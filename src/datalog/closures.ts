@@ -28,6 +28,11 @@ export interface Closure {
   readonly steps: readonly Step[];
 }
 
+/** No predicate of a policy begins like this. */
+export function isClosure(predicate: string): boolean {
+  return predicate.startsWith("[");
+}
+
 /** The predicates of the facts that a closure is made of. */
 export function predicatesOf(name: string): Set<string> {
   const steps = JSON.parse(name) as readonly Step[];

@@ -15,7 +15,7 @@ import { readState, type State } from "../store/state.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
-import { assert, must } from "../util/assert.ts";
+import { must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
 import { activationOf, presentOf } from "./active-policies.ts";
 import { Answering, type Given } from "./answer.ts";
@@ -151,16 +151,18 @@ export class Engine {
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
       const asked = variables.flatMap(({ ids }, index) => (ids?.length === 1 ? [] : [index]));
-      const valueOf = (row: readonly (string | null)[], index: number): string | null => {
-        const position = asked.indexOf(index);
-        if (position < 0) return must(variables[index]?.ids?.[0]);
-        const value = row[position];
-        assert(value !== undefined, "a row has all variables that were asked for");
-        return value;
-      };
+      const columns = names.map((name, index) => ({
+        name,
+        position: asked.indexOf(index),
+        id: variables[index]?.ids?.[0],
+      }));
       return answering
         .rows(values, asked)
-        .map((row) => Object.fromEntries(names.map((name, index) => [name, valueOf(row, index)])));
+        .map((row) =>
+          Object.fromEntries(
+            columns.map(({ name, position, id }) => [name, position < 0 ? must(id) : (row[position] ?? null)]),
+          ),
+        );
     });
   }
 

@@ -7,8 +7,9 @@ import { type ActivePolicy, prepare } from "../../src/engine/active-policy.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { Answers } from "../../src/engine/explain/answers.ts";
 import { anyId, type Atom, formatAtom } from "../../src/engine/explain/atom.ts";
-import { Derivations, type Step } from "../../src/engine/explain/derivation.ts";
+import { Derivations, type Proof } from "../../src/engine/explain/derivation.ts";
 import { NearestMisses } from "../../src/engine/explain/nearest-miss.ts";
+import { Telling } from "../../src/engine/explain/telling.ts";
 import { derivationLines, missLines } from "../../src/engine/explain/why.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { splitKey } from "../../src/engine/apply.ts";
@@ -33,8 +34,7 @@ test("what is allowed has a proof of which every step holds", () => {
       const step = new Derivations(active, answers).of(allow(check));
       expect(step, `${file}: ${formatAtom(allow(check))}`).toBeDefined();
       if (!step) continue;
-      const source = { name: "policy.polar", text: asked.policy };
-      expect(derivationLines(step, [source]).length, file).toBeGreaterThan(0);
+      expect(derivationLines(tellingOf(asked).steps(step)).length, file).toBeGreaterThan(0);
       verify(step, asked, active, oracle);
       proofs += 1;
     }
@@ -49,9 +49,7 @@ test("what is denied has a reason", () => {
     const { active, answers, engine } = open(asked);
     for (const check of asked.denied) {
       expect(new Derivations(active, answers).of(allow(check)), file).toBeUndefined();
-      const lines = missLines(new NearestMisses(active, answers).of(allow(check)), [
-        { name: "policy.polar", text: asked.policy },
-      ]);
+      const lines = missLines(new NearestMisses(active, answers, tellingOf(asked)).of(allow(check)));
       expect(lines.length, `${file}: ${formatAtom(allow(check))}`).toBeGreaterThan(0);
       reasons += 1;
     }
@@ -59,6 +57,10 @@ test("what is denied has a reason", () => {
   }
   expect(reasons).toBeGreaterThan(150);
 });
+
+function tellingOf({ policy: text }: Case): Telling {
+  return new Telling([{ name: "policy.polar", text }], defaultLimits);
+}
 
 interface Opened {
   readonly active: ActivePolicy;
@@ -81,7 +83,7 @@ function allow({ actor, action, resource }: Check): Atom {
 }
 
 /** Facts are stored, derived atoms hold for the oracle, and their rule has a head for them and a step for each condition. */
-function verify(step: Step, asked: Case, active: ActivePolicy, oracle: Oracle): void {
+function verify(step: Proof, asked: Case, active: ActivePolicy, oracle: Oracle): void {
   if (step.kind === "condition") return;
   const [predicate, arity] = splitKey(step.atom.predicate);
   const text = formatAtom(step.atom);
@@ -94,11 +96,13 @@ function verify(step: Step, asked: Case, active: ActivePolicy, oracle: Oracle): 
   }
   const rules = active.program.rules.filter(
     (rule) =>
-      rule.predicate === step.atom.predicate && rule.span.start === step.rule.start && rule.implicit === step.implicit,
+      rule.predicate === step.atom.predicate &&
+      rule.span.start === step.rule.span.start &&
+      rule.implicit === step.rule.implicit,
   );
-  expect(rules.some((rule) => rule.body.length === step.steps.length && rule.head.length === arity)).toBe(true);
+  expect(rules.some((rule) => rule.body.length === step.parts.length && rule.head.length === arity)).toBe(true);
   if (step.atom.args.every(({ id }) => id !== anyId)) {
     expect(oracle.holds(predicate, step.atom.args), text).toBe(true);
   }
-  for (const inner of step.steps) verify(inner, asked, active, oracle);
+  for (const inner of step.parts) verify(inner, asked, active, oracle);
 }

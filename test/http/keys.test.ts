@@ -34,6 +34,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/facts?predicate=p", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
+  ["POST /api/explain", "read", { ...question, action: "read" }],
   ["POST /api/validate", "read", { src: wildcardPolicy }],
   ["POST /api/test", "read", { src: wildcardPolicy }],
   ["POST /api/batch", "write", []],

@@ -40,6 +40,8 @@ export interface AnswersOptions {
   /** Types of the values at hand, which the policy need not name. */
   readonly types?: Iterable<string>;
   readonly contextFacts?: readonly Fact[];
+  /** What answers questions that leave nothing open, where it is not the engine that answers the others. */
+  readonly closedEngine?: Engine;
   /** What each predicate can hold, context facts included; without them, what the policy says. */
   readonly signatures?: Signatures;
 }
@@ -47,6 +49,7 @@ export interface AnswersOptions {
 export class Answers {
   readonly now: Value;
   readonly #engine: Engine;
+  readonly #closedEngine: Engine;
   readonly #active: ActivePolicy;
   readonly #types: readonly string[];
   readonly #rows = new Map<string, readonly (readonly Value[])[]>();
@@ -63,6 +66,7 @@ export class Answers {
   constructor(engine: Engine, active: ActivePolicy, options: AnswersOptions) {
     this.now = { type: "Integer", id: String(options.now) };
     this.#engine = engine;
+    this.#closedEngine = options.closedEngine ?? engine;
     this.#active = active;
     this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types, ...(options.types ?? [])])];
     this.#stepsLeft = options.stepsMax;
@@ -89,6 +93,17 @@ export class Answers {
       return rows;
     } catch (error) {
       if (error instanceof Exhausted && error.isOfOneQuestion) this.#tooMany.set(key, error);
+      throw error;
+    }
+  }
+
+  /** Whether `rows` would give them all. Throws `Exhausted` where that is not because of this question alone. */
+  canList(predicate: string, args: readonly Argument[]): boolean {
+    try {
+      this.rows(predicate, args);
+      return true;
+    } catch (error) {
+      if (error instanceof Exhausted && error.isOfOneQuestion) return false;
       throw error;
     }
   }
@@ -216,7 +231,8 @@ export class Answers {
       }),
     );
     const calls = [{ predicate: splitKey(predicate)[0], variables: names }];
-    return this.#engine.query({ calls, variables, contextFacts: this.#contextFacts }).map((row) =>
+    const engine = args.every(({ kind }) => kind === "value") ? this.#closedEngine : this.#engine;
+    return engine.query({ calls, variables, contextFacts: this.#contextFacts }).map((row) =>
       args.map((arg, position) => {
         if (arg.kind === "value") return arg.value;
         return { type: must(types[position]), id: row[must(names[position])] ?? anyId };

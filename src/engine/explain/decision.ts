@@ -31,8 +31,7 @@ export function explainDecision(
   { limits, clock }: ExplainOptions,
 ): Explanation {
   const policies = new ActivePolicies();
-  const common = { clock: () => clock, inTransaction: true, policies };
-  const deciding = new Engine(database, { ...common, limits });
+  const deciding = new Engine(database, { limits, clock: () => clock, inTransaction: true, policies });
   const allowed = deciding.authorize(question);
   const atom = allowAtom(question);
   const active = policies.of(database);
@@ -40,20 +39,7 @@ export function explainDecision(
   const told = { allowed, question: callOf(atom), derivation: null, denial: null, truncated: null };
   if (!active || !stored) return { ...told, policy: null };
 
-  // Its evaluator is what can be held to limits.
-  const { explanationFactsMax, explanationStepsMax, explanationTimeMsMax } = limits;
-  const engine = new Engine(database, {
-    ...common,
-    strategy: "evaluator",
-    factsAtATimeMax: explanationFactsMax,
-    limits: {
-      ...limits,
-      queryRowsMax: Math.min(limits.queryRowsMax, explanationFactsMax),
-      queryStepsMax: Math.min(limits.queryStepsMax, explanationStepsMax),
-      queryTimeMsMax: Math.min(limits.queryTimeMsMax, explanationTimeMsMax),
-    },
-  });
-  const answers = answersFor(engine, active, database, question, { limits, clock });
+  const answers = answersFor(active, database, question, { limits, clock }, policies);
   const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
   const telling = new Telling([{ name: policy.filename, text: stored.source }], limits);
   if (!allowed) {
@@ -77,22 +63,40 @@ function derivationOf(atom: Atom, active: ActivePolicy, answers: Answers, tellin
   }
 }
 
+/**
+ * A question that leaves nothing open is as cheap as a decision, and is answered like one. Those that list something go to the evaluator, which can
+ * be held to limits.
+ */
 function answersFor(
-  engine: Engine,
   active: ActivePolicy,
   database: SqlDatabase,
   { actor, resource, contextFacts }: AuthorizeQuestion,
   { limits, clock }: ExplainOptions,
+  policies: ActivePolicies,
 ): Answers {
+  const { explanationFactsMax, explanationStepsMax, explanationTimeMsMax } = limits;
+  const options = {
+    clock: () => clock,
+    inTransaction: true,
+    policies,
+    factsAtATimeMax: explanationFactsMax,
+    limits: {
+      ...limits,
+      queryRowsMax: Math.min(limits.queryRowsMax, explanationFactsMax),
+      queryStepsMax: Math.min(limits.queryStepsMax, explanationStepsMax),
+      queryTimeMsMax: Math.min(limits.queryTimeMsMax, explanationTimeMsMax),
+    },
+  };
   const stored = statement(database, "SELECT name FROM type")
     .values()
     .map(([name]) => String(name));
   const brought = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);
   const context = factTypesOf(contextFacts);
-  return new Answers(engine, active, {
+  return new Answers(new Engine(database, { ...options, strategy: "evaluator" }), active, {
+    closedEngine: new Engine(database, options),
     now: clock,
-    stepsMax: limits.explanationStepsMax,
-    endMs: performance.now() + limits.explanationTimeMsMax,
+    stepsMax: explanationStepsMax,
+    endMs: performance.now() + explanationTimeMsMax,
     types: [...stored, ...brought],
     contextFacts,
     ...(context.length > 0 && {

@@ -11,8 +11,10 @@ import type { Attempt, Call, Held, Miss, Missing } from "./explanation.ts";
 import { bodyOf, type Conjunction, matchHead, negated, rulesFor, satisfy, solutions } from "./solve.ts";
 import { callOf, callOfLiteral, isPolicyFact, type Telling } from "./telling.ts";
 
+/** Of this many misses above each other, the first have several attempts told, the others the nearest alone. */
+const depthMax = 12;
+const wideDepthMax = 4;
 const attemptsMax = 3;
-const depthMax = 8;
 /** Ways to satisfy the conditions of one rule that are followed at a time. */
 const beamMax = 12;
 
@@ -73,14 +75,10 @@ export class NearestMisses {
       const start = matchHead(rule, atom, this.#answers);
       return start ? this.#attempt(rule, start) : [];
     });
-    const ordered = tried.sort(
-      (one, other) =>
-        one.partial.missing.length - other.partial.missing.length ||
-        other.partial.held.length - one.partial.held.length,
-    );
+    const ordered = tried.sort((one, other) => compareNearness(one.partial, other.partial));
     if (ordered.length === 0) return { did_you_mean: this.#suggest(atom) };
     const attempts: Attempt[] = [];
-    for (const { rule, partial } of ordered.slice(0, attemptsMax)) {
+    for (const { rule, partial } of ordered.slice(0, depthMax - depth < wideDepthMax ? attemptsMax : 1)) {
       if (this.#isExhausted || !this.#telling.takeEntry()) break;
       const told = this.#unlessExhausted(() => this.#describe(rule, partial, depth - 1));
       if (told) attempts.push(told);
@@ -217,6 +215,16 @@ export class NearestMisses {
     if (!found) return undefined;
     return literal.body.map((part) => formatLiteral(part, found, this.#answers.now, inner.types)).join(" and ");
   }
+}
+
+/** Where all calls hold, only a test stands in the way; a call may be missing for much. */
+function compareNearness(one: Partial, other: Partial): number {
+  const missingCalls = ({ missing }: Partial): number => missing.filter(({ kind }) => kind === "call").length;
+  return (
+    missingCalls(one) - missingCalls(other) ||
+    one.missing.length - other.missing.length ||
+    other.held.length - one.held.length
+  );
 }
 
 /** A comparison with a value that a missing call would have given. */

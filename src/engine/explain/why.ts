@@ -34,8 +34,7 @@ export function derivationLines(step: Step): string[] {
       const inner = stepsLines(step);
       // The default `allow` has no text to show: what it asks for is what counts.
       if (!step.rule) return inner;
-      const times = step.times === 1 ? "" : `, ${step.times} times`;
-      return [`${step.conclusion.text} by ${ruleName(step.rule)}${times}`, ...inner.map(indent)];
+      return [`${step.conclusion.text} by ${ruleName(step.rule)}${timesText(step.times)}`, ...inner.map(indent)];
     }
     default:
       return unreachable(step);
@@ -45,18 +44,23 @@ export function derivationLines(step: Step): string[] {
 /** What would have made it true. */
 export function missLines(miss: Miss): string[] {
   if (miss.attempts.length > 0 || miss.more) return attemptsLines(miss);
-  const hint = miss.did_you_mean === null ? "" : `, did you mean ${stringLiteral(miss.did_you_mean)}?`;
-  return [`no rule gives ${miss.call.text}${hint}`];
+  return [`no rule gives ${miss.call.text}${hintOf(miss)}`];
+}
+
+function hintOf({ did_you_mean: hint }: Miss): string {
+  return hint === null ? "" : `, did you mean ${stringLiteral(hint)}?`;
 }
 
 function stepsLines({ steps, times }: Extract<Step, { kind: "rule" }>): string[] {
-  if (times === 1 || steps.length <= pathStepsMax) return steps.flatMap(derivationLines);
-  const hidden = steps.length - 2 * pathEndSteps;
-  return [
-    ...steps.slice(0, pathEndSteps).flatMap(derivationLines),
-    `… ${hidden} more of the same kind`,
-    ...steps.slice(-pathEndSteps).flatMap(derivationLines),
-  ];
+  if (times === 1) return steps.flatMap(derivationLines);
+  return folded(steps.map(derivationLines)).flat();
+}
+
+/** A long path is shown by its ends. */
+function folded<Lines extends string | readonly string[]>(path: readonly Lines[]): (Lines | string)[] {
+  if (path.length <= pathStepsMax) return [...path];
+  const hidden = path.length - 2 * pathEndSteps;
+  return [...path.slice(0, pathEndSteps), `… ${hidden} more of the same kind`, ...path.slice(-pathEndSteps)];
 }
 
 function factName({ from, rule }: Extract<Step, { kind: "fact" }>): string {
@@ -69,11 +73,34 @@ function attemptsLines({ attempts, more }: Miss): string[] {
   return more ? [...lines, "… and other rules"] : lines;
 }
 
-function attemptLines({ rule, held, missing }: Attempt): string[] {
+function attemptLines(attempt: Attempt): string[] {
+  const { rule, missing } = attempt;
   // The default `allow` has no text to show: what it asks for is what is missing.
   if (!rule) return missing.flatMap((found) => (found.kind === "call" ? missLines(found) : []));
-  const inner = [...held.map(heldLine), ...missing.flatMap(missingLines)];
-  return [ruleName(rule), ...inner.map(indent)];
+  const path = attemptsInARow(attempt);
+  const last = path.at(-1) ?? attempt;
+  const inner = [...folded(path.flatMap(({ held }) => held.map(heldLine))), ...last.missing.flatMap(missingLines)];
+  return [`${ruleName(rule)}${timesText(path.length)}`, ...inner.map(indent)];
+}
+
+/** Where the only thing missing has but one attempt, by the same rule, and so on: that rule walks along a path of facts. */
+function attemptsInARow(start: Attempt): readonly Attempt[] {
+  const path = [start];
+  for (let next: Attempt | undefined = start; next;) {
+    const [missing, ...others]: readonly Missing[] = next.missing;
+    const inner: readonly Attempt[] = missing?.kind === "call" && others.length === 0 ? missing.attempts : [];
+    next = inner.length === 1 && inner[0]?.rule && isSameRule(inner[0].rule, start.rule) ? inner[0] : undefined;
+    if (next) path.push(next);
+  }
+  return path;
+}
+
+function isSameRule(one: Rule, other: Rule | null): boolean {
+  return other !== null && placeOf(one) === placeOf(other);
+}
+
+function timesText(times: number): string {
+  return times === 1 ? "" : `, ${times} times`;
 }
 
 function heldLine(held: Held): string {
@@ -92,7 +119,7 @@ function missingLines(found: Missing): string[] {
   if (found.kind === "test")
     return [`fails:   ${found.text}${found.because === null ? "" : ` (${found.because} is true)`}`];
   if (found.again) return [`missing: ${found.call.text}, as above`];
-  return [`missing: ${found.call.text}`, ...attemptsLines(found).map(indent)];
+  return [`missing: ${found.call.text}${hintOf(found)}`, ...attemptsLines(found).map(indent)];
 }
 
 /** `"read" if "viewer"` (policy.polar:5:3) */

@@ -10,6 +10,8 @@ import { anyId, type Atom, formatAtom } from "../../src/engine/explain/atom.ts";
 import { Derivations, type Proof } from "../../src/engine/explain/derivation.ts";
 import { NearestMisses } from "../../src/engine/explain/nearest-miss.ts";
 import { Telling } from "../../src/engine/explain/telling.ts";
+import { explainDecision } from "../../src/engine/explain/decision.ts";
+import { explanationSchema } from "../../src/engine/explain/explanation.ts";
 import { derivationLines, missLines } from "../../src/engine/explain/why.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { splitKey } from "../../src/engine/apply.ts";
@@ -22,9 +24,8 @@ import { policy as policyEffect, storeWith } from "./store.ts";
 
 const folder = join(import.meta.dir, "../cases");
 const files = [...new Glob("**/*.yaml").scanSync(folder)].sort();
-const cases = files
-  .map((file) => ({ file, asked: parseCase(readFileSync(join(folder, file), "utf8")) }))
-  .filter(({ asked }) => asked.contextFacts.length === 0);
+const all = files.map((file) => ({ file, asked: parseCase(readFileSync(join(folder, file), "utf8")) }));
+const cases = all.filter(({ asked }) => asked.contextFacts.length === 0);
 
 test("what is allowed has a proof of which every step holds", () => {
   let proofs = 0;
@@ -57,6 +58,24 @@ test("what is denied has a reason", () => {
   }
   expect(reasons).toBeGreaterThan(150);
 });
+
+test("decisions are explained whole, with context facts too", () => {
+  for (const { file, asked } of all) {
+    const store = storeWith(policyEffect(asked.policy), insertion(asked.facts));
+    const checks = [...asked.allowed, ...asked.denied];
+    checks.forEach((check, index) => {
+      const question = { ...check, contextFacts: asked.contextFacts };
+      const options = { limits: defaultLimits, clock: asked.now };
+      const explanation = store.transaction(() => explainDecision(store, question, options));
+      const place = `${file}: ${explanation.question.text}`;
+      expect(explanation.allowed, place).toBe(index < asked.allowed.length);
+      expect(explanation.truncated, place).toBeNull();
+      expect(explanation.derivation !== null, place).toBe(explanation.allowed);
+      expect(explanationSchema.parse(explanation), place).toEqual(explanation);
+    });
+    store.close();
+  }
+}, 30_000);
 
 function tellingOf({ policy: text }: Case): Telling {
   return new Telling([{ name: "policy.polar", text }], defaultLimits);

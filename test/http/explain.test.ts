@@ -3,7 +3,18 @@ import { describe, expect, test } from "bun:test";
 import { explanationSchema, type Explanation, type Step } from "../../src/engine/explain/explanation.ts";
 import { explanationLines } from "../../src/engine/explain/why.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
-import { apiOf, clientOf, fact, User, value, withPrimary, type Answer, type Api, type CallOptions } from "./api.ts";
+import {
+  apiOf,
+  clientOf,
+  fact,
+  User,
+  value,
+  wildcardPolicy,
+  withPrimary,
+  type Answer,
+  type Api,
+  type CallOptions,
+} from "./api.ts";
 
 const policy = `actor User {}
 resource Folder {
@@ -164,6 +175,21 @@ describe("an explanation", () => {
       expect(ann).toContain('{"kind":"condition","text":"@current_unix_time < 4102444800"}');
       const old = JSON.stringify(await explained(api, body("old", "read", Page("p"))));
       expect(old).toContain('{"kind":"test","text":"@current_unix_time < 1577836800","because":null}');
+    }));
+
+  test("of what holds for everybody names the fact of the policy that says so, for every value", () =>
+    withPrimary(async (api) => {
+      await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+      const why = await explained(api, body("anybody", "read", value("Org", "acme")));
+      expect(explanationLines(why).join("\n")).toBe(`allowed: allow(User{"anybody"}, "read", Org{"acme"})
+  has_permission(User{"anybody"}, "read", Org{"acme"}) by "read" if global "user" (policy.polar:7:23)
+    has_role(User{"anybody"}, "user") is a fact of the policy (policy.polar:3:1)`);
+      const open = `actor User {} resource Page { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }
+        has_role(_: User, "reader", _: Page) if published(_: Site);`;
+      await api.call("POST", "/api/policy", { body: { src: open } });
+      await api.call("POST", "/api/batch", { body: [{ inserts: [fact("published", value("Site", "s"))] }] });
+      const page = await explained(api, body("anybody", "read", Page("any")));
+      expect(factsOf(page.derivation)).toEqual(['stored: published(Site{"s"})']);
     }));
 
   test("needs a key that may read, and refuses what `/api/authorize` refuses, in the same words", () =>

@@ -111,7 +111,7 @@ function* test(
     return;
   }
   const known = withAny(literalVariables(literal), body, bindings);
-  if (holds(literal, known, answers.now)) yield known;
+  if (holds(literal, known, body.types, answers.now)) yield known;
 }
 
 /** The conjunction inside a `not`, whose further variables are its own. */
@@ -121,7 +121,7 @@ export function negated(literals: readonly ProgramLiteral[], around: Conjunction
   );
   for (const literal of literals) {
     if (literal.kind !== "type" || literal.term.kind !== "var" || around.scope.has(literal.term.index)) continue;
-    types[literal.term.index] = literal.types;
+    types[literal.term.index] = types[literal.term.index]?.intersection(literal.types) ?? literal.types;
   }
   return { literals, types, scope: new Set([...around.scope, ...ownVariables(literals)]) };
 }
@@ -248,11 +248,14 @@ function withAny(variables: readonly number[], { types, scope }: Conjunction, bi
 function holds(
   literal: Extract<ProgramLiteral, { kind: "compare" | "type" }>,
   bindings: Bindings,
+  types: Types,
   now: Value,
 ): boolean {
   if (literal.kind === "type") {
     const value = valueOf(literal.term, bindings, now);
-    return value === undefined || literal.types.has(value.type);
+    if (value) return literal.types.has(value.type);
+    // Some value is, unless there is none of these types.
+    return (types[variableOf(literal.term)] ?? literal.types).size > 0;
   }
   const [left, right] = [valueOf(literal.left, bindings, now), valueOf(literal.right, bindings, now)];
   if (literal.operator === "!=") return !left || !right || !sameValue(left, right);

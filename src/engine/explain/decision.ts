@@ -36,18 +36,18 @@ export function explainDecision(
   const atom = allowAtom(question);
   const active = policies.of(database);
   const stored = deciding.policy();
-  const told = { allowed, question: callOf(atom), derivation: null, denial: null, truncated: null };
-  if (!active || !stored) return { ...told, policy: null };
+  const told = { allowed, question: callOf(atom) };
+  if (!active || !stored) return { ...told, policy: null, derivation: null, denial: null, truncated: null };
 
   const answers = answersFor(active, database, question, { limits, clock }, policies);
   const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
   const telling = new Telling([{ name: policy.filename, text: stored.source }], limits);
   if (!allowed) {
     const denial = new NearestMisses(active, answers, telling).of(atom);
-    return { ...told, policy, denial, truncated: truncation(telling.cut, limits) };
+    return { ...told, policy, derivation: null, denial, truncated: truncation(telling.cut, limits) };
   }
   const derivation = derivationOf(atom, active, answers, telling);
-  return { ...told, policy, derivation, truncated: truncation(telling.cut, limits) };
+  return { ...told, policy, derivation, denial: null, truncated: truncation(telling.cut, limits) };
 }
 
 function derivationOf(atom: Atom, active: ActivePolicy, answers: Answers, telling: Telling): Explanation["derivation"] {
@@ -57,8 +57,9 @@ function derivationOf(atom: Atom, active: ActivePolicy, answers: Answers, tellin
     telling.cutShort("nothing");
     return null;
   } catch (error) {
-    if (!(error instanceof Exhausted)) throw error;
-    telling.cutShort(error.reason);
+    // A `RangeError` is a proof higher than the stack.
+    if (!(error instanceof Exhausted || error instanceof RangeError)) throw error;
+    telling.cutShort(error instanceof Exhausted ? error.reason : "depth");
     return null;
   }
 }

@@ -12,8 +12,8 @@ import { bodyOf, type Conjunction, matchHead, negated, rulesFor, satisfy, soluti
 import { callOf, callOfLiteral, isPolicyFact, type Telling } from "./telling.ts";
 
 /** Of this many misses above each other, the first have several attempts told, the others the nearest alone. */
-const depthMax = 12;
-const wideDepthMax = 4;
+const levelsMax = 12;
+const wideLevels = 4;
 const attemptsMax = 3;
 /** Ways to satisfy the conditions of one rule that are followed at a time. */
 const beamMax = 12;
@@ -44,10 +44,10 @@ export class NearestMisses {
   }
 
   of(atom: OpenAtom): Miss {
-    return this.#miss(atom, depthMax);
+    return this.#miss(atom, 0);
   }
 
-  #miss(atom: OpenAtom, depth: number): Miss {
+  #miss(atom: OpenAtom, level: number): Miss {
     const key = atomKey(atom);
     const rules = rulesFor(atom, this.#active);
     const untold: Miss = {
@@ -59,9 +59,10 @@ export class NearestMisses {
       did_you_mean: null,
     };
     if (this.#told.has(key)) return { ...untold, again: rules.length > 0 };
-    if (depth === 0 || this.#isExhausted) return { ...untold, more: rules.length > 0 };
+    if (level >= Math.min(levelsMax, this.#telling.depthMax) || this.#isExhausted)
+      return { ...untold, more: rules.length > 0 };
     this.#told.add(key);
-    const found = this.#unlessExhausted(() => this.#attempts(atom, rules, depth));
+    const found = this.#unlessExhausted(() => this.#attempts(atom, rules, level));
     return { ...untold, ...(found ?? { more: rules.length > 0 }) };
   }
 
@@ -69,7 +70,7 @@ export class NearestMisses {
   #attempts(
     atom: OpenAtom,
     rules: readonly ProgramRule[],
-    depth: number,
+    level: number,
   ): Pick<Miss, "attempts" | "more"> | Pick<Miss, "did_you_mean"> {
     const tried = rules.flatMap((rule) => {
       const start = matchHead(rule, atom, this.#answers);
@@ -78,9 +79,9 @@ export class NearestMisses {
     const ordered = tried.sort((one, other) => compareNearness(one.partial, other.partial));
     if (ordered.length === 0) return { did_you_mean: this.#suggest(atom) };
     const attempts: Attempt[] = [];
-    for (const { rule, partial } of ordered.slice(0, depthMax - depth < wideDepthMax ? attemptsMax : 1)) {
+    for (const { rule, partial } of ordered.slice(0, level < wideLevels ? attemptsMax : 1)) {
       if (this.#isExhausted || !this.#telling.takeEntry()) break;
-      const told = this.#unlessExhausted(() => this.#describe(rule, partial, depth - 1));
+      const told = this.#unlessExhausted(() => this.#describe(rule, partial, level + 1));
       if (told) attempts.push(told);
     }
     return { attempts, more: ordered.length > attempts.length };
@@ -163,7 +164,7 @@ export class NearestMisses {
     return found;
   }
 
-  #describe(rule: ProgramRule, partial: Partial, depth: number): Attempt {
+  #describe(rule: ProgramRule, partial: Partial, level: number): Attempt {
     const inOrder = (literals: readonly ProgramLiteral[]): ProgramLiteral[] =>
       rule.body.filter((literal) => literals.includes(literal));
     return {
@@ -171,7 +172,7 @@ export class NearestMisses {
       held: inOrder(partial.held).map((literal) => this.#held(literal, rule, partial)),
       missing: inOrder(partial.missing)
         .filter((literal) => !isPointless(literal, partial))
-        .map((literal) => this.#missing(literal, rule, partial.bindings, depth)),
+        .map((literal) => this.#missing(literal, rule, partial.bindings, level)),
     };
   }
 
@@ -190,13 +191,13 @@ export class NearestMisses {
     return facts.some((fact) => matchHead(fact, atom, this.#answers)) ? "policy" : "derived";
   }
 
-  #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings, depth: number): Missing {
+  #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings, level: number): Missing {
     if (literal.kind !== "call") {
       const text = formatLiteral(literal, bindings, this.#answers.now, rule.types);
       return { kind: "test", text, because: this.#because(literal, rule, bindings) ?? null };
     }
     const atom = atomOf(literal, bindings, this.#answers);
-    if (rule.implicit || !atom.args.includes(undefined)) return { kind: "call", ...this.#miss(atom, depth) };
+    if (rule.implicit || !atom.args.includes(undefined)) return { kind: "call", ...this.#miss(atom, level) };
     // Of a call with open arguments there are too many things to explain: it is only named, unless it is the question itself.
     const told = { attempts: [], more: false, again: false, did_you_mean: null };
     const storable = this.#answers.isStorable(atom);

@@ -15,7 +15,8 @@ const ruleLengthMax = 100;
 
 export class Telling {
   readonly #sources: ReadonlyMap<string, { readonly text: string; readonly starts: LineStarts }>;
-  readonly #depthMax: number;
+  /** How deep steps and attempts may nest. */
+  readonly depthMax: number;
   readonly #told = new Set<string>();
   #entriesLeft: number;
   #cut: CutReason | undefined;
@@ -23,7 +24,7 @@ export class Telling {
   constructor(sources: readonly Source[], limits: TellingLimits) {
     this.#sources = new Map(sources.map(({ name, text }) => [name, { text, starts: lineStarts(text) }]));
     this.#entriesLeft = limits.explanationEntriesMax;
-    this.#depthMax = limits.explanationDepthMax;
+    this.depthMax = limits.explanationDepthMax;
   }
 
   /** The first bound that was met. */
@@ -63,7 +64,7 @@ export class Telling {
     if (isPolicyFact(rule)) return { kind: "fact", fact: conclusion, from: "policy", rule: this.rule(rule) };
     const key = atomKey(atom);
     if (this.#told.has(key)) return { kind: "again", conclusion };
-    if (depth >= this.#depthMax) {
+    if (depth >= this.depthMax) {
       this.cutShort("depth");
       return { kind: "cut", conclusion };
     }

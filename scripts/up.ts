@@ -192,6 +192,7 @@ It goes on running; Ctrl-C ends it. To try next:
   ask ${edges[0].url}            # an edge
   curl -s ${edges[1].url}/api/batch -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${ban}; echo
   ask ${edges[0].url}            # bob was banned at the other edge, which sent the write on to the primary
+  OSO_URL=${edges[0].url} OSO_AUTH=$KEY dist/ostiary explain User:bob write Repository:compiler   # and why
   kill -9 ${primary.pid}; ask ${edges[0].url}; ask ${fallback.url}   # without a primary: an edge and the fallback answer
   curl -s ${edges[0].url}/metrics -H "Authorization: Bearer $KEY"
 

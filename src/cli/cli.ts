@@ -4,6 +4,7 @@ import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
+import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
 import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
@@ -28,6 +29,7 @@ Examples:
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
+  ostiary explain User:ann read Repository:x      why it is allowed or denied; OSO_URL and OSO_AUTH say where
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
 
 \`ostiary <command> --help\` says more about a command.
@@ -53,6 +55,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     testCommand,
     fmtCommand,
     explainRulesCommand,
+    explainCommand,
     generateTypesCommand,
     planCommand,
     keysCommand,

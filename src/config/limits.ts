@@ -48,10 +48,19 @@ const limitShape = {
     "The longest time that the tests of a policy may take, and the check of one that is only asked about",
   ),
   policyChecksWaitingMax: count(8, "The most policies at a time that are asked about; more are answered with 429"),
+  // Explanations
   explanationStepsMax: count(
     50_000,
-    "The most steps of saying why assertions of one policy test fail, and which rules they exercise",
+    "The most steps of explaining one decision, or why the assertions of one policy test fail and which rules they exercise",
   ),
+  explanationTimeMsMax: time(5000, "The longest time that explaining one decision may take"),
+  explanationFactsMax: count(
+    10_000,
+    "The most facts that the explanation of a decision looks at in one go; a condition that more make true is not followed",
+  ),
+  explanationEntriesMax: count(1000, "The most steps and attempts that one explanation tells of"),
+  explanationDepthMax: count(50, "How deep the steps or attempts of one explanation may nest"),
+  explanationsWaitingMax: count(8, "The most explanations asked for at a time; more are answered with 429"),
   // Questions
   queryTimeMsMax: time(20_000, "The longest time that one question may take"),
   queryRowsMax: count(1_000_000, "The most rows that one question may give"),

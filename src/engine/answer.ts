@@ -15,13 +15,18 @@ import type { TypeNumbers } from "./type-numbers.ts";
 /** By variable: the value, or the values, that the request gives. */
 export type Given = readonly (Value | readonly Value[] | undefined)[];
 
+export type AnsweringLimits = Limits & {
+  /** The most facts that the evaluator reads in one go. */
+  readonly factsAtATimeMax: number | undefined;
+};
+
 export class Answering {
   readonly #database: SqlDatabase;
   readonly #types: TypeNumbers;
   readonly #plan: Plan;
   readonly #brought: Brought;
   readonly #now: number;
-  readonly #limits: Limits;
+  readonly #limits: AnsweringLimits;
 
   /** `now` in seconds since 1970. */
   constructor(
@@ -30,7 +35,7 @@ export class Answering {
     plan: Plan,
     contextFacts: readonly Fact[],
     now: number,
-    limits: Limits,
+    limits: AnsweringLimits,
   ) {
     this.#database = database;
     this.#plan = plan;
@@ -162,8 +167,8 @@ export class Answering {
   #evaluate(given: Given, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "evaluator") return [];
     const { body } = this.#plan;
-    const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now);
-    const { queryStepsMax, queryRowsMax, queryTimeMsMax } = this.#limits;
+    const { queryStepsMax, queryRowsMax, queryTimeMsMax, factsAtATimeMax } = this.#limits;
+    const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now, factsAtATimeMax);
     const limits = { stepsMax: queryStepsMax, rowsMax: queryRowsMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(

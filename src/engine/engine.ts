@@ -9,7 +9,7 @@ import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
-import { factTables, matchFacts } from "../store/fact-tables.ts";
+import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -18,7 +18,7 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
 import { activationOf, presentOf } from "./active-policies.ts";
-import { Answering, type Given } from "./answer.ts";
+import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 import { DecisionMemo } from "./memo.ts";
@@ -31,6 +31,10 @@ export interface EngineOptions {
   readonly strategy?: Strategy;
   /** Seconds since 1970. */
   readonly clock?: () => number;
+  /** Whoever asks has begun a transaction: several answers, of several engines on one connection, are then of one state. */
+  readonly inTransaction?: boolean;
+  /** The most facts that the evaluator reads in one go; past that, `TooManyFacts`. */
+  readonly factsAtATimeMax?: number;
 }
 
 export interface StoredPolicy {
@@ -43,23 +47,25 @@ const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
 export class Engine {
   readonly #database: SqlDatabase;
-  readonly #limits: Limits;
+  readonly #limits: AnsweringLimits;
   readonly #strategy: Strategy;
   readonly #clock: () => number;
-  readonly #begin: SqlStatement;
-  readonly #commit: SqlStatement;
+  readonly #begin: SqlStatement | undefined;
+  readonly #commit: SqlStatement | undefined;
   readonly #memo: DecisionMemo;
   #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
   /** `database` is a connection of the engine's own, read-only. */
   constructor(database: SqlDatabase, options: EngineOptions = {}) {
     this.#database = database;
-    this.#limits = options.limits ?? defaultLimits;
+    this.#limits = { ...(options.limits ?? defaultLimits), factsAtATimeMax: options.factsAtATimeMax };
     this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
-    this.#begin = database.prepare("BEGIN");
-    this.#commit = database.prepare("COMMIT");
+    if (options.inTransaction !== true) {
+      this.#begin = database.prepare("BEGIN");
+      this.#commit = database.prepare("COMMIT");
+    }
   }
 
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
@@ -182,6 +188,11 @@ export class Engine {
     );
   }
 
+  /** Whether this very fact is stored. */
+  isStored(fact: Fact): boolean {
+    return this.#timed("facts", () => hasFact(this.#database, fact));
+  }
+
   /** The active policy, or an older one by its id; `null` where there is none. */
   policy(id?: number): StoredPolicy | null {
     return this.#read(() => {
@@ -226,8 +237,8 @@ export class Engine {
 
   close(): void {
     this.#plans?.plans.close();
-    this.#begin.finalize();
-    this.#commit.finalize();
+    this.#begin?.finalize();
+    this.#commit?.finalize();
     this.#database.close();
   }
 
@@ -276,11 +287,11 @@ export class Engine {
   }
 
   #read<T>(body: () => T): T {
-    this.#begin.run();
+    this.#begin?.run();
     try {
       return body();
     } finally {
-      this.#commit.run();
+      this.#commit?.run();
     }
   }
 }
@@ -311,7 +322,8 @@ function textVariable(constant: string | undefined): Shape["variables"][number] 
   return { type: "String", mode: "constant", constant: { type: "String", id: constant } };
 }
 
-function factTypesOf(facts: readonly Fact[]): FactType[] {
+/** What kinds of facts these are, in an order of their own. */
+export function factTypesOf(facts: readonly Fact[]): FactType[] {
   const found = new Map<string, FactType>();
   for (const fact of facts) {
     const types = fact.args.map((arg: Value) => arg.type);

@@ -7,11 +7,19 @@ import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
 import { unnamedPerType } from "../store/symbols.ts";
 import { splitKey } from "../datalog/program.ts";
+import { AppError } from "../util/app-error.ts";
 import type { Brought } from "./brought.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 
 /** By position or variable; `undefined` where nothing is known. */
 export type Ids = readonly (number | undefined)[];
+
+/** Thrown where a call means more facts than may be read in one go. */
+export class TooManyFacts extends AppError {
+  constructor(factsMax: number) {
+    super("query_too_expensive", `the question has to look at more than ${factsMax} facts at a time`);
+  }
+}
 
 type Call = Extract<Literal, { kind: "call" }>;
 
@@ -20,8 +28,11 @@ export class FactReader {
   readonly #database: SqlDatabase;
   readonly #types: TypeNumbers;
   readonly #brought: Brought;
+  readonly #factsMax: number | undefined;
 
-  constructor(database: SqlDatabase, types: TypeNumbers, brought: Brought, nowSeconds: number) {
+  /** At most `factsMax` facts are read in one go; past that, `TooManyFacts`. */
+  constructor(database: SqlDatabase, types: TypeNumbers, brought: Brought, nowSeconds: number, factsMax?: number) {
+    this.#factsMax = factsMax;
     this.#database = database;
     this.#types = types;
     this.#brought = brought;
@@ -30,7 +41,7 @@ export class FactReader {
 
   /** The facts that a call may mean, given what is known of its arguments, and the types of those that are not. */
   rows(call: Call, args: Ids, types: readonly TypeName[]): Ids[] {
-    const stored = call.fact ? this.#stored(call.predicate, args) : [];
+    const stored = call.fact ? this.#stored(call.predicate, args, types) : [];
     const context = call.context
       ? this.#brought.rows(call.predicate).filter((row) => row.every((id, index) => fits(args[index], id)))
       : [];
@@ -73,15 +84,26 @@ export class FactReader {
     return value?.type === "Integer" ? BigInt(value.id) : undefined;
   }
 
-  #stored(predicate: string, args: Ids): Ids[] {
+  #stored(predicate: string, args: Ids, types: readonly TypeName[]): Ids[] {
     const [name, arity] = splitKey(predicate);
     const table = factTable(this.#database, name, arity);
     if (!table) return [];
-    const known = args.flatMap((arg, index) => (arg === undefined ? [] : [{ arg, index }]));
-    const where = known.map(({ index }, slot) => `a${index + 1} = ?${slot + 1}`).join(" AND ");
+    const parameters: number[] = [];
+    const slot = (value: number): string => `?${parameters.push(value)}`;
+    const conditions = args.flatMap((arg, index) => {
+      if (arg !== undefined) return [`a${index + 1} = ${slot(arg)}`];
+      const type = types[index];
+      if (type === undefined) return [];
+      const { low, high } = this.#types.range(type);
+      return [`a${index + 1} BETWEEN ${slot(low)} AND ${slot(high)}`];
+    });
     const columns = args.map((_, index) => `a${index + 1}`).join(", ");
-    const sql = `SELECT ${columns} FROM ${table}${where === "" ? "" : ` WHERE ${where}`}`;
-    return statement(this.#database, sql).values(...known.map(({ arg }) => arg)) as number[][];
+    const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
+    const limit = this.#factsMax === undefined ? "" : ` LIMIT ${slot(this.#factsMax + 1)}`;
+    const sql = `SELECT ${columns} FROM ${table}${where}${limit}`;
+    const rows = statement(this.#database, sql).values(...parameters) as number[][];
+    if (this.#factsMax !== undefined && rows.length > this.#factsMax) throw new TooManyFacts(this.#factsMax);
+    return rows;
   }
 }
 

@@ -5,7 +5,7 @@
 import { type DiagnosticJson, diagnosticToJson } from "../polar/render.ts";
 import { lineStarts, positionAt, type Source } from "../polar/source.ts";
 import type { Span } from "../polar/span.ts";
-import { ruleText } from "./explain/why.ts";
+import { ruleText } from "./explain/telling.ts";
 import type { PolicyCheck } from "./policy-check.ts";
 import type { Coverage, TestFailure, TestRun } from "./policy-tests.ts";
 
@@ -81,7 +81,7 @@ export function validationError({
 export function testResult({ success, tests, failures }: TestRun, sources: readonly Source[]): PolicyTestResult {
   const errors = failures.map(({ test, diagnostic }) => {
     const { code, span, message, notes = [] } = diagnostic;
-    const said = `${placeOf(span, sources)}: test \`${test}\`: \`${ruleText(span, sources)}\` failed: ${message}`;
+    const said = `${placeOf(span, sources)}: test \`${test}\`: \`${textOf(span, sources)}\` failed: ${message}`;
     return {
       error_type: code === "test/failed" ? ("AssertionFailed" as const) : ("ServerError" as const),
       message: [said, ...notes.map((note) => `  ${note}`)].join("\n"),
@@ -103,9 +103,13 @@ function coverageToJson({ rules, complete }: Coverage, sources: readonly Source[
     unexercised: unexercised.map(({ span }) => ({
       file: span.file,
       ...positionOf(span, sources),
-      rule: ruleText(span, sources),
+      rule: textOf(span, sources),
     })),
   };
+}
+
+function textOf(span: Span, sources: readonly Source[]): string {
+  return ruleText(span, sources.find((source) => source.name === span.file)?.text ?? "");
 }
 
 function placeOf(span: Span, sources: readonly Source[]): string {

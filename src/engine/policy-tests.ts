@@ -24,6 +24,7 @@ import { Answers, Exhausted } from "./explain/answers.ts";
 import { Derivations } from "./explain/derivation.ts";
 import { Exercised } from "./explain/exercised.ts";
 import { NearestMisses } from "./explain/nearest-miss.ts";
+import { Telling } from "./explain/telling.ts";
 import { derivationLines, missLines } from "./explain/why.ts";
 
 export interface TestRun {
@@ -79,6 +80,7 @@ interface TestResult {
 
 /** Explaining takes longer than testing, and nobody reads more than these at once. */
 const explainedMax = 10;
+const explanationLinesMax = 24;
 
 class Runner {
   readonly #active: ActivePolicy;
@@ -172,20 +174,21 @@ class Runner {
   #explain({ missing, surplus }: Outcome, answers: Answers): string[] {
     if (this.#explained >= explainedMax) return [];
     this.#explained += 1;
+    const telling = new Telling(this.#sources, this.#limits);
+    const misses = new NearestMisses(this.#active, answers, telling);
+    const derivations = new Derivations(this.#active, answers);
+    const notes: string[] = [];
     try {
-      const misses = new NearestMisses(this.#active, answers);
-      const derivations = new Derivations(this.#active, answers);
-      return [
-        ...missing.slice(0, 2).flatMap((atom) => missLines(misses.of(atom), this.#sources)),
-        ...surplus.slice(0, 2).flatMap((atom) => {
-          const step = derivations.of(atom);
-          return step ? derivationLines(step, this.#sources) : [];
-        }),
-      ];
+      for (const atom of missing.slice(0, 2)) notes.push(...cut(missLines(misses.of(atom))));
+      for (const atom of surplus.slice(0, 2)) {
+        const proof = derivations.of(atom);
+        if (proof) notes.push(...cut(derivationLines(telling.steps(proof))));
+      }
     } catch (error) {
       if (!(error instanceof Exhausted)) throw error;
-      return ["saying why takes more work than a test may take"];
+      telling.cutShort(error.reason);
     }
+    return telling.cut === undefined ? notes : [...notes, "saying all of why takes more work than a test may take"];
   }
 
   #measure(assertion: Assertion, answers: Answers): void {
@@ -206,6 +209,11 @@ class Runner {
     const event = { offset: this.#offset, timeMs: 0, traceparent: null, effect };
     this.#store.transaction(() => applyEvent(this.#store, event));
   }
+}
+
+function cut(lines: readonly string[]): string[] {
+  if (lines.length <= explanationLinesMax) return [...lines];
+  return [...lines.slice(0, explanationLinesMax), `… ${lines.length - explanationLinesMax} more lines`];
 }
 
 /** Of the values that a test names. */

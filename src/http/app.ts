@@ -10,6 +10,7 @@ import { AppError } from "../util/app-error.ts";
 import { errors, refusal } from "./errors.ts";
 import { adorn, beginExchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
 import { checkRoutes } from "./routes/check.ts";
+import { explainRoutes } from "./routes/explain.ts";
 import { forwardedWrites, refusedWrites } from "./routes/elsewhere.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -36,6 +37,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(metricsRoutes(node, limits))
     .use(checkRoutes(node, limits))
     .use(queryRoutes(node, limits))
+    .use(explainRoutes(node, limits))
     .use(factReads(node, limits))
     .use(policyReads(node, limits))
     .use(policyCheckRoutes(node, limits))

@@ -11,7 +11,7 @@ import { AppError, type ErrorCode } from "../util/app-error.ts";
 export const workerEntries = {
   writer: "replication/writer-worker.ts",
   snapshot: "replication/snapshot-worker.ts",
-  "policy-check": "engine/policy-check-worker.ts",
+  aside: "engine/aside-worker.ts",
 } as const;
 export type WorkerName = keyof typeof workerEntries;
 

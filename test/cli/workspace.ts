@@ -21,10 +21,10 @@ export function workspace() {
       return name;
     },
     /** `input` is what comes over standard input. */
-    async run(parameters: readonly string[], input = "") {
+    async run(parameters: readonly string[], input = "", environment: Readonly<Record<string, string>> = {}) {
       const child = Bun.spawn([process.execPath, main, ...parameters], {
         cwd: directory,
-        env: { PATH: process.env["PATH"] ?? "" },
+        env: { PATH: process.env["PATH"] ?? "", ...environment },
         stdin: Buffer.from(input),
         stdout: "pipe",
         stderr: "pipe",

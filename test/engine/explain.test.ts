@@ -7,8 +7,11 @@ import { type ActivePolicy, prepare } from "../../src/engine/active-policy.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { Answers } from "../../src/engine/explain/answers.ts";
 import { anyId, type Atom, formatAtom } from "../../src/engine/explain/atom.ts";
-import { Derivations, type Step } from "../../src/engine/explain/derivation.ts";
+import { Derivations, type Proof } from "../../src/engine/explain/derivation.ts";
 import { NearestMisses } from "../../src/engine/explain/nearest-miss.ts";
+import { Telling } from "../../src/engine/explain/telling.ts";
+import { explainDecision } from "../../src/engine/explain/decision.ts";
+import { explanationSchema } from "../../src/engine/explain/explanation.ts";
 import { derivationLines, missLines } from "../../src/engine/explain/why.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { splitKey } from "../../src/datalog/program.ts";
@@ -21,9 +24,8 @@ import { policy as policyEffect, storeWith } from "./store.ts";
 
 const folder = join(import.meta.dir, "../cases");
 const files = [...new Glob("**/*.yaml").scanSync(folder)].sort();
-const cases = files
-  .map((file) => ({ file, asked: parseCase(readFileSync(join(folder, file), "utf8")) }))
-  .filter(({ asked }) => asked.contextFacts.length === 0);
+const all = files.map((file) => ({ file, asked: parseCase(readFileSync(join(folder, file), "utf8")) }));
+const cases = all.filter(({ asked }) => asked.contextFacts.length === 0);
 
 test("what is allowed has a proof of which every step holds", () => {
   let proofs = 0;
@@ -33,8 +35,7 @@ test("what is allowed has a proof of which every step holds", () => {
       const step = new Derivations(active, answers).of(allow(check));
       expect(step, `${file}: ${formatAtom(allow(check))}`).toBeDefined();
       if (!step) continue;
-      const source = { name: "policy.polar", text: asked.policy };
-      expect(derivationLines(step, [source]).length, file).toBeGreaterThan(0);
+      expect(derivationLines(tellingOf(asked).steps(step)).length, file).toBeGreaterThan(0);
       verify(step, asked, active, oracle);
       proofs += 1;
     }
@@ -49,9 +50,7 @@ test("what is denied has a reason", () => {
     const { active, answers, engine } = open(asked);
     for (const check of asked.denied) {
       expect(new Derivations(active, answers).of(allow(check)), file).toBeUndefined();
-      const lines = missLines(new NearestMisses(active, answers).of(allow(check)), [
-        { name: "policy.polar", text: asked.policy },
-      ]);
+      const lines = missLines(new NearestMisses(active, answers, tellingOf(asked)).of(allow(check)));
       expect(lines.length, `${file}: ${formatAtom(allow(check))}`).toBeGreaterThan(0);
       reasons += 1;
     }
@@ -59,6 +58,28 @@ test("what is denied has a reason", () => {
   }
   expect(reasons).toBeGreaterThan(150);
 });
+
+test("decisions are explained whole, with context facts too", () => {
+  for (const { file, asked } of all) {
+    const store = storeWith(policyEffect(asked.policy), insertion(asked.facts));
+    const checks = [...asked.allowed, ...asked.denied];
+    checks.forEach((check, index) => {
+      const question = { ...check, contextFacts: asked.contextFacts };
+      const options = { limits: defaultLimits, clock: asked.now };
+      const explanation = store.transaction(() => explainDecision(store, question, options));
+      const place = `${file}: ${explanation.question.text}`;
+      expect(explanation.allowed, place).toBe(index < asked.allowed.length);
+      expect(explanation.truncated, place).toBeNull();
+      expect(explanation.derivation !== null, place).toBe(explanation.allowed);
+      expect(explanationSchema.parse(explanation), place).toEqual(explanation);
+    });
+    store.close();
+  }
+}, 30_000);
+
+function tellingOf({ policy: text }: Case): Telling {
+  return new Telling([{ name: "policy.polar", text }], defaultLimits);
+}
 
 interface Opened {
   readonly active: ActivePolicy;
@@ -81,7 +102,7 @@ function allow({ actor, action, resource }: Check): Atom {
 }
 
 /** Facts are stored, derived atoms hold for the oracle, and their rule has a head for them and a step for each condition. */
-function verify(step: Step, asked: Case, active: ActivePolicy, oracle: Oracle): void {
+function verify(step: Proof, asked: Case, active: ActivePolicy, oracle: Oracle): void {
   if (step.kind === "condition") return;
   const [predicate, arity] = splitKey(step.atom.predicate);
   const text = formatAtom(step.atom);
@@ -94,11 +115,13 @@ function verify(step: Step, asked: Case, active: ActivePolicy, oracle: Oracle): 
   }
   const rules = active.program.rules.filter(
     (rule) =>
-      rule.predicate === step.atom.predicate && rule.span.start === step.rule.start && rule.implicit === step.implicit,
+      rule.predicate === step.atom.predicate &&
+      rule.span.start === step.rule.span.start &&
+      rule.implicit === step.rule.implicit,
   );
-  expect(rules.some((rule) => rule.body.length === step.steps.length && rule.head.length === arity)).toBe(true);
+  expect(rules.some((rule) => rule.body.length === step.parts.length && rule.head.length === arity)).toBe(true);
   if (step.atom.args.every(({ id }) => id !== anyId)) {
     expect(oracle.holds(predicate, step.atom.args), text).toBe(true);
   }
-  for (const inner of step.steps) verify(inner, asked, active, oracle);
+  for (const inner of step.parts) verify(inner, asked, active, oracle);
 }

@@ -34,6 +34,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/facts?predicate=p", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
+  ["POST /api/explain", "read", { ...question, action: "read" }],
   ["POST /api/validate", "read", { src: wildcardPolicy }],
   ["POST /api/test", "read", { src: wildcardPolicy }],
   ["POST /api/batch", "write", []],
@@ -51,23 +52,27 @@ const answered = new Map([
 const ranks = ["read", "write", "admin"];
 
 describe("roles", () => {
-  test("each route asks for its role, and says so", () =>
-    withPrimary(async (api) => {
-      await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
-      for (const name of ranks) {
-        const { token } = await makeKey(api, name);
-        for (const [route, least, body] of routes) {
-          const [method = "", path = ""] = route.split(" ");
-          const answer = await api.call(method, path, { headers: { authorization: `Bearer ${token}` }, body });
-          if (ranks.indexOf(name) < ranks.indexOf(least)) {
-            expect([route, name, answer.status]).toEqual([route, name, 403]);
-            expect(answer.json).toEqual({ message: expect.stringContaining(`this API key may only \`${name}\``) });
-          } else {
-            expect([route, name, answer.status]).toEqual([route, name, answered.get(route) ?? 200]);
+  test(
+    "each route asks for its role, and says so",
+    () =>
+      withPrimary(async (api) => {
+        await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+        for (const name of ranks) {
+          const { token } = await makeKey(api, name);
+          for (const [route, least, body] of routes) {
+            const [method = "", path = ""] = route.split(" ");
+            const answer = await api.call(method, path, { headers: { authorization: `Bearer ${token}` }, body });
+            if (ranks.indexOf(name) < ranks.indexOf(least)) {
+              expect([route, name, answer.status]).toEqual([route, name, 403]);
+              expect(answer.json).toEqual({ message: expect.stringContaining(`this API key may only \`${name}\``) });
+            } else {
+              expect([route, name, answer.status]).toEqual([route, name, answered.get(route) ?? 200]);
+            }
           }
         }
-      }
-    }));
+      }),
+    20_000,
+  );
 
   test("no route but the health endpoints answers without a key", () =>
     withPrimary(async (api) => {

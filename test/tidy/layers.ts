@@ -28,7 +28,7 @@ const exceptions: readonly { readonly file: string; readonly from: readonly stri
   {
     file: "src/runtime/worker.ts",
     from: ["engine"],
-    why: "policies that are only asked about are checked aside from the thread that answers",
+    why: "what may take long, policies that are only asked about and explanations, runs aside from the thread that answers",
   },
 ];
 

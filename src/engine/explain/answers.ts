@@ -3,17 +3,29 @@
  * number of questions is bounded, because an explanation is worth only so much work.
  */
 import { type Argument as FactArgument, covers } from "../../datalog/fact-types.ts";
-import { isLink, type TypeName } from "../../datalog/signature.ts";
-import type { Value } from "../../store/fact.ts";
+import { isLink, type Signatures, type TypeName } from "../../datalog/signature.ts";
+import type { Fact, Value } from "../../store/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../active-policy.ts";
 import { splitKey } from "../../datalog/program.ts";
 import type { Engine } from "../engine.ts";
-import { anyId, type Atom, atomKey } from "./atom.ts";
+import { TooManyFacts } from "../fact-reader.ts";
+import { anyId, type Atom, atomKey, type OpenAtom } from "./atom.ts";
+import type { Origin } from "./explanation.ts";
 
 /** Thrown where an explanation would take more work than it may. */
-export class Exhausted extends Error {}
+export class Exhausted extends Error {
+  readonly reason: "steps" | "time" | "facts";
+  /** It was one question that took too much: others may do. */
+  readonly isOfOneQuestion: boolean;
+
+  constructor(reason: Exhausted["reason"], isOfOneQuestion = false) {
+    super(`too many ${reason}`);
+    this.reason = reason;
+    this.isOfOneQuestion = isOfOneQuestion;
+  }
+}
 
 export type Argument =
   | { readonly kind: "value"; readonly value: Value }
@@ -27,15 +39,25 @@ export interface AnswersOptions {
   readonly endMs: number;
   /** Types of the values at hand, which the policy need not name. */
   readonly types?: Iterable<string>;
+  readonly contextFacts?: readonly Fact[];
+  /** What answers questions that leave nothing open, where it is not the engine that answers the others. */
+  readonly closedEngine?: Engine;
+  /** What each predicate can hold, context facts included; without them, what the policy says. */
+  readonly signatures?: Signatures;
 }
 
 export class Answers {
   readonly now: Value;
   readonly #engine: Engine;
+  readonly #closedEngine: Engine;
   readonly #active: ActivePolicy;
   readonly #types: readonly string[];
   readonly #rows = new Map<string, readonly (readonly Value[])[]>();
-  readonly #facts = new Map<string, boolean>();
+  readonly #tooMany = new Map<string, Exhausted>();
+  readonly #facts = new Map<string, Exclude<Origin, "policy"> | undefined>();
+  readonly #contextFacts: readonly Fact[];
+  readonly #inContext: ReadonlySet<string>;
+  readonly #signatures: Signatures;
   readonly #endMs: number;
   readonly #typingsMax: number;
   #stepsLeft: number;
@@ -44,54 +66,90 @@ export class Answers {
   constructor(engine: Engine, active: ActivePolicy, options: AnswersOptions) {
     this.now = { type: "Integer", id: String(options.now) };
     this.#engine = engine;
+    this.#closedEngine = options.closedEngine ?? engine;
     this.#active = active;
     this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types, ...(options.types ?? [])])];
     this.#stepsLeft = options.stepsMax;
     this.#typingsMax = options.stepsMax;
     this.#endMs = options.endMs;
+    this.#contextFacts = options.contextFacts ?? [];
+    this.#inContext = new Set(this.#contextFacts.map(({ predicate, args }) => keyOf(predicate, args)));
+    this.#signatures = options.signatures ?? active.signatures;
   }
 
-  /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. */
+  /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. Throws `Exhausted`. */
   rows(predicate: string, args: readonly Argument[]): readonly (readonly Value[])[] {
     const key = JSON.stringify([
       predicate,
       args.map((arg) => (arg.kind === "value" ? arg.value : [arg.index, arg.types && [...arg.types]])),
     ]);
-    let rows = this.#rows.get(key);
-    if (!rows) {
-      rows = this.#typings(predicate, args).flatMap((types) => this.#ask(predicate, args, types));
+    const known = this.#rows.get(key);
+    if (known) return known;
+    const refused = this.#tooMany.get(key);
+    if (refused) throw refused;
+    try {
+      const rows = this.#typings(predicate, args).flatMap((types) => this.#ask(predicate, args, types));
       this.#rows.set(key, rows);
+      return rows;
+    } catch (error) {
+      if (error instanceof Exhausted && error.isOfOneQuestion) this.#tooMany.set(key, error);
+      throw error;
     }
-    return rows;
+  }
+
+  /** Whether `rows` would give them all. Throws `Exhausted` where that is not because of this question alone. */
+  canList(predicate: string, args: readonly Argument[]): boolean {
+    try {
+      this.rows(predicate, args);
+      return true;
+    } catch (error) {
+      if (error instanceof Exhausted && error.isOfOneQuestion) return false;
+      throw error;
+    }
   }
 
   /** The same where nothing may be left out: throws `AppError` for what can't be listed. It does not count as work. */
   everyRow(predicate: string, args: readonly Argument[]): readonly (readonly Value[])[] {
     return this.#typings(predicate, args).flatMap((types) => {
-      if (performance.now() > this.#endMs) throw new Exhausted();
+      if (performance.now() > this.#endMs) throw new Exhausted("time");
       return this.#query(predicate, args, types, null);
     });
   }
 
-  isFact(atom: Atom): boolean {
+  /** Where the atom is a fact: whether it is stored, or of the question alone. */
+  factOrigin(atom: Atom): Exclude<Origin, "policy"> | undefined {
     const key = atomKey(atom);
-    let known = this.#facts.get(key);
-    if (known === undefined) {
-      this.step();
-      const [predicate, arity] = splitKey(atom.predicate);
-      const types = atom.args.map((arg) => arg.type);
-      known =
-        this.#active.factTypes.some((fact) => fact.predicate === atom.predicate && covers(fact.types, types)) &&
-        this.#engine.facts({ predicate, args: atom.args }).some((fact) => fact.args.length === arity);
-      this.#facts.set(key, known);
-    }
-    return known;
+    if (this.#facts.has(key)) return this.#facts.get(key);
+    this.step();
+    const [predicate] = splitKey(atom.predicate);
+    const isStored = this.isStorable(atom) && this.#engine.isStored({ predicate, args: atom.args });
+    const isBrought = !isStored && this.#inContext.has(keyOf(predicate, atom.args));
+    const origin = isStored ? "stored" : isBrought ? "context" : undefined;
+    this.#facts.set(key, origin);
+    return origin;
+  }
+
+  /** Whether the policy has a use for a fact like this. */
+  isStorable({ predicate, args }: OpenAtom): boolean {
+    return this.#active.factTypes.some(
+      (fact) =>
+        fact.predicate === predicate &&
+        covers(
+          fact.types.map((type, position) => (args[position] ? type : undefined)),
+          args.map((arg) => arg?.type),
+        ),
+    );
   }
 
   /** Counts a piece of work. Throws `Exhausted`. */
   step(): void {
     this.#stepsLeft -= 1;
-    if (this.#stepsLeft < 0 || (this.#stepsLeft % 64 === 0 && performance.now() > this.#endMs)) throw new Exhausted();
+    if (this.#stepsLeft < 0) throw new Exhausted("steps");
+    if (this.#stepsLeft % 64 === 0) this.#lookAtClock();
+  }
+
+  #lookAtClock(): void {
+    if (performance.now() > this.#endMs) throw new Exhausted("time");
   }
 
   /** The concrete types with which the predicate can hold for these arguments. */
@@ -103,7 +161,7 @@ export class Answers {
           ? { types: new Set([arg.value.type]), id: undefined }
           : { types: arg.types, id: undefined },
       );
-    for (const signature of this.#active.signatures.get(predicate)?.candidates(known) ?? []) {
+    for (const signature of this.#signatures.get(predicate)?.candidates(known) ?? []) {
       let partial: string[][] = [[]];
       args.forEach((arg, position) => {
         const choices = this.#choices(arg, signature[position]);
@@ -115,7 +173,7 @@ export class Answers {
             .filter((type) => same < 0 || same === position || types[same] === type)
             .map((type) => [...types, type]),
         );
-        if (partial.length > this.#typingsMax) throw new Exhausted();
+        if (partial.length > this.#typingsMax) throw new Exhausted("steps");
       });
       for (const types of partial) found.set(types.join(), types);
     }
@@ -131,16 +189,28 @@ export class Answers {
 
   #ask(predicate: string, args: readonly Argument[], types: readonly string[]): readonly (readonly Value[])[] {
     this.step();
+    // One question can take as long as a thousand steps.
+    this.#lookAtClock();
     try {
       return this.#query(predicate, args, types, null);
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      if (error.code === "query_too_expensive") throw new Exhausted();
-      if (error.code !== "query_not_enumerable") throw error;
-      // All values but a few can't be listed; one that nothing names stands for them.
-      this.step();
-      return this.#query(predicate, args, types, [anyId]);
+      if (!(error instanceof AppError && error.code === "query_not_enumerable")) return this.#withoutAnswer(error);
     }
+    // All values but a few can't be listed; one that nothing names stands for them.
+    this.step();
+    try {
+      return this.#query(predicate, args, types, [anyId]);
+    } catch (error) {
+      return this.#withoutAnswer(error);
+    }
+  }
+
+  /** Nothing is true of an Integer that is none. */
+  #withoutAnswer(error: unknown): readonly (readonly Value[])[] {
+    if (!(error instanceof AppError)) throw error;
+    if (error.code === "invalid_request") return [];
+    this.#lookAtClock();
+    throw new Exhausted(error instanceof TooManyFacts ? "facts" : "steps", true);
   }
 
   #query(
@@ -161,13 +231,18 @@ export class Answers {
       }),
     );
     const calls = [{ predicate: splitKey(predicate)[0], variables: names }];
-    return this.#engine.query({ calls, variables, contextFacts: [] }).map((row) =>
+    const engine = args.every(({ kind }) => kind === "value") ? this.#closedEngine : this.#engine;
+    return engine.query({ calls, variables, contextFacts: this.#contextFacts }).map((row) =>
       args.map((arg, position) => {
         if (arg.kind === "value") return arg.value;
         return { type: must(types[position]), id: row[must(names[position])] ?? anyId };
       }),
     );
   }
+}
+
+function keyOf(predicate: string, args: readonly Value[]): string {
+  return atomKey({ predicate, args });
 }
 
 /** What is true of every value of these types is true of this one; not every text is a value of them. */

@@ -33,6 +33,10 @@ export function atomKey({ predicate, args }: OpenAtom): string {
   return JSON.stringify([predicate, ...args.map((arg) => arg && [arg.type, arg.id])]);
 }
 
+export function isClosed(atom: OpenAtom): atom is Atom {
+  return !atom.args.includes(undefined);
+}
+
 /** The value of a term, `undefined` for a variable without one. */
 export function valueOf(term: ProgramTerm, bindings: Bindings, now: Value): Value | undefined {
   switch (term.kind) {
@@ -58,7 +62,10 @@ export function formatValue({ type, id }: Constant): string {
   return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }
 
-/** A condition with the values that are known; the others are `_`, with their type where there is only one. */
+/**
+ * A condition with the values that are known; the others are `_`, with their type where there is only one. The clock stands as in the policy, so
+ * that what is told of one state does not change with every second.
+ */
 export function formatLiteral(
   literal: ProgramLiteral,
   bindings: Bindings,
@@ -66,6 +73,7 @@ export function formatLiteral(
   types: readonly (ReadonlySet<string> | undefined)[],
 ): string {
   const term = (written: ProgramTerm): string => {
+    if (written.kind === "now") return "@current_unix_time";
     const value = valueOf(written, bindings, now);
     if (value) return formatValue(value);
     const allowed = written.kind === "var" ? types[written.index] : undefined;

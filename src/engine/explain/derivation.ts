@@ -1,99 +1,130 @@
 /**
- * Why something is true: the smallest proof, by height. Searched for by iterative deepening, which finds a well-founded proof also where
- * rules and data go in circles, and always the same one.
+ * Why something is true: the smallest proof, by height, and of those the first in the order of the policy. All that could be a step of a proof is
+ * looked at level by level from the question down, and heights go up from the facts, so that a proof is well-founded also where rules and data
+ * go in circles, and a long chain costs no more than its length.
  */
 import type { ProgramLiteral, ProgramRule } from "../../datalog/program.ts";
-import type { Span } from "../../polar/span.ts";
 import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../active-policy.ts";
 import type { Answers } from "./answers.ts";
 import { type Atom, atomKey, type Bindings, formatLiteral, valueOf } from "./atom.ts";
+import type { Origin } from "./explanation.ts";
 import { bodyOf, matchHead, rulesFor, solutions } from "./solve.ts";
 
-export type Step =
-  | { readonly kind: "fact"; readonly atom: Atom }
-  | {
-      readonly kind: "rule";
-      readonly atom: Atom;
-      readonly rule: Span;
-      /** One of the default `allow` rules, which no text has. */
-      readonly implicit: boolean;
-      readonly steps: readonly Step[];
-    }
+export type Proof =
+  | { readonly kind: "fact"; readonly atom: Atom; readonly from: Exclude<Origin, "policy"> }
+  | { readonly kind: "rule"; readonly atom: Atom; readonly rule: ProgramRule; readonly parts: readonly Proof[] }
   /** A test that held, such as `not is_banned(User{"ann"})`. */
   | { readonly kind: "condition"; readonly text: string };
 
-/** Proofs higher than this are told of nobody. */
-const heightMax = 60;
+/** Something true. */
+interface Node {
+  readonly atom: Atom;
+  /** Of the smallest proof so far; infinite where there is none yet. */
+  height: number;
+  /** `undefined` until its rules were looked at. */
+  ways: Way[] | undefined;
+  /** Ways of other nodes that need this one. */
+  readonly users: Way[];
+  proof: Proof | undefined;
+}
+
+/** One rule that gives a node, with what its conditions ask for. */
+interface Way {
+  readonly node: Node;
+  readonly rule: ProgramRule;
+  readonly parts: readonly (Node | { readonly text: string })[];
+}
 
 export class Derivations {
   readonly #active: ActivePolicy;
   readonly #answers: Answers;
-  readonly #proven = new Map<string, Step>();
-  /** The greatest height within which there is no proof. */
-  readonly #failed = new Map<string, number>();
-  /** The last search met the bound on its height: a higher one may find more. */
-  #cut = false;
+  readonly #nodes = new Map<string, Node>();
 
   constructor(active: ActivePolicy, answers: Answers) {
     this.#active = active;
     this.#answers = answers;
   }
 
-  /** The proof, `undefined` where there is none within bounds. Throws `Exhausted`. */
-  of(atom: Atom): Step | undefined {
-    for (let height = 1; height <= heightMax; height += 1) {
-      this.#cut = false;
-      const found = this.#prove(atom, height);
-      if (found || !this.#cut) return found;
-    }
-    return undefined;
-  }
-
-  #prove(atom: Atom, height: number): Step | undefined {
-    const key = atomKey(atom);
-    const known = this.#proven.get(key);
-    if (known) return known;
-    if ((this.#failed.get(key) ?? -1) >= height) {
-      this.#cut = true;
-      return undefined;
-    }
-    const found = this.#answers.isFact(atom) ? ({ kind: "fact", atom } as const) : this.#byRule(atom, height);
-    if (found) this.#proven.set(key, found);
-    else this.#failed.set(key, height);
-    return found;
-  }
-
-  #byRule(atom: Atom, height: number): Step | undefined {
-    if (height === 0) {
-      this.#cut = true;
-      return undefined;
-    }
-    for (const rule of rulesFor(atom, this.#active)) {
-      const start = matchHead(rule, atom, this.#answers);
-      if (!start) continue;
-      for (const bindings of solutions(bodyOf(rule), start, this.#answers)) {
-        const steps = this.#steps(rule, bindings, height - 1);
-        if (steps) return { kind: "rule", atom, rule: rule.span, implicit: rule.implicit, steps };
+  /** The proof, `undefined` where there is none. Throws `Exhausted`. */
+  of(atom: Atom): Proof | undefined {
+    const root = this.#node(atom);
+    const seen = new Set([root]);
+    let level = [root];
+    // A proof of some height has no rule further down than that.
+    for (let depth = 0; level.length > 0 && root.height > depth; depth += 1) {
+      const below = level.flatMap((node) => this.#waysOf(node).flatMap(({ parts }) => parts.filter(isNode)));
+      level = [];
+      for (const node of below) {
+        if (seen.has(node) || node.height === 0) continue;
+        seen.add(node);
+        level.push(node);
       }
     }
-    return undefined;
+    return root.height === Infinity ? undefined : proofOf(root);
   }
 
-  #steps(rule: ProgramRule, bindings: Bindings, height: number): Step[] | undefined {
-    const steps: Step[] = [];
-    for (const literal of rule.body) {
-      const step = this.#step(literal, rule, bindings, height);
-      if (!step) return undefined;
-      steps.push(step);
+  #node(atom: Atom): Node {
+    const key = atomKey(atom);
+    let node = this.#nodes.get(key);
+    if (!node) {
+      const from = this.#answers.factOrigin(atom);
+      const proof = from && ({ kind: "fact", atom, from } as const);
+      node = { atom, height: proof ? 0 : Infinity, ways: proof && [], users: [], proof };
+      this.#nodes.set(key, node);
     }
-    return steps;
+    return node;
   }
 
-  #step(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings, height: number): Step | undefined {
-    const { now } = this.#answers;
-    if (literal.kind !== "call") return { kind: "condition", text: formatLiteral(literal, bindings, now, rule.types) };
-    const args = literal.args.map((arg) => must(valueOf(arg, bindings, now), "a solution binds all arguments"));
-    return this.#prove({ predicate: literal.predicate, args }, height);
+  #waysOf(node: Node): readonly Way[] {
+    if (node.ways) return node.ways;
+    const ways: Way[] = [];
+    for (const rule of rulesFor(node.atom, this.#active)) {
+      const start = matchHead(rule, node.atom, this.#answers);
+      if (!start) continue;
+      for (const bindings of solutions(bodyOf(rule), start, this.#answers)) {
+        const parts = rule.body.map((literal) => this.#part(literal, rule, bindings));
+        const way = { node, rule, parts };
+        for (const part of new Set(parts.filter(isNode))) part.users.push(way);
+        ways.push(way);
+      }
+    }
+    node.ways = ways;
+    settle(ways);
+    return ways;
   }
+
+  #part(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings): Way["parts"][number] {
+    const { now } = this.#answers;
+    if (literal.kind !== "call") return { text: formatLiteral(literal, bindings, now, rule.types) };
+    const args = literal.args.map((arg) => must(valueOf(arg, bindings, now), "a solution binds all arguments"));
+    return this.#node({ predicate: literal.predicate, args });
+  }
+}
+
+function isNode(part: Way["parts"][number]): part is Node {
+  return "atom" in part;
+}
+
+function heightOf({ parts }: Way): number {
+  return 1 + Math.max(0, ...parts.map((part) => (isNode(part) ? part.height : 0)));
+}
+
+/** Lowers the heights that these ways allow to be lower, and those that follow. */
+function settle(ways: readonly Way[]): void {
+  const waiting = [...ways];
+  for (let way = waiting.shift(); way; way = waiting.shift()) {
+    const height = heightOf(way);
+    if (height >= way.node.height) continue;
+    way.node.height = height;
+    waiting.push(...way.node.users);
+  }
+}
+
+/** Of the lowest way, which leads to lower nodes only. */
+function proofOf(node: Node): Proof {
+  if (node.proof) return node.proof;
+  const way = must(node.ways?.find((candidate) => heightOf(candidate) === node.height));
+  const parts = way.parts.map((part): Proof => (isNode(part) ? proofOf(part) : { kind: "condition", text: part.text }));
+  return { kind: "rule", atom: node.atom, rule: way.rule, parts };
 }

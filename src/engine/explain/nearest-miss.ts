@@ -2,92 +2,104 @@
  * Why something is not true: the rules that could have made it true, those first of which the fewest conditions were missing, with the values
  * that the other conditions gave. A missing condition that has rules of its own is explained in turn.
  */
-import type { ProgramLiteral, ProgramRule } from "../../datalog/program.ts";
+import { literalVariables, type ProgramLiteral, type ProgramRule } from "../../datalog/program.ts";
 import { suggestion } from "../../polar/suggest.ts";
-import type { Span } from "../../polar/span.ts";
 import type { ActivePolicy } from "../active-policy.ts";
-import type { Answers } from "./answers.ts";
-import { atomKey, type Bindings, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { type Answers, Exhausted } from "./answers.ts";
+import { atomKey, type Bindings, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
+import type { Attempt, Call, Held, Miss, Missing } from "./explanation.ts";
 import { bodyOf, type Conjunction, matchHead, negated, rulesFor, satisfy, solutions } from "./solve.ts";
+import { callOf, callOfLiteral, isPolicyFact, type Telling } from "./telling.ts";
 
-export interface Miss {
-  /** What is not true, as Polar would have it. */
-  readonly text: string;
-  /** The best attempts; empty where no rule could give it at all. */
-  readonly attempts: readonly Attempt[];
-  /** There are more attempts than are told. */
-  readonly more: boolean;
-  /** Where a String looks like a slip: one that a rule would know in its place. */
-  readonly suggestion?: string;
-}
-
-export interface Attempt {
-  readonly rule: Span;
-  readonly implicit: boolean;
-  /** Conditions that held, with their values. */
-  readonly held: readonly string[];
-  readonly missing: readonly Missing[];
-}
-
-export type Missing =
-  /** A call that nothing makes true. */
-  | ({ readonly kind: "call" } & Miss)
-  /** A test that failed, such as `5 < 3`; of a `not`, what is true although it must not be. */
-  | { readonly kind: "test"; readonly text: string; readonly because: string | undefined };
-
+/** Of this many misses above each other, the first have several attempts told, the others the nearest alone. */
+const levelsMax = 12;
+const wideLevels = 4;
 const attemptsMax = 3;
-const depthMax = 8;
 /** Ways to satisfy the conditions of one rule that are followed at a time. */
 const beamMax = 12;
 
 interface Partial {
   readonly bindings: Bindings;
   readonly held: readonly ProgramLiteral[];
+  /** Those of the held that so much makes true that none of it was chosen. */
+  readonly many: readonly ProgramLiteral[];
   readonly missing: readonly ProgramLiteral[];
   readonly open: readonly ProgramLiteral[];
 }
 
+type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
+
 export class NearestMisses {
   readonly #active: ActivePolicy;
   readonly #answers: Answers;
+  readonly #telling: Telling;
+  readonly #told = new Set<string>();
+  #isExhausted = false;
 
-  constructor(active: ActivePolicy, answers: Answers) {
+  /** What takes more work than it may is left out, and `telling` hears of it. */
+  constructor(active: ActivePolicy, answers: Answers, telling: Telling) {
     this.#active = active;
     this.#answers = answers;
+    this.#telling = telling;
   }
 
-  /** Throws `Exhausted`. */
   of(atom: OpenAtom): Miss {
-    return this.#miss(atom, depthMax, new Set());
+    return this.#miss(atom, 0);
   }
 
-  #miss(atom: OpenAtom, depth: number, above: ReadonlySet<string>): Miss {
+  #miss(atom: OpenAtom, level: number): Miss {
     const key = atomKey(atom);
-    const text = formatAtom(atom);
     const rules = rulesFor(atom, this.#active);
-    if (depth === 0 || above.has(key)) return { text, attempts: [], more: rules.length > 0 };
+    const untold: Miss = {
+      call: callOf(atom),
+      storable: this.#answers.isStorable(atom),
+      attempts: [],
+      more: false,
+      again: false,
+      did_you_mean: null,
+    };
+    if (this.#told.has(key)) return { ...untold, again: rules.length > 0 };
+    if (level >= Math.min(levelsMax, this.#telling.depthMax) || this.#isExhausted)
+      return { ...untold, more: rules.length > 0 };
+    this.#told.add(key);
+    const found = this.#unlessExhausted(() => this.#attempts(atom, rules, level));
+    return { ...untold, ...(found ?? { more: rules.length > 0 }) };
+  }
+
+  /** The best attempts, none where no rule could give it at all. */
+  #attempts(
+    atom: OpenAtom,
+    rules: readonly ProgramRule[],
+    level: number,
+  ): Pick<Miss, "attempts" | "more"> | Pick<Miss, "did_you_mean"> {
     const tried = rules.flatMap((rule) => {
       const start = matchHead(rule, atom, this.#answers);
       return start ? this.#attempt(rule, start) : [];
     });
-    const ordered = tried.sort(
-      (one, other) =>
-        one.partial.missing.length - other.partial.missing.length ||
-        other.partial.held.length - one.partial.held.length,
-    );
-    if (ordered.length === 0) return { text, attempts: [], more: false, ...this.#suggest(atom) };
-    const inside = new Set([...above, key]);
-    return {
-      text,
-      attempts: ordered
-        .slice(0, attemptsMax)
-        .map(({ rule, partial }) => this.#describe(rule, partial, depth - 1, inside)),
-      more: ordered.length > attemptsMax,
-    };
+    const ordered = tried.sort((one, other) => compareNearness(one.partial, other.partial));
+    if (ordered.length === 0) return { did_you_mean: this.#suggest(atom) };
+    const attempts: Attempt[] = [];
+    for (const { rule, partial } of ordered.slice(0, level < wideLevels ? attemptsMax : 1)) {
+      if (this.#isExhausted || !this.#telling.takeEntry()) break;
+      const told = this.#unlessExhausted(() => this.#describe(rule, partial, level + 1));
+      if (told) attempts.push(told);
+    }
+    return { attempts, more: ordered.length > attempts.length };
+  }
+
+  #unlessExhausted<T>(body: () => T): T | undefined {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof Exhausted)) throw error;
+      this.#telling.cutShort(error.reason);
+      this.#isExhausted = true;
+      return undefined;
+    }
   }
 
   /** A String that would make some rule's head fit, and is written much like the one there is. */
-  #suggest(atom: OpenAtom): Pick<Miss, "suggestion"> {
+  #suggest(atom: OpenAtom): string | null {
     for (const [position, arg] of atom.args.entries()) {
       if (arg?.type !== "String") continue;
       const open = { ...atom, args: atom.args.with(position, undefined) };
@@ -96,20 +108,21 @@ export class NearestMisses {
         return term?.kind === "const" && matchHead(rule, open, this.#answers) ? [term.value.id] : [];
       });
       const found = suggestion(arg.id, known);
-      if (found !== undefined) return { suggestion: found };
+      if (found !== undefined) return found;
     }
-    return {};
+    return null;
   }
 
   /** The way through the rule's conditions on which the fewest are missing. */
   #attempt(rule: ProgramRule, start: Bindings): { readonly rule: ProgramRule; readonly partial: Partial }[] {
-    let partials: Partial[] = [{ bindings: start, held: [], missing: [], open: rule.body }];
+    let partials: Partial[] = [{ bindings: start, held: [], many: [], missing: [], open: rule.body }];
     while (partials.some(({ open }) => open.length > 0)) {
       const next = partials.flatMap((partial) => (partial.open.length > 0 ? this.#extend(partial, rule) : [partial]));
       next.sort((one, other) => one.missing.length - other.missing.length);
       partials = next.slice(0, beamMax);
     }
-    const best = partials.find(({ missing }) => missing.length > 0);
+    // Where too much made a condition true to try it all, it may be that nothing but the right choice is missing.
+    const best = partials.find(({ missing }) => missing.length > 0) ?? partials.find(({ many }) => many.length > 0);
     return best ? [{ rule, partial: best }] : [];
   }
 
@@ -118,42 +131,81 @@ export class NearestMisses {
     this.#answers.step();
     const body: Conjunction = { ...bodyOf(rule), literals: rule.body };
     const calls = partial.open.filter(({ kind }) => kind === "call");
-    const candidates = calls.length > 0 ? calls : partial.open;
-    for (const literal of byBoundness(candidates, partial.bindings)) {
-      const found: Partial[] = [];
-      for (const bindings of satisfy(literal, body, partial.bindings, this.#answers)) {
-        found.push({ ...partial, bindings, held: [...partial.held, literal], open: without(partial.open, literal) });
-        if (found.length >= beamMax) break;
+    const candidates = byBoundness(calls.length > 0 ? calls : partial.open, partial.bindings);
+    let unfollowed: ProgramLiteral | undefined;
+    for (const literal of candidates) {
+      const ways = this.#ways(literal, body, partial.bindings);
+      if (ways === "many") unfollowed ??= literal;
+      else if (ways.length > 0) {
+        const rest = { held: [...partial.held, literal], open: without(partial.open, literal) };
+        return ways.map((bindings) => ({ ...partial, ...rest, bindings }));
       }
-      if (found.length > 0) return found;
     }
-    const [literal] = byBoundness(candidates, partial.bindings);
+    const literal = candidates.find((candidate) => candidate !== unfollowed) ?? unfollowed;
     if (!literal) return [];
-    return [{ ...partial, missing: [...partial.missing, literal], open: without(partial.open, literal) }];
+    const open = without(partial.open, literal);
+    if (literal !== unfollowed) return [{ ...partial, missing: [...partial.missing, literal], open }];
+    return [{ ...partial, held: [...partial.held, literal], many: [...partial.many, literal], open }];
   }
 
-  #describe(rule: ProgramRule, partial: Partial, depth: number, above: ReadonlySet<string>): Attempt {
-    const { now } = this.#answers;
-    const write = (literal: ProgramLiteral): string => formatLiteral(literal, partial.bindings, now, rule.types);
+  /** The first ways in which a condition holds. */
+  #ways(literal: ProgramLiteral, body: Conjunction, start: Bindings): readonly Bindings[] | "many" {
+    const found: Bindings[] = [];
+    try {
+      for (const bindings of satisfy(literal, body, start, this.#answers)) {
+        found.push(bindings);
+        if (found.length >= beamMax) break;
+      }
+    } catch (error) {
+      if (!(error instanceof Exhausted && error.isOfOneQuestion)) throw error;
+      this.#telling.cutShort(error.reason);
+      return "many";
+    }
+    return found;
+  }
+
+  #describe(rule: ProgramRule, partial: Partial, level: number): Attempt {
     const inOrder = (literals: readonly ProgramLiteral[]): ProgramLiteral[] =>
       rule.body.filter((literal) => literals.includes(literal));
     return {
-      rule: rule.span,
-      implicit: rule.implicit,
-      held: inOrder(partial.held).map(write),
-      missing: inOrder(partial.missing).map((literal): Missing => {
-        if (literal.kind !== "call")
-          return { kind: "test", text: write(literal), because: this.#because(literal, rule, partial.bindings) };
-        const args = literal.args.map((arg) => {
-          const value = valueOf(arg, partial.bindings, now);
-          return value?.id === openId ? undefined : value;
-        });
-        // Of a call with open arguments there are too many things to explain: it is only named, unless it is the question itself.
-        if (!rule.implicit && args.includes(undefined))
-          return { kind: "call", text: write(literal), attempts: [], more: false };
-        return { kind: "call", ...this.#miss({ predicate: literal.predicate, args }, depth, above) };
-      }),
+      rule: this.#telling.rule(rule),
+      held: inOrder(partial.held).map((literal) => this.#held(literal, rule, partial)),
+      missing: inOrder(partial.missing)
+        .filter((literal) => !isPointless(literal, partial))
+        .map((literal) => this.#missing(literal, rule, partial.bindings, level)),
     };
+  }
+
+  #held(literal: ProgramLiteral, rule: ProgramRule, { bindings, many }: Partial): Held {
+    const { now } = this.#answers;
+    if (literal.kind !== "call") return { kind: "condition", text: formatLiteral(literal, bindings, now, rule.types) };
+    const call = this.#call(literal, rule, bindings);
+    return { kind: "call", call, from: many.includes(literal) ? "many" : this.#origin(literal, bindings) };
+  }
+
+  #origin(literal: ProgramCall, bindings: Bindings): Extract<Held, { kind: "call" }>["from"] {
+    const atom = atomOf(literal, bindings, this.#answers);
+    const origin = isClosed(atom) ? this.#answers.factOrigin(atom) : undefined;
+    if (origin) return origin;
+    const facts = rulesFor(atom, this.#active).filter(isPolicyFact);
+    return facts.some((fact) => matchHead(fact, atom, this.#answers)) ? "policy" : "derived";
+  }
+
+  #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings, level: number): Missing {
+    if (literal.kind !== "call") {
+      const text = formatLiteral(literal, bindings, this.#answers.now, rule.types);
+      return { kind: "test", text, because: this.#because(literal, rule, bindings) ?? null };
+    }
+    const atom = atomOf(literal, bindings, this.#answers);
+    if (rule.implicit || !atom.args.includes(undefined)) return { kind: "call", ...this.#miss(atom, level) };
+    // Of a call with open arguments there are too many things to explain: it is only named, unless it is the question itself.
+    const told = { attempts: [], more: false, again: false, did_you_mean: null };
+    const storable = this.#answers.isStorable(atom);
+    return { kind: "call", call: this.#call(literal, rule, bindings), storable, ...told };
+  }
+
+  #call(literal: ProgramCall, rule: ProgramRule, bindings: Bindings): Call {
+    return callOfLiteral(literal, bindings, this.#answers.now, rule.types);
   }
 
   /** What makes a negated condition true. */
@@ -164,6 +216,30 @@ export class NearestMisses {
     if (!found) return undefined;
     return literal.body.map((part) => formatLiteral(part, found, this.#answers.now, inner.types)).join(" and ");
   }
+}
+
+/** Where all calls hold, only a test stands in the way; a call may be missing for much. */
+function compareNearness(one: Partial, other: Partial): number {
+  const missingCalls = ({ missing }: Partial): number => missing.filter(({ kind }) => kind === "call").length;
+  return (
+    missingCalls(one) - missingCalls(other) ||
+    one.missing.length - other.missing.length ||
+    other.held.length - one.held.length
+  );
+}
+
+/** A comparison with a value that a missing call would have given. */
+function isPointless(literal: ProgramLiteral, { bindings, missing }: Partial): boolean {
+  if (literal.kind !== "compare" || !missing.some(({ kind }) => kind === "call")) return false;
+  return literalVariables(literal).some((variable) => (bindings[variable]?.id ?? openId) === openId);
+}
+
+function atomOf(literal: ProgramCall, bindings: Bindings, answers: Answers): OpenAtom {
+  const args = literal.args.map((arg) => {
+    const value = valueOf(arg, bindings, answers.now);
+    return value?.id === openId ? undefined : value;
+  });
+  return { predicate: literal.predicate, args };
 }
 
 function byBoundness(literals: readonly ProgramLiteral[], bindings: Bindings): ProgramLiteral[] {

@@ -57,7 +57,7 @@ export function* solutions(
   observer?: Observer,
 ): Generator<Bindings> {
   answers.step();
-  const index = nextLiteral(body, bindings);
+  const index = nextLiteral(body, bindings, answers);
   if (index === undefined) return yield closed(bindings);
   const literal = must(body.literals[index]);
   const rest = { ...body, literals: body.literals.filter((_, other) => other !== index) };
@@ -111,7 +111,7 @@ function* test(
     return;
   }
   const known = withAny(literalVariables(literal), body, bindings);
-  if (holds(literal, known, answers.now)) yield known;
+  if (holds(literal, known, body.types, answers.now)) yield known;
 }
 
 /** The conjunction inside a `not`, whose further variables are its own. */
@@ -121,7 +121,7 @@ export function negated(literals: readonly ProgramLiteral[], around: Conjunction
   );
   for (const literal of literals) {
     if (literal.kind !== "type" || literal.term.kind !== "var" || around.scope.has(literal.term.index)) continue;
-    types[literal.term.index] = literal.types;
+    types[literal.term.index] = types[literal.term.index]?.intersection(literal.types) ?? literal.types;
   }
   return { literals, types, scope: new Set([...around.scope, ...ownVariables(literals)]) };
 }
@@ -183,17 +183,24 @@ function sameValue(one: Value, other: Value): boolean {
   return one.type === other.type && one.id === other.id;
 }
 
-/** The condition to look at next: a test that has all its values, else the call of which most is known, else any test. */
-function nextLiteral({ literals, scope }: Conjunction, bindings: Bindings): number | undefined {
-  let best: number | undefined;
-  let bestScore = Number.NEGATIVE_INFINITY;
-  literals.forEach((literal, index) => {
+/**
+ * The condition to look at next: a test that has all its values, else the call of which most is known, else any test. A call that more makes true
+ * than may be looked at waits for others to say which of it is meant.
+ */
+function nextLiteral(body: Conjunction, bindings: Bindings, answers: Answers): number | undefined {
+  const { literals, scope } = body;
+  const scored = literals.map((literal, index) => {
     const variables = literalVariables(literal).filter((variable) => literal.kind !== "not" || scope.has(variable));
     const unknown = variables.filter((variable) => (bindings[variable]?.id ?? openId) === openId).length;
-    const score = literal.kind === "call" ? -unknown : unknown === 0 ? 1 : -1000;
-    if (score > bestScore) [best, bestScore] = [index, score];
+    return { index, literal, unknown, score: literal.kind === "call" ? -unknown : unknown === 0 ? 1 : -1000 };
   });
-  return best;
+  scored.sort((one, other) => other.score - one.score);
+  const [first, second] = scored;
+  if (first?.literal.kind !== "call" || first.unknown === 0 || second?.literal.kind !== "call") return first?.index;
+  const isListed = ({ literal }: { literal: ProgramLiteral }): boolean =>
+    literal.kind === "call" &&
+    answers.canList(literal.predicate, argumentsOf(literal, body.types, bindings, answers.now));
+  return (scored.find(isListed) ?? first).index;
 }
 
 /** What nothing but a `not` says something about may be any value, or one of those that the calls inside name. */
@@ -241,11 +248,14 @@ function withAny(variables: readonly number[], { types, scope }: Conjunction, bi
 function holds(
   literal: Extract<ProgramLiteral, { kind: "compare" | "type" }>,
   bindings: Bindings,
+  types: Types,
   now: Value,
 ): boolean {
   if (literal.kind === "type") {
     const value = valueOf(literal.term, bindings, now);
-    return value === undefined || literal.types.has(value.type);
+    if (value) return literal.types.has(value.type);
+    // Some value is, unless there is none of these types.
+    return (types[variableOf(literal.term)] ?? literal.types).size > 0;
   }
   const [left, right] = [valueOf(literal.left, bindings, now), valueOf(literal.right, bindings, now)];
   if (literal.operator === "!=") return !left || !right || !sameValue(left, right);

@@ -1,79 +1,134 @@
 /** Explanations as lines for people: a derivation, or the nearest misses, with the text and place of each rule. */
 import { stringLiteral } from "../../polar/string-literal.ts";
-import { lineStarts, positionAt, type Source } from "../../polar/source.ts";
-import type { Span } from "../../polar/span.ts";
-import { formatAtom } from "./atom.ts";
-import type { Step } from "./derivation.ts";
-import type { Attempt, Miss } from "./nearest-miss.ts";
+import { unreachable } from "../../util/assert.ts";
+import type { Attempt, Explanation, Held, Miss, Missing, Rule, Step } from "./explanation.ts";
 
-const linesMax = 24;
-const ruleLengthMax = 100;
+/** A path of more steps than this is shown by its ends. */
+const pathStepsMax = 12;
+const pathEndSteps = 4;
+
+/** The decision, and all that is told of its reasons. */
+export function explanationLines(explanation: Explanation): string[] {
+  const { allowed, question, policy, derivation, denial, truncated } = explanation;
+  const reasons = [
+    ...(policy === null ? ["no policy is loaded, and nothing is allowed without one"] : []),
+    ...(derivation ? derivationLines(derivation) : []),
+    ...(denial && policy ? missLines(denial) : []),
+    ...(truncated ? [`the explanation was cut: ${truncated.message}`] : []),
+  ];
+  return [`${allowed ? "allowed" : "denied"}: ${question.text}`, ...reasons.map(indent)];
+}
 
 /** What makes it true. */
-export function derivationLines(step: Step, sources: readonly Source[]): string[] {
-  return cut(stepLines(step, sources));
+export function derivationLines(step: Step): string[] {
+  switch (step.kind) {
+    case "condition":
+      return [`${step.text} holds`];
+    case "fact":
+      return [`${step.fact.text} is ${factName(step)}`];
+    case "again":
+      return [`${step.conclusion.text}, as above`];
+    case "cut":
+      return [`${step.conclusion.text} …`];
+    case "rule": {
+      const inner = stepsLines(step);
+      // The default `allow` has no text to show: what it asks for is what counts.
+      if (!step.rule) return inner;
+      return [`${step.conclusion.text} by ${ruleName(step.rule)}${timesText(step.times)}`, ...inner.map(indent)];
+    }
+    default:
+      return unreachable(step);
+  }
 }
 
 /** What would have made it true. */
-export function missLines(miss: Miss, sources: readonly Source[]): string[] {
-  return cut(attemptsOrNothing(miss, sources));
+export function missLines(miss: Miss): string[] {
+  if (miss.attempts.length > 0 || miss.more) return attemptsLines(miss);
+  return [`no rule gives ${miss.call.text}${hintOf(miss)}`];
 }
 
-function stepLines(step: Step, sources: readonly Source[]): string[] {
-  if (step.kind === "condition") return [`${step.text} holds`];
-  if (step.kind === "fact") return [`${formatAtom(step.atom)} is a fact`];
-  const inner = step.steps.flatMap((child) => stepLines(child, sources));
-  if (step.implicit) return inner;
-  return [`${formatAtom(step.atom)} by ${ruleName(step.rule, sources)}`, ...inner.map(indent)];
+function hintOf({ did_you_mean: hint }: Miss): string {
+  return hint === null ? "" : `, did you mean ${stringLiteral(hint)}?`;
 }
 
-function attemptsLines({ attempts, more }: Miss, sources: readonly Source[]): string[] {
-  const lines = attempts.flatMap((attempt) => attemptLines(attempt, sources));
+function stepsLines({ steps, times }: Extract<Step, { kind: "rule" }>): string[] {
+  if (times === 1) return steps.flatMap(derivationLines);
+  return folded(steps.map(derivationLines)).flat();
+}
+
+/** A long path is shown by its ends. */
+function folded<Lines extends string | readonly string[]>(path: readonly Lines[]): (Lines | string)[] {
+  if (path.length <= pathStepsMax) return [...path];
+  const hidden = path.length - 2 * pathEndSteps;
+  return [...path.slice(0, pathEndSteps), `… ${hidden} more of the same kind`, ...path.slice(-pathEndSteps)];
+}
+
+function factName({ from, rule }: Extract<Step, { kind: "fact" }>): string {
+  if (from === "policy") return `a fact of the policy${rule ? ` (${placeOf(rule)})` : ""}`;
+  return from === "context" ? "a context fact" : "a fact";
+}
+
+function attemptsLines({ attempts, more }: Miss): string[] {
+  const lines = attempts.flatMap(attemptLines);
   return more ? [...lines, "… and other rules"] : lines;
 }
 
-function attemptLines({ rule, implicit, held, missing }: Attempt, sources: readonly Source[]): string[] {
-  const inner = [
-    ...held.map((text) => `holds:   ${text}`),
-    ...missing.flatMap((found) => {
-      if (found.kind === "test")
-        return [`fails:   ${found.text}${found.because === undefined ? "" : ` (${found.because} is true)`}`];
-      return [`missing: ${found.text}`, ...attemptsLines(found, sources).map(indent)];
-    }),
-  ];
+function attemptLines(attempt: Attempt): string[] {
+  const { rule, missing } = attempt;
   // The default `allow` has no text to show: what it asks for is what is missing.
-  if (implicit) return missing.flatMap((found) => (found.kind === "call" ? attemptsOrNothing(found, sources) : []));
-  return [ruleName(rule, sources), ...inner.map(indent)];
+  if (!rule) return missing.flatMap((found) => (found.kind === "call" ? missLines(found) : []));
+  const path = attemptsInARow(attempt);
+  const last = path.at(-1) ?? attempt;
+  const inner = [...folded(path.flatMap(({ held }) => held.map(heldLine))), ...last.missing.flatMap(missingLines)];
+  return [`${ruleName(rule)}${timesText(path.length)}`, ...inner.map(indent)];
 }
 
-function attemptsOrNothing(miss: Miss, sources: readonly Source[]): string[] {
-  if (miss.attempts.length > 0) return attemptsLines(miss, sources);
-  const hint = miss.suggestion === undefined ? "" : `, did you mean ${stringLiteral(miss.suggestion)}?`;
-  return [`no rule gives ${miss.text}${hint}`];
+/** Where the only thing missing has but one attempt, by the same rule, and so on: that rule walks along a path of facts. */
+function attemptsInARow(start: Attempt): readonly Attempt[] {
+  const path = [start];
+  for (let next: Attempt | undefined = start; next;) {
+    const [missing, ...others]: readonly Missing[] = next.missing;
+    const inner: readonly Attempt[] = missing?.kind === "call" && others.length === 0 ? missing.attempts : [];
+    next = inner.length === 1 && inner[0]?.rule && isSameRule(inner[0].rule, start.rule) ? inner[0] : undefined;
+    if (next) path.push(next);
+  }
+  return path;
+}
+
+function isSameRule(one: Rule, other: Rule | null): boolean {
+  return other !== null && placeOf(one) === placeOf(other);
+}
+
+function timesText(times: number): string {
+  return times === 1 ? "" : `, ${times} times`;
+}
+
+function heldLine(held: Held): string {
+  if (held.kind === "condition") return `holds:   ${held.text}`;
+  const notes = {
+    context: " (a context fact)",
+    many: " (in too many ways to try)",
+    stored: "",
+    policy: "",
+    derived: "",
+  };
+  return `holds:   ${held.call.text}${notes[held.from]}`;
+}
+
+function missingLines(found: Missing): string[] {
+  if (found.kind === "test")
+    return [`fails:   ${found.text}${found.because === null ? "" : ` (${found.because} is true)`}`];
+  if (found.again) return [`missing: ${found.call.text}, as above`];
+  return [`missing: ${found.call.text}${hintOf(found)}`, ...attemptsLines(found).map(indent)];
 }
 
 /** `"read" if "viewer"` (policy.polar:5:3) */
-function ruleName(span: Span, sources: readonly Source[]): string {
-  const text = sources.find((source) => source.name === span.file)?.text ?? "";
-  const { line, column } = positionAt(lineStarts(text), span.start);
-  return `${ruleText(span, sources)} (${span.file}:${line}:${column})`;
+function ruleName(rule: Rule): string {
+  return `${rule.text} (${placeOf(rule)})`;
 }
 
-/** The rule as written, on one line, without its semicolon, cut where it is long. */
-export function ruleText(span: Span, sources: readonly Source[]): string {
-  const text = sources.find((source) => source.name === span.file)?.text ?? "";
-  const whole = text
-    .slice(span.start, span.end)
-    .replace(/#[^\n"]*(?=\n)/g, "")
-    .replace(/\s+/g, " ")
-    .replace(/ ?;$/, "");
-  return whole.length > ruleLengthMax ? `${whole.slice(0, ruleLengthMax)}…` : whole;
-}
-
-function cut(lines: readonly string[]): string[] {
-  return lines.length > linesMax
-    ? [...lines.slice(0, linesMax), `… ${lines.length - linesMax} more lines`]
-    : [...lines];
+function placeOf({ file, line, column }: Rule): string {
+  return `${file}:${line}:${column}`;
 }
 
 function indent(line: string): string {

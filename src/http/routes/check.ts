@@ -2,6 +2,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { AuthorizeQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readAccess } from "../access.ts";
@@ -16,12 +17,7 @@ export function checkRoutes(node: Node, limits: Limits) {
     .post(
       "/api/authorize",
       ({ body }) => {
-        const allowed = node.engine().authorize({
-          actor: { type: body.actor_type, id: body.actor_id },
-          action: body.action,
-          resource: { type: body.resource_type, id: body.resource_id },
-          contextFacts: body.context_facts,
-        });
+        const allowed = node.engine().authorize(authorizeQuestion(body));
         metrics.decisions.add(1, { result: allowed ? "allow" : "deny" });
         return { allowed };
       },
@@ -44,12 +40,34 @@ export function checkRoutes(node: Node, limits: Limits) {
     );
 }
 
+/** May the actor do the action on the resource? */
+export function authorizeBody(limits: Limits) {
+  const { name, contextFacts } = wire(limits);
+  return z.object({
+    actor_type: name,
+    actor_id: name,
+    action: name,
+    resource_type: name,
+    resource_id: name,
+    context_facts: contextFacts,
+  });
+}
+
+export function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBody>>): AuthorizeQuestion {
+  return {
+    actor: { type: body.actor_type, id: body.actor_id },
+    action: body.action,
+    resource: { type: body.resource_type, id: body.resource_id },
+    contextFacts: body.context_facts,
+  };
+}
+
 function checkBodies(limits: Limits) {
   const { name, value, contextFacts } = wire(limits);
   const actor = { actor_type: name, actor_id: name };
   const resource = { resource_type: name, resource_id: name };
   return {
-    authorize: z.object({ ...actor, action: name, ...resource, context_facts: contextFacts }),
+    authorize: authorizeBody(limits),
     authorizeResources: z.object({
       ...actor,
       action: name,

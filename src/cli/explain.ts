@@ -1,0 +1,67 @@
+/** Why a running node decides as it does, over its own API. */
+import type { Command } from "commander";
+import { explanationSchema } from "../engine/explain/explanation.ts";
+import { explanationLines } from "../engine/explain/why.ts";
+import type { Fact } from "../store/fact.ts";
+import { print } from "../runtime/process.ts";
+import { AppError } from "../util/app-error.ts";
+import type { AddCommand } from "./command.ts";
+import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { parseEntity, parseFact } from "./values.ts";
+
+/** A denial can have hundreds of lines, the nearest attempts first. */
+const linesMax = 80;
+
+const details = `
+The status is 0 for an explanation, whether the decision is allowed or denied, and 1 where none came.
+
+Examples:
+  ostiary explain User:ann read Repository:compiler
+  ostiary explain User:ann read Repository:compiler --context 'has_role(User:ann, "reader", Repository:compiler)'
+  ostiary explain 'User{"ann"}' read 'Repository{"compiler"}' --json`;
+
+export const explainCommand: AddCommand = (program) => {
+  const command = program
+    .command("explain")
+    .description("Say why a running node allows or denies something: rules with their places, facts, what was missing")
+    .argument("<actor>", "its type and id, as in `User:ann`")
+    .argument("<action>", "what it would do, as in `read`")
+    .argument("<resource>", "its type and id, as in `Repository:compiler`")
+    .option("--context <fact>", "a fact that holds for this question alone; may be repeated", addFact, [])
+    .option("--json", "as JSON, with all that was found");
+  withAccess(command, "read")
+    .addHelpText("after", details)
+    .action(async (actor: string, action: string, resource: string, options: Options, self: Command) => {
+      const [from, to] = [parseEntity(actor, "actor"), parseEntity(resource, "resource")];
+      const answer = await callNode(accessOf(self, "read"), "POST", "/api/explain", {
+        actor_type: from.type,
+        actor_id: from.id,
+        action,
+        resource_type: to.type,
+        resource_id: to.id,
+        context_facts: options.context,
+      });
+      await print(options.json ? `${JSON.stringify(answer, null, 2)}\n` : render(answer));
+    });
+};
+
+interface Options {
+  readonly context: readonly Fact[];
+  readonly json?: true;
+}
+
+function addFact(written: string, others: readonly Fact[]): Fact[] {
+  return [...others, parseFact(written)];
+}
+
+function render(answer: unknown): string {
+  const parsed = explanationSchema.safeParse(answer);
+  if (!parsed.success)
+    throw new AppError("invalid_request", "the node's answer is of another version of this program; try --json");
+  const lines = explanationLines(parsed.data);
+  const shown =
+    lines.length > linesMax
+      ? [...lines.slice(0, linesMax), `… ${lines.length - linesMax} more lines; --json has all`]
+      : lines;
+  return `${shown.join("\n")}\n`;
+}

@@ -1,0 +1,53 @@
+/** Asking a running node over its own API, for the commands that do. */
+import type { Command } from "commander";
+import type { ApiKeyRole } from "../engine/event.ts";
+import { AppError } from "../util/app-error.ts";
+import { UsageError } from "./command.ts";
+
+interface Access {
+  readonly url: string;
+  readonly key: string;
+}
+
+/** Adds what says which node is asked. `role` is the least that the key must be allowed. */
+export function withAccess(command: Command, role: ApiKeyRole): Command {
+  return command
+    .option("--url <url>", "The node to ask (default: http://127.0.0.1:8080) [OSO_URL]")
+    .addHelpText(
+      "after",
+      `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"}, which this needs, is read from OSO_AUTH.`,
+    );
+}
+
+export function accessOf(command: Command, role: ApiKeyRole): Access {
+  const url =
+    (command.getOptionValue("url") as string | undefined) ?? (process.env["OSO_URL"] || "http://127.0.0.1:8080");
+  const key = process.env["OSO_AUTH"]?.trim();
+  if (!key)
+    throw new UsageError(`OSO_AUTH is not set; put ${article(role).toLowerCase()} ${role} key of the node into it`);
+  if (!URL.canParse(url)) throw new UsageError(`\`${url}\` is not a URL, such as http://127.0.0.1:8080`);
+  return { url: url.replace(/\/+$/, ""), key };
+}
+
+function article(role: ApiKeyRole): string {
+  return role === "admin" ? "An" : "A";
+}
+
+/** The answer's JSON. Throws `AppError` with what the node said where it refuses. */
+export async function callNode({ url, key }: Access, method: string, path: string, body?: object): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(`${url}${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(30_000),
+    });
+  } catch (error) {
+    throw new AppError("not_ready", `no answer from ${url}: ${(error as Error).message}`);
+  }
+  const answer = (await response.json().catch(() => ({}))) as { message?: string };
+  if (!response.ok)
+    throw new AppError("invalid_request", `${url} answered ${response.status}: ${answer.message ?? "no reason given"}`);
+  return answer;
+}

@@ -1,0 +1,77 @@
+/** What may take seconds, in a thread of its own that can be ended: checks of policies that are only asked about, explanations of decisions. */
+import type { Limits } from "../config/limits.ts";
+import { diagnosticToJson } from "../polar/render.ts";
+import type { Source } from "../polar/source.ts";
+import { serveWorker } from "../runtime/worker.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { openStore } from "../store/database.ts";
+import { AppError } from "../util/app-error.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+import { activationOf } from "./active-policies.ts";
+import { explainDecision } from "./explain/decision.ts";
+import type { Explanation } from "./explain/explanation.ts";
+import { describeOrphans, findOrphans } from "./orphans.ts";
+import { checkPolicy } from "./policy-check.ts";
+import { policyReport, type PolicyReport } from "./policy-report.ts";
+import type { AuthorizeQuestion } from "./questions.ts";
+
+export interface CheckRequest {
+  readonly sources: readonly Source[];
+  readonly runTests: boolean;
+  readonly coverage: boolean;
+  readonly limits: Limits;
+  /** The file with the facts that the policy would meet. */
+  readonly storePath: string;
+}
+
+export interface ExplainRequest {
+  readonly question: AuthorizeQuestion;
+  readonly limits: Limits;
+  readonly storePath: string;
+}
+
+export type AsideCommands = typeof commands;
+
+const commands = {
+  check({ sources, storePath, ...options }: CheckRequest): PolicyReport {
+    const checked = checkPolicy(sources, options);
+    const report = policyReport(checked, sources, options);
+    const { active } = checked;
+    const orphans = active ? reading(storePath, (store) => orphansIn(store, active)) : [];
+    if (orphans.length === 0) return report;
+    const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
+    const message = describeOrphans(orphans);
+    const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
+    return { ...report, problems: [...report.problems, warning] };
+  },
+
+  explain({ question, limits, storePath }: ExplainRequest): Explanation {
+    const clock = Math.floor(Date.now() / 1000);
+    return reading(storePath, (store) => explainDecision(store, question, { limits, clock }));
+  },
+};
+
+serveWorker(commands, () => {});
+
+function orphansIn(store: SqlDatabase, active: ActivePolicy): ReturnType<typeof findOrphans> {
+  return findOrphans(store, activationOf(store)?.active, active);
+}
+
+/** In one transaction: whatever is read is of one state. */
+function reading<T>(storePath: string, body: (store: SqlDatabase) => T): T {
+  const store = opened(storePath);
+  try {
+    return store.transaction(() => body(store));
+  } finally {
+    store.close();
+  }
+}
+
+/** A copy may be replaced, and its file be gone, between the request and now. */
+function opened(storePath: string): SqlDatabase {
+  try {
+    return openStore(storePath, { readonly: true });
+  } catch (error) {
+    throw new AppError("not_ready", "the copy of the data was just replaced, try again", { cause: error });
+  }
+}

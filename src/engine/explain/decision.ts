@@ -1,0 +1,121 @@
+/**
+ * A decision with its reasons, from one state of the data and at one time. The decision is made as `POST /api/authorize` makes it, whatever
+ * becomes of the explanation.
+ */
+import type { Limits } from "../../config/limits.ts";
+import { signaturesFor } from "../../datalog/specialise.ts";
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Value } from "../../store/fact.ts";
+import { statement } from "../../store/statements.ts";
+import type { ActivePolicy } from "../active-policy.ts";
+import { activationOf } from "../active-policies.ts";
+import { Engine, factTypesOf } from "../engine.ts";
+import type { AuthorizeQuestion } from "../questions.ts";
+import { Answers, Exhausted } from "./answers.ts";
+import type { Atom } from "./atom.ts";
+import { Derivations } from "./derivation.ts";
+import type { CutReason, Explanation } from "./explanation.ts";
+import { NearestMisses } from "./nearest-miss.ts";
+import { callOf, Telling } from "./telling.ts";
+
+export interface ExplainOptions {
+  readonly limits: Limits;
+  /** Seconds since 1970. */
+  readonly clock: number;
+}
+
+/** `database` is in a transaction. Throws as `Engine.authorize` does. */
+export function explainDecision(
+  database: SqlDatabase,
+  question: AuthorizeQuestion,
+  { limits, clock }: ExplainOptions,
+): Explanation {
+  const deciding = new Engine(database, { limits, clock: () => clock, inTransaction: true });
+  const allowed = deciding.authorize(question);
+  const atom = allowAtom(question);
+  const active = activationOf(database)?.active;
+  const stored = deciding.policy();
+  const told = { allowed, question: callOf(atom) };
+  if (!active || !stored) return { ...told, policy: null, derivation: null, denial: null, truncated: null };
+
+  const answers = answersFor(active, database, question, { limits, clock });
+  const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
+  const telling = new Telling([{ name: policy.filename, text: stored.source }], limits);
+  if (!allowed) {
+    const denial = new NearestMisses(active, answers, telling).of(atom);
+    return { ...told, policy, derivation: null, denial, truncated: truncation(telling.cut, limits) };
+  }
+  const derivation = derivationOf(atom, active, answers, telling);
+  return { ...told, policy, derivation, denial: null, truncated: truncation(telling.cut, limits) };
+}
+
+function derivationOf(atom: Atom, active: ActivePolicy, answers: Answers, telling: Telling): Explanation["derivation"] {
+  try {
+    const proof = new Derivations(active, answers).of(atom);
+    if (proof) return telling.steps(proof);
+    telling.cutShort("nothing");
+    return null;
+  } catch (error) {
+    // A `RangeError` is a proof higher than the stack.
+    if (!(error instanceof Exhausted || error instanceof RangeError)) throw error;
+    telling.cutShort(error instanceof Exhausted ? error.reason : "depth");
+    return null;
+  }
+}
+
+/**
+ * A question that leaves nothing open is as cheap as a decision, and is answered like one. Those that list something go to the evaluator, which can
+ * be held to limits.
+ */
+function answersFor(
+  active: ActivePolicy,
+  database: SqlDatabase,
+  { actor, resource, contextFacts }: AuthorizeQuestion,
+  { limits, clock }: ExplainOptions,
+): Answers {
+  const { explanationFactsMax, explanationStepsMax, explanationTimeMsMax } = limits;
+  const options = {
+    clock: () => clock,
+    inTransaction: true,
+    factsAtATimeMax: explanationFactsMax,
+    limits: {
+      ...limits,
+      queryRowsMax: Math.min(limits.queryRowsMax, explanationFactsMax),
+      queryStepsMax: Math.min(limits.queryStepsMax, explanationStepsMax),
+      queryTimeMsMax: Math.min(limits.queryTimeMsMax, explanationTimeMsMax),
+    },
+  };
+  const stored = statement(database, "SELECT name FROM type")
+    .values()
+    .map(([name]) => String(name));
+  const brought = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);
+  const context = factTypesOf(contextFacts);
+  return new Answers(new Engine(database, { ...options, strategy: "evaluator" }), active, {
+    closedEngine: new Engine(database, options),
+    now: clock,
+    stepsMax: explanationStepsMax,
+    endMs: performance.now() + explanationTimeMsMax,
+    types: [...stored, ...brought],
+    contextFacts,
+    ...(context.length > 0 && {
+      signatures: signaturesFor(active.program, active.factTypes, context, limits.policyTypingsMax),
+    }),
+  });
+}
+
+function allowAtom({ actor, action, resource }: AuthorizeQuestion): Atom {
+  return { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
+}
+
+function truncation(reason: CutReason | undefined, limits: Limits): Explanation["truncated"] {
+  if (reason === undefined) return null;
+  const messages: Readonly<Record<CutReason, string>> = {
+    steps: `it takes more than ${limits.explanationStepsMax} steps`,
+    time: `it takes longer than ${limits.explanationTimeMsMax} ms`,
+    facts: `it would have to look at more than ${limits.explanationFactsMax} facts in one go`,
+    entries: `it has more than ${limits.explanationEntriesMax} entries`,
+    depth: `it is deeper than ${limits.explanationDepthMax} steps`,
+    nothing: "the search for it found nothing",
+  };
+  return { reason, message: messages[reason] };
+}

@@ -1,0 +1,17 @@
+/** Why a question is answered as it is: the question of `/api/authorize`, its answer, and the reasons (`engine/explain/explanation.ts`). */
+import { Elysia } from "elysia";
+import type { Limits } from "../../config/limits.ts";
+import { Explanations } from "../../engine/explanations.ts";
+import type { Node } from "../../replication/node.ts";
+import { readAccess } from "../access.ts";
+import { refusing } from "../schema-error.ts";
+import { authorizeBody, authorizeQuestion } from "./check.ts";
+
+export function explainRoutes(node: Node, limits: Limits) {
+  const explanations = new Explanations(limits);
+  return new Elysia()
+    .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
+    .post("/api/explain", ({ body }) => explanations.explain(authorizeQuestion(body), node.engine().path), {
+      body: refusing("body", authorizeBody(limits)),
+    });
+}

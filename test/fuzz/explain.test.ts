@@ -1,0 +1,116 @@
+/**
+ * Random policies, facts and questions, explained: what the explanation says was decided is what the engine decides, its facts are all there, and
+ * where no `not` is involved, nothing else is needed to decide the same.
+ */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { applyEvent } from "../../src/engine/apply.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import type { Effect } from "../../src/engine/event.ts";
+import { explainDecision } from "../../src/engine/explain/decision.ts";
+import { explanationSchema, type Step } from "../../src/engine/explain/explanation.ts";
+import { explanationLines } from "../../src/engine/explain/why.ts";
+import { checkPolicy } from "../../src/engine/policy-check.ts";
+import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { openStore } from "../../src/store/database.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { createState } from "../../src/store/state.ts";
+import { insertion } from "../cases/engine-target.ts";
+import { now, oracleOrNothing, questionsOf, type Sample } from "./differential.ts";
+import { policySpec, writePolicy } from "./policy.ts";
+import { asked, contextFacts, facts } from "./questions.ts";
+
+const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 2000) / 20);
+const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
+const sample: fc.Arbitrary<Sample> = fc.record({
+  policy: policySpec.map(writePolicy),
+  facts,
+  contextFacts,
+  questions: fc.array(asked, { maxLength: 3 }),
+  hits: fc.array(fc.nat(10_000), { maxLength: 3, size: "max" }),
+});
+
+test(`${runs} runs with seed ${seed}`, () => {
+  const tally = { allowed: 0, denied: 0, replayed: 0, truncated: 0 };
+  fc.assert(
+    fc.property(sample, (one) => {
+      for (const question of checksOf(one)) explainAndVerify(one, question, tally);
+    }),
+    { numRuns: runs, seed },
+  );
+  console.log(`seed ${seed}, ${runs} runs:`, JSON.stringify(tally));
+  expect(tally.allowed).toBeGreaterThan(runs / 2);
+  expect(tally.replayed).toBeGreaterThan(tally.allowed / 3);
+  expect(tally.truncated).toBeLessThan((tally.allowed + tally.denied) / 50);
+}, 600_000);
+
+function checksOf(one: Sample): AuthorizeQuestion[] {
+  const { policy } = checkPolicy([{ name: "fuzz.polar", text: one.policy }], { runTests: false });
+  const slow = policy && oracleOrNothing(policy, one);
+  if (!slow) return [];
+  return questionsOf(one, slow).flatMap((question) =>
+    question.kind === "authorize" ? [{ ...question.check, contextFacts: one.contextFacts }] : [],
+  );
+}
+
+type Tally = Record<"allowed" | "denied" | "replayed" | "truncated", number>;
+
+function explainAndVerify({ policy, facts: stored }: Sample, question: AuthorizeQuestion, tally: Tally): void {
+  using store = storeOf(policy, stored);
+  const options = { limits: defaultLimits, clock: now };
+  const explain = () => store.database.transaction(() => explainDecision(store.database, question, options));
+  const explanation = explain();
+  expect(JSON.stringify(explain())).toBe(JSON.stringify(explanation));
+  expect(explanationSchema.parse(explanation)).toEqual(explanation);
+  expect(explanation.allowed).toBe(authorize(store.database, question));
+  expect(explanationLines(explanation).length).toBeGreaterThan(1);
+  expect(explanation.truncated?.reason).not.toBe("nothing");
+  if (explanation.truncated) {
+    tally.truncated += 1;
+    return;
+  }
+  tally[explanation.allowed ? "allowed" : "denied"] += 1;
+  if (!explanation.allowed) return expect(explanation.denial).not.toBeNull();
+
+  const steps = allSteps(explanation.derivation);
+  const used = (from: string): Fact[] =>
+    steps.flatMap((step) => (step.kind === "fact" && step.from === from ? [asFact(step)] : []));
+  for (const fact of used("stored")) expect(stored).toContainEqual(fact);
+  for (const fact of used("context")) expect(question.contextFacts).toContainEqual(fact);
+  if (steps.some((step) => step.kind === "condition" && step.text.startsWith("not "))) return;
+  using replay = storeOf(policy, used("stored"));
+  expect(authorize(replay.database, { ...question, contextFacts: used("context") })).toBe(true);
+  tally.replayed += 1;
+}
+
+function allSteps(step: Step | null): Step[] {
+  if (step === null) return [];
+  return step.kind === "rule" ? [step, ...step.steps.flatMap(allSteps)] : [step];
+}
+
+function asFact({ fact }: Extract<Step, { kind: "fact" }>): Fact {
+  return {
+    predicate: fact.predicate,
+    args: fact.args.map(({ type, id }) => ({ type: String(type), id: String(id) })),
+  };
+}
+
+function authorize(database: SqlDatabase, question: AuthorizeQuestion): boolean {
+  return database.transaction(() =>
+    new Engine(database, { clock: () => now, inTransaction: true }).authorize(question),
+  );
+}
+
+function storeOf(policy: string, stored: readonly Fact[]): { database: SqlDatabase } & Disposable {
+  const database = openStore(":memory:");
+  createState(database, "test", "0000000000000001");
+  const effects: Effect[] = [{ kind: "policy", id: 1, source: policy, filename: "fuzz.polar" }, insertion(stored)];
+  effects.forEach((effect, index) =>
+    database.transaction(() =>
+      applyEvent(database, { offset: index + 1, timeMs: now * 1000, traceparent: null, effect }),
+    ),
+  );
+  return { database, [Symbol.dispose]: () => database.close() };
+}

@@ -8,6 +8,7 @@ import type { FactType } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import { type Changes, presentChange } from "../store/changes.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
@@ -31,6 +32,8 @@ export interface EngineOptions {
   readonly strategy?: Strategy;
   /** Seconds since 1970. */
   readonly clock?: () => number;
+  /** Of the store, where all its changes are told: a decision that is remembered then costs no look into it. */
+  readonly changes?: Changes | undefined;
   /** Whoever asks has begun a transaction: several answers, of several engines on one connection, are then of one state. */
   readonly inTransaction?: boolean;
   /** The most facts that the evaluator reads in one go; past that, `TooManyFacts`. */
@@ -53,6 +56,9 @@ export class Engine {
   readonly #begin: SqlStatement | undefined;
   readonly #commit: SqlStatement | undefined;
   readonly #memo: DecisionMemo;
+  readonly #changes: Changes | undefined;
+  /** The state of which the memo speaks, as `changes` names it. */
+  #seen: number | undefined;
   #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
   /** `database` is a connection of the engine's own, read-only. */
@@ -61,6 +67,7 @@ export class Engine {
     this.#limits = { ...(options.limits ?? defaultLimits), factsAtATimeMax: options.factsAtATimeMax };
     this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
+    this.#changes = options.changes;
     this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
     if (options.inTransaction !== true) {
       this.#begin = database.prepare("BEGIN");
@@ -70,8 +77,15 @@ export class Engine {
 
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
   authorize(question: AuthorizeQuestion): boolean {
+    const now = this.#clock();
+    return this.#recall(question, now) ?? this.#decide(question, now);
+  }
+
+  #decide(question: AuthorizeQuestion, now: number): boolean {
     const { actor, action, resource, contextFacts } = question;
     return this.#answer("authorize", contextFacts, false, (plans, context) => {
+      const known = this.#memo.recall(question, now);
+      if (known !== undefined) return known;
       const constant = plans.isConstant(action) ? action : undefined;
       const key = `authorize ${JSON.stringify([actor.type, constant ?? null, resource.type, context])}`;
       const shape = (): Shape => ({
@@ -81,14 +95,10 @@ export class Engine {
         paged: false,
       });
       const plan = this.#plan(plans, key, shape);
-      const now = this.#clock();
-      const known = this.#memo.recall(plan, question, now);
-      if (known !== undefined) return known;
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
-      if (this.#memo.keeps(plan, question))
-        this.#memo.remember(plan, question, allowed, answering.hangsOnClock(values) ? now : undefined);
+      this.#memo.remember(plan, question, allowed, () => (answering.hangsOnClock(values) ? now : undefined));
       return allowed;
     });
   }
@@ -242,6 +252,17 @@ export class Engine {
     this.#database.close();
   }
 
+  /** What is remembered, if nothing has changed since the last question: then the store need not be asked. */
+  #recall(question: AuthorizeQuestion, now: number): boolean | undefined {
+    if (this.#seen === undefined || !this.#changes || presentChange(this.#changes) !== this.#seen) return undefined;
+    const startMs = performance.now();
+    const known = this.#memo.recall(question, now);
+    if (known === undefined) return undefined;
+    withSpan("query", recalled, () => known);
+    metrics.queryDuration.observe(kinds.authorize, (performance.now() - startMs) / 1000);
+    return known;
+  }
+
   /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */
   #answer<T>(
     kind: Exclude<Kind, "facts">,
@@ -250,11 +271,15 @@ export class Engine {
     body: (plans: Plans, context: readonly FactType[], permissions: (type: string) => readonly string[]) => T,
   ): T {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
+    const before = this.#changes && presentChange(this.#changes);
+    this.#seen = undefined;
     return this.#timed(kind, () => {
       const { activation, version } = presentOf(this.#database);
       if (!activation) return none;
       const { active } = activation;
       this.#memo.look(this.#database, version);
+      // What was read belongs to this number, if no change has begun by now.
+      if (this.#changes && before === presentChange(this.#changes)) this.#seen = before;
       if (this.#plans?.activation !== activation || this.#plans.plans.types.isStale()) {
         this.#plans?.plans.close();
         this.#memo.clear();
@@ -282,7 +307,7 @@ export class Engine {
     try {
       return this.#read(body);
     } finally {
-      metrics.queryDuration.record((performance.now() - startMs) / 1000, kinds[kind]);
+      metrics.queryDuration.observe(kinds[kind], (performance.now() - startMs) / 1000);
     }
   }
 
@@ -305,6 +330,8 @@ const kinds = {
   facts: { kind: "facts" },
 } as const;
 type Kind = keyof typeof kinds;
+
+const recalled = { attributes: { "ostiary.memo": "hit" } } as const;
 
 const noContext: readonly FactType[] = [];
 

@@ -13,22 +13,22 @@ type StatementPlan = Extract<Plan, { kind: "statement" }>;
 
 interface Entry {
   readonly allowed: boolean;
+  readonly standing: Standing;
   readonly generation: number;
   /** The second in which it stands, in seconds since 1970; `undefined` where the clock does not matter. */
   readonly second: number | undefined;
 }
 
-/** Each plan's number, and how often its answers were made void. */
+/** How often the answers of a plan were made void. */
 interface Standing {
-  readonly number: number;
   generation: number;
 }
 
 /** Plans that were dropped meanwhile are among them. */
 const plansMax = 10_000;
 
-/** Longer ids are not worth their memory. */
-const keyLengthMax = 256;
+/** Longer questions are not worth their memory. */
+const keyLengthMax = 512;
 
 export class DecisionMemo {
   readonly #entriesMax: number;
@@ -52,26 +52,27 @@ export class DecisionMemo {
     for (const [plan, standing] of this.#standings) if (!plan.reads.isDisjointFrom(ids)) standing.generation += 1;
   }
 
-  recall(plan: Plan, question: AuthorizeQuestion, now: number): boolean | undefined {
-    const key = this.#keyOf(plan, question);
+  /** The decision, if it stands in the state of the last look and at `now`. */
+  recall(question: AuthorizeQuestion, now: number): boolean | undefined {
+    const key = this.#keyOf(question);
     if (key === undefined) return undefined;
     const entry = this.#find(key);
     const stands =
       entry !== undefined &&
-      entry.generation === this.#standings.get(plan as StatementPlan)?.generation &&
+      entry.generation === entry.standing.generation &&
       (entry.second === undefined || entry.second === now);
-    metrics.decisionMemo.add(1, stands ? hit : miss);
-    return stands ? entry.allowed : undefined;
+    if (!stands) return undefined;
+    metrics.decisionMemo.inc(hit);
+    return entry.allowed;
   }
 
-  keeps(plan: Plan, question: AuthorizeQuestion): boolean {
-    return this.#keyOf(plan, question) !== undefined;
-  }
-
-  remember(plan: Plan, question: AuthorizeQuestion, allowed: boolean, second: number | undefined): void {
-    const key = this.#keyOf(plan, question);
+  /** `second` gives the one in which the decision stands, where it hangs on the clock; it is asked for what is kept alone. */
+  remember(plan: Plan, question: AuthorizeQuestion, allowed: boolean, second: () => number | undefined): void {
+    const key = this.#keyOf(question);
     if (key === undefined || plan.kind !== "statement") return;
-    this.#put(key, { allowed, generation: this.#standingOf(plan).generation, second });
+    metrics.decisionMemo.inc(miss);
+    const standing = this.#standingOf(plan);
+    this.#put(key, { allowed, standing, generation: standing.generation, second: second() });
   }
 
   /** Forgets everything: the plans are others now. */
@@ -82,17 +83,20 @@ export class DecisionMemo {
   }
 
   /** `undefined` for what is not kept. */
-  #keyOf(plan: Plan, { actor, action, resource, contextFacts }: AuthorizeQuestion): string | undefined {
-    if (plan.kind !== "statement" || contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
-    // With their lengths, since ids may hold any character; the plan says which types are meant.
-    const key = `${this.#standingOf(plan).number} ${actor.id.length} ${resource.id.length} ${actor.id}${resource.id}${action}`;
+  #keyOf({ actor, action, resource, contextFacts }: AuthorizeQuestion): string | undefined {
+    if (contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
+    // With their lengths, since ids may hold any character.
+    const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
+    const key = `${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`;
     return key.length > keyLengthMax ? undefined : key;
   }
 
   #standingOf(plan: StatementPlan): Standing {
-    let standing = this.#standings.get(plan);
-    if (!standing && this.#standings.size >= plansMax) this.clear();
-    if (!standing) this.#standings.set(plan, (standing = { number: this.#standings.size, generation: 0 }));
+    const known = this.#standings.get(plan);
+    if (known) return known;
+    if (this.#standings.size >= plansMax) this.clear();
+    const standing = { generation: 0 };
+    this.#standings.set(plan, standing);
     return standing;
   }
 

@@ -95,7 +95,7 @@ export class Plans {
   of(longKey: string, shape: () => Shape): Plan {
     const key = short(longKey);
     const known = this.#plans.get(key);
-    metrics.planCache.add(1, known ? hit : miss);
+    metrics.planCache.inc(known ? hit : miss);
     if (known) return known;
     const plan = this.#make(shape());
     if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();

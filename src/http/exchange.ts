@@ -73,9 +73,9 @@ export function adorn(exchange: Exchange, response: Response): Response {
 export function finishExchange(exchange: Exchange, response: Response): void {
   const { method, route, span } = exchange;
   const milliseconds = performance.now() - exchange.startedMs;
-  metrics.httpDuration.record(milliseconds / 1000, { method, route, status: response.status });
+  metrics.httpDuration.observe({ method, route, status: response.status }, milliseconds / 1000);
   if (exchange.node.role === "fallback") {
-    metrics.fallbackHttpRequests.record(milliseconds, { path: route, status_code: response.status });
+    metrics.fallbackHttpRequests.observe({ path: route, status_code: response.status }, milliseconds);
   }
   if (!span.isRecording()) return;
   if (response.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });

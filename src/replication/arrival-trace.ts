@@ -9,8 +9,8 @@ import type { ReplayedEvent } from "./replay.ts";
 
 export function recordArrival(events: readonly ReplayedEvent[], source: "feed" | "catch_up", receivedMs: number): void {
   const visibleMs = Date.now();
-  metrics.eventsApplied.add(events.length, { source });
-  for (const event of events) metrics.commitToVisible.record(Math.max(0, visibleMs - event.timeMs) / 1000);
+  metrics.eventsApplied.inc({ source }, events.length);
+  for (const event of events) metrics.commitToVisible.observe(Math.max(0, visibleMs - event.timeMs) / 1000);
   const sampled = events.filter((event) => event.traceparent !== null);
   if (sampled.length > 0) recordSpans(sampled, source, receivedMs, visibleMs);
 }

@@ -4,6 +4,7 @@
  */
 import { Engine } from "../engine/engine.ts";
 import type { Limits } from "../config/limits.ts";
+import { type Changes, newChanges } from "../store/changes.ts";
 import { openStore } from "../store/database.ts";
 import { removeOldStores } from "../store/data-directory.ts";
 import { readState, type State } from "../store/state.ts";
@@ -15,11 +16,14 @@ const closeDelayMs = 2000;
 export class Copy {
   readonly #directory: string;
   readonly #limits: Limits;
+  readonly #changes: Changes;
   readonly #retired = new Map<Engine, ReturnType<typeof setTimeout>>();
   #engine: Engine | undefined;
   #policyId = 0;
 
-  constructor(directory: string, limits: Limits) {
+  /** `changes` are those of the writer; without one, nothing changes but by another file. */
+  constructor(directory: string, limits: Limits, changes: Changes = newChanges()) {
+    this.#changes = changes;
     this.#directory = directory;
     this.#limits = limits;
   }
@@ -39,7 +43,7 @@ export class Copy {
     const store = openStore(path, { readonly: true });
     const state = readState(store);
     const old = this.#engine;
-    this.#engine = new Engine(store, { limits: this.#limits });
+    this.#engine = new Engine(store, { limits: this.#limits, changes: this.#changes });
     this.#policyId = 0;
     this.moved(state);
     if (old !== undefined) this.#retire(old);

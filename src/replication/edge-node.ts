@@ -38,10 +38,10 @@ export async function startEdgeNode(config: Config): Promise<Node> {
   const directory = lockDirectory(data);
   started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const copy = new Copy(data, limits);
-  started.defer(() => copy.close());
   const writer = new Writer({ environment, synchronous: "NORMAL", limits });
   started.defer(() => writer.stop());
+  const copy = new Copy(data, limits, writer.changes);
+  started.defer(() => copy.close());
   const primary = connectPrimary({
     url: primaryUrl,
     nodeKey,

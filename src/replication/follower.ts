@@ -112,7 +112,7 @@ export class Follower {
       });
       return this.#wantCatchUp();
     }
-    metrics.feedEvents.add(decoded.message.ev.length, { direction: "received" });
+    metrics.feedEvents.inc({ direction: "received" }, decoded.message.ev.length);
     if (!this.#inbox.push(decoded.message, payload.byteLength)) return this.#wantCatchUp();
     this.#work();
   }
@@ -193,11 +193,11 @@ export class Follower {
       await this.#catchUp();
       this.#failures = 0;
       this.#catchUpAtMs = 0;
-      metrics.catchUps.add(1, { result: "done" });
+      metrics.catchUps.inc({ result: "done" });
     } catch (error) {
       if (this.#stopped) return;
       this.#catchUpWanted = true;
-      metrics.catchUps.add(1, { result: "failed" });
+      metrics.catchUps.inc({ result: "failed" });
       if (this.#failures++ === 0)
         log.warning("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
       const { retryDelayMsMin, retryDelayMsMax } = this.#limits;
@@ -266,14 +266,14 @@ export class Follower {
     const present = this.#options.present();
     if (batch === undefined || present === undefined || this.#diverged) return false;
     if (batch.e === present.epoch && batch.l <= present.offset) {
-      metrics.feedDuplicates.add(1);
+      metrics.feedDuplicates.inc();
       this.#inbox.shift();
       return true;
     }
     const rows = batch.e === present.epoch && batch.p <= present.offset ? wholeRows(batch) : undefined;
     if (rows !== undefined) return this.#applyBatch(present, batch, rows);
     if (this.#catchUpWanted) return false;
-    metrics.feedGaps.add(1);
+    metrics.feedGaps.inc();
     this.#catchUpWanted = true;
     // It stays, in the hope that it follows what the log gives; it goes where it can't (another epoch, bodies only referred to) or did not.
     const hopeless = batch.e !== present.epoch || batch.p <= present.offset || batch === this.#gap;

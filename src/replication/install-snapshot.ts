@@ -36,17 +36,17 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       requireEnvironment(manifest, environment);
     });
     if (snapshot === "unchanged") {
-      metrics.snapshots.add(1, { action: "unchanged" });
+      metrics.snapshots.inc({ action: "unchanged" });
       return "unchanged";
     }
     const state = await unpackSnapshotAside(snapshot, unpacked, limits);
     const path = nextStore(directory);
     installStore(unpacked, path);
-    metrics.snapshots.add(1, { action: "installed" });
+    metrics.snapshots.inc({ action: "installed" });
     log.info("installed a snapshot at {offset}", { offset: state.offset });
     return { path, state, tag: snapshotTag(snapshot.manifest) };
   } catch (error) {
-    metrics.snapshots.add(1, { action: "failed" });
+    metrics.snapshots.inc({ action: "failed" });
     throw error;
   } finally {
     removeFiles([packed, ...databaseFiles(unpacked)]);

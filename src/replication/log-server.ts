@@ -107,7 +107,7 @@ function serveSnapshot(request: Request, { path, manifest }: Snapshot): Response
   const tag = snapshotTag(manifest);
   const headers = { ETag: tag, "Ostiary-Manifest": JSON.stringify(manifest), "Cache-Control": "no-cache" };
   if (request.headers.get("if-none-match") === tag) return new Response(null, { status: 304, headers });
-  metrics.snapshots.add(1, { action: "served" });
+  metrics.snapshots.inc({ action: "served" });
   const stream = Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
   return new Response(stream, {
     headers: { ...headers, "Content-Type": "application/zstd", "Content-Length": String(manifest.bytes) },

@@ -45,7 +45,7 @@ export async function startPrimaryNode(config: Config, announce: Announce = asyn
   started.defer(() => writer.stop());
   const path = await openChecked(writer, config);
   await settleEpoch(writer, data);
-  const copy = new Copy(data, limits);
+  const copy = new Copy(data, limits, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);
   refuseDevelopmentKey(config, copy.engine());
@@ -239,7 +239,7 @@ function writesOver(writer: Writer, fence: Fence): Writes {
     if (fence.fenced)
       throw new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
     const result = await writer.write(request, meta);
-    if (result.unchanged !== true) metrics.eventsApplied.add(1, { source: "write" });
+    if (result.unchanged !== true) metrics.eventsApplied.inc({ source: "write" });
     return result;
   };
   return {

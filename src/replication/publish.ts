@@ -95,7 +95,7 @@ export class Publisher {
     this.#inFlight++;
     try {
       await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
-      metrics.feedEvents.add(rows.length, { direction: "published" });
+      metrics.feedEvents.inc({ direction: "published" }, rows.length);
       this.#complained = false;
     } catch (error) {
       // Whatever it was (connection lost, not allowed), the edges learn of these events from the log.

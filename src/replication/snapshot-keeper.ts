@@ -31,7 +31,7 @@ export function keepSnapshots(
       const snapshot = await buildSnapshotAside(storePath, directory);
       removeOthers(directory, [snapshot.path, kept?.snapshot.path]);
       kept = { snapshot, builtMs: startMs };
-      metrics.snapshots.add(1, { action: "built" });
+      metrics.snapshots.inc({ action: "built" });
       const { offset, bytes } = snapshot.manifest;
       log.info("made a snapshot at {offset}, {bytes} bytes in {ms} ms", {
         offset,
@@ -40,7 +40,7 @@ export function keepSnapshots(
       });
       return snapshot;
     } catch (error) {
-      metrics.snapshots.add(1, { action: "failed" });
+      metrics.snapshots.inc({ action: "failed" });
       throw error;
     } finally {
       building = undefined;

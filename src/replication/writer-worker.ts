@@ -6,6 +6,7 @@ import { serveWorker } from "../runtime/worker.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Limits } from "../config/limits.ts";
 import { refreshClosures } from "../engine/closures.ts";
+import { type Changes, whileChanging } from "../store/changes.ts";
 import { openStore } from "../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../store/keys.ts";
 import { openLog, type Log } from "../store/log.ts";
@@ -20,6 +21,8 @@ export interface OpenRequest {
   readonly environment: string;
   readonly synchronous: "FULL" | "NORMAL";
   readonly limits: Limits;
+  /** To be told of every change. */
+  readonly changes: Changes;
 }
 
 export type WriterCommands = typeof commands;
@@ -44,6 +47,7 @@ interface Open {
   readonly store: SqlDatabase;
   readonly log: Log;
   readonly limits: Limits;
+  readonly changes: Changes;
 }
 
 /** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
@@ -57,12 +61,13 @@ const commands = {
   open(options: OpenRequest): State {
     close();
     const store = openStore(options.path, { synchronous: options.synchronous });
-    open = { store, log: openLog(store), limits: options.limits };
-    const state = store.transaction(() => {
+    const { limits, changes } = options;
+    open = { store, log: openLog(store), limits, changes };
+    const state = change(open, () => {
       const found = findState(store) ?? createState(store, options.environment, mintEpoch());
       if (found.environment === options.environment) refreshClosures(store, options.limits, false);
       return found;
-    }, "immediate");
+    });
     requireEnvironment(state, options.environment);
     return state;
   },
@@ -74,20 +79,22 @@ const commands = {
   },
 
   replay(request: ReplayRequest): Replayed {
-    const replayed = replay(must(open).store, request, must(open).limits);
+    const { store, limits, changes } = must(open);
+    const replayed = whileChanging(changes, () => replay(store, request, limits));
     if (request.rows.length > 0) emit({ state: replayed.state });
     return replayed;
   },
 
   /** A new epoch at the same place, with an empty log: what came before may not be what others have seen. */
   startEpoch(): State {
-    const { store, log } = must(open);
-    const state = store.transaction(() => {
+    const present = must(open);
+    const { store, log } = present;
+    const state = change(present, () => {
       const { offset, hash, timeMs } = readState(store);
       log.trim(offset);
       advanceState(store, { epoch: mintEpoch(), offset, hash, timeMs });
       return readState(store);
-    }, "immediate");
+    });
     emit({ state });
     return state;
   },
@@ -122,7 +129,7 @@ function commitWaiting(): void {
   let outcomes: Outcome[];
   try {
     before = readState(store);
-    outcomes = store.transaction(() => group.map((write) => attempt(present, write)), "immediate");
+    outcomes = change(present, () => group.map((write) => attempt(present, write)));
   } catch (error) {
     // The commit itself failed (a full disk, say): nothing of the group happened.
     for (const write of group) write.reject(error);
@@ -133,6 +140,10 @@ function commitWaiting(): void {
   const committedMs = preciseNow();
   group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
   trim(present, state.offset);
+}
+
+function change<T>({ store, changes }: Open, body: () => T): T {
+  return whileChanging(changes, () => store.transaction(body, "immediate"));
 }
 
 type Outcome = { readonly appended: Appended } | { readonly error: unknown };

@@ -4,6 +4,7 @@
  */
 import type { Limits } from "../config/limits.ts";
 import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
+import { newChanges } from "../store/changes.ts";
 import type { NodeSetting } from "../store/keys.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -24,6 +25,8 @@ export interface WriterOptions {
 export class Writer {
   readonly #worker: WorkerHandle<WriterCommands, WriterEvent>;
   readonly #options: WriterOptions;
+  /** Tells those who read when the store may have changed. */
+  readonly changes = newChanges();
   readonly #listeners: ((state: State) => void)[] = [];
   #state: State | undefined;
   #failed = false;
@@ -55,7 +58,7 @@ export class Writer {
 
   async open(path: string): Promise<State> {
     const { environment, synchronous, limits } = this.#options;
-    const state = await this.#worker.call("open", { path, environment, synchronous, limits });
+    const state = await this.#worker.call("open", { path, environment, synchronous, limits, changes: this.changes });
     this.#state = state;
     return state;
   }

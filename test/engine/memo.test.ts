@@ -173,7 +173,7 @@ describe("what it remembers is so", () => {
     const source = must(policies[0]);
     await writer.open(path);
     await writer.write({ kind: "policy", source, filename: null, force: true }, untraced);
-    const engine = new Engine(openStore(path, { readonly: true }), { clock: () => 100 });
+    const engine = new Engine(openStore(path, { readonly: true }), { clock: () => 100, changes: writer.changes });
     const policy = compiled(source);
     const present = new Set<string>();
     /** By offset. */

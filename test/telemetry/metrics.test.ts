@@ -16,19 +16,19 @@ test("what was recorded is rendered for Prometheus", async () => {
   const denied = async () =>
     Number(/ostiary_decisions_total\{result="deny"\} (\d+)/.exec(await renderMetrics())?.[1] ?? 0);
   const before = await denied();
-  metrics.httpDuration.record(0.0007, { method: "POST", route: "/api/rendered", status: 200 });
-  metrics.fallbackHttpRequests.record(3, { path: "/api/rendered", status_code: 200 });
-  metrics.decisions.add(2, { result: "deny" });
+  metrics.httpDuration.observe({ method: "POST", route: "/api/rendered", status: 200 }, 0.0007);
+  metrics.fallbackHttpRequests.observe({ path: "/api/rendered", status_code: 200 }, 3);
+  metrics.decisions.inc({ result: "deny" }, 2);
   expect(await denied()).toBe(before + 2);
   const text = await renderMetrics();
   expect(text).toContain("# TYPE ostiary_http_request_duration_seconds histogram\n");
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/rendered",status="200",le="0.0005"} 0\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.0005",method="POST",route="/api/rendered",status="200"} 0\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{method="POST",route="/api/rendered",status="200",le="0.001"} 1\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.001",method="POST",route="/api/rendered",status="200"} 1\n',
   );
-  expect(text).toContain('oso_fallback_http_requests_bucket{path="/api/rendered",status_code="200",le="5"} 1\n');
+  expect(text).toContain('oso_fallback_http_requests_bucket{le="5",path="/api/rendered",status_code="200"} 1\n');
   expect(text).toMatch(/process_resident_memory_bytes \d+/);
 });
 
@@ -42,7 +42,7 @@ test("a node is asked at each scrape, tells only what applies to it, and not aft
   expect(text).toContain('ostiary_feed_state{state="STALE_FEED"} 1\n');
   expect(text).toContain("ostiary_applied_offset 12\n");
   expect(text).toContain("oso_fallback_snapshot_age_ms 250\n");
-  expect(text).not.toContain("ostiary_log_offset ");
+  expect(text).not.toMatch(/^ostiary_log_offset /m);
   forget();
 });
 
@@ -52,7 +52,7 @@ test("recording is cheap enough for every request", () => {
   let best = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < 5; attempt++) {
     const begin = Bun.nanoseconds();
-    for (let round = 0; round < rounds; round++) metrics.httpDuration.record(0.001, attributes);
+    for (let round = 0; round < rounds; round++) metrics.httpDuration.observe(attributes, 0.001);
     best = Math.min(best, (Bun.nanoseconds() - begin) / rounds);
   }
   expect(best).toBeLessThan(1000);

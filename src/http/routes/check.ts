@@ -18,7 +18,7 @@ export function checkRoutes(node: Node, limits: Limits) {
       "/api/authorize",
       ({ body }) => {
         const allowed = node.engine().authorize(authorizeQuestion(body));
-        metrics.decisions.add(1, { result: allowed ? "allow" : "deny" });
+        metrics.decisions.inc({ result: allowed ? "allow" : "deny" });
         return { allowed };
       },
       { body: refusing("body", bodies.authorize) },

@@ -8,13 +8,14 @@ import { isClosure } from "./closures.ts";
 import type { AtomTerm, Condition, Term } from "./flat.ts";
 import { conditionTerms, renameCondition } from "./flat.ts";
 import type { Constant } from "./program.ts";
-import { joinOrder, termKey } from "./order.ts";
+import { bindSource, isKnown, joinOrder, termKey } from "./order.ts";
 import {
   type Bindings,
   type Emission,
   emitCondition,
   emitRelation,
   emitSelect,
+  type Names,
   type Relation,
   type Select,
 } from "./sql.ts";
@@ -34,7 +35,9 @@ export function emitDecision(selects: readonly Select[], emission: Emission): st
   if (selects.length === 0) return "0";
   const root: Place = { relation: undefined, tests: [], next: new Map() };
   let variables = 0;
-  const cheapFirst = selects.flatMap(withOneEach).sort((left, right) => costOf(left) - costOf(right));
+  const cheapFirst = selects
+    .flatMap((select) => withOneEach(select, emission.names))
+    .sort((left, right) => costOf(left) - costOf(right));
   for (const select of cheapFirst) insert(root, select, emission, () => variables++);
   hoist(root);
   return emitPlace(root, new Map(), emission);
@@ -42,17 +45,35 @@ export function emitDecision(selects: readonly Select[], emission: Emission): st
 
 /**
  * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than
- * three lookups. Where there would be many, the lists stay.
+ * three lookups. Where all else is known and an index finds the rows by it, one lookup does for all constants. Where there would be many
+ * combinations, the lists stay.
  */
-function withOneEach(select: Select): Select[] {
-  let expanded = [select];
-  for (const [number, relation] of select.relations.entries()) {
+function withOneEach(select: Select, names: Names): Select[] {
+  const filtered = filterable(select, names);
+  const relations = select.relations.map((one) => (filtered.has(one) ? { ...one, filtered: true } : one));
+  let expanded: Select[] = [{ ...select, relations }];
+  for (const [number, relation] of relations.entries()) {
     for (const [position, arg] of relation.args.entries()) {
-      if (arg.kind !== "oneOf" || expanded.length * arg.values.length > combinationsMax) continue;
+      if (arg.kind !== "oneOf" || relation.filtered || expanded.length * arg.values.length > combinationsMax) continue;
       expanded = expanded.flatMap((one) => arg.values.map((value) => withArgument(one, number, position, value)));
     }
   }
   return expanded;
+}
+
+function filterable(select: Select, names: Names): Set<Relation> {
+  const found = new Set<Relation>();
+  const bound = new Set<string>();
+  for (const relation of joinOrder(select.relations, new Set())) {
+    const { table, args } = relation;
+    const known = args.flatMap((arg, position) => (arg.kind !== "oneOf" && isKnown(arg, bound) ? [position] : []));
+    const hasList = args.some((arg) => arg.kind === "oneOf");
+    // What one argument alone finds may be many rows.
+    if (table.kind === "fact" && hasList && known.length > 1 && names.seeks(table.predicate, known))
+      found.add(relation);
+    bindSource(relation, bound);
+  }
+  return found;
 }
 
 const combinationsMax = 16;

@@ -10,6 +10,8 @@ import type { TypeName } from "./signature.ts";
 
 /** What the store knows: where facts live and which ids stand for what. */
 export interface Names {
+  /** Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are. */
+  seeks(predicate: string, positions: readonly number[]): boolean;
   /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
   factTable(predicate: string): string | undefined;
   /** The interned id of a constant, -1 where the store does not have it. */
@@ -20,6 +22,8 @@ export interface Names {
 
 /** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
 export interface Relation extends Source {
+  /** True where one of several constants is looked for among the few rows that the other arguments find, not one after the other. */
+  readonly filtered?: boolean;
   readonly table:
     | { readonly kind: "fact"; readonly predicate: string }
     | { readonly kind: "context"; readonly predicate: string }
@@ -115,7 +119,7 @@ export function emitRelation(
   const alias = emission.alias();
   const { table } = relation;
   relation.args.forEach((arg, position) =>
-    emitArgument(arg, columnOf(relation, alias, position), bindings, where, emission),
+    emitArgument(relation, arg, columnOf(relation, alias, position), bindings, where, emission),
   );
   switch (table.kind) {
     case "fact": {
@@ -158,6 +162,7 @@ function columnOf(relation: Relation, alias: string, position: number): string {
 }
 
 function emitArgument(
+  { filtered }: Relation,
   arg: AtomTerm,
   column: string,
   bindings: Map<string, string>,
@@ -165,7 +170,11 @@ function emitArgument(
   emission: Emission,
 ): void {
   if (arg.kind === "oneOf") {
-    where.push(`${column} IN (${arg.values.map((value) => emission.names.constant(value)).join(", ")})`);
+    const ids = arg.values.map((value) => emission.names.constant(value));
+    // The sign keeps SQLite from going by this column.
+    where.push(
+      filtered ? `(${ids.map((id) => `+${column} = ${id}`).join(" OR ")})` : `${column} IN (${ids.join(", ")})`,
+    );
     return;
   }
   const key = termKey(arg);

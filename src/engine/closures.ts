@@ -243,6 +243,7 @@ function usable(database: SqlDatabase): Activation | undefined {
 
 function sqlFor(database: SqlDatabase, closure: Closure, { table }: ClosureTable): ClosureSql {
   const names: Names = {
+    seeks: () => false,
     factTable: (predicate) => factTable(database, ...splitKey(predicate)),
     constant: (value) => lookUp(database, value) ?? -1,
     range: (type) => {

@@ -1,6 +1,7 @@
 /**
  * Which orders of a fact table the rules of a policy can use: one for each argument from which a join may come, led by it, then the
- * arguments that rules fix to constants, then the rest. The primary key already gives the order from the first argument.
+ * arguments that rules fix to constants, then the rest. Where rules ask for the same thing with one of several constants (any of three roles), such
+ * an argument comes last: then one look finds all of them. The primary key already gives the order from the first argument.
  */
 import type { Program, ProgramLiteral, ProgramRule } from "../datalog/program.ts";
 import { literalVariables } from "../datalog/program.ts";
@@ -10,6 +11,10 @@ interface Use {
   /** Places whose value can be known before the fact is read. */
   readonly joined: Set<number>;
   readonly constant: Set<number>;
+  /** By place and by the types of the arguments, the constants that rules ask for. */
+  readonly constants: Map<string, Set<string>>;
+  /** Places where rules ask for one of several. */
+  readonly several: Set<number>;
   /** Places that hold something other than texts, numbers and truth values. */
   readonly objects: Set<number>;
 }
@@ -24,8 +29,11 @@ export function indexOrders(program: Program): Map<string, number[][]> {
       const use = uses.get(call.predicate) ?? newUse(call.args.length);
       uses.set(call.predicate, use);
       call.args.forEach((arg, position) => {
-        if (arg.kind !== "var") use.constant.add(position);
-        else if (isShared(arg.index, call, rule)) use.joined.add(position);
+        if (arg.kind !== "var") {
+          use.constant.add(position);
+          if (arg.kind === "const" && addConstant(use, call, rule, position, arg.value.id) > 1)
+            use.several.add(position);
+        } else if (isShared(arg.index, call, rule)) use.joined.add(position);
         const types = arg.kind === "var" ? rule.types[arg.index] : primitives;
         if (!types || [...types].some((type) => !primitives.has(type))) use.objects.add(position);
       });
@@ -35,14 +43,21 @@ export function indexOrders(program: Program): Map<string, number[][]> {
 }
 
 function newUse(arity: number): Use {
-  return { arity, joined: new Set(), constant: new Set(), objects: new Set() };
+  return {
+    arity,
+    joined: new Set(),
+    constant: new Set(),
+    constants: new Map(),
+    several: new Set(),
+    objects: new Set(),
+  };
 }
 
 /**
  * A place that rules also fix to constants, or that holds a plain value beside an object, such as the name of a role beside the resource: it
  * has too few values to lead an index, and SQLite would take that index all the same.
  */
-function ordersOf({ arity, joined, constant, objects }: Use): number[][] {
+function ordersOf({ arity, joined, constant, several, objects }: Use): number[][] {
   const columns = Array.from({ length: arity }, (_, column) => column);
   const leading = [...joined].filter((first) => first !== 0 && !constant.has(first));
   const beside = leading.some((first) => objects.has(first));
@@ -51,9 +66,19 @@ function ordersOf({ arity, joined, constant, objects }: Use): number[][] {
     .sort((left, right) => left - right)
     .map((first) => [
       first,
-      ...columns.filter((column) => column !== first && constant.has(column)),
+      ...columns.filter((column) => column !== first && constant.has(column) && !several.has(column)),
       ...columns.filter((column) => column !== first && !constant.has(column)),
+      ...columns.filter((column) => column !== first && several.has(column)),
     ]);
+}
+
+/** How many constants there are now, for the same place beside the same types. */
+function addConstant({ constants }: Use, call: Call, rule: ProgramRule, position: number, id: string): number {
+  const types = call.args.map((arg) => (arg.kind === "var" ? [...(rule.types[arg.index] ?? ["any"])] : arg.kind));
+  const key = JSON.stringify([position, types]);
+  const known = constants.get(key) ?? new Set();
+  constants.set(key, known.add(id));
+  return known.size;
 }
 
 type Call = Extract<ProgramLiteral, { kind: "call" }>;

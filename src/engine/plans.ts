@@ -23,6 +23,7 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../datalog/program.ts";
+import { indexOrders } from "./indexes.ts";
 import { TypeNumbers } from "./type-numbers.ts";
 
 /** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
@@ -69,6 +70,8 @@ export class Plans {
   readonly #plans = new Map<string, Plan>();
   readonly #signatures = new Map<string, Signatures>();
   readonly #strings: ReadonlySet<string>;
+  /** By predicate key, the orders in which its facts are kept beside their own. */
+  readonly #orders: ReadonlyMap<string, readonly (readonly number[])[]>;
   /** By name, the tables of the closures that are kept. */
   readonly #closures: ReadonlyMap<string, string>;
 
@@ -79,6 +82,7 @@ export class Plans {
     this.#limits = limits;
     this.#strategy = strategy;
     this.#closures = new Map(closureTables(database).flatMap(({ name, table, kept }) => (kept ? [[name, table]] : [])));
+    this.#orders = indexOrders(active.program);
     this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
   }
 
@@ -229,6 +233,10 @@ export class Plans {
       return id;
     };
     return {
+      seeks: (predicate, positions) =>
+        (this.#orders.get(predicate) ?? []).some((order) =>
+          order.every((position, place) => positions.includes(position) === place < positions.length),
+        ),
       factTable: (predicate) => {
         const closure = this.#closures.get(predicate);
         if (closure !== undefined) predicatesOf(predicate).forEach(relation);

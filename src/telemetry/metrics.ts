@@ -110,18 +110,13 @@ function gauge<Label extends string = never>(
   show: (gauge: Gauge<Label>, reading: NodeReading) => void,
   labelNames: readonly Label[] = [],
 ): void {
-  new Gauge<Label>({
-    name,
-    help,
-    labelNames,
-    registers,
-    collect() {
-      this.reset();
-      // Without labels there is a 0 now, which would be a value.
-      this.remove({});
-      for (const read of readers) show(this, read());
-    },
-  });
+  const collect = (shown: Gauge<Label>): void => {
+    shown.reset();
+    // Without labels there is a 0 now, which would be a value.
+    shown.remove({});
+    for (const read of readers) show(shown, read());
+  };
+  const made: Gauge<Label> = new Gauge<Label>({ name, help, labelNames, registers, collect: () => collect(made) });
 }
 
 function valueGauge(name: string, help: string, valueOf: (reading: NodeReading) => number | undefined): void {
@@ -157,13 +152,11 @@ valueGauge(
   "Milliseconds since the snapshot that this fallback answers from was taken",
   ({ snapshotAgeMs }) => snapshotAgeMs,
 );
-new Gauge({
+const residentMemory: Gauge = new Gauge({
   name: "process_resident_memory_bytes",
   help: "Resident memory",
   registers,
-  collect() {
-    this.set(process.memoryUsage.rss());
-  },
+  collect: () => residentMemory.set(process.memoryUsage.rss()),
 });
 new Gauge({
   name: "process_start_time_seconds",

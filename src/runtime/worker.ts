@@ -27,7 +27,8 @@ export interface WorkerHandle<C extends Commands, Event> {
   onEvent(listener: (event: Event) => void): void;
   /** Resolves when the worker is gone: with the reason where nobody asked it to stop. */
   readonly exited: Promise<Error | undefined>;
-  /** Ends the worker at once, in the middle of whatever it does. What it was asked fails with `reason`. */
+  readonly hasExited: boolean;
+  /** Ends the worker at once, be it in the middle of JavaScript. What it was asked fails with `reason`. */
   terminate(reason: Error): void;
   /** Lets the worker finish what it was asked, runs its `stop` and ends it. Calls made later fail. */
   stop(): Promise<void>;
@@ -42,13 +43,46 @@ type FromWorker =
   | { readonly event: unknown };
 
 export function spawnWorker<C extends Commands, Event = never>(name: WorkerName): WorkerHandle<C, Event> {
-  const entry = workerEntries[name];
-  return connectWorker(isCompiled() ? `./${entry}` : new URL(`../${entry}`, import.meta.url));
+  return connect(workerPort(name));
 }
 
 /** Starts the worker in the file at `entry`; `spawnWorker` knows those of the appliance. */
-export function connectWorker<C extends Commands, Event = never>(entry: URL | string): WorkerHandle<C, Event> {
-  return new Connection<C, Event>(new Worker(entry));
+export function connectWorker<C extends Commands, Event = never>(entry: URL): WorkerHandle<C, Event> {
+  return connect(workerPort(entry));
+}
+
+/** The way to a worker and back, wherever it runs. */
+export interface Port {
+  send(message: unknown): void;
+  onMessage(listener: (message: unknown) => void): void;
+  /** Called once, when nothing more can come. */
+  onEnd(listener: (reason: Error) => void): void;
+  /** Ends the other side at once. */
+  end(): void;
+}
+
+/** Typed calls over a port whose other side is served by `serveWorker`. */
+export function connect<C extends Commands, Event = never>(port: Port): WorkerHandle<C, Event> {
+  return new Connection<C, Event>(port);
+}
+
+/** Of a worker of the appliance, by its name, or of the one in a file. */
+export function workerPort(entry: WorkerName | URL): Port {
+  const worker = new Worker(typeof entry === "string" ? entryOf(entry) : entry);
+  return {
+    send: (message) => worker.postMessage(message),
+    onMessage: (listener) => worker.addEventListener("message", (message) => listener(message.data)),
+    onEnd(listener) {
+      worker.addEventListener("error", (event) => listener(new Error(`a worker failed: ${event.message}`)));
+      worker.addEventListener("close", () => listener(new Error("a worker ended by itself")));
+    },
+    end: () => worker.terminate(),
+  };
+}
+
+function entryOf(name: WorkerName): URL | string {
+  const entry = workerEntries[name];
+  return isCompiled() ? `./${entry}` : new URL(`../${entry}`, import.meta.url);
 }
 
 /** The worker's side: answers the commands until the parent says stop. Returns the function that sends an event to the parent. */
@@ -94,7 +128,7 @@ interface Pending {
 
 class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
   readonly exited: Promise<Error | undefined>;
-  readonly #worker: Worker;
+  readonly #port: Port;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners: ((event: Event) => void)[] = [];
   #resolveExited!: (reason: Error | undefined) => void;
@@ -102,14 +136,13 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
   #gone: Error | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(worker: Worker) {
-    this.#worker = worker;
+  constructor(port: Port) {
+    this.#port = port;
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
-    worker.addEventListener("message", (message: MessageEvent<FromWorker>) => this.#receive(message.data));
-    worker.addEventListener("error", (event) => this.#end(new Error(`a worker failed: ${event.message}`)));
-    worker.addEventListener("close", () => this.#end(new Error("a worker ended by itself")));
+    port.onMessage((message) => this.#receive(message as FromWorker));
+    port.onEnd((reason) => this.#end(reason));
   }
 
   call<Name extends keyof C & string>(
@@ -124,8 +157,12 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     this.#listeners.push(listener);
   }
 
+  get hasExited(): boolean {
+    return this.#gone !== undefined;
+  }
+
   terminate(reason: Error): void {
-    this.#worker.terminate();
+    this.#port.end();
     this.#end(reason);
   }
 
@@ -139,7 +176,7 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     try {
       await this.#request((id) => ({ id, stop: true }));
     } finally {
-      this.#worker.terminate();
+      this.#port.end();
       this.#end(undefined);
     }
   }
@@ -149,7 +186,7 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
-      this.#worker.postMessage(message(id));
+      this.#port.send(message(id) satisfies ToWorker);
     });
   }
 
@@ -200,6 +237,6 @@ function fromWire(wire: WireError): Error {
   });
 }
 
-function isCompiled(): boolean {
+export function isCompiled(): boolean {
   return import.meta.url.startsWith("file:///$bunfs/");
 }

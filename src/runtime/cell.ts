@@ -1,0 +1,82 @@
+/**
+ * A worker in a process of its own. A thread can't be ended in the middle of a statement of SQLite; a process can. The process has one thread
+ * that only passes messages on, so that it hears when the process that started it is gone, and ends with it whatever the worker does.
+ */
+import { setPriority } from "node:os";
+import {
+  type Commands,
+  connect,
+  isCompiled,
+  type Port,
+  workerEntries,
+  type WorkerHandle,
+  type WorkerName,
+  workerPort,
+} from "./worker.ts";
+
+/** The first argument of the program where it is to be such a process; the second names the worker. */
+export const cellArgument = "cell";
+
+/** Lower than that of the node, which is 0. */
+const niceness = 10;
+
+export interface Cell<C extends Commands> {
+  /** Its `terminate` ends the process at once. */
+  readonly worker: WorkerHandle<C, never>;
+  /** From now on everything else comes first where it wants the processor too. */
+  giveWay(): void;
+}
+
+/** Starts the worker of this name in a process. */
+export function spawnCell<C extends Commands>(name: WorkerName): Cell<C> {
+  const { port, pid } = startCell(name);
+  return { worker: connect(port), giveWay: () => giveWay(pid) };
+}
+
+/** What the program does as a cell: serves until the process that started it is gone. */
+export function serveCell(name: string | undefined): Promise<never> {
+  if (!process.connected || name === undefined || !(name in workerEntries))
+    throw new Error(`\`${cellArgument}\` is not for the command line: a node starts it where it needs one`);
+  const worker = workerPort(name as WorkerName);
+  worker.onMessage((message) => process.send?.(message));
+  worker.onEnd(leave);
+  process.on("message", (message) => worker.send(message));
+  process.on("disconnect", leave);
+  return new Promise(() => {});
+}
+
+/** Not by `exit`, which would wait for the worker. */
+function leave(): void {
+  process.kill(process.pid, "SIGKILL");
+}
+
+function startCell(name: WorkerName): { readonly port: Port; readonly pid: number } {
+  let receive: (message: unknown) => void = () => {};
+  const program = isCompiled() ? [] : [new URL("../main.ts", import.meta.url).pathname];
+  const child = Bun.spawn([process.execPath, ...program, cellArgument, name], {
+    // Nothing of a node's settings, some of which are secret, is for it.
+    env: {},
+    stdio: ["ignore", "ignore", "inherit"],
+    serialization: "advanced",
+    ipc: (message) => receive(message),
+  });
+  // It must not keep the process that started it from ending.
+  child.unref();
+  const port: Port = {
+    send: (message) => child.send(message),
+    onMessage: (listener) => {
+      receive = listener;
+    },
+    onEnd: (listener) => void child.exited.then(() => listener(new Error("a cell ended by itself"))),
+    end: () => child.kill("SIGKILL"),
+  };
+  return { port, pid: child.pid };
+}
+
+function giveWay(pid: number): void {
+  try {
+    setPriority(pid, niceness);
+  } catch {
+    // Where that is not allowed it runs as the node does.
+  }
+}

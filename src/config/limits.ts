@@ -64,6 +64,22 @@ const limitShape = {
   // Questions
   queryTimeMsMax: time(20_000, "The longest time that one question may take"),
   queryRowsMax: count(1_000_000, "The most rows that one question may give"),
+  queryRowsInPlaceMax: count(
+    5_000_000,
+    "The most rows that a question may look at, whatever it is asked with, to be answered at once; others are answered in a process aside",
+  ),
+  queryStepsInPlaceMax: count(
+    5000,
+    "The most steps of a question that no single statement can answer to be answered at once, as above",
+  ),
+  queryTimeInPlaceMsMax: time(
+    100,
+    "How long the checks of many resources in one request may take at once; past that they go on aside, as above",
+  ),
+  queriesAsideMax: count(100, "The most questions answered aside at a time; more are answered with 429"),
+  slowQueryAfterMs: time(250, "After this time a question that is answered aside does not make others wait any longer"),
+  slowQueriesMax: count(2, "The most such slow questions at a time; the next one to be slow is answered with 429"),
+  queryMemoryBytesMax: size(512 * MiB, "The most memory that a process aside may take for its questions"),
   queryStepsMax: count(20_000_000, "The most steps of a question that no single statement can answer"),
   planNodesMax: count(
     20_000,

@@ -50,8 +50,8 @@ interface Variant {
 export interface RecursionOptions {
   readonly emission: Emission;
   readonly unfold: UnfoldOptions;
-  /** Takes a common table expression, in order of definition. */
-  define(name: string, columns: number, body: string): void;
+  /** Takes a common table expression, in order of definition: `body` is the union of the selections, which have `columns` columns and a tag. */
+  define(name: string, columns: number, body: string, selections: readonly string[]): void;
   name(prefix: string): string;
   /** Plans the recursive nodes of lower components. */
   planner: RecursionPlanner;
@@ -142,7 +142,7 @@ export class Recursion {
       }),
     );
     if (base.length === 0) return undefined;
-    define(this.#answers, 0, base.join(" UNION ALL "));
+    define(this.#answers, 0, base.join(" UNION ALL "), base);
     return this.#tagged(this.#answers, 0, []);
   }
 
@@ -235,7 +235,8 @@ export class Recursion {
       emission.units.add(this.#demand);
       return;
     }
-    define(this.#demand, width, [emitSelect(start, row(this.#root.tag), emission), ...new Set(steps)].join(" UNION "));
+    const selections = [emitSelect(start, row(this.#root.tag), emission), ...new Set(steps)];
+    define(this.#demand, width, selections.join(" UNION "), selections);
   }
 
   #defineAnswers(): void {
@@ -271,8 +272,9 @@ export class Recursion {
       });
     }
     // The recursive expression is a set by itself: sorting its start for duplicates would be work for nothing.
-    if (base.length > 0)
-      define(this.#answers, width, [base.join(" UNION ALL "), ...steps].join(steps.length > 0 ? " UNION " : ""));
+    if (base.length === 0) return;
+    const body = [base.join(" UNION ALL "), ...steps].join(steps.length > 0 ? " UNION " : "");
+    define(this.#answers, width, body, [...base, ...steps]);
   }
 
   #resolve(moded: Moded, { clause, inner }: ModedClause): Select[] {

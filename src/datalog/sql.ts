@@ -17,7 +17,7 @@ export interface Names {
   /** The interned id of a constant, -1 where the store does not have it. */
   constant(value: Constant): number;
   /** The range of ids of a type, empty where the store has no such type. */
-  range(type: string): { readonly low: number; readonly high: number };
+  range(type: string): IdRange;
 }
 
 /** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
@@ -32,6 +32,20 @@ export interface Relation extends Source {
     | { readonly kind: "named"; readonly name: string }
     /** Columns `c0 …`; only rows with this tag. `columns` says which column each argument is. */
     | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
+}
+
+/** A place in a FROM clause: SQLite's own plan of a statement names it by its alias. */
+export interface Loop {
+  readonly alias: string;
+  /** `json_each` for what a request lists, `undefined` for what has no rows. */
+  readonly table: string | undefined;
+  /** By column of a table of facts or a closure: between which ids its values are, in one range or several; `undefined` where they may be any. */
+  readonly within: readonly (readonly IdRange[] | undefined)[];
+}
+
+export interface IdRange {
+  readonly low: number;
+  readonly high: number;
 }
 
 /** A clause ready for SQL. */
@@ -77,6 +91,8 @@ export interface Emission {
   alias(): string;
   /** Names of sources that would be one row without columns: they are left out of every join. */
   readonly units: Set<string>;
+  /** Is told of every place in a FROM clause. */
+  readonly onLoop?: (loop: Loop) => void;
 }
 
 export type Bindings = ReadonlyMap<string, string>;
@@ -121,9 +137,15 @@ export function emitRelation(
   relation.args.forEach((arg, position) =>
     emitArgument(relation, arg, columnOf(relation, alias, position), bindings, where, emission),
   );
+  const sees = (name: string | undefined, within: Loop["within"] = []): void =>
+    emission.onLoop?.({ alias, table: name, within });
   switch (table.kind) {
     case "fact": {
       const name = emission.names.factTable(table.predicate);
+      sees(
+        name,
+        relation.args.map((arg) => rangesOf(arg, emission.names)),
+      );
       return name === undefined
         ? `(SELECT ${relation.args.map((_, index) => `NULL AS a${index + 1}`).join(", ")} WHERE 0) AS ${alias}`
         : `${name} AS ${alias}`;
@@ -131,15 +153,34 @@ export function emitRelation(
     case "context":
     case "ids": {
       const param = table.kind === "ids" ? table.param : `context:${table.predicate}`;
+      sees("json_each");
       return `json_each(${emission.parameters.text(param)}) AS ${alias}`;
     }
     case "named":
+      sees(table.name);
       return `${table.name} AS ${alias}`;
     case "tagged":
+      sees(table.name);
       where.push(`${alias}.tag = ${table.tag}`);
       return `${table.name} AS ${alias}`;
     default:
       return unreachable(table);
+  }
+}
+
+function rangesOf(arg: AtomTerm, names: Names): IdRange[] | undefined {
+  switch (arg.kind) {
+    case "const":
+    case "oneOf":
+      return (arg.kind === "const" ? [arg.value] : arg.values).map((value) => {
+        const id = names.constant(value);
+        return { low: id, high: id };
+      });
+    case "var":
+    case "param":
+      return arg.type === undefined ? undefined : [names.range(arg.type)];
+    default:
+      return undefined;
   }
 }
 

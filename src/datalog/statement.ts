@@ -12,7 +12,16 @@ import {
 import { bindSource, isKnown } from "./order.ts";
 import { simplify } from "./simplify.ts";
 import type { Body, Node } from "./specialise.ts";
-import { type Emission, emitSelect, emitTerm, emitValue, type Names, Parameters, type Select } from "./sql.ts";
+import {
+  type Emission,
+  emitSelect,
+  emitTerm,
+  emitValue,
+  type Loop,
+  type Names,
+  Parameters,
+  type Select,
+} from "./sql.ts";
 import { unfoldBody, type UnfoldOptions } from "./unfold.ts";
 
 export interface StatementGoal {
@@ -37,6 +46,16 @@ export interface Statement {
    * are any that would be compared with the clock.
    */
   readonly clock: "never" | "always" | Pick<Statement, "sql" | "parameters">;
+  readonly loops: readonly Loop[];
+  readonly expressions: readonly TableExpression[];
+}
+
+/** A common table expression: a tag and columns `c0 …`, the union of several selections. */
+export interface TableExpression {
+  readonly name: string;
+  readonly tags: number;
+  /** By column, the terms that stand for it in the selections. */
+  readonly columns: readonly ReadonlySet<string>[];
 }
 
 export interface StatementLimits {
@@ -52,6 +71,8 @@ export function planStatement(goal: StatementGoal, names: Names, limits: Stateme
 
 class Builder {
   readonly #definitions: string[] = [];
+  readonly #expressions: TableExpression[] = [];
+  readonly #loops: Loop[] = [];
   readonly #emission: Emission;
   readonly #limits: StatementLimits;
   readonly #shared = new Map<string, readonly AnswerVariant[]>();
@@ -64,7 +85,13 @@ class Builder {
     this.#limits = limits;
     this.#variables = firstVariable;
     let aliases = 0;
-    this.#emission = { names, parameters: new Parameters(), alias: () => `t${aliases++}`, units: new Set() };
+    this.#emission = {
+      names,
+      parameters: new Parameters(),
+      alias: () => `t${aliases++}`,
+      units: new Set(),
+      onLoop: (loop) => this.#loops.push(loop),
+    };
   }
 
   build(goal: StatementGoal, paged: boolean): Statement {
@@ -80,7 +107,10 @@ class Builder {
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
     const parameters = this.#emission.parameters.names();
     const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
-    return { sql: definitions + body, parameters, clock: isClocked ? this.#clock(goal, selects) : "never" };
+    // What the clock is asked with is no part of it.
+    const [loops, expressions] = [[...this.#loops], [...this.#expressions]];
+    const clock = isClocked ? this.#clock(goal, selects) : "never";
+    return { sql: definitions + body, parameters, clock, loops, expressions };
   }
 
   readonly #planner: RecursionPlanner = {
@@ -128,8 +158,9 @@ class Builder {
     return {
       emission: this.#emission,
       unfold: this.#unfold(),
-      define: (name, columns, body) => {
+      define: (name, columns, body, selections) => {
         const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
+        this.#expressions.push(expressionOf(name, columns, selections));
         this.#definitions.push(`${name}(${list}) AS (${body})`);
       },
       name: (prefix) => `${prefix}${this.#names++}`,
@@ -176,12 +207,13 @@ class Builder {
     const answers = [...groups.values()].map((group) => {
       const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.#emission));
       let aliases = 0;
-      // Aliases of its own, so that the same question is the same text.
-      return { head, decision: emitDecision(group, { ...this.#emission, alias: () => `t${aliases++}` }) };
+      // Without a number of its own for each place the same question is the same text.
+      const question = emitDecision(group, { ...this.#emission, alias: () => `t${aliases++}`, onLoop: () => {} });
+      return { head, group, question };
     });
-    return [...Map.groupBy(answers, ({ decision }) => decision)].map(([decision, group]) => {
-      const heads = group.map(({ head }) => `SELECT ${named(head)}`).join(" UNION ALL ");
-      return `SELECT * FROM (${heads}) WHERE ${decision}`;
+    return [...Map.groupBy(answers, ({ question }) => question).values()].map((same) => {
+      const heads = same.map(({ head }) => `SELECT ${named(head)}`).join(" UNION ALL ");
+      return `SELECT * FROM (${heads}) WHERE ${emitDecision(must(same[0]).group, this.#emission)}`;
     });
   }
 
@@ -196,6 +228,19 @@ class Builder {
       join: ` ${isAlwaysThere ? "CROSS" : "LEFT"} JOIN symbol AS s${column} ON s${column}.id = ${id}`,
     };
   }
+}
+
+function expressionOf(name: string, width: number, selections: readonly string[]): TableExpression {
+  const heads = selections.map((selection) => {
+    const [, head = ""] = /^SELECT (.*?)(?: FROM | WHERE |$)/s.exec(selection) ?? [];
+    return head.split(", ");
+  });
+  const termsOf = (column: number): Set<string> => new Set(heads.map((head) => head[column + 1] ?? ""));
+  return {
+    name,
+    tags: new Set(heads.map(([tag]) => tag)).size,
+    columns: Array.from({ length: width }, (_, column) => termsOf(column)),
+  };
 }
 
 function named(columns: readonly string[]): string {

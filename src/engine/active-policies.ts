@@ -1,6 +1,7 @@
 /** The active policy of a store, compiled once a connection. */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { statement } from "../store/statements.ts";
+import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { activate, type ActivePolicy } from "./active-policy.ts";
 
@@ -22,16 +23,31 @@ export function activationOf(database: SqlDatabase): Activation | undefined {
   return presentOf(database).activation;
 }
 
-/** The same, with the number of changes that this connection sees. */
+/** As `activationOf`, but `undefined` where this binary can't use the policy: facts go on being written under it. */
+export function usableActivation(database: SqlDatabase): Activation | undefined {
+  try {
+    return activationOf(database);
+  } catch (error) {
+    if (error instanceof AppError && error.code === "not_ready") return undefined;
+    throw error;
+  }
+}
+
+/** As `activationOf`, with the number of changes and the stamp of the degrees that this connection sees. */
 export function presentOf(database: SqlDatabase): {
   readonly activation: Activation | undefined;
   readonly version: number;
+  readonly degreeStamp: number;
 } {
   const row = must(
-    statement(database, "SELECT policy_id, plan_stamp, version FROM state").values()[0],
+    statement(database, "SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
     "the store has no state",
   );
-  return { activation: activationFor(database, Number(row[0]), Number(row[1])), version: Number(row[2]) };
+  return {
+    activation: activationFor(database, Number(row[0]), Number(row[1])),
+    version: Number(row[2]),
+    degreeStamp: Number(row[3]),
+  };
 }
 
 function activationFor(database: SqlDatabase, id: number, stamp: number): Activation | undefined {

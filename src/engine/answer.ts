@@ -9,6 +9,7 @@ import { must, unreachable } from "../util/assert.ts";
 import { Brought } from "./brought.ts";
 import { Evaluation } from "./evaluate.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
+import { TooCostly } from "./in-place.ts";
 import type { Plan } from "./plans.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 
@@ -18,6 +19,8 @@ export type Given = readonly (Value | readonly Value[] | undefined)[];
 export type AnsweringLimits = Limits & {
   /** The most facts that the evaluator reads in one go. */
   readonly factsAtATimeMax: number | undefined;
+  /** Whether others wait for the answer: then what takes many steps is `TooCostly`. */
+  readonly inPlace: boolean;
 };
 
 export class Answering {
@@ -109,6 +112,8 @@ export class Answering {
             return evaluator();
           } catch (error) {
             if (error instanceof NotEnumerable) throw notEnumerable();
+            if (this.#limits.inPlace && error instanceof AppError && error.code === "query_too_expensive")
+              throw new TooCostly("it takes many steps");
             if (error instanceof RangeError)
               throw new AppError("query_too_expensive", "the data nests deeper than the question can follow");
             throw error;
@@ -167,9 +172,11 @@ export class Answering {
   #evaluate(given: Given, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "evaluator") return [];
     const { body } = this.#plan;
-    const { queryStepsMax, queryRowsMax, queryTimeMsMax, factsAtATimeMax } = this.#limits;
+    const { queryStepsMax, queryStepsInPlaceMax, queryRowsMax, queryTimeMsMax, factsAtATimeMax, inPlace } =
+      this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now, factsAtATimeMax);
-    const limits = { stepsMax: queryStepsMax, rowsMax: queryRowsMax, endMs: performance.now() + queryTimeMsMax };
+    const stepsMax = inPlace ? queryStepsInPlaceMax : queryStepsMax;
+    const limits = { stepsMax, rowsMax: queryRowsMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(
       body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#ids(given[variable]))),

@@ -4,6 +4,7 @@
  */
 import { desc } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { DegreeChange } from "../store/degrees.ts";
 import type { Fact } from "../store/fact.ts";
 import {
   clearFacts,
@@ -21,7 +22,8 @@ import { must, unreachable } from "../util/assert.ts";
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import { activate } from "./active-policy.ts";
 import { stampPlans } from "./active-policies.ts";
-import { ClosureChange, clearClosures, refreshClosures } from "./closures.ts";
+import { clearDerived, refreshDerived } from "./derived-tables.ts";
+import { ClosureChange } from "./closures.ts";
 import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
 import { indexOrders } from "./indexes.ts";
@@ -45,24 +47,29 @@ export function applyEvent(database: SqlDatabase, event: Event, limits: Limits =
 }
 
 function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "facts" }>, limits: Limits): void {
-  const closures = new ClosureChange(database, limits);
+  const degrees = new DegreeChange(database);
+  const closures = new ClosureChange(database, limits, degrees);
   const changed = new Map<string, Fact>();
   let sum = parseDigest(readDigest(database));
   for (const fact of effect.deleted) {
     if (!hasFact(database, fact)) continue;
     const lost = closures.lostWith(fact);
-    deleteFact(database, fact);
+    degrees.grow(must(deleteFact(database, fact)).table, -1);
     closures.remove(lost);
     changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum -= factElement(fact);
   }
   for (const fact of effect.inserted) {
-    if (!insertFact(database, fact)) continue;
+    const row = insertFact(database, fact);
+    if (!row) continue;
+    degrees.grow(row.table, 1);
+    degrees.look(row.table, row.ids);
     closures.add(fact);
     changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum += factElement(fact);
   }
   closures.finish();
+  degrees.finish();
   writeDigest(database, formatDigest(sum));
   for (const { predicate, args } of changed.values())
     statement(
@@ -97,12 +104,12 @@ function applyPolicy(
     setIndexes(database, table, orders.get(`${predicate}/${arity}`) ?? []);
   statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
   stampPlans(database);
-  refreshClosures(database, limits, true);
+  refreshDerived(database, limits, true);
 }
 
 function applyClear(database: SqlDatabase, limits: Limits): void {
   clearFacts(database);
-  clearClosures(database, limits);
+  clearDerived(database, limits);
   let sum = parseDigest(emptyDigest);
   const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
   if (policy) sum += policyElement(policy.id, policy.source);

@@ -1,5 +1,6 @@
-/** What may take seconds, in a thread of its own that can be ended: checks of policies that are only asked about, explanations of decisions. */
+/** What may take seconds, in a process that can be ended: questions, explanations of decisions, checks of policies that are only asked about. */
 import type { Limits } from "../config/limits.ts";
+import { formatBytes } from "../config/value.ts";
 import { diagnosticToJson } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
 import { serveWorker } from "../runtime/worker.ts";
@@ -8,6 +9,8 @@ import { openStore } from "../store/database.ts";
 import { AppError } from "../util/app-error.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
+import { askEngine, type QuestionKind, type Questions } from "./ask.ts";
+import { Engine } from "./engine.ts";
 import { explainDecision } from "./explain/decision.ts";
 import type { Explanation } from "./explain/explanation.ts";
 import { describeOrphans, findOrphans } from "./orphans.ts";
@@ -26,6 +29,13 @@ export interface CheckRequest {
 
 export interface ExplainRequest {
   readonly question: AuthorizeQuestion;
+  readonly limits: Limits;
+  readonly storePath: string;
+}
+
+export interface AnswerRequest {
+  readonly kind: QuestionKind;
+  readonly question: Questions[QuestionKind]["question"];
   readonly limits: Limits;
   readonly storePath: string;
 }
@@ -49,12 +59,42 @@ const commands = {
     const clock = Math.floor(Date.now() / 1000);
     return reading(storePath, (store) => explainDecision(store, question, { limits, clock }));
   },
+
+  /** Makes the next question wait for nothing but its answer. */
+  openEngine({ limits, storePath }: Pick<AnswerRequest, "limits" | "storePath">): void {
+    engineOver(storePath, limits).refresh();
+  },
+
+  answer({ kind, question, limits, storePath }: AnswerRequest): Questions[QuestionKind]["answer"] {
+    try {
+      return askEngine(engineOver(storePath, limits), kind, question);
+    } catch (error) {
+      if ((error as { readonly code?: unknown }).code !== "SQLITE_NOMEM") throw error;
+      const message = `answering takes more than ${formatBytes(limits.queryMemoryBytesMax)} of memory: ask for less, or for one value`;
+      throw new AppError("query_too_expensive", message);
+    }
+  },
 };
 
 serveWorker(commands, () => {});
 
 function orphansIn(store: SqlDatabase, active: ActivePolicy): ReturnType<typeof findOrphans> {
   return findOrphans(store, activationOf(store)?.active, active);
+}
+
+/** The engine of the last question, which is mostly that of the next one too. */
+let present: { readonly engine: Engine; readonly storePath: string } | undefined;
+
+function engineOver(storePath: string, limits: Limits): Engine {
+  if (present?.storePath === storePath) return present.engine;
+  present?.engine.close();
+  present = undefined;
+  const store = opened(storePath);
+  // Of the whole process, which has no other work at the same time.
+  store.exec(`PRAGMA hard_heap_limit = ${limits.queryMemoryBytesMax}`);
+  const engine = new Engine(store, { limits: { ...limits, decisionMemoEntriesMax: 0 } });
+  present = { engine, storePath };
+  return engine;
 }
 
 /** In one transaction: whatever is read is of one state. */

@@ -17,13 +17,13 @@ import {
   dropClosureTable,
   emptyClosureTable,
 } from "../store/closure-tables.ts";
+import { type DegreeChange, dropDegrees } from "../store/degrees.ts";
 import type { Fact } from "../store/fact.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
 import { lookUp, rangeOf, typeNumber } from "../store/symbols.ts";
-import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { activationOf, type Activation, stampPlans } from "./active-policies.ts";
+import { type Activation, stampPlans, usableActivation } from "./active-policies.ts";
 import { ClosureSql, changeTables, gathered, type Pair, type Parametrised } from "./closure-sql.ts";
 import { closuresOf } from "./policy-closures.ts";
 
@@ -58,7 +58,7 @@ export class Closures {
 
   /** Made once for as long as the policy and its closures stay the same. */
   static of(database: SqlDatabase, limits: Limits): Closures {
-    const activation = usable(database);
+    const activation = usableActivation(database);
     const known = made.get(database);
     if (known && known.activation === activation) return known.closures;
     const closures = new Closures(database, activation, limits);
@@ -94,18 +94,24 @@ export interface FactPair {
   readonly pair: Pair;
 }
 
+/** Of what was gathered, each start with an end of each type, and each end with a start of each type. */
+const oneOfEach = `SELECT f.c0, t.c0 FROM closure_from AS f CROSS JOIN (SELECT min(c0) AS c0 FROM closure_to GROUP BY c0 >> 32) AS t
+  UNION SELECT f.c0, t.c0 FROM (SELECT min(c0) AS c0 FROM closure_from GROUP BY c0 >> 32) AS f CROSS JOIN closure_to AS t`;
+
 /** What one event does to the closures. Nothing of it outlives the event: its transaction may be rolled back. */
 export class ClosureChange {
   readonly #database: SqlDatabase;
   readonly #limits: Limits;
   readonly #closures: Closures;
+  readonly #degrees: DegreeChange;
   /** By how many rows each closure has grown. */
   readonly #grown = new Map<Kept, number>();
   readonly #givenUp = new Set<Kept>();
 
-  constructor(database: SqlDatabase, limits: Limits) {
+  constructor(database: SqlDatabase, limits: Limits, degrees: DegreeChange) {
     this.#database = database;
     this.#limits = limits;
+    this.#degrees = degrees;
     this.#closures = Closures.of(database, limits);
   }
 
@@ -143,7 +149,11 @@ export class ClosureChange {
     const starts = this.#run(sql.gatherNewFrom).run(from, to);
     const ends = this.#run(sql.gatherTo).run(to);
     if (this.#isTooMuch(starts * ends)) this.#givenUp.add(kept);
-    else this.#count(kept, this.#run(sql.join).run());
+    else {
+      this.#count(kept, this.#run(sql.join).run());
+      // Each start with some end and each end with some start is enough: those with the same are counted.
+      for (const row of this.#run(oneOfEach).values()) this.#degrees.look(kept.table.table, row.map(Number));
+    }
     this.#forget();
   }
 
@@ -166,6 +176,7 @@ export class ClosureChange {
 
   #count(kept: Kept, rows: number): void {
     this.#grown.set(kept, (this.#grown.get(kept) ?? 0) + rows);
+    this.#degrees.grow(kept.table.table, rows);
   }
 
   #forget(): void {
@@ -182,7 +193,7 @@ export class ClosureChange {
  * up are tried again. Inside the caller's transaction.
  */
 export function refreshClosures(database: SqlDatabase, limits: Limits, retry: boolean): void {
-  const activation = usable(database);
+  const activation = usableActivation(database);
   const wanted = new Map(
     (activation ? closuresOf(activation.active, limits) : []).map((closure) => [closure.name, closure]),
   );
@@ -191,6 +202,7 @@ export function refreshClosures(database: SqlDatabase, limits: Limits, retry: bo
     if (wanted.has(table.name) && (table.kept || !retry)) wanted.delete(table.name);
     else {
       dropClosureTable(database, table);
+      dropDegrees(database, table.table);
       isChanged = true;
     }
   }
@@ -206,13 +218,16 @@ export function refreshClosures(database: SqlDatabase, limits: Limits, retry: bo
 
 /** All closures of an empty store, those that were given up among them. */
 export function clearClosures(database: SqlDatabase, limits: Limits): void {
-  for (const table of closureTables(database)) dropClosureTable(database, table);
+  for (const table of closureTables(database)) {
+    dropClosureTable(database, table);
+    dropDegrees(database, table.table);
+  }
   refreshClosures(database, limits, true);
 }
 
 /** Says where a closure's table is not what the facts say it should be; `undefined` where all are right. Computes all of them anew. */
 export function findClosureDamage(database: SqlDatabase, limits: Limits): string | undefined {
-  const activation = usable(database);
+  const activation = usableActivation(database);
   const tables = new Map(closureTables(database).map((table) => [table.name, table]));
   for (const closure of activation ? closuresOf(activation.active, limits) : []) {
     const table = tables.get(closure.name);
@@ -229,16 +244,6 @@ export function findClosureDamage(database: SqlDatabase, limits: Limits): string
       return `the table ${table.table} was damaged: ${missing} rows were missing, ${surplus} too many, ${rows} of ${table.rows} there`;
   }
   return undefined;
-}
-
-/** Facts go on being written under a policy that this binary can't use; it has no closures then. */
-function usable(database: SqlDatabase): Activation | undefined {
-  try {
-    return activationOf(database);
-  } catch (error) {
-    if (error instanceof AppError && error.code === "not_ready") return undefined;
-    throw error;
-  }
 }
 
 function sqlFor(database: SqlDatabase, closure: Closure, { table }: ClosureTable): ClosureSql {

@@ -22,9 +22,10 @@ import { activationOf, presentOf } from "./active-policies.ts";
 import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
+import { InPlace, TooCostly } from "./in-place.ts";
 import { DecisionMemo } from "./memo.ts";
 import { type Plan, Plans, type Shape, type Strategy } from "./plans.ts";
-import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, Row } from "./questions.ts";
+import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, ResourcesQuestion, Row } from "./questions.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -36,6 +37,8 @@ export interface EngineOptions {
   readonly changes?: Changes | undefined;
   /** Whoever asks has begun a transaction: several answers, of several engines on one connection, are then of one state. */
   readonly inTransaction?: boolean;
+  /** Whether it answers where others wait: it throws `TooCostly` for what may take long. */
+  readonly inPlace?: boolean;
   /** The most facts that the evaluator reads in one go; past that, `TooManyFacts`. */
   readonly factsAtATimeMax?: number;
 }
@@ -56,6 +59,7 @@ export class Engine {
   readonly #begin: SqlStatement | undefined;
   readonly #commit: SqlStatement | undefined;
   readonly #memo: DecisionMemo;
+  readonly #inPlace: InPlace | undefined;
   readonly #changes: Changes | undefined;
   /** The state of which the memo speaks, as `changes` names it. */
   #seen: number | undefined;
@@ -70,7 +74,12 @@ export class Engine {
   /** `database` is a connection of the engine's own, read-only. */
   constructor(database: SqlDatabase, options: EngineOptions = {}) {
     this.#database = database;
-    this.#limits = { ...(options.limits ?? defaultLimits), factsAtATimeMax: options.factsAtATimeMax };
+    this.#limits = {
+      ...(options.limits ?? defaultLimits),
+      factsAtATimeMax: options.factsAtATimeMax,
+      inPlace: options.inPlace ?? false,
+    };
+    if (this.#limits.inPlace) this.#inPlace = new InPlace(database, this.#limits);
     this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#changes = options.changes;
@@ -100,12 +109,29 @@ export class Engine {
         context,
         paged: false,
       });
-      const plan = this.#plan(plans, key, shape);
+      const plan = this.#plan(plans, key, shape, contextFacts.length);
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
       this.#memo.remember(plan, question, allowed, () => (answering.hangsOnClock(values) ? now : undefined));
       return allowed;
+    });
+  }
+
+  /** Those of the resources on which the actor may do the action, in the order asked and as often. */
+  authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
+    const { inPlace, queryTimeInPlaceMsMax, queryTimeMsMax } = this.#limits;
+    const timeMsMax = inPlace ? queryTimeInPlaceMsMax : queryTimeMsMax;
+    const endMs = performance.now() + timeMsMax;
+    return resources.filter((resource) => {
+      if (performance.now() > endMs) {
+        if (inPlace) throw new TooCostly("many resources");
+        throw new AppError(
+          "query_too_expensive",
+          `answering takes longer than ${timeMsMax} ms: ask for fewer resources`,
+        );
+      }
+      return this.authorize({ ...question, resource });
     });
   }
 
@@ -168,7 +194,9 @@ export class Engine {
         context,
         paged: false,
       };
-      const answering = this.#answering(plans, `query ${JSON.stringify(shape)}`, () => shape, query.contextFacts);
+      const listed = Math.max(...variables.map(({ ids }) => ids?.length ?? 0));
+      const key = `query ${JSON.stringify(shape)}`;
+      const answering = this.#answering(plans, key, () => shape, query.contextFacts, listed);
       const values = variables.map(({ type, ids }) =>
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
@@ -190,18 +218,21 @@ export class Engine {
 
   /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
   facts(pattern: FactPattern): Fact[] {
-    return this.#timed("facts", () =>
-      factTables(this.#database)
+    return this.#timed("facts", () => {
+      this.#inPlace?.look(presentOf(this.#database).degreeStamp);
+      return factTables(this.#database)
         .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
-        .flatMap(({ arity }) => {
+        .flatMap(({ table, arity }) => {
+          // Otherwise those with this first argument are found in one look.
+          if (pattern.args[0]?.id === undefined || pattern.args[0].id === null) this.#inPlace?.admitScan(table);
           const rest = new Array(arity - pattern.args.length).fill({ type: null, id: null });
           return matchFacts(
             this.#database,
             { ...pattern, args: [...pattern.args, ...rest] },
             this.#limits.queryRowsMax,
           );
-        }),
-    );
+        });
+    });
   }
 
   /** Whether this very fact is stored. */
@@ -285,8 +316,9 @@ export class Engine {
     const before = this.#changes && presentChange(this.#changes);
     this.#seen = undefined;
     return this.#timed(kind, () => {
-      const { activation, version } = presentOf(this.#database);
+      const { activation, version, degreeStamp } = presentOf(this.#database);
       if (!activation) return none;
+      this.#inPlace?.look(degreeStamp);
       const { active } = activation;
       this.#memo.look(this.#database, version);
       // What was read belongs to this number, if no change has begun by now.
@@ -301,15 +333,18 @@ export class Engine {
     });
   }
 
-  #plan(plans: Plans, key: string, shape: () => Shape): Plan {
-    return withSpan("plan", {}, (span) => {
+  /** `listed` is the length of the longest list that the question brings. */
+  #plan(plans: Plans, key: string, shape: () => Shape, listed: number): Plan {
+    const plan = withSpan("plan", {}, (span) => {
       if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
       return plans.of(key, shape);
     });
+    this.#inPlace?.admit(plan, listed);
+    return plan;
   }
 
-  #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[]): Answering {
-    const plan = this.#plan(plans, key, shape);
+  #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[], listed = 0): Answering {
+    const plan = this.#plan(plans, key, shape, Math.max(listed, contextFacts.length));
     return new Answering(this.#database, plans.types, plan, contextFacts, this.#clock(), this.#limits);
   }
 

@@ -144,6 +144,7 @@ export class Evaluation {
     }
   }
 
+  /** For each row and each answer that is tried, too: a rule over many of them is one literal. */
   #step(): void {
     if (++this.#steps > this.#limits.stepsMax)
       throw new AppError("query_too_expensive", "the question takes more steps than allowed");
@@ -175,6 +176,7 @@ export class Evaluation {
       const types = call.args.map((arg) => (arg.kind === "var" ? frame.types[arg.index] : undefined));
       const links = identity(args.length);
       for (const row of this.#reader.rows(call, args, types)) {
+        this.#step();
         if (!proceed(this.#unify(call.args, { row, links }, bindings), go)) return false;
       }
     }
@@ -185,8 +187,10 @@ export class Evaluation {
       (arg): Demand =>
         this.#value(arg, bindings) ?? (isOfNoInterest(arg, open, rest, frame, bindings) ? "any" : "asked"),
     );
-    for (const answer of this.#answers(node, demand))
+    for (const answer of this.#answers(node, demand)) {
+      this.#step();
       if (!proceed(this.#unify(open, answer, bindings), go)) return false;
+    }
     return true;
   }
 

@@ -3,7 +3,7 @@
  * arguments that rules fix to constants, then the rest. Where rules ask for the same thing with one of several constants (any of three roles), such
  * an argument comes last: then one look finds all of them. The primary key already gives the order from the first argument.
  */
-import type { Program, ProgramLiteral, ProgramRule } from "../datalog/program.ts";
+import type { Constant, Program, ProgramLiteral, ProgramRule } from "../datalog/program.ts";
 import { literalVariables } from "../datalog/program.ts";
 
 interface Use {
@@ -40,6 +40,18 @@ export function indexOrders(program: Program): Map<string, number[][]> {
     }
   }
   return new Map([...uses].map(([predicate, use]) => [predicate, ordersOf(use)]));
+}
+
+/** By predicate key and place, the constants that rules ask for. */
+export function askedConstants(program: Program): Map<string, Map<number, Constant[]>> {
+  const asked = new Map<string, Map<number, Constant[]>>();
+  for (const { predicate, args } of program.rules.flatMap((rule) => calls(rule.body))) {
+    const places = asked.get(predicate) ?? new Map<number, Constant[]>();
+    asked.set(predicate, places);
+    for (const [position, arg] of args.entries())
+      if (arg.kind === "const") places.set(position, [...(places.get(position) ?? []), arg.value]);
+  }
+  return asked;
 }
 
 function newUse(arity: number): Use {

@@ -13,7 +13,7 @@ import type { Signatures } from "../datalog/signature.ts";
 import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
 import type { Names } from "../datalog/sql.ts";
 import { TooLarge } from "../datalog/too-large.ts";
-import { planStatement } from "../datalog/statement.ts";
+import { planStatement, type Statement } from "../datalog/statement.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
 import { relationId, tableOf } from "../store/fact-tables.ts";
@@ -51,6 +51,8 @@ export type Plan =
       readonly sql: string;
       readonly prepared: SqlStatement;
       readonly parameters: readonly string[];
+      readonly loops: Statement["loops"];
+      readonly expressions: Statement["expressions"];
       /** The relations whose facts decide. */
       readonly reads: ReadonlySet<number>;
       /** As in `Statement`. */

@@ -8,6 +8,13 @@ export interface AuthorizeQuestion {
   readonly contextFacts: readonly Fact[];
 }
 
+export interface ResourcesQuestion {
+  readonly actor: Value;
+  readonly action: string;
+  readonly resources: readonly Value[];
+  readonly contextFacts: readonly Fact[];
+}
+
 export interface ListQuestion {
   readonly actor: Value;
   readonly action: string;

@@ -4,6 +4,7 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
+import { Answers } from "../engine/answers.ts";
 import type { Node } from "../replication/node.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
@@ -29,16 +30,17 @@ export interface App {
 }
 
 export function createApp(node: Node, limits: Limits): App {
+  const asked = new Answers(() => node.engine(), limits);
   // Without `standardHostname` a request to a host with a short name is routed too.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
     .use(answers)
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
-    .use(checkRoutes(node, limits))
-    .use(queryRoutes(node, limits))
+    .use(checkRoutes(node, limits, asked))
+    .use(queryRoutes(node, limits, asked))
     .use(explainRoutes(node, limits))
-    .use(factReads(node, limits))
+    .use(factReads(node, limits, asked))
     .use(policyReads(node, limits))
     .use(policyCheckRoutes(node, limits))
     .use(keyReads(node, limits))

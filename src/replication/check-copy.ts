@@ -1,11 +1,11 @@
 /**
  * Whether a database can be trusted: SQLite finds file and indexes sound, and the digest computed anew over everything in it is the one that it
  * carries. The first alone would miss a flipped bit inside a value, and that may be somebody's role. About 3 s for a million facts. What this
- * binary keeps besides facts (tables of a newer format, closures) is made here, for copies that nobody writes to.
+ * binary keeps besides facts (tables of a newer format, closures, degrees) is made here, for copies that nobody writes to.
  */
 import type { Limits } from "../config/limits.ts";
-import { clearClosures, findClosureDamage, refreshClosures } from "../engine/closures.ts";
 import { computeDigest } from "../engine/apply.ts";
+import { mendDerived } from "../engine/derived-tables.ts";
 import { openStore } from "../store/database.ts";
 import { scanFacts } from "../store/scan-facts.ts";
 import { findState, type State } from "../store/state.ts";
@@ -21,12 +21,8 @@ export function checkCopy(path: string, limits: Limits, warn: (problem: string) 
     const digest = computeDigest(store, scanFacts(store));
     if (digest !== state.digest)
       throw new Error(`the data are damaged: their digest is ${digest}, it should be ${state.digest}`);
-    store.transaction(() => refreshClosures(store, limits, false), "immediate");
-    const problem = findClosureDamage(store, limits);
-    if (problem !== undefined) {
-      store.transaction(() => clearClosures(store, limits), "immediate");
-      warn(`${problem}; it was made anew from the facts, which are sound`);
-    }
+    const problem = mendDerived(store, limits);
+    if (problem !== undefined) warn(`${problem}; it was made anew from the facts, which are sound`);
     return state;
   } finally {
     store.close();

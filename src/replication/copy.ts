@@ -43,7 +43,7 @@ export class Copy {
     const store = openStore(path, { readonly: true });
     const state = readState(store);
     const old = this.#engine;
-    this.#engine = new Engine(store, { limits: this.#limits, changes: this.#changes });
+    this.#engine = new Engine(store, { limits: this.#limits, changes: this.#changes, inPlace: true });
     this.#policyId = 0;
     this.moved(state);
     if (old !== undefined) this.#retire(old);

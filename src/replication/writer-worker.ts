@@ -5,7 +5,7 @@
 import { serveWorker } from "../runtime/worker.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Limits } from "../config/limits.ts";
-import { refreshClosures } from "../engine/closures.ts";
+import { refreshDerived } from "../engine/derived-tables.ts";
 import { type Changes, whileChanging } from "../store/changes.ts";
 import { openStore } from "../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../store/keys.ts";
@@ -65,7 +65,7 @@ const commands = {
     open = { store, log: openLog(store), limits, changes };
     const state = change(open, () => {
       const found = findState(store) ?? createState(store, options.environment, mintEpoch());
-      if (found.environment === options.environment) refreshClosures(store, options.limits, false);
+      if (found.environment === options.environment) refreshDerived(store, options.limits, false);
       return found;
     });
     requireEnvironment(state, options.environment);

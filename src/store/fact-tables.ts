@@ -64,19 +64,28 @@ export function factTables(
   return rows.map(({ id, predicate, arity }) => ({ table: tableOf(id), predicate, arity }));
 }
 
-/** Adds a fact. True where it was not there before. */
-export function insertFact(database: SqlDatabase, fact: Fact): boolean {
+/** Where a fact is stored: the ids of its arguments are a row of the table. */
+export interface StoredRow {
+  readonly table: string;
+  readonly ids: readonly number[];
+}
+
+/** Adds a fact. Gives its row, `undefined` where it was there before. */
+export function insertFact(database: SqlDatabase, fact: Fact): StoredRow | undefined {
   const table = ensureFactTable(database, fact.predicate, fact.args.length);
   const slots = fact.args.map((_, index) => `?${index + 1}`).join(", ");
   const ids = fact.args.map((arg) => intern(database, arg));
-  return statement(database, `INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids) > 0;
+  const added = statement(database, `INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids);
+  return added > 0 ? { table, ids } : undefined;
 }
 
-/** Takes a fact away. True where it was there. */
-export function deleteFact(database: SqlDatabase, fact: Fact): boolean {
+/** Takes a fact away. Gives the row that it had, `undefined` where it was not there. */
+export function deleteFact(database: SqlDatabase, fact: Fact): StoredRow | undefined {
   const found = locate(database, fact);
-  if (!found) return false;
-  return statement(database, `DELETE FROM ${found.table} WHERE ${equalities(found.ids.length)}`).run(...found.ids) > 0;
+  if (!found) return undefined;
+  const { table, ids } = found;
+  const deleted = statement(database, `DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
+  return deleted > 0 ? found : undefined;
 }
 
 export function hasFact(database: SqlDatabase, fact: Fact): boolean {
@@ -149,7 +158,7 @@ export function clearFacts(database: SqlDatabase): void {
   for (const { table } of factTables(database)) database.exec(`DELETE FROM ${table}`);
 }
 
-function locate(database: SqlDatabase, fact: Fact): { readonly table: string; readonly ids: number[] } | undefined {
+function locate(database: SqlDatabase, fact: Fact): StoredRow | undefined {
   const table = factTable(database, fact.predicate, fact.args.length);
   if (!table) return undefined;
   const ids: number[] = [];

@@ -15,6 +15,7 @@ export const state = sqliteTable("state", {
   policyId: integer("policy_id").notNull(),
   planStamp: integer("plan_stamp").notNull().default(0),
   version: integer().notNull().default(0),
+  degreeStamp: integer("degree_stamp").notNull().default(0),
 });
 
 export const log = sqliteTable("log", {

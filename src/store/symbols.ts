@@ -63,6 +63,11 @@ export function rangeOf(type: number): { readonly low: number; readonly high: nu
   return { low: type * valuesPerType, high: (type + 1) * valuesPerType - 1 };
 }
 
+/** The number of the type of an id. */
+export function typeOf(id: number): number {
+  return Math.floor(id / valuesPerType);
+}
+
 /** The first of the type numbers that are never stored: a request numbers types there that the store lacks. */
 export const temporaryTypes = typesMax + 1;
 

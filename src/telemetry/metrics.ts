@@ -50,6 +50,12 @@ export const metrics = {
     "Decisions that were asked for again and still stood, or had to be made",
     ["result"],
   ),
+  /** `kind`: as below, or authorizeResources. */
+  queriesAside: counter(
+    "ostiary_queries_aside_total",
+    "Questions answered in a process aside, since they may take long",
+    ["kind"],
+  ),
   /** `kind`: authorize, list, actions, query or facts. */
   queryDuration: histogram(
     "ostiary_query_duration_seconds",

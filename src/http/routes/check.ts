@@ -2,7 +2,8 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { AuthorizeQuestion } from "../../engine/questions.ts";
+import type { Answers } from "../../engine/answers.ts";
+import type { AuthorizeQuestion, ResourcesQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readAccess } from "../access.ts";
@@ -10,27 +11,29 @@ import { firstPage, nextPageToken, openPageToken } from "../page-token.ts";
 import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
-export function checkRoutes(node: Node, limits: Limits) {
+export function checkRoutes(node: Node, limits: Limits, answers: Answers) {
   const bodies = checkBodies(limits);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post(
       "/api/authorize",
-      ({ body }) => {
-        const allowed = node.engine().authorize(authorizeQuestion(body));
+      async ({ body }) => {
+        const allowed = await answers.ask("authorize", authorizeQuestion(body));
         metrics.decisions.inc({ result: allowed ? "allow" : "deny" });
         return { allowed };
       },
       { body: refusing("body", bodies.authorize) },
     )
-    .post("/api/authorize_resources", ({ body }) => ({ results: authorizeResources(node, body) }), {
-      body: refusing("body", bodies.authorizeResources),
-    })
-    .post("/api/list", ({ body }) => list(node, limits, body), { body: refusing("body", bodies.list) })
+    .post(
+      "/api/authorize_resources",
+      async ({ body }) => ({ results: await answers.ask("authorizeResources", resourcesQuestion(body)) }),
+      { body: refusing("body", bodies.authorizeResources) },
+    )
+    .post("/api/list", ({ body }) => list(answers, limits, body), { body: refusing("body", bodies.list) })
     .post(
       "/api/actions",
-      ({ body }) => ({
-        results: node.engine().actions({
+      async ({ body }) => ({
+        results: await answers.ask("actions", {
           actor: { type: body.actor_type, id: body.actor_id },
           resource: { type: body.resource_type, id: body.resource_id },
           contextFacts: body.context_facts,
@@ -88,22 +91,16 @@ function checkBodies(limits: Limits) {
 
 type Bodies = ReturnType<typeof checkBodies>;
 
-/** Those of the asked resources that the actor may act on, in the order asked and as often. */
-function authorizeResources(node: Node, body: z.output<Bodies["authorizeResources"]>) {
-  const engine = node.engine();
-  const question = {
-    actor: { type: body.actor_type, id: body.actor_id },
-    action: body.action,
-    contextFacts: body.context_facts,
-  };
-  return body.resources.filter((resource) => engine.authorize({ ...question, resource }));
+function resourcesQuestion(body: z.output<Bodies["authorizeResources"]>): ResourcesQuestion {
+  const { action, resources } = body;
+  return { actor: { type: body.actor_type, id: body.actor_id }, action, resources, contextFacts: body.context_facts };
 }
 
 /**
  * With neither size nor token the whole list in one answer, and no `next_page_token`: clients from before paging know neither. Sizes below
  * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
  */
-function list(node: Node, limits: Limits, body: z.output<Bodies["list"]>) {
+async function list(answers: Answers, limits: Limits, body: z.output<Bodies["list"]>) {
   const question = {
     actor: { type: body.actor_type, id: body.actor_id },
     action: body.action,
@@ -111,11 +108,11 @@ function list(node: Node, limits: Limits, body: z.output<Bodies["list"]>) {
     contextFacts: body.context_facts,
   };
   const { page_size: size, page_token: token } = body;
-  if (!size && !token) return { results: node.engine().list(question) };
+  if (!size && !token) return { results: await answers.ask("list", question) };
   const page = token
     ? openPageToken(token, question)
     : firstPage(Math.min(size ?? Infinity, limits.listPageEntriesMax));
-  const found = node.engine().list({ ...question, after: page.after, limit: page.size + 1 });
+  const found = await answers.ask("list", { ...question, after: page.after, limit: page.size + 1 });
   const results = found.slice(0, page.size);
   const last = results.at(-1);
   const more = found.length > page.size && last !== undefined;

@@ -2,6 +2,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { Answers } from "../../engine/answers.ts";
 import type { Change } from "../../engine/event.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -11,10 +12,10 @@ import { factPatternOf } from "../fact-pattern.ts";
 import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
-export function factReads(node: Node, limits: Limits) {
+export function factReads(node: Node, limits: Limits, answers: Answers) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .get("/api/facts", ({ query }) => node.engine().facts(factPatternOf(query)), {
+    .get("/api/facts", ({ query }) => answers.ask("facts", factPatternOf(query)), {
       query: refusing("query", z.record(z.string(), z.string())),
     });
 }

@@ -2,6 +2,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { Answers } from "../../engine/answers.ts";
 import type { Query } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -9,10 +10,10 @@ import { readAccess } from "../access.ts";
 import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
-export function queryRoutes(node: Node, limits: Limits) {
+export function queryRoutes(node: Node, limits: Limits, answers: Answers) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/evaluate_query", ({ body }) => ({ results: node.engine().query(queryOf(body)) }), {
+    .post("/api/evaluate_query", async ({ body }) => ({ results: await answers.ask("query", queryOf(body)) }), {
       body: refusing("body", queryBody(limits)),
     });
 }

@@ -1,0 +1,53 @@
+/**
+ * What a node answers with: its engine on the thread that serves, and for what that does not take, one in a process aside, which is ended at its
+ * limit. Those who ask for what is answered at once never wait for the others.
+ */
+import type { Limits } from "../config/limits.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { withSpan } from "../telemetry/tracing.ts";
+import { AsideLane } from "./aside-lane.ts";
+import { askEngine, type QuestionKind, type Questions } from "./ask.ts";
+import type { Engine } from "./engine.ts";
+import { TooCostly } from "./in-place.ts";
+
+export class Answers {
+  readonly #engine: () => Engine;
+  readonly #limits: Limits;
+  readonly #lane: AsideLane;
+
+  /** `engine` gives the present one, or throws `not_ready`. */
+  constructor(engine: () => Engine, limits: Limits) {
+    this.#engine = engine;
+    this.#limits = limits;
+    const { queriesAsideMax, queryTimeMsMax, slowQueriesMax, slowQueryAfterMs } = limits;
+    this.#lane = new AsideLane({
+      waitingMax: queriesAsideMax,
+      timeMsMax: queryTimeMsMax,
+      slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
+      full: "too many questions that take long are being asked, try again",
+      late: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
+    });
+  }
+
+  /** Throws as the engine's method of that name does, `query_too_expensive` at the limits, `too_many_requests` where too many take long. */
+  async ask<Kind extends QuestionKind>(
+    kind: Kind,
+    question: Questions[Kind]["question"],
+  ): Promise<Questions[Kind]["answer"]> {
+    const engine = this.#engine();
+    try {
+      return askEngine(engine, kind, question);
+    } catch (error) {
+      if (!(error instanceof TooCostly)) throw error;
+    }
+    metrics.queriesAside.inc({ kind });
+    const store = { limits: this.#limits, storePath: engine.path };
+    const answer = await withSpan("query aside", {}, () =>
+      this.#lane.run(
+        (cell) => cell.call("answer", { kind, question, ...store }),
+        (cell) => cell.call("openEngine", store),
+      ),
+    );
+    return answer as Questions[Kind]["answer"];
+  }
+}

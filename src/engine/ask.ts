@@ -1,0 +1,26 @@
+/** All kinds of questions under one name each, for what passes them on without looking into them. */
+import type { Fact, FactPattern, Value } from "../store/fact.ts";
+import type { Engine } from "./engine.ts";
+import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, ResourcesQuestion, Row } from "./questions.ts";
+
+/** The kinds of questions, and their answers. */
+export interface Questions {
+  authorize: { readonly question: AuthorizeQuestion; readonly answer: boolean };
+  authorizeResources: { readonly question: ResourcesQuestion; readonly answer: Value[] };
+  list: { readonly question: ListQuestion; readonly answer: string[] };
+  actions: { readonly question: ActionsQuestion; readonly answer: string[] };
+  query: { readonly question: Query; readonly answer: Row[] };
+  facts: { readonly question: FactPattern; readonly answer: Fact[] };
+}
+
+export type QuestionKind = keyof Questions;
+
+/** The kinds of questions are the names of the engine's methods. */
+export function askEngine<Kind extends QuestionKind>(
+  engine: Engine,
+  kind: Kind,
+  question: Questions[Kind]["question"],
+): Questions[Kind]["answer"] {
+  const answer = engine[kind] as (question: Questions[Kind]["question"]) => Questions[Kind]["answer"];
+  return answer.call(engine, question);
+}

@@ -1,0 +1,176 @@
+/**
+ * How many rows a statement may come to look at, whatever it is asked with: read from SQLite's own plan of it, which says the loops and by which
+ * columns each finds its rows, and the degrees of the tables. A product of upper bounds, so mostly far above what happens; what the plan says in
+ * words that are not known here may be anything.
+ */
+import type { Loop } from "../datalog/sql.ts";
+import type { Statement, TableExpression } from "../datalog/statement.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Degrees } from "../store/degrees.ts";
+
+/** What a bound hangs on. */
+export interface Sizes {
+  readonly degrees: Degrees;
+  /** The most values that a question brings in one list: ids to choose from, context facts. */
+  readonly listed: number;
+}
+
+/** The most rows that a statement may look at, infinite where there is no telling. */
+export type Ceiling = (sizes: Sizes) => number;
+
+type Bounded = Pick<Statement, "sql" | "parameters" | "loops" | "expressions">;
+
+export function ceilingOf(database: SqlDatabase, statement: Bounded): Ceiling {
+  const plan = planOf(database, statement);
+  const loops = Map.groupBy(statement.loops, ({ alias }) => alias);
+  const expressions = new Map(statement.expressions.map((expression) => [expression.name, expression]));
+  return (sizes) => new Bounding(loops, expressions, sizes).block(plan).looks;
+}
+
+interface Step {
+  readonly detail: string;
+  readonly steps: Step[];
+}
+
+function planOf(database: SqlDatabase, { sql, parameters }: Bounded): Step[] {
+  const prepared = database.prepare(`EXPLAIN QUERY PLAN ${sql}`);
+  try {
+    const top: Step = { detail: "", steps: [] };
+    const steps = new Map<unknown, Step>([[0, top]]);
+    for (const [id, parent, , detail] of prepared.values(...parameters.map(() => null))) {
+      const step = { detail: String(detail), steps: [] };
+      steps.set(id, step);
+      steps.get(parent)?.steps.push(step);
+    }
+    return top.steps;
+  } finally {
+    prepared.finalize();
+  }
+}
+
+/** What a part of a plan gives and looks at. */
+interface Bound {
+  readonly rows: number;
+  readonly looks: number;
+}
+
+const anything: Bound = { rows: Number.POSITIVE_INFINITY, looks: Number.POSITIVE_INFINITY };
+
+class Bounding {
+  readonly #loops: ReadonlyMap<string, readonly Loop[]>;
+  readonly #expressions: ReadonlyMap<string, TableExpression>;
+  readonly #sizes: Sizes;
+  /** Of table expressions, by their names. */
+  readonly #rows = new Map<string, number>();
+
+  constructor(
+    loops: ReadonlyMap<string, readonly Loop[]>,
+    expressions: ReadonlyMap<string, TableExpression>,
+    sizes: Sizes,
+  ) {
+    this.#loops = loops;
+    this.#expressions = expressions;
+    this.#sizes = sizes;
+  }
+
+  /** Loops one in the other, in the order of the steps; what is asked for each of their rows comes after them. */
+  block(steps: readonly Step[]): Bound {
+    let rows = 1;
+    let looks = 1;
+    let asked = 0;
+    for (const { detail, steps: inner } of steps) {
+      const [first = "", second = ""] = detail.split(" ");
+      if (detail === "SCAN CONSTANT ROW" || detail.startsWith("USE TEMP B-TREE") || first === "BLOOM") continue;
+      if (first === "SEARCH" || first === "SCAN") {
+        const loop = this.#loop(detail, second);
+        looks += rows * Math.max(1, loop.looks);
+        rows *= Math.max(1, loop.rows);
+      } else if (first === "CO-ROUTINE" || first === "MATERIALIZE") {
+        const expression = this.#expression(second, inner);
+        this.#rows.set(second, expression.rows);
+        looks += expression.looks;
+      } else if (/^(CORRELATED )?(SCALAR|LIST) SUBQUERY/.test(detail)) {
+        asked += this.block(inner).looks;
+      } else if (detail.startsWith("MERGE") || detail === "COMPOUND QUERY" || detail === "MULTI-INDEX OR") {
+        const parts = inner.map((part) => this.block(part.steps));
+        rows *= sum(parts.map((part) => part.rows));
+        looks += sum(parts.map((part) => part.looks));
+      } else return anything;
+    }
+    return { rows, looks: looks + rows * asked };
+  }
+
+  /** What a loop looks at, and what of it is of the kinds that the statement wants. */
+  #loop(detail: string, alias: string): Bound {
+    if (detail.includes("USING INTEGER PRIMARY KEY (rowid=?)")) return { rows: 1, looks: 1 };
+    const named = alias === "json_each" ? this.#sizes.listed : this.#rows.get(alias);
+    if (named !== undefined) return { rows: named, looks: named };
+    const loops = this.#loops.get(alias);
+    if (!loops) return anything;
+    const equal = columnsIn(detail, /\ba(\d+)=\?/g);
+    // SQLite goes by these columns alone; what the others are is seen only then.
+    const used = new Set([...equal, ...columnsIn(detail, /\ba(\d+)[<>]\?/g)]);
+    const bounds = loops.map(({ table, within }): Bound => {
+      if (table === undefined) return { rows: 0, looks: 0 };
+      const listed = table === "json_each" ? this.#sizes.listed : this.#rows.get(table);
+      if (listed !== undefined) return { rows: listed, looks: listed };
+      const { degrees } = this.#sizes;
+      const seen = within.map((ranges, index) => (used.has(index + 1) ? ranges : undefined));
+      return { rows: degrees.most(table, equal, within), looks: degrees.most(table, equal, seen) };
+    });
+    return {
+      rows: Math.max(...bounds.map(({ rows }) => rows)),
+      looks: Math.max(...bounds.map(({ looks }) => looks)),
+    };
+  }
+
+  #expression(name: string, steps: readonly Step[]): Bound {
+    const [setup, ...recursive] = steps;
+    if (setup?.detail !== "SETUP") return this.block(steps);
+    const expression = this.#expressions.get(name);
+    if (!expression) return anything;
+    // Rows are distinct, and their values come out of what is read. Each is gone on from once.
+    this.#rows.set(name, 1);
+    const begun = this.block(setup.steps);
+    const different = expression.columns.map((terms, column) => this.#different(terms, name, column, steps));
+    const rows = expression.tags * different.reduce((product, values) => product * values, 1);
+    return { rows, looks: begun.looks + rows * sum(recursive.map((step) => this.block(step.steps).looks)) };
+  }
+
+  /** How many different values the terms of a column can have. */
+  #different(terms: ReadonlySet<string>, name: string, column: number, steps: readonly Step[]): number {
+    const values = [...terms].map((term) => {
+      if (/^(\d+|NULL|\(\?\d+ \+ 0\))$/.test(term)) return 1;
+      const [, alias = "", from] = /^(t\d+)\.[ac](\d+)$/.exec(term) ?? [];
+      const tables = (this.#loops.get(alias) ?? []).map(({ table }) => table);
+      const [table] = tables;
+      if (table === undefined || tables.length > 1 || table === "json_each") return this.#values(steps);
+      if (table === name) return Number(from) === column ? 0 : this.#values(steps);
+      return this.#rows.get(table) ?? this.#sizes.degrees.rows(table);
+    });
+    return Math.max(1, sum(values));
+  }
+
+  /** How many different values there can be in what the steps read. */
+  #values(steps: readonly Step[]): number {
+    const { degrees, listed } = this.#sizes;
+    const tables = new Set(this.#tablesOf(steps));
+    return 1 + listed + sum([...tables].map((table) => this.#rows.get(table) ?? 2 * degrees.rows(table)));
+  }
+
+  #tablesOf(steps: readonly Step[]): string[] {
+    return steps.flatMap(({ detail, steps: inner }) => {
+      const alias = /^(?:SEARCH|SCAN) (\w+)/.exec(detail)?.[1] ?? "";
+      const tables = (this.#loops.get(alias) ?? []).flatMap(({ table }) => table ?? []);
+      return [...tables.filter((table) => table !== "json_each"), ...this.#tablesOf(inner)];
+    });
+  }
+}
+
+function columnsIn(detail: string, pattern: RegExp): number[] {
+  return [...detail.matchAll(pattern)].map(([, column]) => Number(column));
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

@@ -1,0 +1,66 @@
+/** What a store keeps besides facts so that questions are answered fast, and can make anew from them: degrees and closures. */
+import type { Limits } from "../config/limits.ts";
+import { predicateKey } from "../datalog/program.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { closureTables } from "../store/closure-tables.ts";
+import { clearDegrees, dropAllDegrees, keepDegrees } from "../store/degrees.ts";
+import { factTables } from "../store/fact-tables.ts";
+import { lookUp } from "../store/symbols.ts";
+import { must } from "../util/assert.ts";
+import { usableActivation } from "./active-policies.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+import { clearClosures, findClosureDamage, refreshClosures } from "./closures.ts";
+import { askedConstants, indexOrders } from "./indexes.ts";
+
+/**
+ * Makes it be that of the active policy; with `retry`, closures that were given up are tried again. The policy's indexes and constants must be
+ * there. Inside the caller's transaction.
+ */
+export function refreshDerived(database: SqlDatabase, limits: Limits, retry: boolean): void {
+  refreshClosures(database, limits, retry);
+  const active = usableActivation(database)?.active;
+  if (active) refreshDegrees(database, active);
+}
+
+/** To be called when there are no facts any more. */
+export function clearDerived(database: SqlDatabase, limits: Limits): void {
+  clearClosures(database, limits);
+  clearDegrees(database);
+  refreshDerived(database, limits, true);
+}
+
+function refreshDegrees(database: SqlDatabase, { program }: ActivePolicy): void {
+  const orders = indexOrders(program);
+  const constants = askedConstants(program);
+  for (const { table, predicate, arity } of factTables(database)) {
+    const key = predicateKey(predicate, arity);
+    const apart = [...(constants.get(key) ?? [])].map(
+      ([place, values]) => [place + 1, new Set(values.map((value) => must(lookUp(database, value))))] as const,
+    );
+    const own = Array.from({ length: arity }, (_, column) => column);
+    const numbered = [own, ...(orders.get(key) ?? [])].map((order) => order.map((column) => column + 1));
+    keepDegrees(database, table, { orders: numbered, apart: new Map(apart) });
+  }
+  for (const { table } of closureTables(database))
+    keepDegrees(database, table, { orders: closureOrders, apart: new Map() });
+}
+
+const closureOrders = [
+  [1, 2],
+  [2, 1],
+];
+
+/**
+ * Computes all of it anew. Says where a closure's table was not what the facts say; `undefined` where all were right. Degrees that are too large,
+ * since rows were deleted, are no damage.
+ */
+export function mendDerived(database: SqlDatabase, limits: Limits): string | undefined {
+  return database.transaction(() => {
+    refreshClosures(database, limits, false);
+    const problem = findClosureDamage(database, limits);
+    if (problem !== undefined) clearClosures(database, limits);
+    dropAllDegrees(database);
+    refreshDerived(database, limits, false);
+    return problem;
+  }, "immediate");
+}

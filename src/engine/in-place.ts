@@ -1,0 +1,64 @@
+/**
+ * Which questions are answered at once, on the thread that serves: a statement of SQLite can't be ended, so whoever may ask must not be able to
+ * start one there that takes long. What may look at too many rows, whatever it is asked with, is for elsewhere.
+ */
+import type { Limits } from "../config/limits.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { Degrees } from "../store/degrees.ts";
+import { type Ceiling, ceilingOf } from "./ceiling.ts";
+import type { Plan } from "./plans.ts";
+
+/** The question has to be asked of an engine whose process can be ended. */
+export class TooCostly extends Error {}
+
+interface Known {
+  readonly ceiling: Ceiling;
+  /** By the length of what a question lists. */
+  readonly bounds: Map<number, number>;
+  degrees: Degrees;
+}
+
+export class InPlace {
+  readonly #database: SqlDatabase;
+  readonly #rowsMax: number;
+  readonly #known = new WeakMap<Plan, Known>();
+  #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
+
+  constructor(database: SqlDatabase, limits: Limits) {
+    this.#database = database;
+    this.#rowsMax = limits.queryRowsInPlaceMax;
+  }
+
+  /** To be called in the transaction of each question, with the stamp of the degrees. */
+  look(stamp: number): void {
+    if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new Degrees(this.#database), stamp };
+  }
+
+  /** Throws `TooCostly`. `listed` is the length of the longest list that the question brings. */
+  admit(plan: Plan, listed: number): void {
+    if (plan.kind !== "statement" || !this.#degrees) return;
+    const degrees = this.#degrees.of;
+    let known = this.#known.get(plan);
+    if (!known)
+      this.#known.set(plan, (known = { ceiling: ceilingOf(this.#database, plan), bounds: new Map(), degrees }));
+    if (known.degrees !== degrees) {
+      known.bounds.clear();
+      known.degrees = degrees;
+    }
+    const length = roundedUp(listed);
+    let bound = known.bounds.get(length);
+    if (bound === undefined) known.bounds.set(length, (bound = known.ceiling({ degrees, listed: length })));
+    // Not a number is no bound either.
+    if (!(bound <= this.#rowsMax)) throw new TooCostly(`it may look at ${bound} rows`);
+  }
+
+  /** The same for a look through a whole table. */
+  admitScan(table: string): void {
+    if (this.#degrees && this.#degrees.of.rows(table) > this.#rowsMax) throw new TooCostly("it looks through a table");
+  }
+}
+
+/** To a power of two: bounds are kept for few lengths. */
+function roundedUp(length: number): number {
+  return length <= 1 ? 1 : 2 ** Math.ceil(Math.log2(length));
+}

@@ -62,6 +62,12 @@ export class Answering {
     return must(this.#read(clock, given, "", 1)[0])[0] === 1;
   }
 
+  /** Whether facts are compared with the clock; of what is answered step by step that is not known, so they may be. */
+  get isClocked(): boolean {
+    if (this.#plan.kind === "statement") return this.#plan.clock !== "never";
+    return this.#plan.kind === "evaluator";
+  }
+
   /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. */
   rows(given: Given, asked: readonly number[]): (string | null)[][] {
     const { queryRowsMax } = this.#limits;

@@ -22,6 +22,7 @@ import { activationOf, presentOf } from "./active-policies.ts";
 import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
+import type { Listing } from "./listings.ts";
 import { DecisionMemo } from "./memo.ts";
 import { type Plan, Plans, type Shape, type Strategy } from "./plans.ts";
 import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, Row } from "./questions.ts";
@@ -111,8 +112,21 @@ export class Engine {
 
   /** The ids of the resources, sorted; `*` among them where every resource of the type is meant. Throws `query_not_enumerable`. */
   list(question: ListQuestion): string[] {
+    return this.#list(question, this.#clock()).ids;
+  }
+
+  /** The same, with what it is of: this copy's state, and the second (since 1970) `now` where the clock has a say in it. */
+  listing(question: ListQuestion, now = this.#clock()): Listing {
+    return this.#read(() => {
+      const { epoch, offset } = readState(this.#database);
+      const { ids, isClocked } = this.#list(question, now);
+      return { epoch, offset, second: isClocked ? now : null, ids };
+    });
+  }
+
+  #list(question: ListQuestion, now: number): { ids: string[]; isClocked: boolean } {
     const { actor, action, resourceType, contextFacts } = question;
-    return this.#answer("list", contextFacts, [], (plans, context) => {
+    return this.#answer("list", contextFacts, { ids: [], isClocked: false }, (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
       const key = `list ${JSON.stringify([actor.type, constant ?? null, resourceType, context])}`;
       const shape = (): Shape => ({
@@ -121,8 +135,9 @@ export class Engine {
         context,
         paged: true,
       });
-      const answering = this.#answering(plans, key, shape, contextFacts);
-      return answering.page([actor, { type: "String", id: action }], question.after ?? "", question.limit);
+      const answering = this.#answering(plans, key, shape, contextFacts, now);
+      const ids = answering.page([actor, { type: "String", id: action }], question.after ?? "", question.limit);
+      return { ids, isClocked: answering.isClocked };
     });
   }
 
@@ -282,7 +297,8 @@ export class Engine {
     body: (plans: Plans, context: readonly FactType[], permissions: (type: string) => readonly string[]) => T,
   ): T {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
-    const before = this.#changes && presentChange(this.#changes);
+    // Inside of another read the state may be an older one.
+    const before = this.#changes && !this.#isReading ? presentChange(this.#changes) : undefined;
     this.#seen = undefined;
     return this.#timed(kind, () => {
       const { activation, version } = presentOf(this.#database);
@@ -308,9 +324,15 @@ export class Engine {
     });
   }
 
-  #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[]): Answering {
+  #answering(
+    plans: Plans,
+    key: string,
+    shape: () => Shape,
+    contextFacts: readonly Fact[],
+    now = this.#clock(),
+  ): Answering {
     const plan = this.#plan(plans, key, shape);
-    return new Answering(this.#database, plans.types, plan, contextFacts, this.#clock(), this.#limits);
+    return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
 
   #timed<T>(kind: Kind, body: () => T): T {

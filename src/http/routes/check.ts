@@ -6,12 +6,13 @@ import type { AuthorizeQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readAccess } from "../access.ts";
-import { firstPage, nextPageToken, openPageToken } from "../page-token.ts";
+import { ListPages } from "../list-pages.ts";
 import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function checkRoutes(node: Node, limits: Limits) {
   const bodies = checkBodies(limits);
+  const pages = new ListPages(node, limits);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post(
@@ -26,7 +27,7 @@ export function checkRoutes(node: Node, limits: Limits) {
     .post("/api/authorize_resources", ({ body }) => ({ results: authorizeResources(node, body) }), {
       body: refusing("body", bodies.authorizeResources),
     })
-    .post("/api/list", ({ body }) => list(node, limits, body), { body: refusing("body", bodies.list) })
+    .post("/api/list", ({ body }) => list(node, limits, pages, body), { body: refusing("body", bodies.list) })
     .post(
       "/api/actions",
       ({ body }) => ({
@@ -103,7 +104,7 @@ function authorizeResources(node: Node, body: z.output<Bodies["authorizeResource
  * With neither size nor token the whole list in one answer, and no `next_page_token`: clients from before paging know neither. Sizes below
  * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
  */
-function list(node: Node, limits: Limits, body: z.output<Bodies["list"]>) {
+function list(node: Node, limits: Limits, pages: ListPages, body: z.output<Bodies["list"]>) {
   const question = {
     actor: { type: body.actor_type, id: body.actor_id },
     action: body.action,
@@ -111,13 +112,8 @@ function list(node: Node, limits: Limits, body: z.output<Bodies["list"]>) {
     contextFacts: body.context_facts,
   };
   const { page_size: size, page_token: token } = body;
-  if (!size && !token) return { results: node.engine().list(question) };
-  const page = token
-    ? openPageToken(token, question)
-    : firstPage(Math.min(size ?? Infinity, limits.listPageEntriesMax));
-  const found = node.engine().list({ ...question, after: page.after, limit: page.size + 1 });
-  const results = found.slice(0, page.size);
-  const last = results.at(-1);
-  const more = found.length > page.size && last !== undefined;
-  return { results, next_page_token: more ? nextPageToken(question, page.size, last) : null };
+  if (token) return pages.next(question, token);
+  return size
+    ? pages.first(question, Math.min(size, limits.listPageEntriesMax))
+    : { results: node.engine().list(question) };
 }

@@ -69,9 +69,10 @@ export class Listings {
     const bytes = bytesOf(ids);
     if (listingsKeptMax === 0 || bytes > listingsKeptBytesMax) return;
     const key = keyOf(question, name);
+    const readers = (this.#find(question, name)?.readers ?? 0) + 1;
     this.#drop(key);
     const oldMs = this.#nowMs() + listingKeptMs;
-    this.#kept.set(key, { texts: new Texts(ids, bytes), oldMs, endMs: oldMs, readers: 1 });
+    this.#kept.set(key, { texts: new Texts(ids, bytes), oldMs, endMs: oldMs, readers });
     this.#bytes += bytes;
     this.#dropEnded();
     for (const oldest of this.#kept.keys()) {
@@ -93,7 +94,7 @@ export class Listings {
   page(question: string, name: ListingName, start: number, count: number): ListingPage | undefined {
     const kept = this.#find(question, name);
     const page = kept?.texts.page(start, count);
-    if (kept && page?.next === null) this.#finish(kept);
+    if (kept && page?.next === null && page.ids.length > 0) this.#finish(kept);
     return page;
   }
 

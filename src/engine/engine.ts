@@ -99,7 +99,7 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), textVariable(constant), given(resource.type)],
         context,
-        paged: false,
+        sorted: true,
       });
       const plan = this.#plan(plans, key, shape);
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
@@ -133,10 +133,10 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), textVariable(constant), free(resourceType)],
         context,
-        paged: true,
+        sorted: false,
       });
       const answering = this.#answering(plans, key, shape, contextFacts, now);
-      const ids = answering.page([actor, { type: "String", id: action }], question.after ?? "", question.limit);
+      const ids = answering.texts([actor, { type: "String", id: action }]);
       return { ids, isClocked: answering.isClocked };
     });
   }
@@ -150,7 +150,7 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), free("String"), given(resource.type)],
         context,
-        paged: false,
+        sorted: true,
       });
       const rows = this.#answering(plans, key, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? permissions(resource.type) : [must(row[0])]));
@@ -181,7 +181,7 @@ export class Engine {
           return type === "String" && plans.isConstant(only) ? textVariable(only) : given(type);
         }),
         context,
-        paged: false,
+        sorted: true,
       };
       const answering = this.#answering(plans, `query ${JSON.stringify(shape)}`, () => shape, query.contextFacts);
       const values = variables.map(({ type, ids }) =>

@@ -13,9 +13,6 @@ export interface ListQuestion {
   readonly action: string;
   readonly resourceType: string;
   readonly contextFacts: readonly Fact[];
-  /** Only ids that sort after this one, at most `limit` of them; both absent for the whole list. */
-  readonly after?: string | undefined;
-  readonly limit?: number | undefined;
 }
 
 export interface ActionsQuestion {

@@ -66,14 +66,15 @@ export class Listings {
   /** Keeps a copy of the list, at the cost of the oldest; one that is larger than all room is not kept. `question` is a digest of what was asked. */
   keep(question: string, { ids, ...name }: Listing): void {
     const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
-    const bytes = bytesOf(ids);
-    if (listingsKeptMax === 0 || bytes > listingsKeptBytesMax) return;
+    if (listingsKeptMax === 0) return;
+    const texts = new Texts(ids);
+    if (texts.bytes > listingsKeptBytesMax) return;
     const key = keyOf(question, name);
     const readers = (this.#find(question, name)?.readers ?? 0) + 1;
     this.#drop(key);
     const oldMs = this.#nowMs() + listingKeptMs;
-    this.#kept.set(key, { texts: new Texts(ids, bytes), oldMs, endMs: oldMs, readers });
-    this.#bytes += bytes;
+    this.#kept.set(key, { texts, oldMs, endMs: oldMs, readers });
+    this.#bytes += texts.bytes;
     this.#dropEnded();
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= listingsKeptMax && this.#bytes <= listingsKeptBytesMax) break;
@@ -144,21 +145,24 @@ function keyOf(question: string, { epoch, offset, second }: ListingName): string
 
 /** Many texts as one block of UTF-8: a fraction of the memory of as many strings, and known to the byte. */
 class Texts {
-  readonly bytes: number;
   readonly #block: Buffer;
   /** Where each ends in the block. */
   readonly #ends: Uint32Array;
 
-  /** `bytes` is what they take, as `bytesOf` says. */
-  constructor(texts: readonly string[], bytes: number) {
-    this.bytes = bytes;
+  constructor(texts: readonly string[]) {
+    const joined = texts.join("");
+    this.#block = Buffer.from(joined);
+    const isAscii = this.#block.length === joined.length;
     this.#ends = new Uint32Array(texts.length);
-    this.#block = Buffer.allocUnsafeSlow(bytes - this.#ends.byteLength);
     let end = 0;
-    for (const [index, text] of texts.entries()) {
-      end += this.#block.write(text, end);
+    texts.forEach((text, index) => {
+      end += isAscii ? text.length : Buffer.byteLength(text);
       this.#ends[index] = end;
-    }
+    });
+  }
+
+  get bytes(): number {
+    return this.#block.byteLength + this.#ends.byteLength;
   }
 
   page(start: number, count: number): ListingPage {
@@ -172,8 +176,4 @@ class Texts {
   #endOf(index: number): number {
     return this.#ends[index] ?? 0;
   }
-}
-
-function bytesOf(texts: readonly string[]): number {
-  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), texts.length * Uint32Array.BYTES_PER_ELEMENT);
 }

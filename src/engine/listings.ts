@@ -99,6 +99,13 @@ export class Listings {
     return page;
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    this.#kept.clear();
+    this.#bytes = 0;
+    clearTimeout(this.#timer);
+  }
+
   #find(question: string, name: ListingName): Kept | undefined {
     const kept = this.#kept.get(keyOf(question, name));
     return kept && kept.endMs > this.#nowMs() ? kept : undefined;

@@ -22,6 +22,7 @@ export class ListPages {
   readonly #node: Node;
   readonly #limits: Limits;
   readonly #listings: Listings;
+  #engine: Engine | undefined;
 
   constructor(node: Node, limits: Limits) {
     this.#node = node;
@@ -31,7 +32,7 @@ export class ListPages {
 
   /** Begins the list. Something is kept only where it has more than `size` ids. Throws what `Engine.list` does. */
   first(question: ListQuestion, size: number): AnsweredPage {
-    const engine = this.#node.engine();
+    const engine = this.#present();
     const begun = this.#listings.isEmpty ? undefined : this.#beginKept(engine, question, size);
     if (begun) return begun;
     const listing = engine.listing(question);
@@ -52,7 +53,7 @@ export class ListPages {
     const size = Math.min(token.size, this.#limits.listPageEntriesMax);
     if (second !== null && secondNow() - second > this.#limits.listingKeptMs / 1000) throw listGone();
     // For a list that is kept, too: a node that does not trust its copy answers nothing.
-    this.#node.engine();
+    this.#present();
     const page =
       this.#listings.page(digest, token, start, size) ?? (await this.#makeAgain(question, digest, token, size));
     if (page.ids.length === 0) throw malformedToken();
@@ -76,7 +77,7 @@ export class ListPages {
     // What holds later is nobody's to ask for.
     if (token.second !== null && token.second > secondNow()) throw listGone();
     await this.#reach(token);
-    const listing = this.#node.engine().listing(question, token.second ?? undefined);
+    const listing = this.#present().listing(question, token.second ?? undefined);
     const isSame = isAt(listing, token) && (listing.second === null || listing.second === token.second);
     if (!isSame) throw listGone();
     const page = pageOf(listing.ids, token.start, size);
@@ -86,7 +87,7 @@ export class ListPages {
 
   /** Resolves when this copy is at the revision. Waits for it as for a consistency token. */
   async #reach(revision: Revision): Promise<void> {
-    const state = this.#node.engine().state();
+    const state = this.#present().state();
     if (isAt(state, revision)) return;
     if (state.epoch === revision.epoch && state.offset > revision.offset) throw listGone();
     try {
@@ -97,7 +98,18 @@ export class ListPages {
         throw new AppError("not_ready", "this node has not yet reached the revision of the `page_token`, try again");
       throw error;
     }
-    if (!isAt(this.#node.engine().state(), revision)) throw listGone();
+    if (!isAt(this.#present().state(), revision)) throw listGone();
+  }
+
+  /**
+   * The engine, and only lists of it. An edge gets another copy where its own was not to be trusted, or too old: then its lists are neither. A
+   * fallback gets one all the time, and there is nothing wrong with the one before.
+   */
+  #present(): Engine {
+    const engine = this.#node.engine();
+    if (engine !== this.#engine && this.#node.role !== "fallback") this.#listings.clear();
+    this.#engine = engine;
+    return engine;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Lists over HTTP, whole and page by page, for tests of what holds between two pages. */
 import { expect } from "bun:test";
 import { must } from "../../src/util/assert.ts";
-import type { Answer, Api } from "./api.ts";
+import { Org, role, type Answer, type Api } from "./api.ts";
 
 export interface ListBody {
   readonly actor_type: string;
@@ -18,6 +18,38 @@ export interface Page {
 
 export function listBody(user: string, action: string, type: string): ListBody {
   return { actor_type: "User", actor_id: user, action, resource_type: type };
+}
+
+export const policy = `
+actor User {}
+resource Org {
+  roles = ["member", "admin"]; permissions = ["read", "delete"];
+  "read" if "member"; "delete" if "admin";
+}
+has_permission(_: User, "see", _: Org);
+has_permission(user: User, "see", org: Org) if has_role(user, "member", org);
+`;
+export const lendingPolicy = `${policy}
+has_role(user: User, role: String, org: Org) if
+  ends matches Integer and lent(user, role, org, ends) and @current_unix_time < ends;
+`;
+export const narrower = policy.replace(`"read" if "member"`, `"read" if "admin"`);
+
+export const ids = ["!", "+", "a", "b", "c", "d", "e", "f", "é", "\uffee", "😀", "~"];
+export const reading = listBody("ann", "read", "Org");
+export const seeing = listBody("ann", "see", "Org");
+
+export async function batch(api: Api, inserts: readonly object[], deletes: readonly object[] = []): Promise<void> {
+  const answer = await api.call("POST", "/api/batch", { body: [{ inserts }, { deletes }] });
+  expect({ status: answer.status, text: answer.text }).toMatchObject({ status: 200 });
+}
+
+export async function load(api: Api, members: readonly string[] = ids, src = policy): Promise<void> {
+  expect((await api.call("POST", "/api/policy", { body: { src } })).status).toBeOneOf([200, 202]);
+  await batch(
+    api,
+    members.map((id) => role("ann", "member", Org(id))),
+  );
 }
 
 /** All ids in one answer. */

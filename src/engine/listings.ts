@@ -85,10 +85,12 @@ export class Listings {
   /** The first `count` ids of a list that is kept already, for one more who begins it. */
   begin(question: string, name: ListingName, count: number): ListingPage | undefined {
     const kept = this.#find(question, name);
-    if (!kept) return undefined;
-    kept.readers += 1;
-    kept.endMs = kept.oldMs;
-    return kept.texts.page(0, count);
+    const page = kept?.texts.page(0, count);
+    if (kept && page?.next !== null) {
+      kept.readers += 1;
+      kept.endMs = kept.oldMs;
+    }
+    return page;
   }
 
   /** `count` ids from the place `start` on, none past the end; `undefined` where the list is not kept. With its last page a list is finished. */
@@ -156,10 +158,12 @@ class Texts {
   /** Where each ends in the block. */
   readonly #ends: Uint32Array;
 
-  constructor(texts: readonly string[]) {
-    const joined = texts.join("");
-    this.#block = Buffer.from(joined);
-    const isAscii = this.#block.length === joined.length;
+  constructor(given: readonly string[]) {
+    const joined = given.join("");
+    const isAscii = Buffer.byteLength(joined) === joined.length;
+    // Halves of surrogate pairs, which context facts may bring, must not meet.
+    const texts = isAscii ? given : given.map((text) => text.toWellFormed());
+    this.#block = Buffer.from(isAscii ? joined : texts.join(""));
     this.#ends = new Uint32Array(texts.length);
     let end = 0;
     texts.forEach((text, index) => {

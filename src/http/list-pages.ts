@@ -134,6 +134,6 @@ function secondNow(): number {
 function listGone(): AppError {
   return new AppError(
     "list_gone",
-    "the list that the `page_token` belongs to can't be gone on with: it is not kept here any more, and the data are not those that it began with; begin it again without a `page_token`",
+    "the list that the `page_token` belongs to can't be gone on with: it is not kept here, and can't be taken again as it was; begin it again without a `page_token`",
   );
 }

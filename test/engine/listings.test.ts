@@ -33,6 +33,9 @@ test("pages are what was kept, of any size and from any place", () => {
     }
   }
   expect(listings.page("ascii", name, 1, 1)).toEqual({ ids: ["yy"], next: 2 });
+  // No JSON in UTF-8 can hold half a character, so it stays apart, as what stands for it.
+  keep("halves", ["a\ud83d", "\ude00b", "c"]);
+  expect(listings.page("halves", name, 0, 9)).toEqual({ ids: ["a\ufffd", "\ufffdb", "c"], next: null });
 });
 
 test("another question, revision or second is another list", () => {
@@ -100,6 +103,8 @@ test("what is finished goes soon, unless somebody else is on the way", () => {
   listings.page("a", name, 3, 1);
   expect(kept("a")).toEqual(["a"]);
   listings.begin("a", name, 1);
+  // Who gets all in one page is not on the way any more.
+  expect(listings.begin("a", name, 4)).toEqual({ ids: abc, next: null });
   clock.nowMs += 1000;
   expect(kept("a")).toEqual(["a"]);
   listings.page("a", name, 3, 1);

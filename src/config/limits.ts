@@ -18,6 +18,14 @@ const limitShape = {
   wildcardDeleteFactsMax: count(10_000, "The most facts that one delete pattern may remove"),
   identifierBytesMax: size(512, "The longest type, id or predicate name in a fact or a question"),
   listPageEntriesMax: count(10_000, "The most entries of one page of a list"),
+  listingsKeptMax: count(
+    1000,
+    "The most lists kept as they were when their first page was given, so that the others fit to it whatever is written meanwhile; 0 keeps none",
+    0,
+  ),
+  listingsKeptBytesMax: size(64 * MiB, "The most bytes that all kept lists may take together; the oldest go first"),
+  listingKeptMs: time(300_000, "How long a list is kept after its first page"),
+  listingFinishedKeptMs: time(2000, "How long it is kept after its last page, in case that must be sent again"),
   requestsInFlightMax: count(
     10_000,
     "The most requests that are worked on or wait at the same time; more are answered with 503",

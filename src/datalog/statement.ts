@@ -37,9 +37,9 @@ export interface StatementGoal {
 }
 
 export interface Statement {
-  /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, sorted, NULL for a wildcard. */
+  /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, NULL for a wildcard. */
   readonly sql: string;
-  /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`, `after`. */
+  /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`. */
   readonly parameters: readonly string[];
   /**
    * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says so, 1 or 0: whether there
@@ -64,9 +64,9 @@ export interface StatementLimits {
   readonly stepsMax: number;
 }
 
-/** `paged`: a single column in which wildcards are `*`, restricted to texts after the parameter `after`. Throws `NotPlannable`, `NotEnumerable`. */
-export function planStatement(goal: StatementGoal, names: Names, limits: StatementLimits, paged: boolean): Statement {
-  return new Builder(names, limits, goal.firstVariable).build(goal, paged);
+/** `sorted`: whether the statement sorts its rows. Throws `NotPlannable`, `NotEnumerable`. */
+export function planStatement(goal: StatementGoal, names: Names, limits: StatementLimits, sorted: boolean): Statement {
+  return new Builder(names, limits, goal.firstVariable).build(goal, sorted);
 }
 
 class Builder {
@@ -94,7 +94,7 @@ class Builder {
     };
   }
 
-  build(goal: StatementGoal, paged: boolean): Statement {
+  build(goal: StatementGoal, sorted: boolean): Statement {
     const options = this.#unfold();
     const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
     if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
@@ -103,7 +103,7 @@ class Builder {
     const body =
       goal.head.length === 0
         ? `SELECT CASE WHEN ${emitDecision(selects, this.#emission)} THEN 1 ELSE 0 END`
-        : this.#rows(selects, goal.head.length, paged);
+        : this.#rows(selects, goal.head.length, sorted);
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
     const parameters = this.#emission.parameters.names();
     const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
@@ -180,7 +180,7 @@ class Builder {
     return { sql: `SELECT CASE WHEN ${decision} THEN 1 ELSE 0 END`, parameters: parameters.names() };
   }
 
-  #rows(selects: readonly Select[], width: number, paged: boolean): string {
+  #rows(selects: readonly Select[], width: number, sorted: boolean): string {
     const columns = Array.from({ length: width }, (_, index) => index);
     const single = selects.length === 1 ? "DISTINCT " : "";
     const found = selects.filter((select) => !isGiven(select));
@@ -192,13 +192,8 @@ class Builder {
     const texts = columns.map((column) => this.#text(column, selects));
     const from = `(${union}) AS u${texts.map(({ join }) => join).join("")}`;
     const limit = this.#emission.parameters.number("limit");
-    if (!paged) {
-      const order = columns.map((column) => column + 1).join(", ");
-      return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} ORDER BY ${order} LIMIT ${limit}`;
-    }
-    const after = this.#emission.parameters.text("after");
-    const text = must(texts[0]).text;
-    return `SELECT v FROM (SELECT COALESCE(${text}, '*') AS v FROM ${from}) WHERE v > ${after} ORDER BY v LIMIT ${limit}`;
+    const order = sorted ? ` ORDER BY ${columns.map((column) => column + 1).join(", ")}` : "";
+    return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from}${order} LIMIT ${limit}`;
   }
 
   /** Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the same one share it. */

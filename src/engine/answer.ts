@@ -6,6 +6,7 @@ import type { Fact, Value } from "../store/fact.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
+import { compareTexts, sortTexts } from "./text-order.ts";
 import { Brought } from "./brought.ts";
 import { Evaluation } from "./evaluate.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
@@ -51,7 +52,7 @@ export class Answering {
   /** Whether there is any answer, all variables being given. */
   holds(given: Given): boolean {
     return this.#run(
-      () => must(this.#execute(given, "", 1)[0])[0] === 1,
+      () => must(this.#execute(given, 1)[0])[0] === 1,
       () => this.#evaluate(given, []).length > 0,
       false,
     );
@@ -62,7 +63,13 @@ export class Answering {
     if (this.#plan.kind !== "statement") return true;
     const { clock } = this.#plan;
     if (typeof clock === "string") return clock === "always";
-    return must(this.#read(clock, given, "", 1)[0])[0] === 1;
+    return must(this.#read(clock, given, 1)[0])[0] === 1;
+  }
+
+  /** Whether facts are compared with the clock; of what is answered step by step that is not known, so they may be. */
+  get isClocked(): boolean {
+    if (this.#plan.kind === "statement") return this.#plan.clock !== "never";
+    return this.#plan.kind === "evaluator";
   }
 
   /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. */
@@ -71,7 +78,7 @@ export class Answering {
     const isYesOrNo = asked.length === 0;
     const rows = this.#run<(string | null)[][]>(
       () => {
-        const found = this.#execute(given, "", queryRowsMax + 1);
+        const found = this.#execute(given, queryRowsMax + 1);
         if (isYesOrNo) return found[0]?.[0] === 1 ? [[]] : [];
         return found.map((row) => row.map((value) => (value === null ? null : String(value))));
       },
@@ -81,21 +88,14 @@ export class Answering {
     return this.#bounded(rows);
   }
 
-  /** The texts of the one free variable, the last, sorted, `*` for a wildcard; only those after `after`, at most `limit` of them. */
-  page(given: Given, after: string, limit: number | undefined): string[] {
-    const rowsMax = limit ?? this.#limits.queryRowsMax + 1;
+  /** The texts of the one free variable, the last, sorted, `*` for a wildcard. To sort them here takes a tenth of what it takes SQLite. */
+  texts(given: Given): string[] {
     const texts = this.#run<string[]>(
-      () => this.#execute(given, after, rowsMax).map((row) => String(row[0])),
-      () => {
-        const all = this.#evaluate(given, [given.length]).map((row) => row[0] ?? "*");
-        return all
-          .filter((text) => compareTexts(text, after) > 0)
-          .sort(compareTexts)
-          .slice(0, rowsMax);
-      },
+      () => this.#execute(given, this.#limits.queryRowsMax + 1).map((row) => String(row[0] ?? "*")),
+      () => this.#evaluate(given, [given.length]).map((row) => row[0] ?? "*"),
       [],
     );
-    return this.#bounded(texts);
+    return sortTexts(this.#bounded(texts));
   }
 
   #run<T>(statement: () => T, evaluator: () => T, nothing: T): T {
@@ -124,24 +124,23 @@ export class Answering {
     }
   }
 
-  #execute(given: Given, after: string, limit: number): SqlValue[][] {
-    return this.#plan.kind === "statement" ? this.#read(this.#plan, given, after, limit) : [];
+  #execute(given: Given, limit: number): SqlValue[][] {
+    return this.#plan.kind === "statement" ? this.#read(this.#plan, given, limit) : [];
   }
 
   #read(
     { parameters, prepared }: { readonly parameters: readonly string[]; readonly prepared: SqlStatement },
     given: Given,
-    after: string,
     limit: number,
   ): SqlValue[][] {
     // Ids first: they may bring values that `brought` must list.
-    const values = parameters.map((name) => (name === "brought" ? null : this.#parameter(name, given, after, limit)));
+    const values = parameters.map((name) => (name === "brought" ? null : this.#parameter(name, given, limit)));
     const index = parameters.indexOf("brought");
     if (index >= 0) values[index] = this.#brought.asJson();
     return prepared.values(...values);
   }
 
-  #parameter(name: string, given: Given, after: string, limit: number): SqlValue {
+  #parameter(name: string, given: Given, limit: number): SqlValue {
     const colon = name.indexOf(":");
     const rest = name.slice(colon + 1);
     switch (colon < 0 ? name : name.slice(0, colon)) {
@@ -157,8 +156,6 @@ export class Answering {
         return this.#now;
       case "limit":
         return limit;
-      case "after":
-        return after;
       default:
         throw new Error(`broken assumption: unknown parameter ${name}`);
     }
@@ -218,9 +215,4 @@ function compareRows(left: readonly (string | null)[], right: readonly (string |
     return compareTexts(text, other);
   }
   return 0;
-}
-
-/** By UTF-8 bytes, as SQLite sorts. */
-function compareTexts(left: string, right: string): number {
-  return Buffer.compare(Buffer.from(left), Buffer.from(right));
 }

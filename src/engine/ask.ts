@@ -1,13 +1,23 @@
 /** All kinds of questions under one name each, for what passes them on without looking into them. */
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import type { Engine } from "./engine.ts";
-import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, ResourcesQuestion, Row } from "./questions.ts";
+import type { Listing } from "./listings.ts";
+import type {
+  ActionsQuestion,
+  AuthorizeQuestion,
+  ListingQuestion,
+  ListQuestion,
+  Query,
+  ResourcesQuestion,
+  Row,
+} from "./questions.ts";
 
 /** The kinds of questions, and their answers. */
 export interface Questions {
   authorize: { readonly question: AuthorizeQuestion; readonly answer: boolean };
   authorizeResources: { readonly question: ResourcesQuestion; readonly answer: Value[] };
   list: { readonly question: ListQuestion; readonly answer: string[] };
+  listing: { readonly question: ListingQuestion; readonly answer: Listing };
   actions: { readonly question: ActionsQuestion; readonly answer: string[] };
   query: { readonly question: Query; readonly answer: Row[] };
   facts: { readonly question: FactPattern; readonly answer: Fact[] };

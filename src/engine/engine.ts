@@ -23,9 +23,18 @@ import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 import { InPlace, TooCostly } from "./in-place.ts";
+import type { Listing } from "./listings.ts";
 import { DecisionMemo } from "./memo.ts";
 import { type Plan, Plans, type Shape, type Strategy } from "./plans.ts";
-import type { ActionsQuestion, AuthorizeQuestion, ListQuestion, Query, ResourcesQuestion, Row } from "./questions.ts";
+import type {
+  ActionsQuestion,
+  AuthorizeQuestion,
+  ListingQuestion,
+  ListQuestion,
+  Query,
+  ResourcesQuestion,
+  Row,
+} from "./questions.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -107,7 +116,7 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), textVariable(constant), given(resource.type)],
         context,
-        paged: false,
+        sorted: true,
       });
       const plan = this.#plan(plans, key, shape, contextFacts.length);
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
@@ -137,18 +146,32 @@ export class Engine {
 
   /** The ids of the resources, sorted; `*` among them where every resource of the type is meant. Throws `query_not_enumerable`. */
   list(question: ListQuestion): string[] {
+    return this.#list(question, this.#clock()).ids;
+  }
+
+  /** The same, with what it is of: this copy's state, and the second `now` where the clock has a say in it. */
+  listing({ now = this.#clock(), ...question }: ListingQuestion): Listing {
+    return this.#read(() => {
+      const { epoch, offset } = readState(this.#database);
+      const { ids, isClocked } = this.#list(question, now);
+      return { epoch, offset, second: isClocked ? now : null, ids };
+    });
+  }
+
+  #list(question: ListQuestion, now: number): { ids: string[]; isClocked: boolean } {
     const { actor, action, resourceType, contextFacts } = question;
-    return this.#answer("list", contextFacts, [], (plans, context) => {
+    return this.#answer("list", contextFacts, { ids: [], isClocked: false }, (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
       const key = `list ${JSON.stringify([actor.type, constant ?? null, resourceType, context])}`;
       const shape = (): Shape => ({
         calls: allowCall,
         variables: [given(actor.type), textVariable(constant), free(resourceType)],
         context,
-        paged: true,
+        sorted: false,
       });
-      const answering = this.#answering(plans, key, shape, contextFacts);
-      return answering.page([actor, { type: "String", id: action }], question.after ?? "", question.limit);
+      const answering = this.#answering(plans, key, shape, contextFacts, { now });
+      const ids = answering.texts([actor, { type: "String", id: action }]);
+      return { ids, isClocked: answering.isClocked };
     });
   }
 
@@ -161,7 +184,7 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), free("String"), given(resource.type)],
         context,
-        paged: false,
+        sorted: true,
       });
       const rows = this.#answering(plans, key, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? permissions(resource.type) : [must(row[0])]));
@@ -192,11 +215,11 @@ export class Engine {
           return type === "String" && plans.isConstant(only) ? textVariable(only) : given(type);
         }),
         context,
-        paged: false,
+        sorted: true,
       };
       const listed = Math.max(...variables.map(({ ids }) => ids?.length ?? 0));
       const key = `query ${JSON.stringify(shape)}`;
-      const answering = this.#answering(plans, key, () => shape, query.contextFacts, listed);
+      const answering = this.#answering(plans, key, () => shape, query.contextFacts, { listed });
       const values = variables.map(({ type, ids }) =>
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
@@ -313,7 +336,8 @@ export class Engine {
     body: (plans: Plans, context: readonly FactType[], permissions: (type: string) => readonly string[]) => T,
   ): T {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
-    const before = this.#changes && presentChange(this.#changes);
+    // Inside of another read the state may be an older one.
+    const before = this.#changes && !this.#isReading ? presentChange(this.#changes) : undefined;
     this.#seen = undefined;
     return this.#timed(kind, () => {
       const { activation, version, degreeStamp } = presentOf(this.#database);
@@ -343,9 +367,15 @@ export class Engine {
     return plan;
   }
 
-  #answering(plans: Plans, key: string, shape: () => Shape, contextFacts: readonly Fact[], listed = 0): Answering {
+  #answering(
+    plans: Plans,
+    key: string,
+    shape: () => Shape,
+    contextFacts: readonly Fact[],
+    { listed = 0, now = this.#clock() }: { readonly listed?: number; readonly now?: number } = {},
+  ): Answering {
     const plan = this.#plan(plans, key, shape, Math.max(listed, contextFacts.length));
-    return new Answering(this.#database, plans.types, plan, contextFacts, this.#clock(), this.#limits);
+    return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
 
   #timed<T>(kind: Kind, body: () => T): T {

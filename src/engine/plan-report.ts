@@ -185,7 +185,7 @@ function shapeOf({ predicate, args }: PlanQuestion): Shape {
       return { type: arg.type, mode: arg.kind === "given" ? "one" : "free", constant: undefined };
     }),
     context: [],
-    paged: false,
+    sorted: true,
   };
 }
 

@@ -38,8 +38,8 @@ export interface Shape {
   readonly calls: readonly { readonly predicate: string; readonly variables: readonly number[] }[];
   readonly variables: readonly ShapeVariable[];
   readonly context: readonly FactType[];
-  /** One column of texts in pages, wildcards as `*`. */
-  readonly paged: boolean;
+  /** Whether the statement sorts its answers. */
+  readonly sorted: boolean;
 }
 
 export type Plan =
@@ -186,7 +186,7 @@ export class Plans {
         goal,
         this.#names(reads),
         { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax },
-        shape.paged,
+        shape.sorted,
       );
       const { clock } = statement;
       return {

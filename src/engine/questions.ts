@@ -20,9 +20,11 @@ export interface ListQuestion {
   readonly action: string;
   readonly resourceType: string;
   readonly contextFacts: readonly Fact[];
-  /** Only ids that sort after this one, at most `limit` of them; both absent for the whole list. */
-  readonly after?: string | undefined;
-  readonly limit?: number | undefined;
+}
+
+export interface ListingQuestion extends ListQuestion {
+  /** The second that it is asked for, since 1970; the present one where it is absent. */
+  readonly now?: number | undefined;
 }
 
 export interface ActionsQuestion {

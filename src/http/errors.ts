@@ -20,6 +20,7 @@ export const statusOf = {
   forbidden: 403,
   not_found: 404,
   conflict: 409,
+  list_gone: 409,
   gone: 410,
   too_large: 413,
   too_many_requests: 429,

@@ -1,53 +1,68 @@
 /**
- * Tokens of `/api/list`. A page is "what sorts after this id", so the token needs no memory on any node and outlives restarts; it holds the
- * size of the first request and a digest of its question, because a token under another question would silently skip entries.
+ * Tokens of `/api/list`. A token names what its page is of: the revision of the store, the second where the list hangs on the clock, and the
+ * question, by a digest. Beside that only the size of the pages and the place of the next one, no id: whoever has a token learns nothing from it, and
+ * who forges one only gets a page of what it could have asked for.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import type { ListingName } from "../engine/listings.ts";
 import type { ListQuestion } from "../engine/questions.ts";
 import { AppError } from "../util/app-error.ts";
 
-export interface Page {
+export interface PageToken extends ListingName {
+  /** The size of the first request: what later ones say does not matter. */
   readonly size: number;
-  /** The last id of the page before; undefined for the first page. */
-  readonly after: string | undefined;
+  /** The place in the list where this page starts. */
+  readonly start: number;
 }
 
-const tokenSchema = z.tuple([z.literal(1), z.int().min(1), z.string(), z.string()]);
+const tokenSchema = z.tuple([
+  z.literal(2),
+  z.string().regex(/^[0-9a-f]{16}$/),
+  z.int().min(0),
+  z.int().min(0).nullable(),
+  z.int().min(1),
+  z.int().min(1),
+  z.string(),
+]);
 
-export function firstPage(size: number): Page {
-  return { size, after: undefined };
+/** `digest` is that of the question. */
+export function formatPageToken({ epoch, offset, second, size, start }: PageToken, digest: string): string {
+  const parts: z.input<typeof tokenSchema> = [2, epoch, offset, second, size, start, digest];
+  return Buffer.from(JSON.stringify(parts)).toString("base64url");
 }
 
-export function nextPageToken(question: ListQuestion, size: number, last: string): string {
-  return Buffer.from(JSON.stringify([1, size, digestOf(question), last])).toString("base64url");
-}
-
-export function openPageToken(token: string, question: ListQuestion): Page {
-  const parsed = tokenSchema.safeParse(decode(token));
-  if (!parsed.success) {
-    throw new AppError("invalid_request", "the `page_token` is malformed, send back what `next_page_token` held");
-  }
-  const [, size, digest, after] = parsed.data;
-  if (digest !== digestOf(question)) {
+/** Throws `invalid_request` where the text is no token of ours, or one of another question. */
+export function parsePageToken(text: string, digest: string): PageToken {
+  const parsed = tokenSchema.safeParse(decode(text));
+  if (!parsed.success) throw malformedToken();
+  const [, epoch, offset, second, size, start, asked] = parsed.data;
+  if (asked !== digest) {
     throw new AppError(
       "invalid_request",
-      "the `page_token` belongs to another question, repeat the one that it came from",
+      "the `page_token` belongs to another question, repeat the one that it came from, with its context facts",
     );
   }
-  return { size, after };
+  return { epoch, offset, second, size, start };
 }
 
-function decode(token: string): unknown {
+export function malformedToken(): AppError {
+  return new AppError("invalid_request", "the `page_token` is malformed, send back what `next_page_token` held");
+}
+
+/** Equal for equal questions alone. Context facts are a set: clients send them again with each page, in any order. */
+export function questionDigest({ actor, action, resourceType, contextFacts }: ListQuestion): string {
+  const facts = contextFacts.map(({ predicate, args }) =>
+    JSON.stringify([predicate, ...args.map(({ type, id }) => [type, id])]),
+  );
+  const question = [actor.type, actor.id, action, resourceType, [...new Set(facts)].sort()];
+  return createHash("sha256").update(JSON.stringify(question)).digest("base64url");
+}
+
+function decode(text: string): unknown {
   try {
-    return JSON.parse(Buffer.from(token, "base64url").toString("utf8"));
+    return JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
   } catch {
     return undefined;
   }
-}
-
-/** Context facts are not part of it: clients send them again with each page, in any order. */
-function digestOf({ actor, action, resourceType }: ListQuestion): string {
-  const question = JSON.stringify([actor.type, actor.id, action, resourceType]);
-  return createHash("sha256").update(question).digest("base64url").slice(0, 11);
 }

@@ -50,7 +50,7 @@ export const metrics = {
     "Decisions that were asked for again and still stood, or had to be made",
     ["result"],
   ),
-  /** `kind`: as below, or authorizeResources. */
+  /** `kind`: as below, authorizeResources or listing. */
   queriesAside: counter(
     "ostiary_queries_aside_total",
     "Questions answered in a process aside, since they may take long",

@@ -11,6 +11,7 @@ export type ErrorCode =
   | "forbidden"
   | "not_found"
   | "conflict" // consistency token of a history that this node does not have, another epoch, a diverged position
+  | "list_gone" // a page of a list whose revision this node has no more
   | "gone" // a log position that was trimmed
   | "too_large"
   | "too_many_requests"

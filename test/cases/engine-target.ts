@@ -19,7 +19,6 @@ import type { Target } from "./run.ts";
 export interface EngineTarget extends Target {
   authorize(check: Check): boolean;
   list(actor: Value, action: string, type: string): string[];
-  pages(actor: Value, action: string, type: string, limit: number): string[];
   actions(actor: Value, resource: Value): string[];
   query(query: Query): Row[];
 }
@@ -103,14 +102,6 @@ function live(
     asking: (contextFacts) => ({
       authorize: (check) => engine.authorize({ ...check, contextFacts }),
       list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
-      pages(actor, action, resourceType, limit) {
-        const all: string[] = [];
-        for (let after: string | undefined; ; after = all.at(-1)) {
-          const page = engine.list({ actor, action, resourceType, contextFacts, after, limit });
-          all.push(...page);
-          if (page.length < limit) return all;
-        }
-      },
       actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
       query: (query) => engine.query({ ...query, contextFacts }),
     }),

@@ -20,7 +20,7 @@ const free = (type: string): ShapeVariable => ({ type, mode: "free", constant: u
 const text = (id: string): ShapeVariable => ({ type: "String", mode: "constant", constant: { type: "String", id } });
 
 function shapeOf(...variables: ShapeVariable[]): Shape {
-  return { calls: [{ predicate: "allow/3", variables: [0, 1, 2] }], variables, context: [], paged: false };
+  return { calls: [{ predicate: "allow/3", variables: [0, 1, 2] }], variables, context: [], sorted: true };
 }
 
 /** `undefined` where no statement answers. */

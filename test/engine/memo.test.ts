@@ -13,6 +13,7 @@ import { checkPolicy } from "../../src/engine/policy-check.ts";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import { Writer } from "../../src/replication/writer.ts";
+import { newChanges, whileChanging } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
@@ -207,6 +208,36 @@ describe("what it remembers is so", () => {
     await writer.stop();
     rmSync(folder, { recursive: true });
   }, 120_000);
+});
+
+test("a change while a list is being taken is not overlooked afterwards", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
+  const path = join(folder, "store-1.db");
+  const writer = openStore(path);
+  createState(writer, "test", "test");
+  const held = fact("has_role", "User:ann", "String:reader", "Folder:a");
+  apply(writer, load(must(policies[0])), inserted(held));
+  const changes = newChanges();
+  const engine = new Engine(openStore(path, { readonly: true }), { changes });
+  const question = must(questions.find(({ action }) => action === "read"));
+  expect(engine.authorize(question)).toBe(true);
+  // Context facts are looked at when the list's state is chosen already, and nothing of it is read but where it stands.
+  let isWritten = false;
+  const contextFacts = new Proxy<TestFact[]>([], {
+    get(facts, key) {
+      if (key === Symbol.iterator && !isWritten) {
+        whileChanging(changes, () => apply(writer, deleted(held)));
+        isWritten = true;
+      }
+      return Reflect.get(facts, key) as unknown;
+    },
+  });
+  const { actor, action } = question;
+  expect(engine.listing({ actor, action, resourceType: "Folder", contextFacts }).ids).toEqual(["a"]);
+  expect(engine.authorize(question)).toBe(false);
+  engine.close();
+  writer.close();
+  rmSync(folder, { recursive: true });
 });
 
 describe("what it does not remember", () => {

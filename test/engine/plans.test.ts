@@ -28,7 +28,7 @@ function planner(policy: string): { store: SqlDatabase; plan(variables: ShapeVar
   const calls = [{ predicate: "allow/3", variables: [0, 1, 2] }];
   return {
     store,
-    plan: (variables) => plans.of(JSON.stringify(variables), () => ({ calls, variables, context: [], paged: false })),
+    plan: (variables) => plans.of(JSON.stringify(variables), () => ({ calls, variables, context: [], sorted: true })),
   };
 }
 

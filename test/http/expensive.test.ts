@@ -59,7 +59,12 @@ function cells(): string[] {
   });
 }
 
-const limits = { "limits.queryTimeMsMax": "2s", "limits.slowQueriesMax": "2", "limits.slowQueryAfterMs": "500ms" };
+const limits = {
+  "limits.queryTimeMsMax": "2s",
+  "limits.slowQueriesMax": "2",
+  "limits.slowQueryAfterMs": "500ms",
+  "limits.queryStepsMax": "300000",
+};
 
 describe("a question that takes too long", () => {
   test.each([
@@ -83,7 +88,7 @@ describe("a question that takes too long", () => {
           expect(await client.list(User("0"), "read", "Doc")).toEqual(["mine"]);
           answered += 3;
         }
-        expect(answered).toBeGreaterThan(100);
+        expect(answered).toBeGreaterThan(20);
         const { status, json } = await expensive;
         expect({ status, json }).toEqual({
           status: 400,

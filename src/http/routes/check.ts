@@ -7,12 +7,13 @@ import type { AuthorizeQuestion, ResourcesQuestion } from "../../engine/question
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readAccess } from "../access.ts";
-import { firstPage, nextPageToken, openPageToken } from "../page-token.ts";
+import { ListPages } from "../list-pages.ts";
 import { refusing } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function checkRoutes(node: Node, limits: Limits, answers: Answers) {
   const bodies = checkBodies(limits);
+  const pages = new ListPages(node, limits, answers);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post(
@@ -29,7 +30,7 @@ export function checkRoutes(node: Node, limits: Limits, answers: Answers) {
       async ({ body }) => ({ results: await answers.ask("authorizeResources", resourcesQuestion(body)) }),
       { body: refusing("body", bodies.authorizeResources) },
     )
-    .post("/api/list", ({ body }) => list(answers, limits, body), { body: refusing("body", bodies.list) })
+    .post("/api/list", ({ body }) => list(answers, limits, pages, body), { body: refusing("body", bodies.list) })
     .post(
       "/api/actions",
       async ({ body }) => ({
@@ -100,7 +101,7 @@ function resourcesQuestion(body: z.output<Bodies["authorizeResources"]>): Resour
  * With neither size nor token the whole list in one answer, and no `next_page_token`: clients from before paging know neither. Sizes below
  * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
  */
-async function list(answers: Answers, limits: Limits, body: z.output<Bodies["list"]>) {
+async function list(answers: Answers, limits: Limits, pages: ListPages, body: z.output<Bodies["list"]>) {
   const question = {
     actor: { type: body.actor_type, id: body.actor_id },
     action: body.action,
@@ -108,13 +109,8 @@ async function list(answers: Answers, limits: Limits, body: z.output<Bodies["lis
     contextFacts: body.context_facts,
   };
   const { page_size: size, page_token: token } = body;
-  if (!size && !token) return { results: await answers.ask("list", question) };
-  const page = token
-    ? openPageToken(token, question)
-    : firstPage(Math.min(size ?? Infinity, limits.listPageEntriesMax));
-  const found = await answers.ask("list", { ...question, after: page.after, limit: page.size + 1 });
-  const results = found.slice(0, page.size);
-  const last = results.at(-1);
-  const more = found.length > page.size && last !== undefined;
-  return { results, next_page_token: more ? nextPageToken(question, page.size, last) : null };
+  if (token) return pages.next(question, token);
+  return size
+    ? pages.first(question, Math.min(size, limits.listPageEntriesMax))
+    : { results: await answers.ask("list", question) };
 }

@@ -1,0 +1,190 @@
+/**
+ * Lists that were begun in pages. All ids of such a list are taken at once, of one state and at one moment, and kept until its last page was
+ * given: so its pages fit together, whatever is written meanwhile. Open read transactions of SQLite, one a list, would need no copy, but none of
+ * the write-ahead log could be folded back while any client dawdles.
+ *
+ * The same list of the same revision is kept once, however many are on their way through it. What is kept is bounded in number, bytes and age.
+ */
+import type { Limits } from "../config/limits.ts";
+
+/** Which state of which history: what a consistency token names, too. */
+export interface Revision {
+  readonly epoch: string;
+  /** Of the last event that the state contains. */
+  readonly offset: number;
+}
+
+/** A whole list, and all that it hangs on beside the question. */
+export interface Listing extends Revision {
+  /** The moment that it was taken for, in seconds since 1970; `null` where facts are not compared with the clock. */
+  readonly second: number | null;
+  /** Sorted, `*` among them where every resource of the type is meant. */
+  readonly ids: readonly string[];
+}
+
+export type ListingName = Omit<Listing, "ids">;
+
+export type ListingLimits = Pick<
+  Limits,
+  "listingsKeptMax" | "listingsKeptBytesMax" | "listingKeptMs" | "listingFinishedKeptMs"
+>;
+
+export interface ListingPage {
+  readonly ids: readonly string[];
+  /** The place of the id after them; `null` where they are the last. */
+  readonly next: number | null;
+}
+
+interface Kept {
+  readonly texts: Texts;
+  /** When it is too old, in milliseconds. */
+  readonly oldMs: number;
+  /** When it goes: then, or sooner if it was finished. */
+  endMs: number;
+  /** How many are on their way through it. */
+  readers: number;
+}
+
+export class Listings {
+  readonly #limits: ListingLimits;
+  readonly #nowMs: () => number;
+  /** In the order in which they were begun. */
+  readonly #kept = new Map<string, Kept>();
+  #bytes = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** `nowMs` is a clock that only goes forward. */
+  constructor(limits: ListingLimits, nowMs: () => number = () => performance.now()) {
+    this.#limits = limits;
+    this.#nowMs = nowMs;
+  }
+
+  get isEmpty(): boolean {
+    return this.#kept.size === 0;
+  }
+
+  /** Keeps a copy of the list, at the cost of the oldest; one that is larger than all room is not kept. `question` is a digest of what was asked. */
+  keep(question: string, { ids, ...name }: Listing): void {
+    const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
+    if (listingsKeptMax === 0) return;
+    const texts = new Texts(ids);
+    if (texts.bytes > listingsKeptBytesMax) return;
+    const key = keyOf(question, name);
+    const readers = (this.#find(question, name)?.readers ?? 0) + 1;
+    this.#drop(key);
+    const oldMs = this.#nowMs() + listingKeptMs;
+    this.#kept.set(key, { texts, oldMs, endMs: oldMs, readers });
+    this.#bytes += texts.bytes;
+    this.#dropEnded();
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= listingsKeptMax && this.#bytes <= listingsKeptBytesMax) break;
+      this.#drop(oldest);
+    }
+  }
+
+  /** The first `count` ids of a list that is kept already, for one more who begins it. */
+  begin(question: string, name: ListingName, count: number): ListingPage | undefined {
+    const kept = this.#find(question, name);
+    const page = kept?.texts.page(0, count);
+    if (kept && page?.next !== null) {
+      kept.readers += 1;
+      kept.endMs = kept.oldMs;
+    }
+    return page;
+  }
+
+  /** `count` ids from the place `start` on, none past the end; `undefined` where the list is not kept. With its last page a list is finished. */
+  page(question: string, name: ListingName, start: number, count: number): ListingPage | undefined {
+    const kept = this.#find(question, name);
+    const page = kept?.texts.page(start, count);
+    if (kept && page?.next === null && page.ids.length > 0) this.#finish(kept);
+    return page;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#kept.clear();
+    this.#bytes = 0;
+    clearTimeout(this.#timer);
+  }
+
+  #find(question: string, name: ListingName): Kept | undefined {
+    const kept = this.#kept.get(keyOf(question, name));
+    return kept && kept.endMs > this.#nowMs() ? kept : undefined;
+  }
+
+  /** An answer may get lost, so for a moment the last page can be asked for again. */
+  #finish(kept: Kept): void {
+    kept.readers = Math.max(0, kept.readers - 1);
+    if (kept.readers > 0) return;
+    kept.endMs = Math.min(kept.endMs, this.#nowMs() + this.#limits.listingFinishedKeptMs);
+    this.#dropEnded();
+  }
+
+  #drop(key: string): void {
+    this.#bytes -= this.#kept.get(key)?.texts.bytes ?? 0;
+    this.#kept.delete(key);
+  }
+
+  /** Now, and again when the next one ends: what nobody asks for must not stay in memory. */
+  #dropEnded(): void {
+    const nowMs = this.#nowMs();
+    let nextMs = Infinity;
+    for (const [key, { endMs }] of this.#kept) {
+      if (endMs <= nowMs) this.#drop(key);
+      else nextMs = Math.min(nextMs, endMs);
+    }
+    clearTimeout(this.#timer);
+    if (nextMs === Infinity) return;
+    this.#timer = setTimeout(() => this.#dropEnded(), nextMs - nowMs + 1);
+    // A process that has nothing else to do may end.
+    this.#timer.unref();
+  }
+}
+
+/** `count` of the ids from the place `start` on. */
+export function pageOf(ids: readonly string[], start: number, count: number): ListingPage {
+  const end = start + count;
+  return { ids: ids.slice(start, end), next: end < ids.length ? end : null };
+}
+
+function keyOf(question: string, { epoch, offset, second }: ListingName): string {
+  return `${epoch} ${offset} ${second} ${question}`;
+}
+
+/** Many texts as one block of UTF-8: a fraction of the memory of as many strings, and known to the byte. */
+class Texts {
+  readonly #block: Buffer;
+  /** Where each ends in the block. */
+  readonly #ends: Uint32Array;
+
+  constructor(given: readonly string[]) {
+    const joined = given.join("");
+    const isAscii = Buffer.byteLength(joined) === joined.length;
+    // Halves of surrogate pairs, which context facts may bring, must not meet.
+    const texts = isAscii ? given : given.map((text) => text.toWellFormed());
+    this.#block = Buffer.from(isAscii ? joined : texts.join(""));
+    this.#ends = new Uint32Array(texts.length);
+    let end = 0;
+    texts.forEach((text, index) => {
+      end += isAscii ? text.length : Buffer.byteLength(text);
+      this.#ends[index] = end;
+    });
+  }
+
+  get bytes(): number {
+    return this.#block.byteLength + this.#ends.byteLength;
+  }
+
+  page(start: number, count: number): ListingPage {
+    const end = Math.min(start + count, this.#ends.length);
+    const ids: string[] = [];
+    for (let index = start; index < end; index++)
+      ids.push(this.#block.toString("utf8", this.#endOf(index - 1), this.#endOf(index)));
+    return { ids, next: end < this.#ends.length ? end : null };
+  }
+
+  #endOf(index: number): number {
+    return this.#ends[index] ?? 0;
+  }
+}

@@ -1,0 +1,41 @@
+/** Lists of a copy that was replaced: an edge replaces one that it can't trust, a fallback one that is old. */
+import { expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { Answers } from "../../src/engine/answers.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { ListPages } from "../../src/http/list-pages.ts";
+import type { Node } from "../../src/replication/node.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { must } from "../../src/util/assert.ts";
+import { fact, inserted, policy, storeWith } from "../engine/store.ts";
+import { refusal } from "../replication/cluster.ts";
+
+const question = { actor: { type: "User", id: "ann" }, action: "read", resourceType: "Org", contextFacts: [] };
+const source = `actor User {} resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }`;
+const epoch = "0123456789abcdef";
+
+function engineWith(...ids: string[]): Engine {
+  const members = ids.map((id) => fact("has_role", "User:ann", "String:member", `Org:${id}`));
+  const store = storeWith(policy(source), inserted(...members));
+  store.exec(`UPDATE state SET epoch = '${epoch}', "offset" = 2`);
+  return new Engine(store);
+}
+
+test.each(["edge", "primary", "fallback"] as const)("on a node that is %s", async (role) => {
+  const copies = [engineWith("a", "b", "c", "wrong"), engineWith("a", "b", "c", "d")];
+  let present: Engine | undefined = copies[0];
+  const engine = (): Engine => {
+    if (!present) throw new AppError("not_ready", "this node waits for a copy");
+    return present;
+  };
+  const node = { role, engine, waitFor: async () => {} } as Partial<Node> as Node;
+  const pages = new ListPages(node, defaultLimits, new Answers(engine, defaultLimits));
+  const token = must((await pages.first(question, 2)).next_page_token);
+
+  present = undefined;
+  expect(await refusal(pages.next(question, token))).toMatchObject({ code: "not_ready" });
+  present = copies[1];
+  const last = role === "fallback" ? "wrong" : "d";
+  expect(await pages.next(question, token)).toEqual({ results: ["c", last], next_page_token: null });
+  for (const copy of copies) copy.close();
+});

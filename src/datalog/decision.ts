@@ -15,6 +15,7 @@ import {
   emitCondition,
   emitRelation,
   emitSelect,
+  estimateBy,
   type Names,
   type Relation,
   type Select,
@@ -64,7 +65,7 @@ function withOneEach(select: Select, names: Names): Select[] {
 function filterable(select: Select, names: Names): Set<Relation> {
   const found = new Set<Relation>();
   const bound = new Set<string>();
-  for (const relation of joinOrder(select.relations, new Set())) {
+  for (const relation of joinOrder(select.relations, new Set(), estimateBy(names))) {
     const { table, args } = relation;
     const known = args.flatMap((arg, position) => (arg.kind !== "oneOf" && isKnown(arg, bound) ? [position] : []));
     const hasList = args.some((arg) => arg.kind === "oneOf");
@@ -101,7 +102,7 @@ function insert(root: Place, select: Select, emission: Emission, fresh: () => nu
   const names = new Map<number, Term>();
   const rename = (term: Term): Term => (term.kind === "var" ? must(names.get(term.id)) : term);
   let place = root;
-  for (const relation of joinOrder(select.relations, new Set())) {
+  for (const relation of joinOrder(select.relations, new Set(), estimateBy(emission.names))) {
     if (relation.table.kind === "tagged" && emission.units.has(relation.table.name)) continue;
     const key = keyOf(relation, names);
     const known = place.next.get(key);

@@ -1,8 +1,9 @@
 /**
- * Join order, decided here and forced with CROSS JOIN, so that a plan does not change with SQLite's statistics: always the atom with the most
- * arguments known, facts before the answers of recursive nodes, steps in the direction of a relation before those against it, and nothing
- * unconnected while something connected is left.
+ * Join order, decided here and forced with CROSS JOIN: what is known whole first, then what has the fewest rows for what is known, as far as the
+ * store can tell. Where it can't, the atom with the most arguments known, facts before the answers of recursive nodes, steps in the direction of
+ * a relation before those against it. Nothing unconnected while something connected is left.
  */
+import { must } from "../util/assert.ts";
 import type { AtomTerm } from "./flat.ts";
 
 /** Anything that can stand in a FROM clause. `args` are its columns, in order. */
@@ -13,6 +14,9 @@ export interface Source {
   /** Where nothing is known yet, this one comes first: the few calls that were demanded. */
   readonly leads?: boolean;
 }
+
+/** The most rows that a source has where what is bound has one value each; `undefined` where nobody knows. */
+export type Estimate<S extends Source> = (source: S, bound: ReadonlySet<string>) => number | undefined;
 
 /** The name under which a term's value is looked up, `undefined` for constants. */
 export function termKey(term: AtomTerm): string | undefined {
@@ -35,11 +39,15 @@ export function bindSource(source: Source, bound: Set<string>): void {
 }
 
 /** Splits `sources` into those that hang together with what is bound, in join order, and the rest. Adds to `bound`. */
-export function connected<S extends Source>(sources: readonly S[], bound: Set<string>): { joined: S[]; rest: S[] } {
+export function connected<S extends Source>(
+  sources: readonly S[],
+  bound: Set<string>,
+  estimate?: Estimate<S>,
+): { joined: S[]; rest: S[] } {
   const joined: S[] = [];
   const rest = [...sources];
   for (;;) {
-    const next = best(rest, bound);
+    const next = best(rest, bound, estimate);
     if (next < 0 || !isConnected(rest[next], bound)) return { joined, rest };
     const [source] = rest.splice(next, 1);
     if (!source) return { joined, rest };
@@ -49,14 +57,14 @@ export function connected<S extends Source>(sources: readonly S[], bound: Set<st
 }
 
 /** All `sources` in join order. Adds to `bound`. */
-export function joinOrder<S extends Source>(sources: readonly S[], bound: Set<string>): S[] {
+export function joinOrder<S extends Source>(sources: readonly S[], bound: Set<string>, estimate?: Estimate<S>): S[] {
   const ordered: S[] = [];
   let left = [...sources];
   while (left.length > 0) {
-    const { joined, rest } = connected(left, bound);
+    const { joined, rest } = connected(left, bound, estimate);
     ordered.push(...joined);
     left = rest;
-    const next = best(left, bound);
+    const next = best(left, bound, estimate);
     const [source] = next < 0 ? [] : left.splice(next, 1);
     if (!source) break;
     bindSource(source, bound);
@@ -71,14 +79,23 @@ function isConnected(source: Source | undefined, bound: ReadonlySet<string>): bo
   return open.length === 0 || open.some((arg) => isKnown(arg, bound));
 }
 
-function best(sources: readonly Source[], bound: ReadonlySet<string>): number {
-  let found = -1;
-  let foundScore = Number.NEGATIVE_INFINITY;
-  sources.forEach((source, index) => {
-    const score = scoreOf(source, bound);
-    if (score > foundScore) [found, foundScore] = [index, score];
-  });
-  return found;
+function best<S extends Source>(
+  sources: readonly S[],
+  bound: ReadonlySet<string>,
+  estimate: Estimate<S> | undefined,
+): number {
+  const scores = sources.map((source) => scoreOf(source, bound));
+  const found = scores.indexOf(Math.max(...scores));
+  const score = scores[found];
+  // Whole, or the one that leads.
+  if (estimate === undefined || score === undefined || score > 900) return found;
+  const isLinked = isConnected(sources[found], bound);
+  const candidates = [...sources.keys()].filter((index) => isConnected(sources[index], bound) === isLinked);
+  const rows = candidates.map((index) => estimate(must(sources[index]), bound));
+  if (rows.includes(undefined)) return found;
+  const fewest = Math.min(...rows.map((count) => count ?? 0));
+  const [first, ...others] = candidates.filter((_, place) => rows[place] === fewest);
+  return others.reduce((winner, index) => (must(scores[index]) > must(scores[winner]) ? index : winner), must(first));
 }
 
 function scoreOf(source: Source, bound: ReadonlySet<string>): number {

@@ -4,7 +4,7 @@
  */
 import { must, unreachable } from "../util/assert.ts";
 import type { AtomTerm, Condition, Term } from "./flat.ts";
-import { isKnown, joinOrder, type Source, termKey } from "./order.ts";
+import { type Estimate, isKnown, joinOrder, type Source, termKey } from "./order.ts";
 import type { Constant } from "./program.ts";
 import type { TypeName } from "./signature.ts";
 
@@ -12,6 +12,11 @@ import type { TypeName } from "./signature.ts";
 export interface Names {
   /** Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are. */
   seeks(predicate: string, positions: readonly number[]): boolean;
+  /**
+   * The most rows of a table whose values in the columns (numbers from 1) are the same and which are within the ranges, as far as it is known: no
+   * rows are no reason to go by.
+   */
+  most(table: string, columns: readonly number[], within: Loop["within"]): number | undefined;
   /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
   factTable(predicate: string): string | undefined;
   /** The interned id of a constant, -1 where the store does not have it. */
@@ -115,7 +120,7 @@ export function emitSelect(
     for (const arg of relation.args) bound.add(termKey(arg) ?? "");
   };
   if (first) join(first);
-  for (const relation of joinOrder(select.relations, new Set(bound))) join(relation);
+  for (const relation of joinOrder(select.relations, new Set(bound), estimateBy(emission.names))) join(relation);
   for (const condition of select.conditions) where.push(emitCondition(condition, bindings, emission));
   for (const bodies of select.negations) {
     for (const body of bodies) where.push(`NOT EXISTS (${emitSelect(body, () => "1", emission, bindings)})`);
@@ -124,6 +129,20 @@ export function emitSelect(
   const tables = from.length > 0 ? ` FROM ${from.join(" CROSS JOIN ")}` : "";
   const conditions = where.length > 0 ? ` WHERE ${where.join(" AND ")}` : "";
   return `SELECT ${columns(head)}${tables}${conditions}`;
+}
+
+/** The rows of facts and closures, as the store knows them. */
+export function estimateBy(names: Names): Estimate<Relation> {
+  return ({ table, args }, bound) => {
+    const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
+    if (name === undefined) return undefined;
+    const known = args.flatMap((arg, position) => (isKnown(arg, bound) ? [position + 1] : []));
+    return names.most(
+      name,
+      known,
+      args.map((arg) => rangesOf(arg, names)),
+    );
+  };
 }
 
 export function emitRelation(

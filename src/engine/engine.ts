@@ -9,6 +9,7 @@ import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import { type Changes, presentChange } from "../store/changes.ts";
+import { Degrees } from "../store/degrees.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
@@ -78,6 +79,7 @@ export class Engine {
   #isReading = false;
   /** Whether the end of this turn will end the open transaction. */
   #isEnding = false;
+  #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
   #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
   /** `database` is a connection of the engine's own, read-only. */
@@ -242,12 +244,13 @@ export class Engine {
   /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
   facts(pattern: FactPattern): Fact[] {
     return this.#timed("facts", () => {
-      this.#inPlace?.look(presentOf(this.#database).degreeStamp);
+      const degrees = this.#degreesAt(presentOf(this.#database).degreeStamp);
       return factTables(this.#database)
         .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
         .flatMap(({ table, arity }) => {
           // Otherwise those with this first argument are found in one look.
-          if (pattern.args[0]?.id === undefined || pattern.args[0].id === null) this.#inPlace?.admitScan(table);
+          if (pattern.args[0]?.id === undefined || pattern.args[0].id === null)
+            this.#inPlace?.admitScan(table, degrees);
           const rest = new Array(arity - pattern.args.length).fill({ type: null, id: null });
           return matchFacts(
             this.#database,
@@ -342,18 +345,20 @@ export class Engine {
     return this.#timed(kind, () => {
       const { activation, version, degreeStamp } = presentOf(this.#database);
       if (!activation) return none;
-      this.#inPlace?.look(degreeStamp);
+      const degrees = this.#degreesAt(degreeStamp);
       const { active } = activation;
       this.#memo.look(this.#database, version);
       // What was read belongs to this number, if no change has begun by now.
       if (this.#changes && before === presentChange(this.#changes)) this.#seen = before;
-      if (this.#plans?.activation !== activation || this.#plans.plans.types.isStale()) {
+      let plans = this.#plans?.activation === activation ? this.#plans.plans : undefined;
+      if (!plans || plans.types.isStale() || plans.isOutgrown(degrees)) {
         this.#plans?.plans.close();
         this.#memo.clear();
-        this.#plans = { activation, plans: new Plans(this.#database, active, this.#limits, this.#strategy) };
+        plans = new Plans(this.#database, active, this.#limits, this.#strategy, degrees);
+        this.#plans = { activation, plans };
       }
       const permissions = (type: string): readonly string[] => active.policy.types.get(type)?.permissions ?? [];
-      return body(this.#plans.plans, contextFacts.length === 0 ? noContext : factTypesOf(contextFacts), permissions);
+      return body(plans, contextFacts.length === 0 ? noContext : factTypesOf(contextFacts), permissions);
     });
   }
 
@@ -363,7 +368,7 @@ export class Engine {
       if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
       return plans.of(key, shape);
     });
-    this.#inPlace?.admit(plan, listed);
+    if (this.#inPlace && this.#degrees) this.#inPlace.admit(plan, this.#degrees.of, listed);
     return plan;
   }
 
@@ -376,6 +381,12 @@ export class Engine {
   ): Answering {
     const plan = this.#plan(plans, key, shape, Math.max(listed, contextFacts.length));
     return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+  }
+
+  /** As this transaction sees them. */
+  #degreesAt(stamp: number): Degrees {
+    if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new Degrees(this.#database), stamp };
+    return this.#degrees.of;
   }
 
   #timed<T>(kind: Kind, body: () => T): T {

@@ -4,7 +4,7 @@
  */
 import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { Degrees } from "../store/degrees.ts";
+import type { Degrees } from "../store/degrees.ts";
 import { type Ceiling, ceilingOf } from "./ceiling.ts";
 import type { Plan } from "./plans.ts";
 
@@ -22,22 +22,15 @@ export class InPlace {
   readonly #database: SqlDatabase;
   readonly #rowsMax: number;
   readonly #known = new WeakMap<Plan, Known>();
-  #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
 
   constructor(database: SqlDatabase, limits: Limits) {
     this.#database = database;
     this.#rowsMax = limits.queryRowsInPlaceMax;
   }
 
-  /** To be called in the transaction of each question, with the stamp of the degrees. */
-  look(stamp: number): void {
-    if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new Degrees(this.#database), stamp };
-  }
-
   /** Throws `TooCostly`. `listed` is the length of the longest list that the question brings. */
-  admit(plan: Plan, listed: number): void {
-    if (plan.kind !== "statement" || !this.#degrees) return;
-    const degrees = this.#degrees.of;
+  admit(plan: Plan, degrees: Degrees, listed: number): void {
+    if (plan.kind !== "statement") return;
     let known = this.#known.get(plan);
     if (!known)
       this.#known.set(plan, (known = { ceiling: ceilingOf(this.#database, plan), bounds: new Map(), degrees }));
@@ -53,8 +46,8 @@ export class InPlace {
   }
 
   /** The same for a look through a whole table. */
-  admitScan(table: string): void {
-    if (this.#degrees && this.#degrees.of.rows(table) > this.#rowsMax) throw new TooCostly("it looks through a table");
+  admitScan(table: string, degrees: Degrees): void {
+    if (degrees.rows(table) > this.#rowsMax) throw new TooCostly("it looks through a table");
   }
 }
 

@@ -14,6 +14,7 @@ import { predicateKey } from "../datalog/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../polar/source.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
+import { Degrees } from "../store/degrees.ts";
 import { openStore } from "../store/database.ts";
 import { factTables } from "../store/fact-tables.ts";
 import { createState } from "../store/state.ts";
@@ -75,7 +76,7 @@ export function reportPlan(sources: readonly Source[], question: PlanQuestion, l
     const effect = { kind: "policy", id: 1, source: joinSources(sources), filename: null } as const;
     store.transaction(() => applyEvent(store, { offset: 1, timeMs: 0, traceparent: null, effect }, limits));
     const { active } = must(activationOf(store));
-    const plans = new Plans(store, active, limits, "statement");
+    const plans = new Plans(store, active, limits, "statement", new Degrees(store));
     const closures = closuresOf(active, limits);
     const tables = new Map(closureTables(store).map(({ name, table }) => [name, table]));
     const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name) ?? "closure"]));

@@ -15,6 +15,7 @@ import type { Names } from "../datalog/sql.ts";
 import { TooLarge } from "../datalog/too-large.ts";
 import { planStatement, type Statement } from "../datalog/statement.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import type { Degrees } from "../store/degrees.ts";
 import { closureTables } from "../store/closure-tables.ts";
 import { relationId, tableOf } from "../store/fact-tables.ts";
 import { lookUp } from "../store/symbols.ts";
@@ -69,6 +70,7 @@ export class Plans {
   readonly #active: ActivePolicy;
   readonly #limits: Limits;
   readonly #strategy: Strategy;
+  readonly #degrees: Degrees;
   readonly #plans = new Map<string, Plan>();
   readonly #signatures = new Map<string, Signatures>();
   readonly #strings: ReadonlySet<string>;
@@ -77,7 +79,9 @@ export class Plans {
   /** By name, the tables of the closures that are kept. */
   readonly #closures: ReadonlyMap<string, string>;
 
-  constructor(database: SqlDatabase, active: ActivePolicy, limits: Limits, strategy: Strategy) {
+  /** `degrees` as they are now. */
+  constructor(database: SqlDatabase, active: ActivePolicy, limits: Limits, strategy: Strategy, degrees: Degrees) {
+    this.#degrees = degrees;
     this.types = new TypeNumbers(database);
     this.#database = database;
     this.#active = active;
@@ -107,6 +111,11 @@ export class Plans {
     if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
     this.#plans.set(key, plan);
     return plan;
+  }
+
+  /** True where the store has become another since these were made: what then was the best order may not be now. */
+  isOutgrown(degrees: Degrees): boolean {
+    return degrees.total > 8 * Math.max(1000, this.#degrees.total);
   }
 
   close(): void {
@@ -239,6 +248,10 @@ export class Plans {
         (this.#orders.get(predicate) ?? []).some((order) =>
           order.every((position, place) => positions.includes(position) === place < positions.length),
         ),
+      most: (table, columns, within) => {
+        const most = this.#degrees.most(table, columns, within);
+        return most > 0 && Number.isFinite(most) ? most : undefined;
+      },
       factTable: (predicate) => {
         const closure = this.#closures.get(predicate);
         if (closure !== undefined) predicatesOf(predicate).forEach(relation);

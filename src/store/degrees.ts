@@ -48,6 +48,11 @@ export class Degrees {
     }
   }
 
+  /** How many rows all tables together may have. */
+  get total(): number {
+    return [...this.#tables.values()].reduce((sum, { rows }) => sum + rows, 0);
+  }
+
   /** How many rows a table may have; infinite where that is not known. */
   rows(table: string): number {
     return this.#tables.get(table)?.rows ?? Number.POSITIVE_INFINITY;

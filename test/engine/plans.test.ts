@@ -5,15 +5,24 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activationOf } from "../../src/engine/active-policies.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import type { Fact } from "../../src/engine/event.ts";
 import { type Plan, Plans, type ShapeVariable } from "../../src/engine/plans.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { Degrees } from "../../src/store/degrees.ts";
 import { openStore } from "../../src/store/database.ts";
+import { factTable } from "../../src/store/fact-tables.ts";
 import { createState } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
+import { companyOf, factsOf } from "../../scripts/benchmark/company.ts";
+import { insertion } from "../cases/engine-target.ts";
 
 const example = readFileSync(join(import.meta.dir, "../../scripts/example/policy.polar"), "utf8");
 
-function planner(policy: string): { store: SqlDatabase; plan(variables: ShapeVariable[]): Plan } {
+function planner(
+  policy: string,
+  facts: readonly Fact[] = [],
+): { store: SqlDatabase; plan(variables: ShapeVariable[]): Plan } {
   const store = openStore(":memory:");
   createState(store, "test", "test");
   store.transaction(() =>
@@ -24,7 +33,8 @@ function planner(policy: string): { store: SqlDatabase; plan(variables: ShapeVar
       effect: { kind: "policy", id: 1, source: policy, filename: null },
     }),
   );
-  const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement");
+  store.transaction(() => applyEvent(store, { offset: 2, timeMs: 0, traceparent: null, effect: insertion(facts) }));
+  const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement", new Degrees(store));
   const calls = [{ predicate: "allow/3", variables: [0, 1, 2] }];
   return {
     store,
@@ -53,8 +63,11 @@ function factScans(store: SqlDatabase, plan: Plan): string[] {
   return steps(store, plan).filter((step) => factAliases.has(/^SCAN (t\d+)/.exec(step)?.[1]));
 }
 
-describe("the example company", () => {
-  const { store, plan } = planner(example);
+describe.each([
+  ["before there are facts", []],
+  ["with ten thousand facts", [...factsOf(companyOf(10_000, 1))] as Fact[]],
+])("the example company %s", (_name, facts) => {
+  const { store, plan } = planner(example, facts);
   const questions: [string, ShapeVariable[]][] = ["Organization", "Team", "Folder", "Repository", "Issue"].flatMap(
     (type): [string, ShapeVariable[]][] => [
       [`authorize read ${type}`, [one("User"), constant("read"), one(type)]],
@@ -137,4 +150,60 @@ describe("recursion", () => {
 test("an action that no rule gives needs no statement at all", () => {
   const { plan } = planner('actor User {} resource Doc { roles = ["r"]; permissions = ["p", "q"]; "p" if "r"; }');
   expect(plan([one("User"), constant("q"), one("Doc")])).toEqual({ kind: "nothing" });
+});
+
+test("joins begin where the store has the fewest rows for what is given, and others once it has grown", () => {
+  const source = `
+    actor User {} actor Team {}
+    resource Note { permissions = ["read"]; }
+    has_permission(user: User, "read", note: Note) if is_in(user, team) and shares(team, note) and team matches Team;`;
+  const fact = (predicate: string, user: string, id: number, type: string, other: number) => ({
+    predicate,
+    args: [
+      { type: user, id: String(id) },
+      { type, id: String(other) },
+    ],
+  });
+  const { store } = planner(source);
+  const engine = new Engine(store, { inTransaction: true });
+  const mayRead = (user: string) =>
+    engine.authorize({
+      actor: { type: "User", id: user },
+      action: "read",
+      resource: { type: "Note", id: "1" },
+      contextFacts: [],
+    });
+  const insert = (facts: ReturnType<typeof fact>[]): void =>
+    store.transaction(() =>
+      applyEvent(store, {
+        offset: 2,
+        timeMs: 0,
+        traceparent: null,
+        effect: { kind: "facts", inserted: facts, deleted: [] },
+      }),
+    );
+  const firstTable = (): string => {
+    const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement", new Degrees(store));
+    const variables = [one("User"), constant("read"), one("Note")];
+    const plan = plans.of("question", () => ({
+      calls: [{ predicate: "allow/3", variables: [0, 1, 2] }],
+      variables,
+      context: [],
+      sorted: true,
+    }));
+    if (plan.kind !== "statement") throw new Error("no statement");
+    return must(plan.loops[0]?.table);
+  };
+  const members = must(factTable(store, "is_in", 2));
+  expect(firstTable()).toBe(members);
+  // One user is in many teams, but few share a note.
+  insert(Array.from({ length: 500 }, (_, team) => fact("is_in", "User", 1, "Team", team)));
+  insert([fact("shares", "Team", 7, "Note", 1)]);
+  expect(firstTable()).toBe(must(factTable(store, "shares", 2)));
+  expect(mayRead("1")).toBe(true);
+  // Many teams share a note, by far more than anybody is in.
+  insert(Array.from({ length: 30_000 }, (_, team) => fact("shares", "Team", team + 1000, "Note", 1)));
+  expect(firstTable()).toBe(members);
+  expect(mayRead("1")).toBe(true);
+  expect(mayRead("2")).toBe(false);
 });

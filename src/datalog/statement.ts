@@ -64,9 +64,9 @@ export interface StatementLimits {
   readonly stepsMax: number;
 }
 
-/** `sorted`: whether the statement sorts its rows. Throws `NotPlannable`, `NotEnumerable`. */
-export function planStatement(goal: StatementGoal, names: Names, limits: StatementLimits, sorted: boolean): Statement {
-  return new Builder(names, limits, goal.firstVariable).build(goal, sorted);
+/** Throws `NotPlannable`, `NotEnumerable`. */
+export function planStatement(goal: StatementGoal, names: Names, limits: StatementLimits): Statement {
+  return new Builder(names, limits, goal.firstVariable).build(goal);
 }
 
 class Builder {
@@ -94,7 +94,7 @@ class Builder {
     };
   }
 
-  build(goal: StatementGoal, sorted: boolean): Statement {
+  build(goal: StatementGoal): Statement {
     const options = this.#unfold();
     const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
     if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
@@ -103,7 +103,7 @@ class Builder {
     const body =
       goal.head.length === 0
         ? `SELECT CASE WHEN ${emitDecision(selects, this.#emission)} THEN 1 ELSE 0 END`
-        : this.#rows(selects, goal.head.length, sorted);
+        : this.#rows(selects, goal.head.length);
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
     const parameters = this.#emission.parameters.names();
     const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
@@ -180,7 +180,7 @@ class Builder {
     return { sql: `SELECT CASE WHEN ${decision} THEN 1 ELSE 0 END`, parameters: parameters.names() };
   }
 
-  #rows(selects: readonly Select[], width: number, sorted: boolean): string {
+  #rows(selects: readonly Select[], width: number): string {
     const columns = Array.from({ length: width }, (_, index) => index);
     const single = selects.length === 1 ? "DISTINCT " : "";
     const found = selects.filter((select) => !isGiven(select));
@@ -192,8 +192,7 @@ class Builder {
     const texts = columns.map((column) => this.#text(column, selects));
     const from = `(${union}) AS u${texts.map(({ join }) => join).join("")}`;
     const limit = this.#emission.parameters.number("limit");
-    const order = sorted ? ` ORDER BY ${columns.map((column) => column + 1).join(", ")}` : "";
-    return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from}${order} LIMIT ${limit}`;
+    return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} LIMIT ${limit}`;
   }
 
   /** Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the same one share it. */

@@ -6,7 +6,7 @@ import type { Fact, Value } from "../store/fact.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
-import { compareTexts, sortTexts } from "./text-order.ts";
+import { sortRows, sortTexts } from "./text-order.ts";
 import { Brought } from "./brought.ts";
 import { Evaluation } from "./evaluate.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
@@ -72,23 +72,22 @@ export class Answering {
     return this.#plan.kind === "evaluator";
   }
 
-  /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. */
+  /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. To sort them here takes a tenth of what it takes SQLite. */
   rows(given: Given, asked: readonly number[]): (string | null)[][] {
-    const { queryRowsMax } = this.#limits;
-    const isYesOrNo = asked.length === 0;
     const rows = this.#run<(string | null)[][]>(
       () => {
-        const found = this.#execute(given, queryRowsMax + 1);
-        if (isYesOrNo) return found[0]?.[0] === 1 ? [[]] : [];
-        return found.map((row) => row.map((value) => (value === null ? null : String(value))));
+        const found = this.#execute(given, this.#limits.queryRowsMax + 1);
+        if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
+        // Columns are texts of values, or NULL.
+        return found as (string | null)[][];
       },
-      () => this.#evaluate(given, asked).sort(compareRows),
+      () => this.#evaluate(given, asked),
       [],
     );
-    return this.#bounded(rows);
+    return sortRows(this.#bounded(rows));
   }
 
-  /** The texts of the one free variable, the last, sorted, `*` for a wildcard. To sort them here takes a tenth of what it takes SQLite. */
+  /** The texts of the one free variable, the last, sorted, `*` for a wildcard. */
   texts(given: Given): string[] {
     const texts = this.#run<string[]>(
       () => this.#execute(given, this.#limits.queryRowsMax + 1).map((row) => String(row[0] ?? "*")),
@@ -205,14 +204,4 @@ function* combinations(choices: readonly (readonly (number | undefined)[])[], pr
   const [first, ...rest] = choices;
   if (!first) yield prefix;
   else for (const value of first) yield* combinations(rest, [...prefix, value]);
-}
-
-function compareRows(left: readonly (string | null)[], right: readonly (string | null)[]): number {
-  for (const [index, text] of left.entries()) {
-    const other = right[index] ?? null;
-    if (text === other) continue;
-    if (text === null || other === null) return text === null ? -1 : 1;
-    return compareTexts(text, other);
-  }
-  return 0;
 }

@@ -118,7 +118,6 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), textVariable(constant), given(resource.type)],
         context,
-        sorted: true,
       });
       const plan = this.#plan(plans, key, shape, contextFacts.length);
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
@@ -169,7 +168,6 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), textVariable(constant), free(resourceType)],
         context,
-        sorted: false,
       });
       const answering = this.#answering(plans, key, shape, contextFacts, { now });
       const ids = answering.texts([actor, { type: "String", id: action }]);
@@ -186,7 +184,6 @@ export class Engine {
         calls: allowCall,
         variables: [given(actor.type), free("String"), given(resource.type)],
         context,
-        sorted: true,
       });
       const rows = this.#answering(plans, key, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? permissions(resource.type) : [must(row[0])]));
@@ -217,7 +214,6 @@ export class Engine {
           return type === "String" && plans.isConstant(only) ? textVariable(only) : given(type);
         }),
         context,
-        sorted: true,
       };
       const listed = Math.max(...variables.map(({ ids }) => ids?.length ?? 0));
       const key = `query ${JSON.stringify(shape)}`;
@@ -231,13 +227,12 @@ export class Engine {
         position: asked.indexOf(index),
         id: variables[index]?.ids?.[0],
       }));
-      return answering
-        .rows(values, asked)
-        .map((row) =>
-          Object.fromEntries(
-            columns.map(({ name, position, id }) => [name, position < 0 ? must(id) : (row[position] ?? null)]),
-          ),
-        );
+      return answering.rows(values, asked).map((row) => {
+        // Without a prototype any name of a variable is one of its own.
+        const named = Object.create(null) as Record<string, string | null>;
+        for (const { name, position, id } of columns) named[name] = position < 0 ? must(id) : (row[position] ?? null);
+        return named;
+      });
     });
   }
 
@@ -323,12 +318,8 @@ export class Engine {
   /** What is remembered, if nothing has changed since the last question: then the store need not be asked. */
   #recall(question: AuthorizeQuestion, now: number): boolean | undefined {
     if (this.#seen === undefined || !this.#changes || presentChange(this.#changes) !== this.#seen) return undefined;
-    const startMs = performance.now();
     const known = this.#memo.recall(question, now);
-    if (known === undefined) return undefined;
-    withSpan("query", recalled, () => known);
-    metrics.queryDuration.observe(kinds.authorize, (performance.now() - startMs) / 1000);
-    return known;
+    return known === undefined ? undefined : withSpan("query", recalled, () => known);
   }
 
   /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */

@@ -186,7 +186,6 @@ function shapeOf({ predicate, args }: PlanQuestion): Shape {
       return { type: arg.type, mode: arg.kind === "given" ? "one" : "free", constant: undefined };
     }),
     context: [],
-    sorted: true,
   };
 }
 

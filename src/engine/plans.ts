@@ -39,8 +39,6 @@ export interface Shape {
   readonly calls: readonly { readonly predicate: string; readonly variables: readonly number[] }[];
   readonly variables: readonly ShapeVariable[];
   readonly context: readonly FactType[];
-  /** Whether the statement sorts its answers. */
-  readonly sorted: boolean;
 }
 
 export type Plan =
@@ -191,12 +189,10 @@ export class Plans {
     };
     try {
       const reads = new Set<number>();
-      const statement = planStatement(
-        goal,
-        this.#names(reads),
-        { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax },
-        shape.sorted,
-      );
+      const statement = planStatement(goal, this.#names(reads), {
+        clausesMax: this.#limits.planClausesMax,
+        stepsMax: this.#limits.planStepsMax,
+      });
       const { clock } = statement;
       return {
         kind: "statement",

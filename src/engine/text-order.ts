@@ -1,4 +1,5 @@
 /** The order of texts in answers: by code points, which is that of their UTF-8 bytes, in which SQLite sorts. */
+import { must } from "../util/assert.ts";
 
 export function compareTexts(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
@@ -13,6 +14,41 @@ export function compareTexts(left: string, right: string): number {
 export function sortTexts(texts: string[]): string[] {
   // Without surrogates it is the order of UTF-16 units, which the runtime sorts by in a fraction of the time.
   return texts.some((text) => surrogate.test(text)) ? texts.sort(compareTexts) : texts.sort();
+}
+
+type Row = readonly (string | null)[];
+
+/** Distinct rows by their texts from left to right, `null` before all of them. Sorts in place, where it can't do better. */
+export function sortRows<R extends Row>(rows: R[]): R[] {
+  const [first] = rows;
+  if (first?.length === 1) return sortSingles(rows);
+  return rows.sort(rows.some((row) => row.some((text) => text !== null && surrogate.test(text))) ? byTexts : byUnits);
+}
+
+/** Texts alone are sorted many times as fast as rows. */
+function sortSingles<R extends Row>(rows: R[]): R[] {
+  const byText = new Map(rows.map((row) => [row[0] ?? null, row]));
+  const sorted: (string | null)[] = sortTexts([...byText.keys()].filter((text) => text !== null));
+  if (byText.has(null)) sorted.unshift(null);
+  return sorted.map((text) => must(byText.get(text)));
+}
+
+function byTexts(left: Row, right: Row): number {
+  return compareRows(left, right, compareTexts);
+}
+
+function byUnits(left: Row, right: Row): number {
+  return compareRows(left, right, (text, other) => (text < other ? -1 : 1));
+}
+
+function compareRows(left: Row, right: Row, compare: (text: string, other: string) => number): number {
+  for (let index = 0; index < left.length; index++) {
+    const [text, other] = [left[index] ?? null, right[index] ?? null];
+    if (text === other) continue;
+    if (text === null || other === null) return text === null ? -1 : 1;
+    return compare(text, other);
+  }
+  return 0;
 }
 
 const surrogate = /[\ud800-\udfff]/;

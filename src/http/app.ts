@@ -97,7 +97,9 @@ function exchanging(node: Node, limits: Limits, handle: (request: Request) => Re
 /** Clients join their configured URL and `/api/…` without a look, so `//api/…` comes in. Most paths have no double slash. */
 function withSingleSlashes(request: Request): Request {
   const { url } = request;
-  const path = url.indexOf("/", url.indexOf("://") + 3);
+  const schemeEnd = url.indexOf("://") + 3;
+  if (!url.includes("//", schemeEnd)) return request;
+  const path = url.indexOf("/", schemeEnd);
   const end = url.indexOf("?", path);
   const pathname = url.slice(path, end === -1 ? undefined : end);
   if (!pathname.includes("//")) return request;

@@ -108,7 +108,7 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
 }
 
 function asksForUpgrade(request: Request, path: string): boolean {
-  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return false;
+  if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket") return false;
   return new URL(request.url).pathname === path;
 }
 

@@ -59,7 +59,7 @@ export const metrics = {
   /** `kind`: authorize, list, actions, query or facts. */
   queryDuration: histogram(
     "ostiary_query_duration_seconds",
-    "Time that the engine takes for a question",
+    "Time that the engine takes for a question, but for decisions that it remembers",
     querySeconds,
     ["kind"],
   ),

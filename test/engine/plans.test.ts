@@ -38,7 +38,7 @@ function planner(
   const calls = [{ predicate: "allow/3", variables: [0, 1, 2] }];
   return {
     store,
-    plan: (variables) => plans.of(JSON.stringify(variables), () => ({ calls, variables, context: [], sorted: true })),
+    plan: (variables) => plans.of(JSON.stringify(variables), () => ({ calls, variables, context: [] })),
   };
 }
 
@@ -189,7 +189,6 @@ test("joins begin where the store has the fewest rows for what is given, and oth
       calls: [{ predicate: "allow/3", variables: [0, 1, 2] }],
       variables,
       context: [],
-      sorted: true,
     }));
     if (plan.kind !== "statement") throw new Error("no statement");
     return must(plan.loops[0]?.table);

@@ -3,6 +3,7 @@
  * that only passes messages on, so that it hears when the process that started it is gone, and ends with it whatever the worker does.
  */
 import { setPriority } from "node:os";
+import { AppError } from "../util/app-error.ts";
 import {
   type Commands,
   connect,
@@ -15,10 +16,13 @@ import {
 } from "./worker.ts";
 
 /** The first argument of the program where it is to be such a process; the second names the worker. */
-export const cellArgument = "cell";
+const cellArgument = "cell";
 
 /** Lower than that of the node, which is 0. */
 const niceness = 10;
+
+/** It has no other reason to: a system that is short of memory ends the process that has the most. */
+const endedByItself = "the process that worked on this has ended, most likely since it took more memory than there is";
 
 export interface Cell<C extends Commands> {
   /** Its `terminate` ends the process at once. */
@@ -33,11 +37,17 @@ export function spawnCell<C extends Commands>(name: WorkerName): Cell<C> {
   return { worker: connect(port), giveWay: () => giveWay(pid) };
 }
 
+/** Which worker this process is to run, if it was started as a cell: there is no such command for people. */
+export function cellName(): WorkerName | undefined {
+  const [first, name] = process.argv.slice(2);
+  return process.connected && first === cellArgument && name !== undefined && name in workerEntries
+    ? (name as WorkerName)
+    : undefined;
+}
+
 /** What the program does as a cell: serves until the process that started it is gone. */
-export function serveCell(name: string | undefined): Promise<never> {
-  if (!process.connected || name === undefined || !(name in workerEntries))
-    throw new Error(`\`${cellArgument}\` is not for the command line: a node starts it where it needs one`);
-  const worker = workerPort(name as WorkerName);
+export function serveCell(name: WorkerName): Promise<never> {
+  const worker = workerPort(name);
   worker.onMessage((message) => process.send?.(message));
   worker.onEnd(leave);
   process.on("message", (message) => worker.send(message));
@@ -67,7 +77,7 @@ function startCell(name: WorkerName): { readonly port: Port; readonly pid: numbe
     onMessage: (listener) => {
       receive = listener;
     },
-    onEnd: (listener) => void child.exited.then(() => listener(new Error("a cell ended by itself"))),
+    onEnd: (listener) => void child.exited.then(() => listener(new AppError("query_too_expensive", endedByItself))),
     end: () => child.kill("SIGKILL"),
   };
   return { port, pid: child.pid };

@@ -1,0 +1,65 @@
+/** A cell ends with whoever started it, and at once when told so, in the middle of whatever it does. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
+import type { AsideCommands } from "../../src/engine/aside-worker.ts";
+import { spawnCell } from "../../src/runtime/cell.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { eventually, withDirectory } from "../replication/cluster.ts";
+
+/** Numbers and states of the cells that a process has started. */
+function cellsOf(parent: number): { pid: number; state: string }[] {
+  return readdirSync("/proc").flatMap((pid) => {
+    try {
+      const [state, parentPid] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+      const isCell = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0cell\0");
+      return isCell && parentPid === String(parent) ? [{ pid: Number(pid), state: String(state) }] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+const isThere = (pid: number): boolean => {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
+  } catch {
+    return false;
+  }
+};
+
+test("whose parent was killed in the middle of a statement is gone", () =>
+  withDirectory(async (directory) => {
+    const parent = Bun.spawn([process.execPath, join(import.meta.dir, "busy-cell.ts"), directory], { stdout: "pipe" });
+    const reader = parent.stdout.getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe("busy\n");
+    const [cell] = cellsOf(parent.pid);
+    expect(cell?.pid).toBeGreaterThan(0);
+    parent.kill("SIGKILL");
+    await parent.exited;
+    await eventually(() => expect(isThere(Number(cell?.pid))).toBe(false));
+  }));
+
+test("fails what it was asked when it is ended, with the reason, and when it ends by itself", async () => {
+  const ended = spawnCell<AsideCommands>("aside").worker;
+  const asked = ended.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((error) => error);
+  ended.terminate(new AppError("query_too_expensive", "that is enough"));
+  expect(await asked).toMatchObject({ code: "query_too_expensive", message: "that is enough" });
+  expect(ended.hasExited).toBe(true);
+
+  const { worker } = spawnCell<AsideCommands>("aside");
+  await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch(() => {});
+  const before = cellsOf(process.pid);
+  const lost = worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((error) => error);
+  for (const { pid } of before) process.kill(pid, "SIGKILL");
+  expect(await lost).toMatchObject({ code: expect.stringMatching(/query_too_expensive|not_ready/) });
+  await eventually(() => expect(worker.hasExited).toBe(true));
+});
+
+test("is not for the command line", async () => {
+  const main = join(import.meta.dir, "../../src/main.ts");
+  const child = Bun.spawn([process.execPath, main, "cell", "aside"], { stderr: "pipe" });
+  expect(await child.exited).toBe(2);
+  expect(await child.stderr.text()).toContain("unknown command");
+});

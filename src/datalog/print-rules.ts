@@ -4,7 +4,8 @@
  */
 import type { Span } from "../polar/span.ts";
 import { must, unreachable } from "../util/assert.ts";
-import type { Closure, Step, StepTerm } from "./closures.ts";
+import type { Step, StepTerm } from "./closure-steps.ts";
+import type { Closure } from "./closures.ts";
 import { splitKey, type Constant, type ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
 import type { Body, Literal, Node } from "./specialise.ts";
@@ -59,13 +60,15 @@ function printNode(node: Node, closures: ClosureLabels): PrintedNode {
   return { node: `${label(node)}(${args.join(", ")})`, rules, recursive: node.recursive };
 }
 
-/** A closure's steps, each as a conjunction from `from` to `to`. */
+/** A closure's steps, each as a conjunction from `from` to `to`, with the types of these where steps go between several. */
 export function printClosure({ steps }: Closure): string {
-  return steps.map(printStep).join(" or ");
+  const isMixed = new Set(steps.flatMap(({ types: [from, to] }) => [from, to])).size > 1;
+  return steps.map((step) => printStep(step, isMixed)).join(" or ");
 }
 
-function printStep({ atoms, types }: Step): string {
-  const name = namesFrom(["from", "to", ...types.slice(2).map((_, index) => `via${index + 1}`)]);
+function printStep({ atoms, types }: Step, withTypes: boolean): string {
+  const ends = ["from", "to"].map((end, index) => (withTypes ? `${end}: ${types[index]}` : end));
+  const name = namesFrom([...ends, ...types.slice(2).map((_, index) => `via${index + 1}`)]);
   const term = (arg: StepTerm): string => (arg.kind === "const" ? printConstant(arg.value) : name(arg.index));
   return atoms.map(({ predicate, args }) => `${splitKey(predicate)[0]}(${args.map(term).join(", ")})`).join(" and ");
 }

@@ -1,7 +1,8 @@
 /** The statements that fill and change one closure's table. Steps go through the same emitter as questions do; `?` parameters are ids. */
 import { must } from "../util/assert.ts";
-import type { Term } from "../datalog/flat.ts";
-import type { Closure, Step, StepTerm } from "../datalog/closures.ts";
+import type { Condition, Term } from "../datalog/flat.ts";
+import type { Closure } from "../datalog/closures.ts";
+import type { Step, StepTerm } from "../datalog/closure-steps.ts";
 import { type Emission, emitSelect, type Names, Parameters, type Relation, type Select } from "../datalog/sql.ts";
 
 /** From and to. */
@@ -50,7 +51,7 @@ export class ClosureSql {
   constructor(closure: Closure, table: string, names: Names) {
     this.#closure = closure;
     this.#names = names;
-    this.all = this.#walk([]);
+    this.all = this.#walk();
     this.fill = `INSERT INTO ${table} ${this.all}`;
     this.holds = this.#holds();
     this.knows = `SELECT 1 FROM ${table} WHERE a1 = ?1 AND a2 = ?2`;
@@ -60,7 +61,7 @@ export class ClosureSql {
     this.gatherTo = `INSERT INTO closure_to SELECT ?1 UNION SELECT a2 FROM ${table} WHERE a1 = ?1`;
     this.join = `INSERT OR IGNORE INTO ${table} SELECT f.c0, t.c0 FROM closure_from AS f CROSS JOIN closure_to AS t`;
     this.part = `DELETE FROM ${table} WHERE a1 IN (SELECT c0 FROM closure_from) AND a2 IN (SELECT c0 FROM closure_to)`;
-    this.walk = `INSERT INTO closure_walk ${this.#walk([named("closure_from", [variable(0)])])}`;
+    this.walk = `INSERT INTO closure_walk ${this.#walk("closure_from")}`;
     const isLost = (column: string): string => `${column} IN (SELECT c0 FROM closure_to)`;
     this.rejoin = `INSERT OR IGNORE INTO ${table} SELECT c0, c1 FROM closure_walk WHERE ${isLost("c1")}
       UNION SELECT w.c0, t.a2 FROM closure_walk AS w CROSS JOIN ${table} AS t
@@ -87,17 +88,23 @@ export class ClosureSql {
     ]);
     const cases = this.#closure.steps.map((step) => {
       const relations = step.atoms.map((atom) => stepRelation(step, atom));
-      return `EXISTS (${emitSelect(selectOf([], step, relations), () => "1", emission, outer)})`;
+      // Nothing but a condition looks at the types of what is given: facts of the same predicate may lead between others.
+      const conditions = [0, 1].flatMap((index) => typeCondition(endOf(step, index)));
+      const select = { ...selectOf([], step, relations), conditions };
+      return `EXISTS (${emitSelect(select, () => "1", emission, outer)})`;
     });
     return `SELECT ${cases.join(" OR ")}`;
   }
 
-  /** Where steps lead from anywhere, or from what is in `starts`, over what is in them. */
-  #walk(starts: readonly Relation[]): string {
+  /** Where steps lead from anywhere, or from what is in `starts`, over what is in it. A step goes on from values of its own type alone. */
+  #walk(starts?: string): string {
     const emission = this.#emission();
-    const from: Relation = named("walk", [variable(origin), variable(0)]);
-    const first = this.#closure.steps.map((step) => this.#step(step, [0, 1], starts, emission));
-    const next = this.#closure.steps.map((step) => this.#step(step, [origin, 1], [from, ...starts], emission));
+    const among = (step: Step): Relation[] => (starts === undefined ? [] : [named(starts, [endOf(step, 0)])]);
+    const walked = (step: Step): Relation => named("walk", [variable(origin), endOf(step, 0)]);
+    const first = this.#closure.steps.map((step) => this.#step(step, [0, 1], among(step), emission));
+    const next = this.#closure.steps.map((step) =>
+      this.#step(step, [origin, 1], [walked(step), ...among(step)], emission),
+    );
     const walk = [...first, ...next].join(" UNION ");
     return `SELECT c0, c1 FROM (WITH RECURSIVE walk(c0, c1) AS (${walk} LIMIT ?1) SELECT c0, c1 FROM walk)`;
   }
@@ -115,7 +122,7 @@ export class ClosureSql {
 }
 
 function selectOf(head: readonly number[], step: Step, relations: readonly Relation[]): Select {
-  const terms = head.map((index) => (index === origin ? variable(origin) : termOf(step, { kind: "var", index })));
+  const terms = head.map((index) => (index === origin ? variable(origin) : endOf(step, index)));
   return { head: terms, relations, conditions: [], negations: [] };
 }
 
@@ -124,6 +131,16 @@ const origin = 1_000_000;
 
 function variable(id: number): Term {
   return { kind: "var", id, type: undefined };
+}
+
+/** Variable 0 or 1 of the step. */
+function endOf(step: Step, index: number): Term {
+  return termOf(step, { kind: "var", index });
+}
+
+function typeCondition(term: Term): Condition[] {
+  const type = term.kind === "var" ? term.type : undefined;
+  return type === undefined ? [] : [{ kind: "type", term, types: new Set([type]) }];
 }
 
 function named(name: string, args: readonly Term[]): Relation {

@@ -5,7 +5,8 @@
  * several ways, and cost about what they change; past a limit the closure is given up, and questions walk the facts instead.
  */
 import type { Limits } from "../config/limits.ts";
-import type { Closure, Step } from "../datalog/closures.ts";
+import type { Step } from "../datalog/closure-steps.ts";
+import type { Closure } from "../datalog/closures.ts";
 import { predicateKey, splitKey } from "../datalog/program.ts";
 import type { Names } from "../datalog/sql.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";

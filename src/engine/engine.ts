@@ -9,12 +9,13 @@ import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
 import { type Changes, presentChange } from "../store/changes.ts";
+import { countClosures } from "../store/closure-tables.ts";
 import { Degrees } from "../store/degrees.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
-import { metrics } from "../telemetry/metrics.ts";
+import { type ClosureCounts, metrics } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -305,6 +306,11 @@ export class Engine {
   /** Where this copy stands. */
   state(): State {
     return this.#read(() => readState(this.#database));
+  }
+
+  /** The closures that this copy keeps, and those that it gave up. */
+  closures(): ClosureCounts {
+    return this.#read(() => countClosures(this.#database));
   }
 
   close(): void {

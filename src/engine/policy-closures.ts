@@ -1,7 +1,8 @@
-/** Which closures questions under a policy may read: those of every predicate whose rules ask for the same predicate again. */
+/** Which closures questions under a policy may read: those of all rules that ask for themselves again. */
 import type { Limits } from "../config/limits.ts";
 import type { Closure } from "../datalog/closures.ts";
-import type { ProgramRule } from "../datalog/program.ts";
+import type { Program, ProgramRule } from "../datalog/program.ts";
+import { RuleGraph } from "../datalog/rule-graph.ts";
 import { type Goal, specialise, TooManyNodes } from "../datalog/specialise.ts";
 import { Budget, TooLarge } from "../datalog/too-large.ts";
 import { typings, withoutLinks } from "../datalog/typings.ts";
@@ -48,7 +49,7 @@ function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Clo
 function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSearchLimits): Goal[] {
   const budget = new Budget(limits.policyTypingsMax, "types");
   const goals = new Map<string, Goal>();
-  for (const rule of program.rules.filter(isRecursive)) {
+  for (const rule of recursiveRules(program)) {
     const typed = typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
     for (const types of withoutLinks(typed)) {
       const goal: Goal = { calls: [{ predicate: rule.predicate, args: rule.head }], types };
@@ -59,9 +60,10 @@ function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSe
   return [...goals.values()];
 }
 
-function isRecursive(rule: ProgramRule): boolean {
-  return (
-    rule.body.some((literal) => literal.kind === "call" && literal.predicate === rule.predicate) &&
-    rule.head.every((term) => term.kind !== "now")
+/** Rules that may ask for themselves again, without those that give the clock. */
+function recursiveRules(program: Program): ProgramRule[] {
+  const graph = new RuleGraph(program);
+  return program.rules.filter(
+    (rule) => !graph.loopsOf(rule).next().done && rule.head.every((term) => term.kind !== "now"),
   );
 }

@@ -4,7 +4,8 @@ import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
 import { serve } from "../runtime/serve.ts";
 import { build } from "../runtime/version.ts";
-import { observeNode, type NodeReading } from "../telemetry/metrics.ts";
+import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
+import { AppError } from "../util/app-error.ts";
 
 export interface RunningRole {
   readonly url: string;
@@ -53,5 +54,16 @@ function readingOf(node: Node): NodeReading {
     feedState: state,
     brokerClients,
     snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
+    closures: closuresOf(node),
   };
+}
+
+/** Undefined while the node has no copy that it answers from. */
+function closuresOf(node: Node): ClosureCounts | undefined {
+  try {
+    return node.engine().closures();
+  } catch (error) {
+    if (error instanceof AppError && error.code === "not_ready") return undefined;
+    throw error;
+  }
 }

@@ -1,5 +1,7 @@
 /** Closure tables: one a transitive closure that questions read, of interned ids, found from either end. */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { ClosureCounts } from "../telemetry/metrics.ts";
+import { must } from "../util/assert.ts";
 import { statement } from "./statements.ts";
 
 export interface ClosureTable {
@@ -23,6 +25,13 @@ export function closureTables(database: SqlDatabase): ClosureTable[] {
       rows: Number(rows),
       kept: kept === 1,
     }));
+}
+
+/** How many are kept, how many were given up, and the rows of all. */
+export function countClosures(database: SqlDatabase): ClosureCounts {
+  const sql = "SELECT count(*) FILTER (WHERE kept = 1), count(*) FILTER (WHERE kept = 0), total(rows) FROM closure";
+  const [kept, walked, rows] = (statement(database, sql).values()[0] ?? []).map(Number);
+  return { kept: must(kept), walked: must(walked), rows: must(rows) };
 }
 
 /** An empty table for a closure that had none. */

@@ -103,6 +103,15 @@ export interface NodeReading {
   readonly feedState: FeedState;
   readonly brokerClients: number | undefined;
   readonly snapshotAgeMs: number | undefined;
+  /** Undefined while there is no copy to count in. */
+  readonly closures: ClosureCounts | undefined;
+}
+
+/** Of the tables that answer recursion: those that are kept, those that grew too large so that facts are walked instead, and all their rows. */
+export interface ClosureCounts {
+  readonly kept: number;
+  readonly walked: number;
+  readonly rows: number;
 }
 
 type Reader = () => NodeReading;
@@ -158,6 +167,17 @@ valueGauge(
   "Milliseconds since the snapshot that this fallback answers from was taken",
   ({ snapshotAgeMs }) => snapshotAgeMs,
 );
+gauge(
+  "ostiary_closures",
+  "Transitive closures of the active policy: kept as tables, or walked with each question because they grew too large",
+  (shown, { closures }) => {
+    if (closures === undefined) return;
+    shown.set({ state: "kept" }, closures.kept);
+    shown.set({ state: "walked" }, closures.walked);
+  },
+  ["state"],
+);
+valueGauge("ostiary_closure_rows", "Rows of all closures that are kept", ({ closures }) => closures?.rows);
 const residentMemory: Gauge = new Gauge({
   name: "process_resident_memory_bytes",
   help: "Resident memory",

@@ -20,6 +20,10 @@ resource Document { roles = ["reader"]; permissions = ["read"]; "read" if "reade
 has_role(user: Actor, role: String, document: Document) if
   group matches Group and has_group(user, group) and has_role(group, role, document);
 `;
+const mutual = `actor User {}
+resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { drive: Drive }; "read" if "reader"; role if role on "drive"; }
+resource Drive { roles = ["reader"]; relations = { home: Folder }; role if role on "home"; }
+`;
 const notLinear = `actor User {}
 resource Folder { permissions = ["read"]; relations = { parent: Folder }; "read" if is_near(actor, resource); }
 is_near(user: User, folder: Folder) if other matches Folder and likes(user, other) and reaches(folder, other);
@@ -35,6 +39,7 @@ const questions: readonly (readonly [name: string, policy: string, question: str
   ["who-can", company, "allow(User:?, delete, Repository:_)"],
   ["walked", walked, "allow(User:_, read, Folder:_)"],
   ["groups", groups, "allow(User:_, read, Document:_)"],
+  ["mutual", mutual, "allow(User:_, read, Folder:_)"],
   ["step-by-step", notLinear, "allow(User:_, read, Folder:_)"],
 ];
 

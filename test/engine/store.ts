@@ -2,6 +2,7 @@
 import { applyEvent } from "../../src/engine/apply.ts";
 import type { Effect, Fact } from "../../src/engine/event.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { closureTables } from "../../src/store/closure-tables.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
 
@@ -42,3 +43,16 @@ export const deleted = (...facts: ReturnType<typeof fact>[]): Effect => ({
   inserted: [],
   deleted: facts,
 });
+
+/** What each closure holds, as `from > to`, sorted. */
+export function closureRows(store: SqlDatabase): string[][] {
+  const rows = store.prepare("SELECT id, value FROM symbol").values();
+  const symbols = new Map(rows.map(([id, value]) => [id, String(value)]));
+  return closureTables(store).map(({ table }) =>
+    store
+      .prepare(`SELECT a1, a2 FROM ${table}`)
+      .values()
+      .map((row) => row.map((id) => symbols.get(id)).join(" > "))
+      .sort(),
+  );
+}

@@ -80,7 +80,10 @@ const usualRules = [
   '"t" if "own" on "up"',
 ];
 
-/** Shapes that random parts seldom come to: non-linear recursion, groups, two recursive roles at once, a negated role. */
+/**
+ * Shapes that random parts seldom come to: non-linear recursion, groups, two recursive roles at once, a negated role; recursion from one type to
+ * another and back, by one relation, against it, by two in a row, and in both arguments; roles that take turns.
+ */
 const usualLonghand: readonly { readonly text: string; readonly fits?: (setting: Setting) => boolean }[] = [
   { text: 'near(x: Resource, z: Resource) if has_relation(x, "up", z);' },
   { text: "near(x: Resource, z: Resource) if near(x, y) and near(y, z);" },
@@ -90,6 +93,17 @@ const usualLonghand: readonly { readonly text: string; readonly fits?: (setting:
   },
   { text: 'has_role(u: User, "t", x: A) if has_role(u, "r", x) and has_relation(x, "up", y) and has_role(u, "t", y);' },
   { text: 'has_role(u: User, "s", x: Resource) if link(u, y) and y matches User and has_role(y, "s", x);' },
+  { text: 'has_role(u: User, "s", x: Resource) if link(u, y) and y matches Bot and has_role(y, "s", x);' },
+  { text: 'has_role(u: Bot, "s", x: Resource) if link(u, y) and y matches User and has_role(y, "s", x);' },
+  { text: 'has_role(u: User, a: String, x: A) if has_relation(x, "up", y) and y matches B and has_role(u, a, y);' },
+  { text: 'has_role(u: User, a: String, x: B) if has_relation(x, "up", y) and y matches A and has_role(u, a, y);' },
+  { text: 'has_role(u: User, "r", x: B) if has_relation(y, "up", x) and y matches A and has_role(u, "r", y);' },
+  {
+    text: 'has_role(u: User, "s", x: B) if near(x, z) and z matches B and has_relation(z, "up", y) and y matches A and has_role(u, "s", y);',
+    fits: ({ deepNegation, nearLevel }) => !deepNegation || nearLevel <= 2,
+  },
+  { text: 'has_role(u: User, "r", x: Resource) if has_relation(x, "up", y) and has_role(u, "t", y);' },
+  { text: 'has_role(u: User, "t", x: Resource) if has_relation(x, "up", y) and has_role(u, "r", y);' },
   { text: 'has_permission(u: User, "q", x: Resource) if has_role(u, "r", x) and not flag(x);' },
   {
     text: 'has_permission(u: User, "q", x: A) if has_permission(u, "p", x) and not has_role(u, "s", x);',

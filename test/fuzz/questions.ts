@@ -33,6 +33,7 @@ const commonFact = fc.oneof(
   { weight: 3, arbitrary: factOf("flag", entity) },
   { weight: 3, arbitrary: factOf("link", user, resourceEntity) },
   { weight: 1, arbitrary: factOf("link", entity, entity) },
+  { weight: 2, arbitrary: factOf("link", user, user) },
   { weight: 3, arbitrary: factOf("level", entity, integer) },
   { weight: 2, arbitrary: factOf("tag", entity, text("x", "r", "p")) },
   { weight: 1, arbitrary: factOf("near", entity, entity) },

@@ -6,7 +6,7 @@ import { Oso } from "oso-cloud";
 import { Arrivals } from "../../src/replication/arrivals.ts";
 import { createForwarder } from "../../src/replication/forward.ts";
 import { adminKey, eventually, refusal, withCluster, type Cluster } from "../replication/cluster.ts";
-import { apiOf, clientOf, Org, role, User, wildcardPolicy, type Api } from "./api.ts";
+import { apiOf, clientOf, fact, Org, role, User, value, wildcardPolicy, type Api } from "./api.ts";
 
 const question = { actor_type: "User", actor_id: "bob", action: "delete", resource_type: "Org", resource_id: "acme" };
 const admission = { body: [{ inserts: [role("bob", "admin", Org("acme"))] }] };
@@ -195,6 +195,50 @@ describe("a fallback", () => {
       );
     }));
 });
+
+/** What the newest node of this process shows. */
+async function closuresShown(api: Api): Promise<Record<string, number>> {
+  const { text } = await api.call("GET", "/metrics");
+  const found = text.matchAll(/^ostiary_closure(?:s\{state="(\w+)"\}|_(rows)) (\d+)$/gm);
+  return Object.fromEntries([...found].map(([, state, rows, count]) => [state ?? rows, Number(count)]));
+}
+
+test("each role shows how many closures its own copy keeps, how many it walks instead, and their rows", () =>
+  withCluster(async (cluster) => {
+    const running = await cluster.primary({ "limits.snapshotReuseMs": "1ms" });
+    const primary = apiOf(running);
+    expect(await closuresShown(primary)).toEqual({ kept: 0, walked: 0, rows: 0 });
+    const src = `actor User {}
+      resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder };
+        "read" if "reader"; role if role on "parent"; }`;
+    expect((await primary.call("POST", "/api/policy", { body: { src } })).status).toBe(200);
+    const Folder = (id: string) => value("Folder", id);
+    const parent = (child: string, above: string) =>
+      fact("has_relation", Folder(child), value("String", "parent"), Folder(above));
+    const insert = (...inserts: object[]) => primary.call("POST", "/api/batch", { body: [{ inserts }] });
+    await insert(parent("a", "b"));
+    expect(await closuresShown(primary)).toEqual({ kept: 1, walked: 0, rows: 1 });
+
+    const edge = apiOf(await cluster.edge("edge", running, { "limits.closureRowsMax": "2" }));
+    await eventually(async () => expect(await closuresShown(edge)).toEqual({ kept: 1, walked: 0, rows: 1 }));
+    await insert(parent("b", "c"));
+    await eventually(async () => expect(await closuresShown(edge)).toEqual({ kept: 0, walked: 1, rows: 0 }));
+    await insert(role("bob", "reader", Folder("c")));
+    const question = {
+      actor_type: "User",
+      actor_id: "bob",
+      action: "read",
+      resource_type: "Folder",
+      resource_id: "a",
+    };
+    await eventually(async () => {
+      for (const api of [primary, edge])
+        expect((await api.call("POST", "/api/authorize", { body: question })).json).toEqual({ allowed: true });
+    });
+
+    const fallback = apiOf(await cluster.fallback(running, { refresh: "1h" }));
+    await eventually(async () => expect(await closuresShown(fallback)).toEqual({ kept: 1, walked: 0, rows: 3 }));
+  }));
 
 describe("a node without a copy", () => {
   test("is not healthy, says so, and asks to be asked again", () =>

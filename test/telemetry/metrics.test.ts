@@ -9,6 +9,7 @@ const edge: NodeReading = {
   feedState: "LIVE",
   brokerClients: undefined,
   snapshotAgeMs: 250,
+  closures: { kept: 3, walked: 1, rows: 4711 },
 };
 
 test("what was recorded is rendered for Prometheus", async () => {
@@ -42,8 +43,12 @@ test("a node is asked at each scrape, tells only what applies to it, and not aft
   expect(text).toContain('ostiary_feed_state{state="STALE_FEED"} 1\n');
   expect(text).toContain("ostiary_applied_offset 12\n");
   expect(text).toContain("oso_fallback_snapshot_age_ms 250\n");
+  expect(text).toContain('ostiary_closures{state="kept"} 3\n');
+  expect(text).toContain('ostiary_closures{state="walked"} 1\n');
+  expect(text).toContain("ostiary_closure_rows 4711\n");
   expect(text).not.toMatch(/^ostiary_log_offset /m);
   forget();
+  expect(await renderMetrics()).not.toContain("ostiary_closures{");
 });
 
 test("recording is cheap enough for every request", () => {

@@ -189,13 +189,25 @@ function withTwo<C extends Condition>(condition: C, left: Term, right: Term): C 
   return { ...condition, left, right };
 }
 
-/** A value that nothing names is the best witness against something, but not where that something asks for a `not` in turn. */
+/**
+ * A value that nothing names is the best witness against something, but not where that something asks for a `not` in turn, or for another value:
+ * then one that is named may do where it does not.
+ */
 function refuseNestedWitness(shared: readonly (Term | undefined)[], bodies: readonly FlatClause[]): void {
   if (!shared.some((term) => term?.kind === "fresh")) return;
   const isNested = bodies.some(
-    ({ atoms, negations }) => negations.length > 0 || atoms.some((atom) => atom.kind === "recursive"),
+    ({ atoms, negations, conditions }) =>
+      negations.length > 0 || atoms.some((atom) => atom.kind === "recursive") || conditions.some(isOfAnother),
   );
   if (isNested) throw new NotPlannable("a value that nothing names, under more than one negation");
+}
+
+function isOfAnother(condition: Condition): boolean {
+  return (
+    condition.kind === "compare" &&
+    condition.operator === "!=" &&
+    (condition.left.kind === "fresh" || condition.right.kind === "fresh")
+  );
 }
 
 function toTerm(term: ProgramTerm, terms: readonly (Term | undefined)[]): Term {

@@ -1,6 +1,8 @@
 /** What a question becomes: for those who want to know why one is fast or slow, and for tests that pin it. */
+import { existsSync } from "node:fs";
 import { defaultLimits } from "../config/limits.ts";
-import { type PlacedNode, type PlanReport, reportPlan } from "../engine/plan-report.ts";
+import { type PlacedNode, type PlanReport, reportPlan, reportStoredPlan } from "../engine/plan-report.ts";
+import { presentStore } from "../store/data-directory.ts";
 import { print } from "../runtime/process.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { parsePlanQuestion } from "./plan-question.ts";
@@ -22,6 +24,10 @@ Examples:
   ostiary plan policy.polar 'allow(User:_, read, Repository:?)'       as POST /api/list asks
   ostiary plan policy.polar 'allow(User:?, read, Repository:_)'       who can
   ostiary plan --json a.polar b.polar 'has_role(User:_, String:?, Folder:_)'
+  ostiary plan --data /var/lib/ostiary 'allow(User:_, read, Repository:_)'   what the node there makes of it now
+
+With --data it is the node's own policy and no file; joins are ordered by what the node knows of its facts, closures are
+those that it keeps, and it says how many rows the statement may look at, whatever it is asked with.
 `;
 
 export const planCommand: AddCommand = (program, finish) => {
@@ -29,11 +35,18 @@ export const planCommand: AddCommand = (program, finish) => {
     .command("plan")
     .description("Print what a question becomes: its rules, its SQL, and SQLite's plan")
     .argument("<files-and-question...>", "policy files, which form one policy, and the question")
+    .option("--data <dir>", "the data directory of a node, running or not, instead of policy files")
     .option("--json", "the same as JSON")
     .addHelpText("after", details)
-    .action(async (words: string[], options: { json?: true }) => {
+    .action(async (words: string[], options: { json?: true; data?: string }) => {
       const question = parsePlanQuestion(words.at(-1) ?? "");
       const files = words.slice(0, -1);
+      const show = (report: PlanReport): Promise<void> =>
+        print(options.json ? `${JSON.stringify(report, null, 2)}\n` : render(report, options.data !== undefined));
+      if (options.data !== undefined) {
+        if (files.length > 0) throw new UsageError("with --data the policy is that of the node: name no file");
+        return show(reportStoredPlan(requireStore(options.data), question, defaultLimits));
+      }
       if (files.length === 0)
         throw new UsageError(
           "no policy file was named: `ostiary plan policy.polar 'allow(User:_, read, Repository:_)'`",
@@ -41,8 +54,7 @@ export const planCommand: AddCommand = (program, finish) => {
       const checked = check(await readPolicyFiles(files), { runTests: false });
       await printProblems(checked);
       if (!checked.policy) return finish(1);
-      const report = reportPlan(checked.sources, question, defaultLimits);
-      await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : render(report));
+      await show(reportPlan(checked.sources, question, defaultLimits));
     });
 };
 
@@ -53,14 +65,29 @@ const answers: Readonly<Record<PlanReport["answeredBy"], string>> = {
   "not-listable": "with an error: only `not` or a comparison restricts what is asked for",
 };
 
-function render(report: PlanReport): string {
+function requireStore(directory: string): string {
+  const path = existsSync(directory) ? presentStore(directory) : undefined;
+  if (path === undefined) throw new UsageError(`there is no store of a node in \`${directory}\``);
+  return path;
+}
+
+/** `isStored`: it is of a node, with what it holds. */
+function render(report: PlanReport, isStored: boolean): string {
   const { question, rules, closures, tables, indexes, constants, types, sql, parameters, queryPlan } = report;
+  const [kept, walked] = [closures.filter((closure) => closure.kept), closures.filter((closure) => !closure.kept)];
   const sections = [
-    section("Answered", [`${question} is answered ${answers[report.answeredBy]}`]),
+    section("Answered", [
+      `${question} is answered ${answers[report.answeredBy]}`,
+      ...(isStored && sql !== null ? [describeBound(report.rowsMax)] : []),
+    ]),
     section("Rules", rules ? [rules.question, ...rules.nodes.flatMap(renderNode)] : []),
     section(
       "Closures, kept as tables",
-      closures.map(({ table, step }) => `${table}: ${step}`),
+      kept.map(({ table, step, rows }) => `${table}: ${step}${isStored ? `, ${count(rows)} rows` : ""}`),
+    ),
+    section(
+      "Closures that grew too large: these are walked",
+      walked.map(({ table, step }) => `${table}: ${step}`),
     ),
     section(
       "Fact tables",
@@ -76,6 +103,16 @@ function render(report: PlanReport): string {
   ];
   return sections.filter((text) => text !== "").join("\n");
 }
+
+function describeBound(rowsMax: number | null): string {
+  const { queryRowsInPlaceMax } = defaultLimits;
+  if (rowsMax !== null && rowsMax <= queryRowsInPlaceMax)
+    return `at once: it looks at no more than ${count(rowsMax)} rows, whatever it is asked with`;
+  const most = rowsMax === null ? "any number of" : count(rowsMax);
+  return `in a process aside: it may look at ${most} rows, more than ${count(queryRowsInPlaceMax)}`;
+}
+
+const count = (number: number): string => number.toLocaleString("en");
 
 function section(title: string, lines: readonly string[]): string {
   return lines.length === 0 ? "" : `${title}\n${lines.map((line) => `  ${line.replaceAll("\n", "\n  ")}\n`).join("")}`;

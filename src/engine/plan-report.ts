@@ -1,6 +1,6 @@
 /**
- * What a question becomes under a policy: the specialised rules, the closures that are kept for it, the SQL, and how SQLite goes about it. Made
- * over an empty store, so it is the same wherever it is asked.
+ * What a question becomes under a policy: the specialised rules, the closures that are kept for it, the SQL, and how SQLite goes about it. Over an
+ * empty store it is the same wherever it is asked; over that of a node it is what this node does.
  */
 import type { Limits } from "../config/limits.ts";
 import {
@@ -17,12 +17,15 @@ import { closureTables } from "../store/closure-tables.ts";
 import { Degrees } from "../store/degrees.ts";
 import { openStore } from "../store/database.ts";
 import { factTables } from "../store/fact-tables.ts";
+import { statement } from "../store/statements.ts";
 import { createState } from "../store/state.ts";
 import { rangeOf } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
-import { joinSources } from "./active-policy.ts";
+import { AppError } from "../util/app-error.ts";
+import { type ActivePolicy, joinSources } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
 import { applyEvent } from "./apply.ts";
+import { ceilingOf } from "./ceiling.ts";
 import { type Plan, Plans, type Shape, type ShapeVariable } from "./plans.ts";
 import { closuresOf } from "./policy-closures.ts";
 
@@ -52,8 +55,15 @@ export interface PlanReport {
   readonly answeredBy: "statement" | "steps" | "nothing" | "not-listable";
   /** The question over nodes, and the nodes. */
   readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
-  /** Tables of transitive closures that the statement reads. */
-  readonly closures: readonly { readonly table: string; readonly step: string }[];
+  /** Tables of transitive closures that the statement reads, and those that grew too large: these are walked. */
+  readonly closures: readonly {
+    readonly table: string;
+    readonly step: string;
+    readonly rows: number;
+    readonly kept: boolean;
+  }[];
+  /** The most rows that the statement may look at, whatever it is asked with; `null` where no statement answers, or there is no telling. */
+  readonly rowsMax: number | null;
   /** Tables of facts that it names, with their predicates. */
   readonly tables: readonly { readonly table: string; readonly predicate: string }[];
   /** Further orders of those tables, which the policy keeps, as far as the statement uses them. */
@@ -68,42 +78,74 @@ export interface PlanReport {
   readonly queryPlan: readonly string[];
 }
 
-/** All `sources` together are a policy without errors. */
+/** Over an empty store. All `sources` together are a policy without errors. */
 export function reportPlan(sources: readonly Source[], question: PlanQuestion, limits: Limits): PlanReport {
   const store = openStore(":memory:");
   try {
     createState(store, "plan", "plan");
     const effect = { kind: "policy", id: 1, source: joinSources(sources), filename: null } as const;
     store.transaction(() => applyEvent(store, { offset: 1, timeMs: 0, traceparent: null, effect }, limits));
-    const { active } = must(activationOf(store));
-    const plans = new Plans(store, active, limits, "statement", new Degrees(store));
-    const closures = closuresOf(active, limits);
-    const tables = new Map(closureTables(store).map(({ name, table }) => [name, table]));
-    const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name) ?? "closure"]));
-    const shape = shapeOf(question);
-    const plan = plans.of("question", () => shape);
-    const body = plans.specialised(shape, plan.kind !== "evaluator");
-    const names = question.args.map(argumentName);
-    return {
-      question: printedQuestion(question),
-      answeredBy: answeredBy[plan.kind],
-      rules: body
-        ? {
-            question: printQuestion(body, names, labels),
-            nodes: printNodes(body, labels).map((node) => placed(node, sources)),
-          }
-        : null,
-      closures: closures.flatMap((closure) => {
-        const table = must(tables.get(closure.name));
-        return plan.kind === "statement" && namesIn(plan.sql).has(table)
-          ? [{ table, step: printClosure(closure) }]
-          : [];
-      }),
-      ...statementOf(store, plan),
-    };
+    return reportOver(store, must(activationOf(store)).active, sources, question, limits);
   } finally {
     store.close();
   }
+}
+
+/** As a node with the store at `path` has it now: under its policy, with its closures and what it knows of its tables. */
+export function reportStoredPlan(path: string, question: PlanQuestion, limits: Limits): PlanReport {
+  const store = openStore(path, { readonly: true });
+  try {
+    return store.transaction(() => {
+      const active = activationOf(store)?.active;
+      const [row] = statement(store, "SELECT source, filename FROM policy ORDER BY id DESC LIMIT 1").values();
+      if (!active || !row) throw new AppError("not_found", "no policy is active there");
+      const source = { name: String(row[1] ?? "policy.polar"), text: String(row[0]) };
+      return reportOver(store, active, [source], question, limits);
+    });
+  } finally {
+    store.close();
+  }
+}
+
+function reportOver(
+  store: SqlDatabase,
+  active: ActivePolicy,
+  sources: readonly Source[],
+  question: PlanQuestion,
+  limits: Limits,
+): PlanReport {
+  const degrees = new Degrees(store);
+  const plans = new Plans(store, active, limits, "statement", degrees);
+  const closures = closuresOf(active, limits);
+  const tables = new Map(closureTables(store).map((table) => [table.name, table]));
+  const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name)?.table ?? "closure"]));
+  const shape = shapeOf(question);
+  const plan = plans.of("question", () => shape);
+  const body = plans.specialised(shape, plan.kind !== "evaluator");
+  const names = question.args.map(argumentName);
+  const used = plan.kind === "statement" ? namesIn(plan.sql) : new Set<string>();
+  return {
+    question: printedQuestion(question),
+    answeredBy: answeredBy[plan.kind],
+    rules: body
+      ? {
+          question: printQuestion(body, names, labels),
+          nodes: printNodes(body, labels).map((node) => placed(node, sources)),
+        }
+      : null,
+    closures: closures.flatMap((closure) => {
+      const present = tables.get(closure.name);
+      if (!present) return [];
+      const { table, rows, kept } = present;
+      return used.has(table) || !kept ? [{ table, step: printClosure(closure), rows, kept }] : [];
+    }),
+    rowsMax: plan.kind === "statement" ? finite(ceilingOf(store, plan)({ degrees, listed: 1 })) : null,
+    ...statementOf(store, plan),
+  };
+}
+
+function finite(number: number): number | null {
+  return Number.isFinite(number) ? Math.ceil(number) : null;
 }
 
 const answeredBy = {

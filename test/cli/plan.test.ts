@@ -1,8 +1,12 @@
 /** `ostiary plan`: the SQL and SQLite's plan of the standard questions are pinned in `plans/`, none of which reads through a table of facts. */
 import { describe, expect, test } from "bun:test";
-import { cpSync, readFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { defaultLimits, type Limits } from "../../src/config/limits.ts";
+import { applyEvent } from "../../src/engine/apply.ts";
 import type { PlanReport } from "../../src/engine/plan-report.ts";
+import { openStore } from "../../src/store/database.ts";
+import { createState } from "../../src/store/state.ts";
 import { expectGolden } from "../golden.ts";
 import { workspace } from "./workspace.ts";
 
@@ -126,4 +130,57 @@ test("the rules of several files are told by the place in theirs", async () => {
   const { output } = await run(["plan", "a.polar", "b.polar", "allow(User:_, read, Team:_)"]);
   expect(output).toContain("# a.polar:104:1");
   expect(output).toContain("# b.polar:1:1");
+});
+
+describe("the plan of a node's store", () => {
+  const parent = (child: number) => ({
+    predicate: "has_relation",
+    args: [
+      { type: "Folder", id: String(child) },
+      { type: "String", id: "parent" },
+      { type: "Folder", id: String(child + 1) },
+    ],
+  });
+  const nested = `actor User {}
+resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder }; "read" if "reader"; role if role on "parent"; }`;
+
+  /** What is said over a store with a chain of folders. */
+  async function planOver(limits: Limits) {
+    const directory = path(`data-${limits.closureRowsMax}`);
+    mkdirSync(directory);
+    const store = openStore(join(directory, "store-1.db"));
+    createState(store, "default", "0000000000000001");
+    const effects = [
+      { kind: "policy" as const, id: 1, source: nested, filename: "nested.polar" },
+      { kind: "facts" as const, inserted: Array.from({ length: 20 }, (_, child) => parent(child)), deleted: [] },
+    ];
+    for (const [index, effect] of effects.entries()) {
+      const event = { offset: index + 1, timeMs: 0, traceparent: null, effect };
+      store.transaction(() => applyEvent(store, event, limits));
+    }
+    store.close();
+    return run(["plan", "--data", directory, "allow(User:_, read, Folder:_)"]);
+  }
+
+  test("tells of the rows of its closures, and of those that the statement may look at", async () => {
+    const { status, output } = await planOver(defaultLimits);
+    expect(status).toBe(0);
+    expect(output).toMatch(/at once: it looks at no more than \d+ rows/);
+    expect(output).toContain(`closure_1: has_relation(from, "parent", to), 210 rows`);
+    expect(output).toContain("nested.polar:2:");
+  });
+
+  test("and of those that grew too large and are walked", async () => {
+    const { status, output } = await planOver({ ...defaultLimits, closureRowsMax: 100 });
+    expect(status).toBe(0);
+    expect(output).toContain("Closures that grew too large: these are walked\n  closure_1: has_relation");
+    expect(output).toContain(", walked\n");
+  });
+
+  test("needs a store there, and no file", async () => {
+    const question = "allow(User:_, read, Folder:_)";
+    expect(await run(["plan", "--data", path("nowhere"), question])).toMatchObject({ status: 2 });
+    const both = await run(["plan", "--data", path("nowhere"), "policy.polar", question]);
+    expect(both).toMatchObject({ status: 2, errors: expect.stringContaining("name no file") });
+  });
 });

@@ -67,10 +67,6 @@ export function insertion(facts: readonly Fact[]): Effect {
   return { kind: "facts", inserted: mutable(facts), deleted: [] };
 }
 
-export function deletion(facts: readonly Fact[]): Effect {
-  return { kind: "facts", inserted: [], deleted: mutable(facts) };
-}
-
 function mutable(facts: readonly Fact[]): { predicate: string; args: Value[] }[] {
   return facts.map(({ predicate, args }) => ({ predicate, args: [...args] }));
 }
@@ -100,23 +96,28 @@ function live(
         advanceState(writer, { offset, hash: "0000000000000000", timeMs: now * 1000 });
       }, "immediate");
     },
-    asking: (contextFacts) => ({
-      authorize: (check) => engine.authorize({ ...check, contextFacts }),
-      list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
-      pages(actor, action, resourceType, limit) {
-        const all: string[] = [];
-        for (let after: string | undefined; ; after = all.at(-1)) {
-          const page = engine.list({ actor, action, resourceType, contextFacts, after, limit });
-          all.push(...page);
-          if (page.length < limit) return all;
-        }
-      },
-      actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
-      query: (query) => engine.query({ ...query, contextFacts }),
-    }),
+    asking: (contextFacts) => targetOf(engine, contextFacts),
     [Symbol.dispose]() {
       engine.close();
       clean();
     },
+  };
+}
+
+/** What asks the engine with these context facts. */
+export function targetOf(engine: Engine, contextFacts: readonly Fact[]): EngineTarget {
+  return {
+    authorize: (check) => engine.authorize({ ...check, contextFacts }),
+    list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
+    pages(actor, action, resourceType, limit) {
+      const all: string[] = [];
+      for (let after: string | undefined; ; after = all.at(-1)) {
+        const page = engine.list({ actor, action, resourceType, contextFacts, after, limit });
+        all.push(...page);
+        if (page.length < limit) return all;
+      }
+    },
+    actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
+    query: (query) => engine.query({ ...query, contextFacts }),
   };
 }

@@ -58,6 +58,9 @@ class Run {
   readonly #causes: Cause[] = [];
   readonly #answered = new Map<string, { readonly allowed: boolean; readonly causes: number }>();
 
+  /** In the present state, by their texts. */
+  readonly #askedOfAll = new Set<string>();
+
   constructor(policies: ReadonlyMap<string, string>, nodes: Nodes, tally: Tally) {
     this.#policies = policies;
     this.#nodes = nodes;
@@ -66,6 +69,7 @@ class Run {
 
   /** What went wrong. */
   async take(step: Step): Promise<string[]> {
+    if (!["ask", "turn"].includes(step.kind)) this.#askedOfAll.clear();
     try {
       return await this.#take(step);
     } catch (error) {
@@ -178,26 +182,34 @@ class Run {
     return [...wrong, ...(await this.#askAll(asked, contextFacts, slow))];
   }
 
-  /** Two rounds, so that in the second one all that may be remembered is. Equal answers are judged once. */
+  /**
+   * Two rounds, so that in the second one all that may be remembered is. Sides without a memo are asked each question once in a state, and
+   * equal answers are judged once.
+   */
   async #askAll(asked: readonly Asked[], contextFacts: readonly Fact[], slow: Oracle): Promise<string[]> {
     const sides = this.#nodes.sides.map((side) => ({ ...side, target: side.asking(contextFacts) }));
-    const judged = asked.map(() => new Map<string, readonly string[]>());
-    const round = (asking: typeof sides): string[] =>
-      asked.flatMap((question, index) =>
-        asking.flatMap(({ name, target }) => {
+    const questions = asked.map((question) => {
+      const text = describe(question);
+      const isKnown = contextFacts.length === 0 && this.#askedOfAll.has(text);
+      if (contextFacts.length === 0) this.#askedOfAll.add(text);
+      return { question, text, isKnown, judged: new Map<string, readonly string[]>() };
+    });
+    const round = (isSecond: boolean): string[] =>
+      questions.flatMap(({ question, text, isKnown, judged }) =>
+        sides.flatMap(({ name, remembers, target }) => {
+          if (!remembers && (isKnown || isSecond)) return [];
           const answer = answerOf(question, target);
           if (isNotEnumerable(answer)) this.#tally.notEnumerable += 1;
           const key = JSON.stringify(answer);
-          const known = judged[index]?.get(key);
-          const problems = known ?? problemsOf(question, answer, slow, must(this.truth.policy));
-          judged[index]?.set(key, problems);
-          return problems.map((problem) => `${name}: ${describe(question)}: ${problem}`);
+          const problems = judged.get(key) ?? problemsOf(question, answer, slow, must(this.truth.policy));
+          judged.set(key, problems);
+          return problems.map((problem) => `${name}: ${text}: ${problem}`);
         }),
       );
     const before = await memoHits();
-    const first = round(sides);
+    const first = round(false);
     const between = await memoHits();
-    const second = round(sides.filter(({ remembers }) => remembers));
+    const second = round(true);
     this.#tally.remembered.later += between - before;
     this.#tally.remembered.atOnce += (await memoHits()) - between;
     return [...first, ...second];

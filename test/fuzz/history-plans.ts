@@ -137,8 +137,8 @@ export function plansOf({ policies, first, steps }: Drawn): Plan[] {
     () => [load],
     ...[fill, ...plans].map(
       (one): Plan =>
-        (truth, asked) =>
-          planned(one, policies, truth, asked),
+        (truth, checked) =>
+          planned(one, policies, truth, checked),
     ),
   ];
 }
@@ -147,7 +147,7 @@ function nameOf(index: number): string {
   return `p${index + 1}`;
 }
 
-function planned(step: DrawnStep, policies: readonly string[], truth: Truth, asked: readonly Asked[]): Step[] {
+function planned(step: DrawnStep, policies: readonly string[], truth: Truth, checked: readonly Asked[]): Step[] {
   switch (step.kind) {
     case "policy":
       return [{ kind: "policy", policy: nameOf(step.number % policies.length), undone: step.undone }];
@@ -156,7 +156,7 @@ function planned(step: DrawnStep, policies: readonly string[], truth: Truth, ask
       return changes.length === 0 ? [] : [{ kind: "write", changes, undone: step.way === "undone" }];
     }
     case "ask":
-      return plannedAsk(step, truth, asked);
+      return plannedAsk(step, truth, checked);
     default:
       return [step];
   }
@@ -180,8 +180,8 @@ function plannedChange(drawn: DrawnChange, all: boolean, truth: Truth): Change[]
   return [{ deletes: [pattern] }];
 }
 
-function plannedAsk(step: DrawnStep & { kind: "ask" }, truth: Truth, asked: readonly Asked[]): Step[] {
-  const questions = [...step.fresh, ...(step.again === 0 ? [] : asked.slice(-step.again))];
+function plannedAsk(step: DrawnStep & { kind: "ask" }, truth: Truth, checked: readonly Asked[]): Step[] {
+  const questions = [...step.fresh, ...(step.again === 0 ? [] : checked.slice(-step.again))];
   const slow = truth.oracle(step.contextFacts, questions);
   if (slow === undefined) return [];
   const all = questionsOf({ questions, hits: step.hits }, slow);

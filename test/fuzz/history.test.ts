@@ -1,7 +1,7 @@
 /**
  * Histories, differentially: all engines side by side through the same steps, each answer held against the oracle's. `HISTORY_STEPS` says how many
- * steps, `HISTORY_SEED` where to begin: each history has the seed after the one before. A failure is shrunk and printed as a file for
- * `test/histories/`, which `histories.test.ts` replays.
+ * steps at least, `HISTORY_SEED` where to begin: each history has the seed after the one before, so the one that fails comes first with its own.
+ * A failure is shrunk and printed as a file for `test/histories/cases/`, which `histories.test.ts` replays.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";

@@ -7,11 +7,11 @@
  *     - policy: first                                      # becomes active
  *     - write:                                             # one batch
  *         - insert has_role(User:ann, reader, Folder:a)
- *         - delete has_relation(Folder:*, parent, *:*)     # any id of a type, anything at all
- *     - undone: [delete has_role(User:ann, *, Folder:a)]   # a batch whose transaction is rolled back
+ *         - delete has_relation(Folder:*, *, *:*)          # any id of a type, any String, anything at all
+ *     - undone: ["delete has_role(User:ann, reader, *:*)"] # a batch whose transaction is rolled back
  *     - undone policy: first
  *     - clear
- *     - now: 1700000000                                    # the clock moves
+ *     - now: 1700000000                                    # the clock, 0 at first
  *     - turn                                               # the event loop goes round
  *     - ask: { context: [], allowed: [User:ann read Folder:a], denied: [], queries: [list: User:ann read Folder] }
  */

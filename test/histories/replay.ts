@@ -1,13 +1,13 @@
 /** One history on all engines at once: every answer is held against the oracle's, and what is stored against the plain set of facts. */
 import type { Change } from "../../src/engine/event.ts";
-import { AppError } from "../../src/util/app-error.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { scanFacts } from "../../src/store/scan-facts.ts";
+import { AppError } from "../../src/util/app-error.ts";
 import { must, unreachable } from "../../src/util/assert.ts";
 import { printCheck, printFact } from "../cases/case.ts";
+import { memoHits } from "../engine/memo-hits.ts";
 import { answerOf, describe, isNotEnumerable, isTrue, problemsOf } from "../fuzz/differential.ts";
 import type { Asked } from "../fuzz/questions.ts";
-import { memoHits } from "../engine/memo-hits.ts";
 import type { Oracle } from "../oracle.ts";
 import { countClosures, countWays } from "./closure-counts.ts";
 import type { Step } from "./history.ts";
@@ -57,8 +57,7 @@ class Run {
   /** What has happened so far, and by question what the answer was after how much of it. */
   readonly #causes: Cause[] = [];
   readonly #answered = new Map<string, { readonly allowed: boolean; readonly causes: number }>();
-
-  /** In the present state, by their texts. */
+  /** What was asked of all sides in the present state, by its text. */
   readonly #askedOfAll = new Set<string>();
 
   constructor(policies: ReadonlyMap<string, string>, nodes: Nodes, tally: Tally) {

@@ -54,7 +54,6 @@ export class Closures {
       return table?.kept ? placesIn(closure, { table, sql: sqlFor(database, closure, table) }) : [];
     });
     this.#places = Map.groupBy(places, ({ step, index }) => must(step.atoms[index]).predicate);
-    if (places.length > 0) database.exec(changeTables);
   }
 
   /** Made once for as long as the policy and its closures stay the same. */
@@ -108,6 +107,7 @@ export class ClosureChange {
   /** By how many rows each closure has grown. */
   readonly #grown = new Map<Kept, number>();
   readonly #givenUp = new Set<Kept>();
+  #canGather = false;
 
   constructor(database: SqlDatabase, limits: Limits, degrees: DegreeChange) {
     this.#database = database;
@@ -147,6 +147,7 @@ export class ClosureChange {
   #join(kept: Kept, [from, to]: Pair): void {
     const { sql } = kept;
     if (this.#run(sql.knows).values(from, to).length > 0) return;
+    this.#makeRoom();
     const starts = this.#run(sql.gatherNewFrom).run(from, to);
     const ends = this.#run(sql.gatherTo).run(to);
     if (this.#isTooMuch(starts * ends)) this.#givenUp.add(kept);
@@ -160,6 +161,7 @@ export class ClosureChange {
 
   #part(kept: Kept, [from, to]: Pair): void {
     const { sql } = kept;
+    this.#makeRoom();
     const starts = this.#run(sql.gatherFrom).run(from);
     const ends = this.#run(sql.gatherTo).run(to);
     if (this.#isTooMuch(starts * ends)) this.#givenUp.add(kept);
@@ -169,6 +171,13 @@ export class ClosureChange {
       else this.#count(kept, this.#run(sql.rejoin).run());
     }
     this.#forget();
+  }
+
+  /** For each event anew: tables that were made in a transaction are gone when it is rolled back. */
+  #makeRoom(): void {
+    if (this.#canGather) return;
+    this.#database.exec(changeTables);
+    this.#canGather = true;
   }
 
   #isTooMuch(rows: number): boolean {

@@ -10,7 +10,7 @@ import type { Fact, Value } from "../../src/store/fact.ts";
 import { assert, must } from "../../src/util/assert.ts";
 
 const answer = { expect: z.array(z.string()).optional(), error: z.string().optional() };
-const question = z.union([
+export const question = z.union([
   z.strictObject({ list: z.string(), ...answer }),
   z.strictObject({ actions: z.string(), ...answer }),
   z.strictObject({
@@ -76,7 +76,7 @@ export function parseCase(text: string): Case {
   };
 }
 
-function parseQuestion(asked: z.infer<typeof question>, contextFacts: readonly Fact[]): Question {
+export function parseQuestion(asked: z.infer<typeof question>, contextFacts: readonly Fact[]): Question {
   if ("query" in asked) {
     const query = parseQuery(asked.query, asked.where, contextFacts);
     return { kind: "query", text: asked.query, query, expected: expected(asked, (row) => row) };
@@ -138,7 +138,7 @@ export function parseFact(text: string): Fact {
   return { predicate: name, args: args.map(parseValue) };
 }
 
-function parseCheck(text: string): Check {
+export function parseCheck(text: string): Check {
   const [actor, action, resource, ...rest] = words(text).map(parseValue);
   if (rest.length > 0) throw new Error(`not a check: ${text}`);
   return { actor: must(actor, text), action: must(action, text).id, resource: must(resource, text) };
@@ -189,6 +189,10 @@ function unquote(text: string): string {
 /** A fact or value as a case file writes it. */
 export function printFact(fact: Fact): string {
   return `${fact.predicate}(${fact.args.map(printValue).join(", ")})`;
+}
+
+export function printCheck({ actor, action, resource }: Check): string {
+  return `${printValue(actor)} ${printValue({ type: "String", id: action })} ${printValue(resource)}`;
 }
 
 export function printValue({ type, id }: Value): string {

@@ -66,10 +66,6 @@ export function insertion(facts: readonly Fact[]): Effect {
   return { kind: "facts", inserted: mutable(facts), deleted: [] };
 }
 
-export function deletion(facts: readonly Fact[]): Effect {
-  return { kind: "facts", inserted: [], deleted: mutable(facts) };
-}
-
 function mutable(facts: readonly Fact[]): { predicate: string; args: Value[] }[] {
   return facts.map(({ predicate, args }) => ({ predicate, args: [...args] }));
 }
@@ -99,15 +95,20 @@ function live(
         advanceState(writer, { offset, hash: "0000000000000000", timeMs: now * 1000 });
       }, "immediate");
     },
-    asking: (contextFacts) => ({
-      authorize: (check) => engine.authorize({ ...check, contextFacts }),
-      list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
-      actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
-      query: (query) => engine.query({ ...query, contextFacts }),
-    }),
+    asking: (contextFacts) => targetOf(engine, contextFacts),
     [Symbol.dispose]() {
       engine.close();
       clean();
     },
+  };
+}
+
+/** What asks the engine with these context facts. */
+export function targetOf(engine: Engine, contextFacts: readonly Fact[]): EngineTarget {
+  return {
+    authorize: (check) => engine.authorize({ ...check, contextFacts }),
+    list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
+    actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
+    query: (query) => engine.query({ ...query, contextFacts }),
   };
 }

@@ -16,10 +16,10 @@ import { Writer } from "../../src/replication/writer.ts";
 import { newChanges, whileChanging } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
-import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import { oracle } from "../oracle.ts";
 import { untraced } from "../replication/cluster.ts";
+import { memoHits } from "./memo-hits.ts";
 import { apply, deleted, fact, inserted, policy as load } from "./store.ts";
 
 const head = `
@@ -100,10 +100,6 @@ function drawing(from: number): (bound: number) => number {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return Math.floor((state / 2 ** 32) * bound);
   };
-}
-
-async function memoHits(): Promise<number> {
-  return Number(/ostiary_decision_memo_total\{[^}]*hit[^}]*\} (\d+)/.exec(await renderMetrics())?.[1] ?? 0);
 }
 
 describe("what it remembers is so", () => {

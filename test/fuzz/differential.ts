@@ -63,13 +63,13 @@ export function differencesOf(
 /** Asks all questions of a sample. */
 export function answersOf(sample: Sample, engine: EngineTarget, slow: Oracle, policy: Policy, tally: Tally): string[] {
   return questionsOf(sample, slow).flatMap((question) => {
-    if (slow.solutions(asQuery(question)).length > 0) tally.positive += 1;
+    if (isTrue(question, slow)) tally.positive += 1;
     return check(question, engine, slow, policy, tally).map((problem) => `${describe(question)}: ${problem}`);
   });
 }
 
 /** The questions of a sample, and those that its hits lead to. */
-export function questionsOf({ questions, hits }: Sample, slow: Oracle): Asked[] {
+export function questionsOf({ questions, hits }: Pick<Sample, "questions" | "hits">, slow: Oracle): Asked[] {
   const allowed = slow
     .tuples("allow", 3)
     .filter((tuple) =>
@@ -100,12 +100,16 @@ function known(value: Ground): Value {
 const strangers = ["9", "8", "7"];
 const strangeValues = [...entityTypes, "String"].flatMap((type) => strangers.map((id) => ({ type, id })));
 
-export function oracleOrNothing(policy: Policy, { facts, contextFacts, questions }: Sample): Oracle | undefined {
+export function oracleOrNothing(
+  policy: Policy,
+  { facts, contextFacts, questions }: Pick<Sample, "facts" | "contextFacts" | "questions">,
+  limits = { now, conditionsMax },
+): Oracle | undefined {
   const values = questions.flatMap((question): Value[] =>
     [...asQuery(question).variables.values()].flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id }))),
   );
   try {
-    return oracle(policy, { facts, contextFacts, now, values: [...values, ...strangeValues], conditionsMax });
+    return oracle(policy, { facts, contextFacts, values: [...values, ...strangeValues], ...limits });
   } catch (error) {
     if (error instanceof TooMuchWork) return undefined;
     throw error;
@@ -113,25 +117,21 @@ export function oracleOrNothing(policy: Policy, { facts, contextFacts, questions
 }
 
 function check(question: Asked, engine: EngineTarget, slow: Oracle, policy: Policy, tally: Tally): string[] {
-  if (question.kind === "authorize") {
-    const { actor, action, resource } = question.check;
-    const expected = slow.holds("allow", [actor, { type: "String", id: action }, resource]);
-    // Nothing may go wrong here: a check has an answer whatever the policy.
-    const got = engine.authorize(question.check);
-    tally.answered += 1;
-    return got === expected ? [] : [`${got}, should be ${expected}`];
-  }
-  const answer = attempt(question, engine);
-  if ("error" in answer && answer.error === "query_not_enumerable") tally.notEnumerable += 1;
+  const answer = answerOf(question, engine);
+  if (isNotEnumerable(answer)) tally.notEnumerable += 1;
   else tally.answered += 1;
-  if (question.kind === "actions") return compareActions(slow, policy, question.actor, question.resource, answer);
-  return compare(slow, asQuery(question), answer);
+  return problemsOf(question, answer, slow, policy);
 }
 
-function attempt(
-  question: Exclude<Asked, { kind: "authorize" }>,
-  engine: EngineTarget,
-): { rows: Row[] } | { error: string } {
+export type Answer = boolean | { readonly rows: Row[] } | { readonly error: string };
+
+export function isNotEnumerable(answer: Answer): boolean {
+  return typeof answer === "object" && "error" in answer && answer.error === "query_not_enumerable";
+}
+
+export function answerOf(question: Asked, engine: EngineTarget): Answer {
+  // Nothing may go wrong here: a check has an answer whatever the policy.
+  if (question.kind === "authorize") return engine.authorize(question.check);
   try {
     switch (question.kind) {
       case "list": {
@@ -153,7 +153,24 @@ function attempt(
   }
 }
 
-function describe(question: Asked): string {
+/** Whether the answer is yes, or not empty. */
+export function isTrue(question: Asked, slow: Oracle): boolean {
+  if (question.kind !== "authorize") return slow.solutions(asQuery(question)).length > 0;
+  const { actor, action, resource } = question.check;
+  return slow.holds("allow", [actor, { type: "String", id: action }, resource]);
+}
+
+/** What is wrong with an answer. */
+export function problemsOf(question: Asked, answer: Answer, slow: Oracle, policy: Policy): string[] {
+  if (question.kind === "authorize" || typeof answer === "boolean") {
+    const expected = isTrue(question, slow);
+    return answer === expected ? [] : [`${JSON.stringify(answer)}, should be ${expected}`];
+  }
+  if (question.kind === "actions") return compareActions(slow, policy, question.actor, question.resource, answer);
+  return compare(slow, asQuery(question), answer);
+}
+
+export function describe(question: Asked): string {
   const { variables, calls } = asQuery(question);
   return `${question.kind} ${JSON.stringify(calls)} ${JSON.stringify([...variables])}`;
 }

@@ -1,123 +1,97 @@
 /**
- * One engine through a history: facts come and go, policies change, and between the changes it is asked. What it keeps from one question to
- * the next (plans, symbols, policies) must never show. A history is made for every twentieth of `FUZZ_RUNS`.
+ * Histories, differentially: all engines side by side through the same steps, each answer held against the oracle's. `HISTORY_STEPS` says how many
+ * steps at least, `HISTORY_SEED` where to begin: each history has the seed after the one before, so the one that fails comes first with its own.
+ * A failure is shrunk and printed as a file for `test/histories/cases/`, which `histories.test.ts` replays.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { defaultLimits } from "../../src/config/limits.ts";
-import type { EngineOptions } from "../../src/engine/engine.ts";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
-import type { Policy } from "../../src/polar/policy.ts";
-import type { Fact } from "../../src/store/fact.ts";
-import { deletion, insertion, openLiveEngine } from "../cases/engine-target.ts";
-import { printFact } from "../cases/case.ts";
-import { answersOf, emptyTally, now, oracleOrNothing } from "./differential.ts";
-import { policySpec, writePolicy } from "./policy.ts";
-import { asked, contextFacts, facts, type Asked } from "./questions.ts";
+import { parseHistory, printHistory } from "../histories/history.ts";
+import { openNodes, type Nodes } from "../histories/nodes.ts";
+import { replay } from "../histories/replay.ts";
+import { emptyTally, type Tally } from "../histories/tally.ts";
+import { faults } from "./history-faults.ts";
+import { drawnHistory, plansOf, policiesOf, type Drawn } from "./history-plans.ts";
 
-type Step =
-  | { readonly kind: "policy"; readonly text: string }
-  | { readonly kind: "insert" | "delete"; readonly facts: readonly Fact[] }
-  | { readonly kind: "clear" }
-  | {
-      readonly kind: "ask";
-      readonly contextFacts: readonly Fact[];
-      readonly questions: readonly Asked[];
-      readonly hits: readonly number[];
-    };
+const steps = Number(process.env["HISTORY_STEPS"] ?? 5000);
+const seed = Number(process.env["HISTORY_SEED"] ?? 20_252);
 
-const ask = fc.record({
-  kind: fc.constant("ask" as const),
-  contextFacts,
-  questions: fc.array(asked, { maxLength: 3 }),
-  hits: fc.array(fc.nat(10_000), { maxLength: 2, size: "max" }),
-});
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("policy" as const), text: policySpec.map(writePolicy) }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("insert" as const), facts }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("delete" as const), facts }) },
-  { weight: 1, arbitrary: fc.constant({ kind: "clear" as const }) },
-  { weight: 6, arbitrary: ask },
-);
-const history = fc
-  .tuple(policySpec.map(writePolicy), facts, fc.array(step, { maxLength: 10, size: "max" }))
-  .map(([text, first, steps]): Step[] => [{ kind: "policy", text }, { kind: "insert", facts: first }, ...steps]);
-
-const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 2000) / 20);
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_252);
-
-/** Closures of more rows than `few` are given up, and facts are walked instead. */
-const few = { ...defaultLimits, closureRowsMax: 3, closureUpdateRowsMax: 4 };
-
-test.each<[string, EngineOptions]>([
-  ["statements", { strategy: "statement" }],
-  ["statements, closures given up on the way", { strategy: "statement", limits: few }],
-  ["the evaluator", { strategy: "evaluator" }],
-])(
-  "histories, %s",
-  (_, options) => {
+test(
+  `${steps} steps from seed ${seed} on`,
+  async () => {
     const tally = emptyTally();
-    const property = fc.property(history, (steps) => expect(replay(steps)).toEqual([]));
-    const result = fc.check(property, { numRuns: runs, seed });
-    console.log(`seed ${seed}, ${result.numRuns} histories:`, JSON.stringify(tally));
-    if (result.failed) {
-      const [smallest] = result.counterexample ?? [[]];
-      throw new Error(
-        `the engine and the oracle differ: ${String(result.errorInstance)}\n\n${smallest.map(describe).join("\n")}`,
-      );
-    }
-
-    function replay(steps: readonly Step[]): string[] {
-      using engine = openLiveEngine(now, options);
-      const stored = new Map<string, Fact>();
-      let policy: Policy | undefined;
-      let policies = 0;
-      return steps.flatMap((one) => {
-        switch (one.kind) {
-          case "policy": {
-            const checked = checkPolicy([{ name: "fuzz.polar", text: one.text }], { runTests: false }).policy;
-            if (checked === undefined) return [];
-            policy = checked;
-            policies += 1;
-            engine.apply({ kind: "policy", id: policies, source: one.text, filename: null });
-            return [];
-          }
-          case "insert":
-            for (const fact of one.facts) stored.set(printFact(fact), fact);
-            engine.apply(insertion(one.facts));
-            return [];
-          case "delete":
-            for (const fact of one.facts) stored.delete(printFact(fact));
-            engine.apply(deletion(one.facts));
-            return [];
-          case "clear":
-            stored.clear();
-            engine.apply({ kind: "clear" });
-            return [];
-          case "ask": {
-            if (policy === undefined) return [];
-            const sample = { ...one, policy: "", facts: [...stored.values()] };
-            const slow = oracleOrNothing(policy, sample);
-            if (slow === undefined) tally.tooLarge += 1;
-            return slow === undefined ? [] : answersOf(sample, engine.asking(one.contextFacts), slow, policy, tally);
-          }
-        }
-      });
-    }
+    const failure = await firstFailure(steps, tally);
+    console.log(`from seed ${seed} on:`, JSON.stringify(tally));
+    if (failure) throw new Error(await tell(failure));
+    if (steps >= 5000) expectShares(tally);
   },
-  300_000,
+  600_000 + steps * 100,
 );
 
-function describe(one: Step): string {
-  switch (one.kind) {
-    case "policy":
-      return one.text;
-    case "insert":
-    case "delete":
-      return `${one.kind} ${one.facts.map(printFact).join(" ")}`;
-    case "clear":
-      return "clear";
-    case "ask":
-      return `ask ${JSON.stringify(one)}`;
+/** What is not tested must stay the exception, and what the engines may get wrong must happen. */
+function expectShares(tally: Tally): void {
+  expect(tally.tooLarge).toBeLessThan(tally.asks / 10);
+  expect(tally.positive).toBeGreaterThan(tally.questions / 5);
+  const { closures, overturned, remembered } = tally;
+  expect(remembered.later).toBeGreaterThan(tally.memorable / 2);
+  expect(remembered.atOnce).toBeGreaterThan(tally.memorable);
+  expect(closures.filled).toBeGreaterThan(tally.steps / 10);
+  const rare = [tally.refused, tally.undone, tally.policies, tally.orphaned, tally.cleared, tally.wildcardFacts];
+  const ways = [closures.deep, closures.cyclic, closures.givenUp, tally.detours, tally.cuts, tally.withContext];
+  const causes = [overturned.write, overturned.policy, overturned.clear, overturned.clock];
+  for (const count of [...rare, ...ways, ...causes]) expect(count).toBeGreaterThan(tally.steps / 2500);
+}
+
+test.each(faults)(
+  "that %s is found out",
+  async (_, open) => {
+    const tally = emptyTally();
+    const found = await firstFailure(5000, tally, open, { endOnFailure: true });
+    console.log(`found after ${tally.steps} steps: ${found?.problem.split("\n")[0]}`);
+    expect(found).toBeDefined();
+  },
+  600_000,
+);
+
+test("a history that is printed can be read", async () => {
+  for (const drawn of fc.sample(drawnHistory, { numRuns: 3, seed })) {
+    const policies = policiesOf(drawn);
+    const { steps } = await replay(policies, plansOf(drawn), emptyTally());
+    const text = printHistory({ name: "drawn", policies, steps });
+    const read = parseHistory(text);
+    expect(printHistory(read)).toBe(text);
+    const plans = read.steps.map((step) => () => [step]);
+    expect((await replay(read.policies, plans, emptyTally())).problems).toEqual([]);
   }
+}, 60_000);
+
+interface Failure {
+  readonly seed: number;
+  readonly smallest: Drawn;
+  readonly problem: string;
+}
+
+class Disagreement extends Error {}
+
+async function firstFailure(
+  stepsMin: number,
+  tally: Tally,
+  open: () => Nodes = openNodes,
+  options: { readonly endOnFailure?: boolean } = {},
+): Promise<Failure | undefined> {
+  const property = fc.asyncProperty(drawnHistory, async (drawn) => {
+    const { problems } = await replay(policiesOf(drawn), plansOf(drawn), tally, open);
+    if (problems.length > 0) throw new Disagreement(problems.join("\n"));
+  });
+  for (let next = seed; tally.steps < stepsMin; next += 1) {
+    const { counterexample, errorInstance } = await fc.check(property, { ...options, numRuns: 1, seed: next });
+    if (counterexample === null) continue;
+    return { seed: next, smallest: counterexample[0], problem: String(errorInstance) };
+  }
+  return undefined;
+}
+
+async function tell({ seed, smallest, problem }: Failure): Promise<string> {
+  const { steps } = await replay(policiesOf(smallest), plansOf(smallest), emptyTally());
+  const file = printHistory({ name: `found by seed ${seed}`, policies: policiesOf(smallest), steps });
+  return `the engines and the oracle differ: ${problem}\n\n${file}`;
 }

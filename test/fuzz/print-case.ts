@@ -46,11 +46,11 @@ function questions(asked: readonly Asked[]): string[] {
       ];
 }
 
-function printCalls({ calls }: Query): string {
+export function printCalls({ calls }: Query): string {
   return calls.map(({ predicate, variables }) => `${predicate}(${variables.join(", ")})`).join(" and ");
 }
 
-function printRanges({ variables }: Query): string {
+export function printRanges({ variables }: Query): string {
   const range = ({ type, ids }: { type: string; ids: readonly string[] | null }) => {
     if (ids === null) return type;
     return `[${ids.map((id) => JSON.stringify(`${type}:${id}`)).join(", ")}]`;

@@ -127,23 +127,28 @@ const query: fc.Arbitrary<Query> = fc
     return { calls, variables, contextFacts: [] };
   });
 
-export const asked: fc.Arbitrary<Asked> = fc.oneof(
-  {
-    weight: 5,
-    arbitrary: fc.record({ kind: fc.constant("authorize" as const), check: fc.record({ actor, action, resource }) }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant("list" as const),
-      actor,
-      action,
-      type: fc.constantFrom<string>(...entityTypes),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("actions" as const), actor, resource }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("query" as const), query }) },
-);
+const kinds = {
+  authorize: fc.record({ kind: fc.constant("authorize" as const), check: fc.record({ actor, action, resource }) }),
+  list: fc.record({
+    kind: fc.constant("list" as const),
+    actor,
+    action,
+    type: fc.constantFrom<string>(...entityTypes),
+  }),
+  actions: fc.record({ kind: fc.constant("actions" as const), actor, resource }),
+  query: fc.record({ kind: fc.constant("query" as const), query }),
+};
+
+/** Questions of all kinds, as often as the weights say. */
+export const askedBy = (weights: Readonly<Record<Asked["kind"], number>>): fc.Arbitrary<Asked> =>
+  fc.oneof(
+    { weight: weights.authorize, arbitrary: kinds.authorize },
+    { weight: weights.list, arbitrary: kinds.list },
+    { weight: weights.actions, arbitrary: kinds.actions },
+    { weight: weights.query, arbitrary: kinds.query },
+  );
+
+export const asked = askedBy({ authorize: 5, list: 3, actions: 1, query: 3 });
 
 /** The same question as a query. */
 export function asQuery(question: Asked): Query {

@@ -1,0 +1,101 @@
+/** Nodes with a fault each, which histories have to find. */
+import { whileChanging } from "../../src/store/changes.ts";
+import { closureTables } from "../../src/store/closure-tables.ts";
+import { printCheck } from "../cases/case.ts";
+import { openNodes, type Nodes } from "../histories/nodes.ts";
+
+export const faults: readonly (readonly [string, () => Nodes])[] = [
+  ["a memo looks at changes of the policy alone", memoWithoutFacts],
+  ["changes are not told to those who read", untoldChanges],
+  ["a closure keeps what was deleted", closuresThatGrow],
+  ["a delete of a batch is lost", lostDelete],
+  ["what was rolled back is there", keptAfterAll],
+  ["the clock stands still", stoppedClock],
+];
+
+function memoWithoutFacts(): Nodes {
+  const nodes = openNodes();
+  const known = new Map<string, boolean>();
+  return {
+    ...nodes,
+    sides: nodes.sides.map((side) => ({
+      ...side,
+      asking(contextFacts) {
+        const target = side.asking(contextFacts);
+        if (side.name !== "memo" || contextFacts.length > 0) return target;
+        return {
+          ...target,
+          authorize(check) {
+            const allowed = known.get(printCheck(check)) ?? target.authorize(check);
+            known.set(printCheck(check), allowed);
+            return allowed;
+          },
+        };
+      },
+    })),
+    write(request) {
+      if (request.kind === "policy") known.clear();
+      return nodes.write(request);
+    },
+  };
+}
+
+function untoldChanges(): Nodes {
+  const nodes = openNodes();
+  return {
+    ...nodes,
+    write(request) {
+      const before = Atomics.load(nodes.primary.changes, 0);
+      try {
+        return nodes.write(request);
+      } finally {
+        Atomics.store(nodes.primary.changes, 0, before);
+      }
+    },
+  };
+}
+
+function closuresThatGrow(): Nodes {
+  const nodes = openNodes();
+  const { store, changes } = nodes.primary;
+  const tables = () => closureTables(store).filter(({ kept }) => kept);
+  return {
+    ...nodes,
+    write(request) {
+      if (request.kind !== "batch") return nodes.write(request);
+      const before = tables().map(({ id, table }) => ({
+        id,
+        rows: store.prepare(`SELECT a1, a2 FROM ${table}`).values(),
+      }));
+      const result = nodes.write(request);
+      whileChanging(changes, () => {
+        for (const { id, table } of tables()) {
+          const insert = store.prepare(`INSERT OR IGNORE INTO ${table} VALUES (?1, ?2)`);
+          for (const row of before.find((one) => one.id === id)?.rows ?? []) insert.run(...row);
+        }
+      });
+      return result;
+    },
+  };
+}
+
+function lostDelete(): Nodes {
+  const nodes = openNodes();
+  return {
+    ...nodes,
+    write(request) {
+      if (request.kind !== "batch" || request.changes.length < 2) return nodes.write(request);
+      const lost = request.changes.find((change) => "deletes" in change);
+      return nodes.write({ ...request, changes: request.changes.filter((change) => change !== lost) });
+    },
+  };
+}
+
+function keptAfterAll(): Nodes {
+  const nodes = openNodes();
+  return { ...nodes, undo: (request) => void nodes.write(request) };
+}
+
+function stoppedClock(): Nodes {
+  return { ...openNodes(), setClock() {} };
+}

@@ -1,0 +1,147 @@
+/**
+ * The engines that answer side by side, over live stores. A primary is written to as in production, and two edges with other limits replay its
+ * log: one whose closures grow too large on the way, one without any. Each engine has a connection of its own, as on a node.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defaultLimits, type Limits } from "../../src/config/limits.ts";
+import { applyEvent } from "../../src/engine/apply.ts";
+import { findClosureDamage } from "../../src/engine/closures.ts";
+import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
+import { append, type WriteRequest, type WriteResult } from "../../src/replication/append.ts";
+import { replay } from "../../src/replication/replay.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { type Changes, newChanges, whileChanging } from "../../src/store/changes.ts";
+import { openStore } from "../../src/store/database.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { openLog, type Log } from "../../src/store/log.ts";
+import { createState, readState } from "../../src/store/state.ts";
+import { targetOf, type EngineTarget } from "../cases/engine-target.ts";
+
+/** A file and the connection that writes it. */
+export interface Copy {
+  readonly name: string;
+  readonly store: SqlDatabase;
+  readonly limits: Limits;
+  readonly changes: Changes;
+}
+
+export interface Side {
+  readonly name: string;
+  readonly remembers: boolean;
+  asking(contextFacts: readonly Fact[]): EngineTarget;
+}
+
+export interface Nodes extends Disposable {
+  readonly primary: Copy;
+  readonly edges: readonly Copy[];
+  readonly sides: readonly Side[];
+  /** Throws an `AppError` where the request is refused. */
+  write(request: WriteRequest): WriteResult;
+  /** The same in transactions that fail at their end. */
+  undo(request: WriteRequest): void;
+  setClock(now: number): void;
+}
+
+/** Closures of more rows than these are given up, and facts are walked instead. */
+const few: Limits = { ...defaultLimits, closureRowsMax: 12, closureUpdateRowsMax: 8 };
+const epoch = "0000000000000001";
+
+export function openNodes(): Nodes {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-history-"));
+  const primary = openCopy(folder, "primary", defaultLimits);
+  const tight = openCopy(folder, "tight", few);
+  const walking = openCopy(folder, "walking", { ...defaultLimits, closuresMax: 0 });
+  const edges = [tight, walking];
+  const log = openLog(primary.store);
+  let now = 0;
+  const engines: Engine[] = [];
+  const side = (name: string, copy: Copy, remembers: boolean, options: EngineOptions): Side => {
+    const reader = openStore(copy.store.path, { readonly: true });
+    const engine = new Engine(reader, { limits: copy.limits, clock: () => now, ...options });
+    engines.push(engine);
+    return { name, remembers, asking: (contextFacts) => targetOf(engine, contextFacts) };
+  };
+  const sides = [
+    side("memo", primary, true, { changes: primary.changes }),
+    side("no memo", primary, false, { limits: { ...defaultLimits, decisionMemoEntriesMax: 0 } }),
+    side("evaluator", primary, false, { strategy: "evaluator", changes: primary.changes }),
+    side("closures given up", tight, true, {}),
+    side("no closures, a small memo", walking, true, {
+      limits: { ...walking.limits, decisionMemoEntriesMax: 8 },
+      changes: walking.changes,
+    }),
+  ];
+  return {
+    primary,
+    edges,
+    sides,
+    write: (request) => writeAll(primary, log, edges, request),
+    undo: (request) => undoAll(primary, log, edges, request),
+    setClock: (to) => void (now = to),
+    [Symbol.dispose]() {
+      for (const engine of engines) engine.close();
+      for (const { store } of [primary, ...edges]) store.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+function openCopy(folder: string, name: string, limits: Limits): Copy {
+  const store = openStore(join(folder, `${name}.db`), { synchronous: "NORMAL" });
+  createState(store, "test", epoch);
+  return { name, store, limits, changes: newChanges() };
+}
+
+const oneEvent = { eventsMax: 1, bytesMax: 1 };
+
+function writeAll(primary: Copy, log: Log, edges: readonly Copy[], request: WriteRequest): WriteResult {
+  const { offset } = readState(primary.store);
+  const { result } = whileChanging(primary.changes, () =>
+    primary.store.transaction(() => append(primary.store, log, request, untraced, primary.limits), "immediate"),
+  );
+  const rows = log.read(offset, oneEvent);
+  const { hash, digest } = readState(primary.store);
+  for (const { name, store, limits, changes } of edges) {
+    const { state } = whileChanging(changes, () => replay(store, { epoch, rows, hash }, limits));
+    if (state.digest !== digest) throw new Error(`${name} diverges from the primary`);
+  }
+  for (const { name, store, limits } of [primary, ...edges]) {
+    const damage = findClosureDamage(store, limits);
+    if (damage !== undefined) throw new Error(`${name}: ${damage}`);
+  }
+  return result;
+}
+
+function undoAll(primary: Copy, log: Log, edges: readonly Copy[], request: WriteRequest): void {
+  const { offset } = readState(primary.store);
+  const rows = undoing(primary, () => {
+    append(primary.store, log, request, untraced, primary.limits);
+    return log.read(offset, oneEvent);
+  });
+  for (const edge of edges)
+    undoing(edge, () => {
+      for (const row of rows) applyEvent(edge.store, { ...row, effect: JSON.parse(row.body) }, edge.limits);
+    });
+}
+
+/** As when the disk is full at the commit. */
+function undoing<T>({ store, changes }: Copy, body: () => T): T {
+  const full = new Error("the disk is full");
+  let made: { readonly value: T } | undefined;
+  try {
+    whileChanging(changes, () =>
+      store.transaction(() => {
+        made = { value: body() };
+        throw full;
+      }, "immediate"),
+    );
+  } catch (error) {
+    if (error !== full || made === undefined) throw error;
+    return made.value;
+  }
+  throw full;
+}
+
+const untraced = { traceparent: null };

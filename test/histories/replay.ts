@@ -1,0 +1,245 @@
+/** One history on all engines at once: every answer is held against the oracle's, and what is stored against the plain set of facts. */
+import type { Change } from "../../src/engine/event.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { scanFacts } from "../../src/store/scan-facts.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { must, unreachable } from "../../src/util/assert.ts";
+import { printCheck, printFact } from "../cases/case.ts";
+import { memoHits } from "../engine/memo-hits.ts";
+import { answerOf, describe, isNotEnumerable, isTrue, problemsOf } from "../fuzz/differential.ts";
+import type { Asked } from "../fuzz/questions.ts";
+import type { Oracle } from "../oracle.ts";
+import { countClosures, countWays } from "./closure-counts.ts";
+import type { Step } from "./history.ts";
+import { openNodes, type Nodes } from "./nodes.ts";
+import type { Tally } from "./tally.ts";
+import { Truth } from "./truth.ts";
+
+/** Steps that are only known when their turn comes: a random history deletes what is there by then, and checks what it has checked before. */
+export type Plan = (truth: Truth, checked: readonly Asked[]) => readonly Step[];
+
+export interface Outcome {
+  /** Empty where all is well; else of the last of the steps. */
+  readonly problems: readonly string[];
+  readonly steps: readonly Step[];
+}
+
+export async function replay(
+  policies: ReadonlyMap<string, string>,
+  plans: readonly Plan[],
+  tally: Tally,
+  open: () => Nodes = openNodes,
+): Promise<Outcome> {
+  using nodes = open();
+  const run = new Run(policies, nodes, tally);
+  tally.histories += 1;
+  const steps: Step[] = [];
+  for (const plan of plans) {
+    for (const step of plan(run.truth, [...run.checked.values()])) {
+      steps.push(step);
+      tally.steps += 1;
+      const problems = await run.take(step);
+      if (problems.length > 0) return { problems, steps };
+    }
+  }
+  return { problems: run.finish(), steps };
+}
+
+type Cause = Exclude<keyof Tally["overturned"], "several">;
+
+class Run {
+  readonly truth = new Truth();
+  /** What was checked so far, the first first, by its text. */
+  readonly checked = new Map<string, Asked>();
+  readonly #policies: ReadonlyMap<string, string>;
+  readonly #nodes: Nodes;
+  readonly #tally: Tally;
+  /** What has happened so far, and by question what the answer was after how much of it. */
+  readonly #causes: Cause[] = [];
+  readonly #answered = new Map<string, { readonly allowed: boolean; readonly causes: number }>();
+  /** What was asked of all sides in the present state, by its text. */
+  readonly #askedOfAll = new Set<string>();
+
+  constructor(policies: ReadonlyMap<string, string>, nodes: Nodes, tally: Tally) {
+    this.#policies = policies;
+    this.#nodes = nodes;
+    this.#tally = tally;
+  }
+
+  /** What went wrong. */
+  async take(step: Step): Promise<string[]> {
+    if (!["ask", "turn"].includes(step.kind)) this.#askedOfAll.clear();
+    try {
+      return await this.#take(step);
+    } catch (error) {
+      return [error instanceof Error ? (error.stack ?? error.message) : String(error)];
+    }
+  }
+
+  async #take(step: Step): Promise<string[]> {
+    switch (step.kind) {
+      case "policy":
+        return this.#load(
+          must(this.#policies.get(step.policy), `policy ${step.policy} is in the history`),
+          step.undone,
+        );
+      case "write":
+        return this.#write(step.changes, step.undone);
+      case "clear":
+        this.#nodes.write({ kind: "clear" });
+        this.truth.clear();
+        this.#tally.cleared += 1;
+        this.#causes.push("clear");
+        return [];
+      case "clock":
+        this.#nodes.setClock(step.now);
+        this.truth.setClock(step.now);
+        this.#causes.push("clock");
+        return [];
+      case "turn":
+        await new Promise(setImmediate);
+        return [];
+      case "ask":
+        return this.#ask(step);
+      default:
+        return unreachable(step);
+    }
+  }
+
+  /** What is stored in the end. */
+  finish(): string[] {
+    const { primary, edges } = this.#nodes;
+    const wanted = this.truth.facts.map(printFact).sort();
+    this.#tally.tooLarge += this.truth.tooLarge;
+    return [primary, ...edges].flatMap(({ name, store }) => {
+      const stored = [...scanFacts(store)].map(printFact).sort();
+      return Bun.deepEquals(stored, wanted)
+        ? []
+        : [`${name} holds ${stored.join(" ")}, should hold ${wanted.join(" ")}`];
+    });
+  }
+
+  #load(source: string, undone: boolean): string[] {
+    const request = { kind: "policy", source, filename: null, force: true } as const;
+    if (!this.truth.takes(source)) return this.#isRefused(() => this.#nodes.write(request));
+    if (undone) return this.#undo(request);
+    const before = this.truth.accepted(this.truth.facts).length;
+    this.#nodes.write(request);
+    this.truth.load(source);
+    this.#tally.policies += 1;
+    this.#tally.orphaned += Math.max(0, before - this.truth.accepted(this.truth.facts).length);
+    this.#causes.push("policy");
+    return [];
+  }
+
+  #write(changes: readonly Change[], undone: boolean): string[] {
+    const request = { kind: "batch", changes } as const;
+    const inserted = changes.flatMap((change) => ("inserts" in change ? change.inserts : []));
+    if (this.truth.accepted(inserted).length < inserted.length)
+      return this.#isRefused(() => this.#nodes.write(request));
+    if (undone) return this.#undo(request);
+    const [before, after] = [this.truth.after([]), this.truth.after(changes)];
+    const gone = [...before].filter(([key]) => !after.has(key)).map(([, fact]) => fact);
+    const result = this.#nodes.write(request);
+    this.truth.write(changes);
+    this.#causes.push("write");
+    this.#countDeletes(changes, gone);
+    const effect = `${result.inserted ?? 0} inserted, ${result.deleted ?? 0} deleted`;
+    const wanted = `${[...after.keys()].filter((key) => !before.has(key)).length} inserted, ${gone.length} deleted`;
+    return effect === wanted ? [] : [`${effect}, should be ${wanted}`];
+  }
+
+  #undo(request: Parameters<Nodes["undo"]>[0]): string[] {
+    this.#nodes.undo(request);
+    this.#tally.undone += 1;
+    return [];
+  }
+
+  #isRefused(attempt: () => unknown): string[] {
+    this.#tally.refused += 1;
+    try {
+      attempt();
+    } catch (error) {
+      if (error instanceof AppError && ["invalid_request", "invalid_policy"].includes(error.code)) return [];
+      throw error;
+    }
+    return ["it is taken, and should be refused"];
+  }
+
+  async #ask({ contextFacts, allowed, denied, questions }: Extract<Step, { kind: "ask" }>): Promise<string[]> {
+    const checks = [...allowed, ...denied].map((check): Asked => ({ kind: "authorize", check }));
+    const asked = [...checks, ...questions];
+    const slow = this.truth.oracle(contextFacts, asked);
+    if (slow === undefined) return [];
+    this.#tally.asks += 1;
+    if (contextFacts.length === 0) for (const one of checks) this.checked.set(describe(one), one);
+    for (const question of asked) this.#countQuestion(question, contextFacts, slow);
+    const wrong = [
+      ...allowed.filter((check) => !isTrue({ kind: "authorize", check }, slow)),
+      ...denied.filter((check) => isTrue({ kind: "authorize", check }, slow)),
+    ].map((check) => `the oracle says otherwise of ${printCheck(check)}`);
+    return [...wrong, ...(await this.#askAll(asked, contextFacts, slow))];
+  }
+
+  /**
+   * Two rounds, so that in the second one all that may be remembered is. Sides without a memo are asked each question once in a state, and
+   * equal answers are judged once.
+   */
+  async #askAll(asked: readonly Asked[], contextFacts: readonly Fact[], slow: Oracle): Promise<string[]> {
+    const sides = this.#nodes.sides.map((side) => ({ ...side, target: side.asking(contextFacts) }));
+    const questions = asked.map((question) => {
+      const text = describe(question);
+      const isKnown = contextFacts.length === 0 && this.#askedOfAll.has(text);
+      if (contextFacts.length === 0) this.#askedOfAll.add(text);
+      return { question, text, isKnown, judged: new Map<string, readonly string[]>() };
+    });
+    const round = (isSecond: boolean): string[] =>
+      questions.flatMap(({ question, text, isKnown, judged }) =>
+        sides.flatMap(({ name, remembers, target }) => {
+          if (!remembers && (isKnown || isSecond)) return [];
+          const answer = answerOf(question, target);
+          if (isNotEnumerable(answer)) this.#tally.notEnumerable += 1;
+          const key = JSON.stringify(answer);
+          const problems = judged.get(key) ?? problemsOf(question, answer, slow, must(this.truth.policy));
+          judged.set(key, problems);
+          return problems.map((problem) => `${name}: ${text}: ${problem}`);
+        }),
+      );
+    const before = await memoHits();
+    const first = round(false);
+    const between = await memoHits();
+    const second = round(true);
+    this.#tally.remembered.later += between - before;
+    this.#tally.remembered.atOnce += (await memoHits()) - between;
+    return [...first, ...second];
+  }
+
+  #countQuestion(question: Asked, contextFacts: readonly Fact[], slow: Oracle): void {
+    const allowed = isTrue(question, slow);
+    this.#tally.questions += 1;
+    if (allowed) this.#tally.positive += 1;
+    if (contextFacts.length > 0) this.#tally.withContext += 1;
+    if (question.kind !== "authorize" || contextFacts.length > 0) return;
+    this.#tally.memorable += 1;
+    const key = printCheck(question.check);
+    const known = this.#answered.get(key);
+    const [cause, ...others] = new Set(this.#causes.slice(known?.causes));
+    this.#answered.set(key, { allowed, causes: this.#causes.length });
+    if (known === undefined || known.allowed === allowed || cause === undefined) return;
+    this.#tally.overturned[others.length > 0 ? "several" : cause] += 1;
+  }
+
+  #countDeletes(changes: readonly Change[], gone: readonly Fact[]): void {
+    const { primary, edges } = this.#nodes;
+    const patterns = changes.flatMap((change) => ("deletes" in change ? change.deletes : []));
+    const open = patterns.filter(({ args }) => args.some(({ id }) => id === null));
+    this.#tally.wildcards += open.length;
+    if (patterns.length === open.length) this.#tally.wildcardFacts += gone.length;
+    countWays(primary.store, gone, this.#tally);
+    countClosures(
+      primary.store,
+      edges.map(({ store }) => store),
+      this.#tally,
+    );
+  }
+}

@@ -83,19 +83,20 @@ export function* satisfy(
     }
     return;
   }
-  yield* test(literal, body, closed(bindings), answers, observer);
+  yield* test(literal, body, bindings, answers, observer);
 }
 
 function* test(
   literal: Exclude<ProgramLiteral, Call>,
   body: Conjunction,
-  bindings: Bindings,
+  open: Bindings,
   answers: Answers,
   observer: Observer | undefined,
 ): Generator<Bindings> {
+  const bindings = closed(open);
   if (literal.kind === "not") {
     const inner = negated(literal.body, body);
-    for (const known of withCandidates(literal, body, bindings, answers)) {
+    for (const known of withCandidates(literal, body, open, answers)) {
       const [found] = solutions(inner, known, answers, observer);
       if (!found) yield known;
       else observer?.blocked(inner, found);
@@ -203,19 +204,24 @@ function nextLiteral(body: Conjunction, bindings: Bindings, answers: Answers): n
   return (scored.find(isListed) ?? first).index;
 }
 
-/** What nothing but a `not` says something about may be any value, or one of those that the calls inside name. */
+/** What nothing but a `not` says something about may be any value, or one of those that the calls and the `!=` inside name. */
 function* withCandidates(
   literal: Extract<ProgramLiteral, { kind: "not" }>,
   body: Conjunction,
   bindings: Bindings,
   answers: Answers,
 ): Generator<Bindings> {
-  const any = withAny(literalVariables(literal), body, bindings);
+  const any = withAny(literalVariables(literal), body, closed(bindings));
   yield any;
   for (const variable of new Set(literalVariables(literal))) {
-    if (bindings[variable] !== undefined || !body.scope.has(variable)) continue;
-    for (const value of namedValues(variable, literal.body, body.types, bindings, answers))
-      yield any.with(variable, value);
+    if ((bindings[variable]?.id ?? openId) !== openId || !body.scope.has(variable)) continue;
+    const without = closed(bindings).with(variable, undefined);
+    const values = [
+      ...namedValues(variable, literal.body, body.types, without, answers),
+      // Conditions that are still to come may want one, too.
+      ...unequalValues(variable, body.literals, body.types, without, answers),
+    ];
+    for (const value of values) yield any.with(variable, value);
   }
 }
 
@@ -233,6 +239,24 @@ function namedValues(
     if (place < 0) return [];
     const rows = answers.rows(literal.predicate, argumentsOf(literal, types, bindings, answers.now));
     return rows.map((row) => must(row[place]));
+  });
+}
+
+/** Values that the variable is said to be unequal to, under `not` or not, where they are of its types. */
+function unequalValues(
+  variable: number,
+  literals: readonly ProgramLiteral[],
+  types: Types,
+  bindings: Bindings,
+  answers: Answers,
+): Value[] {
+  const isIt = (term: ProgramTerm): boolean => term.kind === "var" && term.index === variable;
+  return literals.flatMap((literal) => {
+    if (literal.kind === "not") return unequalValues(variable, literal.body, types, bindings, answers);
+    if (literal.kind !== "compare" || isIt(literal.left) === isIt(literal.right)) return [];
+    const value = valueOf(isIt(literal.left) ? literal.right : literal.left, bindings, answers.now);
+    const isNamed = value !== undefined && value.id !== openId && value.id !== anyId;
+    return isNamed && (types[variable]?.has(value.type) ?? true) ? [value] : [];
   });
 }
 

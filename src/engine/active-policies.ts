@@ -33,12 +33,14 @@ export function usableActivation(database: SqlDatabase): Activation | undefined 
   }
 }
 
-/** As `activationOf`, with the number of changes and the stamp of the degrees that this connection sees. */
-export function presentOf(database: SqlDatabase): {
+export interface PresentState {
   readonly activation: Activation | undefined;
   readonly version: number;
   readonly degreeStamp: number;
-} {
+}
+
+/** As `activationOf`, with the number of changes and the stamp of the degrees that this connection sees. */
+export function presentOf(database: SqlDatabase): PresentState {
   const row = must(
     statement(database, "SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
     "the store has no state",

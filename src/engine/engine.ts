@@ -20,11 +20,12 @@ import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
-import { activationOf, presentOf } from "./active-policies.ts";
+import { activationOf, presentOf, type PresentState } from "./active-policies.ts";
 import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 import { InPlace, TooCostly } from "./in-place.ts";
+import { KnownValues } from "./known-values.ts";
 import type { Listing } from "./listings.ts";
 import { DecisionMemo } from "./memo.ts";
 import { type Plan, Plans, type Shape, type Strategy } from "./plans.ts";
@@ -70,6 +71,7 @@ export class Engine {
   readonly #begin: SqlStatement | undefined;
   readonly #commit: SqlStatement | undefined;
   readonly #memo: DecisionMemo;
+  readonly #values: KnownValues;
   readonly #inPlace: InPlace | undefined;
   readonly #changes: Changes | undefined;
   /** The state of which the memo speaks, as `changes` names it. */
@@ -78,7 +80,9 @@ export class Engine {
   #held: number | undefined;
   #isOpen = false;
   #isReading = false;
-  /** Whether the end of this turn will end the open transaction. */
+  /** What was read of the open transaction, once it was. */
+  #openState: PresentState | undefined;
+  /** Whether the open transaction will be ended soon. */
   #isEnding = false;
   #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
   #plans: { readonly activation: object; readonly plans: Plans } | undefined;
@@ -95,6 +99,7 @@ export class Engine {
     this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#changes = options.changes;
+    this.#values = new KnownValues(database);
     this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
     if (options.inTransaction !== true) {
       this.#begin = database.prepare("BEGIN");
@@ -121,7 +126,7 @@ export class Engine {
         context,
       });
       const plan = this.#plan(plans, key, shape, contextFacts.length);
-      const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+      const answering = new Answering(this.#database, this.#values, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
       this.#memo.remember(plan, question, allowed, () => (answering.hangsOnClock(values) ? now : undefined));
@@ -340,7 +345,9 @@ export class Engine {
     const before = this.#changes && !this.#isReading ? presentChange(this.#changes) : undefined;
     this.#seen = undefined;
     return this.#timed(kind, () => {
-      const { activation, version, degreeStamp } = presentOf(this.#database);
+      const state = this.#openState ?? presentOf(this.#database);
+      if (this.#isOpen) this.#openState = state;
+      const { activation, version, degreeStamp } = state;
       if (!activation) return none;
       const degrees = this.#degreesAt(degreeStamp);
       const { active } = activation;
@@ -377,7 +384,7 @@ export class Engine {
     { listed = 0, now = this.#clock() }: { readonly listed?: number; readonly now?: number } = {},
   ): Answering {
     const plan = this.#plan(plans, key, shape, Math.max(listed, contextFacts.length));
-    return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+    return new Answering(this.#database, this.#values, plans.types, plan, contextFacts, now, this.#limits);
   }
 
   /** As this transaction sees them. */
@@ -396,8 +403,8 @@ export class Engine {
   }
 
   /**
-   * Runs `body` over one state of the store. To take a state's lock costs as much as three lookups, so who asks next in the same turn of the event
-   * loop has the same one, as long as nothing has changed.
+   * Runs `body` over one state of the store. To take a state's lock and to look at what it is costs as much as five lookups, so who asks next has
+   * the same one for a moment, as long as nothing has changed.
    */
   #read<T>(body: () => T): T {
     // Inside of another one, both are of its state, whatever has changed since.
@@ -407,6 +414,7 @@ export class Engine {
       this.#letGo();
       this.#begin.run();
       this.#isOpen = true;
+      this.#openState = undefined;
     }
     this.#isReading = true;
     try {
@@ -422,19 +430,23 @@ export class Engine {
     this.#held = state;
     if (this.#isEnding) return;
     this.#isEnding = true;
-    setImmediate(() => {
+    setTimeout(() => {
       this.#isEnding = false;
       this.#letGo();
-    });
+    }, heldMsMax).unref();
   }
 
   #letGo(): void {
     this.#held = undefined;
+    this.#openState = undefined;
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#commit?.run();
   }
 }
+
+/** For so long, nothing that was written meanwhile is moved from the log into the file: little, where writes are many. */
+const heldMsMax = 10;
 
 /** Attributes made once: recording is on the path of every question. */
 const kinds = {

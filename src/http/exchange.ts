@@ -26,10 +26,13 @@ export interface Exchange {
   decodedMs: number | undefined;
 }
 
-const exchanges = new WeakMap<Request, Exchange>();
+/** Kept on the request itself: a weak map of requests costs as much as reading one. */
+const exchangeKey = Symbol("exchange");
 
-export function beginExchange(node: Node, request: Request, span: Span): Exchange {
-  const exchange = {
+type Exchanged = Request & { [exchangeKey]?: Exchange };
+
+export function beginExchange(node: Node, request: Exchanged, span: Span): Exchange {
+  const exchange: Exchange = {
     requestId: requestIdOf(request),
     method: request.method,
     startedMs: performance.now(),
@@ -39,12 +42,12 @@ export function beginExchange(node: Node, request: Request, span: Span): Exchang
     key: undefined,
     decodedMs: undefined,
   };
-  exchanges.set(request, exchange);
+  request[exchangeKey] = exchange;
   return exchange;
 }
 
-export function exchangeOf(request: Request): Exchange {
-  return must(exchanges.get(request), "the request has no exchange");
+export function exchangeOf(request: Exchanged): Exchange {
+  return must(request[exchangeKey], "the request has no exchange");
 }
 
 /** The answer with `body` as JSON. `headers` are those that the route adds. */

@@ -55,8 +55,11 @@ describe("random policies", () => {
     ["has another clock", (input: EngineInput) => ({ ...input, now: input.now + 1 })],
   ])(
     "an engine that %s is found out",
-    (_, spoil) => {
-      const property = fc.property(sample, (one) =>
+    (name, spoil) => {
+      // Few random policies ask for the time; what is not spoiled can't be found out.
+      const spoiled =
+        name === "has another clock" ? sample.filter(({ policy }) => policy.includes("@current_")) : sample;
+      const property = fc.property(spoiled, (one) =>
         expect(differencesOf(one, emptyTally(), (input, options) => openEngineInMemory(spoil(input), options))).toEqual(
           [],
         ),

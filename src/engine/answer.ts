@@ -9,7 +9,6 @@ import { must, unreachable } from "../util/assert.ts";
 import { sortRows, sortTexts } from "./text-order.ts";
 import { Brought } from "./brought.ts";
 import { Evaluation } from "./evaluate.ts";
-import type { KnownValues } from "./known-values.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
 import { TooCostly } from "./in-place.ts";
 import type { Plan } from "./plans.ts";
@@ -36,7 +35,6 @@ export class Answering {
   /** `now` in seconds since 1970. */
   constructor(
     database: SqlDatabase,
-    values: KnownValues,
     types: TypeNumbers,
     plan: Plan,
     contextFacts: readonly Fact[],
@@ -46,7 +44,7 @@ export class Answering {
     this.#database = database;
     this.#plan = plan;
     this.#types = types;
-    this.#brought = new Brought(database, values, types, contextFacts);
+    this.#brought = new Brought(database, types, contextFacts);
     this.#now = now;
     this.#limits = limits;
   }

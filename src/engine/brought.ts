@@ -6,22 +6,19 @@ import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { statement } from "../store/statements.ts";
-import { broughtId } from "../store/symbols.ts";
+import { broughtId, lookUp } from "../store/symbols.ts";
 import { checkValue } from "./fact-check.ts";
-import type { KnownValues } from "./known-values.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 
 export class Brought {
   readonly #database: SqlDatabase;
-  readonly #known: KnownValues;
   readonly #types: TypeNumbers;
   readonly #ids = new Map<string, number>();
   readonly #values = new Map<number, Value>();
   readonly #facts = new Map<string, number[][]>();
 
-  constructor(database: SqlDatabase, known: KnownValues, types: TypeNumbers, contextFacts: readonly Fact[]) {
+  constructor(database: SqlDatabase, types: TypeNumbers, contextFacts: readonly Fact[]) {
     this.#database = database;
-    this.#known = known;
     this.#types = types;
     for (const fact of contextFacts) {
       const key = predicateKey(fact.predicate, fact.args.length);
@@ -34,7 +31,7 @@ export class Brought {
 
   /** Throws `invalid_request` for a value that is none of its type. */
   idOf(value: Value): number {
-    const stored = this.#known.idOf(value);
+    const stored = lookUp(this.#database, value);
     if (stored !== undefined) return stored;
     const key = JSON.stringify([value.type, value.id]);
     const known = this.#ids.get(key);

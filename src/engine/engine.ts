@@ -25,7 +25,6 @@ import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 import { InPlace, TooCostly } from "./in-place.ts";
-import { KnownValues } from "./known-values.ts";
 import type { Listing } from "./listings.ts";
 import { DecisionMemo } from "./memo.ts";
 import { type Plan, Plans, type Shape, type Strategy } from "./plans.ts";
@@ -71,7 +70,6 @@ export class Engine {
   readonly #begin: SqlStatement | undefined;
   readonly #commit: SqlStatement | undefined;
   readonly #memo: DecisionMemo;
-  readonly #values: KnownValues;
   readonly #inPlace: InPlace | undefined;
   readonly #changes: Changes | undefined;
   /** The state of which the memo speaks, as `changes` names it. */
@@ -99,7 +97,6 @@ export class Engine {
     this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#changes = options.changes;
-    this.#values = new KnownValues(database);
     this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
     if (options.inTransaction !== true) {
       this.#begin = database.prepare("BEGIN");
@@ -126,7 +123,7 @@ export class Engine {
         context,
       });
       const plan = this.#plan(plans, key, shape, contextFacts.length);
-      const answering = new Answering(this.#database, this.#values, plans.types, plan, contextFacts, now, this.#limits);
+      const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
       this.#memo.remember(plan, question, allowed, () => (answering.hangsOnClock(values) ? now : undefined));
@@ -384,7 +381,7 @@ export class Engine {
     { listed = 0, now = this.#clock() }: { readonly listed?: number; readonly now?: number } = {},
   ): Answering {
     const plan = this.#plan(plans, key, shape, Math.max(listed, contextFacts.length));
-    return new Answering(this.#database, this.#values, plans.types, plan, contextFacts, now, this.#limits);
+    return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
 
   /** As this transaction sees them. */

@@ -64,31 +64,39 @@ describe.each([...brokers])("with the %s broker", (broker) => {
 });
 
 test(
-  "a read is a trace of its own: request, plan (made, then known), query, reply; and the answer says how long it took",
+  "a read is a trace of its own: request, plan (made, then known), query (or remembered), reply; and the answer says how long it took",
   () =>
     traced("embedded", async (cluster, spansOf) => {
       const [edge] = cluster.edges;
       if (edge === undefined) throw new Error("an edge is needed");
       const plans: (string | number | boolean | undefined)[] = [];
-      for (let index = 0; index < 2; index++) {
+      const asked: [resource: string, allowed: boolean, steps: string[]][] = [
+        ["compiler", true, ["plan", "query", "reply"]],
+        ["nowhere", false, ["plan", "query", "reply"]],
+        ["compiler", true, ["query", "reply"]],
+      ];
+      const memos: unknown[] = [];
+      for (const [resource, allowed, steps] of asked) {
         const caller = { traceId: randomHex(16), spanId: randomHex(8) };
-        expect(
-          await clientWithin(cluster, edge, caller).authorize(User("alice"), "delete", Repository("compiler")),
-        ).toBe(true);
+        expect(await clientWithin(cluster, edge, caller).authorize(User("alice"), "delete", Repository(resource))).toBe(
+          allowed,
+        );
         await eventually(async () => spansOf(caller.traceId).some(({ kind }) => kind === server), "the edge reports");
         const spans = spansOf(caller.traceId);
         const request = only(spans.filter(({ kind }) => kind === server));
         expect(request.node).toBe(edge.name);
         expect(request.parentSpanId).toBe(caller.spanId);
-        for (const name of ["plan", "query", "reply"]) {
+        for (const name of steps) {
           expect({ name, parents: ancestors(only(named(spans, edge.name, name)), spans) }).toEqual({
             name,
             parents: expect.arrayContaining([request.spanId]),
           });
         }
-        plans.push(only(named(spans, edge.name, "plan")).attributes["ostiary.plan_cache"]);
+        plans.push(...named(spans, edge.name, "plan").map(({ attributes }) => attributes["ostiary.plan_cache"]));
+        memos.push(only(named(spans, edge.name, "query")).attributes["ostiary.memo"]);
       }
       expect(plans).toEqual(["miss", "hit"]);
+      expect(memos).toEqual([undefined, undefined, "hit"]);
 
       const response = await fetch(`${edge.url}/api/policy`, {
         headers: { Authorization: `Bearer ${cluster.adminKey}` },

@@ -3,7 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
-import { clearDegrees, dropAllDegrees, keepDegrees } from "../store/degrees.ts";
+import { clearDegrees, dropOutlivedDegrees, keepDegrees } from "../store/degrees.ts";
 import { factTables } from "../store/fact-tables.ts";
 import { lookUp } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
@@ -51,15 +51,15 @@ const closureOrders = [
 ];
 
 /**
- * Computes all of it anew. Says where a closure's table was not what the facts say; `undefined` where all were right. Degrees that are too large,
- * since rows were deleted, are no damage.
+ * Computes closures anew, and degrees where they may be far too large. Says where a closure's table was not what the facts say; `undefined` where
+ * all were right.
  */
 export function mendDerived(database: SqlDatabase, limits: Limits): string | undefined {
   return database.transaction(() => {
     refreshClosures(database, limits, false);
     const problem = findClosureDamage(database, limits);
     if (problem !== undefined) clearClosures(database, limits);
-    dropAllDegrees(database);
+    dropOutlivedDegrees(database);
     refreshDerived(database, limits, false);
     return problem;
   }, "immediate");

@@ -1,7 +1,7 @@
 /** Questions that are made to take long: they end at their limits, and those who ask for anything else never notice. */
-import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "bun:test";
 import { eventually } from "../replication/cluster.ts";
+import { cellsOf } from "../runtime/cells.ts";
 import { clientOf, fact, User, value, withPrimary, type Answer, type Api } from "./api.ts";
 
 const policy = `
@@ -46,18 +46,7 @@ const asking = (api: Api, action: string, path = "authorize"): Promise<Answer> =
     },
   });
 
-/** The processes that answer aside, by the state of each (`R` is at work). */
-function cells(): string[] {
-  return readdirSync("/proc").flatMap((pid) => {
-    try {
-      const parts = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ");
-      const isOurs = parts?.[1] === String(process.pid);
-      return isOurs && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0cell\0") ? [String(parts[0])] : [];
-    } catch {
-      return [];
-    }
-  });
-}
+const states = (): string[] => cellsOf(process.pid).map(({ state }) => state);
 
 const limits = {
   "limits.queryTimeMsMax": "2s",
@@ -94,7 +83,7 @@ describe("a question that takes too long", () => {
           status: 400,
           json: { message: expect.stringMatching(/takes longer than|steps/) },
         });
-        await eventually(() => expect(cells()).not.toContain("R"));
+        await eventually(() => expect(states()).not.toContain("R"));
       }, limits),
     60_000,
   );
@@ -120,7 +109,7 @@ describe("a question that takes too long", () => {
         expect(statuses.filter((status) => status === 400).length).toBeGreaterThanOrEqual(2);
         expect(statuses.every((status) => status === 400 || status === 429)).toBe(true);
         expect((await api.call("GET", "/metrics")).text).toContain('ostiary_queries_aside_total{kind="authorize"}');
-        await eventually(() => expect(cells()).not.toContain("R"));
+        await eventually(() => expect(states()).not.toContain("R"));
       }, limits),
     60_000,
   );

@@ -1,5 +1,5 @@
 /** A cell ends with whoever started it, and at once when told so, in the middle of whatever it does. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -7,19 +7,7 @@ import type { AsideCommands } from "../../src/engine/aside-worker.ts";
 import { spawnCell } from "../../src/runtime/cell.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";
-
-/** Numbers and states of the cells that a process has started. */
-function cellsOf(parent: number): { pid: number; state: string }[] {
-  return readdirSync("/proc").flatMap((pid) => {
-    try {
-      const [state, parentPid] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-      const isCell = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0cell\0");
-      return isCell && parentPid === String(parent) ? [{ pid: Number(pid), state: String(state) }] : [];
-    } catch {
-      return [];
-    }
-  });
-}
+import { cellsOf } from "./cells.ts";
 
 const isThere = (pid: number): boolean => {
   try {

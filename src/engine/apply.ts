@@ -4,7 +4,7 @@
  */
 import { desc } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { DegreeChange } from "../store/degrees.ts";
+import { DegreeChange } from "../store/degree-change.ts";
 import type { Fact } from "../store/fact.ts";
 import {
   clearFacts,

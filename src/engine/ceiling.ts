@@ -91,10 +91,10 @@ class Bounding {
         looks += expression.looks;
       } else if (/^(CORRELATED )?(SCALAR|LIST) SUBQUERY/.test(detail)) {
         asked += this.block(inner).looks;
-      } else if (detail.startsWith("MERGE") || detail === "COMPOUND QUERY" || detail === "MULTI-INDEX OR") {
+      } else if (detail.startsWith("MERGE") || detail === "COMPOUND QUERY") {
         const parts = inner.map((part) => this.block(part.steps));
+        looks += rows * sum(parts.map((part) => part.looks));
         rows *= sum(parts.map((part) => part.rows));
-        looks += sum(parts.map((part) => part.looks));
       } else return anything;
     }
     return { rows, looks: looks + rows * asked };
@@ -151,18 +151,19 @@ class Bounding {
     return Math.max(1, sum(values));
   }
 
-  /** How many different values there can be in what the steps read. */
+  /** How many different values there can be in what the steps read, and in what the request brings. */
   #values(steps: readonly Step[]): number {
     const { degrees, listed } = this.#sizes;
-    const tables = new Set(this.#tablesOf(steps));
-    return 1 + listed + sum([...tables].map((table) => this.#rows.get(table) ?? 2 * degrees.rows(table)));
+    const widths = new Map<string, number>();
+    for (const { table, within } of this.#loopsOf(steps))
+      if (table !== undefined && table !== "json_each") widths.set(table, Math.max(1, within.length));
+    return 1 + listed + sum([...widths].map(([table, width]) => this.#rows.get(table) ?? width * degrees.rows(table)));
   }
 
-  #tablesOf(steps: readonly Step[]): string[] {
+  #loopsOf(steps: readonly Step[]): Loop[] {
     return steps.flatMap(({ detail, steps: inner }) => {
       const alias = /^(?:SEARCH|SCAN) (\w+)/.exec(detail)?.[1] ?? "";
-      const tables = (this.#loops.get(alias) ?? []).flatMap(({ table }) => table ?? []);
-      return [...tables.filter((table) => table !== "json_each"), ...this.#tablesOf(inner)];
+      return [...(this.#loops.get(alias) ?? []), ...this.#loopsOf(inner)];
     });
   }
 }

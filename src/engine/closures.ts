@@ -18,7 +18,8 @@ import {
   dropClosureTable,
   emptyClosureTable,
 } from "../store/closure-tables.ts";
-import { type DegreeChange, dropDegrees } from "../store/degrees.ts";
+import type { DegreeChange } from "../store/degree-change.ts";
+import { dropDegrees } from "../store/degrees.ts";
 import type { Fact } from "../store/fact.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";

@@ -6,34 +6,30 @@
  */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { must } from "../util/assert.ts";
+import {
+  any,
+  beginnings,
+  type DegreeShape,
+  few,
+  type IdRange,
+  type Kind,
+  kindsAlong,
+  meet,
+  nameOf,
+  numbersIn,
+  putMost,
+  rangeOfKind,
+  readShape,
+  stampDegrees,
+  unseen,
+} from "./degree-shape.ts";
 import { statement } from "./statements.ts";
-import { rangeOf, typeOf } from "./symbols.ts";
-
-/** Up to so many are counted with each row. */
-const few = 128;
-/** Of more, one row in `most / looked` is counted with: that they have grown by a quarter unseen is as likely as 1 in 10 million. */
-const looked = 64;
-const unseen = 1.25;
-
-/** What a value is: the number of its type, or itself (ids are above all numbers of types), or `any`. */
-type Kind = number;
-const any: Kind = 0;
-
-/** The ids from one to another, both included. */
-interface IdRange {
-  readonly low: number;
-  readonly high: number;
-}
-
-export interface DegreeShape {
-  /** The orders of the table's columns (numbers from 1) in which rows are found; the degrees are of what these begin with. */
-  readonly orders: readonly (readonly number[])[];
-  /** By column, the ids that are kinds of their own; all others are of the kind of their type. */
-  readonly apart: ReadonlyMap<number, ReadonlySet<number>>;
-}
+import { typeOf } from "./symbols.ts";
 
 /** The bounds of all tables, as the connection sees them. */
 export class Degrees {
+  /** How many rows all tables together may have. */
+  readonly total: number;
   readonly #tables = new Map<string, { rows: number; readonly degrees: Degree[] }>();
 
   constructor(database: SqlDatabase) {
@@ -46,11 +42,7 @@ export class Degrees {
       else if (kinds !== "rows")
         known.degrees.push({ columns: new Set(numbersIn(columns)), kinds: numbersIn(kinds), most });
     }
-  }
-
-  /** How many rows all tables together may have. */
-  get total(): number {
-    return [...this.#tables.values()].reduce((sum, { rows }) => sum + rows, 0);
+    this.total = [...this.#tables.values()].reduce((sum, { rows }) => sum + rows, 0);
   }
 
   /** How many rows a table may have; infinite where that is not known. */
@@ -59,26 +51,33 @@ export class Degrees {
   }
 
   /**
-   * The most rows with the same values in the columns (numbers from 1, in any order). By column of the table, `within` says between which ids its
-   * values are, one range or several; `undefined` where they may be any.
+   * The most rows with the same values in the columns (numbers from 1, in any order), or with one of several where `within` lists them. By column
+   * of the table that says between which ids its values are, one range or several; `undefined` where they may be any.
    */
   most(table: string, columns: readonly number[], within: readonly (readonly IdRange[] | undefined)[]): number {
-    if (columns.length >= within.length) return 1;
+    if (columns.length >= within.length) return within.reduce((rows, ranges) => rows * (ranges?.length ?? 1), 1);
     const known = this.#tables.get(table);
     if (!known || columns.length === 0) return this.rows(table);
     // Any set of fewer columns gives a bound; kinds of the same columns have different rows, so that their bounds add up.
     const sums = new Map<string, number>();
     const asked = new Set(columns);
-    for (const { columns: same, kinds, most } of known.degrees) {
-      if (!same.isSubsetOf(asked)) continue;
-      const key = [...same].join();
-      const meets = kinds.every(
-        (kind, index) => within[index]?.some((range) => meet(rangeOfKind(kind), range)) ?? true,
-      );
-      sums.set(key, (sums.get(key) ?? 0) + (meets ? (most > few ? most * unseen : most) : 0));
+    for (const degree of known.degrees) {
+      if (!degree.columns.isSubsetOf(asked)) continue;
+      const key = [...degree.columns].join();
+      sums.set(key, (sums.get(key) ?? 0) + rowsWithin(degree, within));
     }
     return Math.min(known.rows, ...sums.values());
   }
+}
+
+function rowsWithin({ columns, kinds, most }: Degree, within: readonly (readonly IdRange[] | undefined)[]): number {
+  let rows = most > few ? most * unseen : most;
+  for (const [index, kind] of kinds.entries()) {
+    const met = within[index]?.filter((range) => meet(rangeOfKind(kind), range)).length ?? 1;
+    // Of another kind there are none; of this one, as many with each of several values.
+    rows *= columns.has(index + 1) ? met : Math.min(met, 1);
+  }
+  return rows;
 }
 
 interface Degree {
@@ -142,239 +141,6 @@ export function clearDegrees(database: SqlDatabase): void {
   stampDegrees(database);
 }
 
-/** What one transaction does to the degrees. */
-export class DegreeChange {
-  readonly #database: SqlDatabase;
-  readonly #grown = new Map<string, number>();
-  readonly #added = new Map<string, AddedRows>();
-
-  constructor(database: SqlDatabase) {
-    this.#database = database;
-  }
-
-  /** To be told by how many rows a table has grown. */
-  grow(table: string, rows: number): void {
-    this.#grown.set(table, (this.#grown.get(table) ?? 0) + rows);
-  }
-
-  /** To be told of each row that is new, with the ids in its columns. */
-  look(table: string, row: readonly number[]): void {
-    let added = this.#added.get(table);
-    if (!added) this.#added.set(table, (added = new AddedRows(this.#database, table)));
-    added.add(row);
-  }
-
-  /** To be called once after all changes. */
-  finish(): void {
-    let isRaised = false;
-    for (const [table, grown] of this.#grown) {
-      const counted = "UPDATE degree SET most = most + ?2 WHERE table_name = ?1 AND kinds = 'rows' RETURNING most";
-      const rows = Number(statement(this.#database, counted).values(table, grown)[0]?.[0] ?? 0);
-      // Twice as many, so that the bound stays the same for long.
-      const raised = "UPDATE degree SET most = 2 * ?2 WHERE table_name = ?1 AND kinds = 'bound' AND most < ?2";
-      if (statement(this.#database, raised).run(table, rows) > 0) isRaised = true;
-    }
-    for (const added of this.#added.values()) if (added.finish()) isRaised = true;
-    if (isRaised) stampDegrees(this.#database);
-  }
-}
-
-/** New rows of one table, which are looked at once all of them are there: many have the same values. */
-class AddedRows {
-  readonly #database: SqlDatabase;
-  readonly #table: string;
-  readonly #shape: DegreeShape | undefined;
-  /** By the kinds of their values. */
-  readonly #rows = new Map<string, { readonly kinds: readonly Kind[]; readonly rows: (readonly number[])[] }>();
-  readonly #most = new Map<string, number>();
-  readonly #counted = new Map<string, Map<number | string, number>>();
-  #isRaised = false;
-
-  constructor(database: SqlDatabase, table: string) {
-    this.#database = database;
-    this.#table = table;
-    this.#shape = readShape(database, table);
-  }
-
-  add(row: readonly number[]): void {
-    if (!this.#shape) return;
-    const { apart } = this.#shape;
-    const kinds = row.map((id, index) => kindOf(id, apart.get(index + 1)));
-    const key = kinds.join();
-    const known = this.#rows.get(key);
-    if (known) known.rows.push(row);
-    else this.#rows.set(key, { kinds, rows: [row] });
-  }
-
-  /** Whether a bound had to be raised. */
-  finish(): boolean {
-    for (const { kinds, rows } of this.#rows.values()) {
-      const degrees = degreesOf(must(this.#shape), kinds, this.#table);
-      for (const row of rows) this.#look(row, degrees);
-    }
-    return this.#isRaised;
-  }
-
-  #look(row: readonly number[], degrees: readonly RowDegree[]): void {
-    const bounds: number[] = [];
-    for (const degree of degrees) {
-      const most = this.#mostOf(degree);
-      // With more values the same there are no more rows.
-      let rows = degree.isSingle ? 1 : Number.POSITIVE_INFINITY;
-      for (const place of degree.fewer) rows = Math.min(rows, must(bounds[place]));
-      if (rows > most) rows = this.#count(row, degree, most);
-      bounds.push(Math.min(rows, most));
-      if (rows <= most) continue;
-      const raised = rows < few ? rows : Math.ceil(rows * unseen);
-      this.#raise(degree, raised);
-      bounds[degree.place] = raised;
-    }
-  }
-
-  #mostOf({ columns, kinds, key }: RowDegree): number {
-    const known = this.#most.get(key);
-    if (known !== undefined) return known;
-    const sql = "SELECT most FROM degree WHERE table_name = ?1 AND columns = ?2 AND kinds = ?3";
-    const most = Number(statement(this.#database, sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
-    this.#most.set(key, most);
-    return most;
-  }
-
-  #raise({ columns, kinds, key }: RowDegree, most: number): void {
-    this.#most.set(key, most);
-    putMost(this.#database, this.#table, columns, kinds, most);
-    this.#isRaised = true;
-  }
-
-  /** How many rows have the same values, or `most` where they are no more, as far as is looked. */
-  #count(row: readonly number[], { same, sql, ranges, counts }: RowDegree, most: number): number {
-    const ids = same.map((column) => must(row[column - 1]));
-    const key = ids.length === 1 ? must(ids[0]) : ids.join();
-    let counted = this.#counted.get(counts);
-    if (!counted) this.#counted.set(counts, (counted = new Map()));
-    const known = counted.get(key);
-    if (known !== undefined) return known;
-    const isMore = (rows: number): boolean => statement(this.#database, sql).values(...ids, ...ranges, rows).length > 0;
-    let rows = most;
-    if (isMore(Math.min(most, few)) && (most < few || scattered(row) * most < looked))
-      rows = Number(
-        statement(this.#database, sql.replace("SELECT 1", "SELECT count(*)")).values(...ids, ...ranges, 0)[0]?.[0],
-      );
-    counted.set(key, rows);
-    return rows;
-  }
-}
-
-/** One of the degrees that a row of certain kinds belongs to. */
-interface RowDegree {
-  readonly place: number;
-  readonly columns: string;
-  readonly kinds: string;
-  /** Of both. */
-  readonly key: string;
-  /** The columns whose values are not given by their kind. */
-  readonly same: readonly number[];
-  /** Whether only one row can have the same values. */
-  readonly isSingle: boolean;
-  /** Gives a row where more than so many, its last parameter, have the ids in `same` and are within these bounds. */
-  readonly sql: string;
-  readonly ranges: readonly number[];
-  /** The same where the same is counted. */
-  readonly counts: string;
-  /** Those before it that are of at least as many rows. */
-  readonly fewer: readonly number[];
-}
-
-function degreesOf(shape: DegreeShape, kinds: readonly Kind[], table: string): RowDegree[] {
-  const isGiven = (column: number): boolean => typeOf(must(kinds[column - 1])) !== 0;
-  const all = beginnings(shape).map((beginning) => ({ ...beginning, kinds: kindsAlong(beginning, kinds) }));
-  return all.map((beginning, place): RowDegree => {
-    const { columns, rest } = beginning;
-    const same = columns.filter((column) => !isGiven(column));
-    const conditions = same.map((column, index) => `a${column} = ?${index + 1}`);
-    const ranges: number[] = [];
-    for (const column of [...columns.filter(isGiven), ...rest]) {
-      const kind = must(beginning.kinds[column - 1]);
-      if (kind === any) continue;
-      const { low, high } = rangeOfKind(kind);
-      const next = same.length + ranges.length + 1;
-      conditions.push(low === high ? `a${column} = ?${next}` : `a${column} BETWEEN ?${next} AND ?${next + 1}`);
-      ranges.push(...(low === high ? [low] : [low, high]));
-    }
-    const after = `LIMIT 1 OFFSET ?${same.length + ranges.length + 1}`;
-    const fewer = all.flatMap((one, before) => (before < place && countsAsMany(one, beginning) ? [before] : []));
-    const sql = `SELECT 1 FROM ${table} WHERE ${conditions.join(" AND ")} ${after}`;
-    const named = { columns: nameOf(columns), kinds: beginning.kinds.join() };
-    return {
-      place,
-      ...named,
-      key: `${named.columns} ${named.kinds}`,
-      same,
-      isSingle: kinds.every((_, index) => columns.includes(index + 1) || isGiven(index + 1)),
-      sql,
-      ranges,
-      counts: `${sql} ${ranges.join()}`,
-      fewer,
-    };
-  });
-}
-
-/** Columns that an order begins with, and those that come after them. */
-interface Beginning {
-  readonly columns: readonly number[];
-  readonly rest: readonly number[];
-}
-
-interface KindBeginning extends Beginning {
-  readonly kinds: readonly Kind[];
-}
-
-/** Of any order, the fewest columns first; neither none of them nor all, and the same ones once. */
-function beginnings({ orders }: DegreeShape): Beginning[] {
-  const all = orders.flatMap((order) =>
-    order.slice(1).map((_, index) => ({ columns: order.slice(0, index + 1), rest: order.slice(index + 1) })),
-  );
-  const distinct = new Map(all.map((beginning) => [nameOf(beginning.columns), beginning]));
-  return [...distinct.values()].sort((left, right) => left.columns.length - right.columns.length);
-}
-
-/** As far as the order finds rows of these kinds in one place: up to the first column after the beginning of which only the type is known. */
-function kindsAlong({ columns, rest }: Beginning, kinds: readonly Kind[]): Kind[] {
-  const last = rest.findIndex((column) => typeOf(must(kinds[column - 1])) === 0);
-  const told = new Set([...columns, ...(last < 0 ? rest : rest.slice(0, last + 1))]);
-  return kinds.map((kind, index) => (told.has(index + 1) ? kind : any));
-}
-
-function countsAsMany(one: KindBeginning, other: KindBeginning): boolean {
-  return (
-    one.columns.every((column) => other.columns.includes(column)) &&
-    one.kinds.every((kind, index) => kind === any || kind === other.kinds[index])
-  );
-}
-
-/** Makes every bound be computed anew, on all connections, from the commit of the present transaction on. */
-function stampDegrees(database: SqlDatabase): void {
-  // By chance, not by counting: a number that was rolled back must not come again.
-  statement(database, "UPDATE state SET degree_stamp = 1 + abs(random() % 9007199254740990)").run();
-}
-
-function putMost(database: SqlDatabase, table: string, columns: string, kinds: string, most: number): void {
-  statement(
-    database,
-    "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
-  ).run(table, columns, kinds, most);
-}
-
-function readShape(database: SqlDatabase, table: string): DegreeShape | undefined {
-  const [row] = statement(database, "SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
-  if (!row) return undefined;
-  const apart = JSON.parse(String(row[1])) as [number, number[]][];
-  return {
-    orders: JSON.parse(String(row[0])) as number[][],
-    apart: new Map(apart.map(([column, ids]) => [column, new Set(ids)])),
-  };
-}
-
 function countAll(database: SqlDatabase, table: string, shape: DegreeShape): void {
   statement(database, "DELETE FROM degree WHERE table_name = ?1").run(table);
   const count = (sql: string) => database.prepare(sql).values();
@@ -403,33 +169,4 @@ function countAll(database: SqlDatabase, table: string, shape: DegreeShape): voi
       );
     }
   }
-}
-
-function kindOf(id: number, apart: ReadonlySet<number> | undefined): Kind {
-  return apart?.has(id) ? id : typeOf(id);
-}
-
-function rangeOfKind(kind: Kind): IdRange {
-  if (kind === any) return { low: 0, high: Number.POSITIVE_INFINITY };
-  return typeOf(kind) === 0 ? rangeOf(kind) : { low: kind, high: kind };
-}
-
-function meet(left: IdRange, right: IdRange): boolean {
-  return left.low <= right.high && right.low <= left.high;
-}
-
-/** Whichever order they come in: the same columns have the same degree. */
-function nameOf(columns: readonly number[]): string {
-  return [...columns].sort((left, right) => left - right).join();
-}
-
-function numbersIn(text: string): number[] {
-  return text.split(",").map(Number);
-}
-
-/** A number from 0 to 1 that rows have by chance: the same for the same row, so that copies of a history are equal. */
-function scattered(row: readonly number[]): number {
-  let hash = 0;
-  for (const id of row) hash = Math.imul(hash ^ id ^ typeOf(id), 0x9e37_79b1) >>> 0;
-  return ((hash ^ (hash >>> 15)) >>> 0) / 0x1_0000_0000;
 }

@@ -81,6 +81,22 @@ test("a list may look at all that many teams have", () => {
   expect(found).toBeLessThan(200_000);
 });
 
+test("a list of constants that no rule asks for itself counts as often as it is long", () => {
+  const tags = ["a", "b", "c", "d"];
+  const tagged = `
+    actor User {}
+    resource Note { permissions = ["read"]; }
+    tag(user: User, name: String, note: Note) if tagged(user, name, note);
+    ${tags.map((name) => `has_permission(user: User, "read", note: Note) if tag(user, "${name}", note);`).join("\n")}`;
+  const facts = tags.flatMap((name) =>
+    times(50, (note) => fact("tagged", "User:1", `String:${name}`, `Note:${name}${note}`)),
+  );
+  // Others have many more in all, so that what one user has at most says nothing.
+  const others = times(4000, (note) => fact("tagged", "User:2", `String:other${note}`, `Note:${note}`));
+  const store = storeWith(policy(tagged), inserted(...facts), inserted(...others));
+  expect(must(ceiling(store, shapeOf(one("User"), text("read"), free("Note"))))).toBeGreaterThanOrEqual(200);
+});
+
 test("recursion that is walked is bounded by what it can reach", () => {
   const nested = `
     actor User {}

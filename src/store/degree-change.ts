@@ -1,0 +1,218 @@
+/**
+ * How degrees follow the rows of a transaction: at the cost of a look or two for each new one. Few rows with the same values are counted each time,
+ * many of them now and then.
+ */
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { must } from "../util/assert.ts";
+import {
+  any,
+  beginnings,
+  type DegreeShape,
+  few,
+  type Kind,
+  type KindBeginning,
+  kindOf,
+  kindsAlong,
+  nameOf,
+  putMost,
+  rangeOfKind,
+  readShape,
+  stampDegrees,
+  unseen,
+} from "./degree-shape.ts";
+import { statement } from "./statements.ts";
+import { typeOf } from "./symbols.ts";
+
+/** Of more than `few`, one row in `most / looked` is counted with: that they have grown by a quarter unseen is as likely as 1 in 10 million. */
+const looked = 64;
+
+/** What one transaction does to the degrees. */
+export class DegreeChange {
+  readonly #database: SqlDatabase;
+  readonly #grown = new Map<string, number>();
+  readonly #added = new Map<string, AddedRows>();
+
+  constructor(database: SqlDatabase) {
+    this.#database = database;
+  }
+
+  /** To be told by how many rows a table has grown. */
+  grow(table: string, rows: number): void {
+    this.#grown.set(table, (this.#grown.get(table) ?? 0) + rows);
+  }
+
+  /** To be told of each row that is new, with the ids in its columns. */
+  look(table: string, row: readonly number[]): void {
+    let added = this.#added.get(table);
+    if (!added) this.#added.set(table, (added = new AddedRows(this.#database, table)));
+    added.add(row);
+  }
+
+  /** To be called once after all changes. */
+  finish(): void {
+    let isRaised = false;
+    for (const [table, grown] of this.#grown) {
+      const counted = "UPDATE degree SET most = most + ?2 WHERE table_name = ?1 AND kinds = 'rows' RETURNING most";
+      const rows = Number(statement(this.#database, counted).values(table, grown)[0]?.[0] ?? 0);
+      // Twice as many, so that the bound stays the same for long.
+      const raised = "UPDATE degree SET most = 2 * ?2 WHERE table_name = ?1 AND kinds = 'bound' AND most < ?2";
+      if (statement(this.#database, raised).run(table, rows) > 0) isRaised = true;
+    }
+    for (const added of this.#added.values()) if (added.finish()) isRaised = true;
+    if (isRaised) stampDegrees(this.#database);
+  }
+}
+
+/** New rows of one table, which are looked at once all of them are there: many have the same values. */
+class AddedRows {
+  readonly #database: SqlDatabase;
+  readonly #table: string;
+  readonly #shape: DegreeShape | undefined;
+  /** By the kinds of their values. */
+  readonly #rows = new Map<string, { readonly kinds: readonly Kind[]; readonly rows: (readonly number[])[] }>();
+  readonly #most = new Map<string, number>();
+  readonly #counted = new Map<string, Map<number | string, number>>();
+  #isRaised = false;
+
+  constructor(database: SqlDatabase, table: string) {
+    this.#database = database;
+    this.#table = table;
+    this.#shape = readShape(database, table);
+  }
+
+  add(row: readonly number[]): void {
+    if (!this.#shape) return;
+    const { apart } = this.#shape;
+    const kinds = row.map((id, index) => kindOf(id, apart.get(index + 1)));
+    const key = kinds.join();
+    const known = this.#rows.get(key);
+    if (known) known.rows.push(row);
+    else this.#rows.set(key, { kinds, rows: [row] });
+  }
+
+  /** Whether a bound had to be raised. */
+  finish(): boolean {
+    for (const { kinds, rows } of this.#rows.values()) {
+      const degrees = degreesOf(must(this.#shape), kinds, this.#table);
+      for (const row of rows) this.#look(row, degrees);
+    }
+    return this.#isRaised;
+  }
+
+  #look(row: readonly number[], degrees: readonly RowDegree[]): void {
+    const bounds: number[] = [];
+    for (const degree of degrees) {
+      const most = this.#mostOf(degree);
+      // With more values the same there are no more rows.
+      let rows = degree.isSingle ? 1 : Number.POSITIVE_INFINITY;
+      for (const place of degree.fewer) rows = Math.min(rows, must(bounds[place]));
+      if (rows > most) rows = this.#count(row, degree, most);
+      bounds.push(Math.min(rows, most));
+      if (rows <= most) continue;
+      const raised = rows < few ? rows : Math.ceil(rows * unseen);
+      this.#raise(degree, raised);
+      bounds[degree.place] = raised;
+    }
+  }
+
+  #mostOf({ columns, kinds, key }: RowDegree): number {
+    const known = this.#most.get(key);
+    if (known !== undefined) return known;
+    const sql = "SELECT most FROM degree WHERE table_name = ?1 AND columns = ?2 AND kinds = ?3";
+    const most = Number(statement(this.#database, sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
+    this.#most.set(key, most);
+    return most;
+  }
+
+  #raise({ columns, kinds, key }: RowDegree, most: number): void {
+    this.#most.set(key, most);
+    putMost(this.#database, this.#table, columns, kinds, most);
+    this.#isRaised = true;
+  }
+
+  /** How many rows have the same values, or `most` where they are no more, as far as is looked. */
+  #count(row: readonly number[], { same, sql, ranges, counts }: RowDegree, most: number): number {
+    const ids = same.map((column) => must(row[column - 1]));
+    const key = ids.length === 1 ? must(ids[0]) : ids.join();
+    let counted = this.#counted.get(counts);
+    if (!counted) this.#counted.set(counts, (counted = new Map()));
+    const known = counted.get(key);
+    if (known !== undefined) return known;
+    const isMore = (rows: number): boolean => statement(this.#database, sql).values(...ids, ...ranges, rows).length > 0;
+    let rows = most;
+    if (isMore(Math.min(most, few)) && (most < few || scattered(row) * most < looked))
+      rows = Number(
+        statement(this.#database, sql.replace("SELECT 1", "SELECT count(*)")).values(...ids, ...ranges, 0)[0]?.[0],
+      );
+    counted.set(key, rows);
+    return rows;
+  }
+}
+
+/** One of the degrees that a row of certain kinds belongs to. */
+interface RowDegree {
+  readonly place: number;
+  readonly columns: string;
+  readonly kinds: string;
+  /** Of both. */
+  readonly key: string;
+  /** The columns whose values are not given by their kind. */
+  readonly same: readonly number[];
+  /** Whether only one row can have the same values. */
+  readonly isSingle: boolean;
+  /** Gives a row where more than so many, its last parameter, have the ids in `same` and are within these bounds. */
+  readonly sql: string;
+  readonly ranges: readonly number[];
+  /** The same where the same is counted. */
+  readonly counts: string;
+  /** Those before it that are of at least as many rows. */
+  readonly fewer: readonly number[];
+}
+
+function degreesOf(shape: DegreeShape, kinds: readonly Kind[], table: string): RowDegree[] {
+  const isGiven = (column: number): boolean => typeOf(must(kinds[column - 1])) !== 0;
+  const all = beginnings(shape).map((beginning) => ({ ...beginning, kinds: kindsAlong(beginning, kinds) }));
+  return all.map((beginning, place): RowDegree => {
+    const { columns, rest } = beginning;
+    const same = columns.filter((column) => !isGiven(column));
+    const conditions = same.map((column, index) => `a${column} = ?${index + 1}`);
+    const ranges: number[] = [];
+    for (const column of [...columns.filter(isGiven), ...rest]) {
+      const kind = must(beginning.kinds[column - 1]);
+      if (kind === any) continue;
+      const { low, high } = rangeOfKind(kind);
+      const next = same.length + ranges.length + 1;
+      conditions.push(low === high ? `a${column} = ?${next}` : `a${column} BETWEEN ?${next} AND ?${next + 1}`);
+      ranges.push(...(low === high ? [low] : [low, high]));
+    }
+    const after = `LIMIT 1 OFFSET ?${same.length + ranges.length + 1}`;
+    const fewer = all.flatMap((one, before) => (before < place && countsAsMany(one, beginning) ? [before] : []));
+    const sql = `SELECT 1 FROM ${table} WHERE ${conditions.join(" AND ")} ${after}`;
+    const named = { columns: nameOf(columns), kinds: beginning.kinds.join() };
+    return {
+      place,
+      ...named,
+      key: `${named.columns} ${named.kinds}`,
+      same,
+      isSingle: kinds.every((_, index) => columns.includes(index + 1) || isGiven(index + 1)),
+      sql,
+      ranges,
+      counts: `${sql} ${ranges.join()}`,
+      fewer,
+    };
+  });
+}
+
+function countsAsMany(one: KindBeginning, other: KindBeginning): boolean {
+  return (
+    one.columns.every((column) => other.columns.includes(column)) &&
+    one.kinds.every((kind, index) => kind === any || kind === other.kinds[index])
+  );
+}
+
+/** A number from 0 to 1 that rows have by chance: the same for the same row, so that copies of a history are equal. */
+function scattered(row: readonly number[]): number {
+  let hash = 0;
+  for (const id of row) hash = Math.imul(hash ^ id ^ typeOf(id), 0x9e37_79b1) >>> 0;
+  return ((hash ^ (hash >>> 15)) >>> 0) / 0x1_0000_0000;
+}

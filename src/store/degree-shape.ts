@@ -1,0 +1,101 @@
+/**
+ * What degrees are kept of: the columns that each order of a table begins with, and the kinds of its rows. An owner of ten thousand repositories is
+ * in two teams, so rows that a policy tells apart are counted apart.
+ */
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { must } from "../util/assert.ts";
+import { statement } from "./statements.ts";
+import { rangeOf, typeOf } from "./symbols.ts";
+
+/** Up to so many rows with the same values are counted with each new one. */
+export const few = 128;
+/** By how much more may have grown before somebody counted them again. */
+export const unseen = 1.25;
+
+/** What a value is: the number of its type, or itself (ids are above all numbers of types), or `any`. */
+export type Kind = number;
+export const any: Kind = 0;
+
+/** The ids from one to another, both included. */
+export interface IdRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface DegreeShape {
+  /** The orders of the table's columns (numbers from 1) in which rows are found; the degrees are of what these begin with. */
+  readonly orders: readonly (readonly number[])[];
+  /** By column, the ids that are kinds of their own; all others are of the kind of their type. */
+  readonly apart: ReadonlyMap<number, ReadonlySet<number>>;
+}
+
+/** Columns that an order begins with, and those that come after them. */
+export interface Beginning {
+  readonly columns: readonly number[];
+  readonly rest: readonly number[];
+}
+
+export interface KindBeginning extends Beginning {
+  readonly kinds: readonly Kind[];
+}
+
+/** Of any order, the fewest columns first; neither none of them nor all, and the same ones once. */
+export function beginnings({ orders }: DegreeShape): Beginning[] {
+  const all = orders.flatMap((order) =>
+    order.slice(1).map((_, index) => ({ columns: order.slice(0, index + 1), rest: order.slice(index + 1) })),
+  );
+  const distinct = new Map(all.map((beginning) => [nameOf(beginning.columns), beginning]));
+  return [...distinct.values()].sort((left, right) => left.columns.length - right.columns.length);
+}
+
+/** As far as the order finds rows of these kinds in one place: up to the first column after the beginning of which only the type is known. */
+export function kindsAlong({ columns, rest }: Beginning, kinds: readonly Kind[]): Kind[] {
+  const last = rest.findIndex((column) => typeOf(must(kinds[column - 1])) === 0);
+  const told = new Set([...columns, ...(last < 0 ? rest : rest.slice(0, last + 1))]);
+  return kinds.map((kind, index) => (told.has(index + 1) ? kind : any));
+}
+
+export function kindOf(id: number, apart: ReadonlySet<number> | undefined): Kind {
+  return apart?.has(id) ? id : typeOf(id);
+}
+
+export function rangeOfKind(kind: Kind): IdRange {
+  if (kind === any) return { low: 0, high: Number.POSITIVE_INFINITY };
+  return typeOf(kind) === 0 ? rangeOf(kind) : { low: kind, high: kind };
+}
+
+export function meet(left: IdRange, right: IdRange): boolean {
+  return left.low <= right.high && right.low <= left.high;
+}
+
+/** Whichever order they come in: the same columns have the same degree. */
+export function nameOf(columns: readonly number[]): string {
+  return [...columns].sort((left, right) => left - right).join();
+}
+
+export function numbersIn(text: string): number[] {
+  return text.split(",").map(Number);
+}
+
+export function readShape(database: SqlDatabase, table: string): DegreeShape | undefined {
+  const [row] = statement(database, "SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
+  if (!row) return undefined;
+  const apart = JSON.parse(String(row[1])) as [number, number[]][];
+  return {
+    orders: JSON.parse(String(row[0])) as number[][],
+    apart: new Map(apart.map(([column, ids]) => [column, new Set(ids)])),
+  };
+}
+
+export function putMost(database: SqlDatabase, table: string, columns: string, kinds: string, most: number): void {
+  statement(
+    database,
+    "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
+  ).run(table, columns, kinds, most);
+}
+
+/** Makes every bound be computed anew, on all connections, from the commit of the present transaction on. */
+export function stampDegrees(database: SqlDatabase): void {
+  // By chance, not by counting: a number that was rolled back must not come again.
+  statement(database, "UPDATE state SET degree_stamp = 1 + abs(random() % 9007199254740990)").run();
+}

@@ -88,9 +88,10 @@ export class Engine {
   /** `database` is a connection of the engine's own, read-only. */
   constructor(database: SqlDatabase, options: EngineOptions = {}) {
     this.#database = database;
+    const limits = options.limits ?? defaultLimits;
     this.#limits = {
-      ...(options.limits ?? defaultLimits),
-      factsAtATimeMax: options.factsAtATimeMax,
+      ...limits,
+      factsAtATimeMax: options.inPlace ? limits.queryStepsInPlaceMax : options.factsAtATimeMax,
       inPlace: options.inPlace ?? false,
     };
     if (this.#limits.inPlace) this.#inPlace = new InPlace(database, this.#limits);
@@ -218,7 +219,7 @@ export class Engine {
         }),
         context,
       };
-      const listed = Math.max(...variables.map(({ ids }) => ids?.length ?? 0));
+      const listed = variables.reduce((most, { ids }) => Math.max(most, ids?.length ?? 0), 0);
       const key = `query ${JSON.stringify(shape)}`;
       const answering = this.#answering(plans, key, () => shape, query.contextFacts, { listed });
       const values = variables.map(({ type, ids }) =>
@@ -246,9 +247,9 @@ export class Engine {
       return factTables(this.#database)
         .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
         .flatMap(({ table, arity }) => {
-          // Otherwise those with this first argument are found in one look.
-          if (pattern.args[0]?.id === undefined || pattern.args[0].id === null)
-            this.#inPlace?.admitScan(table, degrees);
+          // Those with a first argument are found in one look, all others by looking through the table.
+          const isLed = typeof pattern.args[0]?.id === "string";
+          this.#inPlace?.admitRows(degrees.most(table, isLed ? [1] : [], new Array(arity).fill(undefined)));
           const rest = new Array(arity - pattern.args.length).fill({ type: null, id: null });
           return matchFacts(
             this.#database,

@@ -21,6 +21,8 @@ export class TooManyFacts extends AppError {
   }
 }
 
+const valuesAtATime = 1000;
+
 type Call = Extract<Literal, { kind: "call" }>;
 
 export class FactReader {
@@ -74,9 +76,19 @@ export class FactReader {
     const { low, high } = type === undefined ? { low: 0, high: -1 } : this.#types.range(type);
     for (let ordinal = 0; ordinal < unnamed; ordinal++) yield high - ordinal;
     const isMeant = (id: number): boolean => type === undefined || (id >= low && id <= high);
-    const ids = statement(this.#database, "SELECT id FROM symbol WHERE ?1 OR id BETWEEN ?2 AND ?3");
-    for (const row of ids.values(type === undefined ? 1 : 0, low, high)) yield Number(row[0]);
+    yield* this.#storedValues(type === undefined ? 0 : low, type === undefined ? Number.MAX_SAFE_INTEGER : high);
     for (const id of this.#brought.ids()) if (isMeant(id)) yield id;
+  }
+
+  /** A few at a time: there may be millions, and mostly one of the first will do. */
+  *#storedValues(low: number, high: number): Generator<number> {
+    const ids = statement(this.#database, "SELECT id FROM symbol WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
+    for (let next = low, found = valuesAtATime; found === valuesAtATime;) {
+      const rows = ids.values(next, high, valuesAtATime);
+      for (const row of rows) yield Number(row[0]);
+      found = rows.length;
+      next = Number(rows.at(-1)?.[0]) + 1;
+    }
   }
 
   integer(id: number | undefined): bigint | undefined {

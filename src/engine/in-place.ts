@@ -41,13 +41,13 @@ export class InPlace {
     const length = roundedUp(listed);
     let bound = known.bounds.get(length);
     if (bound === undefined) known.bounds.set(length, (bound = known.ceiling({ degrees, listed: length })));
-    // Not a number is no bound either.
-    if (!(bound <= this.#rowsMax)) throw new TooCostly(`it may look at ${bound} rows`);
+    this.admitRows(bound);
   }
 
-  /** The same for a look through a whole table. */
-  admitScan(table: string, degrees: Degrees): void {
-    if (degrees.rows(table) > this.#rowsMax) throw new TooCostly("it looks through a table");
+  /** The same for what may look at so many rows. */
+  admitRows(bound: number): void {
+    // Not a number is no bound either.
+    if (!(bound <= this.#rowsMax)) throw new TooCostly(`it may look at ${bound} rows`);
   }
 }
 

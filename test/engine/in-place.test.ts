@@ -153,6 +153,68 @@ test("rules that are evaluated step by step have so many steps", () => {
   expect(new Engine(store, options).authorize(question)).toBe(true);
 });
 
+describe("what is read in one go is bounded, too:", () => {
+  const source = `
+    actor User {} resource Note { permissions = ["read", "open"]; }
+    has_permission(user: User, "read", note: Note) if near(user, other) and owns(other, note);
+    has_permission(_: User, "open", _: Note) if other matches User and not lonely(other);
+    lonely(user: User) if not near(user, user);
+    near(a: User, b: User) if knows(a, b);
+    near(a: User, c: User) if near(a, b) and near(b, c);`;
+  const people = times(3000, (index) => fact("knows", `User:${index % 2}`, `User:${index}`));
+  const limits = { ...defaultLimits, queryStepsInPlaceMax: 500, queryRowsInPlaceMax: 1000 };
+
+  function engineOver(strategy: "statement" | "evaluator") {
+    const store = storeWith(policy(source), inserted(...people, fact("owns", "User:0", "Note:1")));
+    const { database, rowsMax } = measured(store);
+    return { engine: new Engine(database, { limits, strategy, inPlace: true }), rowsMax };
+  }
+
+  test.each([
+    ["facts", "read"],
+    ["values of a type", "open"],
+  ])("%s", (_, action) => {
+    const { engine, rowsMax } = engineOver("evaluator");
+    const resource = { type: "Note", id: "1" };
+    expect(() => engine.authorize({ actor: { type: "User", id: "0" }, action, resource, contextFacts: [] })).toThrow(
+      TooCostly,
+    );
+    expect(rowsMax()).toBeLessThan(1100);
+  });
+
+  test("facts that are asked for", () => {
+    const { engine } = engineOver("statement");
+    const any = { type: null, id: null };
+    expect(() => engine.facts({ predicate: "knows", args: [{ type: "User", id: "0" }, any] })).toThrow(TooCostly);
+    expect(() => engine.facts({ predicate: "knows", args: [any, { type: "User", id: "0" }] })).toThrow(TooCostly);
+    expect(engine.facts({ predicate: "owns", args: [{ type: "User", id: "0" }, any] })).toHaveLength(1);
+  });
+});
+
+/** The store, and the most rows that came out of it in one go. */
+function measured(store: SqlDatabase): { readonly database: SqlDatabase; readonly rowsMax: () => number } {
+  let most = 0;
+  const prepare = (sql: string) => {
+    const prepared = store.prepare(sql);
+    const values: typeof prepared.values = (...parameters) => {
+      const rows = prepared.values(...parameters);
+      most = Math.max(most, rows.length);
+      return rows;
+    };
+    return { run: prepared.run.bind(prepared), values, finalize: () => prepared.finalize() };
+  };
+  const { path, orm } = store;
+  const database: SqlDatabase = {
+    path,
+    orm,
+    prepare,
+    exec: (sql) => store.exec(sql),
+    transaction: (body, mode) => store.transaction(body, mode),
+    close: () => store.close(),
+  };
+  return { database, rowsMax: () => most };
+}
+
 test("every statement of random policies has a ceiling: no word of SQLite's plans is unknown", () => {
   let statements = 0;
   const property = fc.property(policySpec.map(writePolicy), (source) => {

@@ -7,7 +7,7 @@ import { defaultLimits, type Limits } from "../config/limits.ts";
 import type { FactType } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
-import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { type Changes, presentChange } from "../store/changes.ts";
 import { countClosures } from "../store/closure-tables.ts";
 import { Degrees } from "../store/degrees.ts";
@@ -37,6 +37,7 @@ import type {
   ResourcesQuestion,
   Row,
 } from "./questions.ts";
+import { Reads } from "./reads.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -67,21 +68,13 @@ export class Engine {
   readonly #limits: AnsweringLimits;
   readonly #strategy: Strategy;
   readonly #clock: () => number;
-  readonly #begin: SqlStatement | undefined;
-  readonly #commit: SqlStatement | undefined;
+  /** None where whoever asks has begun a transaction. */
+  readonly #reads: Reads | undefined;
   readonly #memo: DecisionMemo;
   readonly #inPlace: InPlace | undefined;
   readonly #changes: Changes | undefined;
   /** The state of which the memo speaks, as `changes` names it. */
   #seen: number | undefined;
-  /** The state that the open transaction reads, where the next question may have it too. */
-  #held: number | undefined;
-  #isOpen = false;
-  #isReading = false;
-  /** What was read of the open transaction, once it was. */
-  #openState: PresentState | undefined;
-  /** Whether the open transaction will be ended soon. */
-  #isEnding = false;
   #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
   #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
@@ -99,10 +92,7 @@ export class Engine {
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#changes = options.changes;
     this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
-    if (options.inTransaction !== true) {
-      this.#begin = database.prepare("BEGIN");
-      this.#commit = database.prepare("COMMIT");
-    }
+    if (options.inTransaction !== true) this.#reads = new Reads(database, options.changes);
   }
 
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
@@ -243,7 +233,7 @@ export class Engine {
   /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
   facts(pattern: FactPattern): Fact[] {
     return this.#timed("facts", () => {
-      const degrees = this.#degreesAt(presentOf(this.#database).degreeStamp);
+      const degrees = this.#degreesAt(this.#state().degreeStamp);
       return factTables(this.#database)
         .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
         .flatMap(({ table, arity }) => {
@@ -317,10 +307,8 @@ export class Engine {
   }
 
   close(): void {
-    this.#letGo();
+    this.#reads?.close();
     this.#plans?.plans.close();
-    this.#begin?.finalize();
-    this.#commit?.finalize();
     this.#database.close();
   }
 
@@ -340,12 +328,10 @@ export class Engine {
   ): T {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
     // Inside of another read the state may be an older one.
-    const before = this.#changes && !this.#isReading ? presentChange(this.#changes) : undefined;
+    const before = this.#changes && this.#reads?.isReading !== true ? presentChange(this.#changes) : undefined;
     this.#seen = undefined;
     return this.#timed(kind, () => {
-      const state = this.#openState ?? presentOf(this.#database);
-      if (this.#isOpen) this.#openState = state;
-      const { activation, version, degreeStamp } = state;
+      const { activation, version, degreeStamp } = this.#state();
       if (!activation) return none;
       const degrees = this.#degreesAt(degreeStamp);
       const { active } = activation;
@@ -385,6 +371,11 @@ export class Engine {
     return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
 
+  /** To be asked inside of a read. */
+  #state(): PresentState {
+    return this.#reads?.state() ?? presentOf(this.#database);
+  }
+
   /** As this transaction sees them. */
   #degreesAt(stamp: number): Degrees {
     if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new Degrees(this.#database), stamp };
@@ -400,51 +391,10 @@ export class Engine {
     }
   }
 
-  /**
-   * Runs `body` over one state of the store. To take a state's lock and to look at what it is costs as much as five lookups, so who asks next has
-   * the same one for a moment, as long as nothing has changed.
-   */
   #read<T>(body: () => T): T {
-    // Inside of another one, both are of its state, whatever has changed since.
-    if (!this.#begin || this.#isReading) return body();
-    const present = this.#changes && presentChange(this.#changes);
-    if (present === undefined || present !== this.#held) {
-      this.#letGo();
-      this.#begin.run();
-      this.#isOpen = true;
-      this.#openState = undefined;
-    }
-    this.#isReading = true;
-    try {
-      return body();
-    } finally {
-      this.#isReading = false;
-      if (present !== undefined && this.#changes && presentChange(this.#changes) === present) this.#hold(present);
-      else this.#letGo();
-    }
-  }
-
-  #hold(state: number): void {
-    this.#held = state;
-    if (this.#isEnding) return;
-    this.#isEnding = true;
-    setTimeout(() => {
-      this.#isEnding = false;
-      this.#letGo();
-    }, heldMsMax).unref();
-  }
-
-  #letGo(): void {
-    this.#held = undefined;
-    this.#openState = undefined;
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#commit?.run();
+    return this.#reads ? this.#reads.run(body) : body();
   }
 }
-
-/** For so long, nothing that was written meanwhile is moved from the log into the file: little, where writes are many. */
-const heldMsMax = 10;
 
 /** Attributes made once: recording is on the path of every question. */
 const kinds = {

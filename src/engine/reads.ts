@@ -1,0 +1,90 @@
+/**
+ * Reads of one state of the store. To take a state's lock and to look at which state it is costs as much as five lookups, so whoever reads next has
+ * the same one for a moment, as long as nothing has changed.
+ */
+import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import { type Changes, presentChange } from "../store/changes.ts";
+import { presentOf, type PresentState } from "./active-policies.ts";
+
+/** For so long, nothing that was written meanwhile is moved from the log into the file: little, where writes are many. */
+const heldMsMax = 10;
+
+export class Reads {
+  readonly #database: SqlDatabase;
+  readonly #changes: Changes | undefined;
+  readonly #begin: SqlStatement;
+  readonly #commit: SqlStatement;
+  /** The state that the open transaction reads, as `changes` names it, where the next one may have it too. */
+  #held: number | undefined;
+  #isOpen = false;
+  #isReading = false;
+  /** What was read of the open transaction, once it was. */
+  #state: PresentState | undefined;
+  /** Whether the open transaction will be ended soon. */
+  #isEnding = false;
+
+  /** `database` is a connection that nobody else begins transactions on; `changes` tell of all that changes in its file. */
+  constructor(database: SqlDatabase, changes: Changes | undefined) {
+    this.#database = database;
+    this.#changes = changes;
+    this.#begin = database.prepare("BEGIN");
+    this.#commit = database.prepare("COMMIT");
+  }
+
+  /** Whether this is inside of a read, whose state may not be the present one any more. */
+  get isReading(): boolean {
+    return this.#isReading;
+  }
+
+  /** Runs `body` over one state. Inside of another one, both are of its state, whatever has changed since. */
+  run<T>(body: () => T): T {
+    if (this.#isReading) return body();
+    const present = this.#present();
+    if (present === undefined || present !== this.#held) {
+      this.#letGo();
+      this.#begin.run();
+      this.#isOpen = true;
+    }
+    this.#isReading = true;
+    try {
+      return body();
+    } finally {
+      this.#isReading = false;
+      if (present !== undefined && this.#present() === present) this.#hold(present);
+      else this.#letGo();
+    }
+  }
+
+  /** The state that the present read is of. */
+  state(): PresentState {
+    return (this.#state ??= presentOf(this.#database));
+  }
+
+  close(): void {
+    this.#letGo();
+    this.#begin.finalize();
+    this.#commit.finalize();
+  }
+
+  #present(): number | undefined {
+    return this.#changes && presentChange(this.#changes);
+  }
+
+  #hold(state: number): void {
+    this.#held = state;
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    setTimeout(() => {
+      this.#isEnding = false;
+      this.#letGo();
+    }, heldMsMax).unref();
+  }
+
+  #letGo(): void {
+    this.#held = undefined;
+    this.#state = undefined;
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#commit.run();
+  }
+}

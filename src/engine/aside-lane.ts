@@ -64,7 +64,8 @@ export class AsideLane {
 
   async #work(job: Job): Promise<void> {
     const { timeMsMax, slow, late, full } = this.#options;
-    const cell = this.#takeCell();
+    const cell = this.#cellFor(job);
+    if (!cell) return this.#passTurn();
     const end = (error: AppError): void => cell.worker.terminate(error);
     const timers = [setTimeout(() => end(new AppError("query_too_expensive", late)), timeMsMax)];
     let isSlow = false;
@@ -99,6 +100,17 @@ export class AsideLane {
   #passTurn(): void {
     this.#hasTurn = undefined;
     this.#next();
+  }
+
+  /** `undefined` where there is none, which the job is told. */
+  #cellFor(job: Job): Cell<AsideCommands> | undefined {
+    try {
+      return this.#takeCell();
+    } catch (error) {
+      const message = "no process could be started for what may take long, try again";
+      job.reject(new AppError("not_ready", message, { cause: error }));
+      return undefined;
+    }
   }
 
   #takeCell(): Cell<AsideCommands> {

@@ -55,6 +55,13 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     await loadExample(new Oso(`http://127.0.0.1:${primaryPort}`, adminKey));
     await expectAnswers(edgePort, adminKey);
     expect((await healthOn(edgePort)).digest).toBe((await healthOn(primaryPort)).digest);
+    // What is done in a process aside works where there is nothing but the binary, too.
+    const checked = await fetch(`http://127.0.0.1:${edgePort}/api/validate`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${adminKey}` },
+      body: JSON.stringify({ src: "actor User {}" }),
+    });
+    expect(await checked.json()).toMatchObject({ success: true });
 
     for (const name of ["primary", "edge"]) {
       const container = `${prefix}-${name}`;

@@ -1,5 +1,5 @@
 /** Questions that are made to take long: they end at their limits, and those who ask for anything else never notice. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { eventually } from "../replication/cluster.ts";
 import { cellsOf } from "../runtime/cells.ts";
 import { clientOf, fact, User, value, withPrimary, type Answer, type Api } from "./api.ts";
@@ -124,6 +124,24 @@ test("more than may be answered aside at a time are refused at once", () =>
       expect(ended.find(({ status }) => status === 429)?.headers.get("retry-after")).toBe("1");
     },
     { "limits.queryTimeMsMax": "2s", "limits.queriesAsideMax": "2" },
+  ));
+
+test("where no process can be started that is said, and the next question is answered again", () =>
+  withPrimary(
+    async (api) => {
+      await loaded(api, simple);
+      const spawn = spyOn(Bun, "spawn").mockImplementation(() => {
+        throw new Error("EAGAIN: resource temporarily unavailable, posix_spawn");
+      });
+      const refused = await Promise.all([asking(api, "read"), asking(api, "read")]);
+      spawn.mockRestore();
+      for (const { status, json } of refused) {
+        const message = expect.stringContaining("no process could be started");
+        expect({ status, json }).toEqual({ status: 503, json: { message } });
+      }
+      expect((await asking(api, "read")).json).toEqual({ allowed: false });
+    },
+    { "limits.queryRowsInPlaceMax": "1" },
   ));
 
 test("many resources are checked at once up to a time, and then aside: the answer is the same", () =>

@@ -77,6 +77,13 @@ export function numbersIn(text: string): number[] {
   return text.split(",").map(Number);
 }
 
+export function putShape(database: SqlDatabase, table: string, { orders, apart }: DegreeShape): void {
+  statement(
+    database,
+    "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
+  ).run(table, JSON.stringify(orders), JSON.stringify([...apart].map(([column, ids]) => [column, [...ids]])));
+}
+
 export function readShape(database: SqlDatabase, table: string): DegreeShape | undefined {
   const [row] = statement(database, "SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
   if (!row) return undefined;

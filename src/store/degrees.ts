@@ -18,6 +18,7 @@ import {
   nameOf,
   numbersIn,
   putMost,
+  putShape,
   rangeOfKind,
   readShape,
   stampDegrees,
@@ -97,14 +98,17 @@ export function keepDegrees(database: SqlDatabase, table: string, wanted: Degree
     ]),
   );
   const { orders } = wanted;
+  const shape: DegreeShape = { orders, apart };
   const isSame = present && JSON.stringify(present.orders) === JSON.stringify(orders);
   if (!isSame || [...apart].some(([column, ids]) => isAmong(database, table, column, ids, present)))
-    countAll(database, table, { orders, apart });
-  statement(
-    database,
-    "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
-  ).run(table, JSON.stringify(orders), JSON.stringify([...apart].map(([column, ids]) => [column, [...ids]])));
+    countAll(database, table, shape);
+  else if (isEqual(apart, present.apart)) return;
+  putShape(database, table, shape);
   stampDegrees(database);
+}
+
+function isEqual(some: DegreeShape["apart"], others: DegreeShape["apart"]): boolean {
+  return [...some].every(([column, ids]) => ids.size === others.get(column)?.size);
 }
 
 /** Whether ids that were not apart before may be among the rows that were counted by their type, or by nothing. */

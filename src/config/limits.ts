@@ -15,6 +15,8 @@ const limitShape = {
   readBodyBytesMax: size(10 * MiB, "The largest body of a question"),
   batchEntriesMax: count(1000, "The most entries (inserted facts and delete patterns) of one batch"),
   contextFactsMax: count(100, "The most context facts of one question"),
+  queryCallsMax: count(100, "The most calls of one question of the query builder"),
+  queryVariablesMax: count(1000, "The most variables of one question of the query builder, and of one call in it"),
   wildcardDeleteFactsMax: count(10_000, "The most facts that one delete pattern may remove"),
   identifierBytesMax: size(512, "The longest type, id or predicate name in a fact or a question"),
   listPageEntriesMax: count(10_000, "The most entries of one page of a list"),

@@ -99,6 +99,32 @@ const bodies: readonly Scenario[] = [
     json: { message: "`constraints` in the body must say of which type `b` is" },
   },
   {
+    name: "a query of too many calls",
+    request: "POST /api/evaluate_query",
+    body: {
+      predicate: ["has_role", ["a"]],
+      calls: Array.from({ length: 100 }, () => ["has_role", ["a"]]),
+      constraints: { a: { type: "User", ids: null } },
+      context_facts: [],
+    },
+    status: 413,
+    json: { message: "`calls` in the body must have at most 99 entries" },
+  },
+  {
+    name: "a query of too many variables",
+    request: "POST /api/evaluate_query",
+    body: {
+      predicate: ["has_role", ["v0"]],
+      calls: [],
+      constraints: Object.fromEntries(
+        Array.from({ length: 1001 }, (_, index) => [`v${index}`, { type: "User", ids: null }]),
+      ),
+      context_facts: [],
+    },
+    status: 400,
+    json: { message: "`constraints` in the body must have at most 1000 entries" },
+  },
+  {
     name: "a made-up page token",
     request: "POST /api/list",
     body: { ...question, page_size: 10, page_token: "2" },

@@ -21,11 +21,18 @@ export function queryRoutes(node: Node, limits: Limits, answers: Answers) {
 /** Unlike elsewhere all keys are required, as documented: a question that lost its calls on the way would get more answers, not fewer. */
 function queryBody(limits: Limits) {
   const { name, fact } = wire(limits);
-  const call = z.tuple([name, z.array(z.string().min(1))]);
+  const { queryCallsMax, queryVariablesMax } = limits;
+  const call = z.tuple([name, z.array(z.string().min(1)).max(queryVariablesMax)]);
+  const constraint = z.object({ type: name, ids: z.array(z.string()).nullable() });
   return z.object({
     predicate: call,
-    calls: z.array(call),
-    constraints: z.record(z.string(), z.object({ type: name, ids: z.array(z.string()).nullable() })),
+    // With the predicate, which is one of them.
+    calls: z.array(call).max(queryCallsMax - 1),
+    constraints: z
+      .record(z.string(), constraint)
+      .refine((constraints) => Object.keys(constraints).length <= queryVariablesMax, {
+        error: `must have at most ${queryVariablesMax} entries`,
+      }),
     context_facts: z.array(fact).max(limits.contextFactsMax),
   });
 }

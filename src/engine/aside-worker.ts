@@ -9,7 +9,7 @@ import { openStore } from "../store/database.ts";
 import { AppError } from "../util/app-error.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
-import { askEngine, type QuestionKind, type Questions } from "./ask.ts";
+import { askEngine, type QuestionKind, type Questions } from "./question-kinds.ts";
 import { Engine } from "./engine.ts";
 import { explainDecision } from "./explain/decision.ts";
 import type { Explanation } from "./explain/explanation.ts";

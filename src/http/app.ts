@@ -4,7 +4,7 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
-import { Answers } from "../engine/answers.ts";
+import { Answers } from "../engine/node-answers.ts";
 import type { Node } from "../replication/node.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";

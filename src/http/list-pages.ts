@@ -4,7 +4,7 @@
  * gone, and a 409 says so: a page of another revision would skip or repeat ids.
  */
 import type { Limits } from "../config/limits.ts";
-import type { Answers } from "../engine/answers.ts";
+import type { Answers } from "../engine/node-answers.ts";
 import type { Engine } from "../engine/engine.ts";
 import {
   type Listing,

@@ -1,7 +1,7 @@
 /** Lists of a copy that was replaced: an edge replaces one that it can't trust, a fallback one that is old. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { Answers } from "../../src/engine/answers.ts";
+import { Answers } from "../../src/engine/node-answers.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { ListPages } from "../../src/http/list-pages.ts";
 import type { Node } from "../../src/replication/node.ts";

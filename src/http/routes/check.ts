@@ -2,7 +2,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { Answers } from "../../engine/answers.ts";
+import type { Answers } from "../../engine/node-answers.ts";
 import type { AuthorizeQuestion, ResourcesQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";

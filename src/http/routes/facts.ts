@@ -2,7 +2,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { Answers } from "../../engine/answers.ts";
+import type { Answers } from "../../engine/node-answers.ts";
 import type { Change } from "../../engine/event.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";

@@ -6,9 +6,9 @@ import type { Limits } from "../config/limits.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AsideLane } from "./aside-lane.ts";
-import { askEngine, type QuestionKind, type Questions } from "./question-kinds.ts";
 import type { Engine } from "./engine.ts";
 import { TooCostly } from "./in-place.ts";
+import { askEngine, type QuestionKind, type Questions } from "./question-kinds.ts";
 
 export class Answers {
   readonly #engine: () => Engine;

@@ -16,7 +16,8 @@ import { windowMax, type Outlet } from "./outlet.ts";
 const log = getLogger("broker");
 
 export interface LinkOptions {
-  readonly url: string;
+  /** Asked anew for each attempt, where it may change. */
+  readonly url: string | (() => string);
   readonly clientId: string;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -41,7 +42,6 @@ const sessionTakenOver = 142;
 const unsupportedVersion = new Set([1, 132]);
 
 export class BrokerLink implements Outlet {
-  readonly name: string;
   readonly #options: LinkOptions;
   readonly #onConnect: (() => void)[] = [];
   readonly #onMessage: ((topic: string, payload: Uint8Array, retained: boolean) => void)[] = [];
@@ -57,14 +57,22 @@ export class BrokerLink implements Outlet {
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.name = brokerAddress(options.url).name;
     // WebSockets lead to the broker inside a primary, which speaks 3.1.1 only.
-    this.#version = options.url.startsWith("ws") ? 4 : 5;
+    this.#version = this.#url.startsWith("ws") ? 4 : 5;
   }
 
   /** Starts to connect. Listeners are registered before, so that none misses the first connection. */
   start(): void {
     this.#attempt();
+  }
+
+  get name(): string {
+    return brokerAddress(this.#url).name;
+  }
+
+  get #url(): string {
+    const { url } = this.#options;
+    return typeof url === "string" ? url : url();
   }
 
   get connected(): boolean {
@@ -127,7 +135,8 @@ export class BrokerLink implements Outlet {
   }
 
   #attempt(): void {
-    const { url, clientId } = this.#options;
+    const { clientId } = this.#options;
+    const url = this.#url;
     const client = connect({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
@@ -194,7 +203,7 @@ export class BrokerLink implements Outlet {
     }
     // One line per change, not per attempt: a broker may be away for hours.
     if (this.#failures === 0)
-      log.warning("no connection to the broker at {url}: {reason}", { url: this.#options.url, reason: error.message });
+      log.warning("no connection to the broker at {url}: {reason}", { url: this.#url, reason: error.message });
     this.#failures++;
   }
 
@@ -206,7 +215,7 @@ export class BrokerLink implements Outlet {
   #lookForAnother(heads: string): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
-    const client = connect({ ...addressOf(this.#options.url), ...this.#clientOptions(), clientId });
+    const client = connect({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
     this.#looking = client;
     client.on("error", () => {});
     client.on("connect", () => client.subscribe(heads, { qos: 0 }));

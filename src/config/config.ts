@@ -3,8 +3,9 @@
  * (`--node-key`), `--help` and the checks at start all come from this schema. Nothing listens beyond this machine unless told to.
  */
 import { z } from "zod";
+import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { limitsSchema } from "./limits.ts";
-import { duration, integer, ratio, settingInfo, type SettingInfo } from "./value.ts";
+import { duration, integer, list, ratio, settingInfo, type SettingInfo } from "./value.ts";
 
 const roles = ["primary", "edge", "fallback"] as const;
 
@@ -77,28 +78,42 @@ const feed = {
     allowed: "`http://host:port` or `https://host:port`, without a path",
     placeholder: "url",
   }),
-  broker: text(/^(?:embedded|(?:mqtts?|wss?):\/\/[^\s@]+)$/, "embedded", {
+  broker: list(isBroker).default([embeddedBroker]).register(settingInfo, {
     description:
-      "The MQTT broker that carries events from the primary to the edges. `embedded` is the one inside the primary",
+      "The MQTT brokers that carry events from the primary to the edges. `embedded` is the one inside the primary. With several each carries everything, and one that works is enough: they need not know of each other",
     allowed:
-      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port; user and password are settings of their own",
-    placeholder: "url",
+      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port, or several of these separated by commas; user and password are settings of their own",
+    placeholder: "urls",
   }),
   brokerUsername: optionalText(/./, {
-    description: "The user name for an external broker",
+    description:
+      "The user name for external brokers, the same for all. Not needed where a client certificate says who this is",
     allowed: "a text",
     placeholder: "name",
   }),
   brokerPassword: optionalText(/./, {
     description:
-      "The password for an external broker. An edge that has none shows its node key, and that only to a broker on its primary's host",
+      "The password for external brokers. An edge that has none shows its node key, and that only to a broker on its primary's host",
     allowed: "a text",
     placeholder: "secret",
     secret: true,
   }),
   brokerCa: optionalText(/./, {
-    description: "A PEM file with the certificate authority of an external broker, where the system does not know it",
+    description:
+      "A PEM file with the certificate authority of external brokers, where the system does not know it. Theirs is then the only one that is trusted",
     allowed: "a path",
+    placeholder: "file",
+  }),
+  brokerCert: optionalText(/./, {
+    description:
+      "A PEM file with the certificate that this node shows to external brokers over TLS, and the chain that leads to it. The name in it is who this node is to a broker that goes by certificates",
+    allowed: "a path; `brokerKey` belongs to it",
+    placeholder: "file",
+  }),
+  brokerKey: optionalText(/./, {
+    description:
+      "A PEM file with the private key of `brokerCert`, not encrypted. Primaries of one environment share one key or one `brokerPassword`: that is how they notice each other",
+    allowed: "a path; `brokerCert` belongs to it",
     placeholder: "file",
   }),
   mqttPort: integer(0, 65_535).default(1883).register(settingInfo, {

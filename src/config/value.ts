@@ -30,6 +30,16 @@ export const ratio = () =>
     encode: (value) => value,
   });
 
+/** One or several texts, separated by commas. */
+export const list = (isItem: (text: string) => boolean) =>
+  z.codec(
+    z.string().refine((text) => text.split(separator).every(isItem)),
+    z.array(z.string()).readonly(),
+    { decode: (text) => text.split(separator), encode: (items) => items.join(",") },
+  );
+
+const separator = /\s*,\s*/;
+
 /** Milliseconds, written `500ms`, `20s`, `30m`, `12h`, `7d`; `0` needs no unit. */
 export const duration = (minMs: number, maxMs: number) =>
   z.codec(z.union([z.string().regex(durationPattern), z.literal(0)]), z.number().int().min(minMs).max(maxMs), {

@@ -9,6 +9,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
+import { brokerAddress } from "../config/broker-address.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
 
@@ -19,8 +20,10 @@ export interface LinkOptions {
   readonly clientId: string;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** PEM text. */
-  readonly ca?: string | undefined;
+  /** Of TLS; PEM texts. Without `ca` the system's authorities hold. */
+  readonly ca?: string | string[] | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
@@ -38,6 +41,7 @@ const sessionTakenOver = 142;
 const unsupportedVersion = new Set([1, 132]);
 
 export class BrokerLink implements Outlet {
+  readonly name: string;
   readonly #options: LinkOptions;
   readonly #onConnect: (() => void)[] = [];
   readonly #onMessage: ((topic: string, payload: Uint8Array, retained: boolean) => void)[] = [];
@@ -53,6 +57,7 @@ export class BrokerLink implements Outlet {
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    this.name = brokerAddress(options.url).name;
     // WebSockets lead to the broker inside a primary, which speaks 3.1.1 only.
     this.#version = options.url.startsWith("ws") ? 4 : 5;
   }
@@ -161,7 +166,7 @@ export class BrokerLink implements Outlet {
   }
 
   #clientOptions(): IClientOptions {
-    const { clientId, username, password, ca, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    const { clientId, username, password, ca, cert, key, will, connectTimeoutMs, keepaliveMs } = this.#options;
     return {
       clientId,
       protocolVersion: this.#version,
@@ -174,6 +179,8 @@ export class BrokerLink implements Outlet {
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
       ...(will === undefined
         ? {}
         : { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 0, retain: true } }),
@@ -243,14 +250,12 @@ export class BrokerLink implements Outlet {
 
 /** Taken apart here, because MQTT.js would do it with the deprecated `url.parse`, which complains on standard error. */
 function addressOf(url: string): IClientOptions {
-  const { protocol, hostname, port, pathname } = new URL(url);
-  const host = hostname.replace(/^\[(.*)\]$/, "$1");
-  const scheme = protocol.slice(0, -1) as NonNullable<IClientOptions["protocol"]>;
-  const address = { protocol: scheme, host, hostname, port: Number(port) || defaultPorts[scheme] || 1883 };
-  return scheme.startsWith("ws") ? { ...address, path: pathname } : address;
+  const { scheme, host, port, path } = brokerAddress(url);
+  const address = { protocol: scheme, host, port };
+  if (!scheme.startsWith("ws")) return { ...address, hostname: host };
+  // Here it puts a URL together again.
+  return { ...address, hostname: host.includes(":") ? `[${host}]` : host, path };
 }
-
-const defaultPorts: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 };
 
 function windowOf(connack: IConnackPacket): number {
   return Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);

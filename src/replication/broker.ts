@@ -7,6 +7,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
+import { embeddedBroker } from "../config/broker-address.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { drainRead } from "./drain-read.ts";
@@ -61,6 +62,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     get clients() {
       return aedes.connectedClients;
     },
+    name: embeddedBroker,
     connected: true,
     window: windowMax,
     handle,

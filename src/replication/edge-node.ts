@@ -2,32 +2,23 @@
  * An edge: a full copy that follows the primary over the feed and answers from its own file. What it can't do itself, writing, it sends on.
  * It starts from its file where that is sound, and answers from it before it has heard of anybody.
  */
-import { readFileSync } from "node:fs";
 import type { Config } from "../config/config.ts";
-import { build } from "../runtime/version.ts";
 import { lockDirectory, writeNote } from "../store/data-directory.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
-import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { reasonOf } from "../util/reason.ts";
 import { Arrivals } from "./arrivals.ts";
-import { BrokerLink } from "./broker-link.ts";
 import { Copy } from "./copy.ts";
+import { openEdgeFeed } from "./edge-feed.ts";
 import { Follower } from "./follower.ts";
 import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
-import type { Node, NodeHealth } from "./node.ts";
+import type { BrokerStatus, Node, NodeHealth } from "./node.ts";
 import { connectPrimary, type PrimaryClient } from "./primary-client.ts";
 import { soundStore } from "./sound-store.ts";
-import { topicsOf, type Topics } from "./topics.ts";
 import { Writer } from "./writer.ts";
-
-const log = getLogger("edge");
-
-const statusIntervalMs = 5000;
 
 export async function startEdgeNode(config: Config): Promise<Node> {
   const { limits, environment, data } = config;
@@ -57,15 +48,11 @@ export async function startEdgeNode(config: Config): Promise<Node> {
   const follower = new Follower({ environment, limits, writer, primary, present, installSnapshot });
   started.defer(() => follower.stop());
   started.defer(primary.close);
-  const topics = topicsOf(config.topicPrefix, environment);
-  const link = openLink(config, id, topics, primaryUrl, nodeKey);
-  started.defer(() => link.close());
-  const health = (): NodeHealth => healthOf(present(), follower, link, writer);
-  const status = keepStatus(link, topics.status(id), health);
-  started.defer(() => status.stop());
-  follow(link, topics, follower, status.publish);
+  const health = (): NodeHealth => healthOf(present(), follower, feed.brokers, writer);
+  const feed = openEdgeFeed({ config, id, primaryUrl, nodeKey, follower, health });
+  started.defer(() => feed.close());
   follower.start();
-  link.start();
+  feed.start();
 
   const running = started.move();
   return {
@@ -134,7 +121,12 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, primary: Prima
   return { arrivals, present: () => state, adopt, installSnapshot };
 }
 
-function healthOf(state: State | undefined, follower: Follower, link: BrokerLink, writer: Writer): NodeHealth {
+function healthOf(
+  state: State | undefined,
+  follower: Follower,
+  brokers: readonly BrokerStatus[],
+  writer: Writer,
+): NodeHealth {
   return {
     ok: state !== undefined && !follower.diverged && !writer.failed,
     role: "edge",
@@ -144,76 +136,7 @@ function healthOf(state: State | undefined, follower: Follower, link: BrokerLink
     digest: state?.digest ?? null,
     // Without any contact yet, the last commit that it contains says how old it is at most.
     ageMs: follower.ageMs ?? (state === undefined ? null : Math.max(0, Date.now() - state.timeMs)),
-    feedConnected: link.connected,
-  };
-}
-
-/** With the embedded broker the feed comes over the primary's own port; nothing else has to be configured. */
-function openLink(config: Config, id: string, topics: Topics, primaryUrl: string, nodeKey: string): BrokerLink {
-  const { broker, brokerUsername, brokerPassword, brokerCa, limits } = config;
-  const url = broker === "embedded" ? `${primaryUrl.replace(/^http/, "ws")}/mqtt` : broker;
-  // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
-  const ownPassword = new URL(url).hostname === new URL(primaryUrl).hostname ? nodeKey : undefined;
-  return new BrokerLink({
-    url,
-    clientId: id,
-    username: brokerUsername ?? id,
-    password: brokerPassword ?? ownPassword,
-    ca: brokerCa === undefined ? undefined : readFileSync(brokerCa, "utf8"),
-    will: { topic: topics.status(id), payload: JSON.stringify({ v: 1, role: "edge", state: "GONE" }) },
-    connectTimeoutMs: limits.brokerConnectTimeoutMs,
-    keepaliveMs: limits.brokerKeepaliveMs,
-    exclusive: false,
-  });
-}
-
-/** Subscribes first and catches up then, at every connection: so nothing can fall between the two. */
-function follow(link: BrokerLink, topics: Topics, follower: Follower, publishStatus: () => Promise<void>): void {
-  link.onMessage((topic, payload, retained) => {
-    if (topic === topics.events) follower.receiveBatch(payload);
-    else if (topic === topics.head) follower.receiveHead(payload, retained);
-  });
-  const subscribe = async (): Promise<void> => {
-    try {
-      await link.subscribe([topics.events, topics.head]);
-      follower.subscribed();
-      await publishStatus();
-    } catch (error) {
-      log.error("the feed can't be followed: {reason}", {
-        reason: reasonOf(error),
-      });
-      link.reconnect();
-    }
-  };
-  link.onConnect(() => void subscribe());
-}
-
-interface Status {
-  publish(): Promise<void>;
-  /** Says goodbye; without it the will speaks. */
-  stop(): Promise<void>;
-}
-
-/** Tells whoever looks at the broker how this node is. */
-function keepStatus(link: BrokerLink, topic: string, health: () => NodeHealth): Status {
-  const send = async (status: object): Promise<void> => {
-    if (!link.connected) return;
-    try {
-      await link.publish(topic, JSON.stringify({ v: 1, role: "edge", ...status }), { qos: 0, retain: true });
-    } catch {
-      // The connection is just going: the next one begins with a status.
-    }
-  };
-  const publish = (): Promise<void> => {
-    const { state, epoch, offset, ageMs } = health();
-    return send({ state, epoch, offset, ageMs, version: build.version });
-  };
-  const timer = setInterval(() => void publish(), statusIntervalMs);
-  return {
-    publish,
-    stop() {
-      clearInterval(timer);
-      return send({ state: "GONE" });
-    },
+    feedConnected: brokers.some(({ connected }) => connected),
+    brokers,
   };
 }

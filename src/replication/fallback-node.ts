@@ -87,6 +87,7 @@ function healthOf(copy: Copy, state: State | undefined, note: SnapshotNote | und
     digest: state?.digest ?? null,
     ageMs: state === undefined ? null : Math.max(0, Date.now() - (note?.confirmedMs ?? state.timeMs)),
     feedConnected: false,
+    brokers: [],
   };
 }
 

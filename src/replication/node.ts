@@ -59,6 +59,12 @@ export interface ForwardedAnswer {
   readonly body: Uint8Array;
 }
 
+export interface BrokerStatus {
+  /** `host:port`, or `embedded` for the one inside this process. */
+  readonly broker: string;
+  readonly connected: boolean;
+}
+
 export interface NodeHealth {
   /** Whether this node can answer questions. */
   readonly ok: boolean;
@@ -69,7 +75,10 @@ export interface NodeHealth {
   readonly digest: string | null;
   /** How long ago this copy was last known to be the newest. Null before there is one. */
   readonly ageMs: number | null;
+  /** Whether there is a connection to at least one broker. */
   readonly feedConnected: boolean;
+  /** In the order of the setting. */
+  readonly brokers: readonly BrokerStatus[];
   /** Nodes that are connected to the embedded broker, where there is one. */
   readonly brokerClients?: number;
 }

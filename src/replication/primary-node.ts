@@ -2,8 +2,7 @@
  * A primary: the log, its writer, and what hands the log on: a broker or the way to one, the publisher, and the log server. Alone it is a
  * complete service; nobody else has to exist for it to answer.
  */
-import { scryptSync } from "node:crypto";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
@@ -15,17 +14,13 @@ import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { Arrivals } from "./arrivals.ts";
-import { startBroker, type Broker } from "./broker.ts";
-import { BrokerLink } from "./broker-link.ts";
 import { Copy } from "./copy.ts";
+import { openFeed, type Feed } from "./feed.ts";
 import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
 import { createLogServer } from "./log-server.ts";
 import type { Node, NodeHealth, Writes } from "./node.ts";
-import type { Outlet } from "./outlet.ts";
-import { Publisher } from "./publish.ts";
 import { checkStoreAside } from "./snapshot-jobs.ts";
 import { keepSnapshots } from "./snapshot-keeper.ts";
-import { topicsOf, type Topics } from "./topics.ts";
 import { Writer } from "./writer.ts";
 
 const log = getLogger("primary");
@@ -57,20 +52,15 @@ export async function startPrimaryNode(config: Config, announce: Announce = asyn
   const snapshots = keepSnapshots(path, join(data, "snapshots"), limits.snapshotReuseMs, () => writer.state);
   const serveLog = createLogServer({ store: feedStore, limits, verifyNodeKey, snapshot: snapshots.get });
 
-  const topics = topicsOf(config.topicPrefix, environment);
-  const feed = await openFeed(config, topics, verifyNodeKey);
-  started.defer(() => feed.outlet.close());
-  const publisher = new Publisher({ store: feedStore, outlet: feed.outlet, topics, limits });
-  started.defer(() => publisher.stop());
-  const fence = watchFence(feed, publisher, environment);
+  const feed = await openFeed(config, feedStore, verifyNodeKey);
+  started.defer(() => feed.close());
   const arrivals = new Arrivals(() => writer.state, { primary: true });
   writer.onMoved((state) => {
     copy.moved(state);
     arrivals.moved(state);
-    publisher.wake();
+    feed.wake();
   });
-  publisher.start();
-  feed.link?.start();
+  feed.start();
 
   const running = started.move();
   return {
@@ -78,22 +68,23 @@ export async function startPrimaryNode(config: Config, announce: Announce = asyn
     id: nodeIdOf(config),
     environment,
     engine: () => copy.engine(),
-    writes: writesOver(writer, fence),
+    writes: writesOver(writer, feed),
     forward: undefined,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
-    health: () => healthOf(writer, feed, fence),
+    health: () => healthOf(writer, feed),
     replication: serveLog,
-    mqttConnection: feed.broker?.handle,
+    mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
   };
 }
 
-function healthOf(writer: Writer, { outlet, broker }: Feed, fence: Fence): NodeHealth {
+function healthOf(writer: Writer, { brokers, embedded }: Feed): NodeHealth {
   const { epoch, offset, digest } = writer.state;
   const ok = !writer.failed;
-  const feedConnected = outlet.connected && !fence.fenced;
-  const brokerClients = broker === undefined ? {} : { brokerClients: broker.clients };
-  return { ok, role: "primary", state: "PRIMARY", epoch, offset, digest, ageMs: 0, feedConnected, ...brokerClients };
+  const feedConnected = brokers.some(({ connected }) => connected);
+  const brokerClients = embedded === undefined ? {} : { brokerClients: embedded.clients };
+  const standing = { epoch, offset, digest, ageMs: 0 };
+  return { ok, role: "primary", state: "PRIMARY", ...standing, feedConnected, brokers, ...brokerClients };
 }
 
 /** What `ostiary dev` left behind opens to a key that everybody knows. */
@@ -103,66 +94,6 @@ function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {
     "conflict",
     "the data are those of `ostiary dev`, whose test key everybody knows: give this node a directory of its own",
   );
-}
-
-interface Fence {
-  readonly fenced: boolean;
-}
-
-/** When another primary has taken over, this one stops talking at once. It goes on answering, from what it has. */
-function watchFence({ link }: Feed, publisher: Publisher, environment: string): Fence {
-  const fence = { fenced: false };
-  link?.onFenced(() => {
-    fence.fenced = true;
-    publisher.stop();
-    log.fatal(
-      "another primary of environment {environment} is active: this one is FENCED, it publishes and writes nothing any more",
-      { environment },
-    );
-  });
-  return fence;
-}
-
-interface Feed {
-  readonly outlet: Outlet;
-  readonly broker: Broker | undefined;
-  readonly link: BrokerLink | undefined;
-}
-
-/** The broker inside this process, or the way to one outside. */
-async function openFeed(config: Config, topics: Topics, verifyNodeKey: (key: string) => boolean): Promise<Feed> {
-  const { limits } = config;
-  if (config.broker === "embedded") {
-    const broker = await startBroker({
-      topics,
-      verifyNodeKey,
-      connectionsMax: limits.brokerConnectionsMax,
-      packetBytesMax: limits.brokerPacketBytesMax,
-      drainTimeoutMs: limits.brokerDrainTimeoutMs,
-    });
-    if (config.mqttPort !== 0) await broker.listen(config.mqttHost ?? config.host, config.mqttPort);
-    return { outlet: broker, broker, link: undefined };
-  }
-  const link = new BrokerLink({
-    url: config.broker,
-    clientId: primaryClientId(config),
-    username: config.brokerUsername,
-    password: config.brokerPassword,
-    ca: config.brokerCa === undefined ? undefined : readFileSync(config.brokerCa, "utf8"),
-    connectTimeoutMs: limits.brokerConnectTimeoutMs,
-    keepaliveMs: limits.brokerKeepaliveMs,
-    exclusive: { heads: topics.head },
-  });
-  return { outlet: link, broker: undefined, link };
-}
-
-/**
- * The same for every primary of an environment, since that is how two of them notice each other. Brokers let any user take any client id, so it
- * comes from the password that only primaries have: an edge that knew it could fence the primary. Slowly, because brokers log client ids.
- */
-function primaryClientId({ environment, brokerPassword }: Config): string {
-  const name = `ostiary-primary-${environment}`;
-  return brokerPassword === undefined ? name : `${name}-${scryptSync(brokerPassword, name, 8).toString("hex")}`;
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
@@ -234,9 +165,9 @@ function keepPosition(started: AsyncDisposableStack, data: string, writer: Write
   started.defer(() => clearInterval(timer));
 }
 
-function writesOver(writer: Writer, fence: Fence): Writes {
+function writesOver(writer: Writer, feed: Feed): Writes {
   const write: Writer["write"] = async (request, meta) => {
-    if (fence.fenced)
+    if (feed.fenced)
       throw new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
     const result = await writer.write(request, meta);
     if (result.unchanged !== true) metrics.eventsApplied.inc({ source: "write" });

@@ -124,7 +124,8 @@ export class Publisher {
   /** Leaves out whatever was not published yet. */
   #jump(state: State): void {
     if (state.offset > this.#cursor)
-      log.info("the feed goes on at {head}, edges fetch {count} events themselves", {
+      log.info("the feed at {broker} goes on at {head}, edges fetch {count} events themselves", {
+        broker: this.#outlet.name,
         head: state.offset,
         count: state.offset - this.#cursor,
       });
@@ -144,7 +145,8 @@ export class Publisher {
   #complain(error: unknown): void {
     if (this.#complained) return;
     this.#complained = true;
-    log.error("the broker does not take what this primary publishes, edges have to ask: {reason}", {
+    log.error("the broker at {broker} does not take what this primary publishes, edges have to ask: {reason}", {
+      broker: this.#outlet.name,
       reason: reasonOf(error),
     });
   }

@@ -45,13 +45,14 @@ export async function serveNode(config: Config, node: Node): Promise<RunningRole
 
 /** What `/metrics` shows of a node. */
 function readingOf(node: Node): NodeReading {
-  const { role, state, offset, ageMs, brokerClients } = node.health();
+  const { role, state, offset, ageMs, brokers, brokerClients } = node.health();
   return {
     role,
     version: build.version,
     logOffset: role === "primary" ? (offset ?? undefined) : undefined,
     appliedOffset: offset ?? undefined,
     feedState: state,
+    brokers,
     brokerClients,
     snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
     closures: closuresOf(node),

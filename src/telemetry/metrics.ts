@@ -73,7 +73,7 @@ export const metrics = {
     lagSeconds,
   ),
   /** `direction`: published or received. */
-  feedEvents: counter("ostiary_feed_events_total", "Events that went to the broker or came from it", ["direction"]),
+  feedEvents: counter("ostiary_feed_events_total", "Events that went to a broker or came from one", ["direction"]),
   feedGaps: counter("ostiary_feed_gaps_total", "Messages of the feed that did not follow this node's position"),
   feedDuplicates: counter("ostiary_feed_duplicates_total", "Messages of the feed that this node had already"),
   /** `result`: done or failed. */
@@ -101,6 +101,8 @@ export interface NodeReading {
   readonly logOffset: number | undefined;
   readonly appliedOffset: number | undefined;
   readonly feedState: FeedState;
+  /** Brokers that carry the feed, by `host:port`. */
+  readonly brokers: readonly { readonly broker: string; readonly connected: boolean }[];
   readonly brokerClients: number | undefined;
   readonly snapshotAgeMs: number | undefined;
   /** Undefined while there is no copy to count in. */
@@ -160,6 +162,14 @@ valueGauge(
   "ostiary_applied_offset",
   "The last offset that this node's copy contains",
   ({ appliedOffset }) => appliedOffset,
+);
+gauge(
+  "ostiary_broker_connected",
+  "1 where this node is connected to the broker, 0 where it is not",
+  (shown, { brokers }) => {
+    for (const { broker, connected } of brokers) shown.set({ broker }, connected ? 1 : 0);
+  },
+  ["broker"],
 );
 valueGauge("ostiary_broker_clients", "Clients connected to the embedded broker", ({ brokerClients }) => brokerClients);
 valueGauge(

@@ -15,15 +15,31 @@ export interface Mosquitto {
   readonly edge: Readonly<Record<string, string>>;
   readonly output: string;
   start(): Promise<void>;
+  /** Stops it from doing anything, with all connections kept: what a machine that hangs looks like. */
+  freeze(): void;
+  thaw(): void;
   kill(): Promise<void>;
+}
+
+export interface MosquittoOptions {
+  /** Another one, whose passwords hold here as well. */
+  readonly like?: Mosquitto;
+  /** Lines of the shipped configuration, and what stands there instead. */
+  readonly changes?: Readonly<Record<string, string>>;
 }
 
 const shipped = join(projectRoot, "compose", "mosquitto");
 
-export async function prepareMosquitto(directory: string): Promise<Mosquitto> {
+export async function prepareMosquitto(
+  directory: string,
+  { like, changes }: MosquittoOptions = {},
+): Promise<Mosquitto> {
   mkdirSync(directory, { recursive: true });
   const port = await freePort();
-  const passwords = { "ostiary-primary": randomHex(16), "ostiary-edge": randomHex(16) };
+  const passwords = {
+    "ostiary-primary": like?.primary["OSTIARY_BROKER_PASSWORD"] ?? randomHex(16),
+    "ostiary-edge": like?.edge["OSTIARY_BROKER_PASSWORD"] ?? randomHex(16),
+  };
   const passwordFile = join(directory, "passwords");
   writeFileSync(
     passwordFile,
@@ -43,6 +59,7 @@ export async function prepareMosquitto(directory: string): Promise<Mosquitto> {
     "listener 1883": `listener ${port} 127.0.0.1`,
     "password_file /run/mosquitto/passwords": `password_file ${passwordFile}`,
     "acl_file /run/mosquitto/acl": `acl_file ${acl}`,
+    ...changes,
   });
   // Started by root it would become another user, who can't read the folder of this test.
   writeFileSync(config, process.getuid?.() === 0 ? `user root\n${text}` : text);
@@ -87,6 +104,14 @@ class MosquittoProcess implements Mosquitto {
         throw new Error(`mosquitto does not start:\n${this.#output}`);
       await Bun.sleep(20);
     }
+  }
+
+  freeze(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#process?.kill("SIGCONT");
   }
 
   async kill(): Promise<void> {

@@ -12,6 +12,7 @@ import { drainRead } from "../../src/replication/drain-read.ts";
 import { topicsOf } from "../../src/replication/topics.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
+import { findProgram } from "../e2e/program.ts";
 import {
   converged,
   eventually,
@@ -24,7 +25,7 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-const installed = Bun.which("mosquitto") !== null && Bun.which("mosquitto_passwd") !== null;
+const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");
 
 describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not installed)", () => {

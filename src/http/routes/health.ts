@@ -15,7 +15,7 @@ function fingerprint(digest: string): string {
 export function healthRoutes(node: Node) {
   const answer = ({ request, route, set }: { request: Request; route: string; set: { status?: number | string } }) => {
     exchangeOf(request).route = route;
-    const { ok, role, state, epoch, offset, digest, ageMs, feedConnected } = node.health();
+    const { ok, role, state, epoch, offset, digest, ageMs, feedConnected, brokers } = node.health();
     if (!ok) set.status = 503;
     return {
       status: ok ? "ok" : "not ready",
@@ -27,6 +27,7 @@ export function healthRoutes(node: Node) {
       digest: digest === null ? null : fingerprint(digest),
       age_ms: ageMs,
       feed_connected: feedConnected,
+      brokers,
     };
   };
   return new Elysia()

@@ -1,0 +1,123 @@
+/**
+ * The edge's brokers. It subscribes to each, and takes what comes first: an event that it has already is dropped by its offset. It also tells
+ * each how it is, for whoever looks at the broker.
+ */
+import { getCACertificates } from "node:tls";
+import { embeddedBroker } from "../config/broker-address.ts";
+import type { Config } from "../config/config.ts";
+import { build } from "../runtime/version.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { reasonOf } from "../util/reason.ts";
+import { readTls } from "./broker-credentials.ts";
+import { BrokerLink } from "./broker-link.ts";
+import type { Follower } from "./follower.ts";
+import type { BrokerStatus, NodeHealth } from "./node.ts";
+import { topicsOf, type Topics } from "./topics.ts";
+
+const log = getLogger("edge");
+
+const statusIntervalMs = 5000;
+
+export interface EdgeFeedOptions {
+  readonly config: Config;
+  /** This node's. */
+  readonly id: string;
+  readonly primaryUrl: string;
+  readonly nodeKey: string;
+  readonly follower: Follower;
+  readonly health: () => NodeHealth;
+}
+
+export interface EdgeFeed {
+  readonly brokers: readonly BrokerStatus[];
+  start(): void;
+  /** Says goodbye; without it the wills speak. */
+  close(): Promise<void>;
+}
+
+/** AppError `conflict` where a certificate can't be used. */
+export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
+  const { config, id, follower, health } = options;
+  const topics = topicsOf(config.topicPrefix, config.environment);
+  const links = openLinks(options, topics);
+  const statusTopic = topics.status(id);
+  const publishAt = (link: BrokerLink): Promise<void> => {
+    const { state, epoch, offset, ageMs } = health();
+    return sendStatus(link, statusTopic, { state, epoch, offset, ageMs, version: build.version });
+  };
+  for (const link of links) follow(link, topics, follower, () => publishAt(link));
+  let timer: ReturnType<typeof setInterval> | undefined;
+
+  return {
+    get brokers() {
+      return links.map(({ name, connected }) => ({ broker: name, connected }));
+    },
+    start() {
+      timer = setInterval(() => links.forEach((link) => void publishAt(link)), statusIntervalMs);
+      for (const link of links) link.start();
+    },
+    async close() {
+      clearInterval(timer);
+      await Promise.all(
+        links.map(async (link) => {
+          await sendStatus(link, statusTopic, { state: "GONE" });
+          await link.close();
+        }),
+      );
+    },
+  };
+}
+
+function openLinks({ config, id, primaryUrl, nodeKey }: EdgeFeedOptions, topics: Topics): BrokerLink[] {
+  const { broker, brokerUsername, brokerPassword, limits } = config;
+  const tls = readTls(config);
+  const common = {
+    clientId: id,
+    will: { topic: topics.status(id), payload: JSON.stringify({ v: 1, role: "edge", state: "GONE" }) },
+    connectTimeoutMs: limits.brokerConnectTimeoutMs,
+    keepaliveMs: limits.brokerKeepaliveMs,
+    exclusive: false,
+  } as const;
+  return broker.map((url) => {
+    // The broker inside the primary is reached over the primary's own port; nothing else has to be configured.
+    if (url === embeddedBroker) {
+      const socket = `${primaryUrl.replace(/^http/, "ws")}/mqtt`;
+      // Whom requests to the primary trust is good enough here as well.
+      const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
+      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca });
+    }
+    // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
+    const ownPassword = new URL(url).hostname === new URL(primaryUrl).hostname ? nodeKey : undefined;
+    const password = brokerPassword ?? ownPassword;
+    return new BrokerLink({ ...common, ...tls, url, username: brokerUsername ?? id, password });
+  });
+}
+
+/** Subscribes first and catches up then, at every connection: so nothing can fall between the two. */
+function follow(link: BrokerLink, topics: Topics, follower: Follower, publishStatus: () => Promise<void>): void {
+  link.onMessage((topic, payload, retained) => {
+    if (topic === topics.events) follower.receiveBatch(payload);
+    else if (topic === topics.head) follower.receiveHead(payload, retained);
+  });
+  const subscribe = async (): Promise<void> => {
+    try {
+      await link.subscribe([topics.events, topics.head]);
+      follower.subscribed();
+      await publishStatus();
+    } catch (error) {
+      log.error("the feed at {broker} can't be followed: {reason}", { broker: link.name, reason: reasonOf(error) });
+      link.reconnect();
+    }
+  };
+  link.onConnect(() => void subscribe());
+}
+
+/** Tells whoever looks at the broker how this node is. */
+async function sendStatus(link: BrokerLink, topic: string, status: object): Promise<void> {
+  if (!link.connected) return;
+  try {
+    await link.publish(topic, JSON.stringify({ v: 1, role: "edge", ...status }), { qos: 0, retain: true });
+  } catch {
+    // The connection is just going: the next one begins with a status.
+  }
+}

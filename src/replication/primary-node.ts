@@ -150,7 +150,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, systemClock);
   const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
-  const peers = peersOf(config, id);
+  const peers = peersOf(config, id, present);
   if (peers !== undefined) started.defer(() => peers.close());
   const succession = watchSuccession({
     peers,

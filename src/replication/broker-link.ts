@@ -8,10 +8,11 @@
  * happens right after connecting, again and again, the link stays away for a moment, under another id, and looks whether somebody publishes heads.
  */
 import { randomBytes } from "node:crypto";
-import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
+import type { IClientOptions, IConnackPacket, MqttClient } from "mqtt";
 import { brokerAddress } from "../config/broker-address.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
+import { realSystem, type System } from "./system.ts";
 
 const log = getLogger("broker");
 
@@ -43,6 +44,7 @@ const unsupportedVersion = new Set([1, 132]);
 
 export class BrokerLink implements Outlet {
   readonly #options: LinkOptions;
+  readonly #system: Pick<System, "clock" | "connectMqtt">;
   readonly #onConnect: (() => void)[] = [];
   readonly #onMessage: ((topic: string, payload: Uint8Array, retained: boolean) => void)[] = [];
   readonly #onFenced: (() => void)[] = [];
@@ -51,12 +53,13 @@ export class BrokerLink implements Outlet {
   #window = windowMax;
   #failures = 0;
   #quickCloses = 0;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  #cancelRetry = (): void => {};
   #looking: MqttClient | undefined;
   #ended = false;
 
-  constructor(options: LinkOptions) {
+  constructor(options: LinkOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
     this.#options = options;
+    this.#system = system;
     // WebSockets lead to the broker inside a primary, which speaks 3.1.1 only.
     this.#version = this.#url.startsWith("ws") ? 4 : 5;
   }
@@ -123,26 +126,26 @@ export class BrokerLink implements Outlet {
 
   async close(): Promise<void> {
     this.#ended = true;
-    clearTimeout(this.#retry);
+    this.#cancelRetry();
     this.#looking?.end(true);
     const client = this.#client;
     this.#client = undefined;
     if (client === undefined) return;
     // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop.
-    const timer = setTimeout(() => client.end(true), 1000);
+    const cancel = this.#system.clock.after(1000, () => client.end(true));
     await client.endAsync(!client.connected);
-    clearTimeout(timer);
+    cancel();
   }
 
   #attempt(): void {
     const { clientId } = this.#options;
     const url = this.#url;
-    const client = connect({ ...addressOf(url), ...this.#clientOptions() });
+    const client = this.#system.connectMqtt({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
 
     client.on("connect", (connack) => {
-      connectedMs = Date.now();
+      connectedMs = this.#system.clock.monotonicMs();
       this.#failures = 0;
       this.#window = windowOf(connack);
       log.info("connected to the broker at {url} as {clientId}, MQTT {version}", {
@@ -165,7 +168,7 @@ export class BrokerLink implements Outlet {
     });
     client.on("close", () => {
       if (this.#client !== client || this.#ended) return;
-      if (connectedMs !== undefined) this.#countQuickClose(Date.now() - connectedMs);
+      if (connectedMs !== undefined) this.#countQuickClose(this.#system.clock.monotonicMs() - connectedMs);
       this.#discard(client);
       const { exclusive } = this.#options;
       if (exclusive && this.#version === 4 && this.#quickCloses >= quickClosesMax)
@@ -215,7 +218,7 @@ export class BrokerLink implements Outlet {
   #lookForAnother(heads: string): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
-    const client = connect({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
+    const client = this.#system.connectMqtt({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
     this.#looking = client;
     client.on("error", () => {});
     client.on("connect", () => client.subscribe(heads, { qos: 0 }));
@@ -223,20 +226,19 @@ export class BrokerLink implements Outlet {
       if (!packet.retain) this.#fence();
     });
     // With some chance, so that two who look at the same time do not do it again.
-    this.#retry = setTimeout(
-      () => {
-        client.end(true);
-        this.#looking = undefined;
-        this.#scheduleRetry();
-      },
-      lookMs * (0.75 + Math.random()),
-    );
+    const { clock } = this.#system;
+    this.#cancelRetry = clock.after(lookMs * (0.75 + clock.random()), () => {
+      client.end(true);
+      this.#looking = undefined;
+      this.#scheduleRetry();
+    });
   }
 
   #scheduleRetry(): void {
     if (this.#ended) return;
-    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + Math.random());
-    this.#retry = setTimeout(() => this.#attempt(), delayMs);
+    const { clock } = this.#system;
+    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + clock.random());
+    this.#cancelRetry = clock.after(delayMs, () => this.#attempt());
   }
 
   #discard(client: MqttClient): void {
@@ -249,7 +251,7 @@ export class BrokerLink implements Outlet {
   #fence(): void {
     if (this.#ended) return;
     this.#ended = true;
-    clearTimeout(this.#retry);
+    this.#cancelRetry();
     this.#looking?.end(true);
     const client = this.#client;
     if (client !== undefined) this.#discard(client);

@@ -7,7 +7,6 @@ import { embeddedBroker } from "../config/broker-address.ts";
 import type { Config } from "../config/config.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { readTls } from "./broker-credentials.ts";
@@ -16,6 +15,7 @@ import { decodeHead, decodeStatus, type Head, type Status } from "./envelope.ts"
 import type { BrokerStatus } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
+import type { System } from "./system.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("feed");
@@ -46,10 +46,11 @@ export async function openFeed(
   store: SqlDatabase,
   verifyNodeKey: (key: string) => boolean,
   listener: FeedListener,
+  system: System,
 ): Promise<Feed> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
-  const links = openLinks(config, topics);
+  const links = openLinks(config, topics, system);
   const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, verifyNodeKey) : undefined;
   const outlets = config.broker.flatMap((url): Outlet[] => {
     const outlet = url === embeddedBroker ? embedded : links.get(url);
@@ -60,7 +61,9 @@ export async function openFeed(
   // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
   embedded?.onStatus(hear);
   for (const link of links.values()) listenAt(link, topics, hear, listener);
-  const publishers = outlets.map((outlet) => new Publisher({ store, outlet, topics, limits, clock: systemClock, ack }));
+  const publishers = outlets.map(
+    (outlet) => new Publisher({ store, outlet, topics, limits, clock: system.clock, ack }),
+  );
   let stopped = false;
   const stop = (): void => publishers.forEach((publisher) => publisher.stop());
 
@@ -135,22 +138,25 @@ async function openBroker(config: Config, topics: Topics, verifyNodeKey: (key: s
 }
 
 /** The ways to external brokers, by URL. */
-function openLinks(config: Config, topics: Topics): ReadonlyMap<string, BrokerLink> {
+function openLinks(config: Config, topics: Topics, system: System): ReadonlyMap<string, BrokerLink> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = readTls(config);
   const clientId = primaryClientId(config, tls.key);
   const linkTo = (url: string): BrokerLink =>
-    new BrokerLink({
-      url,
-      clientId,
-      username: brokerUsername,
-      password: brokerPassword,
-      ...tls,
-      connectTimeoutMs: limits.brokerConnectTimeoutMs,
-      keepaliveMs: limits.brokerKeepaliveMs,
-      exclusive: { heads: topics.head },
-    });
+    new BrokerLink(
+      {
+        url,
+        clientId,
+        username: brokerUsername,
+        password: brokerPassword,
+        ...tls,
+        connectTimeoutMs: limits.brokerConnectTimeoutMs,
+        keepaliveMs: limits.brokerKeepaliveMs,
+        exclusive: { heads: topics.head },
+      },
+      system,
+    );
   return new Map(urls.map((url) => [url, linkTo(url)]));
 }
 

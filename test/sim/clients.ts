@@ -138,9 +138,12 @@ export class Clients {
     this.counts.acknowledged++;
     if (attempt > 0) this.counts.repeated++;
     if (token === null) return fail(new Violation(`the write ${name} was answered without a token`));
-    const done = histories.done(`admin/${name}`);
-    const point = done.find((candidate) => isAt(histories, candidate, token));
-    if (done.length > 0 && point === undefined)
+    const request = `admin/${name}`;
+    const isThere = (candidate: Point): boolean => isAt(histories, candidate, token);
+    const point = histories.done(request).find(isThere);
+    const idle = histories.foundIdle(request).find(isThere);
+    if (idle !== undefined) judge.learn(token, idle);
+    else if (point === undefined)
       return fail(new Violation(`the write ${name} was answered with ${token}, where it was not done`));
     if (point !== undefined) {
       judge.learn(token, point);

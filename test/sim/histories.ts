@@ -34,6 +34,7 @@ export class Violation extends Error {}
 export class Histories {
   readonly #points = new Map<string, Point>();
   readonly #byRequest = new Map<string, Point[]>();
+  readonly #idle = new Map<string, Point[]>();
   readonly #byPosition = new Map<string, Point[]>();
   readonly #beginnings = new Map<string, Point[]>();
 
@@ -61,6 +62,16 @@ export class Histories {
 
   find(state: Position): Point | undefined {
     return this.#points.get(keyOf(state));
+  }
+
+  /** The node that stands at `point` had nothing to do for a request: it asked for what was so already. */
+  idle(request: string, point: Point): void {
+    push(this.#idle, request, point);
+  }
+
+  /** Where a request had nothing to do. */
+  foundIdle(request: string): readonly Point[] {
+    return this.#idle.get(request) ?? [];
   }
 
   /** All states at a position: several where histories parted within an epoch. */

@@ -91,7 +91,7 @@ export class Judge {
     if (wanted === undefined) return;
     this.counts.lost++;
     const present = possible.at(-1);
-    if (present === undefined || possible.some((point) => isWithin(wanted, point)))
+    if (present === undefined || possible.every((point) => isWithin(wanted, point)))
       throw new Violation(`${process.name} says that the write of ${token} is lost, which it has`);
     if (isWithin(present, wanted)) this.counts.lostEarly++;
   }

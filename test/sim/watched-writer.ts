@@ -79,6 +79,8 @@ export class StoreWatcher {
 
   /** What the writer says that it did with a request. */
   wrote(request: WriteRequest, meta: WriteMeta, result: WriteResult): void {
+    if (result.unchanged === true && meta.request !== undefined && this.#point !== undefined)
+      this.#histories.idle(meta.request, this.#point);
     if (result.unchanged === true || result.repeated === true) return;
     const row = this.#rows.get(result.offset);
     this.#rows.delete(result.offset);

@@ -8,9 +8,10 @@
  * happens right after connecting, again and again, the link stays away for a moment, under another id, and looks whether somebody publishes heads.
  */
 import { randomBytes } from "node:crypto";
-import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
+import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import { brokerAddress } from "../config/broker-address.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { explainFailure } from "./broker-failure.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
 
 const log = getLogger("broker");
@@ -27,6 +28,8 @@ export interface LinkOptions {
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
+  /** Where the broker is known to speak MQTT 3.1.1 only, so that 5 need not be tried. */
+  readonly old?: boolean;
   /** Set where the client id stands for a claim that only one process may have: the topic to which who has it publishes all the time. */
   readonly exclusive: false | { readonly heads: string };
 }
@@ -37,6 +40,8 @@ const quickCloseMs = 2000;
 const quickClosesMax = 3;
 const lookMs = 3000;
 const sessionTakenOver = 142;
+/** Of a packet besides its payload: the topic above all, which is shorter. */
+const headerBytesMax = 512;
 /** Refusals that mean "not this protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
 const unsupportedVersion = new Set([1, 132]);
 
@@ -49,8 +54,10 @@ export class BrokerLink implements Outlet {
   #client: MqttClient | undefined;
   #version: 4 | 5;
   #window = windowMax;
+  #payloadBytesMax = Number.POSITIVE_INFINITY;
   #failures = 0;
   #quickCloses = 0;
+  #complaint: string | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #looking: MqttClient | undefined;
   #ended = false;
@@ -58,8 +65,7 @@ export class BrokerLink implements Outlet {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.name = brokerAddress(options.url).name;
-    // WebSockets lead to the broker inside a primary, which speaks 3.1.1 only.
-    this.#version = options.url.startsWith("ws") ? 4 : 5;
+    this.#version = options.old === true ? 4 : 5;
   }
 
   /** Starts to connect. Listeners are registered before, so that none misses the first connection. */
@@ -96,7 +102,15 @@ export class BrokerLink implements Outlet {
   ): Promise<void> {
     const client = this.#client;
     if (client === undefined || !client.connected) throw new Error("not connected to the broker");
-    await client.publishAsync(topic, payload, options);
+    // MQTT.js does not look at it, and the broker would end the connection.
+    const bytes = Buffer.byteLength(payload);
+    if (bytes > this.#payloadBytesMax)
+      throw new Error(`the broker takes no message of ${bytes} bytes: raise the largest packet that it allows`);
+    try {
+      await client.publishAsync(topic, payload, options);
+    } catch (error) {
+      throw error instanceof Error ? new Error(explainFailure(error), { cause: error }) : error;
+    }
   }
 
   /** Subscribes at QoS 0. Throws where the broker refuses. */
@@ -127,7 +141,7 @@ export class BrokerLink implements Outlet {
   }
 
   #attempt(): void {
-    const { url, clientId } = this.#options;
+    const { url } = this.#options;
     const client = connect({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
@@ -135,10 +149,11 @@ export class BrokerLink implements Outlet {
     client.on("connect", (connack) => {
       connectedMs = Date.now();
       this.#failures = 0;
-      this.#window = windowOf(connack);
-      log.info("connected to the broker at {url} as {clientId}, MQTT {version}", {
+      this.#complaint = undefined;
+      this.#window = Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
+      this.#payloadBytesMax = (connack.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY) - headerBytesMax;
+      log.info("connected to the broker at {url}, MQTT {version}", {
         url,
-        clientId,
         version: this.#version === 5 ? "5" : "3.1.1",
       });
       for (const listener of this.#onConnect) listener();
@@ -192,10 +207,12 @@ export class BrokerLink implements Outlet {
       this.#version = 4;
       return;
     }
-    // One line per change, not per attempt: a broker may be away for hours.
-    if (this.#failures === 0)
-      log.warning("no connection to the broker at {url}: {reason}", { url: this.#options.url, reason: error.message });
     this.#failures++;
+    const reason = explainFailure(error);
+    // One line per change, not per attempt: a broker may be away for hours.
+    if (reason === this.#complaint) return;
+    this.#complaint = reason;
+    log.warning("no connection to the broker at {url}: {reason}", { url: this.#options.url, reason });
   }
 
   #countQuickClose(livedMs: number): void {
@@ -226,7 +243,9 @@ export class BrokerLink implements Outlet {
 
   #scheduleRetry(): void {
     if (this.#ended) return;
-    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + Math.random());
+    // A broker that takes a connection and ends it at once is no better than one that takes none.
+    const steps = Math.max(this.#failures, this.#quickCloses - 1);
+    const delayMs = Math.min(retryDelayMsMin * 2 ** steps, retryDelayMsMax) * (0.5 + Math.random());
     this.#retry = setTimeout(() => this.#attempt(), delayMs);
   }
 
@@ -255,8 +274,4 @@ function addressOf(url: string): IClientOptions {
   if (!scheme.startsWith("ws")) return { ...address, hostname: host };
   // Here it puts a URL together again.
   return { ...address, hostname: host.includes(":") ? `[${host}]` : host, path };
-}
-
-function windowOf(connack: IConnackPacket): number {
-  return Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
 }

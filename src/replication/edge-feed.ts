@@ -84,7 +84,7 @@ function openLinks({ config, id, primaryUrl, nodeKey }: EdgeFeedOptions, topics:
       const socket = `${primaryUrl.replace(/^http/, "ws")}/mqtt`;
       // Whom requests to the primary trust is good enough here as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
-      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca });
+      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca, old: true });
     }
     // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
     const ownPassword = new URL(url).hostname === new URL(primaryUrl).hostname ? nodeKey : undefined;
@@ -99,13 +99,18 @@ function follow(link: BrokerLink, topics: Topics, follower: Follower, publishSta
     if (topic === topics.events) follower.receiveBatch(payload);
     else if (topic === topics.head) follower.receiveHead(payload, retained);
   });
+  let complained = false;
   const subscribe = async (): Promise<void> => {
     try {
       await link.subscribe([topics.events, topics.head]);
+      complained = false;
       follower.subscribed();
       await publishStatus();
     } catch (error) {
-      log.error("the feed at {broker} can't be followed: {reason}", { broker: link.name, reason: reasonOf(error) });
+      // Once, until it succeeds: what the broker refuses it refuses at each attempt.
+      if (!complained)
+        log.error("the feed at {broker} can't be followed: {reason}", { broker: link.name, reason: reasonOf(error) });
+      complained = true;
       link.reconnect();
     }
   };

@@ -36,6 +36,7 @@ export interface LinkOptions {
 
 const retryDelayMsMin = 500;
 const retryDelayMsMax = 15_000;
+const goodbyeMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
 const lookMs = 3000;
@@ -134,10 +135,15 @@ export class BrokerLink implements Outlet {
     const client = this.#client;
     this.#client = undefined;
     if (client === undefined) return;
-    // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop.
-    const timer = setTimeout(() => client.end(true), 1000);
-    await client.endAsync(!client.connected);
+    // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop. MQTT.js waits for it without an end, also
+    // where the connection is gone already, and takes no second word.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, goodbyeMs);
+    });
+    await Promise.race([client.endAsync(!client.connected), late]);
     clearTimeout(timer);
+    client.stream.destroy();
   }
 
   #attempt(): void {
@@ -145,6 +151,7 @@ export class BrokerLink implements Outlet {
     const client = connect({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
+    let explained = false;
 
     client.on("connect", (connack) => {
       connectedMs = Date.now();
@@ -161,7 +168,10 @@ export class BrokerLink implements Outlet {
     client.on("message", (topic, payload, packet) => {
       for (const listener of this.#onMessage) listener(topic, payload, packet.retain);
     });
-    client.on("error", (error) => this.#failed(error));
+    client.on("error", (error) => {
+      explained = true;
+      this.#failed(error);
+    });
     client.on("disconnect", (packet) => {
       log.warning("the broker at {url} ends the connection with reason {reason}", {
         url,
@@ -172,6 +182,7 @@ export class BrokerLink implements Outlet {
     client.on("close", () => {
       if (this.#client !== client || this.#ended) return;
       if (connectedMs !== undefined) this.#countQuickClose(Date.now() - connectedMs);
+      else if (!explained) this.#failed(new Error("it ends the connection without an answer"));
       this.#discard(client);
       const { exclusive } = this.#options;
       if (exclusive && this.#version === 4 && this.#quickCloses >= quickClosesMax)

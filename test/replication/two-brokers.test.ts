@@ -128,6 +128,19 @@ describe.skipIf(!installed)("with two Mosquittos (skipped where it is not instal
     20_000,
   );
 
+  test("one hangs while nodes stop: they do not wait for it", () =>
+    withTwo(async (primary, edge) => {
+      first.freeze();
+      try {
+        const startMs = performance.now();
+        await edge.stop();
+        await primary.stop();
+        expect(performance.now() - startMs).toBeLessThan(3500);
+      } finally {
+        first.thaw();
+      }
+    }));
+
   test("a primary that was replaced at one of them is fenced at all", () =>
     withCluster(async (cluster) => {
       const older = await cluster.primary(at("primary"));

@@ -11,6 +11,7 @@ import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
 import { planCommand } from "./plan.ts";
+import { promoteCommand } from "./promote.ts";
 import { serveCommand } from "./serve.ts";
 import { testCommand } from "./test.ts";
 import { UsageError, type ExitStatus } from "./command.ts";
@@ -30,6 +31,7 @@ Examples:
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
   ostiary explain User:ann read Repository:x      why it is allowed or denied; OSO_URL and OSO_AUTH say where
+  ostiary promote --url http://10.0.0.2:8080      an edge becomes the primary
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
 
 \`ostiary <command> --help\` says more about a command.
@@ -59,6 +61,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     generateTypesCommand,
     planCommand,
     keysCommand,
+    promoteCommand,
     healthCommand,
     versionCommand,
   ];

@@ -5,7 +5,10 @@
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { limitsSchema } from "./limits.ts";
-import { duration, integer, list, ratio, settingInfo, type SettingInfo } from "./value.ts";
+import { ackCount, duration, flag, integer, list, ratio, settingInfo, type SettingInfo } from "./value.ts";
+
+const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
+const isNodeUrl = (text: string): boolean => nodeUrl.test(text);
 
 const roles = ["primary", "edge", "fallback"] as const;
 
@@ -73,10 +76,43 @@ const identity = {
 };
 
 const feed = {
-  primary: optionalText(/^https?:\/\/[^\s/@?#]+$/, {
+  primary: optionalText(nodeUrl, {
     description: "Where an edge or a fallback finds its primary",
     allowed: "`http://host:port` or `https://host:port`, without a path",
     placeholder: "url",
+  }),
+  peers: list(isNodeUrl, 0).default([]).register(settingInfo, {
+    description:
+      "Where this node finds other nodes: edges, fallbacks and primaries take what they missed from these while the primary is away, follow the one of them that is promoted, and a primary learns from them that it was replaced",
+    allowed: "`http://host:port` or `https://host:port`, or several of these separated by commas",
+    placeholder: "urls",
+  }),
+  ack: ackCount().default(0).register(settingInfo, {
+    description:
+      "When a primary acknowledges a write: `none` as soon as it is on its own disk, `edges:2` when two edges have it as well, so that one of those can take its place and nothing acknowledged is lost. The same on all nodes that may become the primary",
+    allowed: "`none`, or `edges:` and a number from 1 to 100",
+    placeholder: "whom",
+  }),
+  maxStaleness: duration(1000, 7 * day)
+    .optional()
+    .register(settingInfo, {
+      description:
+        "A copy that was last known to be the newest longer ago than this answers no questions (503). Without it any copy answers, however old",
+      allowed:
+        "a duration from `1s` to `7d`, such as `30s`; more than a few seconds, since an edge hears of its primary once a second",
+      placeholder: "duration",
+    }),
+  promotedBrokerUsername: optionalText(/./, {
+    description:
+      "The user name that an edge shows to external brokers once it is promoted: it then needs the rights of a primary",
+    allowed: "a text",
+    placeholder: "name",
+  }),
+  promotedBrokerPassword: optionalText(/./, {
+    description: "The password that belongs to it",
+    allowed: "a text",
+    placeholder: "secret",
+    secret: true,
   }),
   broker: list(isBroker).default([embeddedBroker]).register(settingInfo, {
     description:
@@ -139,6 +175,12 @@ const feed = {
       allowed: "a duration from `1s` to `7d`, such as `30m`",
       placeholder: "duration",
     }),
+  follow: flag().default(false).register(settingInfo, {
+    description:
+      "Whether a fallback follows its primary's log all the time, seconds behind, instead of fetching a snapshot now and then",
+    allowed: "`true` or `false`",
+    placeholder: "yes or no",
+  }),
   consistencyWait: duration(0, minute).default(2000).register(settingInfo, {
     description:
       "How long a read that carries a consistency token may wait for this node to get there, before it is answered with 503",

@@ -7,6 +7,7 @@ import { bytes, duration, formatBytes, formatDuration, integer, settingInfo } fr
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
+const day = 86_400_000;
 const GiB = 1024 * MiB;
 
 const limitShape = {
@@ -135,6 +136,19 @@ const limitShape = {
   pollIntervalMs: time(2000, "How often an edge asks the primary while the feed is silent"),
   retryDelayMsMin: time(50, "The first delay before something that failed between nodes is tried again"),
   retryDelayMsMax: time(2000, "The longest delay before something that failed between nodes is tried again"),
+  peerCheckIntervalMs: time(2000, "How often a primary asks its peers whether it still is the primary"),
+  ackTimeoutMs: time(
+    5000,
+    "The longest that a write waits for edges to have it, where the primary was told to (`ack`)",
+  ),
+  readyAgeMsMax: time(
+    30_000,
+    "A node whose copy was last known to be the newest longer ago says at `/readyz` that it should not be asked; it answers all the same",
+  ),
+  copyCheckIntervalMs: time(
+    6 * 3_600_000,
+    "How often a node computes the digest of its copy anew, to see whether it is still what it should be",
+  ),
   // The broker
   brokerConnectTimeoutMs: time(5000, "How long to wait for a broker to accept a connection"),
   brokerKeepaliveMs: time(5000, "How often a silent connection to the broker is probed"),
@@ -149,8 +163,11 @@ const limitShape = {
   logPageBytesMax: size(4 * MiB, "The largest page of the log between nodes"),
   logEventsKept: count(
     1_000_000,
-    "The most events kept for nodes that catch up; who needs older ones takes a snapshot",
+    "The most events kept in the log, for nodes that catch up and for going back in time; who needs older ones takes a snapshot",
   ),
+  logBytesKept: size(4 * GiB, "The most bytes of events kept in the log"),
+  logAgeKeptMs: time(30 * day, "How long events are kept in the log", 3650 * day),
+  logTrimIntervalMs: time(10_000, "How often the log is made shorter, where it is too long"),
   snapshotReuseMs: time(1000, "A snapshot of at most this age is given out again although there are newer events"),
   snapshotBytesMax: size(64 * GiB, "The largest database that a snapshot may unpack to"),
   logTimeoutMs: time(
@@ -188,8 +205,7 @@ function size(standard: number, description: string) {
     });
 }
 
-function time(standard: number, description: string) {
-  const max = 86_400_000;
+function time(standard: number, description: string, max = day) {
   return duration(1, max)
     .default(standard)
     .register(settingInfo, {

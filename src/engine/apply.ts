@@ -38,9 +38,11 @@ export function applyEvent(database: SqlDatabase, event: Event, limits: Limits =
     case "policy":
       return applyPolicy(database, effect, event.timeMs, limits);
     case "clear":
-      return applyClear(database, limits);
+      return applyClear(database, event.offset, limits);
     case "keys":
       return applyKeys(database, effect);
+    case "epoch":
+      return;
     default:
       return unreachable(effect);
   }
@@ -107,8 +109,8 @@ function applyPolicy(
   refreshDerived(database, limits, true);
 }
 
-function applyClear(database: SqlDatabase, limits: Limits): void {
-  clearFacts(database);
+function applyClear(database: SqlDatabase, offset: number, limits: Limits): void {
+  clearFacts(database, offset);
   clearDerived(database, limits);
   let sum = parseDigest(emptyDigest);
   const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();

@@ -23,19 +23,38 @@ const apiKey = z
   .strict();
 export type ApiKey = z.infer<typeof apiKey>;
 
+/** Names the request that was done: who sends it again is told so, on whatever node (`store/answered.ts`). */
+const request = z
+  .string()
+  .regex(/^[0-9a-f]{32}$/)
+  .optional();
+
 export const effect = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("facts"), inserted: z.array(fact), deleted: z.array(fact) }).strict(),
+  z.object({ kind: z.literal("facts"), inserted: z.array(fact), deleted: z.array(fact), request }).strict(),
   z
     .object({
       kind: z.literal("policy"),
       id: z.number().int().positive(),
       source: z.string(),
       filename: z.string().nullable(),
+      request,
     })
     .strict(),
   /** All facts go; policy and keys stay. */
-  z.object({ kind: z.literal("clear") }).strict(),
-  z.object({ kind: z.literal("keys"), added: z.array(apiKey), removed: z.array(z.string()) }).strict(),
+  z.object({ kind: z.literal("clear"), request }).strict(),
+  z
+    .object({
+      kind: z.literal("keys"),
+      added: z.array(apiKey),
+      removed: z.array(z.string()),
+      /** The keys that those took the place of, or that were removed: what is needed to go back. */
+      replaced: z.array(apiKey).optional(),
+    })
+    .strict(),
+  /** A new epoch begins: nothing of the state changes, only who goes on with this history. */
+  z
+    .object({ kind: z.literal("epoch"), epoch: z.string().regex(/^[0-9a-f]{16}$/), term: z.number().int().positive() })
+    .strict(),
 ]);
 export type Effect = z.infer<typeof effect>;
 

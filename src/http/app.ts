@@ -19,6 +19,7 @@ import { keyReads, keyWrites } from "./routes/keys.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { policyCheckRoutes } from "./routes/policy-checks.ts";
 import { policyReads, policyWrites } from "./routes/policy.ts";
+import { promoteRoutes } from "./routes/promote.ts";
 import { queryRoutes } from "./routes/query.ts";
 import { replicationRoutes } from "./routes/replication.ts";
 import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
@@ -45,6 +46,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(policyCheckRoutes(node, limits))
     .use(keyReads(node, limits))
     .use(writeRoutes(node, limits))
+    .use(promoteRoutes(node, limits))
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(unmatchedRoutes(routes));

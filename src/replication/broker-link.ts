@@ -17,7 +17,8 @@ import { windowMax, type Outlet } from "./outlet.ts";
 const log = getLogger("broker");
 
 export interface LinkOptions {
-  readonly url: string;
+  /** Asked anew for each attempt, where it may change. */
+  readonly url: string | (() => string);
   readonly clientId: string;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -47,7 +48,6 @@ const headerBytesMax = 512;
 const unsupportedVersion = new Set([1, 132]);
 
 export class BrokerLink implements Outlet {
-  readonly name: string;
   readonly #options: LinkOptions;
   readonly #onConnect: (() => void)[] = [];
   readonly #onMessage: ((topic: string, payload: Uint8Array, retained: boolean) => void)[] = [];
@@ -65,13 +65,21 @@ export class BrokerLink implements Outlet {
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.name = brokerAddress(options.url).name;
     this.#version = options.old === true ? 4 : 5;
   }
 
   /** Starts to connect. Listeners are registered before, so that none misses the first connection. */
   start(): void {
     this.#attempt();
+  }
+
+  get name(): string {
+    return brokerAddress(this.#url).name;
+  }
+
+  get #url(): string {
+    const { url } = this.#options;
+    return typeof url === "string" ? url : url();
   }
 
   get connected(): boolean {
@@ -123,9 +131,13 @@ export class BrokerLink implements Outlet {
     if (refused.length > 0) throw new Error(`the broker refuses subscriptions to ${refused.join(", ")}`);
   }
 
-  /** Drops the present connection and makes a new one, with nothing left over from the old. */
+  /** Drops the present connection and makes a new one, with nothing left over from the old; at once where none is there to be dropped. */
   reconnect(): void {
-    this.#client?.end(true);
+    if (this.#client !== undefined) return void this.#client.end(true);
+    if (this.#retry === undefined || this.#looking !== undefined || this.#ended) return;
+    clearTimeout(this.#retry);
+    this.#failures = 0;
+    this.#attempt();
   }
 
   async close(): Promise<void> {
@@ -147,7 +159,8 @@ export class BrokerLink implements Outlet {
   }
 
   #attempt(): void {
-    const { url } = this.#options;
+    this.#retry = undefined;
+    const url = this.#url;
     const client = connect({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
@@ -223,7 +236,7 @@ export class BrokerLink implements Outlet {
     // One line per change, not per attempt: a broker may be away for hours.
     if (reason === this.#complaint) return;
     this.#complaint = reason;
-    log.warning("no connection to the broker at {url}: {reason}", { url: this.#options.url, reason });
+    log.warning("no connection to the broker at {url}: {reason}", { url: this.#url, reason });
   }
 
   #countQuickClose(livedMs: number): void {
@@ -234,7 +247,7 @@ export class BrokerLink implements Outlet {
   #lookForAnother(heads: string): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
-    const client = connect({ ...addressOf(this.#options.url), ...this.#clientOptions(), clientId });
+    const client = connect({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
     this.#looking = client;
     client.on("error", () => {});
     client.on("connect", () => client.subscribe(heads, { qos: 0 }));

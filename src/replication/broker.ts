@@ -33,6 +33,8 @@ export interface Broker extends Outlet {
   readonly clients: number;
   /** Takes over a connection, whatever it came in by. */
   handle(connection: Duplex): void;
+  /** Called with what nodes say of themselves. */
+  onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
   /** Opens a TCP listener. Resolves with the port; 0 takes a free one. */
   listen(hostname: string, port: number): Promise<number>;
 }
@@ -73,6 +75,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         const packet = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
         aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
       }),
+    onStatus(listener) {
+      aedes.on("publish", ({ topic, payload }, client) => {
+        if (client !== null) listener(topic, Buffer.from(payload));
+      });
+    },
     async listen(hostname, port) {
       const server = createServer({ noDelay: true }, (socket: Socket) => handle(socket));
       servers.push(server);

@@ -28,3 +28,17 @@ export function checkCopy(path: string, limits: Limits, warn: (problem: string) 
     store.close();
   }
 }
+
+/** Whether the copy in use still is what its digest says, while others read and write it. Throws where it is not. */
+export function auditCopy(path: string): void {
+  const store = openStore(path, { readonly: true });
+  try {
+    store.transaction(() => {
+      const { digest } = must(findState(store), "a store has a state row");
+      const found = computeDigest(store, scanFacts(store));
+      if (found !== digest) throw new Error(`the data are damaged: their digest is ${found}, it should be ${digest}`);
+    });
+  } finally {
+    store.close();
+  }
+}

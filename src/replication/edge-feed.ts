@@ -7,12 +7,14 @@ import { embeddedBroker } from "../config/broker-address.ts";
 import type { Config } from "../config/config.ts";
 import { build } from "../runtime/version.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { must } from "../util/assert.ts";
 import { reasonOf } from "../util/reason.ts";
 import { readTls } from "./broker-credentials.ts";
 import { BrokerLink } from "./broker-link.ts";
 import type { Follower } from "./follower.ts";
 import type { BrokerStatus, NodeHealth } from "./node.ts";
 import { topicsOf, type Topics } from "./topics.ts";
+import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("edge");
 
@@ -22,8 +24,7 @@ export interface EdgeFeedOptions {
   readonly config: Config;
   /** This node's. */
   readonly id: string;
-  readonly primaryUrl: string;
-  readonly nodeKey: string;
+  readonly upstream: Upstream;
   readonly follower: Follower;
   readonly health: () => NodeHealth;
 }
@@ -31,13 +32,15 @@ export interface EdgeFeedOptions {
 export interface EdgeFeed {
   readonly brokers: readonly BrokerStatus[];
   start(): void;
+  /** The copy has moved on: the primary may be waiting to hear of it. */
+  moved(): void;
   /** Says goodbye; without it the wills speak. */
   close(): Promise<void>;
 }
 
 /** AppError `conflict` where a certificate can't be used. */
 export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
-  const { config, id, follower, health } = options;
+  const { config, id, upstream, follower, health } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
   const links = openLinks(options, topics);
   const statusTopic = topics.status(id);
@@ -46,6 +49,9 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
     return sendStatus(link, statusTopic, { state, epoch, offset, ageMs, version: build.version });
   };
   for (const link of links) follow(link, topics, follower, () => publishAt(link));
+  // The broker inside the primary moves with it.
+  upstream.onSwitch(() => links.forEach((link) => link.reconnect()));
+  const acknowledge = links.map((link) => latest(() => publishAt(link)));
   let timer: ReturnType<typeof setInterval> | undefined;
 
   return {
@@ -55,6 +61,9 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
     start() {
       timer = setInterval(() => links.forEach((link) => void publishAt(link)), statusIntervalMs);
       for (const link of links) link.start();
+    },
+    moved() {
+      if (follower.ackWanted) for (const publish of acknowledge) publish();
     },
     async close() {
       clearInterval(timer);
@@ -68,8 +77,26 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
   };
 }
 
-function openLinks({ config, id, primaryUrl, nodeKey }: EdgeFeedOptions, topics: Topics): BrokerLink[] {
+/** Runs `work` once at a time, and once more where it was asked for meanwhile: what is sent is where the copy stands then. */
+function latest(work: () => Promise<void>): () => void {
+  let running = false;
+  let wanted = false;
+  const run = async (): Promise<void> => {
+    wanted = true;
+    if (running) return;
+    running = true;
+    while (wanted) {
+      wanted = false;
+      await work();
+    }
+    running = false;
+  };
+  return () => void run();
+}
+
+function openLinks({ config, id, upstream }: EdgeFeedOptions, topics: Topics): BrokerLink[] {
   const { broker, brokerUsername, brokerPassword, limits } = config;
+  const nodeKey = must(config.nodeKey, "an edge has a node key");
   const tls = readTls(config);
   const common = {
     clientId: id,
@@ -81,13 +108,13 @@ function openLinks({ config, id, primaryUrl, nodeKey }: EdgeFeedOptions, topics:
   return broker.map((url) => {
     // The broker inside the primary is reached over the primary's own port; nothing else has to be configured.
     if (url === embeddedBroker) {
-      const socket = `${primaryUrl.replace(/^http/, "ws")}/mqtt`;
+      const socket = (): string => `${upstream.primary.url.replace(/^http/, "ws")}/mqtt`;
       // Whom requests to the primary trust is good enough here as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
       return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca, old: true });
     }
     // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
-    const ownPassword = new URL(url).hostname === new URL(primaryUrl).hostname ? nodeKey : undefined;
+    const ownPassword = new URL(url).hostname === new URL(upstream.primary.url).hostname ? nodeKey : undefined;
     const password = brokerPassword ?? ownPassword;
     return new BrokerLink({ ...common, ...tls, url, username: brokerUsername ?? id, password });
   });

@@ -1,141 +1,167 @@
 /**
- * An edge: a full copy that follows the primary over the feed and answers from its own file. What it can't do itself, writing, it sends on.
- * It starts from its file where that is sound, and answers from it before it has heard of anybody.
+ * An edge: a full copy that follows the primary over the feed and answers from its own file. What it can't do itself, writing, it sends on. It
+ * hands its copy and its log on to others, and can become the primary.
  */
+import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import { lockDirectory, writeNote } from "../store/data-directory.ts";
-import { databaseFiles, removeFiles } from "../store/snapshot.ts";
-import type { State } from "../store/state.ts";
+import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
+import { hashKey, verifyKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { Arrivals } from "./arrivals.ts";
-import { Copy } from "./copy.ts";
-import { openEdgeFeed } from "./edge-feed.ts";
-import { Follower } from "./follower.ts";
+import { openEdgeFeed, type EdgeFeed } from "./edge-feed.ts";
+import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
 import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
-import { fetchSnapshot } from "./install-snapshot.ts";
-import type { BrokerStatus, Node, NodeHealth } from "./node.ts";
-import { connectPrimary, type PrimaryClient } from "./primary-client.ts";
-import { soundStore } from "./sound-store.ts";
-import { Writer } from "./writer.ts";
+import { createLogServer } from "./log-server.ts";
+import type { Node, NodeHealth, Promoted } from "./node.ts";
+import { formatToken } from "./position.ts";
+import { requirePromotable } from "./promotion.ts";
+import type { Takeover } from "./primary-node.ts";
+import { keepSnapshots } from "./snapshot-keeper.ts";
 
-export async function startEdgeNode(config: Config): Promise<Node> {
-  const { limits, environment, data } = config;
-  const primaryUrl = must(config.primary, "an edge has a primary");
-  const nodeKey = must(config.nodeKey, "an edge has a node key");
+export interface EdgeOptions {
+  /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */
+  readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
+}
+
+export async function startEdgeNode(config: Config, { becomePrimary }: EdgeOptions = {}): Promise<Node> {
+  const { limits, environment } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
-  const directory = lockDirectory(data);
-  started.defer(directory.unlock);
+  const directory = lockDirectory(config.data);
+  const lock = keepLock(directory);
+  started.defer(lock.release);
   const id = nodeIdOf(config);
-  const writer = new Writer({ environment, synchronous: "NORMAL", limits });
-  started.defer(() => writer.stop());
-  const copy = new Copy(data, limits, writer.changes);
-  started.defer(() => copy.close());
-  const primary = connectPrimary({
-    url: primaryUrl,
-    nodeKey,
-    logTimeoutMs: limits.logTimeoutMs,
-    snapshotTimeoutMs: limits.snapshotTimeoutMs,
-  });
-
-  const { arrivals, present, adopt, installSnapshot } = keepStanding(config, writer, copy, primary);
-  const sound = await soundStore(data, environment, limits);
-  if (sound !== undefined) await adopt(sound);
-  writeNote(data, "role", "edge");
-
-  const follower = new Follower({ environment, limits, writer, primary, present, installSnapshot });
-  started.defer(() => follower.stop());
-  started.defer(primary.close);
-  const health = (): NodeHealth => healthOf(present(), follower, feed.brokers, writer);
-  const feed = openEdgeFeed({ config, id, primaryUrl, nodeKey, follower, health });
+  const following = await openFollowingCopy(config, id, started);
+  const { follower, upstream, arrivals, present } = following;
+  const health = (): NodeHealth => healthOf(following, feed, limits.readyAgeMsMax);
+  const feed = openEdgeFeed({ config, id, upstream, follower, health });
   started.defer(() => feed.close());
+  following.onMoved(feed.moved);
+  const serveLog = serveOthers(config, following);
   follower.start();
   feed.start();
 
   const running = started.move();
+  const promote = async (force: boolean): Promise<Promoted> => {
+    await requirePromotable(following, force);
+    const { path } = following.copy;
+    lock.keep();
+    await running.disposeAsync();
+    return must(becomePrimary)({ directory, path });
+  };
+  let promoting: Promise<Promoted> | undefined;
   return {
     role: "edge",
     id,
     environment,
-    engine() {
-      if (!follower.diverged) return copy.engine();
-      throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
-    },
+    engine: following.engine,
+    history: following.history,
     writes: undefined,
     forward: createForwarder({
-      primaryUrl,
+      primaryUrl: () => upstream.primary.url,
       timeoutMs: limits.forwardTimeoutMs,
       waitMs: config.consistencyWait,
       arrivals,
       primaryAlive: () => follower.feedState === "LIVE",
+      onSilence: () => void upstream.findPrimary(present()?.term ?? 0),
     }),
+    promote:
+      becomePrimary &&
+      (({ force }) => {
+        promoting ??= promote(force).finally(() => (promoting = undefined));
+        return promoting;
+      }),
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
+    waitForLatest: () => waitForLatest(following, config.consistencyWait),
+    requireFresh: () => requireFresh(following.ageMs(), config.maxStaleness),
+    reportDamage: following.reportDamage,
     health,
-    replication: () => undefined,
+    replication: serveLog,
     mqttConnection: undefined,
     stop: () => running.disposeAsync(),
   };
 }
 
-interface Standing {
-  readonly arrivals: Arrivals;
-  /** Where this copy stands; undefined before there is one. */
-  readonly present: () => State | undefined;
-  /** Makes the database at `path` this node's copy. */
-  readonly adopt: (path: string) => Promise<State>;
-  readonly installSnapshot: () => Promise<State>;
+/** The same that a primary serves to nodes, from this copy. */
+function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy): Node["replication"] {
+  const { copy, present } = following;
+  const directory = join(data, "snapshots");
+  const snapshots = keepSnapshots(
+    () => copy.path,
+    directory,
+    limits.snapshotReuseMs,
+    () => must(present()),
+  );
+  const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
+  return createLogServer({
+    store() {
+      // Nobody shall follow what this node itself does not trust.
+      following.engine();
+      return copy.reader();
+    },
+    role: () => "edge",
+    ack: false,
+    limits,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+    snapshot: snapshots.get,
+    onPosition: () => {},
+  });
 }
 
-/** Knows where the copy stands, while events move it and snapshots replace it. */
-function keepStanding(config: Config, writer: Writer, copy: Copy, primary: PrimaryClient): Standing {
-  let state: State | undefined;
-  const arrivals = new Arrivals(() => state, { primary: false });
-  const move = (to: State): void => {
-    state = to;
-    copy.moved(to);
-    arrivals.moved(to);
-  };
-  writer.onMoved(move);
-  const adopt = async (path: string): Promise<State> => {
-    const opened = await writer.open(path);
-    // Nobody may learn of the new position before reads come from the new file.
-    copy.open(path);
-    move(opened);
-    return opened;
-  };
-  const installSnapshot = async (): Promise<State> => {
-    const { data: directory, environment, limits } = config;
-    if (writer.failed) throw new Error("there is no writer that could open a snapshot");
-    const installed = await fetchSnapshot({ primary, directory, environment, limits });
-    if (installed === "unchanged") throw new Error("the primary sent no snapshot although none was known");
-    try {
-      return await adopt(installed.path);
-    } catch (error) {
-      // The one before stays in use; each further attempt would leave another file.
-      removeFiles(databaseFiles(installed.path));
-      throw error;
-    }
-  };
-  return { arrivals, present: () => state, adopt, installSnapshot };
+interface Lock {
+  readonly release: () => void;
+  /** From now on the lock is somebody else's to release. */
+  readonly keep: () => void;
 }
 
-function healthOf(
-  state: State | undefined,
-  follower: Follower,
-  brokers: readonly BrokerStatus[],
-  writer: Writer,
-): NodeHealth {
+function keepLock(directory: DataDirectory): Lock {
+  let kept = false;
+  return {
+    release() {
+      if (!kept) directory.unlock();
+    },
+    keep: () => void (kept = true),
+  };
+}
+
+/** Asks the primary where it stands, and waits to be there. */
+async function waitForLatest({ upstream, arrivals, present }: FollowingCopy, waitMs: number): Promise<void> {
+  const head = await upstream.primary.client.head().catch((cause: unknown) => {
+    throw new AppError("not_ready", "the primary can't be asked for the latest, read without `Ostiary-Consistency`", {
+      cause,
+    });
+  });
+  if (head.n < (present()?.term ?? 0))
+    throw new AppError("not_ready", "the primary was replaced, and its successor is not known here yet");
+  await arrivals.waitFor(formatToken(head.e, head.l), waitMs);
+}
+
+/** AppError `not_ready` where a copy of that age is too old. */
+export function requireFresh(ageMs: number | null, maxMs: number | undefined): void {
+  if (maxMs === undefined || ageMs === null || ageMs <= maxMs) return;
+  throw new AppError(
+    "not_ready",
+    `this copy was last known to be the newest ${Math.round(ageMs / 1000)} s ago, longer than \`maxStaleness\` lets it answer`,
+  );
+}
+
+function healthOf(following: FollowingCopy, feed: EdgeFeed, ageMsMax: number): NodeHealth {
+  const { follower, writer } = following;
+  const state = following.present();
+  const ageMs = following.ageMs();
+  const { brokers } = feed;
   return {
     ok: state !== undefined && !follower.diverged && !writer.failed,
+    degraded:
+      ageMs !== null && ageMs > ageMsMax ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined,
     role: "edge",
     state: follower.feedState,
     epoch: state?.epoch ?? null,
     offset: state?.offset ?? null,
     digest: state?.digest ?? null,
-    // Without any contact yet, the last commit that it contains says how old it is at most.
-    ageMs: follower.ageMs ?? (state === undefined ? null : Math.max(0, Date.now() - state.timeMs)),
+    ageMs,
+    visibleAfterMs: follower.visibleAfterMs,
     feedConnected: brokers.some(({ connected }) => connected),
     brokers,
   };

@@ -7,9 +7,12 @@ import { embeddedBroker } from "../config/broker-address.ts";
 import type { Config } from "../config/config.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { systemClock } from "../util/clock.ts";
+import { reasonOf } from "../util/reason.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { readTls } from "./broker-credentials.ts";
 import { BrokerLink } from "./broker-link.ts";
+import { decodeHead, decodeStatus, type Head, type Status } from "./envelope.ts";
 import type { BrokerStatus } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
@@ -20,12 +23,21 @@ const log = getLogger("feed");
 export interface Feed {
   readonly embedded: Broker | undefined;
   readonly brokers: readonly BrokerStatus[];
-  /** True for good once another primary has taken over at one of the brokers. */
-  readonly fenced: boolean;
   start(): void;
+  /** Publishes nothing more, for good: another primary has taken over. */
+  stop(): void;
   /** Something was committed. */
   wake(): void;
   close(): Promise<void>;
+}
+
+/** Who hears of others at the brokers. */
+export interface FeedListener {
+  /** A head at a broker: this primary's own, one from before its start, or that of somebody who takes himself for the primary. */
+  head(head: Head): void;
+  status(nodeId: string, status: Status): void;
+  /** A broker has given this primary's place to another. */
+  fenced(reason: string): void;
 }
 
 /** `store` is a read-only connection for the feed. AppError `conflict` where a port is taken or a certificate can't be used. */
@@ -33,6 +45,7 @@ export async function openFeed(
   config: Config,
   store: SqlDatabase,
   verifyNodeKey: (key: string) => boolean,
+  listener: FeedListener,
 ): Promise<Feed> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
@@ -42,34 +55,29 @@ export async function openFeed(
     const outlet = url === embeddedBroker ? embedded : links.get(url);
     return outlet === undefined ? [] : [outlet];
   });
-  const publishers = outlets.map((outlet) => new Publisher({ store, outlet, topics, limits }));
+  const ack = config.ack > 0;
+  const hear = (topic: string, payload: Uint8Array): void => tell(listener, topics, topic, payload);
+  // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
+  embedded?.onStatus(hear);
+  for (const link of links.values()) listenAt(link, topics, hear, listener);
+  const publishers = outlets.map((outlet) => new Publisher({ store, outlet, topics, limits, clock: systemClock, ack }));
+  let stopped = false;
   const stop = (): void => publishers.forEach((publisher) => publisher.stop());
-
-  let fenced = false;
-  // When another primary has taken over, this one stops talking at once, and everywhere. It goes on answering, from what it has.
-  const fence = (): void => {
-    if (fenced) return;
-    fenced = true;
-    stop();
-    for (const link of links.values()) void link.close();
-    log.fatal(
-      "another primary of environment {environment} is active: this one is FENCED, it publishes and writes nothing any more",
-      { environment },
-    );
-  };
-  for (const link of links.values()) link.onFenced(fence);
 
   return {
     embedded,
     get brokers() {
-      return outlets.map(({ name, connected }) => ({ broker: name, connected: connected && !fenced }));
-    },
-    get fenced() {
-      return fenced;
+      return outlets.map(({ name, connected }) => ({ broker: name, connected: connected && !stopped }));
     },
     start() {
+      if (stopped) return;
       for (const publisher of publishers) publisher.start();
       for (const link of links.values()) link.start();
+    },
+    stop() {
+      stopped = true;
+      stop();
+      for (const link of links.values()) void link.close();
     },
     wake: () => publishers.forEach((publisher) => publisher.wake()),
     async close() {
@@ -77,6 +85,35 @@ export async function openFeed(
       await Promise.all(outlets.map((outlet) => outlet.close()));
     },
   };
+}
+
+function listenAt(
+  link: BrokerLink,
+  topics: Topics,
+  hear: (topic: string, payload: Uint8Array) => void,
+  listener: FeedListener,
+): void {
+  link.onMessage(hear);
+  link.onFenced(() => listener.fenced(`the broker ${link.name} has given its place to another primary`));
+  link.onConnect(() => {
+    link.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
+      log.warning("this primary can't hear at {broker} what others say: {reason}", {
+        broker: link.name,
+        reason: reasonOf(error),
+      }),
+    );
+  });
+}
+
+function tell(listener: FeedListener, topics: Topics, topic: string, payload: Uint8Array): void {
+  if (topic === topics.head) {
+    const head = decodeHead(payload);
+    if ("message" in head) listener.head(head.message);
+    return;
+  }
+  const status = decodeStatus(payload);
+  const nodeId = topic.slice(topics.status("").length);
+  if ("message" in status) listener.status(nodeId, status.message);
 }
 
 async function openBroker(config: Config, topics: Topics, verifyNodeKey: (key: string) => boolean): Promise<Broker> {

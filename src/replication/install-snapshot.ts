@@ -6,7 +6,7 @@ import { databaseFiles, removeFiles, requireKnownFormat, snapshotTag } from "../
 import { requireEnvironment, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
-import type { PrimaryClient } from "./primary-client.ts";
+import type { NodeClient } from "./node-client.ts";
 import { unpackSnapshotAside } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
@@ -18,7 +18,7 @@ export interface Installed {
 }
 
 export interface InstallOptions {
-  readonly primary: PrimaryClient;
+  readonly primary: NodeClient;
   readonly directory: string;
   readonly environment: string;
   readonly limits: Limits;

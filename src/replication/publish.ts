@@ -11,6 +11,7 @@ import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../telemetry/tracing.ts";
+import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { preciseNow } from "./append.ts";
 import type { Batch, SentRow } from "./envelope.ts";
@@ -29,6 +30,9 @@ export interface PublisherOptions {
   readonly outlet: Outlet;
   readonly topics: Topics;
   readonly limits: Limits;
+  readonly clock: Clock;
+  /** Whether edges shall say at once how far they have come. */
+  readonly ack: boolean;
 }
 
 export class Publisher {
@@ -37,25 +41,32 @@ export class Publisher {
   readonly #outlet: Outlet;
   readonly #topics: Topics;
   readonly #limits: Limits;
+  readonly #clock: Clock;
+  readonly #ack: boolean;
   #cursor: number;
+  #epoch: string;
   #inFlight = 0;
   /** Counts connections, so that an answer that comes late is not counted for the next one. */
   #connection = 0;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #cancelHeads = (): void => {};
   #stopped = false;
   #complained = false;
 
-  constructor({ store, outlet, topics, limits }: PublisherOptions) {
+  constructor({ store, outlet, topics, limits, clock, ack }: PublisherOptions) {
     this.#store = store;
     this.#log = openLog(store);
     this.#outlet = outlet;
     this.#topics = topics;
     this.#limits = limits;
-    this.#cursor = readState(store).offset;
+    this.#clock = clock;
+    this.#ack = ack;
+    const { offset, epoch } = readState(store);
+    this.#cursor = offset;
+    this.#epoch = epoch;
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#publishHead(), this.#limits.headIntervalMs);
+    this.#cancelHeads = this.#clock.every(this.#limits.headIntervalMs, () => this.#publishHead());
     this.#outlet.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
@@ -67,7 +78,9 @@ export class Publisher {
   wake(): void {
     if (this.#stopped || !this.#outlet.connected) return;
     const state = readState(this.#store);
-    if (state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
+    // A message is of one epoch: where another begins, edges go over to it by the log.
+    const turned = state.epoch !== this.#epoch;
+    if (turned || state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
     const window = Math.min(this.#outlet.window, this.#limits.feedWindowMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
       const rows = this.#log.read(this.#cursor, {
@@ -77,7 +90,8 @@ export class Publisher {
       const first = rows[0];
       const last = rows.at(-1);
       if (first === undefined || last === undefined) return;
-      if (Date.now() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1) return this.#jump(state);
+      if (this.#clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
+        return this.#jump(state);
       const batch = this.#batch(state, rows);
       this.#cursor = last.offset;
       void this.#send(batch, rows);
@@ -86,7 +100,7 @@ export class Publisher {
 
   stop(): void {
     this.#stopped = true;
-    clearInterval(this.#timer);
+    this.#cancelHeads();
   }
 
   async #send(batch: Batch, rows: readonly StoredLogRow[]): Promise<void> {
@@ -113,10 +127,12 @@ export class Publisher {
       v: 1,
       s: state.environment,
       e: state.epoch,
-      t: Date.now(),
+      n: state.term,
+      t: this.#clock.wallMs(),
       p: this.#cursor,
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
+      d: last?.digest ?? null,
       ev: rows.map((row) => sentRow(row, this.#limits.feedInlineBytesMax)),
     };
   }
@@ -130,12 +146,15 @@ export class Publisher {
         count: state.offset - this.#cursor,
       });
     this.#cursor = state.offset;
+    this.#epoch = state.epoch;
     this.#publishHead();
   }
 
   #publishHead(): void {
     if (this.#stopped || !this.#outlet.connected) return;
-    const payload = JSON.stringify(this.#store.transaction(() => readHead(this.#store, this.#log)));
+    const role = { role: "primary", ack: this.#ack } as const;
+    const head = this.#store.transaction(() => readHead(this.#store, this.#log, role, this.#clock.wallMs()));
+    const payload = JSON.stringify(head);
     this.#outlet
       .publish(this.#topics.head, payload, { qos: 0, retain: true })
       .catch((error: unknown) => this.#complain(error));

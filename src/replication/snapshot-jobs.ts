@@ -20,6 +20,11 @@ export function checkStoreAside(storePath: string, limits: Limits): Promise<Stat
   return withWorker((worker) => worker.call("check", storePath, limits));
 }
 
+/** Reads a copy that is in use from end to end; rejects where it is not what its digest says. */
+export function auditCopyAside(storePath: string): Promise<void> {
+  return withWorker((worker) => worker.call("audit", storePath));
+}
+
 async function withWorker<T>(job: (worker: WorkerHandle<SnapshotCommands, SnapshotEvent>) => Promise<T>): Promise<T> {
   const worker = spawnWorker<SnapshotCommands, SnapshotEvent>("snapshot");
   worker.onEvent(({ warning }) => log.warn("{warning}", { warning }));

@@ -17,7 +17,7 @@ export interface SnapshotKeeper {
 }
 
 export function keepSnapshots(
-  storePath: string,
+  storePath: () => string,
   directory: string,
   reuseMs: number,
   present: () => State,
@@ -28,7 +28,7 @@ export function keepSnapshots(
   const build = async (): Promise<Snapshot> => {
     const startMs = performance.now();
     try {
-      const snapshot = await buildSnapshotAside(storePath, directory);
+      const snapshot = await buildSnapshotAside(storePath(), directory);
       removeOthers(directory, [snapshot.path, kept?.snapshot.path]);
       kept = { snapshot, builtMs: startMs };
       metrics.snapshots.inc({ action: "built" });

@@ -3,7 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import { serveWorker } from "../runtime/worker.ts";
 import { buildSnapshot, unpackSnapshot, type Snapshot } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
-import { checkCopy } from "./check-copy.ts";
+import { auditCopy, checkCopy } from "./check-copy.ts";
 
 export type SnapshotCommands = typeof commands;
 
@@ -12,6 +12,7 @@ const commands = {
   unpack: (snapshot: Snapshot, target: string, limits: Limits): Promise<State> =>
     unpackSnapshot(snapshot, target, limits.snapshotBytesMax, (path) => checkCopy(path, limits, warn)),
   check: (storePath: string, limits: Limits): State => checkCopy(storePath, limits, warn),
+  audit: (storePath: string): void => auditCopy(storePath),
 };
 
 /** What is worth a line in the log, which the main thread writes. */

@@ -10,6 +10,7 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { recordSpan } from "../telemetry/tracing.ts";
 import { must } from "../util/assert.ts";
+import { mintEpoch } from "./position.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { Replayed, ReplayRequest } from "./replay.ts";
 import type { WriterCommands, WriterEvent } from "./writer-worker.ts";
@@ -81,8 +82,11 @@ export class Writer {
     return this.#worker.call("replay", request);
   }
 
-  startEpoch(): Promise<State> {
-    return this.#worker.call("startEpoch");
+  /** Begins a new epoch behind what is there, as an event of its own. */
+  async startEpoch(): Promise<State> {
+    const request = { kind: "epoch", epoch: mintEpoch() } as const;
+    await this.write(request, { traceparent: null });
+    return this.state;
   }
 
   readSetting(key: NodeSetting): Promise<string | undefined> {

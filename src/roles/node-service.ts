@@ -9,28 +9,35 @@ import { AppError } from "../util/app-error.ts";
 
 export interface RunningRole {
   readonly url: string;
+  /** Another node answers from now on, at the same address: an edge that became the primary. */
+  replace(node: Node): void;
   /** No new requests, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
   stop(): Promise<void>;
 }
 
 /** Serves the node's API, and MQTT over WebSocket beside it where a broker is embedded. */
-export async function serveNode(config: Config, node: Node): Promise<RunningRole> {
+export async function serveNode(config: Config, first: Node): Promise<RunningRole> {
   const { host, port, limits } = config;
+  let node = first;
   try {
-    const app = createApp(node, limits);
+    let app = createApp(node, limits);
     const listener = serve({
       hostname: host,
       port,
       fetch: (request) => app.fetch(request),
-      websocket:
-        node.mqttConnection === undefined
-          ? undefined
-          : { path: "/mqtt", subprotocol: "mqtt", onConnection: node.mqttConnection },
+      get websocket() {
+        const { mqttConnection } = node;
+        return mqttConnection && { path: "/mqtt", subprotocol: "mqtt", onConnection: mqttConnection };
+      },
       stopGraceMs: limits.stopGraceMs,
     });
     const unobserve = observeNode(() => readingOf(node));
     return {
       url: listener.url,
+      replace(next) {
+        node = next;
+        app = createApp(node, limits);
+      },
       async stop() {
         await listener.stop();
         unobserve();

@@ -38,6 +38,18 @@ export function openSqlite(path: string, options: { readonly?: boolean; create?:
   return new BunSqlite(path, bun);
 }
 
+/** Whether an error, or what caused it, says that the file itself is damaged: its pages contradict each other, or can't be read. */
+export function isDamage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { readonly code?: unknown };
+  if (typeof code === "string" && damageCodes.test(code)) return true;
+  return damageTexts.test(error.message) || isDamage(error.cause);
+}
+
+const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR)/;
+/** As SQLite words them: what comes from a Worker has no code of SQLite any more. */
+const damageTexts = /^(?:database disk image is malformed|file is not a database|disk I\/O error)$/;
+
 class BunSqlite implements SqlDatabase {
   readonly path: string;
   readonly orm: Orm;

@@ -59,9 +59,9 @@ export function setIndexes(database: SqlDatabase, table: string, orders: readonl
 /** All fact tables, with what they hold. */
 export function factTables(
   database: SqlDatabase,
-): { readonly table: string; readonly predicate: string; readonly arity: number }[] {
+): { readonly id: number; readonly table: string; readonly predicate: string; readonly arity: number }[] {
   const rows = database.orm.select().from(relation).orderBy(relation.predicate, relation.arity).all();
-  return rows.map(({ id, predicate, arity }) => ({ table: tableOf(id), predicate, arity }));
+  return rows.map(({ id, predicate, arity }) => ({ id, table: tableOf(id), predicate, arity }));
 }
 
 /** Where a fact is stored: the ids of its arguments are a row of the table. */
@@ -153,9 +153,14 @@ export function countByTypes(
     }));
 }
 
-/** Takes all facts away; tables, indexes and interned values stay. */
-export function clearFacts(database: SqlDatabase): void {
-  for (const { table } of factTables(database)) database.exec(`DELETE FROM ${table}`);
+/** Takes all facts away, and keeps them under the offset of the event that did it; tables, indexes and interned values stay. */
+export function clearFacts(database: SqlDatabase, offset: number): void {
+  for (const { id, table, arity } of factTables(database)) {
+    const ids = columnNames(arity).join(", ");
+    const keep = `INSERT INTO cleared (offset, relation, ids) SELECT ?1, ?2, json_array(${ids}) FROM ${table}`;
+    statement(database, keep).run(offset, id);
+    database.exec(`DELETE FROM ${table}`);
+  }
 }
 
 function locate(database: SqlDatabase, fact: Fact): StoredRow | undefined {

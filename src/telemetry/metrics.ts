@@ -76,6 +76,14 @@ export const metrics = {
   feedEvents: counter("ostiary_feed_events_total", "Events that went to a broker or came from one", ["direction"]),
   feedGaps: counter("ostiary_feed_gaps_total", "Messages of the feed that did not follow this node's position"),
   feedDuplicates: counter("ostiary_feed_duplicates_total", "Messages of the feed that this node had already"),
+  feedRefused: counter(
+    "ostiary_feed_refused_total",
+    "Messages of the feed that would continue another history than this node's, forged ones for instance",
+  ),
+  copiesDistrusted: counter(
+    "ostiary_copies_distrusted_total",
+    "Times that this node found its copy damaged or different from the primary's",
+  ),
   /** `result`: done or failed. */
   catchUps: counter("ostiary_catch_ups_total", "Times that this node asked the primary for what it missed", ["result"]),
   /** `action`: built, served, installed, unchanged or failed. */
@@ -84,6 +92,7 @@ export const metrics = {
 
 export const feedStates = [
   "PRIMARY",
+  "FENCED",
   "BOOTSTRAP",
   "CATCHUP",
   "LIVE",
@@ -91,6 +100,7 @@ export const feedStates = [
   "DISCONNECTED",
   "DIVERGED",
   "SNAPSHOT",
+  "FOLLOWING",
 ] as const;
 export type FeedState = (typeof feedStates)[number];
 

@@ -104,7 +104,9 @@ function writeAll(primary: Copy, log: Log, edges: readonly Copy[], request: Writ
   const rows = log.read(offset, oneEvent);
   const { hash, digest } = readState(primary.store);
   for (const { name, store, limits, changes } of edges) {
-    const { state } = whileChanging(changes, () => replay(store, { epoch, rows, hash }, limits));
+    const { state } = whileChanging(changes, () =>
+      replay(store, openLog(store), { epoch, rows, hash, digest }, limits),
+    );
     if (state.digest !== digest) throw new Error(`${name} diverges from the primary`);
   }
   for (const { name, store, limits } of [primary, ...edges]) {

@@ -1,5 +1,5 @@
 /** What a real Mosquitto may do to a feed: lose messages and retained heads, stall, refuse, allow little, allow everything. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,9 @@ import { converged, eventually, insert, loadPolicy, reader, refusal, untraced, w
 import { withLogLines } from "./log-lines.ts";
 import { openProxy } from "./proxy.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");

@@ -188,7 +188,9 @@ describe("closures", () => {
   const olderFormat =
     "DROP TABLE closure; DROP TABLE closure_1; ALTER TABLE state DROP COLUMN plan_stamp; ALTER TABLE state DROP COLUMN version; " +
     "ALTER TABLE relation DROP COLUMN version; DROP TABLE degree; DROP TABLE degree_shape; " +
-    "ALTER TABLE state DROP COLUMN degree_stamp; PRAGMA user_version = 1";
+    "ALTER TABLE state DROP COLUMN degree_stamp; " +
+    "DROP TABLE epoch; DROP TABLE answered; DROP TABLE cleared; ALTER TABLE state DROP COLUMN term; " +
+    "ALTER TABLE log DROP COLUMN digest; ALTER TABLE log DROP COLUMN total; PRAGMA user_version = 1";
 
   test("are made for a file of the format before them, by whoever writes to it", () =>
     withNested(async (path) => {

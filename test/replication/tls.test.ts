@@ -1,5 +1,5 @@
 /** TLS to a real Mosquitto: with passwords, and with the certificates of nodes as `compose/mosquitto/tls.conf` has it; and what is refused. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,9 @@ import { prepareMosquitto, prepareMosquittoTls, type Mosquitto } from "../e2e/mo
 import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, refusal, standing, withCluster } from "./cluster.ts";
 import { withLogLines } from "./log-lines.ts";
+
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null && findProgram("openssl") !== null;
 const topics = topicsOf("ostiary/v1", "test");

@@ -1,5 +1,5 @@
 /** Several brokers at once, which know nothing of each other: whatever happens to one of them, edges hear of each event at once by another. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,9 @@ import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluster, type Running } from "./cluster.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null;
 

@@ -1,4 +1,4 @@
-/** How a node asks its primary over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
+/** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { Readable, Transform } from "node:stream";
@@ -6,24 +6,29 @@ import { pipeline } from "node:stream/promises";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { z } from "zod";
 import { snapshotManifest, type Snapshot, type SnapshotManifest } from "../store/snapshot.ts";
-import { decodePage, type Page } from "./envelope.ts";
-import type { Position } from "./position.ts";
+import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "./envelope.ts";
+import type { Asked } from "./log-server.ts";
 
-export interface PrimaryClientOptions {
+export interface NodeClientOptions {
   readonly url: string;
+  /** Of the node that asks, so that the other knows how far it has come. */
+  readonly nodeId: string;
   readonly nodeKey: string;
   /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
   readonly logTimeoutMs: number;
   readonly snapshotTimeoutMs: number;
 }
 
-/** A page, or the primary's word that its log can't be followed from that position. */
-export type LogAnswer = { readonly page: Page } | { readonly snapshotNeeded: string };
+/** A page, or the node's word that its log can't be followed from that position. */
+export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
 
 type Accept = (manifest: SnapshotManifest) => void;
 
-export interface PrimaryClient {
-  log(position: Position): Promise<LogAnswer>;
+export interface NodeClient {
+  /** Where the node stands. */
+  head(): Promise<NodeHead>;
+  /** What follows a position in the node's log. */
+  log(asked: Asked): Promise<LogAnswer>;
   /**
    * Downloads the snapshot to `target`, or tells that the one with this tag is still the newest. `accept` throws where there is no use in a
    * download.
@@ -35,27 +40,34 @@ export interface PrimaryClient {
 
 const refusalSchema = z.object({ message: z.string(), code: z.string() });
 
-export function connectPrimary({ url, nodeKey, logTimeoutMs, snapshotTimeoutMs }: PrimaryClientOptions): PrimaryClient {
+export function connectNode({ url, nodeId, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions): NodeClient {
   const closing = new AbortController();
   const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
     fetch(`${url}/replication/v1/${path}`, {
-      headers: { Authorization: `Bearer ${nodeKey}`, ...headers },
+      headers: { Authorization: `Bearer ${nodeKey}`, "Ostiary-Node": nodeId, ...headers },
       signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
     });
 
   return {
-    async log({ epoch, offset, hash }) {
-      const query = new URLSearchParams({ epoch, after: String(offset), hash });
+    async head() {
+      const response = await get("head", {}, AbortSignal.timeout(logTimeoutMs));
+      if (!response.ok) throw await failure("its head", response);
+      const decoded = decodeNodeHead(await response.text());
+      if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
+      return decoded.message;
+    },
+
+    async log({ epoch, term, offset, hash }) {
+      const query = new URLSearchParams({ epoch, term: String(term), after: String(offset), hash });
       using stall = watchStall(logTimeoutMs);
       const response = await get(`log?${query}`, {}, stall.signal);
-      if (response.status === 409 || response.status === 410) {
-        return { snapshotNeeded: (await refusalOf(response)).message };
-      }
-      if (!response.ok) throw await failure("a page of the log", response);
-      const decoded = decodePage(await textOf(response, stall.progress));
-      if ("problem" in decoded) throw new Error(`the primary sent no page of its log: ${decoded.problem}`);
-      return { page: decoded.message };
+      const refused = response.status === 409 || response.status === 410;
+      if (!response.ok && !refused) throw await failure("a page of the log", response);
+      const text = await textOf(response, stall.progress);
+      const decoded = refused ? decodeRefusal(text) : decodePage(text);
+      if ("problem" in decoded) throw new Error(`${url} sent no page of its log: ${decoded.problem}`);
+      return "code" in decoded.message ? { refused: decoded.message } : { page: decoded.message };
     },
 
     async snapshot(target, knownTag, accept) {

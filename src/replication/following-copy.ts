@@ -1,0 +1,195 @@
+/**
+ * A copy that follows: its database, the thread that writes it, and the loop that keeps it at the primary's position. An edge has one, and so has a
+ * fallback that follows. It starts from its file where that is sound, and can be answered from before anybody was heard of.
+ */
+import type { Config } from "../config/config.ts";
+import type { Engine } from "../engine/engine.ts";
+import { isDamage } from "../runtime/sqlite.ts";
+import { writeNote } from "../store/data-directory.ts";
+import { readEpochs, type Epoch } from "../store/epochs.ts";
+import { openLog } from "../store/log.ts";
+import { databaseFiles, removeFiles } from "../store/snapshot.ts";
+import type { State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { AppError } from "../util/app-error.ts";
+import { systemClock } from "../util/clock.ts";
+import { reasonOf } from "../util/reason.ts";
+import { Arrivals } from "./arrivals.ts";
+import { Copy } from "./copy.ts";
+import { eventHistory, type History } from "./event-history.ts";
+import { Follower } from "./follower.ts";
+import { lastCommonOffset } from "./history.ts";
+import { fetchSnapshot } from "./install-snapshot.ts";
+import { upstreamOf } from "./neighbours.ts";
+import type { NodeClient } from "./node-client.ts";
+import { auditCopyAside } from "./snapshot-jobs.ts";
+import { soundStore } from "./sound-store.ts";
+import { saveUnreplicated } from "./unreplicated.ts";
+import type { Upstream } from "./upstream.ts";
+import { Writer } from "./writer.ts";
+
+const log = getLogger("copy");
+
+export interface FollowingCopy {
+  readonly copy: Copy;
+  readonly writer: Writer;
+  readonly follower: Follower;
+  readonly upstream: Upstream;
+  readonly arrivals: Arrivals;
+  readonly history: History;
+  /** Where it stands; undefined before there is one. */
+  present(): State | undefined;
+  /** AppError `not_ready` while there is none that can be trusted. */
+  engine(): Engine;
+  /** Whether it was damage, and the copy is given up. */
+  reportDamage(error: unknown): boolean;
+  /** How long ago it was last known to be the newest, in ms; null before there is one. */
+  ageMs(): number | null;
+  /** Called each time it has moved on. */
+  onMoved(listener: () => void): void;
+}
+
+/** Whatever it starts is ended by `started`. */
+export async function openFollowingCopy(
+  config: Config,
+  id: string,
+  started: AsyncDisposableStack,
+): Promise<FollowingCopy> {
+  const { limits, environment, data } = config;
+  // Who counts for a write's acknowledgement must not lose it to a power cut.
+  const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits });
+  started.defer(() => writer.stop());
+  const copy = new Copy(data, limits, writer.changes);
+  started.defer(() => copy.close());
+  const upstream = upstreamOf(config, id);
+  const standing = keepStanding(config, writer, copy);
+  const sound = await soundStore(data, environment, limits);
+  if (sound !== undefined) await standing.adopt(sound);
+  writeNote(data, "role", config.role);
+
+  const follower = new Follower({
+    environment,
+    limits,
+    clock: systemClock,
+    writer,
+    upstream,
+    present: standing.present,
+    installSnapshot: standing.installSnapshot,
+    parting: (theirs) => saveWhatOnlyWeHave(data, copy, standing.present(), theirs),
+  });
+  started.defer(() => follower.stop());
+  started.defer(() => upstream.close());
+  const reportDamage = (error: unknown): boolean => {
+    if (!isDamage(error)) return false;
+    follower.distrust(`its file is damaged: ${reasonOf(error)}`);
+    return true;
+  };
+  started.defer(auditNowAndThen(copy, follower, limits.copyCheckIntervalMs));
+  const { arrivals, history, present, onMoved } = standing;
+  return {
+    copy,
+    writer,
+    follower,
+    upstream,
+    arrivals,
+    history,
+    present,
+    onMoved,
+    engine() {
+      if (!follower.diverged) return copy.engine();
+      throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
+    },
+    reportDamage,
+    ageMs() {
+      const state = present();
+      // Without any contact yet, the last commit that it contains says how old it is at most.
+      return follower.ageMs ?? (state === undefined ? null : Math.max(0, Date.now() - state.timeMs));
+    },
+  };
+}
+
+interface Standing {
+  readonly arrivals: Arrivals;
+  readonly history: History;
+  readonly present: () => State | undefined;
+  readonly onMoved: (listener: () => void) => void;
+  /** Makes the database at `path` this node's copy. */
+  readonly adopt: (path: string) => Promise<State>;
+  readonly installSnapshot: (from: NodeClient) => Promise<State>;
+}
+
+/** Knows where the copy stands, while events move it and snapshots replace it. */
+function keepStanding(config: Config, writer: Writer, copy: Copy): Standing {
+  let state: State | undefined;
+  const listeners: (() => void)[] = [];
+  const arrivals = new Arrivals({
+    present: () => state,
+    epochs: () => readEpochs(copy.reader()),
+    primary: false,
+    clock: systemClock,
+  });
+  const history = eventHistory(() => copy.reader());
+  const move = (to: State): void => {
+    state = to;
+    copy.moved(to);
+    arrivals.moved();
+    history.moved();
+    for (const listener of listeners) listener();
+  };
+  writer.onMoved(move);
+  const adopt = async (path: string): Promise<State> => {
+    const opened = await writer.open(path);
+    // Nobody may learn of the new position before reads come from the new file.
+    copy.open(path);
+    move(opened);
+    return opened;
+  };
+  const installSnapshot = async (from: NodeClient): Promise<State> => {
+    const { data: directory, environment, limits } = config;
+    if (writer.failed) throw new Error("there is no writer that could open a snapshot");
+    const installed = await fetchSnapshot({ primary: from, directory, environment, limits });
+    if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
+    try {
+      return await adopt(installed.path);
+    } catch (error) {
+      // The one before stays in use; each further attempt would leave another file.
+      removeFiles(databaseFiles(installed.path));
+      throw error;
+    }
+  };
+  return {
+    arrivals,
+    history,
+    present: () => state,
+    onMoved: (listener) => listeners.push(listener),
+    adopt,
+    installSnapshot,
+  };
+}
+
+/** The history that goes on has parted from this one: what only this copy has is saved before the copy is replaced. */
+function saveWhatOnlyWeHave(directory: string, copy: Copy, present: State | undefined, theirs: readonly Epoch[]): void {
+  if (present === undefined || !copy.ready) return;
+  const own = openLog(copy.reader());
+  const saved = saveUnreplicated(directory, own, present, lastCommonOffset(present, own, theirs));
+  if (saved === undefined) return;
+  log.error(
+    "{events} events that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
+    { events: saved.events, path: saved.path },
+  );
+}
+
+/** Disks forget: what is never looked at is never missed. Returns the way to end it. */
+function auditNowAndThen(copy: Copy, follower: Follower, intervalMs: number): () => void {
+  const audit = async (): Promise<void> => {
+    if (!copy.ready || follower.diverged) return;
+    const { path } = copy;
+    try {
+      await auditCopyAside(path);
+    } catch (error) {
+      if (copy.path === path) follower.distrust(reasonOf(error));
+    }
+  };
+  const timer = setInterval(() => void audit(), intervalMs);
+  return () => clearInterval(timer);
+}

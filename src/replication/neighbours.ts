@@ -1,0 +1,31 @@
+/** The other nodes that the configuration names, and how this one asks them. */
+import type { Config } from "../config/config.ts";
+import { systemClock } from "../util/clock.ts";
+import { must } from "../util/assert.ts";
+import { connectNode } from "./node-client.ts";
+import { Upstream, type Neighbour } from "./upstream.ts";
+
+/** A follower's primary, and its peers as those to go to without it. */
+export function upstreamOf(config: Config, id: string): Upstream {
+  const primary = must(config.primary, "a follower has a primary");
+  return new Upstream(
+    [
+      neighbourAt(primary, config, id),
+      ...config.peers.filter((url) => url !== primary).map((url) => neighbourAt(url, config, id)),
+    ],
+    systemClock,
+  );
+}
+
+/** A primary's peers: to ask whether it still is the primary. `undefined` where there are none, or no node key to ask them with. */
+export function peersOf(config: Config, id: string): Upstream | undefined {
+  if (config.nodeKey === undefined) return undefined;
+  const [first, ...others] = config.peers.map((url) => neighbourAt(url, config, id));
+  return first && new Upstream([first, ...others], systemClock);
+}
+
+function neighbourAt(url: string, { nodeKey, limits }: Config, nodeId: string): Neighbour {
+  const { logTimeoutMs, snapshotTimeoutMs } = limits;
+  const key = must(nodeKey, "a node that asks others has a node key");
+  return { url, client: connectNode({ url, nodeId, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };
+}

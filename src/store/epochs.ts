@@ -1,0 +1,38 @@
+/**
+ * The epochs of a store's history, from the first to the present one. An epoch names what one primary wrote without a break; a new one begins
+ * where a node is promoted or a backup restored, and continues the history up to there. So this tells which positions a history contains.
+ */
+import { asc } from "drizzle-orm";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import * as schema from "./schema.ts";
+import { statement } from "./statements.ts";
+
+export interface Epoch {
+  readonly epoch: string;
+  /** A later epoch of the same environment has a higher one. */
+  readonly term: number;
+  /** Where it began: the last offset of the one before, and the chain hash there. */
+  readonly offset: number;
+  readonly hash: string;
+  /** When, in ms since 1970; 0 where that is not known. */
+  readonly timeMs: number;
+}
+
+/** Oldest first; the last one is the present. */
+export function readEpochs(database: SqlDatabase): Epoch[] {
+  return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
+}
+
+/** Makes it the store's present epoch. */
+export function beginEpoch(database: SqlDatabase, { epoch, term, offset, hash, timeMs }: Epoch): void {
+  const insert = "INSERT INTO epoch (epoch, term, offset, hash, time_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+  statement(database, insert).run(epoch, term, offset, hash, timeMs);
+  statement(database, "UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(epoch, term);
+}
+
+/** Whether a history with these epochs, which has come to `end`, contains the offset of that epoch. `undefined` where it never had the epoch. */
+export function contains(epochs: readonly Epoch[], end: number, epoch: string, offset: number): boolean | undefined {
+  const index = epochs.findIndex((known) => known.epoch === epoch);
+  if (index === -1) return undefined;
+  return offset <= (epochs[index + 1]?.offset ?? end);
+}

@@ -2,17 +2,24 @@
  * A real Mosquitto on loopback, with the configuration and the ACL that `compose/` ships: only paths, address and passwords differ, so that
  * what is tested is what people run.
  */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, randomHex } from "../../scripts/node-process.ts";
 import { projectRoot } from "../../scripts/built-binary.ts";
+import type { Certificate } from "./certificates.ts";
 import { programPath } from "./program.ts";
+
+const users = ["ostiary-primary", "ostiary-edge", "ostiary-witness"] as const;
+type User = (typeof users)[number];
+type Settings = Readonly<Record<string, string>>;
 
 export interface Mosquitto {
   readonly url: string;
   /** Settings of a node that logs in as primary, or as edge. */
-  readonly primary: Readonly<Record<string, string>>;
-  readonly edge: Readonly<Record<string, string>>;
+  readonly primary: Settings;
+  readonly edge: Settings;
+  /** By user; who logs in as witness may read statuses. */
+  readonly passwords: Readonly<Record<User, string>>;
   readonly output: string;
   start(): Promise<void>;
   /** Stops it from doing anything, with all connections kept: what a machine that hangs looks like. */
@@ -26,58 +33,94 @@ export interface MosquittoOptions {
   readonly like?: Mosquitto;
   /** Lines of the shipped configuration, and what stands there instead. */
   readonly changes?: Readonly<Record<string, string>>;
+  /** Instead of the shipped one. */
+  readonly acl?: string;
+  /** Makes it listen with TLS. */
+  readonly server?: Certificate;
 }
 
 const shipped = join(projectRoot, "compose", "mosquitto");
+const readShipped = (name: string): string => readFileSync(join(shipped, name), "utf8");
 
-export async function prepareMosquitto(
-  directory: string,
-  { like, changes }: MosquittoOptions = {},
-): Promise<Mosquitto> {
+/** With passwords, as `mosquitto.conf` and `acl` have it. */
+export async function prepareMosquitto(directory: string, options: MosquittoOptions = {}): Promise<Mosquitto> {
+  const { like, changes, acl, server } = options;
   mkdirSync(directory, { recursive: true });
   const port = await freePort();
-  const passwords = {
-    "ostiary-primary": like?.primary["OSTIARY_BROKER_PASSWORD"] ?? randomHex(16),
-    "ostiary-edge": like?.edge["OSTIARY_BROKER_PASSWORD"] ?? randomHex(16),
-  };
+  const passwords =
+    like?.passwords ?? (Object.fromEntries(users.map((user) => [user, randomHex(16)])) as Record<User, string>);
   const passwordFile = join(directory, "passwords");
-  writeFileSync(
-    passwordFile,
-    `${Object.entries(passwords)
-      .map((pair) => pair.join(":"))
-      .join("\n")}\n`,
-    { mode: 0o600 },
-  );
+  writeFileSync(passwordFile, users.map((user) => `${user}:${passwords[user]}\n`).join(""), { mode: 0o600 });
   const hashed = Bun.spawnSync([programPath("mosquitto_passwd"), "-U", passwordFile]);
   if (!hashed.success) throw new Error(`mosquitto_passwd failed: ${hashed.stderr.toString()}`);
 
-  const acl = join(directory, "acl");
-  writeFileSync(acl, readFileSync(join(shipped, "acl")));
-  chmodSync(acl, 0o600);
-  const config = join(directory, "mosquitto.conf");
-  const text = replaced(readFileSync(join(shipped, "mosquitto.conf"), "utf8"), {
-    "listener 1883": `listener ${port} 127.0.0.1`,
+  const tls = server === undefined ? [] : [`certfile ${server.cert}`, `keyfile ${server.key}`];
+  const text = replaced(readShipped("mosquitto.conf"), {
+    "listener 1883": [`listener ${port} 127.0.0.1`, ...tls].join("\n"),
     "password_file /run/mosquitto/passwords": `password_file ${passwordFile}`,
-    "acl_file /run/mosquitto/acl": `acl_file ${acl}`,
+    "acl_file /run/mosquitto/acl": `acl_file ${writeAcl(directory, acl ?? `${readShipped("acl")}\n${witness}`)}`,
     ...changes,
   });
-  // Started by root it would become another user, who can't read the folder of this test.
-  writeFileSync(config, process.getuid?.() === 0 ? `user root\n${text}` : text);
-  return new MosquittoProcess(config, `mqtt://127.0.0.1:${port}`, passwords);
+  const url = server === undefined ? `mqtt://127.0.0.1:${port}` : `mqtts://localhost:${port}`;
+  return new MosquittoProcess(writeConfig(directory, text), url, port, passwords);
+}
+
+/** With client certificates, as `tls.conf` and `tls-acl` have it, for one environment. */
+export async function prepareMosquittoTls(
+  directory: string,
+  environment: string,
+  { authority, server }: { readonly authority: string; readonly server: Certificate },
+): Promise<Mosquitto & { readonly webSocketUrl: string }> {
+  mkdirSync(directory, { recursive: true });
+  const [port, webSocketPort] = [await freePort(), await freePort()];
+  const acl = readShipped("tls-acl").replaceAll("/default/", `/${environment}/`);
+  const text = replaced(readShipped("tls.conf"), {
+    "listener 8883": `listener ${port} 127.0.0.1`,
+    "certfile /run/mosquitto/server.crt": `certfile ${server.cert}`,
+    "keyfile /run/mosquitto/server.key": `keyfile ${server.key}`,
+    "cafile /run/mosquitto/ca.crt": `cafile ${authority}`,
+    "acl_file /run/mosquitto/acl": `acl_file ${writeAcl(directory, acl)}`,
+  });
+  // The same over WebSocket.
+  const options = text.split("\n").filter((line) => /^(?:certfile|keyfile|cafile|require_|use_)/.test(line));
+  const both = [text, `listener ${webSocketPort} 127.0.0.1`, "protocol websockets", ...options, ""].join("\n");
+  const mosquitto = new MosquittoProcess(writeConfig(directory, both), `mqtts://localhost:${port}`, port, noPasswords);
+  return Object.assign(mosquitto, { webSocketUrl: `wss://localhost:${webSocketPort}/mqtt` });
+}
+
+const noPasswords = { "ostiary-primary": "", "ostiary-edge": "", "ostiary-witness": "" };
+
+const witness = "user ostiary-witness\ntopic read ostiary/v1/+/node/+\n";
+
+function writeAcl(directory: string, text: string): string {
+  const path = join(directory, "acl");
+  writeFileSync(path, text, { mode: 0o600 });
+  return path;
+}
+
+/** Started by root it would become another user, who can't read the folder of this test. */
+function writeConfig(directory: string, text: string): string {
+  const path = join(directory, "mosquitto.conf");
+  writeFileSync(path, process.getuid?.() === 0 ? `user root\n${text}` : text);
+  return path;
 }
 
 class MosquittoProcess implements Mosquitto {
   readonly url: string;
-  readonly primary: Readonly<Record<string, string>>;
-  readonly edge: Readonly<Record<string, string>>;
+  readonly primary: Settings;
+  readonly edge: Settings;
+  readonly passwords: Readonly<Record<User, string>>;
   readonly #config: string;
+  readonly #port: number;
   #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
   #output = "";
 
-  constructor(config: string, url: string, passwords: Readonly<Record<"ostiary-primary" | "ostiary-edge", string>>) {
+  constructor(config: string, url: string, port: number, passwords: Readonly<Record<User, string>>) {
     this.#config = config;
+    this.#port = port;
     this.url = url;
-    const as = (user: "ostiary-primary" | "ostiary-edge") => ({
+    this.passwords = passwords;
+    const as = (user: User): Settings => ({
       OSTIARY_BROKER: url,
       OSTIARY_BROKER_USERNAME: user,
       OSTIARY_BROKER_PASSWORD: passwords[user],
@@ -120,9 +163,8 @@ class MosquittoProcess implements Mosquitto {
   }
 
   async #listens(): Promise<boolean> {
-    const { hostname, port } = new URL(this.url);
     try {
-      const socket = await Bun.connect({ hostname, port: Number(port), socket: { data: () => {} } });
+      const socket = await Bun.connect({ hostname: "127.0.0.1", port: this.#port, socket: { data: () => {} } });
       socket.end();
       return true;
     } catch {
@@ -139,7 +181,7 @@ class MosquittoProcess implements Mosquitto {
 /** Every line has to be there: a test of a configuration that silently isn't the shipped one would be worth nothing. */
 function replaced(text: string, changes: Readonly<Record<string, string>>): string {
   return Object.entries(changes).reduce((result, [before, after]) => {
-    if (!result.includes(before)) throw new Error(`compose/mosquitto/mosquitto.conf has no line \`${before}\``);
+    if (!result.includes(before)) throw new Error(`the shipped configuration has no line \`${before}\``);
     return result.replace(before, after);
   }, text);
 }

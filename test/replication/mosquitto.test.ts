@@ -86,7 +86,13 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
   test("a node's status stands there while it lives, its goodbye after a stop, and its will after a death", () =>
     withCluster(async (cluster) => {
       const statuses: string[] = [];
-      const witness = await client("primary", "witness");
+      const witness = await connectAsync(mosquitto.url, {
+        protocolVersion: 5,
+        clientId: "witness",
+        username: "ostiary-witness",
+        password: mosquitto.passwords["ostiary-witness"],
+        reconnectPeriod: 0,
+      });
       witness.on("message", (_topic, payload) =>
         statuses.push((JSON.parse(payload.toString()) as { state: string }).state),
       );

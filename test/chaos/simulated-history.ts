@@ -3,6 +3,7 @@
  * by a seed. As it stands it is right. With a fault planted it is wrong in one way, for the checker to find.
  */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
+import { must } from "../../src/util/assert.ts";
 import type { Answer, History, Position, Read, Write } from "./history.ts";
 
 export type Planted =
@@ -225,8 +226,3 @@ function apply({ versions }: Copy, { register, version, replaces }: Event): void
 
 const plain = (versions: ReadonlyMap<string, ReadonlySet<number>>): Map<string, number[]> =>
   new Map([...versions].map(([register, held]) => [register, [...held].sort((a, b) => a - b)]));
-
-function must<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error("the simulation is broken");
-  return value;
-}

@@ -4,7 +4,7 @@
  */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePort, randomHex } from "../../scripts/node-process.ts";
+import { freePort, randomHex, type Place } from "../../scripts/node-process.ts";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { programPath } from "./program.ts";
 
@@ -26,16 +26,18 @@ export interface MosquittoOptions {
   readonly like?: Mosquitto;
   /** Lines of the shipped configuration, and what stands there instead. */
   readonly changes?: Readonly<Record<string, string>>;
+  /** Where it is, and with which port, where that is not simply this machine. */
+  readonly place?: Place & { readonly port: number };
 }
 
 const shipped = join(projectRoot, "compose", "mosquitto");
 
 export async function prepareMosquitto(
   directory: string,
-  { like, changes }: MosquittoOptions = {},
+  { like, changes, place }: MosquittoOptions = {},
 ): Promise<Mosquitto> {
   mkdirSync(directory, { recursive: true });
-  const port = await freePort();
+  const port = place?.port ?? (await freePort());
   const passwords = {
     "ostiary-primary": like?.primary["OSTIARY_BROKER_PASSWORD"] ?? randomHex(16),
     "ostiary-edge": like?.edge["OSTIARY_BROKER_PASSWORD"] ?? randomHex(16),
@@ -56,26 +58,27 @@ export async function prepareMosquitto(
   chmodSync(acl, 0o600);
   const config = join(directory, "mosquitto.conf");
   const text = replaced(readFileSync(join(shipped, "mosquitto.conf"), "utf8"), {
-    "listener 1883": `listener ${port} 127.0.0.1`,
+    "listener 1883": `listener ${port} ${place?.listen ?? "127.0.0.1"}`,
     "password_file /run/mosquitto/passwords": `password_file ${passwordFile}`,
     "acl_file /run/mosquitto/acl": `acl_file ${acl}`,
     ...changes,
   });
   // Started by root it would become another user, who can't read the folder of this test.
   writeFileSync(config, process.getuid?.() === 0 ? `user root\n${text}` : text);
-  return new MosquittoProcess(config, `mqtt://127.0.0.1:${port}`, passwords);
+  const command = [...(place?.through ?? []), programPath("mosquitto"), "-c", config];
+  return new MosquittoProcess(command, `mqtt://${place?.address ?? "127.0.0.1"}:${port}`, passwords);
 }
 
 class MosquittoProcess implements Mosquitto {
   readonly url: string;
   readonly primary: Readonly<Record<string, string>>;
   readonly edge: Readonly<Record<string, string>>;
-  readonly #config: string;
+  readonly #command: string[];
   #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
   #output = "";
 
-  constructor(config: string, url: string, passwords: Readonly<Record<"ostiary-primary" | "ostiary-edge", string>>) {
-    this.#config = config;
+  constructor(command: string[], url: string, passwords: Readonly<Record<"ostiary-primary" | "ostiary-edge", string>>) {
+    this.#command = command;
     this.url = url;
     const as = (user: "ostiary-primary" | "ostiary-edge") => ({
       OSTIARY_BROKER: url,
@@ -91,7 +94,7 @@ class MosquittoProcess implements Mosquitto {
   }
 
   async start(): Promise<void> {
-    const started = Bun.spawn([programPath("mosquitto"), "-c", this.#config], {
+    const started = Bun.spawn(this.#command, {
       stdin: "ignore",
       stdout: "ignore",
       stderr: "pipe",

@@ -57,6 +57,7 @@ function render({ faults, writes, reads, isEqual, recoveryMs, violations, failur
       .map(([name, count]) => `${name} ${number(count)}`)
       .join(", ");
   const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0);
+  const usual = `median ${reads.p50Ms.toFixed(1)}, p99 ${reads.p99Ms.toFixed(1)}`;
   const rows: [string, string, string][] = [
     ...Object.entries(faults).map(([kind, byHost]): [string, string, string] => [
       kind,
@@ -70,7 +71,7 @@ function render({ faults, writes, reads, isEqual, recoveryMs, violations, failur
     ["reads answered", number(reads.answered), `${number(reads.perSecond)} a second: ${list(reads.byNode)}`],
     ["  failed", number(reads.failed), "must be 0"],
     ["  wrong", number(reads.wrong), "must be 0"],
-    ["  longest, ms", number(reads.longestMs), `median ${reads.p50Ms.toFixed(1)}, p99 ${reads.p99Ms.toFixed(1)}`],
+    ["  longest, ms", number(reads.longestMs), `without a token ${number(reads.longestWithoutTokenMs)}; ${usual}`],
     ["nodes equal at the end", isEqual ? "yes" : "no", `${number(recoveryMs)} ms after the last fault`],
   ];
   const table = rows.map(([what, value, note]) => `  ${what.padEnd(30)} ${value.padStart(9)}   ${note}`.trimEnd());

@@ -5,7 +5,7 @@
 import { healthAt } from "../../scripts/node-process.ts";
 import { checkHistory, type Violation } from "./check-history.ts";
 import { faultKinds, Faults, type Fault } from "./faults.ts";
-import type { Versions } from "./history.ts";
+import type { Read, Versions } from "./history.ts";
 import type { Network } from "./network.ts";
 import { nodeNames, OrdealCluster, type NodeName } from "./ordeal-cluster.ts";
 import { Readers, versionsIn } from "./readers.ts";
@@ -49,6 +49,7 @@ interface ReadFigures {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly longestMs: number;
+  readonly longestWithoutTokenMs: number;
 }
 
 const recoveryMsMax = 60_000;
@@ -141,7 +142,8 @@ async function heldBy(cluster: OrdealCluster, node: NodeName): Promise<Versions>
 }
 
 function figuresOf({ reads, failures }: Readers, seconds: number, wrong: number): ReadFigures {
-  const times = Float64Array.from(reads, ({ startMs, endMs }) => endMs - startMs).sort();
+  const lasted = ({ startMs, endMs }: Read): number => endMs - startMs;
+  const times = Float64Array.from(reads, lasted).sort();
   const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
   const byNode: Record<string, number> = {};
   for (const { node } of reads) byNode[node] = (byNode[node] ?? 0) + 1;
@@ -154,6 +156,10 @@ function figuresOf({ reads, failures }: Readers, seconds: number, wrong: number)
     p50Ms: at(0.5),
     p99Ms: at(0.99),
     longestMs: at(1),
+    longestWithoutTokenMs: reads.reduce(
+      (most, read) => (read.token === undefined ? Math.max(most, lasted(read)) : most),
+      0,
+    ),
   };
 }
 

@@ -36,6 +36,7 @@ type Sent = "refused" | "unanswered" | { readonly token: string };
 
 const writerCount = 24;
 const timeoutMs = 4000;
+const arrearsMsMax = 5000;
 const [againAfterMsMin, againAfterMsMax] = [20, 500];
 
 export class Writers {
@@ -90,7 +91,8 @@ export class Writers {
     let nextMs = performance.now() + this.#next() * pauseMs;
     while (!this.#isStopped) {
       await Bun.sleep(Math.max(0, nextMs - performance.now()));
-      nextMs = Math.max(nextMs + 2 * this.#next() * pauseMs, performance.now());
+      // What could not be written in time is made up for, but not all of it.
+      nextMs = Math.max(nextMs + 2 * this.#next() * pauseMs, performance.now() - arrearsMsMax);
       const { register, version } = (this.#known[index] ??= this.#newRegister(group));
       const write = await this.#write(fetchFrom, register, group, version + 1);
       if (write === undefined) continue;

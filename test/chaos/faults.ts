@@ -13,7 +13,7 @@ export type FaultKind = (typeof faultKinds)[number];
 export interface Fault {
   readonly kind: FaultKind;
   readonly host: Host;
-  /** Since the run began. */
+  /** By the clock of the history. */
   readonly startMs: number;
   /** How long it lasts, without the recovery. */
   readonly durationMs: number;
@@ -38,17 +38,16 @@ export class Faults {
 
   /** One after the other, overlapping, for as long; resolves with all of them when the last has passed and everybody has recovered. */
   async run(lengthMs: number): Promise<readonly Fault[]> {
-    const beginMs = performance.now();
-    const since = (): number => performance.now() - beginMs;
+    const endMs = performance.now() + lengthMs;
     const running: Promise<void>[] = [];
     for (;;) {
       await Bun.sleep(this.#next() * pauseMsMax);
-      const leftMs = lengthMs - since();
+      const leftMs = endMs - performance.now();
       if (leftMs < durationMsMin) break;
       const [host, kind] = [pick(this.#next, hosts), pick(this.#next, faultKinds)];
       const drawnMs = durationMsMin + below(this.#next, durationMsMax - durationMsMin);
       if (!(await this.#isAllowed(host, kind))) continue;
-      const fault = { kind, host, startMs: since(), durationMs: Math.min(drawnMs, leftMs) };
+      const fault = { kind, host, startMs: performance.now(), durationMs: Math.min(drawnMs, leftMs) };
       this.#done.push(fault);
       running.push(this.#suffer(fault));
     }

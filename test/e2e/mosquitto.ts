@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePort, randomHex } from "../../scripts/node-process.ts";
+import { freePort, randomHex, type Place } from "../../scripts/node-process.ts";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import type { Certificate } from "./certificates.ts";
 import { programPath } from "./program.ts";
@@ -37,6 +37,8 @@ export interface MosquittoOptions {
   readonly acl?: string;
   /** Makes it listen with TLS. */
   readonly server?: Certificate;
+  /** Where it is, and with which port, where that is not simply this machine. */
+  readonly place?: Place & { readonly port: number };
 }
 
 const shipped = join(projectRoot, "compose", "mosquitto");
@@ -44,9 +46,9 @@ const readShipped = (name: string): string => readFileSync(join(shipped, name), 
 
 /** With passwords, as `mosquitto.conf` and `acl` have it. */
 export async function prepareMosquitto(directory: string, options: MosquittoOptions = {}): Promise<Mosquitto> {
-  const { like, changes, acl, server } = options;
+  const { like, changes, acl, server, place } = options;
   mkdirSync(directory, { recursive: true });
-  const port = await freePort();
+  const port = place?.port ?? (await freePort());
   const passwords =
     like?.passwords ?? (Object.fromEntries(users.map((user) => [user, randomHex(16)])) as Record<User, string>);
   const passwordFile = join(directory, "passwords");
@@ -56,13 +58,13 @@ export async function prepareMosquitto(directory: string, options: MosquittoOpti
 
   const tls = server === undefined ? [] : [`certfile ${server.cert}`, `keyfile ${server.key}`];
   const text = replaced(readShipped("mosquitto.conf"), {
-    "listener 1883": [`listener ${port} 127.0.0.1`, ...tls].join("\n"),
+    "listener 1883": [`listener ${port} ${place?.listen ?? "127.0.0.1"}`, ...tls].join("\n"),
     "password_file /run/mosquitto/passwords": `password_file ${passwordFile}`,
     "acl_file /run/mosquitto/acl": `acl_file ${writeAcl(directory, acl ?? `${readShipped("acl")}\n${witness}`)}`,
     ...changes,
   });
-  const url = server === undefined ? `mqtt://127.0.0.1:${port}` : `mqtts://localhost:${port}`;
-  return new MosquittoProcess(writeConfig(directory, text), url, port, passwords);
+  const url = server === undefined ? `mqtt://${place?.address ?? "127.0.0.1"}:${port}` : `mqtts://localhost:${port}`;
+  return new MosquittoProcess(commandWith(writeConfig(directory, text), place), url, passwords);
 }
 
 /** With client certificates, as `tls.conf` and `tls-acl` have it, for one environment. */
@@ -84,8 +86,13 @@ export async function prepareMosquittoTls(
   // The same over WebSocket.
   const options = text.split("\n").filter((line) => /^(?:certfile|keyfile|cafile|require_|use_)/.test(line));
   const both = [text, `listener ${webSocketPort} 127.0.0.1`, "protocol websockets", ...options, ""].join("\n");
-  const mosquitto = new MosquittoProcess(writeConfig(directory, both), `mqtts://localhost:${port}`, port, noPasswords);
+  const command = commandWith(writeConfig(directory, both));
+  const mosquitto = new MosquittoProcess(command, `mqtts://localhost:${port}`, noPasswords);
   return Object.assign(mosquitto, { webSocketUrl: `wss://localhost:${webSocketPort}/mqtt` });
+}
+
+function commandWith(config: string, place?: Place): string[] {
+  return [...(place?.through ?? []), programPath("mosquitto"), "-c", config];
 }
 
 const noPasswords = { "ostiary-primary": "", "ostiary-edge": "", "ostiary-witness": "" };
@@ -110,14 +117,12 @@ class MosquittoProcess implements Mosquitto {
   readonly primary: Settings;
   readonly edge: Settings;
   readonly passwords: Readonly<Record<User, string>>;
-  readonly #config: string;
-  readonly #port: number;
+  readonly #command: string[];
   #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
   #output = "";
 
-  constructor(config: string, url: string, port: number, passwords: Readonly<Record<User, string>>) {
-    this.#config = config;
-    this.#port = port;
+  constructor(command: string[], url: string, passwords: Readonly<Record<User, string>>) {
+    this.#command = command;
     this.url = url;
     this.passwords = passwords;
     const as = (user: User): Settings => ({
@@ -134,7 +139,7 @@ class MosquittoProcess implements Mosquitto {
   }
 
   async start(): Promise<void> {
-    const started = Bun.spawn([programPath("mosquitto"), "-c", this.#config], {
+    const started = Bun.spawn(this.#command, {
       stdin: "ignore",
       stdout: "ignore",
       stderr: "pipe",
@@ -163,8 +168,10 @@ class MosquittoProcess implements Mosquitto {
   }
 
   async #listens(): Promise<boolean> {
+    const { hostname, port } = new URL(this.url);
+    const host = hostname === "localhost" ? "127.0.0.1" : hostname;
     try {
-      const socket = await Bun.connect({ hostname: "127.0.0.1", port: this.#port, socket: { data: () => {} } });
+      const socket = await Bun.connect({ hostname: host, port: Number(port), socket: { data: () => {} } });
       socket.end();
       return true;
     } catch {

@@ -1,5 +1,5 @@
 /** With a real external broker, as `compose/` configures it: MQTT 5, passwords, access rules; and what happens when it dies or two primaries meet. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
@@ -24,6 +24,9 @@ import {
   standing,
   withCluster,
 } from "./cluster.ts";
+
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");

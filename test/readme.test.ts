@@ -96,6 +96,7 @@ describe("flags in the README", () => {
     "keys list",
     "keys revoke",
     "health",
+    "promote",
   ];
   const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);
   const helps = new Map<string, string>();

@@ -13,6 +13,7 @@ import { excessOf } from "../store/log-retention.ts";
 import { rememberIds } from "../store/remembered.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../store/state.ts";
 import { must } from "../util/assert.ts";
+import type { Clock } from "../util/clock.ts";
 import {
   append,
   nameOf,
@@ -61,13 +62,15 @@ const idleRequestsMax = 10_000;
 
 export class StoreWriter {
   readonly #moved: (state: State) => void;
+  readonly #clock: Clock;
   readonly #idle = new Map<string, WriteResult>();
   #open: Open | undefined;
   #waiting: Waiting[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
 
   /** `moved` is called after each commit that moved the position. */
-  constructor(moved: (state: State) => void) {
+  constructor(moved: (state: State) => void, clock: Clock) {
+    this.#clock = clock;
     this.#moved = moved;
   }
 
@@ -80,7 +83,7 @@ export class StoreWriter {
     const open = { store, log: openLog(store), limits, changes };
     this.#open = open;
     const state = change(open, () => {
-      const found = findState(store) ?? createState(store, options.environment, mintEpoch(), Date.now());
+      const found = findState(store) ?? createState(store, options.environment, mintEpoch(), this.#clock.wallMs());
       if (found.environment === options.environment) refreshDerived(store, options.limits, false);
       return found;
     });
@@ -153,7 +156,7 @@ export class StoreWriter {
     if (idle !== undefined) return { appended: { result: idle, startMs: preciseNow(), decidedMs: preciseNow() } };
     store.exec("SAVEPOINT request");
     try {
-      const appended = append(store, log, request, meta, limits);
+      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits);
       store.exec("RELEASE request");
       if (appended.result.unchanged === true && name !== undefined) this.#remember(name, appended.result);
       return { appended };
@@ -173,13 +176,13 @@ export class StoreWriter {
 
   /** Keeps the log short, a tenth of its length at a time or now and then, so that most commits don't pay for it. */
   #trim({ store, log, limits }: Open, { offset }: State): void {
-    const now = performance.now();
+    const now = this.#clock.monotonicMs();
     const grown = offset - this.#trimmed.offset > limits.logEventsKept / 10;
     if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
     this.#trimmed = { offset, atMs: now };
     const retention = { events: limits.logEventsKept, bytes: limits.logBytesKept, ageMs: limits.logAgeKeptMs };
     try {
-      const excess = excessOf(store, retention, Date.now());
+      const excess = excessOf(store, retention, this.#clock.wallMs());
       if (excess !== undefined) store.transaction(() => log.trim(excess), "immediate");
     } catch {
       // A full disk, say. The writes are committed and answered, the log is only longer than it has to be, and a later commit tries again.

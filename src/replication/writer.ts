@@ -3,7 +3,7 @@
  * the request. Nothing here waits for another write; those that wait are grouped in the Worker.
  */
 import type { Limits } from "../config/limits.ts";
-import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
+import type { WorkerHandle } from "../runtime/worker.ts";
 import { newChanges } from "../store/changes.ts";
 import type { NodeSetting } from "../store/keys.ts";
 import type { State } from "../store/state.ts";
@@ -13,7 +13,8 @@ import { must } from "../util/assert.ts";
 import { mintEpoch } from "./position.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { Replayed, ReplayRequest } from "./replay.ts";
-import type { WriterCommands, WriterEvent } from "./writer-worker.ts";
+import { realSystem, type System } from "./system.ts";
+import type { WriterCommands, WriterEvent } from "./writer-commands.ts";
 
 const log = getLogger("writer");
 
@@ -32,9 +33,9 @@ export class Writer {
   #state: State | undefined;
   #failed = false;
 
-  constructor(options: WriterOptions) {
+  constructor(options: WriterOptions, system: Pick<System, "spawnWorker"> = realSystem) {
     this.#options = options;
-    this.#worker = spawnWorker<WriterCommands, WriterEvent>("writer");
+    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
     this.#worker.onEvent(({ state }) => {
       this.#state = state;
       for (const listener of this.#listeners) listener(state);

@@ -192,7 +192,8 @@ function auditNowAndThen(copy: Copy, follower: Follower, intervalMs: number, sys
     try {
       await auditCopyAside(system, path);
     } catch (error) {
-      if (copy.path === path) follower.distrust(reasonOf(error));
+      // It may have been replaced or closed meanwhile.
+      if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
     }
   };
   return system.clock.every(intervalMs, () => void audit());

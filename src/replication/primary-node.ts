@@ -7,6 +7,7 @@ import type { Config } from "../config/config.ts";
 import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { readEpochs } from "../store/epochs.ts";
+import { verifyKey } from "../store/keys.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -51,17 +52,17 @@ export async function startPrimaryNode(
   await using started = new AsyncDisposableStack();
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const { writer, copy, path, verifyNodeKey } = await openData(started, config, announce, takeover, system);
+  const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover, system);
   const id = nodeIdOf(config);
   const store = copy.reader();
-  const place = await keepPlace(started, { config, id, writer, store, verifyNodeKey, system });
+  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash, system });
   const { fence, acks, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
   if (!fence.fenced) {
     await settleEpoch(writer, data);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
-  const serveLog = serveOthers(config, { writer, store, path, verifyNodeKey }, place, system);
+  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(store),
@@ -111,7 +112,8 @@ interface Data {
   readonly writer: Writer;
   readonly copy: Copy;
   readonly path: string;
-  readonly verifyNodeKey: (key: string) => boolean;
+  /** SHA-256 of the key that nodes show each other. */
+  readonly nodeKeyHash: string;
 }
 
 async function openData(
@@ -130,8 +132,8 @@ async function openData(
   started.defer(() => copy.close());
   copy.open(path);
   refuseDevelopmentKey(config, copy.engine());
-  const verifyNodeKey = await settleSecrets(config, writer, announce, system.clock);
-  return { writer, copy, path, verifyNodeKey };
+  const nodeKeyHash = await settleSecrets(config, writer, announce, system.clock);
+  return { writer, copy, path, nodeKeyHash };
 }
 
 interface PlaceOptions {
@@ -139,7 +141,7 @@ interface PlaceOptions {
   readonly id: string;
   readonly writer: Writer;
   readonly store: SqlDatabase;
-  readonly verifyNodeKey: (key: string) => boolean;
+  readonly nodeKeyHash: string;
   readonly system: System;
 }
 
@@ -152,7 +154,7 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, writer, store, verifyNodeKey, system } = options;
+  const { config, id, writer, store, nodeKeyHash, system } = options;
   const { clock } = system;
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, clock);
@@ -178,7 +180,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     },
     fenced: (reason) => fence.fence(reason),
   };
-  const feed = await openFeed(config, store, verifyNodeKey, listener, system);
+  const feed = await openFeed(config, store, nodeKeyHash, listener, system);
   started.defer(() => feed.close());
   await succession.look();
   succession.start();
@@ -196,7 +198,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
 
 function serveOthers(
   { data, limits, ack }: Config,
-  { writer, store, path, verifyNodeKey }: Omit<Data, "copy"> & { readonly store: SqlDatabase },
+  { writer, store, path, nodeKeyHash }: Omit<Data, "copy"> & { readonly store: SqlDatabase },
   { onPosition }: Place,
   system: System,
 ): Node["replication"] {
@@ -213,7 +215,7 @@ function serveOthers(
     ack: ack > 0,
     limits,
     clock: system.clock,
-    verifyNodeKey,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshot: snapshots.get,
     onPosition,
   });

@@ -103,7 +103,10 @@ export class Clients {
     headers: Record<string, string> = {},
   ): Promise<Answer | undefined> {
     const { network, time, random } = this.#options;
-    using late = deadline(clockOf(time, this.#owner, random, () => 0), clientTimeoutMs);
+    using late = deadline(
+      clockOf(time, this.#owner, random, () => 0),
+      clientTimeoutMs,
+    );
     try {
       const response = await network.fetchFrom("client", this.#owner)(`http://${to}${path}`, {
         method,
@@ -127,7 +130,9 @@ export class Clients {
       trace(`${name} at ${to}: ${answer?.status ?? "no answer"} ${answer?.token ?? ""}`);
       if (answer?.status === 200) return this.#acknowledge(name, answer, attempt);
       if (answer !== undefined && answer.status !== 503)
-        return this.#options.fail(new Violation(`${to} answers the write ${name} with ${answer.status} ${answer.body}`));
+        return this.#options.fail(
+          new Violation(`${to} answers the write ${name} with ${answer.status} ${answer.body}`),
+        );
       await time.sleep(random.between(20, 1500));
     }
     this.counts.unanswered++;

@@ -24,11 +24,27 @@ export interface Fault {
 
 export const faults: readonly Fault[] = [
   { name: "an edge is killed", weight: 5, strike: (scene) => down(scene, anEdge(scene), (machine) => machine.kill()) },
-  { name: "an edge loses its power", weight: 5, strike: (scene) => down(scene, anEdge(scene), (machine) => machine.cutPower()) },
+  {
+    name: "an edge loses its power",
+    weight: 5,
+    strike: (scene) => down(scene, anEdge(scene), (machine) => machine.cutPower()),
+  },
   { name: "a node is restarted", weight: 3, strike: restart },
-  { name: "the primary is killed", weight: 4, strike: (scene) => down(scene, thePrimary(scene), (machine) => machine.kill()) },
-  { name: "the primary loses its power", weight: 3, strike: (scene) => down(scene, thePrimary(scene), (machine) => machine.cutPower()) },
-  { name: "the fallback is killed", weight: 2, strike: (scene) => down(scene, up(scene.cluster.fallback), (machine) => machine.kill()) },
+  {
+    name: "the primary is killed",
+    weight: 4,
+    strike: (scene) => down(scene, thePrimary(scene), (machine) => machine.kill()),
+  },
+  {
+    name: "the primary loses its power",
+    weight: 3,
+    strike: (scene) => down(scene, thePrimary(scene), (machine) => machine.cutPower()),
+  },
+  {
+    name: "the fallback is killed",
+    weight: 2,
+    strike: (scene) => down(scene, up(scene.cluster.fallback), (machine) => machine.kill()),
+  },
   { name: "a node is frozen", weight: 4, strike: freeze },
   { name: "two nodes are parted", weight: 5, strike: part },
   { name: "a node is parted from all", weight: 3, strike: isolate },
@@ -113,8 +129,14 @@ function isolate(scene: Scene): boolean {
 
 function isolated(scene: Scene, machine: Machine, lowMs: number, highMs: number): true {
   const { cluster } = scene;
-  const others = [...cluster.machines.filter((other) => other !== machine), ...cluster.brokers.map(({ host }) => ({ name: host }))];
-  const mends = others.flatMap(({ name }) => [cluster.network.cut(machine.name, name), cluster.network.cut(name, machine.name)]);
+  const others = [
+    ...cluster.machines.filter((other) => other !== machine),
+    ...cluster.brokers.map(({ host }) => ({ name: host })),
+  ];
+  const mends = others.flatMap(({ name }) => [
+    cluster.network.cut(machine.name, name),
+    cluster.network.cut(name, machine.name),
+  ]);
   return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
 }
 
@@ -155,7 +177,9 @@ function networkWeather(scene: Scene): boolean {
 /** Of an edge or the fallback: what a primary alone has can't be repaired by anybody. */
 function tearDown(scene: Scene): boolean {
   const { cluster, random } = scene;
-  const candidates = cluster.machines.filter((machine) => isFollower(cluster, machine) && machine.process === undefined);
+  const candidates = cluster.machines.filter(
+    (machine) => isFollower(cluster, machine) && machine.process === undefined,
+  );
   if (candidates.length > 0) return random.pick(candidates).tear();
   const edge = anEdge(scene);
   if (edge === undefined || !isFollower(cluster, edge)) return false;

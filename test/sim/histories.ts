@@ -157,7 +157,8 @@ function applied(before: ReadonlySet<string>, request: WriteRequest): ReadonlySe
   const facts = new Set(before);
   for (const change of request.changes) {
     if ("inserts" in change) for (const fact of change.inserts) facts.add(factText(fact));
-    else for (const pattern of change.deletes) for (const fact of [...facts].filter(covers(pattern))) facts.delete(fact);
+    else
+      for (const pattern of change.deletes) for (const fact of [...facts].filter(covers(pattern))) facts.delete(fact);
   }
   return facts;
 }
@@ -170,7 +171,9 @@ function covers({ predicate, args }: FactPattern): (fact: string) => boolean {
     return (
       name === predicate &&
       found.length === wanted.length &&
-      wanted.every((want, index) => (want.endsWith(":") || want === "" ? found[index]?.startsWith(want) : found[index] === want))
+      wanted.every((want, index) =>
+        want.endsWith(":") || want === "" ? found[index]?.startsWith(want) : found[index] === want,
+      )
     );
   };
 }

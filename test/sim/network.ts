@@ -142,7 +142,11 @@ export class Network {
     if (way.random.chance(0.3)) way.fail("ETIMEDOUT", way.random.between(50, 4000));
   }
 
-  #body(way: Way, bytes: Uint8Array<ArrayBuffer>, { url }: Request): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+  #body(
+    way: Way,
+    bytes: Uint8Array<ArrayBuffer>,
+    { url }: Request,
+  ): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
     const { random } = way;
     if (bytes.length > 0 && random.chance(this.weather.brokenBody)) {
       this.counts.broken++;
@@ -195,7 +199,9 @@ class Way {
   }
 
   fail(code: string, delayMs = 1): void {
-    this.#time.at(delayMs, this.owner, () => this.#reject(Object.assign(new TypeError(`${code}: simulated`), { code })));
+    this.#time.at(delayMs, this.owner, () =>
+      this.#reject(Object.assign(new TypeError(`${code}: simulated`), { code })),
+    );
   }
 }
 

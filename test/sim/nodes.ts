@@ -2,7 +2,18 @@
  * A simulated machine with a node on it, as an operator sees it: it is started in some role, stopped, killed, cut off its power, and its disk goes
  * bad. Everything on it but its surroundings is what runs everywhere, from the listener's handler to the files.
  */
-import { copyFileSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../src/config/config.ts";
 import { connectNode } from "../../src/replication/node-client.ts";

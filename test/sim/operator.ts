@@ -80,7 +80,9 @@ export class Operator {
     const { clients, time } = this.#cluster;
     const safe = this.#isSafe(edge) && !force;
     const answer = await clients.call(edge.name, "POST", "/api/promote", { force });
-    this.#cluster.note(`promoting ${edge.name}${force ? " with force" : ""}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`);
+    this.#cluster.note(
+      `promoting ${edge.name}${force ? " with force" : ""}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`,
+    );
     const role = (await this.#cluster.standing(edge))?.role;
     if (answer?.status !== 200 && role !== "primary") {
       this.counts.refusedPromotions++;
@@ -98,7 +100,9 @@ export class Operator {
     const { members, network, primary, shape } = this.#cluster;
     const edges = members.filter((member) => member !== primary);
     const asked = edges.filter(
-      (other) => other === edge || (other.up && network.reaches(edge.name, other.name) && network.reaches(other.name, edge.name)),
+      (other) =>
+        other === edge ||
+        (other.up && network.reaches(edge.name, other.name) && network.reaches(other.name, edge.name)),
     );
     return asked.length > edges.length - shape.ack;
   }

@@ -140,7 +140,9 @@ async function unrest(cluster: Cluster): Promise<string | undefined> {
     cluster.machines.map(async (machine) => ({ name: machine.name, standing: await cluster.standing(machine) })),
   );
   const first = standings[0]?.standing;
-  const said = standings.map(({ name, standing }) => `${name} ${standing?.state} ${standing?.epoch}:${standing?.offset} ${standing?.digest}`);
+  const said = standings.map(
+    ({ name, standing }) => `${name} ${standing?.state} ${standing?.epoch}:${standing?.offset} ${standing?.digest}`,
+  );
   const quiet = ["PRIMARY", "LIVE", "FOLLOWING", "SNAPSHOT"];
   const agreed = standings.every(
     ({ standing }) =>

@@ -86,7 +86,9 @@ export class StoreWatcher {
     this.#rows.delete(result.offset);
     const parent = this.#point;
     if (row === undefined || parent === undefined)
-      return this.#fail(new Violation(`${this.#name} says that it committed ${result.offset}, its log has no such row`));
+      return this.#fail(
+        new Violation(`${this.#name} says that it committed ${result.offset}, its log has no such row`),
+      );
     this.#attempt(() => {
       const written = { request, meta, result };
       this.#note(this.#histories.committed(parent, written, row, this.#time.nowMs, this.#name));
@@ -109,7 +111,9 @@ export class StoreWatcher {
     if (point.epoch !== state.epoch || point.offset !== state.offset)
       throw new Violation(`${this.#name} takes ${point.epoch}:${point.offset} for ${state.epoch}:${state.offset}`);
     if (point.digest !== undefined && point.digest !== state.digest)
-      throw new Violation(`${this.#name} has another digest at ${state.epoch}:${state.offset} than was committed there`);
+      throw new Violation(
+        `${this.#name} has another digest at ${state.epoch}:${state.offset} than was committed there`,
+      );
     return point;
   }
 

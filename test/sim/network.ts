@@ -122,6 +122,8 @@ export class Network {
   }
 
   async #serve(way: Way, to: string, { owner, serve }: Listening, request: Request): Promise<void> {
+    // It has closed its listener while this was in its queue.
+    if (this.#listening.get(to)?.owner !== owner) return way.fail("ECONNRESET");
     const exchange = { server: owner, reset: () => way.fail("ECONNRESET") };
     this.#open.add(exchange);
     const response = await serve(request);

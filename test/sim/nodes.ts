@@ -24,6 +24,7 @@ import type { RunningRole } from "../../src/roles/node-service.ts";
 import { startPrimary } from "../../src/roles/primary.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
+import { closeConnections } from "./connections.ts";
 import type { Histories, Point, Violation } from "./histories.ts";
 import type { Judge } from "./judge.ts";
 import type { Network, Serve } from "./network.ts";
@@ -158,6 +159,7 @@ export class Machine {
     process.stopping ??= actor.run(process, () => process.running!.stop());
     await process.stopping;
     process.alive = false;
+    closeConnections(process);
     if (this.#process === process) this.#process = undefined;
   }
 
@@ -225,6 +227,7 @@ export class Machine {
       copyDirectory(from, target);
       if (forgetful) loseTail(from, target, this.#random);
     });
+    closeConnections(process);
   }
 
   #moveTo(fill: (target: string) => void): void {

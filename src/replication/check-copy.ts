@@ -6,6 +6,7 @@
 import type { Limits } from "../config/limits.ts";
 import { computeDigest } from "../engine/apply.ts";
 import { mendDerived } from "../engine/derived-tables.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { openStore } from "../store/database.ts";
 import { scanFacts } from "../store/scan-facts.ts";
 import { findState, type State } from "../store/state.ts";
@@ -15,8 +16,7 @@ import { must } from "../util/assert.ts";
 export function checkCopy(path: string, limits: Limits, warn: (problem: string) => void): State {
   const store = openStore(path, { wal: false });
   try {
-    const damage = String(store.prepare("PRAGMA integrity_check(1)").values()[0]?.[0]);
-    if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
+    requireIntegrity(store);
     const state = must(findState(store), "a store has a state row");
     const digest = computeDigest(store, scanFacts(store));
     if (digest !== state.digest)
@@ -29,11 +29,17 @@ export function checkCopy(path: string, limits: Limits, warn: (problem: string) 
   }
 }
 
+function requireIntegrity(store: SqlDatabase): void {
+  const damage = String(store.prepare("PRAGMA integrity_check(1)").values()[0]?.[0]);
+  if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
+}
+
 /** Whether the copy in use still is what its digest says, while others read and write it. Throws where it is not. */
 export function auditCopy(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
     store.transaction(() => {
+      requireIntegrity(store);
       const { digest } = must(findState(store), "a store has a state row");
       const found = computeDigest(store, scanFacts(store));
       if (found !== digest) throw new Error(`the data are damaged: their digest is ${found}, it should be ${digest}`);

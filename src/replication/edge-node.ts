@@ -49,7 +49,7 @@ export async function startEdgeNode(
 
   const running = started.move();
   const promote = async (force: boolean): Promise<Promoted> => {
-    await requirePromotable(following, force, system.clock);
+    await requirePromotable(following, force, system);
     const { path } = following.copy;
     lock.keep();
     await running.disposeAsync();
@@ -114,6 +114,7 @@ function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshot: snapshots.get,
     onPosition: () => {},
+    reportDamage: following.reportDamage,
   });
 }
 

@@ -23,7 +23,7 @@ import { upstreamOf } from "./neighbours.ts";
 import type { NodeClient } from "./node-client.ts";
 import { auditCopyAside } from "./snapshot-jobs.ts";
 import { soundStore } from "./sound-store.ts";
-import { saveUnreplicated } from "./unreplicated.ts";
+import { countUnreplicated, saveUnreplicated } from "./unreplicated.ts";
 import type { System } from "./system.ts";
 import type { Upstream } from "./upstream.ts";
 import { Writer } from "./writer.ts";
@@ -183,8 +183,8 @@ function saveWhatOnlyWeHave(directory: string, copy: Copy, present: State | unde
   const saved = saveUnreplicated(directory, own, present, lastCommonOffset(present, own, theirs));
   if (saved === undefined) return;
   log.error(
-    "{events} events that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
-    { events: saved.events, path: saved.path },
+    "{events} that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
+    { events: countUnreplicated(saved), path: saved.path },
   );
 }
 

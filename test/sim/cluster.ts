@@ -23,6 +23,8 @@ export interface Shape {
   readonly oldBroker: boolean;
   readonly queueMax: number;
   readonly follow: boolean;
+  /** Whether files are torn. A write that only one edge had is lost with its file, so where edges have to have it, this is not always so. */
+  readonly tears: boolean;
 }
 
 export interface Standing {
@@ -49,11 +51,13 @@ export class Cluster {
   readonly fallback: Machine;
   readonly root: string;
   readonly trace: string[] = [];
+  readonly #plant: Plant;
   /** Whom the operator takes for the primary. */
   primary: Machine;
   violation: Error | undefined;
 
   constructor(seed: number, plant: Plant) {
+    this.#plant = plant;
     this.random = new Random(seed);
     this.shape = shapeOf(this.random.fork("shape"));
     this.root = mkdtempSync(join(hasMemory() ? inMemory : tmpdir(), "ostiary-sim-"));
@@ -146,7 +150,7 @@ export class Cluster {
     };
     if (role !== "fallback") {
       flags["adminKey"] = adminKey;
-      flags["ack"] = this.shape.ack === 0 ? "none" : `edges:${this.shape.ack}`;
+      flags["ack"] = this.shape.ack === 0 || this.#plant.impatient === true ? "none" : `edges:${this.shape.ack}`;
       flags["broker"] = this.brokers.map(({ host }) => `mqtt://${host}`).join(",");
     }
     if (role !== "primary") flags["primary"] = this.primary === machine ? must(others[0]) : this.primary.url;
@@ -184,12 +188,14 @@ const limits = {
 } as const;
 
 function shapeOf(random: Random): Shape {
+  const ack = random.pick([0, 0, 1, 2]);
   return {
-    ack: random.pick([0, 0, 1, 2]),
+    ack,
     brokers: random.pick([1, 1, 2]),
     oldBroker: random.chance(0.3),
     queueMax: random.pick([3, 100]),
     follow: random.chance(0.5),
+    tears: ack === 0 || random.chance(0.3),
   };
 }
 

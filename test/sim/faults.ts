@@ -177,6 +177,7 @@ function networkWeather(scene: Scene): boolean {
 /** Of an edge or the fallback: what a primary alone has can't be repaired by anybody. */
 function tearDown(scene: Scene): boolean {
   const { cluster, random } = scene;
+  if (!cluster.shape.tears) return false;
   const candidates = cluster.machines.filter(
     (machine) => isFollower(cluster, machine) && machine.process === undefined,
   );
@@ -189,6 +190,7 @@ function tearDown(scene: Scene): boolean {
 }
 
 function tearUp({ cluster, random }: Scene): boolean {
+  if (!cluster.shape.tears) return false;
   const candidates = cluster.machines.filter((machine) => isFollower(cluster, machine) && machine.up);
   return candidates.length > 0 && random.pick(candidates).tear();
 }

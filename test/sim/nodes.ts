@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../src/config/config.ts";
-import { connectNode } from "../../src/replication/node-client.ts";
+import { connectNode, type NodeClient } from "../../src/replication/node-client.ts";
 import type { System } from "../../src/replication/system.ts";
 import { startEdge } from "../../src/roles/edge.ts";
 import { startFallback } from "../../src/roles/fallback.ts";
@@ -251,16 +251,26 @@ export class Machine {
       },
       connectNode(options) {
         let endDownload = (): void => {};
+        let isAsking = false;
         const client = connectNode(options, {
           clock: process.clock,
           async fetch(url, init) {
             const response = await fetch(url, init);
             // From here on it is work on files, until the snapshot is there or is given up.
-            if (url.endsWith("/snapshot")) endDownload = time.work();
+            if (url.endsWith("/snapshot") && isAsking) endDownload = time.work();
             return response;
           },
         });
-        return { ...client, snapshot: (...call) => client.snapshot(...call).finally(() => endDownload()) };
+        const snapshot: NodeClient["snapshot"] = async (...call) => {
+          isAsking = true;
+          try {
+            return await client.snapshot(...call);
+          } finally {
+            isAsking = false;
+            endDownload();
+          }
+        };
+        return { ...client, snapshot };
       },
       spawnWorker: (name) =>
         spawnSimulated(name, {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { must } from "../../src/util/assert.ts";
 import type { Cluster, Standing } from "./cluster.ts";
 import { isWithin, type Point } from "./histories.ts";
+import { fair } from "./network.ts";
 import type { Machine } from "./nodes.ts";
 
 export interface OperatorCounts {
@@ -24,7 +25,7 @@ interface Restore {
 }
 
 interface Promotion {
-  readonly atMs: number;
+  readonly epoch: string | null;
   /** Whether enough edges could be asked for none to be missed that had an acknowledged write. */
   readonly safe: boolean;
 }
@@ -77,20 +78,20 @@ export class Operator {
 
   /** Tells an edge to become the primary. Whether it has. */
   async promote(edge: Machine, force: boolean): Promise<boolean> {
-    const { clients, time } = this.#cluster;
-    const safe = this.#isSafe(edge) && !force;
+    const { clients } = this.#cluster;
+    const before = this.#isSafe(edge) && !force;
     const answer = await clients.call(edge.name, "POST", "/api/promote", { force });
     this.#cluster.note(
       `promoting ${edge.name}${force ? " with force" : ""}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`,
     );
-    const role = (await this.#cluster.standing(edge))?.role;
-    if (answer?.status !== 200 && role !== "primary") {
+    const standing = await this.#cluster.standing(edge);
+    if (answer?.status !== 200 && standing?.role !== "primary") {
       this.counts.refusedPromotions++;
       return false;
     }
     this.counts.promotions++;
     if (force) this.counts.forcedPromotions++;
-    this.promotions.push({ atMs: time.nowMs, safe });
+    this.promotions.push({ epoch: standing?.epoch ?? null, safe: before && this.#isSafe(edge) });
     this.#cluster.primary = edge;
     // What was saved of the primary of before must not be put back over what came after it.
     this.#backups.clear();
@@ -99,12 +100,16 @@ export class Operator {
 
   /** Each acknowledged write is on one edge at least that can be asked. */
   #isSafe(edge: Machine): boolean {
-    const { members, network, primary, shape } = this.#cluster;
+    const { members, network, primary, shape, time } = this.#cluster;
+    if (network.weather !== fair) return false;
     const edges = members.filter((member) => member !== primary);
     const asked = edges.filter(
       (other) =>
         other === edge ||
-        (other.up && network.reaches(edge.name, other.name) && network.reaches(other.name, edge.name)),
+        (other.up &&
+          (other.process?.frozenUntilMs ?? 0) < time.nowMs &&
+          network.reaches(edge.name, other.name) &&
+          network.reaches(other.name, edge.name)),
     );
     return asked.length > edges.length - shape.ack;
   }

@@ -5,8 +5,8 @@ import type { BrokerCounts } from "./brokers.ts";
 import type { ClientCounts } from "./clients.ts";
 import { Cluster, logEventsKept } from "./cluster.ts";
 import { faults, type Scene } from "./faults.ts";
-import { isWithin, Violation } from "./histories.ts";
-import type { JudgeCounts } from "./judge.ts";
+import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
+import { positionOf, type JudgeCounts } from "./judge.ts";
 import type { NetworkCounts } from "./network.ts";
 import { Operator, primariesOf, type OperatorCounts } from "./operator.ts";
 import { nothing, type Plant } from "./plants.ts";
@@ -166,13 +166,19 @@ function requireKept(cluster: Cluster, operator: Operator): number {
     const saved = point.requestHash !== undefined && unreplicated.has(point.requestHash);
     if (!saved && cluster.histories.wentOnFor(point) >= logEventsKept) continue;
     if (!saved) throw new Violation(`the write ${request} was acknowledged (${token}) and is gone, without a trace`);
-    // While edges had to have it first, only what was accepted beside a successor may be missing.
-    const { promotions } = operator;
-    const beside = promotions.some(({ atMs, safe }) => !safe || atMs <= point.atMs);
-    if (cluster.shape.ack > 0 && !beside)
-      throw new Violation(`the write ${request} was acknowledged by ${cluster.shape.ack} edges (${token}) and is gone`);
+    if (cluster.shape.ack > 0 && !cluster.shape.tears) requireExcuse(cluster, operator, point, end);
   }
   return missing.length;
+}
+
+/** While edges had to have it first, only what was accepted beside a successor, or thrown away by force, may be missing. */
+function requireExcuse({ shape }: Cluster, { promotions }: Operator, point: Point, end: Point): void {
+  const [begin] = [...backFrom(end, (at) => !isWithin(at, point))].slice(-1);
+  const promotion = promotions.find(({ epoch }) => epoch === begin?.epoch);
+  if (begin === undefined || promotion === undefined || !promotion.safe || begin.atMs <= point.atMs) return;
+  throw new Violation(
+    `a write was acknowledged by ${shape.ack} edges (${positionOf(point)}) and is gone since ${begin.by} was promoted at ${positionOf(begin)}`,
+  );
 }
 
 function sum(all: readonly BrokerCounts[]): BrokerCounts {

@@ -47,7 +47,7 @@ export function spawnSimulated<C extends Commands, Event>(
       watcher.moved(state);
       emit({ state });
     }, clock);
-    const commands = plantIn(plant, owner, watchedWriter(writerCommands(writer), watcher));
+    const commands = watchedWriter(plantIn(plant, owner, writerCommands(writer)), watcher);
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), other);
   } else if (name === "snapshot") {
     const commands = snapshotCommands((event) => emit(event));

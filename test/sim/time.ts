@@ -26,6 +26,9 @@ interface Moment {
 /** When simulated time begins, in ms since 1970. */
 export const beginning = Date.UTC(2030, 0, 1);
 
+/** The longest that work on files takes, in real time, on a machine that has much else to do. */
+const workMsMax = 60_000;
+
 /** Who is being simulated at present. */
 export const actor = new AsyncLocalStorage<Owner>();
 
@@ -107,10 +110,12 @@ export class Time {
 
   /** Until nothing moves any more but what waits for its moment. */
   async settle(): Promise<void> {
+    const startMs = performance.now();
     for (let quiet = 0; quiet < 3;) {
       const before = this.#activity;
       await new Promise((resolve) => setImmediate(resolve));
       if (this.#working > 0) {
+        if (performance.now() - startMs > workMsMax) throw new Error("some work does not come to an end");
         await new Promise((resolve) => setTimeout(resolve, 0));
         quiet = 0;
       } else quiet = this.#activity === before ? quiet + 1 : 0;

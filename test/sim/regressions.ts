@@ -1,0 +1,2 @@
+/** Seeds with which something was found, beyond the first fifty. */
+export const regressions: readonly number[] = [67, 154, 176];

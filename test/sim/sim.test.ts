@@ -1,0 +1,54 @@
+/**
+ * Whole clusters under faults, in one process and in simulated time, seed after seed. SIM_SEEDS=200 runs more of them, SIM_SEED=7 one alone with its
+ * trace; `scripts/sim` runs a thousand.
+ */
+import { expect, test } from "bun:test";
+import { regressions } from "./regressions.ts";
+import { runSeed, type Outcome } from "./run.ts";
+import { addOutcome, failureText, noTotals, totalsText } from "./totals.ts";
+
+const alone = process.env["SIM_SEED"];
+const count = Number(process.env["SIM_SEEDS"] ?? 50);
+const seeds = alone === undefined ? Array.from({ length: count }, (_, index) => index + 1) : [Number(alone)];
+const minutes = 60_000;
+
+async function mustHold(all: readonly number[]): Promise<void> {
+  const totals = noTotals();
+  for (const seed of all) {
+    const outcome = await runSeed(seed);
+    addOutcome(totals, outcome);
+    if (alone !== undefined) process.stdout.write(`${outcome.trace.join("\n")}\n`);
+    if (outcome.failure !== undefined) throw new Error(failureText(outcome), { cause: outcome.failure });
+  }
+  process.stdout.write(`${totalsText(totals)}\n`);
+}
+
+test(
+  `${seeds.length} clusters lose nothing, answer nothing wrong and agree in the end`,
+  () => mustHold(seeds),
+  Math.max(10, count) * minutes,
+);
+
+test.skipIf(alone !== undefined || regressions.length === 0)(
+  "seeds that once failed",
+  () => mustHold(regressions),
+  10 * minutes,
+);
+
+test.skipIf(alone !== undefined)(
+  "the same seed gives the same run",
+  async () => {
+    for (const seed of [3, 14]) expect(comparable(await runSeed(seed))).toEqual(comparable(await runSeed(seed)));
+  },
+  2 * minutes,
+);
+
+/** The trace without what is random by nature: names of epochs and directories, sizes, real time. */
+function comparable({ trace }: Outcome): readonly string[] {
+  return trace.map((line) =>
+    line
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16}/g, "#")
+      .replaceAll(/ostiary-sim-\w+/g, "#")
+      .replace(/\d+ bytes in \d+ ms/, "#"),
+  );
+}

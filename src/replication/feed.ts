@@ -18,6 +18,7 @@ import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
 import { sealed, sealWith, watchSeals } from "./seal.ts";
 import type { System } from "./system.ts";
+import type { Moved } from "./store-writer.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("feed");
@@ -29,7 +30,7 @@ export interface Feed {
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
   /** Something was committed. */
-  wake(): void;
+  wake(moved: Moved): void;
   close(): Promise<void>;
 }
 
@@ -87,7 +88,7 @@ export async function openFeed(
       stop();
       for (const link of links.values()) void link.close();
     },
-    wake: () => publishers.forEach((publisher) => publisher.wake()),
+    wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
     async close() {
       stop();
       await Promise.all(outlets.map((outlet) => outlet.close()));

@@ -141,7 +141,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
     history.moved();
     for (const listener of listeners) listener();
   };
-  writer.onMoved(move);
+  writer.onMoved(({ state: moved }) => move(moved));
   const adopt = async (path: string): Promise<State> => {
     const opened = await writer.open(path);
     // Nobody may learn of the new position before reads come from the new file.

@@ -70,11 +70,11 @@ export async function startPrimaryNode(
     clock: system.clock,
   });
   const history = eventHistory(() => store);
-  writer.onMoved((state) => {
-    copy.moved(state);
+  writer.onMoved((moved) => {
+    feed.wake(moved);
+    copy.moved(moved.state);
     arrivals.moved();
     history.moved();
-    feed.wake();
   });
   feed.start();
 

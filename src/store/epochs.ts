@@ -4,6 +4,7 @@
  */
 import { asc } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { must } from "../util/assert.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
@@ -21,6 +22,11 @@ export interface Epoch {
 /** Oldest first; the last one is the present. */
 export function readEpochs(database: SqlDatabase): Epoch[] {
   return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
+}
+
+/** The epoch in force after the event at `offset`. One that begins behind an offset is in force from the next one on. */
+export function epochAt(epochs: readonly Epoch[], offset: number): string {
+  return must(epochs.findLast((epoch) => epoch.offset < offset) ?? epochs[0], "a store has an epoch").epoch;
 }
 
 /** Makes it the store's present epoch. */

@@ -131,7 +131,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy): Standing {
     primary: false,
     clock: systemClock,
   });
-  const history = eventHistory(() => copy.reader());
+  const history = eventHistory({ reader: () => copy.reader(), primary: false });
   const move = (to: State): void => {
     state = to;
     copy.moved(to);

@@ -67,7 +67,7 @@ export async function startPrimaryNode(
     primary: true,
     clock: systemClock,
   });
-  const history = eventHistory(() => store);
+  const history = eventHistory({ reader: () => store, primary: true });
   writer.onMoved((state) => {
     copy.moved(state);
     arrivals.moved();

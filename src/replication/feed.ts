@@ -6,8 +6,8 @@ import { scryptSync } from "node:crypto";
 import { embeddedBroker } from "../config/broker-address.ts";
 import type { Config } from "../config/config.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { verifyKey } from "../store/keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { readTls } from "./broker-credentials.ts";
@@ -16,6 +16,9 @@ import { decodeHead, decodeStatus, type Head, type Status } from "./envelope.ts"
 import type { BrokerStatus } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
+import { sealed, sealWith, watchSeals } from "./seal.ts";
+import type { System } from "./system.ts";
+import type { Moved } from "./store-writer.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("feed");
@@ -27,7 +30,7 @@ export interface Feed {
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
   /** Something was committed. */
-  wake(): void;
+  wake(moved: Moved): void;
   close(): Promise<void>;
 }
 
@@ -44,23 +47,29 @@ export interface FeedListener {
 export async function openFeed(
   config: Config,
   store: SqlDatabase,
-  verifyNodeKey: (key: string) => boolean,
+  nodeKeyHash: string,
   listener: FeedListener,
+  system: System,
 ): Promise<Feed> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
-  const links = openLinks(config, topics);
-  const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, verifyNodeKey) : undefined;
+  const links = openLinks(config, topics, system);
+  const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, nodeKeyHash) : undefined;
   const outlets = config.broker.flatMap((url): Outlet[] => {
     const outlet = url === embeddedBroker ? embedded : links.get(url);
     return outlet === undefined ? [] : [outlet];
   });
   const ack = config.ack > 0;
-  const hear = (topic: string, payload: Uint8Array): void => tell(listener, topics, topic, payload);
+  const seal = sealWith(nodeKeyHash);
+  const believed = watchSeals(seal);
+  const hear = (broker: string, topic: string, payload: Uint8Array): void => {
+    if (believed(broker, topic, payload)) tell(listener, topics, topic, payload);
+  };
   // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
-  embedded?.onStatus(hear);
+  embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload));
   for (const link of links.values()) listenAt(link, topics, hear, listener);
-  const publishers = outlets.map((outlet) => new Publisher({ store, outlet, topics, limits, clock: systemClock, ack }));
+  const common = { store, topics, limits, clock: system.clock, ack };
+  const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
   let stopped = false;
   const stop = (): void => publishers.forEach((publisher) => publisher.stop());
 
@@ -79,7 +88,7 @@ export async function openFeed(
       stop();
       for (const link of links.values()) void link.close();
     },
-    wake: () => publishers.forEach((publisher) => publisher.wake()),
+    wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
     async close() {
       stop();
       await Promise.all(outlets.map((outlet) => outlet.close()));
@@ -90,10 +99,10 @@ export async function openFeed(
 function listenAt(
   link: BrokerLink,
   topics: Topics,
-  hear: (topic: string, payload: Uint8Array) => void,
+  hear: (broker: string, topic: string, payload: Uint8Array) => void,
   listener: FeedListener,
 ): void {
-  link.onMessage(hear);
+  link.onMessage((topic, payload) => hear(link.name, topic, payload));
   link.onFenced(() => listener.fenced(`the broker ${link.name} has given its place to another primary`));
   link.onConnect(() => {
     link.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
@@ -116,11 +125,11 @@ function tell(listener: FeedListener, topics: Topics, topic: string, payload: Ui
   if ("message" in status) listener.status(nodeId, status.message);
 }
 
-async function openBroker(config: Config, topics: Topics, verifyNodeKey: (key: string) => boolean): Promise<Broker> {
+async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<Broker> {
   const { limits, mqttHost, mqttPort, host } = config;
   const broker = await startBroker({
     topics,
-    verifyNodeKey,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     connectionsMax: limits.brokerConnectionsMax,
     packetBytesMax: limits.brokerPacketBytesMax,
     drainTimeoutMs: limits.brokerDrainTimeoutMs,
@@ -135,22 +144,25 @@ async function openBroker(config: Config, topics: Topics, verifyNodeKey: (key: s
 }
 
 /** The ways to external brokers, by URL. */
-function openLinks(config: Config, topics: Topics): ReadonlyMap<string, BrokerLink> {
+function openLinks(config: Config, topics: Topics, system: System): ReadonlyMap<string, BrokerLink> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = readTls(config);
   const clientId = primaryClientId(config, tls.key);
   const linkTo = (url: string): BrokerLink =>
-    new BrokerLink({
-      url,
-      clientId,
-      username: brokerUsername,
-      password: brokerPassword,
-      ...tls,
-      connectTimeoutMs: limits.brokerConnectTimeoutMs,
-      keepaliveMs: limits.brokerKeepaliveMs,
-      exclusive: { heads: topics.head },
-    });
+    new BrokerLink(
+      {
+        url,
+        clientId,
+        username: brokerUsername,
+        password: brokerPassword,
+        ...tls,
+        connectTimeoutMs: limits.brokerConnectTimeoutMs,
+        keepaliveMs: limits.brokerKeepaliveMs,
+        exclusive: { heads: topics.head },
+      },
+      system,
+    );
   return new Map(urls.map((url) => [url, linkTo(url)]));
 }
 

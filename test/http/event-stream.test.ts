@@ -310,7 +310,12 @@ describe("a stream ends", () => {
     "as gone when a snapshot takes the place of what it has not told yet",
     () =>
       withCluster(async (cluster) => {
-        const primary = await started(cluster, { "limits.logEventsKept": "3", "limits.logTrimIntervalMs": "50ms" });
+        const limits = {
+          "limits.logEventsKept": "3",
+          "limits.logTrimIntervalMs": "50ms",
+          "limits.snapshotReuseMs": "1ms",
+        };
+        const primary = await started(cluster, limits);
         await using link = await openLink(primary.url);
         const edge = await cluster.edge("edge", { ...primary, url: link.url }, quick);
         await eventually(() => converged(edge.node, primary.node));
@@ -415,7 +420,7 @@ async function pageStatus(url: string, after: string): Promise<Response> {
 async function expectGone(source: Source, reason: string): Promise<void> {
   expect(await source.ended).toBe(true);
   const last = source.received.at(-1) as Received;
-  expect(last.type).toBe("gone");
+  expect([last.type, last.data]).toEqual(["gone", expect.stringContaining(reason)]);
   expect(dataOf(last)).toEqual({
     message: expect.stringContaining(reason),
     earliest: expect.stringMatching(/^[0-9a-f]{16}:\d+$/),

@@ -15,7 +15,6 @@ import { must } from "../util/assert.ts";
 import { detailOf } from "../util/reason.ts";
 import { Copy } from "./copy.ts";
 import { requireFresh } from "./edge-node.ts";
-import { eventHistory } from "./event-history.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
 import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
@@ -77,7 +76,6 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   writeNote(data, "role", "fallback");
 
   const upstream = upstreamOf(config, id, () => state, system);
-  const history = eventHistory(() => copy.reader());
   const refresh = async (): Promise<void> => {
     const fetched = await fetchFromAny(upstream, (primary) =>
       fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
@@ -85,7 +83,6 @@ async function startFetching(config: Config, system: System): Promise<Node> {
     if (fetched !== "unchanged") {
       state = copy.open(fetched.path);
       damaged = false;
-      history.moved();
     }
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     writeNote(data, noteName, JSON.stringify(note));
@@ -101,7 +98,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
       if (!damaged) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
-    history,
+    history: undefined,
     reportDamage(error) {
       if (!isDamage(error)) return false;
       if (!damaged) log.error("the copy is damaged: it answers nothing until there is a fresh one: {error}", { error });

@@ -134,7 +134,7 @@ interface Standing {
 function keepStanding(config: Config, writer: Writer, copy: Copy, system: System): Standing {
   let state: State | undefined;
   const listeners: (() => void)[] = [];
-  const history = eventHistory(() => copy.reader());
+  const history = eventHistory({ reader: () => copy.reader(), primary: false });
   const move = (to: State): void => {
     state = to;
     copy.moved(to);

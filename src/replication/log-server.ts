@@ -149,7 +149,7 @@ function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limit
   const last = rows.at(-1);
   const offset = last?.offset ?? asked.offset;
   return {
-    e: epochAt(readEpochs(store), offset),
+    e: epochAt(readEpochs(store), offset).epoch,
     p: asked.offset,
     l: offset,
     h: last?.hash ?? asked.hash,

@@ -70,7 +70,7 @@ export async function startPrimaryNode(
     mayLearn: false,
     clock: system.clock,
   });
-  const history = eventHistory(() => store);
+  const history = eventHistory({ reader: () => store, primary: true });
   writer.onMoved((moved) => {
     feed.wake(moved);
     copy.moved(moved.state);

@@ -43,9 +43,9 @@ export function spawnSimulated<C extends Commands, Event>(
     onMessage: there.onMessage,
   };
   if (name === "writer") {
-    const writer = new StoreWriter((state) => {
-      watcher.moved(state);
-      emit({ state });
+    const writer = new StoreWriter((moved) => {
+      watcher.moved(moved.state);
+      emit(moved);
     }, clock);
     const commands = plantIn(plant, owner, watchedWriter(writerCommands(writer), watcher));
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), other);

@@ -101,7 +101,7 @@ async function start(flags: Flags, policy: string): Promise<string> {
   node = started;
   if (config.role === "primary")
     await primary().writes.policy({ source: policy, filename: null, force: true }, untraced);
-  started.history.onMoved(() => seen.push([must(started.health().offset), nowUs()]));
+  must(started.history).onMoved(() => seen.push([must(started.health().offset), nowUs()]));
   return (await serveNode(config, started)).url;
 }
 

@@ -190,7 +190,7 @@ function earlierAnswer(store: SqlDatabase, name: string): WriteResult | undefine
   const found = findAnswered(store, name);
   if (found === undefined) return undefined;
   // Of then: nodes that have not heard of a later epoch know the position too.
-  const epoch = epochAt(readEpochs(store), found.offset);
+  const { epoch } = epochAt(readEpochs(store), found.offset);
   return { epoch, timeMs: readState(store).timeMs, ...found, repeated: true };
 }
 

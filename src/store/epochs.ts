@@ -24,11 +24,6 @@ export function readEpochs(database: SqlDatabase): Epoch[] {
   return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
 }
 
-/** The epoch in force after the event at `offset`. One that begins behind an offset is in force from the next one on. */
-export function epochAt(epochs: readonly Epoch[], offset: number): string {
-  return must(epochs.findLast((epoch) => epoch.offset < offset) ?? epochs[0], "a store has an epoch").epoch;
-}
-
 /** Makes it the store's present epoch. */
 export function beginEpoch(database: SqlDatabase, { epoch, term, offset, hash, timeMs }: Epoch): void {
   const insert = "INSERT INTO epoch (epoch, term, offset, hash, time_ms) VALUES (?1, ?2, ?3, ?4, ?5)";

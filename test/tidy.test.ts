@@ -23,7 +23,11 @@ describe("the tree is tidy", () => {
 
   test("no file of src/ is dead", () => {
     expect(sources.length).toBeGreaterThan(50);
-    const entries = ["src/main.ts", "src/client/redundant-fetch.ts", ...Object.values(workerEntries).map((entry) => `src/${entry}`)];
+    const entries = [
+      "src/main.ts",
+      "src/client/redundant-fetch.ts",
+      ...Object.values(workerEntries).map((entry) => `src/${entry}`),
+    ];
     expect(unreachable(sources, entries)).toEqual([]);
   });
 });

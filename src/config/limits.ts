@@ -136,7 +136,7 @@ const limitShape = {
   pollIntervalMs: time(2000, "How often an edge asks the primary while the feed is silent"),
   retryDelayMsMin: time(50, "The first delay before something that failed between nodes is tried again"),
   retryDelayMsMax: time(2000, "The longest delay before something that failed between nodes is tried again"),
-  peerCheckIntervalMs: time(2000, "How often a primary asks its peers whether it still is the primary"),
+  peerCheckIntervalMs: time(2000, "How often nodes ask those that they were told of who is the primary"),
   ackTimeoutMs: time(
     5000,
     "The longest that a write waits for edges to have it, where the primary was told to (`ack`)",

@@ -33,7 +33,7 @@ export async function startEdgeNode(config: Config, { becomePrimary }: EdgeOptio
   started.defer(lock.release);
   const id = nodeIdOf(config);
   const following = await openFollowingCopy(config, id, started);
-  const { follower, upstream, arrivals, present } = following;
+  const { follower, upstream, arrivals } = following;
   const health = (): NodeHealth => healthOf(following, feed, limits.readyAgeMsMax);
   const feed = openEdgeFeed({ config, id, upstream, follower, health });
   started.defer(() => feed.close());
@@ -64,7 +64,7 @@ export async function startEdgeNode(config: Config, { becomePrimary }: EdgeOptio
       waitMs: config.consistencyWait,
       arrivals,
       primaryAlive: () => follower.feedState === "LIVE",
-      onSilence: () => void upstream.findPrimary(present()?.term ?? 0),
+      onSilence: () => void upstream.findPrimary(),
     }),
     promote:
       becomePrimary &&
@@ -127,7 +127,7 @@ function keepLock(directory: DataDirectory): Lock {
 
 /** Asks the primary where it stands, and waits to be there. */
 async function waitForLatest({ upstream, arrivals, present }: FollowingCopy, waitMs: number): Promise<void> {
-  const head = await upstream.primary.client.head().catch((cause: unknown) => {
+  const head = await upstream.primaryHead().catch((cause: unknown) => {
     throw new AppError("not_ready", "the primary can't be asked for the latest, read without `Ostiary-Consistency`", {
       cause,
     });

@@ -73,7 +73,7 @@ async function startFetching(config: Config): Promise<Node> {
   }
   writeNote(data, "role", "fallback");
 
-  const upstream = upstreamOf(config, id);
+  const upstream = upstreamOf(config, id, () => state);
   const history = eventHistory(() => copy.reader());
   const refresh = async (): Promise<void> => {
     const fetched = await fetchFromAny(upstream, (primary) =>

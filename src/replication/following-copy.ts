@@ -61,8 +61,10 @@ export async function openFollowingCopy(
   started.defer(() => writer.stop());
   const copy = new Copy(data, limits, writer.changes);
   started.defer(() => copy.close());
-  const upstream = upstreamOf(config, id);
   const standing = keepStanding(config, writer, copy);
+  const upstream = upstreamOf(config, id, standing.present);
+  // A primary that comes back after it was replaced learns of that from those who follow another now.
+  started.defer(systemClock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
   const sound = await soundStore(data, environment, limits);
   if (sound !== undefined) await standing.adopt(sound);
   writeNote(data, "role", config.role);
@@ -79,6 +81,7 @@ export async function openFollowingCopy(
   });
   started.defer(() => follower.stop());
   started.defer(() => upstream.close());
+  upstream.onSwitch(() => follower.subscribed());
   const reportDamage = (error: unknown): boolean => {
     if (!isDamage(error)) return false;
     follower.distrust(`its file is damaged: ${reasonOf(error)}`);

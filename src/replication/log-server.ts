@@ -14,7 +14,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import type { Head, Page, Refusal } from "./envelope.ts";
+import type { Head, NodeHead, Page, Refusal } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import { chainHash, type Position } from "./position.ts";
 
@@ -48,7 +48,7 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
       if (request.method !== "GET") return refusal(405, "not_found", "only GET is served here");
       switch (pathname) {
         case "/replication/v1/head":
-          return Response.json(serveHead(options));
+          return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/log":
           return servePage(options, request, searchParams);
         case "/replication/v1/snapshot":
@@ -74,8 +74,10 @@ function bearer(request: Request): string {
   return scheme?.toLowerCase() === "bearer" ? (key ?? "") : "";
 }
 
-function serveHead({ store, role, ack }: LogServerOptions): Head & { readonly epochs: Refusal["epochs"] } {
+function serveHead(options: LogServerOptions, request: Request, query: URLSearchParams): NodeHead {
+  const { store, role, ack } = options;
   const database = store();
+  if (query.has("epoch")) options.onPosition(askedPosition(query), nodeIdOf(request));
   return database.transaction(() => {
     const head = readHead(database, openLog(database), { role: role(), ack }, Date.now());
     return { ...head, epochs: readEpochs(database) };
@@ -108,10 +110,14 @@ function servePage(options: LogServerOptions, request: Request, query: URLSearch
     if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
     return pageAfter(store, log, head, asked, limits);
   });
-  options.onPosition(asked, request.headers.get("ostiary-node") ?? undefined);
+  options.onPosition(asked, nodeIdOf(request));
   return "code" in answer
     ? Response.json(answer, { status: answer.code === "trimmed" ? 410 : 409 })
     : Response.json(answer);
+}
+
+function nodeIdOf(request: Request): string | undefined {
+  return request.headers.get("ostiary-node") ?? undefined;
 }
 
 type Reason = Pick<Refusal, "code" | "message">;

@@ -2,11 +2,12 @@
 import type { Config } from "../config/config.ts";
 import { systemClock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
+import type { Asked } from "./log-server.ts";
 import { connectNode } from "./node-client.ts";
 import { Upstream, type Neighbour } from "./upstream.ts";
 
 /** A follower's primary, and its peers as those to go to without it. */
-export function upstreamOf(config: Config, id: string): Upstream {
+export function upstreamOf(config: Config, id: string, own: () => Asked | undefined): Upstream {
   const primary = must(config.primary, "a follower has a primary");
   return new Upstream(
     [
@@ -14,14 +15,15 @@ export function upstreamOf(config: Config, id: string): Upstream {
       ...config.peers.filter((url) => url !== primary).map((url) => neighbourAt(url, config, id)),
     ],
     systemClock,
+    own,
   );
 }
 
 /** A primary's peers: to ask whether it still is the primary. `undefined` where there are none, or no node key to ask them with. */
-export function peersOf(config: Config, id: string): Upstream | undefined {
+export function peersOf(config: Config, id: string, own: () => Asked): Upstream | undefined {
   if (config.nodeKey === undefined) return undefined;
   const [first, ...others] = config.peers.map((url) => neighbourAt(url, config, id));
-  return first && new Upstream([first, ...others], systemClock);
+  return first && new Upstream([first, ...others], systemClock, own);
 }
 
 function neighbourAt(url: string, { nodeKey, limits }: Config, nodeId: string): Neighbour {

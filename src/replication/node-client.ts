@@ -25,8 +25,8 @@ export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
 type Accept = (manifest: SnapshotManifest) => void;
 
 export interface NodeClient {
-  /** Where the node stands. */
-  head(): Promise<NodeHead>;
+  /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
+  head(own: Asked | undefined): Promise<NodeHead>;
   /** What follows a position in the node's log. */
   log(asked: Asked): Promise<LogAnswer>;
   /**
@@ -50,18 +50,18 @@ export function connectNode({ url, nodeId, nodeKey, logTimeoutMs, snapshotTimeou
     });
 
   return {
-    async head() {
-      const response = await get("head", {}, AbortSignal.timeout(logTimeoutMs));
+    async head(own) {
+      const query = own === undefined ? "" : `?${positionQuery(own)}`;
+      const response = await get(`head${query}`, {}, AbortSignal.timeout(logTimeoutMs));
       if (!response.ok) throw await failure("its head", response);
       const decoded = decodeNodeHead(await response.text());
       if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
       return decoded.message;
     },
 
-    async log({ epoch, term, offset, hash }) {
-      const query = new URLSearchParams({ epoch, term: String(term), after: String(offset), hash });
+    async log(asked) {
       using stall = watchStall(logTimeoutMs);
-      const response = await get(`log?${query}`, {}, stall.signal);
+      const response = await get(`log?${positionQuery(asked)}`, {}, stall.signal);
       const refused = response.status === 409 || response.status === 410;
       if (!response.ok && !refused) throw await failure("a page of the log", response);
       const text = await textOf(response, stall.progress);
@@ -85,6 +85,10 @@ export function connectNode({ url, nodeId, nodeKey, logTimeoutMs, snapshotTimeou
 
     close: () => closing.abort(new Error("this node is shutting down")),
   };
+}
+
+function positionQuery({ epoch, term, offset, hash }: Asked): URLSearchParams {
+  return new URLSearchParams({ epoch, term: String(term), after: String(offset), hash });
 }
 
 async function textOf(response: Response, progress: () => void): Promise<string> {

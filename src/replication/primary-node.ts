@@ -55,6 +55,11 @@ export async function startPrimaryNode(
   const store = copy.reader();
   const place = await keepPlace(started, { config, id, writer, store, verifyNodeKey });
   const { fence, acks, feed } = place;
+  // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
+  if (!fence.fenced) {
+    await settleEpoch(writer, data);
+    keepPosition(started, data, writer, limits.headIntervalMs);
+  }
   const serveLog = serveOthers(config, { writer, store, path, verifyNodeKey }, place);
   const arrivals = new Arrivals({
     present: () => writer.state,
@@ -119,13 +124,11 @@ async function openData(
   started.defer(() => writer.stop());
   const path = takeover?.path ?? (await soundPath(writer, config));
   await writer.open(path);
-  await settleEpoch(writer, data);
   const copy = new Copy(data, limits, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);
   refuseDevelopmentKey(config, copy.engine());
   const verifyNodeKey = await settleSecrets(config, writer, announce);
-  keepPosition(started, data, writer, limits.headIntervalMs);
   return { writer, copy, path, verifyNodeKey };
 }
 
@@ -150,7 +153,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, systemClock);
   const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
-  const peers = peersOf(config, id);
+  const peers = peersOf(config, id, present);
   if (peers !== undefined) started.defer(() => peers.close());
   const succession = watchSuccession({
     peers,

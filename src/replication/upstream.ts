@@ -30,14 +30,16 @@ export class Upstream {
   readonly #neighbours: readonly Neighbour[];
   readonly #clock: Clock;
   readonly #onSwitch: (() => void)[] = [];
+  readonly #own: () => Asked | undefined;
   #primary: Neighbour;
   #searchedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** The first is the primary until another one shows. */
-  constructor(neighbours: readonly [Neighbour, ...Neighbour[]], clock: Clock) {
+  /** The first is the primary until another one shows. `own` is where this node stands. */
+  constructor(neighbours: readonly [Neighbour, ...Neighbour[]], clock: Clock, own: () => Asked | undefined) {
     this.#neighbours = neighbours;
     this.#primary = neighbours[0];
     this.#clock = clock;
+    this.#own = own;
   }
 
   /** Who is taken for the primary. */
@@ -78,8 +80,13 @@ export class Upstream {
     return [this.#primary, ...others.map(({ neighbour }) => neighbour)];
   }
 
+  /** Where the present primary stands. */
+  primaryHead(): Promise<NodeHead> {
+    return this.#primary.client.head(this.#own());
+  }
+
   /** Looks which of the nodes is the primary of the latest term, `term` at least. Whether that is another one than before. */
-  async findPrimary(term: number): Promise<boolean> {
+  async findPrimary(term = this.#own()?.term ?? 0): Promise<boolean> {
     const now = this.#clock.monotonicMs();
     if (this.#neighbours.length === 1 || now - this.#searchedAtMs < searchIntervalMs) return false;
     this.#searchedAtMs = now;
@@ -122,7 +129,7 @@ export class Upstream {
 
   async #heads(): Promise<readonly { readonly neighbour: Neighbour; readonly head: NodeHead }[]> {
     const asked = this.#neighbours.map(async (neighbour) => {
-      const head = await this.#inTime(neighbour.client.head());
+      const head = await this.#inTime(neighbour.client.head(this.#own()));
       return head === undefined ? [] : [{ neighbour, head }];
     });
     return (await Promise.all(asked)).flat();

@@ -20,8 +20,12 @@ export async function startEdge(config: Config): Promise<RunningRole> {
     return startPrimary(asPrimary(config));
   }
   const becomePrimary = async (takeover: Takeover): Promise<Promoted> => {
+    const node = await startPrimaryNode(asPrimary(config), undefined, takeover).catch(async (error: unknown) => {
+      log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
+      running.replace(await startEdgeNode(config, { becomePrimary }));
+      throw error;
+    });
     notePromotion(config.data);
-    const node = await startPrimaryNode(asPrimary(config), undefined, takeover);
     running.replace(node);
     const { epoch, offset } = node.health();
     log.warning("this node is the primary now, of epoch {epoch} from offset {offset} on", { epoch, offset });

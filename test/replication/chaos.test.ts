@@ -68,7 +68,7 @@ async function withFollower(
     limits,
     clock: systemClock,
     writer,
-    upstream: new Upstream([{ url: primary.url, client }], systemClock),
+    upstream: new Upstream([{ url: primary.url, client }], systemClock, () => state),
     present: () => state,
     installSnapshot,
     parting: () => {},

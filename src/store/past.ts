@@ -1,0 +1,29 @@
+/** How far back in time a store can be taken: as far as its log says what every event did. */
+import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { readState } from "./state.ts";
+
+/** A moment in the history of a store: after the event at `offset`, 0 before the first. */
+export interface Moment {
+  readonly offset: number;
+  /** When that event was committed, in ms since 1970; 0 before the first. */
+  readonly timeMs: number;
+}
+
+/**
+ * The earliest moment that the store can be taken back to. Events of older binaries may not say what they took away; of the event before the first
+ * in the log the chain hash is not known.
+ */
+export function earliestMoment(database: SqlDatabase): Moment {
+  const one = (sql: string): number | undefined => {
+    const found = database.prepare(sql).values()[0]?.[0];
+    return typeof found === "number" ? found : undefined;
+  };
+  const first = one("SELECT min(offset) FROM log");
+  if (first === undefined) return readState(database);
+  const unsaid = one(
+    `SELECT max(offset) FROM log WHERE kind = 'clear' AND digest IS NULL
+       OR kind = 'keys' AND json_type(body, '$.replaced') IS NULL`,
+  );
+  const offset = Math.max(first === 1 ? 0 : first, unsaid ?? 0);
+  return { offset, timeMs: offset === 0 ? 0 : (one(`SELECT time_ms FROM log WHERE offset = ${offset}`) ?? 0) };
+}

@@ -117,7 +117,8 @@ async function ask(url: string, method: string, path: string, body?: unknown): P
   return response.json();
 }
 
-async function make(directory: string): Promise<void> {
+/** Gives the version of the file format. */
+async function make(directory: string): Promise<number> {
   mkdirSync(join(directory, "kept"));
   const secrets = { OSTIARY_NODE_KEY: nodeKey };
   const node = async (name: "primary" | "edge", environment: Record<string, string>): Promise<NodeProcess> =>
@@ -132,25 +133,27 @@ async function make(directory: string): Promise<void> {
   const primary = await node("primary", { OSTIARY_ADMIN_KEY: adminKey });
   const edge = await node("edge", { OSTIARY_PRIMARY: primary.url });
   const nodes = [primary, edge];
+  let answers: object[];
   try {
     await primary.start();
     await goThroughHistory(primary.url);
     const there = await primary.health();
     await edge.start((health: Health) => health.ok && health.offset === there?.offset);
-    const answers = await Promise.all(
+    answers = await Promise.all(
       questions().map(async (question) => ({
         ...question,
         answer: await ask(edge.url, question.method, question.path, question.body),
       })),
     );
-    const { epoch, offset, digest } = (await edge.health()) as Health;
-    const lines = answers.map((answer) => JSON.stringify(answer)).join(",\n");
-    const told = JSON.stringify({ adminKey, nodeKey, epoch, offset, digest });
-    writeFileSync(join(directory, "kept", "told.json"), `${told.slice(0, -1)},"answers":[\n${lines}\n]}\n`);
   } finally {
     await Promise.all(nodes.map((running) => running.stop()));
   }
   for (const name of ["primary", "edge"]) keepFiles(directory, name);
+  const { format, ...standing } = inspect(join(directory, "primary", "store-1.db"));
+  const told = JSON.stringify({ adminKey, nodeKey, ...standing });
+  const lines = answers.map((answer) => JSON.stringify(answer)).join(",\n");
+  writeFileSync(join(directory, "kept", "told.json"), `${told.slice(0, -1)},"answers":[\n${lines}\n]}\n`);
+  return format;
 }
 
 /** What the node has left, with databases compressed. Its lock is nothing, and snapshots are made anew. */
@@ -166,10 +169,12 @@ function keepFiles(directory: string, name: string): void {
   }
 }
 
-function formatOf(path: string): number {
+function inspect(path: string): { format: number; epoch: string; offset: number; digest: string } {
   const database = openSqlite(path, { readonly: true });
   try {
-    return Number(database.prepare("PRAGMA user_version").values()[0]?.[0]);
+    const [format] = database.prepare("PRAGMA user_version").values()[0] ?? [];
+    const [epoch, offset, digest] = database.prepare("SELECT epoch, offset, digest FROM state").values()[0] ?? [];
+    return { format: Number(format), epoch: String(epoch), offset: Number(offset), digest: String(digest) };
   } finally {
     database.close();
   }
@@ -177,8 +182,7 @@ function formatOf(path: string): number {
 
 const directory = mkdtempSync(join(tmpdir(), "ostiary-data-"));
 try {
-  await make(directory);
-  const format = formatOf(join(directory, "primary", "store-1.db"));
+  const format = await make(directory);
   const target = join(projectRoot, "test", "data-directories", `format-${format}`);
   rmSync(target, { recursive: true, force: true });
   cpSync(join(directory, "kept"), target, { recursive: true });

@@ -11,7 +11,7 @@ import { takeBackAnswered } from "../store/answered.ts";
 import { takeBackEpoch } from "../store/epochs.ts";
 import { openLog, type Log } from "../store/log.ts";
 import { offsetAt } from "../store/log-retention.ts";
-import { earliestMoment, type Moment } from "../store/past.ts";
+import { describeMoment, earliestMoment } from "../store/past.ts";
 import { advanceState, readState, zeroHash, type State } from "../store/state.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -32,10 +32,10 @@ export function offsetOf(store: SqlDatabase, destination: Destination, untilMs: 
   const earliest = earliestMoment(store);
   const wanted = "offset" in destination ? `offset ${destination.offset}` : at(destination.timeMs);
   const tooEarly = (): AppError =>
-    new AppError("gone", `it is not possible to go back to ${wanted}: the earliest point is ${describe(earliest)}`);
+    new AppError("gone", `it is not possible to go back to ${wanted}: the earliest point is ${describeMoment(earliest)}`);
   if ("offset" in destination) {
     if (destination.offset > newest.offset)
-      throw new AppError("invalid_request", `there is no ${wanted}: the newest is ${describe(newest)}`);
+      throw new AppError("invalid_request", `there is no ${wanted}: the newest is ${describeMoment(newest)}`);
     if (destination.offset < earliest.offset) throw tooEarly();
     return destination.offset;
   }
@@ -83,11 +83,6 @@ function undo(store: SqlDatabase, log: Log, offset: number): Effect["kind"] {
       `without the event ${offset} the digest is ${digest}, the log says ${wanted}: log and data do not belong together`,
     );
   return parsed.kind;
-}
-
-/** `offset 7 of 2026-11-26T07:00:00.000Z` */
-function describe({ offset, timeMs }: Moment): string {
-  return offset === 0 ? "offset 0, before the first event" : `offset ${offset} of ${at(timeMs)}`;
 }
 
 function at(timeMs: number): string {

@@ -9,6 +9,11 @@ export interface Moment {
   readonly timeMs: number;
 }
 
+/** `offset 7 of 2026-11-26T07:00:00.000Z` */
+export function describeMoment({ offset, timeMs }: Moment): string {
+  return offset === 0 ? "offset 0, before the first event" : `offset ${offset} of ${new Date(timeMs).toISOString()}`;
+}
+
 /**
  * The earliest moment that the store can be taken back to. Events of older binaries may not say what they took away; of the event before the first
  * in the log the chain hash is not known.

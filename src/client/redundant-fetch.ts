@@ -18,8 +18,8 @@ export interface RedundantFetchOptions {
   /** How long a node may say nothing to a read before the next one is asked as well, in milliseconds. Default 50. */
   readonly hedgeAfterMs?: number;
   /**
-   * How long to wait for nodes that were well a moment ago before the fallback is asked, in milliseconds. Default 2500: a node that waits for
-   * what a consistency token names says 503 after 2000.
+   * How long to wait for nodes that were well a moment ago before the fallback is asked, in milliseconds. Default 500, and 2500 for a read with a
+   * consistency token: a node waits 2000 for what it names before it says 503, and the fallback would not wait.
    */
   readonly fallbackAfterMs?: number;
   /** The longest that one node may take for one answer, in milliseconds. Default 30000. The client's `fetchTimeoutMillis` has no effect. */
@@ -41,7 +41,8 @@ export type FetchBuilder = (
  * only what every node refused, or what is wrong with the question itself.
  */
 export function redundantFetch(urls: readonly string[], options: RedundantFetchOptions = {}): FetchBuilder {
-  const { hedgeAfterMs = 50, fallbackAfterMs = 2500, timeoutMs = 30_000, restMs = 1000 } = options;
+  const { hedgeAfterMs = 50, timeoutMs = 30_000, restMs = 1000 } = options;
+  const { fallbackAfterMs = 500, fallbackAfterMs: fallbackAfterMsWithToken = 2500 } = options;
   checkDurations({ hedgeAfterMs, fallbackAfterMs, timeoutMs, restMs });
   if (urls.length === 0) throw new TypeError("redundantFetch needs the URL of at least one node");
   const nodeAt = (url: string): NodeHealth => new NodeHealth(checkedBase(url), restMs);
@@ -60,7 +61,9 @@ export function redundantFetch(urls: readonly string[], options: RedundantFetchO
       });
       if (!isRead(init.method ?? "GET", path)) return write({ fetch, nodes: writers, requestTo, timeoutMs });
       const signal = init.signal ?? undefined;
-      const times = { hedgeAfterMs, fallbackAfterMs, timeoutMs };
+      const hasToken = new Headers(init.headers).has("OsoOffset");
+      const patienceMs = hasToken ? fallbackAfterMsWithToken : fallbackAfterMs;
+      const times = { hedgeAfterMs, fallbackAfterMs: patienceMs, timeoutMs };
       return raceReads({ fetch, nodes: readers, fallback, requestTo, signal, ...times });
     };
 }

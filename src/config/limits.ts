@@ -154,7 +154,7 @@ const limitShape = {
   brokerKeepaliveMs: time(5000, "How often a silent connection to the broker is probed"),
   brokerDrainTimeoutMs: time(
     5000,
-    "The embedded broker drops a subscriber that takes nothing for this time, since it stalls the others",
+    "The embedded broker ends the connection of a subscriber that takes nothing for this time",
   ),
   brokerConnectionsMax: count(1000, "The most connections to the embedded broker"),
   brokerPacketBytesMax: size(64 * KiB, "The largest message that the embedded broker takes from a node"),

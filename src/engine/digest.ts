@@ -2,7 +2,7 @@
  * The state digest: a set hash over everything that decides answers, the sum modulo 2^64 of a 64-bit hash of each element. Adding and taking
  * away cost one hash each, and the order of events does not matter. Two nodes at the same position whose digests differ have diverged.
  */
-import { createHash } from "node:crypto";
+import { hash as hashOf } from "node:crypto";
 import type { ApiKey } from "./event.ts";
 import type { Fact } from "../store/fact.ts";
 
@@ -32,5 +32,5 @@ export function keyElement(key: ApiKey): bigint {
 }
 
 function hash(parts: readonly string[]): bigint {
-  return createHash("sha256").update(JSON.stringify(parts)).digest().readBigUInt64BE(0);
+  return hashOf("sha256", JSON.stringify(parts), "buffer").readBigUInt64BE(0);
 }

@@ -1,5 +1,5 @@
 /** The heart of a write: what a request asks for becomes an effect, and the effect becomes the next event, in the caller's transaction. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Limits } from "../config/limits.ts";
 import type { ApiKey, Change, Effect } from "../engine/event.ts";
 import { activationOf } from "../engine/active-policies.ts";
@@ -36,6 +36,8 @@ export interface WriteResult {
   readonly epoch: string;
   readonly offset: number;
   readonly timeMs: number;
+  /** When it was on disk, in ms since 1970 with a fraction; the time of the event is when it was asked for. */
+  readonly committedMs?: number;
   /** Facts really inserted and deleted by a batch. */
   readonly inserted?: number;
   readonly deleted?: number;
@@ -169,10 +171,7 @@ function appendEffect(
 /** 32 hexadecimal digits, the same for the same request of the same sender. Its content is part of it: a name alone may be used again by mistake. */
 export function nameOf(request: WriteRequest, { request: name }: WriteMeta): string | undefined {
   if (name === undefined) return undefined;
-  return createHash("sha256")
-    .update(JSON.stringify([name, request]))
-    .digest("hex")
-    .slice(0, 32);
+  return hash("sha256", JSON.stringify([name, request]), "hex").slice(0, 32);
 }
 
 /** Keys are not among them: a key is made for one answer, and nobody could send that again. */

@@ -8,9 +8,10 @@
  * happens right after connecting, again and again, the link stays away for a moment, under another id, and looks whether somebody publishes heads.
  */
 import { randomBytes } from "node:crypto";
-import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from "mqtt";
+import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import { brokerAddress } from "../config/broker-address.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { explainFailure } from "./broker-failure.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
 
 const log = getLogger("broker");
@@ -28,16 +29,21 @@ export interface LinkOptions {
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
+  /** Where the broker is known to speak MQTT 3.1.1 only, so that 5 need not be tried. */
+  readonly old?: boolean;
   /** Set where the client id stands for a claim that only one process may have: the topic to which who has it publishes all the time. */
   readonly exclusive: false | { readonly heads: string };
 }
 
 const retryDelayMsMin = 500;
 const retryDelayMsMax = 15_000;
+const goodbyeMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
 const lookMs = 3000;
 const sessionTakenOver = 142;
+/** Of a packet besides its payload: the topic above all, which is shorter. */
+const headerBytesMax = 512;
 /** Refusals that mean "not this protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
 const unsupportedVersion = new Set([1, 132]);
 
@@ -49,16 +55,17 @@ export class BrokerLink implements Outlet {
   #client: MqttClient | undefined;
   #version: 4 | 5;
   #window = windowMax;
+  #payloadBytesMax = Number.POSITIVE_INFINITY;
   #failures = 0;
   #quickCloses = 0;
+  #complaint: string | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #looking: MqttClient | undefined;
   #ended = false;
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    // WebSockets lead to the broker inside a primary, which speaks 3.1.1 only.
-    this.#version = this.#url.startsWith("ws") ? 4 : 5;
+    this.#version = options.old === true ? 4 : 5;
   }
 
   /** Starts to connect. Listeners are registered before, so that none misses the first connection. */
@@ -104,7 +111,15 @@ export class BrokerLink implements Outlet {
   ): Promise<void> {
     const client = this.#client;
     if (client === undefined || !client.connected) throw new Error("not connected to the broker");
-    await client.publishAsync(topic, payload, options);
+    // MQTT.js does not look at it, and the broker would end the connection.
+    const bytes = Buffer.byteLength(payload);
+    if (bytes > this.#payloadBytesMax)
+      throw new Error(`the broker takes no message of ${bytes} bytes: raise the largest packet that it allows`);
+    try {
+      await client.publishAsync(topic, payload, options);
+    } catch (error) {
+      throw error instanceof Error ? new Error(explainFailure(error), { cause: error }) : error;
+    }
   }
 
   /** Subscribes at QoS 0. Throws where the broker refuses. */
@@ -116,9 +131,13 @@ export class BrokerLink implements Outlet {
     if (refused.length > 0) throw new Error(`the broker refuses subscriptions to ${refused.join(", ")}`);
   }
 
-  /** Drops the present connection and makes a new one, with nothing left over from the old. */
+  /** Drops the present connection and makes a new one, with nothing left over from the old; at once where none is there to be dropped. */
   reconnect(): void {
-    this.#client?.end(true);
+    if (this.#client !== undefined) return void this.#client.end(true);
+    if (this.#retry === undefined || this.#looking !== undefined || this.#ended) return;
+    clearTimeout(this.#retry);
+    this.#failures = 0;
+    this.#attempt();
   }
 
   async close(): Promise<void> {
@@ -128,26 +147,33 @@ export class BrokerLink implements Outlet {
     const client = this.#client;
     this.#client = undefined;
     if (client === undefined) return;
-    // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop.
-    const timer = setTimeout(() => client.end(true), 1000);
-    await client.endAsync(!client.connected);
+    // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop. MQTT.js waits for it without an end, also
+    // where the connection is gone already, and takes no second word.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, goodbyeMs);
+    });
+    await Promise.race([client.endAsync(!client.connected), late]);
     clearTimeout(timer);
+    client.stream.destroy();
   }
 
   #attempt(): void {
-    const { clientId } = this.#options;
+    this.#retry = undefined;
     const url = this.#url;
     const client = connect({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
+    let explained = false;
 
     client.on("connect", (connack) => {
       connectedMs = Date.now();
       this.#failures = 0;
-      this.#window = windowOf(connack);
-      log.info("connected to the broker at {url} as {clientId}, MQTT {version}", {
+      this.#complaint = undefined;
+      this.#window = Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
+      this.#payloadBytesMax = (connack.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY) - headerBytesMax;
+      log.info("connected to the broker at {url}, MQTT {version}", {
         url,
-        clientId,
         version: this.#version === 5 ? "5" : "3.1.1",
       });
       for (const listener of this.#onConnect) listener();
@@ -155,7 +181,10 @@ export class BrokerLink implements Outlet {
     client.on("message", (topic, payload, packet) => {
       for (const listener of this.#onMessage) listener(topic, payload, packet.retain);
     });
-    client.on("error", (error) => this.#failed(error));
+    client.on("error", (error) => {
+      explained = true;
+      this.#failed(error);
+    });
     client.on("disconnect", (packet) => {
       log.warning("the broker at {url} ends the connection with reason {reason}", {
         url,
@@ -166,6 +195,7 @@ export class BrokerLink implements Outlet {
     client.on("close", () => {
       if (this.#client !== client || this.#ended) return;
       if (connectedMs !== undefined) this.#countQuickClose(Date.now() - connectedMs);
+      else if (!explained) this.#failed(new Error("it ends the connection without an answer"));
       this.#discard(client);
       const { exclusive } = this.#options;
       if (exclusive && this.#version === 4 && this.#quickCloses >= quickClosesMax)
@@ -201,10 +231,12 @@ export class BrokerLink implements Outlet {
       this.#version = 4;
       return;
     }
-    // One line per change, not per attempt: a broker may be away for hours.
-    if (this.#failures === 0)
-      log.warning("no connection to the broker at {url}: {reason}", { url: this.#url, reason: error.message });
     this.#failures++;
+    const reason = explainFailure(error);
+    // One line per change, not per attempt: a broker may be away for hours.
+    if (reason === this.#complaint) return;
+    this.#complaint = reason;
+    log.warning("no connection to the broker at {url}: {reason}", { url: this.#url, reason });
   }
 
   #countQuickClose(livedMs: number): void {
@@ -235,7 +267,9 @@ export class BrokerLink implements Outlet {
 
   #scheduleRetry(): void {
     if (this.#ended) return;
-    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + Math.random());
+    // A broker that takes a connection and ends it at once is no better than one that takes none.
+    const steps = Math.max(this.#failures, this.#quickCloses - 1);
+    const delayMs = Math.min(retryDelayMsMin * 2 ** steps, retryDelayMsMax) * (0.5 + Math.random());
     this.#retry = setTimeout(() => this.#attempt(), delayMs);
   }
 
@@ -264,8 +298,4 @@ function addressOf(url: string): IClientOptions {
   if (!scheme.startsWith("ws")) return { ...address, hostname: host };
   // Here it puts a URL together again.
   return { ...address, hostname: host.includes(":") ? `[${host}]` : host, path };
-}
-
-function windowOf(connack: IConnackPacket): number {
-  return Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
 }

@@ -13,6 +13,7 @@ import { AppError } from "../util/app-error.ts";
 import { drainRead } from "./drain-read.ts";
 import { guardPackets } from "./packet-guard.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
+import { isBehind, watchSlowness } from "./slow-subscriber.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("broker");
@@ -24,7 +25,7 @@ export interface BrokerOptions {
   readonly connectionsMax: number;
   /** The largest packet that a node may send; its status is a few hundred bytes. */
   readonly packetBytesMax: number;
-  /** How long one frozen subscriber may hold up everybody else before it loses its connection. */
+  /** How long a subscriber may take nothing before it loses its connection. */
   readonly drainTimeoutMs: number;
 }
 
@@ -57,7 +58,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     }
     connections.add(connection);
     connection.once("close", () => connections.delete(connection));
-    aedes.handle(guardPackets(drainRead(connection), options.packetBytesMax));
+    aedes.handle(watchSlowness(guardPackets(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs));
   };
 
   return {
@@ -118,7 +119,8 @@ function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions)
       done(null, null);
     },
     // A subscription that was made is checked again at delivery, so that no path around the above gives anything away.
-    authorizeForward: (client: Client, packet) => (readable.has(packet.topic) && client.id ? packet : null),
+    authorizeForward: (client: Client, packet) =>
+      readable.has(packet.topic) && client.id && !isBehind(client.conn) ? packet : null,
   };
 }
 

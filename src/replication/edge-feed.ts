@@ -6,6 +6,7 @@ import { getCACertificates } from "node:tls";
 import { embeddedBroker } from "../config/broker-address.ts";
 import type { Config } from "../config/config.ts";
 import { build } from "../runtime/version.ts";
+import { hashKey } from "../store/keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
 import { reasonOf } from "../util/reason.ts";
@@ -13,6 +14,8 @@ import { readTls } from "./broker-credentials.ts";
 import { BrokerLink } from "./broker-link.ts";
 import type { Follower } from "./follower.ts";
 import type { BrokerStatus, NodeHealth } from "./node.ts";
+import type { Outlet } from "./outlet.ts";
+import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -42,13 +45,15 @@ export interface EdgeFeed {
 export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
   const { config, id, upstream, follower, health } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
-  const links = openLinks(options, topics);
+  const seal = sealWith(hashKey(must(config.nodeKey, "an edge has a node key")));
+  const links = openLinks(options, topics, seal);
   const statusTopic = topics.status(id);
   const publishAt = (link: BrokerLink): Promise<void> => {
     const { state, epoch, offset, ageMs } = health();
-    return sendStatus(link, statusTopic, { state, epoch, offset, ageMs, version: build.version });
+    return sendStatus(sealed(link, seal), statusTopic, { state, epoch, offset, ageMs, version: build.version });
   };
-  for (const link of links) follow(link, topics, follower, () => publishAt(link));
+  const believed = watchSeals(seal);
+  for (const link of links) follow(link, topics, follower, believed, () => publishAt(link));
   // The broker inside the primary moves with it.
   upstream.onSwitch(() => links.forEach((link) => link.reconnect()));
   const acknowledge = links.map((link) => latest(() => publishAt(link)));
@@ -69,7 +74,7 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
       clearInterval(timer);
       await Promise.all(
         links.map(async (link) => {
-          await sendStatus(link, statusTopic, { state: "GONE" });
+          await sendStatus(sealed(link, seal), statusTopic, { state: "GONE" });
           await link.close();
         }),
       );
@@ -94,13 +99,16 @@ function latest(work: () => Promise<void>): () => void {
   return () => void run();
 }
 
-function openLinks({ config, id, upstream }: EdgeFeedOptions, topics: Topics): BrokerLink[] {
+function openLinks({ config, id, upstream }: EdgeFeedOptions, topics: Topics, seal: Seal): BrokerLink[] {
   const { broker, brokerUsername, brokerPassword, limits } = config;
   const nodeKey = must(config.nodeKey, "an edge has a node key");
   const tls = readTls(config);
   const common = {
     clientId: id,
-    will: { topic: topics.status(id), payload: JSON.stringify({ v: 1, role: "edge", state: "GONE" }) },
+    will: {
+      topic: topics.status(id),
+      payload: seal.put(topics.status(id), JSON.stringify({ v: 1, role: "edge", state: "GONE" })),
+    },
     connectTimeoutMs: limits.brokerConnectTimeoutMs,
     keepaliveMs: limits.brokerKeepaliveMs,
     exclusive: false,
@@ -111,7 +119,7 @@ function openLinks({ config, id, upstream }: EdgeFeedOptions, topics: Topics): B
       const socket = (): string => `${upstream.primary.url.replace(/^http/, "ws")}/mqtt`;
       // Whom requests to the primary trust is good enough here as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
-      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca });
+      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca, old: true });
     }
     // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
     const ownPassword = new URL(url).hostname === new URL(upstream.primary.url).hostname ? nodeKey : undefined;
@@ -121,18 +129,30 @@ function openLinks({ config, id, upstream }: EdgeFeedOptions, topics: Topics): B
 }
 
 /** Subscribes first and catches up then, at every connection: so nothing can fall between the two. */
-function follow(link: BrokerLink, topics: Topics, follower: Follower, publishStatus: () => Promise<void>): void {
+function follow(
+  link: BrokerLink,
+  topics: Topics,
+  follower: Follower,
+  believed: ReturnType<typeof watchSeals>,
+  publishStatus: () => Promise<void>,
+): void {
   link.onMessage((topic, payload, retained) => {
+    if (!believed(link.name, topic, payload)) return;
     if (topic === topics.events) follower.receiveBatch(payload);
     else if (topic === topics.head) follower.receiveHead(payload, retained);
   });
+  let complained = false;
   const subscribe = async (): Promise<void> => {
     try {
       await link.subscribe([topics.events, topics.head]);
+      complained = false;
       follower.subscribed();
       await publishStatus();
     } catch (error) {
-      log.error("the feed at {broker} can't be followed: {reason}", { broker: link.name, reason: reasonOf(error) });
+      // Once, until it succeeds: what the broker refuses it refuses at each attempt.
+      if (!complained)
+        log.error("the feed at {broker} can't be followed: {reason}", { broker: link.name, reason: reasonOf(error) });
+      complained = true;
       link.reconnect();
     }
   };
@@ -140,7 +160,7 @@ function follow(link: BrokerLink, topics: Topics, follower: Follower, publishSta
 }
 
 /** Tells whoever looks at the broker how this node is. */
-async function sendStatus(link: BrokerLink, topic: string, status: object): Promise<void> {
+async function sendStatus(link: Outlet, topic: string, status: object): Promise<void> {
   if (!link.connected) return;
   try {
     await link.publish(topic, JSON.stringify({ v: 1, role: "edge", ...status }), { qos: 0, retain: true });

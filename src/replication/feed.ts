@@ -6,6 +6,7 @@ import { scryptSync } from "node:crypto";
 import { embeddedBroker } from "../config/broker-address.ts";
 import type { Config } from "../config/config.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { verifyKey } from "../store/keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
@@ -16,6 +17,7 @@ import { decodeHead, decodeStatus, type Head, type Status } from "./envelope.ts"
 import type { BrokerStatus } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
+import { sealed, sealWith, watchSeals } from "./seal.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("feed");
@@ -44,23 +46,28 @@ export interface FeedListener {
 export async function openFeed(
   config: Config,
   store: SqlDatabase,
-  verifyNodeKey: (key: string) => boolean,
+  nodeKeyHash: string,
   listener: FeedListener,
 ): Promise<Feed> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
   const links = openLinks(config, topics);
-  const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, verifyNodeKey) : undefined;
+  const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, nodeKeyHash) : undefined;
   const outlets = config.broker.flatMap((url): Outlet[] => {
     const outlet = url === embeddedBroker ? embedded : links.get(url);
     return outlet === undefined ? [] : [outlet];
   });
   const ack = config.ack > 0;
-  const hear = (topic: string, payload: Uint8Array): void => tell(listener, topics, topic, payload);
+  const seal = sealWith(nodeKeyHash);
+  const believed = watchSeals(seal);
+  const hear = (broker: string, topic: string, payload: Uint8Array): void => {
+    if (believed(broker, topic, payload)) tell(listener, topics, topic, payload);
+  };
   // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
-  embedded?.onStatus(hear);
+  embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload));
   for (const link of links.values()) listenAt(link, topics, hear, listener);
-  const publishers = outlets.map((outlet) => new Publisher({ store, outlet, topics, limits, clock: systemClock, ack }));
+  const common = { store, topics, limits, clock: systemClock, ack };
+  const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
   let stopped = false;
   const stop = (): void => publishers.forEach((publisher) => publisher.stop());
 
@@ -90,10 +97,10 @@ export async function openFeed(
 function listenAt(
   link: BrokerLink,
   topics: Topics,
-  hear: (topic: string, payload: Uint8Array) => void,
+  hear: (broker: string, topic: string, payload: Uint8Array) => void,
   listener: FeedListener,
 ): void {
-  link.onMessage(hear);
+  link.onMessage((topic, payload) => hear(link.name, topic, payload));
   link.onFenced(() => listener.fenced(`the broker ${link.name} has given its place to another primary`));
   link.onConnect(() => {
     link.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
@@ -116,11 +123,11 @@ function tell(listener: FeedListener, topics: Topics, topic: string, payload: Ui
   if ("message" in status) listener.status(nodeId, status.message);
 }
 
-async function openBroker(config: Config, topics: Topics, verifyNodeKey: (key: string) => boolean): Promise<Broker> {
+async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<Broker> {
   const { limits, mqttHost, mqttPort, host } = config;
   const broker = await startBroker({
     topics,
-    verifyNodeKey,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     connectionsMax: limits.brokerConnectionsMax,
     packetBytesMax: limits.brokerPacketBytesMax,
     drainTimeoutMs: limits.brokerDrainTimeoutMs,

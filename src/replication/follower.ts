@@ -353,10 +353,12 @@ export class Follower {
   }
 
   #replayFailed(error: unknown, from: "feed" | "primary" | "peer"): void {
+    const unfitting = error instanceof AppError && error.code === "conflict";
+    // What the feed or a peer says may be wrong; the primary's own log is asked next.
+    if (unfitting && from !== "primary") return;
     this.#replayFailures++;
     if (isDamage(error)) this.distrust(`its file is damaged: ${reasonOf(error)}`);
     // What the primary's own log says of this position leads elsewhere from here: then this copy is not what it should be.
-    else if (from === "primary" && error instanceof AppError && error.code === "conflict")
-      this.distrust(`what follows does not fit it: ${error.message}`);
+    else if (unfitting) this.distrust(`what follows does not fit it: ${error.message}`);
   }
 }

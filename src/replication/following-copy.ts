@@ -190,7 +190,8 @@ function auditNowAndThen(copy: Copy, follower: Follower, intervalMs: number): ()
     try {
       await auditCopyAside(path);
     } catch (error) {
-      if (copy.path === path) follower.distrust(reasonOf(error));
+      // It may have been replaced or closed meanwhile.
+      if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
     }
   };
   const timer = setInterval(() => void audit(), intervalMs);

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../config/config.ts";
 import { readNote, writeNote } from "../store/data-directory.ts";
-import { hashKey, mintApiKey, mintNodeKey, parseApiKey, verifyKey } from "../store/keys.ts";
+import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Writer } from "./writer.ts";
@@ -26,12 +26,8 @@ export interface MintedKeys {
   readonly nodeKey: string | undefined;
 }
 
-/** Makes a primary's keys where it has none, and takes over those that are configured. The result tells whether a text is the node key. */
-export async function settleSecrets(
-  config: Config,
-  writer: Writer,
-  announce: Announce,
-): Promise<(key: string) => boolean> {
+/** Makes a primary's keys where it has none, and takes over those that are configured. Resolves with the hash of the node key. */
+export async function settleSecrets(config: Config, writer: Writer, announce: Announce): Promise<string> {
   const { environment } = config;
   const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
   const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
@@ -43,7 +39,7 @@ export async function settleSecrets(
   if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHash);
   const firstKey = config.adminKey ?? adminKey;
   if (firstKey !== undefined) await acceptAdminKey(firstKey, writer);
-  return (key) => verifyKey(key, nodeKeyHash);
+  return nodeKeyHash;
 }
 
 /** A configured key is made to be accepted at each start. Nothing is written where it is already. */

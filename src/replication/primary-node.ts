@@ -7,6 +7,7 @@ import type { Config } from "../config/config.ts";
 import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { readEpochs } from "../store/epochs.ts";
+import { verifyKey } from "../store/keys.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -50,17 +51,17 @@ export async function startPrimaryNode(
   await using started = new AsyncDisposableStack();
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const { writer, copy, path, verifyNodeKey } = await openData(started, config, announce, takeover);
+  const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover);
   const id = nodeIdOf(config);
   const store = copy.reader();
-  const place = await keepPlace(started, { config, id, writer, store, verifyNodeKey });
+  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash });
   const { fence, acks, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
   if (!fence.fenced) {
     await settleEpoch(writer, data);
     keepPosition(started, data, writer, limits.headIntervalMs);
   }
-  const serveLog = serveOthers(config, { writer, store, path, verifyNodeKey }, place);
+  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash }, place);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(store),
@@ -110,7 +111,8 @@ interface Data {
   readonly writer: Writer;
   readonly copy: Copy;
   readonly path: string;
-  readonly verifyNodeKey: (key: string) => boolean;
+  /** SHA-256 of the key that nodes show each other. */
+  readonly nodeKeyHash: string;
 }
 
 async function openData(
@@ -128,8 +130,8 @@ async function openData(
   started.defer(() => copy.close());
   copy.open(path);
   refuseDevelopmentKey(config, copy.engine());
-  const verifyNodeKey = await settleSecrets(config, writer, announce);
-  return { writer, copy, path, verifyNodeKey };
+  const nodeKeyHash = await settleSecrets(config, writer, announce);
+  return { writer, copy, path, nodeKeyHash };
 }
 
 interface PlaceOptions {
@@ -137,7 +139,7 @@ interface PlaceOptions {
   readonly id: string;
   readonly writer: Writer;
   readonly store: SqlDatabase;
-  readonly verifyNodeKey: (key: string) => boolean;
+  readonly nodeKeyHash: string;
 }
 
 /** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
@@ -149,7 +151,7 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, writer, store, verifyNodeKey } = options;
+  const { config, id, writer, store, nodeKeyHash } = options;
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, systemClock);
   const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
@@ -163,7 +165,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     intervalMs: config.limits.peerCheckIntervalMs,
     clock: systemClock,
   });
-  const feed = await openFeed(config, store, verifyNodeKey, {
+  const feed = await openFeed(config, store, nodeKeyHash, {
     head(head) {
       const [offset, hash] = head.from;
       fence.consider(head.n, [{ epoch: head.e, term: head.n, offset, hash, timeMs: head.t }]);
@@ -191,7 +193,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
 
 function serveOthers(
   { data, limits, ack }: Config,
-  { writer, store, path, verifyNodeKey }: Omit<Data, "copy"> & { readonly store: SqlDatabase },
+  { writer, store, path, nodeKeyHash }: Omit<Data, "copy"> & { readonly store: SqlDatabase },
   { onPosition }: Place,
 ): Node["replication"] {
   const snapshots = keepSnapshots(
@@ -205,7 +207,7 @@ function serveOthers(
     role: () => "primary",
     ack: ack > 0,
     limits,
-    verifyNodeKey,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshot: snapshots.get,
     onPosition,
   });

@@ -10,6 +10,7 @@ import { openStore } from "../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../store/keys.ts";
 import { openLog, type Log } from "../store/log.ts";
 import { excessOf } from "../store/log-retention.ts";
+import { rememberIds } from "../store/remembered.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../store/state.ts";
 import { must } from "../util/assert.ts";
 import {
@@ -74,6 +75,7 @@ export class StoreWriter {
   open(options: OpenRequest): State {
     this.close();
     const store = openStore(options.path, { synchronous: options.synchronous });
+    rememberIds(store);
     const { limits, changes } = options;
     const open = { store, log: openLog(store), limits, changes };
     this.#open = open;

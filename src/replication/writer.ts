@@ -75,7 +75,7 @@ export class Writer {
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
-    return result;
+    return { ...result, committedMs };
   }
 
   replay(request: ReplayRequest): Promise<Replayed> {

@@ -20,6 +20,8 @@ export type Orm = BunSQLiteDatabase;
 
 export interface SqlDatabase {
   readonly path: string;
+  /** How often something was rolled back on this connection, a savepoint or a transaction. */
+  readonly rollbacks: number;
   /** Typed queries on the fixed tables, over the same connection. */
   readonly orm: Orm;
   prepare(sql: string): SqlStatement;
@@ -55,6 +57,7 @@ class BunSqlite implements SqlDatabase {
   readonly orm: Orm;
   readonly #bun: BunDatabase;
   readonly #statements = new LiveStatements();
+  #rollbacks = 0;
 
   constructor(path: string, bun: BunDatabase) {
     this.path = path;
@@ -68,7 +71,12 @@ class BunSqlite implements SqlDatabase {
   }
 
   exec(sql: string): void {
+    if (sql.startsWith("ROLLBACK")) this.#rollbacks++;
     this.#bun.run(sql);
+  }
+
+  get rollbacks(): number {
+    return this.#rollbacks;
   }
 
   transaction<T>(body: () => T, mode: "deferred" | "immediate" = "deferred"): T {
@@ -78,6 +86,7 @@ class BunSqlite implements SqlDatabase {
       this.#bun.run("COMMIT");
       return result;
     } catch (error) {
+      this.#rollbacks++;
       if (this.#bun.inTransaction) this.#bun.run("ROLLBACK");
       throw error;
     }

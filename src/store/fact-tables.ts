@@ -6,16 +6,21 @@ import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
 import { relation, type } from "./schema.ts";
 import { must } from "../util/assert.ts";
+import { forgetSameRows, rememberedOf } from "./remembered.ts";
 import { statement } from "./statements.ts";
 import { intern, lookUp, rangeOf, typeNumber } from "./symbols.ts";
 
 /** The number of a predicate, `undefined` where it has no table. */
 export function relationId(database: SqlDatabase, predicate: string, arity: number): number | undefined {
-  const found = statement(database, "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2").values(
-    predicate,
-    arity,
-  )[0]?.[0];
-  return found === undefined ? undefined : Number(found);
+  const relations = rememberedOf(database)?.relations;
+  const name = `${predicate}/${arity}`;
+  const known = relations?.get(name);
+  if (known !== undefined) return known;
+  const sql = "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2";
+  const found = statement(database, sql).values(predicate, arity)[0]?.[0];
+  if (found === undefined) return undefined;
+  relations?.set(name, Number(found));
+  return Number(found);
 }
 
 export function tableOf(relation: number): string {
@@ -84,6 +89,7 @@ export function deleteFact(database: SqlDatabase, fact: Fact): StoredRow | undef
   const found = locate(database, fact);
   if (!found) return undefined;
   const { table, ids } = found;
+  forgetSameRows(database);
   const deleted = statement(database, `DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
   return deleted > 0 ? found : undefined;
 }
@@ -161,6 +167,7 @@ export function clearFacts(database: SqlDatabase, offset: number): void {
     statement(database, keep).run(offset, id);
     database.exec(`DELETE FROM ${table}`);
   }
+  forgetSameRows(database);
 }
 
 /** Brings back what `clearFacts` kept under that offset. The tables are empty. */

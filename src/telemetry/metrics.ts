@@ -78,7 +78,7 @@ export const metrics = {
   feedDuplicates: counter("ostiary_feed_duplicates_total", "Messages of the feed that this node had already"),
   feedRefused: counter(
     "ostiary_feed_refused_total",
-    "Messages of the feed that would continue another history than this node's, forged ones for instance",
+    "Messages of the feed that come from no node of this environment, or would continue another history than this node's",
   ),
   copiesDistrusted: counter(
     "ostiary_copies_distrusted_total",

@@ -206,6 +206,18 @@ describe("the fallback", () => {
     expect([a.asked.length, b.asked.length]).toEqual([1, 1]);
   });
 
+  test("is waited for longer where a consistency token is to be reached", async () => {
+    const [a, fallback] = [server("a", silent), server("fallback")];
+    const waitMs = async (headers: Record<string, string>): Promise<number> => {
+      const { call } = caller([a.url], { fallback: fallback.url });
+      return (await timed(call(`${clientUrl}/api/facts`, { headers }))).ms;
+    };
+    const [without, withToken] = await Promise.all([waitMs({}), waitMs({ OsoOffset: "0:1" })]);
+    expect(without).toBeGreaterThanOrEqual(499);
+    expect(withToken).toBeGreaterThanOrEqual(2499);
+    expect(without).toBeLessThan(withToken - 1000);
+  });
+
   test("is asked at once when all others have failed", async () => {
     const [a, fallback] = [server("a", () => named("a", 503)), server("fallback")];
     const options = { fallback: fallback.url, hedgeAfterMs: neverMs, fallbackAfterMs: neverMs };

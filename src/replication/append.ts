@@ -8,7 +8,7 @@ import { acceptPolicy } from "../engine/policy-refusal.ts";
 import { resolveChanges } from "../engine/resolve.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { findAnswered } from "../store/answered.ts";
-import type { Log } from "../store/log.ts";
+import type { Log, StoredLogRow } from "../store/log.ts";
 import * as schema from "../store/schema.ts";
 import { readState } from "../store/state.ts";
 import { statement } from "../store/statements.ts";
@@ -54,6 +54,8 @@ export interface Appended {
   /** When work on the request began, and when it was clear what its effect is: in ms since 1970, for the spans made of them. */
   readonly startMs: number;
   readonly decidedMs: number;
+  /** What it is in the log; undefined where nothing was appended. */
+  readonly row: StoredLogRow | undefined;
 }
 
 /** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
@@ -61,15 +63,17 @@ export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta
   const startMs = preciseNow();
   const name = nameOf(request, meta);
   const earlier = name === undefined ? undefined : earlierAnswer(store, name);
-  if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow() };
+  if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const wanted = meta.timeMs ?? Date.now();
   const { effect, warning } = decide(store, request, wanted, limits);
   const decidedMs = preciseNow();
   const named = effect === undefined ? undefined : withName(effect, name);
-  const written =
-    named === undefined ? presentPosition(store) : appendEffect(store, log, named, wanted, meta.traceparent, limits);
+  const { written, row } =
+    named === undefined
+      ? { written: presentPosition(store), row: undefined }
+      : appendEffect(store, log, named, wanted, meta.traceparent, limits);
   const result = warning === undefined ? written : { ...written, warning };
-  return { result, startMs, decidedMs };
+  return { result, startMs, decidedMs, row };
 }
 
 interface Decision {
@@ -158,14 +162,14 @@ function appendEffect(
   wantedMs: number,
   traceparent: string | null,
   limits: Limits,
-): WriteResult {
+): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   // Never backwards, so that offsets and times have the same order even where the clock is set back.
   const timeMs = Math.max(wantedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
-  commitEvent(store, log, state, row, effect, limits);
+  const stored = commitEvent(store, log, state, row, effect, limits);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
-  return { epoch, offset: row.offset, timeMs, ...countsOf(effect) };
+  return { written: { epoch, offset: row.offset, timeMs, ...countsOf(effect) }, row: stored };
 }
 
 /** 32 hexadecimal digits, the same for the same request of the same sender. Its content is part of it: a name alone may be used again by mistake. */

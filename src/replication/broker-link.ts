@@ -8,11 +8,12 @@
  * happens right after connecting, again and again, the link stays away for a moment, under another id, and looks whether somebody publishes heads.
  */
 import { randomBytes } from "node:crypto";
-import { connect, type IClientOptions, type MqttClient } from "mqtt";
+import type { IClientOptions, MqttClient } from "mqtt";
 import { brokerAddress } from "../config/broker-address.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { explainFailure } from "./broker-failure.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
+import { realSystem, type System } from "./system.ts";
 
 const log = getLogger("broker");
 
@@ -49,6 +50,7 @@ const unsupportedVersion = new Set([1, 132]);
 
 export class BrokerLink implements Outlet {
   readonly #options: LinkOptions;
+  readonly #system: Pick<System, "clock" | "connectMqtt">;
   readonly #onConnect: (() => void)[] = [];
   readonly #onMessage: ((topic: string, payload: Uint8Array, retained: boolean) => void)[] = [];
   readonly #onFenced: (() => void)[] = [];
@@ -59,12 +61,14 @@ export class BrokerLink implements Outlet {
   #failures = 0;
   #quickCloses = 0;
   #complaint: string | undefined;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  /** Calls off the next attempt, where one is to come. */
+  #cancelRetry: (() => void) | undefined;
   #looking: MqttClient | undefined;
   #ended = false;
 
-  constructor(options: LinkOptions) {
+  constructor(options: LinkOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
     this.#options = options;
+    this.#system = system;
     this.#version = options.old === true ? 4 : 5;
   }
 
@@ -134,40 +138,40 @@ export class BrokerLink implements Outlet {
   /** Drops the present connection and makes a new one, with nothing left over from the old; at once where none is there to be dropped. */
   reconnect(): void {
     if (this.#client !== undefined) return void this.#client.end(true);
-    if (this.#retry === undefined || this.#looking !== undefined || this.#ended) return;
-    clearTimeout(this.#retry);
+    if (this.#cancelRetry === undefined || this.#looking !== undefined || this.#ended) return;
+    this.#cancelRetry();
     this.#failures = 0;
     this.#attempt();
   }
 
   async close(): Promise<void> {
     this.#ended = true;
-    clearTimeout(this.#retry);
+    this.#cancelRetry?.();
     this.#looking?.end(true);
     const client = this.#client;
     this.#client = undefined;
     if (client === undefined) return;
     // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop. MQTT.js waits for it without an end, also
     // where the connection is gone already, and takes no second word.
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let cancel = (): void => {};
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, goodbyeMs);
+      cancel = this.#system.clock.after(goodbyeMs, resolve);
     });
     await Promise.race([client.endAsync(!client.connected), late]);
-    clearTimeout(timer);
+    cancel();
     client.stream.destroy();
   }
 
   #attempt(): void {
-    this.#retry = undefined;
+    this.#cancelRetry = undefined;
     const url = this.#url;
-    const client = connect({ ...addressOf(url), ...this.#clientOptions() });
+    const client = this.#system.connectMqtt({ ...addressOf(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
     let explained = false;
 
     client.on("connect", (connack) => {
-      connectedMs = Date.now();
+      connectedMs = this.#system.clock.monotonicMs();
       this.#failures = 0;
       this.#complaint = undefined;
       this.#window = Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
@@ -194,7 +198,7 @@ export class BrokerLink implements Outlet {
     });
     client.on("close", () => {
       if (this.#client !== client || this.#ended) return;
-      if (connectedMs !== undefined) this.#countQuickClose(Date.now() - connectedMs);
+      if (connectedMs !== undefined) this.#countQuickClose(this.#system.clock.monotonicMs() - connectedMs);
       else if (!explained) this.#failed(new Error("it ends the connection without an answer"));
       this.#discard(client);
       const { exclusive } = this.#options;
@@ -247,7 +251,7 @@ export class BrokerLink implements Outlet {
   #lookForAnother(heads: string): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
-    const client = connect({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
+    const client = this.#system.connectMqtt({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
     this.#looking = client;
     client.on("error", () => {});
     client.on("connect", () => client.subscribe(heads, { qos: 0 }));
@@ -255,22 +259,21 @@ export class BrokerLink implements Outlet {
       if (!packet.retain) this.#fence();
     });
     // With some chance, so that two who look at the same time do not do it again.
-    this.#retry = setTimeout(
-      () => {
-        client.end(true);
-        this.#looking = undefined;
-        this.#scheduleRetry();
-      },
-      lookMs * (0.75 + Math.random()),
-    );
+    const { clock } = this.#system;
+    this.#cancelRetry = clock.after(lookMs * (0.75 + clock.random()), () => {
+      client.end(true);
+      this.#looking = undefined;
+      this.#scheduleRetry();
+    });
   }
 
   #scheduleRetry(): void {
     if (this.#ended) return;
     // A broker that takes a connection and ends it at once is no better than one that takes none.
     const steps = Math.max(this.#failures, this.#quickCloses - 1);
-    const delayMs = Math.min(retryDelayMsMin * 2 ** steps, retryDelayMsMax) * (0.5 + Math.random());
-    this.#retry = setTimeout(() => this.#attempt(), delayMs);
+    const { clock } = this.#system;
+    const delayMs = Math.min(retryDelayMsMin * 2 ** steps, retryDelayMsMax) * (0.5 + clock.random());
+    this.#cancelRetry = clock.after(delayMs, () => this.#attempt());
   }
 
   #discard(client: MqttClient): void {
@@ -283,7 +286,7 @@ export class BrokerLink implements Outlet {
   #fence(): void {
     if (this.#ended) return;
     this.#ended = true;
-    clearTimeout(this.#retry);
+    this.#cancelRetry?.();
     this.#looking?.end(true);
     const client = this.#client;
     if (client !== undefined) this.#discard(client);

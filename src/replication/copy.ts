@@ -11,6 +11,7 @@ import { removeOldStores } from "../store/data-directory.ts";
 import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
 
 const closeDelayMs = 2000;
 
@@ -24,13 +25,15 @@ interface Opened {
 export class Copy {
   readonly #directory: string;
   readonly #limits: Limits;
+  readonly #clock: Clock;
   readonly #changes: Changes;
-  readonly #retired = new Map<Opened, ReturnType<typeof setTimeout>>();
+  readonly #retired = new Map<Opened, () => void>();
   #opened: Opened | undefined;
   #policyId = 0;
 
   /** `changes` are those of the writer; without one, nothing changes but by another file. */
-  constructor(directory: string, limits: Limits, changes: Changes = newChanges()) {
+  constructor(directory: string, limits: Limits, clock: Clock, changes: Changes = newChanges()) {
+    this.#clock = clock;
     this.#changes = changes;
     this.#directory = directory;
     this.#limits = limits;
@@ -81,8 +84,8 @@ export class Copy {
   }
 
   close(): void {
-    for (const [opened, timer] of this.#retired) {
-      clearTimeout(timer);
+    for (const [opened, cancel] of this.#retired) {
+      cancel();
       closeBoth(opened);
     }
     this.#retired.clear();
@@ -96,13 +99,13 @@ export class Copy {
   }
 
   #retire(opened: Opened): void {
-    const timer = setTimeout(() => {
+    const cancel = this.#clock.after(closeDelayMs, () => {
       this.#retired.delete(opened);
       closeBoth(opened);
       // Others that retired since may still be read: their open files outlive their names.
       removeOldStores(this.#directory);
-    }, closeDelayMs);
-    this.#retired.set(opened, timer);
+    });
+    this.#retired.set(opened, cancel);
   }
 }
 

@@ -16,6 +16,7 @@ import type { Follower } from "./follower.ts";
 import type { BrokerStatus, NodeHealth } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
+import type { System } from "./system.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -30,6 +31,7 @@ export interface EdgeFeedOptions {
   readonly upstream: Upstream;
   readonly follower: Follower;
   readonly health: () => NodeHealth;
+  readonly system: System;
 }
 
 export interface EdgeFeed {
@@ -43,7 +45,7 @@ export interface EdgeFeed {
 
 /** AppError `conflict` where a certificate can't be used. */
 export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
-  const { config, id, upstream, follower, health } = options;
+  const { config, id, upstream, follower, health, system } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
   const seal = sealWith(hashKey(must(config.nodeKey, "an edge has a node key")));
   const links = openLinks(options, topics, seal);
@@ -57,21 +59,21 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
   // The broker inside the primary moves with it.
   upstream.onSwitch(() => links.forEach((link) => link.reconnect()));
   const acknowledge = links.map((link) => latest(() => publishAt(link)));
-  let timer: ReturnType<typeof setInterval> | undefined;
+  let endStatuses = (): void => {};
 
   return {
     get brokers() {
       return links.map(({ name, connected }) => ({ broker: name, connected }));
     },
     start() {
-      timer = setInterval(() => links.forEach((link) => void publishAt(link)), statusIntervalMs);
+      endStatuses = system.clock.every(statusIntervalMs, () => links.forEach((link) => void publishAt(link)));
       for (const link of links) link.start();
     },
     moved() {
       if (follower.ackWanted) for (const publish of acknowledge) publish();
     },
     async close() {
-      clearInterval(timer);
+      endStatuses();
       await Promise.all(
         links.map(async (link) => {
           await sendStatus(sealed(link, seal), statusTopic, { state: "GONE" });
@@ -99,7 +101,7 @@ function latest(work: () => Promise<void>): () => void {
   return () => void run();
 }
 
-function openLinks({ config, id, upstream }: EdgeFeedOptions, topics: Topics, seal: Seal): BrokerLink[] {
+function openLinks({ config, id, upstream, system }: EdgeFeedOptions, topics: Topics, seal: Seal): BrokerLink[] {
   const { broker, brokerUsername, brokerPassword, limits } = config;
   const nodeKey = must(config.nodeKey, "an edge has a node key");
   const tls = readTls(config);
@@ -119,12 +121,12 @@ function openLinks({ config, id, upstream }: EdgeFeedOptions, topics: Topics, se
       const socket = (): string => `${upstream.primary.url.replace(/^http/, "ws")}/mqtt`;
       // Whom requests to the primary trust is good enough here as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
-      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca, old: true });
+      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca, old: true }, system);
     }
     // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
     const ownPassword = new URL(url).hostname === new URL(upstream.primary.url).hostname ? nodeKey : undefined;
     const password = brokerPassword ?? ownPassword;
-    return new BrokerLink({ ...common, ...tls, url, username: brokerUsername ?? id, password });
+    return new BrokerLink({ ...common, ...tls, url, username: brokerUsername ?? id, password }, system);
   });
 }
 

@@ -17,6 +17,7 @@ import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
 import { requirePromotable } from "./promotion.ts";
 import type { Takeover } from "./primary-node.ts";
+import { realSystem, type System } from "./system.ts";
 import { keepSnapshots } from "./snapshot-keeper.ts";
 
 export interface EdgeOptions {
@@ -24,7 +25,11 @@ export interface EdgeOptions {
   readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
 }
 
-export async function startEdgeNode(config: Config, { becomePrimary }: EdgeOptions = {}): Promise<Node> {
+export async function startEdgeNode(
+  config: Config,
+  { becomePrimary }: EdgeOptions = {},
+  system: System = realSystem,
+): Promise<Node> {
   const { limits, environment } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
@@ -32,19 +37,19 @@ export async function startEdgeNode(config: Config, { becomePrimary }: EdgeOptio
   const lock = keepLock(directory);
   started.defer(lock.release);
   const id = nodeIdOf(config);
-  const following = await openFollowingCopy(config, id, started);
+  const following = await openFollowingCopy(config, id, started, system);
   const { follower, upstream, arrivals } = following;
   const health = (): NodeHealth => healthOf(following, feed, limits.readyAgeMsMax);
-  const feed = openEdgeFeed({ config, id, upstream, follower, health });
+  const feed = openEdgeFeed({ config, id, upstream, follower, health, system });
   started.defer(() => feed.close());
   following.onMoved(feed.moved);
-  const serveLog = serveOthers(config, following);
+  const serveLog = serveOthers(config, following, system);
   follower.start();
   feed.start();
 
   const running = started.move();
   const promote = async (force: boolean): Promise<Promoted> => {
-    await requirePromotable(following, force);
+    await requirePromotable(following, force, system.clock);
     const { path } = following.copy;
     lock.keep();
     await running.disposeAsync();
@@ -59,6 +64,7 @@ export async function startEdgeNode(config: Config, { becomePrimary }: EdgeOptio
     history: following.history,
     writes: undefined,
     forward: createForwarder({
+      system,
       primaryUrl: () => upstream.primary.url,
       timeoutMs: limits.forwardTimeoutMs,
       waitMs: config.consistencyWait,
@@ -84,7 +90,7 @@ export async function startEdgeNode(config: Config, { becomePrimary }: EdgeOptio
 }
 
 /** The same that a primary serves to nodes, from this copy. */
-function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy): Node["replication"] {
+function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy, system: System): Node["replication"] {
   const { copy, present } = following;
   const directory = join(data, "snapshots");
   const snapshots = keepSnapshots(
@@ -92,6 +98,7 @@ function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy
     directory,
     limits.snapshotReuseMs,
     () => must(present()),
+    system,
   );
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
   return createLogServer({
@@ -103,6 +110,7 @@ function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy
     role: () => "edge",
     ack: false,
     limits,
+    clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshot: snapshots.get,
     onPosition: () => {},

@@ -10,6 +10,7 @@ import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { detailOf } from "../util/reason.ts";
 import { Copy } from "./copy.ts";
@@ -22,6 +23,7 @@ import { upstreamOf } from "./neighbours.ts";
 import type { Node, NodeHealth } from "./node.ts";
 import type { NodeClient } from "./node-client.ts";
 import { soundStore } from "./sound-store.ts";
+import { realSystem, type System } from "./system.ts";
 import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("fallback");
@@ -31,17 +33,17 @@ const noteSchema = z.object({ tag: z.string(), confirmedMs: z.number() });
 type SnapshotNote = z.infer<typeof noteSchema>;
 const noteName = "snapshot.json";
 
-export function startFallbackNode(config: Config): Promise<Node> {
-  return config.follow ? startFollowing(config) : startFetching(config);
+export function startFallbackNode(config: Config, system: System = realSystem): Promise<Node> {
+  return config.follow ? startFollowing(config, system) : startFetching(config, system);
 }
 
 /** It asks for the log every few seconds, and has nothing to do with brokers. */
-async function startFollowing(config: Config): Promise<Node> {
+async function startFollowing(config: Config, system: System): Promise<Node> {
   await using started = new AsyncDisposableStack();
   const directory = lockDirectory(config.data);
   started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const following = await openFollowingCopy(config, id, started);
+  const following = await openFollowingCopy(config, id, started, system);
   following.follower.start();
   const running = started.move();
   return {
@@ -53,19 +55,20 @@ async function startFollowing(config: Config): Promise<Node> {
   };
 }
 
-async function startFetching(config: Config): Promise<Node> {
+async function startFetching(config: Config, system: System): Promise<Node> {
+  const { clock } = system;
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
   const directory = lockDirectory(data);
   started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const copy = new Copy(data, limits);
+  const copy = new Copy(data, limits, clock);
   started.defer(() => copy.close());
   let state: State | undefined;
   let note: SnapshotNote | undefined;
   let damaged = false;
-  const sound = await soundStore(data, environment, limits);
+  const sound = await soundStore(data, environment, limits, system);
   if (sound !== undefined) {
     state = copy.open(sound);
     const known = readSnapshotNote(data);
@@ -73,27 +76,27 @@ async function startFetching(config: Config): Promise<Node> {
   }
   writeNote(data, "role", "fallback");
 
-  const upstream = upstreamOf(config, id, () => state);
+  const upstream = upstreamOf(config, id, () => state, system);
   const history = eventHistory(() => copy.reader());
   const refresh = async (): Promise<void> => {
     const fetched = await fetchFromAny(upstream, (primary) =>
-      fetchSnapshot({ primary, directory: data, environment, limits }, note?.tag),
+      fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
     );
     if (fetched !== "unchanged") {
       state = copy.open(fetched.path);
       damaged = false;
       history.moved();
     }
-    note = { tag: snapshotTag(must(state)), confirmedMs: Date.now() };
+    note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     writeNote(data, noteName, JSON.stringify(note));
   };
-  const timer = repeat(refresh, config, () => copy.ready);
+  const timer = repeat(refresh, config, () => copy.ready, clock);
   started.defer(() => timer.stop());
   started.defer(() => upstream.close());
 
   const running = started.move();
   return {
-    ...neverWaiting(config, id, () => healthOf(copy, state, note, config)),
+    ...neverWaiting(config, id, () => healthOf(copy, state, note, config, clock)),
     engine() {
       if (!damaged) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
@@ -166,8 +169,9 @@ function healthOf(
   state: State | undefined,
   note: SnapshotNote | undefined,
   { refresh }: Config,
+  clock: Clock,
 ): NodeHealth {
-  const ageMs = state === undefined ? null : Math.max(0, Date.now() - (note?.confirmedMs ?? state.timeMs));
+  const ageMs = state === undefined ? null : Math.max(0, clock.wallMs() - (note?.confirmedMs ?? state.timeMs));
   return {
     ...standing(state, ageMs, refresh * refreshesMissed),
     ok: copy.ready,
@@ -194,10 +198,11 @@ function repeat(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,
   ready: () => boolean,
+  clock: Clock,
 ): { soon(): void; stop(): Promise<void> } {
   let failures = 0;
   let stopped = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancel = (): void => {};
   const once = async (): Promise<void> => {
     try {
       await refresh();
@@ -209,17 +214,17 @@ function repeat(
     if (stopped) return;
     const backOffMs = Math.min(limits.retryDelayMsMin * 2 ** failures, ready() ? intervalMs : limits.retryDelayMsMax);
     const delayMs = failures === 0 ? intervalMs : backOffMs;
-    timer = setTimeout(() => (running = once()), delayMs * (0.9 + Math.random() / 5));
+    cancel = clock.after(delayMs * (0.9 + clock.random() / 5), () => (running = once()));
   };
   let running = once();
   return {
     soon() {
-      clearTimeout(timer);
+      cancel();
       running = running.then(once);
     },
     async stop() {
       stopped = true;
-      clearTimeout(timer);
+      cancel();
       await running;
     },
   };

@@ -8,7 +8,6 @@ import type { Config } from "../config/config.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { verifyKey } from "../store/keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { readTls } from "./broker-credentials.ts";
@@ -18,6 +17,8 @@ import type { BrokerStatus } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
 import { sealed, sealWith, watchSeals } from "./seal.ts";
+import type { System } from "./system.ts";
+import type { Moved } from "./store-writer.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("feed");
@@ -29,7 +30,7 @@ export interface Feed {
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
   /** Something was committed. */
-  wake(): void;
+  wake(moved: Moved): void;
   close(): Promise<void>;
 }
 
@@ -48,10 +49,11 @@ export async function openFeed(
   store: SqlDatabase,
   nodeKeyHash: string,
   listener: FeedListener,
+  system: System,
 ): Promise<Feed> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
-  const links = openLinks(config, topics);
+  const links = openLinks(config, topics, system);
   const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, nodeKeyHash) : undefined;
   const outlets = config.broker.flatMap((url): Outlet[] => {
     const outlet = url === embeddedBroker ? embedded : links.get(url);
@@ -66,7 +68,7 @@ export async function openFeed(
   // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
   embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload));
   for (const link of links.values()) listenAt(link, topics, hear, listener);
-  const common = { store, topics, limits, clock: systemClock, ack };
+  const common = { store, topics, limits, clock: system.clock, ack };
   const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
   let stopped = false;
   const stop = (): void => publishers.forEach((publisher) => publisher.stop());
@@ -86,7 +88,7 @@ export async function openFeed(
       stop();
       for (const link of links.values()) void link.close();
     },
-    wake: () => publishers.forEach((publisher) => publisher.wake()),
+    wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
     async close() {
       stop();
       await Promise.all(outlets.map((outlet) => outlet.close()));
@@ -142,22 +144,25 @@ async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): 
 }
 
 /** The ways to external brokers, by URL. */
-function openLinks(config: Config, topics: Topics): ReadonlyMap<string, BrokerLink> {
+function openLinks(config: Config, topics: Topics, system: System): ReadonlyMap<string, BrokerLink> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = readTls(config);
   const clientId = primaryClientId(config, tls.key);
   const linkTo = (url: string): BrokerLink =>
-    new BrokerLink({
-      url,
-      clientId,
-      username: brokerUsername,
-      password: brokerPassword,
-      ...tls,
-      connectTimeoutMs: limits.brokerConnectTimeoutMs,
-      keepaliveMs: limits.brokerKeepaliveMs,
-      exclusive: { heads: topics.head },
-    });
+    new BrokerLink(
+      {
+        url,
+        clientId,
+        username: brokerUsername,
+        password: brokerPassword,
+        ...tls,
+        connectTimeoutMs: limits.brokerConnectTimeoutMs,
+        keepaliveMs: limits.brokerKeepaliveMs,
+        exclusive: { heads: topics.head },
+      },
+      system,
+    );
   return new Map(urls.map((url) => [url, linkTo(url)]));
 }
 

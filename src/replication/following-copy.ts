@@ -12,7 +12,6 @@ import { databaseFiles, removeFiles } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
-import { systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Copy } from "./copy.ts";
@@ -25,6 +24,7 @@ import type { NodeClient } from "./node-client.ts";
 import { auditCopyAside } from "./snapshot-jobs.ts";
 import { soundStore } from "./sound-store.ts";
 import { saveUnreplicated } from "./unreplicated.ts";
+import type { System } from "./system.ts";
 import type { Upstream } from "./upstream.ts";
 import { Writer } from "./writer.ts";
 
@@ -54,25 +54,27 @@ export async function openFollowingCopy(
   config: Config,
   id: string,
   started: AsyncDisposableStack,
+  system: System,
 ): Promise<FollowingCopy> {
+  const { clock } = system;
   const { limits, environment, data } = config;
   // Who counts for a write's acknowledgement must not lose it to a power cut.
-  const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits });
+  const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits }, system);
   started.defer(() => writer.stop());
-  const copy = new Copy(data, limits, writer.changes);
+  const copy = new Copy(data, limits, clock, writer.changes);
   started.defer(() => copy.close());
-  const standing = keepStanding(config, writer, copy);
-  const upstream = upstreamOf(config, id, standing.present);
+  const standing = keepStanding(config, writer, copy, system);
+  const upstream = upstreamOf(config, id, standing.present, system);
   // A primary that comes back after it was replaced learns of that from those who follow another now.
-  started.defer(systemClock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
-  const sound = await soundStore(data, environment, limits);
+  started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
+  const sound = await soundStore(data, environment, limits, system);
   if (sound !== undefined) await standing.adopt(sound);
   writeNote(data, "role", config.role);
 
   const follower = new Follower({
     environment,
     limits,
-    clock: systemClock,
+    clock,
     writer,
     upstream,
     present: standing.present,
@@ -87,7 +89,7 @@ export async function openFollowingCopy(
     follower.distrust(`its file is damaged: ${reasonOf(error)}`);
     return true;
   };
-  started.defer(auditNowAndThen(copy, follower, limits.copyCheckIntervalMs));
+  started.defer(auditNowAndThen(copy, follower, limits.copyCheckIntervalMs, system));
   const { arrivals, history, present, onMoved } = standing;
   return {
     copy,
@@ -106,7 +108,7 @@ export async function openFollowingCopy(
     ageMs() {
       const state = present();
       // Without any contact yet, the last commit that it contains says how old it is at most.
-      return follower.ageMs ?? (state === undefined ? null : Math.max(0, Date.now() - state.timeMs));
+      return follower.ageMs ?? (state === undefined ? null : Math.max(0, clock.wallMs() - state.timeMs));
     },
   };
 }
@@ -122,14 +124,14 @@ interface Standing {
 }
 
 /** Knows where the copy stands, while events move it and snapshots replace it. */
-function keepStanding(config: Config, writer: Writer, copy: Copy): Standing {
+function keepStanding(config: Config, writer: Writer, copy: Copy, system: System): Standing {
   let state: State | undefined;
   const listeners: (() => void)[] = [];
   const arrivals = new Arrivals({
     present: () => state,
     epochs: () => readEpochs(copy.reader()),
     primary: false,
-    clock: systemClock,
+    clock: system.clock,
   });
   const history = eventHistory(() => copy.reader());
   const move = (to: State): void => {
@@ -139,7 +141,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy): Standing {
     history.moved();
     for (const listener of listeners) listener();
   };
-  writer.onMoved(move);
+  writer.onMoved(({ state: moved }) => move(moved));
   const adopt = async (path: string): Promise<State> => {
     const opened = await writer.open(path);
     // Nobody may learn of the new position before reads come from the new file.
@@ -150,7 +152,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy): Standing {
   const installSnapshot = async (from: NodeClient): Promise<State> => {
     const { data: directory, environment, limits } = config;
     if (writer.failed) throw new Error("there is no writer that could open a snapshot");
-    const installed = await fetchSnapshot({ primary: from, directory, environment, limits });
+    const installed = await fetchSnapshot({ primary: from, directory, environment, limits, system });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
       return await adopt(installed.path);
@@ -183,17 +185,16 @@ function saveWhatOnlyWeHave(directory: string, copy: Copy, present: State | unde
 }
 
 /** Disks forget: what is never looked at is never missed. Returns the way to end it. */
-function auditNowAndThen(copy: Copy, follower: Follower, intervalMs: number): () => void {
+function auditNowAndThen(copy: Copy, follower: Follower, intervalMs: number, system: System): () => void {
   const audit = async (): Promise<void> => {
     if (!copy.ready || follower.diverged) return;
     const { path } = copy;
     try {
-      await auditCopyAside(path);
+      await auditCopyAside(system, path);
     } catch (error) {
       // It may have been replaced or closed meanwhile.
       if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
     }
   };
-  const timer = setInterval(() => void audit(), intervalMs);
-  return () => clearInterval(timer);
+  return system.clock.every(intervalMs, () => void audit());
 }

@@ -7,13 +7,16 @@ import { AppError } from "../util/app-error.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { deadline } from "../util/deadline.ts";
 import { reasonOf } from "../util/reason.ts";
 import type { Arrivals } from "./arrivals.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "./node.ts";
+import type { System } from "./system.ts";
 
 const log = getLogger("forward");
 
 export interface ForwarderOptions {
+  readonly system: Pick<System, "clock" | "fetch">;
   /** Of the present primary. */
   readonly primaryUrl: () => string;
   readonly timeoutMs: number;
@@ -46,10 +49,12 @@ async function send(request: ForwardedRequest, options: ForwarderOptions): Promi
   const { method, path, body } = request;
   const primaryUrl = options.primaryUrl();
   const silence = new AbortController();
-  const watching = watch(primaryUrl, silence);
+  const stopWatching = watch(primaryUrl, silence, options);
+  using late = deadline(options.system.clock, options.timeoutMs);
   try {
-    const signal = AbortSignal.any([AbortSignal.timeout(options.timeoutMs), silence.signal]);
-    const response = await fetch(`${primaryUrl}${path}`, { method, headers, body, signal, redirect: "error" });
+    const signal = AbortSignal.any([late.signal, silence.signal]);
+    const init = { method, headers, body, signal, redirect: "error" } as const;
+    const response = await options.system.fetch(`${primaryUrl}${path}`, init);
     const answered = new Uint8Array(await response.arrayBuffer());
     return { status: response.status, headers: Object.fromEntries(response.headers), body: answered };
   } catch (cause) {
@@ -59,15 +64,15 @@ async function send(request: ForwardedRequest, options: ForwarderOptions): Promi
     });
     throw new AppError("not_ready", outcomeOf(cause), { cause });
   } finally {
-    clearTimeout(watching);
+    stopWatching();
   }
 }
 
 /** A write may take its time; a primary that does not even say that it lives is not waited for. */
-function watch(primaryUrl: string, silence: AbortController): ReturnType<typeof setTimeout> {
-  return setTimeout(() => {
-    probe(primaryUrl).catch(() => silence.abort(new DOMException("the primary is silent", "TimeoutError")));
-  }, patienceMs);
+function watch(primaryUrl: string, silence: AbortController, { system }: ForwarderOptions): () => void {
+  return system.clock.after(patienceMs, () => {
+    probe(primaryUrl, system).catch(() => silence.abort(new DOMException("the primary is silent", "TimeoutError")));
+  });
 }
 
 /** What the client may believe of a write that got no answer. Unless nobody was there to take it, it may have been done. */
@@ -79,9 +84,9 @@ function outcomeOf(cause: unknown): string {
 
 const nobodyThere = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-async function requireAlive({ primaryUrl, onSilence }: ForwarderOptions): Promise<void> {
+async function requireAlive({ primaryUrl, onSilence, system }: ForwarderOptions): Promise<void> {
   try {
-    await probe(primaryUrl());
+    await probe(primaryUrl(), system);
   } catch (cause) {
     onSilence();
     throw new AppError("not_ready", unreachable, { cause });
@@ -89,8 +94,9 @@ async function requireAlive({ primaryUrl, onSilence }: ForwarderOptions): Promis
 }
 
 /** Any answer will do, also a refusal: it shows that somebody is there. */
-async function probe(primaryUrl: string): Promise<void> {
-  await fetch(`${primaryUrl}/healthcheck`, { signal: AbortSignal.timeout(probeTimeoutMs), redirect: "error" });
+async function probe(primaryUrl: string, { clock, fetch }: ForwarderOptions["system"]): Promise<void> {
+  using late = deadline(clock, probeTimeoutMs);
+  await fetch(`${primaryUrl}/healthcheck`, { signal: late.signal, redirect: "error" });
 }
 
 /** The write is done whatever happens here; what is late is only this copy. */

@@ -8,6 +8,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { NodeClient } from "./node-client.ts";
 import { unpackSnapshotAside } from "./snapshot-jobs.ts";
+import type { System } from "./system.ts";
 
 const log = getLogger("snapshot");
 
@@ -22,11 +23,12 @@ export interface InstallOptions {
   readonly directory: string;
   readonly environment: string;
   readonly limits: Limits;
+  readonly system: System;
 }
 
 /** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
 export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
-  const { primary, directory, environment, limits } = options;
+  const { primary, directory, environment, limits, system } = options;
   const packed = join(directory, "incoming.db.zst");
   const unpacked = join(directory, "incoming.db");
   try {
@@ -39,7 +41,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       metrics.snapshots.inc({ action: "unchanged" });
       return "unchanged";
     }
-    const state = await unpackSnapshotAside(snapshot, unpacked, limits);
+    const state = await unpackSnapshotAside(system, snapshot, unpacked, limits);
     const path = nextStore(directory);
     installStore(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });

@@ -14,6 +14,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import type { Clock } from "../util/clock.ts";
 import type { Head, NodeHead, Page, Refusal } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import { chainHash, type Position } from "./position.ts";
@@ -27,6 +28,7 @@ export interface LogServerOptions {
   /** Whether others shall say at once how far they have come. */
   readonly ack: boolean;
   readonly limits: Limits;
+  readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
   /** The newest snapshot there is, or a new one where that is old. */
   readonly snapshot: () => Promise<Snapshot>;
@@ -79,7 +81,7 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
   const database = store();
   if (query.has("epoch")) options.onPosition(askedPosition(query), nodeIdOf(request));
   return database.transaction(() => {
-    const head = readHead(database, openLog(database), { role: role(), ack }, Date.now());
+    const head = readHead(database, openLog(database), { role: role(), ack }, options.clock.wallMs());
     return { ...head, epochs: readEpochs(database) };
   });
 }
@@ -105,7 +107,7 @@ function servePage(options: LogServerOptions, request: Request, query: URLSearch
   const log = openLog(store);
   // One transaction, so that rows, head and the check of the position belong together.
   const answer = store.transaction((): Page | Refusal => {
-    const head = readHead(store, log, { role: role(), ack }, Date.now());
+    const head = readHead(store, log, { role: role(), ack }, options.clock.wallMs());
     const refused = whyNotFrom(store, log, head, asked);
     if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
     return pageAfter(store, log, head, asked, limits);

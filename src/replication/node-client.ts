@@ -5,9 +5,11 @@ import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { z } from "zod";
+import type { Clock } from "../util/clock.ts";
 import { snapshotManifest, type Snapshot, type SnapshotManifest } from "../store/snapshot.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "./envelope.ts";
 import type { Asked } from "./log-server.ts";
+import type { System } from "./system.ts";
 
 export interface NodeClientOptions {
   readonly url: string;
@@ -40,7 +42,10 @@ export interface NodeClient {
 
 const refusalSchema = z.object({ message: z.string(), code: z.string() });
 
-export function connectNode({ url, nodeId, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions): NodeClient {
+export function connectNode(
+  { url, nodeId, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
+  { clock, fetch }: Pick<System, "clock" | "fetch">,
+): NodeClient {
   const closing = new AbortController();
   const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
     fetch(`${url}/replication/v1/${path}`, {
@@ -52,7 +57,8 @@ export function connectNode({ url, nodeId, nodeKey, logTimeoutMs, snapshotTimeou
   return {
     async head(own) {
       const query = own === undefined ? "" : `?${positionQuery(own)}`;
-      const response = await get(`head${query}`, {}, AbortSignal.timeout(logTimeoutMs));
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await get(`head${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
       const decoded = decodeNodeHead(await response.text());
       if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
@@ -60,7 +66,7 @@ export function connectNode({ url, nodeId, nodeKey, logTimeoutMs, snapshotTimeou
     },
 
     async log(asked) {
-      using stall = watchStall(logTimeoutMs);
+      using stall = watchStall(logTimeoutMs, clock);
       const response = await get(`log?${positionQuery(asked)}`, {}, stall.signal);
       const refused = response.status === 409 || response.status === 410;
       if (!response.ok && !refused) throw await failure("a page of the log", response);
@@ -72,7 +78,7 @@ export function connectNode({ url, nodeId, nodeKey, logTimeoutMs, snapshotTimeou
 
     async snapshot(target, knownTag, accept) {
       const headers: Record<string, string> = knownTag === undefined ? {} : { "If-None-Match": knownTag };
-      using stall = watchStall(snapshotTimeoutMs);
+      using stall = watchStall(snapshotTimeoutMs, clock);
       const response = await get("snapshot", headers, stall.signal);
       if (response.status === 304) return "unchanged";
       if (!response.ok || response.body === null) throw await failure("a snapshot", response);
@@ -101,17 +107,17 @@ async function textOf(response: Response, progress: () => void): Promise<string>
 }
 
 /** A page or a snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
-function watchStall(timeoutMs: number): Disposable & { readonly signal: AbortSignal; progress(): void } {
+function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly signal: AbortSignal; progress(): void } {
   const controller = new AbortController();
   const abort = (): void => controller.abort(new Error(`nothing came from the primary for ${timeoutMs} ms`));
-  let timer = setTimeout(abort, timeoutMs);
+  let cancel = clock.after(timeoutMs, abort);
   return {
     signal: controller.signal,
     progress() {
-      clearTimeout(timer);
-      timer = setTimeout(abort, timeoutMs);
+      cancel();
+      cancel = clock.after(timeoutMs, abort);
     },
-    [Symbol.dispose]: () => clearTimeout(timer),
+    [Symbol.dispose]: () => cancel(),
   };
 }
 

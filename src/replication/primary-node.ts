@@ -12,12 +12,11 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
-import { systemClock } from "../util/clock.ts";
 import { Acks } from "./acks.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Copy } from "./copy.ts";
 import { eventHistory } from "./event-history.ts";
-import { openFeed, type Feed } from "./feed.ts";
+import { openFeed, type Feed, type FeedListener } from "./feed.ts";
 import { Fence } from "./fence.ts";
 import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
 import { createLogServer, type LogServerOptions } from "./log-server.ts";
@@ -26,6 +25,7 @@ import type { Node, NodeHealth, Writes } from "./node.ts";
 import { keepPosition, refuseDevelopmentKey, settleEpoch, soundPath, startEpochBecause } from "./primary-store.ts";
 import { keepSnapshots } from "./snapshot-keeper.ts";
 import { watchSuccession } from "./succession.ts";
+import { realSystem, type System } from "./system.ts";
 import { Writer } from "./writer.ts";
 
 const log = getLogger("primary");
@@ -45,35 +45,36 @@ export async function startPrimaryNode(
   config: Config,
   announce: Announce = async () => {},
   takeover?: Takeover,
+  system: System = realSystem,
 ): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover);
+  const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover, system);
   const id = nodeIdOf(config);
   const store = copy.reader();
-  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash });
+  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash, system });
   const { fence, acks, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
   if (!fence.fenced) {
     await settleEpoch(writer, data);
-    keepPosition(started, data, writer, limits.headIntervalMs);
+    keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
-  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash }, place);
+  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(store),
     primary: true,
-    clock: systemClock,
+    clock: system.clock,
   });
   const history = eventHistory(() => store);
-  writer.onMoved((state) => {
-    copy.moved(state);
+  writer.onMoved((moved) => {
+    feed.wake(moved);
+    copy.moved(moved.state);
     arrivals.moved();
     history.moved();
-    feed.wake();
   });
   feed.start();
 
@@ -120,17 +121,18 @@ async function openData(
   config: Config,
   announce: Announce,
   takeover: Takeover | undefined,
+  system: System,
 ): Promise<Data> {
   const { limits, environment, data } = config;
-  const writer = new Writer({ environment, synchronous: "FULL", limits });
+  const writer = new Writer({ environment, synchronous: "FULL", limits }, system);
   started.defer(() => writer.stop());
-  const path = takeover?.path ?? (await soundPath(writer, config));
+  const path = takeover?.path ?? (await soundPath(writer, config, system));
   await writer.open(path);
-  const copy = new Copy(data, limits, writer.changes);
+  const copy = new Copy(data, limits, system.clock, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);
   refuseDevelopmentKey(config, copy.engine());
-  const nodeKeyHash = await settleSecrets(config, writer, announce);
+  const nodeKeyHash = await settleSecrets(config, writer, announce, system.clock);
   return { writer, copy, path, nodeKeyHash };
 }
 
@@ -140,6 +142,7 @@ interface PlaceOptions {
   readonly writer: Writer;
   readonly store: SqlDatabase;
   readonly nodeKeyHash: string;
+  readonly system: System;
 }
 
 /** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
@@ -151,11 +154,12 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, writer, store, nodeKeyHash } = options;
+  const { config, id, writer, store, nodeKeyHash, system } = options;
+  const { clock } = system;
   const present = (): State => writer.state;
-  const acks = new Acks(config.ack, systemClock);
+  const acks = new Acks(config.ack, clock);
   const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
-  const peers = peersOf(config, id, present);
+  const peers = peersOf(config, id, present, system);
   if (peers !== undefined) started.defer(() => peers.close());
   const succession = watchSuccession({
     peers,
@@ -163,9 +167,9 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     present,
     startEpoch: () => startEpochBecause(writer, "others have seen more of the epoch than this database has"),
     intervalMs: config.limits.peerCheckIntervalMs,
-    clock: systemClock,
+    clock,
   });
-  const feed = await openFeed(config, store, nodeKeyHash, {
+  const listener: FeedListener = {
     head(head) {
       const [offset, hash] = head.from;
       fence.consider(head.n, [{ epoch: head.e, term: head.n, offset, hash, timeMs: head.t }]);
@@ -175,7 +179,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
       if (epoch !== null && offset !== null) acks.note(nodeId, epoch, offset);
     },
     fenced: (reason) => fence.fence(reason),
-  });
+  };
+  const feed = await openFeed(config, store, nodeKeyHash, listener, system);
   started.defer(() => feed.close());
   await succession.look();
   succession.start();
@@ -195,18 +200,21 @@ function serveOthers(
   { data, limits, ack }: Config,
   { writer, store, path, nodeKeyHash }: Omit<Data, "copy"> & { readonly store: SqlDatabase },
   { onPosition }: Place,
+  system: System,
 ): Node["replication"] {
   const snapshots = keepSnapshots(
     () => path,
     join(data, "snapshots"),
     limits.snapshotReuseMs,
     () => writer.state,
+    system,
   );
   return createLogServer({
     store: () => store,
     role: () => "primary",
     ack: ack > 0,
     limits,
+    clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshot: snapshots.get,
     onPosition,

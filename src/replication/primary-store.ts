@@ -9,7 +9,9 @@ import { databaseFiles, removeFiles } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
 import { checkStoreAside } from "./snapshot-jobs.ts";
+import type { System } from "./system.ts";
 import type { Writer } from "./writer.ts";
 
 const log = getLogger("primary");
@@ -24,10 +26,10 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
-export async function soundPath(writer: Writer, { data, limits }: Config): Promise<string> {
+export async function soundPath(writer: Writer, { data, limits }: Config, system: System): Promise<string> {
   const present = presentStore(data);
   if (present !== undefined) {
-    await checkStoreAside(present, limits).catch((cause: unknown) => {
+    await checkStoreAside(system, present, limits).catch((cause: unknown) => {
       throw new AppError(
         "internal",
         `the database \`${present}\` is damaged, restore it from a backup or a node's copy`,
@@ -88,9 +90,14 @@ function notePosition(data: string, writer: Writer): void {
 }
 
 /** Notes how far the log has gone, beside the database: an old database that is put back will not know of it. */
-export function keepPosition(started: AsyncDisposableStack, data: string, writer: Writer, intervalMs: number): void {
+export function keepPosition(
+  started: AsyncDisposableStack,
+  data: string,
+  writer: Writer,
+  intervalMs: number,
+  clock: Clock,
+): void {
   const note = (): void => notePosition(data, writer);
   started.defer(note);
-  const timer = setInterval(note, intervalMs);
-  started.defer(() => clearInterval(timer));
+  started.defer(clock.every(intervalMs, note));
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { readNote, writeNote } from "../store/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import type { Clock } from "../util/clock.ts";
 import type { FollowingCopy } from "./following-copy.ts";
 
 const noteName = "promoted";
@@ -31,7 +32,7 @@ const catchUpWaitMs = 5000;
 const lookAgainMs = 50;
 
 /** AppError `conflict` says why not, and what `force` would pass over. */
-export async function requirePromotable(following: FollowingCopy, force: boolean): Promise<void> {
+export async function requirePromotable(following: FollowingCopy, force: boolean, clock: Clock): Promise<void> {
   following.engine();
   const state = must(following.present());
   const heads = await following.upstream.heads();
@@ -50,7 +51,7 @@ export async function requirePromotable(following: FollowingCopy, force: boolean
     );
   }
   const furthest = Math.max(0, ...heads.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  if (await reach(following, furthest)) return;
+  if (await reach(following, furthest, clock)) return;
   if (force) return;
   throw new AppError(
     "conflict",
@@ -58,12 +59,12 @@ export async function requirePromotable(following: FollowingCopy, force: boolean
   );
 }
 
-async function reach({ present, follower }: FollowingCopy, offset: number): Promise<boolean> {
+async function reach({ present, follower }: FollowingCopy, offset: number, clock: Clock): Promise<boolean> {
   const reached = (): boolean => (present()?.offset ?? 0) >= offset;
-  for (const end = performance.now() + catchUpWaitMs; !reached() && performance.now() < end;) {
+  for (const end = clock.monotonicMs() + catchUpWaitMs; !reached() && clock.monotonicMs() < end;) {
     // As after a connection: whatever others have is fetched.
     follower.subscribed();
-    await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+    await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
   }
   return reached();
 }

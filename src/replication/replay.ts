@@ -4,7 +4,7 @@
  * copy refuses rather than guesses.
  */
 import type { Limits } from "../config/limits.ts";
-import { effect, type Effect } from "../engine/event.ts";
+import { decodeEffect, type Effect } from "../engine/event.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Log, LogRow } from "../store/log.ts";
 import { readState, type State } from "../store/state.ts";
@@ -65,7 +65,7 @@ export function replay(store: SqlDatabase, log: Log, request: ReplayRequest, lim
 
 /** What arrives is checked like any other input, before any of it is applied. */
 function decode(row: LogRow): Decoded {
-  return { row, effect: effect.parse(JSON.parse(row.body)) };
+  return { row, effect: decodeEffect(row.body) };
 }
 
 function requireNext(state: State, request: ReplayRequest): void {

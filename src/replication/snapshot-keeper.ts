@@ -9,6 +9,7 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { buildSnapshotAside } from "./snapshot-jobs.ts";
+import type { System } from "./system.ts";
 
 const log = getLogger("snapshot");
 
@@ -21,14 +22,16 @@ export function keepSnapshots(
   directory: string,
   reuseMs: number,
   present: () => State,
+  system: Pick<System, "clock" | "spawnWorker">,
 ): SnapshotKeeper {
+  const { clock } = system;
   let kept: { readonly snapshot: Snapshot; readonly builtMs: number } | undefined;
   let building: Promise<Snapshot> | undefined;
 
   const build = async (): Promise<Snapshot> => {
-    const startMs = performance.now();
+    const startMs = clock.monotonicMs();
     try {
-      const snapshot = await buildSnapshotAside(storePath(), directory);
+      const snapshot = await buildSnapshotAside(system, storePath(), directory);
       removeOthers(directory, [snapshot.path, kept?.snapshot.path]);
       kept = { snapshot, builtMs: startMs };
       metrics.snapshots.inc({ action: "built" });
@@ -36,7 +39,7 @@ export function keepSnapshots(
       log.info("made a snapshot at {offset}, {bytes} bytes in {ms} ms", {
         offset,
         bytes,
-        ms: Math.round(performance.now() - startMs),
+        ms: Math.round(clock.monotonicMs() - startMs),
       });
       return snapshot;
     } catch (error) {
@@ -52,7 +55,7 @@ export function keepSnapshots(
     const { snapshot, builtMs } = kept;
     const { epoch, offset } = present();
     if (snapshot.manifest.epoch !== epoch) return undefined;
-    return snapshot.manifest.offset === offset || performance.now() - builtMs < reuseMs ? snapshot : undefined;
+    return snapshot.manifest.offset === offset || clock.monotonicMs() - builtMs < reuseMs ? snapshot : undefined;
   };
 
   return {

@@ -1,27 +1,8 @@
-/** Makes and checks snapshots in a thread of its own, because copying a large database blocks whoever does it. */
-import type { Limits } from "../config/limits.ts";
+/** Makes and checks snapshots in a thread of its own. */
 import { serveWorker } from "../runtime/worker.ts";
-import { buildSnapshot, unpackSnapshot, type Snapshot } from "../store/snapshot.ts";
-import type { State } from "../store/state.ts";
-import { auditCopy, checkCopy } from "./check-copy.ts";
+import { snapshotCommands, type SnapshotCommands, type SnapshotEvent } from "./snapshot-commands.ts";
 
-export type SnapshotCommands = typeof commands;
-
-const commands = {
-  build: (storePath: string, directory: string): Promise<Snapshot> => buildSnapshot(storePath, directory),
-  unpack: (snapshot: Snapshot, target: string, limits: Limits): Promise<State> =>
-    unpackSnapshot(snapshot, target, limits.snapshotBytesMax, (path) => checkCopy(path, limits, warn)),
-  check: (storePath: string, limits: Limits): State => checkCopy(storePath, limits, warn),
-  audit: (storePath: string): void => auditCopy(storePath),
-};
-
-/** What is worth a line in the log, which the main thread writes. */
-export interface SnapshotEvent {
-  readonly warning: string;
-}
-
-const emit = serveWorker<SnapshotCommands, SnapshotEvent>(commands, () => {});
-
-function warn(warning: string): void {
-  emit({ warning });
-}
+const emit = serveWorker<SnapshotCommands, SnapshotEvent>(
+  snapshotCommands((event) => emit(event)),
+  () => {},
+);

@@ -8,11 +8,12 @@ import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { type Changes, whileChanging } from "../store/changes.ts";
 import { openStore } from "../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../store/keys.ts";
-import { openLog, type Log } from "../store/log.ts";
+import { openLog, type Log, type StoredLogRow } from "../store/log.ts";
 import { excessOf } from "../store/log-retention.ts";
 import { rememberIds } from "../store/remembered.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../store/state.ts";
 import { must } from "../util/assert.ts";
+import type { Clock } from "../util/clock.ts";
 import {
   append,
   nameOf,
@@ -34,8 +35,15 @@ export interface OpenRequest {
   readonly changes: Changes;
 }
 
-export interface Committed extends Appended {
+export interface Committed extends Omit<Appended, "row"> {
   readonly committedMs: number;
+}
+
+/** The position has moved on. */
+export interface Moved {
+  readonly state: State;
+  /** What was written, where it is no more than fits a message of the feed: so nobody has to read it again. Empty otherwise, and on a copy. */
+  readonly rows: readonly StoredLogRow[];
 }
 
 interface Waiting {
@@ -60,14 +68,16 @@ const groupWritesMax = 256;
 const idleRequestsMax = 10_000;
 
 export class StoreWriter {
-  readonly #moved: (state: State) => void;
+  readonly #moved: (moved: Moved) => void;
+  readonly #clock: Clock;
   readonly #idle = new Map<string, WriteResult>();
   #open: Open | undefined;
   #waiting: Waiting[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
 
   /** `moved` is called after each commit that moved the position. */
-  constructor(moved: (state: State) => void) {
+  constructor(moved: (moved: Moved) => void, clock: Clock) {
+    this.#clock = clock;
     this.#moved = moved;
   }
 
@@ -80,7 +90,7 @@ export class StoreWriter {
     const open = { store, log: openLog(store), limits, changes };
     this.#open = open;
     const state = change(open, () => {
-      const found = findState(store) ?? createState(store, options.environment, mintEpoch(), Date.now());
+      const found = findState(store) ?? createState(store, options.environment, mintEpoch(), this.#clock.wallMs());
       if (found.environment === options.environment) refreshDerived(store, options.limits, false);
       return found;
     });
@@ -98,7 +108,7 @@ export class StoreWriter {
   replay(request: ReplayRequest): Replayed {
     const { store, log, limits, changes } = must(this.#open);
     const replayed = whileChanging(changes, () => replay(store, log, request, limits));
-    if (request.rows.length > 0) this.#moved(replayed.state);
+    if (request.rows.length > 0) this.#moved({ state: replayed.state, rows: [] });
     this.#trim(must(this.#open), replayed.state);
     return replayed;
   }
@@ -127,12 +137,10 @@ export class StoreWriter {
     const group = this.#waiting.slice(0, groupWritesMax);
     this.#waiting = this.#waiting.slice(group.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
-    let before: State;
     let after: State;
     let outcomes: Outcome[];
     try {
       const { store } = must(this.#open, "the writer has a store open");
-      before = readState(store);
       outcomes = change(must(this.#open), () => group.map((write) => this.#attempt(write)));
       after = readState(store);
     } catch (error) {
@@ -140,7 +148,10 @@ export class StoreWriter {
       for (const write of group) write.reject(error);
       return;
     }
-    if (after.offset !== before.offset) this.#moved(after);
+    const rows = outcomes.flatMap((outcome) =>
+      "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
+    );
+    if (rows.length > 0) this.#moved({ state: after, rows: fitting(rows, must(this.#open).limits) });
     const committedMs = preciseNow();
     group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
     this.#trim(must(this.#open), after);
@@ -150,10 +161,11 @@ export class StoreWriter {
     const { store, log, limits } = must(this.#open);
     const name = nameOf(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
-    if (idle !== undefined) return { appended: { result: idle, startMs: preciseNow(), decidedMs: preciseNow() } };
+    const now = preciseNow();
+    if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined } };
     store.exec("SAVEPOINT request");
     try {
-      const appended = append(store, log, request, meta, limits);
+      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits);
       store.exec("RELEASE request");
       if (appended.result.unchanged === true && name !== undefined) this.#remember(name, appended.result);
       return { appended };
@@ -173,13 +185,13 @@ export class StoreWriter {
 
   /** Keeps the log short, a tenth of its length at a time or now and then, so that most commits don't pay for it. */
   #trim({ store, log, limits }: Open, { offset }: State): void {
-    const now = performance.now();
+    const now = this.#clock.monotonicMs();
     const grown = offset - this.#trimmed.offset > limits.logEventsKept / 10;
     if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
     this.#trimmed = { offset, atMs: now };
     const retention = { events: limits.logEventsKept, bytes: limits.logBytesKept, ageMs: limits.logAgeKeptMs };
     try {
-      const excess = excessOf(store, retention, Date.now());
+      const excess = excessOf(store, retention, this.#clock.wallMs());
       if (excess !== undefined) store.transaction(() => log.trim(excess), "immediate");
     } catch {
       // A full disk, say. The writes are committed and answered, the log is only longer than it has to be, and a later commit tries again.
@@ -191,7 +203,16 @@ function change<T>({ store, changes }: Open, body: () => T): T {
   return whileChanging(changes, () => store.transaction(body, "immediate"));
 }
 
+function fitting(
+  rows: readonly StoredLogRow[],
+  { feedBatchEventsMax, feedBatchBytesMax }: Limits,
+): readonly StoredLogRow[] {
+  const bytes = rows.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
+  return rows.length <= feedBatchEventsMax && bytes <= feedBatchBytesMax ? rows : [];
+}
+
 function settle(write: Waiting, outcome: Outcome, committedMs: number): void {
-  if ("appended" in outcome) write.resolve({ ...outcome.appended, committedMs });
-  else write.reject(outcome.error);
+  if ("error" in outcome) return write.reject(outcome.error);
+  const { result, startMs, decidedMs } = outcome.appended;
+  write.resolve({ result, startMs, decidedMs, committedMs });
 }

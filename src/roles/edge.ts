@@ -6,6 +6,7 @@ import type { Config } from "../config/config.ts";
 import { startEdgeNode } from "../replication/edge-node.ts";
 import type { Promoted } from "../replication/node.ts";
 import { startPrimaryNode, type Takeover } from "../replication/primary-node.ts";
+import { realSystem, type System } from "../replication/system.ts";
 import { isPromoted, notePromotion } from "../replication/promotion.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
@@ -14,24 +15,26 @@ import { startPrimary } from "./primary.ts";
 
 const log = getLogger("node");
 
-export async function startEdge(config: Config): Promise<RunningRole> {
+export async function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
   if (isPromoted(config.data)) {
     log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
-    return startPrimary(asPrimary(config));
+    return startPrimary(asPrimary(config), system);
   }
   const becomePrimary = async (takeover: Takeover): Promise<Promoted> => {
-    const node = await startPrimaryNode(asPrimary(config), undefined, takeover).catch(async (error: unknown) => {
-      log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
-      running.replace(await startEdgeNode(config, { becomePrimary }));
-      throw error;
-    });
+    const node = await startPrimaryNode(asPrimary(config), undefined, takeover, system).catch(
+      async (error: unknown) => {
+        log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
+        running.replace(await startEdgeNode(config, { becomePrimary }, system));
+        throw error;
+      },
+    );
     notePromotion(config.data);
     running.replace(node);
     const { epoch, offset } = node.health();
     log.warning("this node is the primary now, of epoch {epoch} from offset {offset} on", { epoch, offset });
     return { epoch: must(epoch), offset: must(offset) };
   };
-  const running = await serveNode(config, await startEdgeNode(config, { becomePrimary }));
+  const running = await serveNode(config, await startEdgeNode(config, { becomePrimary }, system), system);
   return running;
 }
 

@@ -2,7 +2,7 @@
 import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
-import { serve } from "../runtime/serve.ts";
+import { realSystem, type System } from "../replication/system.ts";
 import { build } from "../runtime/version.ts";
 import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
@@ -16,12 +16,16 @@ export interface RunningRole {
 }
 
 /** Serves the node's API, and MQTT over WebSocket beside it where a broker is embedded. */
-export async function serveNode(config: Config, first: Node): Promise<RunningRole> {
+export async function serveNode(
+  config: Config,
+  first: Node,
+  system: Pick<System, "serve"> = realSystem,
+): Promise<RunningRole> {
   const { host, port, limits } = config;
   let node = first;
   try {
     let app = createApp(node, limits);
-    const listener = serve({
+    const listener = system.serve({
       hostname: host,
       port,
       fetch: (request) => app.fetch(request),

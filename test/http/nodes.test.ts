@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
 import { Arrivals } from "../../src/replication/arrivals.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { createForwarder } from "../../src/replication/forward.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { adminKey, eventually, refusal, withCluster, type Cluster } from "../replication/cluster.ts";
@@ -27,6 +28,7 @@ test("a write whose answer was cut off is not called undone, one that nobody too
   await once(broken, "listening");
   const { port } = broken.address() as AddressInfo;
   const forward = createForwarder({
+    system: realSystem,
     primaryUrl: () => `http://127.0.0.1:${port}`,
     timeoutMs: 2000,
     waitMs: 0,

@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { connectNode } from "../../src/replication/node-client.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { Follower } from "../../src/replication/follower.ts";
 import { fetchSnapshot } from "../../src/replication/install-snapshot.ts";
 import type { Node } from "../../src/replication/node.ts";
@@ -43,7 +43,7 @@ interface Following {
 }
 
 const clientOf = ({ url }: Running<Node>) =>
-  connectNode({ url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+  realSystem.connectNode({ url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
 /** The parts of an edge without its connection to the broker, which the test plays. */
 async function withFollower(
@@ -56,13 +56,19 @@ async function withFollower(
   let state: State | undefined;
   let snapshots = 0;
   const installSnapshot = async (): Promise<State> => {
-    const installed = await fetchSnapshot({ primary: client, directory, environment: "test", limits });
+    const installed = await fetchSnapshot({
+      primary: client,
+      directory,
+      environment: "test",
+      limits,
+      system: realSystem,
+    });
     if (installed === "unchanged") throw new Error("no snapshot came");
     snapshots++;
     state = await writer.open(installed.path);
     return state;
   };
-  writer.onMoved((moved) => (state = moved));
+  writer.onMoved((moved) => (state = moved.state));
   const follower = new Follower({
     environment: "test",
     limits,

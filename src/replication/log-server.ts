@@ -2,18 +2,16 @@
  * What the primary gives to other nodes over HTTP: its head, pages of its log, snapshots. This, not the broker, is the truth that they follow.
  * A position that is not on this history gets 409, one whose continuation was trimmed 410; both mean: take a snapshot.
  */
-import { createReadStream } from "node:fs";
-import { Readable } from "node:stream";
 import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { openLog, type Log } from "../store/log.ts";
-import { snapshotTag, type Snapshot } from "../store/snapshot.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Page } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import { chainHash } from "./position.ts";
+import type { SnapshotKeeper } from "./snapshot-keeper.ts";
+import { serveSnapshot } from "./snapshot-server.ts";
 
 const logger = getLogger("log-server");
 
@@ -22,15 +20,14 @@ export interface LogServerOptions {
   readonly store: SqlDatabase;
   readonly limits: Limits;
   readonly verifyNodeKey: (key: string) => boolean;
-  /** The newest snapshot there is, or a new one where that is old. */
-  readonly snapshot: () => Promise<Snapshot>;
+  readonly snapshots: SnapshotKeeper;
 }
 
 export function createLogServer({
   store,
   limits,
   verifyNodeKey,
-  snapshot,
+  snapshots,
 }: LogServerOptions): (request: Request) => Promise<Response> {
   const log = openLog(store);
   return async (request) => {
@@ -44,7 +41,7 @@ export function createLogServer({
         case "/replication/v1/log":
           return servePage(store, log, searchParams, limits);
         case "/replication/v1/snapshot":
-          return serveSnapshot(request, await snapshot());
+          return await serveSnapshot(request, snapshots);
         default:
           return refusal(404, "not_found", "no such route");
       }
@@ -101,15 +98,4 @@ function servePage(store: SqlDatabase, log: Log, query: URLSearchParams, limits:
     return page;
   });
   return answer instanceof Response ? answer : Response.json(answer);
-}
-
-function serveSnapshot(request: Request, { path, manifest }: Snapshot): Response {
-  const tag = snapshotTag(manifest);
-  const headers = { ETag: tag, "Ostiary-Manifest": JSON.stringify(manifest), "Cache-Control": "no-cache" };
-  if (request.headers.get("if-none-match") === tag) return new Response(null, { status: 304, headers });
-  metrics.snapshots.inc({ action: "served" });
-  const stream = Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-  return new Response(stream, {
-    headers: { ...headers, "Content-Type": "application/zstd", "Content-Length": String(manifest.bytes) },
-  });
 }

@@ -54,8 +54,13 @@ export async function startPrimaryNode(config: Config, announce: Announce = asyn
 
   const feedStore = openStore(path, { readonly: true });
   started.defer(() => feedStore.close());
-  const snapshots = keepSnapshots(path, join(data, "snapshots"), limits.snapshotReuseMs, () => writer.state);
-  const serveLog = createLogServer({ store: feedStore, limits, verifyNodeKey, snapshot: snapshots.get });
+  const snapshots = keepSnapshots({
+    storePath: () => path,
+    directory: join(data, "snapshots"),
+    reuseMs: limits.snapshotReuseMs,
+    present: () => writer.state,
+  });
+  const serveLog = createLogServer({ store: feedStore, limits, verifyNodeKey, snapshots });
 
   const topics = topicsOf(config.topicPrefix, environment);
   const feed = await openFeed(config, topics, verifyNodeKey);

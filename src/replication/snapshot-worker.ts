@@ -1,26 +1,28 @@
 /** Makes and checks snapshots in a thread of its own, because copying a large database blocks whoever does it. */
 import type { Limits } from "../config/limits.ts";
 import { serveWorker } from "../runtime/worker.ts";
-import { buildSnapshot, unpackSnapshot, type Snapshot } from "../store/snapshot.ts";
+import { buildSnapshot, unpackSnapshot, verifySnapshot, type Snapshot } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
-import { checkCopy } from "./check-copy.ts";
+import { must } from "../util/assert.ts";
+import { checkStructure, ContentCheck } from "./check-copy.ts";
 
 export type SnapshotCommands = typeof commands;
 
+let content: ContentCheck | undefined;
+
 const commands = {
   build: (storePath: string, directory: string): Promise<Snapshot> => buildSnapshot(storePath, directory),
-  unpack: (snapshot: Snapshot, target: string, limits: Limits): Promise<State> =>
-    unpackSnapshot(snapshot, target, limits.snapshotBytesMax, (path) => checkCopy(path, limits, warn)),
-  check: (storePath: string, limits: Limits): State => checkCopy(storePath, limits, warn),
+  verify: (snapshot: Snapshot): Promise<void> => verifySnapshot(snapshot),
+  unpack: (snapshot: Snapshot, target: string, bytesMax: number): Promise<void> =>
+    unpackSnapshot(snapshot, target, bytesMax),
+  checkStructure,
+
+  /** The steps of one check, in this order. */
+  open(path: string, limits: Limits): void {
+    content = new ContentCheck(path, limits);
+  },
+  read: (): State => must(content).read(),
+  mend: (): string | undefined => must(content).mend(),
 };
 
-/** What is worth a line in the log, which the main thread writes. */
-export interface SnapshotEvent {
-  readonly warning: string;
-}
-
-const emit = serveWorker<SnapshotCommands, SnapshotEvent>(commands, () => {});
-
-function warn(warning: string): void {
-  emit({ warning });
-}
+serveWorker<SnapshotCommands>(commands, () => content?.close());

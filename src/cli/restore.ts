@@ -38,9 +38,15 @@ export const restoreCommand: AddCommand = (program) => {
     .command("restore")
     .description("Make a primary's data directory of a backup, as of any moment that its log reaches back to")
     .argument("<file>", "what `ostiary backup` wrote")
-    .option("--data <directory>", "Where to: a directory without a node's data (default: as for `serve`) [OSTIARY_DATA]")
+    .option(
+      "--data <directory>",
+      "Where to: a directory without a node's data (default: as for `serve`) [OSTIARY_DATA]",
+    )
     .option("--to-offset <number>", "Go back to right after this event; 0 is before the first")
-    .option("--to-time <time>", "Go back to this time, such as 2026-11-26T07:00:00Z: what was committed then or before stays")
+    .option(
+      "--to-time <time>",
+      "Go back to this time, such as 2026-11-26T07:00:00Z: what was committed then or before stays",
+    )
     .option("--force", "Replace the data that are in the directory, once the backup has proved good")
     .option("--dry-run", "Do all of it, but leave nothing behind: only say what would be")
     .option("--list", "Only say what is in the file and which moments it covers")
@@ -49,7 +55,10 @@ export const restoreCommand: AddCommand = (program) => {
     .addHelpText("after", details)
     .action(async (file: string, options: Options) => {
       const destination = destinationOf(options);
-      if (options.list) return print(options.json ? `${JSON.stringify(contentOf(openSnapshot(file)))}\n` : described(openSnapshot(file)));
+      if (options.list)
+        return print(
+          options.json ? `${JSON.stringify(contentOf(openSnapshot(file)))}\n` : described(openSnapshot(file)),
+        );
       const config = checkedConfig({
         flags: { role: "primary", ...(options.data === undefined ? {} : { data: options.data }) },
         environment: process.env,
@@ -63,7 +72,9 @@ export const restoreCommand: AddCommand = (program) => {
         dryRun: options.dryRun ?? false,
         limits: config.limits,
       });
-      await print(options.json ? `${JSON.stringify(asJson(restored))}\n` : tell(restored, config.data, options.dryRun ?? false));
+      await print(
+        options.json ? `${JSON.stringify(asJson(restored))}\n` : tell(restored, config.data, options.dryRun ?? false),
+      );
     });
 };
 
@@ -87,7 +98,9 @@ function destinationOf({ toOffset, toTime }: Options): RestoreOptions["destinati
   }
   if (toTime === undefined) return undefined;
   if (!z.iso.datetime({ offset: true }).safeParse(toTime).success)
-    throw new UsageError(`\`${toTime}\` is no time with its zone, such as 2026-11-26T07:00:00Z or 2026-11-26T08:00:00+01:00`);
+    throw new UsageError(
+      `\`${toTime}\` is no time with its zone, such as 2026-11-26T07:00:00Z or 2026-11-26T08:00:00+01:00`,
+    );
   return { timeMs: Date.parse(toTime) };
 }
 

@@ -162,13 +162,3 @@ export function readDigest(database: SqlDatabase): string {
 export function writeDigest(database: SqlDatabase, digest: string): void {
   statement(database, "UPDATE state SET digest = ?1, version = version + 1").run(digest);
 }
-
-/** The digest of everything that is stored, computed anew: what an incrementally kept one must equal. */
-export function computeDigest(database: SqlDatabase, facts: Iterable<Fact>): string {
-  let sum = 0n;
-  for (const fact of facts) sum += factElement(fact);
-  const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
-  if (policy) sum += policyElement(policy.id, policy.source);
-  for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
-  return formatDigest(sum);
-}

@@ -57,17 +57,16 @@ const closureOrders = [
   [2, 1],
 ];
 
-/**
- * Computes closures anew, and degrees where they may be far too large. Says where a closure's table was not what the facts say; `undefined` where
- * all were right.
- */
-export function mendDerived(database: SqlDatabase, limits: Limits): string | undefined {
-  return database.transaction(() => {
-    refreshClosures(database, limits, false);
-    const problem = findClosureDamage(database, limits);
-    if (problem !== undefined) clearClosures(database, limits);
+/** Says where a closure's table is not what the facts say; `undefined` where all are right. */
+export function findDerivedDamage(database: SqlDatabase, limits: Limits): string | undefined {
+  return database.transaction(() => findClosureDamage(database, limits));
+}
+
+/** Makes what is missing or in another shape than this binary wants; with `damaged`, all closures anew. Degrees too where they may be far too large. */
+export function mendDerived(database: SqlDatabase, limits: Limits, damaged: boolean): void {
+  database.transaction(() => {
+    if (damaged) clearClosures(database, limits);
     dropOutlivedDegrees(database);
     refreshDerived(database, limits, false);
-    return problem;
   }, "immediate");
 }

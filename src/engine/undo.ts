@@ -7,16 +7,16 @@ import { desc, inArray } from "drizzle-orm";
 import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { deleteFact, factTables, insertFact, restoreClearedFacts, setIndexes } from "../store/fact-tables.ts";
-import { scanFacts } from "../store/scan-facts.ts";
 import * as schema from "../store/schema.ts";
 import { statement } from "../store/statements.ts";
 import { AppError } from "../util/app-error.ts";
 import { unreachable } from "../util/assert.ts";
-import { computeDigest, layOutTables, readDigest, writeDigest } from "./apply.ts";
+import { layOutTables, readDigest, writeDigest } from "./apply.ts";
 import { stampPlans, usableActivation } from "./active-policies.ts";
 import { remakeDerived } from "./derived-tables.ts";
 import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
+import { computeDigest } from "./store-digest.ts";
 
 type EffectOf<Kind extends Effect["kind"]> = Extract<Effect, { kind: Kind }>;
 
@@ -78,7 +78,7 @@ function undoPolicy(database: SqlDatabase, offset: number, { id, source }: Effec
 
 function undoClear(database: SqlDatabase, offset: number): void {
   restoreClearedFacts(database, offset);
-  writeDigest(database, computeDigest(database, scanFacts(database)));
+  writeDigest(database, computeDigest(database));
 }
 
 function undoKeys(database: SqlDatabase, offset: number, { added, replaced }: EffectOf<"keys">): void {

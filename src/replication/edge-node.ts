@@ -92,14 +92,13 @@ export async function startEdgeNode(
 /** The same that a primary serves to nodes, from this copy. */
 function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy, system: System): Node["replication"] {
   const { copy, present } = following;
-  const directory = join(data, "snapshots");
-  const snapshots = keepSnapshots(
-    () => copy.path,
-    directory,
-    limits.snapshotReuseMs,
-    () => must(present()),
+  const snapshots = keepSnapshots({
+    storePath: () => copy.path,
+    directory: join(data, "snapshots"),
+    reuseMs: limits.snapshotReuseMs,
+    present: () => must(present()),
     system,
-  );
+  });
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
   return createLogServer({
     store() {
@@ -112,7 +111,7 @@ function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshot: snapshots.get,
+    snapshots,
     onPosition: () => {},
   });
 }

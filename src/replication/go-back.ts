@@ -4,7 +4,7 @@
  */
 import type { Limits } from "../config/limits.ts";
 import { readDigest } from "../engine/apply.ts";
-import { effect, type Effect } from "../engine/event.ts";
+import { decodeEffect, type Effect } from "../engine/event.ts";
 import { finishUndo, undoEvent } from "../engine/undo.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { takeBackAnswered } from "../store/answered.ts";
@@ -32,7 +32,10 @@ export function offsetOf(store: SqlDatabase, destination: Destination, untilMs: 
   const earliest = earliestMoment(store);
   const wanted = "offset" in destination ? `offset ${destination.offset}` : at(destination.timeMs);
   const tooEarly = (): AppError =>
-    new AppError("gone", `it is not possible to go back to ${wanted}: the earliest point is ${describeMoment(earliest)}`);
+    new AppError(
+      "gone",
+      `it is not possible to go back to ${wanted}: the earliest point is ${describeMoment(earliest)}`,
+    );
   if ("offset" in destination) {
     if (destination.offset > newest.offset)
       throw new AppError("invalid_request", `there is no ${wanted}: the newest is ${describeMoment(newest)}`);
@@ -71,7 +74,7 @@ const origin = { offset: 0, hash: zeroHash, timeMs: 0, digest: zeroHash };
 
 function undo(store: SqlDatabase, log: Log, offset: number): Effect["kind"] {
   const row = must(log.rowAt(offset), `the log has the event ${offset}`);
-  const parsed = effect.parse(JSON.parse(row.body));
+  const parsed = decodeEffect(row.body);
   undoEvent(store, { offset, effect: parsed });
   if (parsed.kind === "epoch") takeBackEpoch(store, parsed.epoch);
   // Null in rows of older binaries: then what counts is where it ends.

@@ -202,13 +202,13 @@ function serveOthers(
   { onPosition }: Place,
   system: System,
 ): Node["replication"] {
-  const snapshots = keepSnapshots(
-    () => path,
-    join(data, "snapshots"),
-    limits.snapshotReuseMs,
-    () => writer.state,
+  const snapshots = keepSnapshots({
+    storePath: () => path,
+    directory: join(data, "snapshots"),
+    reuseMs: limits.snapshotReuseMs,
+    present: () => writer.state,
     system,
-  );
+  });
   return createLogServer({
     store: () => store,
     role: () => "primary",
@@ -216,7 +216,7 @@ function serveOthers(
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshot: snapshots.get,
+    snapshots,
     onPosition,
   });
 }

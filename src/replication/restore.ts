@@ -144,7 +144,13 @@ function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): stri
     const now = Date.now();
     const effect = { kind: "epoch", epoch: mintEpoch(), term: Math.max(now, term + 1) } as const;
     const timeMs = Math.max(now, before.timeMs);
-    const row = { offset: before.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent: null };
+    const row = {
+      offset: before.offset + 1,
+      timeMs,
+      kind: effect.kind,
+      body: JSON.stringify(effect),
+      traceparent: null,
+    };
     commitEvent(store, openLog(store), before, row, effect, limits);
     return effect.epoch;
   }, "immediate");

@@ -133,25 +133,29 @@ describe("a backup", () => {
 });
 
 describe("restoring", () => {
-  test("to any offset gives the state of then, under a new epoch", () =>
-    withBackup(async (file, directory, portraits) => {
-      for (const offset of [0, 3, 17, 18, 29, 40]) {
-        const data = join(directory, `restored-${offset}`);
-        const portrait = must(portraits[offset]);
-        const { environment, timeMs, digest } = portrait.state;
-        const restored = await restoreTo(file, data, { destination: { offset } });
-        expect(restored).toMatchObject({ environment, offset, timeMs, digest });
-        const store = openStore(must(presentStore(data)), { readonly: true });
-        const state = readState(store);
-        expect(state).toMatchObject({ epoch: restored.epoch, offset: offset + 1, digest });
-        expect(state.term).toBeGreaterThan(must(portraits.at(-1)).state.term);
-        expect(readEpochs(store).at(-1)).toMatchObject({ epoch: restored.epoch, offset, hash: portrait.state.hash });
-        const { facts, policies, keys, answered, cleared, answers, closures, indexes } = portrait;
-        const wanted = { facts, policies, keys, answered, cleared, answers, closures, indexes };
-        expect(portray(store)).toMatchObject(wanted);
-        store.close();
-      }
-    }), 30_000);
+  test(
+    "to any offset gives the state of then, under a new epoch",
+    () =>
+      withBackup(async (file, directory, portraits) => {
+        for (const offset of [0, 3, 17, 18, 29, 40]) {
+          const data = join(directory, `restored-${offset}`);
+          const portrait = must(portraits[offset]);
+          const { environment, timeMs, digest } = portrait.state;
+          const restored = await restoreTo(file, data, { destination: { offset } });
+          expect(restored).toMatchObject({ environment, offset, timeMs, digest });
+          const store = openStore(must(presentStore(data)), { readonly: true });
+          const state = readState(store);
+          expect(state).toMatchObject({ epoch: restored.epoch, offset: offset + 1, digest });
+          expect(state.term).toBeGreaterThan(must(portraits.at(-1)).state.term);
+          expect(readEpochs(store).at(-1)).toMatchObject({ epoch: restored.epoch, offset, hash: portrait.state.hash });
+          const { facts, policies, keys, answered, cleared, answers, closures, indexes } = portrait;
+          const wanted = { facts, policies, keys, answered, cleared, answers, closures, indexes };
+          expect(portray(store)).toMatchObject(wanted);
+          store.close();
+        }
+      }),
+    30_000,
+  );
 
   test("to a time gives what was committed by then", () =>
     withBackup(async (file, directory, portraits) => {
@@ -222,47 +226,61 @@ function flipped(bytes: Buffer, at: number): Buffer {
   return bytes;
 }
 
-const quick = { "limits.headIntervalMs": "100ms", "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms" };
+const quick = {
+  "limits.headIntervalMs": "100ms",
+  "limits.staleFeedAfterMs": "500ms",
+  "limits.pollIntervalMs": "200ms",
+};
 
 describe("the nodes of the history that was left behind", () => {
-  test("follow the restored primary, lose nothing in silence, and know which tokens are void", () =>
-    withCluster(async (cluster) => {
-      const port = String(await freePort());
-      const primary = await cluster.primary({ port });
-      await loadPolicy(primary.node);
-      await insert(primary.node, "ann");
-      const behind = await cluster.edge("behind", primary);
-      await converged(behind.node, primary.node);
-      await behind.stop();
-      await insert(primary.node, "bob");
-      const { epoch } = primary.node.health();
-      await insert(primary.node, "eve");
-      const ahead = await cluster.edge("ahead", primary);
-      await converged(ahead.node, primary.node);
-      const file = join(cluster.directory, "primary.backup");
-      await backUpDirectory(primary.data, file);
-      await insert(primary.node, "max");
-      await converged(ahead.node, primary.node);
-      await primary.stop();
+  test(
+    "follow the restored primary, lose nothing in silence, and know which tokens are void",
+    () =>
+      withCluster(async (cluster) => {
+        const port = String(await freePort());
+        const primary = await cluster.primary({ port });
+        await loadPolicy(primary.node);
+        await insert(primary.node, "ann");
+        const behind = await cluster.edge("behind", primary);
+        await converged(behind.node, primary.node);
+        await behind.stop();
+        await insert(primary.node, "bob");
+        const { epoch } = primary.node.health();
+        await insert(primary.node, "eve");
+        const ahead = await cluster.edge("ahead", primary);
+        await converged(ahead.node, primary.node);
+        const file = join(cluster.directory, "primary.backup");
+        await backUpDirectory(primary.data, file);
+        await insert(primary.node, "max");
+        await converged(ahead.node, primary.node);
+        await primary.stop();
 
-      await restoreTo(file, join(cluster.directory, "restored"), { destination: { offset: 4 } });
-      const restored = await cluster.primary({ port, data: join(cluster.directory, "restored") });
-      const followers = [ahead, await cluster.edge("behind", restored)];
-      for (const { node } of followers) await eventually(() => converged(node, restored.node), 15_000);
-      await insert(restored.node, "zoe");
-      for (const { node } of followers) await converged(node, restored.node);
-      for (const { node } of [restored, ...followers])
-        expect(["ann", "bob", "eve", "max", "zoe"].map((user) => mayRead(node, user))).toEqual([true, true, false, false, true]);
+        await restoreTo(file, join(cluster.directory, "restored"), { destination: { offset: 4 } });
+        const restored = await cluster.primary({ port, data: join(cluster.directory, "restored") });
+        const followers = [ahead, await cluster.edge("behind", restored)];
+        for (const { node } of followers) await eventually(() => converged(node, restored.node), 15_000);
+        await insert(restored.node, "zoe");
+        for (const { node } of followers) await converged(node, restored.node);
+        for (const { node } of [restored, ...followers])
+          expect(["ann", "bob", "eve", "max", "zoe"].map((user) => mayRead(node, user))).toEqual([
+            true,
+            true,
+            false,
+            false,
+            true,
+          ]);
 
-      // The one that was behind went on in its file, the other took a snapshot and kept what only it has.
-      expect(presentStore(must(followers[1]).data)).toEndWith("store-1.db");
-      expect(unreplicatedIn(must(followers[1]))).toEqual([]);
-      expect(unreplicatedIn(ahead).map(({ offset }) => offset)).toEqual([5, 6]);
-      for (const { node } of [restored, ...followers]) {
-        await node.waitFor(`${epoch}:4`);
-        expect(await refusal(node.waitFor(`${epoch}:5`))).toMatchObject({ code: "conflict" });
-      }
-    }, quick), 40_000);
+        // The one that was behind went on in its file, the other took a snapshot and kept what only it has.
+        expect(presentStore(must(followers[1]).data)).toEndWith("store-1.db");
+        expect(unreplicatedIn(must(followers[1]))).toEqual([]);
+        expect(unreplicatedIn(ahead).map(({ offset }) => offset)).toEqual([5, 6]);
+        for (const { node } of [restored, ...followers]) {
+          await node.waitFor(`${epoch}:4`);
+          expect(await refusal(node.waitFor(`${epoch}:5`))).toMatchObject({ code: "conflict" });
+        }
+      }, quick),
+    40_000,
+  );
 });
 
 function unreplicatedIn({ data }: Running<Node>): { readonly offset: number }[] {

@@ -3,9 +3,10 @@ import { z } from "zod";
 import { print, printError } from "../runtime/process.ts";
 import { restore, type Restored, type RestoreOptions } from "../replication/restore.ts";
 import { describeMoment } from "../store/past.ts";
-import { openSnapshot, type Snapshot } from "../store/snapshot.ts";
+import { openSnapshot } from "../store/snapshot.ts";
+import { contentOf, describeContent, iso } from "./backup-content.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { showProgress } from "./progress.ts";
+import { withProgress } from "./progress-line.ts";
 import { checkedConfig, configFile } from "./setting-options.ts";
 
 const details = `
@@ -57,7 +58,7 @@ export const restoreCommand: AddCommand = (program) => {
       const destination = destinationOf(options);
       if (options.list)
         return print(
-          options.json ? `${JSON.stringify(contentOf(openSnapshot(file)))}\n` : described(openSnapshot(file)),
+          options.json ? `${JSON.stringify(contentOf(openSnapshot(file)))}\n` : describeContent(openSnapshot(file)),
         );
       const config = checkedConfig({
         flags: { role: "primary", ...(options.data === undefined ? {} : { data: options.data }) },
@@ -79,12 +80,12 @@ export const restoreCommand: AddCommand = (program) => {
 };
 
 async function restoring(options: Omit<RestoreOptions, "onStep" | "warn">): Promise<Restored> {
-  const progress = showProgress();
   const warnings: string[] = [];
   try {
-    return await restore({ ...options, onStep: progress.step, warn: (problem) => warnings.push(problem) });
+    return await withProgress((progress) =>
+      restore({ ...options, onStep: progress.begin, warn: (problem) => warnings.push(problem) }),
+    );
   } finally {
-    await progress.end();
     for (const warning of warnings) await printError(`warning: ${warning}\n`);
   }
 }
@@ -102,28 +103,6 @@ function destinationOf({ toOffset, toTime }: Options): RestoreOptions["destinati
       `\`${toTime}\` is no time with its zone, such as 2026-11-26T07:00:00Z or 2026-11-26T08:00:00+01:00`,
     );
   return { timeMs: Date.parse(toTime) };
-}
-
-function contentOf({ manifest, size }: Snapshot): object {
-  const { kind, environment, epoch, offset, timeMs, madeMs, digest, schema, unpackedBytes } = manifest;
-  const from = manifest.from ?? { offset, timeMs };
-  return {
-    ...{ kind, environment, made: iso(madeMs) },
-    earliest: { offset: from.offset, time: iso(from.timeMs) },
-    newest: { offset, time: iso(timeMs) },
-    ...{ epoch, digest, format: schema, bytes: size, unpacked_bytes: unpackedBytes },
-  };
-}
-
-function described({ path, manifest, size }: Snapshot): string {
-  const { kind, environment, epoch, madeMs, schema, unpackedBytes } = manifest;
-  const lines = [
-    `${path}: a ${kind} of environment ${environment}, made ${iso(madeMs)}`,
-    `  from  ${describeMoment(manifest.from ?? manifest)}`,
-    `  to    ${describeMoment(manifest)}, epoch ${epoch}`,
-    `  ${size} bytes, unpacked ${unpackedBytes}, format ${schema}`,
-  ];
-  return `${lines.join("\n")}\n`;
 }
 
 function tell(restored: Restored, directory: string, dryRun: boolean): string {
@@ -146,8 +125,4 @@ function tell(restored: Restored, directory: string, dryRun: boolean): string {
 
 function asJson({ timeMs, ...rest }: Restored): object {
   return { ...rest, time: iso(timeMs) };
-}
-
-function iso(timeMs: number): string {
-  return new Date(timeMs).toISOString();
 }

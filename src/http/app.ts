@@ -10,6 +10,7 @@ import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { errors, refusal } from "./errors.ts";
 import { adorn, beginExchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { backupRoutes } from "./routes/backup.ts";
 import { checkRoutes } from "./routes/check.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { forwardedWrites, refusedWrites } from "./routes/elsewhere.ts";
@@ -47,6 +48,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(keyReads(node, limits))
     .use(writeRoutes(node, limits))
     .use(promoteRoutes(node, limits))
+    .use(backupRoutes(node, limits))
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(unmatchedRoutes(routes));

@@ -8,6 +8,7 @@ import { openStore } from "../store/database.ts";
 import { buildBackup, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../store/snapshot.ts";
 import { checkHistory } from "./check-history.ts";
 import { unpackSnapshotAside, type Warn } from "./snapshot-jobs.ts";
+import { realSystem } from "./system.ts";
 
 export interface BackupOptions {
   /** Where the backup is to be; what was there is replaced once the new one has proved good. */
@@ -28,7 +29,7 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
   try {
     await write(unchecked);
     onStep("reading it again and checking it");
-    await unpackSnapshotAside(openSnapshot(unchecked), unpacked, limits, warn);
+    await unpackSnapshotAside(realSystem, openSnapshot(unchecked), unpacked, limits, warn);
     checkLog(unpacked);
     renameSync(unchecked, target);
     return openSnapshot(target);

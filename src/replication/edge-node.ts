@@ -8,6 +8,7 @@ import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { hashKey, verifyKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { backupsOf } from "./backup-server.ts";
 import { openEdgeFeed, type EdgeFeed } from "./edge-feed.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
 import { createForwarder } from "./forward.ts";
@@ -84,6 +85,7 @@ export async function startEdgeNode(
     reportDamage: following.reportDamage,
     health,
     replication: serveLog,
+    backup: backupsOf(following, config, system),
     mqttConnection: undefined,
     stop: () => running.disposeAsync(),
   };

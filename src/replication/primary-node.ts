@@ -14,6 +14,7 @@ import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { Acks } from "./acks.ts";
 import { Arrivals } from "./arrivals.ts";
+import { createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
 import { eventHistory } from "./event-history.ts";
 import { openFeed, type Feed, type FeedListener } from "./feed.ts";
@@ -103,6 +104,7 @@ export async function startPrimaryNode(
     reportDamage: damage.report,
     health: () => healthOf(writer, feed, fence, damage.found),
     replication: serveLog,
+    backup: createBackupServer({ storePath: () => path, data, system }),
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
   };

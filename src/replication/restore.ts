@@ -27,6 +27,7 @@ import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
 import { mintEpoch } from "./position.ts";
 import { forgetPromotion } from "./promotion.ts";
 import { checkStoreAside, unpackSnapshotAside, type Warn } from "./snapshot-jobs.ts";
+import { realSystem } from "./system.ts";
 
 export interface RestoreOptions {
   /** The backup. */
@@ -63,11 +64,17 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   const unpacked = join(place.workspace, "restoring.db");
   try {
     onStep("unpacking and checking");
-    await unpackSnapshotAside(snapshot, unpacked, { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER }, warn);
+    await unpackSnapshotAside(
+      realSystem,
+      snapshot,
+      unpacked,
+      { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER },
+      warn,
+    );
     onStep("going back");
     const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, limits);
     onStep("checking");
-    await checkStoreAside(unpacked, limits, warn);
+    await checkStoreAside(realSystem, unpacked, limits, warn);
     if (!dryRun) install(unpacked, directory, restored);
     return { ...restored, replaced: place.replaced };
   } finally {

@@ -1,6 +1,6 @@
 /** What can be done with snapshots and whole copies in a thread aside, because copying or reading a large database blocks whoever does it. */
 import type { Limits } from "../config/limits.ts";
-import { buildSnapshot, unpackSnapshot, verifySnapshot, type Snapshot } from "../store/snapshot.ts";
+import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot, type Snapshot } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { must } from "../util/assert.ts";
 import { auditCopy, checkStructure, ContentCheck } from "./check-copy.ts";
@@ -11,6 +11,7 @@ export function snapshotCommands() {
   let content: ContentCheck | undefined;
   return {
     build: (storePath: string, directory: string): Promise<Snapshot> => buildSnapshot(storePath, directory),
+    buildBackup,
     verify: (snapshot: Snapshot): Promise<void> => verifySnapshot(snapshot),
     unpack: (snapshot: Snapshot, target: string, bytesMax: number): Promise<void> =>
       unpackSnapshot(snapshot, target, bytesMax),

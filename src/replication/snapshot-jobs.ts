@@ -22,6 +22,10 @@ export function buildSnapshotAside(system: Threads, storePath: string, directory
   return withWorkers(system, (spawn) => spawn().call("build", storePath, directory));
 }
 
+export function buildBackupAside(system: Threads, storePath: string, target: string): Promise<Snapshot> {
+  return withWorkers(system, (spawn) => spawn().call("buildBackup", storePath, target));
+}
+
 /** Throws AppError `invalid_request` where the file is not the one that was written. */
 export function verifySnapshotAside(system: Threads, snapshot: Snapshot): Promise<void> {
   return withWorkers(system, (spawn) => spawn().call("verify", snapshot));

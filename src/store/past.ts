@@ -24,7 +24,10 @@ export function earliestMoment(database: SqlDatabase): Moment {
     return typeof found === "number" ? found : undefined;
   };
   const first = one("SELECT min(offset) FROM log");
-  if (first === undefined) return readState(database);
+  if (first === undefined) {
+    const { offset, timeMs } = readState(database);
+    return { offset, timeMs };
+  }
   const unsaid = one(
     `SELECT max(offset) FROM log WHERE kind = 'clear' AND digest IS NULL
        OR kind = 'keys' AND json_type(body, '$.replaced') IS NULL`,

@@ -108,9 +108,8 @@ describe("a backup", () => {
         expect(response.headers.get("content-disposition")).toBe('attachment; filename="test-3.backup"');
         const target = join(cluster.directory, "node.backup");
         const write = async (path: string): Promise<void> => writeFileSync(path, await response.bytes());
-        const { manifest, size } = await backUp({ target, write, limits: defaultLimits, onStep, warn });
+        const { manifest } = await backUp({ target, write, limits: defaultLimits, onStep, warn });
         expect(manifest).toMatchObject({ kind: "backup", offset: 3, digest: primary.node.health().digest ?? "" });
-        expect(response.headers.get("content-length")).toBe(String(size));
         // Nothing of it stays with the node.
         await eventually(() => expect(readdirSync(join(data, "backup"))).toEqual([]));
       }
@@ -239,6 +238,7 @@ describe("the nodes of the history that was left behind", () => {
       withCluster(async (cluster) => {
         const port = String(await freePort());
         const primary = await cluster.primary({ port });
+        const ahead = await cluster.edge("ahead", primary);
         await loadPolicy(primary.node);
         await insert(primary.node, "ann");
         const behind = await cluster.edge("behind", primary);
@@ -247,7 +247,6 @@ describe("the nodes of the history that was left behind", () => {
         await insert(primary.node, "bob");
         const { epoch } = primary.node.health();
         await insert(primary.node, "eve");
-        const ahead = await cluster.edge("ahead", primary);
         await converged(ahead.node, primary.node);
         const file = join(cluster.directory, "primary.backup");
         await backUpDirectory(primary.data, file);

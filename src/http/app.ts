@@ -11,6 +11,7 @@ import { AppError } from "../util/app-error.ts";
 import { errors, refusal } from "./errors.ts";
 import { EventStreams } from "./event-streams.ts";
 import { adorn, beginExchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { backupRoutes } from "./routes/backup.ts";
 import { checkRoutes } from "./routes/check.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { explainRoutes } from "./routes/explain.ts";
@@ -53,6 +54,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(keyReads(node, limits))
     .use(writeRoutes(node, limits))
     .use(promoteRoutes(node, limits))
+    .use(backupRoutes(node, limits))
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(unmatchedRoutes(routes));

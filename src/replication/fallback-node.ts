@@ -13,6 +13,7 @@ import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { detailOf } from "../util/reason.ts";
+import { backupsOf, createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
 import { requireFresh } from "./edge-node.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
@@ -49,6 +50,7 @@ async function startFollowing(config: Config, system: System): Promise<Node> {
     ...neverWaiting(config, id, () => healthOfFollowing(following, config.limits.readyAgeMsMax)),
     engine: following.engine,
     history: following.history,
+    backup: backupsOf(following, config, system),
     reportDamage: following.reportDamage,
     stop: () => running.disposeAsync(),
   };
@@ -99,6 +101,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
     history: undefined,
+    backup: createBackupServer({ storePath: () => copy.path, data, system }),
     reportDamage(error) {
       if (!isDamage(error)) return false;
       if (!damaged) log.error("the copy is damaged: it answers nothing until there is a fresh one: {error}", { error });

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import type { Limits } from "../config/limits.ts";
 import { installStore, nextStore } from "../store/data-directory.ts";
-import { databaseFiles, removeFiles, requireKnownFormat, snapshotTag } from "../store/snapshot.ts";
+import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../store/snapshot.ts";
+import { requireKnownFormat } from "../store/snapshot-file.ts";
 import { requireEnvironment, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -28,9 +29,10 @@ export interface InstallOptions {
 
 /** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
 export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
-  const { primary, directory, environment, limits, system } = options;
-  const packed = join(directory, "incoming.db.zst");
-  const unpacked = join(directory, "incoming.db");
+  const { primary, directory, environment, system } = options;
+  // Stays for the next attempt until it is whole.
+  const packed = join(directory, "incoming.zst");
+  const startMs = system.clock.monotonicMs();
   try {
     // Asked before the download: a node of another environment or an older version would fetch it again and again.
     const snapshot = await primary.snapshot(packed, knownTag, (manifest) => {
@@ -41,16 +43,37 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       metrics.snapshots.inc({ action: "unchanged" });
       return "unchanged";
     }
-    const state = await unpackSnapshotAside(system, snapshot, unpacked, limits);
-    const path = nextStore(directory);
-    installStore(unpacked, path);
-    metrics.snapshots.inc({ action: "installed" });
-    log.info("installed a snapshot at {offset}", { offset: state.offset });
-    return { path, state, tag: snapshotTag(snapshot.manifest) };
+    log.info("fetched a snapshot at {offset}, {bytes} bytes in {fetchMs} ms", {
+      offset: snapshot.manifest.offset,
+      bytes: snapshot.size,
+      fetchMs: Math.round(system.clock.monotonicMs() - startMs),
+    });
+    try {
+      return await installSnapshot(snapshot, options);
+    } finally {
+      removeFiles([packed]);
+    }
   } catch (error) {
     metrics.snapshots.inc({ action: "failed" });
     throw error;
+  }
+}
+
+/** Puts a snapshot, checked from end to end, into the directory as its present database. */
+async function installSnapshot(snapshot: Snapshot, { directory, limits, system }: InstallOptions): Promise<Installed> {
+  const unpacked = join(directory, "incoming.db");
+  try {
+    const { state, unpackMs, checkMs } = await unpackSnapshotAside(system, snapshot, unpacked, limits);
+    const path = nextStore(directory);
+    installStore(unpacked, path);
+    metrics.snapshots.inc({ action: "installed" });
+    log.info("installed a snapshot at {offset}, unpacked in {unpackMs} ms and checked in {checkMs} ms", {
+      offset: state.offset,
+      unpackMs: Math.round(unpackMs),
+      checkMs: Math.round(checkMs),
+    });
+    return { path, state, tag: snapshotTag(snapshot.manifest) };
   } finally {
-    removeFiles([packed, ...databaseFiles(unpacked)]);
+    removeFiles(databaseFiles(unpacked));
   }
 }

@@ -14,6 +14,7 @@ import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { Acks } from "./acks.ts";
 import { Arrivals } from "./arrivals.ts";
+import { createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
 import { eventHistory } from "./event-history.ts";
 import { openFeed, type Feed, type FeedListener } from "./feed.ts";
@@ -104,6 +105,7 @@ export async function startPrimaryNode(
     reportDamage: damage.report,
     health: () => healthOf(writer, feed, fence, damage.found),
     replication: serveLog,
+    backup: createBackupServer({ storePath: () => path, data, system }),
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
   };
@@ -203,13 +205,13 @@ function serveOthers(
   { onPosition }: Place,
   system: System,
 ): Node["replication"] {
-  const snapshots = keepSnapshots(
-    () => path,
-    join(data, "snapshots"),
-    limits.snapshotReuseMs,
-    () => writer.state,
+  const snapshots = keepSnapshots({
+    storePath: () => path,
+    directory: join(data, "snapshots"),
+    reuseMs: limits.snapshotReuseMs,
+    present: () => writer.state,
     system,
-  );
+  });
   return createLogServer({
     store: () => store,
     role: () => "primary",
@@ -217,7 +219,7 @@ function serveOthers(
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshot: snapshots.get,
+    snapshots,
     onPosition,
   });
 }

@@ -170,6 +170,16 @@ export function clearFacts(database: SqlDatabase, offset: number): void {
   forgetSameRows(database);
 }
 
+/** Brings back what `clearFacts` kept under that offset. The tables are empty. */
+export function restoreClearedFacts(database: SqlDatabase, offset: number): void {
+  for (const { id, table, arity } of factTables(database)) {
+    const ids = columnNames(arity).map((_, index) => `json_extract(ids, '$[${index}]')`);
+    const restore = `INSERT INTO ${table} SELECT ${ids.join(", ")} FROM cleared WHERE offset = ?1 AND relation = ?2`;
+    statement(database, restore).run(offset, id);
+  }
+  statement(database, "DELETE FROM cleared WHERE offset = ?1").run(offset);
+}
+
 function locate(database: SqlDatabase, fact: Fact): StoredRow | undefined {
   const table = factTable(database, fact.predicate, fact.args.length);
   if (!table) return undefined;

@@ -97,6 +97,12 @@ export const metrics = {
   ]),
   /** `action`: built, served, installed, unchanged or failed. */
   snapshots: counter("ostiary_snapshots_total", "What happened with snapshots", ["action"]),
+  /** `direction`: sent or received. */
+  snapshotBytes: counter(
+    "ostiary_snapshot_bytes_total",
+    "Bytes of snapshots that went to other nodes or came from them",
+    ["direction"],
+  ),
 } as const;
 
 export const feedStates = [

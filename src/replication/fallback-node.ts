@@ -16,7 +16,6 @@ import { detailOf } from "../util/reason.ts";
 import { backupsOf, createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
 import { requireFresh } from "./edge-node.ts";
-import { eventHistory } from "./event-history.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
 import { nodeIdOf } from "./identity.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
@@ -79,7 +78,6 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   writeNote(data, "role", "fallback");
 
   const upstream = upstreamOf(config, id, () => state, system);
-  const history = eventHistory(() => copy.reader());
   const refresh = async (): Promise<void> => {
     const fetched = await fetchFromAny(upstream, (primary) =>
       fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
@@ -87,7 +85,6 @@ async function startFetching(config: Config, system: System): Promise<Node> {
     if (fetched !== "unchanged") {
       state = copy.open(fetched.path);
       damaged = false;
-      history.moved();
     }
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     writeNote(data, noteName, JSON.stringify(note));
@@ -103,7 +100,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
       if (!damaged) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
-    history,
+    history: undefined,
     backup: createBackupServer({ storePath: () => copy.path, data, system }),
     reportDamage(error) {
       if (!isDamage(error)) return false;

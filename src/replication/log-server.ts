@@ -5,11 +5,10 @@
  */
 import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { readEpochs, type Epoch } from "../store/epochs.ts";
+import { epochAt, readEpochs } from "../store/epochs.ts";
 import { openLog, type Log } from "../store/log.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
-import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Head, NodeHead, Page, Refusal } from "./envelope.ts";
 import { readHead } from "./head.ts";
@@ -147,7 +146,7 @@ function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limit
   const last = rows.at(-1);
   const offset = last?.offset ?? asked.offset;
   return {
-    e: epochAt(readEpochs(store), offset),
+    e: epochAt(readEpochs(store), offset).epoch,
     p: asked.offset,
     l: offset,
     h: last?.hash ?? asked.hash,
@@ -155,9 +154,4 @@ function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limit
     ev: rows.map((row) => [row.offset, row.timeMs, row.kind, row.body, row.traceparent]),
     head,
   };
-}
-
-/** The epoch in force after the event at `offset`. One that begins behind an offset is in force from the next one on. */
-function epochAt(epochs: readonly Epoch[], offset: number): string {
-  return must(epochs.findLast((epoch) => epoch.offset < offset) ?? epochs[0], "a store has an epoch").epoch;
 }

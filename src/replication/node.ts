@@ -14,8 +14,8 @@ export interface Node {
   readonly environment: string;
   /** The engine over the present copy. Asked anew for each request: a snapshot may have replaced it. AppError `not_ready` while there is none. */
   engine(): Engine;
-  /** The events that made this copy what it is. */
-  readonly history: History;
+  /** The events that made this copy what it is; undefined where it is made of snapshots alone: a fallback's that does not follow. */
+  readonly history: History | undefined;
   /** Local writes: the primary's. */
   readonly writes: Writes | undefined;
   /** Sends a client's write on to the primary, and answers when this node has applied it or the wait is over: an edge's. */

@@ -64,18 +64,6 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
     return made;
   };
 
-  /** The one that can be given out as it is. */
-  const usable = (): Kept | undefined => {
-    const { epoch, offset, hash } = present();
-    const isPresent = ({ manifest }: Snapshot): boolean => manifest.offset === offset && manifest.hash === hash;
-    return kept.find(
-      ({ snapshot, madeMs }) =>
-        snapshot.manifest.epoch === epoch &&
-        (isPresent(snapshot) || clock.monotonicMs() - madeMs < reuseMs) &&
-        existsSync(snapshot.path),
-    );
-  };
-
   /** A damaged file would be refused by whoever gets it, again and again. */
   const checked = async (old: Kept): Promise<Kept> => {
     try {
@@ -102,7 +90,7 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
 
   return {
     async get() {
-      const found = usable();
+      const found = usable(kept, present(), clock.monotonicMs() - reuseMs);
       const given = found?.isWhole === true ? found : await (building ??= prepare(found));
       given.askedMs = clock.monotonicMs();
       return given.snapshot;
@@ -114,6 +102,15 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
       return found.snapshot;
     },
   };
+}
+
+/** The one that can be given out as it is: it is of where the store stands, or was made after `youngMs`. */
+function usable(kept: readonly Kept[], { epoch, offset, hash }: State, youngMs: number): Kept | undefined {
+  const isPresent = ({ manifest }: Snapshot): boolean => manifest.offset === offset && manifest.hash === hash;
+  return kept.find(
+    ({ snapshot, madeMs }) =>
+      snapshot.manifest.epoch === epoch && (isPresent(snapshot) || madeMs > youngMs) && existsSync(snapshot.path),
+  );
 }
 
 /** What an earlier process has kept, in the order of their positions. */

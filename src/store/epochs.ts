@@ -4,6 +4,7 @@
  */
 import { asc } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { must } from "../util/assert.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
@@ -45,4 +46,9 @@ export function contains(epochs: readonly Epoch[], end: number, epoch: string, o
   const index = epochs.findIndex((known) => known.epoch === epoch);
   if (index === -1) return undefined;
   return offset <= (epochs[index + 1]?.offset ?? end);
+}
+
+/** The epoch in force after the event at `offset`. One that begins behind an offset is in force from the next one on. */
+export function epochAt(epochs: readonly Epoch[], offset: number): Epoch {
+  return must(epochs.findLast((epoch) => epoch.offset < offset) ?? epochs[0], "a store has an epoch");
 }

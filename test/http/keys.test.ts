@@ -32,6 +32,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/actions", "read", question],
   ["POST /api/evaluate_query", "read", { predicate: ["p", []], calls: [], constraints: {}, context_facts: [] }],
   ["GET /api/facts?predicate=p", "read"],
+  ["GET /api/events", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
   ["POST /api/explain", "read", { ...question, action: "read" }],

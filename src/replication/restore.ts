@@ -68,8 +68,10 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     await unpack(snapshot, unpacked, limits, warn);
     onStep("going back");
     const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, limits);
-    onStep("checking");
-    await checkStoreAside(realSystem, unpacked, limits, warn);
+    if (restored.offset < snapshot.manifest.offset) {
+      onStep("checking what it came to");
+      await checkStoreAside(realSystem, unpacked, limits, warn);
+    }
     if (!dryRun) install(unpacked, directory, restored);
     return { ...restored, replaced: place.replaced };
   } finally {

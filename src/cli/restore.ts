@@ -1,9 +1,8 @@
 /** A backup becomes the data directory of a primary, as it was at some moment. */
 import { z } from "zod";
 import { print, printError } from "../runtime/process.ts";
-import { restore, type Restored, type RestoreOptions } from "../replication/restore.ts";
+import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/restore.ts";
 import { describeMoment } from "../store/past.ts";
-import { openSnapshot } from "../store/snapshot.ts";
 import { contentOf, describeContent, iso } from "./backup-content.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { withProgress } from "./progress-line.ts";
@@ -58,7 +57,7 @@ export const restoreCommand: AddCommand = (program) => {
       const destination = destinationOf(options);
       if (options.list)
         return print(
-          options.json ? `${JSON.stringify(contentOf(openSnapshot(file)))}\n` : describeContent(openSnapshot(file)),
+          options.json ? `${JSON.stringify(contentOf(openBackup(file)))}\n` : describeContent(openBackup(file)),
         );
       const config = checkedConfig({
         flags: { role: "primary", ...(options.data === undefined ? {} : { data: options.data }) },

@@ -4,9 +4,11 @@
  */
 import { renameSync } from "node:fs";
 import type { Limits } from "../config/limits.ts";
-import { openStore } from "../store/database.ts";
 import { buildBackup, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../store/snapshot.ts";
-import { checkHistory } from "./check-history.ts";
+import { AppError } from "../util/app-error.ts";
+import { reasonOf } from "../util/reason.ts";
+import { checkHistoryIn } from "./check-history.ts";
+import { aboutFile } from "./file-error.ts";
 import { unpackSnapshotAside, type Warn } from "./snapshot-jobs.ts";
 import { realSystem } from "./system.ts";
 
@@ -27,10 +29,11 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
   const [unchecked, unpacked] = [`${target}.unchecked`, `${target}.unpacked`];
   removeFiles([unchecked]);
   try {
-    await write(unchecked);
+    await write(unchecked).catch((error: unknown) => {
+      throw error instanceof AppError ? error : aboutFile(target, "written", error);
+    });
     onStep("reading it again and checking it");
-    await unpackSnapshotAside(realSystem, openSnapshot(unchecked), unpacked, limits, warn);
-    checkLog(unpacked);
+    await check(unchecked, unpacked, limits, warn);
     renameSync(unchecked, target);
     return openSnapshot(target);
   } finally {
@@ -46,11 +49,13 @@ export function copyTo(storePath: string, onStep: BackupOptions["onStep"]): Back
   };
 }
 
-function checkLog(path: string): void {
-  const store = openStore(path, { readonly: true });
+async function check(file: string, unpacked: string, limits: Limits, warn: Warn): Promise<void> {
   try {
-    checkHistory(store);
-  } finally {
-    store.close();
+    await unpackSnapshotAside(realSystem, openSnapshot(file), unpacked, limits, warn);
+    checkHistoryIn(unpacked);
+  } catch (cause) {
+    throw new AppError("internal", `what was copied is not sound, so there is no backup: ${reasonOf(cause)}`, {
+      cause,
+    });
   }
 }

@@ -1,11 +1,22 @@
 /** Whether the log that a store carries is the history of its state: without a gap, chained from row to row, up to where the state stands. */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { openStore } from "../store/database.ts";
 import { readEpochs } from "../store/epochs.ts";
 import { openLog, type Log, type StoredLogRow } from "../store/log.ts";
 import { readState, zeroHash } from "../store/state.ts";
 import { chainHash } from "./position.ts";
 
 const page = { eventsMax: 5000, bytesMax: 8 * 1024 * 1024 };
+
+/** As `checkHistory`, of the store in the file at `path`. */
+export function checkHistoryIn(path: string): void {
+  const store = openStore(path, { readonly: true });
+  try {
+    checkHistory(store);
+  } finally {
+    store.close();
+  }
+}
 
 /** Throws where it is not. A store without a log is no contradiction: there is nothing to go back over. */
 export function checkHistory(store: SqlDatabase): void {

@@ -18,11 +18,12 @@ import {
 import { openStore } from "../store/database.ts";
 import { openLog } from "../store/log.ts";
 import type { Moment } from "../store/past.ts";
-import { databaseFiles, openSnapshot, removeFiles } from "../store/snapshot.ts";
+import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../store/snapshot.ts";
 import { findState, readState, type State } from "../store/state.ts";
 import { AppError } from "../util/app-error.ts";
-import { checkHistory } from "./check-history.ts";
+import { checkHistoryIn } from "./check-history.ts";
 import { commitEvent } from "./commit-event.ts";
+import { aboutFile } from "./file-error.ts";
 import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
 import { mintEpoch } from "./position.ts";
 import { forgetPromotion } from "./promotion.ts";
@@ -59,26 +60,42 @@ export interface Restored extends Moment {
 /** AppError says what is wrong with the backup, the place or the destination; then the directory is as it was. */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const { file, directory, destination, dryRun, limits, onStep, warn } = options;
-  const snapshot = openSnapshot(file);
+  const snapshot = openBackup(file);
   using place = takePlace(options);
   const unpacked = join(place.workspace, "restoring.db");
   try {
     onStep("unpacking and checking");
-    await unpackSnapshotAside(
-      realSystem,
-      snapshot,
-      unpacked,
-      { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER },
-      warn,
-    );
+    await unpack(snapshot, unpacked, limits, warn);
     onStep("going back");
     const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, limits);
-    onStep("checking");
-    await checkStoreAside(realSystem, unpacked, limits, warn);
+    if (restored.offset < snapshot.manifest.offset) {
+      onStep("checking what it came to");
+      await checkStoreAside(realSystem, unpacked, limits, warn);
+    }
     if (!dryRun) install(unpacked, directory, restored);
     return { ...restored, replaced: place.replaced };
   } finally {
     removeFiles(databaseFiles(unpacked));
+  }
+}
+
+/** A backup, or a snapshot, of which there is only one moment. AppError says what is wrong with the file. */
+export function openBackup(file: string): Snapshot {
+  try {
+    return openSnapshot(file);
+  } catch (error) {
+    throw aboutFile(file, "read", error);
+  }
+}
+
+/** However large it is: who restores it wants it. */
+async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: Warn): Promise<void> {
+  const unbounded = { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER };
+  try {
+    await unpackSnapshotAside(realSystem, snapshot, target, unbounded, warn);
+    checkHistoryIn(target);
+  } catch (error) {
+    throw aboutFile(snapshot.path, "unpacked", error);
   }
 }
 
@@ -133,7 +150,6 @@ function takeBack(path: string, destination: Destination, madeMs: number, limits
   try {
     // Whoever is interrupted begins anew, and the file is synced when it is whole.
     store.exec("PRAGMA synchronous = OFF");
-    checkHistory(store);
     const { term } = readState(store);
     const { state, undone } = goBack(store, offsetOf(store, destination, madeMs), limits);
     const epoch = beginEpochAfter(store, term, limits);

@@ -45,13 +45,8 @@ interface Kept {
 
 const keptMax = 2;
 
-export function keepSnapshots({
-  storePath,
-  directory,
-  reuseMs,
-  present,
-  system,
-}: SnapshotKeeperOptions): SnapshotKeeper {
+export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
+  const { storePath, directory, reuseMs, present, system } = options;
   const { clock } = system;
   let kept = leftIn(directory);
   let building: Promise<Kept> | undefined;

@@ -45,6 +45,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/keys", "admin", { name: "another", role: "read" }],
   ["DELETE /api/keys/nobody", "admin"],
   ["POST /api/promote", "admin", {}],
+  ["GET /api/backup", "admin"],
 ];
 /** The policy is active already, there is no key "nobody", and a primary can't be promoted. */
 const answered = new Map([

@@ -4,6 +4,7 @@ import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
+import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
 import { fmtCommand } from "./fmt.ts";
@@ -31,6 +32,7 @@ Examples:
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
   ostiary explain User:ann read Repository:x      why it is allowed or denied; OSO_URL and OSO_AUTH say where
+  ostiary events --follow                         what happens there, as it happens
   ostiary promote --url http://10.0.0.2:8080      an edge becomes the primary
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
 
@@ -60,6 +62,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     explainCommand,
     generateTypesCommand,
     planCommand,
+    eventsCommand,
     keysCommand,
     promoteCommand,
     healthCommand,

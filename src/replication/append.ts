@@ -8,6 +8,7 @@ import { acceptPolicy } from "../engine/policy-refusal.ts";
 import { resolveChanges } from "../engine/resolve.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { findAnswered } from "../store/answered.ts";
+import { epochAt, readEpochs } from "../store/epochs.ts";
 import type { Log, StoredLogRow } from "../store/log.ts";
 import * as schema from "../store/schema.ts";
 import { readState } from "../store/state.ts";
@@ -188,8 +189,9 @@ function withName(effect: Effect, request: string | undefined): Effect {
 function earlierAnswer(store: SqlDatabase, name: string): WriteResult | undefined {
   const found = findAnswered(store, name);
   if (found === undefined) return undefined;
-  const { epoch, timeMs } = readState(store);
-  return { epoch, timeMs, ...found, repeated: true };
+  // Of then: nodes that have not heard of a later epoch know the position too.
+  const { epoch } = epochAt(readEpochs(store), found.offset);
+  return { epoch, timeMs: readState(store).timeMs, ...found, repeated: true };
 }
 
 function presentPosition(store: SqlDatabase): WriteResult {

@@ -1,7 +1,8 @@
 /**
  * Who waits for this copy to reach a position: reads that carry a consistency token, and forwarded writes before they are answered. Waiting is
  * bounded. A token of an earlier epoch is as good as one of the present as far as this history contains it. One of an epoch that is not known waits
- * too, since that epoch may be on its way, except on the primary, whose epoch is the present one.
+ * too, since that epoch may be on its way, except on the primary, whose epoch is the present one. Only who has the newest copy may say in the end
+ * that there is no such epoch.
  */
 import { contains, type Epoch } from "../store/epochs.ts";
 import type { State } from "../store/state.ts";
@@ -19,7 +20,10 @@ export interface ArrivalsOptions {
   readonly present: () => State | undefined;
   /** The epochs of the present copy. Asked only for tokens of another epoch than the present. */
   readonly epochs: () => readonly Epoch[];
-  readonly primary: boolean;
+  /** Whether nobody is known, or to be feared, to have more than this copy. */
+  readonly isNewest: () => boolean;
+  /** Whether epochs may yet come that others began. */
+  readonly mayLearn: boolean;
   readonly clock: Clock;
 }
 
@@ -44,7 +48,7 @@ export class Arrivals {
   async waitFor(token: string, waitMs: number): Promise<void> {
     const { epoch, offset } = parseToken(token);
     let reach = this.#reach(epoch, offset);
-    const hopeful = reach === "to come" || (reach === "unknown" && !this.#options.primary);
+    const hopeful = reach === "to come" || (reach === "unknown" && this.#options.mayLearn);
     if (hopeful) {
       await this.#wait(epoch, offset, waitMs);
       reach = this.#reach(epoch, offset);
@@ -52,6 +56,11 @@ export class Arrivals {
     if (reach === "reached") return;
     if (reach === "to come" || this.#options.present() === undefined)
       throw new AppError("not_ready", "this node has not yet reached the position of the consistency token, try again");
+    if (reach === "unknown" && !this.#options.isNewest())
+      throw new AppError(
+        "not_ready",
+        "this node does not know the epoch of the consistency token yet, ask another or try again",
+      );
     throw new AppError(
       "conflict",
       reach === "never"

@@ -3,9 +3,10 @@
  * or sent again behind our back (a message that an ACL refuses would be, for ever), the protocol version is chosen anew (5 first, 3.1.1 where
  * that is refused: MQTT.js never falls back), and delays have back-off and jitter.
  *
- * Fencing: a primary has a fixed client id. When the broker says that somebody else took it (DISCONNECT 142), another primary lives. Then this
- * link gives up for good rather than fight for the id. MQTT 3.1.1 closes without a word, for this as for a missing permission: where that
- * happens right after connecting, again and again, the link stays away for a moment, under another id, and looks whether somebody publishes heads.
+ * Fencing: a primary has a fixed client id. When the broker says that somebody else took it (DISCONNECT 142), another primary lives. MQTT 3.1.1
+ * closes without a word, for this as for a missing permission: there it is taken for the same where it happens right after connecting, again and
+ * again. Then the link stays away for a moment, under another id, and looks at the heads: who took the place may be the primary of before that
+ * came back and does not know yet. It gives up for good before a head that goes before its own, and takes its place back from any other.
  */
 import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
@@ -32,8 +33,15 @@ export interface LinkOptions {
   readonly keepaliveMs: number;
   /** Where the broker is known to speak MQTT 3.1.1 only, so that 5 need not be tried. */
   readonly old?: boolean;
-  /** Set where the client id stands for a claim that only one process may have: the topic to which who has it publishes all the time. */
-  readonly exclusive: false | { readonly heads: string };
+  /** Set where the client id stands for a claim that only one process may have. */
+  readonly exclusive: false | Claim;
+}
+
+export interface Claim {
+  /** The topic to which who has it publishes all the time. */
+  readonly heads: string;
+  /** Whether this process gives way to who publishes that. */
+  yieldsTo(payload: Uint8Array): boolean;
 }
 
 const retryDelayMsMin = 500;
@@ -169,6 +177,7 @@ export class BrokerLink implements Outlet {
     this.#client = client;
     let connectedMs: number | undefined;
     let explained = false;
+    let isTakenOver = false;
 
     client.on("connect", (connack) => {
       connectedMs = this.#system.clock.monotonicMs();
@@ -194,7 +203,7 @@ export class BrokerLink implements Outlet {
         url,
         reason: packet.reasonCode ?? 0,
       });
-      if (this.#options.exclusive && packet.reasonCode === sessionTakenOver) this.#fence();
+      isTakenOver = packet.reasonCode === sessionTakenOver;
     });
     client.on("close", () => {
       if (this.#client !== client || this.#ended) return;
@@ -202,8 +211,8 @@ export class BrokerLink implements Outlet {
       else if (!explained) this.#failed(new Error("it ends the connection without an answer"));
       this.#discard(client);
       const { exclusive } = this.#options;
-      if (exclusive && this.#version === 4 && this.#quickCloses >= quickClosesMax)
-        this.#lookForAnother(exclusive.heads);
+      isTakenOver ||= this.#version === 4 && this.#quickCloses >= quickClosesMax;
+      if (exclusive && isTakenOver) this.#lookForAnother(exclusive);
       else this.#scheduleRetry();
     });
   }
@@ -247,22 +256,30 @@ export class BrokerLink implements Outlet {
     this.#quickCloses = livedMs < quickCloseMs ? this.#quickCloses + 1 : 0;
   }
 
-  /** Listens for heads. Where there are any they are another's, since this one is not connected. */
-  #lookForAnother(heads: string): void {
+  /** Listens for heads. Where there are new ones they are another's, since this one is not connected. */
+  #lookForAnother({ heads, yieldsTo }: Claim): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
     const client = this.#system.connectMqtt({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
     this.#looking = client;
     client.on("error", () => {});
     client.on("connect", () => client.subscribe(heads, { qos: 0 }));
-    client.on("message", (_topic, _payload, packet) => {
-      if (!packet.retain) this.#fence();
+    const endLook = (): void => {
+      this.#cancelRetry?.();
+      this.#looking = undefined;
+      client.end(true);
+    };
+    client.on("message", (topic, payload, packet) => {
+      for (const listener of this.#onMessage) listener(topic, payload, packet.retain);
+      if (packet.retain || this.#looking !== client) return;
+      if (yieldsTo(payload)) return this.#fence();
+      endLook();
+      this.#attempt();
     });
     // With some chance, so that two who look at the same time do not do it again.
     const { clock } = this.#system;
     this.#cancelRetry = clock.after(lookMs * (0.75 + clock.random()), () => {
-      client.end(true);
-      this.#looking = undefined;
+      endLook();
       this.#scheduleRetry();
     });
   }

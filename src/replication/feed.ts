@@ -7,16 +7,17 @@ import { embeddedBroker } from "../config/broker-address.ts";
 import type { Config } from "../config/config.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { verifyKey } from "../store/keys.ts";
+import { readState } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { reasonOf } from "../util/reason.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { readTls } from "./broker-credentials.ts";
-import { BrokerLink } from "./broker-link.ts";
+import { BrokerLink, type Claim } from "./broker-link.ts";
 import { decodeHead, decodeStatus, type Head, type Status } from "./envelope.ts";
 import type { BrokerStatus } from "./node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
-import { sealed, sealWith, watchSeals } from "./seal.ts";
+import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
 import type { System } from "./system.ts";
 import type { Moved } from "./store-writer.ts";
 import { topicsOf, type Topics } from "./topics.ts";
@@ -53,14 +54,15 @@ export async function openFeed(
 ): Promise<Feed> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
-  const links = openLinks(config, topics, system);
+  const seal = sealWith(nodeKeyHash);
+  const claim = claimOver(store, topics, seal);
+  const links = openLinks(config, claim, system);
   const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, nodeKeyHash) : undefined;
   const outlets = config.broker.flatMap((url): Outlet[] => {
     const outlet = url === embeddedBroker ? embedded : links.get(url);
     return outlet === undefined ? [] : [outlet];
   });
   const ack = config.ack > 0;
-  const seal = sealWith(nodeKeyHash);
   const believed = watchSeals(seal);
   const hear = (broker: string, topic: string, payload: Uint8Array): void => {
     if (believed(broker, topic, payload)) tell(listener, topics, topic, payload);
@@ -143,8 +145,19 @@ async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): 
   }
 }
 
+/** A primary gives way to those of later terms; and to one of its own term, which only a copy of its directory can be: the last who came stays. */
+function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal): Claim {
+  return {
+    heads,
+    yieldsTo(payload) {
+      const head = seal.fits(heads, payload) ? decodeHead(payload) : undefined;
+      return head !== undefined && "message" in head && head.message.n >= readState(store).term;
+    },
+  };
+}
+
 /** The ways to external brokers, by URL. */
-function openLinks(config: Config, topics: Topics, system: System): ReadonlyMap<string, BrokerLink> {
+function openLinks(config: Config, claim: Claim, system: System): ReadonlyMap<string, BrokerLink> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = readTls(config);
@@ -159,7 +172,7 @@ function openLinks(config: Config, topics: Topics, system: System): ReadonlyMap<
         ...tls,
         connectTimeoutMs: limits.brokerConnectTimeoutMs,
         keepaliveMs: limits.brokerKeepaliveMs,
-        exclusive: { heads: topics.head },
+        exclusive: claim,
       },
       system,
     );

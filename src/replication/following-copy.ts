@@ -90,7 +90,15 @@ export async function openFollowingCopy(
     return true;
   };
   started.defer(auditNowAndThen(copy, follower, limits.copyCheckIntervalMs, system));
-  const { arrivals, history, present, onMoved } = standing;
+  const { history, present, onMoved } = standing;
+  const arrivals = new Arrivals({
+    present,
+    epochs: () => readEpochs(copy.reader()),
+    isNewest: () => follower.ageMs !== null && follower.ageMs <= limits.staleFeedAfterMs,
+    mayLearn: true,
+    clock,
+  });
+  onMoved(() => arrivals.moved());
   return {
     copy,
     writer,
@@ -114,7 +122,6 @@ export async function openFollowingCopy(
 }
 
 interface Standing {
-  readonly arrivals: Arrivals;
   readonly history: History;
   readonly present: () => State | undefined;
   readonly onMoved: (listener: () => void) => void;
@@ -127,17 +134,10 @@ interface Standing {
 function keepStanding(config: Config, writer: Writer, copy: Copy, system: System): Standing {
   let state: State | undefined;
   const listeners: (() => void)[] = [];
-  const arrivals = new Arrivals({
-    present: () => state,
-    epochs: () => readEpochs(copy.reader()),
-    primary: false,
-    clock: system.clock,
-  });
   const history = eventHistory({ reader: () => copy.reader(), primary: false });
   const move = (to: State): void => {
     state = to;
     copy.moved(to);
-    arrivals.moved();
     history.moved();
     for (const listener of listeners) listener();
   };
@@ -163,7 +163,6 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
     }
   };
   return {
-    arrivals,
     history,
     present: () => state,
     onMoved: (listener) => listeners.push(listener),

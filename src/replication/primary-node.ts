@@ -66,7 +66,8 @@ export async function startPrimaryNode(
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(store),
-    primary: true,
+    isNewest: () => !fence.fenced,
+    mayLearn: false,
     clock: system.clock,
   });
   const history = eventHistory({ reader: () => store, primary: true });
@@ -276,7 +277,9 @@ function writesOver(writer: Writer, fence: Fence, acks: Acks, ackTimeoutMs: numb
     if (fence.fenced) throw replaced();
     const result = await writer.write(request, meta);
     if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
-    if (await acks.reached(result.epoch, result.offset, ackTimeoutMs)) return result;
+    // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
+    const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
+    if (await acks.reached(epoch, result.offset, ackTimeoutMs)) return result;
     if (fence.fenced) throw replaced();
     throw new AppError(
       "not_ready",

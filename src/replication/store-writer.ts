@@ -72,6 +72,8 @@ export class StoreWriter {
   readonly #clock: Clock;
   readonly #idle = new Map<string, WriteResult>();
   #open: Open | undefined;
+  /** Where the open store stands, as far as this has moved it. */
+  #state: State | undefined;
   #waiting: Waiting[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
 
@@ -95,6 +97,7 @@ export class StoreWriter {
       return found;
     });
     requireEnvironment(state, options.environment);
+    this.#state = state;
     return state;
   }
 
@@ -107,7 +110,8 @@ export class StoreWriter {
   /** Applies what a primary wrote. */
   replay(request: ReplayRequest): Replayed {
     const { store, log, limits, changes } = must(this.#open);
-    const replayed = whileChanging(changes, () => replay(store, log, request, limits));
+    const replayed = whileChanging(changes, () => replay(store, log, request, limits, this.#state));
+    this.#state = replayed.state;
     if (request.rows.length > 0) this.#moved({ state: replayed.state, rows: [] });
     this.#trim(must(this.#open), replayed.state);
     return replayed;
@@ -126,6 +130,7 @@ export class StoreWriter {
     const store = this.#open?.store;
     // Gone whatever happens: a file that is damaged must not keep its successor from being opened.
     this.#open = undefined;
+    this.#state = undefined;
     try {
       store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } finally {
@@ -143,6 +148,7 @@ export class StoreWriter {
       const { store } = must(this.#open, "the writer has a store open");
       outcomes = change(must(this.#open), () => group.map((write) => this.#attempt(write)));
       after = readState(store);
+      this.#state = after;
     } catch (error) {
       // The commit itself failed (a full disk, say): nothing of the group happened.
       for (const write of group) write.reject(error);

@@ -32,7 +32,13 @@ test("a write whose answer was cut off is not called undone, one that nobody too
     primaryUrl: () => `http://127.0.0.1:${port}`,
     timeoutMs: 2000,
     waitMs: 0,
-    arrivals: new Arrivals({ present: () => undefined, epochs: () => [], primary: false, clock: systemClock }),
+    arrivals: new Arrivals({
+      present: () => undefined,
+      epochs: () => [],
+      isNewest: () => true,
+      mayLearn: true,
+      clock: systemClock,
+    }),
     primaryAlive: () => true,
     onSilence: () => {},
   });

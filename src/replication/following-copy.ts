@@ -86,11 +86,6 @@ export async function openFollowingCopy(
   started.defer(() => follower.stop());
   started.defer(() => upstream.close());
   upstream.onSwitch(() => follower.subscribed());
-  const reportDamage = (error: unknown): boolean => {
-    if (!isDamage(error)) return false;
-    follower.distrust(`its file is damaged: ${reasonOf(error)}`);
-    return true;
-  };
   const audit = (): Promise<void> => auditOnce(copy, follower, system);
   // Disks forget: what is never looked at is never missed.
   started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
@@ -116,7 +111,7 @@ export async function openFollowingCopy(
       if (!follower.diverged) return copy.engine();
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
-    reportDamage,
+    reportDamage: (error) => distrustDamaged(follower, error),
     audit,
     ageMs() {
       const state = present();
@@ -124,6 +119,12 @@ export async function openFollowingCopy(
       return follower.ageMs ?? (state === undefined ? null : Math.max(0, clock.wallMs() - state.timeMs));
     },
   };
+}
+
+function distrustDamaged(follower: Follower, error: unknown): boolean {
+  if (!isDamage(error)) return false;
+  follower.distrust(`its file is damaged: ${reasonOf(error)}`);
+  return true;
 }
 
 interface Standing {

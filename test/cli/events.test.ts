@@ -110,7 +110,7 @@ describe("following", () => {
         const port = String(await freePort());
         const primary = await cluster.primary({ port });
         await loadPolicy(primary.node);
-        const child = start(["events", "--follow", "--json"], access(primary.url));
+        await using child = start(["events", "--follow", "--json"], access(primary.url));
         const seen: string[] = [];
         const reading = readLines(child.stdout, seen);
         // A stream that is not open yet tells nothing of what was before.
@@ -137,7 +137,7 @@ describe("following", () => {
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
         await loadPolicy(primary.node);
-        const child = start(["events", "--follow", "--after", "0"], access(primary.url));
+        await using child = start(["events", "--follow", "--after", "0"], access(primary.url));
         const reader = child.stdout.getReader();
         await reader.read();
         await reader.cancel();

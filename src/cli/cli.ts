@@ -12,6 +12,7 @@ import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
 import { planCommand } from "./plan.ts";
 import { serveCommand } from "./serve.ts";
+import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
 import { UsageError, type ExitStatus } from "./command.ts";
 import { validateCommand } from "./validate.ts";
@@ -31,6 +32,7 @@ Examples:
   ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
   ostiary explain User:ann read Repository:x      why it is allowed or denied; OSO_URL and OSO_AUTH say where
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
+  ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      everything in one file, for \`ostiary snapshot import\`
 
 \`ostiary <command> --help\` says more about a command.
 `;
@@ -59,6 +61,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     generateTypesCommand,
     planCommand,
     keysCommand,
+    snapshotCommand,
     healthCommand,
     versionCommand,
   ];

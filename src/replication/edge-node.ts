@@ -18,10 +18,10 @@ import { Copy } from "./copy.ts";
 import { Follower } from "./follower.ts";
 import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
+import { storeToStartFrom } from "./import-snapshot.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import type { Node, NodeHealth } from "./node.ts";
 import { connectPrimary, type PrimaryClient } from "./primary-client.ts";
-import { soundStore } from "./sound-store.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 import { Writer } from "./writer.ts";
 
@@ -50,7 +50,7 @@ export async function startEdgeNode(config: Config): Promise<Node> {
   });
 
   const { arrivals, present, adopt, installSnapshot } = keepStanding(config, writer, copy, primary);
-  const sound = await soundStore(data, environment, limits);
+  const sound = await storeToStartFrom(config);
   if (sound !== undefined) await adopt(sound);
   writeNote(data, "role", "edge");
 

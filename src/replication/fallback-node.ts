@@ -2,9 +2,8 @@
  * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, keeps the last one on disk, and answers from it
  * whoever else is gone. It never waits and never writes; it only says how old its copy is.
  */
-import { z } from "zod";
 import type { Config } from "../config/config.ts";
-import { lockDirectory, readNote, writeNote } from "../store/data-directory.ts";
+import { lockDirectory, writeNote } from "../store/data-directory.ts";
 import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -12,17 +11,13 @@ import { must } from "../util/assert.ts";
 import { detailOf } from "../util/reason.ts";
 import { Copy } from "./copy.ts";
 import { nodeIdOf } from "./identity.ts";
+import { storeToStartFrom } from "./import-snapshot.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import type { Node, NodeHealth } from "./node.ts";
 import { connectPrimary } from "./primary-client.ts";
-import { soundStore } from "./sound-store.ts";
+import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshot-note.ts";
 
 const log = getLogger("fallback");
-
-/** What is kept beside the copy: which snapshot it is, and when it was last known to be the newest. */
-const noteSchema = z.object({ tag: z.string(), confirmedMs: z.number() });
-type SnapshotNote = z.infer<typeof noteSchema>;
-const noteName = "snapshot.json";
 
 export async function startFallbackNode(config: Config): Promise<Node> {
   const { limits, environment, data } = config;
@@ -35,7 +30,7 @@ export async function startFallbackNode(config: Config): Promise<Node> {
   started.defer(() => copy.close());
   let state: State | undefined;
   let note: SnapshotNote | undefined;
-  const sound = await soundStore(data, environment, limits);
+  const sound = await storeToStartFrom(config);
   if (sound !== undefined) {
     state = copy.open(sound);
     const known = readSnapshotNote(data);
@@ -53,7 +48,7 @@ export async function startFallbackNode(config: Config): Promise<Node> {
     const fetched = await fetchSnapshot({ primary, directory: data, environment, limits }, note?.tag);
     if (fetched !== "unchanged") state = copy.open(fetched.path);
     note = { tag: snapshotTag(must(state)), confirmedMs: Date.now() };
-    writeNote(data, noteName, JSON.stringify(note));
+    writeSnapshotNote(data, note);
   };
   const timer = repeat(refresh, config, () => copy.ready);
   started.defer(() => timer.stop());
@@ -120,12 +115,4 @@ function repeat(
       await running;
     },
   };
-}
-
-function readSnapshotNote(data: string): SnapshotNote | undefined {
-  try {
-    return noteSchema.parse(JSON.parse(readNote(data, noteName) ?? "null"));
-  } catch {
-    return undefined; // then its age is counted from its last event
-  }
 }

@@ -46,7 +46,12 @@ export async function readInput(): Promise<Uint8Array> {
 
 /** Colours only for people: on a terminal, and not where NO_COLOR asks for none. */
 export function wantsColor(stream: "stdout" | "stderr"): boolean {
-  return process[stream].isTTY === true && (process.env["NO_COLOR"] ?? "") === "";
+  return isTerminal(stream) && (process.env["NO_COLOR"] ?? "") === "";
+}
+
+/** Whether a person is looking at what is written there. */
+export function isTerminal(stream: "stdout" | "stderr"): boolean {
+  return process[stream].isTTY === true;
 }
 
 function write(stream: NodeJS.WriteStream, text: string): Promise<void> {

@@ -14,7 +14,21 @@ export interface NodeOptions {
   readonly directory: string;
   /** Further settings by variable, and whatever else the process shall find in its environment. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Where it is, where that is not simply this machine. */
+  readonly place?: Place;
 }
+
+/** Such as a network namespace of its own. */
+export interface Place {
+  /** What starts a program there, before the program's own words. It has to become that program, so that a signal reaches it. */
+  readonly through: readonly string[];
+  /** The address to listen on. */
+  readonly listen: string;
+  /** The address at which it is reached from here. */
+  readonly address: string;
+}
+
+const thisMachine: Place = { through: [], listen: "127.0.0.1", address: "127.0.0.1" };
 
 /** What `GET /healthcheck` says of a node. */
 export interface Health {
@@ -43,7 +57,7 @@ export class NodeProcess {
     this.#options = options;
     this.name = options.name;
     this.directory = options.directory;
-    this.url = `http://127.0.0.1:${options.port}`;
+    this.url = `http://${(options.place ?? thisMachine).address}:${options.port}`;
   }
 
   /** Everything that the node wrote, over all its lives. */
@@ -62,15 +76,15 @@ export class NodeProcess {
   /** Only launches the process; `ready` waits until it answers. */
   launch(extra: Readonly<Record<string, string>> = {}): void {
     if (this.running) throw new Error(`${this.name} runs already`);
-    const { binary, role, port, directory, environment, name } = this.#options;
+    const { binary, role, port, directory, environment, name, place = thisMachine } = this.#options;
     mkdirSync(directory, { recursive: true });
     const settings = {
-      OSTIARY_HOST: "127.0.0.1",
+      OSTIARY_HOST: place.listen,
       OSTIARY_PORT: String(port),
       OSTIARY_DATA: directory,
       OSTIARY_NODE_ID: name,
     };
-    this.#process = Bun.spawn([binary, "serve", "--role", role], {
+    this.#process = Bun.spawn([...place.through, binary, "serve", "--role", role], {
       cwd: directory,
       env: { PATH: process.env["PATH"] ?? "", ...settings, ...environment, ...extra },
       stdin: "ignore",

@@ -44,7 +44,7 @@ function entry(setting: Setting): string {
   const prose = `${setting.description}.\nAllowed: ${setting.allowed}.${others}`;
   // A node without a role does not start; every other setting can be left alone.
   const standard = setting.name === "role" ? "primary" : setting.standard;
-  return `${comment(prose, indent)}\n${indent}${setting.path.at(-1)}:${standard === undefined ? "" : ` ${String(standard)}`}\n`;
+  return `${comment(prose, indent)}\n${indent}${setting.path.at(-1)}:${standard === undefined || standard === "" ? "" : ` ${String(standard)}`}\n`;
 }
 
 function comment(prose: string, indent: string): string {

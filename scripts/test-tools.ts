@@ -15,6 +15,7 @@ const containers = "the container tests are skipped";
 
 const tools: readonly Tool[] = [
   tool("mosquitto", "the tests with Mosquitto fail"),
+  tool("ip", "the chaos test cuts links with proxies", "iproute2"),
   tool("mosquitto_pub", containers, "mosquitto-clients"),
   tool("podman", containers),
   tool("buildah", containers),
@@ -29,8 +30,9 @@ const tools: readonly Tool[] = [
   },
 ];
 
-export async function installTools(): Promise<void> {
-  const missing = tools.filter(isMissing);
+/** All of them, or those of the packages named. */
+export async function installTools(wanted?: readonly string[]): Promise<void> {
+  const missing = tools.filter((needed) => (wanted?.includes(needed.package) ?? true) && isMissing(needed));
   if (missing.length === 0) return;
   const packages = missing.map((needed) => needed.package);
   if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {

@@ -96,6 +96,7 @@ describe("flags in the README", () => {
     "keys list",
     "keys revoke",
     "health",
+    "promote",
   ];
   const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);
   const helps = new Map<string, string>();
@@ -125,7 +126,7 @@ describe("flags in the README", () => {
   });
 
   test("or, where they stand alone, to one of them", () => {
-    const scripts = ["up", "bench"].map((script) => sourceOf(`scripts/${script}.ts`)).join("\n");
+    const scripts = ["up", "bench", "chaos"].map((script) => sourceOf(`scripts/${script}.ts`)).join("\n");
     const known = [
       ...settings.map(({ flag }) => flag as string),
       ...flagsOf([...helps.values()].join("\n")),

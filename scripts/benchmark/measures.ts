@@ -14,6 +14,8 @@ import { timeListings } from "./listing.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { measurePeers } from "./peers/measure.ts";
+import { measureLatency, measureWrites } from "./replication/measure.ts";
+import { withMosquitto } from "./replication/mosquitto.ts";
 import { bodyOf, question, uniformQuestions } from "./questions.ts";
 import { random } from "./random.ts";
 import type { Section } from "./report.ts";
@@ -50,6 +52,7 @@ export async function measureAll(
   const path = measureStore(bench);
   measureSizes(bench, path);
   await measureNodes(bench);
+  await measureReplication(bench);
   show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));
   const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];
   show(section.peersSection(await measurePeers({ directory, seed: options.seed + 5, questions, rounds })));
@@ -117,6 +120,18 @@ async function measureNodes(bench: Bench): Promise<void> {
     await nodes.edge.start(({ ok, state }) => ok && state === "LIVE", patienceMs);
     show(section.visibilitySection(await measureVisibility(nodes, quick ? 100 : 500)));
   });
+}
+
+async function measureReplication({ directory, policy, quick, show }: Bench): Promise<void> {
+  const rounds = quick ? 5 : 20;
+  show(section.latencySection(await measureLatency(join(directory, "embedded"), policy, undefined, rounds)));
+  await withMosquitto(join(directory, "mosquitto"), async (broker) => {
+    if (broker === undefined) return;
+    show(section.latencySection(await measureLatency(join(directory, "external"), policy, broker, rounds)));
+  });
+  const single = await measureWrites(directory, policy, 1, 2000, quick ? 2 : 5);
+  const batches = await measureWrites(directory, policy, 1000, 64, quick ? 2 : 5);
+  show(section.writesSection([single, batches]));
 }
 
 function askOverHttp(

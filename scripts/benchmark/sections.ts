@@ -8,6 +8,7 @@ import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
+import type { Latency, WriteRates } from "./replication/measure.ts";
 import type { Memory } from "./starting.ts";
 import type { Times } from "./timing.ts";
 import type { Visibility } from "./visibility.ts";
@@ -217,6 +218,44 @@ export function visibilitySection({ committed, visible, difference }: Visibility
       { what: "commit -> visible on the edge, p50", value: duration(difference.p50) },
       { what: "commit -> visible on the edge, p99", value: duration(difference.p99) },
     ],
+  };
+}
+
+export function latencySection({ broker, bare, visible }: Latency): Section {
+  const name = broker === undefined ? "embedded" : broker;
+  return {
+    title: `from commit on the primary to visible on an edge, through ${broker ?? "the embedded broker"}, beside a message of the same size between two processes through the same broker`,
+    rows: [
+      { what: "bare, from publishing to receiving, p50", value: duration(bare.p50) },
+      { what: "bare, p99", value: duration(bare.p99) },
+      {
+        what: "commit -> visible, p50",
+        value: duration(visible.p50),
+        ratio: { name: `visible_${name}_over_bare`, value: visible.p50 / bare.p50 },
+      },
+      {
+        what: "commit -> visible, p99",
+        value: duration(visible.p99),
+        ratio: { name: `visible_${name}_p99_over_bare`, value: visible.p99 / bare.p99 },
+      },
+    ],
+  };
+}
+
+export function writesSection(rates: readonly WriteRates[]): Section {
+  return {
+    title: "writes that wait for the disk (64 at a time), beside bare commits of the same rows one after the other",
+    rows: rates.flatMap(({ facts, writesPerSecond, commitsPerSecond }): Row[] => {
+      const what = facts === 1 ? "single facts" : `batches of ${count(facts)} facts`;
+      return [
+        { what: `${what}: bare commits`, value: perSecond(commitsPerSecond, "commits") },
+        {
+          what: `${what}: writes`,
+          value: perSecond(writesPerSecond, "writes"),
+          ratio: { name: `write_${facts}_over_commit`, value: writesPerSecond / commitsPerSecond },
+        },
+      ];
+    }),
   };
 }
 

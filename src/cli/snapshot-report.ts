@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { defaultLimits } from "../config/limits.ts";
 import { named } from "../replication/import-snapshot.ts";
 import { unpackSnapshotAside, verifySnapshotAside } from "../replication/snapshot-jobs.ts";
+import { realSystem } from "../replication/system.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../store/snapshot-file.ts";
 import { openSnapshot, type Snapshot } from "../store/snapshot.ts";
 import { megabytes } from "../util/megabytes.ts";
@@ -36,7 +37,7 @@ export async function inspectSnapshot(file: string, full: boolean, progress: Pro
     snapshot = openSnapshot(file);
     requireKnownFormat(snapshot.manifest);
     progress.begin(full ? "unpacking and checking" : "checking");
-    await (full ? unpackForNothing(snapshot, warnings) : verifySnapshotAside(snapshot));
+    await (full ? unpackForNothing(snapshot, warnings) : verifySnapshotAside(realSystem, snapshot));
     return report(null);
   } catch (error) {
     const problem = named(file, error);
@@ -48,7 +49,9 @@ export async function inspectSnapshot(file: string, full: boolean, progress: Pro
 async function unpackForNothing(snapshot: Snapshot, warnings: string[]): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-inspect-"));
   try {
-    await unpackSnapshotAside(snapshot, join(directory, "copy.db"), defaultLimits, (warning) => warnings.push(warning));
+    await unpackSnapshotAside(realSystem, snapshot, join(directory, "copy.db"), defaultLimits, (warning) =>
+      warnings.push(warning),
+    );
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

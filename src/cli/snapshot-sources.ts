@@ -1,8 +1,9 @@
 /** Where the file of `ostiary snapshot create` comes from. It appears under its name when it is whole. */
 import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { connectPrimary } from "../replication/primary-client.ts";
+import { downloadSnapshot } from "../replication/snapshot-download.ts";
 import { buildSnapshotAside, verifySnapshotAside } from "../replication/snapshot-jobs.ts";
+import { realSystem } from "../replication/system.ts";
 import { presentStore } from "../store/data-directory.ts";
 import { removeFiles, type Snapshot } from "../store/snapshot.ts";
 import { AppError } from "../util/app-error.ts";
@@ -10,9 +11,6 @@ import { megabytes } from "../util/megabytes.ts";
 import { reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 import type { ProgressLine } from "./progress-line.ts";
-
-/** While a node makes a snapshot, nothing comes from it. */
-const patienceMs = 600_000;
 
 export async function snapshotFromNode(given: string, out: string, progress: ProgressLine): Promise<Snapshot> {
   const nodeKey = process.env["OSTIARY_NODE_KEY"]?.trim();
@@ -22,27 +20,35 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
   requirePlace(out);
   const part = `${out}.part`;
   progress.begin("waiting for the snapshot");
-  const client = connectPrimary({ url, nodeKey, logTimeoutMs: patienceMs, snapshotTimeoutMs: patienceMs });
   try {
-    const snapshot = await client.snapshot(
-      part,
-      undefined,
-      () => {},
-      (received, size) =>
+    const snapshot = await downloadSnapshot({
+      get: (headers) =>
+        fetch(`${url}/replication/v1/snapshot`, {
+          headers: { ...headers, Authorization: `Bearer ${nodeKey}` },
+          redirect: "error",
+        }),
+      target: part,
+      knownTag: undefined,
+      accept() {},
+      onProgress: (received, size) =>
         progress.reached(`fetching: ${Math.floor((100 * received) / size)} % of ${megabytes(size)} MB`),
-    );
+      failure: refusalOf,
+    });
     if (snapshot === "unchanged") throw new Error("it says that nothing has changed");
     progress.begin("checking");
-    await verifySnapshotAside(snapshot).catch((error: unknown) => {
+    await verifySnapshotAside(realSystem, snapshot).catch((error: unknown) => {
       removeFiles([part]);
       throw error;
     });
     return moved(snapshot, out);
   } catch (error) {
     throw new AppError("not_ready", `no snapshot from ${url}: ${reasonOf(error)}`, { cause: error });
-  } finally {
-    client.close();
   }
+}
+
+async function refusalOf(response: Response): Promise<Error> {
+  const { message } = (await response.json().catch(() => ({}))) as { message?: string };
+  return new Error(`it answered ${response.status} ${message ?? "without a reason"}`);
 }
 
 /** Only reads what is in the directory, whoever else is at work there. */
@@ -52,7 +58,7 @@ export async function snapshotFromDirectory(data: string, out: string, progress:
   const beside = emptyBeside(out);
   progress.begin("copying and packing");
   try {
-    return moved(await buildSnapshotAside(store, beside), out);
+    return moved(await buildSnapshotAside(realSystem, store, beside), out);
   } catch (error) {
     throw new AppError("internal", `no snapshot of \`${store}\`: ${reasonOf(error)}`, { cause: error });
   } finally {

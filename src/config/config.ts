@@ -3,8 +3,12 @@
  * (`--node-key`), `--help` and the checks at start all come from this schema. Nothing listens beyond this machine unless told to.
  */
 import { z } from "zod";
+import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { limitsSchema } from "./limits.ts";
-import { duration, integer, ratio, settingInfo, type SettingInfo } from "./value.ts";
+import { ackCount, duration, flag, integer, list, ratio, settingInfo, type SettingInfo } from "./value.ts";
+
+const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
+const isNodeUrl = (text: string): boolean => nodeUrl.test(text);
 
 const roles = ["primary", "edge", "fallback"] as const;
 
@@ -72,33 +76,80 @@ const identity = {
 };
 
 const feed = {
-  primary: optionalText(/^https?:\/\/[^\s/@?#]+$/, {
+  primary: optionalText(nodeUrl, {
     description: "Where an edge or a fallback finds its primary",
     allowed: "`http://host:port` or `https://host:port`, without a path",
     placeholder: "url",
   }),
-  broker: text(/^(?:embedded|(?:mqtts?|wss?):\/\/[^\s@]+)$/, "embedded", {
+  peers: list(isNodeUrl, 0).default([]).register(settingInfo, {
     description:
-      "The MQTT broker that carries events from the primary to the edges. `embedded` is the one inside the primary",
+      "Where this node finds other nodes: edges, fallbacks and primaries take what they missed from these while the primary is away, follow the one of them that is promoted, and a primary learns from them that it was replaced",
+    allowed: "`http://host:port` or `https://host:port`, or several of these separated by commas",
+    placeholder: "urls",
+  }),
+  ack: ackCount().default(0).register(settingInfo, {
+    description:
+      "When a primary acknowledges a write: `none` as soon as it is on its own disk, `edges:2` when two edges have it as well, so that one of those can take its place and nothing acknowledged is lost. The same on all nodes that may become the primary",
+    allowed: "`none`, or `edges:` and a number from 1 to 100",
+    placeholder: "whom",
+  }),
+  maxStaleness: duration(1000, 7 * day)
+    .optional()
+    .register(settingInfo, {
+      description:
+        "A copy that was last known to be the newest longer ago than this answers no questions (503). Without it any copy answers, however old",
+      allowed:
+        "a duration from `1s` to `7d`, such as `30s`; more than a few seconds, since an edge hears of its primary once a second",
+      placeholder: "duration",
+    }),
+  promotedBrokerUsername: optionalText(/./, {
+    description:
+      "The user name that an edge shows to external brokers once it is promoted: it then needs the rights of a primary",
+    allowed: "a text",
+    placeholder: "name",
+  }),
+  promotedBrokerPassword: optionalText(/./, {
+    description: "The password that belongs to it",
+    allowed: "a text",
+    placeholder: "secret",
+    secret: true,
+  }),
+  broker: list(isBroker).default([embeddedBroker]).register(settingInfo, {
+    description:
+      "The MQTT brokers that carry events from the primary to the edges. `embedded` is the one inside the primary. With several each carries everything, and one that works is enough: they need not know of each other",
     allowed:
-      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port; user and password are settings of their own",
-    placeholder: "url",
+      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port, or several of these separated by commas; user and password are settings of their own",
+    placeholder: "urls",
   }),
   brokerUsername: optionalText(/./, {
-    description: "The user name for an external broker",
+    description:
+      "The user name for external brokers, the same for all. Not needed where a client certificate says who this is",
     allowed: "a text",
     placeholder: "name",
   }),
   brokerPassword: optionalText(/./, {
     description:
-      "The password for an external broker. An edge that has none shows its node key, and that only to a broker on its primary's host",
+      "The password for external brokers. An edge that has none shows its node key, and that only to a broker on its primary's host",
     allowed: "a text",
     placeholder: "secret",
     secret: true,
   }),
   brokerCa: optionalText(/./, {
-    description: "A PEM file with the certificate authority of an external broker, where the system does not know it",
+    description:
+      "A PEM file with the certificate authority of external brokers, where the system does not know it. Theirs is then the only one that is trusted",
     allowed: "a path",
+    placeholder: "file",
+  }),
+  brokerCert: optionalText(/./, {
+    description:
+      "A PEM file with the certificate that this node shows to external brokers over TLS, and the chain that leads to it. The name in it is who this node is to a broker that goes by certificates",
+    allowed: "a path; `brokerKey` belongs to it",
+    placeholder: "file",
+  }),
+  brokerKey: optionalText(/./, {
+    description:
+      "A PEM file with the private key of `brokerCert`, not encrypted. Primaries of one environment share one key or one `brokerPassword`: that is how they notice each other",
+    allowed: "a path; `brokerCert` belongs to it",
     placeholder: "file",
   }),
   mqttPort: integer(0, 65_535).default(1883).register(settingInfo, {
@@ -124,6 +175,12 @@ const feed = {
       allowed: "a duration from `1s` to `7d`, such as `30m`",
       placeholder: "duration",
     }),
+  follow: flag().default(false).register(settingInfo, {
+    description:
+      "Whether a fallback follows its primary's log all the time, seconds behind, instead of fetching a snapshot now and then",
+    allowed: "`true` or `false`",
+    placeholder: "yes or no",
+  }),
   import: optionalText(/./, {
     description:
       "A file that `ostiary snapshot create` has made. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same epoch",

@@ -7,6 +7,7 @@ import { bytes, duration, formatBytes, formatDuration, integer, settingInfo } fr
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
+const day = 86_400_000;
 const GiB = 1024 * MiB;
 
 const limitShape = {
@@ -135,12 +136,39 @@ const limitShape = {
   pollIntervalMs: time(2000, "How often an edge asks the primary while the feed is silent"),
   retryDelayMsMin: time(50, "The first delay before something that failed between nodes is tried again"),
   retryDelayMsMax: time(2000, "The longest delay before something that failed between nodes is tried again"),
+  peerCheckIntervalMs: time(2000, "How often nodes ask those that they were told of who is the primary"),
+  ackTimeoutMs: time(
+    5000,
+    "The longest that a write waits for edges to have it, where the primary was told to (`ack`)",
+  ),
+  readyAgeMsMax: time(
+    30_000,
+    "A node whose copy was last known to be the newest longer ago says at `/readyz` that it should not be asked; it answers all the same",
+  ),
+  copyCheckIntervalMs: time(
+    6 * 3_600_000,
+    "How often a node computes the digest of its copy anew, to see whether it is still what it should be",
+  ),
+  // The change feed: what happens, for applications
+  eventsPageMax: count(1000, "The most events of one page of `/api/events`; a larger `limit` is cut to it"),
+  eventsPageBytesMax: size(1 * MiB, "The largest page of `/api/events`; a single larger event is given alone"),
+  eventStreamsMax: count(100, "The most streams of events that are open at a time; more are answered with 429"),
+  eventStreamBytesMax: size(
+    256 * KiB,
+    "The most that waits for one who reads a stream slowly, but for a single larger event",
+  ),
+  eventHeartbeatMs: time(
+    15_000,
+    "How often a stream without events says that it lives; more than two minutes of silence end a connection",
+    60_000,
+  ),
+  eventStallMs: time(30_000, "A stream whose reader takes nothing for this time is ended; it may go on where it was"),
   // The broker
   brokerConnectTimeoutMs: time(5000, "How long to wait for a broker to accept a connection"),
   brokerKeepaliveMs: time(5000, "How often a silent connection to the broker is probed"),
   brokerDrainTimeoutMs: time(
     5000,
-    "The embedded broker drops a subscriber that takes nothing for this time, since it stalls the others",
+    "The embedded broker ends the connection of a subscriber that takes nothing for this time",
   ),
   brokerConnectionsMax: count(1000, "The most connections to the embedded broker"),
   brokerPacketBytesMax: size(64 * KiB, "The largest message that the embedded broker takes from a node"),
@@ -149,8 +177,11 @@ const limitShape = {
   logPageBytesMax: size(4 * MiB, "The largest page of the log between nodes"),
   logEventsKept: count(
     1_000_000,
-    "The most events kept for nodes that catch up; who needs older ones takes a snapshot",
+    "The most events kept in the log, for nodes that catch up and for going back in time; who needs older ones takes a snapshot",
   ),
+  logBytesKept: size(4 * GiB, "The most bytes of events kept in the log"),
+  logAgeKeptMs: time(30 * day, "How long events are kept in the log", 3650 * day),
+  logTrimIntervalMs: time(10_000, "How often the log is made shorter, where it is too long"),
   snapshotReuseMs: time(1000, "A snapshot of at most this age is given out again although there are newer events"),
   snapshotBytesMax: size(64 * GiB, "The largest database that a snapshot may unpack to"),
   logTimeoutMs: time(
@@ -188,8 +219,7 @@ function size(standard: number, description: string) {
     });
 }
 
-function time(standard: number, description: string) {
-  const max = 86_400_000;
+function time(standard: number, description: string, max = day) {
   return duration(1, max)
     .default(standard)
     .register(settingInfo, {

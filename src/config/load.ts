@@ -2,6 +2,7 @@
  * From the sources to a checked `Config`: defaults, then the file, then the environment, then flags; later ones win. All problems are
  * found at once, and each names the setting, its value, where that came from and what is allowed; values of secrets are never repeated.
  */
+import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
 import { groups, isGroup, putAt, settings, valueAt, type Setting } from "./settings.ts";
 
@@ -94,8 +95,24 @@ function checkTogether(config: Config): string[] {
   if (config.brokerPassword !== undefined && config.brokerUsername === undefined) {
     problems.push(missing("brokerUsername", "brokerPassword is useless without it"));
   }
+  problems.push(...checkBrokers(config));
   if (config.limits.retryDelayMsMin > config.limits.retryDelayMsMax) {
     problems.push("limits.retryDelayMsMin is larger than limits.retryDelayMsMax");
+  }
+  return problems;
+}
+
+function checkBrokers({ broker, brokerCert, brokerKey }: Config): string[] {
+  const problems: string[] = [];
+  const names = broker.map((url) => (url === embeddedBroker ? url : brokerAddress(url).name));
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  // A node has one name at all its brokers, so its second connection would drive out its first, for ever.
+  if (twice !== undefined) problems.push(`broker names \`${twice}\` twice; name each broker once`);
+  if (brokerCert !== undefined && brokerKey === undefined) {
+    problems.push(missing("brokerKey", "brokerCert is useless without it"));
+  }
+  if (brokerKey !== undefined && brokerCert === undefined) {
+    problems.push(missing("brokerCert", "brokerKey is useless without it"));
   }
   return problems;
 }

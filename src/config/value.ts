@@ -30,6 +30,30 @@ export const ratio = () =>
     encode: (value) => value,
   });
 
+/** Texts separated by commas, `least` of them. */
+export const list = (isItem: (text: string) => boolean, least = 1) =>
+  z.codec(
+    z.string().refine((text) => itemsOf(text).every(isItem) && itemsOf(text).length >= least),
+    z.array(z.string()).readonly(),
+    { decode: itemsOf, encode: (items) => items.join(",") },
+  );
+
+/** Yes or no. */
+export const flag = () =>
+  z.codec(z.union([z.boolean(), z.enum(["true", "false"])]), z.boolean(), {
+    decode: (given) => given === true || given === "true",
+    encode: (value) => value,
+  });
+
+/** A number of edges, written `edges:2`; `none` is 0. */
+export const ackCount = () =>
+  z.codec(z.string().regex(/^(?:none|edges:(?:[1-9]\d?|100))$/), z.number().int(), {
+    decode: (text) => Number(text.split(":")[1] ?? 0),
+    encode: (edges) => (edges === 0 ? "none" : `edges:${edges}`),
+  });
+
+const itemsOf = (text: string): string[] => (text === "" ? [] : text.split(/\s*,\s*/));
+
 /** Milliseconds, written `500ms`, `20s`, `30m`, `12h`, `7d`; `0` needs no unit. */
 export const duration = (minMs: number, maxMs: number) =>
   z.codec(z.union([z.string().regex(durationPattern), z.literal(0)]), z.number().int().min(minMs).max(maxMs), {

@@ -155,7 +155,7 @@ export class ClosureChange {
     else {
       this.#count(kept, this.#run(sql.join).run());
       // Each start with some end and each end with some start is enough: those with the same are counted.
-      for (const row of this.#run(oneOfEach).values()) this.#degrees.look(kept.table.table, row.map(Number));
+      for (const row of this.#run(oneOfEach).values()) this.#degrees.lookAtSome(kept.table.table, row.map(Number));
     }
     this.#forget();
   }

@@ -3,7 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
-import { clearDegrees, dropOutlivedDegrees, keepDegrees } from "../store/degrees.ts";
+import { clearDegrees, dropAllDegrees, dropOutlivedDegrees, keepDegrees } from "../store/degrees.ts";
 import { factTables } from "../store/fact-tables.ts";
 import { lookUp } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
@@ -26,6 +26,13 @@ export function refreshDerived(database: SqlDatabase, limits: Limits, retry: boo
 export function clearDerived(database: SqlDatabase, limits: Limits): void {
   clearClosures(database, limits);
   clearDegrees(database);
+  refreshDerived(database, limits, true);
+}
+
+/** To be called when facts and policy are others than before: all of it is made anew, as for a policy that has just become active. */
+export function remakeDerived(database: SqlDatabase, limits: Limits): void {
+  clearClosures(database, limits);
+  dropAllDegrees(database);
   refreshDerived(database, limits, true);
 }
 

@@ -23,21 +23,81 @@ const apiKey = z
   .strict();
 export type ApiKey = z.infer<typeof apiKey>;
 
-export const effect = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("facts"), inserted: z.array(fact), deleted: z.array(fact) }).strict(),
+/** Names the request that was done: who sends it again is told so, on whatever node (`store/answered.ts`). */
+const request = z
+  .string()
+  .regex(/^[0-9a-f]{32}$/)
+  .optional();
+
+const effect = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("facts"), inserted: z.array(fact), deleted: z.array(fact), request }).strict(),
   z
     .object({
       kind: z.literal("policy"),
       id: z.number().int().positive(),
       source: z.string(),
       filename: z.string().nullable(),
+      request,
     })
     .strict(),
   /** All facts go; policy and keys stay. */
-  z.object({ kind: z.literal("clear") }).strict(),
-  z.object({ kind: z.literal("keys"), added: z.array(apiKey), removed: z.array(z.string()) }).strict(),
+  z.object({ kind: z.literal("clear"), request }).strict(),
+  z
+    .object({
+      kind: z.literal("keys"),
+      added: z.array(apiKey),
+      removed: z.array(z.string()),
+      /** The keys that those took the place of, or that were removed: what is needed to go back. */
+      replaced: z.array(apiKey).optional(),
+    })
+    .strict(),
+  /** A new epoch begins: nothing of the state changes, only who goes on with this history. */
+  z
+    .object({ kind: z.literal("epoch"), epoch: z.string().regex(/^[0-9a-f]{16}$/), term: z.number().int().positive() })
+    .strict(),
 ]);
 export type Effect = z.infer<typeof effect>;
+
+/**
+ * The effect that this text stands for; throws where it is none. Most are small changes of facts, and those pass by a few looks: all of the schema would
+ * take half as long again as to apply them.
+ */
+export function decodeEffect(body: string): Effect {
+  const value: unknown = JSON.parse(body);
+  return isFactsEffect(value) ? value : effect.parse(value);
+}
+
+type FactsEffect = Extract<Effect, { kind: "facts" }>;
+
+/** True of nothing that the schema would refuse. */
+function isFactsEffect(value: unknown): value is FactsEffect {
+  // A fourth key would be the name of the request.
+  const named = typeof value === "object" && value !== null && "request" in value;
+  if (named && !(typeof value.request === "string" && /^[0-9a-f]{32}$/.test(value.request))) return false;
+  if (!hasKeys(value, named ? 4 : 3) || !("kind" in value) || value.kind !== "facts") return false;
+  return "inserted" in value && isFacts(value.inserted) && "deleted" in value && isFacts(value.deleted);
+}
+
+function isFacts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isFact);
+}
+
+function isFact(value: unknown): boolean {
+  if (!hasKeys(value, 2) || !("predicate" in value && "args" in value) || !isName(value.predicate)) return false;
+  return Array.isArray(value.args) && value.args.length > 0 && value.args.every(isValue);
+}
+
+function isValue(value: unknown): boolean {
+  return hasKeys(value, 2) && "type" in value && "id" in value && isName(value.type) && isName(value.id);
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === "string" && value.length > 0;
+}
+
+function hasKeys(value: unknown, count: number): value is object {
+  return typeof value === "object" && value !== null && Object.keys(value).length === count;
+}
 
 export interface Event {
   /** Position in the log, from 1 without gaps. */

@@ -85,6 +85,10 @@ export class Reads {
     this.#state = undefined;
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#commit.run();
+    try {
+      this.#commit.run();
+    } catch {
+      // Of a damaged file even the end of a read may fail. Nothing is lost with it, and who asks next meets the damage.
+    }
   }
 }

@@ -11,15 +11,13 @@ import { must } from "../util/assert.ts";
 import { ElementSum, factText, formatDigest, keyElement, policyElement } from "./digest.ts";
 import { ValueTexts } from "./value-texts.ts";
 
-/** Reads one state, whatever is written meanwhile. Throws where a fact names a value that there is not. */
+/** The caller's transaction makes it one state, whatever is written meanwhile. Throws where a fact names a value that there is not. */
 export function computeDigest(database: SqlDatabase): string {
-  return database.transaction(() => {
-    let sum = sumFacts(database);
-    const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
-    if (policy) sum += policyElement(policy.id, policy.source);
-    for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
-    return formatDigest(sum);
-  });
+  let sum = sumFacts(database);
+  const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
+  if (policy) sum += policyElement(policy.id, policy.source);
+  for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
+  return formatDigest(sum);
 }
 
 function sumFacts(database: SqlDatabase): bigint {

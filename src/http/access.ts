@@ -21,9 +21,19 @@ export function readAccess(node: Node, options: AccessOptions) {
   const findKey = keyring(node);
   return access(options, (exchange, request) => {
     admit(exchange, findKey(bearerOf(request)), options.role);
-    const token = request.headers.get("osooffset");
-    return token ? node.waitFor(token) : undefined;
+    return recentEnough(node, request);
   });
+}
+
+/** What the caller wants to be sure of: a token that the answer contains, or all that the primary has now. */
+function recentEnough(node: Node, request: Request): Promise<void> | undefined {
+  node.requireFresh();
+  const wanted = request.headers.get("ostiary-consistency");
+  if (wanted !== null && wanted !== "latest")
+    throw new AppError("invalid_request", "`Ostiary-Consistency` can be `latest`, or is not sent at all");
+  if (wanted !== null) return node.waitForLatest();
+  const token = request.headers.get("osooffset");
+  return token ? node.waitFor(token) : undefined;
 }
 
 /** Guards writes: a key with the role. Whatever the caller has seen of the past, its write comes after it. */

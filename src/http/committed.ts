@@ -5,9 +5,15 @@ import type { WriteMeta, WriteResult } from "../replication/node.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
 import { exchangeOf } from "./exchange.ts";
 
-/** The event carries the trace of its request on to the edges. */
+/**
+ * The event carries the trace of its request on to the edges. A request that its sender named is done once: the official client sends it again,
+ * under the same id, where no answer came.
+ */
 export function metaOf(request: Request): WriteMeta {
-  return { traceparent: traceparentOf(exchangeOf(request).span) };
+  const exchange = exchangeOf(request);
+  const traceparent = traceparentOf(exchange.span);
+  const id = request.headers.get("x-request-id");
+  return id === null ? { traceparent } : { traceparent, request: `${exchange.key?.id ?? ""}/${exchange.requestId}` };
 }
 
 /** Every write says where it stands, also one that changed nothing: the Node client forgets its token where the header is missing. */

@@ -43,6 +43,7 @@ export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, (
 export function refusal(exchange: Exchange, thrown: unknown): Response {
   const error = publicError(thrown);
   if (error.code === "internal") {
+    if (exchange.node.reportDamage(thrown)) return refusal(exchange, damaged);
     logger.error("request {requestId} to {route} failed: {error}", {
       requestId: exchange.requestId,
       route: exchange.route,
@@ -52,6 +53,8 @@ export function refusal(exchange: Exchange, thrown: unknown): Response {
   }
   return reply(exchange, statusOf[error.code], error.details ?? { message: error.message }, headersOf[error.code]);
 }
+
+const damaged = new AppError("not_ready", "this node's copy is damaged, ask another node");
 
 function publicError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;

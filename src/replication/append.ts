@@ -1,37 +1,44 @@
-/**
- * The heart of a write: what a request asks for becomes an effect, the effect becomes the next event, and event row, state change and new
- * position go into the caller's transaction together. So the log never holds an event that was not applied, nor the other way round.
- */
+/** The heart of a write: what a request asks for becomes an effect, and the effect becomes the next event, in the caller's transaction. */
+import { hash } from "node:crypto";
 import type { Limits } from "../config/limits.ts";
-import { applyEvent } from "../engine/apply.ts";
-import type { ApiKey, Change, Effect, Event } from "../engine/event.ts";
+import type { ApiKey, Change, Effect } from "../engine/event.ts";
 import { activationOf } from "../engine/active-policies.ts";
 import { describeOrphans, findOrphans } from "../engine/orphans.ts";
 import { acceptPolicy } from "../engine/policy-refusal.ts";
 import { resolveChanges } from "../engine/resolve.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import type { Log } from "../store/log.ts";
-import { advanceState, readState } from "../store/state.ts";
+import { findAnswered } from "../store/answered.ts";
+import { epochAt, readEpochs } from "../store/epochs.ts";
+import type { Log, StoredLogRow } from "../store/log.ts";
+import * as schema from "../store/schema.ts";
+import { readState } from "../store/state.ts";
 import { statement } from "../store/statements.ts";
 import { AppError } from "../util/app-error.ts";
-import { chainHash } from "./position.ts";
+import { commitEvent, countsOf } from "./commit-event.ts";
 
 /** What can be asked of the writer. */
 export type WriteRequest =
   | { readonly kind: "batch"; readonly changes: readonly Change[] }
   | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }
   | { readonly kind: "clear" }
-  | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] };
+  | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] }
+  | { readonly kind: "epoch"; readonly epoch: string };
 
 export interface WriteMeta {
   /** Trace context of the request, where it is sampled. */
   readonly traceparent: string | null;
+  /** What its sender calls the request, unique to the sender: the same one, sent again, is answered again and not done again. */
+  readonly request?: string;
+  /** When it was asked for, in ms since 1970; now, where it is not given. */
+  readonly timeMs?: number;
 }
 
 export interface WriteResult {
   readonly epoch: string;
   readonly offset: number;
   readonly timeMs: number;
+  /** When it was on disk, in ms since 1970 with a fraction; the time of the event is when it was asked for. */
+  readonly committedMs?: number;
   /** Facts really inserted and deleted by a batch. */
   readonly inserted?: number;
   readonly deleted?: number;
@@ -39,6 +46,8 @@ export interface WriteResult {
   readonly warning?: string;
   /** True where the request asked for what is already so: nothing was appended, and the position is the present one. */
   readonly unchanged?: boolean;
+  /** True where the request had been done before: nothing was appended, and the position is the one of then. */
+  readonly repeated?: boolean;
 }
 
 export interface Appended {
@@ -46,16 +55,26 @@ export interface Appended {
   /** When work on the request began, and when it was clear what its effect is: in ms since 1970, for the spans made of them. */
   readonly startMs: number;
   readonly decidedMs: number;
+  /** What it is in the log; undefined where nothing was appended. */
+  readonly row: StoredLogRow | undefined;
 }
 
 /** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
 export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta, limits: Limits): Appended {
   const startMs = preciseNow();
-  const { effect, warning } = decide(store, request, limits);
+  const name = nameOf(request, meta);
+  const earlier = name === undefined ? undefined : earlierAnswer(store, name);
+  if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
+  const wanted = meta.timeMs ?? Date.now();
+  const { effect, warning } = decide(store, request, wanted, limits);
   const decidedMs = preciseNow();
-  const written = effect === undefined ? presentPosition(store) : appendEffect(store, log, effect, meta, limits);
+  const named = effect === undefined ? undefined : withName(effect, name);
+  const { written, row } =
+    named === undefined
+      ? { written: presentPosition(store), row: undefined }
+      : appendEffect(store, log, named, wanted, meta.traceparent, limits);
   const result = warning === undefined ? written : { ...written, warning };
-  return { result, startMs, decidedMs };
+  return { result, startMs, decidedMs, row };
 }
 
 interface Decision {
@@ -64,7 +83,7 @@ interface Decision {
   readonly warning?: string;
 }
 
-function decide(store: SqlDatabase, request: WriteRequest, limits: Limits): Decision {
+function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limits: Limits): Decision {
   switch (request.kind) {
     case "batch": {
       const effect = resolveChanges(store, request.changes, limits);
@@ -76,6 +95,8 @@ function decide(store: SqlDatabase, request: WriteRequest, limits: Limits): Deci
       return { effect: { kind: "clear" } };
     case "keys":
       return { effect: decideKeys(store, request) };
+    case "epoch":
+      return { effect: { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) } };
   }
 }
 
@@ -110,7 +131,18 @@ function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }
   const removed = request.remove.filter((id) => stored.values(id).length > 0);
   if (added.length + removed.length === 0) return undefined;
   requireAdminLeft(store, added, removed);
-  return { kind: "keys", added, removed };
+  const gone = new Set([...removed, ...added.map(({ id }) => id)]);
+  const replaced = store.orm
+    .select()
+    .from(schema.apiKey)
+    .all()
+    .filter(({ id }) => gone.has(id));
+  return { kind: "keys", added, removed, replaced };
+}
+
+/** By the clock, so that whatever is restored or promoted now comes after all that was before, also where this copy has not heard of it. */
+function nextTerm(store: SqlDatabase, timeMs: number): number {
+  return Math.max(timeMs, readState(store).term + 1);
 }
 
 /** Without an admin nobody could ever make a key again. Asked in the transaction, because of two admins who remove each other. */
@@ -124,24 +156,42 @@ function requireAdminLeft(store: SqlDatabase, added: readonly ApiKey[], removed:
     throw new AppError("conflict", `\`${last}\` is the last key with the role \`admin\`, make another one first`);
 }
 
-function appendEffect(store: SqlDatabase, log: Log, effect: Effect, meta: WriteMeta, limits: Limits): WriteResult {
+function appendEffect(
+  store: SqlDatabase,
+  log: Log,
+  effect: Effect,
+  wantedMs: number,
+  traceparent: string | null,
+  limits: Limits,
+): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   // Never backwards, so that offsets and times have the same order even where the clock is set back.
-  const timeMs = Math.max(Date.now(), state.timeMs);
-  const event: Event = { offset: state.offset + 1, timeMs, traceparent: meta.traceparent, effect };
-  const row = {
-    offset: event.offset,
-    timeMs,
-    kind: effect.kind,
-    body: JSON.stringify(effect),
-    traceparent: meta.traceparent,
-  };
-  const hash = chainHash(state.hash, row);
-  applyEvent(store, event, limits);
-  log.append({ ...row, hash });
-  advanceState(store, { offset: event.offset, hash, timeMs });
-  const counts = effect.kind === "facts" ? { inserted: effect.inserted.length, deleted: effect.deleted.length } : {};
-  return { epoch: state.epoch, offset: event.offset, timeMs, ...counts };
+  const timeMs = Math.max(wantedMs, state.timeMs);
+  const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
+  const stored = commitEvent(store, log, state, row, effect, limits);
+  const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
+  return { written: { epoch, offset: row.offset, timeMs, ...countsOf(effect) }, row: stored };
+}
+
+/** 32 hexadecimal digits, the same for the same request of the same sender. Its content is part of it: a name alone may be used again by mistake. */
+export function nameOf(request: WriteRequest, { request: name }: WriteMeta): string | undefined {
+  if (name === undefined) return undefined;
+  return hash("sha256", JSON.stringify([name, request]), "hex").slice(0, 32);
+}
+
+/** Keys are not among them: a key is made for one answer, and nobody could send that again. */
+function withName(effect: Effect, request: string | undefined): Effect {
+  if (request === undefined || effect.kind === "keys" || effect.kind === "epoch") return effect;
+  return { ...effect, request };
+}
+
+/** The answer that the request got before, where it was done already. */
+function earlierAnswer(store: SqlDatabase, name: string): WriteResult | undefined {
+  const found = findAnswered(store, name);
+  if (found === undefined) return undefined;
+  // Of then: nodes that have not heard of a later epoch know the position too.
+  const { epoch } = epochAt(readEpochs(store), found.offset);
+  return { epoch, timeMs: readState(store).timeMs, ...found, repeated: true };
 }
 
 function presentPosition(store: SqlDatabase): WriteResult {

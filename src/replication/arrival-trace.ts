@@ -7,12 +7,19 @@ import { metrics } from "../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../telemetry/tracing.ts";
 import type { ReplayedEvent } from "./replay.ts";
 
-export function recordArrival(events: readonly ReplayedEvent[], source: "feed" | "catch_up", receivedMs: number): void {
+/** Gives the milliseconds that the last of the events was under way; undefined where there is none. */
+export function recordArrival(
+  events: readonly ReplayedEvent[],
+  source: "feed" | "catch_up",
+  receivedMs: number,
+): number | undefined {
   const visibleMs = Date.now();
   metrics.eventsApplied.inc({ source }, events.length);
   for (const event of events) metrics.commitToVisible.observe(Math.max(0, visibleMs - event.timeMs) / 1000);
   const sampled = events.filter((event) => event.traceparent !== null);
   if (sampled.length > 0) recordSpans(sampled, source, receivedMs, visibleMs);
+  const last = events.at(-1);
+  return last && Math.max(0, visibleMs - last.timeMs);
 }
 
 function recordSpans(events: readonly ReplayedEvent[], source: string, receivedMs: number, visibleMs: number): void {

@@ -7,11 +7,13 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
+import { embeddedBroker } from "../config/broker-address.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { drainRead } from "./drain-read.ts";
 import { guardPackets } from "./packet-guard.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
+import { isBehind, watchSlowness } from "./slow-subscriber.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("broker");
@@ -23,7 +25,7 @@ export interface BrokerOptions {
   readonly connectionsMax: number;
   /** The largest packet that a node may send; its status is a few hundred bytes. */
   readonly packetBytesMax: number;
-  /** How long one frozen subscriber may hold up everybody else before it loses its connection. */
+  /** How long a subscriber may take nothing before it loses its connection. */
   readonly drainTimeoutMs: number;
 }
 
@@ -31,6 +33,8 @@ export interface Broker extends Outlet {
   readonly clients: number;
   /** Takes over a connection, whatever it came in by. */
   handle(connection: Duplex): void;
+  /** Called with what nodes say of themselves. */
+  onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
   /** Opens a TCP listener. Resolves with the port; 0 takes a free one. */
   listen(hostname: string, port: number): Promise<number>;
 }
@@ -54,13 +58,14 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     }
     connections.add(connection);
     connection.once("close", () => connections.delete(connection));
-    aedes.handle(guardPackets(drainRead(connection), options.packetBytesMax));
+    aedes.handle(watchSlowness(guardPackets(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs));
   };
 
   return {
     get clients() {
       return aedes.connectedClients;
     },
+    name: embeddedBroker,
     connected: true,
     window: windowMax,
     handle,
@@ -70,6 +75,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         const packet = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
         aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
       }),
+    onStatus(listener) {
+      aedes.on("publish", ({ topic, payload }, client) => {
+        if (client !== null) listener(topic, Buffer.from(payload));
+      });
+    },
     async listen(hostname, port) {
       const server = createServer({ noDelay: true }, (socket: Socket) => handle(socket));
       servers.push(server);
@@ -109,7 +119,8 @@ function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions)
       done(null, null);
     },
     // A subscription that was made is checked again at delivery, so that no path around the above gives anything away.
-    authorizeForward: (client: Client, packet) => (readable.has(packet.topic) && client.id ? packet : null),
+    authorizeForward: (client: Client, packet) =>
+      readable.has(packet.topic) && client.id && !isBehind(client.conn) ? packet : null,
   };
 }
 

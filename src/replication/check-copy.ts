@@ -38,7 +38,7 @@ export class ContentCheck {
   /** Where the copy stands. Throws where its facts, keys and policy are not those of its digest. Only reads. */
   read(): State {
     const state = must(findState(this.#store), "a store has a state row");
-    const digest = computeDigest(this.#store);
+    const digest = this.#store.transaction(() => computeDigest(this.#store));
     if (digest !== state.digest)
       throw new Error(`the data are damaged: their digest is ${digest}, it should be ${state.digest}`);
     this.#problem = findDerivedDamage(this.#store, this.#limits);
@@ -53,5 +53,19 @@ export class ContentCheck {
 
   close(): void {
     this.#store.close();
+  }
+}
+
+/** Whether the copy in use still is what its digest says, while others read and write it. Throws where it is not. */
+export function auditCopy(path: string): void {
+  const store = openStore(path, { readonly: true });
+  try {
+    store.transaction(() => {
+      const { digest } = must(findState(store), "a store has a state row");
+      const found = computeDigest(store);
+      if (found !== digest) throw new Error(`the data are damaged: their digest is ${found}, it should be ${digest}`);
+    });
+  } finally {
+    store.close();
   }
 }

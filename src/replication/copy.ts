@@ -5,24 +5,35 @@
 import { Engine } from "../engine/engine.ts";
 import type { Limits } from "../config/limits.ts";
 import { type Changes, newChanges } from "../store/changes.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { openStore } from "../store/database.ts";
 import { removeOldStores } from "../store/data-directory.ts";
 import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
 
 const closeDelayMs = 2000;
+
+interface Opened {
+  readonly path: string;
+  readonly engine: Engine;
+  /** A further read-only connection, for whoever reads the log: its transactions are not those of questions. */
+  readonly reader: SqlDatabase;
+}
 
 export class Copy {
   readonly #directory: string;
   readonly #limits: Limits;
+  readonly #clock: Clock;
   readonly #changes: Changes;
-  readonly #retired = new Map<Engine, ReturnType<typeof setTimeout>>();
-  #engine: Engine | undefined;
+  readonly #retired = new Map<Opened, () => void>();
+  #opened: Opened | undefined;
   #policyId = 0;
 
   /** `changes` are those of the writer; without one, nothing changes but by another file. */
-  constructor(directory: string, limits: Limits, changes: Changes = newChanges()) {
+  constructor(directory: string, limits: Limits, clock: Clock, changes: Changes = newChanges()) {
+    this.#clock = clock;
     this.#changes = changes;
     this.#directory = directory;
     this.#limits = limits;
@@ -30,20 +41,30 @@ export class Copy {
 
   /** AppError `not_ready` while there is no copy. */
   engine(): Engine {
-    if (this.#engine === undefined) throw new AppError("not_ready", "this node has no copy of the data yet");
-    return this.#engine;
+    return this.#present().engine;
+  }
+
+  /** A read-only connection to the same file. AppError `not_ready` while there is no copy. */
+  reader(): SqlDatabase {
+    return this.#present().reader;
+  }
+
+  /** AppError `not_ready` while there is no copy. */
+  get path(): string {
+    return this.#present().path;
   }
 
   get ready(): boolean {
-    return this.#engine !== undefined;
+    return this.#opened !== undefined;
   }
 
   /** Answers from the database at `path` from now on. */
   open(path: string): State {
     const store = openStore(path, { readonly: true });
     const state = readState(store);
-    const old = this.#engine;
-    this.#engine = new Engine(store, { limits: this.#limits, changes: this.#changes, inPlace: true });
+    const old = this.#opened;
+    const engine = new Engine(store, { limits: this.#limits, changes: this.#changes, inPlace: true });
+    this.#opened = { path, engine, reader: openStore(path, { readonly: true }) };
     this.#policyId = 0;
     this.moved(state);
     if (old !== undefined) this.#retire(old);
@@ -55,7 +76,7 @@ export class Copy {
     if (policyId === this.#policyId) return;
     this.#policyId = policyId;
     try {
-      this.#engine?.refresh();
+      this.#opened?.engine.refresh();
     } catch (error) {
       // Whoever asks is told the same.
       getLogger("replication").error("the active policy can't be used: {error}", { error });
@@ -63,22 +84,32 @@ export class Copy {
   }
 
   close(): void {
-    for (const [engine, timer] of this.#retired) {
-      clearTimeout(timer);
-      engine.close();
+    for (const [opened, cancel] of this.#retired) {
+      cancel();
+      closeBoth(opened);
     }
     this.#retired.clear();
-    this.#engine?.close();
-    this.#engine = undefined;
+    if (this.#opened !== undefined) closeBoth(this.#opened);
+    this.#opened = undefined;
   }
 
-  #retire(engine: Engine): void {
-    const timer = setTimeout(() => {
-      this.#retired.delete(engine);
-      engine.close();
+  #present(): Opened {
+    if (this.#opened === undefined) throw new AppError("not_ready", "this node has no copy of the data yet");
+    return this.#opened;
+  }
+
+  #retire(opened: Opened): void {
+    const cancel = this.#clock.after(closeDelayMs, () => {
+      this.#retired.delete(opened);
+      closeBoth(opened);
       // Others that retired since may still be read: their open files outlive their names.
       removeOldStores(this.#directory);
-    }, closeDelayMs);
-    this.#retired.set(engine, timer);
+    });
+    this.#retired.set(opened, cancel);
   }
+}
+
+function closeBoth({ engine, reader }: Opened): void {
+  engine.close();
+  reader.close();
 }

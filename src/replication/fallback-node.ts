@@ -1,36 +1,70 @@
 /**
- * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, keeps the last one on disk, and answers from it
- * whoever else is gone. It never waits and never writes; it only says how old its copy is.
+ * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, or follows the log if it is told to, keeps its copy on
+ * disk, and answers from it whoever else is gone. It never waits and never writes; it only says how old its copy is.
  */
 import type { Config } from "../config/config.ts";
 import { lockDirectory, writeNote } from "../store/data-directory.ts";
+import { isDamage } from "../runtime/sqlite.ts";
 import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { detailOf } from "../util/reason.ts";
+import { backupsOf, createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
+import { requireFresh } from "./edge-node.ts";
+import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
 import { nodeIdOf } from "./identity.ts";
 import { storeToStartFrom } from "./import-snapshot.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
+import { upstreamOf } from "./neighbours.ts";
 import type { Node, NodeHealth } from "./node.ts";
-import { connectPrimary } from "./primary-client.ts";
+import type { NodeClient } from "./node-client.ts";
 import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshot-note.ts";
+import { realSystem, type System } from "./system.ts";
+import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("fallback");
 
-export async function startFallbackNode(config: Config): Promise<Node> {
+export function startFallbackNode(config: Config, system: System = realSystem): Promise<Node> {
+  return config.follow ? startFollowing(config, system) : startFetching(config, system);
+}
+
+/** It asks for the log every few seconds, and has nothing to do with brokers. */
+async function startFollowing(config: Config, system: System): Promise<Node> {
+  await using started = new AsyncDisposableStack();
+  const directory = lockDirectory(config.data);
+  started.defer(directory.unlock);
+  const id = nodeIdOf(config);
+  const following = await openFollowingCopy(config, id, started, system);
+  following.follower.start();
+  const running = started.move();
+  return {
+    ...neverWaiting(config, id, () => healthOfFollowing(following, config.limits.readyAgeMsMax)),
+    engine: following.engine,
+    history: following.history,
+    backup: backupsOf(following, config, system),
+    reportDamage: following.reportDamage,
+    stop: () => running.disposeAsync(),
+  };
+}
+
+async function startFetching(config: Config, system: System): Promise<Node> {
+  const { clock } = system;
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
   const directory = lockDirectory(data);
   started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const copy = new Copy(data, limits);
+  const copy = new Copy(data, limits, clock);
   started.defer(() => copy.close());
   let state: State | undefined;
   let note: SnapshotNote | undefined;
-  const sound = await storeToStartFrom(config);
+  let damaged = false;
+  const sound = await storeToStartFrom(config, system);
   if (sound !== undefined) {
     state = copy.open(sound);
     const known = readSnapshotNote(data);
@@ -38,51 +72,120 @@ export async function startFallbackNode(config: Config): Promise<Node> {
   }
   writeNote(data, "role", "fallback");
 
-  const primary = connectPrimary({
-    url: must(config.primary, "a fallback has a primary"),
-    nodeKey: must(config.nodeKey, "a fallback has a node key"),
-    logTimeoutMs: limits.logTimeoutMs,
-    snapshotTimeoutMs: limits.snapshotTimeoutMs,
-  });
+  const upstream = upstreamOf(config, id, () => state, system);
   const refresh = async (): Promise<void> => {
-    const fetched = await fetchSnapshot({ primary, directory: data, environment, limits }, note?.tag);
-    if (fetched !== "unchanged") state = copy.open(fetched.path);
-    note = { tag: snapshotTag(must(state)), confirmedMs: Date.now() };
+    const fetched = await fetchFromAny(upstream, (primary) =>
+      fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
+    );
+    if (fetched !== "unchanged") {
+      state = copy.open(fetched.path);
+      damaged = false;
+    }
+    note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     writeSnapshotNote(data, note);
   };
-  const timer = repeat(refresh, config, () => copy.ready);
+  const timer = repeat(refresh, config, () => copy.ready, clock);
   started.defer(() => timer.stop());
-  started.defer(primary.close);
+  started.defer(() => upstream.close());
 
   const running = started.move();
   return {
-    role: "fallback",
-    id,
-    environment,
-    engine: () => copy.engine(),
-    writes: undefined,
-    forward: undefined,
-    // A token of a position that this copy does not contain, or of whatever service is the primary, is no reason to be silent when everything
-    // else is gone.
-    async waitFor() {},
-    health: () => healthOf(copy, state, note),
-    replication: () => undefined,
-    mqttConnection: undefined,
+    ...neverWaiting(config, id, () => healthOf(copy, state, note, config, clock)),
+    engine() {
+      if (!damaged) return copy.engine();
+      throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
+    },
+    history: undefined,
+    backup: createBackupServer({ storePath: () => copy.path, data, system }),
+    reportDamage(error) {
+      if (!isDamage(error)) return false;
+      if (!damaged) log.error("the copy is damaged: it answers nothing until there is a fresh one: {error}", { error });
+      damaged = true;
+      note = undefined;
+      timer.soon();
+      return true;
+    },
     stop: () => running.disposeAsync(),
   };
 }
 
-function healthOf(copy: Copy, state: State | undefined, note: SnapshotNote | undefined): NodeHealth {
+/**
+ * What all fallbacks have in common. A token of a position that the copy does not contain, or of whatever service is the primary, is no reason to be
+ * silent when everything else is gone.
+ */
+function neverWaiting({ environment, maxStaleness }: Config, id: string, health: () => NodeHealth) {
   return {
-    ok: copy.ready,
     role: "fallback",
+    id,
+    environment,
+    writes: undefined,
+    forward: undefined,
+    promote: undefined,
+    async waitFor() {},
+    async waitForLatest() {},
+    requireFresh: () => requireFresh(health().ageMs, maxStaleness),
+    health,
+    replication: () => undefined,
+    mqttConnection: undefined,
+  } as const;
+}
+
+/** The snapshot of the first node that has one. */
+async function fetchFromAny<T>(upstream: Upstream, fetchFrom: (client: NodeClient) => Promise<T>): Promise<T> {
+  const [first, ...others] = await upstream.sources();
+  let failure: unknown;
+  for (const { client } of [must(first), ...others]) {
+    try {
+      return await fetchFrom(client);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHealth {
+  const { follower, writer } = following;
+  const state = following.present();
+  const ageMs = following.ageMs();
+  return {
+    ...standing(state, ageMs, ageMsMax),
+    ok: state !== undefined && !follower.diverged && !writer.failed,
+    state: follower.feedState === "STALE_FEED" ? "FOLLOWING" : follower.feedState,
+    visibleAfterMs: follower.visibleAfterMs,
+  };
+}
+
+/** Three refreshes that came to nothing are worth a word. */
+const refreshesMissed = 3;
+
+function healthOf(
+  copy: Copy,
+  state: State | undefined,
+  note: SnapshotNote | undefined,
+  { refresh }: Config,
+  clock: Clock,
+): NodeHealth {
+  const ageMs = state === undefined ? null : Math.max(0, clock.wallMs() - (note?.confirmedMs ?? state.timeMs));
+  return {
+    ...standing(state, ageMs, refresh * refreshesMissed),
+    ok: copy.ready,
     state: copy.ready ? "SNAPSHOT" : "BOOTSTRAP",
+  };
+}
+
+function standing(state: State | undefined, ageMs: number | null, ageMsMax: number) {
+  return {
+    degraded:
+      ageMs !== null && ageMs > ageMsMax ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined,
+    role: "fallback",
     epoch: state?.epoch ?? null,
     offset: state?.offset ?? null,
     digest: state?.digest ?? null,
-    ageMs: state === undefined ? null : Math.max(0, Date.now() - (note?.confirmedMs ?? state.timeMs)),
+    ageMs,
     feedConnected: false,
-  };
+    brokers: [],
+  } as const;
 }
 
 /** Runs it at once and then on the timer; after a failure sooner, and much sooner while there is no copy at all. Jitter keeps fleets apart. */
@@ -90,10 +193,11 @@ function repeat(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,
   ready: () => boolean,
-): { stop(): Promise<void> } {
+  clock: Clock,
+): { soon(): void; stop(): Promise<void> } {
   let failures = 0;
   let stopped = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancel = (): void => {};
   const once = async (): Promise<void> => {
     try {
       await refresh();
@@ -105,13 +209,17 @@ function repeat(
     if (stopped) return;
     const backOffMs = Math.min(limits.retryDelayMsMin * 2 ** failures, ready() ? intervalMs : limits.retryDelayMsMax);
     const delayMs = failures === 0 ? intervalMs : backOffMs;
-    timer = setTimeout(() => (running = once()), delayMs * (0.9 + Math.random() / 5));
+    cancel = clock.after(delayMs * (0.9 + clock.random() / 5), () => (running = once()));
   };
   let running = once();
   return {
+    soon() {
+      cancel();
+      running = running.then(once);
+    },
     async stop() {
       stopped = true;
-      clearTimeout(timer);
+      cancel();
       await running;
     },
   };

@@ -4,30 +4,35 @@
  * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it asks every few seconds.
  */
 import type { Limits } from "../config/limits.ts";
+import { isDamage } from "../runtime/sqlite.ts";
 import type { LogRow } from "../store/log.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics, type FeedState } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
-import { detailOf } from "../util/reason.ts";
+import type { Clock } from "../util/clock.ts";
+import { detailOf, reasonOf } from "../util/reason.ts";
 import { recordArrival } from "./arrival-trace.ts";
+import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { watchDivergence } from "./divergence.ts";
-import { decodeBatch, decodeHead, pageRows, wholeRows, type Batch, type Head, type Page } from "./envelope.ts";
+import { decodeBatch, decodeHead, wholeRows, type Batch, type Head } from "./envelope.ts";
 import { createInbox, type Inbox } from "./inbox.ts";
-import type { PrimaryClient } from "./primary-client.ts";
-import type { Writer } from "./writer.ts";
+import type { NodeClient } from "./node-client.ts";
+import type { Replayed, ReplayRequest } from "./replay.ts";
+import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("follow");
 
 export interface FollowerOptions {
   readonly environment: string;
   readonly limits: Limits;
-  readonly writer: Writer;
-  readonly primary: PrimaryClient;
+  readonly clock: Clock;
+  readonly writer: { replay(request: ReplayRequest): Promise<Replayed> };
+  readonly upstream: Upstream;
   /** Where this copy stands; undefined before there is one. */
   readonly present: () => State | undefined;
-  /** Replaces this copy by a fresh snapshot. */
-  readonly installSnapshot: () => Promise<State>;
+  readonly installSnapshot: CatchUpOptions["installSnapshot"];
+  readonly parting: CatchUpOptions["parting"];
 }
 
 /** Applying the same events fails this often before the copy itself is taken for damaged. */
@@ -35,18 +40,22 @@ const replayFailuresMax = 3;
 
 export class Follower {
   readonly #options: FollowerOptions;
+  readonly #catchUpOptions: CatchUpOptions;
   readonly #limits: Limits;
+  readonly #clock: Clock;
   readonly #inbox: Inbox;
   readonly #divergence = watchDivergence();
   #diverged = false;
+  /** The feed has said that this copy differs, and the primary has not been asked yet. */
+  #doubted = false;
   #working = false;
   #workWanted = false;
   #stopped = false;
-  #watchdog: ReturnType<typeof setInterval> | undefined;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  #cancelWatch = (): void => {};
+  #cancelRetry = (): void => {};
   #running: Promise<void> = Promise.resolve();
   #catchingUp = false;
-  /** Whether the primary has to be asked, and not before when (`performance.now()`). */
+  /** Whether the primary has to be asked, and not before when (by the clock). */
   #catchUpWanted = true;
   #catchUpAtMs = 0;
   #failures = 0;
@@ -59,25 +68,39 @@ export class Follower {
   #primaryAtMs = Number.NEGATIVE_INFINITY;
   #newestAtMs: number | undefined;
   #nextPollMs = 0;
+  #ackWanted = false;
+  #visibleAfterMs: number | null = null;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
     this.#limits = options.limits;
+    this.#clock = options.clock;
+    const { environment, upstream, parting } = options;
+    this.#catchUpOptions = {
+      environment,
+      clock: options.clock,
+      upstream,
+      parting,
+      stopped: () => this.#stopped,
+      replay: (request, from) => this.#replay(request, from),
+      installSnapshot: (from) => this.#installSnapshot(from),
+      confirmed: (head, state) => this.#confirmed(head, state),
+    };
     this.#inbox = createInbox(options.limits.feedBufferMessagesMax, options.limits.feedBufferBytesMax);
   }
 
   /** Begins to catch up; the feed may already be delivering. */
   start(): void {
     const intervalMs = Math.min(500, this.#limits.staleFeedAfterMs / 2);
-    this.#watchdog = setInterval(() => this.#watch(), intervalMs);
+    this.#cancelWatch = this.#clock.every(intervalMs, () => this.#watch());
     this.#work();
   }
 
   /** Resolves when nothing is under way any more. */
   stop(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#watchdog);
-    clearTimeout(this.#retry);
+    this.#cancelWatch();
+    this.#cancelRetry();
     return this.#running;
   }
 
@@ -89,7 +112,7 @@ export class Follower {
   get feedState(): FeedState {
     if (this.#diverged) return "DIVERGED";
     if (this.#options.present() === undefined) return "BOOTSTRAP";
-    const now = performance.now();
+    const now = this.#clock.monotonicMs();
     if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs)
       return this.#catchUpWanted || this.#catchingUp ? "CATCHUP" : "LIVE";
     return now - this.#primaryAtMs <= this.#limits.pollIntervalMs * 3 ? "STALE_FEED" : "DISCONNECTED";
@@ -101,7 +124,17 @@ export class Follower {
 
   /** How long ago this copy was last known to be the newest. */
   get ageMs(): number | null {
-    return this.#newestAtMs === undefined ? null : Math.round(performance.now() - this.#newestAtMs);
+    return this.#newestAtMs === undefined ? null : Math.round(this.#clock.monotonicMs() - this.#newestAtMs);
+  }
+
+  /** Whether the primary waits to hear how far this copy has come. */
+  get ackWanted(): boolean {
+    return this.#ackWanted;
+  }
+
+  /** Milliseconds from the commit of the last event on the primary to its visibility here; null before the first. */
+  get visibleAfterMs(): number | null {
+    return this.#visibleAfterMs;
   }
 
   receiveBatch(payload: Uint8Array): void {
@@ -121,23 +154,25 @@ export class Follower {
     const decoded = decodeHead(payload);
     if ("problem" in decoded || decoded.message.s !== this.#options.environment) return;
     // A retained head says where the primary stood once, not that it lives.
-    if (!retained) this.#headAtMs = performance.now();
+    if (!retained) this.#headAtMs = this.#clock.monotonicMs();
     this.#consider(decoded.message, retained);
   }
 
   #consider(head: Head, retained: boolean): void {
     const present = this.#options.present();
-    if (present === undefined) return;
+    // One that was replaced may still talk, and a retained head may be of a time long ago.
+    if (present === undefined || head.n < present.term) return;
     if (head.e !== present.epoch) return this.#wantCatchUp();
     // Heads may be overtaken by events, but not by those of a whole interval: then the primary has lost what this copy still has.
     if (!retained && head.l < this.#offsetAtHead) this.#wantCatchUp();
     this.#offsetAtHead = retained ? 0 : present.offset;
+    if (!retained) this.#ackWanted = head.ack;
     if (head.l <= present.offset) {
-      if (!retained) this.#newestAtMs = performance.now();
-      this.#compare(head, present);
+      if (!retained) this.#newestAtMs = this.#clock.monotonicMs();
+      this.#compare(head, present, "feed");
     } else {
       this.#pendingHead = head;
-      setTimeout(() => this.#checkProgress(present.offset, head), this.#limits.gapGraceMs);
+      this.#clock.after(this.#limits.gapGraceMs, () => this.#checkProgress(present.offset, head));
     }
   }
 
@@ -147,19 +182,35 @@ export class Follower {
     if (present?.epoch === head.e && present.offset === offsetBefore && present.offset < head.l) this.#wantCatchUp();
   }
 
-  #compare(head: Head, present: State): void {
+  /**
+   * A head that names another state than this copy had there. Over the broker it may be forged, where somebody has more rights there than he should:
+   * so the primary is asked itself, at once, and only where it can't be asked is the copy given up on that word alone.
+   */
+  #compare(head: Head, present: State, source: "feed" | "primary"): void {
     if (this.#diverged || this.#divergence.agrees(head, present)) return;
+    if (source === "feed" && !this.#doubted) {
+      log.warning("a head of the feed says that this copy is not the primary's at {offset}, asking the primary", {
+        offset: head.l,
+      });
+      this.#doubted = true;
+      return this.#wantCatchUp();
+    }
+    this.distrust(`it differs from the primary's at ${head.l}`);
+  }
+
+  /** This copy is not to be answered from any more: it is replaced by a fresh snapshot. */
+  distrust(reason: string): void {
+    if (this.#diverged) return;
     this.#diverged = true;
-    log.error("this copy has DIVERGED from the primary at {offset}: it answers nothing until it has a fresh snapshot", {
-      offset: head.l,
-    });
+    metrics.copiesDistrusted.inc();
+    log.error("this copy has DIVERGED ({reason}): it answers nothing until it has a fresh snapshot", { reason });
     this.#wantCatchUp();
   }
 
   #watch(): void {
-    const now = performance.now();
+    const now = this.#clock.monotonicMs();
     if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs || now < this.#nextPollMs) return;
-    this.#nextPollMs = now + this.#limits.pollIntervalMs * (0.75 + Math.random() / 2);
+    this.#nextPollMs = now + this.#limits.pollIntervalMs * (0.75 + this.#clock.random() / 2);
     this.#wantCatchUp();
   }
 
@@ -178,7 +229,7 @@ export class Follower {
     this.#working = true;
     while (this.#workWanted && !this.#stopped) {
       this.#workWanted = false;
-      if (this.#catchUpWanted && performance.now() >= this.#catchUpAtMs) {
+      if (this.#catchUpWanted && this.#clock.monotonicMs() >= this.#catchUpAtMs) {
         await this.#tryToCatchUp();
         this.#workWanted = true;
       } else if (await this.#takeFromInbox()) this.#workWanted = true;
@@ -190,70 +241,48 @@ export class Follower {
     this.#catchUpWanted = false;
     this.#catchingUp = true;
     try {
-      await this.#catchUp();
+      const trusted = !this.#diverged && this.#replayFailures < replayFailuresMax;
+      await catchUp(this.#catchUpOptions, trusted ? this.#options.present() : undefined);
       this.#failures = 0;
       this.#catchUpAtMs = 0;
       metrics.catchUps.inc({ result: "done" });
     } catch (error) {
       if (this.#stopped) return;
-      this.#catchUpWanted = true;
-      metrics.catchUps.inc({ result: "failed" });
-      if (this.#failures++ === 0)
-        log.warning("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
-      const { retryDelayMsMin, retryDelayMsMax } = this.#limits;
-      const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + Math.random() / 2);
-      this.#catchUpAtMs = performance.now() + delayMs;
-      clearTimeout(this.#retry);
-      this.#retry = setTimeout(() => this.#work(), delayMs);
+      this.#catchUpFailed(error);
     } finally {
       this.#catchingUp = false;
     }
   }
 
-  /** Follows the primary's log to its end; takes a snapshot first where there is no copy, or none that can be trusted. */
-  async #catchUp(): Promise<void> {
-    let present = this.#options.present();
-    let fresh = false;
-    if (present === undefined || this.#diverged || this.#replayFailures >= replayFailuresMax) {
-      present = await this.#takeSnapshot();
-      fresh = true;
-    }
-    for (;;) {
-      const answer = await this.#options.primary.log(present);
-      this.#primaryAtMs = performance.now();
-      if (this.#stopped) return;
-      if ("snapshotNeeded" in answer) {
-        if (fresh) throw new Error(`the log does not continue a fresh snapshot: ${answer.snapshotNeeded}`);
-        log.info("the log can't be followed from {offset}, taking a snapshot: {reason}", {
-          offset: present.offset,
-          reason: answer.snapshotNeeded,
-        });
-        present = await this.#takeSnapshot();
-        fresh = true;
-      } else {
-        present = await this.#applyPage(present, answer.page);
-        if (present.offset >= answer.page.head.l) return;
-        fresh = false;
-      }
-    }
+  #catchUpFailed(error: unknown): void {
+    this.#catchUpWanted = true;
+    metrics.catchUps.inc({ result: "failed" });
+    if (this.#doubted) this.distrust("a head of the feed says so, and the primary can't be asked");
+    if (this.#failures++ === 0)
+      log.warning("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
+    const { retryDelayMsMin, retryDelayMsMax } = this.#limits;
+    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + this.#clock.random() / 2);
+    this.#catchUpAtMs = this.#clock.monotonicMs() + delayMs;
+    this.#cancelRetry();
+    this.#cancelRetry = this.#clock.after(delayMs, () => this.#work());
   }
 
-  async #applyPage(present: State, page: Page): Promise<State> {
-    if (page.head.s !== this.#options.environment) throw new Error(`the primary serves environment \`${page.head.s}\``);
-    const rows = pageRows(page);
-    const state = rows.length === 0 ? present : await this.#replay(page.head.e, rows, page.h, "catch_up");
-    if (state.offset >= page.head.l) {
-      this.#newestAtMs = this.#primaryAtMs;
-      this.#compare(page.head, state);
-    }
-    return state;
+  /** The primary itself says where it stands. */
+  #confirmed(head: Head, state: State): void {
+    this.#primaryAtMs = this.#clock.monotonicMs();
+    this.#ackWanted = head.ack;
+    if (state.offset < head.l) return;
+    this.#newestAtMs = this.#primaryAtMs;
+    this.#compare(head, state, "primary");
+    this.#doubted = false;
   }
 
-  async #takeSnapshot(): Promise<State> {
-    const state = await this.#options.installSnapshot();
+  async #installSnapshot(from: NodeClient): Promise<State> {
+    const state = await this.#options.installSnapshot(from);
     this.#inbox.clear();
     this.#divergence.clear();
     this.#diverged = false;
+    this.#doubted = false;
     this.#replayFailures = 0;
     this.#pendingHead = undefined;
     this.#offsetAtHead = 0;
@@ -286,38 +315,51 @@ export class Follower {
     this.#inbox.shift();
     const next = rows.filter((row) => row.offset > present.offset);
     try {
-      await this.#replay(batch.e, next, batch.h, "feed");
+      await this.#replay({ epoch: batch.e, rows: next, hash: batch.h, digest: batch.d }, "feed");
     } catch (error) {
-      if (error instanceof AppError && error.code === "conflict")
-        log.error("a message of the feed does not continue this history: {reason}", { reason: error.message });
-      else
-        log.error("events {first} to {last} could not be applied: {error}", {
-          first: batch.p + 1,
-          last: batch.l,
-          error,
-        });
+      const events = `${batch.p + 1} to ${batch.l}`;
+      if (error instanceof AppError && error.code === "conflict") {
+        metrics.feedRefused.inc();
+        log.error(
+          "events {events} of the feed do not continue this history and are refused: {reason}. Unless the primary says the same, somebody else can publish events: check the broker's access list",
+          { events, reason: error.message },
+        );
+      } else log.error("events {events} could not be applied: {error}", { events, error });
       this.#catchUpWanted = true;
     }
     return true;
   }
 
-  async #replay(epoch: string, rows: readonly LogRow[], hash: string, source: "feed" | "catch_up"): Promise<State> {
+  async #replay(request: ReplayRequest, from: "feed" | "primary" | "peer"): Promise<State> {
     const startMs = Date.now();
+    let replayed: Replayed;
     try {
-      const { state, events } = await this.#options.writer.replay({ epoch, rows, hash });
-      this.#replayFailures = 0;
-      for (const event of events) this.#divergence.note(epoch, event.offset, event.digest);
-      recordArrival(events, source, startMs);
-      const head = this.#pendingHead;
-      if (head !== undefined && head.l <= state.offset) {
-        this.#pendingHead = undefined;
-        this.#newestAtMs = performance.now();
-        this.#compare(head, state);
-      }
-      return state;
+      replayed = await this.#options.writer.replay(request);
     } catch (error) {
-      this.#replayFailures++;
+      this.#replayFailed(error, from);
       throw error;
     }
+    const { state, events } = replayed;
+    this.#replayFailures = 0;
+    for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
+    this.#visibleAfterMs =
+      recordArrival(events, from === "feed" ? "feed" : "catch_up", startMs) ?? this.#visibleAfterMs;
+    const head = this.#pendingHead;
+    if (head !== undefined && head.l <= state.offset) {
+      this.#pendingHead = undefined;
+      this.#newestAtMs = this.#clock.monotonicMs();
+      this.#compare(head, state, "feed");
+    }
+    return state;
+  }
+
+  #replayFailed(error: unknown, from: "feed" | "primary" | "peer"): void {
+    const unfitting = error instanceof AppError && error.code === "conflict";
+    // What the feed or a peer says may be wrong; the primary's own log is asked next.
+    if (unfitting && from !== "primary") return;
+    this.#replayFailures++;
+    if (isDamage(error)) this.distrust(`its file is damaged: ${reasonOf(error)}`);
+    // What the primary's own log says of this position leads elsewhere from here: then this copy is not what it should be.
+    else if (unfitting) this.distrust(`what follows does not fit it: ${error.message}`);
   }
 }

@@ -7,28 +7,35 @@ import { AppError } from "../util/app-error.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { deadline } from "../util/deadline.ts";
 import { reasonOf } from "../util/reason.ts";
 import type { Arrivals } from "./arrivals.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "./node.ts";
+import type { System } from "./system.ts";
 
 const log = getLogger("forward");
 
 export interface ForwarderOptions {
-  readonly primaryUrl: string;
+  readonly system: Pick<System, "clock" | "fetch">;
+  /** Of the present primary. */
+  readonly primaryUrl: () => string;
   readonly timeoutMs: number;
   readonly waitMs: number;
   readonly arrivals: Arrivals;
   /** Whether the primary was heard of in the last seconds. */
   readonly primaryAlive: () => boolean;
+  /** The primary gave no answer. */
+  readonly onSilence: () => void;
 }
 
-const probeTimeoutMs = 800; // a client that writes to a dead primary learns it within a second
+/** A client that writes to a dead primary, or to one that hangs, learns it within a second. */
+const [patienceMs, probeTimeoutMs] = [250, 600];
 const unreachable = "the primary can't be reached, nothing was written";
 
 export function createForwarder(options: ForwarderOptions): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
   return (request) =>
     withSpan("forward", { kind: SpanKind.CLIENT, attributes: { "url.path": pathOf(request) } }, async () => {
-      if (!options.primaryAlive()) await probe(options.primaryUrl);
+      if (!options.primaryAlive()) await requireAlive(options);
       const answer = await send(request, options);
       const token = answer.headers["osooffset"];
       if (token !== undefined && answer.status < 300) await arrival(token, options);
@@ -36,21 +43,36 @@ export function createForwarder(options: ForwarderOptions): (request: ForwardedR
     });
 }
 
-async function send(request: ForwardedRequest, { primaryUrl, timeoutMs }: ForwarderOptions): Promise<ForwardedAnswer> {
+async function send(request: ForwardedRequest, options: ForwarderOptions): Promise<ForwardedAnswer> {
   const traceparent = traceparentOf();
   const headers = { ...request.headers, ...(traceparent === null ? {} : { traceparent }) };
   const { method, path, body } = request;
+  const primaryUrl = options.primaryUrl();
+  const silence = new AbortController();
+  const stopWatching = watch(primaryUrl, silence, options);
+  using late = deadline(options.system.clock, options.timeoutMs);
   try {
-    const signal = AbortSignal.timeout(timeoutMs);
-    const response = await fetch(`${primaryUrl}${path}`, { method, headers, body, signal, redirect: "error" });
+    const signal = AbortSignal.any([late.signal, silence.signal]);
+    const init = { method, headers, body, signal, redirect: "error" } as const;
+    const response = await options.system.fetch(`${primaryUrl}${path}`, init);
     const answered = new Uint8Array(await response.arrayBuffer());
     return { status: response.status, headers: Object.fromEntries(response.headers), body: answered };
   } catch (cause) {
+    options.onSilence();
     log.warning("a write could not be sent on: {reason}", {
       reason: reasonOf(cause),
     });
     throw new AppError("not_ready", outcomeOf(cause), { cause });
+  } finally {
+    stopWatching();
   }
+}
+
+/** A write may take its time; a primary that does not even say that it lives is not waited for. */
+function watch(primaryUrl: string, silence: AbortController, { system }: ForwarderOptions): () => void {
+  return system.clock.after(patienceMs, () => {
+    probe(primaryUrl, system).catch(() => silence.abort(new DOMException("the primary is silent", "TimeoutError")));
+  });
 }
 
 /** What the client may believe of a write that got no answer. Unless nobody was there to take it, it may have been done. */
@@ -62,13 +84,19 @@ function outcomeOf(cause: unknown): string {
 
 const nobodyThere = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-/** Any answer will do, also a refusal: it shows that somebody is there. */
-async function probe(primaryUrl: string): Promise<void> {
+async function requireAlive({ primaryUrl, onSilence, system }: ForwarderOptions): Promise<void> {
   try {
-    await fetch(`${primaryUrl}/healthcheck`, { signal: AbortSignal.timeout(probeTimeoutMs), redirect: "error" });
+    await probe(primaryUrl(), system);
   } catch (cause) {
+    onSilence();
     throw new AppError("not_ready", unreachable, { cause });
   }
+}
+
+/** Any answer will do, also a refusal: it shows that somebody is there. */
+async function probe(primaryUrl: string, { clock, fetch }: ForwarderOptions["system"]): Promise<void> {
+  using late = deadline(clock, probeTimeoutMs);
+  await fetch(`${primaryUrl}/healthcheck`, { signal: late.signal, redirect: "error" });
 }
 
 /** The write is done whatever happens here; what is late is only this copy. */

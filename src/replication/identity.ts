@@ -2,9 +2,10 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../config/config.ts";
 import { readNote, writeNote } from "../store/data-directory.ts";
-import { hashKey, mintApiKey, mintNodeKey, parseApiKey, verifyKey } from "../store/keys.ts";
+import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import type { Clock } from "../util/clock.ts";
 import type { Writer } from "./writer.ts";
 
 /** The configured id, or one that was made at the first start and kept with the data. */
@@ -26,12 +27,8 @@ export interface MintedKeys {
   readonly nodeKey: string | undefined;
 }
 
-/** Makes a primary's keys where it has none, and takes over those that are configured. The result tells whether a text is the node key. */
-export async function settleSecrets(
-  config: Config,
-  writer: Writer,
-  announce: Announce,
-): Promise<(key: string) => boolean> {
+/** Makes a primary's keys where it has none, and takes over those that are configured. Resolves with the hash of the node key. */
+export async function settleSecrets(config: Config, writer: Writer, announce: Announce, clock: Clock): Promise<string> {
   const { environment } = config;
   const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
   const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
@@ -42,15 +39,15 @@ export async function settleSecrets(
   const nodeKeyHash = knownHash ?? hashKey(must(nodeKey));
   if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHash);
   const firstKey = config.adminKey ?? adminKey;
-  if (firstKey !== undefined) await acceptAdminKey(firstKey, writer);
-  return (key) => verifyKey(key, nodeKeyHash);
+  if (firstKey !== undefined) await acceptAdminKey(firstKey, writer, clock);
+  return nodeKeyHash;
 }
 
 /** A configured key is made to be accepted at each start. Nothing is written where it is already. */
-async function acceptAdminKey(text: string, writer: Writer): Promise<void> {
+async function acceptAdminKey(text: string, writer: Writer, clock: Clock): Promise<void> {
   const id = parseApiKey(text)?.id;
   if (id === undefined)
     throw new AppError("invalid_request", "the admin key has not the form `e_<environment>_<key id>_<secret>`");
-  const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: Date.now() } as const;
+  const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: clock.wallMs() } as const;
   await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null });
 }

@@ -12,6 +12,7 @@ import { reasonOf } from "../util/reason.ts";
 import { installSnapshot, type Installed } from "./install-snapshot.ts";
 import { writeSnapshotNote } from "./snapshot-note.ts";
 import { soundStore } from "./sound-store.ts";
+import { realSystem, type System } from "./system.ts";
 
 const log = getLogger("snapshot");
 
@@ -40,7 +41,7 @@ export async function importSnapshot({ file, data, force, limits }: ImportOption
   const directory = lockDirectory(data);
   try {
     refuseWrongDirectory(data, snapshot, force);
-    const installed = await install(snapshot, data, limits);
+    const installed = await install(snapshot, data, limits, realSystem);
     // Who makes it a primary's one day has to begin an epoch of its own: others may have gone on from here.
     if (readNote(data, "role") === undefined) writeNote(data, "role", "fallback");
     return installed;
@@ -77,10 +78,10 @@ function stateAt(path: string): State | undefined {
   }
 }
 
-async function install(snapshot: Snapshot, data: string, limits: Limits): Promise<Installed> {
+async function install(snapshot: Snapshot, data: string, limits: Limits, system: System): Promise<Installed> {
   const { path, manifest } = snapshot;
   try {
-    const installed = await installSnapshot(snapshot, data, limits);
+    const installed = await installSnapshot(snapshot, { directory: data, limits, system });
     removeOldStores(data);
     writeSnapshotNote(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
     return installed;
@@ -94,19 +95,17 @@ async function install(snapshot: Snapshot, data: string, limits: Limits): Promis
  * stands further on in the same epoch, or where there is none. Undefined where there is neither. AppError where one is of another environment, or
  * where there is no copy and no such file either.
  */
-export async function storeToStartFrom({
-  data,
-  environment,
-  limits,
-  import: file,
-}: Config): Promise<string | undefined> {
-  const own = await soundStore(data, environment, limits);
+export async function storeToStartFrom(
+  { data, environment, limits, import: file }: Config,
+  system: System,
+): Promise<string | undefined> {
+  const own = await soundStore(data, environment, limits, system);
   if (file === undefined) return own;
   try {
     const snapshot = openSnapshotFile(file);
     requireEnvironment(snapshot.manifest, environment);
     if (own !== undefined && !isFurtherOn(snapshot, stateAt(own))) return own;
-    return (await install(snapshot, data, limits)).path;
+    return (await install(snapshot, data, limits, system)).path;
   } catch (error) {
     // What could be mended by a fetch is no reason not to start; what somebody has configured wrongly is, unless this node can do without.
     if (own === undefined && error instanceof AppError && error.code !== "invalid_request") throw error;

@@ -7,8 +7,9 @@ import { requireKnownFormat } from "../store/snapshot-file.ts";
 import { requireEnvironment, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
-import type { PrimaryClient } from "./primary-client.ts";
+import type { NodeClient } from "./node-client.ts";
 import { unpackSnapshotAside } from "./snapshot-jobs.ts";
+import type { System } from "./system.ts";
 
 const log = getLogger("snapshot");
 
@@ -19,18 +20,19 @@ export interface Installed {
 }
 
 export interface InstallOptions {
-  readonly primary: PrimaryClient;
+  readonly primary: NodeClient;
   readonly directory: string;
   readonly environment: string;
   readonly limits: Limits;
+  readonly system: System;
 }
 
 /** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
 export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
-  const { primary, directory, environment, limits } = options;
+  const { primary, directory, environment, system } = options;
   // Stays for the next attempt until it is whole.
   const packed = join(directory, "incoming.zst");
-  const startMs = performance.now();
+  const startMs = system.clock.monotonicMs();
   try {
     // Asked before the download: a node of another environment or an older version would fetch it again and again.
     const snapshot = await primary.snapshot(packed, knownTag, (manifest) => {
@@ -44,10 +46,10 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
     log.info("fetched a snapshot at {offset}, {bytes} bytes in {fetchMs} ms", {
       offset: snapshot.manifest.offset,
       bytes: snapshot.size,
-      fetchMs: Math.round(performance.now() - startMs),
+      fetchMs: Math.round(system.clock.monotonicMs() - startMs),
     });
     try {
-      return await installSnapshot(snapshot, directory, limits);
+      return await installSnapshot(snapshot, options);
     } finally {
       removeFiles([packed]);
     }
@@ -58,10 +60,13 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
 }
 
 /** Puts a snapshot, checked from end to end, into the directory as its present database. */
-export async function installSnapshot(snapshot: Snapshot, directory: string, limits: Limits): Promise<Installed> {
+export async function installSnapshot(
+  snapshot: Snapshot,
+  { directory, limits, system }: Pick<InstallOptions, "directory" | "limits" | "system">,
+): Promise<Installed> {
   const unpacked = join(directory, "incoming.db");
   try {
-    const { state, unpackMs, checkMs } = await unpackSnapshotAside(snapshot, unpacked, limits);
+    const { state, unpackMs, checkMs } = await unpackSnapshotAside(system, snapshot, unpacked, limits);
     const path = nextStore(directory);
     installStore(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });

@@ -4,6 +4,7 @@ import type { ApiKey, Change } from "../engine/event.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { FeedState } from "../telemetry/metrics.ts";
 import type { WriteMeta, WriteResult } from "./append.ts";
+import type { History } from "./event-history.ts";
 
 export type { WriteMeta, WriteResult } from "./append.ts";
 
@@ -13,18 +14,30 @@ export interface Node {
   readonly environment: string;
   /** The engine over the present copy. Asked anew for each request: a snapshot may have replaced it. AppError `not_ready` while there is none. */
   engine(): Engine;
+  /** The events that made this copy what it is; undefined where it is made of snapshots alone: a fallback's that does not follow. */
+  readonly history: History | undefined;
   /** Local writes: the primary's. */
   readonly writes: Writes | undefined;
   /** Sends a client's write on to the primary, and answers when this node has applied it or the wait is over: an edge's. */
   readonly forward: ((request: ForwardedRequest) => Promise<ForwardedAnswer>) | undefined;
   /**
-   * Resolves when this copy contains the token's position. AppError `invalid_request` (malformed), `conflict` (another epoch), `not_ready`
-   * (not in time). A fallback's resolves at once, whatever the token.
+   * Resolves when this copy contains the token's position. AppError `invalid_request` (malformed), `conflict` (not part of this history),
+   * `not_ready` (not in time). A fallback's resolves at once, whatever the token.
    */
   waitFor(token: string): Promise<void>;
+  /** Resolves when this copy contains all that the primary has now. AppError `not_ready` where that can't be known or not in time. A fallback's resolves at once. */
+  waitForLatest(): Promise<void>;
+  /** AppError `not_ready` where this copy is older than the configuration lets it answer from. */
+  requireFresh(): void;
+  /** Something failed that a damaged file would explain: whether it was that. The node then answers no more from it. */
+  reportDamage(error: unknown): boolean;
   health(): NodeHealth;
+  /** Makes this node the primary, under a new epoch: an edge can. */
+  readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
   /** Answers requests below `/replication/`, the node key included; undefined where this node serves no others. */
   replication(request: Request): Promise<Response> | undefined;
+  /** A backup of what this node has, as an answer. AppError `not_ready` while there is nothing, `too_many_requests` while another one is made. */
+  backup(): Promise<Response>;
   /** Takes over an MQTT connection that came in as a WebSocket, where a broker is embedded. */
   readonly mqttConnection: ((connection: Duplex) => void) | undefined;
   stop(): Promise<void>;
@@ -59,9 +72,28 @@ export interface ForwardedAnswer {
   readonly body: Uint8Array;
 }
 
+export interface PromoteOptions {
+  /** Also where the present primary still answers, or another node has more than this one. */
+  readonly force: boolean;
+}
+
+export interface Promoted {
+  readonly epoch: string;
+  /** Where the new epoch begins: the last event of the old one that it contains. */
+  readonly offset: number;
+}
+
+export interface BrokerStatus {
+  /** `host:port`, or `embedded` for the one inside this process. */
+  readonly broker: string;
+  readonly connected: boolean;
+}
+
 export interface NodeHealth {
   /** Whether this node can answer questions. */
   readonly ok: boolean;
+  /** Why it should rather not be sent any, though it may answer: its copy is old, or it was replaced. Undefined where nothing speaks against it. */
+  readonly degraded?: string | undefined;
   readonly role: Node["role"];
   readonly state: FeedState;
   readonly epoch: string | null;
@@ -69,7 +101,14 @@ export interface NodeHealth {
   readonly digest: string | null;
   /** How long ago this copy was last known to be the newest. Null before there is one. */
   readonly ageMs: number | null;
+  /** How long the last event was under way from its commit on the primary to its visibility here; null before one came. */
+  readonly visibleAfterMs?: number | null;
+  /** Whether there is a connection to at least one broker. */
   readonly feedConnected: boolean;
+  /** In the order of the setting. */
+  readonly brokers: readonly BrokerStatus[];
   /** Nodes that are connected to the embedded broker, where there is one. */
   readonly brokerClients?: number;
+  /** Events that only a primary has that was replaced. */
+  readonly unreplicated?: number;
 }

@@ -1,5 +1,7 @@
 /** Where the primary's batches and heads go: the embedded broker in the same process, or a connection to an external one. */
 export interface Outlet {
+  /** `host:port` of the broker, or `embedded`. */
+  readonly name: string;
   readonly connected: boolean;
   /** How many messages may be under way at once without any being queued or dropped. */
   readonly window: number;

@@ -2,7 +2,7 @@
  * A position is `(epoch, offset, hash)`. The epoch names one unbroken history, the hash chains over every event of it, so two nodes at the
  * same position have the same history. Clients see only epoch and offset: the consistency token (`OsoOffset`), opaque to them.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import type { LogRow } from "../store/log.ts";
 import { AppError } from "../util/app-error.ts";
 
@@ -15,12 +15,13 @@ export interface Position {
 /** First 8 bytes of SHA-256 over the hash before and the row's canonical text, in hex. */
 export function chainHash(previous: string, row: LogRow): string {
   const canonical = JSON.stringify([row.offset, row.timeMs, row.kind, row.body, row.traceparent]);
-  return createHash("sha256").update(previous).update(canonical).digest("hex").slice(0, 16);
+  return hash("sha256", previous + canonical, "hex").slice(0, 16);
 }
 
-/** The chain hash after all `rows`, which follow a position whose hash is `previous`. */
-export function chainHashOver(previous: string, rows: readonly LogRow[]): string {
-  return rows.reduce(chainHash, previous);
+/** The chain hash after each of `rows`, which follow a position whose hash is `previous`. */
+export function chainHashes(previous: string, rows: readonly LogRow[]): string[] {
+  let hash = previous;
+  return rows.map((row) => (hash = chainHash(hash, row)));
 }
 
 export function mintEpoch(): string {

@@ -2,30 +2,31 @@
  * A primary: the log, its writer, and what hands the log on: a broker or the way to one, the publisher, and the log server. Alone it is a
  * complete service; nobody else has to exist for it to answer.
  */
-import { scryptSync } from "node:crypto";
-import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { developmentKey, type Config } from "../config/config.ts";
-import { authenticate } from "../engine/authenticate.ts";
-import type { Engine } from "../engine/engine.ts";
-import { installStore, lockDirectory, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
-import { openStore } from "../store/database.ts";
-import { databaseFiles, removeFiles } from "../store/snapshot.ts";
+import type { Config } from "../config/config.ts";
+import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
+import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
+import { readEpochs } from "../store/epochs.ts";
+import { verifyKey } from "../store/keys.ts";
+import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import { Acks } from "./acks.ts";
 import { Arrivals } from "./arrivals.ts";
-import { startBroker, type Broker } from "./broker.ts";
-import { BrokerLink } from "./broker-link.ts";
+import { createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
+import { eventHistory } from "./event-history.ts";
+import { openFeed, type Feed, type FeedListener } from "./feed.ts";
+import { Fence } from "./fence.ts";
 import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
-import { createLogServer } from "./log-server.ts";
+import { createLogServer, type LogServerOptions } from "./log-server.ts";
+import { peersOf } from "./neighbours.ts";
 import type { Node, NodeHealth, Writes } from "./node.ts";
-import type { Outlet } from "./outlet.ts";
-import { Publisher } from "./publish.ts";
-import { checkStoreAside } from "./snapshot-jobs.ts";
+import { keepPosition, refuseDevelopmentKey, settleEpoch, soundPath, startEpochBecause } from "./primary-store.ts";
 import { keepSnapshots } from "./snapshot-keeper.ts";
-import { topicsOf, type Topics } from "./topics.ts";
+import { watchSuccession } from "./succession.ts";
+import { realSystem, type System } from "./system.ts";
 import { Writer } from "./writer.ts";
 
 const log = getLogger("primary");
@@ -34,218 +35,258 @@ export interface PrimaryNode extends Node {
   readonly writes: Writes;
 }
 
-/** `announce` is given the keys that a first start makes. */
-export async function startPrimaryNode(config: Config, announce: Announce = async () => {}): Promise<PrimaryNode> {
+/** What an edge leaves to the primary that it becomes: its directory, whose lock goes over with it, and its sound database. */
+export interface Takeover {
+  readonly directory: DataDirectory;
+  readonly path: string;
+}
+
+/** `announce` is given the keys that a first start makes. With a takeover the node goes on where an edge of this process ended. */
+export async function startPrimaryNode(
+  config: Config,
+  announce: Announce = async () => {},
+  takeover?: Takeover,
+  system: System = realSystem,
+): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
-  const directory = lockDirectory(data);
+  const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const writer = new Writer({ environment, synchronous: "FULL", limits });
+  const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover, system);
+  const id = nodeIdOf(config);
+  const store = copy.reader();
+  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash, system });
+  const { fence, acks, feed } = place;
+  // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
+  if (!fence.fenced) {
+    await settleEpoch(writer, data);
+    keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
+  }
+  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash }, place, system);
+  const arrivals = new Arrivals({
+    present: () => writer.state,
+    epochs: () => readEpochs(store),
+    isNewest: () => !fence.fenced,
+    mayLearn: false,
+    clock: system.clock,
+  });
+  const history = eventHistory({ reader: () => store, primary: true });
+  writer.onMoved((moved) => {
+    feed.wake(moved);
+    copy.moved(moved.state);
+    arrivals.moved();
+    history.moved();
+  });
+  feed.start();
+
+  const damage = watchDamage(path);
+  const running = started.move();
+  return {
+    role: "primary",
+    id,
+    environment,
+    engine() {
+      if (!damage.found) return copy.engine();
+      throw new AppError(
+        "not_ready",
+        "this primary's database is damaged, restore it from a backup or promote an edge",
+      );
+    },
+    history,
+    writes: writesOver(writer, fence, acks, limits.ackTimeoutMs),
+    forward: undefined,
+    promote: undefined,
+    waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
+    waitForLatest: async () => requireInPlace(fence),
+    requireFresh() {
+      if (config.maxStaleness !== undefined) requireInPlace(fence);
+    },
+    reportDamage: damage.report,
+    health: () => healthOf(writer, feed, fence, damage.found),
+    replication: serveLog,
+    backup: createBackupServer({ storePath: () => path, data, system }),
+    mqttConnection: feed.embedded?.handle,
+    stop: () => running.disposeAsync(),
+  };
+}
+
+interface Data {
+  readonly writer: Writer;
+  readonly copy: Copy;
+  readonly path: string;
+  /** SHA-256 of the key that nodes show each other. */
+  readonly nodeKeyHash: string;
+}
+
+async function openData(
+  started: AsyncDisposableStack,
+  config: Config,
+  announce: Announce,
+  takeover: Takeover | undefined,
+  system: System,
+): Promise<Data> {
+  const { limits, environment, data } = config;
+  const writer = new Writer({ environment, synchronous: "FULL", limits }, system);
   started.defer(() => writer.stop());
-  const path = await openChecked(writer, config);
-  await settleEpoch(writer, data);
-  const copy = new Copy(data, limits, writer.changes);
+  const path = takeover?.path ?? (await soundPath(writer, config, system));
+  await writer.open(path);
+  const copy = new Copy(data, limits, system.clock, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);
   refuseDevelopmentKey(config, copy.engine());
-  const verifyNodeKey = await settleSecrets(config, writer, announce);
-  keepPosition(started, data, writer, limits.headIntervalMs);
+  const nodeKeyHash = await settleSecrets(config, writer, announce, system.clock);
+  return { writer, copy, path, nodeKeyHash };
+}
 
-  const feedStore = openStore(path, { readonly: true });
-  started.defer(() => feedStore.close());
+interface PlaceOptions {
+  readonly config: Config;
+  readonly id: string;
+  readonly writer: Writer;
+  readonly store: SqlDatabase;
+  readonly nodeKeyHash: string;
+  readonly system: System;
+}
+
+/** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
+interface Place {
+  readonly feed: Feed;
+  readonly fence: Fence;
+  readonly acks: Acks;
+  readonly onPosition: LogServerOptions["onPosition"];
+}
+
+async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
+  const { config, id, writer, store, nodeKeyHash, system } = options;
+  const { clock } = system;
+  const present = (): State => writer.state;
+  const acks = new Acks(config.ack, clock);
+  const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
+  const peers = peersOf(config, id, present, system);
+  if (peers !== undefined) started.defer(() => peers.close());
+  const succession = watchSuccession({
+    peers,
+    fence,
+    present,
+    startEpoch: () => startEpochBecause(writer, "others have seen more of the epoch than this database has"),
+    intervalMs: config.limits.peerCheckIntervalMs,
+    clock,
+  });
+  const listener: FeedListener = {
+    head(head) {
+      const [offset, hash] = head.from;
+      fence.consider(head.n, [{ epoch: head.e, term: head.n, offset, hash, timeMs: head.t }]);
+      succession.seen({ term: head.n, epoch: head.e, offset: head.l });
+    },
+    status(nodeId, { epoch, offset }) {
+      if (epoch !== null && offset !== null) acks.note(nodeId, epoch, offset);
+    },
+    fenced: (reason) => fence.fence(reason),
+  };
+  const feed = await openFeed(config, store, nodeKeyHash, listener, system);
+  started.defer(() => feed.close());
+  await succession.look();
+  succession.start();
+  started.defer(() => succession.stop());
+  return {
+    feed,
+    fence,
+    acks,
+    onPosition(asked, nodeId) {
+      succession.seen(asked);
+      if (nodeId !== undefined) acks.note(nodeId, asked.epoch, asked.offset);
+    },
+  };
+}
+
+function serveOthers(
+  { data, limits, ack }: Config,
+  { writer, store, path, nodeKeyHash }: Omit<Data, "copy"> & { readonly store: SqlDatabase },
+  { onPosition }: Place,
+  system: System,
+): Node["replication"] {
   const snapshots = keepSnapshots({
     storePath: () => path,
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
     present: () => writer.state,
+    system,
   });
-  const serveLog = createLogServer({ store: feedStore, limits, verifyNodeKey, snapshots });
-
-  const topics = topicsOf(config.topicPrefix, environment);
-  const feed = await openFeed(config, topics, verifyNodeKey);
-  started.defer(() => feed.outlet.close());
-  const publisher = new Publisher({ store: feedStore, outlet: feed.outlet, topics, limits });
-  started.defer(() => publisher.stop());
-  const fence = watchFence(feed, publisher, environment);
-  const arrivals = new Arrivals(() => writer.state, { primary: true });
-  writer.onMoved((state) => {
-    copy.moved(state);
-    arrivals.moved(state);
-    publisher.wake();
+  return createLogServer({
+    store: () => store,
+    role: () => "primary",
+    ack: ack > 0,
+    limits,
+    clock: system.clock,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+    snapshots,
+    onPosition,
   });
-  publisher.start();
-  feed.link?.start();
+}
 
-  const running = started.move();
+/** One that was replaced does not know how old its copy has become. */
+function requireInPlace({ fenced }: Fence): void {
+  if (fenced) throw new AppError("not_ready", "another primary has taken over, this copy gets older");
+}
+
+interface Damage {
+  readonly found: boolean;
+  report(error: unknown): boolean;
+}
+
+/** The primary's file is the truth, so there is nothing to repair it from here. */
+function watchDamage(path: string): Damage {
+  let found = false;
   return {
-    role: "primary",
-    id: nodeIdOf(config),
-    environment,
-    engine: () => copy.engine(),
-    writes: writesOver(writer, fence),
-    forward: undefined,
-    waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
-    health: () => healthOf(writer, feed, fence),
-    replication: serveLog,
-    mqttConnection: feed.broker?.handle,
-    stop: () => running.disposeAsync(),
+    get found() {
+      return found;
+    },
+    report(error) {
+      if (!isDamage(error)) return false;
+      if (!found)
+        log.fatal("the database {path} is damaged: this primary answers no more, restore it or promote an edge", {
+          path,
+        });
+      found = true;
+      return true;
+    },
   };
 }
 
-function healthOf(writer: Writer, { outlet, broker }: Feed, fence: Fence): NodeHealth {
+function healthOf(writer: Writer, { brokers, embedded }: Feed, fence: Fence, damaged: boolean): NodeHealth {
   const { epoch, offset, digest } = writer.state;
-  const ok = !writer.failed;
-  const feedConnected = outlet.connected && !fence.fenced;
-  const brokerClients = broker === undefined ? {} : { brokerClients: broker.clients };
-  return { ok, role: "primary", state: "PRIMARY", epoch, offset, digest, ageMs: 0, feedConnected, ...brokerClients };
+  const feedConnected = brokers.some(({ connected }) => connected);
+  return {
+    ok: !writer.failed && !damaged,
+    degraded: fence.fenced ? "another primary has taken over" : undefined,
+    role: "primary",
+    state: fence.fenced ? "FENCED" : "PRIMARY",
+    epoch,
+    offset,
+    digest,
+    ageMs: 0,
+    feedConnected,
+    brokers,
+    ...(embedded === undefined ? {} : { brokerClients: embedded.clients }),
+    ...(fence.unreplicated === undefined ? {} : { unreplicated: fence.unreplicated.events }),
+  };
 }
 
-/** What `ostiary dev` left behind opens to a key that everybody knows. */
-function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {
-  if (adminKey === developmentKey || authenticate(engine, developmentKey) === undefined) return;
-  throw new AppError(
-    "conflict",
-    "the data are those of `ostiary dev`, whose test key everybody knows: give this node a directory of its own",
-  );
-}
-
-interface Fence {
-  readonly fenced: boolean;
-}
-
-/** When another primary has taken over, this one stops talking at once. It goes on answering, from what it has. */
-function watchFence({ link }: Feed, publisher: Publisher, environment: string): Fence {
-  const fence = { fenced: false };
-  link?.onFenced(() => {
-    fence.fenced = true;
-    publisher.stop();
-    log.fatal(
-      "another primary of environment {environment} is active: this one is FENCED, it publishes and writes nothing any more",
-      { environment },
-    );
-  });
-  return fence;
-}
-
-interface Feed {
-  readonly outlet: Outlet;
-  readonly broker: Broker | undefined;
-  readonly link: BrokerLink | undefined;
-}
-
-/** The broker inside this process, or the way to one outside. */
-async function openFeed(config: Config, topics: Topics, verifyNodeKey: (key: string) => boolean): Promise<Feed> {
-  const { limits } = config;
-  if (config.broker === "embedded") {
-    const broker = await startBroker({
-      topics,
-      verifyNodeKey,
-      connectionsMax: limits.brokerConnectionsMax,
-      packetBytesMax: limits.brokerPacketBytesMax,
-      drainTimeoutMs: limits.brokerDrainTimeoutMs,
-    });
-    if (config.mqttPort !== 0) await broker.listen(config.mqttHost ?? config.host, config.mqttPort);
-    return { outlet: broker, broker, link: undefined };
-  }
-  const link = new BrokerLink({
-    url: config.broker,
-    clientId: primaryClientId(config),
-    username: config.brokerUsername,
-    password: config.brokerPassword,
-    ca: config.brokerCa === undefined ? undefined : readFileSync(config.brokerCa, "utf8"),
-    connectTimeoutMs: limits.brokerConnectTimeoutMs,
-    keepaliveMs: limits.brokerKeepaliveMs,
-    exclusive: { heads: topics.head },
-  });
-  return { outlet: link, broker: undefined, link };
-}
-
-/**
- * The same for every primary of an environment, since that is how two of them notice each other. Brokers let any user take any client id, so it
- * comes from the password that only primaries have: an edge that knew it could fence the primary. Slowly, because brokers log client ids.
- */
-function primaryClientId({ environment, brokerPassword }: Config): string {
-  const name = `ostiary-primary-${environment}`;
-  return brokerPassword === undefined ? name : `${name}-${scryptSync(brokerPassword, name, 8).toString("hex")}`;
-}
-
-/** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
-async function openChecked(writer: Writer, { data, limits }: Config): Promise<string> {
-  const present = presentStore(data);
-  if (present !== undefined) {
-    await checkStoreAside(present, limits).catch((cause: unknown) => {
-      throw new AppError(
-        "internal",
-        `the database \`${present}\` is damaged, restore it from a backup or a node's copy`,
-        { cause },
-      );
-    });
-  }
-  const path = present ?? (await makeStore(writer, data));
-  await writer.open(path);
-  return path;
-}
-
-/** Made aside and put in its place whole, so that what a first start leaves when it dies is never taken for a damaged database. */
-async function makeStore(writer: Writer, data: string): Promise<string> {
-  const unfinished = join(data, "new.db");
-  removeFiles(databaseFiles(unfinished));
-  await writer.open(unfinished);
-  await writer.close();
-  // A copy takes its place, since the closed connection lives until its statements are collected: every connection of this process would share
-  // its `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
-  const copied = `${unfinished}.copy`;
-  copyFileSync(unfinished, copied);
-  const path = nextStore(data);
-  installStore(copied, path);
-  removeFiles(databaseFiles(unfinished));
-  return path;
-}
-
-/**
- * Starts a new epoch where this file's history may not be the one that others have seen: it was an edge's until now (promotion), or it is
- * shorter than what was already published (an old backup was put back).
- */
-async function settleEpoch(writer: Writer, data: string): Promise<void> {
-  const before = readNote(data, "role");
-  const noted = readNote(data, "position");
-  const [epoch, offset] = (noted ?? "").split(":");
-  // A backup may also be from before the present epoch.
-  const rolledBack = noted !== undefined && (epoch !== writer.state.epoch || Number(offset) > writer.state.offset);
-  const promoted = before !== undefined && before !== "primary";
-  if (rolledBack || promoted) {
-    await writer.startEpoch();
-    log.warning("started a new epoch at {offset}: {reason}", {
-      offset: writer.state.offset,
-      reason: promoted ? `this node was ${before} before` : "the database is older than what was already published",
-    });
-  }
-  // Only now: a start that dies before has to come to the same decision the next time.
-  notePosition(data, writer);
-  if (before !== "primary") writeNote(data, "role", "primary");
-}
-
-function notePosition(data: string, writer: Writer): void {
-  const text = `${writer.state.epoch}:${writer.state.offset}`;
-  if (readNote(data, "position") !== text) writeNote(data, "position", text, { wait: false });
-}
-
-/** Notes how far the log has gone, beside the database: an old database that is put back will not know of it. */
-function keepPosition(started: AsyncDisposableStack, data: string, writer: Writer, intervalMs: number): void {
-  const note = (): void => notePosition(data, writer);
-  started.defer(note);
-  const timer = setInterval(note, intervalMs);
-  started.defer(() => clearInterval(timer));
-}
-
-function writesOver(writer: Writer, fence: Fence): Writes {
+function writesOver(writer: Writer, fence: Fence, acks: Acks, ackTimeoutMs: number): Writes {
   const write: Writer["write"] = async (request, meta) => {
-    if (fence.fenced)
-      throw new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
+    const replaced = (): AppError =>
+      new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
+    if (fence.fenced) throw replaced();
     const result = await writer.write(request, meta);
-    if (result.unchanged !== true) metrics.eventsApplied.inc({ source: "write" });
-    return result;
+    if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
+    // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
+    const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
+    if (await acks.reached(epoch, result.offset, ackTimeoutMs)) return result;
+    if (fence.fenced) throw replaced();
+    throw new AppError(
+      "not_ready",
+      "the write is committed here, but not enough edges have it yet: send it again to be sure of it, it is done only once",
+    );
   };
   return {
     batch: (changes, meta) => write({ kind: "batch", changes }, meta),

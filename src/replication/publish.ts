@@ -11,11 +11,13 @@ import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../telemetry/tracing.ts";
+import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { preciseNow } from "./append.ts";
 import type { Batch, SentRow } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import type { Outlet } from "./outlet.ts";
+import type { Moved } from "./store-writer.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("publish");
@@ -29,6 +31,9 @@ export interface PublisherOptions {
   readonly outlet: Outlet;
   readonly topics: Topics;
   readonly limits: Limits;
+  readonly clock: Clock;
+  /** Whether edges shall say at once how far they have come. */
+  readonly ack: boolean;
 }
 
 export class Publisher {
@@ -37,25 +42,32 @@ export class Publisher {
   readonly #outlet: Outlet;
   readonly #topics: Topics;
   readonly #limits: Limits;
+  readonly #clock: Clock;
+  readonly #ack: boolean;
   #cursor: number;
+  #epoch: string;
   #inFlight = 0;
   /** Counts connections, so that an answer that comes late is not counted for the next one. */
   #connection = 0;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #cancelHeads = (): void => {};
   #stopped = false;
   #complained = false;
 
-  constructor({ store, outlet, topics, limits }: PublisherOptions) {
+  constructor({ store, outlet, topics, limits, clock, ack }: PublisherOptions) {
     this.#store = store;
     this.#log = openLog(store);
     this.#outlet = outlet;
     this.#topics = topics;
     this.#limits = limits;
-    this.#cursor = readState(store).offset;
+    this.#clock = clock;
+    this.#ack = ack;
+    const { offset, epoch } = readState(store);
+    this.#cursor = offset;
+    this.#epoch = epoch;
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#publishHead(), this.#limits.headIntervalMs);
+    this.#cancelHeads = this.#clock.every(this.#limits.headIntervalMs, () => this.#publishHead());
     this.#outlet.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
@@ -63,30 +75,36 @@ export class Publisher {
     });
   }
 
-  /** Something was committed. */
-  wake(): void {
+  /** Something was committed: `moved`, where that is known. */
+  wake(moved?: Moved): void {
     if (this.#stopped || !this.#outlet.connected) return;
-    const state = readState(this.#store);
-    if (state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
+    const state = moved?.state ?? readState(this.#store);
+    // A message is of one epoch: where another begins, edges go over to it by the log.
+    const turned = state.epoch !== this.#epoch;
+    if (turned || state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
     const window = Math.min(this.#outlet.window, this.#limits.feedWindowMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
-      const rows = this.#log.read(this.#cursor, {
-        eventsMax: this.#limits.feedBatchEventsMax,
-        bytesMax: this.#limits.feedBatchBytesMax,
-      });
+      const rows = this.#following(moved);
       const first = rows[0];
       const last = rows.at(-1);
       if (first === undefined || last === undefined) return;
-      if (Date.now() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1) return this.#jump(state);
+      if (this.#clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
+        return this.#jump(state);
       const batch = this.#batch(state, rows);
       this.#cursor = last.offset;
       void this.#send(batch, rows);
     }
   }
 
+  #following(moved: Moved | undefined): readonly StoredLogRow[] {
+    if (moved?.rows[0]?.offset === this.#cursor + 1) return moved.rows;
+    const { feedBatchEventsMax: eventsMax, feedBatchBytesMax: bytesMax } = this.#limits;
+    return this.#log.read(this.#cursor, { eventsMax, bytesMax });
+  }
+
   stop(): void {
     this.#stopped = true;
-    clearInterval(this.#timer);
+    this.#cancelHeads();
   }
 
   async #send(batch: Batch, rows: readonly StoredLogRow[]): Promise<void> {
@@ -113,10 +131,12 @@ export class Publisher {
       v: 1,
       s: state.environment,
       e: state.epoch,
-      t: Date.now(),
+      n: state.term,
+      t: this.#clock.wallMs(),
       p: this.#cursor,
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
+      d: last?.digest ?? null,
       ev: rows.map((row) => sentRow(row, this.#limits.feedInlineBytesMax)),
     };
   }
@@ -124,17 +144,21 @@ export class Publisher {
   /** Leaves out whatever was not published yet. */
   #jump(state: State): void {
     if (state.offset > this.#cursor)
-      log.info("the feed goes on at {head}, edges fetch {count} events themselves", {
+      log.info("the feed at {broker} goes on at {head}, edges fetch {count} events themselves", {
+        broker: this.#outlet.name,
         head: state.offset,
         count: state.offset - this.#cursor,
       });
     this.#cursor = state.offset;
+    this.#epoch = state.epoch;
     this.#publishHead();
   }
 
   #publishHead(): void {
     if (this.#stopped || !this.#outlet.connected) return;
-    const payload = JSON.stringify(this.#store.transaction(() => readHead(this.#store, this.#log)));
+    const role = { role: "primary", ack: this.#ack } as const;
+    const head = this.#store.transaction(() => readHead(this.#store, this.#log, role, this.#clock.wallMs()));
+    const payload = JSON.stringify(head);
     this.#outlet
       .publish(this.#topics.head, payload, { qos: 0, retain: true })
       .catch((error: unknown) => this.#complain(error));
@@ -144,7 +168,8 @@ export class Publisher {
   #complain(error: unknown): void {
     if (this.#complained) return;
     this.#complained = true;
-    log.error("the broker does not take what this primary publishes, edges have to ask: {reason}", {
+    log.error("the broker at {broker} does not take what this primary publishes, edges have to ask: {reason}", {
+      broker: this.#outlet.name,
       reason: reasonOf(error),
     });
   }

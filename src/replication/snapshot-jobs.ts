@@ -1,27 +1,34 @@
 /** Runs the work on snapshots in Workers, which live only as long as a job: between jobs their memory is better spent elsewhere. */
 import { statSync } from "node:fs";
 import type { Limits } from "../config/limits.ts";
-import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
+import type { WorkerHandle } from "../runtime/worker.ts";
 import { databaseFiles, removeFiles, requireSame, type Snapshot } from "../store/snapshot.ts";
 import type { SnapshotManifest } from "../store/snapshot-file.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import type { SnapshotCommands } from "./snapshot-worker.ts";
+import type { SnapshotCommands } from "./snapshot-commands.ts";
+import type { System } from "./system.ts";
 
 const log = getLogger("snapshot");
+
+type Threads = Pick<System, "spawnWorker">;
 
 /** Hears of what could be mended from the facts. */
 export type Warn = (problem: string) => void;
 
 const logWarning: Warn = (warning) => log.warn("{warning}", { warning });
 
-export function buildSnapshotAside(storePath: string, directory: string): Promise<Snapshot> {
-  return withWorkers((spawn) => spawn().call("build", storePath, directory));
+export function buildSnapshotAside(system: Threads, storePath: string, directory: string): Promise<Snapshot> {
+  return withWorkers(system, (spawn) => spawn().call("build", storePath, directory));
+}
+
+export function buildBackupAside(system: Threads, storePath: string, target: string): Promise<Snapshot> {
+  return withWorkers(system, (spawn) => spawn().call("buildBackup", storePath, target));
 }
 
 /** Throws AppError `invalid_request` where the file is not the one that was written. */
-export function verifySnapshotAside(snapshot: Snapshot): Promise<void> {
-  return withWorkers((spawn) => spawn().call("verify", snapshot));
+export function verifySnapshotAside(system: Threads, snapshot: Snapshot): Promise<void> {
+  return withWorkers(system, (spawn) => spawn().call("verify", snapshot));
 }
 
 export interface Unpacked {
@@ -36,6 +43,7 @@ export interface Unpacked {
  * is what the manifest says.
  */
 export async function unpackSnapshotAside(
+  system: Threads,
   snapshot: Snapshot,
   target: string,
   limits: Limits,
@@ -43,7 +51,7 @@ export async function unpackSnapshotAside(
 ): Promise<Unpacked> {
   const { manifest } = snapshot;
   try {
-    return await withWorkers(async (spawn) => {
+    return await withWorkers(system, async (spawn) => {
       const content = spawn();
       const structure = manifest.unpackedBytes < smallBytes ? content : spawn();
       const startMs = performance.now();
@@ -59,12 +67,22 @@ export async function unpackSnapshotAside(
 }
 
 /** Where a sound copy stands. Throws where it is not sound, or not a store. */
-export function checkStoreAside(path: string, limits: Limits, warn: Warn = logWarning): Promise<State> {
-  return withWorkers((spawn) => {
+export function checkStoreAside(
+  system: Threads,
+  path: string,
+  limits: Limits,
+  warn: Warn = logWarning,
+): Promise<State> {
+  return withWorkers(system, (spawn) => {
     const content = spawn();
     const structure = statSync(path).size < smallBytes ? content : spawn();
     return check(content, structure, { path, limits, warn, manifest: undefined });
   });
+}
+
+/** Reads a copy that is in use from end to end; rejects where it is not what its digest says. */
+export function auditCopyAside(system: Threads, storePath: string): Promise<void> {
+  return withWorkers(system, (spawn) => spawn().call("audit", storePath));
 }
 
 /** The check of a smaller database takes less time than the start of a second thread. */
@@ -94,10 +112,10 @@ async function check(
 }
 
 /** Whatever the job has spawned ends with it, also where it failed: nobody may still be reading a file that is taken away then. */
-async function withWorkers<T>(job: (spawn: () => SnapshotWorker) => Promise<T>): Promise<T> {
+async function withWorkers<T>(system: Threads, job: (spawn: () => SnapshotWorker) => Promise<T>): Promise<T> {
   const workers: SnapshotWorker[] = [];
   const spawn = (): SnapshotWorker => {
-    const worker = spawnWorker<SnapshotCommands>("snapshot");
+    const worker = system.spawnWorker<SnapshotCommands, never>("snapshot");
     workers.push(worker);
     return worker;
   };

@@ -9,6 +9,7 @@ import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../s
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
+import type { System } from "./system.ts";
 import { reasonOf } from "../util/reason.ts";
 import { buildSnapshotAside, verifySnapshotAside } from "./snapshot-jobs.ts";
 
@@ -30,11 +31,12 @@ export interface SnapshotKeeperOptions {
   readonly reuseMs: number;
   /** Where the database stands. */
   readonly present: () => State;
+  readonly system: Pick<System, "clock" | "spawnWorker">;
 }
 
 interface Kept {
   readonly snapshot: Snapshot;
-  /** `performance.now()`; long ago where it was made by an earlier process. */
+  /** By the monotonic clock; long ago where it was made by an earlier process. */
   readonly madeMs: number;
   askedMs: number;
   /** False while nobody has read it since the start of this process. */
@@ -43,15 +45,22 @@ interface Kept {
 
 const keptMax = 2;
 
-export function keepSnapshots({ storePath, directory, reuseMs, present }: SnapshotKeeperOptions): SnapshotKeeper {
+export function keepSnapshots({
+  storePath,
+  directory,
+  reuseMs,
+  present,
+  system,
+}: SnapshotKeeperOptions): SnapshotKeeper {
+  const { clock } = system;
   let kept = leftIn(directory);
   let building: Promise<Kept> | undefined;
 
   const build = async (): Promise<Kept> => {
-    const startMs = performance.now();
-    const snapshot = await buildSnapshotAside(storePath(), directory);
+    const startMs = clock.monotonicMs();
+    const snapshot = await buildSnapshotAside(system, storePath(), directory);
     // Counted from the end: who could not wait so long comes again.
-    const madeMs = performance.now();
+    const madeMs = clock.monotonicMs();
     const made = { snapshot, madeMs, askedMs: madeMs, isWhole: true };
     kept = [made, ...kept.toSorted((left, right) => right.askedMs - left.askedMs)].slice(0, keptMax);
     removeOthers(directory, kept);
@@ -62,22 +71,10 @@ export function keepSnapshots({ storePath, directory, reuseMs, present }: Snapsh
     return made;
   };
 
-  /** The one that can be given out as it is. */
-  const usable = (): Kept | undefined => {
-    const { epoch, offset, hash } = present();
-    const isPresent = ({ manifest }: Snapshot): boolean => manifest.offset === offset && manifest.hash === hash;
-    return kept.find(
-      ({ snapshot, madeMs }) =>
-        snapshot.manifest.epoch === epoch &&
-        (isPresent(snapshot) || performance.now() - madeMs < reuseMs) &&
-        existsSync(snapshot.path),
-    );
-  };
-
   /** A damaged file would be refused by whoever gets it, again and again. */
   const checked = async (old: Kept): Promise<Kept> => {
     try {
-      await verifySnapshotAside(old.snapshot);
+      await verifySnapshotAside(system, old.snapshot);
       old.isWhole = true;
       return old;
     } catch (error) {
@@ -100,18 +97,27 @@ export function keepSnapshots({ storePath, directory, reuseMs, present }: Snapsh
 
   return {
     async get() {
-      const found = usable();
+      const found = usable(kept, present(), clock.monotonicMs() - reuseMs);
       const given = found?.isWhole === true ? found : await (building ??= prepare(found));
-      given.askedMs = performance.now();
+      given.askedMs = clock.monotonicMs();
       return given.snapshot;
     },
     find(tag) {
       const found = kept.find(({ snapshot }) => snapshotBytesTag(snapshot.manifest) === tag);
       if (found === undefined || !existsSync(found.snapshot.path)) return undefined;
-      found.askedMs = performance.now();
+      found.askedMs = clock.monotonicMs();
       return found.snapshot;
     },
   };
+}
+
+/** The one that can be given out as it is: it is of where the store stands, or was made after `youngMs`. */
+function usable(kept: readonly Kept[], { epoch, offset, hash }: State, youngMs: number): Kept | undefined {
+  const isPresent = ({ manifest }: Snapshot): boolean => manifest.offset === offset && manifest.hash === hash;
+  return kept.find(
+    ({ snapshot, madeMs }) =>
+      snapshot.manifest.epoch === epoch && (isPresent(snapshot) || madeMs > youngMs) && existsSync(snapshot.path),
+  );
 }
 
 /** What an earlier process has kept, in the order of their positions. */

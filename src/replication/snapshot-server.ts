@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, read } from "node:fs";
 import { promisify } from "node:util";
-import { snapshotBytesTag, snapshotTag, type Snapshot } from "../store/snapshot.ts";
+import { snapshotBytesTag, snapshotTag } from "../store/snapshot.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { SnapshotKeeper } from "./snapshot-keeper.ts";
 
@@ -29,10 +29,13 @@ export async function serveSnapshot({ headers }: Request, keeper: SnapshotKeeper
   metrics.snapshots.inc({ action: "served" });
   const content = { "Content-Type": "application/zstd", "Content-Length": String(last - first + 1) };
   const part = wanted === "all" ? {} : { "Content-Range": `bytes ${first}-${last}/${size}` };
-  return new Response(streamOf(snapshot, first, last), {
-    status: wanted === "all" ? 200 : 206,
-    headers: { ...common, ...content, ...part },
-  });
+  return new Response(
+    streamOf(snapshot.path, first, last, (bytes) => metrics.snapshotBytes.inc({ direction: "sent" }, bytes)),
+    {
+      status: wanted === "all" ? 200 : 206,
+      headers: { ...common, ...content, ...part },
+    },
+  );
 }
 
 interface Range {
@@ -52,8 +55,16 @@ function rangeOf(header: string | null, size: number): Range | "all" | "none" {
 
 const readAt = promisify(read);
 
-/** The bytes from one to another, both included, as fast as they are taken. The file is opened at once: it may lose its name meanwhile. */
-function streamOf({ path }: Snapshot, first: number, last: number): ReadableStream<Uint8Array> {
+/**
+ * The bytes of a file from one to another, both included, as fast as they are taken. The file is opened at once: it may lose its name meanwhile.
+ * `onSent` hears how many were taken.
+ */
+export function streamOf(
+  path: string,
+  first: number,
+  last: number,
+  onSent: (bytes: number) => void,
+): ReadableStream<Uint8Array> {
   const file = openSync(path, "r");
   let at = first;
   return new ReadableStream<Uint8Array>({
@@ -63,7 +74,7 @@ function streamOf({ path }: Snapshot, first: number, last: number): ReadableStre
         const { bytesRead } = await readAt(file, piece, 0, piece.length, at);
         if (bytesRead === 0) throw new Error(`\`${path}\` has become shorter`);
         at += bytesRead;
-        metrics.snapshotBytes.inc({ direction: "sent" }, bytesRead);
+        onSent(bytesRead);
         controller.enqueue(piece.subarray(0, bytesRead));
         if (at <= last) return;
         controller.close();

@@ -3,16 +3,19 @@
  * the request. Nothing here waits for another write; those that wait are grouped in the Worker.
  */
 import type { Limits } from "../config/limits.ts";
-import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
+import type { WorkerHandle } from "../runtime/worker.ts";
 import { newChanges } from "../store/changes.ts";
 import type { NodeSetting } from "../store/keys.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { recordSpan } from "../telemetry/tracing.ts";
 import { must } from "../util/assert.ts";
+import { mintEpoch } from "./position.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { Replayed, ReplayRequest } from "./replay.ts";
-import type { WriterCommands, WriterEvent } from "./writer-worker.ts";
+import { realSystem, type System } from "./system.ts";
+import type { Moved } from "./store-writer.ts";
+import type { WriterCommands, WriterEvent } from "./writer-commands.ts";
 
 const log = getLogger("writer");
 
@@ -27,16 +30,16 @@ export class Writer {
   readonly #options: WriterOptions;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
-  readonly #listeners: ((state: State) => void)[] = [];
+  readonly #listeners: ((moved: Moved) => void)[] = [];
   #state: State | undefined;
   #failed = false;
 
-  constructor(options: WriterOptions) {
+  constructor(options: WriterOptions, system: Pick<System, "spawnWorker"> = realSystem) {
     this.#options = options;
-    this.#worker = spawnWorker<WriterCommands, WriterEvent>("writer");
-    this.#worker.onEvent(({ state }) => {
-      this.#state = state;
-      for (const listener of this.#listeners) listener(state);
+    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
+    this.#worker.onEvent((moved) => {
+      this.#state = moved.state;
+      for (const listener of this.#listeners) listener(moved);
     });
     void this.#watch();
   }
@@ -47,7 +50,7 @@ export class Writer {
   }
 
   /** Called after each commit that moved the position. */
-  onMoved(listener: (state: State) => void): void {
+  onMoved(listener: (moved: Moved) => void): void {
     this.#listeners.push(listener);
   }
 
@@ -74,15 +77,18 @@ export class Writer {
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
-    return result;
+    return { ...result, committedMs };
   }
 
   replay(request: ReplayRequest): Promise<Replayed> {
     return this.#worker.call("replay", request);
   }
 
-  startEpoch(): Promise<State> {
-    return this.#worker.call("startEpoch");
+  /** Begins a new epoch behind what is there, as an event of its own. */
+  async startEpoch(): Promise<State> {
+    const request = { kind: "epoch", epoch: mintEpoch() } as const;
+    await this.write(request, { traceparent: null });
+    return this.state;
   }
 
   readSetting(key: NodeSetting): Promise<string | undefined> {

@@ -1,8 +1,51 @@
-/** An edge: its copy and the feed first, then the API. It listens at once, and says that it is not ready while it has no copy. */
+/**
+ * An edge: its copy and the feed first, then the API. It listens at once, and says that it is not ready while it has no copy. When it is promoted, a
+ * primary takes its place in the same process and at the same address, and so it does at each later start, until another one is promoted over it.
+ */
 import type { Config } from "../config/config.ts";
 import { startEdgeNode } from "../replication/edge-node.ts";
+import type { Promoted } from "../replication/node.ts";
+import { startPrimaryNode, type Takeover } from "../replication/primary-node.ts";
+import { realSystem, type System } from "../replication/system.ts";
+import { isPromoted, notePromotion } from "../replication/promotion.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { must } from "../util/assert.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";
+import { startPrimary } from "./primary.ts";
 
-export async function startEdge(config: Config): Promise<RunningRole> {
-  return serveNode(config, await startEdgeNode(config));
+const log = getLogger("node");
+
+export async function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
+  if (isPromoted(config.data)) {
+    log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
+    return startPrimary(asPrimary(config), system);
+  }
+  const becomePrimary = async (takeover: Takeover): Promise<Promoted> => {
+    const node = await startPrimaryNode(asPrimary(config), undefined, takeover, system).catch(
+      async (error: unknown) => {
+        log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
+        running.replace(await startEdgeNode(config, { becomePrimary }, system));
+        throw error;
+      },
+    );
+    notePromotion(config.data);
+    running.replace(node);
+    const { epoch, offset } = node.health();
+    log.warning("this node is the primary now, of epoch {epoch} from offset {offset} on", { epoch, offset });
+    return { epoch: must(epoch), offset: must(offset) };
+  };
+  const running = await serveNode(config, await startEdgeNode(config, { becomePrimary }, system), system);
+  return running;
+}
+
+/** The same node with what it needs as a primary. Its former primary is one of those whom it asks whether there is another. */
+function asPrimary(config: Config): Config {
+  const { primary, peers, brokerUsername, brokerPassword, promotedBrokerUsername, promotedBrokerPassword } = config;
+  return {
+    ...config,
+    role: "primary",
+    peers: [...new Set([...(primary === undefined ? [] : [primary]), ...peers])],
+    brokerUsername: promotedBrokerUsername ?? brokerUsername,
+    brokerPassword: promotedBrokerPassword ?? brokerPassword,
+  };
 }

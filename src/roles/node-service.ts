@@ -2,36 +2,49 @@
 import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
-import { serve } from "../runtime/serve.ts";
+import { realSystem, type System } from "../replication/system.ts";
 import { build } from "../runtime/version.ts";
 import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 
 export interface RunningRole {
   readonly url: string;
-  /** No new requests, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
+  /** Another node answers from now on, at the same address: an edge that became the primary. */
+  replace(node: Node): void;
+  /** No new requests, streams are ended, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
   stop(): Promise<void>;
 }
 
 /** Serves the node's API, and MQTT over WebSocket beside it where a broker is embedded. */
-export async function serveNode(config: Config, node: Node): Promise<RunningRole> {
+export async function serveNode(
+  config: Config,
+  first: Node,
+  system: Pick<System, "serve"> = realSystem,
+): Promise<RunningRole> {
   const { host, port, limits } = config;
+  let node = first;
   try {
-    const app = createApp(node, limits);
-    const listener = serve({
+    let app = createApp(node, limits);
+    const listener = system.serve({
       hostname: host,
       port,
-      fetch: (request) => app.fetch(request),
-      websocket:
-        node.mqttConnection === undefined
-          ? undefined
-          : { path: "/mqtt", subprotocol: "mqtt", onConnection: node.mqttConnection },
+      fetch: (request, cut) => app.fetch(request, cut),
+      get websocket() {
+        const { mqttConnection } = node;
+        return mqttConnection && { path: "/mqtt", subprotocol: "mqtt", onConnection: mqttConnection };
+      },
       stopGraceMs: limits.stopGraceMs,
     });
     const unobserve = observeNode(() => readingOf(node));
     return {
       url: listener.url,
+      replace(next) {
+        app.close();
+        node = next;
+        app = createApp(node, limits);
+      },
       async stop() {
+        app.close();
         await listener.stop();
         unobserve();
         await node.stop();
@@ -45,13 +58,14 @@ export async function serveNode(config: Config, node: Node): Promise<RunningRole
 
 /** What `/metrics` shows of a node. */
 function readingOf(node: Node): NodeReading {
-  const { role, state, offset, ageMs, brokerClients } = node.health();
+  const { role, state, offset, ageMs, brokers, brokerClients } = node.health();
   return {
     role,
     version: build.version,
     logOffset: role === "primary" ? (offset ?? undefined) : undefined,
     appliedOffset: offset ?? undefined,
     feedState: state,
+    brokers,
     brokerClients,
     snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
     closures: closuresOf(node),

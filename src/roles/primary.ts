@@ -2,12 +2,13 @@
 import type { Config } from "../config/config.ts";
 import type { MintedKeys } from "../replication/identity.ts";
 import { startPrimaryNode } from "../replication/primary-node.ts";
+import { realSystem, type System } from "../replication/system.ts";
 import { print } from "../runtime/process.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";
 
-export async function startPrimary(config: Config): Promise<RunningRole> {
-  const node = await startPrimaryNode(config, (minted) => print(mintedKeysText(minted)));
-  return serveNode(config, node);
+export async function startPrimary(config: Config, system: System = realSystem): Promise<RunningRole> {
+  const node = await startPrimaryNode(config, (minted) => print(mintedKeysText(minted)), undefined, system);
+  return serveNode(config, node, system);
 }
 
 function mintedKeysText({ adminKey, nodeKey }: MintedKeys): string {

@@ -21,6 +21,8 @@ export type Orm = BunSQLiteDatabase;
 
 export interface SqlDatabase {
   readonly path: string;
+  /** How often something was rolled back on this connection, a savepoint or a transaction. */
+  readonly rollbacks: number;
   /** Typed queries on the fixed tables, over the same connection. */
   readonly orm: Orm;
   prepare(sql: string): SqlStatement;
@@ -38,6 +40,18 @@ export function openSqlite(path: string, options: { readonly?: boolean; create?:
     : new BunDatabase(path, { readwrite: true, create: options.create ?? false });
   return new BunSqlite(path, bun);
 }
+
+/** Whether an error, or what caused it, says that the file itself is damaged: its pages contradict each other, or can't be read. */
+export function isDamage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { readonly code?: unknown };
+  if (typeof code === "string" && damageCodes.test(code)) return true;
+  return damageTexts.test(error.message) || isDamage(error.cause);
+}
+
+const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR)/;
+/** As SQLite words them: what comes from a Worker has no code of SQLite any more. */
+const damageTexts = /^(?:database disk image is malformed|file is not a database|disk I\/O error)$/;
 
 /** A new file at `path`, beside which the one at `source` can be read as the schema `source`, and nothing can be written to it. */
 export function openSqliteBeside(path: string, source: string): SqlDatabase {
@@ -60,6 +74,7 @@ class BunSqlite implements SqlDatabase {
   readonly orm: Orm;
   readonly #bun: BunDatabase;
   readonly #statements = new LiveStatements();
+  #rollbacks = 0;
 
   constructor(path: string, bun: BunDatabase) {
     this.path = path;
@@ -73,7 +88,12 @@ class BunSqlite implements SqlDatabase {
   }
 
   exec(sql: string): void {
+    if (sql.startsWith("ROLLBACK")) this.#rollbacks++;
     this.#bun.run(sql);
+  }
+
+  get rollbacks(): number {
+    return this.#rollbacks;
   }
 
   transaction<T>(body: () => T, mode: "deferred" | "immediate" = "deferred"): T {
@@ -83,6 +103,7 @@ class BunSqlite implements SqlDatabase {
       this.#bun.run("COMMIT");
       return result;
     } catch (error) {
+      this.#rollbacks++;
       if (this.#bun.inTransaction) this.#bun.run("ROLLBACK");
       throw error;
     }

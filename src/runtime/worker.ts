@@ -90,7 +90,19 @@ export function serveWorker<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,
 ): (event: Event) => void {
-  const send = (message: FromWorker): void => postMessage(message);
+  return serveCommands(commands, stop, {
+    send: (message) => postMessage(message),
+    onMessage: (listener) => addEventListener("message", (message: MessageEvent<unknown>) => listener(message.data)),
+  });
+}
+
+/** The same at the other end of any way. */
+export function serveCommands<C extends Commands, Event = never>(
+  commands: C,
+  stop: () => void | Promise<void>,
+  port: Pick<Port, "send" | "onMessage">,
+): (event: Event) => void {
+  const send = (message: FromWorker): void => port.send(message);
   const inFlight = new Set<Promise<void>>();
 
   const answer = async (id: number, work: () => unknown): Promise<void> => {
@@ -101,8 +113,8 @@ export function serveWorker<C extends Commands, Event = never>(
     }
   };
 
-  addEventListener("message", (message: MessageEvent<ToWorker>) => {
-    const request = message.data;
+  port.onMessage((message) => {
+    const request = message as ToWorker;
     if ("stop" in request) {
       void answer(request.id, async () => {
         await Promise.all(inFlight);

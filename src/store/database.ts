@@ -8,8 +8,9 @@ import fixedTables from "./migrations/0001-fixed-tables.sql" with { type: "text"
 import closures from "./migrations/0002-closures.sql" with { type: "text" };
 import versions from "./migrations/0003-versions.sql" with { type: "text" };
 import degrees from "./migrations/0004-degrees.sql" with { type: "text" };
+import history from "./migrations/0005-history.sql" with { type: "text" };
 
-const migrations: readonly string[] = [fixedTables, closures, versions, degrees];
+const migrations: readonly string[] = [fixedTables, closures, versions, degrees, history];
 
 /** The version of the file format that this binary writes and the newest that it reads. */
 export const schemaVersion = migrations.length;

@@ -20,6 +20,7 @@ import {
   stampDegrees,
   unseen,
 } from "./degree-shape.ts";
+import { rememberedOf, type Remembered } from "./remembered.ts";
 import { statement } from "./statements.ts";
 import { typeOf } from "./symbols.ts";
 
@@ -29,11 +30,14 @@ const looked = 64;
 /** What one transaction does to the degrees. */
 export class DegreeChange {
   readonly #database: SqlDatabase;
+  /** The last id of each type before it. */
+  readonly #lastIds: ReadonlyMap<number, number>;
   readonly #grown = new Map<string, number>();
   readonly #added = new Map<string, AddedRows>();
 
   constructor(database: SqlDatabase) {
     this.#database = database;
+    this.#lastIds = new Map(rememberedOf(database)?.lastIds);
   }
 
   /** To be told by how many rows a table has grown. */
@@ -41,11 +45,20 @@ export class DegreeChange {
     this.#grown.set(table, (this.#grown.get(table) ?? 0) + rows);
   }
 
-  /** To be told of each row that is new, with the ids in its columns. */
+  /** To be told of each row that is new in a fact table, with the ids in its columns. */
   look(table: string, row: readonly number[]): void {
+    this.#addedTo(table, true).add(row);
+  }
+
+  /** To be told of rows that are new in another table: some of them, among which those of which there are most the same. */
+  lookAtSome(table: string, row: readonly number[]): void {
+    this.#addedTo(table, false).add(row);
+  }
+
+  #addedTo(table: string, isAll: boolean): AddedRows {
     let added = this.#added.get(table);
-    if (!added) this.#added.set(table, (added = new AddedRows(this.#database, table)));
-    added.add(row);
+    if (!added) this.#added.set(table, (added = new AddedRows(this.#database, table, isAll, this.#lastIds)));
+    return added;
   }
 
   /** To be called once after all changes. */
@@ -68,16 +81,21 @@ class AddedRows {
   readonly #database: SqlDatabase;
   readonly #table: string;
   readonly #shape: DegreeShape | undefined;
+  readonly #lastIds: ReadonlyMap<number, number>;
+  /** Where all rows that come are seen, what is known of how many are the same stays known. */
+  readonly #remembered: Remembered | undefined;
   /** By the kinds of their values. */
   readonly #rows = new Map<string, { readonly kinds: readonly Kind[]; readonly rows: (readonly number[])[] }>();
   readonly #most = new Map<string, number>();
   readonly #counted = new Map<string, Map<number | string, number>>();
   #isRaised = false;
 
-  constructor(database: SqlDatabase, table: string) {
+  constructor(database: SqlDatabase, table: string, isAll: boolean, lastIds: ReadonlyMap<number, number>) {
     this.#database = database;
     this.#table = table;
     this.#shape = readShape(database, table);
+    this.#lastIds = lastIds;
+    this.#remembered = isAll ? rememberedOf(database) : undefined;
   }
 
   add(row: readonly number[]): void {
@@ -93,7 +111,8 @@ class AddedRows {
   /** Whether a bound had to be raised. */
   finish(): boolean {
     for (const { kinds, rows } of this.#rows.values()) {
-      const degrees = degreesOf(must(this.#shape), kinds, this.#table);
+      const degrees = degreesFor(must(this.#shape), kinds, this.#table);
+      if (this.#remembered !== undefined) for (const degree of degrees) this.#recount(this.#remembered, degree, rows);
       for (const row of rows) this.#look(row, degrees);
     }
     return this.#isRaised;
@@ -116,37 +135,72 @@ class AddedRows {
   }
 
   #mostOf({ columns, kinds, key }: RowDegree): number {
-    const known = this.#most.get(key);
+    const kept = this.#remembered?.most ?? this.#most;
+    const name = `${this.#table} ${key}`;
+    const known = kept.get(name);
     if (known !== undefined) return known;
     const sql = "SELECT most FROM degree WHERE table_name = ?1 AND columns = ?2 AND kinds = ?3";
     const most = Number(statement(this.#database, sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
-    this.#most.set(key, most);
+    kept.set(name, most);
     return most;
   }
 
   #raise({ columns, kinds, key }: RowDegree, most: number): void {
-    this.#most.set(key, most);
+    this.#most.set(`${this.#table} ${key}`, most);
     putMost(this.#database, this.#table, columns, kinds, most);
     this.#isRaised = true;
   }
 
+  /** Brings what is known up to date: there are more of the same now, and of a value that is new there are only these. */
+  #recount(remembered: Remembered, { same, counts }: RowDegree, rows: readonly (readonly number[])[]): void {
+    const added = new Map<number | string, number>();
+    for (const row of rows) added.set(keyOf(row, same), (added.get(keyOf(row, same)) ?? 0) + 1);
+    let known = remembered.sameRows.get(counts);
+    if (!known) remembered.sameRows.set(counts, (known = new Map()));
+    for (const row of rows) {
+      const key = keyOf(row, same);
+      const more = added.get(key);
+      if (more === undefined) continue;
+      added.delete(key);
+      const before = known.get(key) ?? (same.some((column) => this.#isNew(must(row[column - 1]))) ? 0 : undefined);
+      if (before === undefined) continue;
+      if (!known.has(key)) remembered.count++;
+      known.set(key, before + more);
+    }
+  }
+
+  #isNew(id: number): boolean {
+    const last = this.#lastIds.get(typeOf(id));
+    return last !== undefined && id > last;
+  }
+
   /** How many rows have the same values, or `most` where they are no more, as far as is looked. */
   #count(row: readonly number[], { same, sql, ranges, counts }: RowDegree, most: number): number {
-    const ids = same.map((column) => must(row[column - 1]));
-    const key = ids.length === 1 ? must(ids[0]) : ids.join();
+    const key = keyOf(row, same);
+    const remembered = this.#remembered?.sameRows.get(counts);
+    const before = remembered?.get(key);
+    if (before !== undefined) return before;
     let counted = this.#counted.get(counts);
     if (!counted) this.#counted.set(counts, (counted = new Map()));
     const known = counted.get(key);
     if (known !== undefined) return known;
-    const isMore = (rows: number): boolean => statement(this.#database, sql).values(...ids, ...ranges, rows).length > 0;
-    let rows = most;
-    if (isMore(Math.min(most, few)) && (most < few || scattered(row) * most < looked))
-      rows = Number(
-        statement(this.#database, sql.replace("SELECT 1", "SELECT count(*)")).values(...ids, ...ranges, 0)[0]?.[0],
-      );
+    const ids = same.map((column) => must(row[column - 1]));
+    const upTo = (limit: number): number =>
+      Number(statement(this.#database, `SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
+    const first = upTo(few + 1);
+    let rows = first;
+    if (first > few) rows = most < few || scattered(row) * most < looked ? upTo(-1) : most;
+    else if (this.#remembered !== undefined && remembered !== undefined) {
+      remembered.set(key, first);
+      this.#remembered.count++;
+    }
     counted.set(key, rows);
     return rows;
   }
+}
+
+function keyOf(row: readonly number[], columns: readonly number[]): number | string {
+  return columns.length === 1 ? must(row[must(columns[0]) - 1]) : columns.map((column) => row[column - 1]).join();
 }
 
 /** One of the degrees that a row of certain kinds belongs to. */
@@ -160,13 +214,25 @@ interface RowDegree {
   readonly same: readonly number[];
   /** Whether only one row can have the same values. */
   readonly isSingle: boolean;
-  /** Gives a row where more than so many, its last parameter, have the ids in `same` and are within these bounds. */
+  /** Gives those rows that have the ids in `same` and are within these bounds, as many as its last parameter says. */
   readonly sql: string;
   readonly ranges: readonly number[];
   /** The same where the same is counted. */
   readonly counts: string;
   /** Those before it that are of at least as many rows. */
   readonly fewer: readonly number[];
+}
+
+/** Shapes are read once a transaction, and are the same for as long as a policy is active: what follows from one is kept with it. */
+const madeFor = new WeakMap<DegreeShape, Map<string, RowDegree[]>>();
+
+function degreesFor(shape: DegreeShape, kinds: readonly Kind[], table: string): RowDegree[] {
+  let made = madeFor.get(shape);
+  if (!made) madeFor.set(shape, (made = new Map()));
+  const name = `${table} ${kinds.join()}`;
+  let degrees = made.get(name);
+  if (!degrees) made.set(name, (degrees = degreesOf(shape, kinds, table)));
+  return degrees;
 }
 
 function degreesOf(shape: DegreeShape, kinds: readonly Kind[], table: string): RowDegree[] {
@@ -185,7 +251,7 @@ function degreesOf(shape: DegreeShape, kinds: readonly Kind[], table: string): R
       conditions.push(low === high ? `a${column} = ?${next}` : `a${column} BETWEEN ?${next} AND ?${next + 1}`);
       ranges.push(...(low === high ? [low] : [low, high]));
     }
-    const after = `LIMIT 1 OFFSET ?${same.length + ranges.length + 1}`;
+    const after = `LIMIT ?${same.length + ranges.length + 1}`;
     const fewer = all.flatMap((one, before) => (before < place && countsAsMany(one, beginning) ? [before] : []));
     const sql = `SELECT 1 FROM ${table} WHERE ${conditions.join(" AND ")} ${after}`;
     const named = { columns: nameOf(columns), kinds: beginning.kinds.join() };
@@ -210,7 +276,7 @@ function countsAsMany(one: KindBeginning, other: KindBeginning): boolean {
   );
 }
 
-/** A number from 0 to 1 that rows have by chance: the same for the same row, so that copies of a history are equal. */
+/** A number from 0 to 1 that rows have by chance: the same for the same row. */
 function scattered(row: readonly number[]): number {
   let hash = 0;
   for (const id of row) hash = Math.imul(hash ^ id ^ typeOf(id), 0x9e37_79b1) >>> 0;

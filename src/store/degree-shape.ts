@@ -4,6 +4,7 @@
  */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { must } from "../util/assert.ts";
+import { forgetDegrees } from "./remembered.ts";
 import { statement } from "./statements.ts";
 import { rangeOf, typeOf } from "./symbols.ts";
 
@@ -87,14 +88,25 @@ export function putShape(database: SqlDatabase, table: string, { orders, apart }
 export function readShape(database: SqlDatabase, table: string): DegreeShape | undefined {
   const [row] = statement(database, "SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
   if (!row) return undefined;
+  const text = row.join(" ");
+  let shapes = parsed.get(database);
+  if (!shapes) parsed.set(database, (shapes = new Map()));
+  const known = shapes.get(table);
+  if (known?.text === text) return known.shape;
   const apart = JSON.parse(String(row[1])) as [number, number[]][];
-  return {
+  const shape = {
     orders: JSON.parse(String(row[0])) as number[][],
     apart: new Map(apart.map(([column, ids]) => [column, new Set(ids)])),
   };
+  shapes.set(table, { text, shape });
+  return shape;
 }
 
+/** The last shape of each table, which seldom changes. */
+const parsed = new WeakMap<SqlDatabase, Map<string, { readonly text: string; readonly shape: DegreeShape }>>();
+
 export function putMost(database: SqlDatabase, table: string, columns: string, kinds: string, most: number): void {
+  forgetDegrees(database);
   statement(
     database,
     "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",

@@ -24,6 +24,7 @@ import {
   stampDegrees,
   unseen,
 } from "./degree-shape.ts";
+import { forgetDegrees } from "./remembered.ts";
 import { statement } from "./statements.ts";
 import { typeOf } from "./symbols.ts";
 
@@ -128,8 +129,15 @@ function isAmong(
 
 /** To be called when a table has gone. */
 export function dropDegrees(database: SqlDatabase, table: string): void {
+  forgetDegrees(database);
   statement(database, "DELETE FROM degree WHERE table_name = ?1").run(table);
   statement(database, "DELETE FROM degree_shape WHERE table_name = ?1").run(table);
+}
+
+/** For all of them to be counted anew by `keepDegrees`. */
+export function dropAllDegrees(database: SqlDatabase): void {
+  statement(database, "DELETE FROM degree").run();
+  statement(database, "DELETE FROM degree_shape").run();
 }
 
 /** For those of tables that have lost most of their rows to be counted anew by `keepDegrees`: deletions leave them as they were. */
@@ -141,11 +149,13 @@ export function dropOutlivedDegrees(database: SqlDatabase): void {
 
 /** To be called when all tables are empty. */
 export function clearDegrees(database: SqlDatabase): void {
+  forgetDegrees(database);
   statement(database, "UPDATE degree SET most = 0").run();
   stampDegrees(database);
 }
 
 function countAll(database: SqlDatabase, table: string, shape: DegreeShape): void {
+  forgetDegrees(database);
   statement(database, "DELETE FROM degree WHERE table_name = ?1").run(table);
   const count = (sql: string) => database.prepare(sql).values();
   const rows = Number(count(`SELECT count(*) FROM ${table}`)[0]?.[0]);

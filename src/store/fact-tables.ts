@@ -6,16 +6,21 @@ import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
 import { relation, type } from "./schema.ts";
 import { must } from "../util/assert.ts";
+import { forgetSameRows, rememberedOf } from "./remembered.ts";
 import { statement } from "./statements.ts";
 import { intern, lookUp, rangeOf, typeNumber } from "./symbols.ts";
 
 /** The number of a predicate, `undefined` where it has no table. */
 export function relationId(database: SqlDatabase, predicate: string, arity: number): number | undefined {
-  const found = statement(database, "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2").values(
-    predicate,
-    arity,
-  )[0]?.[0];
-  return found === undefined ? undefined : Number(found);
+  const relations = rememberedOf(database)?.relations;
+  const name = `${predicate}/${arity}`;
+  const known = relations?.get(name);
+  if (known !== undefined) return known;
+  const sql = "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2";
+  const found = statement(database, sql).values(predicate, arity)[0]?.[0];
+  if (found === undefined) return undefined;
+  relations?.set(name, Number(found));
+  return Number(found);
 }
 
 export function tableOf(relation: number): string {
@@ -59,9 +64,9 @@ export function setIndexes(database: SqlDatabase, table: string, orders: readonl
 /** All fact tables, with what they hold. */
 export function factTables(
   database: SqlDatabase,
-): { readonly table: string; readonly predicate: string; readonly arity: number }[] {
+): { readonly id: number; readonly table: string; readonly predicate: string; readonly arity: number }[] {
   const rows = database.orm.select().from(relation).orderBy(relation.predicate, relation.arity).all();
-  return rows.map(({ id, predicate, arity }) => ({ table: tableOf(id), predicate, arity }));
+  return rows.map(({ id, predicate, arity }) => ({ id, table: tableOf(id), predicate, arity }));
 }
 
 /** Where a fact is stored: the ids of its arguments are a row of the table. */
@@ -84,6 +89,7 @@ export function deleteFact(database: SqlDatabase, fact: Fact): StoredRow | undef
   const found = locate(database, fact);
   if (!found) return undefined;
   const { table, ids } = found;
+  forgetSameRows(database);
   const deleted = statement(database, `DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
   return deleted > 0 ? found : undefined;
 }
@@ -153,9 +159,25 @@ export function countByTypes(
     }));
 }
 
-/** Takes all facts away; tables, indexes and interned values stay. */
-export function clearFacts(database: SqlDatabase): void {
-  for (const { table } of factTables(database)) database.exec(`DELETE FROM ${table}`);
+/** Takes all facts away, and keeps them under the offset of the event that did it; tables, indexes and interned values stay. */
+export function clearFacts(database: SqlDatabase, offset: number): void {
+  for (const { id, table, arity } of factTables(database)) {
+    const ids = columnNames(arity).join(", ");
+    const keep = `INSERT INTO cleared (offset, relation, ids) SELECT ?1, ?2, json_array(${ids}) FROM ${table}`;
+    statement(database, keep).run(offset, id);
+    database.exec(`DELETE FROM ${table}`);
+  }
+  forgetSameRows(database);
+}
+
+/** Brings back what `clearFacts` kept under that offset. The tables are empty. */
+export function restoreClearedFacts(database: SqlDatabase, offset: number): void {
+  for (const { id, table, arity } of factTables(database)) {
+    const ids = columnNames(arity).map((_, index) => `json_extract(ids, '$[${index}]')`);
+    const restore = `INSERT INTO ${table} SELECT ${ids.join(", ")} FROM cleared WHERE offset = ?1 AND relation = ?2`;
+    statement(database, restore).run(offset, id);
+  }
+  statement(database, "DELETE FROM cleared WHERE offset = ?1").run(offset);
 }
 
 function locate(database: SqlDatabase, fact: Fact): StoredRow | undefined {

@@ -16,6 +16,7 @@ export const state = sqliteTable("state", {
   planStamp: integer("plan_stamp").notNull().default(0),
   version: integer().notNull().default(0),
   degreeStamp: integer("degree_stamp").notNull().default(0),
+  term: integer().notNull().default(0),
 });
 
 export const log = sqliteTable("log", {
@@ -25,6 +26,16 @@ export const log = sqliteTable("log", {
   body: text().notNull(),
   traceparent: text(),
   hash: text().notNull(),
+  digest: text(),
+  total: integer(),
+});
+
+export const epoch = sqliteTable("epoch", {
+  term: integer().primaryKey(),
+  epoch: text().notNull(),
+  offset: integer().notNull(),
+  hash: text().notNull(),
+  timeMs: integer("time_ms").notNull(),
 });
 
 export const policy = sqliteTable("policy", {

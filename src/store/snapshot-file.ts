@@ -1,5 +1,5 @@
 /**
- * The form of a snapshot: one file that says of itself what it is. A skippable frame of Zstandard comes first (`zstd -d` passes over it), with the
+ * The form of snapshots and backups: one file that says of itself what it is. A skippable frame of Zstandard comes first (`zstd -d` passes over it), with the
  * manifest as one line of JSON and the SHA-256 of that line as the next; then the frames of the database.
  */
 import { createHash } from "node:crypto";
@@ -17,6 +17,8 @@ const formVersion = 1;
 const snapshotManifest = z.object({
   /** Which form the file has. */
   snapshot: z.literal(formVersion),
+  /** A backup has the log as well. */
+  kind: z.enum(["snapshot", "backup"]).default("snapshot"),
   /** Of the database's format, as in `schemaVersion`. */
   schema: z.number().int().positive(),
   environment: z.string().min(1),
@@ -28,6 +30,8 @@ const snapshotManifest = z.object({
   /** Chain hash and state digest at `offset`. */
   hash,
   digest: hash,
+  /** The earliest moment that can be gone back to; where it is not said there is none but the one at `offset`. */
+  from: z.object({ offset: z.number().int().nonnegative(), timeMs: z.number().int().nonnegative() }).optional(),
   /** Of the frames of the database. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: z.number().int().positive(),

@@ -5,6 +5,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { compressFile, decompressFile, digestFile } from "../runtime/compress.ts";
+import { schemaVersion } from "./database.ts";
 import { damaged, encodeFront, readFront, requireKnownFormat, type SnapshotManifest } from "./snapshot-file.ts";
 import type { State } from "./state.ts";
 import { copyStore } from "./store-copy.ts";
@@ -38,25 +39,47 @@ export function snapshotBytesTag({ epoch, offset, sha256 }: SnapshotManifest): s
  */
 export async function buildSnapshot(storePath: string, directory: string): Promise<Snapshot> {
   mkdirSync(directory, { recursive: true });
-  const copyPath = join(directory, "building.db");
-  const packedPath = join(directory, "building.zst");
-  removeFiles([...databaseFiles(copyPath), packedPath]);
+  const building = join(directory, "building.zst");
+  removeFiles([building]);
   try {
-    const { state, schema } = copyStore(storePath, copyPath);
-    const { environment, epoch, offset, timeMs, hash, digest } = state;
-    const [unpackedBytes, madeMs] = [statSync(copyPath).size, Date.now()];
-    const known = { schema, environment, epoch, offset, timeMs, madeMs, hash, digest, unpackedBytes };
-    // Kept free for what is known last.
-    const room = encodeFront({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER });
-    const packed = await compressFile(copyPath, packedPath, room);
-    writeFront(packedPath, encodeFront({ ...known, ...packed }, room.length));
-    const path = join(directory, `${epoch}-${offset}-${packed.sha256.slice(0, 16)}${snapshotEnding}`);
-    renameSync(packedPath, path);
+    const { epoch, offset, sha256 } = await pack(storePath, building, "snapshot");
+    const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}${snapshotEnding}`);
+    renameSync(building, path);
     return openSnapshot(path);
   } finally {
-    removeFiles([...databaseFiles(copyPath), packedPath]);
+    removeFiles([building]);
   }
 }
+
+/** Makes a backup in a new file at `target`: a snapshot with the log, and with what going back in time needs. Blocks its thread as long. */
+export async function buildBackup(storePath: string, target: string): Promise<Snapshot> {
+  await pack(storePath, target, "backup");
+  return openSnapshot(target);
+}
+
+/** Beside the target there must be room for the database as it is. */
+async function pack(storePath: string, target: string, kind: SnapshotManifest["kind"]): Promise<Manifested> {
+  const copyPath = `${target}.db`;
+  removeFiles(databaseFiles(copyPath));
+  try {
+    // What is written from now on may be missing.
+    const madeMs = Date.now();
+    const { state, from } = copyStore(storePath, copyPath, kind);
+    const { environment, epoch, offset, timeMs, hash, digest } = state;
+    const unpackedBytes = statSync(copyPath).size;
+    const moments = { offset, timeMs, madeMs, ...(from === undefined ? {} : { from }) };
+    const known = { kind, schema: schemaVersion, environment, epoch, ...moments, hash, digest, unpackedBytes };
+    // Kept free for what is known last.
+    const room = encodeFront({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER });
+    const manifest = { ...known, ...(await compressFile(copyPath, target, room)) };
+    writeFront(target, encodeFront(manifest, room.length));
+    return manifest;
+  } finally {
+    removeFiles(databaseFiles(copyPath));
+  }
+}
+
+type Manifested = Omit<SnapshotManifest, "snapshot">;
 
 /** Puts it in its place, and waits for the disk: what a power cut leaves under the final name is whole. */
 function writeFront(path: string, front: Uint8Array): void {

@@ -5,12 +5,15 @@
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { beginEpoch } from "./epochs.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
 export interface State {
   readonly environment: string;
   readonly epoch: string;
+  /** Orders the epochs of an environment: a later one has a higher term (its start in ms since 1970, or one more than the term before). */
+  readonly term: number;
   /** Of the last event that this copy contains; 0 before the first. */
   readonly offset: number;
   /** Chain hash over all events up to `offset`. */
@@ -26,9 +29,9 @@ export interface State {
 /** The chain hash before the first event, and the digest of a state without facts, keys and policy. */
 export const zeroHash = "0000000000000000";
 
-const selectState = "SELECT environment, epoch, offset, hash, time_ms, digest, policy_id FROM state WHERE one = 1";
-const updatePosition =
-  "UPDATE state SET epoch = coalesce(?1, epoch), offset = ?2, hash = ?3, time_ms = ?4 WHERE one = 1";
+const selectState =
+  "SELECT environment, epoch, offset, hash, time_ms, digest, policy_id, term FROM state WHERE one = 1";
+const updatePosition = "UPDATE state SET offset = ?1, hash = ?2, time_ms = ?3 WHERE one = 1 RETURNING digest";
 
 export function readState(database: SqlDatabase): State {
   return must(findState(database), "the state row is missing");
@@ -46,23 +49,28 @@ export function findState(database: SqlDatabase): State | undefined {
     timeMs: Number(row[4]),
     digest: String(row[5]),
     policyId: Number(row[6]),
+    term: Number(row[7]),
   };
 }
 
 /** Starts a history: no events, no policy. */
-export function createState(database: SqlDatabase, environment: string, epoch: string): State {
-  const start = { one: 1, environment, epoch, offset: 0, hash: zeroHash, timeMs: 0, digest: zeroHash, policyId: 0 };
-  database.orm.insert(schema.state).values(start).run();
+export function createState(database: SqlDatabase, environment: string, epoch: string, term = 0): State {
+  const origin = { epoch, term, offset: 0, hash: zeroHash, timeMs: 0 };
+  database.orm
+    .insert(schema.state)
+    .values({ ...origin, one: 1, environment, digest: zeroHash, policyId: 0 })
+    .run();
+  beginEpoch(database, origin);
   return readState(database);
 }
 
-/** Moves the position on. `digest` and `policyId` are not touched: they belong to `applyEvent`. */
+/** Moves the position on. `digest` and `policyId` are not touched: they belong to `applyEvent`. Gives the digest. */
 export function advanceState(
   database: SqlDatabase,
-  next: { readonly epoch?: string; readonly offset: number; readonly hash: string; readonly timeMs: number },
-): void {
-  const { epoch, offset, hash, timeMs } = next;
-  statement(database, updatePosition).run(epoch ?? null, offset, hash, timeMs);
+  next: { readonly offset: number; readonly hash: string; readonly timeMs: number },
+): string {
+  const { offset, hash, timeMs } = next;
+  return String(must(statement(database, updatePosition).values(offset, hash, timeMs)[0], "the store has a state")[0]);
 }
 
 /** Refuses a file of another environment: its facts would answer questions that were never asked of them. */

@@ -5,20 +5,38 @@
  */
 import { openSqliteBeside, type SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
-import { schemaVersion } from "./database.ts";
+import { openStore, schemaVersion } from "./database.ts";
+import { earliestMoment, type Moment } from "./past.ts";
+import type { SnapshotManifest } from "./snapshot-file.ts";
 import { readState, type State } from "./state.ts";
 
-/** Whose rows stay behind: the log, which a receiver follows from here on, and what belongs to the sending node alone. */
-const leftBehind: ReadonlySet<string> = new Set(["log", "node"]);
+/** Whose rows stay behind: what belongs to the sending node alone, and of a snapshot the log, which a receiver follows from here on. */
+const leftBehind: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<string>>> = {
+  snapshot: new Set(["log", "node"]),
+  backup: new Set(["node"]),
+};
 
 export interface StoreCopy {
   readonly state: State;
-  /** The version of the file format. */
-  readonly schema: number;
+  /** The earliest moment that it can be taken back to; of a snapshot there is none but its own. */
+  readonly from: Moment | undefined;
 }
 
-/** Copies the store at `source` into a new file at `target`. Throws where the source is no store, or of a newer format. */
-export function copyStore(source: string, target: string): StoreCopy {
+/**
+ * Copies the store at `source` into a new file at `target`, which has the format of this binary also where the source is older. Throws where the
+ * source is no store, or of a newer format.
+ */
+export function copyStore(source: string, target: string, kind: SnapshotManifest["kind"]): StoreCopy {
+  copyAsItIs(source, target, leftBehind[kind]);
+  const copy = openStore(target, { wal: false });
+  try {
+    return { state: readState(copy), from: kind === "backup" ? earliestMoment(copy) : undefined };
+  } finally {
+    copy.close();
+  }
+}
+
+function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): void {
   const copy = openSqliteBeside(target, source);
   try {
     // Nobody else knows of the file, and it is worth nothing before it is whole.
@@ -26,23 +44,22 @@ export function copyStore(source: string, target: string): StoreCopy {
     copy.exec("PRAGMA main.synchronous = OFF");
     copy.exec("PRAGMA main.cache_size = -65536");
     copy.exec("PRAGMA source.mmap_size = 1073741824");
-    return copy.transaction(() => {
+    copy.transaction(() => {
       const schema = Number(copy.prepare("PRAGMA source.user_version").values()[0]?.[0]);
       if (schema > schemaVersion)
         throw new AppError(
           "conflict",
           `\`${source}\` has format ${schema}, this binary knows formats up to ${schemaVersion}`,
         );
-      copyTables(copy);
+      copyTables(copy, left);
       copy.exec(`PRAGMA main.user_version = ${schema}`);
-      return { state: readState(copy), schema };
     });
   } finally {
     copy.close();
   }
 }
 
-function copyTables(copy: SqlDatabase): void {
+function copyTables(copy: SqlDatabase, left: ReadonlySet<string>): void {
   const made = copy
     .prepare(
       "SELECT type, name, sql FROM source.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'",
@@ -53,7 +70,6 @@ function copyTables(copy: SqlDatabase): void {
   for (const [, , sql] of made) copy.exec(sql);
   for (const [type, name] of made) {
     const quoted = `"${name.replaceAll('"', '""')}"`;
-    if (type === "table" && !leftBehind.has(name))
-      copy.exec(`INSERT INTO main.${quoted} SELECT * FROM source.${quoted}`);
+    if (type === "table" && !left.has(name)) copy.exec(`INSERT INTO main.${quoted} SELECT * FROM source.${quoted}`);
   }
 }

@@ -5,6 +5,7 @@
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Value } from "./fact.ts";
+import { rememberedOf, type Remembered } from "./remembered.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
@@ -16,9 +17,14 @@ export const reservedPerType = 2 ** 16;
 
 /** The interned id of a value, `undefined` where the store does not have it. */
 export function lookUp(database: SqlDatabase, value: Value): number | undefined {
+  const remembered = rememberedOf(database);
+  const known = remembered?.values.get(value.type)?.get(value.id);
+  if (known !== undefined) return known ?? undefined;
   const sql = "SELECT id FROM symbol WHERE type = (SELECT id FROM type WHERE name = ?1) AND value = ?2";
   const found = statement(database, sql).values(value.type, value.id)[0]?.[0];
-  return found === undefined ? undefined : Number(found);
+  const id = found === undefined ? undefined : Number(found);
+  if (remembered) remember(remembered, value, id ?? null);
+  return id;
 }
 
 /** The interned id of a value, which is added where it is new. */
@@ -27,12 +33,28 @@ export function intern(database: SqlDatabase, value: Value): number {
   if (known !== undefined) return known;
   const type = internType(database, value.type);
   const { low, high } = rangeOf(type);
-  const last = statement(database, "SELECT MAX(id) FROM symbol WHERE id BETWEEN ?1 AND ?2").values(low, high)[0]?.[0];
-  const id = last === null || last === undefined ? low + 1 : Number(last) + 1;
+  const remembered = rememberedOf(database);
+  const id = (remembered?.lastIds.get(type) ?? lastIdOf(database, low, high)) + 1;
   if (id > high - reservedPerType)
     throw new AppError("internal", `type \`${value.type}\` holds as many values as it can`);
   statement(database, "INSERT INTO symbol (id, type, value) VALUES (?1, ?2, ?3)").run(id, type, value.id);
+  if (remembered) {
+    remember(remembered, value, id);
+    remembered.lastIds.set(type, id);
+  }
   return id;
+}
+
+function lastIdOf(database: SqlDatabase, low: number, high: number): number {
+  const last = statement(database, "SELECT MAX(id) FROM symbol WHERE id BETWEEN ?1 AND ?2").values(low, high)[0]?.[0];
+  return last === null || last === undefined ? low : Number(last);
+}
+
+function remember(remembered: Remembered, { type, id: value }: Value, id: number | null): void {
+  let values = remembered.values.get(type);
+  if (!values) remembered.values.set(type, (values = new Map()));
+  values.set(value, id);
+  remembered.count++;
 }
 
 /** The number of a type, which is added where it is new. */
@@ -54,8 +76,13 @@ export function newestType(database: SqlDatabase): number {
 }
 
 export function typeNumber(database: SqlDatabase, name: string): number | undefined {
+  const types = rememberedOf(database)?.types;
+  const known = types?.get(name);
+  if (known !== undefined) return known;
   const found = statement(database, "SELECT id FROM type WHERE name = ?1").values(name)[0]?.[0];
-  return found === undefined ? undefined : Number(found);
+  if (found === undefined) return undefined;
+  types?.set(name, Number(found));
+  return Number(found);
 }
 
 /** The ids that values of a type have; the first is never used. */

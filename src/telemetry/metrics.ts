@@ -73,11 +73,28 @@ export const metrics = {
     lagSeconds,
   ),
   /** `direction`: published or received. */
-  feedEvents: counter("ostiary_feed_events_total", "Events that went to the broker or came from it", ["direction"]),
+  feedEvents: counter("ostiary_feed_events_total", "Events that went to a broker or came from one", ["direction"]),
   feedGaps: counter("ostiary_feed_gaps_total", "Messages of the feed that did not follow this node's position"),
   feedDuplicates: counter("ostiary_feed_duplicates_total", "Messages of the feed that this node had already"),
+  feedRefused: counter(
+    "ostiary_feed_refused_total",
+    "Messages of the feed that come from no node of this environment, or would continue another history than this node's",
+  ),
+  copiesDistrusted: counter(
+    "ostiary_copies_distrusted_total",
+    "Times that this node found its copy damaged or different from the primary's",
+  ),
   /** `result`: done or failed. */
   catchUps: counter("ostiary_catch_ups_total", "Times that this node asked the primary for what it missed", ["result"]),
+  eventStreams: new Gauge({
+    name: "ostiary_event_streams",
+    help: "Streams of the change feed that are open",
+    registers,
+  }),
+  /** `reason`: client, end, gone, unauthorized, slow or stop. */
+  eventStreamsEnded: counter("ostiary_event_streams_ended_total", "Streams of the change feed that ended, by why", [
+    "reason",
+  ]),
   /** `action`: built, served, installed, unchanged or failed. */
   snapshots: counter("ostiary_snapshots_total", "What happened with snapshots", ["action"]),
   /** `direction`: sent or received. */
@@ -90,6 +107,7 @@ export const metrics = {
 
 export const feedStates = [
   "PRIMARY",
+  "FENCED",
   "BOOTSTRAP",
   "CATCHUP",
   "LIVE",
@@ -97,6 +115,7 @@ export const feedStates = [
   "DISCONNECTED",
   "DIVERGED",
   "SNAPSHOT",
+  "FOLLOWING",
 ] as const;
 export type FeedState = (typeof feedStates)[number];
 
@@ -107,6 +126,8 @@ export interface NodeReading {
   readonly logOffset: number | undefined;
   readonly appliedOffset: number | undefined;
   readonly feedState: FeedState;
+  /** Brokers that carry the feed, by `host:port`. */
+  readonly brokers: readonly { readonly broker: string; readonly connected: boolean }[];
   readonly brokerClients: number | undefined;
   readonly snapshotAgeMs: number | undefined;
   /** Undefined while there is no copy to count in. */
@@ -166,6 +187,14 @@ valueGauge(
   "ostiary_applied_offset",
   "The last offset that this node's copy contains",
   ({ appliedOffset }) => appliedOffset,
+);
+gauge(
+  "ostiary_broker_connected",
+  "1 where this node is connected to the broker, 0 where it is not",
+  (shown, { brokers }) => {
+    for (const { broker, connected } of brokers) shown.set({ broker }, connected ? 1 : 0);
+  },
+  ["broker"],
 );
 valueGauge("ostiary_broker_clients", "Clients connected to the embedded broker", ({ brokerClients }) => brokerClients);
 valueGauge(

@@ -25,7 +25,7 @@ describe("settings", () => {
     expect(config).toMatchObject({
       host: "127.0.0.1",
       port: 8080,
-      broker: "embedded",
+      broker: ["embedded"],
       refresh: 1_800_000,
       consistencyWait: 2000,
     });
@@ -96,7 +96,7 @@ describe("a bad setting is refused", () => {
     ).toEqual([
       "role is `leader` from the file node.yaml; allowed: `primary`, `edge` or `fallback`",
       "port is `99999` from the variable OSTIARY_PORT; allowed: a whole number from 0 to 65535",
-      "broker is `http://x` from the flag --broker; allowed: `embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port; user and password are settings of their own",
+      "broker is `http://x` from the flag --broker; allowed: `embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port, or several of these separated by commas; user and password are settings of their own",
       "refresh is `soon` from the file node.yaml; allowed: a duration from `1s` to `7d`, such as `30m`",
     ]);
   });
@@ -177,6 +177,20 @@ describe("settings are checked together", () => {
     expect(problems({})[0]).toStartWith(
       "role is not set, and every node needs one: --role, OSTIARY_ROLE or `role:` in the file",
     );
+  });
+
+  test("brokers are a list that names each once", () => {
+    const { config } = load({ flags: { role: "primary", broker: "embedded, mqtt://a,mqtts://[::1]:8883/" } });
+    expect(config?.broker).toEqual(["embedded", "mqtt://a", "mqtts://[::1]:8883/"]);
+    const found = problems({ flags: { role: "primary", broker: "mqtt://a,mqtt://b,mqtts://A:1883" } });
+    expect(found).toEqual(["broker names `a:1883` twice; name each broker once"]);
+    for (const broker of ["", "embedded,", "mqtt://a mqtt://b", "mqtt://a:99999", "embedded,http://x"])
+      expect(problems({ flags: { role: "primary", broker } })[0]).toStartWith("broker is ");
+  });
+
+  test("a broker's certificate needs its key, and the other way round", () => {
+    expect(problems({ flags: { role: "primary", brokerCert: "a.crt" } })[0]).toStartWith("brokerKey is not set");
+    expect(problems({ flags: { role: "primary", brokerKey: "a.key" } })[0]).toStartWith("brokerCert is not set");
   });
 
   test.each(["edge", "fallback"])("%s needs a primary and a node key", (role) => {

@@ -106,6 +106,31 @@ describe.each([...brokers])("with the %s broker", (broker) => {
 });
 
 test(
+  "a primary that hangs is not waited for: a write through an edge is refused within a second",
+  () =>
+    withCluster({ broker: "embedded", edges: 1 }, async (cluster) => {
+      const [edge] = cluster.edges;
+      if (edge === undefined) throw new Error("an edge is needed");
+      cluster.primary.signal("SIGSTOP");
+      // The edge takes it for alive at first, and for silent later. The best of three, since this machine may be busy.
+      const taken: number[] = [];
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const startMs = performance.now();
+        const refused = await insert(cluster, edge.url, `frozen-${attempt}`);
+        taken.push(performance.now() - startMs);
+        expect(refused.status).toBe(503);
+        expect(Number(refused.headers.get("Retry-After"))).toBeGreaterThan(0);
+        await Bun.sleep(1500);
+      }
+      expect(Math.min(...taken)).toBeLessThan(1000);
+      cluster.primary.signal("SIGCONT");
+      expect(await eventuallyAccepted(cluster, edge.url, "thawed")).toBe(200);
+      await expectConverged(cluster.primary, cluster.edges);
+    }),
+  scenarioTimeoutMs,
+);
+
+test(
   "Mosquitto dies: writes go on, the edges follow by asking, and are live again when it is back",
   () =>
     withCluster({ broker: "mosquitto" }, async ({ primary, edges, mosquitto, client }) => {

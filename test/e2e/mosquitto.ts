@@ -2,65 +2,130 @@
  * A real Mosquitto on loopback, with the configuration and the ACL that `compose/` ships: only paths, address and passwords differ, so that
  * what is tested is what people run.
  */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePort, randomHex } from "../../scripts/node-process.ts";
+import { freePort, randomHex, type Place } from "../../scripts/node-process.ts";
 import { projectRoot } from "../../scripts/built-binary.ts";
+import type { Certificate } from "./certificates.ts";
 import { programPath } from "./program.ts";
+
+const users = ["ostiary-primary", "ostiary-edge", "ostiary-witness"] as const;
+type User = (typeof users)[number];
+type Settings = Readonly<Record<string, string>>;
 
 export interface Mosquitto {
   readonly url: string;
   /** Settings of a node that logs in as primary, or as edge. */
-  readonly primary: Readonly<Record<string, string>>;
-  readonly edge: Readonly<Record<string, string>>;
+  readonly primary: Settings;
+  readonly edge: Settings;
+  /** By user; who logs in as witness may read statuses. */
+  readonly passwords: Readonly<Record<User, string>>;
   readonly output: string;
   start(): Promise<void>;
+  /** Stops it from doing anything, with all connections kept: what a machine that hangs looks like. */
+  freeze(): void;
+  thaw(): void;
   kill(): Promise<void>;
 }
 
-const shipped = join(projectRoot, "compose", "mosquitto");
+export interface MosquittoOptions {
+  /** Another one, whose passwords hold here as well. */
+  readonly like?: Mosquitto;
+  /** Lines of the shipped configuration, and what stands there instead. */
+  readonly changes?: Readonly<Record<string, string>>;
+  /** Instead of the shipped one. */
+  readonly acl?: string;
+  /** Makes it listen with TLS. */
+  readonly server?: Certificate;
+  /** Where it is, and with which port, where that is not simply this machine. */
+  readonly place?: Place & { readonly port: number };
+}
 
-export async function prepareMosquitto(directory: string): Promise<Mosquitto> {
+const shipped = join(projectRoot, "compose", "mosquitto");
+const readShipped = (name: string): string => readFileSync(join(shipped, name), "utf8");
+
+/** With passwords, as `mosquitto.conf` and `acl` have it. */
+export async function prepareMosquitto(directory: string, options: MosquittoOptions = {}): Promise<Mosquitto> {
+  const { like, changes, acl, server, place } = options;
   mkdirSync(directory, { recursive: true });
-  const port = await freePort();
-  const passwords = { "ostiary-primary": randomHex(16), "ostiary-edge": randomHex(16) };
+  const port = place?.port ?? (await freePort());
+  const passwords =
+    like?.passwords ?? (Object.fromEntries(users.map((user) => [user, randomHex(16)])) as Record<User, string>);
   const passwordFile = join(directory, "passwords");
-  writeFileSync(
-    passwordFile,
-    `${Object.entries(passwords)
-      .map((pair) => pair.join(":"))
-      .join("\n")}\n`,
-    { mode: 0o600 },
-  );
+  writeFileSync(passwordFile, users.map((user) => `${user}:${passwords[user]}\n`).join(""), { mode: 0o600 });
   const hashed = Bun.spawnSync([programPath("mosquitto_passwd"), "-U", passwordFile]);
   if (!hashed.success) throw new Error(`mosquitto_passwd failed: ${hashed.stderr.toString()}`);
 
-  const acl = join(directory, "acl");
-  writeFileSync(acl, readFileSync(join(shipped, "acl")));
-  chmodSync(acl, 0o600);
-  const config = join(directory, "mosquitto.conf");
-  const text = replaced(readFileSync(join(shipped, "mosquitto.conf"), "utf8"), {
-    "listener 1883": `listener ${port} 127.0.0.1`,
+  const tls = server === undefined ? [] : [`certfile ${server.cert}`, `keyfile ${server.key}`];
+  const text = replaced(readShipped("mosquitto.conf"), {
+    "listener 1883": [`listener ${port} ${place?.listen ?? "127.0.0.1"}`, ...tls].join("\n"),
     "password_file /run/mosquitto/passwords": `password_file ${passwordFile}`,
-    "acl_file /run/mosquitto/acl": `acl_file ${acl}`,
+    "acl_file /run/mosquitto/acl": `acl_file ${writeAcl(directory, acl ?? `${readShipped("acl")}\n${witness}`)}`,
+    ...changes,
   });
-  // Started by root it would become another user, who can't read the folder of this test.
-  writeFileSync(config, process.getuid?.() === 0 ? `user root\n${text}` : text);
-  return new MosquittoProcess(config, `mqtt://127.0.0.1:${port}`, passwords);
+  const url = server === undefined ? `mqtt://${place?.address ?? "127.0.0.1"}:${port}` : `mqtts://localhost:${port}`;
+  return new MosquittoProcess(commandWith(writeConfig(directory, text), place), url, passwords);
+}
+
+/** With client certificates, as `tls.conf` and `tls-acl` have it, for one environment. */
+export async function prepareMosquittoTls(
+  directory: string,
+  environment: string,
+  { authority, server }: { readonly authority: string; readonly server: Certificate },
+): Promise<Mosquitto & { readonly webSocketUrl: string }> {
+  mkdirSync(directory, { recursive: true });
+  const [port, webSocketPort] = [await freePort(), await freePort()];
+  const acl = readShipped("tls-acl").replaceAll("/default/", `/${environment}/`);
+  const text = replaced(readShipped("tls.conf"), {
+    "listener 8883": `listener ${port} 127.0.0.1`,
+    "certfile /run/mosquitto/server.crt": `certfile ${server.cert}`,
+    "keyfile /run/mosquitto/server.key": `keyfile ${server.key}`,
+    "cafile /run/mosquitto/ca.crt": `cafile ${authority}`,
+    "acl_file /run/mosquitto/acl": `acl_file ${writeAcl(directory, acl)}`,
+  });
+  // The same over WebSocket.
+  const options = text.split("\n").filter((line) => /^(?:certfile|keyfile|cafile|require_|use_)/.test(line));
+  const both = [text, `listener ${webSocketPort} 127.0.0.1`, "protocol websockets", ...options, ""].join("\n");
+  const command = commandWith(writeConfig(directory, both));
+  const mosquitto = new MosquittoProcess(command, `mqtts://localhost:${port}`, noPasswords);
+  return Object.assign(mosquitto, { webSocketUrl: `wss://localhost:${webSocketPort}/mqtt` });
+}
+
+function commandWith(config: string, place?: Place): string[] {
+  return [...(place?.through ?? []), programPath("mosquitto"), "-c", config];
+}
+
+const noPasswords = { "ostiary-primary": "", "ostiary-edge": "", "ostiary-witness": "" };
+
+const witness = "user ostiary-witness\ntopic read ostiary/v1/+/node/+\n";
+
+function writeAcl(directory: string, text: string): string {
+  const path = join(directory, "acl");
+  writeFileSync(path, text, { mode: 0o600 });
+  return path;
+}
+
+/** Started by root it would become another user, who can't read the folder of this test. */
+function writeConfig(directory: string, text: string): string {
+  const path = join(directory, "mosquitto.conf");
+  writeFileSync(path, process.getuid?.() === 0 ? `user root\n${text}` : text);
+  return path;
 }
 
 class MosquittoProcess implements Mosquitto {
   readonly url: string;
-  readonly primary: Readonly<Record<string, string>>;
-  readonly edge: Readonly<Record<string, string>>;
-  readonly #config: string;
+  readonly primary: Settings;
+  readonly edge: Settings;
+  readonly passwords: Readonly<Record<User, string>>;
+  readonly #command: string[];
   #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
   #output = "";
 
-  constructor(config: string, url: string, passwords: Readonly<Record<"ostiary-primary" | "ostiary-edge", string>>) {
-    this.#config = config;
+  constructor(command: string[], url: string, passwords: Readonly<Record<User, string>>) {
+    this.#command = command;
     this.url = url;
-    const as = (user: "ostiary-primary" | "ostiary-edge") => ({
+    this.passwords = passwords;
+    const as = (user: User): Settings => ({
       OSTIARY_BROKER: url,
       OSTIARY_BROKER_USERNAME: user,
       OSTIARY_BROKER_PASSWORD: passwords[user],
@@ -74,7 +139,7 @@ class MosquittoProcess implements Mosquitto {
   }
 
   async start(): Promise<void> {
-    const started = Bun.spawn([programPath("mosquitto"), "-c", this.#config], {
+    const started = Bun.spawn(this.#command, {
       stdin: "ignore",
       stdout: "ignore",
       stderr: "pipe",
@@ -89,6 +154,14 @@ class MosquittoProcess implements Mosquitto {
     }
   }
 
+  freeze(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
   async kill(): Promise<void> {
     this.#process?.kill("SIGKILL");
     await this.#process?.exited;
@@ -96,8 +169,9 @@ class MosquittoProcess implements Mosquitto {
 
   async #listens(): Promise<boolean> {
     const { hostname, port } = new URL(this.url);
+    const host = hostname === "localhost" ? "127.0.0.1" : hostname;
     try {
-      const socket = await Bun.connect({ hostname, port: Number(port), socket: { data: () => {} } });
+      const socket = await Bun.connect({ hostname: host, port: Number(port), socket: { data: () => {} } });
       socket.end();
       return true;
     } catch {
@@ -114,7 +188,7 @@ class MosquittoProcess implements Mosquitto {
 /** Every line has to be there: a test of a configuration that silently isn't the shipped one would be worth nothing. */
 function replaced(text: string, changes: Readonly<Record<string, string>>): string {
   return Object.entries(changes).reduce((result, [before, after]) => {
-    if (!result.includes(before)) throw new Error(`compose/mosquitto/mosquitto.conf has no line \`${before}\``);
+    if (!result.includes(before)) throw new Error(`the shipped configuration has no line \`${before}\``);
     return result.replace(before, after);
   }, text);
 }

@@ -6,6 +6,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { Degrees } from "../../src/store/degrees.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
+import { rememberIds } from "../../src/store/remembered.ts";
 import { lookUp, rangeOf, typeNumber, typeOf } from "../../src/store/symbols.ts";
 import { must } from "../../src/util/assert.ts";
 import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
@@ -126,6 +127,7 @@ describe("they bound what is in the tables", () => {
   test("through any history, and when counted anew they are exact", () => {
     const property = fc.property(fc.array(step, { maxLength: 25, size: "max" }), (steps) => {
       const store = storeWith(policy(source));
+      rememberIds(store);
       let policies = 1;
       for (const effect of steps) {
         apply(store, effect.kind === "policy" ? { ...effect, id: ++policies } : effect);

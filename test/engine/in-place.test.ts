@@ -209,6 +209,9 @@ function measured(store: SqlDatabase): { readonly database: SqlDatabase; readonl
     orm,
     prepare,
     exec: (sql) => store.exec(sql),
+    get rollbacks() {
+      return store.rollbacks;
+    },
     transaction: (body, mode) => store.transaction(body, mode),
     close: () => store.close(),
   };

@@ -16,6 +16,7 @@ import { type Changes, newChanges, whileChanging } from "../../src/store/changes
 import { openStore } from "../../src/store/database.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { openLog, type Log } from "../../src/store/log.ts";
+import { rememberIds } from "../../src/store/remembered.ts";
 import { createState, readState } from "../../src/store/state.ts";
 import { targetOf, type EngineTarget } from "../cases/engine-target.ts";
 
@@ -91,6 +92,8 @@ export function openNodes(): Nodes {
 function openCopy(folder: string, name: string, limits: Limits): Copy {
   const store = openStore(join(folder, `${name}.db`), { synchronous: "NORMAL" });
   createState(store, "test", epoch);
+  // As for whoever writes a node's file.
+  rememberIds(store);
   return { name, store, limits, changes: newChanges() };
 }
 
@@ -104,7 +107,9 @@ function writeAll(primary: Copy, log: Log, edges: readonly Copy[], request: Writ
   const rows = log.read(offset, oneEvent);
   const { hash, digest } = readState(primary.store);
   for (const { name, store, limits, changes } of edges) {
-    const { state } = whileChanging(changes, () => replay(store, { epoch, rows, hash }, limits));
+    const { state } = whileChanging(changes, () =>
+      replay(store, openLog(store), { epoch, rows, hash, digest }, limits),
+    );
     if (state.digest !== digest) throw new Error(`${name} diverges from the primary`);
   }
   for (const { name, store, limits } of [primary, ...edges]) {

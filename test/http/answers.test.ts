@@ -322,6 +322,7 @@ describe("without a key", () => {
           digest: expect.stringMatching(/^[0-9a-f]{16}$/),
           age_ms: 0,
           feed_connected: true,
+          brokers: [{ broker: "embedded", connected: true }],
         });
       }
     }));

@@ -32,6 +32,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/actions", "read", question],
   ["POST /api/evaluate_query", "read", { predicate: ["p", []], calls: [], constraints: {}, context_facts: [] }],
   ["GET /api/facts?predicate=p", "read"],
+  ["GET /api/events", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
   ["POST /api/explain", "read", { ...question, action: "read" }],
@@ -43,11 +44,13 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/keys", "admin"],
   ["POST /api/keys", "admin", { name: "another", role: "read" }],
   ["DELETE /api/keys/nobody", "admin"],
+  ["POST /api/promote", "admin", {}],
 ];
-/** The policy is active already, and there is no key "nobody". */
+/** The policy is active already, there is no key "nobody", and a primary can't be promoted. */
 const answered = new Map([
   ["POST /api/policy", 202],
   ["DELETE /api/keys/nobody", 404],
+  ["POST /api/promote", 409],
 ]);
 const ranks = ["read", "write", "admin"];
 
@@ -76,7 +79,7 @@ describe("roles", () => {
 
   test("no route but the health endpoints answers without a key", () =>
     withPrimary(async (api) => {
-      const open = new Set(["GET /healthcheck", "GET /api/healthcheck"]);
+      const open = new Set(["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
       const app = createApp(api.node, defaultLimits);
       expect(app.routes.length).toBeGreaterThan(known.size);

@@ -4,7 +4,9 @@ import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
 import { Arrivals } from "../../src/replication/arrivals.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { createForwarder } from "../../src/replication/forward.ts";
+import { systemClock } from "../../src/util/clock.ts";
 import { adminKey, eventually, refusal, withCluster, type Cluster } from "../replication/cluster.ts";
 import { apiOf, clientOf, fact, Org, role, User, value, wildcardPolicy, type Api } from "./api.ts";
 
@@ -26,11 +28,19 @@ test("a write whose answer was cut off is not called undone, one that nobody too
   await once(broken, "listening");
   const { port } = broken.address() as AddressInfo;
   const forward = createForwarder({
-    primaryUrl: `http://127.0.0.1:${port}`,
+    system: realSystem,
+    primaryUrl: () => `http://127.0.0.1:${port}`,
     timeoutMs: 2000,
     waitMs: 0,
-    arrivals: new Arrivals(() => undefined, { primary: false }),
+    arrivals: new Arrivals({
+      present: () => undefined,
+      epochs: () => [],
+      isNewest: () => true,
+      mayLearn: true,
+      clock: systemClock,
+    }),
     primaryAlive: () => true,
+    onSilence: () => {},
   });
   const request = { method: "POST", path: "/api/batch", headers: {}, body: "[]" };
   expect(await refusal(forward(request))).toMatchObject({

@@ -10,7 +10,8 @@ import { startFallbackNode } from "../../src/replication/fallback-node.ts";
 import type { Announce } from "../../src/replication/identity.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/replication/primary-node.ts";
-import { serveNode } from "../../src/roles/node-service.ts";
+import { startEdge } from "../../src/roles/edge.ts";
+import { serveNode, type RunningRole } from "../../src/roles/node-service.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { must } from "../../src/util/assert.ts";
 
@@ -61,6 +62,7 @@ export class Cluster {
   readonly directory: string;
   readonly #flags: Flags;
   readonly #running = new Set<Running<Node>>();
+  readonly #roles = new Set<RunningRole>();
 
   constructor(directory: string, flags: Flags) {
     this.directory = directory;
@@ -89,7 +91,18 @@ export class Cluster {
   }
 
   async edge(name: string, primary: Running<Node>, flags: Flags = {}): Promise<Running<Node>> {
-    return this.#serve(this.config("edge", name, { primary: primary.url, ...flags }), startEdgeNode);
+    return this.#serve(this.config("edge", name, { primary: primary.url, ...flags }), (config) =>
+      startEdgeNode(config),
+    );
+  }
+
+  /** An edge as the command line starts it: it can be promoted, and then answers as a primary at the same address. */
+  async promotable(name: string, flags: Flags): Promise<RunningRole & { readonly data: string }> {
+    const config = this.config("edge", name, flags);
+    const running = await startEdge(config);
+    const tracked = { ...running, data: config.data, stop: () => (this.#roles.delete(tracked), running.stop()) };
+    this.#roles.add(tracked);
+    return tracked;
   }
 
   async fallback(primary: { readonly url: string }, flags: Flags = {}): Promise<Running<Node>> {
@@ -100,7 +113,7 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#running].map((running) => running.stop()));
+    await Promise.all([...this.#running, ...this.#roles].map((running) => running.stop()));
   }
 
   async #serve<N extends Node>(config: Config, start: (config: Config) => Promise<N>): Promise<Running<N>> {

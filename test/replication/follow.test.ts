@@ -1,7 +1,7 @@
 /** Edges that follow a primary with its embedded broker: they converge, whoever restarts and whatever was missed. */
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
-import { connectPrimary } from "../../src/replication/primary-client.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { zeroHash } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
@@ -33,16 +33,18 @@ test("a page that comes in slowly is waited for, one that stops is not", () =>
         return new Response(trickle(page, pieces, 100));
       },
     });
-    const client = connectPrimary({
+    const client = realSystem.connectNode({
+      nodeId: "test",
       url: `http://127.0.0.1:${slowLine.port}`,
       nodeKey,
       logTimeoutMs: 400,
       snapshotTimeoutMs: 400,
     });
-    const answer = await client.log({ epoch: must(epoch), offset: 0, hash: zeroHash });
-    expect("page" in answer ? answer.page.head.d : answer.snapshotNeeded).toBe(must(digest));
+    const start = { epoch: must(epoch), term: 0, offset: 0, hash: zeroHash };
+    const answer = await client.log(start);
+    expect("page" in answer ? answer.page.head.d : answer.refused.message).toBe(must(digest));
     pieces = 1;
-    expect((await refusal(client.log({ epoch: must(epoch), offset: 0, hash: zeroHash }))).message).toContain("400 ms");
+    expect((await refusal(client.log(start))).message).toContain("400 ms");
     await slowLine.stop(true);
   }));
 

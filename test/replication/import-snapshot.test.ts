@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSnapshotAside } from "../../src/replication/snapshot-jobs.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { encodeFront } from "../../src/store/snapshot-file.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
@@ -34,7 +35,7 @@ async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
 }
 
 async function snapshotOf(primary: { readonly data: string }, directory: string): Promise<string> {
-  return (await buildSnapshotAside(join(primary.data, "store-1.db"), directory)).path;
+  return (await buildSnapshotAside(realSystem, join(primary.data, "store-1.db"), directory)).path;
 }
 
 test("a fallback starts offline from a file, says how old that is, and follows the primary once it is there", () =>

@@ -1,5 +1,5 @@
 /** With a real external broker, as `compose/` configures it: MQTT 5, passwords, access rules; and what happens when it dies or two primaries meet. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
@@ -12,6 +12,7 @@ import { drainRead } from "../../src/replication/drain-read.ts";
 import { topicsOf } from "../../src/replication/topics.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
+import { findProgram } from "../e2e/program.ts";
 import {
   converged,
   eventually,
@@ -24,7 +25,10 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-const installed = Bun.which("mosquitto") !== null && Bun.which("mosquitto_passwd") !== null;
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
+
+const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");
 
 describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not installed)", () => {
@@ -85,7 +89,13 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
   test("a node's status stands there while it lives, its goodbye after a stop, and its will after a death", () =>
     withCluster(async (cluster) => {
       const statuses: string[] = [];
-      const witness = await client("primary", "witness");
+      const witness = await connectAsync(mosquitto.url, {
+        protocolVersion: 5,
+        clientId: "witness",
+        username: "ostiary-witness",
+        password: mosquitto.passwords["ostiary-witness"],
+        reconnectPeriod: 0,
+      });
       witness.on("message", (_topic, payload) =>
         statuses.push((JSON.parse(payload.toString()) as { state: string }).state),
       );

@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { fetchSnapshot } from "../../src/replication/install-snapshot.ts";
 import type { Node } from "../../src/replication/node.ts";
-import { connectPrimary, type PrimaryClient } from "../../src/replication/primary-client.ts";
+import { connectNode, type NodeClient } from "../../src/replication/node-client.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { readState } from "../../src/store/state.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   converged,
@@ -47,7 +48,7 @@ async function largePrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
 
 interface Line {
   readonly url: string;
-  readonly client: PrimaryClient;
+  readonly client: NodeClient;
   /** The requests that came over it: their Range, if any. */
   readonly ranges: (string | undefined)[];
   /** How many bytes of answers it lets through before it breaks, for each request anew. */
@@ -89,7 +90,7 @@ async function withLine(primary: { readonly url: string }, body: (line: Line) =>
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   const url = `http://127.0.0.1:${port}`;
-  const client = connectPrimary({ url, nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+  const client = connectNode({ url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 }, realSystem);
   const line: Line = { url, client, ranges, cutAfter: Number.POSITIVE_INFINITY };
   try {
     await body(line);
@@ -250,9 +251,12 @@ test("what arrives damaged is not kept, nor what is of no use", () =>
       },
     });
     const url = `http://127.0.0.1:${liar.port}`;
-    const client = connectPrimary({ url, nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+    const client = connectNode(
+      { url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+      realSystem,
+    );
     const { directory } = cluster;
-    const options = { primary: client, directory, environment: "test", limits: defaultLimits };
+    const options = { primary: client, directory, environment: "test", limits: defaultLimits, system: realSystem };
     for (answer of answers) {
       await refusal(fetchSnapshot(options));
       expect(readdirSync(directory)).toEqual(["primary"]);
@@ -282,7 +286,13 @@ test("a part in which something is wrong costs one download more, and no wrong a
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
       const { directory } = cluster;
-      const options = { primary: line.client, directory, environment: "test", limits: defaultLimits };
+      const options = {
+        primary: line.client,
+        directory,
+        environment: "test",
+        limits: defaultLimits,
+        system: realSystem,
+      };
       line.cutAfter = 60_000;
       await refusal(fetchSnapshot(options));
       line.cutAfter = Number.POSITIVE_INFINITY;
@@ -303,7 +313,13 @@ test("one that was whole when the node died is not fetched a second time", () =>
       const partial = join(directory, "incoming.zst");
       await line.client.snapshot(partial, undefined, accepted);
       const { size } = statSync(partial);
-      const options = { primary: line.client, directory, environment: "test", limits: defaultLimits };
+      const options = {
+        primary: line.client,
+        directory,
+        environment: "test",
+        limits: defaultLimits,
+        system: realSystem,
+      };
       expect(await fetchSnapshot(options)).toMatchObject({ state: standing(primary.node) });
       expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);
     });

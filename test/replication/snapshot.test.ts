@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkStructure, ContentCheck } from "../../src/replication/check-copy.ts";
 import { checkStoreAside, unpackSnapshotAside } from "../../src/replication/snapshot-jobs.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/writer.ts";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
@@ -43,11 +44,11 @@ const parent = (child: string, above: string) => ({
 });
 
 async function unpack(snapshot: Snapshot, target: string, limits = defaultLimits): Promise<State> {
-  return (await unpackSnapshotAside(snapshot, target, limits, unexpected)).state;
+  return (await unpackSnapshotAside(realSystem, snapshot, target, limits, unexpected)).state;
 }
 
 function check(path: string): Promise<State> {
-  return checkStoreAside(path, defaultLimits, unexpected);
+  return checkStoreAside(realSystem, path, defaultLimits, unexpected);
 }
 
 function unexpected(warning: string): void {
@@ -322,7 +323,7 @@ describe("closures", () => {
     withNested(async (path) => {
       edit(path, sql);
       const warnings: string[] = [];
-      await checkStoreAside(path, defaultLimits, (warning) => warnings.push(warning));
+      await checkStoreAside(realSystem, path, defaultLimits, (warning) => warnings.push(warning));
       expect(warnings).toHaveLength(1);
       expect(warnings[0]).toContain("made anew from the facts");
       expect(rows(path)).toEqual([3]);
@@ -333,7 +334,9 @@ describe("closures", () => {
   const olderFormat =
     "DROP TABLE closure; DROP TABLE closure_1; ALTER TABLE state DROP COLUMN plan_stamp; ALTER TABLE state DROP COLUMN version; " +
     "ALTER TABLE relation DROP COLUMN version; DROP TABLE degree; DROP TABLE degree_shape; " +
-    "ALTER TABLE state DROP COLUMN degree_stamp; PRAGMA user_version = 1";
+    "ALTER TABLE state DROP COLUMN degree_stamp; " +
+    "DROP TABLE epoch; DROP TABLE answered; DROP TABLE cleared; ALTER TABLE state DROP COLUMN term; " +
+    "ALTER TABLE log DROP COLUMN digest; ALTER TABLE log DROP COLUMN total; PRAGMA user_version = 1";
 
   test("are made for a file of the format before them, by whoever writes to it", () =>
     withNested(async (path) => {

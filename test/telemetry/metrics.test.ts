@@ -7,6 +7,10 @@ const edge: NodeReading = {
   logOffset: undefined,
   appliedOffset: 12,
   feedState: "LIVE",
+  brokers: [
+    { broker: "a:1883", connected: true },
+    { broker: "b:8883", connected: false },
+  ],
   brokerClients: undefined,
   snapshotAgeMs: 250,
   closures: { kept: 3, walked: 1, rows: 4711 },
@@ -42,6 +46,8 @@ test("a node is asked at each scrape, tells only what applies to it, and not aft
   expect(text).toContain('ostiary_feed_state{state="LIVE"} 0\n');
   expect(text).toContain('ostiary_feed_state{state="STALE_FEED"} 1\n');
   expect(text).toContain("ostiary_applied_offset 12\n");
+  expect(text).toContain('ostiary_broker_connected{broker="a:1883"} 1\n');
+  expect(text).toContain('ostiary_broker_connected{broker="b:8883"} 0\n');
   expect(text).toContain("oso_fallback_snapshot_age_ms 250\n");
   expect(text).toContain('ostiary_closures{state="kept"} 3\n');
   expect(text).toContain('ostiary_closures{state="walked"} 1\n');

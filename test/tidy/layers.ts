@@ -4,6 +4,8 @@ import { lineOf, type SourceFile } from "./source-file.ts";
 /** For each folder of `src/` the others that it may import. Types count like values: knowing a type is depending on it. */
 const layers: Readonly<Record<string, readonly string[]>> = {
   util: [],
+  // What applications import runs in their process: it brings nothing of the node with it.
+  client: [],
   config: ["util"],
   telemetry: ["util"],
   polar: ["util"],

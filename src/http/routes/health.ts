@@ -1,7 +1,10 @@
-/** For load balancers and orchestrators: no key, and nothing that anybody could not know. 200 where this node can answer questions. */
+/**
+ * For load balancers and orchestrators: no key, and nothing that anybody could not know. `/healthcheck` is 200 where this node can answer questions;
+ * `/readyz` is 200 where it also should be asked rather than another: its copy is not old, and it was not replaced.
+ */
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
-import type { Node } from "../../replication/node.ts";
+import type { Node, NodeHealth } from "../../replication/node.ts";
 import { exchangeOf } from "../exchange.ts";
 
 /**
@@ -12,13 +15,17 @@ function fingerprint(digest: string): string {
   return createHash("sha256").update(digest).digest("hex").slice(0, 16);
 }
 
+type Context = { request: Request; route: string; set: { status?: number | string } };
+
 export function healthRoutes(node: Node) {
-  const answer = ({ request, route, set }: { request: Request; route: string; set: { status?: number | string } }) => {
+  const answer = ({ request, route, set }: Context, fit: (health: NodeHealth) => boolean) => {
     exchangeOf(request).route = route;
-    const { ok, role, state, epoch, offset, digest, ageMs, feedConnected } = node.health();
-    if (!ok) set.status = 503;
+    const health = node.health();
+    const { degraded, role, state, epoch, offset, digest, ageMs, visibleAfterMs, feedConnected, brokers } = health;
+    if (!fit(health)) set.status = 503;
     return {
-      status: ok ? "ok" : "not ready",
+      status: fit(health) ? "ok" : "not ready",
+      ...(degraded === undefined ? {} : { degraded }),
       role,
       node: node.id,
       state,
@@ -26,10 +33,16 @@ export function healthRoutes(node: Node) {
       offset,
       digest: digest === null ? null : fingerprint(digest),
       age_ms: ageMs,
+      ...(visibleAfterMs === undefined ? {} : { commit_to_visible_ms: visibleAfterMs }),
       feed_connected: feedConnected,
+      brokers,
+      ...(health.unreplicated === undefined ? {} : { unreplicated_events: health.unreplicated }),
     };
   };
+  const canAnswer = ({ ok }: NodeHealth): boolean => ok;
+  const shouldBeAsked = ({ ok, degraded }: NodeHealth): boolean => ok && degraded === undefined;
   return new Elysia()
-    .get("/healthcheck", (context) => answer(context))
-    .get("/api/healthcheck", (context) => answer(context));
+    .get("/healthcheck", (context) => answer(context, canAnswer))
+    .get("/api/healthcheck", (context) => answer(context, canAnswer))
+    .get("/readyz", (context) => answer(context, shouldBeAsked));
 }

@@ -1,26 +1,33 @@
-/** How a node asks its primary over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
+/** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
 import { z } from "zod";
+import type { Clock } from "../util/clock.ts";
 import type { Snapshot } from "../store/snapshot.ts";
 import type { SnapshotManifest } from "../store/snapshot-file.ts";
-import { decodePage, type Page } from "./envelope.ts";
-import type { Position } from "./position.ts";
+import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "./envelope.ts";
+import type { Asked } from "./log-server.ts";
 import { downloadSnapshot, logProgress, type Progress } from "./snapshot-download.ts";
+import type { System } from "./system.ts";
 
-export interface PrimaryClientOptions {
+export interface NodeClientOptions {
   readonly url: string;
+  /** Of the node that asks, so that the other knows how far it has come. */
+  readonly nodeId: string;
   readonly nodeKey: string;
   /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
   readonly logTimeoutMs: number;
   readonly snapshotTimeoutMs: number;
 }
 
-/** A page, or the primary's word that its log can't be followed from that position. */
-export type LogAnswer = { readonly page: Page } | { readonly snapshotNeeded: string };
+/** A page, or the node's word that its log can't be followed from that position. */
+export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
 
 type Accept = (manifest: SnapshotManifest) => void;
 
-export interface PrimaryClient {
-  log(position: Position): Promise<LogAnswer>;
+export interface NodeClient {
+  /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
+  head(own: Asked | undefined): Promise<NodeHead>;
+  /** What follows a position in the node's log. */
+  log(asked: Asked): Promise<LogAnswer>;
   /**
    * Downloads the snapshot to `target`, where an earlier attempt may have left its beginning, or tells that the one with this `snapshotTag` is
    * still the newest. `accept` throws where there is no use in a download.
@@ -37,31 +44,42 @@ export interface PrimaryClient {
 
 const refusalSchema = z.object({ message: z.string(), code: z.string() });
 
-export function connectPrimary({ url, nodeKey, logTimeoutMs, snapshotTimeoutMs }: PrimaryClientOptions): PrimaryClient {
+export function connectNode(
+  { url, nodeId, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
+  { clock, fetch }: Pick<System, "clock" | "fetch">,
+): NodeClient {
   const closing = new AbortController();
   const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
     fetch(`${url}/replication/v1/${path}`, {
-      headers: { Authorization: `Bearer ${nodeKey}`, ...headers },
+      headers: { Authorization: `Bearer ${nodeKey}`, "Ostiary-Node": nodeId, ...headers },
       signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
     });
 
   return {
-    async log({ epoch, offset, hash }) {
-      const query = new URLSearchParams({ epoch, after: String(offset), hash });
-      using stall = watchStall(logTimeoutMs);
-      const response = await get(`log?${query}`, {}, stall.signal);
-      if (response.status === 409 || response.status === 410) {
-        return { snapshotNeeded: (await refusalOf(response)).message };
-      }
-      if (!response.ok) throw await failure("a page of the log", response);
-      const decoded = decodePage(await textOf(response, stall.progress));
-      if ("problem" in decoded) throw new Error(`the primary sent no page of its log: ${decoded.problem}`);
-      return { page: decoded.message };
+    async head(own) {
+      const query = own === undefined ? "" : `?${positionQuery(own)}`;
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await get(`head${query}`, {}, stall.signal);
+      if (!response.ok) throw await failure("its head", response);
+      const decoded = decodeNodeHead(await response.text());
+      if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
+      return decoded.message;
+    },
+
+    async log(asked) {
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await get(`log?${positionQuery(asked)}`, {}, stall.signal);
+      const refused = response.status === 409 || response.status === 410;
+      if (!response.ok && !refused) throw await failure("a page of the log", response);
+      const text = await textOf(response, stall.progress);
+      const decoded = refused ? decodeRefusal(text) : decodePage(text);
+      if ("problem" in decoded) throw new Error(`${url} sent no page of its log: ${decoded.problem}`);
+      return "code" in decoded.message ? { refused: decoded.message } : { page: decoded.message };
     },
 
     async snapshot(target, knownTag, accept, onProgress = logProgress()) {
-      using stall = watchStall(snapshotTimeoutMs);
+      using stall = watchStall(snapshotTimeoutMs, clock);
       return downloadSnapshot({
         get: (headers) => get("snapshot", headers, stall.signal),
         target,
@@ -79,6 +97,10 @@ export function connectPrimary({ url, nodeKey, logTimeoutMs, snapshotTimeoutMs }
   };
 }
 
+function positionQuery({ epoch, term, offset, hash }: Asked): URLSearchParams {
+  return new URLSearchParams({ epoch, term: String(term), after: String(offset), hash });
+}
+
 async function textOf(response: Response, progress: () => void): Promise<string> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of response.body ?? []) {
@@ -89,17 +111,17 @@ async function textOf(response: Response, progress: () => void): Promise<string>
 }
 
 /** A page or a snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
-function watchStall(timeoutMs: number): Disposable & { readonly signal: AbortSignal; progress(): void } {
+function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly signal: AbortSignal; progress(): void } {
   const controller = new AbortController();
   const abort = (): void => controller.abort(new Error(`nothing came from the primary for ${timeoutMs} ms`));
-  let timer = setTimeout(abort, timeoutMs);
+  let cancel = clock.after(timeoutMs, abort);
   return {
     signal: controller.signal,
     progress() {
-      clearTimeout(timer);
-      timer = setTimeout(abort, timeoutMs);
+      cancel();
+      cancel = clock.after(timeoutMs, abort);
     },
-    [Symbol.dispose]: () => clearTimeout(timer),
+    [Symbol.dispose]: () => cancel(),
   };
 }
 

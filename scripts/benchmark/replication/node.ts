@@ -1,0 +1,196 @@
+/**
+ * One end of what is measured between two processes: a primary or an edge with all its real parts, or the bare ends of the same broker. The parent
+ * says by messages what to do; times are those of one clock that all processes of a machine share.
+ */
+import type { Config } from "../../../src/config/config.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { startBroker } from "../../../src/replication/broker.ts";
+import { BrokerLink } from "../../../src/replication/broker-link.ts";
+import { startEdgeNode } from "../../../src/replication/edge-node.ts";
+import type { Outlet } from "../../../src/replication/outlet.ts";
+import { startPrimaryNode, type PrimaryNode } from "../../../src/replication/primary-node.ts";
+import { topicsOf } from "../../../src/replication/topics.ts";
+import { serveNode } from "../../../src/roles/node-service.ts";
+import { serve } from "../../../src/runtime/serve.ts";
+import { must } from "../../../src/util/assert.ts";
+import { factNumber } from "./facts.ts";
+
+export type Flags = Readonly<Record<string, string>>;
+
+export type Order =
+  | { readonly do: "start"; readonly flags: Flags; readonly policy: string }
+  | { readonly do: "write"; readonly writes: number; readonly pauseMs: number }
+  | { readonly do: "flood"; readonly batches: number; readonly facts: number; readonly abreast: number }
+  | { readonly do: "open"; readonly broker: BareBroker | undefined }
+  | { readonly do: "listen"; readonly broker: BareBroker }
+  | { readonly do: "publish"; readonly messages: number; readonly pauseMs: number; readonly bytes: number }
+  | { readonly do: "times" };
+
+/** A broker without any node. */
+export interface BareBroker {
+  readonly url: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** What each order is answered with. `times` are pairs of a number and the microseconds at which it came. */
+export interface Answer {
+  readonly url?: string;
+  readonly times?: readonly (readonly [number, number])[];
+  readonly seconds?: number;
+}
+
+let node: Awaited<ReturnType<typeof startEdgeNode>> | undefined;
+let config: Config | undefined;
+let written = 0;
+const seen: [number, number][] = [];
+
+/**
+ * Microseconds of a clock that all processes share: the wall clock is, but tells milliseconds only, so each process looks when that changes. (Bun's
+ * finer clocks begin with the process, and their origin is not told as finely.)
+ */
+const originMs = findOrigin();
+const nowUs = (): number => (originMs + performance.now()) * 1000;
+const onSharedClock = (ms: number): number => (ms - performance.timeOrigin + originMs) * 1000;
+
+function findOrigin(): number {
+  const found: number[] = [];
+  for (let tick = 0; tick < 30; tick++) {
+    const before = Date.now();
+    while (Date.now() === before);
+    found.push(Date.now() - performance.now());
+  }
+  // Whoever was interrupted looked too late.
+  return Math.max(...found);
+}
+
+process.on("message", (order: Order) => {
+  carryOut(order).then(
+    (answer) => process.send?.(answer),
+    (error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    },
+  );
+});
+
+async function carryOut(order: Order): Promise<Answer> {
+  switch (order.do) {
+    case "start":
+      return { url: await start(order.flags, order.policy) };
+    case "write":
+      return { times: await write(order.writes, order.pauseMs) };
+    case "flood":
+      return { seconds: await flood(order.batches, order.facts, order.abreast) };
+    case "open":
+      return { url: await openBroker(order.broker) };
+    case "listen":
+      await listen(order.broker);
+      return {};
+    case "publish":
+      return { times: await publish(order.messages, order.pauseMs, order.bytes) };
+    case "times":
+      return { times: seen.splice(0) };
+  }
+}
+
+async function start(flags: Flags, policy: string): Promise<string> {
+  const loaded = loadConfig({ environment: {}, flags });
+  config = must(loaded.config, loaded.problems.join("; "));
+  const started = config.role === "primary" ? await startPrimaryNode(config) : await startEdgeNode(config);
+  node = started;
+  if (config.role === "primary")
+    await primary().writes.policy({ source: policy, filename: null, force: true }, untraced);
+  must(started.history).onMoved(() => seen.push([must(started.health().offset), nowUs()]));
+  return (await serveNode(config, started)).url;
+}
+
+const untraced = { traceparent: null };
+
+function primary(): PrimaryNode {
+  return node as PrimaryNode;
+}
+
+/** One fact at a time, one after the other. */
+async function write(writes: number, pauseMs: number): Promise<[number, number][]> {
+  const times: [number, number][] = [];
+  for (let write = 0; write < writes; write++) {
+    const { offset, committedMs } = await primary().writes.batch([{ inserts: [factNumber(written++)] }], untraced);
+    times.push([offset, onSharedClock(must(committedMs))]);
+    await Bun.sleep(pauseMs);
+  }
+  return times;
+}
+
+/** Seconds for so many writes, each of so many facts, with so many under way at a time. */
+async function flood(batches: number, facts: number, abreast: number): Promise<number> {
+  let left = batches;
+  const begin = Bun.nanoseconds();
+  const one = async (): Promise<void> => {
+    while (left-- > 0) {
+      const inserts = Array.from({ length: facts }, () => factNumber(written++));
+      await primary().writes.batch([{ inserts }], untraced);
+    }
+  };
+  await Promise.all(Array.from({ length: abreast }, one));
+  return (Bun.nanoseconds() - begin) / 1e9;
+}
+
+const bareTopics = topicsOf("ostiary/v1", "bare");
+let outlet: Pick<Outlet, "publish"> | undefined;
+
+/** Where messages go that are none of a node: the broker given, or one in this process as a primary has it. Gives where to listen. */
+async function openBroker(given: BareBroker | undefined): Promise<string> {
+  if (given !== undefined) {
+    outlet = await connected(given);
+    return given.url;
+  }
+  const broker = await startBroker({
+    topics: bareTopics,
+    verifyNodeKey: () => true,
+    connectionsMax: 10,
+    packetBytesMax: 65_536,
+    drainTimeoutMs: 5000,
+  });
+  outlet = broker;
+  const websocket = { path: "/mqtt", subprotocol: "mqtt", onConnection: broker.handle };
+  const { port } = serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no"), websocket });
+  return `ws://127.0.0.1:${port}/mqtt`;
+}
+
+async function listen(broker: BareBroker): Promise<void> {
+  const link = await connected(broker);
+  link.onMessage((_topic, payload) => {
+    const { message } = JSON.parse(Buffer.from(payload).toString()) as { readonly message: number };
+    seen.push([message, nowUs()]);
+  });
+  await link.subscribe([bareTopics.events]);
+}
+
+/** The broker and nothing else. */
+async function publish(messages: number, pauseMs: number, bytes: number): Promise<[number, number][]> {
+  const times: [number, number][] = [];
+  for (let message = 0; message < messages; message++) {
+    const payload = JSON.stringify({ message }).padEnd(bytes);
+    times.push([message, nowUs()]);
+    await must(outlet).publish(bareTopics.events, payload, { qos: 1, retain: false });
+    await Bun.sleep(pauseMs);
+  }
+  return times;
+}
+
+async function connected({ url, username, password }: BareBroker): Promise<BrokerLink> {
+  const link = new BrokerLink({
+    url,
+    clientId: username,
+    username,
+    password,
+    connectTimeoutMs: 5000,
+    keepaliveMs: 5000,
+    exclusive: false,
+  });
+  const made = new Promise<void>((resolve) => link.onConnect(resolve));
+  link.start();
+  await made;
+  return link;
+}

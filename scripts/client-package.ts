@@ -1,0 +1,71 @@
+/**
+ * What an application that installs this package can import: `dist/redundant-fetch.js`, plain JavaScript in one file for whatever runs it, and
+ * its declarations. npm makes it as well, when it installs the package from a git checkout or packs it (`prepare` in package.json).
+ *
+ * Bun bundles, but writes no declarations. Those of one entry file are its exports with their comments, less the bodies; what an exported
+ * declaration names must be exported from that file too, or be the platform's.
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseSync, type Comment, type Statement } from "oxc-parser";
+
+const root = resolve(import.meta.dir, "..");
+const entry = join("src", "client", "redundant-fetch.ts");
+
+export async function buildClientPackage(folder = join(root, "dist")): Promise<void> {
+  const built = await Bun.build({ entrypoints: [join(root, entry)], target: "browser", format: "esm" });
+  const [output] = built.outputs;
+  if (output === undefined) throw new Error(`bundling ${entry} gave nothing`);
+  mkdirSync(folder, { recursive: true });
+  writeWhole(join(folder, "redundant-fetch.js"), await output.text());
+  writeWhole(join(folder, "redundant-fetch.d.ts"), declarationsOf(entry, readFileSync(join(root, entry), "utf8")));
+}
+
+/** Beside the final name first, so that nobody reads half of it. */
+function writeWhole(path: string, text: string): void {
+  const unfinished = `${path}.${process.pid}`;
+  writeFileSync(unfinished, text);
+  renameSync(unfinished, path);
+}
+
+export function declarationsOf(path: string, text: string): string {
+  const { program, comments, errors } = parseSync(path, text);
+  const [error] = errors;
+  if (error !== undefined) throw new Error(`${path}: ${error.message}`);
+  return program.body.flatMap((statement) => declarationOf(text, statement, comments)).join("\n");
+}
+
+function declarationOf(text: string, statement: Statement, comments: readonly Comment[]): string[] {
+  if (statement.type !== "ExportNamedDeclaration") return [];
+  const { declaration } = statement;
+  const comment = comments.find(({ end }) => end < statement.start && text.slice(end, statement.start).trim() === "");
+  const lead = comment === undefined ? "" : `${text.slice(comment.start, comment.end)}\n`;
+  switch (declaration?.type) {
+    case "TSInterfaceDeclaration":
+    case "TSTypeAliasDeclaration":
+      return [`${lead}${text.slice(statement.start, statement.end)}\n`];
+    case "FunctionDeclaration": {
+      const { id, params, returnType } = declaration;
+      if (id === null || returnType === null || returnType === undefined) break;
+      const parameters = params.map((parameter) => parameterOf(text, parameter)).join(", ");
+      return [`${lead}export declare function ${id.name}(${parameters})${source(text, returnType)};\n`];
+    }
+  }
+  throw new Error(`an export that is neither an interface, a type, nor a function with a return type: ${lead}`);
+}
+
+interface Span {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** `name: T = value` can be left out, so it is declared as `name?: T`. */
+function parameterOf(text: string, parameter: Span & { readonly left?: Span }): string {
+  if (parameter.type !== "AssignmentPattern" || parameter.left === undefined) return source(text, parameter);
+  return source(text, parameter.left).replace(":", "?:");
+}
+
+const source = (text: string, { start, end }: Span): string => text.slice(start, end);
+
+if (import.meta.main) await buildClientPackage();

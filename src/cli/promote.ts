@@ -1,0 +1,33 @@
+/** Makes an edge the primary. Who decides that the old one is gone is outside: an operator, or whatever holds the lease. */
+import type { Command } from "commander";
+import { print } from "../runtime/process.ts";
+import type { AddCommand } from "./command.ts";
+import { accessOf, callNode, withAccess } from "./node-api.ts";
+
+interface Promoted {
+  readonly message: string;
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+export const promoteCommand: AddCommand = (program) => {
+  withAccess(program.command("promote"), "admin")
+    .description(
+      "Make an edge the primary, under a new epoch: it first takes from its peers what it has not. Refused while the old primary answers, or where another node has more",
+    )
+    .option(
+      "--force",
+      "also then: what the old primary accepts until it learns of its successor is then not part of the history that goes on",
+    )
+    .option("--json", "as JSON")
+    .action(async (options: { force?: true; json?: true }, command: Command) => {
+      const access = accessOf(command, "admin");
+      const body = { force: options.force ?? false };
+      const promoted = (await callNode(access, "POST", "/api/promote", body)) as Promoted;
+      await print(
+        options.json
+          ? `${JSON.stringify(promoted)}\n`
+          : `${access.url} is the primary now, of epoch ${promoted.epoch} from offset ${promoted.offset} on\n`,
+      );
+    });
+};

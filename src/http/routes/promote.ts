@@ -1,0 +1,21 @@
+/** An edge is told to become the primary. */
+import { Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import type { Node } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { writeAccess } from "../access.ts";
+import { refusing } from "../schema-error.ts";
+
+export function promoteRoutes(node: Node, limits: Limits) {
+  return new Elysia().use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax })).post(
+    "/api/promote",
+    async ({ body: { force } }) => {
+      if (node.promote === undefined)
+        throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
+      const { epoch, offset } = await node.promote({ force });
+      return { message: `this node is the primary from offset ${offset} on`, epoch, offset };
+    },
+    { body: refusing("body", z.object({ force: z.boolean().default(false) })) },
+  );
+}

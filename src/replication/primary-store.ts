@@ -1,0 +1,103 @@
+/** A primary's database: opened where it is sound, made where there is none, and under a new epoch where it may not continue what others have seen. */
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+import { developmentKey, type Config } from "../config/config.ts";
+import { authenticate } from "../engine/authenticate.ts";
+import type { Engine } from "../engine/engine.ts";
+import { installStore, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
+import { databaseFiles, removeFiles } from "../store/snapshot.ts";
+import type { State } from "../store/state.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
+import { checkStoreAside } from "./snapshot-jobs.ts";
+import type { System } from "./system.ts";
+import type { Writer } from "./writer.ts";
+
+const log = getLogger("primary");
+
+/** What `ostiary dev` left behind opens to a key that everybody knows. */
+export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {
+  if (adminKey === developmentKey || authenticate(engine, developmentKey) === undefined) return;
+  throw new AppError(
+    "conflict",
+    "the data are those of `ostiary dev`, whose test key everybody knows: give this node a directory of its own",
+  );
+}
+
+/** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
+export async function soundPath(writer: Writer, { data, limits }: Config, system: System): Promise<string> {
+  const present = presentStore(data);
+  if (present !== undefined) {
+    await checkStoreAside(system, present, limits).catch((cause: unknown) => {
+      throw new AppError(
+        "internal",
+        `the database \`${present}\` is damaged, restore it from a backup or a node's copy`,
+        { cause },
+      );
+    });
+  }
+  return present ?? makeStore(writer, data);
+}
+
+/** Made aside and put in its place whole, so that what a first start leaves when it dies is never taken for a damaged database. */
+async function makeStore(writer: Writer, data: string): Promise<string> {
+  const unfinished = join(data, "new.db");
+  removeFiles(databaseFiles(unfinished));
+  await writer.open(unfinished);
+  await writer.close();
+  // A copy takes its place, since the closed connection lives until its statements are collected: every connection of this process would share
+  // its `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
+  const copied = `${unfinished}.copy`;
+  copyFileSync(unfinished, copied);
+  const path = nextStore(data);
+  installStore(copied, path);
+  removeFiles(databaseFiles(unfinished));
+  return path;
+}
+
+/**
+ * Starts a new epoch where this file's history may not be the one that others have seen: it was an edge's until now (promotion), or it is
+ * shorter than what was already published (an old backup was put back).
+ */
+export async function settleEpoch(writer: Writer, data: string): Promise<void> {
+  const before = readNote(data, "role");
+  const noted = readNote(data, "position");
+  const [epoch, offset] = (noted ?? "").split(":");
+  // A backup may also be from before the present epoch.
+  const rolledBack = noted !== undefined && (epoch !== writer.state.epoch || Number(offset) > writer.state.offset);
+  const promoted = before !== undefined && before !== "primary";
+  if (rolledBack || promoted) {
+    const reason = promoted
+      ? `this node was ${before} before`
+      : "the database is older than what was already published";
+    await startEpochBecause(writer, reason);
+  }
+  // Only now: a start that dies before has to come to the same decision the next time.
+  notePosition(data, writer);
+  if (before !== "primary") writeNote(data, "role", "primary");
+}
+
+export async function startEpochBecause(writer: Writer, reason: string): Promise<State> {
+  const state = await writer.startEpoch();
+  log.warning("started a new epoch at {offset}: {reason}", { offset: state.offset, reason });
+  return state;
+}
+
+function notePosition(data: string, writer: Writer): void {
+  const text = `${writer.state.epoch}:${writer.state.offset}`;
+  if (readNote(data, "position") !== text) writeNote(data, "position", text, { wait: false });
+}
+
+/** Notes how far the log has gone, beside the database: an old database that is put back will not know of it. */
+export function keepPosition(
+  started: AsyncDisposableStack,
+  data: string,
+  writer: Writer,
+  intervalMs: number,
+  clock: Clock,
+): void {
+  const note = (): void => notePosition(data, writer);
+  started.defer(note);
+  started.defer(clock.every(intervalMs, note));
+}

@@ -1,0 +1,30 @@
+/**
+ * What a node has around it: time, the network, threads. It is one thing that is handed in, so that a whole cluster can run in one process under a
+ * clock and a network that a test makes, with the same wiring as everywhere.
+ */
+import { connect, type IClientOptions, type MqttClient } from "mqtt";
+import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
+import { spawnWorker, type Commands, type WorkerHandle, type WorkerName } from "../runtime/worker.ts";
+import { systemClock, type Clock } from "../util/clock.ts";
+import { connectNode, type NodeClient, type NodeClientOptions } from "./node-client.ts";
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+export interface System {
+  readonly clock: Clock;
+  readonly fetch: Fetch;
+  /** One attempt at a connection to a broker. */
+  connectMqtt(options: IClientOptions): MqttClient;
+  connectNode(options: NodeClientOptions): NodeClient;
+  spawnWorker<C extends Commands, Event>(name: WorkerName): WorkerHandle<C, Event>;
+  serve(options: ServeOptions): Listener;
+}
+
+export const realSystem: System = {
+  clock: systemClock,
+  fetch: (url, init) => fetch(url, init),
+  connectMqtt: connect,
+  connectNode: (options) => connectNode(options, realSystem),
+  spawnWorker,
+  serve,
+};

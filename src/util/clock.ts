@@ -1,0 +1,27 @@
+/** Time and chance, as one thing that is handed in: so that what waits, retries and times out can be run under a clock that a test moves. */
+export interface Clock {
+  /** Milliseconds since some moment; never goes back. */
+  monotonicMs(): number;
+  /** Milliseconds since 1970. */
+  wallMs(): number;
+  /** Calls `body` once after `delayMs`, unless the result is called before. */
+  after(delayMs: number, body: () => void): () => void;
+  /** Calls `body` each `intervalMs`, until the result is called. */
+  every(intervalMs: number, body: () => void): () => void;
+  /** From 0 up to 1, for jitter. */
+  random(): number;
+}
+
+export const systemClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(delayMs, body) {
+    const timer = setTimeout(body, delayMs);
+    return () => clearTimeout(timer);
+  },
+  every(intervalMs, body) {
+    const timer = setInterval(body, intervalMs);
+    return () => clearInterval(timer);
+  },
+  random: () => Math.random(),
+};

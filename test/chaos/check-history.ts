@@ -1,0 +1,282 @@
+/**
+ * Whether a right cluster could have given the answers of a history.
+ *
+ * The log is one sequence of events, and an acknowledged write says where in it it stands. So each answer is true of a range of offsets: from where
+ * the version that it names came in, to before the next one did. A read is right where that range is not empty and reaches beyond its
+ * token (the copy was not older than what it names), and beyond what was read from the same node before it began (no copy goes back).
+ *
+ * What can't be known is taken in favour of the cluster: of a write that was sent twice only that it was done after it was begun and before
+ * it was acknowledged; of one without an answer not even that.
+ */
+import type { Answer, History, Position, Read, Versions, Write } from "./history.ts";
+
+export type Fault =
+  | "lost write" // acknowledged, and not there at the end
+  | "impossible state" // at the end: a register with several versions, with one that nobody wrote; nodes that differ
+  | "impossible answer" // true at no offset
+  | "answer from the future" // names what had not been written yet
+  | "stale answer" // older than its token
+  | "step back" // older than what the same node said before
+  | "writes out of order" // positions that contradict the times
+  | "another history"; // tokens of several epochs
+
+export interface Violation {
+  readonly fault: Fault;
+  /** With all that is needed to understand it. */
+  readonly message: string;
+}
+
+/** From the first offset at which something is true to before the first at which it is not any more. */
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+export function checkHistory(history: History): Violation[] {
+  const registers = new Registers(history.writes);
+  return [
+    ...checkEpochs(history),
+    ...checkOrder(history.writes),
+    ...checkReads(history.reads, registers),
+    ...checkEnds(history, registers),
+  ];
+}
+
+/** One write of a register, with where its event may stand in the log. */
+interface Version {
+  readonly write: Write;
+  readonly earliest: number;
+  readonly latest: number;
+}
+
+class Registers {
+  /** By register, and in it by version; nobody has version 0. */
+  readonly #versions = new Map<string, (Version | undefined)[]>();
+  readonly #groups = new Map<string, string[]>();
+
+  constructor(writes: readonly Write[]) {
+    for (const { write, before } of withOffsetsBefore(writes)) {
+      let versions = this.#versions.get(write.register);
+      if (versions === undefined) {
+        this.#versions.set(write.register, (versions = []));
+        this.#groups.set(write.group, [...(this.#groups.get(write.group) ?? []), write.register]);
+      }
+      const acknowledged = write.token?.offset ?? Infinity;
+      const earliest = write.sends === 1 && write.token !== undefined ? acknowledged : before + 1;
+      versions[write.version] = { write, earliest, latest: acknowledged };
+    }
+  }
+
+  get names(): Iterable<string> {
+    return this.#versions.keys();
+  }
+
+  inGroup(group: string): readonly string[] {
+    return this.#groups.get(group) ?? [];
+  }
+
+  /** Undefined where nobody has written it. */
+  version(register: string, version: number): Version | undefined {
+    return this.#versions.get(register)?.[version];
+  }
+
+  /** The last version that was acknowledged, 0 where none was. */
+  lastAcknowledged(register: string): number {
+    const versions = this.#versions.get(register) ?? [];
+    return Math.max(
+      0,
+      versions.findLastIndex((version) => version?.write.token !== undefined),
+    );
+  }
+}
+
+/** Each write with the largest offset that had been acknowledged before it began: its own event comes after that one. */
+function withOffsetsBefore(writes: readonly Write[]): { readonly write: Write; readonly before: number }[] {
+  const ended = writes.filter(({ token }) => token !== undefined).sort((a, b) => a.endMs - b.endMs);
+  let [next, before] = [0, 0];
+  return [...writes]
+    .sort((a, b) => a.startMs - b.startMs)
+    .map((write) => {
+      for (let done = ended[next]; done !== undefined && done.endMs < write.startMs; done = ended[++next])
+        before = Math.max(before, done.token?.offset ?? 0);
+      return { write, before };
+    });
+}
+
+function checkEpochs({ writes, reads }: History): Violation[] {
+  const tokens = [...writes, ...reads].flatMap(({ token }) => token ?? []);
+  const epochs = [...new Set(tokens.map(({ epoch }) => epoch))];
+  if (epochs.length <= 1) return [];
+  return [{ fault: "another history", message: `tokens are of several epochs: ${epochs.join(", ")}` }];
+}
+
+function checkOrder(writes: readonly Write[]): Violation[] {
+  const taken = new Map<number, Write>();
+  return withOffsetsBefore(writes).flatMap(({ write, before }): Violation[] => {
+    const offset = write.token?.offset;
+    if (offset === undefined) return [];
+    const once = write.sends === 1;
+    const found: Violation[] = [];
+    if (once ? offset <= before : offset < before)
+      found.push({
+        fault: "writes out of order",
+        message: `${describeWrite(write)} began after offset ${before} was acknowledged`,
+      });
+    const other = once ? taken.get(offset) : undefined;
+    if (other !== undefined)
+      found.push({
+        fault: "writes out of order",
+        message: `${describeWrite(write)} stands where ${describeWrite(other)} does`,
+      });
+    if (once) taken.set(offset, write);
+    return found;
+  });
+}
+
+function checkReads(reads: readonly Read[], registers: Registers): Violation[] {
+  const found: Violation[] = [];
+  const judged = reads.map((read) => ({ read, range: rangeOf(read, registers, found) }));
+  const ended = [...judged].sort((a, b) => a.read.endMs - b.read.endMs);
+  const seen = new Map<string, { readonly offset: number; readonly read: Read }>();
+  let next = 0;
+  for (const { read, range } of judged.sort((a, b) => a.read.startMs - b.read.startMs)) {
+    for (let done = ended[next]; done !== undefined && done.read.endMs < read.startMs; done = ended[++next]) {
+      const offset = done.range?.from ?? 0;
+      if (offset > (seen.get(done.read.node)?.offset ?? 0)) seen.set(done.read.node, { offset, read: done.read });
+    }
+    if (range === undefined) continue;
+    const token = read.mayBeOld ? undefined : read.token;
+    if (token !== undefined && token.offset >= range.to)
+      found.push({
+        fault: "stale answer",
+        message: `${describeRead(read)}, which was over before offset ${range.to}`,
+      });
+    const before = seen.get(read.node);
+    if (before !== undefined && before.offset >= range.to)
+      found.push({
+        fault: "step back",
+        message: `${describeRead(read)}, which was over before offset ${range.to}; but before: ${describeRead(before.read)}, which is true from offset ${before.offset} on`,
+      });
+  }
+  return found;
+}
+
+/** Where the answer is true. Undefined where that is nowhere, which goes into `found`, or where nothing can be said. */
+function rangeOf(read: Read, registers: Registers, found: Violation[]): Range | undefined {
+  const { answer } = read;
+  if (answer.kind === "has" && !answer.has) return rangeOfDenial(read, answer, registers);
+  const parts = statedBy(answer, registers).map(([register, versions]) => {
+    const [version = 0, ...more] = versions;
+    if (more.length > 0) return `${register} never had several versions at once`;
+    return rangeOfVersion(register, version, registers, read.endMs);
+  });
+  const problem = parts.find((part) => typeof part === "string");
+  if (problem !== undefined) {
+    const fault = problem.endsWith(notYet) ? "answer from the future" : "impossible answer";
+    found.push({ fault, message: `${describeRead(read)}: ${problem}` });
+    return undefined;
+  }
+  const ranges = parts.filter((part) => typeof part !== "string");
+  const from = Math.max(0, ...ranges.map((range) => range.from));
+  const to = Math.min(...ranges.map((range) => range.to));
+  if (from < to) return { from, to };
+  found.push({
+    fault: "impossible answer",
+    message: `${describeRead(read)}: one part of it is true only from offset ${from} on, another only before ${to}`,
+  });
+  return undefined;
+}
+
+/** Each register that the answer speaks of, with the versions that it was said to have. */
+function statedBy(answer: Answer, registers: Registers): (readonly [string, readonly number[]])[] {
+  switch (answer.kind) {
+    case "register":
+      return [[answer.register, answer.versions]];
+    case "has":
+      return [[answer.register, [answer.version]]];
+    case "group": {
+      const names = new Set([...registers.inGroup(answer.group), ...answer.versions.keys()]);
+      return [...names].map((register) => [register, answer.versions.get(register) ?? []]);
+    }
+  }
+}
+
+const notYet = "had not been written yet";
+
+/** Where the register has this version, or what is wrong with that. */
+function rangeOfVersion(register: string, version: number, registers: Registers, endMs: number): Range | string {
+  const to = registers.version(register, version + 1)?.latest ?? Infinity;
+  if (version === 0) return { from: 0, to };
+  const written = registers.version(register, version);
+  if (written === undefined) return `nobody wrote version ${version} of ${register}`;
+  if (written.write.startMs > endMs) return `version ${version} of ${register} ${notYet}`;
+  return { from: written.earliest, to };
+}
+
+/** "It does not have this version": true before it came in, and after the next one did. Something follows only where there is no after. */
+function rangeOfDenial(
+  read: Read,
+  { register, version }: Answer & { kind: "has" },
+  registers: Registers,
+): Range | undefined {
+  const written = registers.version(register, version);
+  const next = registers.version(register, version + 1);
+  if (written === undefined || (next !== undefined && next.write.startMs <= read.endMs)) return undefined;
+  return { from: 0, to: written.latest };
+}
+
+function checkEnds({ ends }: History, registers: Registers): Violation[] {
+  const [first, ...others] = ends;
+  if (first === undefined) return [];
+  const found = ends.flatMap(({ node, versions }) =>
+    [...new Set([...registers.names, ...versions.keys()])].flatMap((register) =>
+      checkEnd(node, register, versions.get(register) ?? [], registers),
+    ),
+  );
+  for (const { node, versions } of others) {
+    const register = differing(first.versions, versions);
+    if (register !== undefined)
+      found.push({ fault: "impossible state", message: `at the end ${first.node} and ${node} differ in ${register}` });
+  }
+  return found;
+}
+
+function checkEnd(node: string, register: string, held: readonly number[], registers: Registers): Violation[] {
+  const last = registers.lastAcknowledged(register);
+  const [version = 0, ...more] = held;
+  const message = `at the end ${node} has versions ${held.join(", ") || "none"} of ${register}, acknowledged was ${last}`;
+  if (more.length > 0) return [{ fault: "impossible state", message }];
+  if (version < last) return [{ fault: "lost write", message }];
+  const allowed = version === last || registers.version(register, version) !== undefined;
+  return allowed ? [] : [{ fault: "impossible state", message }];
+}
+
+function differing(a: Versions, b: Versions): string | undefined {
+  const names = new Set([...a.keys(), ...b.keys()]);
+  return [...names].find((name) => (a.get(name) ?? []).join() !== (b.get(name) ?? []).join());
+}
+
+function describeWrite({ register, version, startMs, endMs, sends, token }: Write): string {
+  const often = sends === 1 ? "" : `, sent ${sends} times`;
+  return `the write of version ${version} of ${register} (${ms(startMs)} to ${ms(endMs)}${often}, ${describePosition(token)})`;
+}
+
+function describeRead({ node, startMs, endMs, token, answer }: Read): string {
+  return `${node} said from ${ms(startMs)} to ${ms(endMs)}, asked with ${describePosition(token)}: ${describeAnswer(answer)}`;
+}
+
+function describeAnswer(answer: Answer): string {
+  switch (answer.kind) {
+    case "register":
+      return `${answer.register} has version ${answer.versions.join(", ") || "none"}`;
+    case "has":
+      return `${answer.register} has ${answer.has ? "" : "not "}version ${answer.version}`;
+    case "group":
+      return `${answer.group} has ${[...answer.versions].map(([register, versions]) => `${register}: ${versions.join(", ")}`).join("; ")}`;
+  }
+}
+
+const describePosition = (token: Position | undefined): string =>
+  token === undefined ? "no token" : `token ${token.epoch}:${token.offset}`;
+
+const ms = (time: number): string => (time === Infinity ? "no end" : `${time.toFixed(1)} ms`);

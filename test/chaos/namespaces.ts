@@ -1,0 +1,96 @@
+/**
+ * A network of Linux network namespaces: one for each host, with two bridges between them, one for clients and one for the cluster. A link is
+ * cut by taking its interface down, which is as near to a pulled cable as one machine comes.
+ *
+ * The bridges belong to the namespace of this process, which should be one of its own (`inNamespace`): then all of this is gone when the process
+ * is, and nothing that it sends can leave the machine.
+ */
+import { findProgram, programPath } from "../e2e/program.ts";
+import { hosts, isBroker, type Host, type Network, type Side } from "./network.ts";
+
+const insideVariable = "OSTIARY_CHAOS_NAMESPACE";
+
+/** Why there can be no namespaces here; undefined where there can. */
+export function missingForNamespaces(): string | undefined {
+  if (process.getuid?.() !== 0) return "only root can make network namespaces";
+  for (const program of ["ip", "unshare"]) if (findProgram(program) === null) return `${program} is not installed`;
+  const addBridge = [programPath("ip"), "link", "add", "name", "tried", "type", "bridge"];
+  const tried = Bun.spawnSync([programPath("unshare"), "--net", ...addBridge]);
+  return tried.success ? undefined : `no bridge in a namespace of its own: ${tried.stderr.toString().trim()}`;
+}
+
+/** Whether this process runs in a namespace of its own already. */
+export const isInside = (): boolean => process.env[insideVariable] !== undefined;
+
+/** The same program with the same parameters, in a network namespace of its own. Resolves with its exit status. */
+export async function inNamespace(): Promise<number> {
+  const child = Bun.spawn([programPath("unshare"), "--net", process.execPath, ...process.argv.slice(1)], {
+    env: { ...process.env, [insideVariable]: "1" },
+    stdio: ["inherit", "inherit", "inherit"],
+  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
+  return child.exited;
+}
+
+const networks: Readonly<Record<Side, string>> = { clients: "10.77.1", cluster: "10.77.2" };
+const sides: readonly Side[] = ["clients", "cluster"];
+/** Of this process, at both bridges. */
+const ownNumber = 254;
+
+const numberOf = (host: Host): number => hosts.indexOf(host) + 1;
+const namespaceOf = (host: Host): string => `ostiary-chaos-${process.pid}-${host}`;
+/** The end of the cable that is in this process's namespace. Names of interfaces are short. */
+const cableOf = (host: Host, side: Side): string => `${side}-${numberOf(host)}`;
+
+export function openNamespaces(): Network {
+  ip("link", "set", "lo", "up");
+  for (const side of sides) {
+    ip("link", "add", "name", side, "type", "bridge");
+    ip("addr", "add", `${networks[side]}.${ownNumber}/24`, "dev", side);
+    ip("link", "set", side, "up");
+  }
+  const removeAll = (): void => {
+    for (const host of hosts) Bun.spawnSync([programPath("ip"), "netns", "delete", namespaceOf(host)]);
+  };
+  process.once("exit", removeAll);
+  hosts.forEach(connect);
+  return {
+    kind: "namespaces",
+    place: (host) => ({
+      through: [programPath("ip"), "netns", "exec", namespaceOf(host)],
+      listen: "0.0.0.0",
+      address: `${networks[isBroker(host) ? "cluster" : "clients"]}.${numberOf(host)}`,
+      port: portOf(host),
+    }),
+    address: (from, to) => `${networks[from === "clients" ? "clients" : "cluster"]}.${numberOf(to)}:${portOf(to)}`,
+    cut: (host, side) => setLink(host, side, "down"),
+    mend: (host, side) => setLink(host, side, "up"),
+    close: () => Promise.resolve(removeAll()),
+  };
+}
+
+const portOf = (host: Host): number => (isBroker(host) ? 1883 : 8080);
+
+function connect(host: Host): void {
+  const namespace = namespaceOf(host);
+  ip("netns", "add", namespace);
+  ip("-n", namespace, "link", "set", "lo", "up");
+  for (const side of sides) {
+    const cable = cableOf(host, side);
+    ip("link", "add", "name", cable, "type", "veth", "peer", "name", side, "netns", namespace);
+    ip("link", "set", cable, "master", side, "up");
+    ip("-n", namespace, "addr", "add", `${networks[side]}.${numberOf(host)}/24`, "dev", side);
+    ip("-n", namespace, "link", "set", side, "up");
+  }
+}
+
+/** Not at once like the others: this happens while clients measure how long their reads take. */
+async function setLink(host: Host, side: Side, state: "up" | "down"): Promise<void> {
+  const child = Bun.spawn([programPath("ip"), "link", "set", cableOf(host, side), state], { stderr: "pipe" });
+  if ((await child.exited) !== 0) throw new Error(`ip link set ${state} failed: ${await child.stderr.text()}`);
+}
+
+function ip(...parameters: string[]): void {
+  const { success, stderr } = Bun.spawnSync([programPath("ip"), ...parameters]);
+  if (!success) throw new Error(`ip ${parameters.join(" ")} failed: ${stderr.toString().trim()}`);
+}

@@ -1,0 +1,92 @@
+/**
+ * Tries a network out: something listens on the primary's host, a client and edge A speak to it, links are cut and mended. Prints what came
+ * through. A program of its own, since the network namespaces need a process that is in one.
+ */
+import { connect, type Socket } from "node:net";
+import { must } from "../../src/util/assert.ts";
+import { inNamespace, isInside, openNamespaces } from "./namespaces.ts";
+import type { Network, Side } from "./network.ts";
+import { openProxies } from "./proxies.ts";
+
+/** Sends back what it gets. */
+const echo = `require("node:net").createServer((s) => s.on("error", () => 0).pipe(s)).listen(+process.argv[1], process.argv[2])`;
+
+interface Line {
+  /** Whether an echo comes within a time in which it otherwise does. */
+  answers(): Promise<boolean>;
+  close(): void;
+}
+
+async function open(address: string): Promise<Line> {
+  const { hostname, port } = new URL(`tcp://${address}`);
+  const socket = await connected(hostname, Number(port));
+  let received = "";
+  socket.on("data", (bytes) => (received += bytes.toString()));
+  let sent = "";
+  return {
+    async answers() {
+      const word = `${sent.length};`;
+      sent += word;
+      socket.write(word);
+      for (const endMs = performance.now() + 700; performance.now() < endMs; await Bun.sleep(5))
+        if (received === sent) return true;
+      return false;
+    },
+    close: () => socket.destroy(),
+  };
+}
+
+/** Tries until somebody listens. */
+async function connected(host: string, port: number): Promise<Socket> {
+  for (const endMs = performance.now() + 10_000; performance.now() < endMs; await Bun.sleep(20)) {
+    const socket = connect({ host, port });
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true));
+      socket.once("error", () => resolve(false));
+    });
+    if (isOpen) return socket;
+  }
+  throw new Error(`nobody listens at ${host}:${port}`);
+}
+
+async function trial(network: Network): Promise<Record<string, boolean[]>> {
+  const { through, listen, port, address } = network.place("primary");
+  const listener = Bun.spawn([...through, process.execPath, "-e", echo, String(port), listen], { stderr: "inherit" });
+  try {
+    (await connected(address, port)).destroy();
+    const fromClients = await open(network.address("clients", "primary"));
+    const fromEdge = await open(network.address("edge-a", "primary"));
+    const both = async (): Promise<boolean[]> => Promise.all([fromClients.answers(), fromEdge.answers()]);
+    const during = async (side: Side): Promise<boolean[]> => {
+      await network.cut("primary", side);
+      const answers = await both();
+      await network.mend("primary", side);
+      return answers;
+    };
+    /** What was held or lost comes in the end; TCP sends again, later and later. */
+    const after = async (): Promise<boolean[]> => {
+      for (let attempt = 0; attempt < 8; attempt++) if ((await both()).every(Boolean)) return [true, true];
+      return both();
+    };
+    const seen = {
+      before: await both(),
+      clientsCut: await during("clients"),
+      clientsMended: await after(),
+      clusterCut: await during("cluster"),
+      clusterMended: await after(),
+    };
+    fromClients.close();
+    fromEdge.close();
+    return seen;
+  } finally {
+    listener.kill("SIGKILL");
+    await listener.exited;
+  }
+}
+
+const kind = must(process.argv[2]);
+if (kind === "namespaces" && !isInside()) process.exit(await inNamespace());
+const network = kind === "namespaces" ? openNamespaces() : await openProxies();
+process.stdout.write(JSON.stringify(await trial(network)));
+await network.close();
+process.exit(0);

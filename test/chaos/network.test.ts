@@ -1,0 +1,55 @@
+/** The networks of a run of chaos: a cut stops one link and no other, nobody is told, and what was under way arrives when it is mended. */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { faultKinds, readersUnder, type FaultKind } from "./faults.ts";
+import { missingForNamespaces } from "./namespaces.ts";
+import { hosts, type Host } from "./network.ts";
+
+const seen = {
+  before: [true, true],
+  clientsCut: [false, true],
+  clientsMended: [true, true],
+  clusterCut: [true, false],
+  clusterMended: [true, true],
+};
+
+async function tryNetwork(kind: "namespaces" | "proxies"): Promise<unknown> {
+  const trial = Bun.spawn([process.execPath, join(import.meta.dir, "network-trial.ts"), kind], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 40_000,
+  });
+  const [status, output, errors] = await Promise.all([trial.exited, trial.stdout.text(), trial.stderr.text()]);
+  if (status !== 0) throw new Error(`the trial ended with status ${status}:\n${output}${errors}`);
+  return JSON.parse(output);
+}
+
+test("proxies", async () => expect(await tryNetwork("proxies")).toEqual(seen), 45_000);
+
+test.skipIf(missingForNamespaces() !== undefined)(
+  "network namespaces (skipped where there can be none)",
+  async () => expect(await tryNetwork("namespaces")).toEqual(seen),
+  45_000,
+);
+
+describe("who answers every read", () => {
+  const under = (faults: Partial<Record<Host, FaultKind>>): string[] =>
+    readersUnder(new Map(Object.entries(faults) as [Host, FaultKind][]));
+
+  test.each<[string[], Partial<Record<Host, FaultKind>>]>([
+    [["edge-a", "edge-b", "fallback"], {}],
+    [["edge-b", "fallback"], { "edge-a": "freeze" }],
+    [["fallback"], { "edge-a": "kill", "edge-b": "cut from clients" }],
+    [["fallback"], { primary: "kill" }],
+    [["fallback"], { "broker-a": "kill", "broker-b": "freeze" }],
+    [["edge-a", "edge-b", "fallback"], { "broker-a": "kill", fallback: "cut from the cluster" }],
+    [["edge-b"], { fallback: "kill", "edge-a": "cut from the cluster" }],
+    [[], { fallback: "freeze", primary: "cut from clients" }],
+    [[], { fallback: "cut from clients", "edge-a": "kill", "edge-b": "kill" }],
+  ])("%p under %p", (readers, faults) => expect(under(faults)).toEqual(readers));
+
+  test("any one fault leaves somebody", () => {
+    for (const host of hosts) for (const kind of faultKinds) expect(under({ [host]: kind })).not.toEqual([]);
+  });
+});

@@ -1,0 +1,228 @@
+/**
+ * Histories of a cluster that exists on paper only: a log, copies that follow it at their own pace, clients that write and read at the same time, all
+ * by a seed. As it stands it is right. With a fault planted it is wrong in one way, for the checker to find.
+ */
+import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
+import { must } from "../../src/util/assert.ts";
+import type { Answer, History, Position, Read, Write } from "./history.ts";
+
+export type Planted =
+  | "skipped event" // a copy leaves one out
+  | "doubled event" // a copy applies one again, some time later
+  | "late event" // a copy applies one some time after its place
+  | "reads that do not wait" // copies ignore consistency tokens
+  | "dropped write" // the primary acknowledges one and loses it
+  | "half a write" // the primary inserts and does not delete
+  | "copy set back" // a copy goes on from an old state
+  | "invented answer" // a copy answers once with a version that nobody wrote
+  | "offset given twice"
+  | "another history"; // half way, positions begin to be of another epoch
+
+const groups = ["g0", "g1", "g2"];
+const writerCount = 9;
+const readerCount = 4;
+const copyNames = ["edge-a", "edge-b", "fallback"] as const;
+const lengthMs = 1500;
+/** The first event at which a fault may strike, and how many events later its second half does. */
+const [faultFrom, faultEvents] = [200, 40];
+
+interface Event {
+  readonly register: string;
+  readonly version: number;
+  /** Whether the version before goes; always, in a right cluster. */
+  readonly replaces: boolean;
+}
+
+interface Copy {
+  readonly name: (typeof copyNames)[number];
+  offset: number;
+  versions: Map<string, Set<number>>;
+  /** Where the log has to end before it follows on its own again. */
+  stuckTo: number;
+}
+
+interface Register {
+  readonly name: string;
+  readonly group: string;
+  version: number;
+}
+
+export function simulatedHistory(seed: number, planted?: Planted): History {
+  return new Simulation(seed, planted).run();
+}
+
+class Simulation {
+  readonly #next: Random;
+  readonly #planted: Planted | undefined;
+  readonly #agenda: { readonly atMs: number; readonly act: () => void }[] = [];
+  readonly #log: Event[] = [];
+  readonly #copies = copyNames.map((name): Copy => ({ name, offset: 0, versions: new Map(), stuckTo: 0 }));
+  readonly #registers: Register[] = [];
+  readonly #writes: Write[] = [];
+  readonly #reads: Read[] = [];
+  #nowMs = 0;
+  #acknowledged = 0;
+  /** Whether a fault that strikes once has struck. */
+  #struck = false;
+  /** The event with which a copy goes wrong. */
+  #victim: Event | undefined;
+
+  constructor(seed: number, planted: Planted | undefined) {
+    this.#next = random(seed);
+    this.#planted = planted;
+  }
+
+  run(): History {
+    for (let index = 0; index < writerCount; index++) this.#writeNext(this.#newRegister(groups[index % groups.length]));
+    for (let index = 0; index < readerCount; index++) this.#in(0, () => this.#read());
+    for (const copy of this.#copies) this.#in(0, () => this.#follow(copy));
+    for (let due = this.#due(); due !== undefined; due = this.#due()) {
+      this.#nowMs = due.atMs;
+      due.act();
+    }
+    for (const copy of this.#copies) this.#advance(copy, this.#log.length);
+    const ends = this.#copies.map(({ name, versions }) => ({ node: name, versions: plain(versions) }));
+    return { writes: this.#writes, reads: this.#reads, ends };
+  }
+
+  #due() {
+    const soonest = this.#agenda.reduce(
+      (best, { atMs }, index, all) => (atMs < (all[best]?.atMs ?? 0) ? index : best),
+      0,
+    );
+    return this.#agenda.splice(soonest, 1)[0];
+  }
+
+  /** After at most so long. */
+  #in(delayMsMax: number, act: () => void): void {
+    this.#agenda.push({ atMs: this.#nowMs + this.#next() * delayMsMax, act });
+  }
+
+  #strikes(planted: Planted): boolean {
+    if (this.#planted !== planted || this.#struck || this.#log.length < faultFrom) return false;
+    return (this.#struck = true);
+  }
+
+  #newRegister(group = ""): Register {
+    const register = { name: `r${this.#registers.length}`, group, version: 0 };
+    this.#registers.push(register);
+    return register;
+  }
+
+  #writeNext(register: Register): void {
+    if (this.#nowMs < lengthMs) this.#in(10, () => this.#write(register));
+  }
+
+  /** Some are answered only when they are sent again, some never are, and of these some were not even done. */
+  #write(register: Register): void {
+    const { name, group } = register;
+    const version = ++register.version;
+    // The register with which a copy went wrong is written on, so that it shows.
+    const luck = name === this.#victim?.register ? 0 : this.#next();
+    const isSentAgain = luck > 0.97;
+    const begun = { register: name, group, version, startMs: this.#nowMs, sends: isSentAgain ? 2 : 1 };
+    let offset = 0;
+    let isRetired = isSentAgain;
+    this.#in(3, () => {
+      // What comes after a dropped write would show that it is not there; this is about what nobody overwrites.
+      const isDropped = !isSentAgain && this.#strikes("dropped write");
+      isRetired ||= isDropped;
+      if (luck < 0.995 && !isDropped) this.#append(begun, isSentAgain);
+      offset = this.#log.length + (isDropped ? 1 : 0);
+    });
+    const answer = (): void => {
+      if (isSentAgain) offset = this.#log.length;
+      this.#writes.push({ ...begun, endMs: this.#nowMs, token: this.#position(offset) });
+      this.#acknowledged = Math.max(this.#acknowledged, offset);
+    };
+    const isAnswered = luck < 0.99;
+    if (!isAnswered) this.#writes.push({ ...begun, endMs: Infinity, token: undefined });
+    const atMs = this.#nowMs + 3 + this.#next() * (isSentAgain ? 30 : 3);
+    this.#agenda.push({
+      atMs,
+      act: () => {
+        if (isAnswered) answer();
+        this.#writeNext(isRetired ? this.#newRegister(group) : register);
+      },
+    });
+  }
+
+  #append({ register, version }: { readonly register: string; readonly version: number }, isRetired: boolean): void {
+    // The first write of a register leaves no trace where it goes wrong: there is nothing that it would have to replace.
+    const isFit = version > 1 && !isRetired;
+    const event = { register, version, replaces: !(isFit && this.#strikes("half a write")) };
+    if (isFit && this.#log.length > faultFrom) this.#victim ??= event;
+    this.#log.push(event);
+  }
+
+  #position(offset: number): Position {
+    const epoch = this.#planted === "another history" && this.#log.length > faultFrom ? "b" : "a";
+    const isTaken = this.#writes.some(({ sends, token }) => sends === 1 && token?.offset === offset - 1);
+    return { epoch, offset: isTaken && this.#strikes("offset given twice") ? offset - 1 : offset };
+  }
+
+  #follow(copy: Copy): void {
+    if (this.#nowMs > lengthMs) return;
+    if (this.#log.length >= copy.stuckTo) this.#advance(copy, copy.offset + below(this.#next, 12));
+    this.#in(12, () => this.#follow(copy));
+  }
+
+  /** To the offset, or where the log ends. */
+  #advance(copy: Copy, offset: number): void {
+    const isFaulty = copy.name === "edge-a";
+    if (isFaulty && copy.offset > faultFrom && this.#strikes("copy set back")) {
+      [copy.offset, copy.versions, copy.stuckTo] = [0, new Map(), this.#log.length + 2 * faultEvents];
+      return this.#advance(copy, faultFrom - 2 * faultEvents);
+    }
+    while (copy.offset < Math.min(offset, this.#log.length)) {
+      const event = must(this.#log[copy.offset]);
+      const isLate = this.#planted === "late event";
+      const isLeftOut = isFaulty && event === this.#victim && (isLate || this.#planted === "skipped event");
+      if (!isLeftOut) apply(copy, event);
+      const before = isFaulty ? this.#log[copy.offset - faultEvents] : undefined;
+      const comesNow = before !== undefined && before === this.#victim;
+      if (comesNow && (isLate || this.#planted === "doubled event")) apply(copy, before);
+      copy.offset++;
+    }
+  }
+
+  #read(): void {
+    if (this.#nowMs > lengthMs) return;
+    const copy = pick(this.#next, this.#copies);
+    const mayBeOld = copy.name === "fallback";
+    const offset = Math.max(1, this.#acknowledged - below(this.#next, 4));
+    const isStuck = (): boolean => this.#log.length < copy.stuckTo;
+    const token = this.#acknowledged > 0 && this.#next() < 0.5 && !isStuck() ? { epoch: "a", offset } : undefined;
+    const begun = { startMs: this.#nowMs, node: copy.name, mayBeOld, token };
+    this.#in(3, () => {
+      const waits = token !== undefined && !mayBeOld && this.#planted !== "reads that do not wait";
+      if (waits && !isStuck()) this.#advance(copy, token.offset);
+      const answer = this.#answer(copy);
+      this.#in(3, () => {
+        this.#reads.push({ ...begun, endMs: this.#nowMs, answer });
+        this.#in(4, () => this.#read());
+      });
+    });
+  }
+
+  #answer({ name, versions: held }: Copy): Answer {
+    const { name: register, version, group } = pick(this.#next, this.#registers.slice(-2 * writerCount));
+    const versions = [...(held.get(register) ?? [])];
+    if (name === "edge-a" && this.#strikes("invented answer"))
+      return { kind: "register", register, versions: [10_000] };
+    const luck = this.#next();
+    if (luck < 0.4) return { kind: "register", register, versions };
+    if (luck < 0.6) return { kind: "has", register, version, has: versions.includes(version) };
+    const inGroup = new Set(this.#registers.filter((one) => one.group === group).map((one) => one.name));
+    return { kind: "group", group, versions: plain(new Map([...held].filter(([one]) => inGroup.has(one)))) };
+  }
+}
+
+function apply({ versions }: Copy, { register, version, replaces }: Event): void {
+  const held = versions.get(register) ?? new Set();
+  if (replaces) held.delete(version - 1);
+  versions.set(register, held.add(version));
+}
+
+const plain = (versions: ReadonlyMap<string, ReadonlySet<number>>): Map<string, number[]> =>
+  new Map([...versions].map(([register, held]) => [register, [...held].sort((a, b) => a - b)]));

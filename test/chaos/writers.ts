@@ -1,0 +1,169 @@
+/**
+ * Clients that write, as `history.ts` says: each has one register and waits for each answer. They send with `redundantFetch`, and again what was
+ * refused or got no answer, as the official client does. (They don't use that client, which does not tell what became of each send.)
+ */
+import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
+import { pick, random, type Random } from "../../scripts/benchmark/random.ts";
+import { must } from "../../src/util/assert.ts";
+import { positionOf, type Position, type Write } from "./history.ts";
+import { groups } from "./ordeal-cluster.ts";
+
+export interface WriterCounts {
+  acknowledged: number;
+  /** Sends that certainly were not done. */
+  refused: number;
+  /** Sends of which nobody can say. */
+  unanswered: number;
+}
+
+/** A register as a reader may know it: the last version that was acknowledged. */
+export interface Known {
+  readonly register: string;
+  readonly group: string;
+  readonly version: number;
+  readonly token: string | undefined;
+}
+
+export interface WritersOptions {
+  /** Nodes that take writes. Each writer begins with another one. */
+  readonly urls: readonly string[];
+  readonly key: string;
+  readonly seed: number;
+  readonly writesPerSecond: number;
+}
+
+type Sent = "refused" | "unanswered" | { readonly token: string };
+
+const writerCount = 24;
+const timeoutMs = 4000;
+const arrearsMsMax = 5000;
+const [againAfterMsMin, againAfterMsMax] = [20, 500];
+
+export class Writers {
+  readonly writes: Write[] = [];
+  readonly counts: WriterCounts = { acknowledged: 0, refused: 0, unanswered: 0 };
+  readonly #options: WritersOptions;
+  readonly #next: Random;
+  readonly #known: Known[] = [];
+  readonly #builders: readonly FetchBuilder[];
+  #registers = 0;
+  #newest: string | undefined;
+  #isStopped = false;
+  #giveUpMs = Infinity;
+  #running: Promise<void> | undefined;
+
+  constructor(options: WritersOptions) {
+    this.#options = options;
+    this.#next = random(options.seed);
+    const { urls } = options;
+    this.#builders = urls.map((_, first) =>
+      redundantFetch([...urls.slice(first), ...urls.slice(0, first)], { timeoutMs }),
+    );
+  }
+
+  start(): void {
+    this.#running = Promise.all(Array.from({ length: writerCount }, (_, index) => this.#writeOn(index))).then(
+      () => undefined,
+    );
+  }
+
+  /** No write begins any more; those that did are sent until they are answered, at most for so long. */
+  async stop(withinMs: number): Promise<void> {
+    this.#isStopped = true;
+    this.#giveUpMs = performance.now() + withinMs;
+    await this.#running;
+  }
+
+  /** One of the registers that are being written. */
+  known(next: Random): Known {
+    return pick(next, this.#known);
+  }
+
+  /** The token of the last write that anybody was acknowledged. */
+  get newest(): string | undefined {
+    return this.#newest;
+  }
+
+  async #writeOn(index: number): Promise<void> {
+    const group = groups[index % groups.length] ?? "g0";
+    const fetchFrom = must(this.#builders[index % this.#builders.length])(fetch);
+    const pauseMs = (writerCount / this.#options.writesPerSecond) * 1000;
+    let nextMs = performance.now() + this.#next() * pauseMs;
+    while (!this.#isStopped) {
+      await Bun.sleep(Math.max(0, nextMs - performance.now()));
+      // What could not be written in time is made up for, but not all of it.
+      nextMs = Math.max(nextMs + 2 * this.#next() * pauseMs, performance.now() - arrearsMsMax);
+      const { register, version } = (this.#known[index] ??= this.#newRegister(group));
+      const write = await this.#write(fetchFrom, register, group, version + 1);
+      if (write === undefined) continue;
+      this.writes.push({ ...write, token: write.token === undefined ? undefined : positionOf(write.token) });
+      const goesOn = write.sends === 1 && write.token !== undefined;
+      this.#known[index] = goesOn
+        ? { register, group, version: version + 1, token: write.token }
+        : this.#newRegister(group);
+    }
+  }
+
+  #newRegister(group: string): Known {
+    return { register: `r${this.#registers++}`, group, version: 0, token: undefined };
+  }
+
+  /** Undefined where it certainly was not done. */
+  async #write(fetchFrom: ReturnType<FetchBuilder>, register: string, group: string, version: number) {
+    const body = JSON.stringify(changesTo(register, group, version));
+    const startMs = performance.now();
+    let sends = 0;
+    for (let againAfterMs = againAfterMsMin; ; againAfterMs = Math.min(2 * againAfterMs, againAfterMsMax)) {
+      const sent = await this.#send(fetchFrom, body);
+      if (sent !== "refused") sends++;
+      const begun = { register, group, version, startMs, sends };
+      if (typeof sent === "object") {
+        this.counts.acknowledged++;
+        this.#newest = newer(this.#newest, sent.token);
+        return { ...begun, endMs: performance.now(), token: sent.token };
+      }
+      this.counts[sent]++;
+      if (performance.now() > this.#giveUpMs)
+        return sends === 0 ? undefined : { ...begun, endMs: Infinity, token: undefined };
+      await Bun.sleep(againAfterMs);
+    }
+  }
+
+  async #send(fetchFrom: ReturnType<FetchBuilder>, body: string): Promise<Sent> {
+    try {
+      const headers = { Authorization: `Bearer ${this.#options.key}` };
+      const answer = await fetchFrom("http://cluster/api/batch", { method: "POST", headers, body });
+      const token = answer.headers.get("OsoOffset");
+      if (answer.ok && token !== null) return { token };
+      const text = await answer.text();
+      if (answer.status < 500 && answer.status !== 429)
+        throw new Error(`a write was refused for good: ${answer.status} ${text}`);
+      return answer.status === 429 || isNotDone(text) ? "refused" : "unanswered";
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith("a write was")) throw error;
+      return isNotDone(String(error)) ? "refused" : "unanswered";
+    }
+  }
+}
+
+/** Both an edge without its primary and `redundantFetch` say so where they know. */
+const isNotDone = (text: string): boolean => text.includes("nothing was written");
+
+function changesTo(register: string, group: string, version: number): unknown[] {
+  const inserts = [{ inserts: [factOf(register, group, version)] }];
+  return version === 1 ? inserts : [{ deletes: [factOf(register, group, version - 1)] }, ...inserts];
+}
+
+function factOf(register: string, group: string, version: number) {
+  const args = [
+    { type: "User", id: String(version) },
+    { type: "String", id: group },
+    { type: "Register", id: register },
+  ];
+  return { predicate: "has_role", args };
+}
+
+function newer(known: string | undefined, token: string): string {
+  const offsetOf = (one: string): Position["offset"] => positionOf(one).offset;
+  return known === undefined || offsetOf(token) > offsetOf(known) ? token : known;
+}

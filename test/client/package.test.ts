@@ -1,0 +1,99 @@
+/** The package as an application gets it: packed, installed, its types checked, and imported by a program on Node (on Bun where there is no Node). */
+import { expect, test } from "bun:test";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
+import { declarationsOf } from "../../scripts/client-package.ts";
+import { adminKey, converged, loadPolicy, withCluster, withDirectory } from "../replication/cluster.ts";
+
+const application = `
+import { Oso } from "oso-cloud";
+import { redundantFetch } from "ostiary/redundant-fetch";
+
+const [dead, edge, key] = process.argv.slice(2);
+const oso = new Oso(dead, key, { fetchBuilder: redundantFetch([dead, edge], { hedgeAfterMs: 100 }) });
+const ann = { type: "User", id: "ann" };
+const main = { type: "Repo", id: "main" };
+await oso.insert(["has_role", ann, "reader", main]);
+const answers = [await oso.authorize(ann, "read", main), await oso.list(ann, "read", "Repo"), await oso.actions(ann, main)];
+console.log(JSON.stringify(answers));
+`;
+
+const typed = `
+import { Oso } from "oso-cloud";
+import { redundantFetch, type FetchBuilder, type RedundantFetchOptions } from "ostiary/redundant-fetch";
+
+const options: RedundantFetchOptions = { fallback: "http://fallback:8080", hedgeAfterMs: 50 };
+const fetchBuilder: FetchBuilder = redundantFetch(["http://edge-a:8080"], options);
+export const oso = new Oso("http://edge-a:8080", "key", { fetchBuilder });
+export const answer: Promise<Response> = fetchBuilder(fetch)("http://edge-a:8080/api/facts");
+`;
+
+/** Of an application on Node. */
+const compilerOptions = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noEmit: true,
+  target: "ESNext",
+  lib: ["ESNext"],
+  module: "NodeNext",
+  types: ["node"],
+};
+
+test(
+  "an application can install the package and import redundantFetch, with its types",
+  () =>
+    withDirectory(async (folder) => {
+      await run(projectRoot, [process.execPath, "pm", "pack", "--destination", folder]);
+      const [tarball] = readdirSync(folder).filter((name) => name.endsWith(".tgz"));
+      expect(tarball).toBeDefined();
+      const home = join(folder, "application");
+      mkdirSync(join(home, "node_modules"), { recursive: true });
+      writeFileSync(join(home, "package.json"), JSON.stringify({ name: "application", private: true, type: "module" }));
+      await run(home, [process.execPath, "add", `../${tarball}`]);
+      expect(readdirSync(join(home, "node_modules")).filter((name) => !name.startsWith("."))).toEqual(["ostiary"]);
+
+      for (const name of ["oso-cloud", "@types"])
+        symlinkSync(join(projectRoot, "node_modules", name), join(home, "node_modules", name));
+      writeFileSync(join(home, "typed.ts"), typed);
+      writeFileSync(join(home, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["typed.ts"] }));
+      await run(home, [process.execPath, "check", "--no-script"]);
+
+      writeFileSync(join(home, "application.mjs"), application);
+      await withCluster(async (cluster) => {
+        const primary = await cluster.primary();
+        await loadPolicy(primary.node);
+        const edge = await cluster.edge("edge", primary);
+        await converged(edge.node, primary.node);
+        const gone = await cluster.edge("gone", primary);
+        await gone.stop();
+        const program = Bun.which("node") ?? process.execPath;
+        const output = await run(home, [program, "application.mjs", gone.url, edge.url, adminKey]);
+        expect(JSON.parse(output)).toEqual([true, ["main"], ["read"]]);
+      });
+    }),
+  60_000,
+);
+
+test("declarations are the exports without bodies, and what can't be declared so is refused", () => {
+  const source = `
+import type { X } from "./x.ts";
+/** Why. */
+export function f(a: readonly string[], b: { c?: number } = {}): Promise<void> { return g(a, b); }
+/** Not told. */
+const hidden = 1;
+export type T = "a" | "b";
+`;
+  expect(declarationsOf("a.ts", source)).toBe(
+    `/** Why. */\nexport declare function f(a: readonly string[], b?: { c?: number }): Promise<void>;\n\nexport type T = "a" | "b";\n`,
+  );
+  expect(() => declarationsOf("a.ts", "export const x = 1;")).toThrow("an export that is neither");
+  expect(() => declarationsOf("a.ts", "export function f() {}")).toThrow("an export that is neither");
+});
+
+async function run(cwd: string, command: string[]): Promise<string> {
+  const child = Bun.spawn(command, { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 50_000 });
+  const [status, output, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+  if (status !== 0) throw new Error(`${command.join(" ")} ended with status ${status}:\n${output}${errors}`);
+  return output;
+}

@@ -1,0 +1,355 @@
+/** `redundantFetch` in front of real HTTP servers: who is asked when, whose answer counts, and that no write is ever doubled. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { redundantFetch, type RedundantFetchOptions } from "../../src/client/redundant-fetch.ts";
+import { deadUrl, named, rawServer, server, silent, stopServers } from "./servers.ts";
+
+/** So long that nothing happens because of it. */
+const neverMs = 60_000;
+/** What the client was made with: not the URL of any node. */
+const clientUrl = "http://client.invalid:1";
+
+afterEach(stopServers);
+
+function caller(urls: readonly string[], options: RedundantFetchOptions = {}) {
+  const call = redundantFetch(urls, options)(fetch);
+  const answerOf = async (path: string, init: RequestInit): Promise<{ status: number; name: unknown }> => {
+    const answer = await call(`${clientUrl}/api${path}`, init);
+    return { status: answer.status, name: ((await answer.json()) as { name?: unknown }).name };
+  };
+  return {
+    call,
+    read: (path = "/authorize") => answerOf(path, { method: "POST", body: "{}" }),
+    write: (path = "/batch") => answerOf(path, { method: "POST", body: "[]" }),
+  };
+}
+
+const timed = async <T>(work: Promise<T>): Promise<{ readonly result: T; readonly ms: number }> => {
+  const startMs = performance.now();
+  const result = await work;
+  return { result, ms: performance.now() - startMs };
+};
+
+async function refusalOf(work: Promise<unknown>): Promise<Error & { readonly code?: string }> {
+  try {
+    await work;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("it was not refused");
+}
+
+describe("a read", () => {
+  test("is asked of the first node alone where that answers", async () => {
+    const [a, b] = [server("a"), server("b")];
+    const { read } = caller([a.url, b.url], { hedgeAfterMs: neverMs });
+    for (let index = 0; index < 5; index++) expect(await read()).toEqual({ status: 200, name: "a" });
+    expect([a.asked.length, b.asked.length]).toEqual([5, 0]);
+  });
+
+  test("is asked of the next after a silence, the first good answer wins, and the loser is aborted", async () => {
+    const [a, b, c] = [server("a", silent), server("b"), server("c")];
+    const { result, ms } = await timed(caller([a.url, b.url, c.url], { hedgeAfterMs: 80 }).read());
+    expect(result).toEqual({ status: 200, name: "b" });
+    expect(ms).toBeGreaterThanOrEqual(79);
+    await until(() => a.asked[0]?.aborted === true);
+    expect(c.asked).toEqual([]);
+  });
+
+  test("takes the answer of the first one too, where it comes before that of the second", async () => {
+    const a = server("a", () => Bun.sleep(150).then(() => named("a")));
+    const b = server("b", silent);
+    expect(await caller([a.url, b.url], { hedgeAfterMs: 20 }).read()).toEqual({ status: 200, name: "a" });
+    expect(b.asked).toHaveLength(1);
+    await until(() => b.asked[0]?.aborted === true);
+  });
+
+  test.each([500, 502, 503, 429, 409])("goes to the next at once after a %d", async (status) => {
+    const [a, b] = [server("a", () => named("a", status)), server("b")];
+    const { read } = caller([a.url, b.url], { hedgeAfterMs: neverMs });
+    expect(await read()).toEqual({ status: 200, name: "b" });
+  });
+
+  test("goes to the next at once where nobody listens, or the connection breaks", async () => {
+    const broken = await rawServer((socket) => socket.destroy());
+    const b = server("b");
+    const { read } = caller([await deadUrl(), broken.url, b.url], { hedgeAfterMs: neverMs });
+    expect(await read()).toEqual({ status: 200, name: "b" });
+    expect(broken.requests()).toBe(1);
+  });
+
+  test("goes to the next where an answer breaks off half way", async () => {
+    const half = await rawServer((socket) =>
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"name"', () => socket.destroy()),
+    );
+    expect(await caller([half.url, server("b").url], { hedgeAfterMs: neverMs }).read()).toEqual({
+      status: 200,
+      name: "b",
+    });
+  });
+
+  test("goes to the next where a node takes longer than allowed, also in the middle of its answer", async () => {
+    const stuck = await rawServer((socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"name"'));
+    const { read } = caller([server("a", silent).url, stuck.url, server("c").url], {
+      hedgeAfterMs: neverMs,
+      timeoutMs: 60,
+    });
+    const { result, ms } = await timed(read());
+    expect(result).toEqual({ status: 200, name: "c" });
+    expect(ms).toBeGreaterThanOrEqual(118);
+  });
+
+  test.each([200, 202, 400, 401, 403, 404, 413])("takes a %d for an answer", async (status) => {
+    const [a, b] = [server("a", () => named("a", status)), server("b")];
+    expect(await caller([a.url, b.url], { hedgeAfterMs: neverMs }).read()).toEqual({ status, name: "a" });
+    expect(b.asked).toEqual([]);
+  });
+
+  test("that every node refused is answered with the refusal that leaves most hope", async () => {
+    const all = [409, 503, 429].map((status) => server(String(status), () => named(String(status), status)).url);
+    expect(await caller([...all, await deadUrl()]).read()).toEqual({ status: 503, name: "503" });
+  });
+
+  test("that nobody answered is refused with all reasons, and the code that the official client looks at", async () => {
+    const dead = [await deadUrl(), await deadUrl()];
+    const refused = await refusalOf(caller(dead).read());
+    expect(refused.code).toBe("ECONNREFUSED");
+    for (const url of dead) expect(refused.message).toContain(`${url}: `);
+
+    const late = await refusalOf(caller([server("a", silent).url], { timeoutMs: 30 }).read());
+    expect(late.code).toBe("ETIMEDOUT");
+    expect(late.message).toContain("no answer within 30 ms");
+  });
+
+  test("ends everywhere when its caller gives up", async () => {
+    const [a, b] = [server("a", silent), server("b", silent)];
+    const controller = new AbortController();
+    const { call } = caller([a.url, b.url], { hedgeAfterMs: 10 });
+    const asked = call(`${clientUrl}/api/facts`, { signal: controller.signal });
+    await until(() => b.asked.length === 1);
+    controller.abort(new Error("enough"));
+    expect((await refusalOf(asked)).message).toBe("enough");
+    await until(() => a.asked[0]?.aborted === true && b.asked[0]?.aborted === true);
+    expect((await refusalOf(call(`${clientUrl}/api/facts`, { signal: controller.signal }))).message).toBe("enough");
+    expect(a.asked).toHaveLength(1);
+  });
+
+  test.each([
+    ["POST", "/authorize"],
+    ["POST", "/authorize_resources"],
+    ["POST", "/list"],
+    ["POST", "/actions"],
+    ["POST", "/evaluate_query"],
+    ["POST", "/explain"],
+    ["GET", "/facts?predicate=has_role"],
+    ["GET", "/policy"],
+    ["GET", "/policy_metadata?"],
+    ["GET", "/keys"],
+  ])("is %s %s", async (method, path) => {
+    const [a, b] = [server("a", () => named("a", 503)), server("b")];
+    const answer = await caller([a.url, b.url]).call(`${clientUrl}/api${path}`, { method });
+    expect([answer.status, b.asked.length]).toEqual([200, 1]);
+  });
+});
+
+describe("a node that failed", () => {
+  test("is asked last for a while, then once, and again by all when it is back", async () => {
+    const [a, b] = [server("a", () => named("a", 503)), server("b")];
+    const { read } = caller([a.url, b.url], { hedgeAfterMs: neverMs, restMs: 1000 });
+    for (let index = 0; index < 5; index++) expect((await read()).name).toBe("b");
+    expect(a.asked).toHaveLength(1);
+    await Bun.sleep(1020);
+    a.answer = () => Bun.sleep(30).then(() => named("a"));
+    const names = await Promise.all(Array.from({ length: 5 }, async () => (await read()).name));
+    expect(names).toEqual(["a", "b", "b", "b", "b"]);
+    expect((await read()).name).toBe("a");
+  });
+
+  test("rests twice as long after each further failure", async () => {
+    const [a, b] = [server("a", () => named("a", 500)), server("b")];
+    const { read } = caller([a.url, b.url], { hedgeAfterMs: neverMs, restMs: 100 });
+    const askedAtMs: number[] = [];
+    for (const startMs = performance.now(); a.asked.length < 4 && performance.now() - startMs < 5000;) {
+      const before = a.asked.length;
+      await read();
+      if (a.asked.length > before) askedAtMs.push(performance.now());
+      await Bun.sleep(5);
+    }
+    const rests = askedAtMs.slice(1).map((ms, index) => ms - (askedAtMs[index] ?? 0));
+    for (const [index, atLeastMs] of [95, 195, 395].entries()) expect(rests[index]).toBeGreaterThan(atLeastMs);
+  });
+
+  test("by saying nothing costs one silence, not one for each read", async () => {
+    const [a, b] = [server("a", silent), server("b")];
+    const { read } = caller([a.url, b.url], { hedgeAfterMs: 500 });
+    await read();
+    const { ms } = await timed(Promise.all(Array.from({ length: 20 }, () => read())));
+    expect(ms).toBeLessThan(450);
+    expect(a.asked).toHaveLength(1);
+  });
+
+  test("is asked all the same where all have failed", async () => {
+    const [a, b] = [server("a", () => named("a", 503)), server("b", () => named("b", 503))];
+    const { read } = caller([a.url, b.url], { restMs: neverMs });
+    expect((await read()).status).toBe(503);
+    b.answer = () => named("b");
+    expect(await read()).toEqual({ status: 200, name: "b" });
+  });
+});
+
+describe("the fallback", () => {
+  test("is not asked while a node that was well is silent, until it takes too long", async () => {
+    const [a, b, fallback] = [server("a", silent), server("b", silent), server("fallback")];
+    const options = { fallback: fallback.url, hedgeAfterMs: 10, fallbackAfterMs: 200 };
+    const { result, ms } = await timed(caller([a.url, b.url], options).read());
+    expect(result.name).toBe("fallback");
+    expect(ms).toBeGreaterThanOrEqual(199);
+    expect([a.asked.length, b.asked.length]).toEqual([1, 1]);
+  });
+
+  test("is waited for longer where a consistency token is to be reached", async () => {
+    const [a, fallback] = [server("a", silent), server("fallback")];
+    const waitMs = async (headers: Record<string, string>): Promise<number> => {
+      const { call } = caller([a.url], { fallback: fallback.url });
+      return (await timed(call(`${clientUrl}/api/facts`, { headers }))).ms;
+    };
+    const [without, withToken] = await Promise.all([waitMs({}), waitMs({ OsoOffset: "0:1" })]);
+    expect(without).toBeGreaterThanOrEqual(499);
+    expect(withToken).toBeGreaterThanOrEqual(2499);
+    expect(without).toBeLessThan(withToken - 1000);
+  });
+
+  test("is asked at once when all others have failed", async () => {
+    const [a, fallback] = [server("a", () => named("a", 503)), server("fallback")];
+    const options = { fallback: fallback.url, hedgeAfterMs: neverMs, fallbackAfterMs: neverMs };
+    expect((await caller([a.url, await deadUrl()], options).read()).name).toBe("fallback");
+  });
+
+  test("is asked after one silence where all others were silent before, and they are found when they are back", async () => {
+    const [a, b, fallback] = [server("a", silent), server("b", silent), server("fallback")];
+    const options = { fallback: fallback.url, hedgeAfterMs: 40, fallbackAfterMs: 1000, restMs: 50 };
+    const { read } = caller([a.url, b.url], options);
+    await read();
+    const { result, ms } = await timed(read());
+    expect(result.name).toBe("fallback");
+    expect(ms).toBeLessThan(900);
+    await Bun.sleep(120);
+    b.answer = () => named("b");
+    await until(async () => (await read()).name === "b");
+  });
+
+  test("is never asked for a write", async () => {
+    const fallback = server("fallback");
+    const { write } = caller([await deadUrl()], { fallback: fallback.url });
+    expect((await refusalOf(write())).message).toContain("nothing was written");
+    expect(fallback.asked).toEqual([]);
+  });
+});
+
+describe("a write", () => {
+  test("goes to the first node alone, however long that takes", async () => {
+    const a = server("a", () => Bun.sleep(150).then(() => named("a")));
+    const b = server("b");
+    const { write } = caller([a.url, b.url], { hedgeAfterMs: 5, fallbackAfterMs: 5 });
+    expect(await write()).toEqual({ status: 200, name: "a" });
+    expect([a.asked.length, b.asked.length]).toEqual([1, 0]);
+  });
+
+  test("that got no answer is sent nowhere else: it may have been done", async () => {
+    const breaking = await rawServer((socket) => socket.destroy());
+    const b = server("b");
+    await refusalOf(caller([breaking.url, b.url]).write());
+    const a = server("a", silent);
+    const late = await refusalOf(caller([a.url, b.url], { timeoutMs: 50 }).write());
+    expect(late.message).toContain("no answer within 50 ms");
+    expect([breaking.requests(), a.asked.length, b.asked.length]).toEqual([1, 1, 0]);
+  });
+
+  test("that nobody was there to take goes to the next node, and so do those after it", async () => {
+    const [b, c] = [server("b"), server("c")];
+    const { write } = caller([await deadUrl(), b.url, c.url]);
+    for (let index = 0; index < 3; index++) expect(await write()).toEqual({ status: 200, name: "b" });
+    expect([b.asked.length, c.asked.length]).toEqual([3, 0]);
+  });
+
+  test.each([500, 503, 429, 409, 400])(
+    "that was refused with %d is refused; repeated, a node at fault is avoided",
+    async (status) => {
+      const [a, b] = [server("a", () => named("a", status)), server("b")];
+      const { write, read } = caller([a.url, b.url]);
+      expect(await write()).toEqual({ status, name: "a" });
+      expect(b.asked).toEqual([]);
+      expect((await write()).name).toBe(status >= 500 ? "b" : "a");
+      a.answer = () => named("a");
+      expect((await read()).name).toBe("a");
+    },
+  );
+
+  test.each([
+    ["POST", "/batch"],
+    ["POST", "/policy"],
+    ["POST", "/clear_data"],
+    ["POST", "/keys"],
+    ["POST", "/expect"],
+    ["POST", "/whatever/list"],
+    ["POST", "/facts"],
+    ["DELETE", "/facts"],
+    ["DELETE", "/keys/abc"],
+    ["PUT", "/list"],
+  ])("is %s %s", async (method, path) => {
+    const [a, b] = [server("a", () => named("a", 503)), server("b")];
+    const answer = await caller([a.url, b.url], { hedgeAfterMs: 1 }).call(`${clientUrl}/api${path}`, { method });
+    expect([answer.status, a.asked.length, b.asked.length]).toEqual([503, 1, 0]);
+  });
+});
+
+test("everything of a request reaches the node, and everything of its answer comes back", async () => {
+  const body = JSON.stringify({ results: ["a", "ä", "😀"] });
+  const headers = { OsoOffset: "0123:17", "X-Request-ID": "r-1", "Server-Timing": "oso;dur=1.5" };
+  const a = server("a", () => new Response(body, { status: 202, headers }));
+  const sent = {
+    method: "POST",
+    headers: { OsoOffset: "0123:16", Authorization: "Bearer key", "X-Request-ID": "r-1" },
+    body: '{"a":"ü"}',
+  };
+  const { call } = caller([`${a.url}/behind/a/proxy/`]);
+  const answer = await call(`${clientUrl}/some/base/api/list?x=%2Fapi%2F&y=1`, sent);
+  const [asked] = a.asked;
+  expect([asked?.method, asked?.path, asked?.body]).toEqual([
+    "POST",
+    "/behind/a/proxy/api/list?x=%2Fapi%2F&y=1",
+    sent.body,
+  ]);
+  for (const [name, value] of Object.entries(sent.headers)) expect(asked?.headers.get(name)).toBe(value);
+  expect(answer.status).toBe(202);
+  for (const [name, value] of Object.entries(headers)) expect(answer.headers.get(name)).toBe(value);
+  expect(await answer.text()).toBe(body);
+});
+
+test("an agent of the client's protocol is not used for a node with the other one", async () => {
+  const agents: unknown[] = [];
+  const watching = (url: string, init?: RequestInit & { agent?: unknown }): Promise<Response> => {
+    agents.push(init?.agent);
+    return fetch(url, { method: init?.method ?? "GET" });
+  };
+  const call = redundantFetch([server("a").url])(watching);
+  const agent = { keepAlive: true };
+  await call("http://client.invalid/api/facts", { agent } as RequestInit);
+  await call("https://client.invalid/api/facts", { agent } as RequestInit);
+  expect(agents).toEqual([agent, undefined]);
+});
+
+test("what it can't work with is refused at once, and no password is repeated", () => {
+  expect(() => redundantFetch([])).toThrow("at least one node");
+  for (const url of ["node:8080", "ftp://node", "", "http://me:secret@node", "http://node/?key=secret"]) {
+    expect(() => redundantFetch([url])).toThrow(/^(?!.*secret).*takes URLs of nodes/);
+    expect(() => redundantFetch(["http://node"], { fallback: url })).toThrow("takes URLs of nodes");
+  }
+  expect(() => redundantFetch(["http://node"], { hedgeAfterMs: -1 })).toThrow("hedgeAfterMs must be a number");
+  expect(() => redundantFetch(["http://node"], { timeoutMs: 2 ** 40 })).toThrow("timeoutMs must be a number");
+  expect(() => redundantFetch(["http://node"])(fetch)(`${clientUrl}/elsewhere`)).toThrow("not a URL of the API");
+});
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (const endMs = performance.now() + 5000; !(await condition()); await Bun.sleep(5))
+    if (performance.now() > endMs) throw new Error("it did not happen within 5 seconds");
+}

@@ -1,0 +1,91 @@
+/** A short run of `scripts/chaos`; and nothing is left of one that is interrupted. */
+import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
+import type { Outcome } from "../chaos/ordeal.ts";
+import { eventually } from "./cluster.ts";
+
+async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-chaos-test-"));
+  try {
+    await body(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function chaos(folder: string, ...parameters: string[]) {
+  return Bun.spawn([process.execPath, join(projectRoot, "scripts", "chaos.ts"), ...parameters], {
+    env: { ...process.env, TMPDIR: folder },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 170_000,
+  });
+}
+
+test(
+  "25 seconds of chaos: nothing is lost, nothing is wrong, and every read is answered",
+  () =>
+    withFolder(async (folder) => {
+      await builtBinary();
+      const file = join(folder, "outcome.json");
+      const run = chaos(folder, "--seconds", "25", "--seed", "7", "--json", file);
+      const [status, output, progress] = await Promise.all([run.exited, run.stdout.text(), run.stderr.text()]);
+      expect({ status, told: status === 0 ? "" : progress + output }).toEqual({ status: 0, told: "" });
+
+      const { ok, faults, writes, reads, isEqual, violations } = JSON.parse(readFileSync(file, "utf8")) as Outcome;
+      expect({ ok, isEqual, violations }).toEqual({ ok: true, isEqual: true, violations: [] });
+      const counts = Object.values(faults).flatMap((byHost) => Object.values(byHost));
+      expect(counts.reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(8);
+      expect(Object.values(faults).filter((byHost) => Object.keys(byHost).length > 0).length).toBeGreaterThanOrEqual(3);
+      expect([writes.lost, reads.failed, reads.wrong]).toEqual([0, 0, 0]);
+      expect(writes.acknowledged).toBeGreaterThan(500);
+      expect(reads.answered).toBeGreaterThan(500);
+      expect(output).toContain("passed");
+    }),
+  180_000,
+);
+
+test.each([
+  ["proxies", ["--proxies"]],
+  ["namespaces, where there can be any", []],
+])(
+  "nothing is left of a run that is interrupted, with %s",
+  (_, flags) =>
+    withFolder(async (folder) => {
+      await builtBinary();
+      const before = namespaces();
+      const run = chaos(folder, "--seconds", "60", ...flags);
+      let told = "";
+      for await (const chunk of run.stderr) {
+        told += new TextDecoder().decode(chunk);
+        if (/^\d.* s: /m.test(told)) break;
+      }
+      expect(programsIn(folder).length).toBeGreaterThanOrEqual(4);
+      run.kill("SIGTERM");
+      expect(await run.exited).not.toBe(0);
+      await eventually(() => Promise.resolve(programsIn(folder).length === 0), "all programs end");
+      expect(readdirSync(folder)).toEqual([]);
+      expect(namespaces().filter((name) => !before.includes(name))).toEqual([]);
+    }),
+  90_000,
+);
+
+const namespaces = (): string[] => {
+  const folder = "/run/netns";
+  return existsSync(folder) ? readdirSync(folder) : [];
+};
+
+/** The processes whose working directory is in the folder. */
+function programsIn(folder: string): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+    } catch {
+      return false;
+    }
+  });
+}

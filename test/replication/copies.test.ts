@@ -1,0 +1,213 @@
+/** What a copy says of itself, and what becomes of one that is not what it should be: it is noticed, nothing wrong is answered, and it is replaced. */
+import { describe, expect, test } from "bun:test";
+import { closeSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { Node } from "../../src/replication/node.ts";
+import { openSqlite } from "../../src/runtime/sqlite.ts";
+import {
+  adminKey,
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  post,
+  reader,
+  untraced,
+  withCluster,
+  type Running,
+} from "./cluster.ts";
+
+async function mayReadAt(node: { readonly url: string }, user: string, headers: Record<string, string> = {}) {
+  const body = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" };
+  const response = await fetch(`${node.url}/api/authorize`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+  const answer = (await response.json()) as { allowed?: boolean; message?: string };
+  return { status: response.status, ...answer, retryAfter: response.headers.get("Retry-After") };
+}
+
+const status = async (url: string): Promise<number> => (await fetch(url)).status;
+
+function storeOf({ data }: Running<Node>): string {
+  const name = readdirSync(data).find((file) => /^store-\d+\.db$/.test(file));
+  return join(data, name ?? "");
+}
+
+describe("a copy that gets old", () => {
+  test("says at /readyz that others should be asked, and answers all the same", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge", primary, { "limits.readyAgeMsMax": "1500ms" });
+      await converged(edge.node, primary.node);
+      await eventually(async () => expect(await status(`${edge.url}/readyz`)).toBe(200));
+      expect(await status(`${primary.url}/readyz`)).toBe(200);
+      await primary.stop();
+      await eventually(async () => expect(await status(`${edge.url}/readyz`)).toBe(503));
+      expect(await status(`${edge.url}/healthcheck`)).toBe(200);
+      expect(await mayReadAt(edge, "ann")).toMatchObject({ status: 200, allowed: true });
+    }));
+
+  test("answers nothing where the configuration says so", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge", primary, { maxStaleness: "3s" });
+      await converged(edge.node, primary.node);
+      expect(await mayReadAt(edge, "ann")).toMatchObject({ status: 200, allowed: true });
+      await primary.stop();
+      await eventually(async () => {
+        const refused = await mayReadAt(edge, "ann");
+        expect(refused).toMatchObject({ status: 503, retryAfter: "1" });
+        expect(refused.message).toContain("maxStaleness");
+      }, 8000);
+    }));
+});
+
+test("who asks for the latest sees all that the primary had acknowledged, or is told that it can't be known", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    const edge = await cluster.edge("edge", primary);
+    await converged(edge.node, primary.node);
+    const latest = { "Ostiary-Consistency": "latest" };
+    for (let index = 0; index < 40; index++) {
+      await insert(primary.node, `user-${index}`);
+      expect(await mayReadAt(edge, `user-${index}`, latest)).toMatchObject({ status: 200, allowed: true });
+    }
+    expect(await mayReadAt(primary, "user-0", latest)).toMatchObject({ status: 200, allowed: true });
+    expect(await mayReadAt(edge, "user-0", { "Ostiary-Consistency": "newest" })).toMatchObject({ status: 400 });
+    await primary.stop();
+    expect(await mayReadAt(edge, "user-0", latest)).toMatchObject({ status: 503, retryAfter: "1" });
+    expect(await mayReadAt(edge, "user-0")).toMatchObject({ status: 200, allowed: true });
+  }));
+
+describe("a damaged copy in use", () => {
+  test("is given up as soon as a question meets the damage, and replaced", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary({ "limits.decisionMemoEntriesMax": "0" });
+      await loadPolicy(primary.node);
+      for (let first = 0; first < 10_000; first += 1000) {
+        await insert(primary.node, ...Array.from({ length: 1000 }, (_, index) => `user-${first + index}`));
+      }
+      const edge = await cluster.edge("edge", primary, { "limits.decisionMemoEntriesMax": "0" });
+      await converged(edge.node, primary.node);
+      const path = storeOf(edge);
+      const { size } = statSync(path);
+      const file = openSync(path, "r+");
+      writeSync(file, Buffer.alloc(Math.floor(size / 2), 0x5a), 0, undefined, Math.floor(size / 4));
+      closeSync(file);
+      let refused = 0;
+      await eventually(async () => {
+        for (let index = 0; index < 10_000; index += 97) {
+          const answer = await mayReadAt(edge, `user-${index}`);
+          if (answer.status === 503) refused++;
+          else expect(answer).toMatchObject({ status: 200, allowed: true });
+        }
+        expect(refused).toBeGreaterThan(0);
+        expect(edge.node.health()).toMatchObject({ ok: true, digest: primary.node.health().digest });
+        expect(storeOf(edge)).not.toBe(path);
+      }, 20_000);
+      expect(await mayReadAt(edge, "user-5")).toMatchObject({ status: 200, allowed: true });
+    }));
+
+  test("is found by the check that is made now and then, where no question would notice", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge", primary, { "limits.copyCheckIntervalMs": "300ms" });
+      await converged(edge.node, primary.node);
+      const before = storeOf(edge);
+      const store = openSqlite(before);
+      store.exec("UPDATE symbol SET value = 'mallory' WHERE value = 'ann'");
+      store.close();
+      await eventually(() => {
+        expect(readdirSync(edge.data).filter((name) => /^store-\d+\.db$/.test(name))).not.toContain(
+          before.split("/").at(-1),
+        );
+        expect(edge.node.health().ok).toBe(true);
+        expect(mayRead(edge.node, "mallory")).toBe(false);
+        expect(mayRead(edge.node, "ann")).toBe(true);
+      }, 10_000);
+    }));
+
+  test("shows in the next event that leads to another digest than on the primary", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann", "bob");
+      const edge = await cluster.edge("edge", primary);
+      await converged(edge.node, primary.node);
+      const store = openSqlite(storeOf(edge));
+      // Bob's role is gone here, and the digest has not noticed.
+      store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT id FROM symbol WHERE value = 'bob')");
+      store.close();
+      await primary.node.writes.batch([{ deletes: [reader("bob")] }], untraced);
+      await insert(primary.node, "cat");
+      await eventually(() => {
+        expect(edge.node.health()).toMatchObject({ ok: true, offset: primary.node.health().offset });
+        expect(edge.node.health().digest).toBe(primary.node.health().digest);
+      }, 10_000);
+      expect(["ann", "bob", "cat"].map((user) => mayRead(edge.node, user))).toEqual([true, false, true]);
+    }));
+
+  test("of a primary answers nothing and takes nothing, since there is nothing better", () =>
+    withCluster(async (cluster) => {
+      const flags = { "limits.decisionMemoEntriesMax": "0" };
+      const filled = await cluster.primary(flags);
+      await loadPolicy(filled.node);
+      for (let first = 0; first < 10_000; first += 1000) {
+        await insert(filled.node, ...Array.from({ length: 1000 }, (_, index) => `user-${first + index}`));
+      }
+      // So that what is read is read from the file, and not from what was not yet put there.
+      await filled.stop();
+      const primary = await cluster.primary(flags);
+      const path = storeOf(primary);
+      const { size } = statSync(path);
+      const file = openSync(path, "r+");
+      writeSync(file, Buffer.alloc(Math.floor(size / 2), 0x5a), 0, undefined, Math.floor(size / 4));
+      closeSync(file);
+      let last = await mayReadAt(primary, "user-0");
+      for (let index = 0; index < 10_000 && last.status === 200; index += 97) {
+        expect(last.allowed).toBe(true);
+        last = await mayReadAt(primary, `user-${index}`);
+      }
+      expect(last.status).toBe(503);
+      expect(await status(`${primary.url}/healthcheck`)).toBe(503);
+    }));
+});
+
+describe("a fallback that follows", () => {
+  test("is seconds behind at most, goes on when all are gone, and never waits", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const flags = {
+        follow: "true",
+        refresh: "7d",
+        "limits.pollIntervalMs": "200ms",
+        "limits.staleFeedAfterMs": "200ms",
+      };
+      const fallback = await cluster.fallback(primary, flags);
+      await eventually(async () =>
+        expect(await mayReadAt(fallback, "ann")).toMatchObject({ status: 200, allowed: true }),
+      );
+      await insert(primary.node, "bob");
+      await eventually(async () => expect(await mayReadAt(fallback, "bob")).toMatchObject({ allowed: true }), 3000);
+      expect(fallback.node.health()).toMatchObject({ role: "fallback", state: "FOLLOWING" });
+      await primary.stop();
+      const { epoch, offset } = fallback.node.health();
+      const token = `${epoch}:${Number(offset) + 100}`;
+      const begin = performance.now();
+      expect(await mayReadAt(fallback, "bob", { OsoOffset: token })).toMatchObject({ status: 200, allowed: true });
+      expect(performance.now() - begin).toBeLessThan(1000);
+      expect((await post(fallback.url, "/api/batch", [])).status).toBe(503);
+    }));
+});

@@ -1,0 +1,261 @@
+/** What a real Mosquitto may do to a feed: lose messages and retained heads, stall, refuse, allow little, allow everything. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connectAsync, type MqttClient } from "mqtt";
+import { BrokerLink, type LinkOptions } from "../../src/replication/broker-link.ts";
+import { topicsOf } from "../../src/replication/topics.ts";
+import { freePort } from "../../scripts/node-process.ts";
+import { prepareMosquitto, type Mosquitto, type MosquittoOptions } from "../e2e/mosquitto.ts";
+import { findProgram } from "../e2e/program.ts";
+import { converged, eventually, insert, loadPolicy, reader, refusal, untraced, withCluster } from "./cluster.ts";
+import { withLogLines } from "./log-lines.ts";
+import { openProxy } from "./proxy.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
+
+const installed = findProgram("mosquitto") !== null;
+const topics = topicsOf("ostiary/v1", "test");
+const linkDefaults = { clientId: "edge-9", connectTimeoutMs: 2000, keepaliveMs: 5000, exclusive: false } as const;
+
+async function withMosquitto(options: MosquittoOptions, body: (mosquitto: Mosquitto) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-mosquitto-"));
+  const mosquitto = await prepareMosquitto(directory, options);
+  try {
+    await mosquitto.start();
+    await body(mosquitto);
+  } finally {
+    await mosquitto.kill();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+type User = "ostiary-primary" | "ostiary-edge";
+
+const flags = (mosquitto: Mosquitto, user: User, broker = mosquitto.url) => ({
+  broker,
+  brokerUsername: user,
+  brokerPassword: mosquitto.passwords[user],
+});
+
+const clientAt = (mosquitto: Mosquitto, user: User, clientId: string): Promise<MqttClient> =>
+  connectAsync(mosquitto.url, {
+    protocolVersion: 5,
+    clientId,
+    username: user,
+    password: mosquitto.passwords[user],
+    reconnectPeriod: 0,
+  });
+
+const linkTo = (mosquitto: Mosquitto, user: User, options: Partial<LinkOptions> = {}): BrokerLink =>
+  new BrokerLink({
+    ...linkDefaults,
+    url: mosquitto.url,
+    username: user,
+    password: mosquitto.passwords[user],
+    ...options,
+  });
+
+/** An event of some 25 KB, which still travels within a message. */
+async function insertMuch(node: PrimaryNode, name: string): Promise<void> {
+  const users = Array.from({ length: 80 }, (_, index) => reader(`${name}-${index}-${"x".repeat(220)}`));
+  await node.writes.batch([{ inserts: users }], untraced);
+}
+
+describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed)", () => {
+  test("is spoken to in MQTT 5", () =>
+    withMosquitto({}, (mosquitto) =>
+      withCluster(async (cluster) => {
+        const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
+        await cluster.edge("edge-1", primary, flags(mosquitto, "ostiary-edge"));
+        await eventually(() => expect(mosquitto.output).toMatch(/as ostiary-primary-test-\w+ \(p5, c1, k5,/));
+        await eventually(() => expect(mosquitto.output).toMatch(/as edge-1 \(p5, c1, k5,/));
+      }),
+    ));
+
+  test(
+    "drops what a slow edge does not take: it comes to the same state as the others",
+    () =>
+      withMosquitto({ changes: { "max_queued_messages 10000": "max_queued_messages 5" } }, (mosquitto) =>
+        withCluster(async (cluster) => {
+          const proxy = await openProxy(Number(new URL(mosquitto.url).port));
+          const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
+          await loadPolicy(primary.node);
+          const fast = await cluster.edge("fast", primary, flags(mosquitto, "ostiary-edge"));
+          // Not so soon found out, or it would be served over a new connection.
+          const patient = { "limits.brokerKeepaliveMs": "60s" };
+          const slow = await cluster.edge("slow", primary, {
+            ...flags(mosquitto, "ostiary-edge", proxy.url),
+            ...patient,
+          });
+          for (const { node } of [fast, slow]) await eventually(() => expect(node.health().state).toBe("LIVE"), 15_000);
+          proxy.stall();
+          const dropped = (): boolean => mosquitto.output.includes("being dropped for client slow");
+          for (let round = 0; round < 600 && !dropped(); round++)
+            await Promise.all([0, 1, 2, 3].map((index) => insertMuch(primary.node, `user-${round}-${index}`)));
+          expect(dropped()).toBe(true);
+          await converged(fast.node, primary.node);
+          expect(fast.node.health().state).toBe("LIVE");
+          proxy.resume();
+          await insert(primary.node, "ann");
+          for (const { node } of [fast, slow]) await converged(node, primary.node);
+          await eventually(() => expect(slow.node.health().state).toBe("LIVE"), 10_000);
+          proxy.close();
+        }),
+      ),
+    90_000,
+  );
+
+  test("that was restarted has lost the retained head: the primary gives it another within a head's interval", () =>
+    withMosquitto({}, (mosquitto) =>
+      withCluster(
+        async (cluster) => {
+          const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
+          await loadPolicy(primary.node);
+          await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+          await mosquitto.kill();
+          await eventually(() => expect(primary.node.health().feedConnected).toBe(false));
+          await mosquitto.start();
+          const witness = await clientAt(mosquitto, "ostiary-edge", "witness");
+          const heads: { readonly l: number; readonly retained: boolean }[] = [];
+          witness.on("message", (_topic, payload, { retain }) => {
+            const { l } = JSON.parse(payload.toString()) as { l: number };
+            heads.push({ l, retained: retain });
+          });
+          await witness.subscribeAsync(topics.head, { qos: 0 });
+          await eventually(() => expect(primary.node.health().feedConnected).toBe(true), 10_000);
+          const connectedMs = performance.now();
+          await eventually(() => expect(heads.length).toBeGreaterThan(0));
+          expect(performance.now() - connectedMs).toBeLessThan(1000);
+          // There was none before, and there is one for whoever comes next.
+          expect(heads[0]).toEqual({ l: primary.node.health().offset ?? 0, retained: false });
+          const next = await clientAt(mosquitto, "ostiary-edge", "next");
+          const retained = new Promise<boolean>((resolve) => {
+            next.on("message", (_topic, _payload, { retain }) => resolve(retain));
+          });
+          await next.subscribeAsync(topics.head, { qos: 0 });
+          expect(await retained).toBe(true);
+          await Promise.all([witness.endAsync(), next.endAsync()]);
+        },
+        { "limits.headIntervalMs": "1s" },
+      ),
+    ));
+
+  test("gets nothing later that could not be sent at its time", () =>
+    withMosquitto({}, async (mosquitto) => {
+      const publish = (link: BrokerLink, text: string) =>
+        refusal(link.publish(topics.events, text, { qos: 1, retain: false }));
+      const link = linkTo(mosquitto, "ostiary-primary");
+      expect((await publish(link, "before")).message).toBe("not connected to the broker");
+      link.start();
+      await eventually(() => expect(link.connected).toBe(true));
+      mosquitto.freeze();
+      const underWay = [publish(link, "first"), publish(link, "second")];
+      await Bun.sleep(100);
+      await mosquitto.kill();
+      for (const error of await Promise.all(underWay)) expect(error.message).toContain("onnection closed");
+      await eventually(() => expect(link.connected).toBe(false));
+      expect((await publish(link, "meanwhile")).message).toBe("not connected to the broker");
+      await mosquitto.start();
+      const received: string[] = [];
+      const witness = await clientAt(mosquitto, "ostiary-edge", "witness");
+      witness.on("message", (_topic, payload) => received.push(payload.toString()));
+      await witness.subscribeAsync(topics.events, { qos: 0 });
+      await eventually(() => expect(link.connected).toBe(true), 10_000);
+      await link.publish(topics.events, "after", { qos: 1, retain: false });
+      await eventually(() => expect(received).toEqual(["after"]));
+      await Promise.all([witness.endAsync(), link.close()]);
+    }));
+
+  test("that forbids events is told of in the log, once, and edges ask the primary", () =>
+    withMosquitto({}, (mosquitto) =>
+      withLogLines((lines) =>
+        withCluster(
+          async (cluster) => {
+            // The primary logs in as an edge, which may write no events.
+            const primary = await cluster.primary(flags(mosquitto, "ostiary-edge"));
+            await loadPolicy(primary.node);
+            const edge = await cluster.edge("edge-1", primary, flags(mosquitto, "ostiary-edge"));
+            await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+            for (let index = 0; index < 5; index++) {
+              await insert(primary.node, `user-${index}`);
+              await Bun.sleep(100);
+            }
+            await converged(edge.node, primary.node);
+            const complaints = lines.filter((line) => line.includes("does not take what this primary publishes"));
+            expect(complaints).toHaveLength(1);
+            expect(complaints[0]).toContain("Not authorized (the broker's access rules do not permit it");
+            // Nothing was sent again, and the connection is the first one.
+            expect(primary.node.health().feedConnected).toBe(true);
+            expect(mosquitto.output.match(/as ostiary-primary-test/g)).toHaveLength(1);
+          },
+          { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "log.level": "warning" },
+        ),
+      ),
+    ));
+
+  test("with small limits gets no more at once, and nothing larger, than it allows", () =>
+    withMosquitto(
+      {
+        changes: {
+          "max_inflight_messages 0": "max_inflight_messages 3",
+          "max_packet_size 1048576": "max_packet_size 20000",
+        },
+      },
+      async (mosquitto) => {
+        const link = linkTo(mosquitto, "ostiary-primary");
+        link.start();
+        await eventually(() => expect(link.connected).toBe(true));
+        expect(link.window).toBe(3);
+        await link.close();
+        await withCluster(async (cluster) => {
+          const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
+          await loadPolicy(primary.node);
+          const edge = await cluster.edge("edge-1", primary, flags(mosquitto, "ostiary-edge"));
+          await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+          await insertMuch(primary.node, "large");
+          await Promise.all(Array.from({ length: 200 }, (_, index) => insert(primary.node, `user-${index}`)));
+          await converged(edge.node, primary.node);
+          expect(mosquitto.output.match(/as ostiary-primary-test/g)).toHaveLength(1);
+        });
+      },
+    ));
+});
+
+describe("a broker that can't be had", () => {
+  test("is asked again after longer and longer times, and not by all at the same time", async () => {
+    const ports = [await openProxy(), await openProxy()];
+    const links = ports.map(({ url }) => new BrokerLink({ ...linkDefaults, url }));
+    for (const link of links) link.start();
+    await Bun.sleep(7000);
+    for (const link of links) await link.close();
+    const gaps = ports.map(({ connections }) =>
+      connections.slice(1).map(({ atMs }, index) => atMs - (connections[index]?.atMs ?? 0)),
+    );
+    for (const each of gaps) {
+      expect(each.length).toBeGreaterThanOrEqual(2);
+      expect(each.length).toBeLessThanOrEqual(5);
+      // 0.5 to 1.5 times of 1, 2, 4 … s.
+      for (const [index, gap] of each.entries()) {
+        expect(gap).toBeGreaterThan(450 * 2 ** index);
+        expect(gap).toBeLessThan(1800 * 2 ** index);
+      }
+    }
+    expect(gaps[0]?.map(Math.round)).not.toEqual(gaps[1]?.map(Math.round) ?? []);
+    for (const proxy of ports) proxy.close();
+  }, 15_000);
+
+  test("in MQTT 5 is asked in 3.1.1", () =>
+    withCluster(async (cluster) => {
+      const mqttPort = await freePort();
+      const primary = await cluster.primary({ mqttPort: String(mqttPort) });
+      const proxy = await openProxy(mqttPort);
+      const edge = await cluster.edge("edge-1", primary, { broker: proxy.url });
+      await eventually(() => expect(edge.node.health()).toMatchObject({ feedConnected: true }));
+      expect(proxy.connections.map(({ version }) => version)).toEqual([5, 4]);
+      proxy.close();
+    }));
+});

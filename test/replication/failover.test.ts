@@ -1,0 +1,202 @@
+/** A primary is gone and an edge takes its place: what was acknowledged stays, tokens hold, and whoever comes back finds his place taken. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePort } from "../../scripts/node-process.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import {
+  adminKey,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  nodeKey,
+  post,
+  reader,
+  refusal,
+  withCluster,
+  type Cluster,
+} from "./cluster.ts";
+
+const quick = {
+  "limits.peerCheckIntervalMs": "200ms",
+  "limits.headIntervalMs": "100ms",
+  "limits.staleFeedAfterMs": "500ms",
+  "limits.pollIntervalMs": "200ms",
+};
+
+interface Standing {
+  readonly role: string;
+  readonly state: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly digest: string;
+  readonly unreplicated_events?: number;
+}
+
+async function standingAt(url: string): Promise<Standing> {
+  return (await (await fetch(`${url}/healthcheck`)).json()) as Standing;
+}
+
+async function write(url: string, ...facts: Fact[]): Promise<Response> {
+  return post(url, "/api/batch", [{ inserts: facts }]);
+}
+
+async function mayReadAt(url: string, user: string, headers: Record<string, string> = {}): Promise<Response> {
+  const body = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" };
+  return fetch(`${url}/api/authorize`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+}
+
+/** A primary that is not listening any more but was never told to stop would be best; in one process it has to be stopped. */
+async function threeNodes(cluster: Cluster, flags: Record<string, string> = {}) {
+  const [portA, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
+  const urls = [portA, portB, portC].map((port) => `http://127.0.0.1:${port}`);
+  const [urlA = "", urlB = "", urlC = ""] = urls;
+  const primary = await cluster.primary({ port: portA ?? "", peers: `${urlB},${urlC}`, ...quick, ...flags });
+  const follow = { primary: urlA, ...quick, ...flags };
+  const b = await cluster.promotable("edge-b", { ...follow, port: portB ?? "", peers: urlC });
+  const c = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers: urlB });
+  await loadPolicy(primary.node);
+  await eventually(async () => {
+    for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ offset: primary.node.health().offset });
+  });
+  return { primary, b, c, portA: portA ?? "", urls };
+}
+
+describe("promotion", () => {
+  test("an edge goes on from where the primary ended, others follow it, and tokens of before hold", () =>
+    withCluster(async (cluster) => {
+      const { primary, b, c } = await threeNodes(cluster);
+      const before = await write(primary.url, reader("ann"));
+      const token = before.headers.get("OsoOffset") ?? "";
+      expect(token).not.toBe("");
+      expect(await (await mayReadAt(b.url, "ann", { OsoOffset: token })).json()).toEqual({ allowed: true });
+      expect(await (await mayReadAt(c.url, "ann", { OsoOffset: token })).json()).toEqual({ allowed: true });
+      await primary.stop();
+
+      const promoted = await post(b.url, "/api/promote", {});
+      expect(promoted.status).toBe(200);
+      expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+      // Through the other edge, which finds the new primary by itself.
+      await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200), 10_000);
+      for (const { url } of [b, c]) {
+        expect(await (await mayReadAt(url, "bob")).json()).toEqual({ allowed: true });
+        expect(await (await mayReadAt(url, "ann", { OsoOffset: token })).json()).toEqual({ allowed: true });
+      }
+      // Of the old epoch, but never part of the history that goes on.
+      const [epoch, offset] = token.split(":");
+      const lost = await mayReadAt(b.url, "ann", { OsoOffset: `${epoch}:${Number(offset) + 7}` });
+      expect(lost.status).toBe(409);
+      expect(((await lost.json()) as { message: string }).message).toContain("not part of this environment's history");
+
+      // It stays the primary over a restart with the configuration of an edge.
+      await b.stop();
+      const again = await cluster.promotable("edge-b", {
+        primary: primary.url,
+        port: new URL(b.url).port,
+        peers: c.url,
+        ...quick,
+      });
+      expect(await standingAt(again.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+    }));
+
+  test("is refused while the primary is alive, unless it is forced", () =>
+    withCluster(async (cluster) => {
+      const { b, primary } = await threeNodes(cluster);
+      const refused = await post(b.url, "/api/promote", {});
+      expect(refused.status).toBe(409);
+      expect(((await refused.json()) as { message: string }).message).toContain("is alive");
+      expect((await post(primary.url, "/api/promote", { force: true })).status).toBe(409);
+      expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
+      // And the old one hears of it.
+      await eventually(async () => expect((await standingAt(primary.url)).state).toBe("FENCED"));
+      expect((await write(primary.url, reader("late"))).status).toBe(503);
+      expect((await fetch(`${primary.url}/healthcheck`)).status).toBe(200);
+      expect((await fetch(`${primary.url}/readyz`)).status).toBe(503);
+    }));
+
+  test("takes over from peers what only they have", () =>
+    withCluster(async (cluster) => {
+      const { primary, b, c } = await threeNodes(cluster);
+      await b.stop();
+      await insert(primary.node, "ann", "bob");
+      await eventually(async () => expect((await standingAt(c.url)).offset).toBe(primary.node.health().offset ?? 0));
+      await primary.stop();
+      const { port } = new URL(b.url);
+      const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers: c.url, ...quick });
+      expect((await post(late.url, "/api/promote", {})).status).toBe(200);
+      expect(await (await mayReadAt(late.url, "bob")).json()).toEqual({ allowed: true });
+    }));
+});
+
+describe("the primary of before", () => {
+  test("comes back, is fenced, and leaves what only it has in a file", () =>
+    withCluster(async (cluster) => {
+      const { primary, b, c, portA, urls } = await threeNodes(cluster);
+      await b.stop();
+      await c.stop();
+      await insert(primary.node, "only-here");
+      const { epoch, offset } = primary.node.health();
+      await primary.stop();
+      const { port } = new URL(b.url);
+      const edge = await cluster.promotable("edge-b", { primary: primary.url, port, peers: c.url, ...quick });
+      expect((await post(edge.url, "/api/promote", {})).status).toBe(200);
+      expect((await write(edge.url, reader("new"))).status).toBe(200);
+
+      const back = await cluster.primary({ port: portA, peers: `${urls[1]},${urls[2]}`, ...quick });
+      expect(back.node.health()).toMatchObject({ state: "FENCED", unreplicated: 1 });
+      expect((await refusal(insert(back.node, "nobody"))).message).toContain("another primary has taken over");
+      const file = readdirSync(back.data).find((name) => name.startsWith("unreplicated-"));
+      expect(file).toBe(`unreplicated-${epoch}-${offset}-${offset}.ndjson`);
+      const [line] = readFileSync(join(back.data, file ?? ""), "utf8")
+        .trim()
+        .split("\n");
+      expect(JSON.parse(line ?? "")).toMatchObject({ epoch, offset, effect: { inserted: [reader("only-here")] } });
+
+      // As an edge of its successor it has the history that went on.
+      await back.stop();
+      const rejoined = await cluster.edge("primary", { ...back, url: edge.url }, quick);
+      await eventually(async () => expect(rejoined.node.health().offset).toBe((await standingAt(edge.url)).offset));
+      expect(mayRead(rejoined.node, "only-here")).toBe(false);
+      expect(mayRead(rejoined.node, "new")).toBe(true);
+    }));
+
+  test("is told by those who follow another, where it knows no peers itself", () =>
+    withCluster(async (cluster) => {
+      const { primary, b, c, portA } = await threeNodes(cluster, { mqttPort: "0" });
+      await primary.stop();
+      expect((await post(b.url, "/api/promote", {})).status).toBe(200);
+      await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200), 10_000);
+      const back = await cluster.primary({ port: portA, ...quick });
+      await eventually(() => expect(back.node.health().state).toBe("FENCED"));
+    }));
+});
+
+describe("a write that has to be on edges", () => {
+  test("is acknowledged when they have it, and not before", () =>
+    withCluster(async (cluster) => {
+      const flags = { ack: "edges:1", "limits.ackTimeoutMs": "700ms" };
+      const port = String(await freePort());
+      const primary = await cluster.primary({ port, ...quick, ...flags });
+      const alone = await refusal(loadPolicy(primary.node));
+      expect(alone).toMatchObject({ code: "not_ready", message: expect.stringContaining("not enough edges") });
+      const edge = await cluster.edge("edge-1", primary, { ...quick, ...flags });
+      await eventually(() => expect(edge.node.health().offset).toBe(primary.node.health().offset ?? 0));
+      await insert(primary.node, "ann");
+      expect(mayRead(edge.node, "ann")).toBe(true);
+      await edge.stop();
+      expect((await refusal(insert(primary.node, "bob"))).message).toContain("send it again");
+    }));
+});
+
+test("a node key is needed to ask where a node stands", () =>
+  withCluster(async (cluster) => {
+    const { b } = await threeNodes(cluster);
+    const ask = (key: string) => fetch(`${b.url}/replication/v1/head`, { headers: { Authorization: `Bearer ${key}` } });
+    expect((await ask(nodeKey)).status).toBe(200);
+    expect((await ask(adminKey)).status).toBe(401);
+  }));

@@ -1,0 +1,80 @@
+/** MQTT 3.1.1 byte by byte, for clients that do what no library does: send packets in pieces, or read nothing any more. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+
+/** CONNECT with a clean session and without keepalive. */
+export function loginPacket(clientId: string, password?: string): Buffer {
+  const flags = password === undefined ? 0x02 : 0xc2;
+  const login = password === undefined ? [] : [text(clientId), text(password)];
+  return packet(0x10, [text("MQTT"), Buffer.of(4, flags, 0, 0), text(clientId), ...login]);
+}
+
+/** SUBSCRIBE at QoS 0, with packet id 7. */
+export function subscribePacket(topics: readonly string[]): Buffer {
+  return packet(0x82, [Buffer.of(0, 7), ...topics.flatMap((topic) => [text(topic), Buffer.of(0)])]);
+}
+
+function packet(type: number, parts: readonly Buffer[]): Buffer {
+  const body = Buffer.concat(parts);
+  if (body.length > 127) throw new Error("this is for short packets");
+  return Buffer.concat([Buffer.of(type, body.length), body]);
+}
+
+function text(value: string): Buffer {
+  return Buffer.concat([Buffer.of(0, value.length), Buffer.from(value)]);
+}
+
+export interface FrozenOptions {
+  readonly port: number;
+  /** Where MQTT comes as a WebSocket. */
+  readonly path?: string | undefined;
+  readonly clientId: string;
+  readonly password: string;
+  readonly topics: readonly string[];
+}
+
+/** A subscriber that reads nothing any more once its subscription is confirmed: what a frozen process looks like to a broker. */
+export async function freezeSubscriber(options: FrozenOptions): Promise<Socket> {
+  const { port, path, clientId, password, topics } = options;
+  const socket = connect(port, "127.0.0.1").on("error", () => {});
+  await once(socket, "connect");
+  if (path !== undefined) await upgrade(socket, path);
+  const send = (bytes: Buffer): boolean => socket.write(path === undefined ? bytes : framed(bytes));
+  send(loginPacket(clientId, password));
+  send(subscribePacket(topics));
+  let received = Buffer.alloc(0);
+  const confirmed = Buffer.of(0x90, 2 + topics.length, 0, 7);
+  while (!(path === undefined ? received : unframed(received)).includes(confirmed)) {
+    const [bytes] = (await once(socket, "data")) as [Buffer];
+    received = Buffer.concat([received, bytes]);
+  }
+  socket.pause();
+  return socket;
+}
+
+async function upgrade(socket: Socket, path: string): Promise<void> {
+  const lines = [
+    `GET ${path} HTTP/1.1`,
+    "Host: 127.0.0.1",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Protocol: mqtt",
+  ];
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  if (!answer.toString("latin1").startsWith("HTTP/1.1 101")) throw new Error(`no WebSocket: ${answer.toString()}`);
+}
+
+/** One masked frame; a mask of zeros leaves a payload as it is. */
+const framed = (payload: Buffer): Buffer =>
+  Buffer.concat([Buffer.of(0x82, 0x80 | 126, payload.length >> 8, payload.length & 0xff, 0, 0, 0, 0), payload]);
+
+/** The payloads of short frames, which need not begin and end where packets do. */
+function unframed(bytes: Buffer): Buffer {
+  const payloads: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += 2 + (bytes[at + 1] ?? 0))
+    payloads.push(bytes.subarray(at + 2, at + 2 + (bytes[at + 1] ?? 0)));
+  return Buffer.concat(payloads);
+}

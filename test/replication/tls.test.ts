@@ -1,0 +1,209 @@
+/** TLS to a real Mosquitto: with passwords, and with the certificates of nodes as `compose/mosquitto/tls.conf` has it; and what is refused. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connectAsync, type MqttClient } from "mqtt";
+import { BrokerLink, type LinkOptions } from "../../src/replication/broker-link.ts";
+import { topicsOf } from "../../src/replication/topics.ts";
+import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
+import { prepareMosquitto, prepareMosquittoTls, type Mosquitto } from "../e2e/mosquitto.ts";
+import { findProgram } from "../e2e/program.ts";
+import { converged, eventually, insert, loadPolicy, refusal, standing, withCluster } from "./cluster.ts";
+import { withLogLines } from "./log-lines.ts";
+
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
+
+const installed = findProgram("mosquitto") !== null && findProgram("openssl") !== null;
+const topics = topicsOf("ostiary/v1", "test");
+
+describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openssl is not installed)", () => {
+  let directory: string;
+  let authority: Authority;
+  let strangers: Authority;
+  let server: Certificate;
+  let mosquitto: Awaited<ReturnType<typeof prepareMosquittoTls>>;
+  const clients: Record<string, Certificate> = {};
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "ostiary-tls-"));
+    authority = makeAuthority(directory, "ours");
+    strangers = makeAuthority(directory, "strangers");
+    server = authority.issue("server", ["DNS:localhost"]);
+    for (const name of ["ostiary-primary", "edge-a", "edge-b"]) clients[name] = authority.issue(name);
+    mosquitto = await prepareMosquittoTls(join(directory, "tls"), "test", { authority: authority.cert, server });
+    await mosquitto.start();
+  });
+
+  afterAll(async () => {
+    await mosquitto.kill();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  /** Settings of the node with this certificate. */
+  const as = (name: string, broker = mosquitto.url) => ({
+    broker,
+    brokerCa: authority.cert,
+    brokerCert: clients[name]?.cert ?? "",
+    brokerKey: clients[name]?.key ?? "",
+  });
+
+  const pem = (path: string): string => readFileSync(path, "utf8");
+
+  test("with passwords: nodes check the broker, the broker checks their passwords", async () => {
+    const guarded: Mosquitto = await prepareMosquitto(join(directory, "passwords"), { server });
+    await guarded.start();
+    try {
+      await withCluster(async (cluster) => {
+        const login = (user: "ostiary-primary" | "ostiary-edge") => ({
+          broker: guarded.url,
+          brokerCa: authority.cert,
+          brokerUsername: user,
+          brokerPassword: guarded.passwords[user],
+        });
+        const primary = await cluster.primary(login("ostiary-primary"));
+        await loadPolicy(primary.node);
+        const edge = await cluster.edge("edge-a", primary, login("ostiary-edge"));
+        await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+        await insert(primary.node, "ann");
+        await converged(edge.node, primary.node);
+      });
+    } finally {
+      await guarded.kill();
+    }
+  });
+
+  test("with certificates: the common name is who a node is, over TCP and over WebSocket, with MQTT 5", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(as("ostiary-primary"));
+      await loadPolicy(primary.node);
+      const edges = [
+        await cluster.edge("edge-a", primary, as("edge-a")),
+        await cluster.edge("edge-b", primary, as("edge-b", mosquitto.webSocketUrl)),
+      ];
+      for (const { node } of edges)
+        await eventually(() => expect(node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+      await insert(primary.node, "ann");
+      for (const { node } of edges) await converged(node, primary.node);
+      for (const name of ["ostiary-primary", "edge-a", "edge-b"])
+        expect(mosquitto.output).toMatch(new RegExp(`as ${name} \\(p5, c1, k5, u'${name}'\\)`));
+    }));
+
+  test("an edge's certificate is good for its own status and for nothing else, whatever it calls itself", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(as("ostiary-primary"));
+      await loadPolicy(primary.node);
+      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      const before = standing(primary.node);
+      for (const clientId of ["edge-b", "ostiary-primary"]) {
+        const intruder = await connectWith(clientId);
+        for (const topic of [topics.events, topics.head, topics.status("edge-b")])
+          expect((await refusal(intruder.publishAsync(topic, "forged", { qos: 1 }))).message).toContain(
+            "Not authorized",
+          );
+        await intruder.publishAsync(topics.status("edge-a"), "{}", { qos: 1 });
+        await intruder.endAsync();
+      }
+      expect(primary.node.health().feedConnected).toBe(true);
+      expect(standing(primary.node)).toEqual(before);
+    }));
+
+  const connectWith = (clientId: string): Promise<MqttClient> =>
+    connectAsync(mosquitto.url, {
+      protocolVersion: 5,
+      clientId,
+      reconnectPeriod: 0,
+      ca: pem(authority.cert),
+      cert: pem(clients["edge-a"]?.cert ?? ""),
+      key: pem(clients["edge-a"]?.key ?? ""),
+    });
+
+  test("of two primaries with the same certificate the older is fenced", () =>
+    withCluster(async (cluster) => {
+      const older = await cluster.primary(as("ostiary-primary"));
+      await eventually(() => expect(older.node.health().feedConnected).toBe(true));
+      const newer = await cluster.primary({ ...as("ostiary-primary"), data: join(cluster.directory, "newer") });
+      await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
+      expect(await refusal(loadPolicy(older.node))).toMatchObject({ code: "not_ready" });
+      await loadPolicy(newer.node);
+    }));
+
+  describe("is refused, and the log says what to look at:", () => {
+    const cases = {
+      "a broker whose authority nobody knows": () => ({
+        options: { ca: pem(strangers.cert), ...client("edge-a") },
+        hint: "`brokerCa` names its authority",
+      }),
+      "a broker under a name that its certificate does not have": () => ({
+        options: { ca: pem(authority.cert), ...client("edge-a") },
+        host: "127.0.0.1",
+        hint: "the host in `broker` has to be one of those that the broker's certificate names",
+      }),
+      "a node that shows no certificate": () => ({
+        options: { ca: pem(authority.cert) },
+        hint: "set `brokerCert` and `brokerKey`",
+      }),
+      "a node whose certificate comes from somebody else": () => ({
+        options: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")) },
+        hint: "the broker does not accept the certificate in `brokerCert`",
+      }),
+      "a node that speaks no TLS": () => ({ options: {}, scheme: "mqtt:", hint: "would `mqtts://` be right?" }),
+    } as const satisfies Record<string, () => Refused>;
+
+    interface Refused {
+      readonly options: Partial<LinkOptions>;
+      readonly host?: string;
+      readonly scheme?: string;
+      readonly hint: string;
+    }
+
+    const client = (name: string): Partial<LinkOptions> => read(clients[name] ?? server);
+    const read = ({ cert, key }: Certificate): Partial<LinkOptions> => ({ cert: pem(cert), key: pem(key) });
+
+    for (const [what, prepare] of Object.entries(cases) as [string, () => Refused][]) {
+      for (const over of ["TCP", "WebSocket"] as const) {
+        if (over === "WebSocket" && what.includes("no TLS")) continue;
+        test(`${what} (${over})`, () =>
+          withLogLines(async (lines) => {
+            const { options, host, scheme, hint } = prepare();
+            const url = new URL(over === "TCP" ? mosquitto.url : mosquitto.webSocketUrl);
+            const target = `${scheme ?? url.protocol}//${host ?? url.hostname}:${url.port}${url.pathname}`;
+            const link = new BrokerLink({
+              url: target,
+              clientId: "edge-a",
+              connectTimeoutMs: 2000,
+              keepaliveMs: 5000,
+              exclusive: false,
+              ...options,
+            });
+            link.start();
+            await eventually(() => expect(lines.join("")).toContain(hint));
+            // Further attempts with the same outcome are not worth a line.
+            await Bun.sleep(1200);
+            expect(link.connected).toBe(false);
+            expect(lines.length).toBe(1);
+            await link.close();
+          }));
+      }
+    }
+  });
+
+  test("files that can't be used are refused at start, by the name of their setting", () =>
+    withCluster(async (cluster) => {
+      const garbage = join(directory, "garbage");
+      writeFileSync(garbage, "no PEM");
+      const start = async (flags: Record<string, string>): Promise<string> =>
+        (await refusal(cluster.primary({ ...as("ostiary-primary"), ...flags }))).message;
+      expect(await start({ brokerCa: "/nowhere/ca.crt" })).toBe(
+        "the file `/nowhere/ca.crt` of `brokerCa` can't be read (ENOENT)",
+      );
+      expect(await start({ brokerCert: garbage })).toBe(
+        `the file \`${garbage}\` of \`brokerCert\` holds no certificate in PEM form`,
+      );
+      expect(await start({ brokerKey: server.cert })).toBe(
+        `the file \`${server.cert}\` of \`brokerKey\` holds no unencrypted private key in PEM form`,
+      );
+      expect(await start({ brokerKey: server.key })).toContain("of `brokerKey` does not belong to the certificate");
+    }));
+});

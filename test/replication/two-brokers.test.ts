@@ -1,0 +1,202 @@
+/** Several brokers at once, which know nothing of each other: whatever happens to one of them, edges hear of each event at once by another. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { metrics } from "../../src/telemetry/metrics.ts";
+import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
+import { findProgram } from "../e2e/program.ts";
+import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluster, type Running } from "./cluster.ts";
+import type { Node } from "../../src/replication/node.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+
+// A time-out of the runner would kill the broker of all tests that follow.
+setDefaultTimeout(30_000);
+
+const installed = findProgram("mosquitto") !== null;
+
+/** So seldom that an event which the feed does not bring is missed in these tests. */
+const feedOnly = { "limits.pollIntervalMs": "30s", "limits.headIntervalMs": "200ms", "limits.staleFeedAfterMs": "1s" };
+
+describe.skipIf(!installed)("with two Mosquittos (skipped where it is not installed)", () => {
+  let directory: string;
+  let first: Mosquitto;
+  let second: Mosquitto;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "ostiary-brokers-"));
+    first = await prepareMosquitto(join(directory, "first"));
+    second = await prepareMosquitto(join(directory, "second"), { like: first });
+    await Promise.all([first.start(), second.start()]);
+  });
+
+  afterAll(async () => {
+    await Promise.all([first.kill(), second.kill()]);
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const name = (mosquitto: Mosquitto): string => new URL(mosquitto.url).host;
+  const at = (role: "primary" | "edge", broker = `${first.url},${second.url}`) => ({
+    broker,
+    brokerUsername: first[role]["OSTIARY_BROKER_USERNAME"] ?? "",
+    brokerPassword: first[role]["OSTIARY_BROKER_PASSWORD"] ?? "",
+  });
+
+  const withTwo = (body: (primary: Running<PrimaryNode>, edge: Running<Node>) => Promise<void>) =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(at("primary"));
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary, at("edge"));
+      for (const { node } of [primary, edge]) {
+        await eventually(() => expect(node.health().brokers.map(({ connected }) => connected)).toEqual([true, true]));
+      }
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      await body(primary, edge);
+    }, feedOnly);
+
+  test("each carries every event, and what comes twice is dropped", () =>
+    withTwo(async (primary, edge) => {
+      const counts = async () => ({
+        duplicates: await total(metrics.feedDuplicates),
+        catchUps: await total(metrics.catchUps),
+      });
+      const before = await counts();
+      for (let index = 0; index < 20; index++) {
+        await insert(primary.node, `user-${index}`);
+        await Bun.sleep(10);
+      }
+      await converged(edge.node, primary.node);
+      await eventually(async () => expect((await counts()).duplicates - before.duplicates).toBe(20));
+      expect((await counts()).catchUps).toBe(before.catchUps);
+      expect(edge.node.health().brokers).toEqual([
+        { broker: name(first), connected: true },
+        { broker: name(second), connected: true },
+      ]);
+    }));
+
+  test(
+    "one is killed and comes back, then the other: edges are live all the time, and nothing comes late",
+    () =>
+      withTwo(async (primary, edge) => {
+        let slowestMs = 0;
+        const states = new Set<string>();
+        const write = async (user: string): Promise<void> => {
+          await insert(primary.node, user);
+          const startMs = performance.now();
+          await eventually(() => expect(mayRead(edge.node, user)).toBe(true));
+          slowestMs = Math.max(slowestMs, performance.now() - startMs);
+          states.add(edge.node.health().state);
+        };
+        for (const [index, broker] of [first, second, first].entries()) {
+          await broker.kill();
+          const end = performance.now() + 1500;
+          for (let count = 0; performance.now() < end; count++) await write(`dead-${index}-${count}`);
+          for (const { node } of [primary, edge]) {
+            expect(node.health().feedConnected).toBe(true);
+            expect(node.health().brokers).toContainEqual({ broker: name(broker), connected: false });
+          }
+          await broker.start();
+          for (const { node } of [primary, edge]) {
+            await eventually(
+              () => expect(node.health().brokers).toContainEqual({ broker: name(broker), connected: true }),
+              10_000,
+            );
+          }
+          await write(`back-${index}`);
+        }
+        states.delete("CATCHUP"); // for the moment of each connect
+        expect([...states]).toEqual(["LIVE"]);
+        expect(slowestMs).toBeLessThan(900);
+      }),
+    40_000,
+  );
+
+  test(
+    "one hangs: what it does not take holds up nothing at the other",
+    () =>
+      withTwo(async (primary, edge) => {
+        first.freeze();
+        try {
+          for (let index = 0; index < 300; index++) await insert(primary.node, `user-${index}`);
+          const startMs = performance.now();
+          await converged(edge.node, primary.node);
+          expect(performance.now() - startMs).toBeLessThan(500);
+          expect(edge.node.health().state).toBe("LIVE");
+        } finally {
+          first.thaw();
+        }
+        await insert(primary.node, "ann");
+        await converged(edge.node, primary.node);
+      }),
+    20_000,
+  );
+
+  test("one hangs while nodes stop: they do not wait for it", () =>
+    withTwo(async (primary, edge) => {
+      first.freeze();
+      try {
+        const startMs = performance.now();
+        await edge.stop();
+        await primary.stop();
+        expect(performance.now() - startMs).toBeLessThan(3500);
+      } finally {
+        first.thaw();
+      }
+    }));
+
+  test("a primary that was replaced at one of them is fenced at all", () =>
+    withCluster(async (cluster) => {
+      const older = await cluster.primary(at("primary"));
+      await loadPolicy(older.node);
+      await eventually(() => expect(older.node.health().brokers.every(({ connected }) => connected)).toBe(true));
+      const newer = await cluster.primary({ ...at("primary", second.url), data: join(cluster.directory, "newer") });
+      await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
+      await eventually(() =>
+        expect(older.node.health()).toMatchObject({
+          feedConnected: false,
+          brokers: [
+            { broker: name(first), connected: false },
+            { broker: name(second), connected: false },
+          ],
+        }),
+      );
+      expect(await refusal(insert(older.node, "split"))).toMatchObject({ code: "not_ready" });
+      await loadPolicy(newer.node);
+      await Bun.sleep(1500);
+      expect(newer.node.health().feedConnected).toBe(true);
+      expect(older.node.health().feedConnected).toBe(false);
+    }));
+
+  test("the embedded one and one outside: each edge is served by what it knows of", () =>
+    withCluster(async (cluster) => {
+      const both = `embedded,${second.url}`;
+      const primary = await cluster.primary(at("primary", both));
+      await loadPolicy(primary.node);
+      const edges = await Promise.all([
+        cluster.edge("both", primary, at("edge", both)),
+        cluster.edge("inside", primary),
+        cluster.edge("outside", primary, at("edge", second.url)),
+      ]);
+      for (const { node } of edges) {
+        await eventually(() => expect(node.health().brokers.every(({ connected }) => connected)).toBe(true));
+        await eventually(() => expect(node.health().state).toBe("LIVE"));
+      }
+      expect(edges[0]?.node.health().brokers.map(({ broker }) => broker)).toEqual([
+        new URL(primary.url).host,
+        name(second),
+      ]);
+      expect(primary.node.health()).toMatchObject({
+        brokers: [
+          { broker: "embedded", connected: true },
+          { broker: name(second), connected: true },
+        ],
+        brokerClients: 2,
+      });
+      await insert(primary.node, "ann");
+      for (const { node } of edges) await converged(node, primary.node);
+    }, feedOnly));
+});
+
+async function total(counter: { get(): Promise<{ values: readonly { readonly value: number }[] }> }): Promise<number> {
+  return (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
+}

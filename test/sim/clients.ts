@@ -1,0 +1,193 @@
+/**
+ * The applications: they write through any node and send a write again, under the same name and perhaps elsewhere, until they have an answer; and they ask
+ * any node, with and without the tokens of what was written.
+ */
+import { deadline } from "../../src/util/deadline.ts";
+import { adminKey } from "../replication/cluster.ts";
+import { Violation, type Histories, type Point } from "./histories.ts";
+import type { Judge } from "./judge.ts";
+import type { Network } from "./network.ts";
+import type { Random } from "./random.ts";
+import { clockOf, type Owner, type Time } from "./time.ts";
+
+export interface Acknowledged {
+  readonly request: string;
+  readonly token: string;
+  /** Where it was done; undefined where it asked for what was so already. */
+  readonly point: Point | undefined;
+  readonly atMs: number;
+}
+
+export interface ClientCounts {
+  writes: number;
+  acknowledged: number;
+  /** Acknowledged only after the request had been sent more than once. */
+  repeated: number;
+  unanswered: number;
+  questions: number;
+}
+
+export interface ClientOptions {
+  readonly time: Time;
+  readonly network: Network;
+  readonly histories: Histories;
+  readonly judge: Judge;
+  readonly random: Random;
+  readonly trace: (text: string) => void;
+  readonly fail: (violation: Violation) => void;
+  /** Names of the nodes: of those that take writes, and of all. */
+  readonly writable: readonly string[];
+  readonly all: readonly string[];
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly token: string | null;
+  readonly body: string;
+}
+
+const users = Array.from({ length: 6 }, (_, index) => `u${index}`);
+const repos = ["main", "docs", "infra"];
+const attemptsMax = 6;
+const clientTimeoutMs = 12_000;
+const tokensKept = 30;
+
+export class Clients {
+  readonly counts: ClientCounts = { writes: 0, acknowledged: 0, repeated: 0, unanswered: 0, questions: 0 };
+  readonly acknowledged: Acknowledged[] = [];
+  readonly #options: ClientOptions;
+  readonly #owner: Owner = { name: "client", alive: true, frozenUntilMs: 0 };
+  #requests = 0;
+  #policies = 0;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+  }
+
+  /** Writes something, and does not let go before it is answered or there is no more hope. */
+  async write(): Promise<void> {
+    const { random } = this.#options;
+    const kind = random.next();
+    if (kind < 0.02) await this.#write("/api/clear_data", {});
+    else if (kind < 0.05) await this.loadPolicy();
+    else await this.#write("/api/batch", this.#changes());
+  }
+
+  async loadPolicy(): Promise<void> {
+    // A comment makes it another policy, of the same meaning; long ones do not travel over the broker.
+    const comment = "#".repeat(1 + (this.#policies % 3) * 400);
+    await this.#write("/api/policy", { filename: "", src: `${policy}\n${comment} ${this.#policies++}\n` });
+  }
+
+  async ask(): Promise<void> {
+    const { random, all } = this.#options;
+    const headers: Record<string, string> = {};
+    const recent = this.acknowledged.slice(-tokensKept);
+    if (recent.length > 0 && random.chance(0.6)) headers["OsoOffset"] = random.pick(recent).token;
+    const [user, repo] = [random.pick(users), random.pick(repos)];
+    const to = random.pick(all);
+    this.counts.questions++;
+    const kind = random.below(3);
+    const actor = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo" };
+    if (kind === 0) await this.call(to, "POST", "/api/authorize", { ...actor, resource_id: repo }, headers);
+    else if (kind === 1) await this.call(to, "POST", "/api/list", actor, headers);
+    else await this.call(to, "GET", "/api/facts?predicate=has_role", undefined, headers);
+  }
+
+  /** Undefined where no answer came. */
+  async call(
+    to: string,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer | undefined> {
+    const { network, time, random } = this.#options;
+    using late = deadline(
+      clockOf(time, this.#owner, random, () => 0),
+      clientTimeoutMs,
+    );
+    try {
+      const response = await network.fetchFrom("client", this.#owner)(`http://${to}${path}`, {
+        method,
+        headers: { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json", ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: late.signal,
+      });
+      return { status: response.status, token: response.headers.get("osooffset"), body: await response.text() };
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #write(path: string, body: unknown): Promise<void> {
+    const { random, writable, time, trace } = this.#options;
+    const name = `w${this.#requests++}`;
+    this.counts.writes++;
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const to = random.pick(writable);
+      const answer = await this.call(to, "POST", path, body, { "X-Request-ID": name });
+      trace(`${name} at ${to}: ${answer?.status ?? "no answer"} ${answer?.token ?? ""}`);
+      if (answer?.status === 200) return this.#acknowledge(name, answer, attempt);
+      if (answer !== undefined && answer.status !== 503)
+        return this.#options.fail(
+          new Violation(`${to} answers the write ${name} with ${answer.status} ${answer.body}`),
+        );
+      await time.sleep(random.between(20, 1500));
+    }
+    this.counts.unanswered++;
+  }
+
+  #acknowledge(name: string, { token, body }: Answer, attempt: number): void {
+    const { histories, judge, time, fail } = this.#options;
+    this.counts.acknowledged++;
+    if (attempt > 0) this.counts.repeated++;
+    if (token === null) return fail(new Violation(`the write ${name} was answered without a token`));
+    const request = `admin/${name}`;
+    const isThere = (candidate: Point): boolean => isAt(histories, candidate, token);
+    const point = histories.done(request).find(isThere);
+    const idle = histories.foundIdle(request).find(isThere);
+    if (idle !== undefined) judge.learn(token, idle);
+    else if (point === undefined)
+      return fail(new Violation(`the write ${name} was answered with ${token}, where it was not done`));
+    if (point !== undefined) {
+      judge.learn(token, point);
+      const message = `${facts(point.inserted)} inserted, ${facts(point.deleted)} deleted`;
+      if (body.includes("inserted") && !body.includes(message))
+        return fail(new Violation(`the write ${name} was answered with ${body}, it did ${message}`));
+    }
+    this.acknowledged.push({ request: name, token, point, atMs: time.nowMs });
+  }
+
+  #changes(): unknown {
+    const { random } = this.#options;
+    return Array.from({ length: 1 + random.below(3) }, () => {
+      const fact = () => ({
+        predicate: "has_role",
+        args: [
+          { type: "User", id: random.pick(users) },
+          { type: "String", id: "reader" },
+          { type: "Repo", id: random.pick(repos) },
+        ],
+      });
+      if (random.chance(0.65)) return { inserts: Array.from({ length: 1 + random.below(2) }, fact) };
+      const wide = random.chance(0.1);
+      const { predicate, args } = fact();
+      return { deletes: [{ predicate, args: wide ? [args[0], args[1], { type: "Repo", id: null }] : args }] };
+    });
+  }
+}
+
+export const policy = `actor User {}
+resource Repo { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }
+`;
+
+/** Whether the token's position is where `point` was committed, in its own epoch or as a later one has it. */
+function isAt(histories: Histories, point: Point, token: string): boolean {
+  const [epoch = "", offset] = token.split(":");
+  return Number(offset) === point.offset && (epoch === point.epoch || histories.continues(point, epoch));
+}
+
+function facts(count: number): string {
+  return count === 1 ? "1 fact" : `${count} facts`;
+}

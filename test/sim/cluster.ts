@@ -1,0 +1,200 @@
+/** The simulated cluster: four nodes of which one is the primary, a fallback, brokers, a network, and the truth about them. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../../src/config/config.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { must } from "../../src/util/assert.ts";
+import { adminKey, nodeKey } from "../replication/cluster.ts";
+import { SimulatedBroker } from "./brokers.ts";
+import { Clients } from "./clients.ts";
+import { Histories, type Violation } from "./histories.ts";
+import { Judge } from "./judge.ts";
+import { Network } from "./network.ts";
+import { Machine, type World } from "./nodes.ts";
+import type { Plant } from "./plants.ts";
+import { Random } from "./random.ts";
+import { Time } from "./time.ts";
+
+/** What differs from seed to seed. */
+export interface Shape {
+  readonly ack: number;
+  readonly brokers: number;
+  readonly oldBroker: boolean;
+  readonly queueMax: number;
+  readonly follow: boolean;
+}
+
+export interface Standing {
+  readonly role: string;
+  readonly state: string;
+  readonly epoch: string | null;
+  readonly offset: number | null;
+  readonly digest: string | null;
+}
+
+const traceMax = 2000;
+const inMemory = "/dev/shm";
+
+export class Cluster {
+  readonly time = new Time();
+  readonly histories = new Histories();
+  readonly random: Random;
+  readonly shape: Shape;
+  readonly network: Network;
+  readonly brokers: readonly SimulatedBroker[];
+  readonly clients: Clients;
+  readonly judge: Judge;
+  readonly members: readonly Machine[];
+  readonly fallback: Machine;
+  readonly root: string;
+  readonly trace: string[] = [];
+  /** Whom the operator takes for the primary. */
+  primary: Machine;
+  violation: Error | undefined;
+
+  constructor(seed: number, plant: Plant) {
+    this.random = new Random(seed);
+    this.shape = shapeOf(this.random.fork("shape"));
+    this.root = mkdtempSync(join(hasMemory() ? inMemory : tmpdir(), "ostiary-sim-"));
+    const { time, histories } = this;
+    const fail = (violation: Error): void => void (this.violation ??= violation);
+    this.network = new Network(time, this.random.fork("network"));
+    this.brokers = Array.from(
+      { length: this.shape.brokers },
+      (_, index) =>
+        new SimulatedBroker(
+          `broker-${index}`,
+          this.shape.oldBroker && index === 0,
+          this.shape.queueMax,
+          time,
+          this.network,
+          this.random.fork(`broker ${index}`),
+        ),
+    );
+    this.judge = new Judge(time, histories, fail);
+    const world: World = {
+      time,
+      network: this.network,
+      brokers: this.brokers,
+      histories,
+      judge: this.judge,
+      random: this.random.fork("machines"),
+      plant,
+      trace: (text) => this.note(text),
+      fail: (violation: Violation) => fail(violation),
+    };
+    this.members = ["a", "b", "c", "d"].map((name) => new Machine(name, this.root, world));
+    this.fallback = new Machine("f", this.root, world);
+    this.primary = must(this.members[0]);
+    const names = this.members.map(({ name }) => name);
+    this.clients = new Clients({
+      time,
+      network: this.network,
+      histories,
+      judge: this.judge,
+      random: this.random.fork("clients"),
+      trace: (text) => this.note(text),
+      fail,
+      writable: names,
+      all: [...names, this.fallback.name],
+    });
+  }
+
+  get machines(): readonly Machine[] {
+    return [...this.members, this.fallback];
+  }
+
+  note(text: string): void {
+    this.trace.push(`${(this.time.nowMs / 1000).toFixed(3).padStart(9)} ${text}`);
+    if (this.trace.length > traceMax * 2) this.trace.splice(0, traceMax);
+  }
+
+  start(machine: Machine, role: Config["role"] = this.roleOf(machine)): Promise<void> {
+    return machine.start(this.#config(machine, role));
+  }
+
+  roleOf(machine: Machine): Config["role"] {
+    if (machine === this.fallback) return "fallback";
+    return machine === this.primary ? "primary" : "edge";
+  }
+
+  /** What a node says of itself, as only somebody on the same machine can ask. */
+  async standing(machine: Machine): Promise<Standing | undefined> {
+    const serve = this.network.served(machine.name);
+    if (serve === undefined) return undefined;
+    const response = await serve(new Request(`${machine.url}/healthcheck`));
+    return (await response.json()) as Standing;
+  }
+
+  close(): void {
+    for (const machine of this.machines) machine.kill();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  #config(machine: Machine, role: Config["role"]): Config {
+    const others = this.members.filter((other) => other !== machine).map(({ url }) => url);
+    const flags: Record<string, string> = {
+      ...limits,
+      role,
+      environment: "test",
+      nodeId: machine.name,
+      nodeKey,
+      data: machine.directory,
+      "log.level": "info",
+      peers: others.join(","),
+    };
+    if (role !== "fallback") {
+      flags["adminKey"] = adminKey;
+      flags["ack"] = this.shape.ack === 0 ? "none" : `edges:${this.shape.ack}`;
+      flags["broker"] = this.brokers.map(({ host }) => `mqtt://${host}`).join(",");
+    }
+    if (role !== "primary") flags["primary"] = this.primary === machine ? must(others[0]) : this.primary.url;
+    if (role === "fallback") {
+      flags["refresh"] = "3s";
+      if (this.shape.follow) flags["follow"] = "true";
+    }
+    const { config, problems } = loadConfig({ environment: {}, flags });
+    return must(config, problems.join("; "));
+  }
+}
+
+/** Small, so that what is rare comes often: trimmed logs, full inboxes, bodies that are only referred to. */
+const limits = {
+  "limits.logEventsKept": "40",
+  "limits.logTrimIntervalMs": "1s",
+  "limits.feedBatchEventsMax": "4",
+  "limits.feedInlineBytesMax": "700",
+  "limits.feedBacklogEventsMax": "20",
+  "limits.feedBufferMessagesMax": "8",
+  "limits.logPageEventsMax": "7",
+  "limits.headIntervalMs": "700ms",
+  "limits.staleFeedAfterMs": "2500ms",
+  "limits.copyCheckIntervalMs": "5s",
+  "limits.ackTimeoutMs": "2s",
+  "limits.forwardTimeoutMs": "4s",
+  "limits.logTimeoutMs": "3s",
+  "limits.snapshotTimeoutMs": "4s",
+  "limits.stopGraceMs": "3s",
+  // Measured in real time, of which there is little on a busy machine.
+  "limits.queryTimeInPlaceMsMax": "1m",
+} as const;
+
+function shapeOf(random: Random): Shape {
+  return {
+    ack: random.pick([0, 0, 1, 2]),
+    brokers: random.pick([1, 1, 2]),
+    oldBroker: random.chance(0.3),
+    queueMax: random.pick([3, 100]),
+    follow: random.chance(0.5),
+  };
+}
+
+function hasMemory(): boolean {
+  try {
+    rmSync(mkdtempSync(join(inMemory, "ostiary-try-")), { recursive: true });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * What the system does for a process that dies: its connections to databases are closed. Here all processes are one, and nothing but this knows which
+ * connections belonged to the dead one.
+ */
+import { Database, type Statement } from "bun:sqlite";
+import { actor, type Owner } from "./time.ts";
+
+interface Connection {
+  readonly database: Database;
+  readonly statements: Set<WeakRef<Statement>>;
+}
+
+const connections = new Map<Owner, Map<Database, Connection>>();
+
+/** Notes from now on who opens what. */
+function watchConnections(): void {
+  const { prepare, run, close } = Database.prototype;
+  Database.prototype.prepare = function (this: Database, ...call: Parameters<typeof prepare>) {
+    const statement = prepare.apply(this, call);
+    const owner = actor.getStore();
+    if (owner !== undefined) connectionOf(owner, this).statements.add(new WeakRef(statement));
+    return statement;
+  } as typeof prepare;
+  Database.prototype.run = function (this: Database, ...call: Parameters<typeof run>) {
+    const owner = actor.getStore();
+    if (owner !== undefined) connectionOf(owner, this);
+    return run.apply(this, call);
+  };
+  Database.prototype.close = function (this: Database, ...call: Parameters<typeof close>) {
+    for (const [owner, owned] of connections) if (owned.delete(this) && owned.size === 0) connections.delete(owner);
+    return close.apply(this, call);
+  };
+}
+
+function connectionOf(owner: Owner, database: Database): Connection {
+  const owned = connections.get(owner) ?? new Map<Database, Connection>();
+  connections.set(owner, owned);
+  const connection = owned.get(database) ?? { database, statements: new Set() };
+  owned.set(database, connection);
+  return connection;
+}
+
+/** As the system would, without a word to the process. Its files must be somebody else's by now: closing writes to them. */
+export function closeConnections(owner: Owner): void {
+  for (const { database, statements } of connections.get(owner)?.values() ?? []) {
+    for (const statement of statements) statement.deref()?.finalize();
+    try {
+      database.close();
+    } catch {
+      // Damaged, or its files are gone.
+    }
+  }
+  connections.delete(owner);
+}
+
+watchConnections();

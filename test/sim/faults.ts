@@ -1,0 +1,245 @@
+/** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
+import type { Cluster } from "./cluster.ts";
+import { fairBroker } from "./brokers.ts";
+import { fair } from "./network.ts";
+import type { Machine } from "./nodes.ts";
+import { isReplaced, type Operator } from "./operator.ts";
+import type { Random } from "./random.ts";
+
+export interface Scene {
+  readonly cluster: Cluster;
+  readonly operator: Operator;
+  readonly random: Random;
+  /** Undoes all that was not undone yet. */
+  readonly undo: Set<() => void>;
+}
+
+export interface Fault {
+  readonly name: string;
+  /** Against the others. */
+  readonly weight: number;
+  /** False where it can't happen now. */
+  readonly strike: (scene: Scene) => boolean | Promise<boolean>;
+}
+
+export const faults: readonly Fault[] = [
+  { name: "an edge is killed", weight: 5, strike: (scene) => down(scene, anEdge(scene), (machine) => machine.kill()) },
+  {
+    name: "an edge loses its power",
+    weight: 5,
+    strike: (scene) => down(scene, anEdge(scene), (machine) => machine.cutPower()),
+  },
+  { name: "a node is restarted", weight: 3, strike: restart },
+  {
+    name: "the primary is killed",
+    weight: 4,
+    strike: (scene) => down(scene, thePrimary(scene), (machine) => machine.kill()),
+  },
+  {
+    name: "the primary loses its power",
+    weight: 3,
+    strike: (scene) => down(scene, thePrimary(scene), (machine) => machine.cutPower()),
+  },
+  {
+    name: "the fallback is killed",
+    weight: 2,
+    strike: (scene) => down(scene, up(scene.cluster.fallback), (machine) => machine.kill()),
+  },
+  { name: "a node is frozen", weight: 4, strike: freeze },
+  { name: "two nodes are parted", weight: 5, strike: part },
+  { name: "a node is parted from all", weight: 3, strike: isolate },
+  { name: "a node is parted from a broker", weight: 4, strike: partFromBroker },
+  { name: "a broker is restarted", weight: 4, strike: restartBroker },
+  { name: "a broker drops, doubles and delays", weight: 6, strike: brokerWeather },
+  { name: "the network is bad", weight: 6, strike: networkWeather },
+  { name: "a file is torn while its node is down", weight: 4, strike: tearDown },
+  { name: "a file is torn under a node", weight: 3, strike: tearUp },
+  { name: "a clock is put wrong", weight: 2, strike: skew },
+  { name: "a backup is made", weight: 3, strike: backUp },
+  { name: "an old backup is put back", weight: 2, strike: restore },
+  { name: "an edge is promoted over a dead primary", weight: 4, strike: failOver },
+  { name: "an edge is promoted over a parted primary", weight: 3, strike: failOverParted },
+  { name: "an edge is promoted over a living primary", weight: 2, strike: usurp },
+];
+
+/** Undoes it after a while, or when all is to be well. */
+function later(scene: Scene, lowMs: number, highMs: number, undo: () => void): true {
+  const once = (): void => {
+    if (scene.undo.delete(once)) undo();
+  };
+  scene.undo.add(once);
+  scene.cluster.time.at(scene.random.between(lowMs, highMs), undefined, once);
+  return true;
+}
+
+function up(machine: Machine): Machine | undefined {
+  return machine.up ? machine : undefined;
+}
+
+function anEdge({ cluster, random }: Scene): Machine | undefined {
+  const edges = cluster.members.filter((member) => member !== cluster.primary && member.up);
+  return edges.length === 0 ? undefined : random.pick(edges);
+}
+
+function thePrimary({ cluster }: Scene): Machine | undefined {
+  return up(cluster.primary);
+}
+
+function down(scene: Scene, machine: Machine | undefined, how: (machine: Machine) => void): boolean {
+  if (machine === undefined) return false;
+  how(machine);
+  return later(scene, 100, 9000, () => startAgain(scene, machine));
+}
+
+/** With the role that it has by then. One that was replaced comes back as what it was, now and then: it does not know yet. */
+function startAgain({ cluster, random }: Scene, machine: Machine): void {
+  if (machine.process !== undefined) return;
+  const proper = cluster.roleOf(machine);
+  const asBefore = proper === "edge" && machine.wasPrimary && random.chance(0.6);
+  void cluster.start(machine, asBefore ? "primary" : proper);
+}
+
+async function restart(scene: Scene): Promise<boolean> {
+  const running = scene.cluster.machines.filter((machine) => machine.up);
+  if (running.length === 0) return false;
+  const machine = scene.random.pick(running);
+  await machine.stop();
+  return later(scene, 10, 3000, () => startAgain(scene, machine));
+}
+
+function freeze({ cluster, random }: Scene): boolean {
+  const running = cluster.machines.filter((machine) => machine.up);
+  if (running.length === 0) return false;
+  random.pick(running).freeze(random.between(200, 9000));
+  return true;
+}
+
+function part(scene: Scene): boolean {
+  const { cluster, random } = scene;
+  const [one, other] = [random.pick(cluster.machines), random.pick(cluster.machines)];
+  if (one === other) return false;
+  const mends = [cluster.network.cut(one.name, other.name)];
+  if (random.chance(0.7)) mends.push(cluster.network.cut(other.name, one.name));
+  return later(scene, 300, 12_000, () => mends.forEach((mend) => mend()));
+}
+
+function isolate(scene: Scene): boolean {
+  return isolated(scene, scene.random.pick(scene.cluster.machines), 300, 10_000);
+}
+
+function isolated(scene: Scene, machine: Machine, lowMs: number, highMs: number): true {
+  const { cluster } = scene;
+  const others = [
+    ...cluster.machines.filter((other) => other !== machine),
+    ...cluster.brokers.map(({ host }) => ({ name: host })),
+  ];
+  const mends = others.flatMap(({ name }) => [
+    cluster.network.cut(machine.name, name),
+    cluster.network.cut(name, machine.name),
+  ]);
+  return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
+}
+
+function partFromBroker(scene: Scene): boolean {
+  const { cluster, random } = scene;
+  const [machine, broker] = [random.pick(cluster.members), random.pick(cluster.brokers)];
+  const mends = [cluster.network.cut(machine.name, broker.host)];
+  if (random.chance(0.6)) mends.push(cluster.network.cut(broker.host, machine.name));
+  return later(scene, 300, 15_000, () => mends.forEach((mend) => mend()));
+}
+
+function restartBroker(scene: Scene): boolean {
+  const broker = scene.random.pick(scene.cluster.brokers);
+  if (!broker.up) return false;
+  broker.stop();
+  return later(scene, 50, 6000, () => broker.start());
+}
+
+function brokerWeather(scene: Scene): boolean {
+  const { random, cluster } = scene;
+  const broker = random.pick(cluster.brokers);
+  broker.weather = { dropped: random.next() * 0.5, doubled: random.next() * 0.3, late: random.next() * 0.4 };
+  return later(scene, 1000, 10_000, () => (broker.weather = fairBroker));
+}
+
+function networkWeather(scene: Scene): boolean {
+  const { random, cluster } = scene;
+  cluster.network.weather = {
+    lost: random.next() * 0.3,
+    reset: random.next() * 0.2,
+    brokenBody: random.next() * 0.2,
+    damagedBody: random.next() * 0.3,
+    slow: random.next() * 0.4,
+  };
+  return later(scene, 1000, 10_000, () => (cluster.network.weather = fair));
+}
+
+/** Of an edge or the fallback: what a primary alone has can't be repaired by anybody. */
+function tearDown(scene: Scene): boolean {
+  const { cluster, random } = scene;
+  const candidates = cluster.machines.filter(
+    (machine) => isFollower(cluster, machine) && machine.process === undefined,
+  );
+  if (candidates.length > 0) return random.pick(candidates).tear();
+  const edge = anEdge(scene);
+  if (edge === undefined || !isFollower(cluster, edge)) return false;
+  edge.kill();
+  later(scene, 100, 5000, () => startAgain(scene, edge));
+  return edge.tear();
+}
+
+function tearUp({ cluster, random }: Scene): boolean {
+  const candidates = cluster.machines.filter((machine) => isFollower(cluster, machine) && machine.up);
+  return candidates.length > 0 && random.pick(candidates).tear();
+}
+
+function isFollower(cluster: Cluster, machine: Machine): boolean {
+  return machine !== cluster.primary && !machine.wasPrimary;
+}
+
+function skew({ cluster, random }: Scene): boolean {
+  random.pick(cluster.machines).skewMs = random.pick([0, -3_600_000, -5000, 5000, 3_600_000]);
+  return true;
+}
+
+function backUp({ cluster, operator }: Scene): boolean {
+  if (!cluster.primary.up) return false;
+  operator.backUp();
+  return true;
+}
+
+async function restore({ cluster, operator }: Scene): Promise<boolean> {
+  if (!cluster.primary.up || !operator.hasBackup) return false;
+  await operator.restore();
+  return true;
+}
+
+async function failOver(scene: Scene): Promise<boolean> {
+  const { cluster, operator, random } = scene;
+  const [edge] = await operator.candidates();
+  if (edge === undefined) return false;
+  const before = cluster.primary;
+  if (before.process !== undefined) before.kill();
+  await cluster.time.sleep(random.between(0, 3000));
+  await operator.promote(edge, random.chance(0.2));
+  return later(scene, 100, 12_000, () => startAgain(scene, before));
+}
+
+async function failOverParted(scene: Scene): Promise<boolean> {
+  const { cluster, operator, random } = scene;
+  const [edge] = await operator.candidates();
+  if (edge === undefined || !cluster.primary.up) return false;
+  isolated(scene, cluster.primary, 2000, 15_000);
+  await cluster.time.sleep(random.between(0, 3000));
+  await operator.promote(edge, random.chance(0.2));
+  return true;
+}
+
+async function usurp(scene: Scene): Promise<boolean> {
+  const { cluster, operator, random } = scene;
+  const candidates = await operator.candidates();
+  if (candidates.length === 0 || !cluster.primary.up) return false;
+  if (isReplaced(await cluster.standing(cluster.primary))) return false;
+  await operator.promote(random.pick(candidates), true);
+  return true;
+}

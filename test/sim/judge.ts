@@ -1,0 +1,146 @@
+/**
+ * Holds every answer of every node against the truth: it must be right of a state that the node had between question and answer, and that state must
+ * contain the write whose token the question carried.
+ */
+import { isWithin, Violation, type Histories, type Point } from "./histories.ts";
+import type { Serve } from "./network.ts";
+import type { Process } from "./nodes.ts";
+import type { Time } from "./time.ts";
+
+export interface JudgeCounts {
+  answers: number;
+  /** Answers to questions with a token. */
+  withToken: number;
+  /** Tokens whose position exists twice, since an old backup was put back and nobody was there to say so. */
+  ambiguous: number;
+  /** 409: the write of the token is said to be lost. */
+  lost: number;
+  /** The same where the node had only not heard of it yet. */
+  lostEarly: number;
+  notReady: number;
+}
+
+export class Judge {
+  readonly counts: JudgeCounts = { answers: 0, withToken: 0, ambiguous: 0, lost: 0, lostEarly: 0, notReady: 0 };
+  readonly #time: Time;
+  readonly #histories: Histories;
+  readonly #fail: (violation: Violation) => void;
+  /** The write whose position each token is. */
+  readonly #tokens = new Map<string, Point>();
+
+  constructor(time: Time, histories: Histories, fail: (violation: Violation) => void) {
+    this.#time = time;
+    this.#histories = histories;
+    this.#fail = fail;
+  }
+
+  learn(token: string, point: Point): void {
+    this.#tokens.set(token, point);
+  }
+
+  /** Serves a request, and looks at the answer. */
+  async witness(process: Process, request: Request, serve: Serve): Promise<Response> {
+    const question = questionOf(request.method, new URL(request.url));
+    if (question === undefined) return serve(request);
+    const body = question === "facts" ? undefined : ((await request.clone().json()) as Body);
+    const token = request.headers.get("osooffset") ?? undefined;
+    const fromMs = this.#time.nowMs;
+    const response = await serve(request);
+    const answer = response.status === 200 ? ((await response.clone().json()) as unknown) : undefined;
+    if (!process.alive) return response;
+    try {
+      this.#judge({ process, question, body, token, fromMs, status: response.status, answer });
+    } catch (error) {
+      if (!(error instanceof Violation)) throw error;
+      this.#fail(error);
+    }
+    return response;
+  }
+
+  #judge(given: Given): void {
+    const { process, status, token } = given;
+    const possible = process.watcher.since(Math.min(given.fromMs, process.unsureSinceMs));
+    const wanted = token === undefined ? undefined : this.#tokens.get(token);
+    if (status === 503) this.counts.notReady++;
+    else if (status === 409) this.#judgeLoss(given, possible, wanted);
+    else if (status === 200) this.#judgeAnswer(given, possible, wanted);
+    else throw new Violation(`${process.name} answers a question with ${status}`);
+  }
+
+  #judgeAnswer(given: Given, possible: readonly Point[], wanted: Point | undefined): void {
+    const { process, token } = given;
+    this.counts.answers++;
+    const right = possible.filter((point) => isRight(given, point));
+    if (right.length === 0)
+      throw new Violation(
+        `${process.name} answers ${JSON.stringify(given.body ?? given.question)} with ${JSON.stringify(given.answer)}, which is right at none of ${possible.map(positionOf).join(", ")}`,
+      );
+    if (token === undefined || process.role === "fallback") return;
+    this.counts.withToken++;
+    if (wanted === undefined || right.some((point) => isWithin(wanted, point))) return;
+    if (this.#histories.at(wanted.epoch, wanted.offset).length > 1) {
+      this.counts.ambiguous++;
+      return;
+    }
+    throw new Violation(
+      `${process.name} answers from ${right.map(positionOf).join(", ")}, the token says ${token} (${positionOf(wanted)})`,
+    );
+  }
+
+  #judgeLoss({ process, token }: Given, possible: readonly Point[], wanted: Point | undefined): void {
+    if (wanted === undefined) return;
+    this.counts.lost++;
+    const present = possible.at(-1);
+    if (present === undefined || possible.every((point) => isWithin(wanted, point)))
+      throw new Violation(`${process.name} says that the write of ${token} is lost, which it has`);
+    if (isWithin(present, wanted)) this.counts.lostEarly++;
+  }
+}
+
+interface Body {
+  readonly actor_id: string;
+  readonly resource_id?: string;
+}
+
+type Question = "authorize" | "facts" | "list";
+
+interface Given {
+  readonly process: Process;
+  readonly question: Question;
+  readonly body: Body | undefined;
+  readonly token: string | undefined;
+  readonly fromMs: number;
+  readonly status: number;
+  readonly answer: unknown;
+}
+
+function questionOf(method: string, { pathname }: URL): Question | undefined {
+  if (method === "GET") return pathname === "/api/facts" ? "facts" : undefined;
+  if (pathname === "/api/authorize") return "authorize";
+  return pathname === "/api/list" ? "list" : undefined;
+}
+
+function isRight({ question, body, answer }: Given, { facts }: Point): boolean {
+  if (question === "authorize") {
+    const { allowed } = answer as { allowed: boolean };
+    return allowed === facts.has(readerText(body?.actor_id ?? "", body?.resource_id ?? ""));
+  }
+  if (question === "list") {
+    const { results } = answer as { results: readonly string[] };
+    const begin = readerText(body?.actor_id ?? "", "").slice(0, -1);
+    const expected = [...facts].filter((fact) => fact.startsWith(begin)).map((fact) => fact.slice(begin.length, -1));
+    return results.length === expected.length && results.every((repo) => expected.includes(repo));
+  }
+  const given = answer as readonly { args: readonly { type: string; id: string }[] }[];
+  const texts = given.map(({ args }) => readerText(args[0]?.id ?? "", args[2]?.id ?? ""));
+  return texts.length === facts.size && texts.every((text) => facts.has(text));
+}
+
+/** The fact that lets somebody read a repository. */
+export function readerText(user: string, repo: string): string {
+  return `has_role(User:${user}, String:reader, Repo:${repo})`;
+}
+
+export function positionOf({ epoch, offset }: Point): string {
+  return `${epoch}:${offset}`;
+}

@@ -1,0 +1,336 @@
+/**
+ * A simulated machine with a node on it, as an operator sees it: it is started in some role, stopped, killed, cut off its power, and its disk goes
+ * bad. Everything on it but its surroundings is what runs everywhere, from the listener's handler to the files.
+ */
+import {
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../../src/config/config.ts";
+import { connectNode } from "../../src/replication/node-client.ts";
+import type { System } from "../../src/replication/system.ts";
+import { startEdge } from "../../src/roles/edge.ts";
+import { startFallback } from "../../src/roles/fallback.ts";
+import type { RunningRole } from "../../src/roles/node-service.ts";
+import { startPrimary } from "../../src/roles/primary.ts";
+import type { Clock } from "../../src/util/clock.ts";
+import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
+import { closeConnections } from "./connections.ts";
+import type { Histories, Point, Violation } from "./histories.ts";
+import type { Judge } from "./judge.ts";
+import type { Network, Serve } from "./network.ts";
+import type { Plant } from "./plants.ts";
+import type { Random } from "./random.ts";
+import { spawnSimulated } from "./threads.ts";
+import { actor, clockOf, type Owner, type Time } from "./time.ts";
+import { StoreWatcher } from "./watched-writer.ts";
+
+export interface World {
+  readonly time: Time;
+  readonly network: Network;
+  readonly brokers: readonly SimulatedBroker[];
+  readonly histories: Histories;
+  readonly random: Random;
+  readonly judge: Judge;
+  readonly plant: Plant;
+  readonly trace: (text: string) => void;
+  readonly fail: (violation: Violation) => void;
+}
+
+/** What waited while a process was frozen is done by then. */
+const thawMs = 100;
+
+/** One process of a node. */
+export class Process implements Owner {
+  readonly #time: Time;
+  readonly name: string;
+  readonly role: Config["role"];
+  readonly watcher: StoreWatcher;
+  readonly clock: Clock;
+  readonly directory: string;
+  readonly startedMs: number;
+  alive = true;
+  frozenUntilMs = 0;
+  frozenFromMs = 0;
+  running: RunningRole | undefined;
+  failed: unknown;
+  stopping: Promise<void> | undefined;
+
+  constructor(name: string, role: Config["role"], directory: string, clock: (owner: Owner) => Clock, world: World) {
+    this.name = name;
+    this.role = role;
+    this.directory = directory;
+    this.startedMs = world.time.nowMs;
+    this.clock = clock(this);
+    this.watcher = new StoreWatcher(name, world.time, world.histories, world.fail);
+    this.#time = world.time;
+  }
+
+  /** Since when its answers may be of an older state than its file is. */
+  get unsureSinceMs(): number {
+    return this.#time.nowMs < this.frozenUntilMs + thawMs ? this.frozenFromMs : Number.POSITIVE_INFINITY;
+  }
+}
+
+export class Machine {
+  readonly name: string;
+  readonly #world: World;
+  readonly #root: string;
+  readonly #random: Random;
+  #directories = 0;
+  #process: Process | undefined;
+  /** How far its wall clock is off. */
+  skewMs = 0;
+
+  constructor(name: string, root: string, world: World) {
+    this.name = name;
+    this.#world = world;
+    this.#root = join(root, name);
+    this.#random = world.random.fork(name);
+    mkdirSync(this.directory, { recursive: true });
+  }
+
+  get url(): string {
+    return `http://${this.name}`;
+  }
+
+  get directory(): string {
+    return join(this.#root, String(this.#directories));
+  }
+
+  /** The process that runs, or has failed to. */
+  get process(): Process | undefined {
+    return this.#process;
+  }
+
+  get up(): boolean {
+    return this.#process?.running !== undefined && this.#process.stopping === undefined;
+  }
+
+  /** Whether it has, or may have, what nobody else has. */
+  get wasPrimary(): boolean {
+    try {
+      return readFileSync(join(this.directory, "role"), "utf8") === "primary";
+    } catch {
+      return false;
+    }
+  }
+
+  /** Resolves when it has come up, or has failed to. */
+  async start(config: Config): Promise<void> {
+    const world = this.#world;
+    const random = this.#random.fork(`start ${this.#directories}`);
+    const process = new Process(
+      this.name,
+      config.role,
+      this.directory,
+      (owner) => clockOf(world.time, owner, random.fork("clock"), () => this.skewMs),
+      world,
+    );
+    this.#process = process;
+    world.trace(`${this.name} starts as ${config.role}`);
+    const system = this.#systemOf(process, random);
+    const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
+    await actor.run(process, async () => {
+      try {
+        process.running = await start({ ...config, data: process.directory }, system);
+        world.trace(`${this.name} is up`);
+      } catch (error) {
+        process.failed = error;
+        world.trace(`${this.name} failed to start: ${String(error)}`);
+      }
+    });
+  }
+
+  /** Lets it finish. Resolves when it is down. */
+  async stop(): Promise<void> {
+    const process = this.#process;
+    if (process?.running === undefined) return this.kill();
+    this.#world.trace(`${this.name} is stopped`);
+    process.stopping ??= actor.run(process, () => process.running!.stop());
+    await process.stopping;
+    process.alive = false;
+    closeConnections(process);
+    if (this.#process === process) this.#process = undefined;
+  }
+
+  /** The process is gone, its files are as the system has them. */
+  kill(): void {
+    this.#end(false);
+  }
+
+  /** The power is gone, and with it what had not been synced. */
+  cutPower(): void {
+    this.#end(true);
+  }
+
+  freeze(durationMs: number): void {
+    if (this.#process === undefined) return;
+    this.#process.frozenFromMs = this.#world.time.nowMs;
+    this.#process.frozenUntilMs = this.#world.time.nowMs + durationMs;
+  }
+
+  /** A copy of all its files, as they are on the disk. */
+  backup(target: string): Point | undefined {
+    copyDirectory(this.directory, target);
+    return this.#process?.watcher.point;
+  }
+
+  /** Puts back a backup in place of everything. It must be down. */
+  restore(backup: string): void {
+    this.#moveTo((target) => copyDirectory(backup, target));
+  }
+
+  wipe(): void {
+    this.#moveTo((target) => mkdirSync(target, { recursive: true }));
+  }
+
+  /** Overwrites some pages of its database with what never was there. False where there is none. */
+  tear(): boolean {
+    const stores = readdirSync(this.directory).filter((name) => /^store-\d+\.db$/.test(name));
+    const latest = stores.toSorted((a, b) => Number(b.slice(6, -3)) - Number(a.slice(6, -3)))[0];
+    if (latest === undefined) return false;
+    const path = join(this.directory, latest);
+    const pages = Math.floor(statSync(path).size / pageBytes);
+    const file = openSync(path, "r+");
+    const first = 1 + this.#random.below(Math.max(1, pages - 1));
+    const count = 1 + this.#random.below(6);
+    for (let page = first; page < Math.min(pages, first + count); page++) {
+      const garbage = Buffer.alloc(pageBytes, this.#random.pick([0, 255, 0xa5]));
+      writeSync(file, garbage, 0, pageBytes, page * pageBytes);
+    }
+    closeSync(file);
+    return true;
+  }
+
+  #end(machine: boolean): void {
+    const process = this.#process;
+    if (process === undefined) return;
+    process.alive = false;
+    process.watcher.letGo();
+    this.#process = undefined;
+    this.#world.network.crashed(process, machine);
+    for (const broker of this.#world.brokers) broker.crashed(process, machine);
+    const from = this.directory;
+    // Connections of the dead process are still open, and what they do when they are collected must not be done to these files.
+    const forgetful = machine && (process.watcher.synchronous === "NORMAL" || this.#world.plant.forgetfulDisks);
+    this.#moveTo((target) => {
+      copyDirectory(from, target);
+      if (forgetful) loseTail(from, target, this.#random);
+    });
+    closeConnections(process);
+  }
+
+  #moveTo(fill: (target: string) => void): void {
+    const from = this.directory;
+    this.#directories++;
+    fill(this.directory);
+    rmSync(from, { recursive: true, force: true });
+  }
+
+  #systemOf(process: Process, random: Random): System {
+    const { time, network, brokers } = this.#world;
+    const fetch = network.fetchFrom(this.name, process);
+    const threads = random.fork("threads");
+    return {
+      clock: process.clock,
+      fetch,
+      connectMqtt: (options) => {
+        const broker = brokers.find(({ host }) => host === options.host);
+        if (broker === undefined) throw new Error(`there is no broker ${options.host}`);
+        return new SimulatedClient(broker, this.name, process, options).asMqttClient();
+      },
+      connectNode(options) {
+        let endDownload = (): void => {};
+        const client = connectNode(options, {
+          clock: process.clock,
+          async fetch(url, init) {
+            const response = await fetch(url, init);
+            // From here on it is work on files, until the snapshot is there or is given up.
+            if (url.endsWith("/snapshot")) endDownload = time.work();
+            return response;
+          },
+        });
+        return { ...client, snapshot: (...call) => client.snapshot(...call).finally(() => endDownload()) };
+      },
+      spawnWorker: (name) =>
+        spawnSimulated(name, {
+          time,
+          owner: process,
+          clock: process.clock,
+          random: threads,
+          watcher: process.watcher,
+          plant: this.#world.plant,
+        }),
+      serve: ({ fetch: serve, stopGraceMs }) =>
+        this.#listen(process, (request) => serve(request, () => {}), stopGraceMs ?? 10_000),
+    };
+  }
+
+  #listen(process: Process, serve: Serve, stopGraceMs: number): ReturnType<System["serve"]> {
+    const { time, network, plant, judge } = this.#world;
+    const planted: Serve = (request) => plant.serve?.(process, request, serve) ?? serve(request);
+    let inFlight = 0;
+    let idle = (): void => {};
+    const close = network.listen(this.name, process, async (request) => {
+      inFlight++;
+      try {
+        return await judge.witness(process, request, planted);
+      } finally {
+        inFlight--;
+        if (inFlight === 0) idle();
+      }
+    });
+    return {
+      port: 80,
+      url: this.url,
+      stop() {
+        close();
+        if (inFlight === 0) return Promise.resolve();
+        return new Promise((resolve) => {
+          idle = resolve;
+          time.at(stopGraceMs, process, resolve);
+        });
+      },
+    };
+  }
+}
+
+const pageBytes = 4096;
+
+/** Not the `-shm`: it is memory, and the next who opens the database makes it anew. */
+function copyDirectory(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) copyDirectory(source, target);
+    else if (!entry.name.endsWith("-shm")) copyFileSync(source, target);
+  }
+}
+
+const walHeaderBytes = 32;
+const frameHeaderBytes = 24;
+
+/** With `synchronous=NORMAL` the WAL is synced before a checkpoint only: what came after may be gone, in the middle of a frame. */
+function loseTail(from: string, to: string, random: Random): void {
+  for (const name of readdirSync(to)) {
+    if (!/^store-\d+\.db-wal$/.test(name)) continue;
+    const path = join(to, name);
+    const bytes = statSync(path).size;
+    const shm = readFileSync(join(from, name.replace(/-wal$/, "-shm")));
+    // In the index of the WAL: the last frame that was committed, and how many were copied into the database.
+    const [frames, copied] = [shm.readUInt32LE(16), shm.readUInt32LE(96)];
+    const kept = copied + random.below(frames - copied + 1);
+    const end = walHeaderBytes + kept * (frameHeaderBytes + pageBytes) + random.below(pageBytes);
+    if (end < bytes) truncateSync(path, end);
+  }
+}

@@ -1,0 +1,20 @@
+/** Faults that are planted into the program under test, to see that the simulation notices them. In earnest there are none. */
+import type { WriterCommands } from "../../src/replication/writer-commands.ts";
+import type { Serve } from "./network.ts";
+import type { Process } from "./nodes.ts";
+import type { Owner } from "./time.ts";
+
+export interface Plant {
+  /** In place of the writer's commands. */
+  readonly writer?: (owner: Owner, commands: WriterCommands) => WriterCommands;
+  /** In place of the listener's handler. */
+  readonly serve?: (process: Process, request: Request, serve: Serve) => Promise<Response> | undefined;
+  /** Disks say that they have written what they have not. */
+  readonly forgetfulDisks?: boolean;
+}
+
+export const nothing: Plant = {};
+
+export function plantIn(plant: Plant, owner: Owner, commands: WriterCommands): WriterCommands {
+  return plant.writer?.(owner, commands) ?? commands;
+}

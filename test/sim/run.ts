@@ -1,0 +1,181 @@
+/** One seed: a cluster is made, lives through a while of faults and work, is left in peace, and is looked at. */
+import { startLogging } from "../../src/telemetry/logger.ts";
+import { reasonOf } from "../../src/util/reason.ts";
+import type { BrokerCounts } from "./brokers.ts";
+import type { ClientCounts } from "./clients.ts";
+import { Cluster } from "./cluster.ts";
+import { faults, type Scene } from "./faults.ts";
+import { isWithin, Violation } from "./histories.ts";
+import type { JudgeCounts } from "./judge.ts";
+import type { NetworkCounts } from "./network.ts";
+import { Operator, primariesOf, type OperatorCounts } from "./operator.ts";
+import { nothing, type Plant } from "./plants.ts";
+import { actor } from "./time.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  readonly steps: number;
+  readonly simulatedMs: number;
+  readonly states: number;
+  /** Faults by kind. */
+  readonly faults: Readonly<Record<string, number>>;
+  readonly clients: ClientCounts;
+  readonly answers: JudgeCounts;
+  readonly network: NetworkCounts;
+  readonly brokers: BrokerCounts;
+  readonly operator: OperatorCounts;
+  /** Acknowledged writes that the history that went on has not, for reasons that allow it. */
+  readonly lost: number;
+  readonly failure: Error | undefined;
+  readonly trace: readonly string[];
+}
+
+const stepsMax = 120;
+const bootMs = 10_000;
+const restMs = 120_000;
+
+export async function runSeed(seed: number, plant: Plant = nothing): Promise<Outcome> {
+  const cluster = new Cluster(seed, plant);
+  const operator = new Operator(cluster);
+  const scene: Scene = { cluster, operator, random: cluster.random.fork("faults"), undo: new Set() };
+  const struck: Record<string, number> = {};
+  startLogging({ level: "info", format: "text" }, (line) => {
+    const text = line.slice(25).trimEnd();
+    cluster.note(`  ${actor.getStore()?.name ?? "-"}: ${text}`);
+  });
+  let [steps, lost] = [0, 0];
+  let failure: Error | undefined;
+  try {
+    await boot(cluster);
+    for (; steps < stepsMax && cluster.violation === undefined; steps++) await step(scene, struck);
+    if (cluster.violation === undefined) await rest(scene);
+    if (cluster.violation === undefined) lost = requireKept(cluster, operator);
+  } catch (error) {
+    failure = error instanceof Error ? error : new Error(reasonOf(error));
+  }
+  failure ??= cluster.violation;
+  cluster.close();
+  return {
+    seed,
+    steps,
+    simulatedMs: cluster.time.nowMs,
+    states: cluster.histories.size,
+    faults: struck,
+    clients: cluster.clients.counts,
+    answers: cluster.judge.counts,
+    network: cluster.network.counts,
+    brokers: sum(cluster.brokers.map(({ counts }) => counts)),
+    operator: operator.counts,
+    lost,
+    failure,
+    trace: cluster.trace,
+  };
+}
+
+async function boot(cluster: Cluster): Promise<void> {
+  const { time, machines, primary, clients } = cluster;
+  void cluster.start(primary);
+  await time.pass(bootMs, () => primary.up);
+  for (const machine of machines) if (machine !== primary) void cluster.start(machine);
+  await time.pass(bootMs, () => machines.every(({ up }) => up));
+  await during(cluster, clients.loadPolicy());
+}
+
+/** Lets time pass until it is done. */
+async function during(cluster: Cluster, work: Promise<unknown>): Promise<void> {
+  let done = false;
+  let failure: unknown;
+  void work.then(
+    () => (done = true),
+    (error: unknown) => {
+      failure = error;
+      done = true;
+    },
+  );
+  await cluster.time.pass(60_000, () => done);
+  if (failure !== undefined) throw failure;
+  if (!done) throw new Violation("something does not come to an end");
+}
+
+async function step(scene: Scene, struck: Record<string, number>): Promise<void> {
+  const { cluster, random } = scene;
+  const { clients, time } = cluster;
+  for (let writes = random.below(3); writes > 0; writes--) void clients.write();
+  for (let questions = random.below(3); questions > 0; questions--) void clients.ask();
+  if (random.chance(0.25)) await during(cluster, strike(scene, struck));
+  await time.pass(random.chance(0.1) ? random.between(500, 4000) : random.between(5, 400));
+}
+
+async function strike(scene: Scene, struck: Record<string, number>): Promise<void> {
+  const total = faults.reduce((sum, { weight }) => sum + weight, 0);
+  let at = scene.random.next() * total;
+  const fault = faults.find(({ weight }) => (at -= weight) < 0);
+  if (fault === undefined) return;
+  scene.cluster.note(`--- ${fault.name}?`);
+  if (!(await fault.strike(scene))) return;
+  struck[fault.name] = (struck[fault.name] ?? 0) + 1;
+}
+
+/** All is well again, and stays so: then all nodes come to the same state. */
+async function rest(scene: Scene): Promise<void> {
+  const { cluster, operator, undo } = scene;
+  const { time } = cluster;
+  cluster.note("--- peace");
+  for (const mend of undo) mend();
+  const endMs = time.nowMs + restMs;
+  for (;;) {
+    await time.pass(1000);
+    if (cluster.violation !== undefined) return;
+    await during(cluster, operator.tidyUp());
+    const problem = await unrest(cluster);
+    if (problem === undefined) return;
+    if (time.nowMs > endMs) throw new Violation(`no peace: ${problem}`);
+  }
+}
+
+async function unrest(cluster: Cluster): Promise<string | undefined> {
+  const primaries = await primariesOf(cluster);
+  if (primaries.length !== 1) return `${primaries.map(({ name }) => name).join(" and ") || "nobody"} is the primary`;
+  const standings = await Promise.all(
+    cluster.machines.map(async (machine) => ({ name: machine.name, standing: await cluster.standing(machine) })),
+  );
+  const first = standings[0]?.standing;
+  const said = standings.map(
+    ({ name, standing }) => `${name} ${standing?.state} ${standing?.epoch}:${standing?.offset} ${standing?.digest}`,
+  );
+  const quiet = ["PRIMARY", "LIVE", "FOLLOWING", "SNAPSHOT"];
+  const agreed = standings.every(
+    ({ standing }) =>
+      standing !== undefined &&
+      quiet.includes(standing.state) &&
+      standing.epoch === first?.epoch &&
+      standing.offset === first?.offset &&
+      standing.digest === first?.digest,
+  );
+  return agreed ? undefined : said.join("; ");
+}
+
+/** Nothing that was acknowledged is missing, but what the operator threw away himself or knows of by a file. Gives the number of those. */
+function requireKept(cluster: Cluster, operator: Operator): number {
+  const end = cluster.primary.process?.watcher.point;
+  if (end === undefined) throw new Violation("the primary has no history");
+  const unreplicated = operator.unreplicated();
+  const missing = cluster.clients.acknowledged.filter(({ point }) => point !== undefined && !isWithin(point, end));
+  for (const { request, point, token } of missing) {
+    if (point === undefined || operator.wasRestoredAway(point)) continue;
+    const saved = point.requestHash !== undefined && unreplicated.has(point.requestHash);
+    if (!saved) throw new Violation(`the write ${request} was acknowledged (${token}) and is gone, without a trace`);
+    // While edges had to have it first, only what was accepted beside a successor may be missing.
+    const { promotions } = operator;
+    const beside = promotions.some(({ atMs, safe }) => !safe || atMs <= point.atMs);
+    if (cluster.shape.ack > 0 && !beside)
+      throw new Violation(`the write ${request} was acknowledged by ${cluster.shape.ack} edges (${token}) and is gone`);
+  }
+  return missing.length;
+}
+
+function sum(all: readonly BrokerCounts[]): BrokerCounts {
+  const total: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0 };
+  for (const counts of all) for (const key of Object.keys(total) as (keyof BrokerCounts)[]) total[key] += counts[key];
+  return total;
+}

@@ -1,0 +1,93 @@
+/**
+ * The threads of a simulated node, in the thread of the test: the same commands at the end of the same kind of port, with a delay each way. What
+ * goes over it is copied as between threads.
+ */
+import { snapshotCommands } from "../../src/replication/snapshot-commands.ts";
+import { StoreWriter } from "../../src/replication/store-writer.ts";
+import { writerCommands, type WriterEvent } from "../../src/replication/writer-commands.ts";
+import {
+  connect,
+  serveCommands,
+  type Commands,
+  type Port,
+  type WorkerHandle,
+  type WorkerName,
+} from "../../src/runtime/worker.ts";
+import type { Clock } from "../../src/util/clock.ts";
+import { plantIn, type Plant } from "./plants.ts";
+import type { Random } from "./random.ts";
+import type { Owner, Time } from "./time.ts";
+import { watchedWriter, type StoreWatcher } from "./watched-writer.ts";
+
+export interface ThreadOptions {
+  readonly time: Time;
+  readonly owner: Owner;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly watcher: StoreWatcher;
+  readonly plant: Plant;
+}
+
+const delayMsMax = 2;
+
+export function spawnSimulated<C extends Commands, Event>(
+  name: WorkerName,
+  options: ThreadOptions,
+): WorkerHandle<C, Event> {
+  const { time, owner, clock, random, watcher, plant } = options;
+  const here = new Way(time, owner, random);
+  const there = new Way(time, owner, random);
+  const port = { send: (message: unknown) => there.send(message), onMessage: here.onMessage };
+  const other: Pick<Port, "send" | "onMessage"> = {
+    send: (message) => here.send(message),
+    onMessage: there.onMessage,
+  };
+  if (name === "writer") {
+    const writer = new StoreWriter((moved) => {
+      watcher.moved(moved.state);
+      emit(moved);
+    }, clock);
+    const commands = plantIn(plant, owner, watchedWriter(writerCommands(writer), watcher));
+    const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), other);
+  } else if (name === "snapshot") {
+    const commands = snapshotCommands();
+    const counted = {
+      ...commands,
+      build: (...call: Parameters<typeof commands.build>) => time.working(commands.build(...call)),
+      verify: (...call: Parameters<typeof commands.verify>) => time.working(commands.verify(...call)),
+      unpack: (...call: Parameters<typeof commands.unpack>) => time.working(commands.unpack(...call)),
+      read() {
+        const state = commands.read();
+        watcher.found(state);
+        return state;
+      },
+    };
+    serveCommands<typeof counted, never>(counted, () => commands.close(), other);
+  } else throw new Error(`no simulated node has a worker \`${name}\``);
+  return connect<C, Event>({ ...port, onEnd: () => {}, end: () => {} });
+}
+
+/** Messages come in the order in which they were sent. */
+class Way {
+  readonly #time: Time;
+  readonly #owner: Owner;
+  readonly #random: Random;
+  #listener: (message: unknown) => void = () => {};
+  #lastMs = 0;
+
+  constructor(time: Time, owner: Owner, random: Random) {
+    this.#time = time;
+    this.#owner = owner;
+    this.#random = random;
+  }
+
+  readonly onMessage = (listener: (message: unknown) => void): void => {
+    this.#listener = listener;
+  };
+
+  send(message: unknown): void {
+    const copy = structuredClone(message);
+    this.#lastMs = Math.max(this.#lastMs, this.#time.nowMs + this.#random.between(0, delayMsMax));
+    this.#time.at(this.#lastMs - this.#time.nowMs, this.#owner, () => this.#listener(copy));
+  }
+}

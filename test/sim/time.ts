@@ -1,0 +1,180 @@
+/**
+ * Simulated time. Whatever waits in the cluster waits here, for its moment; moments come in order, and each is lived through to the end (all that
+ * follows from it without waiting has happened) before the next one comes. Real work that takes real time, such as compressing a snapshot,
+ * takes none here: time stands still until it is done.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Clock } from "../../src/util/clock.ts";
+import type { Random } from "./random.ts";
+
+/** Whose moments these are: they pass by unlived once it is dead. */
+export interface Owner {
+  readonly name: string;
+  readonly alive: boolean;
+  /** While it is frozen, its moments wait until then. */
+  readonly frozenUntilMs: number;
+}
+
+interface Moment {
+  readonly atMs: number;
+  readonly order: number;
+  readonly owner: Owner | undefined;
+  readonly run: () => void;
+  cancelled: boolean;
+}
+
+/** When simulated time begins, in ms since 1970. */
+export const beginning = Date.UTC(2030, 0, 1);
+
+/** Who is being simulated at present. */
+export const actor = new AsyncLocalStorage<Owner>();
+
+export class Time {
+  #nowMs = 0;
+  #order = 0;
+  /** Changes whenever something is done that has to do with others. */
+  #activity = 0;
+  #working = 0;
+  readonly #heap: Moment[] = [];
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  at(delayMs: number, owner: Owner | undefined, run: () => void): () => void {
+    this.touch();
+    const moment = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, owner, run, cancelled: false };
+    this.#push(moment);
+    return () => {
+      this.touch();
+      moment.cancelled = true;
+    };
+  }
+
+  sleep(delayMs: number, owner?: Owner): Promise<void> {
+    return new Promise((resolve) => this.at(delayMs, owner, resolve));
+  }
+
+  /** Something happens that may lead to more. */
+  touch(): void {
+    this.#activity++;
+  }
+
+  /** Real work: time stands still until it is done. */
+  async working<T>(work: Promise<T>): Promise<T> {
+    const end = this.work();
+    try {
+      return await work;
+    } finally {
+      end();
+    }
+  }
+
+  /** The same for work that ends where the result is called. */
+  work(): () => void {
+    this.touch();
+    this.#working++;
+    let ended = false;
+    return () => {
+      if (!ended) this.#working--;
+      ended = true;
+      this.touch();
+    };
+  }
+
+  /** Lets `durationMs` pass. `body` is looked at after each moment, and ends it where it says true. */
+  async pass(durationMs: number, body: () => boolean = () => false): Promise<boolean> {
+    const endMs = this.#nowMs + durationMs;
+    await this.settle();
+    for (;;) {
+      if (body()) return true;
+      const next = this.#heap[0];
+      if (next === undefined || next.atMs > endMs) break;
+      this.#pop();
+      if (next.cancelled || next.owner?.alive === false) continue;
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      if (next.owner !== undefined && next.owner.frozenUntilMs > this.#nowMs) {
+        this.#push({ ...next, atMs: next.owner.frozenUntilMs });
+        continue;
+      }
+      if (next.owner === undefined) next.run();
+      else actor.run(next.owner, next.run);
+      await this.settle();
+    }
+    this.#nowMs = endMs;
+    return false;
+  }
+
+  /** Until nothing moves any more but what waits for its moment. */
+  async settle(): Promise<void> {
+    for (let quiet = 0; quiet < 3;) {
+      const before = this.#activity;
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.#working > 0) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        quiet = 0;
+      } else quiet = this.#activity === before ? quiet + 1 : 0;
+    }
+  }
+
+  #push(moment: Moment): void {
+    const heap = this.#heap;
+    let index = heap.push(moment) - 1;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (!before(heap[index], heap[parent])) break;
+      swap(heap, index, parent);
+      index = parent;
+    }
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    heap[0] = last;
+    for (let index = 0; ;) {
+      const [left, right] = [2 * index + 1, 2 * index + 2];
+      let least = index;
+      if (before(heap[left], heap[least])) least = left;
+      if (before(heap[right], heap[least])) least = right;
+      if (least === index) return;
+      swap(heap, index, least);
+      index = least;
+    }
+  }
+}
+
+function before(left: Moment | undefined, right: Moment | undefined): boolean {
+  if (left === undefined || right === undefined) return false;
+  return left.atMs < right.atMs || (left.atMs === right.atMs && left.order < right.order);
+}
+
+function swap(heap: Moment[], left: number, right: number): void {
+  const [a, b] = [heap[left], heap[right]];
+  if (a === undefined || b === undefined) return;
+  heap[left] = b;
+  heap[right] = a;
+}
+
+/** A node's own clock. `skewMs` is how far its wall clock is off, and may change while it runs. */
+export function clockOf(time: Time, owner: Owner, random: Random, skewMs: () => number): Clock {
+  const startMs = time.nowMs;
+  return {
+    monotonicMs: () => 1000 + time.nowMs - startMs,
+    wallMs: () => Math.round(beginning + time.nowMs + skewMs()),
+    after: (delayMs, body) => time.at(delayMs, owner, body),
+    every(intervalMs, body) {
+      let cancel = (): void => {};
+      const next = (): void => {
+        cancel = time.at(intervalMs, owner, () => {
+          next();
+          body();
+        });
+      };
+      next();
+      return () => cancel();
+    },
+    random: () => random.next(),
+  };
+}

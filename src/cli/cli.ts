@@ -16,6 +16,7 @@ import { planCommand } from "./plan.ts";
 import { promoteCommand } from "./promote.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
+import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
 import { UsageError, type ExitStatus } from "./command.ts";
 import { validateCommand } from "./validate.ts";
@@ -39,6 +40,7 @@ Examples:
   ostiary backup --data /var/lib/ostiary --out monday.backup    everything in one file, while the node goes on
   ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   as it was at seven
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
+  ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      everything in one file, for \`ostiary snapshot import\`
 
 \`ostiary <command> --help\` says more about a command.
 `;
@@ -71,6 +73,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     promoteCommand,
     backupCommand,
     restoreCommand,
+    snapshotCommand,
     healthCommand,
     versionCommand,
   ];

@@ -18,11 +18,11 @@ import { Copy } from "./copy.ts";
 import { eventHistory, type History } from "./event-history.ts";
 import { Follower } from "./follower.ts";
 import { lastCommonOffset } from "./history.ts";
+import { storeToStartFrom } from "./import-snapshot.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import { upstreamOf } from "./neighbours.ts";
 import type { NodeClient } from "./node-client.ts";
 import { auditCopyAside } from "./snapshot-jobs.ts";
-import { soundStore } from "./sound-store.ts";
 import { saveUnreplicated } from "./unreplicated.ts";
 import type { System } from "./system.ts";
 import type { Upstream } from "./upstream.ts";
@@ -69,7 +69,7 @@ export async function openFollowingCopy(
   const upstream = upstreamOf(config, id, standing.present, system);
   // A primary that comes back after it was replaced learns of that from those who follow another now.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
-  const sound = await soundStore(data, environment, limits, system);
+  const sound = await storeToStartFrom(config, system);
   if (sound !== undefined) await standing.adopt(sound);
   writeNote(data, "role", config.role);
 

@@ -60,7 +60,10 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
 }
 
 /** Puts a snapshot, checked from end to end, into the directory as its present database. */
-async function installSnapshot(snapshot: Snapshot, { directory, limits, system }: InstallOptions): Promise<Installed> {
+export async function installSnapshot(
+  snapshot: Snapshot,
+  { directory, limits, system }: Pick<InstallOptions, "directory" | "limits" | "system">,
+): Promise<Installed> {
   const unpacked = join(directory, "incoming.db");
   try {
     const { state, unpackMs, checkMs } = await unpackSnapshotAside(system, snapshot, unpacked, limits);

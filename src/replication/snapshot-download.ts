@@ -10,6 +10,7 @@ import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../s
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { must } from "../util/assert.ts";
+import { megabytes } from "../util/megabytes.ts";
 
 const log = getLogger("snapshot");
 
@@ -97,7 +98,7 @@ async function receive(
   { target, accept, onProgress }: DownloadOptions,
   begun: { readonly received: number; readonly front: Front | undefined },
 ): Promise<void> {
-  const file = await open(target, begun.front === undefined ? "w" : "a");
+  const file = await open(target, begun.front === undefined ? "w" : "a", 0o600);
   let { received, front } = begun;
   let unreadable = new Uint8Array();
   const judge = (chunk: Uint8Array): void => {
@@ -152,8 +153,4 @@ export function logProgress(): Progress {
       size: megabytes(size),
     });
   };
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(1);
 }

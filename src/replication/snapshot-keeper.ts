@@ -54,12 +54,14 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
   const build = async (): Promise<Kept> => {
     const startMs = clock.monotonicMs();
     const snapshot = await buildSnapshotAside(system, storePath(), directory);
-    const made = { snapshot, madeMs: startMs, askedMs: startMs, isWhole: true };
+    // Counted from the end: who could not wait so long comes again.
+    const madeMs = clock.monotonicMs();
+    const made = { snapshot, madeMs, askedMs: madeMs, isWhole: true };
     kept = [made, ...kept.toSorted((left, right) => right.askedMs - left.askedMs)].slice(0, keptMax);
     removeOthers(directory, kept);
     metrics.snapshots.inc({ action: "built" });
     const { offset, bytes } = snapshot.manifest;
-    const ms = Math.round(clock.monotonicMs() - startMs);
+    const ms = Math.round(madeMs - startMs);
     log.info("made a snapshot at {offset}, {bytes} bytes in {ms} ms", { offset, bytes, ms });
     return made;
   };

@@ -23,7 +23,8 @@ export async function compressFile(source: string, target: string, front: Uint8A
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
   });
   const meter = new Meter();
-  const output = createWriteStream(target, { flags: "wx" });
+  // Whose file it is alone: what is packed may be as secret as what it came from.
+  const output = createWriteStream(target, { flags: "wx", mode: 0o600 });
   output.write(front);
   await pipeline(createReadStream(source, { highWaterMark: pieceBytes }), compressor, meter, output);
   return meter.digest();

@@ -10,7 +10,7 @@ import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { lastCommonOffset } from "./history.ts";
 import { forgetPromotion } from "./promotion.ts";
-import { saveUnreplicated, type Unreplicated } from "./unreplicated.ts";
+import { countUnreplicated, saveUnreplicated, type Unreplicated } from "./unreplicated.ts";
 
 const log = getLogger("primary");
 
@@ -68,9 +68,9 @@ export class Fence {
     this.#saved = saved ?? "nothing";
     if (saved === undefined) return;
     log.fatal(
-      "{events} events of this primary never reached its successor, they are in {path}: see what of them is to be done again",
+      "{events} of this primary never reached its successor, they are in {path}: see what of them is to be done again",
       {
-        events: saved.events,
+        events: countUnreplicated(saved),
         path: saved.path,
       },
     );

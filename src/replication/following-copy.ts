@@ -23,7 +23,7 @@ import { fetchSnapshot } from "./install-snapshot.ts";
 import { upstreamOf } from "./neighbours.ts";
 import type { NodeClient } from "./node-client.ts";
 import { auditCopyAside } from "./snapshot-jobs.ts";
-import { saveUnreplicated } from "./unreplicated.ts";
+import { countUnreplicated, saveUnreplicated } from "./unreplicated.ts";
 import type { System } from "./system.ts";
 import type { Upstream } from "./upstream.ts";
 import { Writer } from "./writer.ts";
@@ -158,7 +158,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
   const installSnapshot = async (from: NodeClient): Promise<State> => {
     const { data: directory, environment, limits } = config;
     if (writer.failed) throw new Error("there is no writer that could open a snapshot");
-    const installed = await fetchSnapshot({ primary: from, directory, environment, limits, system });
+    const installed = await fetchSnapshot({ primary: from, directory, environment, limits, system, present: state });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
       return await adopt(installed.path);
@@ -184,8 +184,8 @@ function saveWhatOnlyWeHave(directory: string, copy: Copy, present: State | unde
   const saved = saveUnreplicated(directory, own, present, lastCommonOffset(present, own, theirs));
   if (saved === undefined) return;
   log.error(
-    "{events} events that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
-    { events: saved.events, path: saved.path },
+    "{events} that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
+    { events: countUnreplicated(saved), path: saved.path },
   );
 }
 

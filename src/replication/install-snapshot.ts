@@ -25,11 +25,13 @@ export interface InstallOptions {
   readonly environment: string;
   readonly limits: Limits;
   readonly system: System;
+  /** Where the copy stands that is replaced, where there is one that was answered from: whoever read it is not taken back. */
+  readonly present?: State | undefined;
 }
 
 /** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
 export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
-  const { primary, directory, environment, system } = options;
+  const { primary, directory, environment, system, present } = options;
   // Stays for the next attempt until it is whole.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
@@ -38,6 +40,8 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
     const snapshot = await primary.snapshot(packed, knownTag, (manifest) => {
       requireKnownFormat(manifest);
       requireEnvironment(manifest, environment);
+      if (present?.epoch === manifest.epoch && manifest.offset < present.offset)
+        throw new Error(`the snapshot is of ${manifest.offset}, this copy had come to ${present.offset} already`);
     });
     if (snapshot === "unchanged") {
       metrics.snapshots.inc({ action: "unchanged" });

@@ -12,6 +12,13 @@ const page = { eventsMax: 500, bytesMax: 4 * 1024 * 1024 };
 export interface Unreplicated {
   readonly path: string;
   readonly events: number;
+  /** How many before them were trimmed from the log already, at most. */
+  readonly trimmed: number;
+}
+
+/** For a line in the log: how many there are, and how many are gone. */
+export function countUnreplicated({ events, trimmed }: Unreplicated): string {
+  return `${events} events${trimmed > 0 ? ` (and up to ${trimmed} before them, which were trimmed from the log)` : ""}`;
 }
 
 /** Writes what the log has after `common` into a file of `directory`. `undefined` where that is nothing. */
@@ -43,5 +50,5 @@ export function saveUnreplicated(
   } finally {
     closeSync(file);
   }
-  return { path, events };
+  return { path, events, trimmed: first.offset - common - 1 };
 }

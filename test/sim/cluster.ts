@@ -159,9 +159,12 @@ export class Cluster {
   }
 }
 
+/** What is older is gone from a log, also where nobody else has it. */
+export const logEventsKept = 40;
+
 /** Small, so that what is rare comes often: trimmed logs, full inboxes, bodies that are only referred to. */
 const limits = {
-  "limits.logEventsKept": "40",
+  "limits.logEventsKept": String(logEventsKept),
   "limits.logTrimIntervalMs": "1s",
   "limits.feedBatchEventsMax": "4",
   "limits.feedInlineBytesMax": "700",

@@ -89,6 +89,12 @@ export class Histories {
     return (this.#beginnings.get(epoch) ?? []).some((first) => isWithin(point, first));
   }
 
+  /** How many events came after it on the longest history that contains it. */
+  wentOnFor(point: Point): number {
+    const after = [...this.#points.values()].filter((other) => isWithin(point, other));
+    return Math.max(...after.map(({ offset }) => offset)) - point.offset;
+  }
+
   /** The node `by` has committed a request as the next event behind `parent`. */
   committed(
     parent: Point,

@@ -37,6 +37,8 @@ const effect = z.discriminatedUnion("kind", [
       id: z.number().int().positive(),
       source: z.string(),
       filename: z.string().nullable(),
+      /** What its sender was told of it, to be told so again. */
+      warning: z.string().optional(),
       request,
     })
     .strict(),

@@ -63,49 +63,47 @@ export interface Appended {
 export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta, limits: Limits): Appended {
   const startMs = preciseNow();
   const name = nameOf(request, meta);
-  const earlier = name === undefined ? undefined : earlierAnswer(store, name);
+  const earlier = name === undefined ? undefined : earlierAnswer(store, log, name);
   if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const wanted = meta.timeMs ?? Date.now();
-  const { effect, warning } = decide(store, request, wanted, limits);
+  const effect = decide(store, request, wanted, limits);
   const decidedMs = preciseNow();
   const named = effect === undefined ? undefined : withName(effect, name);
   const { written, row } =
     named === undefined
       ? { written: presentPosition(store), row: undefined }
       : appendEffect(store, log, named, wanted, meta.traceparent, limits);
-  const result = warning === undefined ? written : { ...written, warning };
-  return { result, startMs, decidedMs, row };
+  return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
 }
 
-interface Decision {
-  /** The effect of a request on the present state, or `undefined` where it has none. */
-  readonly effect: Effect | undefined;
-  readonly warning?: string;
-}
-
-function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limits: Limits): Decision {
+/** The effect of a request on the present state, or `undefined` where it has none. */
+function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limits: Limits): Effect | undefined {
   switch (request.kind) {
     case "batch": {
       const effect = resolveChanges(store, request.changes, limits);
-      return { effect: effect.inserted.length + effect.deleted.length === 0 ? undefined : effect };
+      return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
     }
     case "policy":
       return decidePolicy(store, request, limits);
     case "clear":
-      return { effect: { kind: "clear" } };
+      return { kind: "clear" };
     case "keys":
-      return { effect: decideKeys(store, request) };
+      return decideKeys(store, request);
     case "epoch":
-      return { effect: { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) } };
+      return { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) };
   }
 }
 
-function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "policy" }, limits: Limits): Decision {
+function decidePolicy(
+  store: SqlDatabase,
+  request: WriteRequest & { kind: "policy" },
+  limits: Limits,
+): Effect | undefined {
   const { source, filename, force } = request;
   const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
     readState(store).policyId,
   )[0];
-  if (active !== undefined && active[0] === source && active[1] === filename) return { effect: undefined };
+  if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
   const sources = [{ name: filename || "policy.polar", text: source }];
   const { active: next, warnings } = acceptPolicy(sources, { runTests: !force, limits });
   const orphans = findOrphans(store, activationOf(store)?.active, next);
@@ -116,10 +114,8 @@ function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "polic
     ...(orphans.length > 0 ? [describeOrphans(orphans)] : []),
   ];
   const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
-  return {
-    effect: { kind: "policy", id: lastId + 1, source, filename },
-    ...(notes.length > 0 && { warning: notes.join("; ") }),
-  };
+  const warning = notes.length > 0 ? { warning: notes.join("; ") } : {};
+  return { kind: "policy", id: lastId + 1, source, filename, ...warning };
 }
 
 function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }): Effect | undefined {
@@ -185,13 +181,19 @@ function withName(effect: Effect, request: string | undefined): Effect {
   return { ...effect, request };
 }
 
-/** The answer that the request got before, where it was done already. */
-function earlierAnswer(store: SqlDatabase, name: string): WriteResult | undefined {
+/** The answer that the request got before, where it was done already; without its warning where the log has the event no more. */
+function earlierAnswer(store: SqlDatabase, log: Log, name: string): WriteResult | undefined {
   const found = findAnswered(store, name);
   if (found === undefined) return undefined;
   // Of then: nodes that have not heard of a later epoch know the position too.
   const { epoch } = epochAt(readEpochs(store), found.offset);
-  return { epoch, timeMs: readState(store).timeMs, ...found, repeated: true };
+  const row = log.rowAt(found.offset);
+  const warning = row?.kind === "policy" ? warningOf(JSON.parse(row.body) as Effect) : {};
+  return { epoch, timeMs: readState(store).timeMs, ...found, ...warning, repeated: true };
+}
+
+function warningOf(effect: Effect | undefined): Pick<WriteResult, "warning"> {
+  return effect?.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
 }
 
 function presentPosition(store: SqlDatabase): WriteResult {

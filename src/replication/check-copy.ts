@@ -16,8 +16,7 @@ import { must } from "../util/assert.ts";
 export function checkStructure(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
-    const damage = String(store.prepare("PRAGMA integrity_check(1)").values()[0]?.[0]);
-    if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
+    requireIntegrity(store);
   } finally {
     store.close();
   }
@@ -56,11 +55,17 @@ export class ContentCheck {
   }
 }
 
+function requireIntegrity(store: SqlDatabase): void {
+  const damage = String(store.prepare("PRAGMA integrity_check(1)").values()[0]?.[0]);
+  if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
+}
+
 /** Whether the copy in use still is what its digest says, while others read and write it. Throws where it is not. */
 export function auditCopy(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
     store.transaction(() => {
+      requireIntegrity(store);
       const { digest } = must(findState(store), "a store has a state row");
       const found = computeDigest(store);
       if (found !== digest) throw new Error(`the data are damaged: their digest is ${found}, it should be ${digest}`);

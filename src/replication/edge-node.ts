@@ -50,7 +50,7 @@ export async function startEdgeNode(
 
   const running = started.move();
   const promote = async (force: boolean): Promise<Promoted> => {
-    await requirePromotable(following, force, system.clock);
+    await requirePromotable(following, force, system);
     const { path } = following.copy;
     lock.keep();
     await running.disposeAsync();
@@ -115,6 +115,7 @@ function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshots,
     onPosition: () => {},
+    reportDamage: following.reportDamage,
   });
 }
 

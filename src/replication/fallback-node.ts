@@ -79,7 +79,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
 
   const upstream = upstreamOf(config, id, () => state, system);
   const refresh = async (): Promise<void> => {
-    const fetched = await fetchFromAny(upstream, (primary) =>
+    const fetched = await fetchFromAny(upstream, damaged ? 0 : (state?.term ?? 0), (primary) =>
       fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
     );
     if (fetched !== "unchanged") {
@@ -135,18 +135,21 @@ function neverWaiting({ environment, maxStaleness }: Config, id: string, health:
   } as const;
 }
 
-/** The snapshot of the first node that has one. */
-async function fetchFromAny<T>(upstream: Upstream, fetchFrom: (client: NodeClient) => Promise<T>): Promise<T> {
-  const [first, ...others] = await upstream.sources();
+/** The snapshot of the first node that has one, of this term or a later. */
+async function fetchFromAny<T>(
+  upstream: Upstream,
+  term: number,
+  fetchFrom: (client: NodeClient) => Promise<T>,
+): Promise<T> {
   let failure: unknown;
-  for (const { client } of [must(first), ...others]) {
+  for (const { client } of await upstream.sources(term)) {
     try {
       return await fetchFrom(client);
     } catch (error) {
       failure ??= error;
     }
   }
-  throw failure;
+  throw failure ?? new Error("no other node knows of the present epoch, it may have been lost");
 }
 
 function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHealth {

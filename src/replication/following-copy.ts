@@ -43,6 +43,8 @@ export interface FollowingCopy {
   engine(): Engine;
   /** Whether it was damage, and the copy is given up. */
   reportDamage(error: unknown): boolean;
+  /** Reads it from end to end; what is damaged is given up. */
+  audit(): Promise<void>;
   /** How long ago it was last known to be the newest, in ms; null before there is one. */
   ageMs(): number | null;
   /** Called each time it has moved on. */
@@ -84,12 +86,9 @@ export async function openFollowingCopy(
   started.defer(() => follower.stop());
   started.defer(() => upstream.close());
   upstream.onSwitch(() => follower.subscribed());
-  const reportDamage = (error: unknown): boolean => {
-    if (!isDamage(error)) return false;
-    follower.distrust(`its file is damaged: ${reasonOf(error)}`);
-    return true;
-  };
-  started.defer(auditNowAndThen(copy, follower, limits.copyCheckIntervalMs, system));
+  const audit = (): Promise<void> => auditOnce(copy, follower, system);
+  // Disks forget: what is never looked at is never missed.
+  started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
   const { history, present, onMoved } = standing;
   const arrivals = new Arrivals({
     present,
@@ -112,13 +111,20 @@ export async function openFollowingCopy(
       if (!follower.diverged) return copy.engine();
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
-    reportDamage,
+    reportDamage: (error) => distrustDamaged(follower, error),
+    audit,
     ageMs() {
       const state = present();
       // Without any contact yet, the last commit that it contains says how old it is at most.
       return follower.ageMs ?? (state === undefined ? null : Math.max(0, clock.wallMs() - state.timeMs));
     },
   };
+}
+
+function distrustDamaged(follower: Follower, error: unknown): boolean {
+  if (!isDamage(error)) return false;
+  follower.distrust(`its file is damaged: ${reasonOf(error)}`);
+  return true;
 }
 
 interface Standing {
@@ -183,17 +189,12 @@ function saveWhatOnlyWeHave(directory: string, copy: Copy, present: State | unde
   );
 }
 
-/** Disks forget: what is never looked at is never missed. Returns the way to end it. */
-function auditNowAndThen(copy: Copy, follower: Follower, intervalMs: number, system: System): () => void {
-  const audit = async (): Promise<void> => {
-    if (!copy.ready || follower.diverged) return;
-    const { path } = copy;
-    try {
-      await auditCopyAside(system, path);
-    } catch (error) {
-      // It may have been replaced or closed meanwhile.
-      if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
-    }
-  };
-  return system.clock.every(intervalMs, () => void audit());
+async function auditOnce(copy: Copy, follower: Follower, system: System): Promise<void> {
+  if (!copy.ready || follower.diverged) return;
+  const { path } = copy;
+  try {
+    await auditCopyAside(system, path);
+  } catch (error) {
+    if (copy.path === path) follower.distrust(reasonOf(error));
+  }
 }

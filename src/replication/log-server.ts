@@ -30,6 +30,8 @@ export interface LogServerOptions {
   readonly snapshots: SnapshotKeeper;
   /** Called with where another node says that it stands, and its id, where it gave one. */
   readonly onPosition: (position: Asked, nodeId: string | undefined) => void;
+  /** Something failed: whether the file is damaged. */
+  readonly reportDamage: (error: unknown) => boolean;
 }
 
 /** Where a node stands that asks for what follows. */
@@ -57,6 +59,7 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
     } catch (error) {
       if (error instanceof AppError && error.code === "invalid_request") return refusal(400, error.code, error.message);
       if (error instanceof AppError && error.code === "not_ready") return refusal(503, error.code, error.message);
+      if (options.reportDamage(error)) return refusal(503, "not_ready", "the database of this node is damaged");
       logger.error("a request of another node failed: {error}", { error });
       return refusal(500, "internal", "internal error");
     }

@@ -63,7 +63,8 @@ export async function startPrimaryNode(
     await settleEpoch(writer, data);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
-  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash }, place, system);
+  const damage = watchDamage(path);
+  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash, damage }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(store),
@@ -80,18 +81,14 @@ export async function startPrimaryNode(
   });
   feed.start();
 
-  const damage = watchDamage(path);
   const running = started.move();
   return {
     role: "primary",
     id,
     environment,
     engine() {
-      if (!damage.found) return copy.engine();
-      throw new AppError(
-        "not_ready",
-        "this primary's database is damaged, restore it from a backup or promote an edge",
-      );
+      damage.requireNone();
+      return copy.engine();
     },
     history,
     writes: writesOver(writer, fence, acks, limits.ackTimeoutMs),
@@ -201,7 +198,13 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
 
 function serveOthers(
   { data, limits, ack }: Config,
-  { writer, store, path, nodeKeyHash }: Omit<Data, "copy"> & { readonly store: SqlDatabase },
+  {
+    writer,
+    store,
+    path,
+    nodeKeyHash,
+    damage,
+  }: Omit<Data, "copy"> & { readonly store: SqlDatabase; readonly damage: Damage },
   { onPosition }: Place,
   system: System,
 ): Node["replication"] {
@@ -213,7 +216,10 @@ function serveOthers(
     system,
   });
   return createLogServer({
-    store: () => store,
+    store() {
+      damage.requireNone();
+      return store;
+    },
     role: () => "primary",
     ack: ack > 0,
     limits,
@@ -221,6 +227,7 @@ function serveOthers(
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshots,
     onPosition,
+    reportDamage: damage.report,
   });
 }
 
@@ -231,6 +238,8 @@ function requireInPlace({ fenced }: Fence): void {
 
 interface Damage {
   readonly found: boolean;
+  /** AppError `not_ready` where some was found. */
+  requireNone(): void;
   report(error: unknown): boolean;
 }
 
@@ -240,6 +249,13 @@ function watchDamage(path: string): Damage {
   return {
     get found() {
       return found;
+    },
+    requireNone() {
+      if (!found) return;
+      throw new AppError(
+        "not_ready",
+        "this primary's database is damaged, restore it from a backup or promote an edge",
+      );
     },
     report(error) {
       if (!isDamage(error)) return false;

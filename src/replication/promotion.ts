@@ -10,6 +10,7 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
 import type { FollowingCopy } from "./following-copy.ts";
+import type { System } from "./system.ts";
 
 const noteName = "promoted";
 
@@ -32,7 +33,10 @@ const catchUpWaitMs = 5000;
 const lookAgainMs = 50;
 
 /** AppError `conflict` says why not, and what `force` would pass over. */
-export async function requirePromotable(following: FollowingCopy, force: boolean, clock: Clock): Promise<void> {
+export async function requirePromotable(following: FollowingCopy, force: boolean, system: System): Promise<void> {
+  following.engine();
+  // The primary's file is the truth: nobody could repair it, and nobody could take a snapshot of it.
+  await following.audit();
   following.engine();
   const state = must(following.present());
   const heads = await following.upstream.heads();
@@ -51,7 +55,7 @@ export async function requirePromotable(following: FollowingCopy, force: boolean
     );
   }
   const furthest = Math.max(0, ...heads.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  if (await reach(following, furthest, clock)) return;
+  if (await reach(following, furthest, system.clock)) return;
   if (force) return;
   throw new AppError(
     "conflict",

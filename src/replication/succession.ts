@@ -18,9 +18,16 @@ export interface SuccessionOptions {
   readonly clock: Clock;
 }
 
+/** Where somebody stands in the history of a primary. */
+export interface Seen {
+  readonly term: number;
+  readonly epoch: string;
+  readonly offset: number;
+}
+
 export interface Succession {
-  /** Somebody stands there in the history of a primary. */
-  seen(position: { readonly term: number; readonly epoch: string; readonly offset: number }): void;
+  /** Somebody stands there. */
+  seen(standing: Seen): void;
   /** Asks the peers once. */
   look(): Promise<void>;
   start(): void;
@@ -32,21 +39,37 @@ export function watchSuccession(options: SuccessionOptions): Succession {
   let starting: Promise<unknown> | undefined;
   let cancel = (): void => {};
 
-  const seen: Succession["seen"] = ({ term, epoch, offset }) => {
-    fence.consider(term);
+  const isAhead = ({ epoch, offset }: Seen): boolean => {
     const state = present();
-    if (fence.fenced || epoch !== state.epoch || offset <= state.offset) return;
-    starting ??= startEpoch().finally(() => (starting = undefined));
+    return epoch === state.epoch && offset > state.offset;
+  };
+  /** Where all stand. All of them are heard before anything follows from it: who was replaced must not begin an epoch over that of its successor. */
+  const ask = async (): Promise<readonly Seen[]> => {
+    const heads = (await peers?.heads()) ?? [];
+    for (const { head } of heads) fence.consider(head.n, head.epochs);
+    return heads.map(({ head }) => ({ term: head.n, epoch: head.e, offset: head.l }));
+  };
+  const start = async (): Promise<void> => {
+    if (!fence.fenced) await startEpoch();
+  };
+  const once = (begin: () => Promise<void>): void => {
+    starting ??= begin().finally(() => (starting = undefined));
   };
   const look = async (): Promise<void> => {
-    for (const { head } of (await peers?.heads()) ?? []) {
-      fence.consider(head.n, head.epochs);
-      seen({ term: head.n, epoch: head.e, offset: head.l });
-    }
+    const standings = await ask();
+    if (standings.some(isAhead)) once(start);
     await starting;
   };
   const again = (): void => {
     cancel = clock.after(intervalMs, () => void look().then(again, again));
   };
-  return { seen, look, start: again, stop: () => cancel() };
+  return {
+    seen(standing) {
+      fence.consider(standing.term);
+      if (!fence.fenced && isAhead(standing)) once(() => ask().then(start));
+    },
+    look,
+    start: again,
+    stop: () => cancel(),
+  };
 }

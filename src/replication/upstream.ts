@@ -23,6 +23,11 @@ export interface Sourced {
   readonly from: Neighbour;
 }
 
+interface Standing {
+  readonly neighbour: Neighbour;
+  readonly head: NodeHead;
+}
+
 const searchIntervalMs = 1000;
 const headTimeoutMs = 1000;
 
@@ -69,15 +74,21 @@ export class Upstream {
     throw failure.error;
   }
 
-  /** The nodes to take a snapshot from, best first: the primary, then the others from the one that stands furthest on. */
-  async sources(): Promise<readonly Neighbour[]> {
+  /**
+   * The nodes to take a snapshot from, best first: those of the latest term, of these the primary, then from the one that stands furthest on. A
+   * primary that was replaced and does not know goes behind those who do. With `term`, none that is known to be of an earlier one.
+   */
+  async sources(term = 0): Promise<readonly Neighbour[]> {
     if (this.#neighbours.length === 1) return this.#neighbours;
     const heads = await this.#heads();
-    const rank = ({ n, l }: NodeHead): readonly [number, number] => [n, l];
-    const others = heads
-      .filter(({ neighbour }) => neighbour !== this.#primary)
-      .toSorted((a, b) => rank(b.head)[0] - rank(a.head)[0] || rank(b.head)[1] - rank(a.head)[1]);
-    return [this.#primary, ...others.map(({ neighbour }) => neighbour)];
+    const first = ({ neighbour }: Standing): number => (neighbour === this.#primary ? 1 : 0);
+    const standing = heads
+      .filter(({ head }) => head.n >= term)
+      .toSorted((a, b) => b.head.n - a.head.n || first(b) - first(a) || b.head.l - a.head.l)
+      .map(({ neighbour }) => neighbour);
+    // It may only be slow.
+    const silent = heads.every(({ neighbour }) => neighbour !== this.#primary);
+    return silent ? [...standing, this.#primary] : standing;
   }
 
   /** Where the present primary stands. */
@@ -127,7 +138,7 @@ export class Upstream {
     }
   }
 
-  async #heads(): Promise<readonly { readonly neighbour: Neighbour; readonly head: NodeHead }[]> {
+  async #heads(): Promise<readonly Standing[]> {
     const asked = this.#neighbours.map(async (neighbour) => {
       const head = await this.#inTime(neighbour.client.head(this.#own()));
       return head === undefined ? [] : [{ neighbour, head }];

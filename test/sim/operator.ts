@@ -92,6 +92,8 @@ export class Operator {
     if (force) this.counts.forcedPromotions++;
     this.promotions.push({ atMs: time.nowMs, safe });
     this.#cluster.primary = edge;
+    // What was saved of the primary of before must not be put back over what came after it.
+    this.#backups.clear();
     return true;
   }
 

@@ -7,11 +7,11 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { openSqlite } from "../src/runtime/sqlite.ts";
-import { binaryPath, projectRoot } from "./built-binary.ts";
+import { builtBinary, projectRoot } from "./built-binary.ts";
 import { freePort, NodeProcess, type Health } from "./node-process.ts";
 
 const checkout = process.argv[2];
-const binary = checkout === undefined ? binaryPath : resolve(checkout, "dist", "ostiary");
+const binary = checkout === undefined ? await builtBinary() : resolve(checkout, "dist", "ostiary");
 const adminKey = "e_default_admin_0123456789abcdef0123456789abcdef";
 const nodeKey = "n_default_0123456789abcdef";
 

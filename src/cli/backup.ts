@@ -44,6 +44,8 @@ export const backupCommand: AddCommand = (program) => {
       if (data !== undefined && url !== undefined)
         throw new UsageError("--data and --url both say where the data come from: give one of them");
       if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` can't be written: there is no such directory`);
+      // What is in it is nobody else's to read.
+      process.umask(0o077);
       const warnings: string[] = [];
       const made = await withProgress((progress) =>
         backUp({

@@ -19,7 +19,7 @@ Examples:
   ostiary restore monday.backup --data /var/lib/ostiary --to-offset 4711 --dry-run   what that would come to
   ostiary serve --role primary --data /var/lib/ostiary                               goes on from there
 
-The node key belongs to no backup: give the primary the one that the other nodes have (OSTIARY_NODE_KEY).
+Run it as the user that the node runs as. The node key belongs to no backup: give the primary the one that the other nodes have (OSTIARY_NODE_KEY).
 `;
 
 interface Options {

@@ -49,10 +49,16 @@ export function copyTo(storePath: string, onStep: BackupOptions["onStep"]): Back
   };
 }
 
+/** Unpacks it, however large it is, and checks all of it, the log as well. Throws where it is not sound. */
+export async function unpackBackup(backup: Snapshot, target: string, limits: Limits, warn: Warn): Promise<void> {
+  const unbounded = { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER };
+  await unpackSnapshotAside(realSystem, backup, target, unbounded, warn);
+  checkHistoryIn(target);
+}
+
 async function check(file: string, unpacked: string, limits: Limits, warn: Warn): Promise<void> {
   try {
-    await unpackSnapshotAside(realSystem, openSnapshot(file), unpacked, limits, warn);
-    checkHistoryIn(unpacked);
+    await unpackBackup(openSnapshot(file), unpacked, limits, warn);
   } catch (cause) {
     throw new AppError("internal", `what was copied is not sound, so there is no backup: ${reasonOf(cause)}`, {
       cause,

@@ -3,7 +3,7 @@
  * as the beginning of a new epoch. So every node and every token of the history that is left behind learns of it: an edge that is ahead is told that
  * it has diverged, saves what only it has, and takes a snapshot.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
@@ -21,13 +21,13 @@ import type { Moment } from "../store/past.ts";
 import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../store/snapshot.ts";
 import { findState, readState, type State } from "../store/state.ts";
 import { AppError } from "../util/app-error.ts";
-import { checkHistoryIn } from "./check-history.ts";
+import { unpackBackup } from "./backup.ts";
 import { commitEvent } from "./commit-event.ts";
 import { aboutFile } from "./file-error.ts";
 import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
 import { mintEpoch } from "./position.ts";
 import { forgetPromotion } from "./promotion.ts";
-import { checkStoreAside, unpackSnapshotAside, type Warn } from "./snapshot-jobs.ts";
+import { checkStoreAside, type Warn } from "./snapshot-jobs.ts";
 import { realSystem } from "./system.ts";
 
 export interface RestoreOptions {
@@ -88,12 +88,9 @@ export function openBackup(file: string): Snapshot {
   }
 }
 
-/** However large it is: who restores it wants it. */
 async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: Warn): Promise<void> {
-  const unbounded = { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER };
   try {
-    await unpackSnapshotAside(realSystem, snapshot, target, unbounded, warn);
-    checkHistoryIn(target);
+    await unpackBackup(snapshot, target, limits, warn);
   } catch (error) {
     throw aboutFile(snapshot.path, "unpacked", error);
   }
@@ -108,9 +105,7 @@ interface Place extends Disposable {
 /** A running node has the directory's lock, so this is refused where there is one. A dry run asks for nothing of it and leaves nothing there. */
 function takePlace({ directory, force, dryRun }: RestoreOptions): Place {
   if (dryRun) {
-    const target = resolve(directory);
-    mkdirSync(dirname(target), { recursive: true });
-    const workspace = mkdtempSync(join(dirname(target), `.${basename(target)}-dry-run-`));
+    const workspace = mkdtempSync(join(existingAbove(resolve(directory)), ".ostiary-dry-run-"));
     const replaced = standingIn(directory, force);
     return { workspace, replaced, [Symbol.dispose]: () => rmSync(workspace, { recursive: true, force: true }) };
   }
@@ -121,6 +116,11 @@ function takePlace({ directory, force, dryRun }: RestoreOptions): Place {
     unlock();
     throw error;
   }
+}
+
+function existingAbove(path: string): string {
+  const above = dirname(path);
+  return existsSync(above) ? above : existingAbove(above);
 }
 
 /** Where the database stands that is there. AppError `conflict` where there is one, unless it may be replaced. */

@@ -195,6 +195,7 @@ async function auditOnce(copy: Copy, follower: Follower, system: System): Promis
   try {
     await auditCopyAside(system, path);
   } catch (error) {
-    if (copy.path === path) follower.distrust(reasonOf(error));
+    // It may have been replaced or closed meanwhile.
+    if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
   }
 }

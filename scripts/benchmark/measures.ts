@@ -10,13 +10,14 @@ import { companyOf, factsOf, repository, user, type Company } from "./company.ts
 import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts";
 import { manyConnections, measureHttp, pinned, type HttpRates } from "./http.ts";
 import { landmarksOf } from "./landmarks.ts";
+import { timeEdgeStarts } from "./edge-start.ts";
 import { timeListings } from "./listing.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { measurePeers } from "./peers/measure.ts";
 import { measureLatency, measureWrites } from "./replication/measure.ts";
 import { withMosquitto } from "./replication/mosquitto.ts";
-import { bodyOf, question, uniformQuestions } from "./questions.ts";
+import { bodyOf, grantedQuestions, question, uniformQuestions } from "./questions.ts";
 import { random } from "./random.ts";
 import type { Section } from "./report.ts";
 import * as section from "./sections.ts";
@@ -113,6 +114,8 @@ async function measureNodes(bench: Bench): Promise<void> {
     show(section.httpSection("uniform", pinned, { many, one }));
     const asked = memoryOf(nodes.primary.pid);
     show(section.startSection({ facts: company.size, starts, started, asked }));
+    const [allowed] = grantedQuestions(company, 1);
+    if (allowed) show(section.edgeStartSection(company.size, await timeEdgeStarts(nodes, allowed, 3)));
   });
   await withNodes(binary, directory, "on", async (nodes) => {
     await nodes.primary.start(undefined, patienceMs);

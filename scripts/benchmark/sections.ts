@@ -2,7 +2,8 @@
 import type { ApplyRates } from "./applying.ts";
 import type { CheckTimes } from "./checking.ts";
 import type { DecisionTimes, SizedTimes } from "./decisions.ts";
-import { serverP99MsMax } from "./goals.ts";
+import type { EdgeStart } from "./edge-start.ts";
+import { edgeStartSecondsMax, serverP99MsMax } from "./goals.ts";
 import { manyConnections, type HttpRates } from "./http.ts";
 import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
@@ -178,6 +179,25 @@ export function startSection({ facts, starts, started, asked }: StartFigures): S
       { what: "from the start of the process to the first answer, p50", value: duration(starts.p50) },
       ...memory("then", started),
       ...memory("after all questions over HTTP", asked),
+    ],
+  };
+}
+
+export function edgeStartSection(facts: number, start: EdgeStart): Section {
+  const { total, made, fetched, unpacked, checked, rest } = start;
+  const part = (what: string, ms: number): Row => ({ what: `  ${what}`, value: duration(ms) });
+  return {
+    title: `an edge that begins with nothing, ${count(facts)} facts, to its first answer (both nodes on this machine)`,
+    rows: [
+      {
+        what: `edge_start_seconds (goal: below ${edgeStartSecondsMax})`,
+        value: `${(total / 1000).toFixed(2)} s${total / 1000 < edgeStartSecondsMax ? "" : "  missed"}`,
+      },
+      part("the primary makes a snapshot", made),
+      part("the edge fetches it", fetched),
+      part("unpacks it", unpacked),
+      part("checks it", checked),
+      part("starts, opens it and answers", rest),
     ],
   };
 }

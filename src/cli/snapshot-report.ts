@@ -69,9 +69,10 @@ export function describeReport(report: SnapshotReport): string {
 }
 
 function manifestRows({ size, ...manifest }: SnapshotReport): (readonly [string, string])[] {
-  const { environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256 } = manifest;
+  const { kind, environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256 } = manifest;
   if (size === undefined || unpackedBytes === undefined) return [];
   return [
+    ["kind", `${kind}`],
     ["environment", `${environment}`],
     ["position", `offset ${offset} of epoch ${epoch}, chain hash ${hash}`],
     ["digest", `${digest}`],

@@ -141,11 +141,11 @@ function sizeOf({ length, manifest }: Front): number {
 const reportIntervalMs = 5000;
 
 /** Says in the log now and then how far it has come. */
-export function logProgress(): Progress {
+export function logProgress(intervalMs = reportIntervalMs): Progress {
   let saidMs = performance.now();
   return (received, size) => {
     const nowMs = performance.now();
-    if (nowMs - saidMs < reportIntervalMs) return;
+    if (nowMs - saidMs < intervalMs) return;
     saidMs = nowMs;
     log.info("fetching a snapshot: {percent} %, {received} of {size} MB", {
       percent: Math.floor((100 * received) / size),

@@ -11,7 +11,9 @@ import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { readState } from "../../src/store/state.ts";
+import { logProgress } from "../../src/replication/snapshot-download.ts";
 import { realSystem } from "../../src/replication/system.ts";
+import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   converged,
@@ -28,6 +30,7 @@ import {
   type Cluster,
   type Running,
 } from "./cluster.ts";
+import { withLogLines } from "./log-lines.ts";
 
 // Threads are started for each snapshot, and start slowly on a machine that has much else to do.
 setDefaultTimeout(30_000);
@@ -323,4 +326,26 @@ test("one that was whole when the node died is not fetched a second time", () =>
       expect(await fetchSnapshot(options)).toMatchObject({ state: standing(primary.node) });
       expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);
     });
+  }));
+
+test("how far it has come is logged now and then, and counted", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    const counts = async (): Promise<readonly number[]> => {
+      const text = await renderMetrics();
+      const count = (direction: string): number =>
+        Number(new RegExp(`^ostiary_snapshot_bytes_total.direction="${direction}". (.*)$`, "m").exec(text)?.[1] ?? 0);
+      return [count("sent"), count("received")];
+    };
+    await withLine(primary, (line) =>
+      withLogLines(async (lines) => {
+        const before = await counts();
+        const target = join(cluster.directory, "incoming.zst");
+        const snapshot = await line.client.snapshot(target, undefined, accepted, logProgress(0));
+        if (snapshot === "unchanged") throw new Error("nothing came");
+        const { size } = snapshot;
+        expect(await counts()).toEqual(before.map((count) => count + size));
+        expect(lines.at(-1)).toMatch(/snapshot: fetching a snapshot: 100 %, 0\.\d of 0\.\d MB/);
+      }, "info"),
+    );
   }));

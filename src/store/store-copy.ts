@@ -10,9 +10,12 @@ import { earliestMoment, type Moment } from "./past.ts";
 import type { SnapshotManifest } from "./snapshot-file.ts";
 import { readState, type State } from "./state.ts";
 
-/** Whose rows stay behind: what belongs to the sending node alone, and of a snapshot the log, which a receiver follows from here on. */
+/**
+ * Whose rows stay behind: what belongs to the sending node alone, and of a snapshot the log and what its events took
+ * away: a receiver follows from here on.
+ */
 const leftBehind: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<string>>> = {
-  snapshot: new Set(["log", "node"]),
+  snapshot: new Set(["log", "cleared", "node"]),
   backup: new Set(["node"]),
 };
 

@@ -31,10 +31,15 @@ const stages: readonly (readonly Stage[])[] = [
   [check("unused", [bun, "x", "knip", "--no-progress"])],
   [tests("tidy", (path) => path === "test/tidy.test.ts")],
   [
-    tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz)\//.test(path)),
+    tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|replication|sim)\//.test(path)),
     tests("random", (path) => path.startsWith("test/fuzz/")),
   ],
-  [tests("cases", (path) => path === "test/cases.test.ts"), tests("http", (path) => path.startsWith("test/http/"))],
+  // Those of replication mostly wait.
+  [
+    tests("cases", (path) => path === "test/cases.test.ts"),
+    tests("http", (path) => path.startsWith("test/http/")),
+    tests("replication", (path) => /^test\/(?:replication|sim)\//.test(path)),
+  ],
   [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   // Each scenario of these runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],

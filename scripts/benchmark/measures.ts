@@ -10,11 +10,14 @@ import { companyOf, factsOf, repository, user, type Company } from "./company.ts
 import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts";
 import { manyConnections, measureHttp, pinned, type HttpRates } from "./http.ts";
 import { landmarksOf } from "./landmarks.ts";
+import { timeEdgeStarts } from "./edge-start.ts";
 import { timeListings } from "./listing.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { measurePeers } from "./peers/measure.ts";
-import { bodyOf, question, uniformQuestions } from "./questions.ts";
+import { measureLatency, measureWrites } from "./replication/measure.ts";
+import { withMosquitto } from "./replication/mosquitto.ts";
+import { bodyOf, grantedQuestions, question, uniformQuestions } from "./questions.ts";
 import { random } from "./random.ts";
 import type { Section } from "./report.ts";
 import * as section from "./sections.ts";
@@ -50,6 +53,7 @@ export async function measureAll(
   const path = measureStore(bench);
   measureSizes(bench, path);
   await measureNodes(bench);
+  await measureReplication(bench);
   show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));
   const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];
   show(section.peersSection(await measurePeers({ directory, seed: options.seed + 5, questions, rounds })));
@@ -110,6 +114,8 @@ async function measureNodes(bench: Bench): Promise<void> {
     show(section.httpSection("uniform", pinned, { many, one }));
     const asked = memoryOf(nodes.primary.pid);
     show(section.startSection({ facts: company.size, starts, started, asked }));
+    const [allowed] = grantedQuestions(company, 1);
+    if (allowed) show(section.edgeStartSection(company.size, await timeEdgeStarts(nodes, allowed, 3)));
   });
   await withNodes(binary, directory, "on", async (nodes) => {
     await nodes.primary.start(undefined, patienceMs);
@@ -117,6 +123,18 @@ async function measureNodes(bench: Bench): Promise<void> {
     await nodes.edge.start(({ ok, state }) => ok && state === "LIVE", patienceMs);
     show(section.visibilitySection(await measureVisibility(nodes, quick ? 100 : 500)));
   });
+}
+
+async function measureReplication({ directory, policy, quick, show }: Bench): Promise<void> {
+  const rounds = quick ? 5 : 20;
+  show(section.latencySection(await measureLatency(join(directory, "embedded"), policy, undefined, rounds)));
+  await withMosquitto(join(directory, "mosquitto"), async (broker) => {
+    if (broker === undefined) return;
+    show(section.latencySection(await measureLatency(join(directory, "external"), policy, broker, rounds)));
+  });
+  const single = await measureWrites(directory, policy, 1, 2000, quick ? 2 : 5);
+  const batches = await measureWrites(directory, policy, 1000, 64, quick ? 2 : 5);
+  show(section.writesSection([single, batches]));
 }
 
 function askOverHttp(

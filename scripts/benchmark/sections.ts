@@ -2,12 +2,14 @@
 import type { ApplyRates } from "./applying.ts";
 import type { CheckTimes } from "./checking.ts";
 import type { DecisionTimes, SizedTimes } from "./decisions.ts";
-import { serverP99MsMax } from "./goals.ts";
+import type { EdgeStart } from "./edge-start.ts";
+import { edgeStartSecondsMax, serverP99MsMax } from "./goals.ts";
 import { manyConnections, type HttpRates } from "./http.ts";
 import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
+import type { Latency, WriteRates } from "./replication/measure.ts";
 import type { Memory } from "./starting.ts";
 import type { Times } from "./timing.ts";
 import type { Visibility } from "./visibility.ts";
@@ -181,6 +183,25 @@ export function startSection({ facts, starts, started, asked }: StartFigures): S
   };
 }
 
+export function edgeStartSection(facts: number, start: EdgeStart): Section {
+  const { total, made, fetched, unpacked, checked, rest } = start;
+  const part = (what: string, ms: number): Row => ({ what: `  ${what}`, value: duration(ms) });
+  return {
+    title: `an edge that begins with nothing, ${count(facts)} facts, to its first answer (both nodes on this machine)`,
+    rows: [
+      {
+        what: `edge_start_seconds (goal: below ${edgeStartSecondsMax})`,
+        value: `${(total / 1000).toFixed(2)} s${total / 1000 < edgeStartSecondsMax ? "" : "  missed"}`,
+      },
+      part("the primary makes a snapshot", made),
+      part("the edge fetches it", fetched),
+      part("unpacks it", unpacked),
+      part("checks it", checked),
+      part("starts, opens it and answers", rest),
+    ],
+  };
+}
+
 export interface EmptyFigures {
   readonly starts: Times;
   readonly loadedFacts: number;
@@ -217,6 +238,44 @@ export function visibilitySection({ committed, visible, difference }: Visibility
       { what: "commit -> visible on the edge, p50", value: duration(difference.p50) },
       { what: "commit -> visible on the edge, p99", value: duration(difference.p99) },
     ],
+  };
+}
+
+export function latencySection({ broker, bare, visible }: Latency): Section {
+  const name = broker === undefined ? "embedded" : broker;
+  return {
+    title: `from commit on the primary to visible on an edge, through ${broker ?? "the embedded broker"}, beside a message of the same size between two processes through the same broker`,
+    rows: [
+      { what: "bare, from publishing to receiving, p50", value: duration(bare.p50) },
+      { what: "bare, p99", value: duration(bare.p99) },
+      {
+        what: "commit -> visible, p50",
+        value: duration(visible.p50),
+        ratio: { name: `visible_${name}_over_bare`, value: visible.p50 / bare.p50 },
+      },
+      {
+        what: "commit -> visible, p99",
+        value: duration(visible.p99),
+        ratio: { name: `visible_${name}_p99_over_bare`, value: visible.p99 / bare.p99 },
+      },
+    ],
+  };
+}
+
+export function writesSection(rates: readonly WriteRates[]): Section {
+  return {
+    title: "writes that wait for the disk (64 at a time), beside bare commits of the same rows one after the other",
+    rows: rates.flatMap(({ facts, writesPerSecond, commitsPerSecond }): Row[] => {
+      const what = facts === 1 ? "single facts" : `batches of ${count(facts)} facts`;
+      return [
+        { what: `${what}: bare commits`, value: perSecond(commitsPerSecond, "commits") },
+        {
+          what: `${what}: writes`,
+          value: perSecond(writesPerSecond, "writes"),
+          ratio: { name: `write_${facts}_over_commit`, value: writesPerSecond / commitsPerSecond },
+        },
+      ];
+    }),
   };
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Oso, type IntoFact } from "oso-cloud";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import type { Fact } from "../../src/store/fact.ts";
+import type { NodeProcess } from "../node-process.ts";
 import type { Nodes } from "./nodes.ts";
 import { bodyOf } from "./questions.ts";
 import { factsPerEvent, inChunks } from "./store-file.ts";
@@ -19,19 +20,21 @@ export async function timeStarts(nodes: Nodes, question: AuthorizeQuestion, star
     await nodes.primary.stop();
     const beginMs = performance.now();
     nodes.primary.launch();
-    await firstAnswer(nodes, question);
+    await firstAnswer(nodes.primary, nodes.adminKey, question);
     taken.push(performance.now() - beginMs);
   }
   return timesOf(taken);
 }
 
-async function firstAnswer({ primary, adminKey }: Nodes, question: AuthorizeQuestion): Promise<void> {
+/** Whether it was allowed, as soon as the node says anything. */
+export async function firstAnswer(node: NodeProcess, adminKey: string, question: AuthorizeQuestion): Promise<boolean> {
   const endMs = performance.now() + patienceMs;
   const headers = { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" };
-  while (performance.now() < endMs && primary.running) {
-    const asked = fetch(`${primary.url}/api/authorize`, { method: "POST", headers, body: bodyOf(question) });
+  while (performance.now() < endMs && node.running) {
+    const asked = fetch(`${node.url}/api/authorize`, { method: "POST", headers, body: bodyOf(question) });
     const answer = await asked.catch(() => undefined);
-    if (answer?.ok) return void (await answer.text());
+    if (answer?.ok) return ((await answer.json()) as { readonly allowed: boolean }).allowed;
+    await answer?.text();
     await Bun.sleep(pauseMs);
   }
   throw new Error("a node gave no answer");

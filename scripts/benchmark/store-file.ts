@@ -2,6 +2,7 @@
 import type { Effect } from "../../src/engine/event.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
 import { zeroHash, advanceState, createState, readState } from "../../src/store/state.ts";
+import { rememberIds } from "../../src/store/remembered.ts";
 import { openStore } from "../../src/store/database.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
@@ -12,6 +13,7 @@ export const factsPerEvent = 1000;
 /** A new file, as durable as a primary's, with the policy active and no facts. */
 export function createFile(path: string, policy: string): SqlDatabase {
   const store = openStore(path, { synchronous: "FULL" });
+  rememberIds(store);
   store.transaction(() => createState(store, "default", zeroHash), "immediate");
   applyEffect(store, { kind: "policy", id: 1, source: policy, filename: null });
   return store;

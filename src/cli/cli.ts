@@ -2,8 +2,10 @@
 import { Command, CommanderError } from "commander";
 import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
+import { backupCommand } from "./backup.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
+import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
 import { fmtCommand } from "./fmt.ts";
@@ -12,7 +14,9 @@ import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
 import { planCommand } from "./plan.ts";
 import { promoteCommand } from "./promote.ts";
+import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
+import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
 import { UsageError, type ExitStatus } from "./command.ts";
 import { validateCommand } from "./validate.ts";
@@ -31,8 +35,12 @@ Examples:
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
   ostiary explain User:ann read Repository:x      why it is allowed or denied; OSO_URL and OSO_AUTH say where
+  ostiary events --follow                         what happens there, as it happens
   ostiary promote --url http://10.0.0.2:8080      an edge becomes the primary
+  ostiary backup --data /var/lib/ostiary --out monday.backup    everything in one file, while the node goes on
+  ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   as it was at seven
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
+  ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      everything in one file, for \`ostiary snapshot import\`
 
 \`ostiary <command> --help\` says more about a command.
 `;
@@ -60,8 +68,12 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     explainCommand,
     generateTypesCommand,
     planCommand,
+    eventsCommand,
     keysCommand,
     promoteCommand,
+    backupCommand,
+    restoreCommand,
+    snapshotCommand,
     healthCommand,
     versionCommand,
   ];

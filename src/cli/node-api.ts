@@ -4,7 +4,7 @@ import type { ApiKeyRole } from "../engine/event.ts";
 import { AppError } from "../util/app-error.ts";
 import { UsageError } from "./command.ts";
 
-interface Access {
+export interface Access {
   readonly url: string;
   readonly key: string;
 }
@@ -46,8 +46,12 @@ export async function callNode({ url, key }: Access, method: string, path: strin
   } catch (error) {
     throw new AppError("not_ready", `no answer from ${url}: ${(error as Error).message}`);
   }
+  if (!response.ok) throw await refusalOf(url, response);
+  return response.json().catch(() => ({}));
+}
+
+/** What a node says where it refuses. */
+export async function refusalOf(url: string, response: Response): Promise<AppError> {
   const answer = (await response.json().catch(() => ({}))) as { message?: string };
-  if (!response.ok)
-    throw new AppError("invalid_request", `${url} answered ${response.status}: ${answer.message ?? "no reason given"}`);
-  return answer;
+  return new AppError("invalid_request", `${url} answered ${response.status}: ${answer.message ?? "no reason given"}`);
 }

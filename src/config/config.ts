@@ -181,6 +181,12 @@ const feed = {
     allowed: "`true` or `false`",
     placeholder: "yes or no",
   }),
+  import: optionalText(/./, {
+    description:
+      "A file that `ostiary snapshot create` has made. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same epoch",
+    allowed: "a path",
+    placeholder: "file",
+  }),
   consistencyWait: duration(0, minute).default(2000).register(settingInfo, {
     description:
       "How long a read that carries a consistency token may wait for this node to get there, before it is answered with 503",

@@ -149,6 +149,20 @@ const limitShape = {
     6 * 3_600_000,
     "How often a node computes the digest of its copy anew, to see whether it is still what it should be",
   ),
+  // The change feed: what happens, for applications
+  eventsPageMax: count(1000, "The most events of one page of `/api/events`; a larger `limit` is cut to it"),
+  eventsPageBytesMax: size(1 * MiB, "The largest page of `/api/events`; a single larger event is given alone"),
+  eventStreamsMax: count(100, "The most streams of events that are open at a time; more are answered with 429"),
+  eventStreamBytesMax: size(
+    256 * KiB,
+    "The most that waits for one who reads a stream slowly, but for a single larger event",
+  ),
+  eventHeartbeatMs: time(
+    15_000,
+    "How often a stream without events says that it lives; more than two minutes of silence end a connection",
+    60_000,
+  ),
+  eventStallMs: time(30_000, "A stream whose reader takes nothing for this time is ended; it may go on where it was"),
   // The broker
   brokerConnectTimeoutMs: time(5000, "How long to wait for a broker to accept a connection"),
   brokerKeepaliveMs: time(5000, "How often a silent connection to the broker is probed"),

@@ -78,6 +78,11 @@ function checkTogether(config: Config): string[] {
     if (config.primary === undefined) problems.push(missing("primary", `${article} needs it`));
     if (config.nodeKey === undefined) problems.push(missing("nodeKey", `${article} needs it`));
   }
+  if (config.role === "primary" && config.import !== undefined) {
+    problems.push(
+      "import is for edges and fallbacks: a primary that started from a snapshot would forget what came after it",
+    );
+  }
   const keyEnvironment = config.adminKey?.split("_")[1];
   if (keyEnvironment !== undefined && keyEnvironment !== config.environment) {
     problems.push(

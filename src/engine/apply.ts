@@ -1,5 +1,5 @@
 /**
- * The only code that changes facts, policy or keys. Live writes, edges, catch-up and recovery all go through it, so all copies are equal by
+ * The only code that changes facts, policy or keys (but for `undo.ts`, its way back). Live writes, edges, catch-up and recovery all go through it, so all copies are equal by
  * construction. It is deterministic: the same events from the same state give the same rows, digest included.
  */
 import { desc } from "drizzle-orm";
@@ -20,7 +20,7 @@ import { statement } from "../store/statements.ts";
 import { intern, internType } from "../store/symbols.ts";
 import { must, unreachable } from "../util/assert.ts";
 import { defaultLimits, type Limits } from "../config/limits.ts";
-import { activate } from "./active-policy.ts";
+import { activate, type ActivePolicy } from "./active-policy.ts";
 import { stampPlans } from "./active-policies.ts";
 import { clearDerived, refreshDerived } from "./derived-tables.ts";
 import { ClosureChange } from "./closures.ts";
@@ -94,7 +94,14 @@ function applyPolicy(
     .insert(schema.policy)
     .values({ id: effect.id, source: effect.source, filename: effect.filename, timeMs })
     .run();
-  const active = activate(effect.source, effect.filename);
+  layOutTables(database, activate(effect.source, effect.filename));
+  statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
+  stampPlans(database);
+  refreshDerived(database, limits, true);
+}
+
+/** What the policy's questions find: its fact tables, their indexes, its types and constants. Inside the caller's transaction. */
+export function layOutTables(database: SqlDatabase, active: ActivePolicy): void {
   for (const type of active.types) internType(database, type);
   for (const constant of active.constants) intern(database, constant);
   for (const fact of active.factTypes) {
@@ -104,9 +111,6 @@ function applyPolicy(
   const orders = indexOrders(active.program);
   for (const { table, predicate, arity } of factTables(database))
     setIndexes(database, table, orders.get(`${predicate}/${arity}`) ?? []);
-  statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
-  stampPlans(database);
-  refreshDerived(database, limits, true);
 }
 
 function applyClear(database: SqlDatabase, offset: number, limits: Limits): void {
@@ -149,20 +153,12 @@ function roleOf(role: unknown): "admin" | "write" | "read" {
   return role === "admin" || role === "write" ? role : "read";
 }
 
-function readDigest(database: SqlDatabase): string {
+/** The digest as it is kept along the way. */
+export function readDigest(database: SqlDatabase): string {
   return String(must(statement(database, "SELECT digest FROM state").values()[0], "the store has no state")[0]);
 }
 
-function writeDigest(database: SqlDatabase, digest: string): void {
+/** Inside the caller's transaction; counts as a change. */
+export function writeDigest(database: SqlDatabase, digest: string): void {
   statement(database, "UPDATE state SET digest = ?1, version = version + 1").run(digest);
-}
-
-/** The digest of everything that is stored, computed anew: what an incrementally kept one must equal. */
-export function computeDigest(database: SqlDatabase, facts: Iterable<Fact>): string {
-  let sum = 0n;
-  for (const fact of facts) sum += factElement(fact);
-  const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
-  if (policy) sum += policyElement(policy.id, policy.source);
-  for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
-  return formatDigest(sum);
 }

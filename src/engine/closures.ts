@@ -244,13 +244,14 @@ export function findClosureDamage(database: SqlDatabase, limits: Limits): string
     const table = tables.get(closure.name);
     if (!table?.kept) continue;
     const { all } = sqlFor(database, closure, table);
-    const stored = `SELECT a1, a2 FROM ${table.table}`;
     const [row] = database
       .prepare(
-        `SELECT (SELECT count(*) FROM (${all} EXCEPT ${stored})), (SELECT count(*) FROM (${stored} EXCEPT ${all})), (SELECT count(*) FROM ${table.table})`,
+        `SELECT count(*), count(t.a1), (SELECT count(*) FROM ${table.table}) FROM (${all}) AS w
+         LEFT JOIN ${table.table} AS t ON t.a1 = w.c0 AND t.a2 = w.c1`,
       )
       .values(Number.MAX_SAFE_INTEGER);
-    const [missing, surplus, rows] = must(row).map(Number);
+    const [wanted, found, rows] = must(row).map(Number) as [number, number, number];
+    const [missing, surplus] = [wanted - found, rows - found];
     if (missing !== 0 || surplus !== 0 || rows !== table.rows)
       return `the table ${table.table} was damaged: ${missing} rows were missing, ${surplus} too many, ${rows} of ${table.rows} there`;
   }

@@ -3,7 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
-import { clearDegrees, dropOutlivedDegrees, keepDegrees } from "../store/degrees.ts";
+import { clearDegrees, dropAllDegrees, dropOutlivedDegrees, keepDegrees } from "../store/degrees.ts";
 import { factTables } from "../store/fact-tables.ts";
 import { lookUp } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
@@ -29,6 +29,13 @@ export function clearDerived(database: SqlDatabase, limits: Limits): void {
   refreshDerived(database, limits, true);
 }
 
+/** To be called when facts and policy are others than before: all of it is made anew, as for a policy that has just become active. */
+export function remakeDerived(database: SqlDatabase, limits: Limits): void {
+  clearClosures(database, limits);
+  dropAllDegrees(database);
+  refreshDerived(database, limits, true);
+}
+
 function refreshDegrees(database: SqlDatabase, { program }: ActivePolicy): void {
   const orders = indexOrders(program);
   const constants = askedConstants(program);
@@ -50,17 +57,16 @@ const closureOrders = [
   [2, 1],
 ];
 
-/**
- * Computes closures anew, and degrees where they may be far too large. Says where a closure's table was not what the facts say; `undefined` where
- * all were right.
- */
-export function mendDerived(database: SqlDatabase, limits: Limits): string | undefined {
-  return database.transaction(() => {
-    refreshClosures(database, limits, false);
-    const problem = findClosureDamage(database, limits);
-    if (problem !== undefined) clearClosures(database, limits);
+/** Says where a closure's table is not what the facts say; `undefined` where all are right. */
+export function findDerivedDamage(database: SqlDatabase, limits: Limits): string | undefined {
+  return database.transaction(() => findClosureDamage(database, limits));
+}
+
+/** Makes what is missing or in another shape than this binary wants; with `damaged`, all closures anew. Degrees too where they may be far too large. */
+export function mendDerived(database: SqlDatabase, limits: Limits, damaged: boolean): void {
+  database.transaction(() => {
+    if (damaged) clearClosures(database, limits);
     dropOutlivedDegrees(database);
     refreshDerived(database, limits, false);
-    return problem;
   }, "immediate");
 }

@@ -29,7 +29,7 @@ const request = z
   .regex(/^[0-9a-f]{32}$/)
   .optional();
 
-export const effect = z.discriminatedUnion("kind", [
+const effect = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("facts"), inserted: z.array(fact), deleted: z.array(fact), request }).strict(),
   z
     .object({
@@ -37,6 +37,8 @@ export const effect = z.discriminatedUnion("kind", [
       id: z.number().int().positive(),
       source: z.string(),
       filename: z.string().nullable(),
+      /** What its sender was told of it, to be told so again. */
+      warning: z.string().optional(),
       request,
     })
     .strict(),
@@ -57,6 +59,47 @@ export const effect = z.discriminatedUnion("kind", [
     .strict(),
 ]);
 export type Effect = z.infer<typeof effect>;
+
+/**
+ * The effect that this text stands for; throws where it is none. Most are small changes of facts, and those pass by a few looks: all of the schema would
+ * take half as long again as to apply them.
+ */
+export function decodeEffect(body: string): Effect {
+  const value: unknown = JSON.parse(body);
+  return isFactsEffect(value) ? value : effect.parse(value);
+}
+
+type FactsEffect = Extract<Effect, { kind: "facts" }>;
+
+/** True of nothing that the schema would refuse. */
+function isFactsEffect(value: unknown): value is FactsEffect {
+  // A fourth key would be the name of the request.
+  const named = typeof value === "object" && value !== null && "request" in value;
+  if (named && !(typeof value.request === "string" && /^[0-9a-f]{32}$/.test(value.request))) return false;
+  if (!hasKeys(value, named ? 4 : 3) || !("kind" in value) || value.kind !== "facts") return false;
+  return "inserted" in value && isFacts(value.inserted) && "deleted" in value && isFacts(value.deleted);
+}
+
+function isFacts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isFact);
+}
+
+function isFact(value: unknown): boolean {
+  if (!hasKeys(value, 2) || !("predicate" in value && "args" in value) || !isName(value.predicate)) return false;
+  return Array.isArray(value.args) && value.args.length > 0 && value.args.every(isValue);
+}
+
+function isValue(value: unknown): boolean {
+  return hasKeys(value, 2) && "type" in value && "id" in value && isName(value.type) && isName(value.id);
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === "string" && value.length > 0;
+}
+
+function hasKeys(value: unknown, count: number): value is object {
+  return typeof value === "object" && value !== null && Object.keys(value).length === count;
+}
 
 export interface Event {
   /** Position in the log, from 1 without gaps. */

@@ -9,8 +9,11 @@ import type { Node } from "../replication/node.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { errors, refusal } from "./errors.ts";
+import { EventStreams } from "./event-streams.ts";
 import { adorn, beginExchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { backupRoutes } from "./routes/backup.ts";
 import { checkRoutes } from "./routes/check.ts";
+import { eventRoutes } from "./routes/events.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { forwardedWrites, refusedWrites } from "./routes/elsewhere.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
@@ -25,13 +28,16 @@ import { replicationRoutes } from "./routes/replication.ts";
 import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
 
 export interface App {
-  /** Never rejects. */
-  fetch(request: Request): Promise<Response>;
+  /** Never rejects. `cut` ends the connection of the request within some seconds, also where its peer takes nothing of what waits for it. */
+  fetch(request: Request, cut?: () => void): Promise<Response>;
   readonly routes: readonly RegisteredRoute[];
+  /** Ends answers that would go on for ever. */
+  close(): void;
 }
 
 export function createApp(node: Node, limits: Limits): App {
   const asked = new Answers(() => node.engine(), limits);
+  const streams = new EventStreams(node, limits);
   // Without `standardHostname` a request to a host with a short name is routed too.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
@@ -42,15 +48,21 @@ export function createApp(node: Node, limits: Limits): App {
     .use(queryRoutes(node, limits, asked))
     .use(explainRoutes(node, limits))
     .use(factReads(node, limits, asked))
+    .use(eventRoutes(node, limits, streams))
     .use(policyReads(node, limits))
     .use(policyCheckRoutes(node, limits))
     .use(keyReads(node, limits))
     .use(writeRoutes(node, limits))
     .use(promoteRoutes(node, limits))
+    .use(backupRoutes(node, limits))
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(unmatchedRoutes(routes));
-  return { fetch: exchanging(node, limits, (request) => app.fetch(request)), routes };
+  return {
+    fetch: exchanging(node, limits, (request) => app.fetch(request)),
+    routes,
+    close: () => streams.close(),
+  };
 }
 
 /** Who writes is a matter of the node's role, and settled here, once. */
@@ -74,11 +86,11 @@ const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({
 /** Opens an exchange and a span around each request, and bounds how many there are at a time. */
 function exchanging(node: Node, limits: Limits, handle: (request: Request) => Response | Promise<Response>) {
   let inFlight = 0;
-  return (received: Request): Promise<Response> => {
+  return (received: Request, cut?: () => void): Promise<Response> => {
     const request = withSingleSlashes(received);
     const options = { kind: SpanKind.SERVER, parent: request.headers.get("traceparent") };
     return withSpan("request", options, async (span) => {
-      const exchange = beginExchange(node, request, span);
+      const exchange = beginExchange(node, request, span, cut);
       inFlight += 1;
       let response: Response;
       try {

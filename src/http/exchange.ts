@@ -18,6 +18,8 @@ export interface Exchange {
   readonly startedMs: number;
   readonly span: Span;
   readonly node: Node;
+  /** Ends the connection within some seconds, also where its peer takes nothing; undefined where there is no connection. */
+  readonly cut: (() => void) | undefined;
   /** The route's pattern. Never the path: this becomes a label and the name of the span. */
   route: string;
   /** Who asks; undefined where nobody was asked for a key. */
@@ -31,13 +33,14 @@ const exchangeKey = Symbol("exchange");
 
 type Exchanged = Request & { [exchangeKey]?: Exchange };
 
-export function beginExchange(node: Node, request: Exchanged, span: Span): Exchange {
+export function beginExchange(node: Node, request: Exchanged, span: Span, cut?: () => void): Exchange {
   const exchange: Exchange = {
     requestId: requestIdOf(request),
     method: request.method,
     startedMs: performance.now(),
     span,
     node,
+    cut,
     route: "unmatched",
     key: undefined,
     decodedMs: undefined,

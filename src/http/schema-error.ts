@@ -44,6 +44,8 @@ function demand(issue: z.core.$ZodIssue): string {
         : `must be at most ${issue.maximum}`;
     case "invalid_value":
       return `must be ${issue.values.map((value) => `\`${String(value)}\``).join(" or ")}`;
+    case "unrecognized_keys":
+      return `must not have ${issue.keys.map((key) => `\`${key}\``).join(" or ")}`;
     default:
       // Checks of our own, which bring their sentence along.
       return issue.message;

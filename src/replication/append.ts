@@ -9,7 +9,7 @@ import { resolveChanges } from "../engine/resolve.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { findAnswered } from "../store/answered.ts";
 import { epochAt, readEpochs } from "../store/epochs.ts";
-import type { Log } from "../store/log.ts";
+import type { Log, StoredLogRow } from "../store/log.ts";
 import * as schema from "../store/schema.ts";
 import { readState } from "../store/state.ts";
 import { statement } from "../store/statements.ts";
@@ -55,53 +55,55 @@ export interface Appended {
   /** When work on the request began, and when it was clear what its effect is: in ms since 1970, for the spans made of them. */
   readonly startMs: number;
   readonly decidedMs: number;
+  /** What it is in the log; undefined where nothing was appended. */
+  readonly row: StoredLogRow | undefined;
 }
 
 /** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
 export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta, limits: Limits): Appended {
   const startMs = preciseNow();
   const name = nameOf(request, meta);
-  const earlier = name === undefined ? undefined : earlierAnswer(store, name);
-  if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow() };
+  const earlier = name === undefined ? undefined : earlierAnswer(store, log, name);
+  if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const wanted = meta.timeMs ?? Date.now();
-  const { effect, warning } = decide(store, request, wanted, limits);
+  const effect = decide(store, request, wanted, limits);
   const decidedMs = preciseNow();
   const named = effect === undefined ? undefined : withName(effect, name);
-  const written =
-    named === undefined ? presentPosition(store) : appendEffect(store, log, named, wanted, meta.traceparent, limits);
-  const result = warning === undefined ? written : { ...written, warning };
-  return { result, startMs, decidedMs };
+  const { written, row } =
+    named === undefined
+      ? { written: presentPosition(store), row: undefined }
+      : appendEffect(store, log, named, wanted, meta.traceparent, limits);
+  return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
 }
 
-interface Decision {
-  /** The effect of a request on the present state, or `undefined` where it has none. */
-  readonly effect: Effect | undefined;
-  readonly warning?: string;
-}
-
-function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limits: Limits): Decision {
+/** The effect of a request on the present state, or `undefined` where it has none. */
+function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limits: Limits): Effect | undefined {
   switch (request.kind) {
     case "batch": {
       const effect = resolveChanges(store, request.changes, limits);
-      return { effect: effect.inserted.length + effect.deleted.length === 0 ? undefined : effect };
+      return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
     }
     case "policy":
       return decidePolicy(store, request, limits);
     case "clear":
-      return { effect: { kind: "clear" } };
+      return { kind: "clear" };
     case "keys":
-      return { effect: decideKeys(store, request) };
+      return decideKeys(store, request);
     case "epoch":
-      return { effect: { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) } };
+      return { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) };
   }
 }
 
-function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "policy" }, limits: Limits): Decision {
+function decidePolicy(
+  store: SqlDatabase,
+  request: WriteRequest & { kind: "policy" },
+  limits: Limits,
+): Effect | undefined {
   const { source, filename, force } = request;
   const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
     readState(store).policyId,
   )[0];
-  if (active !== undefined && active[0] === source && active[1] === filename) return { effect: undefined };
+  if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
   const sources = [{ name: filename || "policy.polar", text: source }];
   const { active: next, warnings } = acceptPolicy(sources, { runTests: !force, limits });
   const orphans = findOrphans(store, activationOf(store)?.active, next);
@@ -112,10 +114,8 @@ function decidePolicy(store: SqlDatabase, request: WriteRequest & { kind: "polic
     ...(orphans.length > 0 ? [describeOrphans(orphans)] : []),
   ];
   const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
-  return {
-    effect: { kind: "policy", id: lastId + 1, source, filename },
-    ...(notes.length > 0 && { warning: notes.join("; ") }),
-  };
+  const warning = notes.length > 0 ? { warning: notes.join("; ") } : {};
+  return { kind: "policy", id: lastId + 1, source, filename, ...warning };
 }
 
 function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }): Effect | undefined {
@@ -159,14 +159,14 @@ function appendEffect(
   wantedMs: number,
   traceparent: string | null,
   limits: Limits,
-): WriteResult {
+): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   // Never backwards, so that offsets and times have the same order even where the clock is set back.
   const timeMs = Math.max(wantedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
-  commitEvent(store, log, state, row, effect, limits);
+  const stored = commitEvent(store, log, state, row, effect, limits);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
-  return { epoch, offset: row.offset, timeMs, ...countsOf(effect) };
+  return { written: { epoch, offset: row.offset, timeMs, ...countsOf(effect) }, row: stored };
 }
 
 /** 32 hexadecimal digits, the same for the same request of the same sender. Its content is part of it: a name alone may be used again by mistake. */
@@ -181,13 +181,19 @@ function withName(effect: Effect, request: string | undefined): Effect {
   return { ...effect, request };
 }
 
-/** The answer that the request got before, where it was done already. */
-function earlierAnswer(store: SqlDatabase, name: string): WriteResult | undefined {
+/** The answer that the request got before, where it was done already; without its warning where the log has the event no more. */
+function earlierAnswer(store: SqlDatabase, log: Log, name: string): WriteResult | undefined {
   const found = findAnswered(store, name);
   if (found === undefined) return undefined;
   // Of then: nodes that have not heard of a later epoch know the position too.
-  const epoch = epochAt(readEpochs(store), found.offset);
-  return { epoch, timeMs: readState(store).timeMs, ...found, repeated: true };
+  const { epoch } = epochAt(readEpochs(store), found.offset);
+  const row = log.rowAt(found.offset);
+  const warning = row?.kind === "policy" ? warningOf(JSON.parse(row.body) as Effect) : {};
+  return { epoch, timeMs: readState(store).timeMs, ...found, ...warning, repeated: true };
+}
+
+function warningOf(effect: Effect | undefined): Pick<WriteResult, "warning"> {
+  return effect?.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
 }
 
 function presentPosition(store: SqlDatabase): WriteResult {

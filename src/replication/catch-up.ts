@@ -4,6 +4,7 @@
  */
 import { getLogger } from "../telemetry/logger.ts";
 import type { State } from "../store/state.ts";
+import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { pageRows, type Head, type Page, type Refusal } from "./envelope.ts";
 import type { NodeClient } from "./node-client.ts";
@@ -14,6 +15,7 @@ const log = getLogger("follow");
 
 export interface CatchUpOptions {
   readonly environment: string;
+  readonly clock: Clock;
   readonly upstream: Upstream;
   readonly stopped: () => boolean;
   /** Applies what follows, as the primary or as a peer has it. */
@@ -30,6 +32,7 @@ export interface CatchUpOptions {
 export async function catchUp(options: CatchUpOptions, present: State | undefined): Promise<void> {
   let state = present ?? (await takeSnapshot(options));
   let fresh = present === undefined;
+  const tell = progress(options.clock, state.offset);
   for (;;) {
     const { answer, from } = await options.upstream.log(state);
     if (options.stopped()) return;
@@ -41,10 +44,24 @@ export async function catchUp(options: CatchUpOptions, present: State | undefine
     }
     const { page } = answer;
     state = await applyPage(options, state, page, from);
+    tell(state.offset, page.head.l);
     if (from === options.upstream.primary) options.confirmed(page.head, state);
     if (page.ev.length === 0 || (from === options.upstream.primary && state.offset >= page.head.l)) return;
     fresh = false;
   }
+}
+
+const progressIntervalMs = 5000;
+
+/** A line in the log now and then, where there is so much to catch up with that somebody may wonder. */
+function progress(clock: Clock, from: number): (offset: number, head: number) => void {
+  let toldAtMs = clock.monotonicMs();
+  return (offset, head) => {
+    if (clock.monotonicMs() - toldAtMs < progressIntervalMs) return;
+    toldAtMs = clock.monotonicMs();
+    const percent = Math.floor((100 * (offset - from)) / Math.max(1, head - from));
+    log.info("catching up: {percent} %, at {offset} of {head}", { percent, offset, head });
+  };
 }
 
 async function applyPage(

@@ -11,10 +11,12 @@ import { noteAnswered } from "../store/answered.ts";
 import { beginEpoch } from "../store/epochs.ts";
 import type { Log, LogRow, StoredLogRow } from "../store/log.ts";
 import { advanceState, type State } from "../store/state.ts";
-import { statement } from "../store/statements.ts";
 import { chainHash } from "./position.ts";
 
-/** Commits the event of `row`, whose body is `effect` as text, behind a state with this position. Gives the row as it stands in the log. */
+/**
+ * Commits the event of `row`, whose body is `effect` as text, behind a state with this position. Gives the row as it stands in the log. `hash` is the
+ * chain hash after it, where that is known already.
+ */
 export function commitEvent(
   store: SqlDatabase,
   log: Log,
@@ -22,16 +24,16 @@ export function commitEvent(
   row: LogRow,
   effect: Effect,
   limits: Limits,
+  hash = chainHash(before.hash, row),
 ): StoredLogRow {
   const { offset, timeMs, traceparent } = row;
-  const hash = chainHash(before.hash, row);
   applyEvent(store, { offset, timeMs, traceparent, effect }, limits);
   if (effect.kind === "epoch") beginEpoch(store, { ...before, epoch: effect.epoch, term: effect.term, timeMs });
   if ("request" in effect && effect.request !== undefined) {
     noteAnswered(store, effect.request, { offset, ...countsOf(effect) });
   }
-  advanceState(store, { offset, hash, timeMs });
-  const stored = { ...row, hash, digest: digestOf(store) };
+  const digest = advanceState(store, { offset, hash, timeMs });
+  const stored = { ...row, hash, digest };
   log.append(stored);
   return stored;
 }
@@ -40,8 +42,4 @@ export function commitEvent(
 export function countsOf(effect: Effect): { readonly inserted: number; readonly deleted: number } {
   if (effect.kind !== "facts") return { inserted: 0, deleted: 0 };
   return { inserted: effect.inserted.length, deleted: effect.deleted.length };
-}
-
-function digestOf(store: SqlDatabase): string {
-  return String(statement(store, "SELECT digest FROM state WHERE one = 1").values()[0]?.[0]);
 }

@@ -8,6 +8,7 @@ import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { hashKey, verifyKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { backupsOf } from "./backup-server.ts";
 import { openEdgeFeed, type EdgeFeed } from "./edge-feed.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
 import { createForwarder } from "./forward.ts";
@@ -84,6 +85,7 @@ export async function startEdgeNode(
     reportDamage: following.reportDamage,
     health,
     replication: serveLog,
+    backup: backupsOf(following, config, system),
     mqttConnection: undefined,
     stop: () => running.disposeAsync(),
   };
@@ -92,14 +94,13 @@ export async function startEdgeNode(
 /** The same that a primary serves to nodes, from this copy. */
 function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy, system: System): Node["replication"] {
   const { copy, present } = following;
-  const directory = join(data, "snapshots");
-  const snapshots = keepSnapshots(
-    () => copy.path,
-    directory,
-    limits.snapshotReuseMs,
-    () => must(present()),
+  const snapshots = keepSnapshots({
+    storePath: () => copy.path,
+    directory: join(data, "snapshots"),
+    reuseMs: limits.snapshotReuseMs,
+    present: () => must(present()),
     system,
-  );
+  });
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
   return createLogServer({
     store() {
@@ -112,7 +113,7 @@ function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshot: snapshots.get,
+    snapshots,
     onPosition: () => {},
     reportDamage: following.reportDamage,
   });

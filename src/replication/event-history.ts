@@ -1,42 +1,71 @@
-/** A node's log for those who are no nodes: what happened after some offset, and word of whatever comes. */
+/**
+ * A node's log for those who are no nodes: what happened after some place, and word of whatever comes. A place is named by epoch and offset, like a
+ * consistency token, so that nobody goes on in another history than the one that he has read.
+ */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { readEpochs, type Epoch } from "../store/epochs.ts";
-import { openLog, type ReadBounds, type StoredLogRow } from "../store/log.ts";
-import { readState } from "../store/state.ts";
+import { contains, epochAt, readEpochs, type Epoch } from "../store/epochs.ts";
+import { openLog, type Log, type ReadBounds, type StoredLogRow } from "../store/log.ts";
+import { readState, type State } from "../store/state.ts";
 import { AppError } from "../util/app-error.ts";
+import { formatToken } from "./position.ts";
+
+/** Between two events: behind the one at `offset`. */
+export interface Place {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+/** Where to read from. Without its epoch an offset means whatever history this node has. */
+export type From = { readonly epoch?: string | undefined; readonly offset: number } | "earliest" | "end";
+
+export interface HistoryEvent extends StoredLogRow {
+  /** In which it happened. The event that begins an epoch belongs to it. */
+  readonly epoch: string;
+}
 
 export interface HistoryPage {
-  readonly events: readonly StoredLogRow[];
+  readonly events: readonly HistoryEvent[];
+  /** Behind the last one of them, or where it was read from. */
+  readonly next: Place;
   /** The present end of the log. */
-  readonly head: number;
-  readonly epochs: readonly Epoch[];
+  readonly head: Place;
 }
 
 export interface History {
-  /** Events after an offset. AppError `gone` where some of them were trimmed, `invalid_request` where the log is not that long, `not_ready` without a copy. */
-  after(offset: number, bounds: ReadBounds): HistoryPage;
+  /**
+   * The events after a place, in order. AppError `gone` where some of them were trimmed and `conflict` where this history does not contain the place,
+   * both with what the log has (`details`: `earliest` and `head` as tokens); `invalid_request` where the log is not that long; `not_ready` where that
+   * may come yet, and without a copy.
+   */
+  after(from: From, bounds: ReadBounds): HistoryPage;
   /** Calls `listener` each time there is something new. Returns the way to end that. */
   onMoved(listener: () => void): () => void;
 }
 
-/** `reader` gives a read-only connection to the present store. `moved` is to be called when it has moved on. */
-export function eventHistory(reader: () => SqlDatabase): History & { moved(): void } {
+export interface HistoryOptions {
+  /** A read-only connection to the present store. AppError `not_ready` while there is none. */
+  readonly reader: () => SqlDatabase;
+  /** Whether nobody can know of more than this log has. */
+  readonly primary: boolean;
+}
+
+/** `moved` is to be called when the store has moved on. */
+export function eventHistory({ reader, primary }: HistoryOptions): History & { moved(): void } {
   const listeners = new Set<() => void>();
+  let log: Log | undefined;
+  let logOf: SqlDatabase | undefined;
+  const logIn = (store: SqlDatabase): Log => {
+    if (log === undefined || logOf !== store) [log, logOf] = [openLog(store), store];
+    return log;
+  };
   return {
-    after(offset, bounds) {
+    after(from, bounds) {
       const store = reader();
+      const log = logIn(store);
       return store.transaction(() => {
-        const log = openLog(store);
-        const head = readState(store).offset;
-        const trimmed = log.trimmedTo() ?? head;
-        if (offset > head)
-          throw new AppError("invalid_request", `the log ends at ${head}, there is no \`${offset}\` to go on from`);
-        if (offset < trimmed)
-          throw new AppError(
-            "gone",
-            `the log of this node begins at ${trimmed + 1}, what came before is not kept here`,
-          );
-        return { events: log.read(offset, bounds), head, epochs: readEpochs(store) };
+        const extent = extentOf(readState(store), log, readEpochs(store));
+        const offset = offsetOf(from, extent, primary);
+        return pageOf(log.read(offset, bounds), offset, extent);
       });
     },
     onMoved(listener) {
@@ -47,4 +76,69 @@ export function eventHistory(reader: () => SqlDatabase): History & { moved(): vo
       for (const listener of listeners) listener();
     },
   };
+}
+
+interface Extent {
+  /** Events after this offset are here. */
+  readonly earliest: number;
+  readonly head: Place;
+  readonly epochs: readonly Epoch[];
+}
+
+function extentOf({ epoch, offset }: State, log: Log, epochs: readonly Epoch[]): Extent {
+  return { earliest: log.trimmedTo() ?? offset, head: { epoch, offset }, epochs };
+}
+
+function pageOf(rows: readonly StoredLogRow[], from: number, { head, epochs }: Extent): HistoryPage {
+  const events = rows.map((row): HistoryEvent => ({ ...row, epoch: epochAt(epochs, row.offset).epoch }));
+  const offset = events.at(-1)?.offset ?? from;
+  return { events, next: { epoch: epochAt(epochs, offset).epoch, offset }, head };
+}
+
+function offsetOf(from: From, extent: Extent, primary: boolean): number {
+  const { earliest, head, epochs } = extent;
+  if (from === "earliest") return earliest;
+  if (from === "end") return head.offset;
+  const { epoch, offset } = from;
+  const inHistory = epoch === undefined ? offset <= head.offset : contains(epochs, head.offset, epoch, offset);
+  if (inHistory !== true) {
+    if (epoch === undefined || epoch === head.epoch) throw notYet(from, extent, primary);
+    throw elsewhere(from, extent);
+  }
+  if (offset < earliest)
+    throw refused(
+      "gone",
+      `the log of this node begins at ${earliest + 1}, what came between it and \`${nameOf(from)}\` is not kept here: read what is there now, and go on from \`head\``,
+      extent,
+    );
+  return offset;
+}
+
+type Asked = Exclude<From, string>;
+
+/** A copy may only be behind; of a bare offset nobody says that there ever was such an event. */
+function notYet(from: Asked, { head }: Extent, primary: boolean): AppError {
+  if (primary || from.epoch === undefined)
+    return new AppError("invalid_request", `the log ends at ${head.offset}, nothing comes after \`${nameOf(from)}\``);
+  return new AppError("not_ready", `this node has come to ${head.offset}, not yet to \`${nameOf(from)}\`, try again`);
+}
+
+function elsewhere(from: Asked, extent: Extent): AppError {
+  return refused(
+    "conflict",
+    `\`${nameOf(from)}\` is not part of this environment's history, or not any more (an older state was restored, or another node became the primary): read what is there now, and go on from \`head\``,
+    extent,
+  );
+}
+
+function nameOf({ epoch, offset }: Asked): string {
+  return epoch === undefined ? String(offset) : formatToken(epoch, offset);
+}
+
+function refused(code: "gone" | "conflict", message: string, { earliest, head, epochs }: Extent): AppError {
+  const ends = {
+    earliest: formatToken(epochAt(epochs, earliest).epoch, earliest),
+    head: formatToken(head.epoch, head.offset),
+  };
+  return new AppError(code, message, { details: { message, ...ends } });
 }

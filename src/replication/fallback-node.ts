@@ -2,9 +2,8 @@
  * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, or follows the log if it is told to, keeps its copy on
  * disk, and answers from it whoever else is gone. It never waits and never writes; it only says how old its copy is.
  */
-import { z } from "zod";
 import type { Config } from "../config/config.ts";
-import { lockDirectory, readNote, writeNote } from "../store/data-directory.ts";
+import { lockDirectory, writeNote } from "../store/data-directory.ts";
 import { isDamage } from "../runtime/sqlite.ts";
 import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
@@ -13,25 +12,21 @@ import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { detailOf } from "../util/reason.ts";
+import { backupsOf, createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
 import { requireFresh } from "./edge-node.ts";
-import { eventHistory } from "./event-history.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
 import { nodeIdOf } from "./identity.ts";
+import { storeToStartFrom } from "./import-snapshot.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import { upstreamOf } from "./neighbours.ts";
 import type { Node, NodeHealth } from "./node.ts";
 import type { NodeClient } from "./node-client.ts";
-import { soundStore } from "./sound-store.ts";
+import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshot-note.ts";
 import { realSystem, type System } from "./system.ts";
 import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("fallback");
-
-/** What is kept beside the copy: which snapshot it is, and when it was last known to be the newest. */
-const noteSchema = z.object({ tag: z.string(), confirmedMs: z.number() });
-type SnapshotNote = z.infer<typeof noteSchema>;
-const noteName = "snapshot.json";
 
 export function startFallbackNode(config: Config, system: System = realSystem): Promise<Node> {
   return config.follow ? startFollowing(config, system) : startFetching(config, system);
@@ -50,6 +45,7 @@ async function startFollowing(config: Config, system: System): Promise<Node> {
     ...neverWaiting(config, id, () => healthOfFollowing(following, config.limits.readyAgeMsMax)),
     engine: following.engine,
     history: following.history,
+    backup: backupsOf(following, config, system),
     reportDamage: following.reportDamage,
     stop: () => running.disposeAsync(),
   };
@@ -68,7 +64,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   let state: State | undefined;
   let note: SnapshotNote | undefined;
   let damaged = false;
-  const sound = await soundStore(data, environment, limits, system);
+  const sound = await storeToStartFrom(config, system);
   if (sound !== undefined) {
     state = copy.open(sound);
     const known = readSnapshotNote(data);
@@ -77,7 +73,6 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   writeNote(data, "role", "fallback");
 
   const upstream = upstreamOf(config, id, () => state, system);
-  const history = eventHistory(() => copy.reader());
   const refresh = async (): Promise<void> => {
     const fetched = await fetchFromAny(upstream, damaged ? 0 : (state?.term ?? 0), (primary) =>
       fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
@@ -85,10 +80,9 @@ async function startFetching(config: Config, system: System): Promise<Node> {
     if (fetched !== "unchanged") {
       state = copy.open(fetched.path);
       damaged = false;
-      history.moved();
     }
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
-    writeNote(data, noteName, JSON.stringify(note));
+    writeSnapshotNote(data, note);
   };
   const timer = repeat(refresh, config, () => copy.ready, clock);
   started.defer(() => timer.stop());
@@ -101,7 +95,8 @@ async function startFetching(config: Config, system: System): Promise<Node> {
       if (!damaged) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
-    history,
+    history: undefined,
+    backup: createBackupServer({ storePath: () => copy.path, data, system }),
     reportDamage(error) {
       if (!isDamage(error)) return false;
       if (!damaged) log.error("the copy is damaged: it answers nothing until there is a fresh one: {error}", { error });
@@ -231,12 +226,4 @@ function repeat(
       await running;
     },
   };
-}
-
-function readSnapshotNote(data: string): SnapshotNote | undefined {
-  try {
-    return noteSchema.parse(JSON.parse(readNote(data, noteName) ?? "null"));
-  } catch {
-    return undefined; // then its age is counted from its last event
-  }
 }

@@ -19,6 +19,7 @@ import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
 import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
 import type { System } from "./system.ts";
+import type { Moved } from "./store-writer.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("feed");
@@ -30,7 +31,7 @@ export interface Feed {
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
   /** Something was committed. */
-  wake(): void;
+  wake(moved: Moved): void;
   close(): Promise<void>;
 }
 
@@ -89,7 +90,7 @@ export async function openFeed(
       stop();
       for (const link of links.values()) void link.close();
     },
-    wake: () => publishers.forEach((publisher) => publisher.wake()),
+    wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
     async close() {
       stop();
       await Promise.all(outlets.map((outlet) => outlet.close()));

@@ -78,6 +78,7 @@ export class Follower {
     const { environment, upstream, parting } = options;
     this.#catchUpOptions = {
       environment,
+      clock: options.clock,
       upstream,
       parting,
       stopped: () => this.#stopped,

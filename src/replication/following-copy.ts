@@ -18,11 +18,11 @@ import { Copy } from "./copy.ts";
 import { eventHistory, type History } from "./event-history.ts";
 import { Follower } from "./follower.ts";
 import { lastCommonOffset } from "./history.ts";
+import { storeToStartFrom } from "./import-snapshot.ts";
 import { fetchSnapshot } from "./install-snapshot.ts";
 import { upstreamOf } from "./neighbours.ts";
 import type { NodeClient } from "./node-client.ts";
 import { auditCopyAside } from "./snapshot-jobs.ts";
-import { soundStore } from "./sound-store.ts";
 import { countUnreplicated, saveUnreplicated } from "./unreplicated.ts";
 import type { System } from "./system.ts";
 import type { Upstream } from "./upstream.ts";
@@ -69,7 +69,7 @@ export async function openFollowingCopy(
   const upstream = upstreamOf(config, id, standing.present, system);
   // A primary that comes back after it was replaced learns of that from those who follow another now.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
-  const sound = await soundStore(data, environment, limits, system);
+  const sound = await storeToStartFrom(config, system);
   if (sound !== undefined) await standing.adopt(sound);
   writeNote(data, "role", config.role);
 
@@ -86,11 +86,6 @@ export async function openFollowingCopy(
   started.defer(() => follower.stop());
   started.defer(() => upstream.close());
   upstream.onSwitch(() => follower.subscribed());
-  const reportDamage = (error: unknown): boolean => {
-    if (!isDamage(error)) return false;
-    follower.distrust(`its file is damaged: ${reasonOf(error)}`);
-    return true;
-  };
   const audit = (): Promise<void> => auditOnce(copy, follower, system);
   // Disks forget: what is never looked at is never missed.
   started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
@@ -116,7 +111,7 @@ export async function openFollowingCopy(
       if (!follower.diverged) return copy.engine();
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
-    reportDamage,
+    reportDamage: (error) => distrustDamaged(follower, error),
     audit,
     ageMs() {
       const state = present();
@@ -124,6 +119,12 @@ export async function openFollowingCopy(
       return follower.ageMs ?? (state === undefined ? null : Math.max(0, clock.wallMs() - state.timeMs));
     },
   };
+}
+
+function distrustDamaged(follower: Follower, error: unknown): boolean {
+  if (!isDamage(error)) return false;
+  follower.distrust(`its file is damaged: ${reasonOf(error)}`);
+  return true;
 }
 
 interface Standing {
@@ -139,14 +140,14 @@ interface Standing {
 function keepStanding(config: Config, writer: Writer, copy: Copy, system: System): Standing {
   let state: State | undefined;
   const listeners: (() => void)[] = [];
-  const history = eventHistory(() => copy.reader());
+  const history = eventHistory({ reader: () => copy.reader(), primary: false });
   const move = (to: State): void => {
     state = to;
     copy.moved(to);
     history.moved();
     for (const listener of listeners) listener();
   };
-  writer.onMoved(move);
+  writer.onMoved(({ state: moved }) => move(moved));
   const adopt = async (path: string): Promise<State> => {
     const opened = await writer.open(path);
     // Nobody may learn of the new position before reads come from the new file.
@@ -157,7 +158,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
   const installSnapshot = async (from: NodeClient): Promise<State> => {
     const { data: directory, environment, limits } = config;
     if (writer.failed) throw new Error("there is no writer that could open a snapshot");
-    const installed = await fetchSnapshot({ primary: from, directory, environment, limits, system });
+    const installed = await fetchSnapshot({ primary: from, directory, environment, limits, system, present: state });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
       return await adopt(installed.path);
@@ -194,6 +195,7 @@ async function auditOnce(copy: Copy, follower: Follower, system: System): Promis
   try {
     await auditCopyAside(system, path);
   } catch (error) {
-    if (copy.path === path) follower.distrust(reasonOf(error));
+    // It may have been replaced or closed meanwhile.
+    if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
   }
 }

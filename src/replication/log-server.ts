@@ -3,20 +3,18 @@
  * above all, but every copy has the same log and serves it alike. A position that is not on this history gets 409, one whose continuation was
  * trimmed 410, both with what this node's own history is.
  */
-import { createReadStream } from "node:fs";
-import { Readable } from "node:stream";
 import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { epochAt, readEpochs } from "../store/epochs.ts";
 import { openLog, type Log } from "../store/log.ts";
-import { snapshotTag, type Snapshot } from "../store/snapshot.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Head, NodeHead, Page, Refusal } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import { chainHash, type Position } from "./position.ts";
+import type { SnapshotKeeper } from "./snapshot-keeper.ts";
+import { serveSnapshot } from "./snapshot-server.ts";
 
 const logger = getLogger("log-server");
 
@@ -29,8 +27,7 @@ export interface LogServerOptions {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
-  /** The newest snapshot there is, or a new one where that is old. */
-  readonly snapshot: () => Promise<Snapshot>;
+  readonly snapshots: SnapshotKeeper;
   /** Called with where another node says that it stands, and its id, where it gave one. */
   readonly onPosition: (position: Asked, nodeId: string | undefined) => void;
   /** Something failed: whether the file is damaged. */
@@ -55,7 +52,7 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
         case "/replication/v1/log":
           return servePage(options, request, searchParams);
         case "/replication/v1/snapshot":
-          return serveSnapshot(request, await options.snapshot());
+          return await serveSnapshot(request, options.snapshots);
         default:
           return refusal(404, "not_found", "no such route");
       }
@@ -152,7 +149,7 @@ function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limit
   const last = rows.at(-1);
   const offset = last?.offset ?? asked.offset;
   return {
-    e: epochAt(readEpochs(store), offset),
+    e: epochAt(readEpochs(store), offset).epoch,
     p: asked.offset,
     l: offset,
     h: last?.hash ?? asked.hash,
@@ -160,15 +157,4 @@ function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limit
     ev: rows.map((row) => [row.offset, row.timeMs, row.kind, row.body, row.traceparent]),
     head,
   };
-}
-
-function serveSnapshot(request: Request, { path, manifest }: Snapshot): Response {
-  const tag = snapshotTag(manifest);
-  const headers = { ETag: tag, "Ostiary-Manifest": JSON.stringify(manifest), "Cache-Control": "no-cache" };
-  if (request.headers.get("if-none-match") === tag) return new Response(null, { status: 304, headers });
-  metrics.snapshots.inc({ action: "served" });
-  const stream = Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>;
-  return new Response(stream, {
-    headers: { ...headers, "Content-Type": "application/zstd", "Content-Length": String(manifest.bytes) },
-  });
 }

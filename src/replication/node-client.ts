@@ -1,14 +1,11 @@
 /** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
-import { createHash } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { Readable, Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { z } from "zod";
 import type { Clock } from "../util/clock.ts";
-import { snapshotManifest, type Snapshot, type SnapshotManifest } from "../store/snapshot.ts";
+import type { Snapshot } from "../store/snapshot.ts";
+import type { SnapshotManifest } from "../store/snapshot-file.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "./envelope.ts";
 import type { Asked } from "./log-server.ts";
+import { downloadSnapshot, logProgress, type Progress } from "./snapshot-download.ts";
 import type { System } from "./system.ts";
 
 export interface NodeClientOptions {
@@ -32,10 +29,15 @@ export interface NodeClient {
   /** What follows a position in the node's log. */
   log(asked: Asked): Promise<LogAnswer>;
   /**
-   * Downloads the snapshot to `target`, or tells that the one with this tag is still the newest. `accept` throws where there is no use in a
-   * download.
+   * Downloads the snapshot to `target`, where an earlier attempt may have left its beginning, or tells that the one with this `snapshotTag` is
+   * still the newest. `accept` throws where there is no use in a download.
    */
-  snapshot(target: string, knownTag: string | undefined, accept: Accept): Promise<Snapshot | "unchanged">;
+  snapshot(
+    target: string,
+    knownTag: string | undefined,
+    accept: Accept,
+    onProgress?: Progress,
+  ): Promise<Snapshot | "unchanged">;
   /** Ends what is under way, and refuses what comes later. */
   close(): void;
 }
@@ -76,17 +78,19 @@ export function connectNode(
       return "code" in decoded.message ? { refused: decoded.message } : { page: decoded.message };
     },
 
-    async snapshot(target, knownTag, accept) {
-      const headers: Record<string, string> = knownTag === undefined ? {} : { "If-None-Match": knownTag };
+    async snapshot(target, knownTag, accept, onProgress = logProgress()) {
       using stall = watchStall(snapshotTimeoutMs, clock);
-      const response = await get("snapshot", headers, stall.signal);
-      if (response.status === 304) return "unchanged";
-      if (!response.ok || response.body === null) throw await failure("a snapshot", response);
-      const manifest = snapshotManifest.parse(JSON.parse(response.headers.get("ostiary-manifest") ?? "null"));
-      accept(manifest);
-      const sha256 = await download(response.body, target, manifest.bytes, stall.progress);
-      if (sha256 !== manifest.sha256) throw new Error("the snapshot arrived damaged: its SHA-256 differs");
-      return { path: target, manifest };
+      return downloadSnapshot({
+        get: (headers) => get("snapshot", headers, stall.signal),
+        target,
+        knownTag,
+        accept,
+        onProgress(received, size) {
+          stall.progress();
+          onProgress(received, size);
+        },
+        failure: (response) => failure("a snapshot", response),
+      });
     },
 
     close: () => closing.abort(new Error("this node is shutting down")),
@@ -119,27 +123,6 @@ function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly si
     },
     [Symbol.dispose]: () => cancel(),
   };
-}
-
-async function download(
-  body: ReadableStream<Uint8Array>,
-  target: string,
-  bytesMax: number,
-  progress: () => void,
-): Promise<string> {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  const meter = new Transform({
-    transform(chunk: Uint8Array, _encoding, done) {
-      progress();
-      bytes += chunk.byteLength;
-      hash.update(chunk);
-      if (bytes > bytesMax) done(new Error("the snapshot is longer than announced"));
-      else done(null, chunk);
-    },
-  });
-  await pipeline(Readable.fromWeb(body as NodeReadableStream<Uint8Array>), meter, createWriteStream(target));
-  return hash.digest("hex");
 }
 
 async function failure(what: string, response: Response): Promise<Error> {

@@ -14,8 +14,8 @@ export interface Node {
   readonly environment: string;
   /** The engine over the present copy. Asked anew for each request: a snapshot may have replaced it. AppError `not_ready` while there is none. */
   engine(): Engine;
-  /** The events that made this copy what it is. */
-  readonly history: History;
+  /** The events that made this copy what it is; undefined where it is made of snapshots alone: a fallback's that does not follow. */
+  readonly history: History | undefined;
   /** Local writes: the primary's. */
   readonly writes: Writes | undefined;
   /** Sends a client's write on to the primary, and answers when this node has applied it or the wait is over: an edge's. */
@@ -36,6 +36,8 @@ export interface Node {
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
   /** Answers requests below `/replication/`, the node key included; undefined where this node serves no others. */
   replication(request: Request): Promise<Response> | undefined;
+  /** A backup of what this node has, as an answer. AppError `not_ready` while there is nothing, `too_many_requests` while another one is made. */
+  backup(): Promise<Response>;
   /** Takes over an MQTT connection that came in as a WebSocket, where a broker is embedded. */
   readonly mqttConnection: ((connection: Duplex) => void) | undefined;
   stop(): Promise<void>;

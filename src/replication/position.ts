@@ -18,9 +18,10 @@ export function chainHash(previous: string, row: LogRow): string {
   return hash("sha256", previous + canonical, "hex").slice(0, 16);
 }
 
-/** The chain hash after all `rows`, which follow a position whose hash is `previous`. */
-export function chainHashOver(previous: string, rows: readonly LogRow[]): string {
-  return rows.reduce(chainHash, previous);
+/** The chain hash after each of `rows`, which follow a position whose hash is `previous`. */
+export function chainHashes(previous: string, rows: readonly LogRow[]): string[] {
+  let hash = previous;
+  return rows.map((row) => (hash = chainHash(hash, row)));
 }
 
 export function mintEpoch(): string {

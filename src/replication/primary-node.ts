@@ -14,6 +14,7 @@ import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { Acks } from "./acks.ts";
 import { Arrivals } from "./arrivals.ts";
+import { createBackupServer } from "./backup-server.ts";
 import { Copy } from "./copy.ts";
 import { eventHistory } from "./event-history.ts";
 import { openFeed, type Feed, type FeedListener } from "./feed.ts";
@@ -71,12 +72,12 @@ export async function startPrimaryNode(
     mayLearn: false,
     clock: system.clock,
   });
-  const history = eventHistory(() => store);
-  writer.onMoved((state) => {
-    copy.moved(state);
+  const history = eventHistory({ reader: () => store, primary: true });
+  writer.onMoved((moved) => {
+    feed.wake(moved);
+    copy.moved(moved.state);
     arrivals.moved();
     history.moved();
-    feed.wake();
   });
   feed.start();
 
@@ -101,6 +102,7 @@ export async function startPrimaryNode(
     reportDamage: damage.report,
     health: () => healthOf(writer, feed, fence, damage.found),
     replication: serveLog,
+    backup: createBackupServer({ storePath: () => path, data, system }),
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
   };
@@ -206,13 +208,13 @@ function serveOthers(
   { onPosition }: Place,
   system: System,
 ): Node["replication"] {
-  const snapshots = keepSnapshots(
-    () => path,
-    join(data, "snapshots"),
-    limits.snapshotReuseMs,
-    () => writer.state,
+  const snapshots = keepSnapshots({
+    storePath: () => path,
+    directory: join(data, "snapshots"),
+    reuseMs: limits.snapshotReuseMs,
+    present: () => writer.state,
     system,
-  );
+  });
   return createLogServer({
     store() {
       damage.requireNone();
@@ -223,7 +225,7 @@ function serveOthers(
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshot: snapshots.get,
+    snapshots,
     onPosition,
     reportDamage: damage.report,
   });

@@ -17,6 +17,7 @@ import { preciseNow } from "./append.ts";
 import type { Batch, SentRow } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import type { Outlet } from "./outlet.ts";
+import type { Moved } from "./store-writer.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("publish");
@@ -74,19 +75,16 @@ export class Publisher {
     });
   }
 
-  /** Something was committed. */
-  wake(): void {
+  /** Something was committed: `moved`, where that is known. */
+  wake(moved?: Moved): void {
     if (this.#stopped || !this.#outlet.connected) return;
-    const state = readState(this.#store);
+    const state = moved?.state ?? readState(this.#store);
     // A message is of one epoch: where another begins, edges go over to it by the log.
     const turned = state.epoch !== this.#epoch;
     if (turned || state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
     const window = Math.min(this.#outlet.window, this.#limits.feedWindowMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
-      const rows = this.#log.read(this.#cursor, {
-        eventsMax: this.#limits.feedBatchEventsMax,
-        bytesMax: this.#limits.feedBatchBytesMax,
-      });
+      const rows = this.#following(moved);
       const first = rows[0];
       const last = rows.at(-1);
       if (first === undefined || last === undefined) return;
@@ -96,6 +94,12 @@ export class Publisher {
       this.#cursor = last.offset;
       void this.#send(batch, rows);
     }
+  }
+
+  #following(moved: Moved | undefined): readonly StoredLogRow[] {
+    if (moved?.rows[0]?.offset === this.#cursor + 1) return moved.rows;
+    const { feedBatchEventsMax: eventsMax, feedBatchBytesMax: bytesMax } = this.#limits;
+    return this.#log.read(this.#cursor, { eventsMax, bytesMax });
   }
 
   stop(): void {

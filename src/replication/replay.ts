@@ -4,14 +4,14 @@
  * copy refuses rather than guesses.
  */
 import type { Limits } from "../config/limits.ts";
-import { effect, type Effect } from "../engine/event.ts";
+import { decodeEffect, type Effect } from "../engine/event.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Log, LogRow } from "../store/log.ts";
 import { readState, type State } from "../store/state.ts";
 import { AppError } from "../util/app-error.ts";
 import { preciseNow } from "./append.ts";
 import { commitEvent } from "./commit-event.ts";
-import { chainHashOver } from "./position.ts";
+import { chainHashes } from "./position.ts";
 
 export interface ReplayRequest {
   /** The epoch after the last row; one of the rows may begin it. */
@@ -44,15 +44,20 @@ interface Decoded {
 }
 
 /** Applies the rows, all or none. AppError `conflict` where they do not follow this copy's position or history, or lead to another state. */
-export function replay(store: SqlDatabase, log: Log, request: ReplayRequest, limits: Limits): Replayed {
-  const before = readState(store);
-  requireNext(before, request);
+export function replay(
+  store: SqlDatabase,
+  log: Log,
+  request: ReplayRequest,
+  limits: Limits,
+  before = readState(store),
+): Replayed {
+  const hashes = requireNext(before, request);
   const decoded = request.rows.map(decode);
   return store.transaction(() => {
     let position: { readonly offset: number; readonly hash: string } = before;
-    const events = decoded.map(({ row, effect: decidedThere }): ReplayedEvent => {
+    const events = decoded.map(({ row, effect: decidedThere }, index): ReplayedEvent => {
       const startMs = preciseNow();
-      const stored = commitEvent(store, log, position, row, decidedThere, limits);
+      const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
       position = stored;
       const { offset, timeMs, traceparent, digest } = stored;
       return { offset, timeMs, traceparent, digest: String(digest), startMs, endMs: preciseNow() };
@@ -65,18 +70,20 @@ export function replay(store: SqlDatabase, log: Log, request: ReplayRequest, lim
 
 /** What arrives is checked like any other input, before any of it is applied. */
 function decode(row: LogRow): Decoded {
-  return { row, effect: effect.parse(JSON.parse(row.body)) };
+  return { row, effect: decodeEffect(row.body) };
 }
 
-function requireNext(state: State, request: ReplayRequest): void {
+/** The chain hash after each row. */
+function requireNext(state: State, request: ReplayRequest): string[] {
   request.rows.forEach((row, index) => {
     const expected = state.offset + index + 1;
     if (row.offset !== expected)
       throw new AppError("conflict", `event ${row.offset} does not follow, expected ${expected}`);
   });
-  if (chainHashOver(state.hash, request.rows) !== request.hash) {
+  const hashes = chainHashes(state.hash, request.rows);
+  if (hashes.at(-1) !== request.hash && request.rows.length > 0)
     throw new AppError("conflict", "the chain hash of the events differs");
-  }
+  return hashes;
 }
 
 function requireSame(state: State, { epoch, digest }: ReplayRequest): void {

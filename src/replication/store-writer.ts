@@ -8,7 +8,7 @@ import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { type Changes, whileChanging } from "../store/changes.ts";
 import { openStore } from "../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../store/keys.ts";
-import { openLog, type Log } from "../store/log.ts";
+import { openLog, type Log, type StoredLogRow } from "../store/log.ts";
 import { excessOf } from "../store/log-retention.ts";
 import { rememberIds } from "../store/remembered.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../store/state.ts";
@@ -35,8 +35,15 @@ export interface OpenRequest {
   readonly changes: Changes;
 }
 
-export interface Committed extends Appended {
+export interface Committed extends Omit<Appended, "row"> {
   readonly committedMs: number;
+}
+
+/** The position has moved on. */
+export interface Moved {
+  readonly state: State;
+  /** What was written, where it is no more than fits a message of the feed: so nobody has to read it again. Empty otherwise, and on a copy. */
+  readonly rows: readonly StoredLogRow[];
 }
 
 interface Waiting {
@@ -61,15 +68,17 @@ const groupWritesMax = 256;
 const idleRequestsMax = 10_000;
 
 export class StoreWriter {
-  readonly #moved: (state: State) => void;
+  readonly #moved: (moved: Moved) => void;
   readonly #clock: Clock;
   readonly #idle = new Map<string, WriteResult>();
   #open: Open | undefined;
+  /** Where the open store stands, as far as this has moved it. */
+  #state: State | undefined;
   #waiting: Waiting[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
 
   /** `moved` is called after each commit that moved the position. */
-  constructor(moved: (state: State) => void, clock: Clock) {
+  constructor(moved: (moved: Moved) => void, clock: Clock) {
     this.#clock = clock;
     this.#moved = moved;
   }
@@ -88,6 +97,7 @@ export class StoreWriter {
       return found;
     });
     requireEnvironment(state, options.environment);
+    this.#state = state;
     return state;
   }
 
@@ -100,8 +110,9 @@ export class StoreWriter {
   /** Applies what a primary wrote. */
   replay(request: ReplayRequest): Replayed {
     const { store, log, limits, changes } = must(this.#open);
-    const replayed = whileChanging(changes, () => replay(store, log, request, limits));
-    if (request.rows.length > 0) this.#moved(replayed.state);
+    const replayed = whileChanging(changes, () => replay(store, log, request, limits, this.#state));
+    this.#state = replayed.state;
+    if (request.rows.length > 0) this.#moved({ state: replayed.state, rows: [] });
     this.#trim(must(this.#open), replayed.state);
     return replayed;
   }
@@ -119,6 +130,7 @@ export class StoreWriter {
     const store = this.#open?.store;
     // Gone whatever happens: a file that is damaged must not keep its successor from being opened.
     this.#open = undefined;
+    this.#state = undefined;
     try {
       store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } finally {
@@ -130,20 +142,22 @@ export class StoreWriter {
     const group = this.#waiting.slice(0, groupWritesMax);
     this.#waiting = this.#waiting.slice(group.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
-    let before: State;
     let after: State;
     let outcomes: Outcome[];
     try {
       const { store } = must(this.#open, "the writer has a store open");
-      before = readState(store);
       outcomes = change(must(this.#open), () => group.map((write) => this.#attempt(write)));
       after = readState(store);
+      this.#state = after;
     } catch (error) {
       // The commit itself failed (a full disk, say): nothing of the group happened.
       for (const write of group) write.reject(error);
       return;
     }
-    if (after.offset !== before.offset) this.#moved(after);
+    const rows = outcomes.flatMap((outcome) =>
+      "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
+    );
+    if (rows.length > 0) this.#moved({ state: after, rows: fitting(rows, must(this.#open).limits) });
     const committedMs = preciseNow();
     group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
     this.#trim(must(this.#open), after);
@@ -153,7 +167,8 @@ export class StoreWriter {
     const { store, log, limits } = must(this.#open);
     const name = nameOf(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
-    if (idle !== undefined) return { appended: { result: idle, startMs: preciseNow(), decidedMs: preciseNow() } };
+    const now = preciseNow();
+    if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined } };
     store.exec("SAVEPOINT request");
     try {
       const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits);
@@ -194,7 +209,16 @@ function change<T>({ store, changes }: Open, body: () => T): T {
   return whileChanging(changes, () => store.transaction(body, "immediate"));
 }
 
+function fitting(
+  rows: readonly StoredLogRow[],
+  { feedBatchEventsMax, feedBatchBytesMax }: Limits,
+): readonly StoredLogRow[] {
+  const bytes = rows.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
+  return rows.length <= feedBatchEventsMax && bytes <= feedBatchBytesMax ? rows : [];
+}
+
 function settle(write: Waiting, outcome: Outcome, committedMs: number): void {
-  if ("appended" in outcome) write.resolve({ ...outcome.appended, committedMs });
-  else write.reject(outcome.error);
+  if ("error" in outcome) return write.reject(outcome.error);
+  const { result, startMs, decidedMs } = outcome.appended;
+  write.resolve({ result, startMs, decidedMs, committedMs });
 }

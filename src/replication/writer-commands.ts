@@ -1,16 +1,13 @@
 /** What can be asked of the writer from another thread. */
 import type { NodeSetting } from "../store/keys.ts";
-import type { State } from "../store/state.ts";
 import type { WriteMeta, WriteRequest } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { OpenRequest, StoreWriter } from "./store-writer.ts";
+import type { Moved, OpenRequest, StoreWriter } from "./store-writer.ts";
 
 export type WriterCommands = ReturnType<typeof writerCommands>;
 
 /** Sent after each commit that moved the position. */
-export interface WriterEvent {
-  readonly state: State;
-}
+export type WriterEvent = Moved;
 
 export function writerCommands(writer: StoreWriter) {
   return {

@@ -4,5 +4,5 @@ import { systemClock } from "../util/clock.ts";
 import { StoreWriter } from "./store-writer.ts";
 import { writerCommands, type WriterCommands, type WriterEvent } from "./writer-commands.ts";
 
-const writer = new StoreWriter((state) => emit({ state }), systemClock);
+const writer = new StoreWriter((moved) => emit(moved), systemClock);
 const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), () => writer.close());

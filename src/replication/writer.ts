@@ -14,6 +14,7 @@ import { mintEpoch } from "./position.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { Replayed, ReplayRequest } from "./replay.ts";
 import { realSystem, type System } from "./system.ts";
+import type { Moved } from "./store-writer.ts";
 import type { WriterCommands, WriterEvent } from "./writer-commands.ts";
 
 const log = getLogger("writer");
@@ -29,16 +30,16 @@ export class Writer {
   readonly #options: WriterOptions;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
-  readonly #listeners: ((state: State) => void)[] = [];
+  readonly #listeners: ((moved: Moved) => void)[] = [];
   #state: State | undefined;
   #failed = false;
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker"> = realSystem) {
     this.#options = options;
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
-    this.#worker.onEvent(({ state }) => {
-      this.#state = state;
-      for (const listener of this.#listeners) listener(state);
+    this.#worker.onEvent((moved) => {
+      this.#state = moved.state;
+      for (const listener of this.#listeners) listener(moved);
     });
     void this.#watch();
   }
@@ -49,7 +50,7 @@ export class Writer {
   }
 
   /** Called after each commit that moved the position. */
-  onMoved(listener: (state: State) => void): void {
+  onMoved(listener: (moved: Moved) => void): void {
     this.#listeners.push(listener);
   }
 

@@ -11,7 +11,7 @@ export interface RunningRole {
   readonly url: string;
   /** Another node answers from now on, at the same address: an edge that became the primary. */
   replace(node: Node): void;
-  /** No new requests, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
+  /** No new requests, streams are ended, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
   stop(): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export async function serveNode(
     const listener = system.serve({
       hostname: host,
       port,
-      fetch: (request) => app.fetch(request),
+      fetch: (request, cut) => app.fetch(request, cut),
       get websocket() {
         const { mqttConnection } = node;
         return mqttConnection && { path: "/mqtt", subprotocol: "mqtt", onConnection: mqttConnection };
@@ -39,10 +39,12 @@ export async function serveNode(
     return {
       url: listener.url,
       replace(next) {
+        app.close();
         node = next;
         app = createApp(node, limits);
       },
       async stop() {
+        app.close();
         await listener.stop();
         unobserve();
         await node.stop();

@@ -8,25 +8,59 @@ import { AppError } from "../util/app-error.ts";
 
 export interface FileDigest {
   readonly bytes: number;
-  /** Lower-case hex, of the bytes written. */
+  /** Lower-case hex. */
   readonly sha256: string;
 }
 
 const level = 3; // 135 MB of a database in 0.3 s; higher levels cost several times that for a few per cent
+/** With pieces of the usual 64 KiB, handing them over takes as long as the work itself. */
+const pieceBytes = 2 ** 20;
 
-/** Compresses the file at `source` into a new file at `target`, and gives the size and hash of what it wrote. */
-export async function compressFile(source: string, target: string): Promise<FileDigest> {
-  const compress = createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: level } });
+/** Compresses the file at `source` into a new file at `target`, after `front`. Gives size and hash of what it wrote after that. */
+export async function compressFile(source: string, target: string, front: Uint8Array): Promise<FileDigest> {
+  const compressor = createZstdCompress({
+    chunkSize: pieceBytes,
+    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
+  });
   const meter = new Meter();
-  await pipeline(createReadStream(source), compress, meter, createWriteStream(target, { flags: "wx" }));
+  // Whose file it is alone: what is packed may be as secret as what it came from.
+  const output = createWriteStream(target, { flags: "wx", mode: 0o600 });
+  output.write(front);
+  await pipeline(createReadStream(source, { highWaterMark: pieceBytes }), compressor, meter, output);
   return meter.digest();
 }
 
-/** The way back. Refuses to write more than `bytesMax`, since a small file can hold a very large one. */
-export async function decompressFile(source: string, target: string, bytesMax: number): Promise<FileDigest> {
-  const meter = new Meter(bytesMax);
-  await pipeline(createReadStream(source), createZstdDecompress(), meter, createWriteStream(target, { flags: "wx" }));
-  return meter.digest();
+/**
+ * The way back, from byte `start` on; gives the size of what came out. Refuses to write more than `bytesMax`, since a small file can hold a very
+ * large one.
+ */
+export async function decompressFile(source: string, target: string, start: number, bytesMax: number): Promise<number> {
+  let bytes = 0;
+  const bound = new Transform({
+    transform(chunk: Uint8Array, _encoding, done) {
+      bytes += chunk.byteLength;
+      if (bytes > bytesMax) done(new AppError("too_large", `the unpacked file is larger than ${bytesMax} bytes`));
+      else done(null, chunk);
+    },
+  });
+  await pipeline(
+    createReadStream(source, { start, highWaterMark: pieceBytes }),
+    createZstdDecompress({ chunkSize: pieceBytes }),
+    bound,
+    createWriteStream(target, { flags: "wx" }),
+  );
+  return bytes;
+}
+
+/** Size and hash of a file from byte `start` on. */
+export async function digestFile(path: string, start: number): Promise<FileDigest> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { start, highWaterMark: pieceBytes }) as AsyncIterable<Uint8Array>) {
+    hash.update(chunk);
+    bytes += chunk.byteLength;
+  }
+  return { bytes, sha256: hash.digest("hex") };
 }
 
 export function compress(bytes: Uint8Array): Promise<Uint8Array> {
@@ -40,13 +74,7 @@ export function decompress(bytes: Uint8Array): Promise<Uint8Array> {
 /** Passes bytes through, counts and hashes them. */
 class Meter extends Transform {
   readonly #hash = createHash("sha256");
-  readonly #bytesMax: number;
   #bytes = 0;
-
-  constructor(bytesMax = Number.POSITIVE_INFINITY) {
-    super();
-    this.#bytesMax = bytesMax;
-  }
 
   override _transform(
     chunk: Uint8Array,
@@ -54,8 +82,6 @@ class Meter extends Transform {
     done: (error?: Error | null, chunk?: Uint8Array) => void,
   ): void {
     this.#bytes += chunk.byteLength;
-    if (this.#bytes > this.#bytesMax)
-      return done(new AppError("too_large", `the unpacked file is larger than ${this.#bytesMax} bytes`));
     this.#hash.update(chunk);
     done(null, chunk);
   }

@@ -29,12 +29,17 @@ export function onStrayError(report: (error: unknown) => void): void {
 }
 
 /** Writes and waits until it is out, so that an exit right after cuts nothing off. */
-export function print(text: string): Promise<void> {
+export async function print(text: string): Promise<void> {
+  await write(process.stdout, text);
+}
+
+/** The same for what goes on for ever: false when nobody reads any more. */
+export function printMore(text: string): Promise<boolean> {
   return write(process.stdout, text);
 }
 
-export function printError(text: string): Promise<void> {
-  return write(process.stderr, text);
+export async function printError(text: string): Promise<void> {
+  await write(process.stderr, text);
 }
 
 /** All of standard input. */
@@ -46,15 +51,21 @@ export async function readInput(): Promise<Uint8Array> {
 
 /** Colours only for people: on a terminal, and not where NO_COLOR asks for none. */
 export function wantsColor(stream: "stdout" | "stderr"): boolean {
-  return process[stream].isTTY === true && (process.env["NO_COLOR"] ?? "") === "";
+  return isTerminal(stream) && (process.env["NO_COLOR"] ?? "") === "";
 }
 
-function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+/** Whether a person is looking at what is written there. */
+export function isTerminal(stream: "stdout" | "stderr"): boolean {
+  return process[stream].isTTY === true;
+}
+
+function write(stream: NodeJS.WriteStream, text: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => {
+      if (!error) resolve(true);
       // Whoever reads us may stop early (`ostiary config | head -1`); that is no failure of ours.
-      if (error && (error as NodeJS.ErrnoException).code !== "EPIPE") reject(error);
-      else resolve();
+      else if ((error as NodeJS.ErrnoException).code === "EPIPE") resolve(false);
+      else reject(error);
     });
   });
 }

@@ -10,7 +10,8 @@ export interface ServeOptions {
   readonly hostname: string;
   /** 0 takes any free port; the chosen one is in the result. */
   readonly port: number;
-  readonly fetch: (request: Request) => Response | Promise<Response>;
+  /** `cut` ends the connection within some seconds, also where its peer takes nothing of the answer. */
+  readonly fetch: (request: Request, cut: () => void) => Response | Promise<Response>;
   readonly websocket?: WebSocketEndpoint | undefined;
   /** Bun itself cuts larger bodies off with an empty 413. The application's own, smaller limits answer with a message. */
   readonly bodyBytesMax?: number;
@@ -36,6 +37,8 @@ export interface Listener {
 }
 
 const idleTimeoutMsMax = 255_000; // what Bun takes
+/** Bun can't close the connection of a request, but gives it up once nothing has moved on it for this time. */
+const cutAfterSeconds = 1;
 const mebibyte = 1024 * 1024;
 
 interface SocketData {
@@ -80,7 +83,8 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
     maxRequestBodySize: options.bodyBytesMax ?? 64 * mebibyte,
     fetch(request, bun) {
       const endpoint = options.websocket;
-      if (endpoint === undefined || !asksForUpgrade(request, endpoint.path)) return options.fetch(request);
+      if (endpoint === undefined || !asksForUpgrade(request, endpoint.path))
+        return options.fetch(request, () => bun.timeout(request, cutAfterSeconds));
       if (bun.upgrade(request, { data: { duplex: undefined }, headers: upgradeHeaders(request, endpoint) })) return;
       return Response.json(
         { message: "a WebSocket upgrade was expected" },

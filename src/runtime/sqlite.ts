@@ -2,7 +2,8 @@
  * The SQLite driver. Everything that names `bun:sqlite` is here, so that another runtime needs another version of this file alone.
  * Rows come back as arrays (`values`) on hot paths and as objects elsewhere; integers above 2^53 never occur (ids stay below, hashes are text).
  */
-import { Database as BunDatabase, type Statement as BunStatement, type SQLQueryBindings } from "bun:sqlite";
+import { constants, Database as BunDatabase, type Statement as BunStatement, type SQLQueryBindings } from "bun:sqlite";
+import { pathToFileURL } from "node:url";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 
 export type SqlValue = string | number | null | Uint8Array;
@@ -51,6 +52,22 @@ export function isDamage(error: unknown): boolean {
 const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR)/;
 /** As SQLite words them: what comes from a Worker has no code of SQLite any more. */
 const damageTexts = /^(?:database disk image is malformed|file is not a database|disk I\/O error)$/;
+
+/** A new file at `path`, beside which the one at `source` can be read as the schema `source`, and nothing can be written to it. */
+export function openSqliteBeside(path: string, source: string): SqlDatabase {
+  const { SQLITE_OPEN_READWRITE, SQLITE_OPEN_CREATE, SQLITE_OPEN_URI } = constants;
+  // Only a URI can say that an attached file is not to be written.
+  const flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI;
+  const bun = new BunDatabase(pathToFileURL(path).href, flags);
+  try {
+    bun.run("PRAGMA busy_timeout = 5000");
+    bun.run("ATTACH ?1 AS source", [`${pathToFileURL(source).href}?mode=ro`]);
+  } catch (error) {
+    bun.close();
+    throw error;
+  }
+  return new BunSqlite(path, bun);
+}
 
 class BunSqlite implements SqlDatabase {
   readonly path: string;

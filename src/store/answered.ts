@@ -22,6 +22,16 @@ export function findAnswered(database: SqlDatabase, request: string): AnsweredWr
   return row && { offset: Number(row[0]), inserted: Number(row[1]), deleted: Number(row[2]) };
 }
 
+/** Makes it be what was known at `offset`, to which the store has come back from `head`: what was forgotten since is in the log, if anywhere. */
+export function takeBackAnswered(database: SqlDatabase, offset: number, head: number): void {
+  statement(database, "DELETE FROM answered WHERE offset > ?1").run(offset);
+  const counted = (what: string): string => `coalesce(json_array_length(body, '$.${what}'), 0)`;
+  const note = `INSERT OR IGNORE INTO answered (request, offset, inserted, deleted)
+    SELECT json_extract(body, '$.request'), offset, ${counted("inserted")}, ${counted("deleted")} FROM log
+    WHERE offset > ?1 AND offset <= ?2 AND json_extract(body, '$.request') IS NOT NULL ORDER BY offset DESC`;
+  statement(database, note).run(offset - eventsRemembered, Math.min(offset, head - eventsRemembered));
+}
+
 export function noteAnswered(
   database: SqlDatabase,
   request: string,

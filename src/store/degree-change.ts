@@ -179,7 +179,7 @@ class AddedRows {
     const key = keyOf(row, same);
     const remembered = this.#remembered?.sameRows.get(counts);
     const before = remembered?.get(key);
-    if (before !== undefined && before <= few) return before;
+    if (before !== undefined) return before;
     let counted = this.#counted.get(counts);
     if (!counted) this.#counted.set(counts, (counted = new Map()));
     const known = counted.get(key);
@@ -276,7 +276,7 @@ function countsAsMany(one: KindBeginning, other: KindBeginning): boolean {
   );
 }
 
-/** A number from 0 to 1 that rows have by chance: the same for the same row, so that copies of a history are equal. */
+/** A number from 0 to 1 that rows have by chance: the same for the same row. */
 function scattered(row: readonly number[]): number {
   let hash = 0;
   for (const id of row) hash = Math.imul(hash ^ id ^ typeOf(id), 0x9e37_79b1) >>> 0;

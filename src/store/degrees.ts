@@ -134,6 +134,12 @@ export function dropDegrees(database: SqlDatabase, table: string): void {
   statement(database, "DELETE FROM degree_shape WHERE table_name = ?1").run(table);
 }
 
+/** For all of them to be counted anew by `keepDegrees`. */
+export function dropAllDegrees(database: SqlDatabase): void {
+  statement(database, "DELETE FROM degree").run();
+  statement(database, "DELETE FROM degree_shape").run();
+}
+
 /** For those of tables that have lost most of their rows to be counted anew by `keepDegrees`: deletions leave them as they were. */
 export function dropOutlivedDegrees(database: SqlDatabase): void {
   const sql = `SELECT b.table_name FROM degree AS b JOIN degree AS r ON r.table_name = b.table_name AND r.kinds = 'rows'

@@ -24,11 +24,6 @@ export function readEpochs(database: SqlDatabase): Epoch[] {
   return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
 }
 
-/** The epoch in force after the event at `offset`. One that begins behind an offset is in force from the next one on. */
-export function epochAt(epochs: readonly Epoch[], offset: number): string {
-  return must(epochs.findLast((epoch) => epoch.offset < offset) ?? epochs[0], "a store has an epoch").epoch;
-}
-
 /** Makes it the store's present epoch. */
 export function beginEpoch(database: SqlDatabase, { epoch, term, offset, hash, timeMs }: Epoch): void {
   const insert = "INSERT INTO epoch (epoch, term, offset, hash, time_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -36,9 +31,24 @@ export function beginEpoch(database: SqlDatabase, { epoch, term, offset, hash, t
   statement(database, "UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(epoch, term);
 }
 
+/** Takes the present epoch away, as if it had never begun. Gives the one before, which goes on. Throws where there is none. */
+export function takeBackEpoch(database: SqlDatabase, epoch: string): Epoch {
+  const epochs = readEpochs(database);
+  const [before, last] = epochs.slice(-2);
+  if (before === undefined || last?.epoch !== epoch) throw new Error(`${epoch} is not the last of several epochs`);
+  statement(database, "DELETE FROM epoch WHERE epoch = ?1").run(epoch);
+  statement(database, "UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(before.epoch, before.term);
+  return before;
+}
+
 /** Whether a history with these epochs, which has come to `end`, contains the offset of that epoch. `undefined` where it never had the epoch. */
 export function contains(epochs: readonly Epoch[], end: number, epoch: string, offset: number): boolean | undefined {
   const index = epochs.findIndex((known) => known.epoch === epoch);
   if (index === -1) return undefined;
   return offset <= (epochs[index + 1]?.offset ?? end);
+}
+
+/** The epoch in force after the event at `offset`. One that begins behind an offset is in force from the next one on. */
+export function epochAt(epochs: readonly Epoch[], offset: number): Epoch {
+  return must(epochs.findLast((epoch) => epoch.offset < offset) ?? epochs[0], "a store has an epoch");
 }

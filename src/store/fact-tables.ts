@@ -170,6 +170,23 @@ export function clearFacts(database: SqlDatabase, offset: number): void {
   forgetSameRows(database);
 }
 
+/** Brings back what `clearFacts` kept under that offset. The tables are empty. */
+export function restoreClearedFacts(database: SqlDatabase, offset: number): void {
+  const arities = new Map(factTables(database).map(({ id, arity }) => [id, arity]));
+  // Those of a table were kept one after another: so each is read twice, and not once for each table there is.
+  const kept = "SELECT relation, min(rowid), max(rowid) FROM cleared WHERE offset = ?1 GROUP BY relation";
+  for (const [relation, first, last] of statement(database, kept)
+    .values(offset)
+    .map((row) => row.map(Number))) {
+    const arity = must(arities.get(must(relation)), "what was cleared had a table");
+    const ids = columnNames(arity).map((_, index) => `json_extract(ids, '$[${index}]')`);
+    const restore = `INSERT INTO ${tableOf(must(relation))} SELECT ${ids.join(", ")} FROM cleared
+      WHERE rowid BETWEEN ?1 AND ?2 AND offset = ?3 AND relation = ?4`;
+    statement(database, restore).run(must(first), must(last), offset, must(relation));
+  }
+  statement(database, "DELETE FROM cleared WHERE offset = ?1").run(offset);
+}
+
 function locate(database: SqlDatabase, fact: Fact): StoredRow | undefined {
   const table = factTable(database, fact.predicate, fact.args.length);
   if (!table) return undefined;

@@ -3,7 +3,7 @@
  * every copy hashes the very same bytes. A primary writes it, every other node keeps what it applied: so each can hand it on, and be promoted.
  * Old rows are trimmed by number, age and size; whoever needs one of them takes a snapshot.
  */
-import { eq, lte, min } from "drizzle-orm";
+import { eq, gt, lte, min } from "drizzle-orm";
 import type { SqlDatabase, SqlRow } from "../runtime/sqlite.ts";
 import { log } from "./schema.ts";
 import { statement } from "./statements.ts";
@@ -42,6 +42,8 @@ export interface Log {
   trimmedTo(): number | undefined;
   /** Drops all rows up to and including `offset`, and what they took away. */
   trim(offset: number): void;
+  /** Drops all rows after `offset`, which were undone. */
+  dropAfter(offset: number): void;
 }
 
 const rowsPerStep = 128;
@@ -96,6 +98,9 @@ export function openLog(database: SqlDatabase): Log {
     trim(offset) {
       orm.delete(log).where(lte(log.offset, offset)).run();
       statement(database, "DELETE FROM cleared WHERE offset <= ?1").run(offset);
+    },
+    dropAfter(offset) {
+      orm.delete(log).where(gt(log.offset, offset)).run();
     },
   };
 }

@@ -1,39 +1,40 @@
 /** All stored facts, one by one, in pages along the primary key: a million of them take no more memory than a thousand. */
 import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
-import type { Fact } from "./fact.ts";
+import { must } from "../util/assert.ts";
+import type { Fact, Value } from "./fact.ts";
 import { factTables } from "./fact-tables.ts";
+import { statement } from "./statements.ts";
+import { typeOf } from "./symbols.ts";
 
 const pageRows = 5000;
 
 export function* scanFacts(database: SqlDatabase): Generator<Fact> {
-  for (const { table, predicate, arity } of factTables(database)) yield* scanTable(database, table, predicate, arity);
+  for (const { table, predicate, arity } of factTables(database))
+    for (const page of scanRows(database, table, arity))
+      for (const ids of page) yield { predicate, args: ids.map((id) => valueOf(database, id)) };
 }
 
-function* scanTable(database: SqlDatabase, table: string, predicate: string, arity: number): Generator<Fact> {
+/** The rows of a fact table, as ids, page by page. */
+export function* scanRows(database: SqlDatabase, table: string, arity: number): Generator<readonly number[][]> {
   const columns = Array.from({ length: arity }, (_, index) => `a${index + 1}`);
-  const names = columns.map((_, index) => `y${index}.name, s${index}.value`).join(", ");
-  const joins = columns
-    .map(
-      (column, index) =>
-        `JOIN symbol s${index} ON s${index}.id = page.${column} JOIN type y${index} ON y${index}.id = s${index}.type`,
-    )
-    .join(" ");
   const slots = columns.map((_, index) => `?${index + 1}`).join(", ");
   const list = columns.join(", ");
-  const page = `SELECT ${list} FROM ${table} WHERE (${list}) > (${slots}) ORDER BY ${list} LIMIT ${pageRows}`;
-  const select = database.prepare(`SELECT ${list}, ${names} FROM (${page}) page ${joins} ORDER BY ${list}`);
+  const select = database.prepare(
+    `SELECT ${list} FROM ${table} WHERE (${list}) > (${slots}) ORDER BY ${list} LIMIT ${pageRows}`,
+  );
   let last: SqlValue[] = columns.map(() => -1);
   for (;;) {
-    const rows = select.values(...last);
-    for (const row of rows) {
-      const value = (index: number) => ({
-        type: String(row[arity + index * 2]),
-        id: String(row[arity + index * 2 + 1]),
-      });
-      yield { predicate, args: columns.map((_, index) => value(index)) };
-    }
-    if (rows.length < pageRows) break;
-    last = rows.at(-1)?.slice(0, arity) ?? last;
+    const page = select.values(...last) as number[][];
+    yield page;
+    if (page.length < pageRows) break;
+    last = must(page.at(-1));
   }
   select.finalize();
+}
+
+/** The value of an id that a fact has. */
+function valueOf(database: SqlDatabase, id: number): Value {
+  const [name] = must(statement(database, "SELECT name FROM type WHERE id = ?1").values(typeOf(id))[0]);
+  const [value] = must(statement(database, "SELECT value FROM symbol WHERE id = ?1").values(id)[0]);
+  return { type: String(name), id: String(value) };
 }

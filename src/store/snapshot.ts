@@ -1,119 +1,127 @@
 /**
- * Snapshots: one consistent copy of the whole store as a compressed file, made without stopping anybody (`VACUUM INTO` reads a WAL snapshot) and
- * checked from end to end before anybody trusts it. The log and what belongs to the sending node alone stay behind. The file is shipped, not its
- * rows: loading rows and indexes anew takes five times as long.
+ * Snapshots: one consistent copy of the whole store as a compressed file, made without stopping anybody and checked from end to end before anybody
+ * trusts it. The database is shipped, not its rows: loading rows and indexes anew takes five times as long.
  */
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
-import { compressFile, decompressFile } from "../runtime/compress.ts";
-import { openSqlite } from "../runtime/sqlite.ts";
-import { AppError } from "../util/app-error.ts";
-import { openStore, schemaVersion } from "./database.ts";
-import { readState, type State } from "./state.ts";
-
-const hash = z.string().regex(/^[0-9a-f]{16}$/);
-
-/** What is known of a snapshot without unpacking it. */
-export const snapshotManifest = z
-  .object({
-    /** Of the file format, as in `schemaVersion`. */
-    schema: z.number().int().positive(),
-    environment: z.string().min(1),
-    epoch: hash,
-    offset: z.number().int().nonnegative(),
-    /** Chain hash and state digest at `offset`. */
-    hash,
-    digest: hash,
-    /** Of the compressed file. */
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    bytes: z.number().int().positive(),
-  })
-  .strict();
-export type SnapshotManifest = z.infer<typeof snapshotManifest>;
+import { compressFile, decompressFile, digestFile } from "../runtime/compress.ts";
+import { schemaVersion } from "./database.ts";
+import { damaged, encodeFront, readFront, requireKnownFormat, type SnapshotManifest } from "./snapshot-file.ts";
+import type { State } from "./state.ts";
+import { copyStore } from "./store-copy.ts";
 
 export interface Snapshot {
   readonly path: string;
   readonly manifest: SnapshotManifest;
+  /** Of the whole file. */
+  readonly size: number;
 }
 
-/** Names a snapshot: the same tag, the same content. The hash tells apart what a backup that was put back unnoticed has doubled. */
+/** Ends the name of a snapshot that a node keeps. */
+export const snapshotEnding = ".snapshot.zst";
+
+/**
+ * Names what a snapshot holds: the same tag, the same content, although the bytes may differ. The hash tells apart what a backup that was put back
+ * unnoticed has doubled.
+ */
 export function snapshotTag({ epoch, offset, hash }: Pick<State, "epoch" | "offset" | "hash">): string {
-  return `"${epoch}-${offset}-${hash}"`;
+  return `W/"${epoch}-${offset}-${hash}"`;
 }
 
-/** Makes a snapshot of the store at `storePath` in `directory`. Blocks its thread for about 0.4 s per 100 MB, so it runs in a Worker. */
-export async function buildSnapshot(storePath: string, directory: string): Promise<Snapshot> {
-  mkdirSync(directory, { recursive: true });
-  const copyPath = join(directory, "building.db");
-  const packedPath = join(directory, "building.db.zst");
-  removeFiles([...databaseFiles(copyPath), packedPath]);
-  try {
-    const state = copyStore(storePath, copyPath);
-    const { sha256, bytes } = await compressFile(copyPath, packedPath);
-    const { environment, epoch, offset, hash, digest } = state;
-    const manifest = { schema: schemaVersion, environment, epoch, offset, hash, digest, sha256, bytes };
-    const path = join(directory, `${epoch}-${offset}.db.zst`);
-    renameSync(packedPath, path);
-    return { path, manifest };
-  } finally {
-    removeFiles([...databaseFiles(copyPath), packedPath]);
-  }
+/** Names the very bytes of a snapshot, for who has a part of them and wants the rest. */
+export function snapshotBytesTag({ epoch, offset, sha256 }: SnapshotManifest): string {
+  return `"${epoch}-${offset}-${sha256}"`;
 }
 
 /**
- * Unpacks a snapshot that was received. Throws, and leaves no file at `target`, unless `check` finds it sound and everything in it is what the
- * manifest says.
+ * Makes a snapshot of the store at `storePath` in `directory`, which is made where it is missing. Blocks its thread for about 0.6 s per 100 MB, so
+ * it runs in a Worker.
  */
-export async function unpackSnapshot(
-  snapshot: Snapshot,
-  target: string,
-  bytesMax: number,
-  check: (path: string) => State,
-): Promise<State> {
-  const { path, manifest } = snapshot;
+export async function buildSnapshot(storePath: string, directory: string): Promise<Snapshot> {
+  mkdirSync(directory, { recursive: true });
+  const building = join(directory, "building.zst");
+  removeFiles([building]);
+  try {
+    const { epoch, offset, sha256 } = await pack(storePath, building, "snapshot");
+    const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}${snapshotEnding}`);
+    renameSync(building, path);
+    return openSnapshot(path);
+  } finally {
+    removeFiles([building]);
+  }
+}
+
+/** Makes a backup in a new file at `target`: a snapshot with the log, and with what going back in time needs. Blocks its thread as long. */
+export async function buildBackup(storePath: string, target: string): Promise<Snapshot> {
+  await pack(storePath, target, "backup");
+  return openSnapshot(target);
+}
+
+/** Beside the target there must be room for the database as it is. */
+async function pack(storePath: string, target: string, kind: SnapshotManifest["kind"]): Promise<Manifested> {
+  const copyPath = `${target}.db`;
+  removeFiles(databaseFiles(copyPath));
+  try {
+    // What is written from now on may be missing.
+    const madeMs = Date.now();
+    const { state, from } = copyStore(storePath, copyPath, kind);
+    const { environment, epoch, offset, timeMs, hash, digest } = state;
+    const unpackedBytes = statSync(copyPath).size;
+    const moments = { offset, timeMs, madeMs, ...(from === undefined ? {} : { from }) };
+    const known = { kind, schema: schemaVersion, environment, epoch, ...moments, hash, digest, unpackedBytes };
+    // Kept free for what is known last.
+    const room = encodeFront({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER });
+    const manifest = { ...known, ...(await compressFile(copyPath, target, room)) };
+    writeFront(target, encodeFront(manifest, room.length));
+    return manifest;
+  } finally {
+    removeFiles(databaseFiles(copyPath));
+  }
+}
+
+type Manifested = Omit<SnapshotManifest, "snapshot">;
+
+/** Puts it in its place, and waits for the disk: what a power cut leaves under the final name is whole. */
+function writeFront(path: string, front: Uint8Array): void {
+  const file = openSync(path, "r+");
+  try {
+    writeSync(file, front, 0, front.length, 0);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Reads what the file says of itself. AppError says what is wrong with a file that is no snapshot, damaged by its looks, or of a newer form. */
+export function openSnapshot(path: string): Snapshot {
+  const { manifest, length } = readFront(path);
+  const { size } = statSync(path);
+  const wanted = length + manifest.bytes;
+  if (size !== wanted) throw damaged(`it has ${size} bytes, and should have ${wanted}`);
+  return { path, manifest, size };
+}
+
+/** Throws AppError `invalid_request` where the packed database is not the one that was written. */
+export async function verifySnapshot({ path, manifest, size }: Snapshot): Promise<void> {
+  const { sha256 } = await digestFile(path, size - manifest.bytes);
+  if (sha256 !== manifest.sha256) throw damaged("its SHA-256 differs");
+}
+
+/** Unpacks a snapshot whose bytes are right. What comes out has yet to be checked. */
+export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMax: number): Promise<void> {
+  const { path, manifest, size } = snapshot;
   requireKnownFormat(manifest);
+  await verifySnapshot(snapshot);
   removeFiles(databaseFiles(target));
-  try {
-    await decompressFile(path, target, bytesMax);
-    const state = check(target);
-    requireSame(state, manifest);
-    return state;
-  } catch (error) {
-    removeFiles(databaseFiles(target));
-    throw error;
-  }
+  const bytes = await decompressFile(path, target, size - manifest.bytes, bytesMax);
+  if (bytes !== manifest.unpackedBytes)
+    throw damaged(`its database has ${bytes} bytes, and should have ${manifest.unpackedBytes}`);
 }
 
-export function requireKnownFormat({ schema }: SnapshotManifest): void {
-  if (schema <= schemaVersion) return;
-  throw new AppError("internal", `the snapshot has format ${schema}, this binary knows formats up to ${schemaVersion}`);
-}
-
-function copyStore(source: string, target: string): State {
-  const store = openStore(source, { readonly: true });
-  try {
-    store.prepare("VACUUM INTO ?").run(target);
-  } finally {
-    store.close();
-  }
-  const copy = openSqlite(target);
-  try {
-    copy.exec("PRAGMA journal_mode = OFF");
-    copy.exec("DELETE FROM log");
-    copy.exec("DELETE FROM node");
-    // Deleted rows stay readable in free pages until the file is written anew.
-    copy.exec("VACUUM");
-    return readState(copy);
-  } finally {
-    copy.close();
-  }
-}
-
-function requireSame(state: State, manifest: SnapshotManifest): void {
-  for (const key of ["environment", "epoch", "offset", "hash", "digest"] as const) {
-    if (state[key] !== manifest[key])
-      throw new Error(`the snapshot's ${key} is ${state[key]}, its manifest says ${manifest[key]}`);
+/** Throws where what came out is not what the manifest said. */
+export function requireSame(state: State, manifest: SnapshotManifest): void {
+  for (const key of ["environment", "epoch", "offset", "timeMs", "hash", "digest"] as const) {
+    if (state[key] !== manifest[key]) throw damaged(`its ${key} is ${state[key]}, its manifest says ${manifest[key]}`);
   }
 }
 

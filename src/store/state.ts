@@ -31,7 +31,7 @@ export const zeroHash = "0000000000000000";
 
 const selectState =
   "SELECT environment, epoch, offset, hash, time_ms, digest, policy_id, term FROM state WHERE one = 1";
-const updatePosition = "UPDATE state SET offset = ?1, hash = ?2, time_ms = ?3 WHERE one = 1";
+const updatePosition = "UPDATE state SET offset = ?1, hash = ?2, time_ms = ?3 WHERE one = 1 RETURNING digest";
 
 export function readState(database: SqlDatabase): State {
   return must(findState(database), "the state row is missing");
@@ -64,13 +64,13 @@ export function createState(database: SqlDatabase, environment: string, epoch: s
   return readState(database);
 }
 
-/** Moves the position on. `digest` and `policyId` are not touched: they belong to `applyEvent`. */
+/** Moves the position on. `digest` and `policyId` are not touched: they belong to `applyEvent`. Gives the digest. */
 export function advanceState(
   database: SqlDatabase,
   next: { readonly offset: number; readonly hash: string; readonly timeMs: number },
-): void {
+): string {
   const { offset, hash, timeMs } = next;
-  statement(database, updatePosition).run(offset, hash, timeMs);
+  return String(must(statement(database, updatePosition).values(offset, hash, timeMs)[0], "the store has a state")[0]);
 }
 
 /** Refuses a file of another environment: its facts would answer questions that were never asked of them. */

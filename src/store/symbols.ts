@@ -95,6 +95,11 @@ export function typeOf(id: number): number {
   return Math.floor(id / valuesPerType);
 }
 
+/** Which of the values of its type an id stands for; stored ones are numbered from 1 without gaps. */
+export function numberWithinType(id: number): number {
+  return id - typeOf(id) * valuesPerType;
+}
+
 /** The first of the type numbers that are never stored: a request numbers types there that the store lacks. */
 export const temporaryTypes = typesMax + 1;
 

@@ -86,8 +86,23 @@ export const metrics = {
   ),
   /** `result`: done or failed. */
   catchUps: counter("ostiary_catch_ups_total", "Times that this node asked the primary for what it missed", ["result"]),
+  eventStreams: new Gauge({
+    name: "ostiary_event_streams",
+    help: "Streams of the change feed that are open",
+    registers,
+  }),
+  /** `reason`: client, end, gone, unauthorized, slow or stop. */
+  eventStreamsEnded: counter("ostiary_event_streams_ended_total", "Streams of the change feed that ended, by why", [
+    "reason",
+  ]),
   /** `action`: built, served, installed, unchanged or failed. */
   snapshots: counter("ostiary_snapshots_total", "What happened with snapshots", ["action"]),
+  /** `direction`: sent or received. */
+  snapshotBytes: counter(
+    "ostiary_snapshot_bytes_total",
+    "Bytes of snapshots that went to other nodes or came from them",
+    ["direction"],
+  ),
 } as const;
 
 export const feedStates = [

@@ -6,6 +6,8 @@ import { join, resolve } from "node:path";
 
 const main = resolve(import.meta.dir, "../../src/main.ts");
 
+type Environment = Readonly<Record<string, string>>;
+
 export function workspace() {
   let directory = "";
   beforeAll(() => {
@@ -13,6 +15,15 @@ export function workspace() {
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
   const path = (name: string) => join(directory, name);
+  const start = (parameters: readonly string[], environment: Environment, input: string) =>
+    Bun.spawn([process.execPath, main, ...parameters], {
+      cwd: directory,
+      env: { PATH: process.env["PATH"] ?? "", ...environment },
+      stdin: Buffer.from(input),
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: 20_000,
+    });
   return {
     path,
     read: (name: string): string => readFileSync(path(name), "utf8"),
@@ -21,17 +32,11 @@ export function workspace() {
       return name;
     },
     /** `input` is what comes over standard input. */
-    async run(parameters: readonly string[], input = "", environment: Readonly<Record<string, string>> = {}) {
-      const child = Bun.spawn([process.execPath, main, ...parameters], {
-        cwd: directory,
-        env: { PATH: process.env["PATH"] ?? "", ...environment },
-        stdin: Buffer.from(input),
-        stdout: "pipe",
-        stderr: "pipe",
-        timeout: 20_000,
-      });
+    async run(parameters: readonly string[], input = "", environment: Environment = {}) {
+      const child = start(parameters, environment, input);
       const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
       return { status, output, errors };
     },
+    start: (parameters: readonly string[], environment: Environment = {}) => start(parameters, environment, ""),
   };
 }

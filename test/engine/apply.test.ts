@@ -1,10 +1,9 @@
 /** The one apply: the same events give the same state, the digest kept along the way is the one computed anew, and a policy change keeps facts. */
 import { expect, test } from "bun:test";
-import { computeDigest } from "../../src/engine/apply.ts";
+import { computeDigest } from "../../src/engine/store-digest.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
-import { scanFacts } from "../../src/store/scan-facts.ts";
 import { readState } from "../../src/store/state.ts";
 import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 
@@ -19,7 +18,7 @@ const key: Effect = {
 };
 
 function digests(store: SqlDatabase): { kept: string; computed: string } {
-  return { kept: readState(store).digest, computed: computeDigest(store, scanFacts(store)) };
+  return { kept: readState(store).digest, computed: computeDigest(store) };
 }
 
 function mayRead(store: SqlDatabase, user: string): boolean {

@@ -32,6 +32,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/actions", "read", question],
   ["POST /api/evaluate_query", "read", { predicate: ["p", []], calls: [], constraints: {}, context_facts: [] }],
   ["GET /api/facts?predicate=p", "read"],
+  ["GET /api/events", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
   ["POST /api/explain", "read", { ...question, action: "read" }],
@@ -44,6 +45,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/keys", "admin", { name: "another", role: "read" }],
   ["DELETE /api/keys/nobody", "admin"],
   ["POST /api/promote", "admin", {}],
+  ["GET /api/backup", "admin"],
 ];
 /** The policy is active already, there is no key "nobody", and a primary can't be promoted. */
 const answered = new Map([

@@ -68,7 +68,7 @@ async function withFollower(
     state = await writer.open(installed.path);
     return state;
   };
-  writer.onMoved((moved) => (state = moved));
+  writer.onMoved((moved) => (state = moved.state));
   const follower = new Follower({
     environment: "test",
     limits,

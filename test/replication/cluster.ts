@@ -187,7 +187,7 @@ export function converged(edge: Node, primary: Node): Promise<void> {
 }
 
 /** Repeats an expectation until it holds, for at most some seconds. */
-export async function eventually(expectation: () => void | Promise<void>, withinMs = 5000): Promise<void> {
+export async function eventually(expectation: () => void | Promise<void>, withinMs = 15_000): Promise<void> {
   const end = performance.now() + withinMs;
   for (;;) {
     try {

@@ -1,10 +1,13 @@
 /** What nodes of this process log, for tests that are about it. */
 import { startLogging } from "../../src/telemetry/logger.ts";
 
-/** Runs `body` with the lines that are logged meanwhile, from warnings on. */
-export async function withLogLines(body: (lines: readonly string[]) => Promise<void>): Promise<void> {
+/** Runs `body` with the lines that are logged meanwhile, from this level on. */
+export async function withLogLines(
+  body: (lines: readonly string[]) => Promise<void>,
+  level: "info" | "warning" = "warning",
+): Promise<void> {
   const lines: string[] = [];
-  startLogging({ level: "warning", format: "text" }, (line) => lines.push(line));
+  startLogging({ level, format: "text" }, (line) => lines.push(line));
   try {
     await body(lines);
   } finally {

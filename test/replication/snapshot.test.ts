@@ -1,24 +1,58 @@
-/** Snapshots: what they hold and leave behind, and that nothing damaged is ever taken for one. */
-import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+/** Snapshots: what they hold and leave behind, and that nothing damaged is ever taken for one, nor for a database to start from. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  copyFileSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { checkCopy } from "../../src/replication/check-copy.ts";
+import { checkStructure, ContentCheck } from "../../src/replication/check-copy.ts";
+import { checkStoreAside, unpackSnapshotAside } from "../../src/replication/snapshot-jobs.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/writer.ts";
+import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { openStore, schemaVersion } from "../../src/store/database.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { openLog } from "../../src/store/log.ts";
-import { buildSnapshot, unpackSnapshot, type Snapshot } from "../../src/store/snapshot.ts";
+import { encodeFront, type SnapshotManifest } from "../../src/store/snapshot-file.ts";
+import { buildSnapshot, openSnapshot, unpackSnapshot, type Snapshot } from "../../src/store/snapshot.ts";
 import type { State } from "../../src/store/state.ts";
+import { must } from "../../src/util/assert.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
+
+// Threads are started for each check, and start slowly on a machine that has much else to do.
+setDefaultTimeout(30_000);
 
 const bytesMax = 1024 ** 3;
 
-function check(path: string): State {
-  return checkCopy(path, defaultLimits, (warning) => {
-    throw new Error(warning);
-  });
+const nested = `actor User {} resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder };
+  "read" if "reader"; role if role on "parent"; }`;
+const parent = (child: string, above: string) => ({
+  predicate: "has_relation",
+  args: [
+    { type: "Folder", id: child },
+    { type: "String", id: "parent" },
+    { type: "Folder", id: above },
+  ],
+});
+
+async function unpack(snapshot: Snapshot, target: string, limits = defaultLimits): Promise<State> {
+  return (await unpackSnapshotAside(realSystem, snapshot, target, limits, unexpected)).state;
+}
+
+function check(path: string): Promise<State> {
+  return checkStoreAside(realSystem, path, defaultLimits, unexpected);
+}
+
+function unexpected(warning: string): void {
+  throw new Error(warning);
 }
 
 async function withSnapshot(
@@ -43,13 +77,14 @@ describe("a snapshot", () => {
   test("holds the state, and neither the log nor what belongs to the sending node", () =>
     withSnapshot(async (snapshot, directory, writer) => {
       const target = join(directory, "copy.db");
-      expect(await unpackSnapshot(snapshot, target, bytesMax, check)).toEqual(writer.state);
-      const { epoch, offset, hash, digest } = writer.state;
+      expect(await unpack(snapshot, target)).toEqual(writer.state);
+      const { epoch, offset, hash, digest, timeMs } = writer.state;
       expect(snapshot.manifest).toMatchObject({
         schema: schemaVersion,
         environment: "test",
         epoch,
         offset,
+        timeMs,
         hash,
         digest,
       });
@@ -58,7 +93,24 @@ describe("a snapshot", () => {
       expect(store.prepare("SELECT count(*) FROM node").values()).toEqual([[0]]);
       expect(store.prepare("SELECT count(*) FROM fact_1").values()).toEqual([[2]]);
       store.close();
-      expect(readFileSync(target).includes("secret-of-this-node")).toBe(false);
+      const bytes = readFileSync(target);
+      for (const left of ["secret-of-this-node", '"inserted"']) expect(bytes.includes(left)).toBe(false);
+    }));
+
+  test("has the indexes of the store that it was made of, and nothing unused in it", () =>
+    withSnapshot(async (snapshot, directory) => {
+      const target = join(directory, "copy.db");
+      await unpack(snapshot, target);
+      const schemaOf = (path: string): unknown => {
+        const store = openStore(path, { readonly: true });
+        const found = store.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY name").values();
+        store.close();
+        return found;
+      };
+      expect(schemaOf(target)).toEqual(schemaOf(join(directory, "store-1.db")));
+      const copy = openSqlite(target);
+      expect(copy.prepare("PRAGMA freelist_count").values()).toEqual([[0]]);
+      copy.close();
     }));
 
   test("is made while the writer goes on writing", () =>
@@ -68,79 +120,173 @@ describe("a snapshot", () => {
       );
       const snapshot = await buildSnapshot(join(directory, "store-1.db"), join(directory, "snapshots"));
       await Promise.all(writes);
-      const state = await unpackSnapshot(snapshot, join(directory, "copy.db"), bytesMax, check);
+      const state = await unpack(snapshot, join(directory, "copy.db"));
       expect(state.offset).toBeGreaterThanOrEqual(2);
       expect(state.offset).toBeLessThanOrEqual(writer.state.offset);
+    }));
+
+  test("says of itself what it is, and any tool that knows zstd unpacks it", () =>
+    withSnapshot(async (snapshot, directory) => {
+      const bytes = readFileSync(snapshot.path);
+      const [line = ""] = bytes.toString("utf8", 8).split("\n");
+      expect(JSON.parse(line)).toEqual(snapshot.manifest);
+      expect(openSnapshot(snapshot.path)).toEqual(snapshot);
+      const [whole, database] = ["whole.db", "database.db"].map((name) => join(directory, name)) as [string, string];
+      // From the first byte on, as `zstd -d` reads it.
+      const size = await decompressFile(snapshot.path, whole, 0, bytesMax);
+      expect(size).toBe(snapshot.manifest.unpackedBytes);
+      await decompressFile(snapshot.path, database, snapshot.size - snapshot.manifest.bytes, bytesMax);
+      expect(readFileSync(whole).equals(readFileSync(database))).toBe(true);
     }));
 });
 
 describe("what is damaged is refused, and leaves no file behind", () => {
-  const cases: Record<string, (snapshot: Snapshot) => Snapshot | Promise<Snapshot>> = {
-    "cut short": (snapshot) => rewritten(snapshot, (bytes) => bytes.subarray(0, bytes.length - 20)),
-    "with a changed byte": (snapshot) =>
-      rewritten(snapshot, (bytes) => bytes.with(bytes.length >> 1, (bytes[bytes.length >> 1] ?? 0) ^ 0xff)),
-    "no archive at all": (snapshot) => rewritten(snapshot, () => new TextEncoder().encode("not a snapshot")),
-    "another digest": (snapshot) => promising(snapshot, { digest: "0123456789abcdef" }),
-    "another offset": (snapshot) => promising(snapshot, { offset: 7 }),
-    "another history": (snapshot) => promising(snapshot, { hash: "0123456789abcdef" }),
-    "a newer format": (snapshot) => promising(snapshot, { schema: schemaVersion + 1 }),
-    "facts that are not those of the digest": tampered,
+  const cases: Record<string, (snapshot: Snapshot) => void | Promise<void>> = {
+    "cut short": ({ path }) => rewrite(path, (bytes) => bytes.subarray(0, bytes.length - 20)),
+    "cut within the manifest": ({ path }) => rewrite(path, (bytes) => bytes.subarray(0, 100)),
+    empty: ({ path }) => rewrite(path, () => new Uint8Array()),
+    "longer than it says": ({ path }) => rewrite(path, (bytes) => Buffer.concat([bytes, Buffer.from("more")])),
+    "no archive at all": ({ path }) => rewrite(path, () => Buffer.from("this is not a snapshot")),
+    "another digest": (snapshot) => promise(snapshot, { digest: "0123456789abcdef" }),
+    "another offset": (snapshot) => promise(snapshot, { offset: 7 }),
+    "another history": (snapshot) => promise(snapshot, { hash: "0123456789abcdef" }),
+    "another environment": (snapshot) => promise(snapshot, { environment: "other" }),
+    "another size": (snapshot) => promise(snapshot, { unpackedBytes: snapshot.manifest.unpackedBytes + 1 }),
+    "a newer format": (snapshot) => promise(snapshot, { schema: schemaVersion + 1 }),
+    "a newer form": (snapshot) => promise(snapshot, { snapshot: 2 as 1 }),
+    "facts that are not those of the digest": tamper,
   };
   for (const [name, damage] of Object.entries(cases)) {
     test(name, () =>
       withSnapshot(async (snapshot, directory) => {
         const target = join(directory, "copy.db");
-        await refusal(unpackSnapshot(await damage(snapshot), target, bytesMax, check));
+        await damage(snapshot);
+        await refusal((async () => unpack(openSnapshot(snapshot.path), target))());
         expect(existsSync(target)).toBe(false);
       }),
     );
   }
 
+  test("any byte of it that is another", () =>
+    withSnapshot(async (snapshot, directory) => {
+      const { path, size, manifest } = snapshot;
+      const target = join(directory, "copy.db");
+      const whole = readFileSync(path);
+      const database = size - manifest.bytes;
+      // Of the frame before the manifest all, of the manifest and its checksum many, of the database's frames the first and last and some between.
+      const places = [0, 1, 2, 3, 4, 5, 6, 7, ...stepped(8, database, 37), database - 1, database, database + 4];
+      for (const place of [...places, ...stepped(database, size, 997), size - 1]) {
+        writeFileSync(path, whole.with(place, must(whole[place]) ^ 0x10));
+        await refusal((async () => unpackSnapshot(openSnapshot(path), target, bytesMax))());
+        expect(existsSync(target)).toBe(false);
+      }
+    }));
+
   test("larger than allowed", () =>
     withSnapshot(async (snapshot, directory) => {
       const target = join(directory, "copy.db");
-      expect((await refusal(unpackSnapshot(snapshot, target, 10_000, check))).message).toContain(
-        "larger than 10000 bytes",
-      );
+      const refused = await refusal(unpack(snapshot, target, { ...defaultLimits, snapshotBytesMax: 10_000 }));
+      expect(refused.message).toContain("larger than 10000 bytes");
       expect(existsSync(target)).toBe(false);
+    }));
+
+  test("and who may use a newer one is told what to do", () =>
+    withSnapshot(async (snapshot, directory) => {
+      promise(snapshot, { schema: schemaVersion + 1 });
+      const refused = await refusal(unpack(openSnapshot(snapshot.path), join(directory, "copy.db")));
+      expect(refused.message).toMatch(/made by a newer Ostiary .*; use that one, or a later one/);
     }));
 });
 
-function rewritten(snapshot: Snapshot, change: (bytes: Uint8Array) => Uint8Array): Snapshot {
-  writeFileSync(snapshot.path, change(new Uint8Array(readFileSync(snapshot.path))));
-  return snapshot;
+function stepped(from: number, to: number, step: number): number[] {
+  return Array.from({ length: Math.ceil((to - from) / step) }, (_, index) => from + index * step);
 }
 
-function promising(snapshot: Snapshot, manifest: Partial<Snapshot["manifest"]>): Snapshot {
-  return { ...snapshot, manifest: { ...snapshot.manifest, ...manifest } };
+function rewrite(path: string, change: (bytes: Buffer) => Uint8Array): void {
+  writeFileSync(path, change(readFileSync(path)));
+}
+
+/** Puts another manifest before the same database. */
+function promise({ path, size, manifest }: Snapshot, other: Partial<SnapshotManifest>): void {
+  rewrite(path, (bytes) =>
+    Buffer.concat([encodeFront({ ...manifest, ...other }), bytes.subarray(size - manifest.bytes)]),
+  );
 }
 
 /** A sound file whose position and recorded digest are right, but with a fact less than they say. */
-async function tampered(snapshot: Snapshot): Promise<Snapshot> {
+async function tamper(snapshot: Snapshot): Promise<void> {
   const path = `${snapshot.path}.db`;
-  await unpackSnapshot(snapshot, path, bytesMax, check);
-  const store = openStore(path);
+  await unpack(snapshot, path);
+  const store = openSqlite(path);
   store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT max(a1) FROM fact_1)");
-  store.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-  store.exec("PRAGMA journal_mode = DELETE");
   store.close();
-  const { compressFile } = await import("../../src/runtime/compress.ts");
-  const packed = await compressFile(path, `${path}.zst`);
-  return { path: `${path}.zst`, manifest: { ...snapshot.manifest, ...packed } };
+  const packed = await compressFile(path, `${path}.zst`, new Uint8Array());
+  const front = encodeFront({ ...snapshot.manifest, ...packed });
+  writeFileSync(snapshot.path, Buffer.concat([front, readFileSync(`${path}.zst`)]));
+}
+
+test("a database on disk in which one bit is another is not started from", () =>
+  withSnapshot(async (_snapshot, directory, writer) => {
+    await writer.write({ kind: "policy", source: nested, filename: null, force: true }, untraced);
+    const inserts = Array.from({ length: 600 }, (_, index) => parent(`folder-${index}`, `folder-${index >> 1}`));
+    await writer.write({ kind: "batch", changes: [{ inserts }] }, untraced);
+    await writer.stop();
+    const path = join(directory, "store-1.db");
+    const trees = [...pagesOf(path)].filter(([name]) => /^(fact|closure|symbol|type)|symbol/.test(name));
+    expect(trees.map(([name]) => name)).toEqual(
+      expect.arrayContaining(["fact_2", "fact_2_by_3_2_1", "closure_1", "closure_1_by_2", "symbol", "type"]),
+    );
+    const copy = join(directory, "flipped.db");
+    const missed: string[] = [];
+    for (const [name, ends] of trees) {
+      for (const end of new Set([must(ends[0]), must(ends.at(-1))])) {
+        copyFileSync(path, copy);
+        // There the page's first row ends, be it a leaf or one that leads to others.
+        flip(copy, end - 1);
+        if (!isRefused(copy)) missed.push(`${name}, before ${end}`);
+      }
+    }
+    expect(missed).toEqual([]);
+    expect(isRefused(path)).toBe(false);
+  }));
+
+function isRefused(path: string): boolean {
+  try {
+    const content = new ContentCheck(path, defaultLimits);
+    try {
+      checkStructure(path);
+      content.read();
+      return content.mend() !== undefined;
+    } finally {
+      content.close();
+    }
+  } catch {
+    return true;
+  }
+}
+
+/** Where the pages of each table and index that has rows end in the file. */
+function pagesOf(path: string): Map<string, number[]> {
+  const store = openSqlite(path, { readonly: true });
+  const rows = store
+    .prepare("SELECT name, pgoffset + pgsize FROM dbstat WHERE ncell > 0 ORDER BY pgoffset")
+    .values()
+    .map(([name, end]) => ({ name: String(name), end: Number(end) }));
+  store.close();
+  return new Map(
+    [...Map.groupBy(rows, ({ name }) => name)].map(([name, pages]) => [name, pages.map(({ end }) => end)]),
+  );
+}
+
+function flip(path: string, place: number): void {
+  const file = openSync(path, "r+");
+  const byte = new Uint8Array(1);
+  readSync(file, byte, 0, 1, place);
+  writeSync(file, Uint8Array.of(must(byte[0]) ^ 0x01), 0, 1, place);
+  closeSync(file);
 }
 
 describe("closures", () => {
-  const nested = `actor User {} resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder };
-    "read" if "reader"; role if role on "parent"; }`;
-  const parent = (child: string, above: string) => ({
-    predicate: "has_relation",
-    args: [
-      { type: "Folder", id: child },
-      { type: "String", id: "parent" },
-      { type: "Folder", id: above },
-    ],
-  });
-
   async function withNested(body: (path: string) => void | Promise<void>): Promise<void> {
     await withDirectory(async (directory) => {
       const path = join(directory, "store-1.db");
@@ -174,14 +320,14 @@ describe("closures", () => {
     ["a row too many", "INSERT INTO closure_1 VALUES (1, 1)"],
     ["a wrong count", "UPDATE closure SET rows = 7"],
   ])("with %s are made anew, and that is said", (_, sql) =>
-    withNested((path) => {
+    withNested(async (path) => {
       edit(path, sql);
       const warnings: string[] = [];
-      checkCopy(path, defaultLimits, (warning) => warnings.push(warning));
+      await checkStoreAside(realSystem, path, defaultLimits, (warning) => warnings.push(warning));
       expect(warnings).toHaveLength(1);
       expect(warnings[0]).toContain("made anew from the facts");
       expect(rows(path)).toEqual([3]);
-      expect(() => check(path)).not.toThrow();
+      await check(path);
     }),
   );
 
@@ -205,9 +351,9 @@ describe("closures", () => {
     }));
 
   test("and for a copy that nobody writes to", () =>
-    withNested((path) => {
+    withNested(async (path) => {
       edit(path, olderFormat);
-      check(path);
+      await check(path);
       expect(rows(path)).toEqual([3]);
     }));
 });

@@ -119,7 +119,7 @@ describe("writes that wait together", () => {
   test("each get their own event and their own answer, also beside refused ones", () =>
     withWriter(async (writer, path) => {
       const moves: number[] = [];
-      writer.onMoved(({ offset }) => moves.push(offset));
+      writer.onMoved(({ state }) => moves.push(state.offset));
       const writes = Array.from({ length: 200 }, (_, index) =>
         index % 10 === 3
           ? writer.write(

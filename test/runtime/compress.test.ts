@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compress, compressFile, decompress, decompressFile } from "../../src/runtime/compress.ts";
+import { compress, compressFile, decompress, decompressFile, digestFile } from "../../src/runtime/compress.ts";
 
 let directory = "";
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -29,28 +29,28 @@ describe("zstd", () => {
       string,
     ];
     await writeFile(source, content);
-    const written = await compressFile(source, packed);
-    const packedBytes = await readFile(packed);
+    const written = await compressFile(source, packed, Buffer.from("before"));
+    const packedBytes = (await readFile(packed)).subarray("before".length);
     expect(written).toEqual({ bytes: packedBytes.byteLength, sha256: sha256(packedBytes) });
     expect(written.bytes).toBeLessThan(content.byteLength / 3);
+    expect(await digestFile(packed, "before".length)).toEqual(written);
 
-    const read = await decompressFile(packed, unpacked, content.byteLength);
-    expect(read).toEqual({ bytes: content.byteLength, sha256: sha256(content) });
+    expect(await decompressFile(packed, unpacked, "before".length, content.byteLength)).toBe(content.byteLength);
     expect((await readFile(unpacked)).equals(content)).toBe(true);
   });
 
   test("refuses a file that unpacks to more than allowed, and one that is damaged", async () => {
     const [source, packed] = [join(directory, "zeros"), join(directory, "zeros.zst")];
     await writeFile(source, Buffer.alloc(1_000_000));
-    await compressFile(source, packed);
-    const bomb = await decompressFile(packed, join(directory, "c"), 10_000).catch((error: Error) => error.message);
+    await compressFile(source, packed, new Uint8Array());
+    const bomb = await decompressFile(packed, join(directory, "c"), 0, 10_000).catch((error: Error) => error.message);
     expect(bomb).toBe("the unpacked file is larger than 10000 bytes");
 
     const damaged = await readFile(packed);
     damaged.fill(0xff, 10);
     await writeFile(packed, damaged);
     expect(
-      await decompressFile(packed, join(directory, "d"), 2_000_000).then(
+      await decompressFile(packed, join(directory, "d"), 0, 2_000_000).then(
         () => "read",
         () => "refused",
       ),

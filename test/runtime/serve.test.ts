@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocket as WsClient } from "ws";
 import { serve, type Listener, type ServeOptions } from "../../src/runtime/serve.ts";
@@ -70,6 +71,28 @@ describe("the listener", () => {
     expect(await (await slow).text()).toBe("finished");
     await stopped;
   });
+
+  test("cuts a connection when it is told to, also one whose peer takes nothing", async () => {
+    const cancelled = Promise.withResolvers<void>();
+    let cut = (): void => {};
+    const piece = new Uint8Array(1024 * 1024);
+    const listener = listen({
+      fetch: (_, end) => {
+        cut = end;
+        const body = new ReadableStream({
+          pull: (controller) => controller.enqueue(piece),
+          cancel: () => cancelled.resolve(),
+        });
+        return new Response(body);
+      },
+    });
+    const socket = connect(listener.port, "127.0.0.1", () => socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    socket.on("error", () => {}).pause();
+    await Bun.sleep(300);
+    cut();
+    await cancelled.promise;
+    socket.destroy();
+  }, 10_000);
 
   test("does not wait for ever for a request that hangs", async () => {
     const started = Promise.withResolvers<void>();

@@ -281,7 +281,8 @@ export class Machine {
           watcher: process.watcher,
           plant: this.#world.plant,
         }),
-      serve: ({ fetch: serve, stopGraceMs }) => this.#listen(process, serve, stopGraceMs ?? 10_000),
+      serve: ({ fetch: serve, stopGraceMs }) =>
+        this.#listen(process, (request) => serve(request, () => {}), stopGraceMs ?? 10_000),
     };
   }
 

@@ -2,7 +2,7 @@
  * The threads of a simulated node, in the thread of the test: the same commands at the end of the same kind of port, with a delay each way. What
  * goes over it is copied as between threads.
  */
-import { snapshotCommands, type SnapshotEvent } from "../../src/replication/snapshot-commands.ts";
+import { snapshotCommands } from "../../src/replication/snapshot-commands.ts";
 import { StoreWriter } from "../../src/replication/store-writer.ts";
 import { writerCommands, type WriterEvent } from "../../src/replication/writer-commands.ts";
 import {
@@ -43,26 +43,26 @@ export function spawnSimulated<C extends Commands, Event>(
     onMessage: there.onMessage,
   };
   if (name === "writer") {
-    const writer = new StoreWriter((state) => {
-      watcher.moved(state);
-      emit({ state });
+    const writer = new StoreWriter((moved) => {
+      watcher.moved(moved.state);
+      emit(moved);
     }, clock);
     const commands = watchedWriter(plantIn(plant, owner, writerCommands(writer)), watcher);
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), other);
   } else if (name === "snapshot") {
-    const commands = snapshotCommands((event) => emit(event));
+    const commands = snapshotCommands();
     const counted = {
+      ...commands,
       build: (...call: Parameters<typeof commands.build>) => time.working(commands.build(...call)),
-      unpack: (...call: Parameters<typeof commands.unpack>) =>
-        time.working(commands.unpack(...call)).then((state) => (watcher.found(state), state)),
-      check(...call: Parameters<typeof commands.check>) {
-        const state = commands.check(...call);
+      verify: (...call: Parameters<typeof commands.verify>) => time.working(commands.verify(...call)),
+      unpack: (...call: Parameters<typeof commands.unpack>) => time.working(commands.unpack(...call)),
+      read() {
+        const state = commands.read();
         watcher.found(state);
         return state;
       },
-      audit: commands.audit,
     };
-    const emit = serveCommands<typeof counted, SnapshotEvent>(counted, () => {}, other);
+    serveCommands<typeof counted, never>(counted, () => commands.close(), other);
   } else throw new Error(`no simulated node has a worker \`${name}\``);
   return connect<C, Event>({ ...port, onEnd: () => {}, end: () => {} });
 }

@@ -3,14 +3,20 @@
  * through the same broker between the same processes; and writes a second, beside bare commits of SQLite with the same durability.
  */
 import { join } from "node:path";
+import type { SqlDatabase } from "../../../src/runtime/sqlite.ts";
 import { openStore } from "../../../src/store/database.ts";
+import { zeroHash } from "../../../src/store/state.ts";
 import { must } from "../../../src/util/assert.ts";
 import { freePort, randomHex } from "../../node-process.ts";
+import { BareInserts, BareRows } from "../bare-rows.ts";
+import { createFile, factsEffect } from "../store-file.ts";
 import { timesOf, type Times } from "../timing.ts";
+import { factNumber } from "./facts.ts";
 import type { Answer, BareBroker, Flags, Order } from "./node.ts";
 
 export interface Latency {
-  readonly broker: string;
+  /** Undefined for the one inside the primary. */
+  readonly broker: string | undefined;
   /** Milliseconds from publishing to receiving. */
   readonly bare: Times;
   /** Milliseconds from commit to visible. */
@@ -23,7 +29,7 @@ export interface WriteRates {
   readonly commitsPerSecond: number;
 }
 
-/** A broker that nodes and bare clients log in to; undefined for the one inside the primary. */
+/** A broker that nodes and bare clients log in to. */
 export interface Broker {
   readonly name: string;
   readonly url: string;
@@ -58,7 +64,8 @@ class Child {
   }
 }
 
-const pauseMs = 5;
+/** About 400 a second. */
+const pauseMs = 2;
 /** What one fact makes a message of the feed. */
 const messageBytes = 420;
 
@@ -93,7 +100,7 @@ export async function measureLatency(
     bareMs.push(...differences(sent, received));
     visibleMs.push(...differences(committed, visible));
   }
-  return { broker: broker?.name ?? "the embedded broker", bare: timesOf(bareMs), visible: timesOf(visibleMs) };
+  return { broker: broker?.name, bare: timesOf(bareMs), visible: timesOf(visibleMs) };
 }
 
 const perRound = 100;
@@ -165,13 +172,14 @@ export async function measureWrites(
   rounds: number,
 ): Promise<WriteRates> {
   await using primary = new Child();
-  const flags = await flagsOf(join(directory, `writes-${facts}`), undefined);
+  const home = join(directory, `writes-${facts}`);
+  const flags = await flagsOf(home, undefined);
   await primary.ask({ do: "start", flags: flags.primary, policy });
-  const bare = new BareCommits(join(directory, `writes-${facts}`, "bare.db"));
+  const bare = new BareCommits(join(home, "bare.db"), policy, join(home, "primary", "store-1.db"));
   let [written, committed] = [0, 0];
   for (let round = 0; round <= rounds; round++) {
     const seconds = must((await primary.ask({ do: "flood", batches, facts, abreast })).seconds);
-    const bareSeconds = bare.run(batches, facts);
+    const bareSeconds = bare.run(round * batches * facts, batches, facts);
     if (round === 0) continue;
     written += seconds;
     committed += bareSeconds;
@@ -181,29 +189,36 @@ export async function measureWrites(
   return { facts, writesPerSecond: count / written, commitsPerSecond: count / committed };
 }
 
-/** The same facts as rows of one table with its index, each write one commit that waits for the disk. */
+/** The same facts as rows in the same tables with the same indexes, and as a row of the log: each write one commit that waits for the disk. */
 class BareCommits {
-  readonly #store;
-  readonly #insert;
-  #written = 0;
+  readonly #written: SqlDatabase;
+  readonly #bare: SqlDatabase;
+  readonly #rows: BareRows;
+  readonly #inserts: BareInserts;
+  #offset = 1;
 
-  constructor(path: string) {
-    this.#store = openStore(path, { synchronous: "FULL" });
-    this.#store.exec("CREATE TABLE bare (a1 INTEGER, a2 INTEGER, a3 INTEGER, PRIMARY KEY (a1, a2, a3)) WITHOUT ROWID");
-    this.#insert = this.#store.prepare("INSERT INTO bare VALUES (?, ?, ?)");
+  /** `written` is the database of the primary that writes them as well: it knows the ids. */
+  constructor(path: string, policy: string, written: string) {
+    this.#bare = createFile(path, policy);
+    this.#written = openStore(written, { readonly: true });
+    this.#rows = new BareRows(this.#bare, this.#written);
+    this.#inserts = new BareInserts(this.#bare);
   }
 
-  run(batches: number, facts: number): number {
+  run(first: number, batches: number, facts: number): number {
+    const all = Array.from({ length: batches }, (_, batch) => {
+      const chunk = Array.from({ length: facts }, (__, index) => factNumber(first + batch * facts + index));
+      const body = JSON.stringify(factsEffect(chunk));
+      const values = [++this.#offset, Date.now(), "facts", body, null, zeroHash, zeroHash, 0];
+      return [...this.#rows.of(chunk), { table: "log", values }];
+    });
     const begin = Bun.nanoseconds();
-    for (let batch = 0; batch < batches; batch++) {
-      this.#store.transaction(() => {
-        for (let fact = 0; fact < facts; fact++) this.#insert.run(this.#written++, 1, this.#written % 1000);
-      }, "immediate");
-    }
+    for (const rows of all) this.#inserts.write(rows);
     return (Bun.nanoseconds() - begin) / 1e9;
   }
 
   close(): void {
-    this.#store.close();
+    this.#bare.close();
+    this.#written.close();
   }
 }

@@ -13,6 +13,7 @@ import { topicsOf } from "../../../src/replication/topics.ts";
 import { serveNode } from "../../../src/roles/node-service.ts";
 import { serve } from "../../../src/runtime/serve.ts";
 import { must } from "../../../src/util/assert.ts";
+import { factNumber } from "./facts.ts";
 
 export type Flags = Readonly<Record<string, string>>;
 
@@ -100,7 +101,7 @@ async function start(flags: Flags, policy: string): Promise<string> {
   node = started;
   if (config.role === "primary")
     await primary().writes.policy({ source: policy, filename: null, force: true }, untraced);
-  started.history.onMoved(() => seen.push([must(started.health().offset), nowUs()]));
+  must(started.history).onMoved(() => seen.push([must(started.health().offset), nowUs()]));
   return (await serveNode(config, started)).url;
 }
 
@@ -109,15 +110,6 @@ const untraced = { traceparent: null };
 function primary(): PrimaryNode {
   return node as PrimaryNode;
 }
-
-const factNumber = (index: number) => ({
-  predicate: "has_role",
-  args: [
-    { type: "User", id: `user-${index}` },
-    { type: "String", id: "reader" },
-    { type: "Repository", id: `repository-${index % 1000}` },
-  ],
-});
 
 /** One fact at a time, one after the other. */
 async function write(writes: number, pauseMs: number): Promise<[number, number][]> {

@@ -1,0 +1,98 @@
+/** A node's data as one file: from its data directory, whether it runs or not, or from a running node over its API. */
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Command } from "commander";
+import { defaultLimits } from "../config/limits.ts";
+import { backUp, copyTo, type BackupOptions } from "../replication/backup.ts";
+import { downloadSnapshot } from "../replication/snapshot-download.ts";
+import { print, printError } from "../runtime/process.ts";
+import { presentStore } from "../store/data-directory.ts";
+import { AppError } from "../util/app-error.ts";
+import { megabytes } from "../util/megabytes.ts";
+import { type AddCommand, UsageError } from "./command.ts";
+import { contentOf, describeContent } from "./backup-content.ts";
+import { accessOf, withAccess } from "./node-api.ts";
+import { type ProgressLine, withProgress } from "./progress-line.ts";
+
+const details = `
+It holds facts, policies, keys (their hashes) and the log of one moment, and is made while the node goes on. Before it is there under its
+name it was read again, unpacked and compared with what was copied. What belongs to the node alone (the node key's hash) is not in it.
+
+Examples:
+  ostiary backup --data /var/lib/ostiary --out monday.backup              from the directory of a node, running or not
+  ostiary backup --url http://10.0.0.1:8080 --out monday.backup           from a running one, with OSO_AUTH in the environment
+  ostiary restore monday.backup --list                                    what moments it covers
+`;
+
+interface Options {
+  readonly out: string;
+  readonly data?: string;
+  readonly url?: string;
+  readonly json?: true;
+}
+
+export const backupCommand: AddCommand = (program) => {
+  withAccess(program.command("backup"), "admin")
+    .description(
+      "Write all data of a node into one file, from which `ostiary restore` makes a primary of any moment in its log",
+    )
+    .requiredOption("--out <file>", "Where to; what is there is replaced once the new one has proved good")
+    .option("--data <directory>", "The node's data directory, of which it is only read")
+    .option("--json", "as JSON")
+    .addHelpText("after", details)
+    .action(async ({ out, data, url, json }: Options, command: Command) => {
+      if (data !== undefined && url !== undefined)
+        throw new UsageError("--data and --url both say where the data come from: give one of them");
+      if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` can't be written: there is no such directory`);
+      // What is in it is nobody else's to read.
+      process.umask(0o077);
+      const warnings: string[] = [];
+      const made = await withProgress((progress) =>
+        backUp({
+          target: out,
+          write: data === undefined ? fetchFrom(command, progress) : copyTo(storeIn(data), progress.begin),
+          limits: defaultLimits,
+          onStep: progress.begin,
+          warn: (problem) => warnings.push(problem),
+        }),
+      );
+      for (const warning of warnings) await printError(`warning: ${warning}\n`);
+      await print(json ? `${JSON.stringify(contentOf(made))}\n` : describeContent(made));
+    });
+};
+
+function storeIn(data: string): string {
+  const path = existsSync(data) ? presentStore(data) : undefined;
+  if (path === undefined)
+    throw new UsageError(`\`${data}\` is no data directory of a node: there is no database in it`);
+  return path;
+}
+
+function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
+  const { url, key } = accessOf(command, "admin");
+  return async (target) => {
+    progress.begin(`waiting for ${url}`);
+    await downloadSnapshot({
+      get: (headers) => request(url, { ...headers, Authorization: `Bearer ${key}` }),
+      target,
+      knownTag: undefined,
+      accept() {},
+      onProgress: (received, size) =>
+        progress.reached(`fetching: ${Math.floor((100 * received) / size)} % of ${megabytes(size)} MB`),
+      failure: refusalOf,
+    });
+  };
+}
+
+async function request(url: string, headers: Record<string, string>): Promise<Response> {
+  try {
+    return await fetch(`${url}/api/backup`, { headers });
+  } catch (error) {
+    throw new AppError("not_ready", `no answer from ${url}: ${(error as Error).message}`);
+  }
+}
+
+async function refusalOf(response: Response): Promise<Error> {
+  const { message } = (await response.json().catch(() => ({}))) as { message?: string };
+  return new AppError("invalid_request", `the node answered ${response.status}: ${message ?? "no reason given"}`);
+}

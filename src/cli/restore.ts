@@ -1,0 +1,127 @@
+/** A backup becomes the data directory of a primary, as it was at some moment. */
+import { z } from "zod";
+import { print, printError } from "../runtime/process.ts";
+import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/restore.ts";
+import { describeMoment } from "../store/past.ts";
+import { contentOf, describeContent, iso } from "./backup-content.ts";
+import { type AddCommand, UsageError } from "./command.ts";
+import { withProgress } from "./progress-line.ts";
+import { checkedConfig, configFile } from "./setting-options.ts";
+
+const details = `
+What is restored begins a new epoch: nodes of the history that is left behind, which may have seen more, save what only they have
+(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409.
+
+Examples:
+  ostiary restore monday.backup --list                                               what moments it covers
+  ostiary restore monday.backup --data /var/lib/ostiary                              its newest state
+  ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   as it was at seven
+  ostiary restore monday.backup --data /var/lib/ostiary --to-offset 4711 --dry-run   what that would come to
+  ostiary serve --role primary --data /var/lib/ostiary                               goes on from there
+
+Run it as the user that the node runs as. The node key belongs to no backup: give the primary the one that the other nodes have (OSTIARY_NODE_KEY).
+`;
+
+interface Options {
+  readonly data?: string;
+  readonly toOffset?: string;
+  readonly toTime?: string;
+  readonly force?: true;
+  readonly dryRun?: true;
+  readonly list?: true;
+  readonly config?: string;
+  readonly json?: true;
+}
+
+export const restoreCommand: AddCommand = (program) => {
+  program
+    .command("restore")
+    .description("Make a primary's data directory of a backup, as of any moment that its log reaches back to")
+    .argument("<file>", "what `ostiary backup` wrote")
+    .option(
+      "--data <directory>",
+      "Where to: a directory without a node's data (default: as for `serve`) [OSTIARY_DATA]",
+    )
+    .option("--to-offset <number>", "Go back to right after this event; 0 is before the first")
+    .option(
+      "--to-time <time>",
+      "Go back to this time, such as 2026-11-26T07:00:00Z: what was committed then or before stays",
+    )
+    .option("--force", "Replace the data that are in the directory, once the backup has proved good")
+    .option("--dry-run", "Do all of it, but leave nothing behind: only say what would be")
+    .option("--list", "Only say what is in the file and which moments it covers")
+    .option("--config <file>", "The file that the node is started with, for its limits [OSTIARY_CONFIG]")
+    .option("--json", "as JSON")
+    .addHelpText("after", details)
+    .action(async (file: string, options: Options) => {
+      const destination = destinationOf(options);
+      if (options.list)
+        return print(
+          options.json ? `${JSON.stringify(contentOf(openBackup(file)))}\n` : describeContent(openBackup(file)),
+        );
+      const config = checkedConfig({
+        flags: { role: "primary", ...(options.data === undefined ? {} : { data: options.data }) },
+        environment: process.env,
+        file: await configFile(options.config, process.env),
+      });
+      const restored = await restoring({
+        file,
+        directory: config.data,
+        destination,
+        force: options.force ?? false,
+        dryRun: options.dryRun ?? false,
+        limits: config.limits,
+      });
+      await print(
+        options.json ? `${JSON.stringify(asJson(restored))}\n` : tell(restored, config.data, options.dryRun ?? false),
+      );
+    });
+};
+
+async function restoring(options: Omit<RestoreOptions, "onStep" | "warn">): Promise<Restored> {
+  const warnings: string[] = [];
+  try {
+    return await withProgress((progress) =>
+      restore({ ...options, onStep: progress.begin, warn: (problem) => warnings.push(problem) }),
+    );
+  } finally {
+    for (const warning of warnings) await printError(`warning: ${warning}\n`);
+  }
+}
+
+function destinationOf({ toOffset, toTime }: Options): RestoreOptions["destination"] {
+  if (toOffset !== undefined && toTime !== undefined)
+    throw new UsageError("--to-offset and --to-time both say where to go back to: give one of them");
+  if (toOffset !== undefined) {
+    if (!/^\d{1,15}$/.test(toOffset)) throw new UsageError(`\`${toOffset}\` is no offset, such as 4711`);
+    return { offset: Number(toOffset) };
+  }
+  if (toTime === undefined) return undefined;
+  if (!z.iso.datetime({ offset: true }).safeParse(toTime).success)
+    throw new UsageError(
+      `\`${toTime}\` is no time with its zone, such as 2026-11-26T07:00:00Z or 2026-11-26T08:00:00+01:00`,
+    );
+  return { timeMs: Date.parse(toTime) };
+}
+
+function tell(restored: Restored, directory: string, dryRun: boolean): string {
+  const { environment, digest, undone, epoch, replaced } = restored;
+  const counts = Object.entries(undone).map(([kind, count]) => `${count} ${kind}`);
+  const total = Object.values(undone).reduce((sum, count) => sum + count, 0);
+  const lines = [
+    `${dryRun ? "would be restored" : "restored"} to ${describeMoment(restored)}, environment ${environment}`,
+    `  undone    ${total === 0 ? "nothing" : `${total} events: ${counts.join(", ")}`}`,
+    `  digest    ${digest}`,
+    ...(replaced === undefined
+      ? []
+      : [`  ${dryRun ? "replacing" : "replaced"}  data of epoch ${replaced.epoch} at offset ${replaced.offset}`]),
+    dryRun
+      ? "nothing was changed"
+      : `  epoch     ${epoch} begins; start it with \`ostiary serve --role primary --data ${directory}\``,
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function asJson({ timeMs, ...rest }: Restored): object {
+  return { ...rest, time: iso(timeMs) };
+}

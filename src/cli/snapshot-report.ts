@@ -1,0 +1,88 @@
+/** What `ostiary snapshot inspect` tells. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defaultLimits } from "../config/limits.ts";
+import { named } from "../replication/import-snapshot.ts";
+import { unpackSnapshotAside, verifySnapshotAside } from "../replication/snapshot-jobs.ts";
+import { realSystem } from "../replication/system.ts";
+import { requireKnownFormat, type SnapshotManifest } from "../store/snapshot-file.ts";
+import { openSnapshot, type Snapshot } from "../store/snapshot.ts";
+import { megabytes } from "../util/megabytes.ts";
+import { reasonOf } from "../util/reason.ts";
+import type { ProgressLine } from "./progress-line.ts";
+
+export interface SnapshotReport extends Partial<SnapshotManifest> {
+  readonly file: string;
+  /** Of the file, in bytes. */
+  readonly size?: number;
+  /** What was looked at: the packed bytes, or everything that comes out of them. */
+  readonly checked: "bytes" | "everything";
+  /** What is wrong with it; null where nothing was found. */
+  readonly problem: string | null;
+  /** What a node would make anew when it imports it. */
+  readonly warnings: readonly string[];
+}
+
+/** Throws where the file can't be read at all. */
+export async function inspectSnapshot(file: string, full: boolean, progress: ProgressLine): Promise<SnapshotReport> {
+  const checked = full ? "everything" : "bytes";
+  const warnings: string[] = [];
+  let snapshot: Snapshot | undefined;
+  const report = (problem: string | null): SnapshotReport => {
+    const found = snapshot === undefined ? {} : { size: snapshot.size, ...snapshot.manifest };
+    return { file, ...found, checked, problem, warnings };
+  };
+  try {
+    snapshot = openSnapshot(file);
+    requireKnownFormat(snapshot.manifest);
+    progress.begin(full ? "unpacking and checking" : "checking");
+    await (full ? unpackForNothing(snapshot, warnings) : verifySnapshotAside(realSystem, snapshot));
+    return report(null);
+  } catch (error) {
+    const problem = named(file, error);
+    if (problem.code === "not_found") throw problem;
+    return report(reasonOf(error));
+  }
+}
+
+async function unpackForNothing(snapshot: Snapshot, warnings: string[]): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-inspect-"));
+  try {
+    await unpackSnapshotAside(realSystem, snapshot, join(directory, "copy.db"), defaultLimits, (warning) =>
+      warnings.push(warning),
+    );
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+export function describeReport(report: SnapshotReport): string {
+  const { file, problem, warnings, checked } = report;
+  const verdict = checked === "bytes" ? "its SHA-256 is right; `--full` checks what is in it" : "all of it is sound";
+  const rows: (readonly [string, string])[] = [
+    ...manifestRows(report),
+    [problem === null ? "check" : "problem", problem ?? verdict],
+    ...warnings.map((warning) => ["warning", warning] as const),
+  ];
+  return `${file}\n${rows.map(([name, value]) => `  ${name.padEnd(12)}${value}\n`).join("")}`;
+}
+
+function manifestRows({ size, ...manifest }: SnapshotReport): (readonly [string, string])[] {
+  const { kind, environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256 } = manifest;
+  if (size === undefined || unpackedBytes === undefined) return [];
+  return [
+    ["kind", `${kind}`],
+    ["environment", `${environment}`],
+    ["position", `offset ${offset} of epoch ${epoch}, chain hash ${hash}`],
+    ["digest", `${digest}`],
+    ["last change", timeMs === 0 ? "none yet" : momentOf(timeMs)],
+    ["made", momentOf(madeMs)],
+    ["size", `${megabytes(size)} MB, unpacked ${megabytes(unpackedBytes)} MB in format ${schema}`],
+    ["SHA-256", `${sha256}`],
+  ];
+}
+
+function momentOf(ms: number | undefined): string {
+  return new Date(ms ?? 0).toISOString();
+}

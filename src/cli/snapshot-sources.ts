@@ -1,0 +1,87 @@
+/** Where the file of `ostiary snapshot create` comes from. It appears under its name when it is whole. */
+import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { downloadSnapshot } from "../replication/snapshot-download.ts";
+import { buildSnapshotAside, verifySnapshotAside } from "../replication/snapshot-jobs.ts";
+import { realSystem } from "../replication/system.ts";
+import { presentStore } from "../store/data-directory.ts";
+import { removeFiles, type Snapshot } from "../store/snapshot.ts";
+import { AppError } from "../util/app-error.ts";
+import { megabytes } from "../util/megabytes.ts";
+import { reasonOf } from "../util/reason.ts";
+import { UsageError } from "./command.ts";
+import type { ProgressLine } from "./progress-line.ts";
+
+export async function snapshotFromNode(given: string, out: string, progress: ProgressLine): Promise<Snapshot> {
+  const nodeKey = process.env["OSTIARY_NODE_KEY"]?.trim();
+  if (!nodeKey) throw new UsageError("OSTIARY_NODE_KEY is not set; put the key into it that nodes show each other");
+  if (!URL.canParse(given)) throw new UsageError(`\`${given}\` is not a URL, such as http://127.0.0.1:8080`);
+  const url = given.replace(/\/+$/, "");
+  requirePlace(out);
+  const part = `${out}.part`;
+  progress.begin("waiting for the snapshot");
+  try {
+    const snapshot = await downloadSnapshot({
+      get: (headers) =>
+        fetch(`${url}/replication/v1/snapshot`, {
+          headers: { ...headers, Authorization: `Bearer ${nodeKey}` },
+          redirect: "error",
+        }),
+      target: part,
+      knownTag: undefined,
+      accept() {},
+      onProgress: (received, size) =>
+        progress.reached(`fetching: ${Math.floor((100 * received) / size)} % of ${megabytes(size)} MB`),
+      failure: refusalOf,
+    });
+    if (snapshot === "unchanged") throw new Error("it says that nothing has changed");
+    progress.begin("checking");
+    await verifySnapshotAside(realSystem, snapshot).catch((error: unknown) => {
+      removeFiles([part]);
+      throw error;
+    });
+    return moved(snapshot, out);
+  } catch (error) {
+    throw new AppError("not_ready", `no snapshot from ${url}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+async function refusalOf(response: Response): Promise<Error> {
+  const { message } = (await response.json().catch(() => ({}))) as { message?: string };
+  return new Error(`it answered ${response.status} ${message ?? "without a reason"}`);
+}
+
+/** Only reads what is in the directory, whoever else is at work there. */
+export async function snapshotFromDirectory(data: string, out: string, progress: ProgressLine): Promise<Snapshot> {
+  const store = existsSync(data) ? presentStore(data) : undefined;
+  if (store === undefined) throw new UsageError(`\`${data}\` is no data directory of a node: it holds no database`);
+  const beside = emptyBeside(out);
+  progress.begin("copying and packing");
+  try {
+    return moved(await buildSnapshotAside(realSystem, store, beside), out);
+  } catch (error) {
+    throw new AppError("internal", `no snapshot of \`${store}\`: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    rmSync(beside, { recursive: true, force: true });
+  }
+}
+
+function moved(snapshot: Snapshot, out: string): Snapshot {
+  renameSync(snapshot.path, out);
+  return { ...snapshot, path: out };
+}
+
+/** A directory to work in, from where a file can be moved to `out`. */
+function emptyBeside(out: string): string {
+  requirePlace(out);
+  try {
+    return mkdtempSync(join(dirname(out), `.${basename(out)}-`));
+  } catch (error) {
+    throw new AppError("invalid_request", `\`${out}\` can't be written: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+function requirePlace(out: string): void {
+  if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` can't be written: there is no such directory`);
+  if (existsSync(out) && !statSync(out).isFile()) throw new UsageError(`\`${out}\` can't be written: it is not a file`);
+}

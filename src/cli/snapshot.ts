@@ -1,0 +1,91 @@
+/** Snapshots as files: made from a node or its directory, looked at, and put into a directory for a node to start from. */
+import type { Command } from "commander";
+import { defaultLimits } from "../config/limits.ts";
+import { importSnapshot } from "../replication/import-snapshot.ts";
+import { print } from "../runtime/process.ts";
+import type { Snapshot } from "../store/snapshot.ts";
+import { megabytes } from "../util/megabytes.ts";
+import { type AddCommand, UsageError } from "./command.ts";
+import { withProgress } from "./progress-line.ts";
+import { snapshotFromDirectory, snapshotFromNode } from "./snapshot-sources.ts";
+import { describeReport, inspectSnapshot } from "./snapshot-report.ts";
+
+interface CreateOptions {
+  readonly out: string;
+  readonly url?: string;
+  readonly data?: string;
+  readonly json?: true;
+}
+
+interface ImportOptions {
+  readonly data: string;
+  readonly force?: true;
+  readonly json?: true;
+}
+
+export const snapshotCommand: AddCommand = (program, finish) => {
+  const group = program.command("snapshot").description("Make, inspect and import a copy of all data as one file");
+  addCreate(group);
+  group
+    .command("inspect")
+    .description("Say what a snapshot holds, and whether it is whole: status 0 if so, 1 if not")
+    .argument("<file>")
+    .option("--full", "Unpack it as well, and check everything in it as a node would")
+    .option("--json", "as JSON")
+    .action(async (file: string, options: { full?: true; json?: true }) => {
+      const report = await withProgress((progress) => inspectSnapshot(file, options.full === true, progress));
+      await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : describeReport(report));
+      if (report.problem !== null) finish(1);
+    });
+  group
+    .command("import")
+    .description("Check a snapshot and make it the copy that an edge or a fallback starts from")
+    .argument("<file>")
+    .requiredOption("--data <directory>", "The node's data directory; made where it is missing")
+    .option("--force", "Replace the copy that is there")
+    .option("--json", "as JSON")
+    .action(async (file: string, { data, force, json }: ImportOptions) => {
+      const { state, path } = await withProgress((progress) => {
+        progress.begin("unpacking and checking");
+        return importSnapshot({ file, data, force: force === true, limits: defaultLimits });
+      });
+      const { environment, epoch, offset, digest } = state;
+      await print(
+        json
+          ? `${JSON.stringify({ path, environment, epoch, offset, digest }, null, 2)}\n`
+          : `${path}: environment \`${environment}\` at offset ${offset}\n`,
+      );
+    });
+};
+
+function addCreate(group: Command): void {
+  group
+    .command("create")
+    .description("Write a snapshot to a file, from a running node or from a data directory; nothing is stopped for it")
+    .requiredOption("--out <file>", "Where to write it; readers see the file that was there, or the whole new one")
+    .option("--url <url>", "The primary or edge to ask, such as http://127.0.0.1:8080")
+    .option("--data <directory>", "A node's data directory, whether or not the node runs")
+    .option("--json", "as JSON")
+    .addHelpText(
+      "after",
+      "\nThe node key, with which a node is asked, is read from OSTIARY_NODE_KEY. What is broken off is gone on with when the same is\ndone again. The file holds everything but the log: keep it as you keep the data.",
+    )
+    .action(async ({ out, url, data, json }: CreateOptions) => {
+      if ((url === undefined) === (data === undefined))
+        throw new UsageError(
+          "say where the snapshot comes from: either `--url`, a running node, or `--data`, its directory",
+        );
+      const made = await withProgress((progress) =>
+        data === undefined ? snapshotFromNode(url ?? "", out, progress) : snapshotFromDirectory(data, out, progress),
+      );
+      await print(json ? `${JSON.stringify(madeReport(made), null, 2)}\n` : describeMade(made));
+    });
+}
+
+function madeReport({ path, size, manifest }: Snapshot): object {
+  return { file: path, size, ...manifest };
+}
+
+function describeMade({ path, size, manifest: { environment, offset } }: Snapshot): string {
+  return `${path}: environment \`${environment}\` at offset ${offset}, ${megabytes(size)} MB\n`;
+}

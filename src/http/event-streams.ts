@@ -1,0 +1,122 @@
+/**
+ * All open streams of the change feed. They are woken together, and what comes after a place is read and written out once for all who are there, which
+ * is nearly everybody: a hundred readers cost little more than their sockets. Where events come one upon the other, several are sent together.
+ */
+import type { Limits } from "../config/limits.ts";
+import type { From, History, Place } from "../replication/event-history.ts";
+import type { Node } from "../replication/node.ts";
+import { formatToken } from "../replication/position.ts";
+import { AppError } from "../util/app-error.ts";
+import { cloudEventOf } from "./cloud-event.ts";
+import { EventStream, eventText, type Feed, type Told } from "./event-stream.ts";
+import type { Exchange } from "./exchange.ts";
+import { keyring } from "./keyring.ts";
+
+/** After it was told something, a stream waits so long for each stream that there is: that bounds how much of a node's time all of them may take. */
+const restMsPerStream = 0.25;
+
+export class EventStreams {
+  readonly #node: Node;
+  readonly #limits: Limits;
+  readonly #findKey: ReturnType<typeof keyring>;
+  readonly #unsubscribe: (() => void) | undefined;
+  readonly #open = new Set<EventStream>();
+  #wokeAtMs = Number.NEGATIVE_INFINITY;
+  #wakeTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What was told last of what is newest, by the place after which it comes. */
+  #newest: { readonly after: string; readonly told: Told } | undefined;
+  #closed = false;
+
+  constructor(node: Node, limits: Limits) {
+    this.#node = node;
+    this.#limits = limits;
+    this.#findKey = keyring(node);
+    this.#unsubscribe = node.history?.onMoved(() => this.#moved());
+  }
+
+  /**
+   * An answer that tells what happens after a place, to whoever has this key, as long as he has it. Throws as `History.after` does, `not_ready` where this
+   * node gets no events any more, `too_many_requests` where there are too many streams.
+   */
+  open({ cut }: Exchange, history: History, from: From, key: string): Response {
+    const { eventStreamsMax } = this.#limits;
+    if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
+    requireEvents(this.#node);
+    if (this.#open.size >= eventStreamsMax)
+      throw new AppError(
+        "too_many_requests",
+        `${eventStreamsMax} streams of events are open here already, ask another node`,
+      );
+    const { next: start } = history.after(from, { eventsMax: 0, bytesMax: 0 });
+    const stream = new EventStream(start, {
+      node: this.#node,
+      limits: this.#limits,
+      feed: this.#feedFor(history, key),
+      cut: () => cut?.(),
+      onEnded: () => this.#open.delete(stream),
+    });
+    this.#open.add(stream);
+    return new Response(stream.body, { headers: streamHeaders });
+  }
+
+  /** Ends all of them; no further ones are opened. Their readers go on elsewhere, or here after a restart. */
+  close(): void {
+    this.#closed = true;
+    this.#unsubscribe?.();
+    clearTimeout(this.#wakeTimer);
+    for (const stream of this.#open) stream.stop();
+  }
+
+  #moved(): void {
+    if (this.#open.size === 0 || this.#wakeTimer !== undefined) return;
+    const restMs = this.#wokeAtMs + this.#open.size * restMsPerStream - performance.now();
+    if (restMs <= 0) return this.#wake();
+    this.#wakeTimer = setTimeout(() => this.#wake(), restMs);
+  }
+
+  #wake(): void {
+    this.#wakeTimer = undefined;
+    this.#newest = undefined;
+    this.#wokeAtMs = performance.now();
+    for (const stream of this.#open) stream.look();
+  }
+
+  #feedFor(history: History, key: string): Feed {
+    return {
+      requireAccess: () => {
+        requireEvents(this.#node);
+        if (this.#findKey(key) === undefined)
+          throw new AppError("unauthorized", "the API key of this stream was removed");
+      },
+      after: (place) => this.#after(history, place),
+    };
+  }
+
+  #after(history: History, place: Place): Told {
+    const after = formatToken(place.epoch, place.offset);
+    if (this.#newest?.after === after) return this.#newest.told;
+    const { eventsPageMax: eventsMax, eventStreamBytesMax: bytesMax } = this.#limits;
+    const { events, next, head } = history.after(place, { eventsMax, bytesMax });
+    const text = events.map((event) => eventText(cloudEventOf(event, this.#node.environment))).join("");
+    const told = { bytes: encoder.encode(text), next, more: next.offset < head.offset };
+    if (!told.more) this.#newest = { after, told };
+    return told;
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** `X-Accel-Buffering`: nginx would keep events back until it has a bufferful. */
+const streamHeaders = {
+  "Content-Type": "text/event-stream",
+  "Cache-Control": "no-store",
+  "X-Accel-Buffering": "no",
+};
+
+/** AppError `not_ready` where nothing new comes here any more, or comes too late. */
+function requireEvents(node: Node): void {
+  node.engine();
+  node.requireFresh();
+  if (node.health().state === "FENCED")
+    throw new AppError("not_ready", "another primary has taken over, what happens is not known here any more");
+}

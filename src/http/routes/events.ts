@@ -1,0 +1,114 @@
+/**
+ * The change feed: what happened in the environment, in order, for anyone who may read it. In pages, or as a stream of server-sent events; the places
+ * that both name are consistency tokens, so a reader goes from one to the other, and from node to node.
+ */
+import { Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import type { From, History, HistoryPage, Place } from "../../replication/event-history.ts";
+import type { Node } from "../../replication/node.ts";
+import { formatToken } from "../../replication/position.ts";
+import { AppError } from "../../util/app-error.ts";
+import { bearerOf, readAccess } from "../access.ts";
+import { preferredType } from "../accept.ts";
+import { cloudEventOf } from "../cloud-event.ts";
+import type { EventStreams } from "../event-streams.ts";
+import { exchangeOf } from "../exchange.ts";
+import { refusing } from "../schema-error.ts";
+
+const types = ["application/json", "application/cloudevents-batch+json", "text/event-stream"] as const;
+
+const limitStandard = 100;
+
+const query = refusing(
+  "query",
+  z.strictObject({
+    after: z.string().optional(),
+    limit: z
+      .string()
+      .regex(/^[1-9]\d{0,8}$/, { error: "must be a whole number from 1 on" })
+      .optional(),
+  }),
+);
+
+export function eventRoutes(node: Node, limits: Limits, streams: EventStreams) {
+  return new Elysia().use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax })).get(
+    "/api/events",
+    async ({ query: { after, limit }, request }) => {
+      const history = historyOf(node);
+      const exchange = exchangeOf(request);
+      const type = preferredType(request.headers.get("accept"), types);
+      // Nobody would ever take anything of a stream that answers HEAD.
+      if (type === "text/event-stream" && exchange.method !== "HEAD") {
+        if (limit !== undefined)
+          throw new AppError("invalid_request", "a stream of events has no `limit`, leave it away or ask for pages");
+        const last = request.headers.get("last-event-id") || after;
+        const from = await placed(node, last, "end");
+        return streams.open(exchange, history, from, bearerOf(request));
+      }
+      const eventsMax = Math.min(Number(limit ?? limitStandard), limits.eventsPageMax);
+      const page = await pageAfter(node, history, after, { eventsMax, bytesMax: limits.eventsPageBytesMax });
+      return type === "application/cloudevents-batch+json" ? batchOf(page) : page;
+    },
+    { query },
+  );
+}
+
+function historyOf(node: Node): History {
+  if (node.history !== undefined) return node.history;
+  throw new AppError(
+    "not_found",
+    "this fallback fetches snapshots and has no events: ask the primary, an edge, or a fallback that follows (`follow: true`)",
+  );
+}
+
+type Page = Awaited<ReturnType<typeof pageAfter>>;
+
+/** Without a place from the first event that is kept; a stream without one begins with what comes. */
+async function pageAfter(node: Node, history: History, after: string | undefined, bounds: Bounds) {
+  const from = await placed(node, after, "earliest");
+  node.engine();
+  const { events, next, head } = history.after(from, bounds);
+  return {
+    events: events.map((event) => cloudEventOf(event, node.environment)),
+    next: tokenOf(next),
+    head: tokenOf(head),
+  };
+}
+
+type Bounds = Parameters<History["after"]>[1];
+
+/** The batch format is a bare list, so the rest of the page is in headers. */
+function batchOf({ events, next, head }: Page): Response {
+  return new Response(JSON.stringify(events), {
+    headers: { "Content-Type": "application/cloudevents-batch+json", "Ostiary-Next": next, "Ostiary-Head": head },
+  });
+}
+
+function tokenOf({ epoch, offset }: HistoryPage["head"]): string {
+  return formatToken(epoch, offset);
+}
+
+/** Where to begin. Another node may have told of a place to which this one comes in a moment. */
+async function placed(node: Node, text: string | undefined, standard: From): Promise<From> {
+  if (text === undefined) return standard;
+  const [, epoch, offset] = /^(?:([0-9a-f]{16}):)?(\d{1,15})$/.exec(text) ?? [];
+  if (offset === undefined)
+    throw new AppError(
+      "invalid_request",
+      `\`${text.slice(0, 64)}\` is no place in the log: send an offset, or back what \`next\`, \`head\` or the \`id\` of an event held`,
+    );
+  if (epoch === undefined) return { offset: Number(offset) };
+  const place = { epoch, offset: Number(offset) };
+  if (node.role !== "primary") await arrival(node, place);
+  return place;
+}
+
+/** Whatever comes of it, the log says where it stands. */
+async function arrival(node: Node, place: Place): Promise<void> {
+  try {
+    await node.waitFor(tokenOf(place));
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+  }
+}

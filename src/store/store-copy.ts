@@ -1,0 +1,78 @@
+/**
+ * A copy of a store as it is at one moment, made without stopping anybody: a reader of a WAL sees one state for as long as it likes. Tables are
+ * copied one by one, as `VACUUM INTO` does it (SQLite's transfer of whole records, indexes included), so that what stays behind is never read, and
+ * does not have to be deleted from a copy that then has to be written a second time.
+ */
+import { openSqliteBeside, type SqlDatabase } from "../runtime/sqlite.ts";
+import { AppError } from "../util/app-error.ts";
+import { openStore, schemaVersion } from "./database.ts";
+import { earliestMoment, type Moment } from "./past.ts";
+import type { SnapshotManifest } from "./snapshot-file.ts";
+import { readState, type State } from "./state.ts";
+
+/**
+ * Whose rows stay behind: what belongs to the sending node alone, and of a snapshot the log and what its events took
+ * away: a receiver follows from here on.
+ */
+const leftBehind: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<string>>> = {
+  snapshot: new Set(["log", "cleared", "node"]),
+  backup: new Set(["node"]),
+};
+
+export interface StoreCopy {
+  readonly state: State;
+  /** The earliest moment that it can be taken back to; of a snapshot there is none but its own. */
+  readonly from: Moment | undefined;
+}
+
+/**
+ * Copies the store at `source` into a new file at `target`, which has the format of this binary also where the source is older. Throws where the
+ * source is no store, or of a newer format.
+ */
+export function copyStore(source: string, target: string, kind: SnapshotManifest["kind"]): StoreCopy {
+  copyAsItIs(source, target, leftBehind[kind]);
+  const copy = openStore(target, { wal: false });
+  try {
+    return { state: readState(copy), from: kind === "backup" ? earliestMoment(copy) : undefined };
+  } finally {
+    copy.close();
+  }
+}
+
+function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): void {
+  const copy = openSqliteBeside(target, source);
+  try {
+    // Nobody else knows of the file, and it is worth nothing before it is whole.
+    copy.exec("PRAGMA main.journal_mode = OFF");
+    copy.exec("PRAGMA main.synchronous = OFF");
+    copy.exec("PRAGMA main.cache_size = -65536");
+    copy.exec("PRAGMA source.mmap_size = 1073741824");
+    copy.transaction(() => {
+      const schema = Number(copy.prepare("PRAGMA source.user_version").values()[0]?.[0]);
+      if (schema > schemaVersion)
+        throw new AppError(
+          "conflict",
+          `\`${source}\` has format ${schema}, this binary knows formats up to ${schemaVersion}`,
+        );
+      copyTables(copy, left);
+      copy.exec(`PRAGMA main.user_version = ${schema}`);
+    });
+  } finally {
+    copy.close();
+  }
+}
+
+function copyTables(copy: SqlDatabase, left: ReadonlySet<string>): void {
+  const made = copy
+    .prepare(
+      "SELECT type, name, sql FROM source.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'",
+    )
+    .values()
+    .map((row) => row.map(String) as [type: string, name: string, sql: string]);
+  // With their indexes before any row: only between tables that are alike in everything are whole records transferred.
+  for (const [, , sql] of made) copy.exec(sql);
+  for (const [type, name] of made) {
+    const quoted = `"${name.replaceAll('"', '""')}"`;
+    if (type === "table" && !left.has(name)) copy.exec(`INSERT INTO main.${quoted} SELECT * FROM source.${quoted}`);
+  }
+}

@@ -1,0 +1,223 @@
+/** `ostiary snapshot`: made from a running node and from a directory, inspected, imported, and refused where it would do harm. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { lockDirectory } from "../../src/store/data-directory.ts";
+import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { openSnapshot } from "../../src/store/snapshot.ts";
+import { must } from "../../src/util/assert.ts";
+import {
+  insert,
+  loadPolicy,
+  nodeKey,
+  standing,
+  withCluster,
+  type Cluster,
+  type Running,
+} from "../replication/cluster.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { workspace } from "./workspace.ts";
+
+// Each command is a process that starts threads, slowly on a machine that has much else to do.
+setDefaultTimeout(60_000);
+
+const { run, write, path } = workspace();
+
+async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
+  const primary = await cluster.primary();
+  await loadPolicy(primary.node);
+  await insert(primary.node, "ann", "bob");
+  return primary;
+}
+
+/** A snapshot under this name in the workspace. */
+async function snapshotCalled(name: string): Promise<string> {
+  await withCluster(async (cluster) => {
+    const { data } = await filledPrimary(cluster);
+    expect(await run(["snapshot", "create", "--data", data, "--out", name])).toMatchObject({ status: 0, errors: "" });
+  });
+  return path(name);
+}
+
+function fresh(name: string): string {
+  rmSync(path(name), { recursive: true, force: true });
+  return path(name);
+}
+
+describe("create", () => {
+  test("asks a running node, and takes over what an earlier attempt has left", () =>
+    withCluster(async (cluster) => {
+      const primary = await filledPrimary(cluster);
+      const environment = { OSTIARY_NODE_KEY: nodeKey };
+      const create = ["snapshot", "create", "--url", `${primary.url}/`, "--out", "asked.zst"];
+      const made = await run([...create, "--json"], "", environment);
+      expect(made).toMatchObject({ status: 0, errors: "" });
+      const report = JSON.parse(made.output);
+      const { epoch, offset, digest } = primary.node.health();
+      expect(report).toMatchObject({ file: "asked.zst", environment: "test", epoch, offset, digest });
+      const whole = readFileSync(path("asked.zst"));
+      expect(report.size).toBe(whole.length);
+      expect(statSync(path("asked.zst")).mode & 0o777).toBe(0o600);
+      rmSync(path("asked.zst"));
+      writeFileSync(path("asked.zst.part"), whole.subarray(0, 1000));
+      const again = await run(create, "", environment);
+      expect(again.output).toMatch(/^asked\.zst: environment `test` at offset \d+, 0\.\d MB\n$/);
+      expect(readFileSync(path("asked.zst")).equals(whole)).toBe(true);
+      expect(existsSync(path("asked.zst.part"))).toBe(false);
+
+      const wrong = await run(create, "", { OSTIARY_NODE_KEY: "another-key-of-other-nodes" });
+      expect(wrong.status).toBe(1);
+      expect(wrong.errors).toContain("401 the node key is missing or wrong");
+      const keyless = await run(create);
+      expect(keyless.status).toBe(2);
+      expect(keyless.errors).toContain("OSTIARY_NODE_KEY is not set");
+      await primary.stop();
+      const nobody = await run(create, "", environment);
+      expect(nobody.status).toBe(1);
+      expect(nobody.errors).toStartWith(`error: no snapshot from ${primary.url}: `);
+      // What was there stays, whatever did not work out.
+      expect(readFileSync(path("asked.zst")).equals(whole)).toBe(true);
+    }));
+
+  test("copies a directory, whether its node runs or not, and changes nothing in it", () =>
+    withCluster(async (cluster) => {
+      const primary = await filledPrimary(cluster);
+      const create = ["snapshot", "create", "--data", primary.data, "--out", "copied.zst", "--json"];
+      const running = await run(create);
+      expect(running).toMatchObject({ status: 0, errors: "" });
+      const { epoch, offset, digest } = standing(primary.node);
+      expect(JSON.parse(running.output)).toMatchObject({ epoch, offset, digest });
+      await insert(primary.node, "cyd");
+      await primary.stop();
+      const before = readFileSync(join(primary.data, "store-1.db"));
+      const stopped = await run(create);
+      expect(JSON.parse(stopped.output)).toMatchObject({ epoch, offset: must(offset) + 1 });
+      expect(readFileSync(join(primary.data, "store-1.db")).equals(before)).toBe(true);
+      expect(readdirSync(path(".")).filter((name) => name.startsWith("."))).toEqual([]);
+    }));
+
+  test.each([
+    [["--out", "x.zst"], "either `--url`, a running node, or `--data`"],
+    [["--out", "x.zst", "--url", "http://h", "--data", "d"], "either `--url`, a running node, or `--data`"],
+    [["--out", "x.zst", "--data", "nowhere"], "`nowhere` is no data directory of a node"],
+    [["--out", "no/such/x.zst", "--url", "http://h"], "there is no such directory"],
+    [["--out", ".", "--url", "http://h"], "it is not a file"],
+    [["--out", "x.zst", "--url", "h"], "`h` is not a URL"],
+    [["--data", "d"], "--out"],
+  ])("is refused with %j", async (options, problem) => {
+    const { status, errors } = await run(["snapshot", "create", ...options], "", { OSTIARY_NODE_KEY: nodeKey });
+    expect(status).toBe(2);
+    expect(errors).toContain(problem);
+  });
+});
+
+describe("inspect", () => {
+  test("says what a snapshot is, and with `--full` whether all of it is sound", async () => {
+    const file = await snapshotCalled("whole.zst");
+    const { manifest, size } = openSnapshot(file);
+    const quick = await run(["snapshot", "inspect", "whole.zst", "--json"]);
+    expect(quick).toMatchObject({ status: 0, errors: "" });
+    const report = { file: "whole.zst", size, ...manifest, checked: "bytes", problem: null, warnings: [] };
+    expect(JSON.parse(quick.output)).toEqual(report);
+    const full = await run(["snapshot", "inspect", "whole.zst", "--full", "--json"]);
+    expect(JSON.parse(full.output)).toEqual({ ...report, checked: "everything" });
+    const { output } = await run(["snapshot", "inspect", "whole.zst"]);
+    for (const told of [manifest.epoch, manifest.digest, manifest.sha256, "environment", "SHA-256 is right"])
+      expect(output).toContain(told);
+    expect(output).toContain(new Date(manifest.timeMs).toISOString());
+    expect((await run(["snapshot", "inspect", "whole.zst", "--full"])).output).toContain("all of it is sound");
+  });
+
+  test("finds what is wrong, as far as it looks", async () => {
+    const file = await snapshotCalled("wrong.zst");
+    const { manifest, size } = openSnapshot(file);
+    const whole = readFileSync(file);
+    const database = whole.subarray(size - manifest.bytes);
+    const problemOf = async (bytes: Uint8Array, ...options: string[]): Promise<string> => {
+      write("wrong.zst", bytes);
+      const { status, output, errors } = await run(["snapshot", "inspect", "wrong.zst", "--json", ...options]);
+      const { problem } = JSON.parse(output);
+      expect({ status, errors }).toEqual({ status: problem === null ? 0 : 1, errors: "" });
+      return String(problem);
+    };
+    expect(await problemOf(whole.with(size - 100, must(whole[size - 100]) ^ 1))).toContain("its SHA-256 differs");
+    expect(await problemOf(whole.with(40, must(whole[40]) ^ 1))).toContain("its manifest is not what was written");
+    expect(await problemOf(whole.subarray(0, size - 1))).toContain(`it has ${size - 1} bytes, and should have ${size}`);
+    expect(await problemOf(Buffer.from("something else"))).toContain("this is no snapshot of Ostiary");
+    const newer = Buffer.concat([encodeFront({ ...manifest, schema: 999 }), database]);
+    expect(await problemOf(newer)).toContain("made by a newer Ostiary");
+    const other = Buffer.concat([encodeFront({ ...manifest, digest: "0123456789abcdef" }), database]);
+    expect(await problemOf(other)).toBe("null");
+    expect(await problemOf(other, "--full")).toContain("its manifest says 0123456789abcdef");
+    const { status, output } = await run(["snapshot", "inspect", "wrong.zst", "--full"]);
+    expect(status).toBe(1);
+    expect(output).toContain("  problem     the snapshot is damaged: its digest is");
+    expect(await run(["snapshot", "inspect", "missing.zst"])).toMatchObject({
+      status: 1,
+      output: "",
+      errors: "error: `missing.zst` can't be read: there is no such file\n",
+    });
+  });
+});
+
+describe("import", () => {
+  test("makes the copy that a node starts from, and replaces one only when told to", async () => {
+    const file = await snapshotCalled("given.zst");
+    const { environment, epoch, offset, digest } = openSnapshot(file).manifest;
+    const data = fresh("imported");
+    const first = await run(["snapshot", "import", "given.zst", "--data", "imported", "--json"]);
+    expect(first).toMatchObject({ status: 0, errors: "" });
+    const report = { path: "imported/store-1.db", environment, epoch, offset, digest };
+    expect(JSON.parse(first.output)).toEqual(report);
+    const again = await run(["snapshot", "import", "given.zst", "--data", "imported"]);
+    expect(again).toMatchObject({ status: 1, output: "" });
+    expect(again.errors).toContain(`has a copy already, at offset ${offset}; \`--force\` replaces it`);
+    const forced = await run(["snapshot", "import", "given.zst", "--data", "imported", "--force"]);
+    expect(forced.output).toBe(`imported/store-2.db: environment \`test\` at offset ${offset}\n`);
+    expect(readdirSync(data).toSorted()).toEqual(["lock", "role", "snapshot.json", "store-2.db"]);
+    // One that is damaged is as good as none.
+    writeFileSync(join(data, "store-2.db"), "no database");
+    expect((await run(["snapshot", "import", "given.zst", "--data", "imported"])).errors).toContain("--force");
+    expect((await run(["snapshot", "import", "given.zst", "--data", "imported", "--force"])).status).toBe(0);
+  });
+
+  test("leaves alone what is in use, a primary's, or of another environment", async () => {
+    const file = await snapshotCalled("refused.zst");
+    const data = fresh("kept");
+    const importInto = (): ReturnType<typeof run> =>
+      run(["snapshot", "import", "refused.zst", "--data", "kept", "--force"]);
+    mkdirSync(data);
+    const directory = lockDirectory(data);
+    expect((await importInto()).errors).toContain("another process is using the data directory");
+    directory.unlock();
+    writeFileSync(join(data, "role"), "primary");
+    expect((await importInto()).errors).toContain("is a primary's");
+    rmSync(join(data, "role"));
+    expect((await importInto()).status).toBe(0);
+    await withCluster(async (cluster) => {
+      const primary = await cluster.primary({ environment: "other", adminKey: "" });
+      const create = ["snapshot", "create", "--data", primary.data, "--out", "refused.zst"];
+      expect((await run(create)).status).toBe(0);
+      expect((await importInto()).errors).toContain("the data belongs to environment `test`");
+    });
+    expect(openSnapshot(file).manifest.environment).toBe("other");
+  });
+
+  test("puts nothing in its place that is not sound", async () => {
+    const file = await snapshotCalled("unsound.zst");
+    const { manifest, size } = openSnapshot(file);
+    const whole = readFileSync(file);
+    const data = fresh("empty");
+    const other = encodeFront({ ...manifest, digest: "0123456789abcdef" });
+    for (const bytes of [
+      whole.with(size - 50, must(whole[size - 50]) ^ 1),
+      Buffer.concat([other, whole.subarray(size - manifest.bytes)]),
+    ]) {
+      write("unsound.zst", bytes);
+      const { status, errors } = await run(["snapshot", "import", "unsound.zst", "--data", "empty"]);
+      expect(status).toBe(1);
+      expect(errors).toStartWith("error: `unsound.zst`: the snapshot is damaged: ");
+      expect(readdirSync(data)).toEqual(["lock"]);
+    }
+  });
+});

@@ -1,0 +1,446 @@
+/** The change feed as server-sent events: nothing is left out or told twice, and a stream that can't go on ends and says why. */
+import { describe, expect, test } from "bun:test";
+import { cpSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { freePort } from "../../scripts/node-process.ts";
+import { renderMetrics } from "../../src/telemetry/metrics.ts";
+import { openLink } from "../replication/link.ts";
+import {
+  adminKey,
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  policy,
+  post,
+  reader,
+  withCluster,
+  type Cluster,
+} from "../replication/cluster.ts";
+import { createParser, openSource, type Received, type Source } from "./event-source.ts";
+
+const timeoutMs = 30_000;
+const quick = {
+  "limits.headIntervalMs": "100ms",
+  "limits.staleFeedAfterMs": "500ms",
+  "limits.pollIntervalMs": "200ms",
+  "limits.retryDelayMsMax": "200ms",
+};
+
+const dataOf = ({ data }: Received) => JSON.parse(data) as Record<string, unknown>;
+const offsets = (received: readonly Received[]) => received.map((event) => dataOf(event)["offset"]);
+const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
+
+async function metric(name: string): Promise<number> {
+  return Number(new RegExp(`^${name.replaceAll(/[{}"]/g, "\\$&")} (\\d+)$`, "m").exec(await renderMetrics())?.[1] ?? 0);
+}
+
+const endings = (reason: string) => metric(`ostiary_event_streams_ended_total{reason="${reason}"}`);
+
+async function started(cluster: Cluster, flags: Readonly<Record<string, string>> = {}) {
+  const primary = await cluster.primary(flags);
+  await loadPolicy(primary.node);
+  return primary;
+}
+
+describe("a stream", () => {
+  test(
+    "begins with what comes, or behind a place, and tells it as it happens",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster);
+        const edge = await cluster.edge("edge", primary);
+        await eventually(() => converged(edge.node, primary.node));
+        const live = await openSource(primary.url);
+        const there = await openSource(edge.url);
+        const whole = await openSource(primary.url, { after: "0" });
+        const { epoch } = primary.node.health();
+        await eventually(() => expect(live.lastEventId()).toBe(`${epoch}:2`));
+        expect(live.retryMs()).toBe(1000);
+
+        for (const user of ["a", "b", "c"]) await insert(primary.node, user);
+        for (const source of [live, there]) {
+          const received = await source.count(3);
+          expect(offsets(received)).toEqual(["3", "4", "5"]);
+          expect(received.map(({ type }) => type)).toEqual(Array(3).fill("ostiary.facts.changed"));
+          expect(received.map(({ id }) => id)).toEqual(received.map((event) => String(dataOf(event)["id"])));
+          expect(dataOf(received[0] as Received)["data"]).toEqual({ inserted: [reader("a")], deleted: [] });
+        }
+        expect(there.received).toEqual(live.received);
+        expect(offsets(await whole.count(5))).toEqual(numbers(1, 5));
+        const pages = await fetch(`${primary.url}/api/events`, { headers: { authorization: `Bearer ${adminKey}` } });
+        const { events } = (await pages.json()) as { events: unknown[] };
+        expect(whole.received.map(dataOf)).toEqual(events as Record<string, unknown>[]);
+        for (const source of [live, there, whole]) source.close();
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "goes on from the last id, here or at another node, and misses nothing that was written meanwhile",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster);
+        const edge = await cluster.edge("edge", primary);
+        await eventually(() => converged(edge.node, primary.node));
+        const urls = [primary.url, edge.url];
+        const received: Received[] = [];
+        let lastEventId: string | undefined;
+        let writing = true;
+        const written = (async () => {
+          for (let user = 0; user < 150; user += 1) await insert(primary.node, `user-${user}`);
+          writing = false;
+        })();
+        for (let round = 0; writing; round += 1) {
+          const source = await openSource(urls[round % 2] ?? "", {
+            after: "0",
+            ...(lastEventId !== undefined && { lastEventId }),
+          });
+          await Bun.sleep(20);
+          source.close();
+          await source.ended;
+          received.push(...source.received);
+          lastEventId = source.lastEventId() || lastEventId;
+        }
+        await written;
+        const rest = await openSource(edge.url, { after: "0", ...(lastEventId !== undefined && { lastEventId }) });
+        await rest.count(152 - received.length);
+        rest.close();
+        expect(offsets([...received, ...rest.received])).toEqual(numbers(1, 152));
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "says now and then that it lives, and is not held up by compression or caches",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster, { "limits.eventHeartbeatMs": "50ms" });
+        const source = await openSource(primary.url);
+        await eventually(() => expect(source.comments.length).toBeGreaterThan(3));
+        expect(source.received).toEqual([]);
+        expect(source.response.headers.get("cache-control")).toBe("no-store");
+        expect(source.response.headers.get("content-encoding")).toBeNull();
+        expect(source.response.headers.get("x-request-id")).toMatch(/./);
+        await insert(primary.node, "a");
+        expect(offsets(await source.count(1))).toEqual(["3"]);
+        source.close();
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "is one of so many, and its place is free when its reader has gone",
+    () =>
+      withCluster(async (cluster) => {
+        const open = await metric("ostiary_event_streams");
+        const primary = await started(cluster, { "limits.eventStreamsMax": "2" });
+        const sources = [await openSource(primary.url), await openSource(primary.url)];
+        expect(await metric("ostiary_event_streams")).toBe(open + 2);
+        const headers = { authorization: `Bearer ${adminKey}`, accept: "text/event-stream" };
+        const refused = await fetch(`${primary.url}/api/events`, { headers });
+        expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
+        // Nobody takes what a stream would say here.
+        expect((await fetch(`${primary.url}/api/events`, { method: "HEAD", headers })).status).toBe(200);
+        sources[0]?.close();
+        await eventually(async () => expect(await metric("ostiary_event_streams")).toBe(open + 1));
+        const next = await openSource(primary.url);
+        for (const source of [...sources, next]) source.close();
+        await eventually(async () => expect(await metric("ostiary_event_streams")).toBe(open));
+      }),
+    timeoutMs,
+  );
+});
+
+/** A reader that can leave what comes in the socket. */
+function slowReader(url: string) {
+  const { port, hostname } = new URL(url);
+  const { push, ...parsed } = createParser();
+  const socket = connect(Number(port), hostname, () =>
+    socket.write(
+      `GET /api/events?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${adminKey}\r\nAccept: text/event-stream\r\n\r\n`,
+    ),
+  );
+  const decode = chunkDecoder();
+  socket.setEncoding("latin1");
+  socket.on("error", () => {});
+  socket.on("data", (text: string) => push(decode(text)));
+  return { socket, ...parsed };
+}
+
+/** Takes head and chunks of an answer in pieces of any size, gives what is in the chunks. */
+function chunkDecoder(): (text: string) => string {
+  let [rest, started] = ["", false];
+  return (text) => {
+    rest += text;
+    if (!started && rest.includes("\r\n\r\n")) [rest, started] = [rest.slice(rest.indexOf("\r\n\r\n") + 4), true];
+    let content = "";
+    for (let head; started && (head = /^([0-9a-f]+)\r\n/i.exec(rest)) !== null;) {
+      const [line, size = ""] = head;
+      const end = line.length + Number.parseInt(size, 16);
+      if (rest.length < end + 2) break;
+      content += rest.slice(line.length, end);
+      rest = rest.slice(end + 2);
+    }
+    return content;
+  };
+}
+
+/** Some megabytes of events, more than the sockets of a connection hold. */
+async function writeMuch(url: string, batches: number): Promise<void> {
+  for (let batch = 0; batch < batches; batch += 1) {
+    const facts = Array.from({ length: 1000 }, (_, user) => reader(`${"u".repeat(400)}-${batch}-${user}`));
+    expect((await post(url, "/api/batch", [{ inserts: facts }])).status).toBe(200);
+  }
+}
+
+describe("a reader who takes nothing", () => {
+  test(
+    "is given up",
+    () =>
+      withCluster(async (cluster) => {
+        const [slow, open] = [await endings("slow"), await metric("ostiary_event_streams")];
+        const primary = await started(cluster, { "limits.eventStallMs": "300ms" });
+        await writeMuch(primary.url, 14);
+        const { socket } = slowReader(primary.url);
+        socket.pause();
+        const closed = new Promise((resolve) => socket.once("close", resolve));
+        await eventually(async () => expect(await endings("slow")).toBe(slow + 1));
+        expect(await metric("ostiary_event_streams")).toBe(open);
+        // The connection is ended within some seconds, which shows when what is in the sockets has been taken.
+        await Bun.sleep(5000);
+        socket.resume();
+        await closed;
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "but takes it after a while gets all of it, in order",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster);
+        await writeMuch(primary.url, 14);
+        const { socket, received } = slowReader(primary.url);
+        socket.pause();
+        await Bun.sleep(500);
+        for (let turn = 0; turn < 20; turn += 1) {
+          socket.resume();
+          await Bun.sleep(10);
+          socket.pause();
+          await Bun.sleep(20);
+        }
+        socket.resume();
+        await eventually(() => expect(offsets(received)).toEqual(numbers(1, 16)), 15_000);
+        socket.destroy();
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "does not hold up a node that stops",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster);
+        await writeMuch(primary.url, 14);
+        const { socket } = slowReader(primary.url);
+        socket.pause();
+        const live = await openSource(primary.url);
+        await Bun.sleep(500);
+        const startMs = performance.now();
+        await primary.stop();
+        expect(performance.now() - startMs).toBeLessThan(8000);
+        expect(await live.ended).toBe(true);
+        expect(live.received.map(({ type }) => type)).toEqual(["end"]);
+        socket.destroy();
+      }),
+    timeoutMs,
+  );
+});
+
+describe("a stream ends", () => {
+  test(
+    "at once when its node stops, with a word",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster);
+        const edge = await cluster.edge("edge", primary);
+        await eventually(() => converged(edge.node, primary.node));
+        const sources = [await openSource(edge.url), await openSource(edge.url, { after: "2" })];
+        const startMs = performance.now();
+        await edge.stop();
+        expect(performance.now() - startMs).toBeLessThan(3000);
+        for (const source of sources) {
+          expect(await source.ended).toBe(true);
+          expect(source.received.map(({ type }) => type)).toEqual(["end"]);
+          expect(dataOf(source.received[0] as Received)).toEqual({ message: "this node stops, go on at another one" });
+        }
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "when its key is removed, before it tells anything more",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster);
+        const edge = await cluster.edge("edge", primary);
+        const made = await post(primary.url, "/api/keys", { name: "reader", role: "read" });
+        const { id, token } = (await made.json()) as { id: string; token: string };
+        await eventually(() => converged(edge.node, primary.node));
+        const sources = [await openSource(primary.url, { key: token }), await openSource(edge.url, { key: token })];
+        await insert(primary.node, "a");
+        for (const source of sources) await source.count(1);
+        const removed = await fetch(`${primary.url}/api/keys/${id}`, {
+          method: "DELETE",
+          headers: { authorization: `Bearer ${adminKey}` },
+        });
+        expect(removed.status).toBe(200);
+        await insert(primary.node, "b");
+        for (const source of sources) {
+          expect(await source.ended).toBe(true);
+          expect(source.received.map(({ type }) => type)).toEqual(["ostiary.facts.changed", "end"]);
+          expect(source.received[1]?.data).toContain("the API key of this stream was removed");
+        }
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "as gone when a snapshot takes the place of what it has not told yet",
+    () =>
+      withCluster(async (cluster) => {
+        const limits = {
+          "limits.logEventsKept": "3",
+          "limits.logTrimIntervalMs": "50ms",
+          "limits.snapshotReuseMs": "1ms",
+        };
+        const primary = await started(cluster, limits);
+        await using link = await openLink(primary.url);
+        const edge = await cluster.edge("edge", { ...primary, url: link.url }, quick);
+        await eventually(() => converged(edge.node, primary.node));
+        const source = await openSource(edge.url);
+        await insert(primary.node, "seen");
+        await source.count(1);
+        link.cut();
+        for (let user = 0; user < 20; user += 1) await insert(primary.node, `unseen-${user}`);
+        await eventually(async () => expect((await pageStatus(primary.url, source.lastEventId())).status).toBe(410));
+        link.mend();
+        await eventually(() => converged(edge.node, primary.node), 15_000);
+        await expectGone(source, "is not kept here");
+        // It goes on from the head, after the state was read.
+        const { head } = dataOf(source.received.at(-1) as Received) as { head: string };
+        const next = await openSource(edge.url, { lastEventId: head });
+        await insert(primary.node, "after");
+        expect(offsets(await next.count(1))).toEqual(["24"]);
+        next.close();
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "as gone when an older state was restored and its place is in no history any more",
+    () =>
+      withCluster(async (cluster) => {
+        const port = String(await freePort());
+        const primary = await started(cluster, { port });
+        const edge = await cluster.edge("edge", primary, quick);
+        await insert(primary.node, "kept");
+        await primary.stop();
+        const backup = `${cluster.directory}/backup`;
+        cpSync(primary.data, backup, { recursive: true });
+        const middle = await cluster.primary({ port });
+        await insert(middle.node, "lost");
+        await eventually(() => converged(edge.node, middle.node), 15_000);
+        const source = await openSource(edge.url);
+        await insert(middle.node, "lost too");
+        await source.count(1);
+        await middle.stop();
+        const note = await Bun.file(`${primary.data}/position`).text();
+        rmSync(primary.data, { recursive: true });
+        cpSync(backup, primary.data, { recursive: true });
+        await Bun.write(`${primary.data}/position`, note);
+        const restored = await cluster.primary({ port });
+        await eventually(() => converged(edge.node, restored.node), 15_000);
+        await expectGone(source, "is not part of this environment's history");
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "when another primary took over and nothing comes here any more",
+    () =>
+      withCluster(async (cluster) => {
+        const port = String(await freePort());
+        const flags = { ...quick, "limits.peerCheckIntervalMs": "200ms", "limits.eventHeartbeatMs": "100ms" };
+        const primary = await started(cluster, { ...flags, peers: `http://127.0.0.1:${port}` });
+        const edge = await cluster.promotable("edge", { primary: primary.url, port, ...flags });
+        (await openUntilServed(edge.url)).close();
+        const source = await openSource(primary.url);
+        expect((await post(edge.url, "/api/promote", { force: true })).status).toBe(200);
+        expect(await source.ended).toBe(true);
+        expect(source.received.map(({ type }) => type)).toEqual(["end"]);
+        expect(source.received[0]?.data).toContain("another primary has taken over");
+        const headers = { authorization: `Bearer ${adminKey}`, accept: "text/event-stream" };
+        expect((await fetch(`${primary.url}/api/events`, { headers })).status).toBe(503);
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "when its edge becomes the primary, where it goes on",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster, quick);
+        const edge = await cluster.promotable("edge", { primary: primary.url, ...quick });
+        const source = await openUntilServed(edge.url);
+        await insert(primary.node, "before");
+        await source.count(1);
+        await primary.stop();
+        expect((await post(edge.url, "/api/promote", {})).status).toBe(200);
+        await source.ended;
+        expect(source.received.map(({ type }) => type)).toEqual(["ostiary.facts.changed", "end"]);
+        const next = await openSource(edge.url, { lastEventId: source.lastEventId() });
+        expect((await post(edge.url, "/api/batch", [{ inserts: [reader("after")] }])).status).toBe(200);
+        const received = await next.count(2);
+        expect(received.map(({ type }) => type)).toEqual(["ostiary.epoch.started", "ostiary.facts.changed"]);
+        expect(offsets(received)).toEqual(["4", "5"]);
+        expect(new Set(received.map(({ id }) => id.split(":")[0]))).not.toContain(source.lastEventId().split(":")[0]);
+        next.close();
+      }),
+    timeoutMs,
+  );
+});
+
+async function pageStatus(url: string, after: string): Promise<Response> {
+  return fetch(`${url}/api/events?after=${after}`, { headers: { authorization: `Bearer ${adminKey}` } });
+}
+
+/** A stream that ends with `gone`, whose place then is refused for good. */
+async function expectGone(source: Source, reason: string): Promise<void> {
+  expect(await source.ended).toBe(true);
+  const last = source.received.at(-1) as Received;
+  expect([last.type, last.data]).toEqual(["gone", expect.stringContaining(reason)]);
+  expect(dataOf(last)).toEqual({
+    message: expect.stringContaining(reason),
+    earliest: expect.stringMatching(/^[0-9a-f]{16}:\d+$/),
+    head: expect.stringMatching(/^[0-9a-f]{16}:\d+$/),
+  });
+}
+
+async function openUntilServed(url: string): Promise<Source> {
+  await eventually(async () => expect((await fetch(`${url}/healthcheck`)).status).toBe(200), 10_000);
+  return openSource(url);
+}
+
+test("the reader of these tests reads as the standard says", () => {
+  const parser = createParser();
+  const text = `: comment\r\nid: 1\nevent: one\rdata: a\ndata:b\n\ndata\n\nid\nretry: 5\ndata:  c\n\n${policy}`;
+  for (const character of text) parser.push(character);
+  expect(parser.received).toEqual([
+    { type: "one", data: "a\nb", id: "1" },
+    { type: "message", data: "", id: "1" },
+    { type: "message", data: " c", id: "" },
+  ]);
+  expect([parser.comments, parser.retryMs()]).toEqual([[" comment"], 5]);
+});

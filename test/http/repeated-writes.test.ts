@@ -1,0 +1,270 @@
+/**
+ * A write whose answer was lost is sent again, under the same `X-Request-ID`: it is done once, and answered as the first time, whatever was written
+ * meanwhile, and whichever node is asked.
+ */
+import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { freePort } from "../../scripts/node-process.ts";
+import { adminKey, converged, eventually, policy, withCluster } from "../replication/cluster.ts";
+import { clientOf, Org, role, User, wildcardPolicy, withPrimary } from "./api.ts";
+
+const timeoutMs = 30_000;
+
+interface Done {
+  readonly status: number;
+  readonly message: string;
+  readonly token: string | null;
+}
+
+interface Write {
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+async function send(url: string, { path, body }: Write, id?: string, key = adminKey): Promise<Done> {
+  const response = await fetch(url + path, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, ...(id !== undefined && { "x-request-id": id }) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const { message } = (await response.json()) as { message: string };
+  return { status: response.status, message, token: response.headers.get("osooffset") };
+}
+
+/** The users that have a role, and the loaded policy: what a write that was done twice would show in. */
+async function stateAt(url: string): Promise<{ readonly users: readonly string[]; readonly source: string }> {
+  const get = async (path: string) =>
+    (await fetch(url + path, { headers: { authorization: `Bearer ${adminKey}` } })).json();
+  const facts = (await get("/api/facts?predicate=has_role")) as { args: { id: string }[] }[];
+  const { policy: loaded } = (await get("/api/policy")) as { policy: { src: string } };
+  return { users: facts.map(({ args }) => args[0]?.id ?? "").toSorted(), source: loaded.src };
+}
+
+async function offsetAt(url: string): Promise<number> {
+  return ((await (await fetch(`${url}/healthcheck`)).json()) as { offset: number }).offset;
+}
+
+const insertion = (...users: string[]): Write => ({
+  path: "/api/batch",
+  body: [{ inserts: users.map((user) => role(user, "member", Org("acme"))) }],
+});
+const deletion = (user: string): Write => ({
+  path: "/api/batch",
+  body: [{ deletes: [role(user, "member", Org("acme"))] }],
+});
+const loading = (src: string): Write => ({ path: "/api/policy", body: { src, filename: "policy.polar" } });
+const clearing: Write = { path: "/api/clear_data" };
+/** Orgs are gone from it, so there is something to say of the facts about them. */
+const other = policy.replaceAll("Repo", "Thing");
+
+/** Writes of each kind, and what others write meanwhile that would show that it was done again. */
+const kinds: readonly { readonly name: string; readonly write: Write; readonly meanwhile: readonly Write[] }[] = [
+  { name: "a batch", write: insertion("ann", "bob"), meanwhile: [deletion("ann"), deletion("bob"), insertion("eve")] },
+  { name: "a batch that deletes", write: deletion("old"), meanwhile: [insertion("old")] },
+  { name: "a policy", write: loading(other), meanwhile: [loading(wildcardPolicy)] },
+  { name: "clear_data", write: clearing, meanwhile: [insertion("eve", "old")] },
+];
+
+/** A wildcard policy and a fact. */
+async function prepare(url: string): Promise<void> {
+  for (const write of [loading(wildcardPolicy), insertion("old")]) expect((await send(url, write)).status).toBe(200);
+}
+
+for (const { name, write, meanwhile } of kinds)
+  describe(name, () => {
+    test(
+      "that comes again is answered as the first time, and changes nothing",
+      () =>
+        withPrimary(async ({ url }) => {
+          await prepare(url);
+          const first = await send(url, write, "once");
+          expect(first).toMatchObject({ status: 200, token: expect.stringMatching(/:\d+$/) });
+          expect(await send(url, write, "once")).toEqual(first);
+          for (const between of meanwhile) expect((await send(url, between)).status).toBe(200);
+          const [offset, state] = [await offsetAt(url), await stateAt(url)];
+          expect(await send(url, write, "once")).toEqual(first);
+          expect([await offsetAt(url), await stateAt(url)]).toEqual([offset, state]);
+
+          // It is another write under another name, or without one.
+          const again = await send(url, write, "twice");
+          expect([again.status, again.message]).toEqual([200, first.message]);
+          expect(again.token).not.toBe(first.token);
+          expect(await stateAt(url)).not.toEqual(state);
+        }),
+      timeoutMs,
+    );
+
+    test(
+      "also through an edge",
+      () =>
+        withCluster(async (cluster) => {
+          const primary = await cluster.primary();
+          await prepare(primary.url);
+          const edge = await cluster.edge("edge", primary);
+          await eventually(() => converged(edge.node, primary.node));
+          const first = await send(edge.url, write, "once");
+          for (const between of meanwhile) expect((await send(primary.url, between)).status).toBe(200);
+          const [offset, state] = [await offsetAt(primary.url), await stateAt(primary.url)];
+          for (const url of [edge.url, primary.url]) expect(await send(url, write, "once")).toEqual(first);
+          expect([await offsetAt(primary.url), await stateAt(primary.url)]).toEqual([offset, state]);
+        }),
+      timeoutMs,
+    );
+
+    test(
+      "also after a restart",
+      () =>
+        withCluster(async (cluster) => {
+          const primary = await cluster.primary();
+          await prepare(primary.url);
+          const first = await send(primary.url, write, "once");
+          for (const between of meanwhile) expect((await send(primary.url, between)).status).toBe(200);
+          const [offset, state] = [await offsetAt(primary.url), await stateAt(primary.url)];
+          await primary.stop();
+          const { url } = await cluster.primary();
+          expect(await send(url, write, "once")).toEqual(first);
+          expect([await offsetAt(url), await stateAt(url)]).toEqual([offset, state]);
+        }),
+      timeoutMs,
+    );
+
+    for (const as of ["an event", "a snapshot"] as const)
+      test(
+        `also at an edge that was promoted meanwhile, to which it had come in ${as}`,
+        () =>
+          withCluster(async (cluster) => {
+            const port = String(await freePort());
+            const primary = await cluster.primary({ peers: `http://127.0.0.1:${port}` });
+            await prepare(primary.url);
+            const follow = async () => {
+              const edge = await cluster.promotable("edge", { primary: primary.url, port });
+              await arrived(edge.url, primary.url);
+            };
+            if (as === "an event") await follow();
+            const first = await send(primary.url, write, "once");
+            for (const between of meanwhile) expect((await send(primary.url, between)).status).toBe(200);
+            if (as === "a snapshot") await follow();
+            const url = `http://127.0.0.1:${port}`;
+            await arrived(url, primary.url);
+            await primary.stop();
+            expect((await send(url, { path: "/api/promote", body: {} })).status).toBe(200);
+            const [offset, state] = [await offsetAt(url), await stateAt(url)];
+            // What there was to say of a policy is in the log, which does not come with a snapshot.
+            const message = as === "an event" ? first.message : first.message.replace(/;.*/, "");
+            expect(await send(url, write, "once")).toEqual({ ...first, message });
+            expect([await offsetAt(url), await stateAt(url)]).toEqual([offset, state]);
+          }),
+        timeoutMs,
+      );
+  });
+
+async function arrived(url: string, primaryUrl: string): Promise<void> {
+  await eventually(async () => expect(await offsetAt(url)).toBe(await offsetAt(primaryUrl)), 10_000);
+}
+
+describe("what is not the same write", () => {
+  test(
+    "another body, another way or another key under the same name",
+    () =>
+      withPrimary(async ({ url }) => {
+        await prepare(url);
+        const made = await fetch(`${url}/api/keys`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${adminKey}` },
+          body: JSON.stringify({ name: "web", role: "write" }),
+        });
+        const { token } = (await made.json()) as { token: string };
+        const first = await send(url, insertion("ann"), "name");
+        const others = [
+          await send(url, insertion("bob"), "name"),
+          await send(url, clearing, "name"),
+          await send(url, insertion("ann"), "name", token),
+          await send(url, loading(other), "name"),
+          await send(url, loading(`${other}\n`), "name"),
+        ];
+        expect(others.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+        expect(new Set([first, ...others].map(({ token: place }) => place)).size).toBe(6);
+        expect(await send(url, insertion("ann"), "name")).toEqual(first);
+        expect((await stateAt(url)).users).toEqual(["ann"]);
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "the same body without a name",
+    () =>
+      withPrimary(async ({ url }) => {
+        await prepare(url);
+        const first = await send(url, insertion("ann"));
+        await send(url, deletion("ann"));
+        const second = await send(url, insertion("ann"));
+        expect(second.message).toBe(first.message);
+        expect(second.token).not.toBe(first.token);
+      }),
+    timeoutMs,
+  );
+});
+
+test(
+  "the same write many times at once is done once",
+  () =>
+    withPrimary(async ({ url }) => {
+      await prepare(url);
+      const before = await offsetAt(url);
+      const answers = await Promise.all(Array.from({ length: 20 }, () => send(url, insertion("ann"), "once")));
+      expect(answers[0]).toMatchObject({ status: 200, message: "1 fact inserted, 0 facts deleted" });
+      for (const answer of answers) expect(answer).toEqual(answers[0] as Done);
+      expect(await offsetAt(url)).toBe(before + 1);
+    }),
+  timeoutMs,
+);
+
+test(
+  "the official client repeats what got no answer, and that is done once",
+  () =>
+    withPrimary(async ({ url }) => {
+      await prepare(url);
+      const names: (string | undefined)[] = [];
+      const answered: string[] = [];
+      // It does what it is asked and then hangs up, each first time.
+      const proxy = createServer((request, response) => {
+        void (async () => {
+          const { method = "", url: path = "" } = request;
+          const headers = {
+            authorization: `Bearer ${adminKey}`,
+            "x-request-id": String(request.headers["x-request-id"]),
+          };
+          const answer = await fetch(url + path, { method, headers, body: await text(request) });
+          const body = await answer.text();
+          const name = request.headers["x-request-id"]?.toString();
+          const lost = !names.includes(name);
+          names.push(name);
+          answered.push(`${answer.status} ${body} ${answer.headers.get("osooffset")}`);
+          if (lost) request.socket.destroy();
+          else response.writeHead(answer.status, { osooffset: answer.headers.get("osooffset") ?? "" }).end(body);
+        })();
+      });
+      proxy.listen(0, "127.0.0.1");
+      await once(proxy, "listening");
+      try {
+        const oso = clientOf(`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+        const before = await offsetAt(url);
+        await oso.insert(["has_role", User("ann"), "member", Org("acme")]);
+        await oso.delete(["has_role", User("old"), "member", Org("acme")]);
+        await oso.policy(other);
+        expect(await offsetAt(url)).toBe(before + 3);
+        expect(names).toHaveLength(6);
+        for (const first of [0, 2, 4]) {
+          expect(names[first + 1]).toBe(names[first] ?? "");
+          expect(answered[first + 1]).toBe(answered[first] ?? "");
+        }
+      } finally {
+        proxy.closeAllConnections();
+        proxy.close();
+      }
+    }),
+  timeoutMs,
+);

@@ -1,0 +1,138 @@
+/** Edges and fallbacks that are given a snapshot as a file: they answer from it before anybody can be reached, and go on as usual. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildSnapshotAside } from "../../src/replication/snapshot-jobs.ts";
+import { realSystem } from "../../src/replication/system.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { openSnapshot } from "../../src/store/snapshot.ts";
+import { must } from "../../src/util/assert.ts";
+import {
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  refusal,
+  standing,
+  withCluster,
+  type Cluster,
+  type Running,
+} from "./cluster.ts";
+
+// Threads are started for each snapshot, and start slowly on a machine that has much else to do.
+setDefaultTimeout(30_000);
+
+/** Where nobody listens. */
+const nowhere = { url: "http://127.0.0.1:9" };
+
+async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
+  const primary = await cluster.primary();
+  await loadPolicy(primary.node);
+  await insert(primary.node, "ann");
+  return primary;
+}
+
+async function snapshotOf(primary: { readonly data: string }, directory: string): Promise<string> {
+  return (await buildSnapshotAside(realSystem, join(primary.data, "store-1.db"), directory)).path;
+}
+
+test("a fallback starts offline from a file, says how old that is, and follows the primary once it is there", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const file = await snapshotOf(primary, cluster.directory);
+    const { madeMs } = openSnapshot(file).manifest;
+    const first = await cluster.fallback(nowhere, { import: file });
+    expect(first.node.health()).toMatchObject({ ok: true, state: "SNAPSHOT", ...standing(primary.node) });
+    expect(mayRead(first.node, "ann")).toBe(true);
+    const age = must(first.node.health().ageMs);
+    expect(age).toBeGreaterThanOrEqual(0);
+    expect(age).toBeLessThanOrEqual(Date.now() - madeMs);
+    await first.stop();
+    await insert(primary.node, "bob");
+    const second = await cluster.fallback(primary, { import: file });
+    await converged(second.node, primary.node);
+    expect(mayRead(second.node, "bob")).toBe(true);
+    await second.stop();
+    // Its own copy is further on by now, and stays.
+    const third = await cluster.fallback(nowhere, { import: file });
+    expect(mayRead(third.node, "bob")).toBe(true);
+  }));
+
+test("an edge does so too, and needs no snapshot of the primary afterwards", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const file = await snapshotOf(primary, cluster.directory);
+    await insert(primary.node, "bob");
+    const edge = await cluster.edge("edge-1", primary, { import: file });
+    expect(mayRead(edge.node, "ann")).toBe(true);
+    await converged(edge.node, primary.node);
+    expect(readdirSync(primary.data)).not.toContain("snapshots");
+  }));
+
+test("a copy that is older gives way to the file, one of another epoch does not", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const old = await snapshotOf(primary, cluster.directory);
+    await insert(primary.node, "bob");
+    const newer = await snapshotOf(primary, cluster.directory);
+    await (await cluster.fallback(nowhere, { import: old })).stop();
+    const replaced = await cluster.fallback(nowhere, { import: newer });
+    expect(standing(replaced.node)).toEqual(standing(primary.node));
+    await replaced.stop();
+    expect(readdirSync(replaced.data).filter((name) => name.endsWith(".db"))).toEqual(["store-2.db"]);
+
+    const another = join(cluster.directory, "another.zst");
+    const { manifest, size } = openSnapshot(newer);
+    const front = encodeFront({ ...manifest, epoch: "0123456789abcdef", offset: 100 });
+    writeFileSync(another, Buffer.concat([front, readFileSync(newer).subarray(size - manifest.bytes)]));
+    const kept = await cluster.fallback(nowhere, { import: another });
+    expect(standing(kept.node)).toEqual(standing(primary.node));
+  }));
+
+test("a damaged file is said to be so, and the node goes on as if there was none", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const file = await snapshotOf(primary, cluster.directory);
+    const bytes = readFileSync(file);
+    writeFileSync(file, bytes.with(bytes.length - 100, must(bytes[bytes.length - 100]) ^ 1));
+    const fallback = await cluster.fallback(primary, { import: file });
+    await eventually(() => expect(mayRead(fallback.node, "ann")).toBe(true));
+    await fallback.stop();
+    const again = await cluster.fallback(nowhere, { import: file });
+    expect(mayRead(again.node, "ann")).toBe(true);
+  }));
+
+test("a file that is not there, or not meant for this node, is refused where there is nothing else to start from", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const file = await snapshotOf(primary, cluster.directory);
+    const start = (flags: Record<string, string>): Promise<Error> => refusal(cluster.fallback(nowhere, flags));
+    expect((await start({ import: "missing.zst" })).message).toBe("`missing.zst` can't be read: there is no such file");
+    expect((await start({ import: file, environment: "other" })).message).toContain("belongs to environment `test`");
+    const { manifest, size } = openSnapshot(file);
+    const newer = Buffer.concat([
+      encodeFront({ ...manifest, schema: 999 }),
+      readFileSync(file).subarray(size - manifest.bytes),
+    ]);
+    writeFileSync(`${file}.newer`, newer);
+    expect((await start({ import: `${file}.newer` })).message).toContain("made by a newer Ostiary");
+    // With a copy of its own it does without.
+    await (await cluster.fallback(nowhere, { import: file })).stop();
+    const without = await cluster.fallback(nowhere, { import: "missing.zst" });
+    expect(mayRead(without.node, "ann")).toBe(true);
+  }));
+
+test("whoever makes a primary of an imported copy begins a new epoch", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const file = await snapshotOf(primary, cluster.directory);
+    const edge = await cluster.edge("promoted", nowhere as Running<PrimaryNode>, { import: file });
+    const { epoch } = standing(edge.node);
+    await edge.stop();
+    await primary.stop();
+    const promoted = await cluster.primary({ data: edge.data });
+    expect(promoted.node.health().epoch).not.toBe(epoch);
+    expect(mayRead(promoted.node, "ann")).toBe(true);
+  }));

@@ -1,0 +1,154 @@
+/** Random histories of a store, with events of every kind, and all that is to be known of it after each of them. */
+import { defaultLimits } from "../../src/config/limits.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import type { ApiKey, Change, Fact } from "../../src/engine/event.ts";
+import { append, type WriteRequest } from "../../src/replication/append.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { closureTables } from "../../src/store/closure-tables.ts";
+import { openStore } from "../../src/store/database.ts";
+import { openLog } from "../../src/store/log.ts";
+import { scanFacts } from "../../src/store/scan-facts.ts";
+import { createState, readState, type State } from "../../src/store/state.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
+
+const folders = `actor User {}
+resource Folder { roles = ["reader", "writer"]; permissions = ["read", "write"]; relations = { parent: Folder };
+  "reader" if "writer"; role if role on "parent"; "read" if "reader"; "write" if "writer"; }`;
+const teams = `${folders}
+resource Team { roles = ["member"]; permissions = ["read"]; relations = { parent: Team }; "read" if "member"; }
+has_role(user: User, "member", team: Team) if
+  child matches Team and has_relation(child, "parent", team) and has_role(user, "member", child);`;
+const flat = `actor User {}
+resource Folder { roles = ["reader", "writer", "owner"]; permissions = ["read", "write"];
+  "writer" if "owner"; "read" if "reader"; "write" if "writer"; }`;
+
+const users = ["ann", "bob", "eve"];
+const ids = ["1", "2", "3", "4", "5"];
+
+/** What a store is, apart from how it is kept. */
+export interface Portrait {
+  readonly state: State;
+  readonly facts: readonly string[];
+  readonly policies: readonly unknown[];
+  readonly keys: readonly unknown[];
+  readonly epochs: readonly unknown[];
+  readonly answered: readonly unknown[];
+  readonly cleared: readonly unknown[];
+  readonly log: readonly unknown[];
+  /** Of the tables that there are by now, those that make questions fast; by name, with how many rows they have. */
+  readonly closures: readonly string[];
+  readonly indexes: readonly string[];
+  /** To every question there is. */
+  readonly answers: string;
+}
+
+export function portray(store: SqlDatabase): Portrait {
+  const rows = (sql: string): readonly unknown[] => store.prepare(sql).values();
+  return {
+    state: readState(store),
+    facts: [...scanFacts(store)].map((fact) => JSON.stringify(fact)).sort(),
+    policies: rows("SELECT * FROM policy ORDER BY id"),
+    keys: rows("SELECT * FROM api_key ORDER BY id"),
+    epochs: rows("SELECT * FROM epoch ORDER BY term"),
+    answered: rows("SELECT * FROM answered ORDER BY request"),
+    cleared: rows("SELECT * FROM cleared ORDER BY offset, relation, ids"),
+    log: rows("SELECT * FROM log ORDER BY offset"),
+    closures: closureTables(store)
+      .map(({ name, rows: count, kept }) => `${name} ${count} ${kept}`)
+      .sort(),
+    indexes: rows("SELECT name FROM sqlite_schema WHERE name LIKE 'fact%_by_%' ORDER BY name").map(String),
+    answers: answersOf(store),
+  };
+}
+
+function answersOf(store: SqlDatabase): string {
+  const engine = new Engine(store);
+  const answers = users.flatMap((user) =>
+    ["Folder", "Team"].flatMap((type) =>
+      ids.flatMap((id) =>
+        ["read", "write"].map((action) =>
+          answer(() =>
+            engine.authorize({ actor: { type: "User", id: user }, action, resource: { type, id }, contextFacts: [] }),
+          ),
+        ),
+      ),
+    ),
+  );
+  return answers.join("");
+}
+
+function answer(ask: () => boolean): string {
+  try {
+    return ask() ? "1" : "0";
+  } catch (error) {
+    // The policy of that time does not have the type.
+    if (error instanceof AppError) return "-";
+    throw error;
+  }
+}
+
+export interface History {
+  readonly store: SqlDatabase;
+  /** By offset, from 0 on. */
+  readonly portraits: readonly Portrait[];
+}
+
+/** A store in the file at `path` after so many events, drawn from the seed. */
+export function drawHistory(path: string, seed: number, events: number): History {
+  const next = random(seed);
+  const store = openStore(path, { synchronous: "NORMAL" });
+  createState(store, "test", "0000000000000001");
+  const log = openLog(store);
+  const portraits = [portray(store)];
+  for (let attempt = 0; portraits.length <= events; attempt++) {
+    const meta = { traceparent: null, timeMs: 1000 * attempt, ...(next() < 0.5 && { request: `r${attempt}` }) };
+    try {
+      store.transaction(() => append(store, log, drawRequest(next, attempt), meta, defaultLimits));
+    } catch (error) {
+      // Not every policy takes every fact, and the last admin stays.
+      if (error instanceof AppError) continue;
+      throw error;
+    }
+    if (readState(store).offset === portraits.length) portraits.push(portray(store));
+  }
+  return { store, portraits };
+}
+
+function drawRequest(next: Random, attempt: number): WriteRequest {
+  const kind = next();
+  if (kind < 0.12)
+    return { kind: "policy", source: pick(next, [folders, teams, teams, flat]), filename: null, force: true };
+  if (kind < 0.17) return { kind: "clear" };
+  if (kind < 0.27) return drawKeys(next, attempt);
+  if (kind < 0.32) return { kind: "epoch", epoch: attempt.toString(16).padStart(16, "e") };
+  return { kind: "batch", changes: Array.from({ length: 1 + below(next, 4) }, () => drawChange(next)) };
+}
+
+function drawKeys(next: Random, attempt: number): WriteRequest {
+  const key = (): ApiKey => ({
+    id: `k${below(next, 4)}`,
+    name: `made at ${attempt}`,
+    role: pick(next, ["admin", "write", "read"]),
+    hash: String(attempt).padStart(64, "0"),
+    timeMs: attempt,
+  });
+  const add = next() < 0.7 ? [key()] : [];
+  return { kind: "keys", add, remove: next() < 0.5 ? [`k${below(next, 4)}`] : [] };
+}
+
+function drawChange(next: Random): Change {
+  const value = (type: string): { type: string; id: string } => ({ type, id: pick(next, ids) });
+  const type = pick(next, ["Folder", "Folder", "Team"]);
+  const user = { type: "User", id: pick(next, users) };
+  const role = { type: "String", id: type === "Team" ? "member" : pick(next, ["reader", "writer"]) };
+  const fact: Fact =
+    next() < 0.5
+      ? { predicate: "has_role", args: [user, role, value(type)] }
+      : { predicate: "has_relation", args: [value(type), { type: "String", id: "parent" }, value(type)] };
+  if (next() < 0.65) return { inserts: [fact] };
+  // All that are like it in the first argument, or only itself.
+  const any = { type: null, id: null };
+  const [first, ...others] = fact.args;
+  return { deletes: [next() < 0.5 ? fact : { ...fact, args: [first ?? any, ...others.map(() => any)] }] };
+}

@@ -1,0 +1,351 @@
+/** Fetching snapshots over lines that break, from senders that have another one by then, and what is given to whoever asks for a part. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { fetchSnapshot } from "../../src/replication/install-snapshot.ts";
+import type { Node } from "../../src/replication/node.ts";
+import { connectNode, type NodeClient } from "../../src/replication/node-client.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { presentStore } from "../../src/store/data-directory.ts";
+import { openStore } from "../../src/store/database.ts";
+import { readState } from "../../src/store/state.ts";
+import { logProgress } from "../../src/replication/snapshot-download.ts";
+import { realSystem } from "../../src/replication/system.ts";
+import { renderMetrics } from "../../src/telemetry/metrics.ts";
+import { must } from "../../src/util/assert.ts";
+import {
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  nodeKey,
+  reader,
+  refusal,
+  standing,
+  untraced,
+  withCluster,
+  type Cluster,
+  type Running,
+} from "./cluster.ts";
+import { withLogLines } from "./log-lines.ts";
+
+// Threads are started for each snapshot, and start slowly on a machine that has much else to do.
+setDefaultTimeout(30_000);
+
+const accepted = (): void => {};
+const authorization = { Authorization: `Bearer ${nodeKey}` };
+
+/** A primary whose snapshot has some hundred kilobytes. */
+async function largePrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
+  const primary = await cluster.primary({ "limits.snapshotReuseMs": "1ms" });
+  await loadPolicy(primary.node);
+  for (let batch = 0; batch < 10; batch++) {
+    const inserts = Array.from({ length: 900 }, (_, index) => reader(`${Bun.hash(`${batch}-${index}`)}`, `r-${index}`));
+    await primary.node.writes.batch([{ inserts }], untraced);
+  }
+  return primary;
+}
+
+interface Line {
+  readonly url: string;
+  readonly client: NodeClient;
+  /** The requests that came over it: their Range, if any. */
+  readonly ranges: (string | undefined)[];
+  /** How many bytes of answers it lets through before it breaks, for each request anew. */
+  cutAfter: number;
+}
+
+/** A line to the primary that can be cut: it passes bytes on, both ways, and breaks off without a word. */
+async function withLine(primary: { readonly url: string }, body: (line: Line) => Promise<void>): Promise<void> {
+  const open = new Set<Socket>();
+  const ranges: (string | undefined)[] = [];
+  const server = createServer((near) => {
+    const far = connect(Number(new URL(primary.url).port), "127.0.0.1");
+    for (const socket of [near, far]) {
+      open.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        near.destroy();
+        far.destroy();
+      });
+    }
+    let passed = 0;
+    near.on("data", (bytes) => {
+      passed = 0;
+      ranges.push(/^range: *(.*?)\r$/im.exec(bytes.toString("latin1"))?.[1]);
+      far.write(bytes);
+    });
+    far.on("data", (bytes: Buffer) => {
+      const rest = Math.max(0, line.cutAfter - passed);
+      passed += bytes.length;
+      if (bytes.length <= rest) near.write(bytes);
+      else {
+        near.write(bytes.subarray(0, rest));
+        far.pause();
+        // A client that hears of the end first forgets what it has not read yet.
+        setTimeout(() => near.destroy(), 100);
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const url = `http://127.0.0.1:${port}`;
+  const client = connectNode({ url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 }, realSystem);
+  const line: Line = { url, client, ranges, cutAfter: Number.POSITIVE_INFINITY };
+  try {
+    await body(line);
+  } finally {
+    client.close();
+    for (const socket of open) socket.destroy();
+    server.close();
+  }
+}
+
+test("a download that broke off goes on where it stopped", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    await withLine(primary, async (line) => {
+      const target = join(cluster.directory, "incoming.zst");
+      line.cutAfter = 60_000;
+      await refusal(line.client.snapshot(target, undefined, accepted));
+      const first = statSync(target).size;
+      expect(first).toBeGreaterThan(50_000);
+      await refusal(line.client.snapshot(target, undefined, accepted));
+      const second = statSync(target).size;
+      expect(second).toBeGreaterThan(first);
+      line.cutAfter = Number.POSITIVE_INFINITY;
+      const sizes: [number, number][] = [];
+      const snapshot = await line.client.snapshot(target, undefined, accepted, (...now) => sizes.push(now));
+      if (snapshot === "unchanged") throw new Error("nothing came");
+      expect(line.ranges).toEqual([undefined, `bytes=${first}-`, `bytes=${second}-`]);
+      expect(sizes.at(-1)).toEqual([snapshot.size, snapshot.size]);
+      expect(must(sizes[0])[0]).toBeGreaterThan(second);
+      const whole = await (await fetch(`${primary.url}/replication/v1/snapshot`, { headers: authorization })).bytes();
+      expect(readFileSync(target).equals(whole)).toBe(true);
+    });
+  }));
+
+test("and it does so after the primary has made a new snapshot, but begins anew after two", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    await withLine(primary, async (line) => {
+      const target = join(cluster.directory, "incoming.zst");
+      const another = async (user: string): Promise<void> => {
+        await insert(primary.node, user);
+        await Bun.sleep(5);
+        await (await fetch(`${primary.url}/replication/v1/snapshot`, { headers: authorization })).bytes();
+      };
+      line.cutAfter = 60_000;
+      await refusal(line.client.snapshot(target, undefined, accepted));
+      const { offset } = primary.node.health();
+      await another("ann");
+      await refusal(line.client.snapshot(target, undefined, accepted));
+      await another("bob");
+      line.cutAfter = Number.POSITIVE_INFINITY;
+      // Of the two that are kept one is that which was asked for last, so it is still there.
+      const older = await line.client.snapshot(target, undefined, accepted);
+      expect(older).toMatchObject({ manifest: { offset } });
+      truncateSync(target, 70_000);
+      for (const user of ["cyd", "dan"]) await another(user);
+      const newer = await line.client.snapshot(target, undefined, accepted);
+      expect(newer).toMatchObject({ manifest: { offset: primary.node.health().offset } });
+      expect(line.ranges.at(-1)).toBe("bytes=70000-");
+      expect(readdirSync(join(primary.data, "snapshots"))).toHaveLength(2);
+    });
+  }));
+
+test("what a node had fetched before it was stopped is not fetched again", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    await withLine(primary, async (line) => {
+      line.cutAfter = 60_000;
+      const first = await cluster.fallback(line, { "limits.retryDelayMsMin": "1h", "limits.retryDelayMsMax": "1h" });
+      const partial = join(first.data, "incoming.zst");
+      await eventually(() => expect(existsSync(partial) && statSync(partial).size > 50_000).toBe(true));
+      await first.stop();
+      const { size } = statSync(partial);
+      line.cutAfter = Number.POSITIVE_INFINITY;
+      const second = await cluster.fallback(line);
+      await converged(second.node, primary.node);
+      expect(line.ranges.slice(0, 2)).toEqual([undefined, `bytes=${size}-`]);
+      expect(existsSync(partial)).toBe(false);
+      expect(mayRead(second.node, "ann")).toBe(false);
+    });
+  }));
+
+test("a primary that was started anew goes on giving out what it had made", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    const ask = async (running: Running<Node>, range: Record<string, string> = {}): Promise<Response> =>
+      fetch(`${running.url}/replication/v1/snapshot`, { headers: { ...authorization, ...range } });
+    const before = await ask(primary);
+    const [tag, whole] = [must(before.headers.get("etag")), await before.bytes()];
+    await primary.stop();
+    const again = await cluster.primary();
+    const rest = await ask(again, { Range: "bytes=1000-", "If-Range": tag });
+    expect(rest.status).toBe(206);
+    expect(Buffer.from(whole.subarray(1000)).equals(await rest.bytes())).toBe(true);
+    expect((await ask(again)).headers.get("etag")).toBe(tag);
+    await again.stop();
+
+    // Not where it was damaged meanwhile.
+    const [name = ""] = readdirSync(join(again.data, "snapshots"));
+    const path = join(again.data, "snapshots", name);
+    writeFileSync(path, Buffer.from(whole).fill(0x5a, 5000, 5100));
+    const third = await cluster.primary();
+    const fallback = await cluster.fallback(third);
+    await converged(fallback.node, third.node);
+    // And not where somebody has taken it away.
+    rmSync(join(third.data, "snapshots"), { recursive: true });
+    expect((await ask(third)).status).toBe(200);
+  }));
+
+test("parts are given out as they are asked for", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    const ask = (headers: Record<string, string> = {}): Promise<Response> =>
+      fetch(`${primary.url}/replication/v1/snapshot`, { headers: { ...authorization, ...headers } });
+    const all = await ask();
+    const tag = must(all.headers.get("etag"));
+    const whole = Buffer.from(await all.bytes());
+    expect(all.headers.get("accept-ranges")).toBe("bytes");
+    const size = whole.length;
+    for (const [range, first, last] of [
+      ["bytes=0-", 0, size - 1],
+      ["bytes=10-19", 10, 19],
+      ["bytes=-5", size - 5, size - 1],
+      [`bytes=${size - 1}-`, size - 1, size - 1],
+      [`bytes=5-${size + 100}`, 5, size - 1],
+    ] as const) {
+      const part = await ask({ Range: range, "If-Range": tag });
+      expect(part.status).toBe(206);
+      expect(part.headers.get("content-range")).toBe(`bytes ${first}-${last}/${size}`);
+      expect(Buffer.from(await part.bytes()).equals(whole.subarray(first, last + 1))).toBe(true);
+    }
+    // Nothing that there is; something that need not be understood; another snapshot's part; none at all.
+    const beyond = await ask({ Range: `bytes=${size}-` });
+    expect([beyond.status, beyond.headers.get("content-range")]).toEqual([416, `bytes */${size}`]);
+    for (const headers of [{ Range: "bytes=0-1,5-6" }, { Range: "lines=1-" }, { Range: "bytes=9-3" }])
+      expect((await (await ask(headers)).bytes()).length).toBe(size);
+    expect((await ask({ Range: "bytes=5-", "If-Range": '"another"' })).status).toBe(200);
+    expect((await ask({ "If-None-Match": tag })).status).toBe(304);
+    const { epoch, offset } = primary.node.health();
+    expect((await ask({ "If-None-Match": `W/"${epoch}-${offset}-0123456789abcdef"` })).status).toBe(200);
+  }));
+
+test("what arrives damaged is not kept, nor what is of no use", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    const answers: ((bytes: Buffer) => Uint8Array)[] = [
+      (bytes) => bytes.fill(0, 0, 4),
+      (bytes) => bytes.fill(0x20, 20, 21),
+      (bytes) => bytes.fill(0x5a, bytes.length >> 1, (bytes.length >> 1) + 1),
+      (bytes) => Buffer.concat([bytes, Buffer.from("and more")]),
+    ];
+    let answer: (bytes: Buffer) => Uint8Array = (bytes) => bytes;
+    const liar = Bun.serve({
+      port: 0,
+      async fetch() {
+        const honest = await fetch(`${primary.url}/replication/v1/snapshot`, { headers: authorization });
+        return new Response(answer(Buffer.from(await honest.bytes())));
+      },
+    });
+    const url = `http://127.0.0.1:${liar.port}`;
+    const client = connectNode(
+      { url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+      realSystem,
+    );
+    const { directory } = cluster;
+    const options = { primary: client, directory, environment: "test", limits: defaultLimits, system: realSystem };
+    for (answer of answers) {
+      await refusal(fetchSnapshot(options));
+      expect(readdirSync(directory)).toEqual(["primary"]);
+    }
+    answer = (bytes) => bytes;
+    const foreign = await refusal(fetchSnapshot({ ...options, environment: "other" }));
+    expect(foreign.message).toContain("the data belongs to environment `test`");
+    expect(readdirSync(directory)).toEqual(["primary"]);
+
+    // What a power cut may leave of a part is seen at its beginning or at its end.
+    for (const rest of [Buffer.alloc(5000), Buffer.from("junk")]) {
+      writeFileSync(join(directory, "incoming.zst"), rest);
+      const installed = await fetchSnapshot(options);
+      if (installed === "unchanged") throw new Error("nothing came");
+      expect(installed.path).toBe(must(presentStore(directory)));
+      const store = openStore(installed.path, { readonly: true });
+      const { epoch, offset, digest } = readState(store);
+      store.close();
+      expect({ epoch, offset, digest }).toEqual(standing(primary.node) as never);
+    }
+    client.close();
+    await liar.stop(true);
+  }));
+
+test("a part in which something is wrong costs one download more, and no wrong answer", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    await withLine(primary, async (line) => {
+      const { directory } = cluster;
+      const options = {
+        primary: line.client,
+        directory,
+        environment: "test",
+        limits: defaultLimits,
+        system: realSystem,
+      };
+      line.cutAfter = 60_000;
+      await refusal(fetchSnapshot(options));
+      line.cutAfter = Number.POSITIVE_INFINITY;
+      const partial = join(directory, "incoming.zst");
+      writeFileSync(partial, readFileSync(partial).fill(0x5a, 30_000, 30_010));
+      expect((await refusal(fetchSnapshot(options))).message).toContain("SHA-256 differs");
+      expect(existsSync(partial)).toBe(false);
+      expect(await fetchSnapshot(options)).toMatchObject({ state: standing(primary.node) });
+      expect(line.ranges.at(-1)).toBeUndefined();
+    });
+  }));
+
+test("one that was whole when the node died is not fetched a second time", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    await withLine(primary, async (line) => {
+      const { directory } = cluster;
+      const partial = join(directory, "incoming.zst");
+      await line.client.snapshot(partial, undefined, accepted);
+      const { size } = statSync(partial);
+      const options = {
+        primary: line.client,
+        directory,
+        environment: "test",
+        limits: defaultLimits,
+        system: realSystem,
+      };
+      expect(await fetchSnapshot(options)).toMatchObject({ state: standing(primary.node) });
+      expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);
+    });
+  }));
+
+test("how far it has come is logged now and then, and counted", () =>
+  withCluster(async (cluster) => {
+    const primary = await largePrimary(cluster);
+    const counts = async (): Promise<readonly number[]> => {
+      const text = await renderMetrics();
+      const count = (direction: string): number =>
+        Number(new RegExp(`^ostiary_snapshot_bytes_total.direction="${direction}". (.*)$`, "m").exec(text)?.[1] ?? 0);
+      return [count("sent"), count("received")];
+    };
+    await withLine(primary, (line) =>
+      withLogLines(async (lines) => {
+        const before = await counts();
+        const target = join(cluster.directory, "incoming.zst");
+        const snapshot = await line.client.snapshot(target, undefined, accepted, logProgress(0));
+        if (snapshot === "unchanged") throw new Error("nothing came");
+        const { size } = snapshot;
+        expect(await counts()).toEqual(before.map((count) => count + size));
+        expect(lines.at(-1)).toMatch(/snapshot: fetching a snapshot: 100 %, 0\.\d of 0\.\d MB/);
+      }, "info"),
+    );
+  }));

@@ -1,0 +1,18 @@
+/** Whether a database can be trusted, and nothing had to be mended in it. */
+import { expect } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { checkStructure, ContentCheck } from "../../src/replication/check-copy.ts";
+import type { State } from "../../src/store/state.ts";
+
+/** Nobody else may be using it. Gives where it stands. */
+export function expectSound(path: string): State {
+  checkStructure(path);
+  const check = new ContentCheck(path, defaultLimits);
+  try {
+    const state = check.read();
+    expect(check.mend()).toBeUndefined();
+    return state;
+  } finally {
+    check.close();
+  }
+}

@@ -80,7 +80,8 @@ export function connectNode(
 
     async snapshot(target, knownTag, accept, onProgress = logProgress()) {
       using stall = watchStall(snapshotTimeoutMs, clock);
-      return downloadSnapshot({
+      // Awaited here: the clock would be stopped at the return, and a request that nobody answers never given up.
+      return await downloadSnapshot({
         get: (headers) => get("snapshot", headers, stall.signal),
         target,
         knownTag,

@@ -18,6 +18,7 @@ import { readState, type State } from "../store/state.ts";
 import { type ClosureCounts, metrics } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
 import { activationOf, presentOf, type PresentState } from "./active-policies.ts";
@@ -45,6 +46,8 @@ export interface EngineOptions {
   readonly strategy?: Strategy;
   /** Seconds since 1970. */
   readonly clock?: () => number;
+  /** Calls back later: how a state of the store is let go of that nobody has read for a moment. */
+  readonly after?: Clock["after"];
   /** Of the store, where all its changes are told: a decision that is remembered then costs no look into it. */
   readonly changes?: Changes | undefined;
   /** Whoever asks has begun a transaction: several answers, of several engines on one connection, are then of one state. */
@@ -92,7 +95,7 @@ export class Engine {
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#changes = options.changes;
     this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
-    if (options.inTransaction !== true) this.#reads = new Reads(database, options.changes);
+    if (options.inTransaction !== true) this.#reads = new Reads(database, options.changes, options.after);
   }
 
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */

@@ -3,6 +3,7 @@
  * the same one for a moment, as long as nothing has changed.
  */
 import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import { systemClock, type Clock } from "../util/clock.ts";
 import { type Changes, presentChange } from "../store/changes.ts";
 import { presentOf, type PresentState } from "./active-policies.ts";
 
@@ -12,6 +13,7 @@ const heldMsMax = 10;
 export class Reads {
   readonly #database: SqlDatabase;
   readonly #changes: Changes | undefined;
+  readonly #after: Clock["after"];
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
   /** The state that the open transaction reads, as `changes` names it, where the next one may have it too. */
@@ -24,7 +26,8 @@ export class Reads {
   #isEnding = false;
 
   /** `database` is a connection that nobody else begins transactions on; `changes` tell of all that changes in its file. */
-  constructor(database: SqlDatabase, changes: Changes | undefined) {
+  constructor(database: SqlDatabase, changes: Changes | undefined, after: Clock["after"] = systemClock.after) {
+    this.#after = after;
     this.#database = database;
     this.#changes = changes;
     this.#begin = database.prepare("BEGIN");
@@ -74,10 +77,10 @@ export class Reads {
     this.#held = state;
     if (this.#isEnding) return;
     this.#isEnding = true;
-    setTimeout(() => {
+    this.#after(heldMsMax, () => {
       this.#isEnding = false;
       this.#letGo();
-    }, heldMsMax).unref();
+    });
   }
 
   #letGo(): void {

@@ -63,7 +63,12 @@ export class Copy {
     const store = openStore(path, { readonly: true });
     const state = readState(store);
     const old = this.#opened;
-    const engine = new Engine(store, { limits: this.#limits, changes: this.#changes, inPlace: true });
+    const engine = new Engine(store, {
+      limits: this.#limits,
+      changes: this.#changes,
+      inPlace: true,
+      after: this.#clock.after,
+    });
     this.#opened = { path, engine, reader: openStore(path, { readonly: true }) };
     this.#policyId = 0;
     this.moved(state);

@@ -24,7 +24,9 @@ function watchConnections(): void {
   Database.prototype.run = function (this: Database, ...call: Parameters<typeof run>) {
     const owner = actor.getStore();
     if (owner !== undefined) connectionOf(owner, this);
-    return run.apply(this, call);
+    // Whoever holds a lock is in this thread, and can't let go of it while it is waited for.
+    const [sql, ...rest] = call;
+    return run.call(this, sql.replace(/^PRAGMA busy_timeout = \d+$/, "PRAGMA busy_timeout = 0"), ...rest);
   };
   Database.prototype.close = function (this: Database, ...call: Parameters<typeof close>) {
     for (const [owner, owned] of connections) if (owned.delete(this) && owned.size === 0) connections.delete(owner);

@@ -1,7 +1,7 @@
 /** A backup becomes the data directory of a primary, as it was at some moment. */
 import { z } from "zod";
 import { print, printError } from "../runtime/process.ts";
-import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/restore.ts";
+import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/backup/restore.ts";
 import { describeMoment } from "../store/past.ts";
 import { contentOf, describeContent, iso } from "./backup-content.ts";
 import { type AddCommand, UsageError } from "./command.ts";

@@ -1,8 +1,8 @@
 /** Where the file of `ostiary snapshot create` comes from. It appears under its name when it is whole. */
 import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { downloadSnapshot } from "../replication/snapshot-download.ts";
-import { buildSnapshotAside, verifySnapshotAside } from "../replication/snapshot-jobs.ts";
+import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
+import { buildSnapshotAside, verifySnapshotAside } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
 import { presentStore } from "../store/data-directory.ts";
 import { removeFiles, type Snapshot } from "../store/snapshot.ts";

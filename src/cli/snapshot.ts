@@ -1,7 +1,7 @@
 /** Snapshots as files: made from a node or its directory, looked at, and put into a directory for a node to start from. */
 import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
-import { importSnapshot } from "../replication/import-snapshot.ts";
+import { importSnapshot } from "../replication/snapshots/import-snapshot.ts";
 import { print } from "../runtime/process.ts";
 import type { Snapshot } from "../store/snapshot.ts";
 import { megabytes } from "../util/megabytes.ts";

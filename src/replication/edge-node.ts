@@ -8,18 +8,18 @@ import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { hashKey, verifyKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { backupsOf } from "./backup-server.ts";
-import { openEdgeFeed, type EdgeFeed } from "./edge-feed.ts";
-import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
+import { backupsOf } from "./backup/backup-server.ts";
+import { openEdgeFeed, type EdgeFeed } from "./feed/edge-feed.ts";
+import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
 import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
-import { createLogServer } from "./log-server.ts";
+import { createLogServer } from "./following/log-server.ts";
 import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
-import { requirePromotable } from "./promotion.ts";
+import { requirePromotable } from "./succession/promotion.ts";
 import type { Takeover } from "./primary-node.ts";
 import { realSystem, type System } from "./system.ts";
-import { keepSnapshots } from "./snapshot-keeper.ts";
+import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
 
 export interface EdgeOptions {
   /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */

@@ -12,19 +12,19 @@ import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { detailOf } from "../util/reason.ts";
-import { backupsOf, createBackupServer } from "./backup-server.ts";
+import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
 import { requireFresh } from "./edge-node.ts";
-import { openFollowingCopy, type FollowingCopy } from "./following-copy.ts";
+import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
 import { nodeIdOf } from "./identity.ts";
-import { storeToStartFrom } from "./import-snapshot.ts";
-import { fetchSnapshot } from "./install-snapshot.ts";
-import { upstreamOf } from "./neighbours.ts";
+import { storeToStartFrom } from "./snapshots/import-snapshot.ts";
+import { fetchSnapshot } from "./snapshots/install-snapshot.ts";
+import { upstreamOf } from "./following/neighbours.ts";
 import type { Node, NodeHealth } from "./node.ts";
-import type { NodeClient } from "./node-client.ts";
-import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshot-note.ts";
+import type { NodeClient } from "./following/node-client.ts";
+import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshots/snapshot-note.ts";
 import { realSystem, type System } from "./system.ts";
-import type { Upstream } from "./upstream.ts";
+import type { Upstream } from "./following/upstream.ts";
 
 const log = getLogger("fallback");
 

@@ -9,7 +9,7 @@ import { traceparentOf } from "../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { deadline } from "../util/deadline.ts";
 import { reasonOf } from "../util/reason.ts";
-import type { Arrivals } from "./arrivals.ts";
+import type { Arrivals } from "./following/arrivals.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "./node.ts";
 import type { System } from "./system.ts";
 

@@ -6,7 +6,7 @@ import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys.ts"
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
-import type { Writer } from "./writer.ts";
+import type { Writer } from "./writing/writer.ts";
 
 /** The configured id, or one that was made at the first start and kept with the data. */
 export function nodeIdOf(config: Config): string {

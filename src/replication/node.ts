@@ -3,10 +3,10 @@ import type { Duplex } from "node:stream";
 import type { ApiKey, Change } from "../engine/event.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { FeedState } from "../telemetry/metrics.ts";
-import type { WriteMeta, WriteResult } from "./append.ts";
+import type { WriteMeta, WriteResult } from "./writing/append.ts";
 import type { History } from "./event-history.ts";
 
-export type { WriteMeta, WriteResult } from "./append.ts";
+export type { WriteMeta, WriteResult } from "./writing/append.ts";
 
 export interface Node {
   readonly role: "primary" | "edge" | "fallback";

@@ -10,9 +10,9 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
-import { checkStoreAside } from "./snapshot-jobs.ts";
+import { checkStoreAside } from "./snapshots/snapshot-jobs.ts";
 import type { System } from "./system.ts";
-import type { Writer } from "./writer.ts";
+import type { Writer } from "./writing/writer.ts";
 
 const log = getLogger("primary");
 

@@ -6,7 +6,7 @@ import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker, type Commands, type WorkerHandle, type WorkerName } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
-import { connectNode, type NodeClient, type NodeClientOptions } from "./node-client.ts";
+import { connectNode, type NodeClient, type NodeClientOptions } from "./following/node-client.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 

@@ -7,7 +7,7 @@ import { startEdgeNode } from "../replication/edge-node.ts";
 import type { Promoted } from "../replication/node.ts";
 import { startPrimaryNode, type Takeover } from "../replication/primary-node.ts";
 import { realSystem, type System } from "../replication/system.ts";
-import { isPromoted, notePromotion } from "../replication/promotion.ts";
+import { isPromoted, notePromotion } from "../replication/succession/promotion.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";

@@ -9,8 +9,8 @@ import { AppError, type ErrorCode } from "../util/app-error.ts";
 
 /** Where each worker's entry point is, relative to `src/`. */
 export const workerEntries = {
-  writer: "replication/writer-worker.ts",
-  snapshot: "replication/snapshot-worker.ts",
+  writer: "replication/writing/writer-worker.ts",
+  snapshot: "replication/snapshots/snapshot-worker.ts",
   aside: "engine/aside-worker.ts",
 } as const;
 export type WorkerName = keyof typeof workerEntries;

@@ -12,7 +12,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
-import { Writer } from "../../src/replication/writer.ts";
+import { Writer } from "../../src/replication/writing/writer.ts";
 import { newChanges, whileChanging } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
-import { Arrivals } from "../../src/replication/arrivals.ts";
+import { Arrivals } from "../../src/replication/following/arrivals.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { createForwarder } from "../../src/replication/forward.ts";
 import { systemClock } from "../../src/util/clock.ts";

@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { backUp, copyTo } from "../../src/replication/backup.ts";
-import { restore, type Restored, type RestoreOptions } from "../../src/replication/restore.ts";
+import { backUp, copyTo } from "../../src/replication/backup/backup.ts";
+import { restore, type Restored, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { readEpochs } from "../../src/store/epochs.ts";

@@ -4,9 +4,9 @@ import { connect as connectSocket, createServer, type AddressInfo, type Socket }
 import type { Duplex } from "node:stream";
 import { Aedes } from "aedes";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
-import { startBroker, type Broker, type BrokerOptions } from "../../src/replication/broker.ts";
-import { drainRead } from "../../src/replication/drain-read.ts";
-import { topicsOf } from "../../src/replication/topics.ts";
+import { startBroker, type Broker, type BrokerOptions } from "../../src/replication/feed/broker.ts";
+import { drainRead } from "../../src/replication/feed/drain-read.ts";
+import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
 import { hashKey, verifyKey } from "../../src/store/keys.ts";
 import { eventually } from "./cluster.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeEffect } from "../../src/engine/event.ts";
-import { decodeBatch } from "../../src/replication/envelope.ts";
+import { decodeBatch } from "../../src/replication/feed/envelope.ts";
 
 const hash = "0123456789abcdef";
 const fact = {

@@ -1,7 +1,7 @@
 /** Nodes that are frozen while they are subscribed to the embedded broker: the other edges do not notice. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
-import { topicsOf } from "../../src/replication/topics.ts";
+import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { converged, eventually, loadPolicy, nodeKey, reader, untraced, withCluster } from "./cluster.ts";
 import { freezeSubscriber } from "./raw-mqtt.ts";
 

@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildSnapshotAside } from "../../src/replication/snapshot-jobs.ts";
+import { buildSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { encodeFront } from "../../src/store/snapshot-file.ts";

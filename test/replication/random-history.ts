@@ -2,7 +2,7 @@
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ApiKey, Change, Fact } from "../../src/engine/event.ts";
-import { append, type WriteRequest } from "../../src/replication/append.ts";
+import { append, type WriteRequest } from "../../src/replication/writing/append.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { openStore } from "../../src/store/database.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { sealWith } from "../../src/replication/seal.ts";
+import { sealWith } from "../../src/replication/feed/seal.ts";
 import { hashKey } from "../../src/store/keys.ts";
 
 const seal = sealWith(hashKey("n_test_0123456789abcdef"));

@@ -12,10 +12,10 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { checkStructure, ContentCheck } from "../../src/replication/check-copy.ts";
-import { checkStoreAside, unpackSnapshotAside } from "../../src/replication/snapshot-jobs.ts";
+import { checkStructure, ContentCheck } from "../../src/replication/snapshots/check-copy.ts";
+import { checkStoreAside, unpackSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { Writer } from "../../src/replication/writer.ts";
+import { Writer } from "../../src/replication/writing/writer.ts";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { openStore, schemaVersion } from "../../src/store/database.ts";

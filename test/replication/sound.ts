@@ -1,7 +1,7 @@
 /** Whether a database can be trusted, and nothing had to be mended in it. */
 import { expect } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { checkStructure, ContentCheck } from "../../src/replication/check-copy.ts";
+import { checkStructure, ContentCheck } from "../../src/replication/snapshots/check-copy.ts";
 import type { State } from "../../src/store/state.ts";
 
 /** Nobody else may be using it. Gives where it stands. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { chainHash } from "../../src/replication/position.ts";
-import { Writer } from "../../src/replication/writer.ts";
+import { Writer } from "../../src/replication/writing/writer.ts";
 import { openStore } from "../../src/store/database.ts";
 import { openLog, type StoredLogRow } from "../../src/store/log.ts";
 import { readState, zeroHash, type State } from "../../src/store/state.ts";

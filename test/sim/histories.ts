@@ -2,7 +2,7 @@
  * The truth, kept beside the cluster and without it: every state that a primary ever committed, as a plain set of facts, and from which state it
  * came. Where two primaries wrote at once, or an old backup was put back, histories part; so this is a tree. A state is known by the chain hash at it.
  */
-import { nameOf, type WriteMeta, type WriteRequest, type WriteResult } from "../../src/replication/append.ts";
+import { nameOf, type WriteMeta, type WriteRequest, type WriteResult } from "../../src/replication/writing/append.ts";
 import type { Fact, FactPattern } from "../../src/store/fact.ts";
 import type { State } from "../../src/store/state.ts";
 

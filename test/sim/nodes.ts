@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../src/config/config.ts";
-import { connectNode, type NodeClient } from "../../src/replication/node-client.ts";
+import { connectNode, type NodeClient } from "../../src/replication/following/node-client.ts";
 import type { System } from "../../src/replication/system.ts";
 import { startEdge } from "../../src/roles/edge.ts";
 import { startFallback } from "../../src/roles/fallback.ts";

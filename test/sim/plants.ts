@@ -1,5 +1,5 @@
 /** Faults that are planted into the program under test, to see that the simulation notices them. In earnest there are none. */
-import type { WriterCommands } from "../../src/replication/writer-commands.ts";
+import type { WriterCommands } from "../../src/replication/writing/writer-commands.ts";
 import type { Serve } from "./network.ts";
 import type { Process } from "./nodes.ts";
 import type { Owner } from "./time.ts";

@@ -2,9 +2,9 @@
  * The threads of a simulated node, in the thread of the test: the same commands at the end of the same kind of port, with a delay each way. What
  * goes over it is copied as between threads.
  */
-import { snapshotCommands } from "../../src/replication/snapshot-commands.ts";
-import { StoreWriter } from "../../src/replication/store-writer.ts";
-import { writerCommands, type WriterEvent } from "../../src/replication/writer-commands.ts";
+import { snapshotCommands } from "../../src/replication/snapshots/snapshot-commands.ts";
+import { StoreWriter } from "../../src/replication/writing/store-writer.ts";
+import { writerCommands, type WriterEvent } from "../../src/replication/writing/writer-commands.ts";
 import {
   connect,
   serveCommands,

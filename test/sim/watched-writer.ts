@@ -4,9 +4,9 @@
  */
 import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
 import type { State } from "../../src/store/state.ts";
-import type { WriteMeta, WriteRequest, WriteResult } from "../../src/replication/append.ts";
-import type { OpenRequest } from "../../src/replication/store-writer.ts";
-import type { WriterCommands } from "../../src/replication/writer-commands.ts";
+import type { WriteMeta, WriteRequest, WriteResult } from "../../src/replication/writing/append.ts";
+import type { OpenRequest } from "../../src/replication/writing/store-writer.ts";
+import type { WriterCommands } from "../../src/replication/writing/writer-commands.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Time } from "./time.ts";
 

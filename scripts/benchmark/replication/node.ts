@@ -4,12 +4,12 @@
  */
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { startBroker } from "../../../src/replication/broker.ts";
-import { BrokerLink } from "../../../src/replication/broker-link.ts";
+import { startBroker } from "../../../src/replication/feed/broker.ts";
+import { BrokerLink } from "../../../src/replication/feed/broker-link.ts";
 import { startEdgeNode } from "../../../src/replication/edge-node.ts";
-import type { Outlet } from "../../../src/replication/outlet.ts";
+import type { Outlet } from "../../../src/replication/feed/outlet.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../../src/replication/primary-node.ts";
-import { topicsOf } from "../../../src/replication/topics.ts";
+import { topicsOf } from "../../../src/replication/feed/topics.ts";
 import { serveNode } from "../../../src/roles/node-service.ts";
 import { serve } from "../../../src/runtime/serve.ts";
 import { must } from "../../../src/util/assert.ts";

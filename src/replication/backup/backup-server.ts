@@ -1,0 +1,62 @@
+/** Gives a backup of this node to whoever may have one: made in a thread aside, in a file that loses its name as soon as it is open for sending. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../../config/config.ts";
+import { removeFiles } from "../../store/snapshot.ts";
+import { AppError } from "../../util/app-error.ts";
+import type { FollowingCopy } from "../following/following-copy.ts";
+import { buildBackupAside } from "../snapshots/snapshot-jobs.ts";
+import { streamOf } from "../snapshots/snapshot-server.ts";
+import type { System } from "../system.ts";
+
+export interface BackupServerOptions {
+  /** Where the database is now. AppError `not_ready` while there is none that can be trusted. */
+  readonly storePath: () => string;
+  /** The data directory, in which the file is made; nothing of it stays there. */
+  readonly data: string;
+  readonly system: Pick<System, "spawnWorker">;
+}
+
+/** AppError `too_many_requests` while another one is made. */
+export function createBackupServer({ storePath, data, system }: BackupServerOptions): () => Promise<Response> {
+  const directory = join(data, "backup");
+  const target = join(directory, "making.zst");
+  let making = false;
+  return async () => {
+    if (making) throw new AppError("too_many_requests", "another backup is being made, try again when it is done");
+    const path = storePath();
+    making = true;
+    try {
+      mkdirSync(directory, { recursive: true });
+      removeFiles([target]);
+      const { manifest, size } = await buildBackupAside(system, path, target);
+      const name = `${manifest.environment}-${manifest.offset}.backup`;
+      return new Response(
+        streamOf(target, 0, size - 1, () => {}),
+        {
+          headers: {
+            "Content-Type": "application/zstd",
+            "Content-Disposition": `attachment; filename="${name}"`,
+            "Cache-Control": "no-store",
+          },
+        },
+      );
+    } finally {
+      removeFiles([target]);
+      making = false;
+    }
+  };
+}
+
+/** Those of a copy that follows: it gives none while it does not trust itself. */
+export function backupsOf(
+  following: FollowingCopy,
+  { data }: Pick<Config, "data">,
+  system: BackupServerOptions["system"],
+): () => Promise<Response> {
+  const storePath = (): string => {
+    following.engine();
+    return following.copy.path;
+  };
+  return createBackupServer({ storePath, data, system });
+}

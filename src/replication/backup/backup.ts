@@ -1,0 +1,67 @@
+/**
+ * A backup: one file with all that a node has (facts, policies, keys, the log, and what going back needs), made from one state of its database while
+ * the node goes on. It has the form of a snapshot. Nobody is told that it is there before it was read again, unpacked, and found to be what was copied.
+ */
+import { renameSync } from "node:fs";
+import type { Limits } from "../../config/limits.ts";
+import { buildBackup, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
+import { AppError } from "../../util/app-error.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { checkHistoryIn } from "./check-history.ts";
+import { aboutFile } from "../file-error.ts";
+import { unpackSnapshotAside, type Warn } from "../snapshots/snapshot-jobs.ts";
+import { realSystem } from "../system.ts";
+
+export interface BackupOptions {
+  /** Where the backup is to be; what was there is replaced once the new one has proved good. */
+  readonly target: string;
+  /** Writes the backup into the file at `path`. */
+  readonly write: (path: string) => Promise<unknown>;
+  readonly limits: Limits;
+  /** Hears what is done next. */
+  readonly onStep: (step: string) => void;
+  /** Hears of what is not as it should be and can be made from the facts. */
+  readonly warn: Warn;
+}
+
+/** Throws, and leaves no file, where the backup is not good. */
+export async function backUp({ target, write, limits, onStep, warn }: BackupOptions): Promise<Snapshot> {
+  const [unchecked, unpacked] = [`${target}.unchecked`, `${target}.unpacked`];
+  removeFiles([unchecked]);
+  try {
+    await write(unchecked).catch((error: unknown) => {
+      throw error instanceof AppError ? error : aboutFile(target, "written", error);
+    });
+    onStep("reading it again and checking it");
+    await check(unchecked, unpacked, limits, warn);
+    renameSync(unchecked, target);
+    return openSnapshot(target);
+  } finally {
+    removeFiles([unchecked, ...databaseFiles(unpacked)]);
+  }
+}
+
+/** From the database at `storePath`, whether a node uses it or not. */
+export function copyTo(storePath: string, onStep: BackupOptions["onStep"]): BackupOptions["write"] {
+  return (path) => {
+    onStep("copying");
+    return buildBackup(storePath, path);
+  };
+}
+
+/** Unpacks it, however large it is, and checks all of it, the log as well. Throws where it is not sound. */
+export async function unpackBackup(backup: Snapshot, target: string, limits: Limits, warn: Warn): Promise<void> {
+  const unbounded = { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER };
+  await unpackSnapshotAside(realSystem, backup, target, unbounded, warn);
+  checkHistoryIn(target);
+}
+
+async function check(file: string, unpacked: string, limits: Limits, warn: Warn): Promise<void> {
+  try {
+    await unpackBackup(openSnapshot(file), unpacked, limits, warn);
+  } catch (cause) {
+    throw new AppError("internal", `what was copied is not sound, so there is no backup: ${reasonOf(cause)}`, {
+      cause,
+    });
+  }
+}

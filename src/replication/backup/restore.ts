@@ -1,0 +1,190 @@
+/**
+ * A backup becomes a primary's data directory: unpacked and checked from end to end, taken back to the moment that is asked for, and put in its place
+ * as the beginning of a new epoch. So every node and every token of the history that is left behind learns of it: an edge that is ahead is told that
+ * it has diverged, saves what only it has, and takes a snapshot.
+ */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import type { Limits } from "../../config/limits.ts";
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import {
+  installStore,
+  lockDirectory,
+  nextStore,
+  presentStore,
+  removeOldStores,
+  writeNote,
+} from "../../store/data-directory.ts";
+import { openStore } from "../../store/database.ts";
+import { openLog } from "../../store/log.ts";
+import type { Moment } from "../../store/past.ts";
+import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
+import { findState, readState, type State } from "../../store/state.ts";
+import { AppError } from "../../util/app-error.ts";
+import { unpackBackup } from "./backup.ts";
+import { commitEvent } from "../writing/commit-event.ts";
+import { aboutFile } from "../file-error.ts";
+import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
+import { mintEpoch } from "../position.ts";
+import { forgetPromotion } from "../succession/promotion.ts";
+import { checkStoreAside, type Warn } from "../snapshots/snapshot-jobs.ts";
+import { realSystem } from "../system.ts";
+
+export interface RestoreOptions {
+  /** The backup. */
+  readonly file: string;
+  /** The data directory, made where it is missing. */
+  readonly directory: string;
+  readonly destination: Destination;
+  /** Also where there is a database already, which it then takes the place of. */
+  readonly force: boolean;
+  /** Only says what would be: nothing is left of it. */
+  readonly dryRun: boolean;
+  readonly limits: Limits;
+  /** Hears what is done next. */
+  readonly onStep: (step: string) => void;
+  readonly warn: Warn;
+}
+
+export interface Restored extends Moment {
+  readonly environment: string;
+  /** State digest there. */
+  readonly digest: string;
+  readonly undone: Undone;
+  /** What begins behind it. */
+  readonly epoch: string;
+  /** Where the database stood whose place it took. */
+  readonly replaced: Pick<State, "epoch" | "offset"> | undefined;
+}
+
+/** AppError says what is wrong with the backup, the place or the destination; then the directory is as it was. */
+export async function restore(options: RestoreOptions): Promise<Restored> {
+  const { file, directory, destination, dryRun, limits, onStep, warn } = options;
+  const snapshot = openBackup(file);
+  using place = takePlace(options);
+  const unpacked = join(place.workspace, "restoring.db");
+  try {
+    onStep("unpacking and checking");
+    await unpack(snapshot, unpacked, limits, warn);
+    onStep("going back");
+    const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, limits);
+    if (restored.offset < snapshot.manifest.offset) {
+      onStep("checking what it came to");
+      await checkStoreAside(realSystem, unpacked, limits, warn);
+    }
+    if (!dryRun) install(unpacked, directory, restored);
+    return { ...restored, replaced: place.replaced };
+  } finally {
+    removeFiles(databaseFiles(unpacked));
+  }
+}
+
+/** A backup, or a snapshot, of which there is only one moment. AppError says what is wrong with the file. */
+export function openBackup(file: string): Snapshot {
+  try {
+    return openSnapshot(file);
+  } catch (error) {
+    throw aboutFile(file, "read", error);
+  }
+}
+
+async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: Warn): Promise<void> {
+  try {
+    await unpackBackup(snapshot, target, limits, warn);
+  } catch (error) {
+    throw aboutFile(snapshot.path, "unpacked", error);
+  }
+}
+
+interface Place extends Disposable {
+  /** Where the work is done, on the file system of the directory. */
+  readonly workspace: string;
+  readonly replaced: Restored["replaced"];
+}
+
+/** A running node has the directory's lock, so this is refused where there is one. A dry run asks for nothing of it and leaves nothing there. */
+function takePlace({ directory, force, dryRun }: RestoreOptions): Place {
+  if (dryRun) {
+    const workspace = mkdtempSync(join(existingAbove(resolve(directory)), ".ostiary-dry-run-"));
+    const replaced = standingIn(directory, force);
+    return { workspace, replaced, [Symbol.dispose]: () => rmSync(workspace, { recursive: true, force: true }) };
+  }
+  const { path, unlock } = lockDirectory(directory);
+  try {
+    return { workspace: path, replaced: standingIn(directory, force), [Symbol.dispose]: unlock };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+function existingAbove(path: string): string {
+  const above = dirname(path);
+  return existsSync(above) ? above : existingAbove(above);
+}
+
+/** Where the database stands that is there. AppError `conflict` where there is one, unless it may be replaced. */
+function standingIn(directory: string, force: boolean): Restored["replaced"] {
+  const present = existsSync(directory) ? presentStore(directory) : undefined;
+  if (present === undefined) return undefined;
+  if (!force)
+    throw new AppError(
+      "conflict",
+      `\`${directory}\` holds the data of a node (\`${basename(present)}\`): restore into another directory, or use --force to replace them`,
+    );
+  try {
+    const store = openStore(present, { readonly: true });
+    try {
+      return findState(store);
+    } finally {
+      store.close();
+    }
+  } catch {
+    return undefined; // a damaged one is what restoring is for
+  }
+}
+
+/** Goes back in the unpacked file, and begins the new epoch there. */
+function takeBack(path: string, destination: Destination, madeMs: number, limits: Limits): Omit<Restored, "replaced"> {
+  const store = openStore(path, { wal: false });
+  try {
+    // Whoever is interrupted begins anew, and the file is synced when it is whole.
+    store.exec("PRAGMA synchronous = OFF");
+    const { term } = readState(store);
+    const { state, undone } = goBack(store, offsetOf(store, destination, madeMs), limits);
+    const epoch = beginEpochAfter(store, term, limits);
+    const { environment, offset, timeMs, digest } = state;
+    return { environment, offset, timeMs, digest, undone, epoch };
+  } finally {
+    store.close();
+  }
+}
+
+/** As the writer does it, but after all that was undone as well. */
+function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): string {
+  return store.transaction(() => {
+    const before = readState(store);
+    const now = Date.now();
+    const effect = { kind: "epoch", epoch: mintEpoch(), term: Math.max(now, term + 1) } as const;
+    const timeMs = Math.max(now, before.timeMs);
+    const row = {
+      offset: before.offset + 1,
+      timeMs,
+      kind: effect.kind,
+      body: JSON.stringify(effect),
+      traceparent: null,
+    };
+    commitEvent(store, openLog(store), before, row, effect, limits);
+    return effect.epoch;
+  }, "immediate");
+}
+
+function install(unpacked: string, directory: string, { epoch, offset }: Pick<Restored, "epoch" | "offset">): void {
+  installStore(unpacked, nextStore(directory));
+  // What the directory says of another life would make the primary take this for an old database that was put back, or for an edge's.
+  forgetPromotion(directory);
+  writeNote(directory, "role", "primary");
+  writeNote(directory, "position", `${epoch}:${offset + 1}`);
+  removeOldStores(directory);
+  rmSync(join(directory, "snapshots"), { recursive: true, force: true });
+}

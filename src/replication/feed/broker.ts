@@ -1,0 +1,157 @@
+/**
+ * The embedded broker (aedes, MQTT 3.1.1): over TCP where a port is set, and over WebSocket on the HTTP port. Nodes log in with their id and
+ * the node key. INVARIANT: nobody but this process writes events or heads. An edge may publish its own status and nothing else, and read
+ * events and heads and nothing else; whoever tries more is logged, and loses the connection where it tried to write, because MQTT 3.1.1 has
+ * no other way to say no to a publisher.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { Aedes, type AedesOptions, type Client } from "aedes";
+import { embeddedBroker } from "../../config/broker-address.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import { drainRead } from "./drain-read.ts";
+import { guardPackets } from "./packet-guard.ts";
+import { windowMax, type Outlet } from "./outlet.ts";
+import { isBehind, watchSlowness } from "./slow-subscriber.ts";
+import type { Topics } from "./topics.ts";
+
+const log = getLogger("broker");
+
+export interface BrokerOptions {
+  readonly topics: Topics;
+  /** Whether `key` is the node key. */
+  readonly verifyNodeKey: (key: string) => boolean;
+  readonly connectionsMax: number;
+  /** The largest packet that a node may send; its status is a few hundred bytes. */
+  readonly packetBytesMax: number;
+  /** How long a subscriber may take nothing before it loses its connection. */
+  readonly drainTimeoutMs: number;
+}
+
+export interface Broker extends Outlet {
+  readonly clients: number;
+  /** Takes over a connection, whatever it came in by. */
+  handle(connection: Duplex): void;
+  /** Called with what nodes say of themselves. */
+  onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
+  /** Opens a TCP listener. Resolves with the port; 0 takes a free one. */
+  listen(hostname: string, port: number): Promise<number>;
+}
+
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const aedes = await Aedes.createBroker(brokerOptions(options));
+  aedes.on("clientError", (client, error) =>
+    log.info("node {node} lost its connection: {reason}", { node: client.id, reason: error.message }),
+  );
+  aedes.on("connectionError", (_client, error) =>
+    log.info("a connection failed before it logged in: {reason}", { reason: error.message }),
+  );
+  const connections = new Set<Duplex>();
+  const servers: Server[] = [];
+
+  const handle = (connection: Duplex): void => {
+    if (connections.size >= options.connectionsMax) {
+      log.warning("refused a connection: there are {max} already", { max: options.connectionsMax });
+      connection.destroy();
+      return;
+    }
+    connections.add(connection);
+    connection.once("close", () => connections.delete(connection));
+    aedes.handle(watchSlowness(guardPackets(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs));
+  };
+
+  return {
+    get clients() {
+      return aedes.connectedClients;
+    },
+    name: embeddedBroker,
+    connected: true,
+    window: windowMax,
+    handle,
+    onConnect: (listener) => listener(),
+    publish: (topic, payload, { qos, retain }) =>
+      new Promise((resolve, reject) => {
+        const packet = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
+        aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
+      }),
+    onStatus(listener) {
+      aedes.on("publish", ({ topic, payload }, client) => {
+        if (client !== null) listener(topic, Buffer.from(payload));
+      });
+    },
+    async listen(hostname, port) {
+      const server = createServer({ noDelay: true }, (socket: Socket) => handle(socket));
+      servers.push(server);
+      return listenOn(server, hostname, port);
+    },
+    async close() {
+      for (const server of servers) server.close();
+      await new Promise<void>((resolve) => aedes.close(resolve));
+      for (const connection of connections) connection.destroy();
+    },
+  };
+}
+
+function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions): AedesOptions {
+  const readable = new Set([topics.events, topics.head]);
+  return {
+    concurrency: 100,
+    drainTimeout: drainTimeoutMs,
+    connectTimeout: 10_000,
+    maxTopicLevels: 16,
+    authenticate(client, username, password, done) {
+      const reason = loginProblem(client, username, verifyNodeKey(password?.toString("utf8") ?? ""));
+      if (reason === undefined) return done(null, true);
+      log.warning("refused the login of {node}: {reason}", { node: client.id.slice(0, nodeIdLengthMax), reason });
+      done(null, false);
+    },
+    authorizePublish(client, packet, done) {
+      // `null` is this process itself.
+      if (client === null) return done(null);
+      if (packet.topic === topics.status(client.id)) return done(null);
+      log.error("node {node} tried to publish to {topic}: connection closed", { node: client.id, topic: packet.topic });
+      done(new Error("a node may publish nothing but its own status"));
+    },
+    authorizeSubscribe(client, subscription, done) {
+      if (readable.has(subscription.topic)) return done(null, subscription);
+      log.error("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
+      done(null, null);
+    },
+    // A subscription that was made is checked again at delivery, so that no path around the above gives anything away.
+    authorizeForward: (client: Client, packet) =>
+      readable.has(packet.topic) && client.id && !isBehind(client.conn) ? packet : null,
+  };
+}
+
+function loginProblem(client: Client, username: string | undefined, keyIsRight: boolean): string | undefined {
+  // The client id is where a status may be written, so it must be the user name, and a name that can't reach another topic.
+  if (username !== client.id || !isNodeId(client.id)) return "the user name must be the client id";
+  if (!keyIsRight) return "wrong node key";
+  return client.clean ? undefined : "what waits for an absent session has no bounds, connect with a clean one";
+}
+
+const nodeIdLengthMax = 64;
+
+/** Node ids stand in topics, where `/`, `+` and `#` have a meaning. */
+function isNodeId(text: string): boolean {
+  return text.length <= nodeIdLengthMax && /^[A-Za-z0-9._-]+$/.test(text);
+}
+
+function listenOn(server: Server, hostname: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause) => {
+      const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+      const message = taken
+        ? "is taken: choose another `mqttPort`, or 0 for MQTT over WebSocket alone"
+        : "can't be opened";
+      reject(new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause }));
+    });
+    server.listen(port, hostname, () => {
+      server.removeAllListeners("error");
+      server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : port);
+    });
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * What travels between nodes, as JSON with short names. Batches go over the broker, pages over HTTP, and both carry the log's rows as the text
+ * that the chain hash was made of. Everything that arrives passes these schemas; a message of another version is no message.
+ *
+ * `s` environment, `e` epoch, `n` its term, `p` offset before the first row, `l` offset of the last row, `h` chain hash after it, `d` digest at it,
+ * `t` time of sending, `ev` rows; `from` where the epoch began (offset and hash), `role` of the sender, `ack` whether it waits for others.
+ * What a later version adds is passed over; what it changes has another `v`.
+ */
+import { z } from "zod";
+import type { LogRow } from "../../store/log.ts";
+
+const offset = z.number().int().nonnegative();
+const timeMs = z.number().int().nonnegative();
+const hash = z.string().regex(/^[0-9a-f]{16}$/);
+const traceparent = z.string().max(64).nullable();
+const common = { v: z.literal(1), s: z.string().min(1), e: hash, t: timeMs };
+
+/** A body too large for the broker: who gets this fetches the row over HTTP. */
+const reference = z.object({ ref: z.string().regex(/^[0-9a-f]{64}$/), size: z.number().int().positive() }).strict();
+const wholeRow = z.tuple([offset, timeMs, z.string(), z.string(), traceparent]);
+const sentRow = z.tuple([offset, timeMs, z.string(), z.union([z.string(), reference]), traceparent]);
+
+const term = z.number().int().nonnegative();
+const digest = hash.nullable();
+const batchSchema = z.object({
+  ...common,
+  n: term,
+  p: offset,
+  l: offset,
+  h: hash,
+  d: digest,
+  ev: z.array(sentRow).min(1),
+});
+const headSchema = z.object({
+  ...common,
+  n: term,
+  l: offset,
+  h: hash,
+  d: hash,
+  trim: offset,
+  from: z.tuple([offset, hash]),
+  role: z.enum(["primary", "edge", "fallback"]),
+  ack: z.boolean(),
+});
+/** The epoch after the last row is that of `e`: one of the rows may begin it. */
+const pageSchema = z.object({
+  e: hash,
+  p: offset,
+  l: offset,
+  h: hash,
+  d: digest,
+  ev: z.array(wholeRow),
+  head: headSchema,
+});
+/** All epochs of a node's history, oldest first. */
+const epochs = z.array(z.object({ epoch: hash, term, offset, hash, timeMs }));
+const nodeHeadSchema = headSchema.extend({ epochs });
+/** Why a node gives no page from somebody's position, and what history it has itself: enough to tell who is ahead, and where they part. */
+const refusalSchema = z.object({
+  code: z.enum(["epoch", "diverged", "ahead", "trimmed"]),
+  message: z.string(),
+  head: headSchema,
+  epochs,
+});
+const statusSchema = z.object({ v: z.literal(1), epoch: hash.nullable(), offset: offset.nullable() });
+
+export type Batch = z.infer<typeof batchSchema>;
+export type SentRow = z.infer<typeof sentRow>;
+/** Where the primary stands, at one moment. */
+export type Head = z.infer<typeof headSchema>;
+/** A stretch of the log, possibly empty, and the head at the moment when it was read. */
+export type Page = z.infer<typeof pageSchema>;
+
+/** The head with the history that led there. */
+export type NodeHead = z.infer<typeof nodeHeadSchema>;
+/** Why a position can't be followed. */
+export type Refusal = z.infer<typeof refusalSchema>;
+/** What a node says of itself: where it stands. */
+export type Status = z.infer<typeof statusSchema>;
+
+/** The message, or the reason why it is none. */
+export type Decoded<T> = { readonly message: T } | { readonly problem: string };
+
+export const decodeBatch = (payload: Uint8Array | string): Decoded<Batch> => decode(batchSchema, payload, isBatch);
+export const decodeHead = (payload: Uint8Array | string): Decoded<Head> => decode(headSchema, payload);
+export const decodePage = (payload: Uint8Array | string): Decoded<Page> => decode(pageSchema, payload);
+export const decodeNodeHead = (payload: Uint8Array | string): Decoded<NodeHead> => decode(nodeHeadSchema, payload);
+export const decodeRefusal = (payload: Uint8Array | string): Decoded<Refusal> => decode(refusalSchema, payload);
+export const decodeStatus = (payload: Uint8Array | string): Decoded<Status> => decode(statusSchema, payload);
+
+/** The rows of a batch, or `undefined` where one of them is only referred to. */
+export function wholeRows(batch: Batch): LogRow[] | undefined {
+  const rows: LogRow[] = [];
+  for (const [offset, timeMs, kind, body, traceparent] of batch.ev) {
+    if (typeof body !== "string") return undefined;
+    rows.push({ offset, timeMs, kind, body, traceparent });
+  }
+  return rows;
+}
+
+export function pageRows(page: Page): LogRow[] {
+  return page.ev.map(([offset, timeMs, kind, body, traceparent]) => ({ offset, timeMs, kind, body, traceparent }));
+}
+
+/** `isOne` is true of nothing that the schema would refuse, and quicker. */
+function decode<T>(
+  schema: z.ZodType<T>,
+  payload: Uint8Array | string,
+  isOne?: (value: unknown) => value is T,
+): Decoded<T> {
+  let value: unknown;
+  try {
+    value = JSON.parse(typeof payload === "string" ? payload : Buffer.from(payload).toString("utf8"));
+  } catch {
+    return { problem: "no JSON" };
+  }
+  if (isOne?.(value)) return { message: value };
+  const parsed = schema.safeParse(value);
+  return parsed.success ? { message: parsed.data } : { problem: z.prettifyError(parsed.error).replaceAll("\n", " ") };
+}
+
+/** The messages that come all the time: with the schema alone decoding one would take as long as to apply it. */
+function isBatch(value: unknown): value is Batch {
+  if (typeof value !== "object" || value === null) return false;
+  const { v, s, e, n, t, p, l, h, d, ev } = value as Record<string, unknown>;
+  if (v !== 1 || typeof s !== "string" || s === "" || !isHash(e) || !isHash(h) || !(d === null || isHash(d)))
+    return false;
+  if (![n, t, p, l].every(isCount) || !Array.isArray(ev) || ev.length === 0) return false;
+  return ev.every(isWholeRow);
+}
+
+function isWholeRow(row: unknown): boolean {
+  if (!Array.isArray(row) || row.length !== 5) return false;
+  const [at, time, kind, body, trace] = row as unknown[];
+  const traced = trace === null || (typeof trace === "string" && trace.length <= 64);
+  return isCount(at) && isCount(time) && typeof kind === "string" && typeof body === "string" && traced;
+}
+
+function isHash(value: unknown): boolean {
+  return typeof value === "string" && /^[0-9a-f]{16}$/.test(value);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}

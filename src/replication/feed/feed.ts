@@ -1,0 +1,191 @@
+/**
+ * The primary's brokers: the embedded one, external ones, or both. Each has a publisher of its own over the same log, with its own place in it,
+ * so that one that is slow or away holds up none of the others. Edges that hear an event twice drop the second.
+ */
+import { scryptSync } from "node:crypto";
+import { embeddedBroker } from "../../config/broker-address.ts";
+import type { Config } from "../../config/config.ts";
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import { verifyKey } from "../../store/keys.ts";
+import { readState } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { startBroker, type Broker } from "./broker.ts";
+import { readTls } from "./broker-credentials.ts";
+import { BrokerLink, type Claim } from "./broker-link.ts";
+import { decodeHead, decodeStatus, type Head, type Status } from "./envelope.ts";
+import type { BrokerStatus } from "../node.ts";
+import type { Outlet } from "./outlet.ts";
+import { Publisher } from "./publish.ts";
+import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
+import type { System } from "../system.ts";
+import type { Moved } from "../writing/store-writer.ts";
+import { topicsOf, type Topics } from "./topics.ts";
+
+const log = getLogger("feed");
+
+export interface Feed {
+  readonly embedded: Broker | undefined;
+  readonly brokers: readonly BrokerStatus[];
+  start(): void;
+  /** Publishes nothing more, for good: another primary has taken over. */
+  stop(): void;
+  /** Something was committed. */
+  wake(moved: Moved): void;
+  close(): Promise<void>;
+}
+
+/** Who hears of others at the brokers. */
+export interface FeedListener {
+  /** A head at a broker: this primary's own, one from before its start, or that of somebody who takes himself for the primary. */
+  head(head: Head): void;
+  status(nodeId: string, status: Status): void;
+  /** A broker has given this primary's place to another. */
+  fenced(reason: string): void;
+}
+
+/** `store` is a read-only connection for the feed. AppError `conflict` where a port is taken or a certificate can't be used. */
+export async function openFeed(
+  config: Config,
+  store: SqlDatabase,
+  nodeKeyHash: string,
+  listener: FeedListener,
+  system: System,
+): Promise<Feed> {
+  const { limits, environment } = config;
+  const topics = topicsOf(config.topicPrefix, environment);
+  const seal = sealWith(nodeKeyHash);
+  const claim = claimOver(store, topics, seal);
+  const links = openLinks(config, claim, system);
+  const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, nodeKeyHash) : undefined;
+  const outlets = config.broker.flatMap((url): Outlet[] => {
+    const outlet = url === embeddedBroker ? embedded : links.get(url);
+    return outlet === undefined ? [] : [outlet];
+  });
+  const ack = config.ack > 0;
+  const believed = watchSeals(seal);
+  const hear = (broker: string, topic: string, payload: Uint8Array): void => {
+    if (believed(broker, topic, payload)) tell(listener, topics, topic, payload);
+  };
+  // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
+  embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload));
+  for (const link of links.values()) listenAt(link, topics, hear, listener);
+  const common = { store, topics, limits, clock: system.clock, ack };
+  const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
+  let stopped = false;
+  const stop = (): void => publishers.forEach((publisher) => publisher.stop());
+
+  return {
+    embedded,
+    get brokers() {
+      return outlets.map(({ name, connected }) => ({ broker: name, connected: connected && !stopped }));
+    },
+    start() {
+      if (stopped) return;
+      for (const publisher of publishers) publisher.start();
+      for (const link of links.values()) link.start();
+    },
+    stop() {
+      stopped = true;
+      stop();
+      for (const link of links.values()) void link.close();
+    },
+    wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
+    async close() {
+      stop();
+      await Promise.all(outlets.map((outlet) => outlet.close()));
+    },
+  };
+}
+
+function listenAt(
+  link: BrokerLink,
+  topics: Topics,
+  hear: (broker: string, topic: string, payload: Uint8Array) => void,
+  listener: FeedListener,
+): void {
+  link.onMessage((topic, payload) => hear(link.name, topic, payload));
+  link.onFenced(() => listener.fenced(`the broker ${link.name} has given its place to another primary`));
+  link.onConnect(() => {
+    link.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
+      log.warning("this primary can't hear at {broker} what others say: {reason}", {
+        broker: link.name,
+        reason: reasonOf(error),
+      }),
+    );
+  });
+}
+
+function tell(listener: FeedListener, topics: Topics, topic: string, payload: Uint8Array): void {
+  if (topic === topics.head) {
+    const head = decodeHead(payload);
+    if ("message" in head) listener.head(head.message);
+    return;
+  }
+  const status = decodeStatus(payload);
+  const nodeId = topic.slice(topics.status("").length);
+  if ("message" in status) listener.status(nodeId, status.message);
+}
+
+async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<Broker> {
+  const { limits, mqttHost, mqttPort, host } = config;
+  const broker = await startBroker({
+    topics,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+    connectionsMax: limits.brokerConnectionsMax,
+    packetBytesMax: limits.brokerPacketBytesMax,
+    drainTimeoutMs: limits.brokerDrainTimeoutMs,
+  });
+  try {
+    if (mqttPort !== 0) await broker.listen(mqttHost ?? host, mqttPort);
+    return broker;
+  } catch (error) {
+    await broker.close();
+    throw error;
+  }
+}
+
+/** A primary gives way to those of later terms; and to one of its own term, which only a copy of its directory can be: the last who came stays. */
+function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal): Claim {
+  return {
+    heads,
+    yieldsTo(payload) {
+      const head = seal.fits(heads, payload) ? decodeHead(payload) : undefined;
+      return head !== undefined && "message" in head && head.message.n >= readState(store).term;
+    },
+  };
+}
+
+/** The ways to external brokers, by URL. */
+function openLinks(config: Config, claim: Claim, system: System): ReadonlyMap<string, BrokerLink> {
+  const { limits, brokerUsername, brokerPassword } = config;
+  const urls = config.broker.filter((url) => url !== embeddedBroker);
+  const tls = readTls(config);
+  const clientId = primaryClientId(config, tls.key);
+  const linkTo = (url: string): BrokerLink =>
+    new BrokerLink(
+      {
+        url,
+        clientId,
+        username: brokerUsername,
+        password: brokerPassword,
+        ...tls,
+        connectTimeoutMs: limits.brokerConnectTimeoutMs,
+        keepaliveMs: limits.brokerKeepaliveMs,
+        exclusive: claim,
+      },
+      system,
+    );
+  return new Map(urls.map((url) => [url, linkTo(url)]));
+}
+
+/**
+ * The same for every primary of an environment, since that is how two of them notice each other. Brokers let any user take any client id, so it
+ * comes from the secret that only primaries have, the password or the private key: an edge that knew it could fence the primary. Slowly, because
+ * brokers log client ids.
+ */
+function primaryClientId({ environment, brokerPassword }: Config, brokerKey: string | undefined): string {
+  const name = `ostiary-primary-${environment}`;
+  const secret = brokerPassword ?? brokerKey;
+  return secret === undefined ? name : `${name}-${scryptSync(secret, name, 8).toString("hex")}`;
+}

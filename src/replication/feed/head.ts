@@ -1,0 +1,33 @@
+/** A node's head: where it stands, and from where on its log is still there. */
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import { readEpochs } from "../../store/epochs.ts";
+import type { Log } from "../../store/log.ts";
+import { readState } from "../../store/state.ts";
+import { must } from "../../util/assert.ts";
+import type { Head } from "./envelope.ts";
+
+export interface HeadOptions {
+  readonly role: Head["role"];
+  /** Whether others shall say how far they have come as soon as they have. */
+  readonly ack: boolean;
+}
+
+/** Reads it; the caller's transaction makes state and log belong to the same moment. */
+export function readHead(store: SqlDatabase, log: Log, { role, ack }: HeadOptions, timeMs: number): Head {
+  const { environment, epoch, term, offset, hash, digest } = readState(store);
+  const began = must(readEpochs(store).at(-1), "a store has an epoch");
+  return {
+    v: 1,
+    s: environment,
+    e: epoch,
+    n: term,
+    t: timeMs,
+    l: offset,
+    h: hash,
+    d: digest,
+    trim: log.trimmedTo() ?? offset,
+    from: [began.offset, began.hash],
+    role,
+    ack,
+  };
+}

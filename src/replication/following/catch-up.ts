@@ -1,0 +1,102 @@
+/**
+ * Catching up: a copy that has missed something asks the logs of others until it has come to the end of the primary's, and takes a snapshot where
+ * no log can help. Everything here ends with this copy at a position of the history that goes on, or with an error and the copy where it was.
+ */
+import { getLogger } from "../../telemetry/logger.ts";
+import type { State } from "../../store/state.ts";
+import type { Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { pageRows, type Head, type Page, type Refusal } from "../feed/envelope.ts";
+import type { NodeClient } from "./node-client.ts";
+import type { ReplayRequest } from "../writing/replay.ts";
+import type { Neighbour, Upstream } from "./upstream.ts";
+
+const log = getLogger("follow");
+
+export interface CatchUpOptions {
+  readonly environment: string;
+  readonly clock: Clock;
+  readonly upstream: Upstream;
+  readonly stopped: () => boolean;
+  /** Applies what follows, as the primary or as a peer has it. */
+  readonly replay: (request: ReplayRequest, from: "primary" | "peer") => Promise<State>;
+  /** Replaces this copy by a fresh snapshot of that node. */
+  readonly installSnapshot: (from: NodeClient) => Promise<State>;
+  /** This copy is about to be replaced by one of another history: the last moment to save what only this one has. */
+  readonly parting: (theirs: Refusal["epochs"]) => void;
+  /** The primary was heard of: it stands there, and this copy then stood here. */
+  readonly confirmed: (head: Head, state: State) => void;
+}
+
+/** Follows the logs to their end. `present` is undefined where there is no copy, or none that can be trusted. */
+export async function catchUp(options: CatchUpOptions, present: State | undefined): Promise<void> {
+  let state = present ?? (await takeSnapshot(options));
+  let fresh = present === undefined;
+  const tell = progress(options.clock, state.offset);
+  for (;;) {
+    const { answer, from } = await options.upstream.log(state);
+    if (options.stopped()) return;
+    if ("refused" in answer) {
+      if (fresh) throw new Error(`the log does not continue a fresh snapshot: ${answer.refused.message}`);
+      state = await replace(options, state, answer.refused, from);
+      fresh = true;
+      continue;
+    }
+    const { page } = answer;
+    state = await applyPage(options, state, page, from);
+    tell(state.offset, page.head.l);
+    if (from === options.upstream.primary) options.confirmed(page.head, state);
+    if (page.ev.length === 0 || (from === options.upstream.primary && state.offset >= page.head.l)) return;
+    fresh = false;
+  }
+}
+
+const progressIntervalMs = 5000;
+
+/** A line in the log now and then, where there is so much to catch up with that somebody may wonder. */
+function progress(clock: Clock, from: number): (offset: number, head: number) => void {
+  let toldAtMs = clock.monotonicMs();
+  return (offset, head) => {
+    if (clock.monotonicMs() - toldAtMs < progressIntervalMs) return;
+    toldAtMs = clock.monotonicMs();
+    const percent = Math.floor((100 * (offset - from)) / Math.max(1, head - from));
+    log.info("catching up: {percent} %, at {offset} of {head}", { percent, offset, head });
+  };
+}
+
+async function applyPage(
+  { environment, upstream, replay }: CatchUpOptions,
+  state: State,
+  page: Page,
+  from: Neighbour,
+): Promise<State> {
+  if (page.head.s !== environment) throw new Error(`the other node serves environment \`${page.head.s}\``);
+  const rows = pageRows(page);
+  if (rows.length === 0) return state;
+  return replay({ epoch: page.e, rows, hash: page.h, digest: page.d }, from === upstream.primary ? "primary" : "peer");
+}
+
+/** The log of that node can't be followed from here. */
+async function replace(options: CatchUpOptions, state: State, refused: Refusal, from: Neighbour): Promise<State> {
+  const { code, message, head, epochs } = refused;
+  if (head.s !== options.environment) throw new Error(`the other node serves environment \`${head.s}\``);
+  log.info("the log of {url} can't be followed from {offset}, taking a snapshot: {reason}", {
+    url: from.url,
+    offset: state.offset,
+    reason: message,
+  });
+  if (code !== "trimmed") options.parting(epochs);
+  return options.installSnapshot(from.client);
+}
+
+async function takeSnapshot({ upstream, installSnapshot }: CatchUpOptions): Promise<State> {
+  const failures: string[] = [];
+  for (const { url, client } of await upstream.sources()) {
+    try {
+      return await installSnapshot(client);
+    } catch (error) {
+      failures.push(`${url}: ${reasonOf(error)}`);
+    }
+  }
+  throw new Error(`no snapshot to be had: ${failures.join("; ")}`);
+}

@@ -1,0 +1,365 @@
+/**
+ * An edge follows its primary. Messages of the feed are put into an inbox and applied in order by one loop, which alone moves this copy:
+ * what follows the present position is applied, what is older is dropped, and before a gap, another epoch or a hash that does not come out
+ * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it asks every few seconds.
+ */
+import type { Limits } from "../../config/limits.ts";
+import { isDamage } from "../../runtime/sqlite.ts";
+import type { LogRow } from "../../store/log.ts";
+import type { State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { metrics, type FeedState } from "../../telemetry/metrics.ts";
+import { AppError } from "../../util/app-error.ts";
+import type { Clock } from "../../util/clock.ts";
+import { detailOf, reasonOf } from "../../util/reason.ts";
+import { recordArrival } from "./arrival-trace.ts";
+import { catchUp, type CatchUpOptions } from "./catch-up.ts";
+import { watchDivergence } from "./divergence.ts";
+import { decodeBatch, decodeHead, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
+import { createInbox, type Inbox } from "../feed/inbox.ts";
+import type { NodeClient } from "./node-client.ts";
+import type { Replayed, ReplayRequest } from "../writing/replay.ts";
+import type { Upstream } from "./upstream.ts";
+
+const log = getLogger("follow");
+
+export interface FollowerOptions {
+  readonly environment: string;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly writer: { replay(request: ReplayRequest): Promise<Replayed> };
+  readonly upstream: Upstream;
+  /** Where this copy stands; undefined before there is one. */
+  readonly present: () => State | undefined;
+  readonly installSnapshot: CatchUpOptions["installSnapshot"];
+  readonly parting: CatchUpOptions["parting"];
+}
+
+/** Applying the same events fails this often before the copy itself is taken for damaged. */
+const replayFailuresMax = 3;
+
+export class Follower {
+  readonly #options: FollowerOptions;
+  readonly #catchUpOptions: CatchUpOptions;
+  readonly #limits: Limits;
+  readonly #clock: Clock;
+  readonly #inbox: Inbox;
+  readonly #divergence = watchDivergence();
+  #diverged = false;
+  /** The feed has said that this copy differs, and the primary has not been asked yet. */
+  #doubted = false;
+  #working = false;
+  #workWanted = false;
+  #stopped = false;
+  #cancelWatch = (): void => {};
+  #cancelRetry = (): void => {};
+  #running: Promise<void> = Promise.resolve();
+  #catchingUp = false;
+  /** Whether the primary has to be asked, and not before when (by the clock). */
+  #catchUpWanted = true;
+  #catchUpAtMs = 0;
+  #failures = 0;
+  #replayFailures = 0;
+  #headAtMs = Number.NEGATIVE_INFINITY;
+  #offsetAtHead = 0;
+  #pendingHead: Head | undefined;
+  /** The last message that did not follow. */
+  #gap: Batch | undefined;
+  #primaryAtMs = Number.NEGATIVE_INFINITY;
+  #newestAtMs: number | undefined;
+  #nextPollMs = 0;
+  #ackWanted = false;
+  #visibleAfterMs: number | null = null;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#limits = options.limits;
+    this.#clock = options.clock;
+    const { environment, upstream, parting } = options;
+    this.#catchUpOptions = {
+      environment,
+      clock: options.clock,
+      upstream,
+      parting,
+      stopped: () => this.#stopped,
+      replay: (request, from) => this.#replay(request, from),
+      installSnapshot: (from) => this.#installSnapshot(from),
+      confirmed: (head, state) => this.#confirmed(head, state),
+    };
+    this.#inbox = createInbox(options.limits.feedBufferMessagesMax, options.limits.feedBufferBytesMax);
+  }
+
+  /** Begins to catch up; the feed may already be delivering. */
+  start(): void {
+    const intervalMs = Math.min(500, this.#limits.staleFeedAfterMs / 2);
+    this.#cancelWatch = this.#clock.every(intervalMs, () => this.#watch());
+    this.#work();
+  }
+
+  /** Resolves when nothing is under way any more. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelWatch();
+    this.#cancelRetry();
+    return this.#running;
+  }
+
+  /** The feed (re)starts: whatever was published before the subscription has to be fetched. */
+  subscribed(): void {
+    this.#wantCatchUp();
+  }
+
+  get feedState(): FeedState {
+    if (this.#diverged) return "DIVERGED";
+    if (this.#options.present() === undefined) return "BOOTSTRAP";
+    const now = this.#clock.monotonicMs();
+    if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs)
+      return this.#catchUpWanted || this.#catchingUp ? "CATCHUP" : "LIVE";
+    return now - this.#primaryAtMs <= this.#limits.pollIntervalMs * 3 ? "STALE_FEED" : "DISCONNECTED";
+  }
+
+  get diverged(): boolean {
+    return this.#diverged;
+  }
+
+  /** How long ago this copy was last known to be the newest. */
+  get ageMs(): number | null {
+    return this.#newestAtMs === undefined ? null : Math.round(this.#clock.monotonicMs() - this.#newestAtMs);
+  }
+
+  /** Whether the primary waits to hear how far this copy has come. */
+  get ackWanted(): boolean {
+    return this.#ackWanted;
+  }
+
+  /** Milliseconds from the commit of the last event on the primary to its visibility here; null before the first. */
+  get visibleAfterMs(): number | null {
+    return this.#visibleAfterMs;
+  }
+
+  receiveBatch(payload: Uint8Array): void {
+    const decoded = decodeBatch(payload);
+    if ("problem" in decoded || decoded.message.s !== this.#options.environment) {
+      log.warning("a message of the feed is not understood: {problem}", {
+        problem: "problem" in decoded ? decoded.problem : "another environment",
+      });
+      return this.#wantCatchUp();
+    }
+    metrics.feedEvents.inc({ direction: "received" }, decoded.message.ev.length);
+    if (!this.#inbox.push(decoded.message, payload.byteLength)) return this.#wantCatchUp();
+    this.#work();
+  }
+
+  receiveHead(payload: Uint8Array, retained: boolean): void {
+    const decoded = decodeHead(payload);
+    if ("problem" in decoded || decoded.message.s !== this.#options.environment) return;
+    // A retained head says where the primary stood once, not that it lives.
+    if (!retained) this.#headAtMs = this.#clock.monotonicMs();
+    this.#consider(decoded.message, retained);
+  }
+
+  #consider(head: Head, retained: boolean): void {
+    const present = this.#options.present();
+    // One that was replaced may still talk, and a retained head may be of a time long ago.
+    if (present === undefined || head.n < present.term) return;
+    if (head.e !== present.epoch) return this.#wantCatchUp();
+    // Heads may be overtaken by events, but not by those of a whole interval: then the primary has lost what this copy still has.
+    if (!retained && head.l < this.#offsetAtHead) this.#wantCatchUp();
+    this.#offsetAtHead = retained ? 0 : present.offset;
+    if (!retained) this.#ackWanted = head.ack;
+    if (head.l <= present.offset) {
+      if (!retained) this.#newestAtMs = this.#clock.monotonicMs();
+      this.#compare(head, present, "feed");
+    } else {
+      this.#pendingHead = head;
+      this.#clock.after(this.#limits.gapGraceMs, () => this.#checkProgress(present.offset, head));
+    }
+  }
+
+  /** The last message before a pause has no successor that would show its loss; the head does. */
+  #checkProgress(offsetBefore: number, head: Head): void {
+    const present = this.#options.present();
+    if (present?.epoch === head.e && present.offset === offsetBefore && present.offset < head.l) this.#wantCatchUp();
+  }
+
+  /**
+   * A head that names another state than this copy had there. Over the broker it may be forged, where somebody has more rights there than he should:
+   * so the primary is asked itself, at once, and only where it can't be asked is the copy given up on that word alone.
+   */
+  #compare(head: Head, present: State, source: "feed" | "primary"): void {
+    if (this.#diverged || this.#divergence.agrees(head, present)) return;
+    if (source === "feed" && !this.#doubted) {
+      log.warning("a head of the feed says that this copy is not the primary's at {offset}, asking the primary", {
+        offset: head.l,
+      });
+      this.#doubted = true;
+      return this.#wantCatchUp();
+    }
+    this.distrust(`it differs from the primary's at ${head.l}`);
+  }
+
+  /** This copy is not to be answered from any more: it is replaced by a fresh snapshot. */
+  distrust(reason: string): void {
+    if (this.#diverged) return;
+    this.#diverged = true;
+    metrics.copiesDistrusted.inc();
+    log.error("this copy has DIVERGED ({reason}): it answers nothing until it has a fresh snapshot", { reason });
+    this.#wantCatchUp();
+  }
+
+  #watch(): void {
+    const now = this.#clock.monotonicMs();
+    if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs || now < this.#nextPollMs) return;
+    this.#nextPollMs = now + this.#limits.pollIntervalMs * (0.75 + this.#clock.random() / 2);
+    this.#wantCatchUp();
+  }
+
+  #wantCatchUp(): void {
+    this.#catchUpWanted = true;
+    this.#work();
+  }
+
+  #work(): void {
+    this.#workWanted = true;
+    if (!this.#working) this.#running = this.#run();
+  }
+
+  /** INVARIANT: only this loop moves the copy, so position checks hold until what they allowed is applied. */
+  async #run(): Promise<void> {
+    this.#working = true;
+    while (this.#workWanted && !this.#stopped) {
+      this.#workWanted = false;
+      if (this.#catchUpWanted && this.#clock.monotonicMs() >= this.#catchUpAtMs) {
+        await this.#tryToCatchUp();
+        this.#workWanted = true;
+      } else if (await this.#takeFromInbox()) this.#workWanted = true;
+    }
+    this.#working = false;
+  }
+
+  async #tryToCatchUp(): Promise<void> {
+    this.#catchUpWanted = false;
+    this.#catchingUp = true;
+    try {
+      const trusted = !this.#diverged && this.#replayFailures < replayFailuresMax;
+      await catchUp(this.#catchUpOptions, trusted ? this.#options.present() : undefined);
+      this.#failures = 0;
+      this.#catchUpAtMs = 0;
+      metrics.catchUps.inc({ result: "done" });
+    } catch (error) {
+      if (this.#stopped) return;
+      this.#catchUpFailed(error);
+    } finally {
+      this.#catchingUp = false;
+    }
+  }
+
+  #catchUpFailed(error: unknown): void {
+    this.#catchUpWanted = true;
+    metrics.catchUps.inc({ result: "failed" });
+    if (this.#doubted) this.distrust("a head of the feed says so, and the primary can't be asked");
+    if (this.#failures++ === 0)
+      log.warning("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
+    const { retryDelayMsMin, retryDelayMsMax } = this.#limits;
+    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + this.#clock.random() / 2);
+    this.#catchUpAtMs = this.#clock.monotonicMs() + delayMs;
+    this.#cancelRetry();
+    this.#cancelRetry = this.#clock.after(delayMs, () => this.#work());
+  }
+
+  /** The primary itself says where it stands. */
+  #confirmed(head: Head, state: State): void {
+    this.#primaryAtMs = this.#clock.monotonicMs();
+    this.#ackWanted = head.ack;
+    if (state.offset < head.l) return;
+    this.#newestAtMs = this.#primaryAtMs;
+    this.#compare(head, state, "primary");
+    this.#doubted = false;
+  }
+
+  async #installSnapshot(from: NodeClient): Promise<State> {
+    const state = await this.#options.installSnapshot(from);
+    this.#inbox.clear();
+    this.#divergence.clear();
+    this.#diverged = false;
+    this.#doubted = false;
+    this.#replayFailures = 0;
+    this.#pendingHead = undefined;
+    this.#offsetAtHead = 0;
+    return state;
+  }
+
+  /** Applies or drops the first message. False where there is none, or none that can be applied before catching up. */
+  async #takeFromInbox(): Promise<boolean> {
+    const batch = this.#inbox.first();
+    const present = this.#options.present();
+    if (batch === undefined || present === undefined || this.#diverged) return false;
+    if (batch.e === present.epoch && batch.l <= present.offset) {
+      metrics.feedDuplicates.inc();
+      this.#inbox.shift();
+      return true;
+    }
+    const rows = batch.e === present.epoch && batch.p <= present.offset ? wholeRows(batch) : undefined;
+    if (rows !== undefined) return this.#applyBatch(present, batch, rows);
+    if (this.#catchUpWanted) return false;
+    metrics.feedGaps.inc();
+    this.#catchUpWanted = true;
+    // It stays, in the hope that it follows what the log gives; it goes where it can't (another epoch, bodies only referred to) or did not.
+    const hopeless = batch.e !== present.epoch || batch.p <= present.offset || batch === this.#gap;
+    if (hopeless) this.#inbox.shift();
+    this.#gap = batch;
+    return true;
+  }
+
+  async #applyBatch(present: State, batch: Batch, rows: readonly LogRow[]): Promise<boolean> {
+    this.#inbox.shift();
+    const next = rows.filter((row) => row.offset > present.offset);
+    try {
+      await this.#replay({ epoch: batch.e, rows: next, hash: batch.h, digest: batch.d }, "feed");
+    } catch (error) {
+      const events = `${batch.p + 1} to ${batch.l}`;
+      if (error instanceof AppError && error.code === "conflict") {
+        metrics.feedRefused.inc();
+        log.error(
+          "events {events} of the feed do not continue this history and are refused: {reason}. Unless the primary says the same, somebody else can publish events: check the broker's access list",
+          { events, reason: error.message },
+        );
+      } else log.error("events {events} could not be applied: {error}", { events, error });
+      this.#catchUpWanted = true;
+    }
+    return true;
+  }
+
+  async #replay(request: ReplayRequest, from: "feed" | "primary" | "peer"): Promise<State> {
+    const startMs = Date.now();
+    let replayed: Replayed;
+    try {
+      replayed = await this.#options.writer.replay(request);
+    } catch (error) {
+      this.#replayFailed(error, from);
+      throw error;
+    }
+    const { state, events } = replayed;
+    this.#replayFailures = 0;
+    for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
+    this.#visibleAfterMs =
+      recordArrival(events, from === "feed" ? "feed" : "catch_up", startMs) ?? this.#visibleAfterMs;
+    const head = this.#pendingHead;
+    if (head !== undefined && head.l <= state.offset) {
+      this.#pendingHead = undefined;
+      this.#newestAtMs = this.#clock.monotonicMs();
+      this.#compare(head, state, "feed");
+    }
+    return state;
+  }
+
+  #replayFailed(error: unknown, from: "feed" | "primary" | "peer"): void {
+    const unfitting = error instanceof AppError && error.code === "conflict";
+    // What the feed or a peer says may be wrong; the primary's own log is asked next.
+    if (unfitting && from !== "primary") return;
+    this.#replayFailures++;
+    if (isDamage(error)) this.distrust(`its file is damaged: ${reasonOf(error)}`);
+    // What the primary's own log says of this position leads elsewhere from here: then this copy is not what it should be.
+    else if (unfitting) this.distrust(`what follows does not fit it: ${error.message}`);
+  }
+}

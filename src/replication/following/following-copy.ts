@@ -1,0 +1,201 @@
+/**
+ * A copy that follows: its database, the thread that writes it, and the loop that keeps it at the primary's position. An edge has one, and so has a
+ * fallback that follows. It starts from its file where that is sound, and can be answered from before anybody was heard of.
+ */
+import type { Config } from "../../config/config.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { isDamage } from "../../runtime/sqlite.ts";
+import { writeNote } from "../../store/data-directory.ts";
+import { readEpochs, type Epoch } from "../../store/epochs.ts";
+import { openLog } from "../../store/log.ts";
+import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
+import type { State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { Arrivals } from "./arrivals.ts";
+import { Copy } from "../copy.ts";
+import { eventHistory, type History } from "../event-history.ts";
+import { Follower } from "./follower.ts";
+import { lastCommonOffset } from "./history.ts";
+import { storeToStartFrom } from "../snapshots/import-snapshot.ts";
+import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
+import { upstreamOf } from "./neighbours.ts";
+import type { NodeClient } from "./node-client.ts";
+import { auditCopyAside } from "../snapshots/snapshot-jobs.ts";
+import { countUnreplicated, saveUnreplicated } from "./unreplicated.ts";
+import type { System } from "../system.ts";
+import type { Upstream } from "./upstream.ts";
+import { Writer } from "../writing/writer.ts";
+
+const log = getLogger("copy");
+
+export interface FollowingCopy {
+  readonly copy: Copy;
+  readonly writer: Writer;
+  readonly follower: Follower;
+  readonly upstream: Upstream;
+  readonly arrivals: Arrivals;
+  readonly history: History;
+  /** Where it stands; undefined before there is one. */
+  present(): State | undefined;
+  /** AppError `not_ready` while there is none that can be trusted. */
+  engine(): Engine;
+  /** Whether it was damage, and the copy is given up. */
+  reportDamage(error: unknown): boolean;
+  /** Reads it from end to end; what is damaged is given up. */
+  audit(): Promise<void>;
+  /** How long ago it was last known to be the newest, in ms; null before there is one. */
+  ageMs(): number | null;
+  /** Called each time it has moved on. */
+  onMoved(listener: () => void): void;
+}
+
+/** Whatever it starts is ended by `started`. */
+export async function openFollowingCopy(
+  config: Config,
+  id: string,
+  started: AsyncDisposableStack,
+  system: System,
+): Promise<FollowingCopy> {
+  const { clock } = system;
+  const { limits, environment, data } = config;
+  // Who counts for a write's acknowledgement must not lose it to a power cut.
+  const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits }, system);
+  started.defer(() => writer.stop());
+  const copy = new Copy(data, limits, clock, writer.changes);
+  started.defer(() => copy.close());
+  const standing = keepStanding(config, writer, copy, system);
+  const upstream = upstreamOf(config, id, standing.present, system);
+  // A primary that comes back after it was replaced learns of that from those who follow another now.
+  started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
+  const sound = await storeToStartFrom(config, system);
+  if (sound !== undefined) await standing.adopt(sound);
+  writeNote(data, "role", config.role);
+
+  const follower = new Follower({
+    environment,
+    limits,
+    clock,
+    writer,
+    upstream,
+    present: standing.present,
+    installSnapshot: standing.installSnapshot,
+    parting: (theirs) => saveWhatOnlyWeHave(data, copy, standing.present(), theirs),
+  });
+  started.defer(() => follower.stop());
+  started.defer(() => upstream.close());
+  upstream.onSwitch(() => follower.subscribed());
+  const audit = (): Promise<void> => auditOnce(copy, follower, system);
+  // Disks forget: what is never looked at is never missed.
+  started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
+  const { history, present, onMoved } = standing;
+  const arrivals = new Arrivals({
+    present,
+    epochs: () => readEpochs(copy.reader()),
+    isNewest: () => follower.ageMs !== null && follower.ageMs <= limits.staleFeedAfterMs,
+    mayLearn: true,
+    clock,
+  });
+  onMoved(() => arrivals.moved());
+  return {
+    copy,
+    writer,
+    follower,
+    upstream,
+    arrivals,
+    history,
+    present,
+    onMoved,
+    engine() {
+      if (!follower.diverged) return copy.engine();
+      throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
+    },
+    reportDamage: (error) => distrustDamaged(follower, error),
+    audit,
+    ageMs() {
+      const state = present();
+      // Without any contact yet, the last commit that it contains says how old it is at most.
+      return follower.ageMs ?? (state === undefined ? null : Math.max(0, clock.wallMs() - state.timeMs));
+    },
+  };
+}
+
+function distrustDamaged(follower: Follower, error: unknown): boolean {
+  if (!isDamage(error)) return false;
+  follower.distrust(`its file is damaged: ${reasonOf(error)}`);
+  return true;
+}
+
+interface Standing {
+  readonly history: History;
+  readonly present: () => State | undefined;
+  readonly onMoved: (listener: () => void) => void;
+  /** Makes the database at `path` this node's copy. */
+  readonly adopt: (path: string) => Promise<State>;
+  readonly installSnapshot: (from: NodeClient) => Promise<State>;
+}
+
+/** Knows where the copy stands, while events move it and snapshots replace it. */
+function keepStanding(config: Config, writer: Writer, copy: Copy, system: System): Standing {
+  let state: State | undefined;
+  const listeners: (() => void)[] = [];
+  const history = eventHistory({ reader: () => copy.reader(), primary: false });
+  const move = (to: State): void => {
+    state = to;
+    copy.moved(to);
+    history.moved();
+    for (const listener of listeners) listener();
+  };
+  writer.onMoved(({ state: moved }) => move(moved));
+  const adopt = async (path: string): Promise<State> => {
+    const opened = await writer.open(path);
+    // Nobody may learn of the new position before reads come from the new file.
+    copy.open(path);
+    move(opened);
+    return opened;
+  };
+  const installSnapshot = async (from: NodeClient): Promise<State> => {
+    const { data: directory, environment, limits } = config;
+    if (writer.failed) throw new Error("there is no writer that could open a snapshot");
+    const installed = await fetchSnapshot({ primary: from, directory, environment, limits, system, present: state });
+    if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
+    try {
+      return await adopt(installed.path);
+    } catch (error) {
+      // The one before stays in use; each further attempt would leave another file.
+      removeFiles(databaseFiles(installed.path));
+      throw error;
+    }
+  };
+  return {
+    history,
+    present: () => state,
+    onMoved: (listener) => listeners.push(listener),
+    adopt,
+    installSnapshot,
+  };
+}
+
+/** The history that goes on has parted from this one: what only this copy has is saved before the copy is replaced. */
+function saveWhatOnlyWeHave(directory: string, copy: Copy, present: State | undefined, theirs: readonly Epoch[]): void {
+  if (present === undefined || !copy.ready) return;
+  const own = openLog(copy.reader());
+  const saved = saveUnreplicated(directory, own, present, lastCommonOffset(present, own, theirs));
+  if (saved === undefined) return;
+  log.error(
+    "{events} that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
+    { events: countUnreplicated(saved), path: saved.path },
+  );
+}
+
+async function auditOnce(copy: Copy, follower: Follower, system: System): Promise<void> {
+  if (!copy.ready || follower.diverged) return;
+  const { path } = copy;
+  try {
+    await auditCopyAside(system, path);
+  } catch (error) {
+    // It may have been replaced or closed meanwhile.
+    if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
+  }
+}

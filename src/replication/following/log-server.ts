@@ -1,0 +1,160 @@
+/**
+ * What a node gives to others over HTTP: its head, pages of its log, snapshots. This, not the broker, is the truth that they follow; a primary's
+ * above all, but every copy has the same log and serves it alike. A position that is not on this history gets 409, one whose continuation was
+ * trimmed 410, both with what this node's own history is.
+ */
+import type { Limits } from "../../config/limits.ts";
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import { epochAt, readEpochs } from "../../store/epochs.ts";
+import { openLog, type Log } from "../../store/log.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import type { Clock } from "../../util/clock.ts";
+import type { Head, NodeHead, Page, Refusal } from "../feed/envelope.ts";
+import { readHead } from "../feed/head.ts";
+import { chainHash, type Position } from "../position.ts";
+import type { SnapshotKeeper } from "../snapshots/snapshot-keeper.ts";
+import { serveSnapshot } from "../snapshots/snapshot-server.ts";
+
+const logger = getLogger("log-server");
+
+export interface LogServerOptions {
+  /** A read-only connection of its own to the present store. AppError `not_ready` while there is none. */
+  readonly store: () => SqlDatabase;
+  readonly role: () => Head["role"];
+  /** Whether others shall say at once how far they have come. */
+  readonly ack: boolean;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly verifyNodeKey: (key: string) => boolean;
+  readonly snapshots: SnapshotKeeper;
+  /** Called with where another node says that it stands, and its id, where it gave one. */
+  readonly onPosition: (position: Asked, nodeId: string | undefined) => void;
+  /** Something failed: whether the file is damaged. */
+  readonly reportDamage: (error: unknown) => boolean;
+}
+
+/** Where a node stands that asks for what follows. */
+export interface Asked extends Position {
+  readonly term: number;
+}
+
+export function createLogServer(options: LogServerOptions): (request: Request) => Promise<Response> {
+  return async (request) => {
+    try {
+      if (!options.verifyNodeKey(bearer(request)))
+        return refusal(401, "unauthorized", "the node key is missing or wrong");
+      const { pathname, searchParams } = new URL(request.url);
+      if (request.method !== "GET") return refusal(405, "not_found", "only GET is served here");
+      switch (pathname) {
+        case "/replication/v1/head":
+          return Response.json(serveHead(options, request, searchParams));
+        case "/replication/v1/log":
+          return servePage(options, request, searchParams);
+        case "/replication/v1/snapshot":
+          return await serveSnapshot(request, options.snapshots);
+        default:
+          return refusal(404, "not_found", "no such route");
+      }
+    } catch (error) {
+      if (error instanceof AppError && error.code === "invalid_request") return refusal(400, error.code, error.message);
+      if (error instanceof AppError && error.code === "not_ready") return refusal(503, error.code, error.message);
+      if (options.reportDamage(error)) return refusal(503, "not_ready", "the database of this node is damaged");
+      logger.error("a request of another node failed: {error}", { error });
+      return refusal(500, "internal", "internal error");
+    }
+  };
+}
+
+function refusal(status: number, code: string, message: string): Response {
+  return Response.json({ message, code }, { status });
+}
+
+function bearer(request: Request): string {
+  const [scheme, key] = (request.headers.get("authorization") ?? "").split(" ");
+  return scheme?.toLowerCase() === "bearer" ? (key ?? "") : "";
+}
+
+function serveHead(options: LogServerOptions, request: Request, query: URLSearchParams): NodeHead {
+  const { store, role, ack } = options;
+  const database = store();
+  if (query.has("epoch")) options.onPosition(askedPosition(query), nodeIdOf(request));
+  return database.transaction(() => {
+    const head = readHead(database, openLog(database), { role: role(), ack }, options.clock.wallMs());
+    return { ...head, epochs: readEpochs(database) };
+  });
+}
+
+function askedPosition(query: URLSearchParams): Asked {
+  const epoch = query.get("epoch");
+  const hash = query.get("hash");
+  const [offset, term] = [query.get("after"), query.get("term") ?? "0"].map((text) => Number(text ?? Number.NaN));
+  const isCount = (number: number | undefined): number is number => Number.isSafeInteger(number) && Number(number) >= 0;
+  if (epoch === null || hash === null || !isCount(offset) || !isCount(term)) {
+    throw new AppError(
+      "invalid_request",
+      "`epoch`, `term`, `after` and `hash` say from where to go on, one is missing or malformed",
+    );
+  }
+  return { epoch, hash, offset, term };
+}
+
+function servePage(options: LogServerOptions, request: Request, query: URLSearchParams): Response {
+  const { role, ack, limits } = options;
+  const asked = askedPosition(query);
+  const store = options.store();
+  const log = openLog(store);
+  // One transaction, so that rows, head and the check of the position belong together.
+  const answer = store.transaction((): Page | Refusal => {
+    const head = readHead(store, log, { role: role(), ack }, options.clock.wallMs());
+    const refused = whyNotFrom(store, log, head, asked);
+    if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
+    return pageAfter(store, log, head, asked, limits);
+  });
+  options.onPosition(asked, nodeIdOf(request));
+  return "code" in answer
+    ? Response.json(answer, { status: answer.code === "trimmed" ? 410 : 409 })
+    : Response.json(answer);
+}
+
+function nodeIdOf(request: Request): string | undefined {
+  return request.headers.get("ostiary-node") ?? undefined;
+}
+
+type Reason = Pick<Refusal, "code" | "message">;
+
+function whyNotFrom(store: SqlDatabase, log: Log, head: Head, { epoch, offset, hash }: Asked): Reason | undefined {
+  const epochs = readEpochs(store);
+  const index = epochs.findIndex((known) => known.epoch === epoch);
+  if (index === -1) return { code: "epoch", message: "the log has another epoch" };
+  if (offset > (epochs[index + 1]?.offset ?? Number.POSITIVE_INFINITY))
+    return { code: "diverged", message: "the log went on otherwise before this offset" };
+  if (offset > head.l) return { code: "ahead", message: "the log is not that long" };
+  if (offset < head.trim) return { code: "trimmed", message: "the log no longer has what follows" };
+  if (!hasHash(log, head, offset, hash))
+    return { code: "diverged", message: "the log has another history at this offset" };
+  return undefined;
+}
+
+/** Whether the history up to `offset` has this hash. Of the last trimmed row it shows in the row that follows it. */
+function hasHash(log: Log, head: Head, offset: number, hash: string): boolean {
+  const known = offset === head.l ? head.h : log.hashAt(offset);
+  if (known !== undefined) return known === hash;
+  const next = log.rowAt(offset + 1);
+  return next === undefined || chainHash(hash, next) === next.hash;
+}
+
+function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limits: Limits): Page {
+  const rows = log.read(asked.offset, { eventsMax: limits.logPageEventsMax, bytesMax: limits.logPageBytesMax });
+  const last = rows.at(-1);
+  const offset = last?.offset ?? asked.offset;
+  return {
+    e: epochAt(readEpochs(store), offset).epoch,
+    p: asked.offset,
+    l: offset,
+    h: last?.hash ?? asked.hash,
+    d: last?.digest ?? null,
+    ev: rows.map((row) => [row.offset, row.timeMs, row.kind, row.body, row.traceparent]),
+    head,
+  };
+}

@@ -1,0 +1,138 @@
+/** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
+import { z } from "zod";
+import type { Clock } from "../../util/clock.ts";
+import type { Snapshot } from "../../store/snapshot.ts";
+import type { SnapshotManifest } from "../../store/snapshot-file.ts";
+import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
+import type { Asked } from "./log-server.ts";
+import { downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
+import type { System } from "../system.ts";
+
+export interface NodeClientOptions {
+  readonly url: string;
+  /** Of the node that asks, so that the other knows how far it has come. */
+  readonly nodeId: string;
+  readonly nodeKey: string;
+  /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
+  readonly logTimeoutMs: number;
+  readonly snapshotTimeoutMs: number;
+}
+
+/** A page, or the node's word that its log can't be followed from that position. */
+export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
+
+type Accept = (manifest: SnapshotManifest) => void;
+
+export interface NodeClient {
+  /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
+  head(own: Asked | undefined): Promise<NodeHead>;
+  /** What follows a position in the node's log. */
+  log(asked: Asked): Promise<LogAnswer>;
+  /**
+   * Downloads the snapshot to `target`, where an earlier attempt may have left its beginning, or tells that the one with this `snapshotTag` is
+   * still the newest. `accept` throws where there is no use in a download.
+   */
+  snapshot(
+    target: string,
+    knownTag: string | undefined,
+    accept: Accept,
+    onProgress?: Progress,
+  ): Promise<Snapshot | "unchanged">;
+  /** Ends what is under way, and refuses what comes later. */
+  close(): void;
+}
+
+const refusalSchema = z.object({ message: z.string(), code: z.string() });
+
+export function connectNode(
+  { url, nodeId, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
+  { clock, fetch }: Pick<System, "clock" | "fetch">,
+): NodeClient {
+  const closing = new AbortController();
+  const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
+    fetch(`${url}/replication/v1/${path}`, {
+      headers: { Authorization: `Bearer ${nodeKey}`, "Ostiary-Node": nodeId, ...headers },
+      signal: AbortSignal.any([signal, closing.signal]),
+      redirect: "error",
+    });
+
+  return {
+    async head(own) {
+      const query = own === undefined ? "" : `?${positionQuery(own)}`;
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await get(`head${query}`, {}, stall.signal);
+      if (!response.ok) throw await failure("its head", response);
+      const decoded = decodeNodeHead(await response.text());
+      if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
+      return decoded.message;
+    },
+
+    async log(asked) {
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await get(`log?${positionQuery(asked)}`, {}, stall.signal);
+      const refused = response.status === 409 || response.status === 410;
+      if (!response.ok && !refused) throw await failure("a page of the log", response);
+      const text = await textOf(response, stall.progress);
+      const decoded = refused ? decodeRefusal(text) : decodePage(text);
+      if ("problem" in decoded) throw new Error(`${url} sent no page of its log: ${decoded.problem}`);
+      return "code" in decoded.message ? { refused: decoded.message } : { page: decoded.message };
+    },
+
+    async snapshot(target, knownTag, accept, onProgress = logProgress()) {
+      using stall = watchStall(snapshotTimeoutMs, clock);
+      // Awaited here: the clock would be stopped at the return, and a request that nobody answers never given up.
+      return await downloadSnapshot({
+        get: (headers) => get("snapshot", headers, stall.signal),
+        target,
+        knownTag,
+        accept,
+        onProgress(received, size) {
+          stall.progress();
+          onProgress(received, size);
+        },
+        failure: (response) => failure("a snapshot", response),
+      });
+    },
+
+    close: () => closing.abort(new Error("this node is shutting down")),
+  };
+}
+
+function positionQuery({ epoch, term, offset, hash }: Asked): URLSearchParams {
+  return new URLSearchParams({ epoch, term: String(term), after: String(offset), hash });
+}
+
+async function textOf(response: Response, progress: () => void): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of response.body ?? []) {
+    progress();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** A page or a snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
+function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly signal: AbortSignal; progress(): void } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new Error(`nothing came from the primary for ${timeoutMs} ms`));
+  let cancel = clock.after(timeoutMs, abort);
+  return {
+    signal: controller.signal,
+    progress() {
+      cancel();
+      cancel = clock.after(timeoutMs, abort);
+    },
+    [Symbol.dispose]: () => cancel(),
+  };
+}
+
+async function failure(what: string, response: Response): Promise<Error> {
+  return new Error(
+    `the primary gave no answer to a request for ${what}: ${response.status} ${(await refusalOf(response)).message}`,
+  );
+}
+
+async function refusalOf(response: Response): Promise<{ readonly message: string }> {
+  const parsed = refusalSchema.safeParse(await response.json().catch(() => undefined));
+  return parsed.success ? parsed.data : { message: response.statusText };
+}

@@ -1,0 +1,165 @@
+/**
+ * The nodes that this one can follow: its primary, and the peers that it was told of. The primary is asked first. When it does not answer, or is no
+ * longer what the others follow, all are asked where they stand, and whoever is a primary of the latest term is the primary from now on; until
+ * there is one, a peer's log will do. Only nodes that the operator named are ever asked: nothing that arrives can send this node elsewhere.
+ */
+import { getLogger } from "../../telemetry/logger.ts";
+import type { Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
+import type { NodeHead } from "../feed/envelope.ts";
+import type { LogAnswer, NodeClient } from "./node-client.ts";
+import type { Asked } from "./log-server.ts";
+
+const log = getLogger("upstream");
+
+export interface Neighbour {
+  /** Where it is, without a path; for people and for those who need its other services. */
+  readonly url: string;
+  readonly client: NodeClient;
+}
+
+export interface Sourced {
+  readonly answer: LogAnswer;
+  readonly from: Neighbour;
+}
+
+interface Standing {
+  readonly neighbour: Neighbour;
+  readonly head: NodeHead;
+}
+
+const searchIntervalMs = 1000;
+const headTimeoutMs = 1000;
+
+export class Upstream {
+  readonly #neighbours: readonly Neighbour[];
+  readonly #clock: Clock;
+  readonly #onSwitch: (() => void)[] = [];
+  readonly #own: () => Asked | undefined;
+  #primary: Neighbour;
+  #searchedAtMs = Number.NEGATIVE_INFINITY;
+
+  /** The first is the primary until another one shows. `own` is where this node stands. */
+  constructor(neighbours: readonly [Neighbour, ...Neighbour[]], clock: Clock, own: () => Asked | undefined) {
+    this.#neighbours = neighbours;
+    this.#primary = neighbours[0];
+    this.#clock = clock;
+    this.#own = own;
+  }
+
+  /** Who is taken for the primary. */
+  get primary(): Neighbour {
+    return this.#primary;
+  }
+
+  onSwitch(listener: () => void): void {
+    this.#onSwitch.push(listener);
+  }
+
+  /**
+   * What follows in the log: the primary's or, while it gives none, that of whoever has more. Throws where nobody has, with the reason why the
+   * primary gave nothing.
+   */
+  async log(asked: Asked): Promise<Sourced> {
+    const failure = await this.#fromPrimary(asked);
+    if ("answer" in failure) return failure;
+    if (await this.findPrimary(asked.term)) {
+      const second = await this.#fromPrimary(asked);
+      if ("answer" in second) return second;
+    }
+    for (const from of this.#others()) {
+      const answer = await from.client.log(asked).catch(() => undefined);
+      if (answer !== undefined && leadsOn(answer, asked)) return { answer, from };
+    }
+    throw failure.error;
+  }
+
+  /**
+   * The nodes to take a snapshot from, best first: those of the latest term, of these the primary, then from the one that stands furthest on. A
+   * primary that was replaced and does not know goes behind those who do. With `term`, none that is known to be of an earlier one.
+   */
+  async sources(term = 0): Promise<readonly Neighbour[]> {
+    if (this.#neighbours.length === 1) return this.#neighbours;
+    const heads = await this.#heads();
+    const first = ({ neighbour }: Standing): number => (neighbour === this.#primary ? 1 : 0);
+    const standing = heads
+      .filter(({ head }) => head.n >= term)
+      .toSorted((a, b) => b.head.n - a.head.n || first(b) - first(a) || b.head.l - a.head.l)
+      .map(({ neighbour }) => neighbour);
+    // It may only be slow.
+    const silent = heads.every(({ neighbour }) => neighbour !== this.#primary);
+    return silent ? [...standing, this.#primary] : standing;
+  }
+
+  /** Where the present primary stands. */
+  primaryHead(): Promise<NodeHead> {
+    return this.#primary.client.head(this.#own());
+  }
+
+  /** Looks which of the nodes is the primary of the latest term, `term` at least. Whether that is another one than before. */
+  async findPrimary(term = this.#own()?.term ?? 0): Promise<boolean> {
+    const now = this.#clock.monotonicMs();
+    if (this.#neighbours.length === 1 || now - this.#searchedAtMs < searchIntervalMs) return false;
+    this.#searchedAtMs = now;
+    const primaries = (await this.#heads()).filter(({ head }) => head.role === "primary" && head.n >= term);
+    const [found] = primaries.toSorted((left, right) => right.head.n - left.head.n);
+    if (found === undefined || found.neighbour === this.#primary) return false;
+    log.warning("the primary is {url} from now on, no longer {before}", {
+      url: found.neighbour.url,
+      before: this.#primary.url,
+    });
+    this.#primary = found.neighbour;
+    for (const listener of this.#onSwitch) listener();
+    return true;
+  }
+
+  /** Where all stand that answer. */
+  async heads(): Promise<readonly { readonly url: string; readonly head: NodeHead }[]> {
+    return (await this.#heads()).map(({ neighbour, head }) => ({ url: neighbour.url, head }));
+  }
+
+  close(): void {
+    for (const { client } of this.#neighbours) client.close();
+  }
+
+  #others(): readonly Neighbour[] {
+    return this.#neighbours.filter((neighbour) => neighbour !== this.#primary);
+  }
+
+  async #fromPrimary(asked: Asked): Promise<Sourced | { readonly error: Error }> {
+    const from = this.#primary;
+    try {
+      const answer = await from.client.log(asked);
+      const { n } = "page" in answer ? answer.page.head : answer.refused.head;
+      if (n >= asked.term) return { answer, from };
+      return { error: new Error(`${from.url} knows nothing of the present epoch: another primary took its place`) };
+    } catch (error) {
+      return { error: error instanceof Error ? error : new Error(reasonOf(error)) };
+    }
+  }
+
+  async #heads(): Promise<readonly Standing[]> {
+    const asked = this.#neighbours.map(async (neighbour) => {
+      const head = await this.#inTime(neighbour.client.head(this.#own()));
+      return head === undefined ? [] : [{ neighbour, head }];
+    });
+    return (await Promise.all(asked)).flat();
+  }
+
+  #inTime<T>(answer: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(headTimeoutMs, () => resolve(undefined));
+      answer.then(
+        (value) => (cancel(), resolve(value)),
+        () => (cancel(), resolve(undefined)),
+      );
+    });
+  }
+}
+
+/** Whether a peer's answer brings this copy on: a page with something in it, or word of a later history or of one that goes further. */
+function leadsOn(answer: LogAnswer, { term, offset }: Asked): boolean {
+  if ("page" in answer) return answer.page.ev.length > 0 && answer.page.head.n >= term;
+  const { code, head } = answer.refused;
+  return head.n > term || (head.n === term && code === "trimmed" && head.l > offset);
+}

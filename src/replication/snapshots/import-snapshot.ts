@@ -1,0 +1,137 @@
+/** A snapshot that somebody brought along as a file becomes the copy in a data directory: by a command, or when a node starts. */
+import type { Config } from "../../config/config.ts";
+import type { Limits } from "../../config/limits.ts";
+import { lockDirectory, presentStore, readNote, removeOldStores, writeNote } from "../../store/data-directory.ts";
+import { openStore } from "../../store/database.ts";
+import { requireKnownFormat } from "../../store/snapshot-file.ts";
+import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
+import { readState, requireEnvironment, type State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { installSnapshot, type Installed } from "./install-snapshot.ts";
+import { writeSnapshotNote } from "./snapshot-note.ts";
+import { soundStore } from "./sound-store.ts";
+import { realSystem, type System } from "../system.ts";
+
+const log = getLogger("snapshot");
+
+/** The snapshot in the file. AppError names the file, and says why it can't be read or is of no use. */
+export function openSnapshotFile(path: string): Snapshot {
+  try {
+    const snapshot = openSnapshot(path);
+    requireKnownFormat(snapshot.manifest);
+    return snapshot;
+  } catch (error) {
+    throw named(path, error);
+  }
+}
+
+export interface ImportOptions {
+  readonly file: string;
+  readonly data: string;
+  /** Replaces a copy that is there. */
+  readonly force: boolean;
+  readonly limits: Limits;
+}
+
+/** Puts it into the directory of a node that does not run, once it is checked from end to end. AppError says why where that is refused. */
+export async function importSnapshot({ file, data, force, limits }: ImportOptions): Promise<Installed> {
+  const snapshot = openSnapshotFile(file);
+  const directory = lockDirectory(data);
+  try {
+    refuseWrongDirectory(data, snapshot, force);
+    const installed = await install(snapshot, data, limits, realSystem);
+    // Who makes it a primary's one day has to begin an epoch of its own: others may have gone on from here.
+    if (readNote(data, "role") === undefined) writeNote(data, "role", "fallback");
+    return installed;
+  } finally {
+    directory.unlock();
+  }
+}
+
+function refuseWrongDirectory(data: string, { manifest }: Snapshot, force: boolean): void {
+  if (readNote(data, "role") === "primary")
+    throw new AppError("conflict", `\`${data}\` is a primary's; import into the directory of an edge or a fallback`);
+  const present = presentStore(data);
+  if (present === undefined) return;
+  const state = stateAt(present);
+  if (state !== undefined) requireEnvironment(state, manifest.environment);
+  if (!force)
+    throw new AppError(
+      "conflict",
+      `\`${data}\` has a copy already${state === undefined ? "" : `, at offset ${state.offset}`}; \`--force\` replaces it`,
+    );
+}
+
+/** Undefined where the file is damaged too much to tell. */
+function stateAt(path: string): State | undefined {
+  try {
+    const store = openStore(path, { readonly: true });
+    try {
+      return readState(store);
+    } finally {
+      store.close();
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+async function install(snapshot: Snapshot, data: string, limits: Limits, system: System): Promise<Installed> {
+  const { path, manifest } = snapshot;
+  try {
+    const installed = await installSnapshot(snapshot, { directory: data, limits, system });
+    removeOldStores(data);
+    writeSnapshotNote(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
+    return installed;
+  } catch (error) {
+    throw named(path, error);
+  }
+}
+
+/**
+ * The path of the database that an edge or a fallback starts from: its own where that is sound, or what the configured snapshot holds where that
+ * stands further on in the same epoch, or where there is none. Undefined where there is neither. AppError where one is of another environment, or
+ * where there is no copy and no such file either.
+ */
+export async function storeToStartFrom(
+  { data, environment, limits, import: file }: Config,
+  system: System,
+): Promise<string | undefined> {
+  const own = await soundStore(data, environment, limits, system);
+  if (file === undefined) return own;
+  try {
+    const snapshot = openSnapshotFile(file);
+    requireEnvironment(snapshot.manifest, environment);
+    if (own !== undefined && !isFurtherOn(snapshot, stateAt(own))) return own;
+    return (await install(snapshot, data, limits, system)).path;
+  } catch (error) {
+    // What could be mended by a fetch is no reason not to start; what somebody has configured wrongly is, unless this node can do without.
+    if (own === undefined && error instanceof AppError && error.code !== "invalid_request") throw error;
+    log.error("the snapshot {file} is not imported: {reason}", { file, reason: reasonOf(error) });
+    return own;
+  }
+}
+
+function isFurtherOn({ path, manifest }: Snapshot, own: State | undefined): boolean {
+  if (own === undefined) return true;
+  if (own.epoch === manifest.epoch) return own.offset < manifest.offset;
+  log.warning("the snapshot {file} is of another epoch than this node's copy, and is not imported", { file: path });
+  return false;
+}
+
+const unreadable: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EACCES: "reading it is not permitted",
+  EISDIR: "it is a directory",
+};
+
+/** What is said of a file names it. */
+export function named(path: string, error: unknown): AppError {
+  const cause = error instanceof AppError ? (error.cause ?? error) : error;
+  const why = unreadable[(error as NodeJS.ErrnoException).code ?? ""];
+  if (why !== undefined) return new AppError("not_found", `\`${path}\` can't be read: ${why}`, { cause });
+  const code = error instanceof AppError ? error.code : "invalid_request";
+  return new AppError(code, `\`${path}\`: ${reasonOf(error)}`, { cause });
+}

@@ -1,0 +1,86 @@
+/** How a snapshot becomes this node's copy: fetched beside the present one, checked from end to end, and only then put in its place. */
+import { join } from "node:path";
+import type { Limits } from "../../config/limits.ts";
+import { installStore, nextStore } from "../../store/data-directory.ts";
+import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
+import { requireKnownFormat } from "../../store/snapshot-file.ts";
+import { requireEnvironment, type State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
+import type { NodeClient } from "../following/node-client.ts";
+import { unpackSnapshotAside } from "./snapshot-jobs.ts";
+import type { System } from "../system.ts";
+
+const log = getLogger("snapshot");
+
+export interface Installed {
+  readonly path: string;
+  readonly state: State;
+  readonly tag: string;
+}
+
+export interface InstallOptions {
+  readonly primary: NodeClient;
+  readonly directory: string;
+  readonly environment: string;
+  readonly limits: Limits;
+  readonly system: System;
+  /** Where the copy stands that is replaced, where there is one that was answered from: whoever read it is not taken back. */
+  readonly present?: State | undefined;
+}
+
+/** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
+export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
+  const { primary, directory, environment, system, present } = options;
+  // Stays for the next attempt until it is whole.
+  const packed = join(directory, "incoming.zst");
+  const startMs = system.clock.monotonicMs();
+  try {
+    // Asked before the download: a node of another environment or an older version would fetch it again and again.
+    const snapshot = await primary.snapshot(packed, knownTag, (manifest) => {
+      requireKnownFormat(manifest);
+      requireEnvironment(manifest, environment);
+      if (present?.epoch === manifest.epoch && manifest.offset < present.offset)
+        throw new Error(`the snapshot is of ${manifest.offset}, this copy had come to ${present.offset} already`);
+    });
+    if (snapshot === "unchanged") {
+      metrics.snapshots.inc({ action: "unchanged" });
+      return "unchanged";
+    }
+    log.info("fetched a snapshot at {offset}, {bytes} bytes in {fetchMs} ms", {
+      offset: snapshot.manifest.offset,
+      bytes: snapshot.size,
+      fetchMs: Math.round(system.clock.monotonicMs() - startMs),
+    });
+    try {
+      return await installSnapshot(snapshot, options);
+    } finally {
+      removeFiles([packed]);
+    }
+  } catch (error) {
+    metrics.snapshots.inc({ action: "failed" });
+    throw error;
+  }
+}
+
+/** Puts a snapshot, checked from end to end, into the directory as its present database. */
+export async function installSnapshot(
+  snapshot: Snapshot,
+  { directory, limits, system }: Pick<InstallOptions, "directory" | "limits" | "system">,
+): Promise<Installed> {
+  const unpacked = join(directory, "incoming.db");
+  try {
+    const { state, unpackMs, checkMs } = await unpackSnapshotAside(system, snapshot, unpacked, limits);
+    const path = nextStore(directory);
+    installStore(unpacked, path);
+    metrics.snapshots.inc({ action: "installed" });
+    log.info("installed a snapshot at {offset}, unpacked in {unpackMs} ms and checked in {checkMs} ms", {
+      offset: state.offset,
+      unpackMs: Math.round(unpackMs),
+      checkMs: Math.round(checkMs),
+    });
+    return { path, state, tag: snapshotTag(snapshot.manifest) };
+  } finally {
+    removeFiles(databaseFiles(unpacked));
+  }
+}

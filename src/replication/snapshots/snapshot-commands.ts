@@ -1,0 +1,30 @@
+/** What can be done with snapshots and whole copies in a thread aside, because copying or reading a large database blocks whoever does it. */
+import type { Limits } from "../../config/limits.ts";
+import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot, type Snapshot } from "../../store/snapshot.ts";
+import type { State } from "../../store/state.ts";
+import { must } from "../../util/assert.ts";
+import { auditCopy, checkStructure, ContentCheck } from "./check-copy.ts";
+
+export type SnapshotCommands = ReturnType<typeof snapshotCommands>;
+
+export function snapshotCommands() {
+  let content: ContentCheck | undefined;
+  return {
+    build: (storePath: string, directory: string): Promise<Snapshot> => buildSnapshot(storePath, directory),
+    buildBackup,
+    verify: (snapshot: Snapshot): Promise<void> => verifySnapshot(snapshot),
+    unpack: (snapshot: Snapshot, target: string, bytesMax: number): Promise<void> =>
+      unpackSnapshot(snapshot, target, bytesMax),
+    audit: (storePath: string): void => auditCopy(storePath),
+    checkStructure,
+
+    /** The steps of one check, in this order. */
+    open(path: string, limits: Limits): void {
+      content = new ContentCheck(path, limits);
+    },
+    read: (): State => must(content).read(),
+    mend: (): string | undefined => must(content).mend(),
+    /** Lets go of what was opened. */
+    close: (): void => content?.close(),
+  };
+}

@@ -1,0 +1,127 @@
+/** Runs the work on snapshots in Workers, which live only as long as a job: between jobs their memory is better spent elsewhere. */
+import { statSync } from "node:fs";
+import type { Limits } from "../../config/limits.ts";
+import type { WorkerHandle } from "../../runtime/worker.ts";
+import { databaseFiles, removeFiles, requireSame, type Snapshot } from "../../store/snapshot.ts";
+import type { SnapshotManifest } from "../../store/snapshot-file.ts";
+import type { State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import type { SnapshotCommands } from "./snapshot-commands.ts";
+import type { System } from "../system.ts";
+
+const log = getLogger("snapshot");
+
+type Threads = Pick<System, "spawnWorker">;
+
+/** Hears of what could be mended from the facts. */
+export type Warn = (problem: string) => void;
+
+const logWarning: Warn = (warning) => log.warn("{warning}", { warning });
+
+export function buildSnapshotAside(system: Threads, storePath: string, directory: string): Promise<Snapshot> {
+  return withWorkers(system, (spawn) => spawn().call("build", storePath, directory));
+}
+
+export function buildBackupAside(system: Threads, storePath: string, target: string): Promise<Snapshot> {
+  return withWorkers(system, (spawn) => spawn().call("buildBackup", storePath, target));
+}
+
+/** Throws AppError `invalid_request` where the file is not the one that was written. */
+export function verifySnapshotAside(system: Threads, snapshot: Snapshot): Promise<void> {
+  return withWorkers(system, (spawn) => spawn().call("verify", snapshot));
+}
+
+export interface Unpacked {
+  readonly state: State;
+  /** How long both took. */
+  readonly unpackMs: number;
+  readonly checkMs: number;
+}
+
+/**
+ * Unpacks a snapshot that was received, and tells where it stands. Throws, and leaves no file at `target`, unless it is sound and everything in it
+ * is what the manifest says.
+ */
+export async function unpackSnapshotAside(
+  system: Threads,
+  snapshot: Snapshot,
+  target: string,
+  limits: Limits,
+  warn: Warn = logWarning,
+): Promise<Unpacked> {
+  const { manifest } = snapshot;
+  try {
+    return await withWorkers(system, async (spawn) => {
+      const content = spawn();
+      const structure = manifest.unpackedBytes < smallBytes ? content : spawn();
+      const startMs = performance.now();
+      await content.call("unpack", snapshot, target, limits.snapshotBytesMax);
+      const unpackedMs = performance.now();
+      const state = await check(content, structure, { path: target, limits, warn, manifest });
+      return { state, unpackMs: unpackedMs - startMs, checkMs: performance.now() - unpackedMs };
+    });
+  } catch (error) {
+    removeFiles(databaseFiles(target));
+    throw error;
+  }
+}
+
+/** Where a sound copy stands. Throws where it is not sound, or not a store. */
+export function checkStoreAside(
+  system: Threads,
+  path: string,
+  limits: Limits,
+  warn: Warn = logWarning,
+): Promise<State> {
+  return withWorkers(system, (spawn) => {
+    const content = spawn();
+    const structure = statSync(path).size < smallBytes ? content : spawn();
+    return check(content, structure, { path, limits, warn, manifest: undefined });
+  });
+}
+
+/** Reads a copy that is in use from end to end; rejects where it is not what its digest says. */
+export function auditCopyAside(system: Threads, storePath: string): Promise<void> {
+  return withWorkers(system, (spawn) => spawn().call("audit", storePath));
+}
+
+/** The check of a smaller database takes less time than the start of a second thread. */
+const smallBytes = 8 * 2 ** 20;
+
+interface Checked {
+  readonly path: string;
+  readonly limits: Limits;
+  readonly warn: Warn;
+  /** Of the snapshot that it came out of. */
+  readonly manifest: SnapshotManifest | undefined;
+}
+
+type SnapshotWorker = WorkerHandle<SnapshotCommands, never>;
+
+async function check(
+  content: SnapshotWorker,
+  structure: SnapshotWorker,
+  { path, limits, warn, manifest }: Checked,
+): Promise<State> {
+  await content.call("open", path, limits);
+  const [state] = await Promise.all([content.call("read"), structure.call("checkStructure", path)]);
+  if (manifest !== undefined) requireSame(state, manifest);
+  const mended = await content.call("mend");
+  if (mended !== undefined) warn(mended);
+  return state;
+}
+
+/** Whatever the job has spawned ends with it, also where it failed: nobody may still be reading a file that is taken away then. */
+async function withWorkers<T>(system: Threads, job: (spawn: () => SnapshotWorker) => Promise<T>): Promise<T> {
+  const workers: SnapshotWorker[] = [];
+  const spawn = (): SnapshotWorker => {
+    const worker = system.spawnWorker<SnapshotCommands, never>("snapshot");
+    workers.push(worker);
+    return worker;
+  };
+  try {
+    return await job(spawn);
+  } finally {
+    await Promise.allSettled(workers.map((worker) => worker.stop()));
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * A node's snapshots, made when somebody asks: one build at a time, whoever comes meanwhile gets the same one, and a young one is given out again
+ * although there are newer events, since its receiver reads the log from there anyway. Two files are kept: the newest, and the one before that was
+ * asked for last, for whoever has a part of it. They outlive the node's process.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../../store/snapshot.ts";
+import type { State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
+import type { System } from "../system.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { buildSnapshotAside, verifySnapshotAside } from "./snapshot-jobs.ts";
+
+const log = getLogger("snapshot");
+
+export interface SnapshotKeeper {
+  /** The newest there is, or a new one where that is old. */
+  get(): Promise<Snapshot>;
+  /** The kept one with this `snapshotBytesTag`. */
+  find(tag: string): Snapshot | undefined;
+}
+
+export interface SnapshotKeeperOptions {
+  /** Where the database is now. */
+  readonly storePath: () => string;
+  /** Where snapshots are kept; nothing else that ends with `.zst` may be there. */
+  readonly directory: string;
+  /** Up to this age a snapshot is young. */
+  readonly reuseMs: number;
+  /** Where the database stands. */
+  readonly present: () => State;
+  readonly system: Pick<System, "clock" | "spawnWorker">;
+}
+
+interface Kept {
+  readonly snapshot: Snapshot;
+  /** By the monotonic clock; long ago where it was made by an earlier process. */
+  readonly madeMs: number;
+  askedMs: number;
+  /** False while nobody has read it since the start of this process. */
+  isWhole: boolean;
+}
+
+const keptMax = 2;
+
+export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
+  const { storePath, directory, reuseMs, present, system } = options;
+  const { clock } = system;
+  let kept = leftIn(directory);
+  let building: Promise<Kept> | undefined;
+
+  const build = async (): Promise<Kept> => {
+    const startMs = clock.monotonicMs();
+    const snapshot = await buildSnapshotAside(system, storePath(), directory);
+    // Counted from the end: who could not wait so long comes again.
+    const madeMs = clock.monotonicMs();
+    const made = { snapshot, madeMs, askedMs: madeMs, isWhole: true };
+    kept = [made, ...kept.toSorted((left, right) => right.askedMs - left.askedMs)].slice(0, keptMax);
+    removeOthers(directory, kept);
+    metrics.snapshots.inc({ action: "built" });
+    const { offset, bytes } = snapshot.manifest;
+    const ms = Math.round(madeMs - startMs);
+    log.info("made a snapshot at {offset}, {bytes} bytes in {ms} ms", { offset, bytes, ms });
+    return made;
+  };
+
+  /** A damaged file would be refused by whoever gets it, again and again. */
+  const checked = async (old: Kept): Promise<Kept> => {
+    try {
+      await verifySnapshotAside(system, old.snapshot);
+      old.isWhole = true;
+      return old;
+    } catch (error) {
+      log.warning("{path} is not given out: {reason}", { path: old.snapshot.path, reason: reasonOf(error) });
+      kept = kept.filter((other) => other !== old);
+      return build();
+    }
+  };
+
+  const prepare = async (old: Kept | undefined): Promise<Kept> => {
+    try {
+      return await (old === undefined ? build() : checked(old));
+    } catch (error) {
+      metrics.snapshots.inc({ action: "failed" });
+      throw error;
+    } finally {
+      building = undefined;
+    }
+  };
+
+  return {
+    async get() {
+      const found = usable(kept, present(), clock.monotonicMs() - reuseMs);
+      const given = found?.isWhole === true ? found : await (building ??= prepare(found));
+      given.askedMs = clock.monotonicMs();
+      return given.snapshot;
+    },
+    find(tag) {
+      const found = kept.find(({ snapshot }) => snapshotBytesTag(snapshot.manifest) === tag);
+      if (found === undefined || !existsSync(found.snapshot.path)) return undefined;
+      found.askedMs = clock.monotonicMs();
+      return found.snapshot;
+    },
+  };
+}
+
+/** The one that can be given out as it is: it is of where the store stands, or was made after `youngMs`. */
+function usable(kept: readonly Kept[], { epoch, offset, hash }: State, youngMs: number): Kept | undefined {
+  const isPresent = ({ manifest }: Snapshot): boolean => manifest.offset === offset && manifest.hash === hash;
+  return kept.find(
+    ({ snapshot, madeMs }) =>
+      snapshot.manifest.epoch === epoch && (isPresent(snapshot) || madeMs > youngMs) && existsSync(snapshot.path),
+  );
+}
+
+/** What an earlier process has kept, in the order of their positions. */
+function leftIn(directory: string): Kept[] {
+  const found = filesIn(directory).flatMap((path): Kept[] => {
+    try {
+      const long = Number.NEGATIVE_INFINITY;
+      return [{ snapshot: openSnapshot(path), madeMs: long, askedMs: long, isWhole: false }];
+    } catch {
+      return []; // it goes with the next one that is made
+    }
+  });
+  return found
+    .toSorted((left, right) => right.snapshot.manifest.madeMs - left.snapshot.manifest.madeMs)
+    .slice(0, keptMax);
+}
+
+function removeOthers(directory: string, kept: readonly Kept[]): void {
+  const paths = new Set(kept.map(({ snapshot }) => snapshot.path));
+  removeFiles(filesIn(directory).filter((path) => !paths.has(path)));
+}
+
+function filesIn(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((name) => name.endsWith(".zst"))
+    .map((name) => join(directory, name));
+}

@@ -1,0 +1,78 @@
+/**
+ * Keeps a primary that was replaced from writing on. It learns of its successor by whatever way comes first: a broker that gives its place to
+ * another, a head of a later term there, a node that already follows the successor and asks for its log, or a peer that it asks itself. From then
+ * on it writes and publishes nothing; what it has that the successor has not goes into a file for the operator.
+ */
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Epoch } from "../../store/epochs.ts";
+import { openLog } from "../../store/log.ts";
+import { readState, type State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { lastCommonOffset } from "../following/history.ts";
+import { forgetPromotion } from "./promotion.ts";
+import { countUnreplicated, saveUnreplicated, type Unreplicated } from "../following/unreplicated.ts";
+
+const log = getLogger("primary");
+
+export interface FenceOptions {
+  readonly directory: string;
+  /** A read-only connection. */
+  readonly store: SqlDatabase;
+  readonly present: () => State;
+  /** Called once, when it falls. */
+  readonly onFenced: () => void;
+}
+
+export class Fence {
+  readonly #options: FenceOptions;
+  #fenced = false;
+  #saved: Unreplicated | "nothing" | undefined;
+
+  constructor(options: FenceOptions) {
+    this.#options = options;
+  }
+
+  get fenced(): boolean {
+    return this.#fenced;
+  }
+
+  /** What only this node has, once that is known and if there is any. */
+  get unreplicated(): Unreplicated | undefined {
+    return this.#saved === "nothing" ? undefined : this.#saved;
+  }
+
+  /** Somebody has an epoch of this term. `epochs` is that history or the end of it, where it is known. */
+  consider(term: number, epochs?: readonly Epoch[]): void {
+    if (term <= this.#options.present().term) return;
+    this.fence(`another node is the primary of term ${term}`);
+    if (epochs !== undefined) this.#save(epochs);
+  }
+
+  fence(reason: string): void {
+    if (this.#fenced) return;
+    this.#fenced = true;
+    forgetPromotion(this.#options.directory);
+    log.fatal(
+      "this primary is FENCED: {reason}. It goes on answering from what it has, and publishes and writes nothing any more; start it as an edge of the new primary",
+      { reason },
+    );
+    this.#options.onFenced();
+  }
+
+  #save(epochs: readonly Epoch[]): void {
+    if (this.#saved !== undefined) return;
+    const { directory, store } = this.#options;
+    const eventLog = openLog(store);
+    const present = readState(store);
+    const saved = saveUnreplicated(directory, eventLog, present, lastCommonOffset(present, eventLog, epochs));
+    this.#saved = saved ?? "nothing";
+    if (saved === undefined) return;
+    log.fatal(
+      "{events} of this primary never reached its successor, they are in {path}: see what of them is to be done again",
+      {
+        events: countUnreplicated(saved),
+        path: saved.path,
+      },
+    );
+  }
+}

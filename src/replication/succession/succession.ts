@@ -1,0 +1,75 @@
+/**
+ * A primary watches its peers: where one of them knows of a later term, this primary was replaced while it was away, and where one is further on in
+ * the same epoch, this primary's data are older than what it had published (a backup that was put back). It looks before its first write, and then
+ * every few seconds.
+ */
+import type { Clock } from "../../util/clock.ts";
+import type { State } from "../../store/state.ts";
+import type { Fence } from "./fence.ts";
+import type { Upstream } from "../following/upstream.ts";
+
+export interface SuccessionOptions {
+  readonly peers: Upstream | undefined;
+  readonly fence: Fence;
+  readonly present: () => State;
+  /** Begins a new epoch, since somebody has seen more of this one than this node has. */
+  readonly startEpoch: () => Promise<unknown>;
+  readonly intervalMs: number;
+  readonly clock: Clock;
+}
+
+/** Where somebody stands in the history of a primary. */
+export interface Seen {
+  readonly term: number;
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+export interface Succession {
+  /** Somebody stands there. */
+  seen(standing: Seen): void;
+  /** Asks the peers once. */
+  look(): Promise<void>;
+  start(): void;
+  stop(): void;
+}
+
+export function watchSuccession(options: SuccessionOptions): Succession {
+  const { peers, fence, present, startEpoch, intervalMs, clock } = options;
+  let starting: Promise<unknown> | undefined;
+  let cancel = (): void => {};
+
+  const isAhead = ({ epoch, offset }: Seen): boolean => {
+    const state = present();
+    return epoch === state.epoch && offset > state.offset;
+  };
+  /** Where all stand. All of them are heard before anything follows from it: who was replaced must not begin an epoch over that of its successor. */
+  const ask = async (): Promise<readonly Seen[]> => {
+    const heads = (await peers?.heads()) ?? [];
+    for (const { head } of heads) fence.consider(head.n, head.epochs);
+    return heads.map(({ head }) => ({ term: head.n, epoch: head.e, offset: head.l }));
+  };
+  const start = async (): Promise<void> => {
+    if (!fence.fenced) await startEpoch();
+  };
+  const once = (begin: () => Promise<void>): void => {
+    starting ??= begin().finally(() => (starting = undefined));
+  };
+  const look = async (): Promise<void> => {
+    const standings = await ask();
+    if (standings.some(isAhead)) once(start);
+    await starting;
+  };
+  const again = (): void => {
+    cancel = clock.after(intervalMs, () => void look().then(again, again));
+  };
+  return {
+    seen(standing) {
+      fence.consider(standing.term);
+      if (!fence.fenced && isAhead(standing)) once(() => ask().then(start));
+    },
+    look,
+    start: again,
+    stop: () => cancel(),
+  };
+}

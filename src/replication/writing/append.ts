@@ -1,0 +1,207 @@
+/** The heart of a write: what a request asks for becomes an effect, and the effect becomes the next event, in the caller's transaction. */
+import { hash } from "node:crypto";
+import type { Limits } from "../../config/limits.ts";
+import type { ApiKey, Change, Effect } from "../../engine/event.ts";
+import { activationOf } from "../../engine/active-policies.ts";
+import { describeOrphans, findOrphans } from "../../engine/orphans.ts";
+import { acceptPolicy } from "../../engine/policy-refusal.ts";
+import { resolveChanges } from "../../engine/resolve.ts";
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import { findAnswered } from "../../store/answered.ts";
+import { epochAt, readEpochs } from "../../store/epochs.ts";
+import type { Log, StoredLogRow } from "../../store/log.ts";
+import * as schema from "../../store/schema.ts";
+import { readState } from "../../store/state.ts";
+import { statement } from "../../store/statements.ts";
+import { AppError } from "../../util/app-error.ts";
+import { commitEvent, countsOf } from "./commit-event.ts";
+
+/** What can be asked of the writer. */
+export type WriteRequest =
+  | { readonly kind: "batch"; readonly changes: readonly Change[] }
+  | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }
+  | { readonly kind: "clear" }
+  | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] }
+  | { readonly kind: "epoch"; readonly epoch: string };
+
+export interface WriteMeta {
+  /** Trace context of the request, where it is sampled. */
+  readonly traceparent: string | null;
+  /** What its sender calls the request, unique to the sender: the same one, sent again, is answered again and not done again. */
+  readonly request?: string;
+  /** When it was asked for, in ms since 1970; now, where it is not given. */
+  readonly timeMs?: number;
+}
+
+export interface WriteResult {
+  readonly epoch: string;
+  readonly offset: number;
+  readonly timeMs: number;
+  /** When it was on disk, in ms since 1970 with a fraction; the time of the event is when it was asked for. */
+  readonly committedMs?: number;
+  /** Facts really inserted and deleted by a batch. */
+  readonly inserted?: number;
+  readonly deleted?: number;
+  /** What there is to say of a policy that was taken all the same, as a sentence. */
+  readonly warning?: string;
+  /** True where the request asked for what is already so: nothing was appended, and the position is the present one. */
+  readonly unchanged?: boolean;
+  /** True where the request had been done before: nothing was appended, and the position is the one of then. */
+  readonly repeated?: boolean;
+}
+
+export interface Appended {
+  readonly result: WriteResult;
+  /** When work on the request began, and when it was clear what its effect is: in ms since 1970, for the spans made of them. */
+  readonly startMs: number;
+  readonly decidedMs: number;
+  /** What it is in the log; undefined where nothing was appended. */
+  readonly row: StoredLogRow | undefined;
+}
+
+/** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
+export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta, limits: Limits): Appended {
+  const startMs = preciseNow();
+  const name = nameOf(request, meta);
+  const earlier = name === undefined ? undefined : earlierAnswer(store, log, name);
+  if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
+  const wanted = meta.timeMs ?? Date.now();
+  const effect = decide(store, request, wanted, limits);
+  const decidedMs = preciseNow();
+  const named = effect === undefined ? undefined : withName(effect, name);
+  const { written, row } =
+    named === undefined
+      ? { written: presentPosition(store), row: undefined }
+      : appendEffect(store, log, named, wanted, meta.traceparent, limits);
+  return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
+}
+
+/** The effect of a request on the present state, or `undefined` where it has none. */
+function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limits: Limits): Effect | undefined {
+  switch (request.kind) {
+    case "batch": {
+      const effect = resolveChanges(store, request.changes, limits);
+      return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
+    }
+    case "policy":
+      return decidePolicy(store, request, limits);
+    case "clear":
+      return { kind: "clear" };
+    case "keys":
+      return decideKeys(store, request);
+    case "epoch":
+      return { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) };
+  }
+}
+
+function decidePolicy(
+  store: SqlDatabase,
+  request: WriteRequest & { kind: "policy" },
+  limits: Limits,
+): Effect | undefined {
+  const { source, filename, force } = request;
+  const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
+    readState(store).policyId,
+  )[0];
+  if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
+  const sources = [{ name: filename || "policy.polar", text: source }];
+  const { active: next, warnings } = acceptPolicy(sources, { runTests: !force, limits });
+  const orphans = findOrphans(store, activationOf(store)?.active, next);
+  const notes = [
+    ...(warnings > 0
+      ? [`it has ${warnings} warning${warnings > 1 ? "s" : ""}, which \`POST /api/validate\` lists`]
+      : []),
+    ...(orphans.length > 0 ? [describeOrphans(orphans)] : []),
+  ];
+  const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
+  const warning = notes.length > 0 ? { warning: notes.join("; ") } : {};
+  return { kind: "policy", id: lastId + 1, source, filename, ...warning };
+}
+
+function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }): Effect | undefined {
+  const stored = statement(store, "SELECT hash, role, name FROM api_key WHERE id = ?1");
+  const added = request.add.filter(({ id, hash, role, name }) => {
+    const [known] = stored.values(id);
+    return known?.[0] !== hash || known[1] !== role || known[2] !== name;
+  });
+  const removed = request.remove.filter((id) => stored.values(id).length > 0);
+  if (added.length + removed.length === 0) return undefined;
+  requireAdminLeft(store, added, removed);
+  const gone = new Set([...removed, ...added.map(({ id }) => id)]);
+  const replaced = store.orm
+    .select()
+    .from(schema.apiKey)
+    .all()
+    .filter(({ id }) => gone.has(id));
+  return { kind: "keys", added, removed, replaced };
+}
+
+/** By the clock, so that whatever is restored or promoted now comes after all that was before, also where this copy has not heard of it. */
+function nextTerm(store: SqlDatabase, timeMs: number): number {
+  return Math.max(timeMs, readState(store).term + 1);
+}
+
+/** Without an admin nobody could ever make a key again. Asked in the transaction, because of two admins who remove each other. */
+function requireAdminLeft(store: SqlDatabase, added: readonly ApiKey[], removed: readonly string[]): void {
+  const admins = statement(store, "SELECT id FROM api_key WHERE role = 'admin'")
+    .values()
+    .map((row) => String(row[0]));
+  const last = admins.find((id) => removed.includes(id));
+  const left = admins.some((id) => !removed.includes(id)) || added.some(({ role }) => role === "admin");
+  if (last !== undefined && !left)
+    throw new AppError("conflict", `\`${last}\` is the last key with the role \`admin\`, make another one first`);
+}
+
+function appendEffect(
+  store: SqlDatabase,
+  log: Log,
+  effect: Effect,
+  wantedMs: number,
+  traceparent: string | null,
+  limits: Limits,
+): { readonly written: WriteResult; readonly row: StoredLogRow } {
+  const state = readState(store);
+  // Never backwards, so that offsets and times have the same order even where the clock is set back.
+  const timeMs = Math.max(wantedMs, state.timeMs);
+  const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
+  const stored = commitEvent(store, log, state, row, effect, limits);
+  const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
+  return { written: { epoch, offset: row.offset, timeMs, ...countsOf(effect) }, row: stored };
+}
+
+/** 32 hexadecimal digits, the same for the same request of the same sender. Its content is part of it: a name alone may be used again by mistake. */
+export function nameOf(request: WriteRequest, { request: name }: WriteMeta): string | undefined {
+  if (name === undefined) return undefined;
+  return hash("sha256", JSON.stringify([name, request]), "hex").slice(0, 32);
+}
+
+/** Keys are not among them: a key is made for one answer, and nobody could send that again. */
+function withName(effect: Effect, request: string | undefined): Effect {
+  if (request === undefined || effect.kind === "keys" || effect.kind === "epoch") return effect;
+  return { ...effect, request };
+}
+
+/** The answer that the request got before, where it was done already; without its warning where the log has the event no more. */
+function earlierAnswer(store: SqlDatabase, log: Log, name: string): WriteResult | undefined {
+  const found = findAnswered(store, name);
+  if (found === undefined) return undefined;
+  // Of then: nodes that have not heard of a later epoch know the position too.
+  const { epoch } = epochAt(readEpochs(store), found.offset);
+  const row = log.rowAt(found.offset);
+  const warning = row?.kind === "policy" ? warningOf(JSON.parse(row.body) as Effect) : {};
+  return { epoch, timeMs: readState(store).timeMs, ...found, ...warning, repeated: true };
+}
+
+function warningOf(effect: Effect | undefined): Pick<WriteResult, "warning"> {
+  return effect?.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
+}
+
+function presentPosition(store: SqlDatabase): WriteResult {
+  const { epoch, offset, timeMs } = readState(store);
+  return { epoch, offset, timeMs, unchanged: true };
+}
+
+/** Wall clock with a fraction of a millisecond, comparable between threads of one process. */
+export function preciseNow(): number {
+  return performance.timeOrigin + performance.now();
+}

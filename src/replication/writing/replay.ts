@@ -1,0 +1,96 @@
+/**
+ * How a copy follows: events of its primary go through the same `commitEvent` as on the primary itself, one transaction for all of them.
+ * INVARIANT: nothing but the next offset of this history is ever applied, and nothing whose chain hash or digest does not come out as announced; a
+ * copy refuses rather than guesses.
+ */
+import type { Limits } from "../../config/limits.ts";
+import { decodeEffect, type Effect } from "../../engine/event.ts";
+import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Log, LogRow } from "../../store/log.ts";
+import { readState, type State } from "../../store/state.ts";
+import { AppError } from "../../util/app-error.ts";
+import { preciseNow } from "./append.ts";
+import { commitEvent } from "./commit-event.ts";
+import { chainHashes } from "../position.ts";
+
+export interface ReplayRequest {
+  /** The epoch after the last row; one of the rows may begin it. */
+  readonly epoch: string;
+  readonly rows: readonly LogRow[];
+  /** The primary's chain hash after the last row. */
+  readonly hash: string;
+  /** Its digest there; null where it is not known. */
+  readonly digest: string | null;
+}
+
+export interface Replayed {
+  readonly state: State;
+  /** What each event left behind: heads name some of these offsets, and the digests must agree. */
+  readonly events: readonly ReplayedEvent[];
+}
+
+export interface ReplayedEvent {
+  readonly offset: number;
+  readonly timeMs: number;
+  readonly traceparent: string | null;
+  readonly digest: string;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+interface Decoded {
+  readonly row: LogRow;
+  readonly effect: Effect;
+}
+
+/** Applies the rows, all or none. AppError `conflict` where they do not follow this copy's position or history, or lead to another state. */
+export function replay(
+  store: SqlDatabase,
+  log: Log,
+  request: ReplayRequest,
+  limits: Limits,
+  before = readState(store),
+): Replayed {
+  const hashes = requireNext(before, request);
+  const decoded = request.rows.map(decode);
+  return store.transaction(() => {
+    let position: { readonly offset: number; readonly hash: string } = before;
+    const events = decoded.map(({ row, effect: decidedThere }, index): ReplayedEvent => {
+      const startMs = preciseNow();
+      const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
+      position = stored;
+      const { offset, timeMs, traceparent, digest } = stored;
+      return { offset, timeMs, traceparent, digest: String(digest), startMs, endMs: preciseNow() };
+    });
+    const state = readState(store);
+    requireSame(state, request);
+    return { state, events };
+  }, "immediate");
+}
+
+/** What arrives is checked like any other input, before any of it is applied. */
+function decode(row: LogRow): Decoded {
+  return { row, effect: decodeEffect(row.body) };
+}
+
+/** The chain hash after each row. */
+function requireNext(state: State, request: ReplayRequest): string[] {
+  request.rows.forEach((row, index) => {
+    const expected = state.offset + index + 1;
+    if (row.offset !== expected)
+      throw new AppError("conflict", `event ${row.offset} does not follow, expected ${expected}`);
+  });
+  const hashes = chainHashes(state.hash, request.rows);
+  if (hashes.at(-1) !== request.hash && request.rows.length > 0)
+    throw new AppError("conflict", "the chain hash of the events differs");
+  return hashes;
+}
+
+function requireSame(state: State, { epoch, digest }: ReplayRequest): void {
+  if (state.epoch !== epoch) throw new AppError("conflict", "the events belong to another epoch");
+  if (digest !== null && state.digest !== digest)
+    throw new AppError(
+      "conflict",
+      `the events lead to the digest ${state.digest}, on the primary they led to ${digest}`,
+    );
+}

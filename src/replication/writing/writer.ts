@@ -1,0 +1,113 @@
+/**
+ * The main thread's side of the writer: sends requests over, knows where the store stands, and puts what the Worker measured into the trace of
+ * the request. Nothing here waits for another write; those that wait are grouped in the Worker.
+ */
+import type { Limits } from "../../config/limits.ts";
+import type { WorkerHandle } from "../../runtime/worker.ts";
+import { newChanges } from "../../store/changes.ts";
+import type { NodeSetting } from "../../store/keys.ts";
+import type { State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { recordSpan } from "../../telemetry/tracing.ts";
+import { must } from "../../util/assert.ts";
+import { mintEpoch } from "../position.ts";
+import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
+import type { Replayed, ReplayRequest } from "./replay.ts";
+import { realSystem, type System } from "../system.ts";
+import type { Moved } from "./store-writer.ts";
+import type { WriterCommands, WriterEvent } from "./writer-commands.ts";
+
+const log = getLogger("writer");
+
+export interface WriterOptions {
+  readonly environment: string;
+  readonly synchronous: "FULL" | "NORMAL";
+  readonly limits: Limits;
+}
+
+export class Writer {
+  readonly #worker: WorkerHandle<WriterCommands, WriterEvent>;
+  readonly #options: WriterOptions;
+  /** Tells those who read when the store may have changed. */
+  readonly changes = newChanges();
+  readonly #listeners: ((moved: Moved) => void)[] = [];
+  #state: State | undefined;
+  #failed = false;
+
+  constructor(options: WriterOptions, system: Pick<System, "spawnWorker"> = realSystem) {
+    this.#options = options;
+    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
+    this.#worker.onEvent((moved) => {
+      this.#state = moved.state;
+      for (const listener of this.#listeners) listener(moved);
+    });
+    void this.#watch();
+  }
+
+  /** Where the open store stands, as of the last commit that this thread has heard of. */
+  get state(): State {
+    return must(this.#state, "the writer has a store open");
+  }
+
+  /** Called after each commit that moved the position. */
+  onMoved(listener: (moved: Moved) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Whether the Worker died by itself: then nothing can be written any more. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  async open(path: string): Promise<State> {
+    const { environment, synchronous, limits } = this.#options;
+    const state = await this.#worker.call("open", { path, environment, synchronous, limits, changes: this.changes });
+    this.#state = state;
+    return state;
+  }
+
+  /** Lets go of the open file, with everything in it and nothing in the WAL. */
+  close(): Promise<void> {
+    return this.#worker.call("close");
+  }
+
+  async write(request: WriteRequest, meta: WriteMeta): Promise<WriteResult> {
+    const { result, startMs, decidedMs, committedMs } = await this.#worker.call("write", request, meta);
+    const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };
+    if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
+    recordSpan("validate", { startTime: startMs, endTime: decidedMs });
+    recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
+    return { ...result, committedMs };
+  }
+
+  replay(request: ReplayRequest): Promise<Replayed> {
+    return this.#worker.call("replay", request);
+  }
+
+  /** Begins a new epoch behind what is there, as an event of its own. */
+  async startEpoch(): Promise<State> {
+    const request = { kind: "epoch", epoch: mintEpoch() } as const;
+    await this.write(request, { traceparent: null });
+    return this.state;
+  }
+
+  readSetting(key: NodeSetting): Promise<string | undefined> {
+    return this.#worker.call("readSetting", key);
+  }
+
+  writeSetting(key: NodeSetting, value: string): Promise<void> {
+    return this.#worker.call("writeSetting", key, value);
+  }
+
+  /** Finishes what was asked, empties the WAL and lets go of the file. */
+  stop(): Promise<void> {
+    return this.#worker.stop();
+  }
+
+  async #watch(): Promise<void> {
+    const error = await this.#worker.exited;
+    if (error === undefined) return;
+    this.#failed = true;
+    log.fatal("the writer died, this node takes no further changes and has to be started anew: {error}", { error });
+  }
+}

@@ -8,7 +8,7 @@ import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
-import type { State } from "../store/state.ts";
+import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
@@ -164,7 +164,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const succession = watchSuccession({
     peers,
     fence,
-    present,
+    // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
+    present: () => readState(store),
     startEpoch: () => startEpochBecause(writer, "others have seen more of the epoch than this database has"),
     intervalMs: config.limits.peerCheckIntervalMs,
     clock,

@@ -37,6 +37,8 @@ export interface FollowerOptions {
 
 /** Applying the same events fails this often before the copy itself is taken for damaged. */
 const replayFailuresMax = 3;
+/** A copy that was found to be wrong within this time never was right. */
+const freshMs = 60_000;
 
 export class Follower {
   readonly #options: FollowerOptions;
@@ -59,6 +61,9 @@ export class Follower {
   #catchUpWanted = true;
   #catchUpAtMs = 0;
   #failures = 0;
+  /** When the present copy came, and how many before it did not last either. */
+  #freshAtMs = Number.NEGATIVE_INFINITY;
+  #poorCopies = 0;
   #replayFailures = 0;
   #headAtMs = Number.NEGATIVE_INFINITY;
   #offsetAtHead = 0;
@@ -204,6 +209,10 @@ export class Follower {
     this.#diverged = true;
     metrics.copiesDistrusted.inc();
     log.error("this copy has DIVERGED ({reason}): it answers nothing until it has a fresh snapshot", { reason });
+    const isFresh = this.#clock.monotonicMs() - this.#freshAtMs < freshMs;
+    this.#poorCopies = isFresh ? this.#poorCopies + 1 : 0;
+    // Where one copy after the other turns out wrong, it is not the copies, and the others shall not be kept busy with sending them.
+    if (isFresh) this.#postpone(this.#poorCopies, freshMs);
     this.#wantCatchUp();
   }
 
@@ -244,7 +253,7 @@ export class Follower {
       const trusted = !this.#diverged && this.#replayFailures < replayFailuresMax;
       await catchUp(this.#catchUpOptions, trusted ? this.#options.present() : undefined);
       this.#failures = 0;
-      this.#catchUpAtMs = 0;
+      if (!this.#diverged) this.#catchUpAtMs = 0;
       metrics.catchUps.inc({ result: "done" });
     } catch (error) {
       if (this.#stopped) return;
@@ -260,8 +269,13 @@ export class Follower {
     if (this.#doubted) this.distrust("a head of the feed says so, and the primary can't be asked");
     if (this.#failures++ === 0)
       log.warning("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
-    const { retryDelayMsMin, retryDelayMsMax } = this.#limits;
-    const delayMs = Math.min(retryDelayMsMin * 2 ** this.#failures, retryDelayMsMax) * (0.5 + this.#clock.random() / 2);
+    this.#postpone(this.#failures, this.#limits.retryDelayMsMax);
+  }
+
+  /** Catches up later, the later the more often it came to nothing. */
+  #postpone(failures: number, delayMsMax: number): void {
+    const delayMs =
+      Math.min(this.#limits.retryDelayMsMin * 2 ** failures, delayMsMax) * (0.5 + this.#clock.random() / 2);
     this.#catchUpAtMs = this.#clock.monotonicMs() + delayMs;
     this.#cancelRetry();
     this.#cancelRetry = this.#clock.after(delayMs, () => this.#work());
@@ -283,6 +297,7 @@ export class Follower {
     this.#divergence.clear();
     this.#diverged = false;
     this.#doubted = false;
+    this.#freshAtMs = this.#clock.monotonicMs();
     this.#replayFailures = 0;
     this.#pendingHead = undefined;
     this.#offsetAtHead = 0;

@@ -54,7 +54,7 @@ export async function startEdgeNode(
     const { path } = following.copy;
     lock.keep();
     await running.disposeAsync();
-    return must(becomePrimary)({ directory, path });
+    return must(becomePrimary)({ directory, path, force });
   };
   let promoting: Promise<Promoted> | undefined;
   return {

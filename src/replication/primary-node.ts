@@ -39,6 +39,8 @@ export interface PrimaryNode extends Node {
 export interface Takeover {
   readonly directory: DataDirectory;
   readonly path: string;
+  /** Whether it becomes the primary also where another node has more. */
+  readonly force: boolean;
 }
 
 /** `announce` is given the keys that a first start makes. With a takeover the node goes on where an edge of this process ended. */
@@ -56,7 +58,7 @@ export async function startPrimaryNode(
   const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover, system);
   const id = nodeIdOf(config);
   const store = copy.reader();
-  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash, system });
+  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash, takeover, system });
   const { fence, acks, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
   if (!fence.fenced) {
@@ -142,6 +144,7 @@ interface PlaceOptions {
   readonly writer: Writer;
   readonly store: SqlDatabase;
   readonly nodeKeyHash: string;
+  readonly takeover: Takeover | undefined;
   readonly system: System;
 }
 
@@ -154,19 +157,24 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, writer, store, nodeKeyHash, system } = options;
+  const { config, id, writer, store, nodeKeyHash, takeover, system } = options;
   const { clock } = system;
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, clock);
   const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
   const peers = peersOf(config, id, present, system);
   if (peers !== undefined) started.defer(() => peers.close());
+  // Since it was asked whether it may, time has passed.
+  let mayStand = takeover?.force !== false;
   const succession = watchSuccession({
     peers,
     fence,
     // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
     present: () => readState(store),
-    startEpoch: () => startEpochBecause(writer, "others have seen more of the epoch than this database has"),
+    async startEpoch() {
+      if (!mayStand) throw overtaken("another node has come further than this one by now");
+      await startEpochBecause(writer, "others have seen more of the epoch than this database has");
+    },
     intervalMs: config.limits.peerCheckIntervalMs,
     clock,
   });
@@ -184,6 +192,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const feed = await openFeed(config, store, nodeKeyHash, listener, system);
   started.defer(() => feed.close());
   await succession.look();
+  if (takeover !== undefined && fence.fenced) throw overtaken("another node was promoted meanwhile");
+  mayStand = true;
   succession.start();
   started.defer(() => succession.stop());
   return {
@@ -195,6 +205,10 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
       if (nodeId !== undefined) acks.note(nodeId, asked.epoch, asked.offset);
     },
   };
+}
+
+function overtaken(reason: string): AppError {
+  return new AppError("conflict", `${reason}: this one goes on as an edge, look again which one to promote`);
 }
 
 function serveOthers(

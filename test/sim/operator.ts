@@ -57,11 +57,14 @@ export class Operator {
     this.#backups.set(primary, { path, point: primary.backup(path) });
   }
 
+  /** Of the present epoch: one of before would look like a primary that was replaced. */
   get hasBackup(): boolean {
-    return this.#backups.get(this.#cluster.primary)?.point !== undefined;
+    const { primary } = this.#cluster;
+    const epoch = this.#backups.get(primary)?.point?.epoch;
+    return epoch !== undefined && epoch === primary.process?.watcher.point?.epoch;
   }
 
-  /** Puts the primary's last backup in place of all its files, and starts it. */
+  /** Puts a copy of the primary's files in place of them, as of a machine that is rolled back, and starts it. */
   async restore(): Promise<void> {
     const { primary } = this.#cluster;
     const backup = this.#backups.get(primary);

@@ -25,7 +25,9 @@ export function peersOf(config: Config, id: string, own: () => Asked, system: Sy
   return first && new Upstream([first, ...others], system.clock, own);
 }
 
-function neighbourAt(url: string, { nodeKey, limits }: Config, nodeId: string, system: System): Neighbour {
+function neighbourAt(url: string, { nodeKey, limits, role }: Config, id: string, system: System): Neighbour {
+  // What a fallback has does not save a write from being lost: it can't take the primary's place.
+  const nodeId = role === "edge" ? id : undefined;
   const { logTimeoutMs, snapshotTimeoutMs } = limits;
   const key = must(nodeKey, "a node that asks others has a node key");
   return { url, client: system.connectNode({ url, nodeId, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };

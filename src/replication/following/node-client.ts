@@ -10,8 +10,8 @@ import type { System } from "../system.ts";
 
 export interface NodeClientOptions {
   readonly url: string;
-  /** Of the node that asks, so that the other knows how far it has come. */
-  readonly nodeId: string;
+  /** Of the edge that asks, so that the primary knows how far it has come. Undefined where that does not count. */
+  readonly nodeId: string | undefined;
   readonly nodeKey: string;
   /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
   readonly logTimeoutMs: number;
@@ -51,7 +51,11 @@ export function connectNode(
   const closing = new AbortController();
   const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
     fetch(`${url}/replication/v1/${path}`, {
-      headers: { Authorization: `Bearer ${nodeKey}`, "Ostiary-Node": nodeId, ...headers },
+      headers: {
+        Authorization: `Bearer ${nodeKey}`,
+        ...(nodeId === undefined ? {} : { "Ostiary-Node": nodeId }),
+        ...headers,
+      },
       signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
     });

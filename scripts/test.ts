@@ -33,12 +33,13 @@ const stages: readonly (readonly Stage[])[] = [
   [
     tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|replication|sim)\//.test(path)),
     tests("random", (path) => path.startsWith("test/fuzz/")),
+    // These mostly wait.
+    tests("replication", (path) => path.startsWith("test/replication/")),
   ],
-  // Those of replication mostly wait.
   [
     tests("cases", (path) => path === "test/cases.test.ts"),
     tests("http", (path) => path.startsWith("test/http/")),
-    tests("replication", (path) => /^test\/(?:replication|sim)\//.test(path)),
+    tests("simulation", (path) => path.startsWith("test/sim/")),
   ],
   [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   // Each scenario of these runs with the embedded broker and with Mosquitto.

@@ -43,10 +43,15 @@ export function openSqlite(path: string, options: { readonly?: boolean; create?:
 
 /** Whether an error, or what caused it, says that the file itself is damaged: its pages contradict each other, or can't be read. */
 export function isDamage(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  return damageIn(error) !== undefined;
+}
+
+/** What SQLite says of the damage, where an error or what caused it comes from that. */
+export function damageIn(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
   const { code } = error as { readonly code?: unknown };
-  if (typeof code === "string" && damageCodes.test(code)) return true;
-  return damageTexts.test(error.message) || isDamage(error.cause);
+  const told = (typeof code === "string" && damageCodes.test(code)) || damageTexts.test(error.message);
+  return told ? error.message : damageIn(error.cause);
 }
 
 const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR)/;

@@ -278,7 +278,11 @@ export class Follower {
       Math.min(this.#limits.retryDelayMsMin * 2 ** failures, delayMsMax) * (0.5 + this.#clock.random() / 2);
     this.#catchUpAtMs = this.#clock.monotonicMs() + delayMs;
     this.#cancelRetry();
-    this.#cancelRetry = this.#clock.after(delayMs, () => this.#work());
+    this.#cancelRetry = this.#clock.after(delayMs, () => {
+      // A timer may come a fraction of a millisecond early, and nothing else might.
+      this.#catchUpAtMs = 0;
+      this.#work();
+    });
   }
 
   /** The primary itself says where it stands. */

@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { isDamage } from "../../runtime/sqlite.ts";
+import { damageIn } from "../../runtime/sqlite.ts";
 import { writeNote } from "../../store/data-directory.ts";
 import { readEpochs, type Epoch } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
@@ -122,8 +122,9 @@ export async function openFollowingCopy(
 }
 
 function distrustDamaged(follower: Follower, error: unknown): boolean {
-  if (!isDamage(error)) return false;
-  follower.distrust(`its file is damaged: ${reasonOf(error)}`);
+  const damage = damageIn(error);
+  if (damage === undefined) return false;
+  follower.distrust(`its file is damaged: ${damage}`);
   return true;
 }
 

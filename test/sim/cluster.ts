@@ -25,6 +25,8 @@ export interface Shape {
   readonly follow: boolean;
   /** Whether files are torn. A write that only one edge had is lost with its file, so where edges have to have it, this is not always so. */
   readonly tears: boolean;
+  /** Whether the nodes' wall clocks are off from the beginning. */
+  readonly skewed: boolean;
 }
 
 export interface Standing {
@@ -90,6 +92,8 @@ export class Cluster {
     };
     this.members = ["a", "b", "c", "d"].map((name) => new Machine(name, this.root, world));
     this.fallback = new Machine("f", this.root, world);
+    const clocks = this.random.fork("clocks");
+    if (this.shape.skewed) for (const machine of this.machines) machine.skewMs = clocks.pick(skewsMs);
     this.primary = must(this.members[0]);
     const names = this.members.map(({ name }) => name);
     this.clients = new Clients({
@@ -187,6 +191,9 @@ const limits = {
   "limits.queryTimeInPlaceMsMax": "1m",
 } as const;
 
+/** How far wall clocks are off. */
+export const skewsMs = [0, -3_600_000, -5000, 5000, 3_600_000] as const;
+
 function shapeOf(random: Random): Shape {
   const ack = random.pick([0, 0, 1, 2]);
   return {
@@ -195,6 +202,7 @@ function shapeOf(random: Random): Shape {
     oldBroker: random.chance(0.3),
     queueMax: random.pick([3, 100]),
     follow: random.chance(0.5),
+    skewed: random.chance(0.4),
     tears: ack === 0 || random.chance(0.3),
   };
 }

@@ -1,5 +1,5 @@
 /** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
-import type { Cluster } from "./cluster.ts";
+import { skewsMs, type Cluster } from "./cluster.ts";
 import { fairBroker } from "./brokers.ts";
 import { fair } from "./network.ts";
 import type { Machine } from "./nodes.ts";
@@ -200,7 +200,7 @@ function isFollower(cluster: Cluster, machine: Machine): boolean {
 }
 
 function skew({ cluster, random }: Scene): boolean {
-  random.pick(cluster.machines).skewMs = random.pick([0, -3_600_000, -5000, 5000, 3_600_000]);
+  random.pick(cluster.machines).skewMs = random.pick(skewsMs);
   return true;
 }
 

@@ -49,6 +49,7 @@ function comparable({ trace }: Outcome): readonly string[] {
     line
       .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16}/g, "#")
       .replaceAll(/ostiary-sim-\w+/g, "#")
-      .replace(/\d+ bytes in \d+ ms/, "#"),
+      .replace(/\d+ bytes in \d+ ms/, "#")
+      .replace(/unpacked in \d+ ms and checked in \d+ ms/, "#"),
   );
 }

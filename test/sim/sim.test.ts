@@ -43,12 +43,13 @@ test.skipIf(alone !== undefined)(
   2 * minutes,
 );
 
-/** The trace without what is random by nature: names of epochs and directories, sizes, real time. */
+/** The trace without what is random by nature: names of epochs and directories and what comes of them, sizes, real time, places of this file. */
 function comparable({ trace }: Outcome): readonly string[] {
   return trace.map((line) =>
     line
       .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16}/g, "#")
       .replaceAll(/ostiary-sim-\w+/g, "#")
+      .replaceAll(/term \d+|sim\.test\.ts:\d+:\d+/g, "#")
       .replace(/\d+ bytes in \d+ ms/, "#")
       .replace(/unpacked in \d+ ms and checked in \d+ ms/, "#"),
   );

@@ -5,11 +5,13 @@
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
+import { compareEpochs } from "../store/epochs.ts";
 import { hashKey, verifyKey } from "../store/keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { backupsOf } from "./backup/backup-server.ts";
 import { openEdgeFeed, type EdgeFeed } from "./feed/edge-feed.ts";
+import { epochOf } from "./feed/envelope.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
 import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
@@ -142,7 +144,8 @@ async function waitForLatest({ upstream, arrivals, present }: FollowingCopy, wai
       cause,
     });
   });
-  if (head.n < (present()?.term ?? 0))
+  const own = present();
+  if (own !== undefined && compareEpochs(epochOf(head), own) < 0)
     throw new AppError("not_ready", "the primary was replaced, and its successor is not known here yet");
   await arrivals.waitFor(formatToken(head.e, head.l), waitMs);
 }

@@ -5,6 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { lockDirectory, writeNote } from "../store/data-directory.ts";
 import { isDamage } from "../runtime/sqlite.ts";
+import type { EpochName } from "../store/epochs.ts";
 import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -74,7 +75,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
 
   const upstream = upstreamOf(config, id, () => state, system);
   const refresh = async (): Promise<void> => {
-    const fetched = await fetchFromAny(upstream, damaged ? 0 : (state?.term ?? 0), (primary) =>
+    const fetched = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
       fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
     );
     if (fetched !== "unchanged") {
@@ -130,14 +131,14 @@ function neverWaiting({ environment, maxStaleness }: Config, id: string, health:
   } as const;
 }
 
-/** The snapshot of the first node that has one, of this term or a later. */
+/** The snapshot of the first node that has one, of this epoch or a later. */
 async function fetchFromAny<T>(
   upstream: Upstream,
-  term: number,
+  least: EpochName | undefined,
   fetchFrom: (client: NodeClient) => Promise<T>,
 ): Promise<T> {
   let failure: unknown;
-  for (const { client } of await upstream.sources(term)) {
+  for (const { client } of await upstream.sources(least)) {
     try {
       return await fetchFrom(client);
     } catch (error) {

@@ -19,6 +19,7 @@ import { Copy } from "./copy.ts";
 import { eventHistory } from "./event-history.ts";
 import { openFeed, type Feed, type FeedListener } from "./feed/feed.ts";
 import { Fence } from "./succession/fence.ts";
+import { epochOf } from "./feed/envelope.ts";
 import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
 import { createLogServer, type LogServerOptions } from "./following/log-server.ts";
 import { peersOf } from "./following/neighbours.ts";
@@ -181,8 +182,9 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const listener: FeedListener = {
     head(head) {
       const [offset, hash] = head.from;
-      fence.consider(head.n, [{ epoch: head.e, term: head.n, offset, hash, timeMs: head.t }]);
-      succession.seen({ term: head.n, epoch: head.e, offset: head.l });
+      const epoch = epochOf(head);
+      fence.consider(epoch, [{ ...epoch, offset, hash, timeMs: head.t }]);
+      succession.seen({ ...epoch, offset: head.l });
     },
     status(nodeId, { epoch, offset }) {
       if (epoch !== null && offset !== null) acks.note(nodeId, epoch, offset);

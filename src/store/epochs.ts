@@ -8,15 +8,24 @@ import { must } from "../util/assert.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
-export interface Epoch {
+/** What epochs are ordered by. */
+export interface EpochName {
   readonly epoch: string;
-  /** A later epoch of the same environment has a higher one. */
+  /** A later epoch of the same environment has a higher one. Two that begin at once where a clock is behind may have the same. */
   readonly term: number;
+}
+
+export interface Epoch extends EpochName {
   /** Where it began: the last offset of the one before, and the chain hash there. */
   readonly offset: number;
   readonly hash: string;
   /** When, in ms since 1970; 0 where that is not known. */
   readonly timeMs: number;
+}
+
+/** Less than 0 where the one is earlier, 0 where they are the same. All nodes order them alike: of two with the same term the names decide. */
+export function compareEpochs(one: EpochName, other: EpochName): number {
+  return one.term - other.term || (one.epoch === other.epoch ? 0 : one.epoch < other.epoch ? -1 : 1);
 }
 
 /** Oldest first; the last one is the present. */

@@ -12,7 +12,7 @@ import { statement } from "./statements.ts";
 export interface State {
   readonly environment: string;
   readonly epoch: string;
-  /** Orders the epochs of an environment: a later one has a higher term (its start in ms since 1970, or one more than the term before). */
+  /** Orders the epochs of an environment (`compareEpochs`): its start in ms since 1970, or one more than the term before. */
   readonly term: number;
   /** Of the last event that this copy contains; 0 before the first. */
   readonly offset: number;

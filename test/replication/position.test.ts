@@ -1,12 +1,13 @@
 /** Positions: the token that clients send back, and the chain over the log. */
 import { expect, test } from "bun:test";
+import { systemClock } from "../../src/util/clock.ts";
 import { chainHash, chainHashes, formatToken, mintEpoch, parseToken } from "../../src/replication/position.ts";
 import { zeroHash } from "../../src/store/state.ts";
 
 const row = { offset: 1, timeMs: 1000, kind: "clear", body: '{"kind":"clear"}', traceparent: null };
 
 test("a token comes back as it was made", () => {
-  const epoch = mintEpoch();
+  const epoch = mintEpoch(systemClock);
   expect(parseToken(formatToken(epoch, 41))).toEqual({ epoch, offset: 41 });
   expect(formatToken(epoch, 41)).toMatch(/^[\x21-\x7e]+$/);
 });

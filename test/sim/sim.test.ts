@@ -38,18 +38,21 @@ test.skipIf(alone !== undefined || regressions.length === 0)(
 test.skipIf(alone !== undefined)(
   "the same seed gives the same run",
   async () => {
-    for (const seed of [3, 14]) expect(comparable(await runSeed(seed))).toEqual(comparable(await runSeed(seed)));
+    for (const seed of [3, 14]) {
+      const traces: (readonly string[])[] = [];
+      while (traces.length < 2) traces.push(comparable(await runSeed(seed)));
+      expect(traces[1]).toEqual(traces[0]);
+    }
   },
   2 * minutes,
 );
 
-/** The trace without what is random by nature: names of epochs and directories and what comes of them, sizes, real time, places of this file. */
+/** The trace without what is random by nature: names of directories and requests, sizes, real time. */
 function comparable({ trace }: Outcome): readonly string[] {
   return trace.map((line) =>
     line
-      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16}/g, "#")
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "#")
       .replaceAll(/ostiary-sim-\w+/g, "#")
-      .replaceAll(/term \d+|sim\.test\.ts:\d+:\d+/g, "#")
       .replace(/\d+ bytes in \d+ ms/, "#")
       .replace(/unpacked in \d+ ms and checked in \d+ ms/, "#"),
   );

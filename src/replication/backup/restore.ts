@@ -26,6 +26,7 @@ import { commitEvent } from "../writing/commit-event.ts";
 import { aboutFile } from "../file-error.ts";
 import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
 import { mintEpoch } from "../position.ts";
+import { systemClock } from "../../util/clock.ts";
 import { forgetPromotion } from "../succession/promotion.ts";
 import { checkStoreAside, type Warn } from "../snapshots/snapshot-jobs.ts";
 import { realSystem } from "../system.ts";
@@ -165,7 +166,7 @@ function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): stri
   return store.transaction(() => {
     const before = readState(store);
     const now = Date.now();
-    const effect = { kind: "epoch", epoch: mintEpoch(), term: Math.max(now, term + 1) } as const;
+    const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: Math.max(now, term + 1) } as const;
     const timeMs = Math.max(now, before.timeMs);
     const row = {
       offset: before.offset + 1,

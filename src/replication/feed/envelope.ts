@@ -7,6 +7,7 @@
  * What a later version adds is passed over; what it changes has another `v`.
  */
 import { z } from "zod";
+import type { EpochName } from "../../store/epochs.ts";
 import type { LogRow } from "../../store/log.ts";
 
 const offset = z.number().int().nonnegative();
@@ -75,6 +76,8 @@ export type Page = z.infer<typeof pageSchema>;
 export type NodeHead = z.infer<typeof nodeHeadSchema>;
 /** Why a position can't be followed. */
 export type Refusal = z.infer<typeof refusalSchema>;
+/** The epoch of a head, as epochs are compared. */
+export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochName => ({ epoch: e, term: n });
 /** What a node says of itself: where it stands. */
 export type Status = z.infer<typeof statusSchema>;
 

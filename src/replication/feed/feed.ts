@@ -6,6 +6,7 @@ import { scryptSync } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import { compareEpochs } from "../../store/epochs.ts";
 import { verifyKey } from "../../store/keys.ts";
 import { readState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -13,7 +14,7 @@ import { reasonOf } from "../../util/reason.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { readTls } from "./broker-credentials.ts";
 import { BrokerLink, type Claim } from "./broker-link.ts";
-import { decodeHead, decodeStatus, type Head, type Status } from "./envelope.ts";
+import { decodeHead, decodeStatus, epochOf, type Head, type Status } from "./envelope.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
@@ -145,13 +146,13 @@ async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): 
   }
 }
 
-/** A primary gives way to those of later terms; and to one of its own term, which only a copy of its directory can be: the last who came stays. */
+/** A primary gives way to those of later epochs; and to one of its own, which only a copy of its directory can be: the last who came stays. */
 function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal): Claim {
   return {
     heads,
     yieldsTo(payload) {
       const head = seal.fits(heads, payload) ? decodeHead(payload) : undefined;
-      return head !== undefined && "message" in head && head.message.n >= readState(store).term;
+      return head !== undefined && "message" in head && compareEpochs(epochOf(head.message), readState(store)) >= 0;
     },
   };
 }

@@ -5,6 +5,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";
+import { compareEpochs } from "../../store/epochs.ts";
 import type { LogRow } from "../../store/log.ts";
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -15,7 +16,7 @@ import { detailOf, reasonOf } from "../../util/reason.ts";
 import { recordArrival } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { watchDivergence } from "./divergence.ts";
-import { decodeBatch, decodeHead, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
+import { decodeBatch, decodeHead, epochOf, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
 import { createInbox, type Inbox } from "../feed/inbox.ts";
 import type { NodeClient } from "./node-client.ts";
 import type { Replayed, ReplayRequest } from "../writing/replay.ts";
@@ -166,7 +167,7 @@ export class Follower {
   #consider(head: Head, retained: boolean): void {
     const present = this.#options.present();
     // One that was replaced may still talk, and a retained head may be of a time long ago.
-    if (present === undefined || head.n < present.term) return;
+    if (present === undefined || compareEpochs(epochOf(head), present) < 0) return;
     if (head.e !== present.epoch) return this.#wantCatchUp();
     // Heads may be overtaken by events, but not by those of a whole interval: then the primary has lost what this copy still has.
     if (!retained && head.l < this.#offsetAtHead) this.#wantCatchUp();

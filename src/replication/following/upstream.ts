@@ -1,12 +1,13 @@
 /**
  * The nodes that this one can follow: its primary, and the peers that it was told of. The primary is asked first. When it does not answer, or is no
- * longer what the others follow, all are asked where they stand, and whoever is a primary of the latest term is the primary from now on; until
+ * longer what the others follow, all are asked where they stand, and whoever is a primary of the latest epoch is the primary from now on; until
  * there is one, a peer's log will do. Only nodes that the operator named are ever asked: nothing that arrives can send this node elsewhere.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { NodeHead } from "../feed/envelope.ts";
+import { compareEpochs, type EpochName } from "../../store/epochs.ts";
+import { epochOf, type NodeHead } from "../feed/envelope.ts";
 import type { LogAnswer, NodeClient } from "./node-client.ts";
 import type { Asked } from "./log-server.ts";
 
@@ -63,7 +64,7 @@ export class Upstream {
   async log(asked: Asked): Promise<Sourced> {
     const failure = await this.#fromPrimary(asked);
     if ("answer" in failure) return failure;
-    if (await this.findPrimary(asked.term)) {
+    if (await this.findPrimary(asked)) {
       const second = await this.#fromPrimary(asked);
       if ("answer" in second) return second;
     }
@@ -75,16 +76,16 @@ export class Upstream {
   }
 
   /**
-   * The nodes to take a snapshot from, best first: those of the latest term, of these the primary, then from the one that stands furthest on. A
-   * primary that was replaced and does not know goes behind those who do. With `term`, none that is known to be of an earlier one.
+   * The nodes to take a snapshot from, best first: those of the latest epoch, of these the primary, then from the one that stands furthest on. A
+   * primary that was replaced and does not know goes behind those who do. With `least`, none that is known to be of an earlier epoch.
    */
-  async sources(term = 0): Promise<readonly Neighbour[]> {
+  async sources(least?: EpochName): Promise<readonly Neighbour[]> {
     if (this.#neighbours.length === 1) return this.#neighbours;
     const heads = await this.#heads();
     const first = ({ neighbour }: Standing): number => (neighbour === this.#primary ? 1 : 0);
     const standing = heads
-      .filter(({ head }) => head.n >= term)
-      .toSorted((a, b) => b.head.n - a.head.n || first(b) - first(a) || b.head.l - a.head.l)
+      .filter(({ head }) => isOf(head, least))
+      .toSorted((a, b) => compareEpochs(epochOf(b.head), epochOf(a.head)) || first(b) - first(a) || b.head.l - a.head.l)
       .map(({ neighbour }) => neighbour);
     // It may only be slow.
     const silent = heads.every(({ neighbour }) => neighbour !== this.#primary);
@@ -96,13 +97,13 @@ export class Upstream {
     return this.#primary.client.head(this.#own());
   }
 
-  /** Looks which of the nodes is the primary of the latest term, `term` at least. Whether that is another one than before. */
-  async findPrimary(term = this.#own()?.term ?? 0): Promise<boolean> {
+  /** Looks which of the nodes is the primary of the latest epoch, `least` at least. Whether that is another one than before. */
+  async findPrimary(least: EpochName | undefined = this.#own()): Promise<boolean> {
     const now = this.#clock.monotonicMs();
     if (this.#neighbours.length === 1 || now - this.#searchedAtMs < searchIntervalMs) return false;
     this.#searchedAtMs = now;
-    const primaries = (await this.#heads()).filter(({ head }) => head.role === "primary" && head.n >= term);
-    const [found] = primaries.toSorted((left, right) => right.head.n - left.head.n);
+    const primaries = (await this.#heads()).filter(({ head }) => head.role === "primary" && isOf(head, least));
+    const [found] = primaries.toSorted((left, right) => compareEpochs(epochOf(right.head), epochOf(left.head)));
     if (found === undefined || found.neighbour === this.#primary) return false;
     log.warning("the primary is {url} from now on, no longer {before}", {
       url: found.neighbour.url,
@@ -130,8 +131,7 @@ export class Upstream {
     const from = this.#primary;
     try {
       const answer = await from.client.log(asked);
-      const { n } = "page" in answer ? answer.page.head : answer.refused.head;
-      if (n >= asked.term) return { answer, from };
+      if (isOf("page" in answer ? answer.page.head : answer.refused.head, asked)) return { answer, from };
       return { error: new Error(`${from.url} knows nothing of the present epoch: another primary took its place`) };
     } catch (error) {
       return { error: error instanceof Error ? error : new Error(reasonOf(error)) };
@@ -158,8 +158,14 @@ export class Upstream {
 }
 
 /** Whether a peer's answer brings this copy on: a page with something in it, or word of a later history or of one that goes further. */
-function leadsOn(answer: LogAnswer, { term, offset }: Asked): boolean {
-  if ("page" in answer) return answer.page.ev.length > 0 && answer.page.head.n >= term;
+function leadsOn(answer: LogAnswer, asked: Asked): boolean {
+  if ("page" in answer) return answer.page.ev.length > 0 && isOf(answer.page.head, asked);
   const { code, head } = answer.refused;
-  return head.n > term || (head.n === term && code === "trimmed" && head.l > offset);
+  const later = compareEpochs(epochOf(head), asked);
+  return later > 0 || (later === 0 && code === "trimmed" && head.l > asked.offset);
+}
+
+/** Whether a node stands in that epoch or in a later one. */
+function isOf(head: Pick<NodeHead, "e" | "n">, least: EpochName | undefined): boolean {
+  return least === undefined || compareEpochs(epochOf(head), least) >= 0;
 }

@@ -1,10 +1,10 @@
 /**
  * Keeps a primary that was replaced from writing on. It learns of its successor by whatever way comes first: a broker that gives its place to
- * another, a head of a later term there, a node that already follows the successor and asks for its log, or a peer that it asks itself. From then
+ * another, a head of a later epoch there, a node that already follows the successor and asks for its log, or a peer that it asks itself. From then
  * on it writes and publishes nothing; what it has that the successor has not goes into a file for the operator.
  */
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
-import type { Epoch } from "../../store/epochs.ts";
+import { compareEpochs, type Epoch, type EpochName } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
 import { readState, type State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -41,10 +41,10 @@ export class Fence {
     return this.#saved === "nothing" ? undefined : this.#saved;
   }
 
-  /** Somebody has an epoch of this term. `epochs` is that history or the end of it, where it is known. */
-  consider(term: number, epochs?: readonly Epoch[]): void {
-    if (term <= this.#options.present().term) return;
-    this.fence(`another node is the primary of term ${term}`);
+  /** Somebody has this epoch. `epochs` is that history or the end of it, where it is known. */
+  consider(theirs: EpochName, epochs?: readonly Epoch[]): void {
+    if (compareEpochs(theirs, this.#options.present()) <= 0) return;
+    this.fence(`another node is the primary, of the later epoch ${theirs.epoch}`);
     if (epochs !== undefined) this.#save(epochs);
   }
 

@@ -9,6 +9,8 @@ import { readNote, writeNote } from "../../store/data-directory.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
+import { compareEpochs } from "../../store/epochs.ts";
+import { epochOf } from "../feed/envelope.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
 import type { System } from "../system.ts";
 
@@ -40,14 +42,14 @@ export async function requirePromotable(following: FollowingCopy, force: boolean
   following.engine();
   const state = must(following.present());
   const heads = await following.upstream.heads();
-  const later = heads.find(({ head }) => head.n > state.term);
+  const later = heads.find(({ head }) => compareEpochs(epochOf(head), state) > 0);
   if (later !== undefined) {
     throw new AppError(
       "conflict",
       `${later.url} knows of a later epoch than this node: another node was promoted, or this one is behind. It will follow when it can`,
     );
   }
-  const primary = heads.find(({ head }) => head.role === "primary" && head.n === state.term);
+  const primary = heads.find(({ head }) => head.role === "primary" && head.e === state.epoch);
   if (primary !== undefined && !force) {
     throw new AppError(
       "conflict",

@@ -1,10 +1,12 @@
 /**
- * A primary watches its peers: where one of them knows of a later term, this primary was replaced while it was away, and where one is further on in
+ * A primary watches its peers: where one of them knows of a later epoch, this primary was replaced while it was away, and where one is further on in
  * the same epoch, this primary's data are older than what it had published (a backup that was put back). It looks before its first write, and then
  * every few seconds.
  */
 import type { Clock } from "../../util/clock.ts";
 import type { State } from "../../store/state.ts";
+import type { EpochName } from "../../store/epochs.ts";
+import { epochOf } from "../feed/envelope.ts";
 import type { Fence } from "./fence.ts";
 import type { Upstream } from "../following/upstream.ts";
 
@@ -19,9 +21,7 @@ export interface SuccessionOptions {
 }
 
 /** Where somebody stands in the history of a primary. */
-export interface Seen {
-  readonly term: number;
-  readonly epoch: string;
+export interface Seen extends EpochName {
   readonly offset: number;
 }
 
@@ -46,8 +46,8 @@ export function watchSuccession(options: SuccessionOptions): Succession {
   /** Where all stand. All of them are heard before anything follows from it: who was replaced must not begin an epoch over that of its successor. */
   const ask = async (): Promise<readonly Seen[]> => {
     const heads = (await peers?.heads()) ?? [];
-    for (const { head } of heads) fence.consider(head.n, head.epochs);
-    return heads.map(({ head }) => ({ term: head.n, epoch: head.e, offset: head.l }));
+    for (const { head } of heads) fence.consider(epochOf(head), head.epochs);
+    return heads.map(({ head }) => ({ ...epochOf(head), offset: head.l }));
   };
   const start = async (): Promise<void> => {
     if (!fence.fenced) await startEpoch();
@@ -65,7 +65,7 @@ export function watchSuccession(options: SuccessionOptions): Succession {
   };
   return {
     seen(standing) {
-      fence.consider(standing.term);
+      fence.consider(standing);
       if (!fence.fenced && isAhead(standing)) once(() => ask().then(start));
     },
     look,

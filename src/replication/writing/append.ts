@@ -90,7 +90,7 @@ function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limit
     case "keys":
       return decideKeys(store, request);
     case "epoch":
-      return { kind: "epoch", epoch: request.epoch, term: nextTerm(store, request.epoch, timeMs) };
+      return { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) };
   }
 }
 
@@ -137,10 +137,8 @@ function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }
 }
 
 /** By the clock, so that whatever is restored or promoted now comes after all that was before, also where this copy has not heard of it. */
-function nextTerm(store: SqlDatabase, epoch: string, timeMs: number): number {
-  // Where the clock is behind, two that begin an epoch at once shall not take the same term: the name, which is random, keeps them apart.
-  const apart = Number.parseInt(epoch.slice(0, 3), 16);
-  return Math.max(timeMs, readState(store).term + 1 + apart);
+function nextTerm(store: SqlDatabase, timeMs: number): number {
+  return Math.max(timeMs, readState(store).term + 1);
 }
 
 /** Without an admin nobody could ever make a key again. Asked in the transaction, because of two admins who remove each other. */

@@ -92,7 +92,8 @@ export class StoreWriter {
     const open = { store, log: openLog(store), limits, changes };
     this.#open = open;
     const state = change(open, () => {
-      const found = findState(store) ?? createState(store, options.environment, mintEpoch(), this.#clock.wallMs());
+      const found =
+        findState(store) ?? createState(store, options.environment, mintEpoch(this.#clock), this.#clock.wallMs());
       if (found.environment === options.environment) refreshDerived(store, options.limits, false);
       return found;
     });

@@ -10,6 +10,7 @@ import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { recordSpan } from "../../telemetry/tracing.ts";
 import { must } from "../../util/assert.ts";
+import type { Clock } from "../../util/clock.ts";
 import { mintEpoch } from "../position.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { Replayed, ReplayRequest } from "./replay.ts";
@@ -28,14 +29,16 @@ export interface WriterOptions {
 export class Writer {
   readonly #worker: WorkerHandle<WriterCommands, WriterEvent>;
   readonly #options: WriterOptions;
+  readonly #clock: Clock;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
   readonly #listeners: ((moved: Moved) => void)[] = [];
   #state: State | undefined;
   #failed = false;
 
-  constructor(options: WriterOptions, system: Pick<System, "spawnWorker"> = realSystem) {
+  constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "clock"> = realSystem) {
     this.#options = options;
+    this.#clock = system.clock;
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
     this.#worker.onEvent((moved) => {
       this.#state = moved.state;
@@ -86,7 +89,7 @@ export class Writer {
 
   /** Begins a new epoch behind what is there, as an event of its own. */
   async startEpoch(): Promise<State> {
-    const request = { kind: "epoch", epoch: mintEpoch() } as const;
+    const request = { kind: "epoch", epoch: mintEpoch(this.#clock) } as const;
     await this.write(request, { traceparent: null });
     return this.state;
   }

@@ -60,7 +60,7 @@ export async function startPrimaryNode(
   const id = nodeIdOf(config);
   const store = copy.reader();
   const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash, takeover, system });
-  const { fence, acks, feed } = place;
+  const { fence, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
   if (!fence.fenced) {
     await settleEpoch(writer, data);
@@ -94,7 +94,7 @@ export async function startPrimaryNode(
       return copy.engine();
     },
     history,
-    writes: writesOver(writer, fence, acks, limits.ackTimeoutMs),
+    writes: writesOver(writer, place, limits.ackTimeoutMs),
     forward: undefined,
     promote: undefined,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
@@ -305,11 +305,16 @@ function healthOf(writer: Writer, { brokers, embedded }: Feed, fence: Fence, dam
   };
 }
 
-function writesOver(writer: Writer, fence: Fence, acks: Acks, ackTimeoutMs: number): Writes {
+function writesOver(writer: Writer, { fence, acks, feed }: Place, ackTimeoutMs: number): Writes {
   const write: Writer["write"] = async (request, meta) => {
     const replaced = (): AppError =>
       new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
     if (fence.fenced) throw replaced();
+    if (feed.doubted)
+      throw new AppError(
+        "not_ready",
+        "another primary may have taken over: this one looks whether it has, send the write again in a moment",
+      );
     const result = await writer.write(request, meta);
     if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.

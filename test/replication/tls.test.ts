@@ -125,8 +125,11 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
       await eventually(() => expect(older.node.health().feedConnected).toBe(true));
       const newer = await cluster.primary({ ...as("ostiary-primary"), data: join(cluster.directory, "newer") });
       await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(older.node.health().feedConnected).toBe(false));
       expect(await refusal(loadPolicy(older.node))).toMatchObject({ code: "not_ready" });
-      await loadPolicy(newer.node);
+      await eventually(() => expect(older.node.health().state).toBe("FENCED"));
+      // Here the certificate's name is the client id, so that who looks about drives out whom it looks for, who then looks about as well.
+      await eventually(() => loadPolicy(newer.node));
     }));
 
   describe("is refused, and the log says what to look at:", () => {

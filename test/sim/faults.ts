@@ -60,6 +60,7 @@ export const faults: readonly Fault[] = [
   { name: "an edge is promoted over a dead primary", weight: 4, strike: failOver },
   { name: "an edge is promoted over a parted primary", weight: 3, strike: failOverParted },
   { name: "an edge is promoted over a living primary", weight: 2, strike: usurp },
+  { name: "two edges that do not reach each other are promoted", weight: 2, strike: failOverTwice },
 ];
 
 /** Undoes it after a while, or when all is to be well. */
@@ -235,6 +236,18 @@ async function failOverParted(scene: Scene): Promise<boolean> {
   await cluster.time.sleep(random.between(0, 3000));
   await operator.promote(edge, random.chance(0.2));
   return true;
+}
+
+/** Two operators, say, or a lease that was held twice. */
+async function failOverTwice(scene: Scene): Promise<boolean> {
+  const { cluster, operator } = scene;
+  const [one, other] = await operator.candidates();
+  if (one === undefined || other === undefined) return false;
+  const before = cluster.primary;
+  if (before.process !== undefined) before.kill();
+  isolated(scene, one, 2000, 10_000);
+  await Promise.all([operator.promote(one, false), operator.promote(other, false)]);
+  return later(scene, 100, 12_000, () => startAgain(scene, before));
 }
 
 async function usurp(scene: Scene): Promise<boolean> {

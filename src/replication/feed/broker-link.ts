@@ -72,6 +72,7 @@ export class BrokerLink implements Outlet {
   /** Calls off the next attempt, where one is to come. */
   #cancelRetry: (() => void) | undefined;
   #looking: MqttClient | undefined;
+  #doubted = false;
   #ended = false;
 
   constructor(options: LinkOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
@@ -96,6 +97,11 @@ export class BrokerLink implements Outlet {
 
   get connected(): boolean {
     return this.#client?.connected ?? false;
+  }
+
+  /** Whether the broker has given this link's identity to another, and it is not known yet to whom. */
+  get doubted(): boolean {
+    return this.#doubted;
   }
 
   get window(): number {
@@ -204,6 +210,8 @@ export class BrokerLink implements Outlet {
         reason: packet.reasonCode ?? 0,
       });
       isTakenOver = packet.reasonCode === sessionTakenOver;
+      // MQTT 3.1.1 says nothing, and many a close has another reason.
+      this.#doubted = isTakenOver && this.#options.exclusive !== false;
     });
     client.on("close", () => {
       if (this.#client !== client || this.#ended) return;
@@ -267,6 +275,7 @@ export class BrokerLink implements Outlet {
     const endLook = (): void => {
       this.#cancelRetry?.();
       this.#looking = undefined;
+      this.#doubted = false;
       client.end(true);
     };
     client.on("message", (topic, payload, packet) => {

@@ -28,6 +28,8 @@ const log = getLogger("feed");
 export interface Feed {
   readonly embedded: Broker | undefined;
   readonly brokers: readonly BrokerStatus[];
+  /** Whether a broker has given this primary's place to another, and it is not known yet whether that is its successor. */
+  readonly doubted: boolean;
   start(): void;
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
@@ -80,6 +82,9 @@ export async function openFeed(
     embedded,
     get brokers() {
       return outlets.map(({ name, connected }) => ({ broker: name, connected: connected && !stopped }));
+    },
+    get doubted() {
+      return [...links.values()].some((link) => link.doubted);
     },
     start() {
       if (stopped) return;

@@ -126,7 +126,7 @@ describe("flags in the README", () => {
   });
 
   test("or, where they stand alone, to one of them", () => {
-    const scripts = ["up", "bench", "chaos"].map((script) => sourceOf(`scripts/${script}.ts`)).join("\n");
+    const scripts = ["up", "bench", "chaos", "sim"].map((script) => sourceOf(`scripts/${script}.ts`)).join("\n");
     const known = [
       ...settings.map(({ flag }) => flag as string),
       ...flagsOf([...helps.values()].join("\n")),

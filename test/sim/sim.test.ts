@@ -1,6 +1,6 @@
 /**
- * Whole clusters under faults, in one process and in simulated time, seed after seed. SIM_SEEDS=1000 runs more of them, SIM_SEED=7 one alone with
- * its trace.
+ * Whole clusters under faults, in one process and in simulated time, seed after seed. SIM_SEEDS=200 runs more of them, SIM_SEED=7 one alone with
+ * its trace; `scripts/sim` runs a thousand.
  */
 import { expect, test } from "bun:test";
 import { regressions } from "./regressions.ts";

@@ -40,6 +40,13 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
   addCounts(totals.faults, outcome.faults);
 }
 
+export function addTotals(totals: Totals, more: Totals): void {
+  totals.runs += more.runs;
+  totals.failures += more.failures;
+  addCounts(totals.counts, more.counts);
+  addCounts(totals.faults, more.faults);
+}
+
 export function totalsText({ runs, failures, counts, faults }: Totals): string {
   const lines = (all: Readonly<Record<string, number>>): string[] =>
     Object.entries(all).map(([name, count]) => `  ${String(count).padStart(9)} ${name}`);

@@ -1,0 +1,97 @@
+/**
+ * The simulation of `test/sim` on demand: whole clusters under faults drawn from seeds, in simulated time. Each process takes some of the seeds and
+ * ends, since what a run leaves in memory adds up, and there are as many at a time as processors.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { runSeed } from "../test/sim/run.ts";
+import { addOutcome, addTotals, failureText, noTotals, totalsText, type Totals } from "../test/sim/totals.ts";
+
+const usage = `scripts/sim [--seeds N] [--first N] [--abreast N]
+
+  --seeds N    how many seeds (default 1000)
+  --first N    the first of them (default 1)
+  --abreast N  how many processes at a time (default: one for each processor)
+
+One seed with its whole trace: SIM_SEED=7 bun test test/sim`;
+
+const seedsPerProcess = 25;
+
+interface Piece {
+  readonly first: number;
+  readonly seeds: number;
+}
+
+async function main(seeds: number, first: number, abreast: number): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-simulations-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  const pieces: Piece[] = [];
+  for (let begin = first; begin < first + seeds; begin += seedsPerProcess)
+    pieces.push({ first: begin, seeds: Math.min(seedsPerProcess, first + seeds - begin) });
+  const totals = noTotals();
+  const next = async (): Promise<void> => {
+    for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
+      addTotals(totals, await runAside(piece, join(directory, `${piece.first}.json`)));
+      process.stderr.write(`${totals.runs} of ${seeds} seeds, ${totals.failures} failed\n`);
+    }
+  };
+  await Promise.all(Array.from({ length: abreast }, next));
+  process.stdout.write(`${totalsText(totals)}\n`);
+  return totals.failures === 0 ? 0 : 1;
+}
+
+async function runAside({ first, seeds }: Piece, result: string): Promise<Totals> {
+  const child = Bun.spawn(
+    [process.execPath, import.meta.path, "--piece", result, "--first", `${first}`, "--seeds", `${seeds}`],
+    {
+      stdin: "ignore",
+      stdout: "inherit",
+      stderr: "inherit",
+    },
+  );
+  if ((await child.exited) !== 0) throw new Error(`the process for the seeds from ${first} on did not come to its end`);
+  return JSON.parse(readFileSync(result, "utf8")) as Totals;
+}
+
+async function runPiece({ first, seeds }: Piece, result: string): Promise<void> {
+  const totals = noTotals();
+  for (let seed = first; seed < first + seeds; seed++) {
+    const outcome = await runSeed(seed);
+    addOutcome(totals, outcome);
+    if (outcome.failure !== undefined) process.stdout.write(`${failureText(outcome)}\n`);
+  }
+  writeFileSync(result, JSON.stringify(totals));
+}
+
+function numberOf(name: string, text: string | undefined, standard: number): number {
+  const number = Number(text ?? standard);
+  if (!Number.isInteger(number) || number < 1)
+    throw new Error(`--${name} must be a whole number from 1 on, not \`${text}\``);
+  return number;
+}
+
+try {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string" },
+      first: { type: "string" },
+      abreast: { type: "string" },
+      piece: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  const seeds = numberOf("seeds", values.seeds, 1000);
+  const first = numberOf("first", values.first, 1);
+  if (values.help) process.stdout.write(`${usage}\n`);
+  else if (values.piece === undefined)
+    process.exitCode = await main(seeds, first, numberOf("abreast", values.abreast, availableParallelism()));
+  else {
+    await runPiece({ first, seeds }, values.piece);
+    process.exit(0);
+  }
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

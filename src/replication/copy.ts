@@ -2,12 +2,12 @@
  * The database that this node answers from, on the serving thread: a read-only connection and the engine over it. A snapshot replaces both at
  * once. The old ones stay open for a moment, for a request that has just asked for them; only then do their files go.
  */
-import { Engine } from "../engine/engine.ts";
 import type { Limits } from "../config/limits.ts";
-import { type Changes, newChanges } from "../store/changes.ts";
+import { Engine } from "../engine/engine.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { openStore } from "../store/database.ts";
+import { type Changes, newChanges } from "../store/changes.ts";
 import { removeOldStores } from "../store/data-directory.ts";
+import { openStore } from "../store/database.ts";
 import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";

@@ -13,15 +13,15 @@ import { backupsOf } from "./backup/backup-server.ts";
 import { openEdgeFeed, type EdgeFeed } from "./feed/edge-feed.ts";
 import { epochOf } from "./feed/envelope.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
+import { createLogServer } from "./following/log-server.ts";
 import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
-import { createLogServer } from "./following/log-server.ts";
 import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
-import { requirePromotable } from "./succession/promotion.ts";
 import type { Takeover } from "./primary-node.ts";
-import { realSystem, type System } from "./system.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
+import { requirePromotable } from "./succession/promotion.ts";
+import { realSystem, type System } from "./system.ts";
 
 export interface EdgeOptions {
   /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */

@@ -3,29 +3,29 @@
  * disk, and answers from it whoever else is gone. It never waits and never writes; it only says how old its copy is.
  */
 import type { Config } from "../config/config.ts";
-import { lockDirectory, writeNote } from "../store/data-directory.ts";
 import { isDamage } from "../runtime/sqlite.ts";
+import { lockDirectory, writeNote } from "../store/data-directory.ts";
 import type { EpochName } from "../store/epochs.ts";
 import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
-import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
+import type { Clock } from "../util/clock.ts";
 import { detailOf } from "../util/reason.ts";
 import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
 import { requireFresh } from "./edge-node.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
+import { upstreamOf } from "./following/neighbours.ts";
+import type { NodeClient } from "./following/node-client.ts";
+import type { Upstream } from "./following/upstream.ts";
 import { nodeIdOf } from "./identity.ts";
+import type { Node, NodeHealth } from "./node.ts";
 import { storeToStartFrom } from "./snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "./snapshots/install-snapshot.ts";
-import { upstreamOf } from "./following/neighbours.ts";
-import type { Node, NodeHealth } from "./node.ts";
-import type { NodeClient } from "./following/node-client.ts";
 import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshots/snapshot-note.ts";
 import { realSystem, type System } from "./system.ts";
-import type { Upstream } from "./following/upstream.ts";
 
 const log = getLogger("fallback");
 

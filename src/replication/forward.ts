@@ -2,11 +2,11 @@
  * An edge sends its clients' writes on to the primary and answers when it has applied them itself, so that a read right after a write sees it,
  * also from a client that knows nothing of consistency tokens. What the primary answers is handed back as it came.
  */
-import { must } from "../util/assert.ts";
-import { AppError } from "../util/app-error.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
 import { deadline } from "../util/deadline.ts";
 import { reasonOf } from "../util/reason.ts";
 import type { Arrivals } from "./following/arrivals.ts";

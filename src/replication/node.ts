@@ -1,10 +1,10 @@
 /** What the rest of the program sees of a running node, whatever its role. */
 import type { Duplex } from "node:stream";
-import type { ApiKey, Change } from "../engine/event.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { ApiKey, Change } from "../engine/event.ts";
 import type { FeedState } from "../telemetry/metrics.ts";
-import type { WriteMeta, WriteResult } from "./writing/append.ts";
 import type { History } from "./event-history.ts";
+import type { WriteMeta, WriteResult } from "./writing/append.ts";
 
 export type { WriteMeta, WriteResult } from "./writing/append.ts";
 

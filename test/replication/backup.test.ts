@@ -6,12 +6,13 @@ import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { backUp, copyTo } from "../../src/replication/backup/backup.ts";
 import { restore, type Restored, type RestoreOptions } from "../../src/replication/backup/restore.ts";
+import type { Node } from "../../src/replication/node.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { readEpochs } from "../../src/store/epochs.ts";
 import { scanFacts } from "../../src/store/scan-facts.ts";
-import { readState } from "../../src/store/state.ts";
 import { openSnapshot, type Snapshot } from "../../src/store/snapshot.ts";
+import { readState } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   adminKey,
@@ -26,7 +27,6 @@ import {
   type Running,
 } from "./cluster.ts";
 import { drawHistory, portray } from "./random-history.ts";
-import type { Node } from "../../src/replication/node.ts";
 
 const warn = (problem: string): never => {
   throw new Error(problem);

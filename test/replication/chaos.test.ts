@@ -5,16 +5,16 @@
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { realSystem } from "../../src/replication/system.ts";
+import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { Follower } from "../../src/replication/following/follower.ts";
-import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
+import { Upstream } from "../../src/replication/following/upstream.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
-import { Upstream } from "../../src/replication/following/upstream.ts";
-import { systemClock } from "../../src/util/clock.ts";
-import { topicsOf } from "../../src/replication/feed/topics.ts";
+import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/writing/writer.ts";
 import type { State } from "../../src/store/state.ts";
+import { systemClock } from "../../src/util/clock.ts";
 import {
   eventually,
   insert,

@@ -4,15 +4,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
+import { freePort } from "../../scripts/node-process.ts";
 import { BrokerLink, type LinkOptions } from "../../src/replication/feed/broker-link.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
-import { freePort } from "../../scripts/node-process.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { prepareMosquitto, type Mosquitto, type MosquittoOptions } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, reader, refusal, untraced, withCluster } from "./cluster.ts";
 import { withLogLines } from "./log-lines.ts";
 import { openProxy } from "./proxy.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
 setDefaultTimeout(30_000);

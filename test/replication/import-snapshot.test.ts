@@ -2,9 +2,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { buildSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { encodeFront } from "../../src/store/snapshot-file.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 import { must } from "../../src/util/assert.ts";

@@ -1,16 +1,16 @@
 /** With a real external broker, as `compose/` configures it: MQTT 5, passwords, access rules; and what happens when it dies or two primaries meet. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
+import { freePort } from "../../scripts/node-process.ts";
 import { BrokerLink } from "../../src/replication/feed/broker-link.ts";
 import { drainRead } from "../../src/replication/feed/drain-read.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
-import { freePort } from "../../scripts/node-process.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import {

@@ -1,4 +1,5 @@
 /** Random histories of a store, with events of every kind, and all that is to be known of it after each of them. */
+import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ApiKey, Change, Fact } from "../../src/engine/event.ts";
@@ -10,7 +11,6 @@ import { openLog } from "../../src/store/log.ts";
 import { scanFacts } from "../../src/store/scan-facts.ts";
 import { createState, readState, type State } from "../../src/store/state.ts";
 import { AppError } from "../../src/util/app-error.ts";
-import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 
 const folders = `actor User {}
 resource Folder { roles = ["reader", "writer"]; permissions = ["read", "write"]; relations = { parent: Folder };

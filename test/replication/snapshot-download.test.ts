@@ -4,15 +4,15 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, 
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
-import type { Node } from "../../src/replication/node.ts";
 import { connectNode, type NodeClient } from "../../src/replication/following/node-client.ts";
+import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
+import { logProgress } from "../../src/replication/snapshots/snapshot-download.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { readState } from "../../src/store/state.ts";
-import { logProgress } from "../../src/replication/snapshots/snapshot-download.ts";
-import { realSystem } from "../../src/replication/system.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import {

@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Node } from "../../src/replication/node.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluster, type Running } from "./cluster.ts";
-import type { Node } from "../../src/replication/node.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
 setDefaultTimeout(30_000);

@@ -1,6 +1,6 @@
 /** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
-import { skewsMs, type Cluster } from "./cluster.ts";
 import { fairBroker } from "./brokers.ts";
+import { skewsMs, type Cluster } from "./cluster.ts";
 import { fair } from "./network.ts";
 import type { Machine } from "./nodes.ts";
 import { isReplaced, type Operator } from "./operator.ts";

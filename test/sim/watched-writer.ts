@@ -2,11 +2,11 @@
  * Looks over the shoulder of a node's writer: what it opened, what it committed and where its file stands at each moment, before anybody else can
  * know. What the events did is not read from it: that is worked out from the requests.
  */
-import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
-import type { State } from "../../src/store/state.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "../../src/replication/writing/append.ts";
 import type { OpenRequest } from "../../src/replication/writing/store-writer.ts";
 import type { WriterCommands } from "../../src/replication/writing/writer-commands.ts";
+import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { State } from "../../src/store/state.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Time } from "./time.ts";
 

@@ -7,10 +7,10 @@ import type { Limits } from "../../config/limits.ts";
 import { buildBackup, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { checkHistoryIn } from "./check-history.ts";
 import { aboutFile } from "../file-error.ts";
 import { unpackSnapshotAside, type Warn } from "../snapshots/snapshot-jobs.ts";
 import { realSystem } from "../system.ts";
+import { checkHistoryIn } from "./check-history.ts";
 
 export interface BackupOptions {
   /** Where the backup is to be; what was there is replaced once the new one has proved good. */

@@ -21,15 +21,15 @@ import type { Moment } from "../../store/past.ts";
 import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
 import { findState, readState, type State } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
-import { unpackBackup } from "./backup.ts";
-import { commitEvent } from "../writing/commit-event.ts";
-import { aboutFile } from "../file-error.ts";
-import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
-import { mintEpoch } from "../position.ts";
 import { systemClock } from "../../util/clock.ts";
-import { forgetPromotion } from "../succession/promotion.ts";
+import { aboutFile } from "../file-error.ts";
+import { mintEpoch } from "../position.ts";
 import { checkStoreAside, type Warn } from "../snapshots/snapshot-jobs.ts";
+import { forgetPromotion } from "../succession/promotion.ts";
 import { realSystem } from "../system.ts";
+import { commitEvent } from "../writing/commit-event.ts";
+import { unpackBackup } from "./backup.ts";
+import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
 
 export interface RestoreOptions {
   /** The backup. */

@@ -12,9 +12,9 @@ import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
 import { brokerAddress } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { realSystem, type System } from "../system.ts";
 import { explainFailure } from "./broker-failure.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
-import { realSystem, type System } from "../system.ts";
 
 const log = getLogger("broker");
 

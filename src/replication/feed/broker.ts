@@ -11,8 +11,8 @@ import { embeddedBroker } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { drainRead } from "./drain-read.ts";
-import { guardPackets } from "./packet-guard.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
+import { guardPackets } from "./packet-guard.ts";
 import { isBehind, watchSlowness } from "./slow-subscriber.ts";
 import type { Topics } from "./topics.ts";
 

@@ -10,15 +10,15 @@ import { hashKey } from "../../store/keys.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
+import type { Follower } from "../following/follower.ts";
+import type { Upstream } from "../following/upstream.ts";
+import type { BrokerStatus, NodeHealth } from "../node.ts";
+import type { System } from "../system.ts";
 import { readTls } from "./broker-credentials.ts";
 import { BrokerLink } from "./broker-link.ts";
-import type { Follower } from "../following/follower.ts";
-import type { BrokerStatus, NodeHealth } from "../node.ts";
 import type { Outlet } from "./outlet.ts";
 import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
-import type { System } from "../system.ts";
 import { topicsOf, type Topics } from "./topics.ts";
-import type { Upstream } from "../following/upstream.ts";
 
 const log = getLogger("edge");
 

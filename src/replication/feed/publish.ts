@@ -14,10 +14,10 @@ import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { preciseNow } from "../writing/append.ts";
+import type { Moved } from "../writing/store-writer.ts";
 import type { Batch, SentRow } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import type { Outlet } from "./outlet.ts";
-import type { Moved } from "../writing/store-writer.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("publish");

@@ -2,13 +2,13 @@
  * Catching up: a copy that has missed something asks the logs of others until it has come to the end of the primary's, and takes a snapshot where
  * no log can help. Everything here ends with this copy at a position of the history that goes on, or with an error and the copy where it was.
  */
-import { getLogger } from "../../telemetry/logger.ts";
 import type { State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { pageRows, type Head, type Page, type Refusal } from "../feed/envelope.ts";
-import type { NodeClient } from "./node-client.ts";
 import type { ReplayRequest } from "../writing/replay.ts";
+import type { NodeClient } from "./node-client.ts";
 import type { Neighbour, Upstream } from "./upstream.ts";
 
 const log = getLogger("follow");

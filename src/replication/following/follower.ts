@@ -13,13 +13,13 @@ import { metrics, type FeedState } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
+import { decodeBatch, decodeHead, epochOf, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
+import { createInbox, type Inbox } from "../feed/inbox.ts";
+import type { Replayed, ReplayRequest } from "../writing/replay.ts";
 import { recordArrival } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { watchDivergence } from "./divergence.ts";
-import { decodeBatch, decodeHead, epochOf, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
-import { createInbox, type Inbox } from "../feed/inbox.ts";
 import type { NodeClient } from "./node-client.ts";
-import type { Replayed, ReplayRequest } from "../writing/replay.ts";
 import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("follow");

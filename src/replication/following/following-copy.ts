@@ -13,20 +13,20 @@ import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { Arrivals } from "./arrivals.ts";
 import { Copy } from "../copy.ts";
 import { eventHistory, type History } from "../event-history.ts";
-import { Follower } from "./follower.ts";
-import { lastCommonOffset } from "./history.ts";
 import { storeToStartFrom } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
+import { auditCopyAside } from "../snapshots/snapshot-jobs.ts";
+import type { System } from "../system.ts";
+import { Writer } from "../writing/writer.ts";
+import { Arrivals } from "./arrivals.ts";
+import { Follower } from "./follower.ts";
+import { lastCommonOffset } from "./history.ts";
 import { upstreamOf } from "./neighbours.ts";
 import type { NodeClient } from "./node-client.ts";
-import { auditCopyAside } from "../snapshots/snapshot-jobs.ts";
 import { countUnreplicated, saveUnreplicated } from "./unreplicated.ts";
-import type { System } from "../system.ts";
 import type { Upstream } from "./upstream.ts";
-import { Writer } from "../writing/writer.ts";
 
 const log = getLogger("copy");
 

@@ -1,8 +1,8 @@
 /** The other nodes that the configuration names, and how this one asks them. */
 import type { Config } from "../../config/config.ts";
 import { must } from "../../util/assert.ts";
-import type { Asked } from "./log-server.ts";
 import type { System } from "../system.ts";
+import type { Asked } from "./log-server.ts";
 import { Upstream, type Neighbour } from "./upstream.ts";
 
 /** A follower's primary, and its peers as those to go to without it. */

@@ -1,12 +1,12 @@
 /** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
 import { z } from "zod";
-import type { Clock } from "../../util/clock.ts";
-import type { Snapshot } from "../../store/snapshot.ts";
 import type { SnapshotManifest } from "../../store/snapshot-file.ts";
+import type { Snapshot } from "../../store/snapshot.ts";
+import type { Clock } from "../../util/clock.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
-import type { Asked } from "./log-server.ts";
 import { downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
 import type { System } from "../system.ts";
+import type { Asked } from "./log-server.ts";
 
 export interface NodeClientOptions {
   readonly url: string;

@@ -3,13 +3,13 @@
  * longer what the others follow, all are asked where they stand, and whoever is a primary of the latest epoch is the primary from now on; until
  * there is one, a peer's log will do. Only nodes that the operator named are ever asked: nothing that arrives can send this node elsewhere.
  */
+import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
-import type { LogAnswer, NodeClient } from "./node-client.ts";
 import type { Asked } from "./log-server.ts";
+import type { LogAnswer, NodeClient } from "./node-client.ts";
 
 const log = getLogger("upstream");
 

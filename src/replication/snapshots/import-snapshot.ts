@@ -9,10 +9,10 @@ import { readState, requireEnvironment, type State } from "../../store/state.ts"
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { realSystem, type System } from "../system.ts";
 import { installSnapshot, type Installed } from "./install-snapshot.ts";
 import { writeSnapshotNote } from "./snapshot-note.ts";
 import { soundStore } from "./sound-store.ts";
-import { realSystem, type System } from "../system.ts";
 
 const log = getLogger("snapshot");
 

@@ -2,14 +2,14 @@
 import { join } from "node:path";
 import type { Limits } from "../../config/limits.ts";
 import { installStore, nextStore } from "../../store/data-directory.ts";
-import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
 import { requireKnownFormat } from "../../store/snapshot-file.ts";
+import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
 import { requireEnvironment, type State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { NodeClient } from "../following/node-client.ts";
-import { unpackSnapshotAside } from "./snapshot-jobs.ts";
 import type { System } from "../system.ts";
+import { unpackSnapshotAside } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
 

@@ -2,12 +2,12 @@
 import { statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
-import { databaseFiles, removeFiles, requireSame, type Snapshot } from "../../store/snapshot.ts";
 import type { SnapshotManifest } from "../../store/snapshot-file.ts";
+import { databaseFiles, removeFiles, requireSame, type Snapshot } from "../../store/snapshot.ts";
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
-import type { SnapshotCommands } from "./snapshot-commands.ts";
 import type { System } from "../system.ts";
+import type { SnapshotCommands } from "./snapshot-commands.ts";
 
 const log = getLogger("snapshot");
 

@@ -9,8 +9,8 @@ import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../.
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import type { System } from "../system.ts";
 import { reasonOf } from "../../util/reason.ts";
+import type { System } from "../system.ts";
 import { buildSnapshotAside, verifySnapshotAside } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");

@@ -4,8 +4,8 @@ import { presentStore, removeOldStores, setAside } from "../../store/data-direct
 import { requireEnvironment } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { checkStoreAside } from "./snapshot-jobs.ts";
 import type { System } from "../system.ts";
+import { checkStoreAside } from "./snapshot-jobs.ts";
 
 const log = getLogger("store");
 

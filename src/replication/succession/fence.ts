@@ -9,8 +9,8 @@ import { openLog } from "../../store/log.ts";
 import { readState, type State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../following/history.ts";
-import { forgetPromotion } from "./promotion.ts";
 import { countUnreplicated, saveUnreplicated, type Unreplicated } from "../following/unreplicated.ts";
+import { forgetPromotion } from "./promotion.ts";
 
 const log = getLogger("primary");
 

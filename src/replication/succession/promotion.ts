@@ -6,10 +6,10 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { readNote, writeNote } from "../../store/data-directory.ts";
+import { compareEpochs } from "../../store/epochs.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
-import { compareEpochs } from "../../store/epochs.ts";
 import { epochOf } from "../feed/envelope.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
 import type { System } from "../system.ts";

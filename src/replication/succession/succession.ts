@@ -3,12 +3,12 @@
  * the same epoch, this primary's data are older than what it had published (a backup that was put back). It looks before its first write, and then
  * every few seconds.
  */
-import type { Clock } from "../../util/clock.ts";
-import type { State } from "../../store/state.ts";
 import type { EpochName } from "../../store/epochs.ts";
+import type { State } from "../../store/state.ts";
+import type { Clock } from "../../util/clock.ts";
 import { epochOf } from "../feed/envelope.ts";
-import type { Fence } from "./fence.ts";
 import type { Upstream } from "../following/upstream.ts";
+import type { Fence } from "./fence.ts";
 
 export interface SuccessionOptions {
   readonly peers: Upstream | undefined;

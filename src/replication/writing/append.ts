@@ -1,8 +1,8 @@
 /** The heart of a write: what a request asks for becomes an effect, and the effect becomes the next event, in the caller's transaction. */
 import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import type { ApiKey, Change, Effect } from "../../engine/event.ts";
 import { activationOf } from "../../engine/active-policies.ts";
+import type { ApiKey, Change, Effect } from "../../engine/event.ts";
 import { describeOrphans, findOrphans } from "../../engine/orphans.ts";
 import { acceptPolicy } from "../../engine/policy-refusal.ts";
 import { resolveChanges } from "../../engine/resolve.ts";

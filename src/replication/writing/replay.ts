@@ -9,9 +9,9 @@ import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import type { Log, LogRow } from "../../store/log.ts";
 import { readState, type State } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
+import { chainHashes } from "../position.ts";
 import { preciseNow } from "./append.ts";
 import { commitEvent } from "./commit-event.ts";
-import { chainHashes } from "../position.ts";
 
 export interface ReplayRequest {
   /** The epoch after the last row; one of the rows may begin it. */

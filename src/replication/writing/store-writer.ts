@@ -8,12 +8,13 @@ import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { type Changes, whileChanging } from "../../store/changes.ts";
 import { openStore } from "../../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys.ts";
-import { openLog, type Log, type StoredLogRow } from "../../store/log.ts";
 import { excessOf } from "../../store/log-retention.ts";
+import { openLog, type Log, type StoredLogRow } from "../../store/log.ts";
 import { rememberIds } from "../../store/remembered.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../../store/state.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
+import { mintEpoch } from "../position.ts";
 import {
   append,
   nameOf,
@@ -23,7 +24,6 @@ import {
   type WriteRequest,
   type WriteResult,
 } from "./append.ts";
-import { mintEpoch } from "../position.ts";
 import { replay, type Replayed, type ReplayRequest } from "./replay.ts";
 
 export interface OpenRequest {

@@ -12,9 +12,9 @@ import { recordSpan } from "../../telemetry/tracing.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { mintEpoch } from "../position.ts";
+import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { Replayed, ReplayRequest } from "./replay.ts";
-import { realSystem, type System } from "../system.ts";
 import type { Moved } from "./store-writer.ts";
 import type { WriterCommands, WriterEvent } from "./writer-commands.ts";
 

@@ -1,6 +1,6 @@
 /**
  * Every check and every test, stage after stage: `scripts/test` runs all, `scripts/test unit http` only those. Each check counts as one, each
- * test as one; the last line is the sum, and the status is 0 only when nothing failed.
+ * test as one; at the end are the names of what failed and, as the last line, the sum. The status is 0 only when nothing failed.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,9 +14,14 @@ interface Counts {
   readonly skipped: number;
 }
 
+interface Result extends Counts {
+  /** Names of what failed. */
+  readonly failures: readonly string[];
+}
+
 interface Stage {
   readonly name: string;
-  readonly run: () => Promise<Counts>;
+  readonly run: () => Promise<Result>;
 }
 
 const bun = process.execPath;
@@ -60,27 +65,30 @@ async function main(wanted: readonly string[]): Promise<number> {
   if (["e2e", "containers"].some(isWanted)) await installTools();
 
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const failures: string[] = [];
   for (const together of stages.map((line) => line.filter(({ name }) => isWanted(name)))) {
     if (together.length === 0) continue;
     console.log(`── ${together.map(({ name }) => name).join(", ")}`);
-    for (const counts of await Promise.all(together.map(runStage))) {
+    for (const result of await Promise.all(together.map(runStage))) {
       sum = {
-        passed: sum.passed + counts.passed,
-        failed: sum.failed + counts.failed,
-        skipped: sum.skipped + counts.skipped,
+        passed: sum.passed + result.passed,
+        failed: sum.failed + result.failed,
+        skipped: sum.skipped + result.skipped,
       };
+      failures.push(...result.failures);
     }
   }
   rmSync(reports, { recursive: true, force: true });
+  for (const failure of failures) console.log(`failed: ${failure}`);
   console.log(describe(sum));
   return sum.failed === 0 ? 0 : 1;
 }
 
-async function runStage({ name, run }: Stage): Promise<Counts> {
+async function runStage({ name, run }: Stage): Promise<Result> {
   const begin = performance.now();
-  const counts = await run();
-  console.log(`   ${name}: ${describe(counts)} in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
-  return counts;
+  const result = await run();
+  console.log(`   ${name}: ${describe(result)} in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+  return result;
 }
 
 function describe({ passed, failed, skipped }: Counts): string {
@@ -93,8 +101,9 @@ function check(name: string, command: string[]): Stage {
     name,
     run: async () => {
       const { status, output } = await run(command, 10 * minute, () => undefined);
-      if (status !== 0) console.log(output.trimEnd());
-      return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
+      if (status === 0) return { passed: 1, failed: 0, skipped: 0, failures: [] };
+      console.log(output.trimEnd());
+      return { passed: 0, failed: 1, skipped: 0, failures: [name] };
     },
   };
 }
@@ -115,13 +124,16 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
         "--reporter=junit",
         `--reporter-outfile=${report}`,
       ];
+      const failures: string[] = [];
       const { status } = await run(command, 30 * minute, (line) => {
+        if (line.startsWith("(fail)")) failures.push(`${name}: ${line.slice("(fail)".length).trim()}`);
         if (showPassed || !/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
       });
       const counts = readCounts(report);
       const died = status !== 0 && counts.failed === 0;
-      if (died) console.log(`   ${name}: bun test ended with status ${status}`);
-      return died ? { ...counts, failed: 1 } : counts;
+      return died
+        ? { ...counts, failed: 1, failures: [...failures, `${name}: bun test ended with status ${status}`] }
+        : { ...counts, failures };
     },
   };
 }

@@ -1,7 +1,20 @@
 /** Fetching snapshots over lines that break, from senders that have another one by then, and what is given to whoever asks for a part. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { connectNode, type NodeClient } from "../../src/replication/following/node-client.ts";
@@ -9,6 +22,7 @@ import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
 import { logProgress } from "../../src/replication/snapshots/snapshot-download.ts";
+import { streamOf } from "../../src/replication/snapshots/snapshot-server.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
@@ -235,6 +249,28 @@ test("parts are given out as they are asked for", () =>
     const { epoch, offset } = primary.node.health();
     expect((await ask({ "If-None-Match": `W/"${epoch}-${offset}-0123456789abcdef"` })).status).toBe(200);
   }));
+
+test("who breaks off while the last piece is read leaves all other files open", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-stream-"));
+  const path = join(directory, "small.zst");
+  writeFileSync(path, "all of it");
+  const taken = await streamOf(path, 0, 8, () => {});
+  const reader = taken.getReader();
+  const piece = reader.read().catch(() => {});
+  // By then it is being read.
+  for (let turn = 0; turn < 3; turn++) await null;
+  const left = reader.cancel();
+  // The system gives the number of a file that was closed to the next one that is opened.
+  const other = openSync(path, "r");
+  try {
+    await Promise.all([piece, left]);
+    await Bun.sleep(50);
+    expect(fstatSync(other).size).toBe(9);
+  } finally {
+    closeSync(other);
+    rmSync(directory, { recursive: true });
+  }
+});
 
 test("what arrives damaged is not kept, nor what is of no use", () =>
   withCluster(async (cluster) => {

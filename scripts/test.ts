@@ -124,9 +124,10 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
         "--reporter=junit",
         `--reporter-outfile=${report}`,
       ];
-      const failures: string[] = [];
+      // A set: bun test repeats at the end what failed.
+      const failures = new Set<string>();
       const { status } = await run(command, 30 * minute, (line) => {
-        if (line.startsWith("(fail)")) failures.push(`${name}: ${line.slice("(fail)".length).trim()}`);
+        if (line.startsWith("(fail)")) failures.add(`${name}: ${line.slice("(fail)".length).trim()}`);
         if (showPassed || !/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
       });
       const counts = readCounts(report);

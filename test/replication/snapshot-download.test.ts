@@ -258,7 +258,7 @@ test("who breaks off while the last piece is read leaves all other files open", 
   const reader = taken.getReader();
   const piece = reader.read().catch(() => {});
   // By then it is being read.
-  for (let turn = 0; turn < 3; turn++) await null;
+  for (let turn = 0; turn < 3; turn++) await Promise.resolve();
   const left = reader.cancel();
   // The system gives the number of a file that was closed to the next one that is opened.
   const other = openSync(path, "r");

@@ -134,7 +134,7 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
       const died = status !== 0 && counts.failed === 0;
       return died
         ? { ...counts, failed: 1, failures: [...failures, `${name}: bun test ended with status ${status}`] }
-        : { ...counts, failures };
+        : { ...counts, failures: [...failures] };
     },
   };
 }

@@ -23,6 +23,9 @@ function caller(urls: readonly string[], options: RedundantFetchOptions = {}) {
   };
 }
 
+/** A timer counts from when its loop last looked at the clock, so it comes early where that was busy: less than all of it proves that it was waited for. */
+const most = 0.8;
+
 const timed = async <T>(work: Promise<T>): Promise<{ readonly result: T; readonly ms: number }> => {
   const startMs = performance.now();
   const result = await work;
@@ -50,7 +53,7 @@ describe("a read", () => {
     const [a, b, c] = [server("a", silent), server("b"), server("c")];
     const { result, ms } = await timed(caller([a.url, b.url, c.url], { hedgeAfterMs: 80 }).read());
     expect(result).toEqual({ status: 200, name: "b" });
-    expect(ms).toBeGreaterThanOrEqual(79);
+    expect(ms).toBeGreaterThan(most * 80);
     await until(() => a.asked[0]?.aborted === true);
     expect(c.asked).toEqual([]);
   });
@@ -95,7 +98,7 @@ describe("a read", () => {
     });
     const { result, ms } = await timed(read());
     expect(result).toEqual({ status: 200, name: "c" });
-    expect(ms).toBeGreaterThanOrEqual(118);
+    expect(ms).toBeGreaterThan(most * 120);
   });
 
   test.each([200, 202, 400, 401, 403, 404, 413])("takes a %d for an answer", async (status) => {
@@ -175,15 +178,15 @@ describe("a node that failed", () => {
       await Bun.sleep(5);
     }
     const rests = askedAtMs.slice(1).map((ms, index) => ms - (askedAtMs[index] ?? 0));
-    for (const [index, atLeastMs] of [95, 195, 395].entries()) expect(rests[index]).toBeGreaterThan(atLeastMs);
+    for (const [index, restMs] of [100, 200, 400].entries()) expect(rests[index]).toBeGreaterThan(most * restMs);
   });
 
   test("by saying nothing costs one silence, not one for each read", async () => {
     const [a, b] = [server("a", silent), server("b")];
-    const { read } = caller([a.url, b.url], { hedgeAfterMs: 500 });
+    const { read } = caller([a.url, b.url], { hedgeAfterMs: 1500 });
     await read();
     const { ms } = await timed(Promise.all(Array.from({ length: 20 }, () => read())));
-    expect(ms).toBeLessThan(450);
+    expect(ms).toBeLessThan(1400);
     expect(a.asked).toHaveLength(1);
   });
 
@@ -202,7 +205,7 @@ describe("the fallback", () => {
     const options = { fallback: fallback.url, hedgeAfterMs: 10, fallbackAfterMs: 200 };
     const { result, ms } = await timed(caller([a.url, b.url], options).read());
     expect(result.name).toBe("fallback");
-    expect(ms).toBeGreaterThanOrEqual(190);
+    expect(ms).toBeGreaterThan(most * 200);
     expect([a.asked.length, b.asked.length]).toEqual([1, 1]);
   });
 
@@ -213,8 +216,8 @@ describe("the fallback", () => {
       return (await timed(call(`${clientUrl}/api/facts`, { headers }))).ms;
     };
     const [without, withToken] = await Promise.all([waitMs({}), waitMs({ OsoOffset: "0:1" })]);
-    expect(without).toBeGreaterThanOrEqual(490);
-    expect(withToken).toBeGreaterThanOrEqual(2490);
+    expect(without).toBeGreaterThan(most * 500);
+    expect(withToken).toBeGreaterThan(most * 2500);
     expect(without).toBeLessThan(withToken - 1000);
   });
 
@@ -226,12 +229,12 @@ describe("the fallback", () => {
 
   test("is asked after one silence where all others were silent before, and they are found when they are back", async () => {
     const [a, b, fallback] = [server("a", silent), server("b", silent), server("fallback")];
-    const options = { fallback: fallback.url, hedgeAfterMs: 40, fallbackAfterMs: 1000, restMs: 50 };
+    const options = { fallback: fallback.url, hedgeAfterMs: 40, fallbackAfterMs: 3000, restMs: 50 };
     const { read } = caller([a.url, b.url], options);
     await read();
     const { result, ms } = await timed(read());
     expect(result.name).toBe("fallback");
-    expect(ms).toBeLessThan(900);
+    expect(ms).toBeLessThan(2900);
     await Bun.sleep(120);
     b.answer = () => named("b");
     await until(async () => (await read()).name === "b");

@@ -119,13 +119,13 @@ describe("a policy that is only asked about", () => {
         const answers = Array.from({ length: 4 }, () => api.call("POST", "/api/test", { body: { src: slow } }));
         const question = performance.now();
         expect(await clientOf(api.url).authorize(User("ann"), "read", Org("acme"))).toBe(false);
-        expect(performance.now() - question).toBeLessThan(400);
+        expect(performance.now() - question).toBeLessThan(1500);
         const statuses = (await Promise.all(answers)).map(({ status }) => status).sort();
         expect(statuses).toEqual([400, 400, 429, 429]);
         const after = await api.call("POST", "/api/test", { body: { src: good } });
         expect(after.json).toMatchObject({ success: true });
       },
-      { "limits.policyCheckTimeMsMax": "500ms", "limits.policyChecksWaitingMax": "2" },
+      { "limits.policyCheckTimeMsMax": "2s", "limits.policyChecksWaitingMax": "2" },
     );
   }, 20_000);
 

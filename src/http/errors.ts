@@ -2,7 +2,7 @@
  * The only place where something thrown becomes an answer. What a client sees is a status and `{"message"}`, the public text of an AppError;
  * an AppError's `details` is the whole body where the API asks for more. Everything else is "internal error" here and a line in the log.
  */
-import { Elysia, ParseError } from "elysia";
+import { Elysia } from "elysia";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
 import { exchangeOf, reply, type Exchange } from "./exchange.ts";
@@ -58,7 +58,6 @@ const damaged = new AppError("not_ready", "this node's copy is damaged, ask anot
 
 function publicError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
-  if (thrown instanceof ParseError) return publicError(thrown.cause);
   return new AppError("internal", "internal error", { cause: thrown });
 }
 

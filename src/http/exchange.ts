@@ -24,7 +24,7 @@ export interface Exchange {
   route: string;
   /** Who asks; undefined where nobody was asked for a key. */
   key: ApiKey | undefined;
-  /** When key, body and schema had been checked. */
+  /** When the key had been checked and the body was here; of a request that is traced. */
   decodedMs: number | undefined;
 }
 
@@ -53,6 +53,11 @@ export function exchangeOf(request: Exchanged): Exchange {
   return must(request[exchangeKey], "the request has no exchange");
 }
 
+/** The key has been checked, and the body is here. */
+export function markDecoded(exchange: Exchange): void {
+  if (exchange.span.isRecording()) exchange.decodedMs = performance.now();
+}
+
 /** The answer with `body` as JSON. `headers` are those that the route adds. */
 export function reply(
   exchange: Exchange,
@@ -60,12 +65,12 @@ export function reply(
   body: unknown,
   headers?: Readonly<Record<string, string | number>>,
 ): Response {
-  const answeredMs = performance.now();
+  const answeredMs = exchange.span.isRecording() ? performance.now() : undefined;
   const own = ownHeaders(exchange);
   own["Content-Type"] = "application/json";
   for (const name in headers) own[name] = String(headers[name]);
   const response = new Response(JSON.stringify(body), { status, headers: own });
-  if (exchange.span.isRecording()) recordSteps(exchange, answeredMs);
+  if (answeredMs !== undefined) recordSteps(exchange, answeredMs);
   return response;
 }
 

@@ -5,18 +5,17 @@
 import { authenticate } from "../engine/authenticate.ts";
 import type { ApiKey } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
+import type { State } from "../store/state.ts";
 
 export function keyring(node: Node): (text: string) => ApiKey | undefined {
   const valid = new Map<string, ApiKey>();
-  let validAt: Position | undefined;
+  let validIn: State | undefined;
   return (text) => {
-    // INVARIANT: the position is read before the copy is asked, so what is kept is never older than the position under which it is kept.
-    const { epoch, offset, digest } = node.health();
-    // The digest too: a copy that was damaged is replaced at the same offset.
-    const moved = validAt?.epoch !== epoch || validAt.offset !== offset || validAt.digest !== digest;
-    if (moved || valid.size >= keysMax) {
+    // INVARIANT: the state is read before the copy is asked, so what is kept is never older than the state under which it is kept.
+    const state = node.present();
+    if (state !== validIn || valid.size >= keysMax) {
       valid.clear();
-      validAt = { epoch, offset, digest };
+      validIn = state;
     }
     const known = valid.get(text);
     if (known !== undefined) return known;
@@ -24,12 +23,6 @@ export function keyring(node: Node): (text: string) => ApiKey | undefined {
     if (key !== undefined) valid.set(text, key);
     return key;
   };
-}
-
-interface Position {
-  readonly epoch: string | null;
-  readonly offset: number | null;
-  readonly digest: string | null;
 }
 
 const keysMax = 1000;

@@ -4,19 +4,24 @@ import { AppError } from "../util/app-error.ts";
 
 export type Part = "body" | "query";
 
+/** Makes of a value what the schema says, or throws our refusal (AppError `invalid_request` or `too_large`). */
+export function taking<Schema extends z.ZodType>(part: Part, schema: Schema): (value: unknown) => z.output<Schema> {
+  return (value) => {
+    const { data, error } = schema.safeParse(value);
+    const issue = error?.issues[0];
+    if (issue !== undefined) throw refuseIssue(issue, part, value);
+    return data as z.output<Schema>;
+  };
+}
+
 /**
  * The schema, made to throw our refusal itself. Elysia's error for failed validation first writes the whole value out, indented: 100 kB of
  * nested brackets became a gigabyte of text and held the node up for ten seconds.
  */
 export function refusing<Schema extends z.ZodType>(part: Part, schema: Schema): Schema {
-  const standard = schema["~standard"];
-  const validate = (value: unknown) => {
-    const result = schema.safeParse(value);
-    const issue = result.error?.issues[0];
-    if (issue !== undefined) throw refuseIssue(issue, part, value);
-    return { value: result.data };
-  };
-  return Object.assign(schema.clone(), { "~standard": { ...standard, validate } });
+  const take = taking(part, schema);
+  const validate = (value: unknown) => ({ value: take(value) });
+  return Object.assign(schema.clone(), { "~standard": { ...schema["~standard"], validate } });
 }
 
 /** A list that is too long is 413, as documented, everything else 400. Only the first issue is told: the next attempt shows the next. */

@@ -85,6 +85,7 @@ export async function startEdgeNode(
     waitForLatest: () => waitForLatest(following, config.consistencyWait),
     requireFresh: () => requireFresh(following.ageMs(), config.maxStaleness),
     reportDamage: following.reportDamage,
+    present: following.present,
     health,
     replication: serveLog,
     backup: backupsOf(following, config, system),

@@ -45,6 +45,7 @@ async function startFollowing(config: Config, system: System): Promise<Node> {
   return {
     ...neverWaiting(config, id, () => healthOfFollowing(following, config.limits.readyAgeMsMax)),
     engine: following.engine,
+    present: following.present,
     history: following.history,
     backup: backupsOf(following, config, system),
     reportDamage: following.reportDamage,
@@ -96,6 +97,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
       if (!damaged) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
+    present: () => state,
     history: undefined,
     backup: createBackupServer({ storePath: () => copy.path, data, system }),
     reportDamage(error) {

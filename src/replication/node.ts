@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import type { ApiKey, Change } from "../engine/event.ts";
+import type { State } from "../store/state.ts";
 import type { FeedState } from "../telemetry/metrics.ts";
 import type { History } from "./event-history.ts";
 import type { WriteMeta, WriteResult } from "./writing/append.ts";
@@ -31,6 +32,8 @@ export interface Node {
   requireFresh(): void;
   /** Something failed that a damaged file would explain: whether it was that. The node then answers no more from it. */
   reportDamage(error: unknown): boolean;
+  /** Where the copy stands, undefined while there is none: the same object until it moves or is replaced. */
+  present(): State | undefined;
   health(): NodeHealth;
   /** Makes this node the primary, under a new epoch: an edge can. */
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;

@@ -103,6 +103,7 @@ export async function startPrimaryNode(
       if (config.maxStaleness !== undefined) requireInPlace(fence);
     },
     reportDamage: damage.report,
+    present: () => writer.state,
     health: () => healthOf(writer, feed, fence, damage.found),
     replication: serveLog,
     backup: createBackupServer({ storePath: () => path, data, system }),

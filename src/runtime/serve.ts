@@ -82,8 +82,8 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
     idleTimeout: Math.min(options.idleTimeoutMs ?? 120_000, idleTimeoutMsMax) / 1000,
     maxRequestBodySize: options.bodyBytesMax ?? 64 * mebibyte,
     fetch(request, bun) {
-      const endpoint = options.websocket;
-      if (endpoint === undefined || !asksForUpgrade(request, endpoint.path))
+      const endpoint = asksForUpgrade(request) ? options.websocket : undefined;
+      if (endpoint === undefined || new URL(request.url).pathname !== endpoint.path)
         return options.fetch(request, () => bun.timeout(request, cutAfterSeconds));
       if (bun.upgrade(request, { data: { duplex: undefined }, headers: upgradeHeaders(request, endpoint) })) return;
       return Response.json(
@@ -111,9 +111,8 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
   });
 }
 
-function asksForUpgrade(request: Request, path: string): boolean {
-  if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket") return false;
-  return new URL(request.url).pathname === path;
+function asksForUpgrade(request: Request): boolean {
+  return request.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
 function upgradeHeaders(request: Request, endpoint: WebSocketEndpoint): Record<string, string> {

@@ -28,8 +28,9 @@ export function formatTraceparent(spanContext: SpanContext): string {
 /** The traceparent to hand on from `span` (or from the active one); null where the trace is not sampled. */
 export function traceparentOf(span: Span | undefined = trace.getSpan(context.active())): string | null {
   const spanContext = span?.spanContext();
-  if (spanContext === undefined || !isSpanContextValid(spanContext)) return null;
-  return (spanContext.traceFlags & TraceFlags.SAMPLED) === 0 ? null : formatTraceparent(spanContext);
+  // Most are not sampled, and to look whether one is costs less than to look whether it is valid.
+  if (spanContext === undefined || (spanContext.traceFlags & TraceFlags.SAMPLED) === 0) return null;
+  return isSpanContextValid(spanContext) ? formatTraceparent(spanContext) : null;
 }
 
 /** The trace id to show a caller; null where the trace is not sampled. */

@@ -3,45 +3,31 @@ import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { Answers } from "../../engine/node-answers.ts";
-import type { AuthorizeQuestion, ResourcesQuestion } from "../../engine/questions.ts";
+import type { ActionsQuestion, AuthorizeQuestion, ResourcesQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readAccess } from "../access.ts";
 import { ListPages } from "../list-pages.ts";
-import { refusing } from "../schema-error.ts";
+import { taking } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function checkRoutes(node: Node, limits: Limits, answers: Answers) {
-  const bodies = checkBodies(limits);
+  const take = takingBodies(limits);
   const pages = new ListPages(node, limits, answers);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post(
-      "/api/authorize",
-      async ({ body }) => {
-        const allowed = await answers.ask("authorize", authorizeQuestion(body));
-        metrics.decisions.inc({ result: allowed ? "allow" : "deny" });
-        return { allowed };
-      },
-      { body: refusing("body", bodies.authorize) },
-    )
-    .post(
-      "/api/authorize_resources",
-      async ({ body }) => ({ results: await answers.ask("authorizeResources", resourcesQuestion(body)) }),
-      { body: refusing("body", bodies.authorizeResources) },
-    )
-    .post("/api/list", ({ body }) => list(answers, limits, pages, body), { body: refusing("body", bodies.list) })
-    .post(
-      "/api/actions",
-      async ({ body }) => ({
-        results: await answers.ask("actions", {
-          actor: { type: body.actor_type, id: body.actor_id },
-          resource: { type: body.resource_type, id: body.resource_id },
-          contextFacts: body.context_facts,
-        }),
-      }),
-      { body: refusing("body", bodies.actions) },
-    );
+    .post("/api/authorize", async ({ body }) => {
+      const allowed = await answers.ask("authorize", authorizeQuestion(take.authorize(body)));
+      metrics.decisions.inc({ result: allowed ? "allow" : "deny" });
+      return { allowed };
+    })
+    .post("/api/authorize_resources", async ({ body }) => ({
+      results: await answers.ask("authorizeResources", resourcesQuestion(take.authorizeResources(body))),
+    }))
+    .post("/api/list", ({ body }) => list(answers, limits, pages, take.list(body)))
+    .post("/api/actions", async ({ body }) => ({
+      results: await answers.ask("actions", actionsQuestion(take.actions(body))),
+    }));
 }
 
 /** May the actor do the action on the resource? */
@@ -66,42 +52,57 @@ export function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBody
   };
 }
 
-function checkBodies(limits: Limits) {
+function takingBodies(limits: Limits) {
   const { name, value, contextFacts } = wire(limits);
   const actor = { actor_type: name, actor_id: name };
   const resource = { resource_type: name, resource_id: name };
   return {
-    authorize: authorizeBody(limits),
-    authorizeResources: z.object({
-      ...actor,
-      action: name,
-      resources: z.array(value).max(limits.listPageEntriesMax),
-      context_facts: contextFacts,
-    }),
-    list: z.object({
-      ...actor,
-      action: name,
-      resource_type: name,
-      context_facts: contextFacts,
-      page_size: z.int().min(1).nullish(),
-      page_token: z.string().nullish(),
-    }),
-    actions: z.object({ ...actor, ...resource, context_facts: contextFacts }),
+    authorize: taking("body", authorizeBody(limits)),
+    authorizeResources: taking(
+      "body",
+      z.object({
+        ...actor,
+        action: name,
+        resources: z.array(value).max(limits.listPageEntriesMax),
+        context_facts: contextFacts,
+      }),
+    ),
+    list: taking(
+      "body",
+      z.object({
+        ...actor,
+        action: name,
+        resource_type: name,
+        context_facts: contextFacts,
+        page_size: z.int().min(1).nullish(),
+        page_token: z.string().nullish(),
+      }),
+    ),
+    actions: taking("body", z.object({ ...actor, ...resource, context_facts: contextFacts })),
   };
 }
 
-type Bodies = ReturnType<typeof checkBodies>;
+type Bodies = ReturnType<typeof takingBodies>;
+type Body<Name extends keyof Bodies> = ReturnType<Bodies[Name]>;
 
-function resourcesQuestion(body: z.output<Bodies["authorizeResources"]>): ResourcesQuestion {
+function resourcesQuestion(body: Body<"authorizeResources">): ResourcesQuestion {
   const { action, resources } = body;
   return { actor: { type: body.actor_type, id: body.actor_id }, action, resources, contextFacts: body.context_facts };
+}
+
+function actionsQuestion(body: Body<"actions">): ActionsQuestion {
+  return {
+    actor: { type: body.actor_type, id: body.actor_id },
+    resource: { type: body.resource_type, id: body.resource_id },
+    contextFacts: body.context_facts,
+  };
 }
 
 /**
  * With neither size nor token the whole list in one answer, and no `next_page_token`: clients from before paging know neither. Sizes below
  * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
  */
-async function list(answers: Answers, limits: Limits, pages: ListPages, body: z.output<Bodies["list"]>) {
+async function list(answers: Answers, limits: Limits, pages: ListPages, body: Body<"list">) {
   const question = {
     actor: { type: body.actor_type, id: body.actor_id },
     action: body.action,

@@ -6,7 +6,7 @@ import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { AppError } from "../../util/app-error.ts";
 import { bearerOf } from "../access.ts";
 import { readText } from "../body.ts";
-import { adorn, exchangeOf } from "../exchange.ts";
+import { adorn, exchangeOf, markDecoded } from "../exchange.ts";
 
 const writeRoutes = [
   ["POST", "/api/policy"],
@@ -28,7 +28,7 @@ export function forwardedWrites(forward: Forward, limits: Limits) {
     exchange.route = route;
     bearerOf(request);
     const body = await readText(request, limits.writeBodyBytesMax);
-    exchange.decodedMs = performance.now();
+    markDecoded(exchange);
     const { pathname, search } = new URL(request.url);
     const answer = await forward({
       method: request.method,

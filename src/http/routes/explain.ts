@@ -4,14 +4,13 @@ import type { Limits } from "../../config/limits.ts";
 import { Explanations } from "../../engine/explanations.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
-import { refusing } from "../schema-error.ts";
+import { taking } from "../schema-error.ts";
 import { authorizeBody, authorizeQuestion } from "./check.ts";
 
 export function explainRoutes(node: Node, limits: Limits) {
   const explanations = new Explanations(limits);
+  const take = taking("body", authorizeBody(limits));
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/explain", ({ body }) => explanations.explain(authorizeQuestion(body), node.engine().path), {
-      body: refusing("body", authorizeBody(limits)),
-    });
+    .post("/api/explain", ({ body }) => explanations.explain(authorizeQuestion(take(body)), node.engine().path));
 }

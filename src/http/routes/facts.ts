@@ -9,7 +9,7 @@ import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
 import { committed, metaOf } from "../committed.ts";
 import { factPatternOf } from "../fact-pattern.ts";
-import { refusing } from "../schema-error.ts";
+import { refusing, taking } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function factReads(node: Node, limits: Limits, answers: Answers) {
@@ -21,17 +21,14 @@ export function factReads(node: Node, limits: Limits, answers: Answers) {
 }
 
 export function factWrites(node: Node, writes: Writes, limits: Limits) {
+  const take = taking("body", batchBody(limits));
   return new Elysia()
     .use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax }))
-    .post(
-      "/api/batch",
-      async ({ body, request, set }) => {
-        const changes = changesOf(body, limits.batchEntriesMax);
-        const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, metaOf(request));
-        return committed(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
-      },
-      { body: refusing("body", batchBody(limits)) },
-    )
+    .post("/api/batch", async ({ body, request, set }) => {
+      const changes = changesOf(take(body), limits.batchEntriesMax);
+      const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, metaOf(request));
+      return committed(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
+    })
     .post("/api/clear_data", async ({ request, set }) =>
       committed(set, await writes.clear(metaOf(request)), "all facts deleted"),
     );

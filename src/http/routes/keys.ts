@@ -7,7 +7,7 @@ import { apiKeyRole } from "../../engine/event.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
-import { refusing } from "../schema-error.ts";
+import { taking } from "../schema-error.ts";
 import { committed, metaOf } from "../committed.ts";
 
 export function keyReads(node: Node, limits: Limits) {
@@ -24,27 +24,26 @@ export function keyReads(node: Node, limits: Limits) {
 export function keyWrites(node: Node, writes: Writes, limits: Limits) {
   return new Elysia()
     .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
-    .post(
-      "/api/keys",
-      async ({ body: { name, role }, request, set }) => {
-        if (node.engine().apiKeys().length >= limits.apiKeysMax) {
-          throw new AppError(
-            "invalid_request",
-            `there are ${limits.apiKeysMax} API keys already, remove one that nobody uses`,
-          );
-        }
-        const { id, text, hash } = mintApiKey(node.environment);
-        const result = await writes.keys(
-          { add: [{ id, name, role, hash, timeMs: Date.now() }], remove: [] },
-          metaOf(request),
+    .post("/api/keys", async ({ body, request, set }) => {
+      const { name, role } = takeKey(body);
+      if (node.engine().apiKeys().length >= limits.apiKeysMax) {
+        throw new AppError(
+          "invalid_request",
+          `there are ${limits.apiKeysMax} API keys already, remove one that nobody uses`,
         );
-        return { id, name, role, token: text, ...committed(set, result, "keep the token, it is not shown again") };
-      },
-      { body: refusing("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole })) },
-    )
+      }
+      const { id, text, hash } = mintApiKey(node.environment);
+      const result = await writes.keys(
+        { add: [{ id, name, role, hash, timeMs: Date.now() }], remove: [] },
+        metaOf(request),
+      );
+      return { id, name, role, token: text, ...committed(set, result, "keep the token, it is not shown again") };
+    })
     .delete("/api/keys/:id", async ({ params: { id }, request, set }) => {
       // Whether the last admin may go is for the writer to say.
       if (node.engine().apiKey(id) === null) throw new AppError("not_found", `there is no API key \`${id}\``);
       return committed(set, await writes.keys({ add: [], remove: [id] }, metaOf(request)), "API key removed");
     });
 }
+
+const takeKey = taking("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole }));

@@ -6,24 +6,20 @@ import { PolicyChecks } from "../../engine/policy-checks.ts";
 import type { Source } from "../../polar/source.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
-import { refusing } from "../schema-error.ts";
+import { taking } from "../schema-error.ts";
 
 export function policyCheckRoutes(node: Node, limits: Limits) {
   const checks = new PolicyChecks(limits);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.writeBodyBytesMax }))
-    .post(
-      "/api/validate",
-      ({ body }) =>
-        checks.check({ sources: body.sources, runTests: false, coverage: false, storePath: node.engine().path }),
-      { body: refusing("body", policyBody.transform(withSources)) },
-    )
-    .post(
-      "/api/test",
-      ({ body }) =>
-        checks.check({ sources: body.sources, runTests: true, coverage: body.coverage, storePath: node.engine().path }),
-      { body: refusing("body", policyBody.extend({ coverage: z.boolean().default(false) }).transform(withSources)) },
-    );
+    .post("/api/validate", ({ body }) => {
+      const { sources } = takePolicy(body);
+      return checks.check({ sources, runTests: false, coverage: false, storePath: node.engine().path });
+    })
+    .post("/api/test", ({ body }) => {
+      const { sources, coverage } = takeTests(body);
+      return checks.check({ sources, runTests: true, coverage, storePath: node.engine().path });
+    });
 }
 
 /** One text, as `POST /api/policy` takes it, or several files that are one policy. */
@@ -49,3 +45,6 @@ function withSources<Body extends z.output<typeof policyBody>>(
   ];
   return { ...body, sources };
 }
+
+const takePolicy = taking("body", policyBody.transform(withSources));
+const takeTests = taking("body", policyBody.extend({ coverage: z.boolean().default(false) }).transform(withSources));

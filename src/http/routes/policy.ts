@@ -5,7 +5,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
-import { refusing } from "../schema-error.ts";
+import { refusing, taking } from "../schema-error.ts";
 import { committed, metaOf } from "../committed.ts";
 
 export function policyReads(node: Node, limits: Limits) {
@@ -41,8 +41,9 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits) {
   return new Elysia().use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax })).post(
     "/api/policy",
     async ({ body, query, request, set }) => {
+      const { src, filename } = takePolicy(body);
       const result = await writes.policy(
-        { source: body.src, filename: body.filename ?? null, force: query.force },
+        { source: src, filename: filename ?? null, force: query.force },
         metaOf(request),
       );
       // Not "created": this is how clients learn that the policy was active already.
@@ -51,12 +52,13 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits) {
       return committed(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
     },
     {
-      body: refusing("body", z.object({ src: z.string(), filename: z.string().nullish() })),
       // `show_suggestions` and `fail_fast` are known but change nothing: all problems are always shown, with hints.
       query: refusing("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
     },
   );
 }
+
+const takePolicy = taking("body", z.object({ src: z.string(), filename: z.string().nullish() }));
 
 const versionNumber = z
   .string()

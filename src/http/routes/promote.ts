@@ -5,17 +5,18 @@ import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { writeAccess } from "../access.ts";
-import { refusing } from "../schema-error.ts";
+import { taking } from "../schema-error.ts";
 
 export function promoteRoutes(node: Node, limits: Limits) {
-  return new Elysia().use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax })).post(
-    "/api/promote",
-    async ({ body: { force } }) => {
+  return new Elysia()
+    .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
+    .post("/api/promote", async ({ body }) => {
+      const { force } = takeOptions(body);
       if (node.promote === undefined)
         throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
       const { epoch, offset } = await node.promote({ force });
       return { message: `this node is the primary from offset ${offset} on`, epoch, offset };
-    },
-    { body: refusing("body", z.object({ force: z.boolean().default(false) })) },
-  );
+    });
 }
+
+const takeOptions = taking("body", z.object({ force: z.boolean().default(false) }));

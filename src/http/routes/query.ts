@@ -7,15 +7,14 @@ import type { Query } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess } from "../access.ts";
-import { refusing } from "../schema-error.ts";
+import { taking } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
 export function queryRoutes(node: Node, limits: Limits, answers: Answers) {
+  const take = taking("body", queryBody(limits));
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/evaluate_query", async ({ body }) => ({ results: await answers.ask("query", queryOf(body)) }), {
-      body: refusing("body", queryBody(limits)),
-    });
+    .post("/api/evaluate_query", async ({ body }) => ({ results: await answers.ask("query", queryOf(take(body))) }));
 }
 
 /** Unlike elsewhere all keys are required, as documented: a question that lost its calls on the way would get more answers, not fewer. */

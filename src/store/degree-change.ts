@@ -65,10 +65,12 @@ export class DegreeChange {
   finish(): void {
     let isRaised = false;
     for (const [table, grown] of this.#grown) {
-      const counted = "UPDATE degree SET most = most + ?2 WHERE table_name = ?1 AND kinds = 'rows' RETURNING most";
+      const counted =
+        "UPDATE degree SET most = most + ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'rows' RETURNING most";
       const rows = Number(statement(this.#database, counted).values(table, grown)[0]?.[0] ?? 0);
       // Twice as many, so that the bound stays the same for long.
-      const raised = "UPDATE degree SET most = 2 * ?2 WHERE table_name = ?1 AND kinds = 'bound' AND most < ?2";
+      const raised =
+        "UPDATE degree SET most = 2 * ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'bound' AND most < ?2";
       if (statement(this.#database, raised).run(table, rows) > 0) isRaised = true;
     }
     for (const added of this.#added.values()) if (added.finish()) isRaised = true;

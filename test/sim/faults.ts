@@ -1,6 +1,7 @@
 /** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
 import { fairBroker } from "./brokers.ts";
 import { skewsMs, type Cluster } from "./cluster.ts";
+import { isWithin } from "./histories.ts";
 import { fair } from "./network.ts";
 import type { Machine } from "./nodes.ts";
 import { isReplaced, type Operator } from "./operator.ts";
@@ -196,8 +197,11 @@ function tearUp({ cluster, random }: Scene): boolean {
   return candidates.length > 0 && random.pick(candidates).tear();
 }
 
-function isFollower(cluster: Cluster, machine: Machine): boolean {
-  return machine !== cluster.primary && !machine.wasPrimary;
+/** A file is torn only where others have all that is in it: of a primary that was replaced and has told nobody yet, it is the only copy. */
+function isFollower({ primary }: Cluster, machine: Machine): boolean {
+  if (machine === primary || machine.wasPrimary) return false;
+  const [own, newest] = [machine.point, primary.point];
+  return own === undefined || (newest !== undefined && isWithin(own, newest));
 }
 
 function skew({ cluster, random }: Scene): boolean {

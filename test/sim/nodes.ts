@@ -88,6 +88,8 @@ export class Machine {
   readonly #random: Random;
   #directories = 0;
   #process: Process | undefined;
+  /** Where its database stood when the last process ended. */
+  #leftAt: Point | undefined;
   /** How far its wall clock is off. */
   skewMs = 0;
 
@@ -112,11 +114,16 @@ export class Machine {
     return this.#process;
   }
 
+  /** Where its database stands, at the most: what a power cut took was there before. */
+  get point(): Point | undefined {
+    return this.#process?.watcher.point ?? this.#leftAt;
+  }
+
   get up(): boolean {
     return this.#process?.running !== undefined && this.#process.stopping === undefined;
   }
 
-  /** Whether it has, or may have, what nobody else has. */
+  /** Whether it ran as a primary last. */
   get wasPrimary(): boolean {
     try {
       return readFileSync(join(this.directory, "role"), "utf8") === "primary";
@@ -160,6 +167,7 @@ export class Machine {
     await process.stopping;
     process.alive = false;
     closeConnections(process);
+    this.#leftAt = process.watcher.point ?? this.#leftAt;
     if (this.#process === process) this.#process = undefined;
   }
 
@@ -191,6 +199,7 @@ export class Machine {
   }
 
   wipe(): void {
+    this.#leftAt = undefined;
     this.#moveTo((target) => mkdirSync(target, { recursive: true }));
   }
 
@@ -217,6 +226,7 @@ export class Machine {
     if (process === undefined) return;
     process.alive = false;
     process.watcher.letGo();
+    this.#leftAt = process.watcher.point ?? this.#leftAt;
     this.#process = undefined;
     this.#world.network.crashed(process, machine);
     for (const broker of this.#world.brokers) broker.crashed(process, machine);

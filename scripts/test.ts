@@ -35,6 +35,8 @@ const stages: readonly (readonly Stage[])[] = [
   [check("lint", [bun, "x", "oxlint"])],
   [check("unused", [bun, "x", "knip", "--no-progress"])],
   [tests("tidy", (path) => path === "test/tidy.test.ts")],
+  // Tests of the command line run the binary.
+  [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   [
     tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|replication|sim)\//.test(path)),
     tests("random", (path) => path.startsWith("test/fuzz/")),
@@ -46,7 +48,6 @@ const stages: readonly (readonly Stage[])[] = [
     tests("http", (path) => path.startsWith("test/http/")),
     tests("simulation", (path) => path.startsWith("test/sim/")),
   ],
-  [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   // Each scenario of these runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],

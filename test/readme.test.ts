@@ -4,10 +4,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { devDependencies, version } from "../package.json";
-import { projectRoot } from "../scripts/built-binary.ts";
+import { builtBinary, projectRoot } from "../scripts/built-binary.ts";
 import { settings } from "../src/config/settings.ts";
 import { metrics } from "../src/telemetry/metrics.ts";
 
+const binary = await builtBinary();
 const readme = readFileSync(join(projectRoot, "README.md"), "utf8");
 
 /** Lines of the blocks of code, those that a backslash continues as one, and what stands in backticks. */
@@ -146,7 +147,7 @@ test("the example gives the answers that the README shows", async () => {
   expect(shown.length).toBeGreaterThan(3);
   const folder = mkdtempSync(join(tmpdir(), "ostiary-readme-"));
   const policy = join(projectRoot, "scripts", "example", "policy.polar");
-  const node = Bun.spawn([process.execPath, "src/main.ts", "dev", policy, "--port", "0"], {
+  const node = Bun.spawn([binary, "dev", policy, "--port", "0"], {
     cwd: projectRoot,
     stdout: "pipe",
     stderr: "ignore",
@@ -176,7 +177,7 @@ test("the example gives the answers that the README shows", async () => {
 }, 30_000);
 
 async function help(command: string): Promise<string> {
-  const program = Bun.spawn([process.execPath, "src/main.ts", ...command.split(" "), "--help"], {
+  const program = Bun.spawn([binary, ...command.split(" "), "--help"], {
     cwd: projectRoot,
     stdout: "pipe",
     stderr: "inherit",

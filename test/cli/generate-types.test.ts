@@ -1,4 +1,4 @@
-/** `ostiary generate-types`, run from source: where the types go, and what is said where there are none. */
+/** `ostiary generate-types`: where the types go, and what is said where there are none. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   lstatSync,
@@ -11,9 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { builtBinary } from "../../scripts/built-binary.ts";
 
-const main = resolve(import.meta.dir, "../../src/main.ts");
+const binary = await builtBinary();
 const blocks = 'actor User {}\nresource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }\n';
 let directory = "";
 
@@ -24,7 +25,7 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 async function run(...parameters: string[]) {
-  const child = Bun.spawn([process.execPath, main, "generate-types", ...parameters], {
+  const child = Bun.spawn([binary, "generate-types", ...parameters], {
     cwd: directory,
     env: { PATH: process.env["PATH"] ?? "" },
     stdout: "pipe",

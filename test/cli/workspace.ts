@@ -1,10 +1,11 @@
-/** A directory of its own to run the command line in, from source. */
+/** A directory of its own to run the command line in. It is the built binary: that is what users run, and it starts five times as fast as the source. */
 import { afterAll, beforeAll } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { builtBinary } from "../../scripts/built-binary.ts";
 
-const main = resolve(import.meta.dir, "../../src/main.ts");
+const binary = await builtBinary();
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -16,7 +17,7 @@ export function workspace() {
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
   const path = (name: string) => join(directory, name);
   const start = (parameters: readonly string[], environment: Environment, input: string) =>
-    Bun.spawn([process.execPath, main, ...parameters], {
+    Bun.spawn([binary, ...parameters], {
       cwd: directory,
       env: { PATH: process.env["PATH"] ?? "", ...environment },
       stdin: Buffer.from(input),

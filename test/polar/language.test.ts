@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { projectRoot } from "../../scripts/built-binary.ts";
+import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { type Limits, defaultLimits, limitsSchema } from "../../src/config/limits.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
 import { prepare } from "../../src/engine/active-policy.ts";
@@ -20,6 +20,7 @@ import { codesInSource } from "./codes-in-source.ts";
 import { compileText, limits } from "./compile.ts";
 import { blocks, codesIn, inBackticks, page, rowsOf } from "./page.ts";
 
+const binary = await builtBinary();
 const polar = blocks.filter(({ words }) => words[0] === "polar" && words[1] !== "longhand");
 const unique = (found: Iterable<string>): string[] => [...new Set(found)].toSorted();
 
@@ -178,7 +179,7 @@ describe("commands on the page", () => {
 });
 
 async function help(command: string): Promise<string> {
-  const program = Bun.spawn([process.execPath, "src/main.ts", command, "--help"], {
+  const program = Bun.spawn([binary, command, "--help"], {
     cwd: projectRoot,
     stdout: "pipe",
     stderr: "inherit",

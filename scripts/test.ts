@@ -39,12 +39,13 @@ const stages: readonly (readonly Stage[])[] = [
   [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   [
     tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|replication|sim)\//.test(path)),
-    tests("random", (path) => path.startsWith("test/fuzz/")),
+    tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     // These mostly wait.
     tests("replication", (path) => path.startsWith("test/replication/")),
   ],
   [
     tests("cases", (path) => path === "test/cases.test.ts"),
+    tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
     tests("http", (path) => path.startsWith("test/http/")),
     tests("simulation", (path) => path.startsWith("test/sim/")),
   ],

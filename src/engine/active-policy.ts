@@ -1,4 +1,4 @@
-/** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. Made once a policy id and kept with the engine. */
+/** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. */
 import type { PolarLimits } from "../polar/limits.ts";
 import { compile } from "../polar/compile.ts";
 import type { Policy } from "../polar/policy.ts";
@@ -39,8 +39,24 @@ const acceptedLimits: Limits = {
   policyPredicatesMax: Number.MAX_SAFE_INTEGER,
 };
 
+/** A policy that becomes active is asked for several times, by who lays out its tables and by who answers: the last ones are kept. */
+const kept = new Map<string, ActivePolicy>();
+const keptMax = 4;
+
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
 export function activate(source: string, filename: string | null): ActivePolicy {
+  const key = JSON.stringify([filename, source]);
+  const active = kept.get(key) ?? make(source, filename);
+  kept.delete(key);
+  kept.set(key, active);
+  for (const oldest of kept.keys()) {
+    if (kept.size <= keptMax) break;
+    kept.delete(oldest);
+  }
+  return active;
+}
+
+function make(source: string, filename: string | null): ActivePolicy {
   const { policy, diagnostics } = compile(
     [{ name: filename ?? "policy.polar", text: source }],
     polarLimits(acceptedLimits),

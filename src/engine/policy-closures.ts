@@ -10,12 +10,16 @@ import type { ActivePolicy } from "./active-policy.ts";
 
 export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
 
-const found = new WeakMap<ActivePolicy, readonly Closure[]>();
+/** By the limits under which they were looked for. */
+const found = new WeakMap<ActivePolicy, Map<string, readonly Closure[]>>();
 
 /** In no particular order; none where the policy has more than its limits allow: then everything is walked. */
 export function closuresOf(active: ActivePolicy, limits: ClosureSearchLimits): readonly Closure[] {
-  let known = found.get(active);
-  if (!known) found.set(active, (known = search(active, limits)));
+  const key = `${limits.closuresMax} ${limits.planNodesMax} ${limits.policyTypingsMax}`;
+  let underLimits = found.get(active);
+  if (!underLimits) found.set(active, (underLimits = new Map()));
+  let known = underLimits.get(key);
+  if (!known) underLimits.set(key, (known = search(active, limits)));
   return known;
 }
 

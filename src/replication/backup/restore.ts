@@ -165,7 +165,7 @@ function takeBack(path: string, destination: Destination, madeMs: number, limits
 function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): string {
   return store.transaction(() => {
     const before = readState(store);
-    const now = Date.now();
+    const now = systemClock.wallMs();
     const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: Math.max(now, term + 1) } as const;
     const timeMs = Math.max(now, before.timeMs);
     const row = {

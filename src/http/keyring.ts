@@ -5,11 +5,10 @@
 import { authenticate } from "../engine/authenticate.ts";
 import type { ApiKey } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
-import type { State } from "../store/state.ts";
 
 export function keyring(node: Node): (text: string) => ApiKey | undefined {
   const valid = new Map<string, ApiKey>();
-  let validIn: State | undefined;
+  let validIn: ReturnType<Node["present"]>;
   return (text) => {
     // INVARIANT: the state is read before the copy is asked, so what is kept is never older than the state under which it is kept.
     const state = node.present();

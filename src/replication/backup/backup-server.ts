@@ -31,13 +31,16 @@ export function createBackupServer({ storePath, data, system }: BackupServerOpti
       removeFiles([target]);
       const { manifest, size } = await buildBackupAside(system, path, target);
       const name = `${manifest.environment}-${manifest.offset}.backup`;
-      return new Response(await streamOf(target, 0, size - 1, () => {}), {
-        headers: {
-          "Content-Type": "application/zstd",
-          "Content-Disposition": `attachment; filename="${name}"`,
-          "Cache-Control": "no-store",
+      return new Response(
+        streamOf(target, 0, size - 1, () => {}),
+        {
+          headers: {
+            "Content-Type": "application/zstd",
+            "Content-Disposition": `attachment; filename="${name}"`,
+            "Cache-Control": "no-store",
+          },
         },
-      });
+      );
     } finally {
       removeFiles([target]);
       making = false;

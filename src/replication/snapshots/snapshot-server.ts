@@ -2,7 +2,8 @@
  * How a node gives a snapshot to others: as the one file that it is, in parts for who has the beginning already (RFC 9110, 13 and 14). The tag of
  * an answer names these very bytes; who only wants to know whether there is another state shows the tag of the state.
  */
-import { open } from "node:fs/promises";
+import { closeSync, openSync, read } from "node:fs";
+import { promisify } from "node:util";
 import { snapshotBytesTag, snapshotTag } from "../../store/snapshot.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { SnapshotKeeper } from "./snapshot-keeper.ts";
@@ -29,7 +30,7 @@ export async function serveSnapshot({ headers }: Request, keeper: SnapshotKeeper
   const content = { "Content-Type": "application/zstd", "Content-Length": String(last - first + 1) };
   const part = wanted === "all" ? {} : { "Content-Range": `bytes ${first}-${last}/${size}` };
   return new Response(
-    await streamOf(snapshot.path, first, last, (bytes) => metrics.snapshotBytes.inc({ direction: "sent" }, bytes)),
+    streamOf(snapshot.path, first, last, (bytes) => metrics.snapshotBytes.inc({ direction: "sent" }, bytes)),
     {
       status: wanted === "all" ? 200 : 206,
       headers: { ...common, ...content, ...part },
@@ -52,24 +53,38 @@ function rangeOf(header: string | null, size: number): Range | "all" | "none" {
   return first < size && first <= last ? { first, last } : "none";
 }
 
+const readAt = promisify(read);
+
 /**
- * The bytes of a file from one to another, both included, as fast as they are taken. The file is open when this is there: it may lose its name
- * from then on. `onSent` hears how many were taken.
+ * The bytes of a file from one to another, both included, as fast as they are taken. The file is opened at once: it may lose its name meanwhile.
+ * `onSent` hears how many were taken.
  */
-export async function streamOf(
+export function streamOf(
   path: string,
   first: number,
   last: number,
   onSent: (bytes: number) => void,
-): Promise<ReadableStream<Uint8Array>> {
-  // A handle, not a number: it is closed once, and only after a read that is under way. A number would be another file's by the second time.
-  const file = await open(path, "r");
+): ReadableStream<Uint8Array> {
+  const file = openSync(path, "r");
   let at = first;
+  let isReading = false;
+  let isOver = false;
+  /** Once, and not under a read: by then its number may be another file's. */
+  const close = (): void => {
+    if (isOver && !isReading) closeSync(file);
+  };
+  const end = (): void => {
+    if (isOver) return;
+    isOver = true;
+    close();
+  };
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
+      isReading = true;
       try {
         const piece = new Uint8Array(Math.min(pieceBytes, last + 1 - at));
-        const { bytesRead } = await file.read(piece, 0, piece.length, at);
+        const { bytesRead } = await readAt(file, piece, 0, piece.length, at);
+        if (isOver) return;
         if (bytesRead === 0) throw new Error(`\`${path}\` has become shorter`);
         at += bytesRead;
         onSent(bytesRead);
@@ -78,9 +93,12 @@ export async function streamOf(
         controller.close();
       } catch (error) {
         controller.error(error);
+      } finally {
+        isReading = false;
+        close();
       }
-      await file.close();
+      end();
     },
-    cancel: () => file.close(),
+    cancel: end,
   });
 }

@@ -176,6 +176,29 @@ describe("validate and test", () => {
   });
 });
 
+/** Elysia reads the text of handlers to see what they need, and in the binary that text is another one. */
+async function tellsRoutes(url: string): Promise<void> {
+  const headers = { Authorization: `Bearer ${developmentKey}` };
+  const calls = [
+    ["POST", "/api/authorize", "/api/authorize"],
+    ["POST", "/api/evaluate_query", "/api/evaluate_query"],
+    ["POST", "/api/batch", "/api/batch"],
+    ["GET", "/api/facts?predicate=has_role", "/api/facts"],
+    ["GET", "/api/policy_metadata", "/api/policy_metadata"],
+    ["DELETE", "/api/keys/unknown", "/api/keys/:id"],
+  ] as const;
+  for (const [method, path] of calls) {
+    await fetch(url + path, { method, headers, ...(method === "POST" && { body: "{}" }) });
+  }
+  const metrics = await (await fetch(`${url}/metrics`, { headers })).text();
+  const counted = [...metrics.matchAll(/^ostiary_http_request_duration_seconds_count\{(.*?)\}/gm)].map(
+    ([, labels]) => labels ?? "",
+  );
+  for (const [method, , route] of calls)
+    expect(counted.some((labels) => labels.startsWith(`method="${method}",route="${route}",`))).toBe(true);
+  expect(counted.filter((labels) => labels.includes("undefined"))).toEqual([]);
+}
+
 describe("dev", () => {
   test("one node with the given policy and the documented key, and nothing left behind", async () => {
     const port = await freePort();
@@ -195,6 +218,7 @@ describe("dev", () => {
       expect(await oso.authorize({ type: "User", id: "ann" }, "delete", { type: "Organization", id: "acme" })).toBe(
         true,
       );
+      await tellsRoutes(url);
       expect(run(["health", "--url", url]).status).toBe(0);
       expect(run(["health"], { OSTIARY_HOST: "0.0.0.0", OSTIARY_PORT: String(port) }).status).toBe(0);
       dev.kill("SIGTERM");

@@ -1,6 +1,6 @@
 /**
- * Every metric, in one place, with the name under which `/metrics` shows it. Recording costs 0.1 µs, a tenth of what the instruments of
- * OpenTelemetry take, of which a decision has five. Labels have few values by type: routes are patterns, never paths, and nothing of a request's
+ * Every metric, in one place, with the name under which `/metrics` shows it. Recording costs 0.2 to 0.6 µs by the number of labels, less than the
+ * instruments of OpenTelemetry take, of which a decision has four. Labels have few values by type: routes are patterns, never paths, and nothing of a request's
  * content becomes a label. Each thread has its own set, so a worker's numbers are recorded by whoever hears from it on the main thread.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";

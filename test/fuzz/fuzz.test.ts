@@ -11,7 +11,7 @@ import { policySpec, writePolicy } from "./policy.ts";
 import { printCase } from "./print-case.ts";
 import { asked, contextFacts, facts } from "./questions.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 750);
+const runs = Number(process.env["FUZZ_RUNS"] ?? 650);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
 const sample: fc.Arbitrary<Sample> = fc.record({
   policy: policySpec.map(writePolicy),

@@ -69,21 +69,25 @@ export function streamOf(
   let at = first;
   let isReading = false;
   let isOver = false;
-  /** Once, and not under a read: by then its number may be another file's. */
-  const close = (): void => {
-    if (isOver && !isReading) closeSync(file);
+  const next = async (piece: Uint8Array): Promise<number> => {
+    isReading = true;
+    try {
+      return (await readAt(file, piece, 0, piece.length, at)).bytesRead;
+    } finally {
+      isReading = false;
+      if (isOver) closeSync(file);
+    }
   };
+  /** Closes it once, and not under a read: by then its number may be another file's. */
   const end = (): void => {
-    if (isOver) return;
+    if (!isOver && !isReading) closeSync(file);
     isOver = true;
-    close();
   };
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      isReading = true;
       try {
         const piece = new Uint8Array(Math.min(pieceBytes, last + 1 - at));
-        const { bytesRead } = await readAt(file, piece, 0, piece.length, at);
+        const bytesRead = await next(piece);
         if (isOver) return;
         if (bytesRead === 0) throw new Error(`\`${path}\` has become shorter`);
         at += bytesRead;
@@ -93,9 +97,6 @@ export function streamOf(
         controller.close();
       } catch (error) {
         controller.error(error);
-      } finally {
-        isReading = false;
-        close();
       }
       end();
     },

@@ -63,7 +63,7 @@ function activationFor(database: SqlDatabase, id: number, stamp: number): Activa
   const present = { source: must(source), filename: filename ?? null, stamp };
   const isSame = known?.source === present.source && known.filename === present.filename;
   if (isSame && known.stamp === stamp) return known;
-  const made = { ...present, active: isSame ? known.active : activate(present.source, present.filename) };
+  const made = { ...present, active: activate(present.source, present.filename) };
   knownTo.set(database, made);
   return made;
 }

@@ -40,7 +40,6 @@ const stages: readonly (readonly Stage[])[] = [
   [
     tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|replication|sim)\//.test(path)),
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
-    // These mostly wait.
     tests("replication", (path) => path.startsWith("test/replication/")),
   ],
   [

@@ -285,9 +285,10 @@ describe("bounds", () => {
         const answers = Array.from({ length: 5 }, () =>
           api.call("POST", "/api/explain", { body: body("ann", "read", Report("plan")) }),
         );
-        const asked = performance.now();
+        let explanations = 0;
+        for (const answer of answers) void answer.then(({ status }) => (explanations += status === 200 ? 1 : 0));
         expect(await clientOf(api.url).authorize(User("ann"), "read", Report("plan"))).toBe(true);
-        expect(performance.now() - asked).toBeLessThan(400);
+        expect(explanations).toBe(0);
         const all = await Promise.all(answers);
         expect(all.map(({ status }) => status).sort()).toEqual([200, 200, 429, 429, 429]);
         expect(all.find(({ status }) => status === 429)?.headers.get("retry-after")).toBe("1");

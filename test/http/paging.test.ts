@@ -303,12 +303,12 @@ describe("a list that hangs on the clock", () => {
       const running = await cluster.primary();
       const primary = apiOf(running);
       await load(primary, ids.slice(0, 4), lendingPolicy);
-      const ends = nowSeconds() + 2;
+      const edge = await cluster.edge("edge", running);
+      const ends = nowSeconds() + 5;
       await batch(
         primary,
         ["k", "l", "m"].map((id) => lent(id, ends)),
       );
-      const edge = await cluster.edge("edge", running);
       await converged(edge.node, running.node);
       const whole = await wholeList(primary, lending);
       expect(whole).toHaveLength(7);

@@ -99,17 +99,30 @@ export interface Goal {
 
 /** The goal as a body over nodes, or `undefined` where nothing can satisfy it. */
 export function specialise(goal: Goal, knowledge: Knowledge): Body | undefined {
+  const [literals] = graphOf([goal], knowledge);
+  const body = { types: goal.types, literals: must(literals) };
+  return isProductive({ body }) ? prune({ body }).body : undefined;
+}
+
+/** Asks `closures` for each that one of the goals could read. What several goals lead to is looked at once. */
+export function offerClosures(goals: readonly Goal[], knowledge: Knowledge): void {
+  graphOf(goals, knowledge);
+}
+
+/** The calls of each goal, resolved into one graph for all. */
+function graphOf(goals: readonly Goal[], knowledge: Knowledge): readonly (readonly Literal[])[] {
   const graph = new Graph(knowledge);
-  const scope = new Set(goal.types.keys());
-  const literals = goal.calls.map((call) => graph.resolve({ kind: "call", ...call }, goal.types, scope));
+  const resolved = goals.map(({ calls, types }) => {
+    const scope = new Set(types.keys());
+    return calls.map((call) => graph.resolve({ kind: "call", ...call }, types, scope));
+  });
   graph.grow();
   markProductive(graph.nodes);
   for (const node of graph.nodes) node.clauses = node.clauses.filter(isProductive).map(prune);
   collapseCopies(graph.nodes);
   markRecursion(graph.nodes);
   if (knowledge.closures && useClosures(graph.nodes, knowledge.closures)) markRecursion(graph.nodes);
-  const body = { types: goal.types, literals };
-  return isProductive({ body }) ? prune({ body }).body : undefined;
+  return resolved;
 }
 
 class Graph {

@@ -3,7 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import type { Closure } from "../datalog/closures.ts";
 import type { Program, ProgramRule } from "../datalog/program.ts";
 import { RuleGraph } from "../datalog/rule-graph.ts";
-import { type Goal, specialise, TooManyNodes } from "../datalog/specialise.ts";
+import { type Goal, offerClosures, TooManyNodes } from "../datalog/specialise.ts";
 import { Budget, TooLarge } from "../datalog/too-large.ts";
 import { typings, withoutLinks } from "../datalog/typings.ts";
 import type { ActivePolicy } from "./active-policy.ts";
@@ -25,28 +25,26 @@ export function closuresOf(active: ActivePolicy, limits: ClosureSearchLimits): r
 
 function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Closure[] {
   const closures = new Map<string, Closure>();
-  const knowledge = {
-    program: active.program,
-    facts: active.factTypes,
-    context: [],
-    signatures: active.signatures,
-    closures: (closure: Closure) => {
-      closures.set(closure.name, closure);
-      return true;
-    },
-    nodesMax: limits.planNodesMax,
-    typingsMax: limits.policyTypingsMax,
-  };
   try {
-    for (const goal of recursiveGoals(active, limits)) {
-      specialise(goal, knowledge);
-      if (closures.size > limits.closuresMax) return [];
-    }
+    const goals = recursiveGoals(active, limits);
+    offerClosures(goals, {
+      program: active.program,
+      facts: active.factTypes,
+      context: [],
+      signatures: active.signatures,
+      closures: (closure) => {
+        closures.set(closure.name, closure);
+        return true;
+      },
+      // As much as the goals could take one by one.
+      nodesMax: limits.planNodesMax * goals.length,
+      typingsMax: limits.policyTypingsMax * goals.length,
+    });
   } catch (error) {
     if (error instanceof TooManyNodes || error instanceof TooLarge) return [];
     throw error;
   }
-  return [...closures.values()];
+  return closures.size > limits.closuresMax ? [] : [...closures.values()];
 }
 
 /** What the heads of recursive rules give, once for each combination of types. */

@@ -2,6 +2,7 @@
  * An edge: a full copy that follows the primary over the feed and answers from its own file. What it can't do itself, writing, it sends on. It
  * hands its copy and its log on to others, and can become the primary.
  */
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
@@ -20,8 +21,12 @@ import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
+import { type Candidacy, Pledge } from "./succession/pledge.ts";
 import { requirePromotable } from "./succession/promotion.ts";
 import { realSystem, type System } from "./system.ts";
+
+/** How often an edge looks whether the one that it gave its pledge to still is about to be promoted. */
+const pledgeCheckMs = 1000;
 
 export interface EdgeOptions {
   /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */
@@ -40,19 +45,29 @@ export async function startEdgeNode(
   const lock = keepLock(directory);
   started.defer(lock.release);
   const id = nodeIdOf(config);
-  const following = await openFollowingCopy(config, id, started, system);
+  const pledge = new Pledge(config.data);
+  const counts = (): boolean => pledge.to === undefined;
+  const following = await openFollowingCopy(config, () => (counts() ? id : undefined), started, system);
   const { follower, upstream, arrivals } = following;
-  const health = (): NodeHealth => healthOf(following, feed, limits.readyAgeMsMax);
-  const feed = openEdgeFeed({ config, id, upstream, follower, health, system });
+  keepPledge(pledge, following, started, system);
+  const health = (): NodeHealth => healthOf(following, feed, pledge, limits.readyAgeMsMax);
+  const feed = openEdgeFeed({ config, id, upstream, follower, health, counts, system });
   started.defer(() => feed.close());
   following.onMoved(feed.moved);
-  const serveLog = serveOthers(config, following, system);
+  let candidacy: Candidacy | undefined;
+  const serveLog = serveOthers(config, id, { following, pledge, candidacy: () => candidacy }, system);
   follower.start();
   feed.start();
 
   const running = started.move();
   const promote = async (force: boolean): Promise<Promoted> => {
-    await requirePromotable(following, force, system);
+    candidacy = { node: id, token: randomBytes(8).toString("hex") };
+    try {
+      await requirePromotable({ following, pledge, candidacy, ack: config.ack, force, system });
+    } catch (error) {
+      candidacy = undefined;
+      throw error;
+    }
     const { path } = following.copy;
     lock.keep();
     await running.disposeAsync();
@@ -94,8 +109,39 @@ export async function startEdgeNode(
   };
 }
 
+/** Looks whether what was pledged still stands, by this node's own epoch and by what the others say of themselves. */
+function keepPledge(
+  pledge: Pledge,
+  { upstream, present, onMoved }: FollowingCopy,
+  started: AsyncDisposableStack,
+  { clock }: System,
+): void {
+  const moved = (): void => {
+    const state = present();
+    if (state !== undefined) pledge.moved(state);
+  };
+  moved();
+  onMoved(moved);
+  const look = async (): Promise<void> => {
+    if (pledge.to === undefined) return;
+    for (const { head } of await upstream.heads()) pledge.heard(head);
+  };
+  started.defer(clock.every(pledgeCheckMs, () => void look()));
+}
+
+interface Standing {
+  readonly following: FollowingCopy;
+  readonly pledge: Pledge;
+  readonly candidacy: () => Candidacy | undefined;
+}
+
 /** The same that a primary serves to nodes, from this copy. */
-function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy, system: System): Node["replication"] {
+function serveOthers(
+  { data, limits, nodeKey }: Config,
+  id: string,
+  { following, pledge, candidacy }: Standing,
+  system: System,
+): Node["replication"] {
   const { copy, present } = following;
   const snapshots = keepSnapshots({
     storePath: () => copy.path,
@@ -112,6 +158,15 @@ function serveOthers({ data, limits, nodeKey }: Config, following: FollowingCopy
       return copy.reader();
     },
     role: () => "edge",
+    node: id,
+    candidacy: () => candidacy()?.token,
+    pledge(request) {
+      // It may be among its own peers.
+      if (request.node === id) return;
+      if (candidacy() !== undefined && !request.force)
+        throw new AppError("conflict", "it is about to be promoted itself");
+      pledge.give(request, present());
+    },
     ack: false,
     limits,
     clock: system.clock,
@@ -160,7 +215,7 @@ export function requireFresh(ageMs: number | null, maxMs: number | undefined): v
   );
 }
 
-function healthOf(following: FollowingCopy, feed: EdgeFeed, ageMsMax: number): NodeHealth {
+function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageMsMax: number): NodeHealth {
   const { follower, writer } = following;
   const state = following.present();
   const ageMs = following.ageMs();
@@ -178,5 +233,6 @@ function healthOf(following: FollowingCopy, feed: EdgeFeed, ageMsMax: number): N
     visibleAfterMs: follower.visibleAfterMs,
     feedConnected: brokers.some(({ connected }) => connected),
     brokers,
+    ...(pledge.to === undefined ? {} : { pledgedTo: pledge.to }),
   };
 }

@@ -17,7 +17,7 @@ import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
 import { requireFresh } from "./edge-node.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
-import { upstreamOf } from "./following/neighbours.ts";
+import { uncounted, upstreamOf } from "./following/neighbours.ts";
 import type { NodeClient } from "./following/node-client.ts";
 import type { Upstream } from "./following/upstream.ts";
 import { nodeIdOf } from "./identity.ts";
@@ -39,7 +39,7 @@ async function startFollowing(config: Config, system: System): Promise<Node> {
   const directory = lockDirectory(config.data);
   started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const following = await openFollowingCopy(config, id, started, system);
+  const following = await openFollowingCopy(config, uncounted, started, system);
   following.follower.start();
   const running = started.move();
   return {
@@ -74,7 +74,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   }
   writeNote(data, "role", "fallback");
 
-  const upstream = upstreamOf(config, id, () => state, system);
+  const upstream = upstreamOf(config, uncounted, () => state, system);
   const refresh = async (): Promise<void> => {
     const fetched = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
       fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),

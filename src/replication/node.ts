@@ -112,6 +112,8 @@ export interface NodeHealth {
   readonly brokers: readonly BrokerStatus[];
   /** Nodes that are connected to the embedded broker, where there is one. */
   readonly brokerClients?: number;
+  /** The node whose promotion an edge waits for, without counting for acknowledgements meanwhile. */
+  readonly pledgedTo?: string;
   /** Events that only a primary has that was replaced. */
   readonly unreplicated?: number;
 }

@@ -59,7 +59,7 @@ export async function startPrimaryNode(
   const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover, system);
   const id = nodeIdOf(config);
   const store = copy.reader();
-  const place = await keepPlace(started, { config, id, writer, store, nodeKeyHash, takeover, system });
+  const place = await keepPlace(started, { config, writer, store, nodeKeyHash, takeover, system });
   const { fence, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
   if (!fence.fenced) {
@@ -67,7 +67,7 @@ export async function startPrimaryNode(
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const damage = watchDamage(path);
-  const serveLog = serveOthers(config, { writer, store, path, nodeKeyHash, damage }, place, system);
+  const serveLog = serveOthers(config, id, { writer, store, path, nodeKeyHash, damage }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(store),
@@ -142,7 +142,6 @@ async function openData(
 
 interface PlaceOptions {
   readonly config: Config;
-  readonly id: string;
   readonly writer: Writer;
   readonly store: SqlDatabase;
   readonly nodeKeyHash: string;
@@ -159,12 +158,12 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, writer, store, nodeKeyHash, takeover, system } = options;
+  const { config, writer, store, nodeKeyHash, takeover, system } = options;
   const { clock } = system;
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, clock);
   const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
-  const peers = peersOf(config, id, present, system);
+  const peers = peersOf(config, present, system);
   if (peers !== undefined) started.defer(() => peers.close());
   // Since it was asked whether it may, time has passed.
   let mayStand = takeover?.force !== false;
@@ -216,6 +215,7 @@ function overtaken(reason: string): AppError {
 
 function serveOthers(
   { data, limits, ack }: Config,
+  id: string,
   {
     writer,
     store,
@@ -239,6 +239,10 @@ function serveOthers(
       return store;
     },
     role: () => "primary",
+    node: id,
+    candidacy: () => undefined,
+    // Whoever asks sees in its head that it is a primary.
+    pledge() {},
     ack: ack > 0,
     limits,
     clock: system.clock,

@@ -43,7 +43,7 @@ interface Following {
 }
 
 const clientOf = ({ url }: Running<Node>) =>
-  realSystem.connectNode({ url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+  realSystem.connectNode({ url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
 /** The parts of an edge without its connection to the broker, which the test plays. */
 async function withFollower(

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import type { Fact } from "../../src/store/fact.ts";
+import { openProxy } from "./proxy.ts";
 import {
   adminKey,
   eventually,
@@ -190,6 +191,115 @@ describe("a write that has to be on edges", () => {
       expect(mayRead(edge.node, "ann")).toBe(true);
       await edge.stop();
       expect((await refusal(insert(primary.node, "bob"))).message).toContain("send it again");
+    }));
+});
+
+describe("the edges that a promotion asks", () => {
+  const flags = { ack: "edges:1", "limits.ackTimeoutMs": "700ms" };
+  const pledgedTo = async (url: string): Promise<unknown> =>
+    ((await (await fetch(`${url}/healthcheck`)).json()) as { pledged_to?: string }).pledged_to;
+
+  test("let the primary of before acknowledge nothing more, though they follow it still, also after a restart", () =>
+    withCluster(async (cluster) => {
+      // The one that is promoted can't reach the primary, and nobody else looks for another.
+      const alone = { ...quick, ...flags, "limits.peerCheckIntervalMs": "1h" };
+      const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
+      const primary = await cluster.primary({ port: port ?? "", ...alone });
+      const line = await openProxy(Number(port));
+      const b = await cluster.promotable("edge-b", {
+        ...alone,
+        primary: line.url.replace("mqtt:", "http:"),
+        port: portB ?? "",
+        peers: `http://127.0.0.1:${portC}`,
+      });
+      const ofC = { ...alone, primary: primary.url, port: portC ?? "", peers: b.url };
+      const c = await cluster.promotable("edge-c", ofC);
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const end = primary.node.health().offset ?? 0;
+      await eventually(async () => {
+        for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ state: "LIVE", offset: end });
+      });
+      line.close();
+      expect((await post(b.url, "/api/promote", {})).status).toBe(200);
+      expect(await pledgedTo(c.url)).toBe("edge-b");
+
+      const late = await refusal(insert(primary.node, "late"));
+      expect(late).toMatchObject({ code: "not_ready", message: expect.stringContaining("not enough edges") });
+      expect(await standingAt(c.url)).toMatchObject({ offset: end + 1 });
+      await c.stop();
+      const again = await cluster.promotable("edge-c", ofC);
+      expect(await pledgedTo(again.url)).toBe("edge-b");
+      await eventually(async () => expect((await standingAt(again.url)).state).toBe("LIVE"));
+      expect((await refusal(insert(primary.node, "later"))).message).toContain("not enough edges");
+    }));
+
+  test("must be enough for no acknowledged write to be missed, and count again when it came to nothing", () =>
+    withCluster(async (cluster) => {
+      const portD = await freePort();
+      const { primary, b, c, portA } = await threeNodes(cluster, flags);
+      const { port } = new URL(b.url);
+      await b.stop();
+      const silent = `http://127.0.0.1:${portD}`;
+      const peers = `${c.url},${silent},http://127.0.0.1:${port}`;
+      const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...quick, ...flags });
+      await primary.stop();
+      const refused = await post(late.url, "/api/promote", {});
+      expect(refused.status).toBe(409);
+      expect(((await refused.json()) as { message: string }).message).toStartWith(`${silent} can't be asked`);
+      await eventually(async () => expect(await pledgedTo(c.url)).toBeUndefined());
+      const back = await cluster.primary({ port: portA, ...quick, ...flags });
+      await eventually(async () => expect((await write(back.url, reader("ann"))).status).toBe(200));
+
+      await back.stop();
+      expect((await post(late.url, "/api/promote", { force: true })).status).toBe(200);
+      await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200));
+      expect(await pledgedTo(c.url)).toBeUndefined();
+    }));
+
+  test("let one be promoted of two that ask at once", () =>
+    withCluster(async (cluster) => {
+      const { primary, b, c } = await threeNodes(cluster);
+      await primary.stop();
+      const both = await Promise.all([b, c].map(({ url }) => post(url, "/api/promote", {})));
+      const refusals = both.filter(({ status }) => status === 409);
+      expect(refusals.length).toBeGreaterThan(0);
+      for (const answer of refusals)
+        expect(((await answer.json()) as { message: string }).message).toMatch(
+          /pledge|about to be promoted|later epoch/,
+        );
+      if (refusals.length === 2)
+        await eventually(async () => expect((await post(b.url, "/api/promote", {})).status).toBe(200));
+      await eventually(async () => {
+        const roles = await Promise.all([b, c].map(async ({ url }) => (await standingAt(url)).role));
+        expect(roles.toSorted()).toEqual(["edge", "primary"]);
+      });
+    }));
+
+  test("are asked with a node and a token, by whoever has the node key", () =>
+    withCluster(async (cluster) => {
+      const { b, c } = await threeNodes(cluster);
+      const { epoch } = await standingAt(b.url);
+      const ask = (query: string, key: string, method = "POST") =>
+        fetch(`${b.url}/replication/v1/pledge?${query}`, { method, headers: { Authorization: `Bearer ${key}` } });
+      const position = `epoch=${epoch}&term=0&after=1&hash=${"0".repeat(16)}`;
+      expect((await ask(`${position}&node=x&token=1`, adminKey)).status).toBe(401);
+      expect((await ask(`${position}&node=x&token=1`, nodeKey, "GET")).status).toBe(405);
+      for (const query of ["", position, `${position}&node=x`, `${position}&node=&token=1`, "node=x&token=1"])
+        expect((await ask(query, nodeKey)).status).toBe(400);
+      expect(await pledgedTo(b.url)).toBeUndefined();
+      // Of an epoch that is over nothing has to be pledged any more.
+      expect((await ask(`${position}&node=edge-c&token=1`.replace("term=0", "term=-1"), nodeKey)).status).toBe(400);
+      expect((await ask(`${position}&node=x&token=1`.replace(epoch, "0".repeat(16)), nodeKey)).status).toBe(200);
+      expect(await pledgedTo(b.url)).toBeUndefined();
+      const present = position.replace("term=0", `term=${Number.MAX_SAFE_INTEGER}`);
+      expect((await ask(`${present}&node=x&token=1`, nodeKey)).status).toBe(200);
+      expect((await ask(`${present}&node=edge-c&token=2`, nodeKey)).status).toBe(409);
+      expect(await pledgedTo(b.url)).toBe("x");
+      expect((await ask(`${present}&node=edge-c&token=2&force=true`, nodeKey)).status).toBe(200);
+      // The one that was named says that it is not about to be promoted.
+      await eventually(async () => expect(await pledgedTo(b.url)).toBeUndefined());
+      expect((await standingAt(c.url)).role).toBe("edge");
     }));
 });
 

@@ -107,7 +107,10 @@ async function withLine(primary: { readonly url: string }, body: (line: Line) =>
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   const url = `http://127.0.0.1:${port}`;
-  const client = connectNode({ url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 }, realSystem);
+  const client = connectNode(
+    { url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+    realSystem,
+  );
   const line: Line = { url, client, ranges, cutAfter: Number.POSITIVE_INFINITY };
   try {
     await body(line);
@@ -291,7 +294,7 @@ test("what arrives damaged is not kept, nor what is of no use", () =>
     });
     const url = `http://127.0.0.1:${liar.port}`;
     const client = connectNode(
-      { url, nodeId: "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+      { url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
       realSystem,
     );
     const { directory } = cluster;

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { must } from "../../src/util/assert.ts";
 import type { Cluster, Standing } from "./cluster.ts";
 import { isWithin, type Point } from "./histories.ts";
-import { fair } from "./network.ts";
 import type { Machine } from "./nodes.ts";
 
 export interface OperatorCounts {
@@ -26,8 +25,8 @@ interface Restore {
 
 interface Promotion {
   readonly epoch: string | null;
-  /** Whether enough edges could be asked for none to be missed that had an acknowledged write. */
-  readonly safe: boolean;
+  /** Whether what stood against it was passed over. */
+  readonly forced: boolean;
 }
 
 export class Operator {
@@ -82,7 +81,6 @@ export class Operator {
   /** Tells an edge to become the primary. Whether it has. */
   async promote(edge: Machine, force: boolean): Promise<boolean> {
     const { clients } = this.#cluster;
-    const before = this.#isSafe(edge) && !force;
     const answer = await clients.call(edge.name, "POST", "/api/promote", { force });
     this.#cluster.note(
       `promoting ${edge.name}${force ? " with force" : ""}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`,
@@ -94,27 +92,11 @@ export class Operator {
     }
     this.counts.promotions++;
     if (force) this.counts.forcedPromotions++;
-    this.promotions.push({ epoch: standing?.epoch ?? null, safe: before && this.#isSafe(edge) });
+    this.promotions.push({ epoch: standing?.epoch ?? null, forced: force });
     this.#cluster.primary = edge;
     // What was saved of the primary of before must not be put back over what came after it.
     this.#backups.clear();
     return true;
-  }
-
-  /** Each acknowledged write is on one edge at least that can be asked. */
-  #isSafe(edge: Machine): boolean {
-    const { members, network, primary, shape, time } = this.#cluster;
-    if (network.weather !== fair) return false;
-    const edges = members.filter((member) => member !== primary);
-    const asked = edges.filter(
-      (other) =>
-        other === edge ||
-        (other.up &&
-          (other.process?.frozenUntilMs ?? 0) < time.nowMs &&
-          network.reaches(edge.name, other.name) &&
-          network.reaches(other.name, edge.name)),
-    );
-    return asked.length > edges.length - shape.ack;
   }
 
   /** Edges that are up, whoever has most first. */

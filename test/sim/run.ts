@@ -171,11 +171,11 @@ function requireKept(cluster: Cluster, operator: Operator): number {
   return missing.length;
 }
 
-/** While edges had to have it first, only what was accepted beside a successor, or thrown away by force, may be missing. */
+/** While edges had to have it first, only what was thrown away by force may be missing: nothing is acknowledged beside a successor either. */
 function requireExcuse({ shape }: Cluster, { promotions }: Operator, point: Point, end: Point): void {
   const [begin] = [...backFrom(end, (at) => !isWithin(at, point))].slice(-1);
   const promotion = promotions.find(({ epoch }) => epoch === begin?.epoch);
-  if (begin === undefined || promotion === undefined || !promotion.safe || begin.atMs <= point.atMs) return;
+  if (begin === undefined || promotion === undefined || promotion.forced) return;
   throw new Violation(
     `a write was acknowledged by ${shape.ack} edges (${positionOf(point)}) and is gone since ${begin.by} was promoted at ${positionOf(begin)}`,
   );

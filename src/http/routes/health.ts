@@ -36,6 +36,7 @@ export function healthRoutes(node: Node) {
       ...(visibleAfterMs === undefined ? {} : { commit_to_visible_ms: visibleAfterMs }),
       feed_connected: feedConnected,
       brokers,
+      ...(health.pledgedTo === undefined ? {} : { pledged_to: health.pledgedTo }),
       ...(health.unreplicated === undefined ? {} : { unreplicated_events: health.unreplicated }),
     };
   };

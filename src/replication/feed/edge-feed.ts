@@ -31,6 +31,8 @@ export interface EdgeFeedOptions {
   readonly upstream: Upstream;
   readonly follower: Follower;
   readonly health: () => NodeHealth;
+  /** Whether the primary may count this node for its acknowledgements. */
+  readonly counts: () => boolean;
   readonly system: System;
 }
 
@@ -45,14 +47,15 @@ export interface EdgeFeed {
 
 /** AppError `conflict` where a certificate can't be used. */
 export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
-  const { config, id, upstream, follower, health, system } = options;
+  const { config, id, upstream, follower, health, counts, system } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
   const seal = sealWith(hashKey(must(config.nodeKey, "an edge has a node key")));
   const links = openLinks(options, topics, seal);
   const statusTopic = topics.status(id);
   const publishAt = (link: BrokerLink): Promise<void> => {
     const { state, epoch, offset, ageMs } = health();
-    return sendStatus(sealed(link, seal), statusTopic, { state, epoch, offset, ageMs, version: build.version });
+    const standing = counts() ? { epoch, offset } : { epoch: null, offset: null };
+    return sendStatus(sealed(link, seal), statusTopic, { state, ...standing, ageMs, version: build.version });
   };
   const believed = watchSeals(seal);
   for (const link of links) follow(link, topics, follower, believed, () => publishAt(link));

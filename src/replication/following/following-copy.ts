@@ -23,7 +23,7 @@ import { Writer } from "../writing/writer.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Follower } from "./follower.ts";
 import { lastCommonOffset } from "./history.ts";
-import { upstreamOf } from "./neighbours.ts";
+import { type CountedAs, upstreamOf } from "./neighbours.ts";
 import type { NodeClient } from "./node-client.ts";
 import { countUnreplicated, saveUnreplicated } from "./unreplicated.ts";
 import type { Upstream } from "./upstream.ts";
@@ -54,7 +54,7 @@ export interface FollowingCopy {
 /** Whatever it starts is ended by `started`. */
 export async function openFollowingCopy(
   config: Config,
-  id: string,
+  countedAs: CountedAs,
   started: AsyncDisposableStack,
   system: System,
 ): Promise<FollowingCopy> {
@@ -66,7 +66,7 @@ export async function openFollowingCopy(
   const copy = new Copy(data, limits, clock, writer.changes);
   started.defer(() => copy.close());
   const standing = keepStanding(config, writer, copy, system);
-  const upstream = upstreamOf(config, id, standing.present, system);
+  const upstream = upstreamOf(config, countedAs, standing.present, system);
   // A primary that comes back after it was replaced learns of that from those who follow another now.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
   const sound = await storeToStartFrom(config, system);

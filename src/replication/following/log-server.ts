@@ -15,6 +15,7 @@ import { readHead } from "../feed/head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { SnapshotKeeper } from "../snapshots/snapshot-keeper.ts";
 import { serveSnapshot } from "../snapshots/snapshot-server.ts";
+import type { PledgeRequest } from "../succession/pledge.ts";
 
 const logger = getLogger("log-server");
 
@@ -22,6 +23,12 @@ export interface LogServerOptions {
   /** A read-only connection of its own to the present store. AppError `not_ready` while there is none. */
   readonly store: () => SqlDatabase;
   readonly role: () => Head["role"];
+  /** The node's id. */
+  readonly node: string;
+  /** Which attempt to become the primary is under way. */
+  readonly candidacy: () => string | undefined;
+  /** Gives this node's pledge. AppError `conflict` where it can't have it. */
+  readonly pledge: (request: PledgeRequest) => void;
   /** Whether others shall say at once how far they have come. */
   readonly ack: boolean;
   readonly limits: Limits;
@@ -45,8 +52,12 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
       if (!options.verifyNodeKey(bearer(request)))
         return refusal(401, "unauthorized", "the node key is missing or wrong");
       const { pathname, searchParams } = new URL(request.url);
-      if (request.method !== "GET") return refusal(405, "not_found", "only GET is served here");
+      const method = pathname === "/replication/v1/pledge" ? "POST" : "GET";
+      if (request.method !== method) return refusal(405, "not_found", `only ${method} is served here`);
       switch (pathname) {
+        case "/replication/v1/pledge":
+          options.pledge(askedPledge(searchParams));
+          return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/head":
           return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/log":
@@ -58,6 +69,7 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
       }
     } catch (error) {
       if (error instanceof AppError && error.code === "invalid_request") return refusal(400, error.code, error.message);
+      if (error instanceof AppError && error.code === "conflict") return refusal(409, error.code, error.message);
       if (error instanceof AppError && error.code === "not_ready") return refusal(503, error.code, error.message);
       if (options.reportDamage(error)) return refusal(503, "not_ready", "the database of this node is damaged");
       logger.error("a request of another node failed: {error}", { error });
@@ -81,8 +93,15 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
   if (query.has("epoch")) options.onPosition(askedPosition(query), nodeIdOf(request));
   return database.transaction(() => {
     const head = readHead(database, openLog(database), { role: role(), ack }, options.clock.wallMs());
-    return { ...head, epochs: readEpochs(database) };
+    return { ...head, epochs: readEpochs(database), node: options.node, candidacy: options.candidacy() };
   });
+}
+
+function askedPledge(query: URLSearchParams): PledgeRequest {
+  const { epoch, term } = askedPosition(query);
+  const [node, token] = [query.get("node"), query.get("token")];
+  if (!node || !token) throw new AppError("invalid_request", "`node` and `token` say who asks for a pledge");
+  return { node, token, epoch, term, force: query.get("force") === "true" };
 }
 
 function askedPosition(query: URLSearchParams): Asked {

@@ -5,13 +5,24 @@ import type { System } from "../system.ts";
 import type { Asked } from "./log-server.ts";
 import { Upstream, type Neighbour } from "./upstream.ts";
 
+/** Under which name the primary may count a node for its acknowledgements. */
+export type CountedAs = () => string | undefined;
+
+/** For a node that can't take the primary's place: what it has does not save a write from being lost. */
+export const uncounted: CountedAs = () => undefined;
+
 /** A follower's primary, and its peers as those to go to without it. */
-export function upstreamOf(config: Config, id: string, own: () => Asked | undefined, system: System): Upstream {
+export function upstreamOf(
+  config: Config,
+  countedAs: CountedAs,
+  own: () => Asked | undefined,
+  system: System,
+): Upstream {
   const primary = must(config.primary, "a follower has a primary");
   return new Upstream(
     [
-      neighbourAt(primary, config, id, system),
-      ...config.peers.filter((url) => url !== primary).map((url) => neighbourAt(url, config, id, system)),
+      neighbourAt(primary, config, countedAs, system),
+      ...config.peers.filter((url) => url !== primary).map((url) => neighbourAt(url, config, countedAs, system)),
     ],
     system.clock,
     own,
@@ -19,16 +30,14 @@ export function upstreamOf(config: Config, id: string, own: () => Asked | undefi
 }
 
 /** A primary's peers: to ask whether it still is the primary. `undefined` where there are none, or no node key to ask them with. */
-export function peersOf(config: Config, id: string, own: () => Asked, system: System): Upstream | undefined {
+export function peersOf(config: Config, own: () => Asked, system: System): Upstream | undefined {
   if (config.nodeKey === undefined) return undefined;
-  const [first, ...others] = config.peers.map((url) => neighbourAt(url, config, id, system));
+  const [first, ...others] = config.peers.map((url) => neighbourAt(url, config, uncounted, system));
   return first && new Upstream([first, ...others], system.clock, own);
 }
 
-function neighbourAt(url: string, { nodeKey, limits, role }: Config, id: string, system: System): Neighbour {
-  // What a fallback has does not save a write from being lost: it can't take the primary's place.
-  const nodeId = role === "edge" ? id : undefined;
+function neighbourAt(url: string, { nodeKey, limits }: Config, countedAs: CountedAs, system: System): Neighbour {
   const { logTimeoutMs, snapshotTimeoutMs } = limits;
   const key = must(nodeKey, "a node that asks others has a node key");
-  return { url, client: system.connectNode({ url, nodeId, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };
+  return { url, client: system.connectNode({ url, countedAs, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };
 }

@@ -6,12 +6,13 @@ import type { Clock } from "../../util/clock.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
 import { downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
 import type { System } from "../system.ts";
+import type { Candidacy } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
 
 export interface NodeClientOptions {
   readonly url: string;
-  /** Of the edge that asks, so that the primary knows how far it has come. Undefined where that does not count. */
-  readonly nodeId: string | undefined;
+  /** Under which name the primary may count how far this node has come. Undefined where it must not. */
+  readonly countedAs: () => string | undefined;
   readonly nodeKey: string;
   /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
   readonly logTimeoutMs: number;
@@ -21,11 +22,16 @@ export interface NodeClientOptions {
 /** A page, or the node's word that its log can't be followed from that position. */
 export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
 
+/** Where the node stands, which has given its pledge unless it is a primary or of a later epoch; or why it gives none. */
+export type PledgeAnswer = { readonly head: NodeHead } | { readonly refused: string };
+
 type Accept = (manifest: SnapshotManifest) => void;
 
 export interface NodeClient {
   /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
   head(own: Asked | undefined): Promise<NodeHead>;
+  /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
+  pledge(own: Asked, candidacy: Candidacy, force: boolean): Promise<PledgeAnswer>;
   /** What follows a position in the node's log. */
   log(asked: Asked): Promise<LogAnswer>;
   /**
@@ -45,20 +51,30 @@ export interface NodeClient {
 const refusalSchema = z.object({ message: z.string(), code: z.string() });
 
 export function connectNode(
-  { url, nodeId, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
+  { url, countedAs, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
   { clock, fetch }: Pick<System, "clock" | "fetch">,
 ): NodeClient {
   const closing = new AbortController();
-  const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
-    fetch(`${url}/replication/v1/${path}`, {
+  const send = (method: string, path: string, headers: Record<string, string>, signal: AbortSignal) => {
+    const id = countedAs();
+    return fetch(`${url}/replication/v1/${path}`, {
+      method,
       headers: {
         Authorization: `Bearer ${nodeKey}`,
-        ...(nodeId === undefined ? {} : { "Ostiary-Node": nodeId }),
+        ...(id === undefined ? {} : { "Ostiary-Node": id }),
         ...headers,
       },
       signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
     });
+  };
+  const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
+    send("GET", path, headers, signal);
+  const headIn = async (response: Response): Promise<NodeHead> => {
+    const decoded = decodeNodeHead(await response.text());
+    if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
+    return decoded.message;
+  };
 
   return {
     async head(own) {
@@ -66,9 +82,17 @@ export function connectNode(
       using stall = watchStall(logTimeoutMs, clock);
       const response = await get(`head${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
-      const decoded = decodeNodeHead(await response.text());
-      if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
-      return decoded.message;
+      return await headIn(response);
+    },
+
+    async pledge(own, { node, token }, force) {
+      const query = positionQuery(own);
+      for (const [name, value] of Object.entries({ node, token, force: String(force) })) query.set(name, value);
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await send("POST", `pledge?${query}`, {}, stall.signal);
+      if (response.status === 409) return { refused: (await refusalOf(response)).message };
+      if (!response.ok) throw await failure("its pledge", response);
+      return { head: await headIn(response) };
     },
 
     async log(asked) {

@@ -8,8 +8,9 @@ import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
+import type { Candidacy } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
-import type { LogAnswer, NodeClient } from "./node-client.ts";
+import type { LogAnswer, NodeClient, PledgeAnswer } from "./node-client.ts";
 
 const log = getLogger("upstream");
 
@@ -119,6 +120,16 @@ export class Upstream {
     return (await this.#heads()).map(({ neighbour, head }) => ({ url: neighbour.url, head }));
   }
 
+  /** What each says that is asked for its pledge; `undefined` where it says nothing. */
+  async pledges(
+    own: Asked,
+    candidacy: Candidacy,
+    force: boolean,
+  ): Promise<readonly { readonly url: string; readonly answer: PledgeAnswer | undefined }[]> {
+    const answers = await this.#ask((client) => client.pledge(own, candidacy, force));
+    return answers.map(({ neighbour, answer }) => ({ url: neighbour.url, answer }));
+  }
+
   close(): void {
     for (const { client } of this.#neighbours) client.close();
   }
@@ -139,11 +150,20 @@ export class Upstream {
   }
 
   async #heads(): Promise<readonly Standing[]> {
-    const asked = this.#neighbours.map(async (neighbour) => {
-      const head = await this.#inTime(neighbour.client.head(this.#own()));
-      return head === undefined ? [] : [{ neighbour, head }];
-    });
-    return (await Promise.all(asked)).flat();
+    const answers = await this.#ask((client) => client.head(this.#own()));
+    return answers.flatMap(({ neighbour, answer }) => (answer === undefined ? [] : [{ neighbour, head: answer }]));
+  }
+
+  /** All at once. Who fails or takes too long has no answer. */
+  #ask<T>(
+    question: (client: NodeClient) => Promise<T>,
+  ): Promise<readonly { readonly neighbour: Neighbour; readonly answer: T | undefined }[]> {
+    return Promise.all(
+      this.#neighbours.map(async (neighbour) => ({
+        neighbour,
+        answer: await this.#inTime(question(neighbour.client)),
+      })),
+    );
   }
 
   #inTime<T>(answer: Promise<T>): Promise<T | undefined> {

@@ -1,18 +1,21 @@
 /**
  * Whether an edge may take its primary's place. Not while that one answers, or another has taken it already, and not while a peer has more: the edge
- * first takes from its peers what it has not, so that whichever edge is promoted has all that any of them had. Who decides that the primary is gone
- * is for somebody outside: an operator, or whatever holds the lease.
+ * first takes from its peers what it has not, so that whichever edge is promoted has all that any of them had. Of those it also has their pledge, so
+ * that nothing is acknowledged behind its back. Who decides that the primary is gone is for somebody outside: an operator, or whatever holds the lease.
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { readNote, writeNote } from "../../store/data-directory.ts";
 import { compareEpochs } from "../../store/epochs.ts";
+import type { State } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
-import { epochOf } from "../feed/envelope.ts";
+import { epochOf, type NodeHead } from "../feed/envelope.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
+import type { Upstream } from "../following/upstream.ts";
 import type { System } from "../system.ts";
+import type { Candidacy, Pledge } from "./pledge.ts";
 
 const noteName = "promoted";
 
@@ -34,34 +37,85 @@ export function forgetPromotion(directory: string): void {
 const catchUpWaitMs = 5000;
 const lookAgainMs = 50;
 
+export interface PromotionOptions {
+  readonly following: FollowingCopy;
+  /** What this node has promised itself. */
+  readonly pledge: Pledge;
+  /** What its peers are asked to give their pledge to. */
+  readonly candidacy: Candidacy;
+  /** How many edges have each write that was acknowledged (`--ack`), besides the primary. */
+  readonly ack: number;
+  /** Goes on whatever stands against it, but for a later epoch. */
+  readonly force: boolean;
+  readonly system: System;
+}
+
 /** AppError `conflict` says why not, and what `force` would pass over. */
-export async function requirePromotable(following: FollowingCopy, force: boolean, system: System): Promise<void> {
+export async function requirePromotable(options: PromotionOptions): Promise<void> {
+  const { following, pledge, candidacy, force, system } = options;
   following.engine();
   // The primary's file is the truth: nobody could repair it, and nobody could take a snapshot of it.
   await following.audit();
   following.engine();
   const state = must(following.present());
-  const heads = await following.upstream.heads();
-  const later = heads.find(({ head }) => compareEpochs(epochOf(head), state) > 0);
+  // Before anybody pledges anything, which would hold up the writes of a primary that is well.
+  requireGone(await following.upstream.heads(), state, force);
+  if (pledge.to !== undefined && !force)
+    throw new AppError("conflict", `${pledge.to} is about to be promoted: look whether it was, or use force`);
+  const asked = await following.upstream.pledges(state, candidacy, force);
+  const standings = asked.flatMap(({ url, answer }) =>
+    answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
+  );
+  requireGone(standings, state, force);
+  if (!force) requirePledges(asked, options);
+  const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
+  if (await reach(following, furthest, system.clock)) return;
+  if (force) return;
+  throw new AppError(
+    "conflict",
+    `another node has come to ${furthest}, this one only to ${must(following.present()).offset}: promote that one, or use force and lose what is between`,
+  );
+}
+
+interface Standing {
+  readonly url: string;
+  readonly head: NodeHead;
+}
+
+/** The primary does not answer, and nobody has taken its place. */
+function requireGone(standings: readonly Standing[], present: State, force: boolean): void {
+  const later = standings.find(({ head }) => compareEpochs(epochOf(head), present) > 0);
   if (later !== undefined) {
     throw new AppError(
       "conflict",
       `${later.url} knows of a later epoch than this node: another node was promoted, or this one is behind. It will follow when it can`,
     );
   }
-  const primary = heads.find(({ head }) => head.role === "primary" && head.e === state.epoch);
-  if (primary !== undefined && !force) {
-    throw new AppError(
-      "conflict",
-      `the primary ${primary.url} is alive: stop it first, or use force, and what it accepts until it learns of its successor is lost to the others`,
-    );
-  }
-  const furthest = Math.max(0, ...heads.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  if (await reach(following, furthest, system.clock)) return;
-  if (force) return;
+  const primary = standings.find(({ head }) => head.role === "primary" && head.e === present.epoch);
+  if (primary === undefined || force) return;
   throw new AppError(
     "conflict",
-    `another node has come to ${furthest}, this one only to ${must(following.present()).offset}: promote that one, or use force and lose what is between`,
+    `the primary ${primary.url} is alive: stop it first, or use force, and what it accepts until it learns of its successor is lost to the others`,
+  );
+}
+
+type Asked = Awaited<ReturnType<Upstream["pledges"]>>;
+
+/** Nobody else is being promoted, and each write that was or may yet be acknowledged is on a node that has given its pledge, or on this one. */
+function requirePledges(asked: Asked, { following, ack }: PromotionOptions): void {
+  for (const { url, answer } of asked) {
+    if (answer === undefined || "head" in answer) continue;
+    throw new AppError(
+      "conflict",
+      `${url} does not give its pledge: ${answer.refused}. Look who is the primary in a moment, or use force`,
+    );
+  }
+  const needed = Math.max(ack, following.follower.ackWanted ? 1 : 0);
+  const silent = asked.filter(({ url, answer }) => answer === undefined && url !== following.upstream.primary.url);
+  if (needed === 0 || silent.length < needed) return;
+  throw new AppError(
+    "conflict",
+    `${silent.map(({ url }) => url).join(", ")} can't be asked: with \`--ack edges:${needed}\` there may be writes that were acknowledged and that nobody else has. Promote when that node can be reached, or use force and accept their loss`,
   );
 }
 

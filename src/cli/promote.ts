@@ -13,7 +13,7 @@ interface Promoted {
 export const promoteCommand: AddCommand = (program) => {
   withAccess(program.command("promote"), "admin")
     .description(
-      "Make an edge the primary, under a new epoch: it first takes from its peers what it has not. Refused while the old primary answers, or where another node has more",
+      "Make an edge the primary, under a new epoch: it first takes from its peers what it has not. Refused while the old primary answers, where another node has more or is promoted at the same time, and with `--ack` while so many edges can't be asked that only they may have a write that was acknowledged",
     )
     .option(
       "--force",

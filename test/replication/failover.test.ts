@@ -237,7 +237,7 @@ describe("the edges that a promotion asks", () => {
   test("must be enough for no acknowledged write to be missed, and count again when it came to nothing", () =>
     withCluster(async (cluster) => {
       const portD = await freePort();
-      const { primary, b, c, portA } = await threeNodes(cluster, flags);
+      const { primary, b, c, portA } = await threeNodes(cluster, { ack: "edges:1" });
       const { port } = new URL(b.url);
       await b.stop();
       const silent = `http://127.0.0.1:${portD}`;
@@ -255,6 +255,25 @@ describe("the edges that a promotion asks", () => {
       expect((await post(late.url, "/api/promote", { force: true })).status).toBe(200);
       await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200));
       expect(await pledgedTo(c.url)).toBeUndefined();
+    }));
+
+  test("are not those that count for nothing", () =>
+    withCluster(async (cluster) => {
+      const [port, portC] = [await freePort(), await freePort()].map(String);
+      const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
+      const fallback = await cluster.fallback(primary);
+      const follow = { primary: primary.url, ...quick, ...flags };
+      const c = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers: "" });
+      // It may have itself among its peers, as where all nodes have one list.
+      const peers = `${c.url},${fallback.url}`;
+      await c.stop();
+      const again = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers });
+      await loadPolicy(primary.node);
+      await eventually(async () =>
+        expect((await standingAt(again.url)).offset).toBe(primary.node.health().offset ?? 0),
+      );
+      await primary.stop();
+      expect((await post(again.url, "/api/promote", {})).status).toBe(200);
     }));
 
   test("let one be promoted of two that ask at once", () =>

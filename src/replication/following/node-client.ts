@@ -22,8 +22,11 @@ export interface NodeClientOptions {
 /** A page, or the node's word that its log can't be followed from that position. */
 export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
 
-/** Where the node stands, which has given its pledge unless it is a primary or of a later epoch; or why it gives none. */
-export type PledgeAnswer = { readonly head: NodeHead } | { readonly refused: string };
+/**
+ * Where the node stands, which has given its pledge unless it is a primary or of a later epoch; or why it gives none; or that it has none to give, as
+ * a fallback, which nobody counts.
+ */
+export type PledgeAnswer = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
 
 type Accept = (manifest: SnapshotManifest) => void;
 
@@ -91,6 +94,7 @@ export function connectNode(
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
       if (response.status === 409) return { refused: (await refusalOf(response)).message };
+      if (response.status === 404) return { uncounted: true };
       if (!response.ok) throw await failure("its pledge", response);
       return { head: await headIn(response) };
     },

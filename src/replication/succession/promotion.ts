@@ -59,7 +59,8 @@ export async function requirePromotable(options: PromotionOptions): Promise<void
   following.engine();
   const state = must(following.present());
   // Before anybody pledges anything, which would hold up the writes of a primary that is well.
-  requireGone(await following.upstream.heads(), state, force);
+  const nodes = await following.upstream.heads();
+  requireGone(nodes, state, force);
   if (pledge.to !== undefined && !force)
     throw new AppError("conflict", `${pledge.to} is about to be promoted: look whether it was, or use force`);
   const asked = await following.upstream.pledges(state, candidacy, force);
@@ -67,7 +68,7 @@ export async function requirePromotable(options: PromotionOptions): Promise<void
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
   requireGone(standings, state, force);
-  if (!force) requirePledges(asked, options);
+  if (!force) requirePledges(asked, nodes, options);
   const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
   if (await reach(following, furthest, system.clock)) return;
   if (force) return;
@@ -102,16 +103,21 @@ function requireGone(standings: readonly Standing[], present: State, force: bool
 type Asked = Awaited<ReturnType<Upstream["pledges"]>>;
 
 /** Nobody else is being promoted, and each write that was or may yet be acknowledged is on a node that has given its pledge, or on this one. */
-function requirePledges(asked: Asked, { following, ack }: PromotionOptions): void {
+function requirePledges(asked: Asked, nodes: readonly Standing[], { following, ack }: PromotionOptions): void {
   for (const { url, answer } of asked) {
-    if (answer === undefined || "head" in answer) continue;
+    if (answer === undefined || !("refused" in answer)) continue;
     throw new AppError(
       "conflict",
       `${url} does not give its pledge: ${answer.refused}. Look who is the primary in a moment, or use force`,
     );
   }
   const needed = Math.max(ack, following.follower.ackWanted ? 1 : 0);
-  const silent = asked.filter(({ url, answer }) => answer === undefined && url !== following.upstream.primary.url);
+  // Who has a head and knows of no pledges is an edge of an earlier version.
+  const counts = (url: string): boolean => nodes.some((node) => node.url === url);
+  const silent = asked.filter(
+    ({ url, answer }) =>
+      url !== following.upstream.primary.url && (answer === undefined || ("uncounted" in answer && counts(url))),
+  );
   if (needed === 0 || silent.length < needed) return;
   throw new AppError(
     "conflict",

@@ -21,7 +21,7 @@ import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
-import { type Candidacy, Pledge } from "./succession/pledge.ts";
+import { Pledge } from "./succession/pledge.ts";
 import { requirePromotable } from "./succession/promotion.ts";
 import { realSystem, type System } from "./system.ts";
 
@@ -54,20 +54,14 @@ export async function startEdgeNode(
   const feed = openEdgeFeed({ config, id, upstream, follower, health, counts, system });
   started.defer(() => feed.close());
   following.onMoved(feed.moved);
-  let candidacy: Candidacy | undefined;
-  const serveLog = serveOthers(config, id, { following, pledge, candidacy: () => candidacy }, system);
+  const candidate = candidateFor({ config, id, following, pledge, system });
+  const serveLog = serveOthers(config, id, { following, pledge, candidate }, system);
   follower.start();
   feed.start();
 
   const running = started.move();
   const promote = async (force: boolean): Promise<Promoted> => {
-    candidacy = { node: id, token: randomBytes(8).toString("hex") };
-    try {
-      await requirePromotable({ following, pledge, candidacy, ack: config.ack, force, system });
-    } catch (error) {
-      candidacy = undefined;
-      throw error;
-    }
+    await candidate.stand(force);
     const { path } = following.copy;
     lock.keep();
     await running.disposeAsync();
@@ -129,17 +123,50 @@ function keepPledge(
   started.defer(clock.every(pledgeCheckMs, () => void look()));
 }
 
+interface Candidate {
+  /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
+  readonly token: string | undefined;
+  /** AppError `conflict` where this node may not become it. */
+  stand(force: boolean): Promise<void>;
+}
+
+interface CandidateOptions {
+  readonly config: Config;
+  readonly id: string;
+  readonly following: FollowingCopy;
+  readonly pledge: Pledge;
+  readonly system: System;
+}
+
+function candidateFor({ config, id, following, pledge, system }: CandidateOptions): Candidate {
+  let token: string | undefined;
+  return {
+    get token() {
+      return token;
+    },
+    async stand(force) {
+      token = randomBytes(8).toString("hex");
+      try {
+        await requirePromotable({ following, pledge, candidacy: { node: id, token }, ack: config.ack, force, system });
+      } catch (error) {
+        token = undefined;
+        throw error;
+      }
+    },
+  };
+}
+
 interface Standing {
   readonly following: FollowingCopy;
   readonly pledge: Pledge;
-  readonly candidacy: () => Candidacy | undefined;
+  readonly candidate: Candidate;
 }
 
 /** The same that a primary serves to nodes, from this copy. */
 function serveOthers(
   { data, limits, nodeKey }: Config,
   id: string,
-  { following, pledge, candidacy }: Standing,
+  { following, pledge, candidate }: Standing,
   system: System,
 ): Node["replication"] {
   const { copy, present } = following;
@@ -159,11 +186,11 @@ function serveOthers(
     },
     role: () => "edge",
     node: id,
-    candidacy: () => candidacy()?.token,
+    candidacy: () => candidate.token,
     pledge(request) {
       // It may be among its own peers.
       if (request.node === id) return;
-      if (candidacy() !== undefined && !request.force)
+      if (candidate.token !== undefined && !request.force)
         throw new AppError("conflict", "it is about to be promoted itself");
       pledge.give(request, present());
     },

@@ -60,24 +60,16 @@ export function connectNode(
   const closing = new AbortController();
   const send = (method: string, path: string, headers: Record<string, string>, signal: AbortSignal) => {
     const id = countedAs();
+    const own = { Authorization: `Bearer ${nodeKey}`, ...(id === undefined ? {} : { "Ostiary-Node": id }) };
     return fetch(`${url}/replication/v1/${path}`, {
       method,
-      headers: {
-        Authorization: `Bearer ${nodeKey}`,
-        ...(id === undefined ? {} : { "Ostiary-Node": id }),
-        ...headers,
-      },
+      headers: { ...own, ...headers },
       signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
     });
   };
   const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
     send("GET", path, headers, signal);
-  const headIn = async (response: Response): Promise<NodeHead> => {
-    const decoded = decodeNodeHead(await response.text());
-    if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
-    return decoded.message;
-  };
 
   return {
     async head(own) {
@@ -85,7 +77,7 @@ export function connectNode(
       using stall = watchStall(logTimeoutMs, clock);
       const response = await get(`head${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
-      return await headIn(response);
+      return await headIn(response, url);
     },
 
     async pledge(own, { node, token }, force) {
@@ -96,7 +88,7 @@ export function connectNode(
       if (response.status === 409) return { refused: (await refusalOf(response)).message };
       if (response.status === 404) return { uncounted: true };
       if (!response.ok) throw await failure("its pledge", response);
-      return { head: await headIn(response) };
+      return { head: await headIn(response, url) };
     },
 
     async log(asked) {
@@ -128,6 +120,12 @@ export function connectNode(
 
     close: () => closing.abort(new Error("this node is shutting down")),
   };
+}
+
+async function headIn(response: Response, url: string): Promise<NodeHead> {
+  const decoded = decodeNodeHead(await response.text());
+  if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
+  return decoded.message;
 }
 
 function positionQuery({ epoch, term, offset, hash }: Asked): URLSearchParams {

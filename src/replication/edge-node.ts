@@ -6,8 +6,9 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
-import { compareEpochs } from "../store/epochs.ts";
+import { compareEpochs, type EpochName } from "../store/epochs.ts";
 import { hashKey, verifyKey } from "../store/keys.ts";
+import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { backupsOf } from "./backup/backup-server.ts";
@@ -20,10 +21,13 @@ import { nodeIdOf } from "./identity.ts";
 import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
+import { ledEpoch } from "./primary-store.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
 import { Pledge } from "./succession/pledge.ts";
 import { requirePromotable } from "./succession/promotion.ts";
 import { realSystem, type System } from "./system.ts";
+
+const log = getLogger("edge");
 
 /** How often an edge looks whether the one that it gave its pledge to still is about to be promoted. */
 const pledgeCheckMs = 1000;
@@ -61,11 +65,11 @@ export async function startEdgeNode(
 
   const running = started.move();
   const promote = async (force: boolean): Promise<Promoted> => {
-    await candidate.stand(force);
+    const after = await candidate.stand(force);
     const { path } = following.copy;
     lock.keep();
     await running.disposeAsync();
-    return must(becomePrimary)({ directory, path, force });
+    return must(becomePrimary)({ directory, path, after, aheadIsLost: force || config.ack > 0 });
   };
   let promoting: Promise<Promoted> | undefined;
   return {
@@ -117,17 +121,23 @@ function keepPledge(
   moved();
   onMoved(moved);
   const look = async (): Promise<void> => {
-    if (pledge.to === undefined) return;
-    for (const { head } of await upstream.heads()) pledge.heard(head);
+    const { given } = pledge;
+    if (given.length === 0) return;
+    const heads = await upstream.heads();
+    pledge.heard(
+      heads.map(({ head }) => head),
+      given,
+    );
   };
-  started.defer(clock.every(pledgeCheckMs, () => void look()));
+  const complain = (error: unknown): void => log.error("what was pledged can't be looked at: {error}", { error });
+  started.defer(clock.every(pledgeCheckMs, () => void look().catch(complain)));
 }
 
 interface Candidate {
   /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
   readonly token: string | undefined;
-  /** AppError `conflict` where this node may not become it. */
-  stand(force: boolean): Promise<void>;
+  /** Gives the epoch after which it becomes it. AppError `conflict` where it may not. */
+  stand(force: boolean): Promise<EpochName>;
 }
 
 interface CandidateOptions {
@@ -147,7 +157,8 @@ function candidateFor({ config, id, following, pledge, system }: CandidateOption
     async stand(force) {
       token = randomBytes(8).toString("hex");
       try {
-        await requirePromotable({ following, pledge, candidacy: { node: id, token }, ack: config.ack, force, system });
+        const [candidacy, led] = [{ node: id, token }, ledEpoch(config.data)];
+        return await requirePromotable({ following, pledge, led, candidacy, ack: config.ack, force, system });
       } catch (error) {
         token = undefined;
         throw error;
@@ -169,7 +180,7 @@ function serveOthers(
   { following, pledge, candidate }: Standing,
   system: System,
 ): Node["replication"] {
-  const { copy, present } = following;
+  const { copy, present, upstream } = following;
   const snapshots = keepSnapshots({
     storePath: () => copy.path,
     directory: join(data, "snapshots"),
@@ -178,6 +189,7 @@ function serveOthers(
     system,
   });
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
+  const led = ledEpoch(data);
   return createLogServer({
     store() {
       // Nobody shall follow what this node itself does not trust.
@@ -186,13 +198,20 @@ function serveOthers(
     },
     role: () => "edge",
     node: id,
+    led,
     candidacy: () => candidate.token,
-    pledge(request) {
-      // It may be among its own peers.
-      if (request.node === id) return;
+    async pledge(request) {
+      // It may be among its own peers. And who is in a later epoch has nothing to promise.
+      const isIdle = (): boolean =>
+        request.token === candidate.token || compareEpochs(present() ?? request, request) > 0;
+      if (isIdle()) return;
+      // What nobody stands for would never end, and what comes late is over.
+      if (!(await upstream.stands(request)))
+        throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
+      if (isIdle()) return;
       if (candidate.token !== undefined && !request.force)
         throw new AppError("conflict", "it is about to be promoted itself");
-      pledge.give(request, present());
+      pledge.give(request);
     },
     ack: false,
     limits,

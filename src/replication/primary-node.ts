@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
-import { readEpochs } from "../store/epochs.ts";
+import { compareEpochs, type EpochName, readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
 import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -25,6 +25,7 @@ import type { Node, NodeHealth, Writes } from "./node.ts";
 import { keepPosition, refuseDevelopmentKey, settleEpoch, soundPath, startEpochBecause } from "./primary-store.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
 import { Acks } from "./succession/acks.ts";
+import { Pledge } from "./succession/pledge.ts";
 import { Fence } from "./succession/fence.ts";
 import { watchSuccession } from "./succession/succession.ts";
 import { realSystem, type System } from "./system.ts";
@@ -40,8 +41,10 @@ export interface PrimaryNode extends Node {
 export interface Takeover {
   readonly directory: DataDirectory;
   readonly path: string;
-  /** Whether it becomes the primary also where another node has more. */
-  readonly force: boolean;
+  /** The epoch that its own will follow. */
+  readonly after: EpochName;
+  /** Whether it becomes the primary also where another node has more by now: nothing of that was acknowledged, or it is to be lost. */
+  readonly aheadIsLost: boolean;
 }
 
 /** `announce` is given the keys that a first start makes. With a takeover the node goes on where an edge of this process ended. */
@@ -57,6 +60,9 @@ export async function startPrimaryNode(
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
   const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover, system);
+  // Until it ended, the edge went on following.
+  if (takeover !== undefined && compareEpochs(writer.state, takeover.after) !== 0)
+    throw overtaken("another node was promoted meanwhile");
   const id = nodeIdOf(config);
   const store = copy.reader();
   const place = await keepPlace(started, { config, writer, store, nodeKeyHash, takeover, system });
@@ -166,7 +172,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const peers = peersOf(config, present, system);
   if (peers !== undefined) started.defer(() => peers.close());
   // Since it was asked whether it may, time has passed.
-  let mayStand = takeover?.force !== false;
+  let mayStand = takeover?.aheadIsLost !== false;
   const succession = watchSuccession({
     peers,
     fence,
@@ -240,9 +246,12 @@ function serveOthers(
     },
     role: () => "primary",
     node: id,
+    led: undefined,
     candidacy: () => undefined,
-    // Whoever asks sees in its head that it is a primary.
-    pledge() {},
+    // Whoever asks for the epoch of this primary sees in its head that it is one. What was replaced may be an edge tomorrow.
+    async pledge(request) {
+      if (compareEpochs(writer.state, request) < 0) new Pledge(data).give({ ...request, force: true });
+    },
     ack: ack > 0,
     limits,
     clock: system.clock,

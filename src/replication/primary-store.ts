@@ -85,8 +85,14 @@ export async function startEpochBecause(writer: Writer, reason: string): Promise
 }
 
 function notePosition(data: string, writer: Writer): void {
-  const text = `${writer.state.epoch}:${writer.state.offset}`;
-  if (readNote(data, "position") !== text) writeNote(data, "position", text, { wait: false });
+  const { epoch, offset } = writer.state;
+  const text = `${epoch}:${offset}`;
+  if (readNote(data, "position") !== text) writeNote(data, "position", text, { wait: ledEpoch(data) !== epoch });
+}
+
+/** The last epoch that the node with these data was the primary of. */
+export function ledEpoch(data: string): string | undefined {
+  return readNote(data, "position")?.split(":")[0];
 }
 
 /** Notes how far the log has gone, beside the database: an old database that is put back will not know of it. */

@@ -180,6 +180,7 @@ describe("a fallback", () => {
       }
       expect((await fallback.call("GET", "/replication/v1/head")).json).toEqual({
         message: "this fallback serves no other nodes, ask the primary",
+        role: "fallback",
       });
       const metrics = await fallback.call("GET", "/metrics");
       expect(metrics.text).toMatch(/oso_fallback_http_requests_count\{[^}]*path="\/api\/authorize"/);

@@ -90,7 +90,7 @@ export class Cluster {
     return this.#serve(config, () => startPrimaryNode(config, announce));
   }
 
-  async edge(name: string, primary: Running<Node>, flags: Flags = {}): Promise<Running<Node>> {
+  async edge(name: string, primary: { readonly url: string }, flags: Flags = {}): Promise<Running<Node>> {
     return this.#serve(this.config("edge", name, { primary: primary.url, ...flags }), (config) =>
       startEdgeNode(config),
     );

@@ -244,9 +244,11 @@ describe("the edges that a promotion asks", () => {
       const peers = `${c.url},${silent},http://127.0.0.1:${port}`;
       const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...quick, ...flags });
       await primary.stop();
-      const refused = await post(late.url, "/api/promote", {});
+      const promotion = post(late.url, "/api/promote", {});
+      await eventually(async () => expect(await pledgedTo(c.url)).toBe("edge-b"));
+      const refused = await promotion;
       expect(refused.status).toBe(409);
-      expect(((await refused.json()) as { message: string }).message).toStartWith(`${silent} can't be asked`);
+      expect(((await refused.json()) as { message: string }).message).toContain(`${silent} can't be asked`);
       await eventually(async () => expect(await pledgedTo(c.url)).toBeUndefined());
       const back = await cluster.primary({ port: portA, ...quick, ...flags });
       await eventually(async () => expect((await write(back.url, reader("ann"))).status).toBe(200));
@@ -295,30 +297,109 @@ describe("the edges that a promotion asks", () => {
       });
     }));
 
-  test("are asked with a node and a token, by whoever has the node key", () =>
+  test("are asked with a node and a token, by whoever has the node key, and only for a node that stands", () =>
     withCluster(async (cluster) => {
-      const { b, c } = await threeNodes(cluster);
+      const { b } = await threeNodes(cluster);
       const { epoch } = await standingAt(b.url);
       const ask = (query: string, key: string, method = "POST") =>
         fetch(`${b.url}/replication/v1/pledge?${query}`, { method, headers: { Authorization: `Bearer ${key}` } });
-      const position = `epoch=${epoch}&term=0&after=1&hash=${"0".repeat(16)}`;
-      expect((await ask(`${position}&node=x&token=1`, adminKey)).status).toBe(401);
-      expect((await ask(`${position}&node=x&token=1`, nodeKey, "GET")).status).toBe(405);
-      for (const query of ["", position, `${position}&node=x`, `${position}&node=&token=1`, "node=x&token=1"])
+      const past = `epoch=${epoch}&term=0&after=1&hash=${"0".repeat(16)}`;
+      const present = past.replace("term=0", `term=${Number.MAX_SAFE_INTEGER}`);
+      expect((await ask(`${present}&node=edge-c&token=1`, adminKey)).status).toBe(401);
+      expect((await ask(`${present}&node=edge-c&token=1`, nodeKey, "GET")).status).toBe(405);
+      const malformed = ["", present, `${present}&node=x`, `${present}&node=&token=1`, "node=x&token=1"];
+      const wrong = [...malformed, `${present}&node=x%20y&token=1`, `${present}&node=x&token=${"1".repeat(129)}`];
+      for (const query of [...wrong, `${past.replace("term=0", "term=-1")}&node=x&token=1`])
         expect((await ask(query, nodeKey)).status).toBe(400);
+      // Neither a node that nobody knows nor one that is not about to be promoted.
+      for (const node of ["x", "edge-c"]) {
+        const refused = await ask(`${present}&node=${node}&token=1&force=true`, nodeKey);
+        expect([refused.status, await refused.text()]).toEqual([409, expect.stringContaining("none of its peers")]);
+      }
+      // Of an epoch that is over nothing has to be promised any more.
+      expect((await ask(`${past}&node=x&token=1`, nodeKey)).status).toBe(200);
       expect(await pledgedTo(b.url)).toBeUndefined();
-      // Of an epoch that is over nothing has to be pledged any more.
-      expect((await ask(`${position}&node=edge-c&token=1`.replace("term=0", "term=-1"), nodeKey)).status).toBe(400);
-      expect((await ask(`${position}&node=x&token=1`.replace(epoch, "0".repeat(16)), nodeKey)).status).toBe(200);
-      expect(await pledgedTo(b.url)).toBeUndefined();
-      const present = position.replace("term=0", `term=${Number.MAX_SAFE_INTEGER}`);
-      expect((await ask(`${present}&node=x&token=1`, nodeKey)).status).toBe(200);
-      expect((await ask(`${present}&node=edge-c&token=2`, nodeKey)).status).toBe(409);
-      expect(await pledgedTo(b.url)).toBe("x");
-      expect((await ask(`${present}&node=edge-c&token=2&force=true`, nodeKey)).status).toBe(200);
-      // The one that was named says that it is not about to be promoted.
-      await eventually(async () => expect(await pledgedTo(b.url)).toBeUndefined());
-      expect((await standingAt(c.url)).role).toBe("edge");
+    }));
+
+  test("must answer themselves: what a proxy says in place of one that is down is no answer", () =>
+    withCluster(async (cluster) => {
+      const { primary, b, c } = await threeNodes(cluster, { ack: "edges:1" });
+      const proxy = Bun.serve({ port: 0, fetch: () => Response.json({ message: "no route" }, { status: 404 }) });
+      try {
+        await Promise.all([b, c].map((edge) => edge.stop()));
+        const peers = `http://127.0.0.1:${proxy.port}`;
+        const { port } = new URL(b.url);
+        const alone = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...quick, ...flags });
+        await primary.stop();
+        const refused = await post(alone.url, "/api/promote", {});
+        expect([refused.status, await refused.text()]).toEqual([
+          409,
+          expect.stringContaining(`${peers} can't be asked`),
+        ]);
+      } finally {
+        await proxy.stop(true);
+      }
+    }));
+
+  test("let an edge be promoted that has lost a primary which goes on writing to others", () =>
+    withCluster(async (cluster) => {
+      const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
+      const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
+      const line = await openProxy(Number(port));
+      const ofB = {
+        primary: line.url.replace("mqtt:", "http:"),
+        port: portB ?? "",
+        peers: `http://127.0.0.1:${portC}`,
+      };
+      const b = await cluster.promotable("edge-b", { ...quick, ...flags, ...ofB });
+      const c = await cluster.edge("edge-c", primary, { ...quick, ...flags, port: portC ?? "", peers: b.url });
+      await loadPolicy(primary.node);
+      await eventually(async () => expect((await standingAt(b.url)).state).toBe("LIVE"));
+      line.close();
+      let isOver = false;
+      const acknowledged: string[] = [];
+      const writing = (async () => {
+        for (let count = 0; !isOver; count++) {
+          const user = `user-${count}`;
+          void insert(primary.node, user).then(
+            () => acknowledged.push(user),
+            () => {},
+          );
+          await Bun.sleep(10);
+        }
+      })();
+      await eventually(() => expect(acknowledged.length).toBeGreaterThan(10));
+      expect((await post(b.url, "/api/promote", {})).status).toBe(200);
+      await eventually(() => expect(primary.node.health().state).toBe("FENCED"));
+      isOver = true;
+      await writing;
+      await eventually(async () => {
+        expect(c.node.health()).toMatchObject({ state: "LIVE", epoch: (await standingAt(b.url)).epoch });
+      });
+      for (const user of acknowledged)
+        expect([user, await (await mayReadAt(b.url, user)).json()]).toEqual([user, { allowed: true }]);
+    }));
+
+  test("need not be the primary's predecessor, and may be", () =>
+    withCluster(async (cluster) => {
+      const { primary: first, b, c, portA } = await threeNodes(cluster, { ack: "edges:1" });
+      await first.stop();
+      expect((await post(b.url, "/api/promote", {})).status).toBe(200);
+      await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200));
+      const peers = `${b.url},${c.url}`;
+      const former = await cluster.edge("primary", b, { ...quick, ...flags, port: portA, peers });
+      await eventually(async () => expect(former.node.health().offset).toBe((await standingAt(b.url)).offset));
+      await c.stop();
+      await b.stop();
+      // It has been told of the first primary only, which is an edge now.
+      const again = await cluster.promotable("edge-c", {
+        ...{ primary: first.url, port: new URL(c.url).port, peers: b.url },
+        ...quick,
+        ...flags,
+      });
+      await eventually(async () => expect((await standingAt(again.url)).role).toBe("edge"));
+      expect((await post(again.url, "/api/promote", {})).status).toBe(200);
+      expect(await (await mayReadAt(again.url, "bob")).json()).toEqual({ allowed: true });
     }));
 });
 

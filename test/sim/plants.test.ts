@@ -8,9 +8,9 @@ import { runSeed } from "./run.ts";
 const seedsMax = 12;
 
 /** The plant is found as what it is. It may show in another way first, which is a finding as well, but not this one. */
-async function expectFound(plant: Plant, wanted: RegExp, first = 1): Promise<void> {
+async function expectFound(plant: Plant, wanted: RegExp): Promise<void> {
   const messages: string[] = [];
-  for (let seed = first; seed < first + seedsMax && !wanted.test(messages.at(-1) ?? ""); seed++) {
+  for (let seed = 1; seed <= seedsMax && !wanted.test(messages.at(-1) ?? ""); seed++) {
     const { failure } = await runSeed(seed, plant);
     if (failure !== undefined) messages.push(failure.message);
   }
@@ -76,17 +76,6 @@ describe("is found:", () => {
 
   test("a write that is acknowledged before enough edges have it", async () => {
     await expectFound({ impatient: true }, /was acknowledged by/);
-  }, 120_000);
-
-  test("an edge that helps to acknowledge a write beside the successor that asked it not to", async () => {
-    const plant: Plant = {
-      serve(_process, { method, url, headers }, serve) {
-        if (method !== "POST" || !url.includes("/replication/v1/pledge")) return undefined;
-        return Promise.resolve(serve(new Request(url.replace("/pledge", "/head"), { headers })));
-      },
-    };
-    // One run in a hundred comes to it.
-    await expectFound(plant, /was acknowledged by/, 20_320);
   }, 120_000);
 
   test("a token that is refused although its write is there", async () => {

@@ -10,8 +10,10 @@ export function replicationRoutes(node: Node) {
     async ({ request, route }) => {
       exchangeOf(request).route = route;
       const answer = node.replication(request);
-      if (answer === undefined)
-        throw new AppError("not_found", `this ${node.role} serves no other nodes, ask the primary`);
+      if (answer === undefined) {
+        const message = `this ${node.role} serves no other nodes, ask the primary`;
+        throw new AppError("not_found", message, { details: { message, role: node.role } });
+      }
       return answer;
     },
     { parse: "none" },

@@ -4,7 +4,7 @@
  *
  * `s` environment, `e` epoch, `n` its term, `p` offset before the first row, `l` offset of the last row, `h` chain hash after it, `d` digest at it,
  * `t` time of sending, `ev` rows; `from` where the epoch began (offset and hash), `role` of the sender, `ack` whether it waits for others;
- * `node` its id, `candidacy` which attempt of it to become the primary is under way.
+ * `node` its id, `led` the last epoch that it was the primary of, `candidacy` which attempt of it to become the primary is under way.
  * What a later version adds is passed over; what it changes has another `v`.
  */
 import { z } from "zod";
@@ -56,7 +56,12 @@ const pageSchema = z.object({
 });
 /** All epochs of a node's history, oldest first. */
 const epochs = z.array(z.object({ epoch: hash, term, offset, hash, timeMs }));
-const nodeHeadSchema = headSchema.extend({ epochs, node: z.string().optional(), candidacy: z.string().optional() });
+const nodeHeadSchema = headSchema.extend({
+  epochs,
+  node: z.string().optional(),
+  led: z.string().optional(),
+  candidacy: z.string().optional(),
+});
 /** Why a node gives no page from somebody's position, and what history it has itself: enough to tell who is ahead, and where they part. */
 const refusalSchema = z.object({
   code: z.enum(["epoch", "diverged", "ahead", "trimmed"]),

@@ -25,10 +25,12 @@ export interface LogServerOptions {
   readonly role: () => Head["role"];
   /** The node's id. */
   readonly node: string;
+  /** The last epoch that it was the primary of. */
+  readonly led: string | undefined;
   /** Which attempt to become the primary is under way. */
   readonly candidacy: () => string | undefined;
-  /** Gives this node's pledge. AppError `conflict` where it can't have it. */
-  readonly pledge: (request: PledgeRequest) => void;
+  /** Gives this node's pledge, where it has one to give. AppError `conflict` where it can't be had. */
+  readonly pledge: (request: PledgeRequest) => Promise<void>;
   /** Whether others shall say at once how far they have come. */
   readonly ack: boolean;
   readonly limits: Limits;
@@ -56,7 +58,7 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
       if (request.method !== method) return refusal(405, "not_found", `only ${method} is served here`);
       switch (pathname) {
         case "/replication/v1/pledge":
-          options.pledge(askedPledge(searchParams));
+          await options.pledge(askedPledge(searchParams));
           return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/head":
           return Response.json(serveHead(options, request, searchParams));
@@ -93,14 +95,22 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
   if (query.has("epoch")) options.onPosition(askedPosition(query), nodeIdOf(request));
   return database.transaction(() => {
     const head = readHead(database, openLog(database), { role: role(), ack }, options.clock.wallMs());
-    return { ...head, epochs: readEpochs(database), node: options.node, candidacy: options.candidacy() };
+    return {
+      ...head,
+      epochs: readEpochs(database),
+      node: options.node,
+      led: options.led,
+      candidacy: options.candidacy(),
+    };
   });
 }
 
 function askedPledge(query: URLSearchParams): PledgeRequest {
   const { epoch, term } = askedPosition(query);
-  const [node, token] = [query.get("node"), query.get("token")];
-  if (!node || !token) throw new AppError("invalid_request", "`node` and `token` say who asks for a pledge");
+  const [node, token] = [query.get("node"), query.get("token")].map((text) => text ?? "");
+  const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:-]{1,128}$/.test(text);
+  if (!isName(node) || !isName(token))
+    throw new AppError("invalid_request", "`node` and `token` say who asks for a pledge, one is missing or malformed");
   return { node, token, epoch, term, force: query.get("force") === "true" };
 }
 

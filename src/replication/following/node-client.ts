@@ -51,7 +51,7 @@ export interface NodeClient {
   close(): void;
 }
 
-const refusalSchema = z.object({ message: z.string(), code: z.string() });
+const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });
 
 export function connectNode(
   { url, countedAs, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
@@ -85,10 +85,12 @@ export function connectNode(
       for (const [name, value] of Object.entries({ node, token, force: String(force) })) query.set(name, value);
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
-      if (response.status === 409) return { refused: (await refusalOf(response)).message };
-      if (response.status === 404) return { uncounted: true };
-      if (!response.ok) throw await failure("its pledge", response);
-      return { head: await headIn(response, url) };
+      if (response.ok) return { head: await headIn(response, url) };
+      const { message, role } = await refusalOf(response);
+      if (response.status === 409) return { refused: message };
+      // Not just any 404: what stands before an edge that is down may say that as well.
+      if (response.status === 404 && role === "fallback") return { uncounted: true };
+      throw new Error(`${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
     },
 
     async log(asked) {
@@ -162,7 +164,7 @@ async function failure(what: string, response: Response): Promise<Error> {
   );
 }
 
-async function refusalOf(response: Response): Promise<{ readonly message: string }> {
+async function refusalOf(response: Response): Promise<z.infer<typeof refusalSchema>> {
   const parsed = refusalSchema.safeParse(await response.json().catch(() => undefined));
   return parsed.success ? parsed.data : { message: response.statusText };
 }

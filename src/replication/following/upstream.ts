@@ -32,6 +32,8 @@ interface Standing {
 
 const searchIntervalMs = 1000;
 const headTimeoutMs = 1000;
+/** Who is asked for its pledge asks others itself first. */
+const pledgeTimeoutMs = 3 * headTimeoutMs;
 
 export class Upstream {
   readonly #neighbours: readonly Neighbour[];
@@ -120,13 +122,24 @@ export class Upstream {
     return (await this.#heads()).map(({ neighbour, head }) => ({ url: neighbour.url, head }));
   }
 
+  /** Whether one of them says of itself that it is about to be promoted, by this attempt. */
+  stands({ node, token }: Candidacy): Promise<boolean> {
+    return new Promise((resolve) => {
+      const answers = this.#neighbours.map(async ({ client }) => {
+        const head = await this.#inTime(client.head(this.#own()));
+        if (head?.node === node && head.candidacy === token) resolve(true);
+      });
+      void Promise.all(answers).then(() => resolve(false));
+    });
+  }
+
   /** What each says that is asked for its pledge; `undefined` where it says nothing. */
   async pledges(
     own: Asked,
     candidacy: Candidacy,
     force: boolean,
   ): Promise<readonly { readonly url: string; readonly answer: PledgeAnswer | undefined }[]> {
-    const answers = await this.#ask((client) => client.pledge(own, candidacy, force));
+    const answers = await this.#ask((client) => client.pledge(own, candidacy, force), pledgeTimeoutMs);
     return answers.map(({ neighbour, answer }) => ({ url: neighbour.url, answer }));
   }
 
@@ -157,18 +170,19 @@ export class Upstream {
   /** All at once. Who fails or takes too long has no answer. */
   #ask<T>(
     question: (client: NodeClient) => Promise<T>,
+    timeoutMs = headTimeoutMs,
   ): Promise<readonly { readonly neighbour: Neighbour; readonly answer: T | undefined }[]> {
     return Promise.all(
       this.#neighbours.map(async (neighbour) => ({
         neighbour,
-        answer: await this.#inTime(question(neighbour.client)),
+        answer: await this.#inTime(question(neighbour.client), timeoutMs),
       })),
     );
   }
 
-  #inTime<T>(answer: Promise<T>): Promise<T | undefined> {
+  #inTime<T>(answer: Promise<T>, timeoutMs = headTimeoutMs): Promise<T | undefined> {
     return new Promise((resolve) => {
-      const cancel = this.#clock.after(headTimeoutMs, () => resolve(undefined));
+      const cancel = this.#clock.after(timeoutMs, () => resolve(undefined));
       answer.then(
         (value) => (cancel(), resolve(value)),
         () => (cancel(), resolve(undefined)),

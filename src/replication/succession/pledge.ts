@@ -1,8 +1,8 @@
 /**
- * What an edge promises to the peer that asks before it takes the primary's place: to count for no acknowledgement (`--ack`) of the present epoch any
- * more, and to promise the same to nobody else. From then on the primary of before, should it still run, can acknowledge nothing that its successor
- * has not; and of two that would be promoted at once, one is refused. It is the promise of the first phase of Paxos (Lamport, "Paxos Made Simple",
- * section 2.2), with the term of the epoch as the number.
+ * What an edge promises to a peer that asks before it takes the primary's place: to count for no acknowledgement (`--ack`) of the present epoch any
+ * more, and to promise the same to nobody else, unless that one uses force. From then on the primary of before, should it still run, can acknowledge
+ * nothing that its successor has not; and of two that would be promoted at once, one is refused. It is the promise of the first phase of Paxos
+ * (Lamport, "Paxos Made Simple", section 2.2), with the term of the epoch as the number.
  *
  * It is kept on disk, since a restart must not undo it. It ends with a later epoch, or when the peer says that it is not about to be promoted.
  */
@@ -22,7 +22,7 @@ const noteName = "pledge";
 /** One attempt of a node to become the primary after an epoch. */
 export interface Candidacy {
   readonly node: string;
-  /** Tells it from others of the same node. */
+  /** Tells it from others, also of the same node. */
   readonly token: string;
 }
 
@@ -31,56 +31,90 @@ export interface PledgeRequest extends Candidacy, EpochName {
   readonly force: boolean;
 }
 
-const noteSchema = z.object({ node: z.string(), token: z.string(), epoch: z.string(), term: z.number() });
-type Given = z.infer<typeof noteSchema>;
+const noteSchema = z.array(z.object({ node: z.string(), token: z.string(), epoch: z.string(), term: z.number() }));
+/** To whom, and for which epoch and those before it. */
+export type Given = z.infer<typeof noteSchema>[number];
 
 export class Pledge {
+  readonly #path: string;
   readonly #directory: string;
-  #given: Given | undefined;
+  /** Several only where somebody used force: each has to end by itself. */
+  #given: readonly Given[];
 
-  /** `directory` is the node's data directory. */
+  /** `directory` is the node's data directory. AppError `internal` where what was promised can't be read. */
   constructor(directory: string) {
     this.#directory = directory;
-    const note = readNote(directory, noteName);
-    this.#given = note === undefined ? undefined : noteSchema.parse(JSON.parse(note));
+    this.#path = join(directory, noteName);
+    this.#given = this.#read();
+  }
+
+  get given(): readonly Given[] {
+    return this.#given;
   }
 
   /** To which node it was given, while it stands. */
   get to(): string | undefined {
-    return this.#given?.node;
+    return this.#given[0]?.node;
   }
 
-  /** Gives it, if `present` is of no later epoch than the one that asks. AppError `conflict` where it was given to another. */
-  give({ node, token, epoch, term, force }: PledgeRequest, present: EpochName | undefined): void {
-    if (present !== undefined && compareEpochs(present, { epoch, term }) > 0) return;
-    const before = this.#given;
-    if (before !== undefined && before.node !== node && !force)
-      throw new AppError("conflict", `it waits for the promotion of ${before.node}`);
-    const given = { node, token, epoch, term };
+  /** AppError `conflict` where it was given to another. */
+  give({ node, token, epoch, term, force }: PledgeRequest): void {
+    const others = this.#given.filter((given) => given.node !== node);
+    if (others.length > 0 && !force) {
+      throw new AppError(
+        "conflict",
+        `it waits for the promotion of ${this.to}; if that node is gone for good, remove \`${noteName}\` from its data directory and restart it`,
+      );
+    }
+    const given = [...others, { node, token, epoch, term }];
     writeNote(this.#directory, noteName, JSON.stringify(given));
     this.#given = given;
     log.warning(
       "{node} is about to be promoted: until that is settled this edge counts for no acknowledgement of a write. If that node is gone for good and nobody is promoted, remove `{note}` and restart this one",
-      { node, note: join(this.#directory, noteName) },
+      { node, note: this.#path },
     );
   }
 
   /** This node is in that epoch now. */
   moved(present: EpochName): void {
-    if (this.#given !== undefined && compareEpochs(present, this.#given) > 0) this.#end("there is a later epoch");
+    this.#keep((given) => compareEpochs(present, given) <= 0, "there is a later epoch");
   }
 
-  /** What a peer says of itself. */
-  heard(head: NodeHead): void {
-    const given = this.#given;
-    if (given === undefined || head.node !== given.node || head.candidacy === given.token) return;
-    // Of one that has begun an epoch already, that epoch ends it.
-    if (compareEpochs(epochOf(head), given) <= 0) this.#end(`${given.node} is not about to be promoted any more`);
+  /** What others said of themselves who were asked when `asked` had been given already: of what came later their words may be too old. */
+  heard(heads: readonly NodeHead[], asked: readonly Given[]): void {
+    const isOver = (given: Given): boolean => {
+      const own = heads.filter(({ node }) => node === given.node);
+      // Another attempt is under way where there is a candidacy; and what has begun an epoch, that epoch ends.
+      return own.some(({ candidacy, ...head }) => candidacy === undefined && compareEpochs(epochOf(head), given) <= 0);
+    };
+    this.#keep((given) => !asked.includes(given) || !isOver(given), "who asked for it is not about to be promoted");
   }
 
-  #end(reason: string): void {
-    rmSync(join(this.#directory, noteName), { force: true });
-    this.#given = undefined;
-    log.info("this edge counts for acknowledgements again: {reason}", { reason });
+  #keep(stands: (given: Given) => boolean, reason: string): void {
+    const given = this.#given.filter(stands);
+    if (given.length === this.#given.length) return;
+    this.#given = given;
+    try {
+      if (given.length > 0) writeNote(this.#directory, noteName, JSON.stringify(given));
+      else rmSync(this.#path, { force: true });
+    } catch (error) {
+      // After a restart it stands again, and ends in the same way.
+      log.error("`{note}` can't be written: {error}", { note: this.#path, error });
+    }
+    if (given.length === 0) log.info("this edge counts for acknowledgements again: {reason}", { reason });
+  }
+
+  #read(): readonly Given[] {
+    const note = readNote(this.#directory, noteName);
+    if (note === undefined) return [];
+    try {
+      return noteSchema.parse(JSON.parse(note));
+    } catch (cause) {
+      throw new AppError(
+        "internal",
+        `\`${this.#path}\` can't be read: it says to whom this edge gave its pledge. Remove it once it is settled who is the primary`,
+        { cause },
+      );
+    }
   }
 }

@@ -6,7 +6,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { readNote, writeNote } from "../../store/data-directory.ts";
-import { compareEpochs } from "../../store/epochs.ts";
+import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import type { State } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
@@ -41,6 +41,8 @@ export interface PromotionOptions {
   readonly following: FollowingCopy;
   /** What this node has promised itself. */
   readonly pledge: Pledge;
+  /** The last epoch that this node was the primary of. */
+  readonly led: string | undefined;
   /** What its peers are asked to give their pledge to. */
   readonly candidacy: Candidacy;
   /** How many edges have each write that was acknowledged (`--ack`), besides the primary. */
@@ -50,8 +52,8 @@ export interface PromotionOptions {
   readonly system: System;
 }
 
-/** AppError `conflict` says why not, and what `force` would pass over. */
-export async function requirePromotable(options: PromotionOptions): Promise<void> {
+/** Gives the epoch that the node's own will follow. AppError `conflict` says why it may not, and what `force` would pass over. */
+export async function requirePromotable(options: PromotionOptions): Promise<EpochName> {
   const { following, pledge, candidacy, force, system } = options;
   following.engine();
   // The primary's file is the truth: nobody could repair it, and nobody could take a snapshot of it.
@@ -59,19 +61,20 @@ export async function requirePromotable(options: PromotionOptions): Promise<void
   following.engine();
   const state = must(following.present());
   // Before anybody pledges anything, which would hold up the writes of a primary that is well.
-  const nodes = await following.upstream.heads();
-  requireGone(nodes, state, force);
-  if (pledge.to !== undefined && !force)
-    throw new AppError("conflict", `${pledge.to} is about to be promoted: look whether it was, or use force`);
+  requireGone(await following.upstream.heads(), state, force);
+  requireFree(pledge, force);
   const asked = await following.upstream.pledges(state, candidacy, force);
   const standings = asked.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
   requireGone(standings, state, force);
-  if (!force) requirePledges(asked, nodes, options);
+  if (!force) requirePledges(asked, standings, options);
   const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  if (await reach(following, furthest, system.clock)) return;
-  if (force) return;
+  const reached = await reach(following, furthest, system.clock);
+  // That may have taken seconds.
+  following.engine();
+  requireFree(pledge, force);
+  if (reached || force) return state;
   throw new AppError(
     "conflict",
     `another node has come to ${furthest}, this one only to ${must(following.present()).offset}: promote that one, or use force and lose what is between`,
@@ -100,28 +103,33 @@ function requireGone(standings: readonly Standing[], present: State, force: bool
   );
 }
 
+/** This node has not promised to wait for another. */
+function requireFree(pledge: Pledge, force: boolean): void {
+  if (pledge.to === undefined || force) return;
+  throw new AppError("conflict", `${pledge.to} is about to be promoted: look in a moment whether it was, or use force`);
+}
+
 type Asked = Awaited<ReturnType<Upstream["pledges"]>>;
 
 /** Nobody else is being promoted, and each write that was or may yet be acknowledged is on a node that has given its pledge, or on this one. */
-function requirePledges(asked: Asked, nodes: readonly Standing[], { following, ack }: PromotionOptions): void {
+function requirePledges(asked: Asked, standings: readonly Standing[], { following, led, ack }: PromotionOptions): void {
   for (const { url, answer } of asked) {
     if (answer === undefined || !("refused" in answer)) continue;
     throw new AppError(
       "conflict",
-      `${url} does not give its pledge: ${answer.refused}. Look who is the primary in a moment, or use force`,
+      `${url} does not give its pledge: ${answer.refused}. Look in a moment who is the primary, or use force`,
     );
   }
   const needed = Math.max(ack, following.follower.ackWanted ? 1 : 0);
-  // Who has a head and knows of no pledges is an edge of an earlier version.
-  const counts = (url: string): boolean => nodes.some((node) => node.url === url);
-  const silent = asked.filter(
-    ({ url, answer }) =>
-      url !== following.upstream.primary.url && (answer === undefined || ("uncounted" in answer && counts(url))),
-  );
-  if (needed === 0 || silent.length < needed) return;
+  const silent = asked.filter(({ answer }) => answer === undefined);
+  const { epoch } = must(following.present());
+  // One of them is the primary itself, unless that is an edge by now.
+  const isPrimaryHere = led === epoch || standings.some(({ head }) => head.led === epoch);
+  const edges = silent.length - (isPrimaryHere ? 0 : 1);
+  if (needed === 0 || edges < needed) return;
   throw new AppError(
     "conflict",
-    `${silent.map(({ url }) => url).join(", ")} can't be asked: with \`--ack edges:${needed}\` there may be writes that were acknowledged and that nobody else has. Promote when that node can be reached, or use force and accept their loss`,
+    `${silent.map(({ url }) => url).join(" and ")} can't be asked: there may be writes that were acknowledged with \`--ack\` and that nobody else has. Promote when more nodes can be reached, or use force and accept their loss`,
   );
 }
 

@@ -125,6 +125,8 @@ describe("a damaged copy in use", () => {
       await converged(edge.node, primary.node);
       const before = storeOf(edge);
       const store = openSqlite(before);
+      // Whoever had it open may be closing it still.
+      store.exec("PRAGMA busy_timeout = 5000");
       store.exec("UPDATE symbol SET value = 'mallory' WHERE value = 'ann'");
       store.close();
       await eventually(() => {
@@ -145,6 +147,7 @@ describe("a damaged copy in use", () => {
       const edge = await cluster.edge("edge", primary);
       await converged(edge.node, primary.node);
       const store = openSqlite(storeOf(edge));
+      store.exec("PRAGMA busy_timeout = 5000");
       // Bob's role is gone here, and the digest has not noticed.
       store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT id FROM symbol WHERE value = 'bob')");
       store.close();

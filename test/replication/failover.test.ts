@@ -196,6 +196,8 @@ describe("a write that has to be on edges", () => {
 
 describe("the edges that a promotion asks", () => {
   const flags = { ack: "edges:1", "limits.ackTimeoutMs": "700ms" };
+  /** Once there are edges that have it. */
+  const acknowledged = (write: () => Promise<unknown>): Promise<void> => eventually(async () => void (await write()));
   const pledgedTo = async (url: string): Promise<unknown> =>
     ((await (await fetch(`${url}/healthcheck`)).json()) as { pledged_to?: string }).pledged_to;
 
@@ -214,8 +216,8 @@ describe("the edges that a promotion asks", () => {
       });
       const ofC = { ...alone, primary: primary.url, port: portC ?? "", peers: b.url };
       const c = await cluster.promotable("edge-c", ofC);
-      await loadPolicy(primary.node);
-      await insert(primary.node, "ann");
+      await acknowledged(() => loadPolicy(primary.node));
+      await acknowledged(() => insert(primary.node, "ann"));
       const end = primary.node.health().offset ?? 0;
       await eventually(async () => {
         for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ state: "LIVE", offset: end });
@@ -270,7 +272,7 @@ describe("the edges that a promotion asks", () => {
       const peers = `${c.url},${fallback.url}`;
       await c.stop();
       const again = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers });
-      await loadPolicy(primary.node);
+      await acknowledged(() => loadPolicy(primary.node));
       await eventually(async () =>
         expect((await standingAt(again.url)).offset).toBe(primary.node.health().offset ?? 0),
       );
@@ -353,22 +355,22 @@ describe("the edges that a promotion asks", () => {
       };
       const b = await cluster.promotable("edge-b", { ...quick, ...flags, ...ofB });
       const c = await cluster.edge("edge-c", primary, { ...quick, ...flags, port: portC ?? "", peers: b.url });
-      await loadPolicy(primary.node);
+      await acknowledged(() => loadPolicy(primary.node));
       await eventually(async () => expect((await standingAt(b.url)).state).toBe("LIVE"));
       line.close();
       let isOver = false;
-      const acknowledged: string[] = [];
+      const kept: string[] = [];
       const writing = (async () => {
         for (let count = 0; !isOver; count++) {
           const user = `user-${count}`;
           void insert(primary.node, user).then(
-            () => acknowledged.push(user),
+            () => kept.push(user),
             () => {},
           );
           await Bun.sleep(10);
         }
       })();
-      await eventually(() => expect(acknowledged.length).toBeGreaterThan(10));
+      await eventually(() => expect(kept.length).toBeGreaterThan(10));
       expect((await post(b.url, "/api/promote", {})).status).toBe(200);
       await eventually(() => expect(primary.node.health().state).toBe("FENCED"));
       isOver = true;
@@ -376,7 +378,7 @@ describe("the edges that a promotion asks", () => {
       await eventually(async () => {
         expect(c.node.health()).toMatchObject({ state: "LIVE", epoch: (await standingAt(b.url)).epoch });
       });
-      for (const user of acknowledged)
+      for (const user of kept)
         expect([user, await (await mayReadAt(b.url, user)).json()]).toEqual([user, { allowed: true }]);
     }));
 

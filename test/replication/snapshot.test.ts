@@ -109,6 +109,8 @@ describe("a snapshot", () => {
       };
       expect(schemaOf(target)).toEqual(schemaOf(join(directory, "store-1.db")));
       const copy = openSqlite(target);
+      // Whoever had it open may be closing it still.
+      copy.exec("PRAGMA busy_timeout = 5000");
       expect(copy.prepare("PRAGMA freelist_count").values()).toEqual([[0]]);
       copy.close();
     }));
@@ -218,6 +220,7 @@ async function tamper(snapshot: Snapshot): Promise<void> {
   const path = `${snapshot.path}.db`;
   await unpack(snapshot, path);
   const store = openSqlite(path);
+  store.exec("PRAGMA busy_timeout = 5000");
   store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT max(a1) FROM fact_1)");
   store.close();
   const packed = await compressFile(path, `${path}.zst`, new Uint8Array());
@@ -268,6 +271,7 @@ function isRefused(path: string): boolean {
 /** Where the pages of each table and index that has rows end in the file. */
 function pagesOf(path: string): Map<string, number[]> {
   const store = openSqlite(path, { readonly: true });
+  store.exec("PRAGMA busy_timeout = 5000");
   const rows = store
     .prepare("SELECT name, pgoffset + pgsize FROM dbstat WHERE ncell > 0 ORDER BY pgoffset")
     .values()
@@ -304,6 +308,7 @@ describe("closures", () => {
 
   function edit(path: string, sql: string): void {
     const store = openSqlite(path);
+    store.exec("PRAGMA busy_timeout = 5000");
     store.exec(sql);
     store.close();
   }

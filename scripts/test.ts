@@ -28,7 +28,7 @@ const bun = process.execPath;
 const minute = 60_000;
 const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
 
-/** One after the other; those of one line at the same time, since each keeps one processor busy. */
+/** One line after the other. Those of one line keep one processor busy each, so some of them run at the same time; what takes longest comes first. */
 const stages: readonly (readonly Stage[])[] = [
   [check("types", [bun, "check", "--no-script"])],
   [check("format", [bun, "fmt", "--check", "--no-script"])],
@@ -39,19 +39,19 @@ const stages: readonly (readonly Stage[])[] = [
   [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   [
     tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|replication|sim)\//.test(path)),
-    tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("replication", (path) => path.startsWith("test/replication/")),
-  ],
-  [
-    tests("cases", (path) => path === "test/cases.test.ts"),
-    tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
     tests("http", (path) => path.startsWith("test/http/")),
+    tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
     tests("simulation", (path) => path.startsWith("test/sim/")),
+    tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
+    tests("cases", (path) => path === "test/cases.test.ts"),
   ],
   // Each scenario of these runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
 ];
+/** More than processors, since some wait much. */
+const abreast = 3;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -70,7 +70,7 @@ async function main(wanted: readonly string[]): Promise<number> {
   for (const together of stages.map((line) => line.filter(({ name }) => isWanted(name)))) {
     if (together.length === 0) continue;
     console.log(`── ${together.map(({ name }) => name).join(", ")}`);
-    for (const result of await Promise.all(together.map(runStage))) {
+    for (const result of await runAbreast(together)) {
       sum = {
         passed: sum.passed + result.passed,
         failed: sum.failed + result.failed,
@@ -83,6 +83,16 @@ async function main(wanted: readonly string[]): Promise<number> {
   for (const failure of failures) console.log(`failed: ${failure}`);
   console.log(describe(sum));
   return sum.failed === 0 ? 0 : 1;
+}
+
+async function runAbreast(waiting: readonly Stage[]): Promise<readonly Result[]> {
+  const results: Result[] = [];
+  const left = waiting.values();
+  const runner = async (): Promise<void> => {
+    for (const stage of left) results.push(await runStage(stage));
+  };
+  await Promise.all(Array.from({ length: abreast }, runner));
+  return results;
 }
 
 async function runStage({ name, run }: Stage): Promise<Result> {

@@ -348,7 +348,8 @@ describe("a stream ends", () => {
         await insert(primary.node, "kept");
         await primary.stop();
         const backup = `${cluster.directory}/backup`;
-        cpSync(primary.data, backup, { recursive: true });
+        // SQLite takes the files beside the database away when the last connection of this process is collected.
+        await eventually(() => cpSync(primary.data, backup, { recursive: true }));
         const middle = await cluster.primary({ port });
         await insert(middle.node, "lost");
         await eventually(() => converged(edge.node, middle.node), 15_000);

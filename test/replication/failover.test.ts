@@ -236,30 +236,36 @@ describe("the edges that a promotion asks", () => {
       expect((await refusal(insert(primary.node, "later"))).message).toContain("not enough edges");
     }));
 
-  test("must be enough for no acknowledged write to be missed, and count again when it came to nothing", () =>
-    withCluster(async (cluster) => {
-      const portD = await freePort();
-      const { primary, b, c, portA } = await threeNodes(cluster, { ack: "edges:1" });
-      const { port } = new URL(b.url);
-      await b.stop();
-      const silent = `http://127.0.0.1:${portD}`;
-      const peers = `${c.url},${silent},http://127.0.0.1:${port}`;
-      const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...quick, ...flags });
-      await primary.stop();
-      const promotion = post(late.url, "/api/promote", {});
-      await eventually(async () => expect(await pledgedTo(c.url)).toBe("edge-b"));
-      const refused = await promotion;
-      expect(refused.status).toBe(409);
-      expect(((await refused.json()) as { message: string }).message).toContain(`${silent} can't be asked`);
-      await eventually(async () => expect(await pledgedTo(c.url)).toBeUndefined());
-      const back = await cluster.primary({ port: portA, ...quick, ...flags });
-      await eventually(async () => expect((await write(back.url, reader("ann"))).status).toBe(200));
+  test(
+    "must be enough for no acknowledged write to be missed, and count again when it came to nothing",
+    () =>
+      withCluster(async (cluster) => {
+        // Takes connections and says nothing: so the others are asked, and it is waited for.
+        using mute = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+        const { primary, b, c, portA } = await threeNodes(cluster, { ack: "edges:1" });
+        const { port } = new URL(b.url);
+        await b.stop();
+        const silent = `http://127.0.0.1:${mute.port}`;
+        const peers = `${c.url},${silent},http://127.0.0.1:${port}`;
+        const impatient = { ...quick, ...flags, "limits.logTimeoutMs": "500ms" };
+        const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...impatient });
+        await primary.stop();
+        const promotion = post(late.url, "/api/promote", {});
+        await eventually(async () => expect(await pledgedTo(c.url)).toBe("edge-b"));
+        const refused = await promotion;
+        expect(refused.status).toBe(409);
+        expect(((await refused.json()) as { message: string }).message).toContain(`${silent} can't be asked`);
+        await eventually(async () => expect(await pledgedTo(c.url)).toBeUndefined());
+        const back = await cluster.primary({ port: portA, ...quick, ...flags });
+        await eventually(async () => expect((await write(back.url, reader("ann"))).status).toBe(200));
 
-      await back.stop();
-      expect((await post(late.url, "/api/promote", { force: true })).status).toBe(200);
-      await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200));
-      expect(await pledgedTo(c.url)).toBeUndefined();
-    }));
+        await back.stop();
+        expect((await post(late.url, "/api/promote", { force: true })).status).toBe(200);
+        await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200));
+        expect(await pledgedTo(c.url)).toBeUndefined();
+      }),
+    40_000,
+  );
 
   test("are not those that count for nothing", () =>
     withCluster(async (cluster) => {

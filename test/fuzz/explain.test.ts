@@ -22,7 +22,7 @@ import { now, oracleOrNothing, questionsOf, type Sample } from "./differential.t
 import { policySpec, writePolicy } from "./policy.ts";
 import { asked, contextFacts, facts } from "./questions.ts";
 
-const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 400) / 8);
+const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 750) / 8);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
 const sample: fc.Arbitrary<Sample> = fc.record({
   policy: policySpec.map(writePolicy),

@@ -5,7 +5,7 @@ import { TooMuchWork } from "../oracle.ts";
 import { judge, type Verdict } from "../polar/agree.ts";
 import { freePolicy } from "./free-policy.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 250);
+const runs = Number(process.env["FUZZ_RUNS"] ?? 500);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
 const conditionsMax = 300_000;
 

@@ -70,10 +70,10 @@ export function componentOf(nodes: readonly Node[]): Component | undefined {
   return { moving, members };
 }
 
-/** The clause as a step and then a call of any node, if it is that. */
-export function leapOf(clause: NodeClause): Leap | undefined {
+/** The clause as a step and then a call of a node that is `wanted`, if it is that. (The text of a step through a closure can be long.) */
+export function leapOf(clause: NodeClause, wanted: (target: Node) => boolean = () => true): Leap | undefined {
   const [call, ...others] = nodeCalls(clause);
-  const found = call && others.length === 0 ? stepOf(clause, call) : undefined;
+  const found = call && others.length === 0 && wanted(call.node) ? stepOf(clause, call) : undefined;
   return call && found && found !== "nowhere" ? leap(found.position, found.step, call.node) : undefined;
 }
 

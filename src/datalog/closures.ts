@@ -54,14 +54,13 @@ export function useClosures(nodes: readonly Node[], choose: ClosureChoice): bool
 function throughClosures(node: Node, rewritten: ReadonlyMap<Node, Component>): NodeClause[] {
   const contained = [...node.copies].filter((copied) => copied !== node && rewritten.has(copied));
   if (contained.length === 0) return [...node.clauses];
+  const leapsOf = new Map(contained.map((copied) => [copied, rewritten.get(copied)?.members.get(copied)?.leaps ?? []]));
+  const targets = new Set([...leapsOf.values()].flatMap((leaps) => leaps.map(({ target }) => target)));
   const taken = new Set<Node>();
   const clauses = node.clauses.filter((clause) => {
-    const leap = leapOf(clause);
+    const leap = leapOf(clause, (target) => targets.has(target));
     const source = contained.find((copied) =>
-      rewritten
-        .get(copied)
-        ?.members.get(copied)
-        ?.leaps.some(({ key, target }) => key === leap?.key && target === leap.target),
+      leapsOf.get(copied)?.some(({ key, target }) => key === leap?.key && target === leap.target),
     );
     if (source) taken.add(source);
     return !source;

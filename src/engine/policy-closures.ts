@@ -34,7 +34,8 @@ function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Clo
       signatures: active.signatures,
       closures: (closure) => {
         closures.set(closure.name, closure);
-        return true;
+        // It is only noted here: nothing has to be rewritten.
+        return false;
       },
       // As much as the goals could take one by one.
       nodesMax: limits.planNodesMax * goals.length,

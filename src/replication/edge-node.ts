@@ -2,13 +2,11 @@
  * An edge: a full copy that follows the primary over the feed and answers from its own file. What it can't do itself, writing, it sends on. It
  * hands its copy and its log on to others, and can become the primary.
  */
-import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
-import { compareEpochs, type EpochName } from "../store/epochs.ts";
+import { compareEpochs } from "../store/epochs.ts";
 import { hashKey, verifyKey } from "../store/keys.ts";
-import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { backupsOf } from "./backup/backup-server.ts";
@@ -21,16 +19,10 @@ import { nodeIdOf } from "./identity.ts";
 import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
-import { ledEpoch } from "./primary-store.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
+import { type Candidate, openCandidate } from "./succession/candidate.ts";
 import { Pledge } from "./succession/pledge.ts";
-import { requirePromotable } from "./succession/promotion.ts";
 import { realSystem, type System } from "./system.ts";
-
-const log = getLogger("edge");
-
-/** How often an edge looks whether the one that it gave its pledge to still is about to be promoted. */
-const pledgeCheckMs = 1000;
 
 export interface EdgeOptions {
   /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */
@@ -53,13 +45,12 @@ export async function startEdgeNode(
   const counts = (): boolean => pledge.to === undefined;
   const following = await openFollowingCopy(config, () => (counts() ? id : undefined), started, system);
   const { follower, upstream, arrivals } = following;
-  keepPledge(pledge, following, started, system);
+  const candidate = openCandidate({ config, id, following, pledge, system }, started);
   const health = (): NodeHealth => healthOf(following, feed, pledge, limits.readyAgeMsMax);
   const feed = openEdgeFeed({ config, id, upstream, follower, health, counts, system });
   started.defer(() => feed.close());
   following.onMoved(feed.moved);
-  const candidate = candidateFor({ config, id, following, pledge, system });
-  const serveLog = serveOthers(config, id, { following, pledge, candidate }, system);
+  const serveLog = serveOthers(config, id, { following, candidate }, system);
   follower.start();
   feed.start();
 
@@ -107,80 +98,14 @@ export async function startEdgeNode(
   };
 }
 
-/** Looks whether what was pledged still stands, by this node's own epoch and by what the others say of themselves. */
-function keepPledge(
-  pledge: Pledge,
-  { upstream, present, onMoved }: FollowingCopy,
-  started: AsyncDisposableStack,
-  { clock }: System,
-): void {
-  const moved = (): void => {
-    const state = present();
-    if (state !== undefined) pledge.moved(state);
-  };
-  moved();
-  onMoved(moved);
-  const look = async (): Promise<void> => {
-    const { given } = pledge;
-    if (given.length === 0) return;
-    const heads = await upstream.heads();
-    pledge.heard(
-      heads.map(({ head }) => head),
-      given,
-    );
-  };
-  const complain = (error: unknown): void => log.error("what was pledged can't be looked at: {error}", { error });
-  started.defer(clock.every(pledgeCheckMs, () => void look().catch(complain)));
-}
-
-interface Candidate {
-  /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
-  readonly token: string | undefined;
-  /** Gives the epoch after which it becomes it. AppError `conflict` where it may not. */
-  stand(force: boolean): Promise<EpochName>;
-}
-
-interface CandidateOptions {
-  readonly config: Config;
-  readonly id: string;
-  readonly following: FollowingCopy;
-  readonly pledge: Pledge;
-  readonly system: System;
-}
-
-function candidateFor({ config, id, following, pledge, system }: CandidateOptions): Candidate {
-  let token: string | undefined;
-  return {
-    get token() {
-      return token;
-    },
-    async stand(force) {
-      token = randomBytes(8).toString("hex");
-      try {
-        const [candidacy, led] = [{ node: id, token }, ledEpoch(config.data)];
-        return await requirePromotable({ following, pledge, led, candidacy, ack: config.ack, force, system });
-      } catch (error) {
-        token = undefined;
-        throw error;
-      }
-    },
-  };
-}
-
-interface Standing {
-  readonly following: FollowingCopy;
-  readonly pledge: Pledge;
-  readonly candidate: Candidate;
-}
-
 /** The same that a primary serves to nodes, from this copy. */
 function serveOthers(
   { data, limits, nodeKey }: Config,
   id: string,
-  { following, pledge, candidate }: Standing,
+  { following, candidate }: { readonly following: FollowingCopy; readonly candidate: Candidate },
   system: System,
 ): Node["replication"] {
-  const { copy, present, upstream } = following;
+  const { copy, present } = following;
   const snapshots = keepSnapshots({
     storePath: () => copy.path,
     directory: join(data, "snapshots"),
@@ -189,7 +114,6 @@ function serveOthers(
     system,
   });
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
-  const led = ledEpoch(data);
   return createLogServer({
     store() {
       // Nobody shall follow what this node itself does not trust.
@@ -198,21 +122,9 @@ function serveOthers(
     },
     role: () => "edge",
     node: id,
-    led,
+    led: candidate.led,
     candidacy: () => candidate.token,
-    async pledge(request) {
-      // It may be among its own peers. And who is in a later epoch has nothing to promise.
-      const isIdle = (): boolean =>
-        request.token === candidate.token || compareEpochs(present() ?? request, request) > 0;
-      if (isIdle()) return;
-      // What nobody stands for would never end, and what comes late is over.
-      if (!(await upstream.stands(request)))
-        throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
-      if (isIdle()) return;
-      if (candidate.token !== undefined && !request.force)
-        throw new AppError("conflict", "it is about to be promoted itself");
-      pledge.give(request);
-    },
+    pledge: candidate.pledgeTo,
     ack: false,
     limits,
     clock: system.clock,

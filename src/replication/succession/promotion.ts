@@ -68,7 +68,7 @@ export async function requirePromotable(options: PromotionOptions): Promise<Epoc
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
   requireGone(standings, state, force);
-  if (!force) requirePledges(asked, standings, options);
+  if (!force) requirePledges(asked, standings, state.epoch, options);
   const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
   const reached = await reach(following, furthest, system.clock);
   // That may have taken seconds.
@@ -112,7 +112,12 @@ function requireFree(pledge: Pledge, force: boolean): void {
 type Asked = Awaited<ReturnType<Upstream["pledges"]>>;
 
 /** Nobody else is being promoted, and each write that was or may yet be acknowledged is on a node that has given its pledge, or on this one. */
-function requirePledges(asked: Asked, standings: readonly Standing[], { following, led, ack }: PromotionOptions): void {
+function requirePledges(
+  asked: Asked,
+  standings: readonly Standing[],
+  epoch: string,
+  { following, led, ack }: PromotionOptions,
+): void {
   for (const { url, answer } of asked) {
     if (answer === undefined || !("refused" in answer)) continue;
     throw new AppError(
@@ -122,7 +127,6 @@ function requirePledges(asked: Asked, standings: readonly Standing[], { followin
   }
   const needed = Math.max(ack, following.follower.ackWanted ? 1 : 0);
   const silent = asked.filter(({ answer }) => answer === undefined);
-  const { epoch } = must(following.present());
   // One of them is the primary itself, unless that is an edge by now.
   const isPrimaryHere = led === epoch || standings.some(({ head }) => head.led === epoch);
   const edges = silent.length - (isPrimaryHere ? 0 : 1);

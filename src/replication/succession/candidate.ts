@@ -1,0 +1,94 @@
+/** An edge's two parts in a promotion, of which it has one at a time: it stands for its own, or pledges to a peer that stands. */
+import { randomBytes } from "node:crypto";
+import type { Config } from "../../config/config.ts";
+import { compareEpochs, type EpochName } from "../../store/epochs.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import type { FollowingCopy } from "../following/following-copy.ts";
+import { ledEpoch } from "../primary-store.ts";
+import type { System } from "../system.ts";
+import type { Pledge, PledgeRequest } from "./pledge.ts";
+import { requirePromotable } from "./promotion.ts";
+
+const log = getLogger("edge");
+
+/** How often an edge looks whether the one that it gave its pledge to still is about to be promoted. */
+const pledgeCheckMs = 1000;
+
+export interface Candidate {
+  /** The last epoch that this node was the primary of. */
+  readonly led: string | undefined;
+  /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
+  readonly token: string | undefined;
+  /** Gives the epoch after which it becomes it. AppError `conflict` where it may not. */
+  stand(force: boolean): Promise<EpochName>;
+  /** AppError `conflict` where this node does not give its pledge. */
+  pledgeTo(request: PledgeRequest): Promise<void>;
+}
+
+export interface CandidateOptions {
+  readonly config: Config;
+  /** This node's. */
+  readonly id: string;
+  readonly following: FollowingCopy;
+  readonly pledge: Pledge;
+  readonly system: System;
+}
+
+/** What it starts is ended by `started`. */
+export function openCandidate(options: CandidateOptions, started: AsyncDisposableStack): Candidate {
+  const { config, id, following, pledge, system } = options;
+  const { present, upstream } = following;
+  keepPledge(options, started);
+  const led = ledEpoch(config.data);
+  let token: string | undefined;
+  return {
+    led,
+    get token() {
+      return token;
+    },
+    async stand(force) {
+      token = randomBytes(8).toString("hex");
+      try {
+        const candidacy = { node: id, token };
+        return await requirePromotable({ following, pledge, led, candidacy, ack: config.ack, force, system });
+      } catch (error) {
+        token = undefined;
+        throw error;
+      }
+    },
+    async pledgeTo(request) {
+      // It may be among its own peers. And who is in a later epoch has nothing to promise.
+      const isIdle = (): boolean => request.token === token || compareEpochs(present() ?? request, request) > 0;
+      if (isIdle()) return;
+      // What nobody stands for would never end, and what comes late is over.
+      if (!(await upstream.stands(request)))
+        throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
+      if (isIdle()) return;
+      if (token !== undefined && !request.force) throw new AppError("conflict", "it is about to be promoted itself");
+      pledge.give(request);
+    },
+  };
+}
+
+/** Looks whether what was pledged still stands, by this node's own epoch and by what the others say of themselves. */
+function keepPledge({ following, pledge, system }: CandidateOptions, started: AsyncDisposableStack): void {
+  const { upstream, present, onMoved } = following;
+  const moved = (): void => {
+    const state = present();
+    if (state !== undefined) pledge.moved(state);
+  };
+  moved();
+  onMoved(moved);
+  const look = async (): Promise<void> => {
+    const { given } = pledge;
+    if (given.length === 0) return;
+    const heads = await upstream.heads();
+    pledge.heard(
+      heads.map(({ head }) => head),
+      given,
+    );
+  };
+  const complain = (error: unknown): void => log.error("what was pledged can't be looked at: {error}", { error });
+  started.defer(system.clock.every(pledgeCheckMs, () => void look().catch(complain)));
+}

@@ -1,7 +1,9 @@
 /** Policies of a megabyte, or made to be expensive: checked in bounded time, or refused at the rule that is too much. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { activate } from "../../src/engine/active-policy.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
+import { closuresOf } from "../../src/engine/policy-closures.ts";
 
 const types =
   'actor User {} resource Doc { roles = ["r", "banned"]; permissions = ["p"]; relations = { up: Doc }; "p" if "r"; }\n';
@@ -87,4 +89,17 @@ test("tests of a policy that take too long are ended, and fail", () => {
     code: "test/error",
     message: "the tests of the policy take longer than 300 ms",
   });
+});
+
+test("the closures of many types that lead to each other are found in bounded time", () => {
+  const ring = times(
+    150,
+    (index) => `resource R${index} { roles = ["a", "b", "c"]; permissions = ["p"];
+      relations = { up: R${(index + 1) % 150}, side: R${(index * 7 + 3) % 150}, own: R${index} };
+      "a" if "a" on "up"; "b" if "a"; "b" if "b" on "side"; "c" if "c" on "own"; "c" if "b"; "p" if "c"; "p" if "p" on "up"; }`,
+  );
+  const started = performance.now();
+  expect(closuresOf(activate(`actor User {}\n${ring}`, null), defaultLimits).length).toBeGreaterThan(150);
+  // A bound, not a measure: goal by goal it takes minutes.
+  expect(performance.now() - started).toBeLessThan(20_000);
 });

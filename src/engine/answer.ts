@@ -7,6 +7,7 @@ import { withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
 import { sortRows, sortTexts } from "./text-order.ts";
+import type { Binding } from "./bindings.ts";
 import { Brought } from "./brought.ts";
 import { Evaluation } from "./evaluate.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
@@ -128,27 +129,29 @@ export class Answering {
   }
 
   #read(
-    { parameters, prepared }: { readonly parameters: readonly string[]; readonly prepared: SqlStatement },
+    { bindings, prepared }: { readonly bindings: readonly Binding[]; readonly prepared: SqlStatement },
     given: Given,
     limit: number,
   ): SqlValue[][] {
-    // Ids first: they may bring values that `brought` must list.
-    const values = parameters.map((name) => (name === "brought" ? null : this.#parameter(name, given, limit)));
-    const index = parameters.indexOf("brought");
-    if (index >= 0) values[index] = this.#brought.asJson();
+    let listing: number | undefined;
+    const values = bindings.map((binding, index) => {
+      if (binding.kind !== "brought") return this.#bound(binding, given, limit);
+      listing = index;
+      return null;
+    });
+    // After all ids: they may bring values that must be listed.
+    if (listing !== undefined) values[listing] = this.#brought.asJson();
     return prepared.values(...values);
   }
 
-  #parameter(name: string, given: Given, limit: number): SqlValue {
-    const colon = name.indexOf(":");
-    const rest = name.slice(colon + 1);
-    switch (colon < 0 ? name : name.slice(0, colon)) {
+  #bound(binding: Exclude<Binding, { kind: "brought" }>, given: Given, limit: number): SqlValue {
+    switch (binding.kind) {
       case "value":
-        return this.#brought.idOf(must(given[Number(rest)]) as Value);
+        return this.#brought.idOf(must(given[binding.variable]) as Value);
       case "values":
-        return JSON.stringify(this.#ids(given[Number(rest)]));
+        return JSON.stringify(this.#ids(given[binding.variable]));
       case "context":
-        return JSON.stringify(this.#brought.rows(rest));
+        return JSON.stringify(this.#brought.rows(binding.predicate));
       case "now":
         return this.#brought.idOf({ type: "Integer", id: String(this.#now) });
       case "nowSeconds":
@@ -156,7 +159,7 @@ export class Answering {
       case "limit":
         return limit;
       default:
-        throw new Error(`broken assumption: unknown parameter ${name}`);
+        return unreachable(binding);
     }
   }
 

@@ -6,7 +6,7 @@ import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { statement } from "../store/statements.ts";
-import { broughtId, lookUp } from "../store/symbols.ts";
+import { broughtId, lookUpText } from "../store/symbols.ts";
 import { checkValue } from "./fact-check.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 
@@ -31,7 +31,8 @@ export class Brought {
 
   /** Throws `invalid_request` for a value that is none of its type. */
   idOf(value: Value): number {
-    const stored = lookUp(this.#database, value);
+    const type = this.#types.stored(value.type);
+    const stored = type === undefined ? undefined : lookUpText(this.#database, type, value.id);
     if (stored !== undefined) return stored;
     const key = JSON.stringify([value.type, value.id]);
     const known = this.#ids.get(key);

@@ -22,6 +22,7 @@ import { lookUp } from "../store/symbols.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { type Binding, bindingOf } from "./bindings.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../datalog/program.ts";
 import { indexOrders } from "./indexes.ts";
@@ -50,12 +51,14 @@ export type Plan =
       readonly sql: string;
       readonly prepared: SqlStatement;
       readonly parameters: readonly string[];
+      /** What the parameters stand for. */
+      readonly bindings: readonly Binding[];
       readonly loops: Statement["loops"];
       readonly expressions: Statement["expressions"];
       /** The relations whose facts decide. */
       readonly reads: ReadonlySet<number>;
       /** As in `Statement`. */
-      readonly clock: "never" | "always" | { readonly prepared: SqlStatement; readonly parameters: readonly string[] };
+      readonly clock: "never" | "always" | { readonly prepared: SqlStatement; readonly bindings: readonly Binding[] };
     }
   | { readonly kind: "evaluator"; readonly body: Body };
 
@@ -197,9 +200,13 @@ export class Plans {
       return {
         kind: "statement",
         ...statement,
+        bindings: statement.parameters.map(bindingOf),
         prepared: this.#prepare(statement.sql),
         reads,
-        clock: typeof clock === "string" ? clock : { ...clock, prepared: this.#prepare(clock.sql) },
+        clock:
+          typeof clock === "string"
+            ? clock
+            : { bindings: clock.parameters.map(bindingOf), prepared: this.#prepare(clock.sql) },
       };
     } catch (error) {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };

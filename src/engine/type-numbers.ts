@@ -21,7 +21,7 @@ export class TypeNumbers {
 
   /** The number of a type; a stored type keeps its own. */
   of(type: string): number {
-    return this.#storedNumber(type) ?? this.#broughtNumber(type);
+    return this.stored(type) ?? this.#broughtNumber(type);
   }
 
   range(type: string): { readonly low: number; readonly high: number } {
@@ -40,13 +40,13 @@ export class TypeNumbers {
     if (this.#brought.size > broughtTypesMax) return true;
     const newest = newestType(this.#database);
     if (newest === this.#newestSeen) return false;
-    for (const type of this.#brought.keys()) if (this.#storedNumber(type) !== undefined) return true;
+    for (const type of this.#brought.keys()) if (this.stored(type) !== undefined) return true;
     this.#newestSeen = newest;
     return false;
   }
 
-  /** The store never takes a type away, so what it said once holds. */
-  #storedNumber(type: string): number | undefined {
+  /** The number of a type that the store has. It never takes one away, so what it said once holds. */
+  stored(type: string): number | undefined {
     const known = this.#stored.get(type);
     if (known !== undefined) return known;
     const number = typeNumber(this.#database, type);

@@ -27,6 +27,12 @@ export function lookUp(database: SqlDatabase, value: Value): number | undefined 
   return id;
 }
 
+/** The same for the text of a value of a type that the store has, by the type's number. */
+export function lookUpText(database: SqlDatabase, type: number, text: string): number | undefined {
+  const found = statement(database, "SELECT id FROM symbol WHERE type = ?1 AND value = ?2").values(type, text)[0]?.[0];
+  return found === undefined ? undefined : Number(found);
+}
+
 /** The interned id of a value, which is added where it is new. */
 export function intern(database: SqlDatabase, value: Value): number {
   const known = lookUp(database, value);

@@ -101,7 +101,12 @@ export class Engine {
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
   authorize(question: AuthorizeQuestion): boolean {
     const now = this.#clock();
-    return this.#recall(question, now) ?? this.#decide(question, now);
+    return this.#recalled(question, now) ?? this.#decide(question, now);
+  }
+
+  /** The same for the question that came as `text` before, where the decision is remembered and still stands. */
+  recall(text: string): boolean | undefined {
+    return this.#recalled(text, this.#clock());
   }
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
@@ -110,7 +115,9 @@ export class Engine {
       const known = this.#memo.recall(question, now);
       if (known !== undefined) return known;
       const constant = plans.isConstant(action) ? action : undefined;
-      const key = `authorize ${JSON.stringify([actor.type, constant ?? null, resource.type, context])}`;
+      const lengths = `${actor.type.length} ${resource.type.length} ${constant?.length ?? "-"}`;
+      const asked = `${lengths} ${actor.type}${resource.type}${constant ?? ""}`;
+      const key = `authorize ${asked}${context.length === 0 ? "" : JSON.stringify(context)}`;
       const shape = (): Shape => ({
         calls: allowCall,
         variables: [given(actor.type), textVariable(constant), given(resource.type)],
@@ -316,7 +323,7 @@ export class Engine {
   }
 
   /** What is remembered, if nothing has changed since the last question: then the store need not be asked. */
-  #recall(question: AuthorizeQuestion, now: number): boolean | undefined {
+  #recalled(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     if (this.#seen === undefined || !this.#changes || presentChange(this.#changes) !== this.#seen) return undefined;
     const known = this.#memo.recall(question, now);
     return known === undefined ? undefined : withSpan("query", recalled, () => known);

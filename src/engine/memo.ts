@@ -53,8 +53,9 @@ export class DecisionMemo {
   }
 
   /** The decision, if it stands in the state of the last look and at `now`. */
-  recall(question: AuthorizeQuestion, now: number): boolean | undefined {
-    const key = this.#keyOf(question);
+  recall(question: AuthorizeQuestion | string, now: number): boolean | undefined {
+    if (this.#entriesMax === 0) return undefined;
+    const key = typeof question === "string" ? textKey(question) : this.#keyOf(question);
     if (key === undefined) return undefined;
     const entry = this.#find(key);
     const stands =
@@ -83,8 +84,10 @@ export class DecisionMemo {
   }
 
   /** `undefined` for what is not kept. */
-  #keyOf({ actor, action, resource, contextFacts }: AuthorizeQuestion): string | undefined {
+  #keyOf({ actor, action, resource, contextFacts, text }: AuthorizeQuestion): string | undefined {
     if (contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
+    const known = text === undefined ? undefined : textKey(text);
+    if (known !== undefined) return known;
     // With their lengths, since ids may hold any character.
     const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
     const key = `${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`;
@@ -114,6 +117,11 @@ export class DecisionMemo {
     this.#old = this.#young;
     this.#young = new Map();
   }
+}
+
+/** Where a text begins as JSON of an object does, it is no key that is made here. */
+function textKey(text: string): string | undefined {
+  return text.length <= keyLengthMax && text.startsWith("{") ? text : undefined;
 }
 
 const hit = { result: "hit" } as const;

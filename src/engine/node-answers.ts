@@ -29,17 +29,33 @@ export class Answers {
     });
   }
 
-  /** Throws as the engine's method of that name does, `query_too_expensive` at the limits, `too_many_requests` where too many take long. */
-  async ask<Kind extends QuestionKind>(
+  /** The decision on the question that came as `text`, where it is remembered and still stands. */
+  recall(text: string): boolean | undefined {
+    return this.#engine().recall(text);
+  }
+
+  /**
+   * A promise for what is answered aside alone: most answers are here at once, and then nobody should have to wait for a promise. Throws, or rejects, as
+   * the engine's method of that name does, `query_too_expensive` at the limits, `too_many_requests` where too many take long.
+   */
+  ask<Kind extends QuestionKind>(
     kind: Kind,
     question: Questions[Kind]["question"],
-  ): Promise<Questions[Kind]["answer"]> {
+  ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
     try {
       return askEngine(engine, kind, question);
     } catch (error) {
       if (!(error instanceof TooCostly)) throw error;
     }
+    return this.#askAside(engine, kind, question);
+  }
+
+  async #askAside<Kind extends QuestionKind>(
+    engine: Engine,
+    kind: Kind,
+    question: Questions[Kind]["question"],
+  ): Promise<Questions[Kind]["answer"]> {
     metrics.queriesAside.inc({ kind });
     const store = { limits: this.#limits, storePath: engine.path };
     const answer = await withSpan("query aside", {}, () =>

@@ -6,6 +6,8 @@ export interface AuthorizeQuestion {
   readonly action: string;
   readonly resource: Value;
   readonly contextFacts: readonly Fact[];
+  /** What the question came as, where there are no context facts: the decision is remembered under it. */
+  readonly text?: string;
 }
 
 export interface ResourcesQuestion {

@@ -8,7 +8,7 @@ import type { Node } from "../replication/node.ts";
 import { AppError } from "../util/app-error.ts";
 import { readJson } from "./body.ts";
 import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
-import { keyring } from "./keyring.ts";
+import { authorizationOf, keyring } from "./keyring.ts";
 
 export interface AccessOptions {
   /** The least that a key must be allowed. */
@@ -16,13 +16,21 @@ export interface AccessOptions {
   readonly bodyBytesMax: number;
 }
 
+/** Lets a request pass or throws why not; what it has to wait for first, where it has to. */
+export type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
+
 /** Guards reads: a key with the role, and a copy that contains what the caller's consistency token names. */
 export function readAccess(node: Node, options: AccessOptions) {
+  return access(options, readGuard(node, options.role));
+}
+
+/** The same without a plugin around it. */
+export function readGuard(node: Node, role: ApiKeyRole): Guard {
   const findKey = keyring(node);
-  return access(options, (exchange, request) => {
-    admit(exchange, findKey(bearerOf(request)), options.role);
+  return (exchange, request) => {
+    admit(exchange, findKey(authorizationOf(request)), role);
     return recentEnough(node, request);
-  });
+  };
 }
 
 /** What the caller wants to be sure of: a token that the answer contains, or all that the primary has now. */
@@ -40,12 +48,10 @@ function recentEnough(node: Node, request: Request): Promise<void> | undefined {
 export function writeAccess(node: Node, options: AccessOptions) {
   const findKey = keyring(node);
   return access(options, (exchange, request) => {
-    admit(exchange, findKey(bearerOf(request)), options.role);
+    admit(exchange, findKey(authorizationOf(request)), options.role);
     return undefined;
   });
 }
-
-type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
 
 /**
  * The guard comes first and the body after it, as a value that the route checks. Elysia's parser is off: it runs before any hook that all routes
@@ -82,17 +88,6 @@ function admit(exchange: Exchange, key: ApiKey | undefined, role: ApiKeyRole): v
     );
   }
   exchange.key = key;
-}
-
-/** The text of the key that came with the request. */
-export function bearerOf(request: Request): string {
-  const header = request.headers.get("authorization");
-  if (!header) throw new AppError("unauthorized", "no API key was sent, send it as `Authorization: Bearer <key>`");
-  const space = header.indexOf(" ");
-  if (header.slice(0, space).toLowerCase() !== "bearer") {
-    throw new AppError("unauthorized", "the `Authorization` header must be `Bearer <key>`");
-  }
-  return header.slice(space + 1).trim();
 }
 
 function rolesFrom(role: ApiKeyRole): string {

@@ -10,7 +10,8 @@ import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { errors, refusal } from "./errors.ts";
 import { EventStreams } from "./event-streams.ts";
-import { adorn, beginExchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { adorn, beginExchange, type Exchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { answerAuthorize, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { backupRoutes } from "./routes/backup.ts";
 import { checkRoutes } from "./routes/check.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -29,7 +30,7 @@ import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
 
 export interface App {
   /** Never rejects. `cut` ends the connection of the request within some seconds, also where its peer takes nothing of what waits for it. */
-  fetch(request: Request, cut?: () => void): Promise<Response>;
+  fetch(request: Request, cut?: () => void): Response | Promise<Response>;
   readonly routes: readonly RegisteredRoute[];
   /** Ends answers that would go on for ever. */
   close(): void;
@@ -38,12 +39,14 @@ export interface App {
 export function createApp(node: Node, limits: Limits): App {
   const asked = new Answers(() => node.engine(), limits);
   const streams = new EventStreams(node, limits);
+  const authorize = answerAuthorize(node, limits, asked);
   // Without `standardHostname` a request to a host with a short name is routed too.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
     .use(answers)
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
+    .use(authorizeRoute(authorize))
     .use(checkRoutes(node, limits, asked))
     .use(queryRoutes(node, limits, asked))
     .use(explainRoutes(node, limits))
@@ -59,7 +62,10 @@ export function createApp(node: Node, limits: Limits): App {
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(unmatchedRoutes(routes));
   return {
-    fetch: exchanging(node, limits, (request) => app.fetch(request)),
+    // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
+    fetch: exchanging(node, limits, (exchange, request) =>
+      isAuthorize(request) ? authorize(exchange, request) : app.fetch(request),
+    ),
     routes,
     close: () => streams.close(),
   };
@@ -83,40 +89,54 @@ const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({
   return reply(exchange, Number(set.status ?? 200), responseValue, set.headers);
 });
 
+type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
+
 /** Opens an exchange and a span around each request, and bounds how many there are at a time. */
-function exchanging(node: Node, limits: Limits, handle: (request: Request) => Response | Promise<Response>) {
+function exchanging(node: Node, limits: Limits, handle: Handle) {
   let inFlight = 0;
-  return (received: Request, cut?: () => void): Promise<Response> => {
+  return (received: Request, cut?: () => void): Response | Promise<Response> => {
     const request = withSingleSlashes(received);
     const options = { kind: SpanKind.SERVER, parent: request.headers.get("traceparent") };
-    return withSpan("request", options, async (span) => {
+    return withSpan("request", options, (span) => {
       const exchange = beginExchange(node, request, span, cut);
+      const answered = (response: Response): Response => {
+        inFlight -= 1;
+        finishExchange(exchange, response);
+        return response;
+      };
+      const failed = (error: unknown): Response => answered(refusal(exchange, error));
       inFlight += 1;
-      let response: Response;
+      let answer: Response | Promise<Response>;
       try {
         if (inFlight > limits.requestsInFlightMax)
           throw new AppError("not_ready", "too many requests at a time, try again");
-        response = await handle(request);
+        answer = handle(exchange, request);
       } catch (error) {
-        response = refusal(exchange, error);
-      } finally {
-        inFlight -= 1;
+        return failed(error);
       }
-      finishExchange(exchange, response);
-      return response;
+      return answer instanceof Promise ? answer.then(answered, failed) : answered(answer);
     });
   };
+}
+
+function isAuthorize({ method, url }: Request): boolean {
+  const start = pathStart(url);
+  return method === "POST" && url.length === start + authorizePath.length && url.startsWith(authorizePath, start);
 }
 
 /** Clients join their configured URL and `/api/…` without a look, so `//api/…` comes in. Most paths have no double slash. */
 function withSingleSlashes(request: Request): Request {
   const { url } = request;
-  const schemeEnd = url.indexOf("://") + 3;
-  if (!url.includes("//", schemeEnd)) return request;
-  const path = url.indexOf("/", schemeEnd);
+  const path = pathStart(url);
+  if (!url.includes("//", path)) return request;
   const end = url.indexOf("?", path);
   const pathname = url.slice(path, end === -1 ? undefined : end);
   if (!pathname.includes("//")) return request;
   const single = pathname.replaceAll(/\/{2,}/g, "/");
   return new Request(url.slice(0, path) + single + (end === -1 ? "" : url.slice(end)), request);
+}
+
+/** Where the path begins: after the scheme and the host. */
+function pathStart(url: string): number {
+  return url.indexOf("/", url.indexOf("://") + 3);
 }

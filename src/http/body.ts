@@ -5,8 +5,8 @@
 import { AppError } from "../util/app-error.ts";
 import { describeJsonError } from "./json-error.ts";
 
-/** The body as text; empty where there is none. */
-export async function readText(request: Request, bytesMax: number): Promise<string> {
+/** The body as text; empty where there is none. Throws, or rejects with, `too_large`. */
+export function readText(request: Request, bytesMax: number): Promise<string> {
   const declared = request.headers.get("content-length");
   if (declared === null) return readStream(request.body, bytesMax);
   if (Number(declared) > bytesMax) throw tooLarge(bytesMax);
@@ -15,7 +15,11 @@ export async function readText(request: Request, bytesMax: number): Promise<stri
 
 /** The body as a value; `null` where there is none, for the schema to judge. */
 export async function readJson(request: Request, bytesMax: number): Promise<unknown> {
-  const text = await readText(request, bytesMax);
+  return parseJson(await readText(request, bytesMax));
+}
+
+/** The value that a body's text stands for; `null` for none. */
+export function parseJson(text: string): unknown {
   if (text === "") return null;
   let value: unknown;
   try {

@@ -38,7 +38,7 @@ export class EventStreams {
    * An answer that tells what happens after a place, to whoever has this key, as long as he has it. Throws as `History.after` does, `not_ready` where this
    * node gets no events any more, `too_many_requests` where there are too many streams.
    */
-  open({ cut }: Exchange, history: History, from: From, key: string): Response {
+  open({ cut }: Exchange, history: History, from: From, authorization: string): Response {
     const { eventStreamsMax } = this.#limits;
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
@@ -51,7 +51,7 @@ export class EventStreams {
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
-      feed: this.#feedFor(history, key),
+      feed: this.#feedFor(history, authorization),
       cut: () => cut?.(),
       onEnded: () => this.#open.delete(stream),
     });
@@ -81,11 +81,11 @@ export class EventStreams {
     for (const stream of this.#open) stream.look();
   }
 
-  #feedFor(history: History, key: string): Feed {
+  #feedFor(history: History, authorization: string): Feed {
     return {
       requireAccess: () => {
         requireEvents(this.#node);
-        if (this.#findKey(key) === undefined)
+        if (this.#findKey(authorization) === undefined)
           throw new AppError("unauthorized", "the API key of this stream was removed");
       },
       after: (place) => this.#after(history, place),

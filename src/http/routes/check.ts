@@ -1,11 +1,10 @@
-/** Questions about one actor: may it, on what may it, what may it. Answers have the documented keys and no others: some clients insist. */
+/** Questions about one actor beside whether it may (`authorize.ts`): on what may it, what may it. Answers have the documented keys and no others: some clients insist. */
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { Answers } from "../../engine/node-answers.ts";
-import type { ActionsQuestion, AuthorizeQuestion, ResourcesQuestion } from "../../engine/questions.ts";
+import type { ActionsQuestion, ResourcesQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
-import { metrics } from "../../telemetry/metrics.ts";
 import { readAccess } from "../access.ts";
 import { ListPages } from "../list-pages.ts";
 import { taking } from "../schema-error.ts";
@@ -16,11 +15,6 @@ export function checkRoutes(node: Node, limits: Limits, answers: Answers) {
   const pages = new ListPages(node, limits, answers);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/authorize", async ({ body }) => {
-      const allowed = await answers.ask("authorize", authorizeQuestion(take.authorize(body)));
-      metrics.decisions.inc({ result: allowed ? "allow" : "deny" });
-      return { allowed };
-    })
     .post("/api/authorize_resources", async ({ body }) => ({
       results: await answers.ask("authorizeResources", resourcesQuestion(take.authorizeResources(body))),
     }))
@@ -30,34 +24,11 @@ export function checkRoutes(node: Node, limits: Limits, answers: Answers) {
     }));
 }
 
-/** May the actor do the action on the resource? */
-export function authorizeBody(limits: Limits) {
-  const { name, contextFacts } = wire(limits);
-  return z.object({
-    actor_type: name,
-    actor_id: name,
-    action: name,
-    resource_type: name,
-    resource_id: name,
-    context_facts: contextFacts,
-  });
-}
-
-export function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBody>>): AuthorizeQuestion {
-  return {
-    actor: { type: body.actor_type, id: body.actor_id },
-    action: body.action,
-    resource: { type: body.resource_type, id: body.resource_id },
-    contextFacts: body.context_facts,
-  };
-}
-
 function takingBodies(limits: Limits) {
   const { name, value, contextFacts } = wire(limits);
   const actor = { actor_type: name, actor_id: name };
   const resource = { resource_type: name, resource_id: name };
   return {
-    authorize: taking("body", authorizeBody(limits)),
     authorizeResources: taking(
       "body",
       z.object({

@@ -4,7 +4,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { ForwardedAnswer, ForwardedRequest, Node } from "../../replication/node.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { AppError } from "../../util/app-error.ts";
-import { bearerOf } from "../access.ts";
+import { authorizationOf, bearerIn } from "../keyring.ts";
 import { readText } from "../body.ts";
 import { adorn, exchangeOf, markDecoded } from "../exchange.ts";
 
@@ -26,7 +26,7 @@ export function forwardedWrites(forward: Forward, limits: Limits) {
   return onWriteRoutes(async ({ request, route }) => {
     const exchange = exchangeOf(request);
     exchange.route = route;
-    bearerOf(request);
+    bearerIn(authorizationOf(request));
     const body = await readText(request, limits.writeBodyBytesMax);
     markDecoded(exchange);
     const { pathname, search } = new URL(request.url);

@@ -9,7 +9,8 @@ import type { From, History, HistoryPage, Place } from "../../replication/event-
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";
 import { AppError } from "../../util/app-error.ts";
-import { bearerOf, readAccess } from "../access.ts";
+import { readAccess } from "../access.ts";
+import { authorizationOf } from "../keyring.ts";
 import { preferredType } from "../accept.ts";
 import { cloudEventOf } from "../cloud-event.ts";
 import type { EventStreams } from "../event-streams.ts";
@@ -44,7 +45,7 @@ export function eventRoutes(node: Node, limits: Limits, streams: EventStreams) {
           throw new AppError("invalid_request", "a stream of events has no `limit`, leave it away or ask for pages");
         const last = request.headers.get("last-event-id") || after;
         const from = await placed(node, last, "end");
-        return streams.open(exchange, history, from, bearerOf(request));
+        return streams.open(exchange, history, from, authorizationOf(request));
       }
       const eventsMax = Math.min(Number(limit ?? limitStandard), limits.eventsPageMax);
       const page = await pageAfter(node, history, after, { eventsMax, bytesMax: limits.eventsPageBytesMax });

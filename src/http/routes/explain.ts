@@ -5,7 +5,7 @@ import { Explanations } from "../../engine/explanations.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
 import { taking } from "../schema-error.ts";
-import { authorizeBody, authorizeQuestion } from "./check.ts";
+import { authorizeBody, authorizeQuestion } from "./authorize.ts";
 
 export function explainRoutes(node: Node, limits: Limits) {
   const explanations = new Explanations(limits);

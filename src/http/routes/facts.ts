@@ -15,7 +15,7 @@ import { wire } from "../wire.ts";
 export function factReads(node: Node, limits: Limits, answers: Answers) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .get("/api/facts", ({ query }) => answers.ask("facts", factPatternOf(query)), {
+    .get("/api/facts", async ({ query }) => await answers.ask("facts", factPatternOf(query)), {
       query: refusing("query", z.record(z.string(), z.string())),
     });
 }

@@ -1,0 +1,94 @@
+/**
+ * `POST /api/authorize`: may this actor do this action on this resource? Applications ask it with every request of theirs, so nothing stands here that
+ * this question does not need, and it is answered without waiting where that can be.
+ */
+import { Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import type { Answers } from "../../engine/node-answers.ts";
+import type { AuthorizeQuestion } from "../../engine/questions.ts";
+import type { Node } from "../../replication/node.ts";
+import { metrics } from "../../telemetry/metrics.ts";
+import { readGuard } from "../access.ts";
+import { parseJson, readText } from "../body.ts";
+import { type Exchange, exchangeOf, markDecoded, reply } from "../exchange.ts";
+import { taking } from "../schema-error.ts";
+import { wire } from "../wire.ts";
+
+export const authorizePath = "/api/authorize";
+
+type AnswerAuthorize = (exchange: Exchange, request: Request) => Promise<Response>;
+
+/** The answer to a request, from its key to its body. Rejects with what `errors.ts` makes answers of. */
+export function answerAuthorize(node: Node, limits: Limits, answers: Answers): AnswerAuthorize {
+  const guard = readGuard(node, "read");
+  const take = taking("body", authorizeBody(limits));
+  const decide = (text: string): boolean | Promise<boolean> => {
+    const body = parseJson(text);
+    return answers.ask("authorize", plainQuestion(body, text, limits) ?? authorizeQuestion(take(body)));
+  };
+  return async (exchange, request) => {
+    exchange.route = authorizePath;
+    const waiting = guard(exchange, request);
+    if (waiting !== undefined) await waiting;
+    const text = await readText(request, limits.readBodyBytesMax);
+    markDecoded(exchange);
+    const allowed = answers.recall(text) ?? (await decide(text));
+    metrics.decisions.inc(allowed ? allow : deny);
+    return reply(exchange, 200, { allowed });
+  };
+}
+
+const allow = { result: "allow" } as const;
+const deny = { result: "deny" } as const;
+
+/** The same as a route, for paths that only come to this one, such as with a query that means nothing here. */
+export function authorizeRoute(answer: AnswerAuthorize) {
+  return new Elysia().post(authorizePath, async ({ request }) => await answer(exchangeOf(request), request), {
+    parse: "none",
+  });
+}
+
+export function authorizeBody(limits: Limits) {
+  const { name, contextFacts } = wire(limits);
+  return z.object({
+    actor_type: name,
+    actor_id: name,
+    action: name,
+    resource_type: name,
+    resource_id: name,
+    context_facts: contextFacts,
+  });
+}
+
+export function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBody>>): AuthorizeQuestion {
+  return {
+    actor: { type: body.actor_type, id: body.actor_id },
+    action: body.action,
+    resource: { type: body.resource_type, id: body.resource_id },
+    contextFacts: body.context_facts,
+  };
+}
+
+/**
+ * The question in a body as nearly all are: five texts that can't be too long, and no context facts. `undefined` for any other, which is for the schema
+ * to judge; to let it look at these as well takes as long as a remembered answer.
+ */
+function plainQuestion(body: unknown, text: string, { identifierBytesMax }: Limits): AuthorizeQuestion | undefined {
+  if (body === null || typeof body !== "object") return undefined;
+  const { actor_type, actor_id, action, resource_type, resource_id, context_facts } = body as Record<string, unknown>;
+  const lengthMax = identifierBytesMax / utf8BytesMax;
+  const isPlain = (text: unknown): text is string =>
+    typeof text === "string" && text.length > 0 && text.length <= lengthMax;
+  const isAlone = context_facts === undefined || (Array.isArray(context_facts) && context_facts.length === 0);
+  if (!isAlone || !isPlain(actor_type) || !isPlain(actor_id) || !isPlain(action)) return undefined;
+  if (!isPlain(resource_type) || !isPlain(resource_id)) return undefined;
+  const [actor, resource] = [
+    { type: actor_type, id: actor_id },
+    { type: resource_type, id: resource_id },
+  ];
+  return { actor, action, resource, contextFacts: [], text };
+}
+
+/** The bytes in UTF-8 of one UTF-16 unit, at most. */
+const utf8BytesMax = 3;

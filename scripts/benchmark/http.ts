@@ -23,13 +23,15 @@ export interface Served {
 
 export interface HttpOptions extends Pick<
   LoadPlan,
-  "bodies" | "key" | "rounds" | "secondsPerRound" | "choice" | "seed" | "connections"
+  "bodies" | "key" | "warmUpRequests" | "rounds" | "secondsPerRound" | "choice" | "seed" | "connections"
 > {
   readonly port: number;
   readonly pid: number | undefined;
 }
 
 export const manyConnections = 16;
+/** So many that both sides have compiled what they do all the time, on a core that the compiler has to share with them. */
+export const warmUpRequests = 20_000;
 const [serverCore, loadCore, everyCore] = ["0", "1", `0-${cpus().length - 1}`];
 
 /** Whether servers and load can have a core each. */

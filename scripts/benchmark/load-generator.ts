@@ -15,6 +15,8 @@ export interface LoadPlan {
   readonly choice: Choice;
   readonly seed: number;
   readonly connections: number;
+  /** What each target is asked before the first round. */
+  readonly warmUpRequests: number;
   readonly rounds: number;
   readonly secondsPerRound: number;
 }
@@ -38,9 +40,7 @@ interface Taken {
 const host = "127.0.0.1";
 /** Comes before the milliseconds in the header in which a node says how long it took. */
 const timing = "oso;dur=";
-/** So many that both sides have compiled what they do all the time, on a core that the compiler has to share with them. */
-const warmUpRequests = 20_000;
-const warmUpSecondsMax = 10;
+const warmUpSecondsMax = 40;
 
 const plan = (await Bun.stdin.json()) as LoadPlan;
 const requests = plan.bodies.map((body) => encode(plan, body));
@@ -48,7 +48,7 @@ const requests = plan.bodies.map((body) => encode(plan, body));
 const targets = plan.targets.map((target) => ({ ...target, choose: chooser(plan) }));
 const rounds: Round[] = [];
 neverSleep();
-for (const { port, choose } of targets) await run(port, choose, warmUpSecondsMax, warmUpRequests);
+for (const { port, choose } of targets) await run(port, choose, warmUpSecondsMax, plan.warmUpRequests);
 for (let round = 0; round < plan.rounds; round++) {
   for (const { name, port, choose } of targets) {
     const { latencies, serverTimes } = await run(port, choose, plan.secondsPerRound);

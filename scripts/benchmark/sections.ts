@@ -113,9 +113,15 @@ export interface HttpFigures {
   readonly many: HttpRates;
   /** With one connection, where that was measured. */
   readonly one?: HttpRates;
+  /** The share of decisions that were remembered, where any are. */
+  readonly remembered?: number;
 }
 
-export function httpSection(choice: "uniform" | "zipf", pinned: boolean, { many, one }: HttpFigures): Section {
+export function httpSection(
+  choice: "uniform" | "zipf",
+  pinned: boolean,
+  { many, one, remembered }: HttpFigures,
+): Section {
   const { echo, authorize } = many;
   const cores = pinned ? "server and load on a core each" : "server and load on any core";
   const pairs = choice === "uniform" ? "uniform pairs, memo off" : "Zipf-distributed pairs, memo on";
@@ -128,6 +134,7 @@ export function httpSection(choice: "uniform" | "zipf", pinned: boolean, { many,
         value: perSecond(authorize.perSecond, "requests"),
         ratio: { name: `http_${choice}_over_echo`, value: authorize.perSecond / echo.perSecond },
       },
+      ...(remembered === undefined ? [] : [{ what: "  remembered", value: percent(remembered) }]),
       { what: "  from request to answer, p50", value: duration(authorize.p50) },
       { what: "  from request to answer, p99", value: duration(authorize.p99) },
       ...serverRow(authorize.serverP99),

@@ -58,18 +58,20 @@ export function markDecoded(exchange: Exchange): void {
   if (exchange.span.isRecording()) exchange.decodedMs = performance.now();
 }
 
+type Headers = Readonly<Record<string, string | number>>;
+
 /** The answer with `body` as JSON. `headers` are those that the route adds. */
-export function reply(
-  exchange: Exchange,
-  status: number,
-  body: unknown,
-  headers?: Readonly<Record<string, string | number>>,
-): Response {
+export function reply(exchange: Exchange, status: number, body: unknown, headers?: Headers): Response {
+  return replyText(exchange, status, JSON.stringify(body), headers);
+}
+
+/** The same where the JSON is known already. */
+export function replyText(exchange: Exchange, status: number, json: string, headers?: Headers): Response {
   const answeredMs = exchange.span.isRecording() ? performance.now() : undefined;
   const own = ownHeaders(exchange);
   own["Content-Type"] = "application/json";
   for (const name in headers) own[name] = String(headers[name]);
-  const response = new Response(JSON.stringify(body), { status, headers: own });
+  const response = new Response(json, { status, headers: own });
   if (answeredMs !== undefined) recordSteps(exchange, answeredMs);
   return response;
 }
@@ -126,7 +128,15 @@ function recordSteps(exchange: Exchange, answeredMs: number): void {
 
 function requestIdOf(request: Request): string {
   const given = request.headers.get("x-request-id");
-  return given !== null && given.length > 0 && given.length <= requestIdLengthMax ? given : crypto.randomUUID();
+  return given !== null && given.length > 0 && given.length <= requestIdLengthMax ? given : newRequestId();
 }
 
 const requestIdLengthMax = 200;
+
+/** In the form of a UUID, drawn by lot once a process and counted from there: ids have to differ, nobody must not guess them. */
+function newRequestId(): string {
+  return `${drawn}${(requests++).toString(16).padStart(12, "0")}`;
+}
+
+const drawn = crypto.randomUUID().slice(0, -12);
+let requests = 0;

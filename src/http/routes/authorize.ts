@@ -11,7 +11,7 @@ import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readGuard } from "../access.ts";
 import { parseJson, readText } from "../body.ts";
-import { type Exchange, exchangeOf, markDecoded, reply } from "../exchange.ts";
+import { type Exchange, exchangeOf, markDecoded, replyText } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
@@ -35,7 +35,7 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers): A
     markDecoded(exchange);
     const allowed = answers.recall(text) ?? (await decide(text));
     metrics.decisions.inc(allowed ? allow : deny);
-    return reply(exchange, 200, { allowed });
+    return replyText(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * Decisions kept for those who ask again. An entry stands as long as no fact of a predicate that its plan reads has changed, which the store
  * counts in the very transaction that answers; where facts were compared with the clock, it stands for that second alone. Questions with context
- * facts are never kept. What is asked least goes first: entries that were not asked for while as many others were are forgotten.
+ * facts are never kept. What is asked least goes first, as a clock of pages finds it (Corbató 1968): whoever was asked for since the hand passed
+ * stays for another round.
  */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { statement } from "../store/statements.ts";
@@ -17,6 +18,8 @@ interface Entry {
   readonly generation: number;
   /** The second in which it stands, in seconds since 1970; `undefined` where the clock does not matter. */
   readonly second: number | undefined;
+  /** Whether it was asked for since the hand passed. */
+  wasAsked: boolean;
 }
 
 /** How often the answers of a plan were made void. */
@@ -33,8 +36,9 @@ const keyLengthMax = 512;
 export class DecisionMemo {
   readonly #entriesMax: number;
   readonly #standings = new Map<StatementPlan, Standing>();
-  #young = new Map<string, Entry>();
-  #old = new Map<string, Entry>();
+  readonly #entries = new Map<string, Entry>();
+  /** Goes through the entries, to whose end those go that stay, and so it never ends while there are any. */
+  #hand = this.#entries.entries();
   #version = -1;
 
   /** With 0 it remembers nothing. */
@@ -57,12 +61,13 @@ export class DecisionMemo {
     if (this.#entriesMax === 0) return undefined;
     const key = typeof question === "string" ? textKey(question) : this.#keyOf(question);
     if (key === undefined) return undefined;
-    const entry = this.#find(key);
+    const entry = this.#entries.get(key);
     const stands =
       entry !== undefined &&
       entry.generation === entry.standing.generation &&
       (entry.second === undefined || entry.second === now);
     if (!stands) return undefined;
+    entry.wasAsked = true;
     metrics.decisionMemo.inc(hit);
     return entry.allowed;
   }
@@ -73,14 +78,14 @@ export class DecisionMemo {
     if (key === undefined || plan.kind !== "statement") return;
     metrics.decisionMemo.inc(miss);
     const standing = this.#standingOf(plan);
-    this.#put(key, { allowed, standing, generation: standing.generation, second: second() });
+    this.#put(key, { allowed, standing, generation: standing.generation, second: second(), wasAsked: false });
   }
 
   /** Forgets everything: the plans are others now. */
   clear(): void {
     this.#standings.clear();
-    this.#young.clear();
-    this.#old.clear();
+    this.#entries.clear();
+    this.#hand = this.#entries.entries();
   }
 
   /** `undefined` for what is not kept. */
@@ -103,21 +108,27 @@ export class DecisionMemo {
     return standing;
   }
 
-  #find(key: string): Entry | undefined {
-    const young = this.#young.get(key);
-    if (young) return young;
-    const old = this.#old.get(key);
-    if (old) this.#put(key, old);
-    return old;
+  #put(key: string, entry: Entry): void {
+    if (this.#entries.size >= this.#entriesMax && !this.#entries.has(key)) this.#forgetOne();
+    this.#entries.set(key, entry);
   }
 
-  #put(key: string, entry: Entry): void {
-    this.#young.set(key, entry);
-    if (this.#young.size * 2 < this.#entriesMax) return;
-    this.#old = this.#young;
-    this.#young = new Map();
+  #forgetOne(): void {
+    for (let round = 0; ; round++) {
+      const { value, done } = this.#hand.next();
+      if (done) return;
+      const [key, entry] = value;
+      this.#entries.delete(key);
+      // Where all were asked for, none is looked for longer than a question may wait.
+      if (!entry.wasAsked || round === roundsMax) return;
+      entry.wasAsked = false;
+      this.#entries.set(key, entry);
+    }
   }
 }
+
+/** How many that stay are looked at for one that goes. */
+const roundsMax = 16;
 
 /** Where a text begins as JSON of an object does, it is no key that is made here. */
 function textKey(text: string): string | undefined {

@@ -102,6 +102,13 @@ function drawing(from: number): (bound: number) => number {
   };
 }
 
+/** As a question without a text, or as one of two texts that come for the same. */
+function ask(engine: Engine, question: AuthorizeQuestion, as: number): boolean {
+  if (as === 0) return engine.authorize(question);
+  const text = `${JSON.stringify(question)}${" ".repeat(as)}`;
+  return engine.recall(text) ?? engine.authorize({ ...question, text });
+}
+
 describe("what it remembers is so", () => {
   test.each([
     ["with room for all", 100_000],
@@ -143,7 +150,7 @@ describe("what it remembers is so", () => {
         const truth = truthOf(must(asts[active]), present, now);
         for (const end = asked + 20 + draw(500); asked < end; asked++) {
           const index = draw(questions.length);
-          const answer = engine.authorize(must(questions[index]));
+          const answer = ask(engine, must(questions[index]), draw(3));
           allowed += Number(answer);
           if (answer !== truth[index])
             throw new Error(
@@ -188,7 +195,7 @@ describe("what it remembers is so", () => {
       while (!isDone) {
         const { offset } = engine.state();
         const index = draw(questions.length);
-        const answer = engine.authorize(must(questions[index]));
+        const answer = ask(engine, must(questions[index]), draw(3));
         if (engine.state().offset === offset) {
           compared += 1;
           seen = Math.max(seen, offset);
@@ -204,6 +211,23 @@ describe("what it remembers is so", () => {
     await writer.stop();
     rmSync(folder, { recursive: true });
   }, 120_000);
+});
+
+test("it forgets what is asked least, and no more than it must", () => {
+  const store = openStore(":memory:");
+  createState(store, "test", "test");
+  apply(store, load(must(policies[0])));
+  const limits = { ...defaultLimits, decisionMemoEntriesMax: 8 };
+  const engine = new Engine(store, { limits, changes: newChanges() });
+  const texts = questions.map((question) => JSON.stringify(question));
+  const known = (): string[] => texts.filter((text) => engine.recall(text) !== undefined);
+  const [always, ...others] = questions.map((question, index) => ({ ...question, text: must(texts[index]) }));
+  engine.authorize(must(always));
+  for (const other of others) {
+    engine.authorize(other);
+    expect(engine.recall(must(always).text)).toBe(false);
+  }
+  expect(known()).toHaveLength(8);
 });
 
 test("a change while a list is being taken is not overlooked afterwards", () => {
@@ -249,6 +273,24 @@ describe("what it does not remember", () => {
     expect(engine.authorize(question)).toBe(false);
     apply(store, inserted(...contextFacts));
     expect(engine.authorize(question)).toBe(true);
+  });
+
+  test("under a text what was asked without one, or with another", () => {
+    const store = openStore(":memory:");
+    createState(store, "test", "test");
+    apply(store, load(must(policies[0])));
+    // With these, the store need not be looked into.
+    const engine = new Engine(store, { changes: newChanges() });
+    const question = must(questions[0]);
+    expect(engine.authorize(question)).toBe(false);
+    const { actor, action, resource } = question;
+    const lengths = [actor.type, actor.id, resource.type, resource.id].map(({ length }) => length).join(" ");
+    expect(engine.recall(`${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`)).toBeUndefined();
+    const text = JSON.stringify(question);
+    expect(engine.recall(text)).toBeUndefined();
+    expect(engine.authorize({ ...question, text })).toBe(false);
+    expect(engine.recall(text)).toBe(false);
+    expect(engine.recall(`${text} `)).toBeUndefined();
   });
 
   test("one pair of ids for another that looks alike when joined", () => {

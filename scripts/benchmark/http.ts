@@ -23,22 +23,24 @@ export interface Served {
 
 export interface HttpOptions extends Pick<
   LoadPlan,
-  "bodies" | "key" | "warmUpRequests" | "rounds" | "secondsPerRound" | "choice" | "seed" | "connections"
+  "bodies" | "key" | "rounds" | "secondsPerRound" | "choice" | "seed" | "connections"
 > {
   readonly port: number;
+  /** How many come before the first that count. */
+  readonly warmUpRequests: number;
   readonly pid: number | undefined;
 }
 
 export const manyConnections = 16;
 /** So many that both sides have compiled what they do all the time, on a core that the compiler has to share with them. */
-export const warmUpRequests = 20_000;
+export const compiledAfter = 20_000;
 const [serverCore, loadCore, everyCore] = ["0", "1", `0-${cpus().length - 1}`];
 
 /** Whether servers and load can have a core each. */
 export const pinned: boolean = Bun.which("taskset") !== null && cpus().length > 1;
 
 /** Medians over the rounds. Many connections show what a server can do at most, one shows how long a single request takes. */
-export async function measureHttp({ port, pid, ...plan }: HttpOptions): Promise<HttpRates> {
+export async function measureHttp({ port, warmUpRequests, pid, ...plan }: HttpOptions): Promise<HttpRates> {
   const echo = Bun.spawn([process.execPath, join(import.meta.dir, "echo-server.ts")], {
     stdin: "ignore",
     stdout: "pipe",
@@ -51,8 +53,8 @@ export async function measureHttp({ port, pid, ...plan }: HttpOptions): Promise<
     const echoPort = Number(new TextDecoder().decode((await reader.read()).value));
     for (const server of [echo.pid, pid]) pin(server, serverCore);
     const targets = [
-      { name: "echo", port: echoPort },
-      { name: "authorize", port },
+      { name: "echo", port: echoPort, warmUpRequests: compiledAfter },
+      { name: "authorize", port, warmUpRequests },
     ];
     return await generate({ ...plan, targets, path: "/api/authorize" });
   } finally {

@@ -7,7 +7,8 @@ import { random, zipf } from "./random.ts";
 import { timesOf, type Times } from "./timing.ts";
 
 export interface LoadPlan {
-  readonly targets: readonly { readonly name: string; readonly port: number }[];
+  /** `warmUpRequests` are asked before the first round. */
+  readonly targets: readonly { readonly name: string; readonly port: number; readonly warmUpRequests: number }[];
   readonly path: string;
   readonly key: string;
   readonly bodies: readonly string[];
@@ -15,8 +16,6 @@ export interface LoadPlan {
   readonly choice: Choice;
   readonly seed: number;
   readonly connections: number;
-  /** What each target is asked before the first round. */
-  readonly warmUpRequests: number;
   readonly rounds: number;
   readonly secondsPerRound: number;
 }
@@ -40,7 +39,7 @@ interface Taken {
 const host = "127.0.0.1";
 /** Comes before the milliseconds in the header in which a node says how long it took. */
 const timing = "oso;dur=";
-const warmUpSecondsMax = 40;
+const warmUpSecondsMax = 60;
 
 const plan = (await Bun.stdin.json()) as LoadPlan;
 const requests = plan.bodies.map((body) => encode(plan, body));
@@ -48,7 +47,7 @@ const requests = plan.bodies.map((body) => encode(plan, body));
 const targets = plan.targets.map((target) => ({ ...target, choose: chooser(plan) }));
 const rounds: Round[] = [];
 neverSleep();
-for (const { port, choose } of targets) await run(port, choose, warmUpSecondsMax, plan.warmUpRequests);
+for (const { port, warmUpRequests, choose } of targets) await run(port, choose, warmUpSecondsMax, warmUpRequests);
 for (let round = 0; round < plan.rounds; round++) {
   for (const { name, port, choose } of targets) {
     const { latencies, serverTimes } = await run(port, choose, plan.secondsPerRound);

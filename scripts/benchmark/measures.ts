@@ -8,7 +8,7 @@ import { measureApply } from "./applying.ts";
 import { measureCheck } from "./checking.ts";
 import { companyOf, factsOf, repository, user, type Company } from "./company.ts";
 import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts";
-import { manyConnections, measureHttp, pinned, warmUpRequests, type HttpOptions, type HttpRates } from "./http.ts";
+import { compiledAfter, manyConnections, measureHttp, pinned, type HttpOptions, type HttpRates } from "./http.ts";
 import { landmarksOf } from "./landmarks.ts";
 import { timeEdgeStarts } from "./edge-start.ts";
 import { timeListings } from "./listing.ts";
@@ -142,7 +142,7 @@ async function measureReplication({ directory, policy, quick, show }: Bench): Pr
  * ones in the same order then.
  */
 async function askAgainOverHttp(bench: Bench, nodes: Nodes): Promise<section.HttpFigures> {
-  const before = { warmUpRequests: bench.quick ? 100_000 : 400_000, rounds: 1, seed: bench.seed + 7 };
+  const before = { warmUpRequests: bench.quick ? 100_000 : 800_000, rounds: 1, seed: bench.seed + 7 };
   await askOverHttp(bench, nodes, "zipf", manyConnections, before);
   const counted = await countRemembered(nodes);
   const many = await askOverHttp(bench, nodes, "zipf", manyConnections);
@@ -177,7 +177,7 @@ function askOverHttp(
     choice,
     seed,
     connections,
-    warmUpRequests,
+    warmUpRequests: compiledAfter,
     rounds,
     secondsPerRound,
     ...other,

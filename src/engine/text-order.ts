@@ -1,6 +1,4 @@
 /** The order of texts in answers: by code points, which is that of their UTF-8 bytes, in which SQLite sorts. */
-import { must } from "../util/assert.ts";
-
 export function compareTexts(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
   for (let index = 0; index < length; index++) {
@@ -16,21 +14,21 @@ export function sortTexts(texts: string[]): string[] {
   return texts.some((text) => surrogate.test(text)) ? texts.sort(compareTexts) : texts.sort();
 }
 
-type Row = readonly (string | null)[];
+type Row = (string | null)[];
 
 /** Distinct rows by their texts from left to right, `null` before all of them. Sorts in place, where it can't do better. */
-export function sortRows<R extends Row>(rows: R[]): R[] {
+export function sortRows(rows: Row[]): Row[] {
   const [first] = rows;
   if (first?.length === 1) return sortSingles(rows);
   return rows.sort(rows.some((row) => row.some((text) => text !== null && surrogate.test(text))) ? byTexts : byUnits);
 }
 
 /** Texts alone are sorted many times as fast as rows. */
-function sortSingles<R extends Row>(rows: R[]): R[] {
-  const byText = new Map(rows.map((row) => [row[0] ?? null, row]));
-  const sorted: (string | null)[] = sortTexts([...byText.keys()].filter((text) => text !== null));
-  if (byText.has(null)) sorted.unshift(null);
-  return sorted.map((text) => must(byText.get(text)));
+function sortSingles(rows: readonly Row[]): Row[] {
+  const texts: string[] = [];
+  for (const [text] of rows) if (text !== null && text !== undefined) texts.push(text);
+  const sorted: Row[] = sortTexts(texts).map((text) => [text]);
+  return texts.length < rows.length ? [[null], ...sorted] : sorted;
 }
 
 function byTexts(left: Row, right: Row): number {

@@ -71,7 +71,9 @@ export class ClosureSql {
   /** The pairs that the step makes of the fact which is its atom `index`. */
   pairsOver(step: Step, index: number): Parametrised {
     const parameters = new Parameters();
-    const known = new Set(must(step.atoms[index]).args.flatMap((arg) => (arg.kind === "var" ? [arg.index] : [])));
+    const others = step.atoms.filter((_, position) => position !== index).flatMap(variablesOf);
+    // Whatever else the fact says, the statement does not ask: it must not have a parameter for it.
+    const known = new Set([0, 1, ...others]).intersection(new Set(variablesOf(must(step.atoms[index]))));
     const outer = new Map([...known].map((number) => [`v${number}`, parameters.number(String(number))]));
     const relations = step.atoms.flatMap((atom, position) => (position === index ? [] : [stepRelation(step, atom)]));
     const select = selectOf([0, 1], step, relations);
@@ -119,6 +121,10 @@ export class ClosureSql {
     let aliases = 0;
     return { names: this.#names, parameters: new Parameters(), alias: () => `t${aliases++}`, units: new Set() };
   }
+}
+
+function variablesOf({ args }: Step["atoms"][number]): number[] {
+  return args.flatMap((arg) => (arg.kind === "var" ? [arg.index] : []));
 }
 
 function selectOf(head: readonly number[], step: Step, relations: readonly Relation[]): Select {

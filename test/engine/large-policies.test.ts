@@ -1,9 +1,12 @@
 /** Policies of a megabyte, or made to be expensive: checked in bounded time, or refused at the rule that is too much. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { Engine } from "../../src/engine/engine.ts";
 import { activate } from "../../src/engine/active-policy.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
 import { closuresOf } from "../../src/engine/policy-closures.ts";
+import { closureTables } from "../../src/store/closure-tables.ts";
+import { apply, fact, inserted, policy, storeWith } from "./store.ts";
 
 const types =
   'actor User {} resource Doc { roles = ["r", "banned"]; permissions = ["p"]; relations = { up: Doc }; "p" if "r"; }\n';
@@ -103,3 +106,22 @@ test("the closures of many types that lead to each other are found in bounded ti
   // A bound, not a measure: goal by goal it takes minutes.
   expect(performance.now() - started).toBeLessThan(20_000);
 });
+
+test("a closure with more steps than one statement takes is walked", () => {
+  const rules = times(260, (index) => `reached(u: User, d: Doc) if lies${index}(d, above) and reached(u, above);`);
+  const source = `actor User {} resource Doc {} reached(u: User, d: Doc) if owns(u, d); ${rules}
+    allow(u: User, "see", d: Doc) if reached(u, d);`;
+  const store = storeWith(policy(source), inserted(fact("owns", "User:ann", "Doc:0")));
+  for (let index = 0; index < 3; index++)
+    apply(store, inserted(fact(`lies${index * 100}`, `Doc:${index + 1}`, `Doc:${index}`)));
+  expect(closureTables(store)).toEqual([]);
+  const engine = new Engine(store);
+  const maySee = (id: string): boolean =>
+    engine.authorize({
+      actor: { type: "User", id: "ann" },
+      action: "see",
+      resource: { type: "Doc", id },
+      contextFacts: [],
+    });
+  expect(["0", "1", "2", "3", "4"].map(maySee)).toEqual([true, true, true, true, false]);
+}, 60_000);

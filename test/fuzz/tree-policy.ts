@@ -28,6 +28,7 @@ has_permission(u: User, "q", x: A) if near(u, x);`,
   `near(x: A, y: A) if beside(x, y);
 near(x: A, z: A) if y matches A and near(x, y) and near(y, z);
 has_role(u: User, "t", x: A) if y matches A and near(x, y) and has_role(u, "t", y);`,
+  `has_role(u: User, "t", x: A) if y matches A and beside(x, y) and level(x, _) and has_role(u, "t", y);`,
   `has_role(u: User, a: String, x: A) if n matches Integer and lent(u, a, x, n) and @current_unix_time < n;`,
   `has_role(u: User, a: String, x: A) if n matches Integer and lent(u, a, x, n) and not @current_unix_time < n;`,
   `has_permission(_: User, "p", x: A) if flag(x);`,

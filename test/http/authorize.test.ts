@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { must } from "../../src/util/assert.ts";
 import { memoHits } from "../engine/memo-hits.ts";
-import { admin, fact, Org, role, wildcardPolicy, withPrimary, type Api, type CallOptions } from "./api.ts";
+import { admin, Org, role, wildcardPolicy, withPrimary, type Api, type CallOptions } from "./api.ts";
 
 const question = { actor_type: "User", actor_id: "alice", action: "delete", resource_type: "Org", resource_id: "acme" };
 const long = "x".repeat(defaultLimits.identifierBytesMax);
@@ -102,7 +102,7 @@ async function load(api: Api): Promise<void> {
   expect((await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } })).status).toBe(200);
 }
 
-async function insert(api: Api, ...inserts: ReturnType<typeof fact>[]): Promise<void> {
+async function insert(api: Api, ...inserts: ReturnType<typeof role>[]): Promise<void> {
   expect((await api.call("POST", "/api/batch", { body: [{ inserts }] })).status).toBe(200);
 }
 

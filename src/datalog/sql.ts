@@ -114,25 +114,33 @@ export function emitSelect(
   const bound = new Set(outer.keys());
   const where: string[] = [];
   const from: string[] = [];
+  let negated = select.negations.flat();
+  let room = joinedMax - select.relations.length - (first ? 1 : 0);
   const join = (relation: Relation): void => {
     if (relation.table.kind === "tagged" && emission.units.has(relation.table.name)) return;
-    from.push(emitRelation(relation, bindings, where, emission));
+    from.push(`${from.length > 0 ? " CROSS JOIN " : ""}${emitRelation(relation, bindings, where, emission)}`);
     for (const arg of relation.args) bound.add(termKey(arg) ?? "");
+    // As soon as its values are known, so that nothing is joined to a row that does not count.
+    negated = negated.filter((body) => {
+      const fact = room > 0 ? soleFact(body, bound, outer, emission.names) : undefined;
+      if (fact === undefined) return true;
+      from.push(emitAbsence(fact, bindings, where, emission));
+      room -= 1;
+      return false;
+    });
   };
   if (first) join(first);
   for (const relation of joinOrder(select.relations, new Set(bound), estimateBy(emission.names))) join(relation);
   for (const condition of select.conditions) where.push(emitCondition(condition, bindings, emission));
-  const absent: string[] = [];
-  for (const body of select.negations.flat()) {
-    const fact = soleFact(body, bound, outer, emission.names);
-    if (fact === undefined) where.push(`NOT EXISTS (${emitSelect(body, () => "1", emission, bindings)})`);
-    else absent.push(emitAbsence(fact, bindings, where, emission));
-  }
+  for (const body of negated) where.push(`NOT EXISTS (${emitSelect(body, () => "1", emission, bindings)})`);
   const head = select.head.map((term) => (isKnown(term, bound) ? emitTerm(term, bindings, emission) : "NULL"));
-  const tables = from.length > 0 ? ` FROM ${from.join(" CROSS JOIN ")}${absent.join("")}` : "";
+  const tables = from.length > 0 ? ` FROM ${from.join("")}` : "";
   const conditions = where.length > 0 ? ` WHERE ${where.join(" AND ")}` : "";
   return `SELECT ${columns(head)}${tables}${conditions}`;
 }
+
+/** The tables that SQLite takes in one join. */
+const joinedMax = 64;
 
 /** The one fact that a negated body is, where all its arguments are known and it is another one for each row; what is the same for all is asked once. */
 function soleFact(body: Select, bound: Set<string>, outer: Bindings, names: Names): Relation | undefined {

@@ -104,7 +104,12 @@ function exchanging(node: Node, limits: Limits, handle: Handle) {
         finishExchange(exchange, response);
         return response;
       };
-      const failed = (error: unknown): Response => answered(refusal(exchange, error));
+      const failed = (error: unknown): Response => {
+        inFlight -= 1;
+        const response = refusal(exchange, error);
+        finishExchange(exchange, response);
+        return response;
+      };
       inFlight += 1;
       let answer: Response | Promise<Response>;
       try {

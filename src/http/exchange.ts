@@ -133,7 +133,7 @@ function requestIdOf(request: Request): string {
 
 const requestIdLengthMax = 200;
 
-/** In the form of a UUID, drawn by lot once a process and counted from there: ids have to differ, nobody must not guess them. */
+/** In the form of a UUID, drawn by lot once a process and counted from there: ids have to differ, and may be guessed. */
 function newRequestId(): string {
   return `${drawn}${(requests++).toString(16).padStart(12, "0")}`;
 }

@@ -28,6 +28,12 @@ const mutual = `actor User {}
 resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { drive: Drive }; "read" if "reader"; role if role on "drive"; }
 resource Drive { roles = ["reader"]; relations = { home: Folder }; role if role on "home"; }
 `;
+const hidden = `actor User {}
+resource Folder {}
+resource Document {}
+allow(user: User, "read", document: Document) if
+  folder matches Folder and sees(user, folder) and not hidden(folder) and lies_in(document, folder);
+`;
 const notLinear = `actor User {}
 resource Folder { permissions = ["read"]; relations = { parent: Folder }; "read" if is_near(actor, resource); }
 is_near(user: User, folder: Folder) if other matches Folder and likes(user, other) and reaches(folder, other);
@@ -44,6 +50,7 @@ const questions: readonly (readonly [name: string, policy: string, question: str
   ["walked", walked, "allow(User:_, read, Folder:_)"],
   ["groups", groups, "allow(User:_, read, Document:_)"],
   ["mutual", mutual, "allow(User:_, read, Folder:_)"],
+  ["hidden", hidden, "allow(User:_, read, Document:?)"],
   ["step-by-step", notLinear, "allow(User:_, read, Folder:_)"],
 ];
 

@@ -21,7 +21,8 @@ test("what was recorded is rendered for Prometheus", async () => {
   const denied = async () =>
     Number(/ostiary_decisions_total\{result="deny"\} (\d+)/.exec(await renderMetrics())?.[1] ?? 0);
   const before = await denied();
-  metrics.httpDuration.observe({ method: "POST", route: "/api/rendered", status: 200 }, 0.0007);
+  const labels = { method: "POST", route: "/api/rendered", status: 200 };
+  for (const seconds of [0.0007, 0.001, 30]) metrics.httpDuration.observe(labels, seconds);
   metrics.fallbackHttpRequests.observe({ path: "/api/rendered", status_code: 200 }, 3);
   metrics.decisions.inc({ result: "deny" }, 2);
   expect(await denied()).toBe(before + 2);
@@ -31,8 +32,17 @@ test("what was recorded is rendered for Prometheus", async () => {
     'ostiary_http_request_duration_seconds_bucket{le="0.0005",method="POST",route="/api/rendered",status="200"} 0\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="0.001",method="POST",route="/api/rendered",status="200"} 1\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.001",method="POST",route="/api/rendered",status="200"} 2\n',
   );
+  expect(text).toContain(
+    'ostiary_http_request_duration_seconds_bucket{le="20",method="POST",route="/api/rendered",status="200"} 2\n',
+  );
+  expect(text).toContain(
+    'ostiary_http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/api/rendered",status="200"} 3\n',
+  );
+  const both = '{method="POST",route="/api/rendered",status="200"}';
+  expect(text).toContain(`ostiary_http_request_duration_seconds_sum${both} 30.0017\n`);
+  expect(text).toContain(`ostiary_http_request_duration_seconds_count${both} 3\n`);
   expect(text).toContain('oso_fallback_http_requests_bucket{le="5",path="/api/rendered",status_code="200"} 1\n');
   expect(text).toMatch(/process_resident_memory_bytes \d+/);
 });

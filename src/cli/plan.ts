@@ -86,7 +86,7 @@ function render(report: PlanReport, isStored: boolean): string {
       kept.map(({ table, step, rows }) => `${table}: ${step}${isStored ? `, ${count(rows)} rows` : ""}`),
     ),
     section(
-      "Closures that grew too large: these are walked",
+      "Closures that are too large: these are walked",
       walked.map(({ table, step }) => `${table}: ${step}`),
     ),
     section(

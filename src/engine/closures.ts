@@ -219,13 +219,22 @@ export function refreshClosures(database: SqlDatabase, limits: Limits, retry: bo
   }
   for (const [name, closure] of wanted) {
     const table = createClosureTable(database, name);
-    const rows = database.prepare(sqlFor(database, closure, table).fill).run(limits.closureRowsMax + 1);
-    addClosureRows(database, table, rows);
-    if (rows > limits.closureRowsMax) emptyClosureTable(database, table);
+    if (!fill(database, closure, table, limits)) emptyClosureTable(database, table);
     isChanged = true;
   }
   if (isChanged) stampPlans(database);
 }
+
+/** False where the closure is too large to be kept. */
+function fill(database: SqlDatabase, closure: Closure, table: ClosureTable, limits: Limits): boolean {
+  if (closure.steps.length > stepsMax) return false;
+  const rows = database.prepare(sqlFor(database, closure, table).fill).run(limits.closureRowsMax + 1);
+  addClosureRows(database, table, rows);
+  return rows <= limits.closureRowsMax;
+}
+
+/** SQLite takes 500 selections in one statement, and to fill a table takes two of them a step. */
+const stepsMax = 200;
 
 /** All closures of an empty store, those that were given up among them. */
 export function clearClosures(database: SqlDatabase, limits: Limits): void {

@@ -55,7 +55,7 @@ export interface PlanReport {
   readonly answeredBy: "statement" | "steps" | "nothing" | "not-listable";
   /** The question over nodes, and the nodes. */
   readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
-  /** Tables of transitive closures that the statement reads, and those that grew too large: these are walked. */
+  /** Tables of transitive closures that the statement reads, and those that are too large: these are walked. */
   readonly closures: readonly {
     readonly table: string;
     readonly step: string;

@@ -10,9 +10,6 @@ import type { ActivePolicy } from "./active-policy.ts";
 
 export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
 
-/** The steps of a closure that is kept: SQLite takes 500 selections in one statement, and to fill a table takes two of them a step. */
-const stepsMax = 200;
-
 /** By the limits under which they were looked for. */
 const found = new WeakMap<ActivePolicy, Map<string, readonly Closure[]>>();
 
@@ -36,7 +33,7 @@ function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Clo
       context: [],
       signatures: active.signatures,
       closures: (closure) => {
-        if (closure.steps.length <= stepsMax) closures.set(closure.name, closure);
+        closures.set(closure.name, closure);
         // It is only noted here: nothing has to be rewritten.
         return false;
       },

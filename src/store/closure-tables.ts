@@ -10,7 +10,7 @@ export interface ClosureTable {
   readonly name: string;
   readonly table: string;
   readonly rows: number;
-  /** False where it grew too large: its table is empty then. */
+  /** False where it is too large: its table is empty then. */
   readonly kept: boolean;
 }
 

@@ -140,7 +140,7 @@ export interface NodeReading {
   readonly closures: ClosureCounts | undefined;
 }
 
-/** Of the tables that answer recursion: those that are kept, those that grew too large so that facts are walked instead, and all their rows. */
+/** Of the tables that answer recursion: those that are kept, those that are too large so that facts are walked instead, and all their rows. */
 export interface ClosureCounts {
   readonly kept: number;
   readonly walked: number;
@@ -210,7 +210,7 @@ valueGauge(
 );
 gauge(
   "ostiary_closures",
-  "Transitive closures of the active policy: kept as tables, or walked with each question because they grew too large",
+  "Transitive closures of the active policy: kept as tables, or walked with each question because they are too large",
   (shown, { closures }) => {
     if (closures === undefined) return;
     shown.set({ state: "kept" }, closures.kept);

@@ -177,10 +177,10 @@ resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { pare
     expect(output).toContain("nested.polar:2:");
   });
 
-  test("and of those that grew too large and are walked", async () => {
+  test("and of those that are too large and walked", async () => {
     const { status, output } = await planOver({ ...defaultLimits, closureRowsMax: 100 });
     expect(status).toBe(0);
-    expect(output).toContain("Closures that grew too large: these are walked\n  closure_1: has_relation");
+    expect(output).toContain("Closures that are too large: these are walked\n  closure_1: has_relation");
     expect(output).toContain(", walked\n");
   });
 

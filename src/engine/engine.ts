@@ -101,12 +101,12 @@ export class Engine {
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
   authorize(question: AuthorizeQuestion): boolean {
     const now = this.#clock();
-    return this.#recalled(question, now) ?? this.#decide(question, now);
+    return this.#remembered(question, now) ?? this.#decide(question, now);
   }
 
   /** The same for the question that came as `text` before, where the decision is remembered and still stands. */
   recall(text: string): boolean | undefined {
-    return this.#recalled(text, this.#clock());
+    return this.#remembered(text, this.#clock());
   }
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
@@ -323,7 +323,7 @@ export class Engine {
   }
 
   /** What is remembered, if nothing has changed since the last question: then the store need not be asked. */
-  #recalled(question: AuthorizeQuestion | string, now: number): boolean | undefined {
+  #remembered(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     if (this.#seen === undefined || !this.#changes || presentChange(this.#changes) !== this.#seen) return undefined;
     const known = this.#memo.recall(question, now);
     return known === undefined ? undefined : withSpan("query", recalled, () => known);

@@ -99,17 +99,14 @@ function exchanging(node: Node, limits: Limits, handle: Handle) {
     const options = { kind: SpanKind.SERVER, parent: request.headers.get("traceparent") };
     return withSpan("request", options, (span) => {
       const exchange = beginExchange(node, request, span, cut);
-      const answered = (response: Response): Response => {
+      const settle = (answer: () => Response): Response => {
         inFlight -= 1;
+        const response = answer();
         finishExchange(exchange, response);
         return response;
       };
-      const failed = (error: unknown): Response => {
-        inFlight -= 1;
-        const response = refusal(exchange, error);
-        finishExchange(exchange, response);
-        return response;
-      };
+      const answered = (response: Response): Response => settle(() => response);
+      const failed = (error: unknown): Response => settle(() => refusal(exchange, error));
       inFlight += 1;
       let answer: Response | Promise<Response>;
       try {

@@ -58,15 +58,15 @@ export function markDecoded(exchange: Exchange): void {
   if (exchange.span.isRecording()) exchange.decodedMs = performance.now();
 }
 
-type Headers = Readonly<Record<string, string | number>>;
+type AddedHeaders = Readonly<Record<string, string | number>>;
 
 /** The answer with `body` as JSON. `headers` are those that the route adds. */
-export function reply(exchange: Exchange, status: number, body: unknown, headers?: Headers): Response {
+export function reply(exchange: Exchange, status: number, body: unknown, headers?: AddedHeaders): Response {
   return replyText(exchange, status, JSON.stringify(body), headers);
 }
 
 /** The same where the JSON is known already. */
-export function replyText(exchange: Exchange, status: number, json: string, headers?: Headers): Response {
+export function replyText(exchange: Exchange, status: number, json: string, headers?: AddedHeaders): Response {
   const answeredMs = exchange.span.isRecording() ? performance.now() : undefined;
   const own = ownHeaders(exchange);
   own["Content-Type"] = "application/json";

@@ -40,7 +40,7 @@ function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
   });
 }
 
-/** A UTF-16 unit has at most three bytes in UTF-8, so most texts need no count. */
-function fits(text: string, bytesMax: number): boolean {
+/** Whether a name is not too long. A UTF-16 unit has at most three bytes in UTF-8, so most texts need no count. */
+export function fits(text: string, bytesMax: number): boolean {
   return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax;
 }

@@ -21,7 +21,6 @@ interface Described {
 /** Counts by labels. */
 export class CounterTally<Label extends string> {
   readonly type = "counter";
-  readonly aggregator = "sum";
   readonly name: string;
   readonly help: string;
   readonly #cells: Cells<Label, { count: number }>;
@@ -47,7 +46,6 @@ export class CounterTally<Label extends string> {
 /** How many observed values are at most as large as each bound, and their sum, by labels. */
 export class HistogramTally<Label extends string> {
   readonly type = "histogram";
-  readonly aggregator = "sum";
   readonly name: string;
   readonly help: string;
   readonly #bounds: readonly number[];
@@ -87,7 +85,7 @@ export class HistogramTally<Label extends string> {
   }
 }
 
-/** What the registry asks of a metric is what it has a name for, and `get`; its type lists classes of its own. */
+/** The registry takes whatever has a name and answers `get`; its type lists classes of its own. */
 function register(registry: Registry, tally: CounterTally<string> | HistogramTally<string>): void {
   registry.registerMetric(tally as unknown as Metric);
 }

@@ -13,7 +13,7 @@ import { readGuard } from "../access.ts";
 import { parseJson, readText } from "../body.ts";
 import { type Exchange, exchangeOf, markDecoded, replyText } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
-import { wire } from "../wire.ts";
+import { fits, wire } from "../wire.ts";
 
 export const authorizePath = "/api/authorize";
 
@@ -71,15 +71,13 @@ export function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBody
 }
 
 /**
- * The question in a body as nearly all are: five texts that can't be too long, and no context facts. `undefined` for any other, which is for the schema
- * to judge; to let it look at these as well takes as long as a remembered answer.
+ * The question in a body as nearly all are: five texts and no context facts. `undefined` for any other, which is for the schema to judge; to let it look at these as well takes as long as a remembered answer.
  */
 function plainQuestion(body: unknown, text: string, { identifierBytesMax }: Limits): AuthorizeQuestion | undefined {
   if (body === null || typeof body !== "object") return undefined;
   const { actor_type, actor_id, action, resource_type, resource_id, context_facts } = body as Record<string, unknown>;
-  const lengthMax = identifierBytesMax / utf8BytesMax;
-  const isPlain = (text: unknown): text is string =>
-    typeof text === "string" && text.length > 0 && text.length <= lengthMax;
+  const isPlain = (name: unknown): name is string =>
+    typeof name === "string" && name !== "" && fits(name, identifierBytesMax);
   const isAlone = context_facts === undefined || (Array.isArray(context_facts) && context_facts.length === 0);
   if (!isAlone || !isPlain(actor_type) || !isPlain(actor_id) || !isPlain(action)) return undefined;
   if (!isPlain(resource_type) || !isPlain(resource_id)) return undefined;
@@ -89,6 +87,3 @@ function plainQuestion(body: unknown, text: string, { identifierBytesMax }: Limi
   ];
   return { actor, action, resource, contextFacts: [], text };
 }
-
-/** The bytes in UTF-8 of one UTF-16 unit, at most. */
-const utf8BytesMax = 3;

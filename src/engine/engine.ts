@@ -39,6 +39,7 @@ import type {
   Row,
 } from "./questions.ts";
 import { Reads } from "./reads.ts";
+import { allowShape, factTypesOf, free, given, type KeyedShape, queryShape, textVariable } from "./shapes.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -63,8 +64,6 @@ export interface StoredPolicy {
   readonly filename: string | null;
   readonly source: string;
 }
-
-const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
 export class Engine {
   readonly #database: SqlDatabase;
@@ -115,15 +114,8 @@ export class Engine {
       const known = this.#memo.recall(question, now);
       if (known !== undefined) return known;
       const constant = plans.isConstant(action) ? action : undefined;
-      const lengths = `${actor.type.length} ${resource.type.length} ${constant?.length ?? "-"}`;
-      const asked = `${lengths} ${actor.type}${resource.type}${constant ?? ""}`;
-      const key = `authorize ${asked}${context.length === 0 ? "" : JSON.stringify(context)}`;
-      const shape = (): Shape => ({
-        calls: allowCall,
-        variables: [given(actor.type), textVariable(constant), given(resource.type)],
-        context,
-      });
-      const plan = this.#plan(plans, key, shape, contextFacts.length);
+      const [asks, does, on] = [given(actor.type), textVariable(constant), given(resource.type)];
+      const plan = this.#plan(plans, allowShape("authorize", asks, does, on, context), contextFacts.length);
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
@@ -167,13 +159,8 @@ export class Engine {
     const { actor, action, resourceType, contextFacts } = question;
     return this.#answer("list", contextFacts, { ids: [], isClocked: false }, (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
-      const key = `list ${JSON.stringify([actor.type, constant ?? null, resourceType, context])}`;
-      const shape = (): Shape => ({
-        calls: allowCall,
-        variables: [given(actor.type), textVariable(constant), free(resourceType)],
-        context,
-      });
-      const answering = this.#answering(plans, key, shape, contextFacts, { now });
+      const shape = allowShape("list", given(actor.type), textVariable(constant), free(resourceType), context);
+      const answering = this.#answering(plans, shape, contextFacts, { now });
       const ids = answering.texts([actor, { type: "String", id: action }]);
       return { ids, isClocked: answering.isClocked };
     });
@@ -183,13 +170,8 @@ export class Engine {
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
     return this.#answer("actions", contextFacts, [], (plans, context, permissions) => {
-      const key = `actions ${JSON.stringify([actor.type, resource.type, context])}`;
-      const shape = (): Shape => ({
-        calls: allowCall,
-        variables: [given(actor.type), free("String"), given(resource.type)],
-        context,
-      });
-      const rows = this.#answering(plans, key, shape, contextFacts).rows([actor, undefined, resource], [1]);
+      const shape = allowShape("actions", given(actor.type), free("String"), given(resource.type), context);
+      const rows = this.#answering(plans, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();
     });
@@ -220,8 +202,7 @@ export class Engine {
         context,
       };
       const listed = variables.reduce((most, { ids }) => Math.max(most, ids?.length ?? 0), 0);
-      const key = `query ${JSON.stringify(shape)}`;
-      const answering = this.#answering(plans, key, () => shape, query.contextFacts, { listed });
+      const answering = this.#answering(plans, queryShape(shape), query.contextFacts, { listed });
       const values = variables.map(({ type, ids }) =>
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
@@ -361,7 +342,7 @@ export class Engine {
   }
 
   /** `listed` is the length of the longest list that the question brings. */
-  #plan(plans: Plans, key: string, shape: () => Shape, listed: number): Plan {
+  #plan(plans: Plans, { key, shape }: KeyedShape, listed: number): Plan {
     const plan = withSpan("plan", {}, (span) => {
       if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
       return plans.of(key, shape);
@@ -372,12 +353,11 @@ export class Engine {
 
   #answering(
     plans: Plans,
-    key: string,
-    shape: () => Shape,
+    shape: KeyedShape,
     contextFacts: readonly Fact[],
     { listed = 0, now = this.#clock() }: { readonly listed?: number; readonly now?: number } = {},
   ): Answering {
-    const plan = this.#plan(plans, key, shape, Math.max(listed, contextFacts.length));
+    const plan = this.#plan(plans, shape, Math.max(listed, contextFacts.length));
     return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
 
@@ -419,28 +399,3 @@ type Kind = keyof typeof kinds;
 const recalled = { attributes: { "ostiary.memo": "hit" } } as const;
 
 const noContext: readonly FactType[] = [];
-
-function given(type: string): Shape["variables"][number] {
-  return { type, mode: "one", constant: undefined };
-}
-
-function free(type: string): Shape["variables"][number] {
-  return { type, mode: "free", constant: undefined };
-}
-
-/** A String that the policy mentions is part of the shape. */
-function textVariable(constant: string | undefined): Shape["variables"][number] {
-  if (constant === undefined) return given("String");
-  return { type: "String", mode: "constant", constant: { type: "String", id: constant } };
-}
-
-/** What kinds of facts these are, in an order of their own. */
-export function factTypesOf(facts: readonly Fact[]): FactType[] {
-  const found = new Map<string, FactType>();
-  for (const fact of facts) {
-    const types = fact.args.map((arg: Value) => arg.type);
-    const predicate = predicateKey(fact.predicate, types.length);
-    found.set(JSON.stringify([predicate, types]), { predicate, types });
-  }
-  return [...found].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, type]) => type);
-}

@@ -120,7 +120,7 @@ function reportOver(
   const tables = new Map(closureTables(store).map((table) => [table.name, table]));
   const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name)?.table ?? "closure"]));
   const shape = shapeOf(question);
-  const plan = plans.of("question", () => shape);
+  const plan = plans.of("question", shape);
   const body = plans.specialised(shape, plan.kind !== "evaluator");
   const names = question.args.map(argumentName);
   const used = plan.kind === "statement" ? namesIn(plan.sql) : new Set<string>();

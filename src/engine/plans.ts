@@ -103,12 +103,12 @@ export class Plans {
   }
 
   /** The plan of a shape, made now where it is new. `longKey` must tell shapes apart. */
-  of(longKey: string, shape: () => Shape): Plan {
+  of(longKey: string, shape: Shape): Plan {
     const key = short(longKey);
     const known = this.#plans.get(key);
     metrics.planCache.inc(known ? hit : miss);
     if (known) return known;
-    const plan = this.#make(shape());
+    const plan = this.#make(shape);
     if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
     this.#plans.set(key, plan);
     return plan;

@@ -26,7 +26,7 @@ function shapeOf(...variables: ShapeVariable[]): Shape {
 /** `undefined` where no statement answers. */
 function ceiling(store: SqlDatabase, shape: Shape, listed = 1): number | undefined {
   const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement", new Degrees(store));
-  const plan = plans.of("question", () => shape);
+  const plan = plans.of("question", shape);
   if (plan.kind !== "statement") return undefined;
   return ceilingOf(store, plan)({ degrees: new Degrees(store), listed });
 }

@@ -38,7 +38,7 @@ function planner(
   const calls = [{ predicate: "allow/3", variables: [0, 1, 2] }];
   return {
     store,
-    plan: (variables) => plans.of(JSON.stringify(variables), () => ({ calls, variables, context: [] })),
+    plan: (variables) => plans.of(JSON.stringify(variables), { calls, variables, context: [] }),
   };
 }
 
@@ -185,11 +185,11 @@ test("joins begin where the store has the fewest rows for what is given, and oth
   const firstTable = (): string => {
     const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement", new Degrees(store));
     const variables = [one("User"), constant("read"), one("Note")];
-    const plan = plans.of("question", () => ({
+    const plan = plans.of("question", {
       calls: [{ predicate: "allow/3", variables: [0, 1, 2] }],
       variables,
       context: [],
-    }));
+    });
     if (plan.kind !== "statement") throw new Error("no statement");
     return must(plan.loops[0]?.table);
   };

@@ -142,7 +142,10 @@ export function emitSelect(
 /** The tables that SQLite takes in one join. */
 const joinedMax = 64;
 
-/** The one fact that a negated body is, where all its arguments are known and it is another one for each row; what is the same for all is asked once. */
+/**
+ * The one fact that a negated body is, where all its arguments are known and it is another one for each row. What is the same for all rows is for
+ * `NOT EXISTS`, which is asked once then.
+ */
 function soleFact(body: Select, bound: Set<string>, outer: Bindings, names: Names): Relation | undefined {
   const [relation, ...others] = body.relations;
   if (relation?.table.kind !== "fact" || names.factTable(relation.table.predicate) === undefined) return undefined;

@@ -1,4 +1,5 @@
 /** The order of texts in answers: by code points, which is that of their UTF-8 bytes, in which SQLite sorts. */
+
 export function compareTexts(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
   for (let index = 0; index < length; index++) {
@@ -16,7 +17,7 @@ export function sortTexts(texts: string[]): string[] {
 
 type Row = (string | null)[];
 
-/** Distinct rows by their texts from left to right, `null` before all of them. Sorts in place, where it can't do better. */
+/** Rows, no two alike, by their texts from left to right, `null` before all of them. Sorts in place, where it can't do better. */
 export function sortRows(rows: Row[]): Row[] {
   const [first] = rows;
   if (first?.length === 1) return sortSingles(rows);

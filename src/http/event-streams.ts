@@ -35,8 +35,8 @@ export class EventStreams {
   }
 
   /**
-   * An answer that tells what happens after a place, to whoever shows this `Authorization`, as long as its key is valid. Throws as `History.after` does, `not_ready` where this
-   * node gets no events any more, `too_many_requests` where there are too many streams.
+   * An answer that tells what happens after a place, to whoever shows this `Authorization`, as long as its key is valid. Throws as `History.after`
+   * does, `not_ready` where this node gets no events any more, `too_many_requests` where there are too many streams.
    */
   open({ cut }: Exchange, history: History, from: From, authorization: string): Response {
     const { eventStreamsMax } = this.#limits;

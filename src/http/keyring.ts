@@ -22,7 +22,7 @@ export function keyring(node: Node): (authorization: string) => ApiKey | undefin
     const known = valid.get(authorization);
     if (known !== undefined) return known;
     const key = authenticate(node.engine(), bearerIn(authorization));
-    if (key !== undefined) valid.set(authorization, key);
+    if (key !== undefined && authorization.length <= keptLengthMax) valid.set(authorization, key);
     return key;
   };
 }
@@ -44,3 +44,5 @@ export function bearerIn(authorization: string): string {
 }
 
 const keysMax = 1000;
+/** Any number of spaces may stand around a key. */
+const keptLengthMax = 600;

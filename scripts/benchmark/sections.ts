@@ -113,14 +113,15 @@ export interface HttpFigures {
   readonly many: HttpRates;
   /** With one connection, where that was measured. */
   readonly one?: HttpRates;
-  /** The share of decisions that were remembered, where any are. */
+  /** While the memo fills, and the share of decisions that were remembered afterwards, where any are. */
+  readonly filling?: HttpRates;
   readonly remembered?: number;
 }
 
 export function httpSection(
   choice: "uniform" | "zipf",
   pinned: boolean,
-  { many, one, remembered }: HttpFigures,
+  { many, one, filling, remembered }: HttpFigures,
 ): Section {
   const { echo, authorize } = many;
   const cores = pinned ? "server and load on a core each" : "server and load on any core";
@@ -139,6 +140,7 @@ export function httpSection(
       { what: "  from request to answer, p99", value: duration(authorize.p99) },
       ...serverRow(authorize.serverP99),
       ...(one === undefined ? [] : oneConnectionRows(one)),
+      ...(filling === undefined ? [] : fillingRows(filling)),
     ],
   };
 }
@@ -152,6 +154,14 @@ const serverRow = (p99: number | undefined): Row[] =>
           value: `${duration(p99)}${p99 < serverP99MsMax ? "" : "  missed"}`,
         },
       ];
+
+const fillingRows = ({ echo, authorize }: HttpRates): Row[] => [
+  {
+    what: "authorize in the first seconds, while the memo fills",
+    value: perSecond(authorize.perSecond, "requests"),
+    ratio: { name: "http_zipf_filling_over_echo", value: authorize.perSecond / echo.perSecond },
+  },
+];
 
 const oneConnectionRows = ({ echo, authorize }: HttpRates): Row[] => [
   { what: "echo, 1 connection, p50", value: duration(echo.p50) },

@@ -82,6 +82,7 @@ export async function startPrimaryNode(
     clock: system.clock,
   });
   const history = eventHistory({ reader: () => store, primary: true });
+  writer.onNext((next) => feed.announce(next));
   writer.onMoved((moved) => {
     feed.wake(moved);
     copy.moved(moved.state);

@@ -19,6 +19,13 @@ export interface SqlStatement {
 
 export type Orm = BunSQLiteDatabase;
 
+type TransactionMode = "deferred" | "immediate";
+
+export interface Transaction {
+  commit(): void;
+  rollback(): void;
+}
+
 export interface SqlDatabase {
   readonly path: string;
   /** How often something was rolled back on this connection, a savepoint or a transaction. */
@@ -29,7 +36,9 @@ export interface SqlDatabase {
   /** One or more statements without parameters. */
   exec(sql: string): void;
   /** Runs `body` in a transaction (`immediate` takes the write lock at once) and rolls back when it throws. */
-  transaction<T>(body: () => T, mode?: "deferred" | "immediate"): T;
+  transaction<T>(body: () => T, mode?: TransactionMode): T;
+  /** Begins one that whoever calls has to end: with a commit or, where that throws or is not to be, by rolling back. */
+  begin(mode?: TransactionMode): Transaction;
   close(): void;
 }
 
@@ -101,17 +110,28 @@ class BunSqlite implements SqlDatabase {
     return this.#rollbacks;
   }
 
-  transaction<T>(body: () => T, mode: "deferred" | "immediate" = "deferred"): T {
-    this.#bun.run(mode === "immediate" ? "BEGIN IMMEDIATE" : "BEGIN");
+  transaction<T>(body: () => T, mode?: TransactionMode): T {
+    const transaction = this.begin(mode);
     try {
       const result = body();
-      this.#bun.run("COMMIT");
+      transaction.commit();
       return result;
     } catch (error) {
-      this.#rollbacks++;
-      if (this.#bun.inTransaction) this.#bun.run("ROLLBACK");
+      transaction.rollback();
       throw error;
     }
+  }
+
+  begin(mode: TransactionMode = "deferred"): Transaction {
+    this.#bun.run(mode === "immediate" ? "BEGIN IMMEDIATE" : "BEGIN");
+    return {
+      commit: () => void this.#bun.run("COMMIT"),
+      rollback: () => {
+        this.#rollbacks++;
+        // Some errors have done it already.
+        if (this.#bun.inTransaction) this.#bun.run("ROLLBACK");
+      },
+    };
   }
 
   close(): void {

@@ -23,6 +23,8 @@ export interface WorkerHandle<C extends Commands, Event> {
     command: Name,
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>>;
+  /** The same without an answer: what the command gives or throws nobody learns. */
+  tell<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void;
   /** Called for each event that the worker emits, in order. */
   onEvent(listener: (event: Event) => void): void;
   /** Resolves when the worker is gone: with the reason where nobody asked it to stop. */
@@ -35,6 +37,7 @@ export interface WorkerHandle<C extends Commands, Event> {
 }
 
 type ToWorker =
+  | { readonly command: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly command: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly stop: true };
 type FromWorker =
@@ -105,11 +108,12 @@ export function serveCommands<C extends Commands, Event = never>(
   const send = (message: FromWorker): void => port.send(message);
   const inFlight = new Set<Promise<void>>();
 
-  const answer = async (id: number, work: () => unknown): Promise<void> => {
+  const answer = async (id: number | undefined, work: () => unknown): Promise<void> => {
     try {
-      send({ id, result: await work() });
+      const result = await work();
+      if (id !== undefined) send({ id, result });
     } catch (error) {
-      send({ id, error: toWire(error) });
+      if (id !== undefined) send({ id, error: toWire(error) });
     }
   };
 
@@ -123,7 +127,7 @@ export function serveCommands<C extends Commands, Event = never>(
       return;
     }
     const handler = commands[request.command] as ((...parameters: unknown[]) => unknown) | undefined;
-    const running = answer(request.id, () => {
+    const running = answer("id" in request ? request.id : undefined, () => {
       if (handler === undefined) throw new Error(`the worker has no command \`${request.command}\``);
       return handler(...request.parameters);
     });
@@ -163,6 +167,11 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
   ): Promise<Awaited<ReturnType<C[Name]>>> {
     if (this.#stopping !== undefined) return Promise.reject(new AppError("not_ready", "this node is shutting down"));
     return this.#request((id) => ({ id, command, parameters })) as Promise<Awaited<ReturnType<C[Name]>>>;
+  }
+
+  tell<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void {
+    if (this.#stopping === undefined && this.#gone === undefined)
+      this.#port.send({ command, parameters } satisfies ToWorker);
   }
 
   onEvent(listener: (event: Event) => void): void {

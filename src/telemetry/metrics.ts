@@ -72,6 +72,10 @@ export const metrics = {
   eventsApplied: counter("ostiary_events_applied_total", "Events that changed this node's copy, by the way they came", [
     "source",
   ]),
+  eventsPrepared: counter(
+    "ostiary_events_prepared_total",
+    "Events of the feed that this node had prepared while the primary was still committing them",
+  ),
   commitToVisible: new Histogram({
     name: "ostiary_commit_to_visible_seconds",
     help: "Time from an event's commit on the primary to its visibility here",

@@ -213,6 +213,7 @@ function measured(store: SqlDatabase): { readonly database: SqlDatabase; readonl
       return store.rollbacks;
     },
     transaction: (body, mode) => store.transaction(body, mode),
+    begin: (mode) => store.begin(mode),
     close: () => store.close(),
   };
   return { database, rowsMax: () => most };

@@ -108,7 +108,7 @@ function writeAll(primary: Copy, log: Log, edges: readonly Copy[], request: Writ
   const { hash, digest } = readState(primary.store);
   for (const { name, store, limits, changes } of edges) {
     const { state } = whileChanging(changes, () =>
-      replay(store, openLog(store), { epoch, rows, hash, digest }, limits),
+      store.transaction(() => replay(store, openLog(store), { epoch, rows, hash, digest }, limits), "immediate"),
     );
     if (state.digest !== digest) throw new Error(`${name} diverges from the primary`);
   }

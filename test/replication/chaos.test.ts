@@ -186,7 +186,10 @@ test("messages that are no messages, or of others, change nothing", () =>
         JSON.stringify(batch), // well formed, but its chain hash is a guess
         JSON.stringify({ ...batch, p: offset + 5, l: offset + 6, ev: [[offset + 6, 1, "facts", forged, null]] }),
       ];
-      for (const message of messages) follower.receiveBatch(Buffer.from(message));
+      for (const message of messages) {
+        follower.receiveNext(Buffer.from(message));
+        follower.receiveBatch(Buffer.from(message));
+      }
       await Bun.sleep(200);
       expect(state()).toEqual(before);
       expect(snapshots()).toBe(1);

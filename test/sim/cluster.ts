@@ -15,6 +15,7 @@ import { Machine, type World } from "./nodes.ts";
 import type { Plant } from "./plants.ts";
 import { Random } from "./random.ts";
 import { Time } from "./time.ts";
+import type { CommitCounts } from "./watched-writer.ts";
 
 /** What differs from seed to seed. */
 export interface Shape {
@@ -43,6 +44,7 @@ const inMemory = "/dev/shm";
 export class Cluster {
   readonly time = new Time();
   readonly histories = new Histories();
+  readonly commits: CommitCounts = { prepared: 0, used: 0, failed: 0 };
   readonly random: Random;
   readonly shape: Shape;
   readonly network: Network;
@@ -84,6 +86,7 @@ export class Cluster {
       network: this.network,
       brokers: this.brokers,
       histories,
+      commits: this.commits,
       judge: this.judge,
       random: this.random.fork("machines"),
       plant,

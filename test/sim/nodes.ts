@@ -32,13 +32,14 @@ import type { Plant } from "./plants.ts";
 import type { Random } from "./random.ts";
 import { spawnSimulated } from "./threads.ts";
 import { actor, clockOf, type Owner, type Time } from "./time.ts";
-import { StoreWatcher } from "./watched-writer.ts";
+import { type CommitCounts, StoreWatcher } from "./watched-writer.ts";
 
 export interface World {
   readonly time: Time;
   readonly network: Network;
   readonly brokers: readonly SimulatedBroker[];
   readonly histories: Histories;
+  readonly commits: CommitCounts;
   readonly random: Random;
   readonly judge: Judge;
   readonly plant: Plant;
@@ -71,7 +72,7 @@ export class Process implements Owner {
     this.directory = directory;
     this.startedMs = world.time.nowMs;
     this.clock = clock(this);
-    this.watcher = new StoreWatcher(name, world.time, world.histories, world.fail);
+    this.watcher = new StoreWatcher(name, world.time, world.histories, world.commits, world.fail);
     this.#time = world.time;
   }
 
@@ -288,6 +289,7 @@ export class Machine {
           owner: process,
           clock: process.clock,
           random: threads,
+          disk: random.fork("disk"),
           watcher: process.watcher,
           plant: this.#world.plant,
         }),

@@ -11,6 +11,7 @@ import type { NetworkCounts } from "./network.ts";
 import { Operator, primariesOf, type OperatorCounts } from "./operator.ts";
 import { nothing, type Plant } from "./plants.ts";
 import { actor } from "./time.ts";
+import type { CommitCounts } from "./watched-writer.ts";
 
 export interface Outcome {
   readonly seed: number;
@@ -24,6 +25,7 @@ export interface Outcome {
   readonly network: NetworkCounts;
   readonly brokers: BrokerCounts;
   readonly operator: OperatorCounts;
+  readonly commits: CommitCounts;
   /** Acknowledged writes that the history that went on has not, for reasons that allow it. */
   readonly lost: number;
   readonly failure: Error | undefined;
@@ -66,6 +68,7 @@ export async function runSeed(seed: number, plant: Plant = nothing): Promise<Out
     network: cluster.network.counts,
     brokers: sum(cluster.brokers.map(({ counts }) => counts)),
     operator: operator.counts,
+    commits: cluster.commits,
     lost,
     failure,
     trace: cluster.trace,

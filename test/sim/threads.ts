@@ -3,8 +3,8 @@
  * goes over it is copied as between threads.
  */
 import { snapshotCommands } from "../../src/replication/snapshots/snapshot-commands.ts";
-import { StoreWriter } from "../../src/replication/writing/store-writer.ts";
-import { writerCommands, type WriterEvent } from "../../src/replication/writing/writer-commands.ts";
+import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
+import { writerCommands } from "../../src/replication/writing/writer-commands.ts";
 import {
   connect,
   serveCommands,
@@ -13,6 +13,7 @@ import {
   type WorkerHandle,
   type WorkerName,
 } from "../../src/runtime/worker.ts";
+import { AppError } from "../../src/util/app-error.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { plantIn, type Plant } from "./plants.ts";
 import type { Random } from "./random.ts";
@@ -24,17 +25,20 @@ export interface ThreadOptions {
   readonly owner: Owner;
   readonly clock: Clock;
   readonly random: Random;
+  readonly disk: Random;
   readonly watcher: StoreWatcher;
   readonly plant: Plant;
 }
 
 const delayMsMax = 2;
+/** How likely a commit fails that others were told of. */
+const failing = 0.03;
 
 export function spawnSimulated<C extends Commands, Event>(
   name: WorkerName,
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
-  const { time, owner, clock, random, watcher, plant } = options;
+  const { time, owner, clock, random, disk, watcher, plant } = options;
   const here = new Way(time, owner, random);
   const there = new Way(time, owner, random);
   const port = { send: (message: unknown) => there.send(message), onMessage: here.onMessage };
@@ -43,9 +47,12 @@ export function spawnSimulated<C extends Commands, Event>(
     onMessage: there.onMessage,
   };
   if (name === "writer") {
-    const writer = new StoreWriter((moved) => {
-      watcher.moved(moved.state);
-      emit(moved);
+    const writer = new StoreWriter((event) => {
+      if ("moved" in event) watcher.moved(event.moved.state);
+      emit(event);
+      if (!("next" in event) || event.next.row.kind !== "facts" || !disk.chance(failing)) return;
+      watcher.counts.failed++;
+      throw new AppError("not_ready", "the disk is full");
     }, clock);
     const commands = watchedWriter(plantIn(plant, owner, writerCommands(writer)), watcher);
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), other);

@@ -13,7 +13,7 @@ export function noTotals(): Totals {
 }
 
 export function addOutcome(totals: Totals, outcome: Outcome): void {
-  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator } = outcome;
+  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, commits } = outcome;
   totals.runs++;
   if (outcome.failure !== undefined) totals.failures++;
   addCounts(totals.counts, {
@@ -33,6 +33,9 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "messages dropped": brokers.dropped,
     "messages doubled": brokers.doubled,
     "messages late": brokers.late,
+    "events prepared on copies": commits.prepared,
+    "of these committed so": commits.used,
+    "commits failed that copies prepared for": commits.failed,
     promotions: operator.promotions,
     "promotions refused": operator.refusedPromotions,
     "primaries of before made edges": operator.demotions,

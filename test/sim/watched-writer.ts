@@ -15,10 +15,18 @@ export interface Trace {
   readonly point: Point;
 }
 
+export interface CommitCounts {
+  /** Events that copies prepared, those of them that were committed as they were prepared, and commits of the primary that failed after copies were told. */
+  prepared: number;
+  used: number;
+  failed: number;
+}
+
 /** How long reads may still be of the state before, once the file has moved on or another took its place. */
 const lagMs = 20;
 
 export class StoreWatcher {
+  readonly counts: CommitCounts;
   readonly #name: string;
   readonly #time: Time;
   readonly #histories: Histories;
@@ -32,7 +40,14 @@ export class StoreWatcher {
   /** How careful the writer is with what it commits. */
   synchronous: OpenRequest["synchronous"] = "FULL";
 
-  constructor(name: string, time: Time, histories: Histories, fail: (violation: Violation) => void) {
+  constructor(
+    name: string,
+    time: Time,
+    histories: Histories,
+    counts: CommitCounts,
+    fail: (violation: Violation) => void,
+  ) {
+    this.counts = counts;
     this.#name = name;
     this.#time = time;
     this.#histories = histories;
@@ -146,6 +161,15 @@ export function watchedWriter(commands: WriterCommands, watcher: StoreWatcher): 
       const committed = await commands.write(request, meta);
       watcher.wrote(request, meta, committed.result);
       return committed;
+    },
+    replay(request) {
+      const arrived = commands.replay(request);
+      if (arrived.wasPrepared) watcher.counts.used++;
+      return arrived;
+    },
+    prepare(request) {
+      watcher.counts.prepared++;
+      commands.prepare(request);
     },
     close() {
       watcher.letGo();

@@ -9,6 +9,9 @@ import { BrokerLink } from "../../../src/replication/feed/broker-link.ts";
 import { startEdgeNode } from "../../../src/replication/edge-node.ts";
 import type { Outlet } from "../../../src/replication/feed/outlet.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../../src/replication/primary-node.ts";
+import { realSystem, type System } from "../../../src/replication/system.ts";
+import type { WriterEvent } from "../../../src/replication/writing/store-writer.ts";
+import type { WorkerHandle } from "../../../src/runtime/worker.ts";
 import { topicsOf } from "../../../src/replication/feed/topics.ts";
 import { serveNode } from "../../../src/roles/node-service.ts";
 import { serve } from "../../../src/runtime/serve.ts";
@@ -97,13 +100,25 @@ async function carryOut(order: Order): Promise<Answer> {
 async function start(flags: Flags, policy: string): Promise<string> {
   const loaded = loadConfig({ environment: {}, flags });
   config = must(loaded.config, loaded.problems.join("; "));
-  const started = config.role === "primary" ? await startPrimaryNode(config) : await startEdgeNode(config);
+  const started = config.role === "primary" ? await startPrimaryNode(config) : await startEdgeNode(config, {}, watched);
   node = started;
   if (config.role === "primary")
     await primary().writes.policy({ source: policy, filename: null, force: true }, untraced);
-  must(started.history).onMoved(() => seen.push([must(started.health().offset), nowUs()]));
   return (await serveNode(config, started)).url;
 }
+
+/** What the writer of an edge commits, every question that begins later is answered with. */
+const watched: System = {
+  ...realSystem,
+  spawnWorker(name) {
+    const worker = realSystem.spawnWorker<never, WriterEvent>(name);
+    if (name === "writer")
+      worker.onEvent((event) => {
+        if ("moved" in event) seen.push([event.moved.state.offset, onSharedClock(event.moved.committedMs)]);
+      });
+    return worker as WorkerHandle<never, never>;
+  },
+};
 
 const untraced = { traceparent: null };
 

@@ -94,7 +94,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 }
 
 function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions): AedesOptions {
-  const readable = new Set([topics.events, topics.head]);
+  const readable = new Set([topics.events, topics.next, topics.head]);
   return {
     concurrency: 100,
     drainTimeout: drainTimeoutMs,

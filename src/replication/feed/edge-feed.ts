@@ -144,12 +144,22 @@ function follow(
   link.onMessage((topic, payload, retained) => {
     if (!believed(link.name, topic, payload)) return;
     if (topic === topics.events) follower.receiveBatch(payload);
+    else if (topic === topics.next) follower.receiveNext(payload);
     else if (topic === topics.head) follower.receiveHead(payload, retained);
   });
   let complained = false;
   const subscribe = async (): Promise<void> => {
     try {
       await link.subscribe([topics.events, topics.head]);
+      link.subscribe([topics.next]).catch((error: unknown) =>
+        log.info(
+          "{broker} does not tell this node of events before they are committed, they come a little later: {reason}",
+          {
+            broker: link.name,
+            reason: reasonOf(error),
+          },
+        ),
+      );
       complained = false;
       follower.subscribed();
       await publishStatus();

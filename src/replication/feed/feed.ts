@@ -13,7 +13,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { System } from "../system.ts";
-import type { Moved } from "../writing/store-writer.ts";
+import type { Moved, Next } from "../writing/store-writer.ts";
 import { readTls } from "./broker-credentials.ts";
 import { BrokerLink, type Claim } from "./broker-link.ts";
 import { startBroker, type Broker } from "./broker.ts";
@@ -33,6 +33,8 @@ export interface Feed {
   start(): void;
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
+  /** Something is about to be committed. */
+  announce(next: Next): void;
   /** Something was committed. */
   wake(moved: Moved): void;
   close(): Promise<void>;
@@ -96,6 +98,7 @@ export async function openFeed(
       stop();
       for (const link of links.values()) void link.close();
     },
+    announce: (next) => publishers.forEach((publisher) => publisher.announce(next)),
     wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
     async close() {
       stop();

@@ -14,8 +14,8 @@ import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { preciseNow } from "../writing/append.ts";
-import type { Moved } from "../writing/store-writer.ts";
-import type { Batch, SentRow } from "./envelope.ts";
+import type { Moved, Next } from "../writing/store-writer.ts";
+import { type Batch, type SentRow, wholeRows } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Topics } from "./topics.ts";
@@ -73,6 +73,19 @@ export class Publisher {
       this.#inFlight = 0;
       this.#jump(readState(this.#store));
     });
+  }
+
+  /**
+   * Facts are about to be changed, which edges can prepare meanwhile. They are told only where nothing else is under way: who is busy with what came before
+   * gains nothing by it. That it was committed in the end they learn from the batch alone.
+   */
+  announce({ before, row }: Next): void {
+    if (this.#stopped || !this.#outlet.connected || this.#inFlight > 0) return;
+    if (row.kind !== "facts" || before.epoch !== this.#epoch || before.offset !== this.#cursor) return;
+    const batch = this.#batch(before, [row]);
+    if (wholeRows(batch) === undefined) return;
+    // Nobody misses what is lost here.
+    this.#outlet.publish(this.#topics.next, JSON.stringify(batch), { qos: 0, retain: false }).catch(() => {});
   }
 
   /** Something was committed: `moved`, where that is known. */

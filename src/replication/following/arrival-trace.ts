@@ -6,20 +6,23 @@
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { ReplayedEvent } from "../writing/replay.ts";
+import type { Arrived } from "../writing/store-writer.ts";
 
-/** Gives the milliseconds that the last of the events was under way; undefined where there is none. */
+/**
+ * Gives the milliseconds that the last of the events was under way; undefined where there is none. They are visible once they are committed: every
+ * read that begins later is of the new state.
+ */
 export function recordArrival(
-  events: readonly ReplayedEvent[],
+  { events, committedMs: visibleMs }: Pick<Arrived, "events" | "committedMs">,
   source: "feed" | "catch_up",
   receivedMs: number,
 ): number | undefined {
-  const visibleMs = Date.now();
   metrics.eventsApplied.inc({ source }, events.length);
   for (const event of events) metrics.commitToVisible.observe(Math.max(0, visibleMs - event.timeMs) / 1000);
   const sampled = events.filter((event) => event.traceparent !== null);
   if (sampled.length > 0) recordSpans(sampled, source, receivedMs, visibleMs);
   const last = events.at(-1);
-  return last && Math.max(0, visibleMs - last.timeMs);
+  return last && Math.round(Math.max(0, visibleMs - last.timeMs) * 1000) / 1000;
 }
 
 function recordSpans(events: readonly ReplayedEvent[], source: string, receivedMs: number, visibleMs: number): void {

@@ -15,7 +15,9 @@ import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
 import { decodeBatch, decodeHead, epochOf, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
 import { createInbox, type Inbox } from "../feed/inbox.ts";
-import type { Replayed, ReplayRequest } from "../writing/replay.ts";
+import type { ReplayRequest } from "../writing/replay.ts";
+import type { Arrived } from "../writing/store-writer.ts";
+import type { Writer } from "../writing/writer.ts";
 import { recordArrival } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { watchDivergence } from "./divergence.ts";
@@ -28,7 +30,7 @@ export interface FollowerOptions {
   readonly environment: string;
   readonly limits: Limits;
   readonly clock: Clock;
-  readonly writer: { replay(request: ReplayRequest): Promise<Replayed> };
+  readonly writer: Pick<Writer, "replay" | "prepare">;
   readonly upstream: Upstream;
   /** Where this copy stands; undefined before there is one. */
   readonly present: () => State | undefined;
@@ -154,6 +156,18 @@ export class Follower {
     metrics.feedEvents.inc({ direction: "received" }, decoded.message.ev.length);
     if (!this.#inbox.push(decoded.message, payload.byteLength)) return this.#wantCatchUp();
     this.#work();
+  }
+
+  /** What the primary is about to commit. Nothing of it counts before it comes as a batch. */
+  receiveNext(payload: Uint8Array): void {
+    const present = this.#options.present();
+    if (present === undefined || this.#working || this.#catchUpWanted || this.#diverged || this.#stopped) return;
+    const decoded = decodeBatch(payload);
+    if ("problem" in decoded) return;
+    const { s, e, p, h, d } = decoded.message;
+    const rows = wholeRows(decoded.message);
+    if (s !== this.#options.environment || e !== present.epoch || p !== present.offset || rows === undefined) return;
+    this.#options.writer.prepare({ epoch: e, rows, hash: h, digest: d });
   }
 
   receiveHead(payload: Uint8Array, retained: boolean): void {
@@ -352,18 +366,19 @@ export class Follower {
 
   async #replay(request: ReplayRequest, from: "feed" | "primary" | "peer"): Promise<State> {
     const startMs = Date.now();
-    let replayed: Replayed;
+    let arrived: Arrived;
     try {
-      replayed = await this.#options.writer.replay(request);
+      arrived = await this.#options.writer.replay(request);
     } catch (error) {
       this.#replayFailed(error, from);
       throw error;
     }
-    const { state, events } = replayed;
+    const { state, events, wasPrepared } = arrived;
     this.#replayFailures = 0;
+    if (wasPrepared) metrics.eventsPrepared.inc(events.length);
     for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
     this.#visibleAfterMs =
-      recordArrival(events, from === "feed" ? "feed" : "catch_up", startMs) ?? this.#visibleAfterMs;
+      recordArrival(arrived, from === "feed" ? "feed" : "catch_up", startMs) ?? this.#visibleAfterMs;
     const head = this.#pendingHead;
     if (head !== undefined && head.l <= state.offset) {
       this.#pendingHead = undefined;

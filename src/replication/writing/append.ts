@@ -11,9 +11,10 @@ import { findAnswered } from "../../store/answered.ts";
 import { epochAt, readEpochs } from "../../store/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log.ts";
 import * as schema from "../../store/schema.ts";
-import { readState } from "../../store/state.ts";
+import { readState, type State } from "../../store/state.ts";
 import { statement } from "../../store/statements.ts";
 import { AppError } from "../../util/app-error.ts";
+import { chainHash } from "../position.ts";
 import { commitEvent, countsOf } from "./commit-event.ts";
 
 /** What can be asked of the writer. */
@@ -59,8 +60,18 @@ export interface Appended {
   readonly row: StoredLogRow | undefined;
 }
 
+/** Told of a row once it is decided, before it is applied, with the state before it: its digest is not known yet. */
+export type OnDecided = (before: State, row: StoredLogRow) => void;
+
 /** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
-export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta: WriteMeta, limits: Limits): Appended {
+export function append(
+  store: SqlDatabase,
+  log: Log,
+  request: WriteRequest,
+  meta: WriteMeta,
+  limits: Limits,
+  onDecided: OnDecided = () => {},
+): Appended {
   const startMs = preciseNow();
   const name = nameOf(request, meta);
   const earlier = name === undefined ? undefined : earlierAnswer(store, log, name);
@@ -72,7 +83,7 @@ export function append(store: SqlDatabase, log: Log, request: WriteRequest, meta
   const { written, row } =
     named === undefined
       ? { written: presentPosition(store), row: undefined }
-      : appendEffect(store, log, named, wanted, meta.traceparent, limits);
+      : appendEffect(store, log, named, wanted, meta.traceparent, limits, onDecided);
   return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
 }
 
@@ -159,12 +170,15 @@ function appendEffect(
   wantedMs: number,
   traceparent: string | null,
   limits: Limits,
+  onDecided: OnDecided,
 ): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   // Never backwards, so that offsets and times have the same order even where the clock is set back.
   const timeMs = Math.max(wantedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
-  const stored = commitEvent(store, log, state, row, effect, limits);
+  const hash = chainHash(state.hash, row);
+  onDecided(state, { ...row, hash, digest: null });
+  const stored = commitEvent(store, log, state, row, effect, limits, hash);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
   return { written: { epoch, offset: row.offset, timeMs, ...countsOf(effect) }, row: stored };
 }

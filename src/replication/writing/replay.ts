@@ -1,5 +1,5 @@
 /**
- * How a copy follows: events of its primary go through the same `commitEvent` as on the primary itself, one transaction for all of them.
+ * How a copy follows: events of its primary go through the same `commitEvent` as on the primary itself.
  * INVARIANT: nothing but the next offset of this history is ever applied, and nothing whose chain hash or digest does not come out as announced; a
  * copy refuses rather than guesses.
  */
@@ -43,7 +43,10 @@ interface Decoded {
   readonly effect: Effect;
 }
 
-/** Applies the rows, all or none. AppError `conflict` where they do not follow this copy's position or history, or lead to another state. */
+/**
+ * Applies the rows inside the caller's transaction, which is to be rolled back where this throws: AppError `conflict` where they do not follow this
+ * copy's position or history, or lead to another state.
+ */
 export function replay(
   store: SqlDatabase,
   log: Log,
@@ -52,20 +55,19 @@ export function replay(
   before = readState(store),
 ): Replayed {
   const hashes = requireNext(before, request);
+  // All of them before the first is applied.
   const decoded = request.rows.map(decode);
-  return store.transaction(() => {
-    let position: { readonly offset: number; readonly hash: string } = before;
-    const events = decoded.map(({ row, effect: decidedThere }, index): ReplayedEvent => {
-      const startMs = preciseNow();
-      const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
-      position = stored;
-      const { offset, timeMs, traceparent, digest } = stored;
-      return { offset, timeMs, traceparent, digest: String(digest), startMs, endMs: preciseNow() };
-    });
-    const state = readState(store);
-    requireSame(state, request);
-    return { state, events };
-  }, "immediate");
+  let position: { readonly offset: number; readonly hash: string } = before;
+  const events = decoded.map(({ row, effect: decidedThere }, index): ReplayedEvent => {
+    const startMs = preciseNow();
+    const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
+    position = stored;
+    const { offset, timeMs, traceparent, digest } = stored;
+    return { offset, timeMs, traceparent, digest: String(digest), startMs, endMs: preciseNow() };
+  });
+  const state = readState(store);
+  requireSame(state, request);
+  return { state, events };
 }
 
 /** What arrives is checked like any other input, before any of it is applied. */

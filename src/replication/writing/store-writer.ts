@@ -1,10 +1,14 @@
 /**
  * The only connection that writes a node's store. Writes that wait together are committed together: one transaction, one fsync, but each request
  * in a savepoint and with an event of its own, so that a refused one spoils nothing. Usually in a thread of its own (`writer-worker.ts`).
+ *
+ * While a primary applies a write and waits for its disk, copies can do their part: it tells what it is about to commit, and a copy prepares that in a
+ * transaction which it leaves open. INVARIANT: only a replay of the very same events, which the primary sends once it has committed them, commits
+ * that transaction; whatever else is asked of the writer rolls it back first.
  */
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/derived-tables.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { SqlDatabase, Transaction } from "../../runtime/sqlite.ts";
 import { type Changes, whileChanging } from "../../store/changes.ts";
 import { openStore } from "../../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys.ts";
@@ -20,6 +24,7 @@ import {
   nameOf,
   preciseNow,
   type Appended,
+  type OnDecided,
   type WriteMeta,
   type WriteRequest,
   type WriteResult,
@@ -42,8 +47,27 @@ export interface Committed extends Omit<Appended, "row"> {
 /** The position has moved on. */
 export interface Moved {
   readonly state: State;
+  /** When it was committed, in ms since 1970 with a fraction: whoever has asked since then was answered with it. */
+  readonly committedMs: number;
   /** What was written, where it is no more than fits a message of the feed: so nobody has to read it again. Empty otherwise, and on a copy. */
   readonly rows: readonly StoredLogRow[];
+}
+
+/** What a primary is about to commit, behind the state before it: alone in its transaction, and of a size that fits a message of the feed. */
+export interface Next {
+  readonly before: State;
+  /** Without its digest. */
+  readonly row: StoredLogRow;
+}
+
+/** `next` comes before a commit that may yet fail, `moved` after each that moved the position. */
+export type WriterEvent = { readonly next: Next } | { readonly moved: Moved };
+
+/** What a replay did. */
+export interface Arrived extends Replayed {
+  readonly committedMs: number;
+  /** Whether it had been prepared. */
+  readonly wasPrepared: boolean;
 }
 
 interface Waiting {
@@ -60,6 +84,16 @@ interface Open {
   readonly changes: Changes;
 }
 
+/** What was done in a transaction that is neither committed nor rolled back yet. */
+interface Begun<T> {
+  readonly result: T;
+  readonly transaction: Transaction;
+}
+
+interface Prepared extends Begun<Replayed> {
+  readonly request: ReplayRequest;
+}
+
 type Outcome = { readonly appended: Appended } | { readonly error: unknown };
 
 /** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
@@ -68,19 +102,20 @@ const groupWritesMax = 256;
 const idleRequestsMax = 10_000;
 
 export class StoreWriter {
-  readonly #moved: (moved: Moved) => void;
+  readonly #tell: (event: WriterEvent) => void;
   readonly #clock: Clock;
   readonly #idle = new Map<string, WriteResult>();
   #open: Open | undefined;
+  #prepared: Prepared | undefined;
   /** Where the open store stands, as far as this has moved it. */
   #state: State | undefined;
   #waiting: Waiting[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
 
-  /** `moved` is called after each commit that moved the position. */
-  constructor(moved: (moved: Moved) => void, clock: Clock) {
+  /** `tell` is called before and after each commit that moves the position. */
+  constructor(tell: (event: WriterEvent) => void, clock: Clock) {
     this.#clock = clock;
-    this.#moved = moved;
+    this.#tell = tell;
   }
 
   /** Opens the file, makes it where it is missing, and tells where it stands. Another file that was open before is closed. */
@@ -108,21 +143,62 @@ export class StoreWriter {
     return new Promise((resolve, reject) => this.#waiting.push({ request, meta, resolve, reject }));
   }
 
-  /** Applies what a primary wrote. */
-  replay(request: ReplayRequest): Replayed {
-    const { store, log, limits, changes } = must(this.#open);
-    const replayed = whileChanging(changes, () => replay(store, log, request, limits, this.#state));
-    this.#state = replayed.state;
-    if (request.rows.length > 0) this.#moved({ state: replayed.state, rows: [] });
-    this.#trim(must(this.#open), replayed.state);
-    return replayed;
+  /** Applies what a primary wrote, all or none. AppError `conflict` where it does not follow, or leads to another state. */
+  replay(request: ReplayRequest): Arrived {
+    const open = must(this.#open);
+    const prepared = this.#takePrepared(request);
+    const { transaction, result } = prepared ?? this.#apply(open, request);
+    commit(open, transaction);
+    const committedMs = preciseNow();
+    const { state } = result;
+    this.#state = state;
+    if (request.rows.length > 0) this.#tell({ moved: { state, committedMs, rows: [] } });
+    this.#trim(open, state);
+    return { ...result, committedMs, wasPrepared: prepared !== undefined };
+  }
+
+  /** Does the work of a replay that may be asked for next. What can't be applied is left to that replay to say. */
+  prepare(request: ReplayRequest): void {
+    this.#rollBackPrepared();
+    try {
+      this.#prepared = { request, ...this.#apply(must(this.#open), request) };
+    } catch {
+      // Nothing is prepared.
+    }
+  }
+
+  #apply(open: Open, request: ReplayRequest): Begun<Replayed> {
+    const { store, log, limits } = open;
+    return begin(open, () => replay(store, log, request, limits, this.#state));
+  }
+
+  /** What was prepared, if it is what is asked for now; anything else is rolled back. */
+  #takePrepared({ epoch, rows, hash, digest }: ReplayRequest): Prepared | undefined {
+    const prepared = this.#prepared;
+    // The hash is over all events up to the last, so the same one stands for the same events.
+    const isSame =
+      prepared?.request.hash === hash &&
+      prepared.request.epoch === epoch &&
+      prepared.request.rows.length === rows.length &&
+      (digest === null || prepared.result.state.digest === digest);
+    if (!isSame) this.#rollBackPrepared();
+    this.#prepared = undefined;
+    return isSame ? prepared : undefined;
+  }
+
+  #rollBackPrepared(): void {
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    prepared?.transaction.rollback();
   }
 
   readSetting(key: NodeSetting): string | undefined {
+    this.#rollBackPrepared();
     return readNodeSetting(must(this.#open).store, key);
   }
 
   writeSetting(key: NodeSetting, value: string): void {
+    this.#rollBackPrepared();
     writeNodeSetting(must(this.#open).store, key, value);
   }
 
@@ -133,6 +209,7 @@ export class StoreWriter {
     this.#open = undefined;
     this.#state = undefined;
     try {
+      this.#rollBackPrepared();
       store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } finally {
       store?.close();
@@ -143,36 +220,44 @@ export class StoreWriter {
     const group = this.#waiting.slice(0, groupWritesMax);
     this.#waiting = this.#waiting.slice(group.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
-    let after: State;
     let outcomes: Outcome[];
+    let after: State;
     try {
-      const { store } = must(this.#open, "the writer has a store open");
-      outcomes = change(must(this.#open), () => group.map((write) => this.#attempt(write)));
-      after = readState(store);
+      const open = must(this.#open, "the writer has a store open");
+      this.#rollBackPrepared();
+      [outcomes, after] = change(open, () => {
+        const attempted = group.map((write) => this.#attempt(write, group.length === 1));
+        return [attempted, readState(open.store)];
+      });
       this.#state = after;
     } catch (error) {
       // The commit itself failed (a full disk, say): nothing of the group happened.
       for (const write of group) write.reject(error);
       return;
     }
+    const committedMs = preciseNow();
     const rows = outcomes.flatMap((outcome) =>
       "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
     );
-    if (rows.length > 0) this.#moved({ state: after, rows: fitting(rows, must(this.#open).limits) });
-    const committedMs = preciseNow();
+    const { limits } = must(this.#open);
+    if (rows.length > 0) this.#tell({ moved: { state: after, committedMs, rows: fitting(rows, limits) } });
     group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
     this.#trim(must(this.#open), after);
   }
 
-  #attempt({ request, meta }: Waiting): Outcome {
+  /** Where it is alone, others are told of it as soon as it is decided. */
+  #attempt({ request, meta }: Waiting, isAlone: boolean): Outcome {
     const { store, log, limits } = must(this.#open);
+    const onDecided: OnDecided = (before, row) => {
+      if (isAlone && fitting([row], limits).length > 0) this.#tell({ next: { before, row } });
+    };
     const name = nameOf(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
     const now = preciseNow();
     if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined } };
     store.exec("SAVEPOINT request");
     try {
-      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits);
+      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, onDecided);
       store.exec("RELEASE request");
       if (appended.result.unchanged === true && name !== undefined) this.#remember(name, appended.result);
       return { appended };
@@ -206,8 +291,30 @@ export class StoreWriter {
   }
 }
 
-function change<T>({ store, changes }: Open, body: () => T): T {
-  return whileChanging(changes, () => store.transaction(body, "immediate"));
+function change<T>(open: Open, body: () => T): T {
+  const { result, transaction } = begin(open, body);
+  commit(open, transaction);
+  return result;
+}
+
+function begin<T>({ store }: Open, body: () => T): Begun<T> {
+  const transaction = store.begin("immediate");
+  try {
+    return { result: body(), transaction };
+  } catch (error) {
+    transaction.rollback();
+    throw error;
+  }
+}
+
+/** Before this nobody else can see anything of it. */
+function commit({ changes }: Open, transaction: Transaction): void {
+  try {
+    whileChanging(changes, () => transaction.commit());
+  } catch (error) {
+    transaction.rollback();
+    throw error;
+  }
 }
 
 function fitting(

@@ -2,18 +2,16 @@
 import type { NodeSetting } from "../../store/keys.ts";
 import type { WriteMeta, WriteRequest } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { Moved, OpenRequest, StoreWriter } from "./store-writer.ts";
+import type { OpenRequest, StoreWriter } from "./store-writer.ts";
 
 export type WriterCommands = ReturnType<typeof writerCommands>;
-
-/** Sent after each commit that moved the position. */
-export type WriterEvent = Moved;
 
 export function writerCommands(writer: StoreWriter) {
   return {
     open: (options: OpenRequest) => writer.open(options),
     write: (request: WriteRequest, meta: WriteMeta) => writer.write(request, meta),
     replay: (request: ReplayRequest) => writer.replay(request),
+    prepare: (request: ReplayRequest) => writer.prepare(request),
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
     close: () => writer.close(),

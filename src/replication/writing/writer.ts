@@ -14,9 +14,9 @@ import type { Clock } from "../../util/clock.ts";
 import { mintEpoch } from "../position.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
-import type { Replayed, ReplayRequest } from "./replay.ts";
-import type { Moved } from "./store-writer.ts";
-import type { WriterCommands, WriterEvent } from "./writer-commands.ts";
+import type { ReplayRequest } from "./replay.ts";
+import type { Arrived, Moved, Next, WriterEvent } from "./store-writer.ts";
+import type { WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
 
@@ -32,7 +32,8 @@ export class Writer {
   readonly #clock: Clock;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
-  readonly #listeners: ((moved: Moved) => void)[] = [];
+  readonly #onMoved: ((moved: Moved) => void)[] = [];
+  readonly #onNext: ((next: Next) => void)[] = [];
   #state: State | undefined;
   #failed = false;
 
@@ -40,9 +41,10 @@ export class Writer {
     this.#options = options;
     this.#clock = system.clock;
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
-    this.#worker.onEvent((moved) => {
-      this.#state = moved.state;
-      for (const listener of this.#listeners) listener(moved);
+    this.#worker.onEvent((event) => {
+      if ("next" in event) return this.#onNext.forEach((listener) => listener(event.next));
+      this.#state = event.moved.state;
+      for (const listener of this.#onMoved) listener(event.moved);
     });
     void this.#watch();
   }
@@ -54,7 +56,12 @@ export class Writer {
 
   /** Called after each commit that moved the position. */
   onMoved(listener: (moved: Moved) => void): void {
-    this.#listeners.push(listener);
+    this.#onMoved.push(listener);
+  }
+
+  /** Called before a commit that may yet fail, where it is of one event. */
+  onNext(listener: (next: Next) => void): void {
+    this.#onNext.push(listener);
   }
 
   /** Whether the Worker died by itself: then nothing can be written any more. */
@@ -83,8 +90,13 @@ export class Writer {
     return { ...result, committedMs };
   }
 
-  replay(request: ReplayRequest): Promise<Replayed> {
+  replay(request: ReplayRequest): Promise<Arrived> {
     return this.#worker.call("replay", request);
+  }
+
+  /** Does the work of a replay that is likely to be asked for next, but for its commit. */
+  prepare(request: ReplayRequest): void {
+    this.#worker.tell("prepare", request);
   }
 
   /** Begins a new epoch behind what is there, as an event of its own. */

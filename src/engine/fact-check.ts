@@ -3,35 +3,36 @@ import type { Limits } from "../config/limits.ts";
 import { factArgumentsMax } from "../polar/policy.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
+import { isWithin } from "../util/text-length.ts";
 
 const integerMin = -(2n ** 63n);
 const integerMax = 2n ** 63n - 1n;
 
 /** Throws `invalid_request` naming the argument at fault. */
 export function checkFact(fact: Fact, limits: Limits): void {
-  const name = `fact \`${fact.predicate}\``;
   const refuse = (problem: string): never => {
-    throw new AppError("invalid_request", `${name}: ${problem}`);
+    throw new AppError("invalid_request", `fact \`${fact.predicate}\`: ${problem}`);
   };
   if (fact.args.length < 1 || fact.args.length > factArgumentsMax)
     refuse(`has ${fact.args.length} arguments; facts hold 1 to ${factArgumentsMax}`);
-  for (const [index, { type, id }] of fact.args.entries()) {
-    const place = `argument ${index + 1}`;
-    if (type === "" || id === "") refuse(`${place} has an empty type or id`);
-    if (id === "*")
-      refuse(`${place} has the id \`*\`, which only answers use; say which values are meant in a rule of the policy`);
-    for (const text of [type, id]) {
-      // The database would store another character in its place, and two such values would become one.
-      if (!text.isWellFormed()) refuse(`${place} holds half of a character (a lone surrogate)`);
-      const bytes = Buffer.byteLength(text);
-      if (bytes > limits.identifierBytesMax)
-        refuse(`${place} is ${bytes} bytes long; at most ${limits.identifierBytesMax} are allowed`);
-    }
-    const problem = problemOf({ type, id });
-    if (problem !== undefined) refuse(`${place} ${problem}`);
-    if (type === "Actor" || type === "Resource")
-      refuse(`${place} has the abstract type \`${type}\`; use a concrete one`);
+  for (const [index, value] of fact.args.entries()) {
+    const problem = problemOfArgument(value, limits.identifierBytesMax);
+    if (problem !== undefined) refuse(`argument ${index + 1} ${problem}`);
   }
+}
+
+function problemOfArgument({ type, id }: Value, bytesMax: number): string | undefined {
+  if (type === "" || id === "") return "has an empty type or id";
+  if (id === "*") return "has the id `*`, which only answers use; say which values are meant in a rule of the policy";
+  for (const text of [type, id]) {
+    // The database would store another character in its place, and two such values would become one.
+    if (!text.isWellFormed()) return "holds half of a character (a lone surrogate)";
+    if (!isWithin(text, bytesMax)) return `is ${Buffer.byteLength(text)} bytes long; at most ${bytesMax} are allowed`;
+  }
+  const problem = problemOf({ type, id });
+  if (problem !== undefined) return problem;
+  if (type === "Actor" || type === "Resource") return `has the abstract type \`${type}\`; use a concrete one`;
+  return undefined;
 }
 
 /** Throws `invalid_request` for an Integer or a Boolean that is none: compared with others, it would be taken for some value. */

@@ -2,13 +2,14 @@
 import { z } from "zod";
 import type { Limits } from "../config/limits.ts";
 import { factArgumentsMax } from "../polar/policy.ts";
+import { isWithin } from "../util/text-length.ts";
 
 export function wire(limits: Limits) {
   /** A type, an id, a name of a predicate, role or action. */
   const name = z
     .string()
     .min(1)
-    .refine((text) => fits(text, limits.identifierBytesMax), {
+    .refine((text) => isWithin(text, limits.identifierBytesMax), {
       error: `must not be longer than ${limits.identifierBytesMax} bytes`,
     });
   const value = z.object({ type: name, id: name });
@@ -38,9 +39,4 @@ function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
   return z.array(schema).refine((args) => args.length >= 1 && args.length <= factArgumentsMax, {
     error: `must have 1 to ${factArgumentsMax} entries`,
   });
-}
-
-/** Whether a name is not too long. A UTF-16 unit has at most three bytes in UTF-8, so most texts need no count. */
-export function fits(text: string, bytesMax: number): boolean {
-  return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax;
 }

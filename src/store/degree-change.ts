@@ -27,6 +27,9 @@ import { typeOf } from "./symbols.ts";
 /** Of more than `few`, one row in `most / looked` is counted with: that they have grown by a quarter unseen is as likely as 1 in 10 million. */
 const looked = 64;
 
+/** Stands for more than `few` rows that nobody has counted to the end. */
+const many = Number.POSITIVE_INFINITY;
+
 /** What one transaction does to the degrees. */
 export class DegreeChange {
   readonly #database: SqlDatabase;
@@ -155,19 +158,20 @@ class AddedRows {
 
   /** Brings what is known up to date: there are more of the same now, and of a value that is new there are only these. */
   #recount(remembered: Remembered, { same, counts }: RowDegree, rows: readonly (readonly number[])[]): void {
-    const added = new Map<number | string, number>();
-    for (const row of rows) added.set(keyOf(row, same), (added.get(keyOf(row, same)) ?? 0) + 1);
-    let known = remembered.sameRows.get(counts);
-    if (!known) remembered.sameRows.set(counts, (known = new Map()));
+    const added = new Map<number | string, { readonly row: readonly number[]; rows: number }>();
     for (const row of rows) {
       const key = keyOf(row, same);
       const more = added.get(key);
-      if (more === undefined) continue;
-      added.delete(key);
-      const before = known.get(key) ?? (same.some((column) => this.#isNew(must(row[column - 1]))) ? 0 : undefined);
-      if (before === undefined) continue;
-      if (!known.has(key)) remembered.count++;
-      known.set(key, before + more);
+      if (more) more.rows++;
+      else added.set(key, { row, rows: 1 });
+    }
+    let known = remembered.sameRows.get(counts);
+    if (!known) remembered.sameRows.set(counts, (known = new Map()));
+    for (const [key, { row, rows: more }] of added) {
+      const before = known.get(key);
+      if (before === undefined && !same.some((column) => this.#isNew(must(row[column - 1])))) continue;
+      if (before === undefined) remembered.count++;
+      known.set(key, (before ?? 0) + more);
     }
   }
 
@@ -181,7 +185,7 @@ class AddedRows {
     const key = keyOf(row, same);
     const remembered = this.#remembered?.sameRows.get(counts);
     const before = remembered?.get(key);
-    if (before !== undefined) return before;
+    if (before !== undefined && before !== many) return before;
     let counted = this.#counted.get(counts);
     if (!counted) this.#counted.set(counts, (counted = new Map()));
     const known = counted.get(key);
@@ -189,13 +193,14 @@ class AddedRows {
     const ids = same.map((column) => must(row[column - 1]));
     const upTo = (limit: number): number =>
       Number(statement(this.#database, `SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
-    const first = upTo(few + 1);
-    let rows = first;
-    if (first > few) rows = most < few || scattered(row) * most < looked ? upTo(-1) : most;
-    else if (this.#remembered !== undefined && remembered !== undefined) {
-      remembered.set(key, first);
-      this.#remembered.count++;
+    let rows = before ?? upTo(few + 1);
+    if (rows > few) rows = most < few || scattered(row) * most < looked ? upTo(-1) : many;
+    if (remembered !== undefined) {
+      if (before === undefined) must(this.#remembered).count++;
+      // Once they are all counted they need never be again.
+      remembered.set(key, rows);
     }
+    if (rows === many) rows = most;
     counted.set(key, rows);
     return rows;
   }

@@ -13,7 +13,8 @@ import { readGuard } from "../access.ts";
 import { parseJson, readText } from "../body.ts";
 import { type Exchange, exchangeOf, markDecoded, replyText } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
-import { fits, wire } from "../wire.ts";
+import { isWithin } from "../../util/text-length.ts";
+import { wire } from "../wire.ts";
 
 export const authorizePath = "/api/authorize";
 
@@ -77,7 +78,7 @@ function plainQuestion(body: unknown, text: string, { identifierBytesMax }: Limi
   if (body === null || typeof body !== "object") return undefined;
   const { actor_type, actor_id, action, resource_type, resource_id, context_facts } = body as Record<string, unknown>;
   const isPlain = (name: unknown): name is string =>
-    typeof name === "string" && name !== "" && fits(name, identifierBytesMax);
+    typeof name === "string" && name !== "" && isWithin(name, identifierBytesMax);
   const isAlone = context_facts === undefined || (Array.isArray(context_facts) && context_facts.length === 0);
   if (!isAlone || !isPlain(actor_type) || !isPlain(actor_id) || !isPlain(action)) return undefined;
   if (!isPlain(resource_type) || !isPlain(resource_id)) return undefined;

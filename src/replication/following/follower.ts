@@ -1,7 +1,8 @@
 /**
  * An edge follows its primary. Messages of the feed are put into an inbox and applied in order by one loop, which alone moves this copy:
  * what follows the present position is applied, what is older is dropped, and before a gap, another epoch or a hash that does not come out
- * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it asks every few seconds.
+ * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it asks every few seconds. What the
+ * primary is only about to commit moves nothing; the writer may do the work of it where it has nothing else to do.
  */
 import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";

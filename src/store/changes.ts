@@ -1,6 +1,6 @@
 /**
  * Whether a store has changed, without asking it: a number that the thread which writes and those which read share (a sequence lock, Lameter
- * 2005). It is odd from before a transaction until after its commit, and another one afterwards. Who saw the same even number before and after it
+ * 2005). It is odd from before a commit until after it, and another one afterwards. Who saw the same even number before and after it
  * read knows which state it has read, and whether that is still the present one.
  */
 

@@ -2,14 +2,20 @@
  * Events that a copy prepares while its primary is still committing them: nobody sees anything of one before it is committed there, what was prepared and
  * never came leaves no trace, and where nothing can be prepared all is as it was.
  */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Aedes } from "aedes";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { findClosureDamage } from "../../src/engine/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Change } from "../../src/engine/event.ts";
+import { drainRead } from "../../src/replication/feed/drain-read.ts";
+import type { Node } from "../../src/replication/node.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import type { ReplayRequest } from "../../src/replication/writing/replay.ts";
 import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
 import { newChanges, presentChange } from "../../src/store/changes.ts";
@@ -23,6 +29,8 @@ import { systemClock } from "../../src/util/clock.ts";
 import { prepareMosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, untraced, withCluster, withDirectory } from "./cluster.ts";
+
+setDefaultTimeout(30_000);
 
 const folders = `
 actor User {}
@@ -45,6 +53,15 @@ const isIn = (inner: string, outer: string): Fact => ({
   predicate: "has_relation",
   args: [folder(inner), name("parent"), folder(outer)],
 });
+
+/** As on a full disk. */
+function failingCommits(): Disposable {
+  const run = Database.prototype.run;
+  return spyOn(Database.prototype, "run").mockImplementation(function (this: Database, sql, ...bindings) {
+    if (sql === "COMMIT") throw new Error("database or disk is full");
+    return run.call(this, sql, ...bindings);
+  });
+}
 
 describe("a copy's writer", () => {
   let directory: string;
@@ -197,10 +214,46 @@ describe("a copy's writer", () => {
     ];
     for (const request of wrong) {
       copy.prepare(request);
+      // Were it prepared, it would be taken for what is asked for here.
+      expect(() => copy.replay(request)).toThrow();
       expect(seen((engine) => engine.state().offset)).toBe(2);
     }
     expect(copy.replay(committed).wasPrepared).toBe(false);
     expect(mayReadC("bob")).toBe(true);
+  });
+
+  test("does its work once, however many brokers tell of it", async () => {
+    const { announced, committed } = await event([{ inserts: [reads("bob", "b")] }]);
+    using run = spyOn(Database.prototype, "run");
+    copy.prepare(announced);
+    expect(run).toHaveBeenCalled();
+    run.mockClear();
+    copy.prepare(announced);
+    expect(run).not.toHaveBeenCalled();
+    expect(copy.replay(committed).wasPrepared).toBe(true);
+  });
+
+  test("and the primary's go on after commits that fail", async () => {
+    told.length = 0;
+    {
+      using _ = failingCommits();
+      await expect(write([{ inserts: [reads("eve", "a")] }])).rejects.toThrow("disk is full");
+    }
+    const [first, ...others] = told;
+    expect(others).toEqual([]);
+    if (first === undefined || !("next" in first)) throw new Error("it was not told of");
+    copy.prepare({ epoch: first.next.before.epoch, rows: [first.next.row], hash: first.next.row.hash, digest: null });
+    const { announced, committed } = await event([{ inserts: [reads("bob", "b")] }]);
+    copy.prepare(announced);
+    {
+      using _ = failingCommits();
+      expect(() => copy.replay(committed)).toThrow("disk is full");
+    }
+    expect(presentChange(changes)).toBeDefined();
+    expect([seen((engine) => engine.state().offset), mayReadC("bob")]).toEqual([2, false]);
+    expect(copy.replay(committed).wasPrepared).toBe(false);
+    expect([mayReadC("bob"), mayReadC("eve")]).toEqual([true, false]);
+    requireSound();
   });
 
   test("does not commit what leads to another digest than the primary's", async () => {
@@ -239,20 +292,123 @@ describe("a copy's writer", () => {
 describe("an edge", () => {
   const prepared = async (): Promise<number> => (await metrics.eventsPrepared.get()).values[0]?.value ?? 0;
 
+  /** One after the other. `look` is given how many of them the edge had prepared. */
+  async function writeSome(
+    primary: PrimaryNode,
+    edge: Node,
+    writes: number,
+    look: (made: number) => void,
+  ): Promise<void> {
+    const before = await prepared();
+    for (let write = 0; write < writes; write++) {
+      const user = crypto.randomUUID();
+      await insert(primary, user);
+      await converged(edge, primary);
+      expect(mayRead(edge, user)).toBe(true);
+    }
+    look((await prepared()) - before);
+  }
+
+  interface DenyingBroker {
+    readonly url: string;
+    /** Connections ended since something was forbidden. */
+    readonly denials: number;
+  }
+
+  /** One that knows MQTT 3.1.1 only, and ends the connection of whoever does what is forbidden. */
+  async function withBroker(
+    forbids: { readonly publishing?: boolean; readonly subscribing?: boolean },
+    body: (broker: DenyingBroker) => Promise<void>,
+  ): Promise<void> {
+    let denials = 0;
+    const judge = (topic: string, isForbidden: boolean | undefined): Error | null => {
+      if (isForbidden !== true || !topic.endsWith("/next")) return null;
+      denials++;
+      return new Error("forbidden");
+    };
+    const aedes = await Aedes.createBroker({
+      authorizePublish: (_client, { topic }, done) => done(judge(topic, forbids.publishing)),
+      authorizeSubscribe: (_client, subscription, done) =>
+        done(judge(subscription.topic, forbids.subscribing), subscription),
+    });
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      aedes.handle(drainRead(socket));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      await body({
+        url: `mqtt://127.0.0.1:${port}`,
+        get denials() {
+          return denials;
+        },
+      });
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await new Promise<void>((resolve) => aedes.close(resolve));
+    }
+  }
+
   test("prepares the writes that come one by one", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
       const edge = await cluster.edge("edge-1", primary);
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
-      const before = await prepared();
-      for (let write = 0; write < 20; write++) {
-        await insert(primary.node, `user-${write}`);
-        await converged(edge.node, primary.node);
-        expect(mayRead(edge.node, `user-${write}`)).toBe(true);
-      }
-      expect((await prepared()) - before).toBeGreaterThan(10);
+      await writeSome(primary.node, edge.node, 20, (made) => expect(made).toBeGreaterThan(10));
     }));
+
+  test("does its work once where two brokers tell it", () =>
+    withBroker({}, (one) =>
+      withBroker({}, (other) =>
+        withCluster(
+          async (cluster) => {
+            const primary = await cluster.primary();
+            await loadPolicy(primary.node);
+            const edge = await cluster.edge("edge-1", primary);
+            await eventually(() =>
+              expect(edge.node.health().brokers.map(({ connected }) => connected)).toEqual([true, true]),
+            );
+            await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+            await writeSome(primary.node, edge.node, 20, (made) => expect(made).toBeGreaterThan(10));
+          },
+          { broker: `${one.url},${other.url}` },
+        ),
+      ),
+    ));
+
+  for (const [what, forbids] of [
+    ["written", { publishing: true }],
+    ["read", { subscribing: true }],
+  ] as const)
+    test(
+      `is live at a broker that ends the connection where it may not be ${what}, and goes on without`,
+      () =>
+        withBroker(forbids, (broker) =>
+          withCluster(
+            async (cluster) => {
+              const primary = await cluster.primary();
+              await loadPolicy(primary.node);
+              const edge = await cluster.edge("edge-1", primary);
+              await eventually(() => expect(edge.node.health().feedConnected).toBe(true));
+              await eventually(async () => {
+                await insert(primary.node, crypto.randomUUID());
+                expect(broker.denials).toBe(2);
+              });
+              await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+              await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+              await writeSome(primary.node, edge.node, 20, (made) => expect(made).toBe(0));
+              expect(broker.denials).toBe(2);
+              expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true });
+            },
+            { broker: broker.url },
+          ),
+        ),
+      40_000,
+    );
 
   test.skipIf(findProgram("mosquitto") === null)(
     "follows a broker whose access list knows nothing of it (skipped without Mosquitto)",
@@ -273,12 +429,7 @@ describe("an edge", () => {
           await loadPolicy(primary.node);
           const edge = await cluster.edge("edge-1", primary, flags("edge"));
           await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
-          const before = await prepared();
-          for (let write = 0; write < 5; write++) {
-            await insert(primary.node, `user-${write}`);
-            await converged(edge.node, primary.node);
-          }
-          expect(await prepared()).toBe(before);
+          await writeSome(primary.node, edge.node, 5, (made) => expect(made).toBe(0));
           expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true });
         });
         await mosquitto.kill();

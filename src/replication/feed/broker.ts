@@ -67,6 +67,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     },
     name: embeddedBroker,
     connected: true,
+    get heard() {
+      return aedes.connectedClients > 0;
+    },
     window: windowMax,
     handle,
     onConnect: (listener) => listener(),

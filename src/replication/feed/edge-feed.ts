@@ -19,6 +19,7 @@ import { BrokerLink } from "./broker-link.ts";
 import type { Outlet } from "./outlet.ts";
 import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
 import { topicsOf, type Topics } from "./topics.ts";
+import { Trial } from "./trial.ts";
 
 const log = getLogger("edge");
 
@@ -148,18 +149,31 @@ function follow(
     else if (topic === topics.head) follower.receiveHead(payload, retained);
   });
   let complained = false;
+  const hearing = new Trial(() =>
+    log.warning(
+      "the broker at {broker} ends the connection when this node asks to be told of events before they are committed: it does not ask any more, let it read {topic}",
+      { broker: link.name, topic: topics.next },
+    ),
+  );
+  const hearNext = async (): Promise<void> => {
+    hearing.connected();
+    if (!hearing.isAllowed) return;
+    hearing.begin();
+    try {
+      await link.subscribe([topics.next]);
+    } catch (error) {
+      if (!link.connected) return;
+      log.info(
+        "{broker} does not tell this node of events before they are committed, they come a little later: {reason}",
+        { broker: link.name, reason: reasonOf(error) },
+      );
+    }
+    hearing.answered();
+  };
   const subscribe = async (): Promise<void> => {
     try {
       await link.subscribe([topics.events, topics.head]);
-      link.subscribe([topics.next]).catch((error: unknown) =>
-        log.info(
-          "{broker} does not tell this node of events before they are committed, they come a little later: {reason}",
-          {
-            broker: link.name,
-            reason: reasonOf(error),
-          },
-        ),
-      );
+      void hearNext();
       complained = false;
       follower.subscribed();
       await publishStatus();

@@ -19,6 +19,7 @@ import { type Batch, type SentRow, wholeRows } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Topics } from "./topics.ts";
+import { Trial } from "./trial.ts";
 
 const log = getLogger("publish");
 
@@ -49,6 +50,13 @@ export class Publisher {
   #inFlight = 0;
   /** Counts connections, so that an answer that comes late is not counted for the next one. */
   #connection = 0;
+  /** Telling of what is not committed yet. That it was allowed shows when the batch after it is acknowledged. */
+  readonly #announcing = new Trial(() =>
+    log.warning(
+      "the broker at {broker} ends the connection when it is told of events before they are committed: it is not told any more, let this primary write to {topic}",
+      { broker: this.#outlet.name, topic: this.#topics.next },
+    ),
+  );
   #cancelHeads = (): void => {};
   #stopped = false;
   #complained = false;
@@ -71,6 +79,7 @@ export class Publisher {
     this.#outlet.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
+      this.#announcing.connected();
       this.#jump(readState(this.#store));
     });
   }
@@ -80,10 +89,12 @@ export class Publisher {
    * gains nothing by it. That it was committed in the end they learn from the batch alone.
    */
   announce({ before, row }: Next): void {
-    if (this.#stopped || !this.#outlet.connected || this.#inFlight > 0) return;
+    const { connected, heard } = this.#outlet;
+    if (this.#stopped || !connected || !heard || this.#inFlight > 0 || !this.#announcing.isAllowed) return;
     if (row.kind !== "facts" || before.epoch !== this.#epoch || before.offset !== this.#cursor) return;
     const batch = this.#batch(before, [row]);
     if (wholeRows(batch) === undefined) return;
+    this.#announcing.begin();
     // Nobody misses what is lost here.
     this.#outlet.publish(this.#topics.next, JSON.stringify(batch), { qos: 0, retain: false }).catch(() => {});
   }
@@ -128,6 +139,7 @@ export class Publisher {
       await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
       metrics.feedEvents.inc({ direction: "published" }, rows.length);
       this.#complained = false;
+      this.#announcing.answered();
     } catch (error) {
       // Whatever it was (connection lost, not allowed), the edges learn of these events from the log.
       this.#complain(error);

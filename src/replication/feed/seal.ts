@@ -52,6 +52,9 @@ export function sealed(outlet: Outlet, seal: Seal): Outlet {
     get connected() {
       return outlet.connected;
     },
+    get heard() {
+      return outlet.heard;
+    },
     get window() {
       return outlet.window;
     },

@@ -5,6 +5,7 @@
  */
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
+import { preciseNow } from "../writing/append.ts";
 import type { ReplayedEvent } from "../writing/replay.ts";
 import type { Arrived } from "../writing/store-writer.ts";
 
@@ -13,16 +14,18 @@ import type { Arrived } from "../writing/store-writer.ts";
  * read that begins later is of the new state.
  */
 export function recordArrival(
-  { events, committedMs: visibleMs }: Pick<Arrived, "events" | "committedMs">,
+  { events, committedMs }: Pick<Arrived, "events" | "committedMs">,
   source: "feed" | "catch_up",
   receivedMs: number,
 ): number | undefined {
+  // Other machines tell the time by the wall clock, which may have been set since this process began.
+  const visibleMs = Date.now() - Math.round(preciseNow() - committedMs);
   metrics.eventsApplied.inc({ source }, events.length);
   for (const event of events) metrics.commitToVisible.observe(Math.max(0, visibleMs - event.timeMs) / 1000);
   const sampled = events.filter((event) => event.traceparent !== null);
   if (sampled.length > 0) recordSpans(sampled, source, receivedMs, visibleMs);
   const last = events.at(-1);
-  return last && Math.round(Math.max(0, visibleMs - last.timeMs) * 1000) / 1000;
+  return last && Math.max(0, visibleMs - last.timeMs);
 }
 
 function recordSpans(events: readonly ReplayedEvent[], source: string, receivedMs: number, visibleMs: number): void {

@@ -167,7 +167,8 @@ export class Follower {
     if ("problem" in decoded) return;
     const { s, e, p, h, d } = decoded.message;
     const rows = wholeRows(decoded.message);
-    if (s !== this.#options.environment || e !== present.epoch || p !== present.offset || rows === undefined) return;
+    if (s !== this.#options.environment || e !== present.epoch || p !== present.offset) return;
+    if (rows?.every(({ kind }) => kind === "facts") !== true) return;
     this.#options.writer.prepare({ epoch: e, rows, hash: h, digest: d });
   }
 
@@ -376,7 +377,7 @@ export class Follower {
     }
     const { state, events, wasPrepared } = arrived;
     this.#replayFailures = 0;
-    if (wasPrepared) metrics.eventsPrepared.inc(events.length);
+    if (wasPrepared && from === "feed") metrics.eventsPrepared.inc(events.length);
     for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
     this.#visibleAfterMs =
       recordArrival(arrived, from === "feed" ? "feed" : "catch_up", startMs) ?? this.#visibleAfterMs;

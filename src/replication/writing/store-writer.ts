@@ -157,8 +157,13 @@ export class StoreWriter {
     return { ...result, committedMs, wasPrepared: prepared !== undefined };
   }
 
-  /** Does the work of a replay that may be asked for next. What can't be applied is left to that replay to say. */
+  /**
+   * Does the work of a replay that may be asked for next. What can't be applied is left to that replay to say. Until then the file can't be written by
+   * anybody else, but nobody else writes it.
+   */
   prepare(request: ReplayRequest): void {
+    // Each broker tells of it.
+    if (this.#hasPrepared(request)) return;
     this.#rollBackPrepared();
     try {
       this.#prepared = { request, ...this.#apply(must(this.#open), request) };
@@ -173,17 +178,22 @@ export class StoreWriter {
   }
 
   /** What was prepared, if it is what is asked for now; anything else is rolled back. */
-  #takePrepared({ epoch, rows, hash, digest }: ReplayRequest): Prepared | undefined {
+  #takePrepared(request: ReplayRequest): Prepared | undefined {
+    if (!this.#hasPrepared(request)) this.#rollBackPrepared();
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    return prepared;
+  }
+
+  #hasPrepared({ epoch, rows, hash, digest }: ReplayRequest): boolean {
     const prepared = this.#prepared;
     // The hash is over all events up to the last, so the same one stands for the same events.
-    const isSame =
+    return (
       prepared?.request.hash === hash &&
       prepared.request.epoch === epoch &&
       prepared.request.rows.length === rows.length &&
-      (digest === null || prepared.result.state.digest === digest);
-    if (!isSame) this.#rollBackPrepared();
-    this.#prepared = undefined;
-    return isSame ? prepared : undefined;
+      (digest === null || prepared.result.state.digest === digest)
+    );
   }
 
   #rollBackPrepared(): void {

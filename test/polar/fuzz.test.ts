@@ -33,7 +33,7 @@ function holds(text: string): void {
   renderDiagnostics(diagnostics, sources, { color: true });
   for (const found of diagnostics) expect(diagnosticToJson(found, sources).line).toBeGreaterThan(0);
   if (policy) expect(printPolicy(policy) + JSON.stringify(policyMetadata(policy))).not.toContain("undefined");
-  expect(performance.now() - started).toBeLessThan(2000);
+  expect(performance.now() - started).toBeLessThan(10_000);
 }
 
 test("random characters", () => {

@@ -127,7 +127,7 @@ for (const [name, text] of Object.entries(heavy)) {
     expect(text.length).toBeLessThanOrEqual(megabyte);
     const started = performance.now();
     const { policy, diagnostics } = compileText(text);
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(15_000);
     expect(diagnostics.length).toBeLessThanOrEqual(limits.diagnosticsMax + 1);
     expect(policy === undefined).toBe(diagnostics.some((found) => found.severity === "error"));
   });

@@ -31,7 +31,7 @@ export interface ThreadOptions {
 }
 
 const delayMsMax = 2;
-/** How likely a commit fails that others were told of. */
+/** How likely a write fails of which others were told already. */
 const failing = 0.03;
 
 export function spawnSimulated<C extends Commands, Event>(

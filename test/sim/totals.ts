@@ -35,7 +35,7 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "messages late": brokers.late,
     "events prepared on copies": commits.prepared,
     "of these committed so": commits.used,
-    "commits failed that copies prepared for": commits.failed,
+    "writes failed that copies were told of": commits.failed,
     promotions: operator.promotions,
     "promotions refused": operator.refusedPromotions,
     "primaries of before made edges": operator.demotions,

@@ -16,7 +16,7 @@ export interface Trace {
 }
 
 export interface CommitCounts {
-  /** Events that copies prepared, those of them that were committed as they were prepared, and commits of the primary that failed after copies were told. */
+  /** Events that copies prepared, those of them that were committed as they were prepared, and writes that failed after copies were told of them. */
   prepared: number;
   used: number;
   failed: number;

@@ -96,6 +96,11 @@ interface Prepared extends Begun<Replayed> {
 
 type Outcome = { readonly appended: Appended } | { readonly error: unknown };
 
+interface Attempted extends Pick<Moved, "state" | "rows"> {
+  readonly outcomes: readonly Outcome[];
+  readonly hasMoved: boolean;
+}
+
 /** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
 const groupWritesMax = 256;
 /** Requests that changed nothing, and so left no event that would remember them. */
@@ -230,29 +235,31 @@ export class StoreWriter {
     const group = this.#waiting.slice(0, groupWritesMax);
     this.#waiting = this.#waiting.slice(group.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
-    let outcomes: Outcome[];
-    let after: State;
+    let attempted: Attempted;
     try {
       const open = must(this.#open, "the writer has a store open");
       this.#rollBackPrepared();
-      [outcomes, after] = change(open, () => {
-        const attempted = group.map((write) => this.#attempt(write, group.length === 1));
-        return [attempted, readState(open.store)];
-      });
-      this.#state = after;
+      attempted = change(open, () => this.#attemptAll(open, group));
     } catch (error) {
       // The commit itself failed (a full disk, say): nothing of the group happened.
       for (const write of group) write.reject(error);
       return;
     }
     const committedMs = preciseNow();
+    const { outcomes, state, hasMoved, rows } = attempted;
+    this.#state = state;
+    if (hasMoved) this.#tell({ moved: { state, committedMs, rows } });
+    group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
+    this.#trim(must(this.#open), state);
+  }
+
+  /** Inside the caller's transaction. Whatever can be done before its commit is, since others wait for what comes after that. */
+  #attemptAll({ store, limits }: Open, group: readonly Waiting[]): Attempted {
+    const outcomes = group.map((write) => this.#attempt(write, group.length === 1));
     const rows = outcomes.flatMap((outcome) =>
       "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
     );
-    const { limits } = must(this.#open);
-    if (rows.length > 0) this.#tell({ moved: { state: after, committedMs, rows: fitting(rows, limits) } });
-    group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
-    this.#trim(must(this.#open), after);
+    return { outcomes, state: readState(store), hasMoved: rows.length > 0, rows: fitting(rows, limits) };
   }
 
   /** Where it is alone, others are told of it as soon as it is decided. */

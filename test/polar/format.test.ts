@@ -16,6 +16,7 @@ import { compileText, limits } from "./compile.ts";
 import { hasCorpus, policyTexts } from "./texts.ts";
 import { syntax } from "./random-syntax.ts";
 import { withoutPlaces } from "./without-places.ts";
+import { workedMs } from "../worked.ts";
 
 const parameters = {
   numRuns: Number(process.env["FUZZ_RUNS"] ?? 200),
@@ -177,9 +178,9 @@ describe("a megabyte ends soon:", () => {
   };
   test.each(Object.keys(heavy))("%s", (name) => {
     const text = heavy[name] ?? "";
-    const started = performance.now();
+    const started = workedMs();
     formatted(text);
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(workedMs() - started).toBeLessThan(5000);
   });
 });
 

@@ -11,6 +11,7 @@ import { policyMetadata } from "../../src/polar/metadata.ts";
 import { readCases } from "../golden.ts";
 import { compileText } from "./compile.ts";
 import { printPolicy } from "./print.ts";
+import { workedMs } from "../worked.ts";
 
 const parameters = {
   numRuns: Number(process.env["FUZZ_RUNS"] ?? 400),
@@ -18,7 +19,7 @@ const parameters = {
 };
 
 function holds(text: string): void {
-  const started = performance.now();
+  const started = workedMs();
   const { policy, diagnostics, sources } = compileText(text);
   expect(policy === undefined).toBe(diagnostics.some((found) => found.severity === "error"));
   for (const { span, message } of diagnostics) {
@@ -33,7 +34,7 @@ function holds(text: string): void {
   renderDiagnostics(diagnostics, sources, { color: true });
   for (const found of diagnostics) expect(diagnosticToJson(found, sources).line).toBeGreaterThan(0);
   if (policy) expect(printPolicy(policy) + JSON.stringify(policyMetadata(policy))).not.toContain("undefined");
-  expect(performance.now() - started).toBeLessThan(10_000);
+  expect(workedMs() - started).toBeLessThan(2000);
 }
 
 test("random characters", () => {

@@ -115,11 +115,15 @@ class AddedRows {
 
   /** Whether a bound had to be raised. */
   finish(): boolean {
-    for (const { kinds, rows } of this.#rows.values()) {
-      const degrees = degreesFor(must(this.#shape), kinds, this.#table);
-      if (this.#remembered !== undefined) for (const degree of degrees) this.#recount(this.#remembered, degree, rows);
-      for (const row of rows) this.#look(row, degrees);
-    }
+    const groups = [...this.#rows.values()].map(({ kinds, rows }) => ({
+      rows,
+      degrees: degreesFor(must(this.#shape), kinds, this.#table),
+    }));
+    // First all that is known: rows of several kinds may count as the same, and what is counted below has all of them.
+    if (this.#remembered !== undefined)
+      for (const { rows, degrees } of groups)
+        for (const degree of degrees) this.#recount(this.#remembered, degree, rows);
+    for (const { rows, degrees } of groups) for (const row of rows) this.#look(row, degrees);
     return this.#isRaised;
   }
 

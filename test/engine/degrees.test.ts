@@ -93,6 +93,17 @@ test("many of one kind are bounded within a quarter or two, though they are seld
   checkBounds(store, 1.6);
 });
 
+test("rows of two kinds that count as the same are counted once", () => {
+  const store = storeWith(policy(source), inserted(...[1, 2, 3].map((user) => role(user, "reader", "Note", 1))));
+  // What a writer that has just begun does not remember.
+  rememberIds(store);
+  apply(store, inserted(role(4, "reader", "Note", 1), role(5, "writer", "Folder", 1), role(5, "reader", "Folder", 1)));
+  apply(store, inserted(role(6, "reader", "Folder", 1), role(6, "writer", "Folder", 1)));
+  const table = must(factTable(store, "has_role", 3));
+  const folders = [undefined, undefined, [rangeOf(must(typeNumber(store, "Folder")))]];
+  expect(new Degrees(store).most(table, [3], folders)).toBe(4);
+});
+
 describe("they bound what is in the tables", () => {
   const small = fc.nat({ max: 12 });
   const someFact = fc.oneof(

@@ -361,7 +361,7 @@ describe("an edge", () => {
       await writeSome(primary.node, edge.node, 20, (made) => expect(made).toBeGreaterThan(10));
     }));
 
-  test("does its work once where two brokers tell it", () =>
+  test("prepares what two brokers tell it", () =>
     withBroker({}, (one) =>
       withBroker({}, (other) =>
         withCluster(
@@ -418,6 +418,7 @@ describe("an edge", () => {
         const acl = shipped.replaceAll(/^topic .*\/next\n/gm, "");
         expect(acl).not.toBe(shipped);
         const mosquitto = await prepareMosquitto(directory, { acl });
+        await using _ = { [Symbol.asyncDispose]: () => mosquitto.kill() };
         await mosquitto.start();
         const flags = (role: "primary" | "edge") => ({
           broker: mosquitto.url,
@@ -432,7 +433,6 @@ describe("an edge", () => {
           await writeSome(primary.node, edge.node, 5, (made) => expect(made).toBe(0));
           expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true });
         });
-        await mosquitto.kill();
       }),
     20_000,
   );

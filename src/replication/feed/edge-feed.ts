@@ -149,31 +149,11 @@ function follow(
     else if (topic === topics.head) follower.receiveHead(payload, retained);
   });
   let complained = false;
-  const hearing = new Trial(() =>
-    log.warning(
-      "the broker at {broker} ends the connection when this node asks to be told of events before they are committed: it does not ask any more, let it read {topic}",
-      { broker: link.name, topic: topics.next },
-    ),
-  );
-  const hearNext = async (): Promise<void> => {
-    hearing.connected();
-    if (!hearing.isAllowed) return;
-    hearing.begin();
-    try {
-      await link.subscribe([topics.next]);
-    } catch (error) {
-      if (!link.connected) return;
-      log.info(
-        "{broker} does not tell this node of events before they are committed, they come a little later: {reason}",
-        { broker: link.name, reason: reasonOf(error) },
-      );
-    }
-    hearing.answered();
-  };
+  const subscribeToNext = nextOf(link, topics.next);
   const subscribe = async (): Promise<void> => {
     try {
       await link.subscribe([topics.events, topics.head]);
-      void hearNext();
+      void subscribeToNext();
       complained = false;
       follower.subscribed();
       await publishStatus();
@@ -186,6 +166,31 @@ function follow(
     }
   };
   link.onConnect(() => void subscribe());
+}
+
+/** Subscribes to events before they are committed, at each connection. What comes of it is not waited for: a node can do without. */
+function nextOf(link: BrokerLink, topic: string): () => Promise<void> {
+  const trial = new Trial(() =>
+    log.warning(
+      "the broker at {broker} ends the connection when this node asks to be told of events before they are committed: it does not ask any more, let it read {topic}",
+      { broker: link.name, topic },
+    ),
+  );
+  return async () => {
+    trial.connected();
+    if (!trial.isAllowed) return;
+    trial.begin();
+    try {
+      await link.subscribe([topic]);
+    } catch (error) {
+      if (!link.connected) return;
+      log.info(
+        "{broker} does not tell this node of events before they are committed, they come a little later: {reason}",
+        { broker: link.name, reason: reasonOf(error) },
+      );
+    }
+    trial.answered();
+  };
 }
 
 /** Tells whoever looks at the broker how this node is. */

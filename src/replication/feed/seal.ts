@@ -6,6 +6,7 @@
  * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and all that stands before it.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { hmacWith } from "../../runtime/sha256.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Outlet } from "./outlet.ts";
@@ -29,8 +30,8 @@ const tailBytes = opening.length + hexDigits + closing.length;
 export function sealWith(nodeKeyHash: string): Seal {
   // A key of its own: what seals the feed is of no use elsewhere.
   const key = createHmac("sha256", Buffer.from(nodeKeyHash, "hex")).update("ostiary feed 1").digest();
-  const mark = (topic: string, body: string | Uint8Array): string =>
-    createHmac("sha256", key).update(`${topic}\0`).update(body).digest("hex").slice(0, hexDigits);
+  const hmac = hmacWith(key);
+  const mark = (topic: string, body: string | Uint8Array): string => hmac(`${topic}\0`, body).slice(0, hexDigits);
   return {
     put(topic, json) {
       const body = json.slice(0, -1);

@@ -13,7 +13,9 @@ import {
   type WorkerHandle,
   type WorkerName,
 } from "../../src/runtime/worker.ts";
+import type { State } from "../../src/store/state.ts";
 import { AppError } from "../../src/util/app-error.ts";
+import { must } from "../../src/util/assert.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { plantIn, type Plant } from "./plants.ts";
 import type { Random } from "./random.ts";
@@ -47,8 +49,10 @@ export function spawnSimulated<C extends Commands, Event>(
     onMessage: there.onMessage,
   };
   if (name === "writer") {
+    let moving: State | undefined;
     const writer = new StoreWriter((event) => {
-      if ("moved" in event) watcher.moved(event.moved.state);
+      if ("moving" in event) moving = event.moving.state;
+      if ("moved" in event) watcher.moved(must(moving));
       emit(event);
       if (!("next" in event) || event.next.row.kind !== "facts" || !disk.chance(failing)) return;
       watcher.counts.failed++;

@@ -112,9 +112,11 @@ const watched: System = {
   ...realSystem,
   spawnWorker(name) {
     const worker = realSystem.spawnWorker<never, WriterEvent>(name);
+    let movingTo = 0;
     if (name === "writer")
       worker.onEvent((event) => {
-        if ("moved" in event) seen.push([event.moved.state.offset, onSharedClock(event.moved.committedMs)]);
+        if ("moving" in event) movingTo = event.moving.state.offset;
+        if ("moved" in event) seen.push([movingTo, onSharedClock(event.moved.committedMs)]);
       });
     return worker as WorkerHandle<never, never>;
   },

@@ -44,11 +44,9 @@ export interface Committed extends Omit<Appended, "row"> {
   readonly committedMs: number;
 }
 
-/** The position has moved on. */
-export interface Moved {
+/** Where the position is once the transaction is committed. */
+export interface Moving {
   readonly state: State;
-  /** When it was committed, in ms since 1970 with a fraction: whoever has asked since then was answered with it. */
-  readonly committedMs: number;
   /** What was written, where it is no more than fits a message of the feed: so nobody has to read it again. Empty otherwise, and on a copy. */
   readonly rows: readonly StoredLogRow[];
 }
@@ -60,8 +58,16 @@ export interface Next {
   readonly row: StoredLogRow;
 }
 
-/** `next` comes before a commit that may yet fail, `moved` after each that moved the position. */
-export type WriterEvent = { readonly next: Next } | { readonly moved: Moved };
+export interface Moved {
+  /** When it was committed, in ms since 1970 with a fraction: whoever has asked since then was answered with it. */
+  readonly committedMs: number;
+}
+
+/**
+ * `next` and `moving` come before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
+ * is left to be said once it is on disk, when everybody waits for it.
+ */
+export type WriterEvent = { readonly next: Next } | { readonly moving: Moving } | { readonly moved: Moved };
 
 /** What a replay did. */
 export interface Arrived extends Replayed {
@@ -96,7 +102,7 @@ interface Prepared extends Begun<Replayed> {
 
 type Outcome = { readonly appended: Appended } | { readonly error: unknown };
 
-interface Attempted extends Pick<Moved, "state" | "rows"> {
+interface Attempted extends Moving {
   readonly outcomes: readonly Outcome[];
   readonly hasMoved: boolean;
 }
@@ -157,7 +163,7 @@ export class StoreWriter {
     const committedMs = preciseNow();
     const { state } = result;
     this.#state = state;
-    if (request.rows.length > 0) this.#tell({ moved: { state, committedMs, rows: [] } });
+    if (request.rows.length > 0) this.#tell({ moved: { committedMs } });
     this.#trim(open, state);
     return { ...result, committedMs, wasPrepared: prepared !== undefined };
   }
@@ -179,7 +185,9 @@ export class StoreWriter {
 
   #apply(open: Open, request: ReplayRequest): Begun<Replayed> {
     const { store, log, limits } = open;
-    return begin(open, () => replay(store, log, request, limits, this.#state));
+    const begun = begin(open, () => replay(store, log, request, limits, this.#state));
+    this.#tell({ moving: { state: begun.result.state, rows: [] } });
+    return begun;
   }
 
   /** What was prepared, if it is what is asked for now; anything else is rolled back. */
@@ -246,9 +254,9 @@ export class StoreWriter {
       return;
     }
     const committedMs = preciseNow();
-    const { outcomes, state, hasMoved, rows } = attempted;
+    const { outcomes, state, hasMoved } = attempted;
     this.#state = state;
-    if (hasMoved) this.#tell({ moved: { state, committedMs, rows } });
+    if (hasMoved) this.#tell({ moved: { committedMs } });
     group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
     this.#trim(must(this.#open), state);
   }
@@ -259,7 +267,10 @@ export class StoreWriter {
     const rows = outcomes.flatMap((outcome) =>
       "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
     );
-    return { outcomes, state: readState(store), hasMoved: rows.length > 0, rows: fitting(rows, limits) };
+    const moving = { state: readState(store), rows: fitting(rows, limits) };
+    const hasMoved = rows.length > 0;
+    if (hasMoved) this.#tell({ moving });
+    return { outcomes, hasMoved, ...moving };
   }
 
   /** Where it is alone, others are told of it as soon as it is decided. */

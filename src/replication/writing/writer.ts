@@ -15,7 +15,7 @@ import { mintEpoch } from "../position.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { Arrived, Moved, Next, WriterEvent } from "./store-writer.ts";
+import type { Arrived, Moving, Next, WriterEvent } from "./store-writer.ts";
 import type { WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
@@ -32,9 +32,11 @@ export class Writer {
   readonly #clock: Clock;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
-  readonly #onMoved: ((moved: Moved) => void)[] = [];
+  readonly #onMoved: ((moved: Moving) => void)[] = [];
   readonly #onNext: ((next: Next) => void)[] = [];
   #state: State | undefined;
+  /** Where the next commit leads, or the last one has led. */
+  #moving: Moving | undefined;
   #failed = false;
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "clock"> = realSystem) {
@@ -43,8 +45,10 @@ export class Writer {
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
     this.#worker.onEvent((event) => {
       if ("next" in event) return this.#onNext.forEach((listener) => listener(event.next));
-      this.#state = event.moved.state;
-      for (const listener of this.#onMoved) listener(event.moved);
+      if ("moving" in event) return void (this.#moving = event.moving);
+      const moved = must(this.#moving, "the writer has said where it moves");
+      this.#state = moved.state;
+      for (const listener of this.#onMoved) listener(moved);
     });
     void this.#watch();
   }
@@ -55,7 +59,7 @@ export class Writer {
   }
 
   /** Called after each commit that moved the position. */
-  onMoved(listener: (moved: Moved) => void): void {
+  onMoved(listener: (moved: Moving) => void): void {
     this.#onMoved.push(listener);
   }
 

@@ -13,7 +13,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { System } from "../system.ts";
-import type { Moving, Next } from "../writing/store-writer.ts";
+import type { Move, Next } from "../writing/store-writer.ts";
 import { readTls } from "./broker-credentials.ts";
 import { BrokerLink, type Claim } from "./broker-link.ts";
 import { startBroker, type Broker } from "./broker.ts";
@@ -36,7 +36,7 @@ export interface Feed {
   /** Something is about to be committed. */
   announce(next: Next): void;
   /** Something was committed. */
-  wake(moved: Moving): void;
+  wake(moved: Move): void;
   close(): Promise<void>;
 }
 

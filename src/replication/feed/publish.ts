@@ -14,7 +14,7 @@ import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { preciseNow } from "../writing/append.ts";
-import type { Moving, Next } from "../writing/store-writer.ts";
+import type { Move, Next } from "../writing/store-writer.ts";
 import { type Batch, type SentRow, wholeRows } from "./envelope.ts";
 import { readHead } from "./head.ts";
 import type { Outlet } from "./outlet.ts";
@@ -100,7 +100,7 @@ export class Publisher {
   }
 
   /** Something was committed: `moved`, where that is known. */
-  wake(moved?: Moving): void {
+  wake(moved?: Move): void {
     if (this.#stopped || !this.#outlet.connected) return;
     const state = moved?.state ?? readState(this.#store);
     // A message is of one epoch: where another begins, edges go over to it by the log.
@@ -120,7 +120,7 @@ export class Publisher {
     }
   }
 
-  #following(moved: Moving | undefined): readonly StoredLogRow[] {
+  #following(moved: Move | undefined): readonly StoredLogRow[] {
     if (moved?.rows[0]?.offset === this.#cursor + 1) return moved.rows;
     const { feedBatchEventsMax: eventsMax, feedBatchBytesMax: bytesMax } = this.#limits;
     return this.#log.read(this.#cursor, { eventsMax, bytesMax });

@@ -44,8 +44,8 @@ export interface Committed extends Omit<Appended, "row"> {
   readonly committedMs: number;
 }
 
-/** Where the position is once the transaction is committed. */
-export interface Moving {
+/** Where a commit leads. */
+export interface Move {
   readonly state: State;
   /** What was written, where it is no more than fits a message of the feed: so nobody has to read it again. Empty otherwise, and on a copy. */
   readonly rows: readonly StoredLogRow[];
@@ -58,16 +58,13 @@ export interface Next {
   readonly row: StoredLogRow;
 }
 
-export interface Moved {
-  /** When it was committed, in ms since 1970 with a fraction: whoever has asked since then was answered with it. */
-  readonly committedMs: number;
-}
-
 /**
  * `next` and `moving` come before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
- * is left to be said once it is on disk, when everybody waits for it.
+ * is left to be said once it is on disk, when everybody waits for it. `committedMs` in ms since 1970 with a fraction: whoever has asked since then was
+ * answered with it.
  */
-export type WriterEvent = { readonly next: Next } | { readonly moving: Moving } | { readonly moved: Moved };
+export type WriterEvent =
+  { readonly next: Next } | { readonly moving: Move } | { readonly moved: { readonly committedMs: number } };
 
 /** What a replay did. */
 export interface Arrived extends Replayed {
@@ -102,8 +99,9 @@ interface Prepared extends Begun<Replayed> {
 
 type Outcome = { readonly appended: Appended } | { readonly error: unknown };
 
-interface Attempted extends Moving {
+interface Attempted {
   readonly outcomes: readonly Outcome[];
+  readonly state: State;
   readonly hasMoved: boolean;
 }
 
@@ -185,9 +183,11 @@ export class StoreWriter {
 
   #apply(open: Open, request: ReplayRequest): Begun<Replayed> {
     const { store, log, limits } = open;
-    const begun = begin(open, () => replay(store, log, request, limits, this.#state));
-    this.#tell({ moving: { state: begun.result.state, rows: [] } });
-    return begun;
+    return begin(open, () => {
+      const replayed = replay(store, log, request, limits, this.#state);
+      this.#tell({ moving: { state: replayed.state, rows: [] } });
+      return replayed;
+    });
   }
 
   /** What was prepared, if it is what is asked for now; anything else is rolled back. */
@@ -267,10 +267,10 @@ export class StoreWriter {
     const rows = outcomes.flatMap((outcome) =>
       "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
     );
-    const moving = { state: readState(store), rows: fitting(rows, limits) };
+    const state = readState(store);
     const hasMoved = rows.length > 0;
-    if (hasMoved) this.#tell({ moving });
-    return { outcomes, hasMoved, ...moving };
+    if (hasMoved) this.#tell({ moving: { state, rows: fitting(rows, limits) } });
+    return { outcomes, state, hasMoved };
   }
 
   /** Where it is alone, others are told of it as soon as it is decided. */

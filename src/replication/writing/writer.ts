@@ -15,7 +15,7 @@ import { mintEpoch } from "../position.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { Arrived, Moving, Next, WriterEvent } from "./store-writer.ts";
+import type { Arrived, Move, Next, WriterEvent } from "./store-writer.ts";
 import type { WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
@@ -32,11 +32,11 @@ export class Writer {
   readonly #clock: Clock;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
-  readonly #onMoved: ((moved: Moving) => void)[] = [];
+  readonly #onMoved: ((move: Move) => void)[] = [];
   readonly #onNext: ((next: Next) => void)[] = [];
   #state: State | undefined;
   /** Where the next commit leads, or the last one has led. */
-  #moving: Moving | undefined;
+  #moving: Move | undefined;
   #failed = false;
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "clock"> = realSystem) {
@@ -46,9 +46,9 @@ export class Writer {
     this.#worker.onEvent((event) => {
       if ("next" in event) return this.#onNext.forEach((listener) => listener(event.next));
       if ("moving" in event) return void (this.#moving = event.moving);
-      const moved = must(this.#moving, "the writer has said where it moves");
-      this.#state = moved.state;
-      for (const listener of this.#onMoved) listener(moved);
+      const move = must(this.#moving, "the writer says where a commit leads before it");
+      this.#state = move.state;
+      for (const listener of this.#onMoved) listener(move);
     });
     void this.#watch();
   }
@@ -59,7 +59,7 @@ export class Writer {
   }
 
   /** Called after each commit that moved the position. */
-  onMoved(listener: (moved: Moving) => void): void {
+  onMoved(listener: (move: Move) => void): void {
     this.#onMoved.push(listener);
   }
 

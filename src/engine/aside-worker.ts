@@ -76,7 +76,7 @@ const commands = {
   },
 };
 
-serveWorker(commands, () => {});
+serveWorker(commands, () => {}, "aside");
 
 function orphansIn(store: SqlDatabase, active: ActivePolicy): ReturnType<typeof findOrphans> {
   return findOrphans(store, activationOf(store)?.active, active);

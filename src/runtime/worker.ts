@@ -46,9 +46,7 @@ type FromWorker =
   | { readonly event: unknown };
 
 export function spawnWorker<C extends Commands, Event = never>(name: WorkerName): WorkerHandle<C, Event> {
-  const port = workerPort(name);
-  const cloned = textWorkers[name];
-  return connect(cloned === undefined ? port : asText(port, cloned));
+  return connect(spokenTo(name, workerPort(name)));
 }
 
 /** Starts the worker in the file at `entry`; `spawnWorker` knows those of the appliance. */
@@ -56,17 +54,17 @@ export function connectWorker<C extends Commands, Event = never>(entry: URL): Wo
   return connect(workerPort(entry));
 }
 
-/** Workers that are spoken to in JSON (`asText`), with those of their commands whose parameters it can't say. */
-const textWorkers: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open"] };
+/** Workers that are spoken to in JSON, with those of their commands whose parameters it can't say. All others are sent objects, which are cloned. */
+const cloned: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open"] };
 
 /** A way to somebody else and back. */
-interface Speaking {
+export interface Way {
   send(message: unknown): void;
   onMessage(listener: (message: unknown) => void): void;
 }
 
 /** The way to a worker and back, wherever it runs. */
-export interface Port extends Speaking {
+export interface Port extends Way {
   /** Called once, when nothing more can come. */
   onEnd(listener: (reason: Error) => void): void;
   /** Ends the other side at once. */
@@ -74,16 +72,18 @@ export interface Port extends Speaking {
 }
 
 /**
- * The port for messages that are JSON, but for the commands in `cloned`. A thread that has slept makes an object that was cloned in 66 µs, one of the
- * same members that came as a text in 20.
+ * Either end of the way to the worker of this name, in the form in which its messages go. A thread that has slept makes an object that was cloned in
+ * 66 µs, one of the same members that came as JSON in 20.
  */
-function asText<P extends Speaking>(port: P, cloned: readonly string[] = []): P {
-  const isCloned = (message: object): boolean => "command" in message && cloned.includes(String(message.command));
+export function spokenTo<W extends Way>(name: WorkerName, way: W): W {
+  const exceptions = cloned[name];
+  if (exceptions === undefined) return way;
+  const isCloned = (message: object): boolean => "command" in message && exceptions.includes(String(message.command));
   return {
-    ...port,
-    send: (message) => port.send(isCloned(message as object) ? message : JSON.stringify(message)),
+    ...way,
+    send: (message) => way.send(isCloned(message as object) ? message : JSON.stringify(message)),
     onMessage: (listener) =>
-      port.onMessage((message) => listener(typeof message === "string" ? JSON.parse(message) : message)),
+      way.onMessage((message) => listener(typeof message === "string" ? JSON.parse(message) : message)),
   };
 }
 
@@ -111,32 +111,27 @@ function entryOf(name: WorkerName): URL | string {
   return isCompiled() ? `./${entry}` : new URL(`../${entry}`, import.meta.url);
 }
 
-/** The worker's side: answers the commands until the parent says stop. Returns the function that sends an event to the parent. */
+/**
+ * The worker's side: answers the commands until the parent says stop. `name` is that of a worker of the appliance. Returns the function that sends an
+ * event to the parent.
+ */
 export function serveWorker<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,
+  name?: WorkerName,
 ): (event: Event) => void {
-  return serveCommands(commands, stop, parentPort);
+  const parent: Way = {
+    send: (message) => postMessage(message),
+    onMessage: (listener) => addEventListener("message", (message: MessageEvent<unknown>) => listener(message.data)),
+  };
+  return serveCommands(commands, stop, name === undefined ? parent : spokenTo(name, parent));
 }
 
-/** The same for a worker that is spoken to in JSON. */
-export function serveTextWorker<C extends Commands, Event = never>(
-  commands: C,
-  stop: () => void | Promise<void>,
-): (event: Event) => void {
-  return serveCommands(commands, stop, asText(parentPort));
-}
-
-const parentPort: Speaking = {
-  send: (message) => postMessage(message),
-  onMessage: (listener) => addEventListener("message", (message: MessageEvent<unknown>) => listener(message.data)),
-};
-
-/** The same at the other end of any way. */
+/** The same over any way. */
 export function serveCommands<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,
-  port: Speaking,
+  port: Way,
 ): (event: Event) => void {
   const send = (message: FromWorker): void => port.send(message);
   const inFlight = new Set<Promise<void>>();

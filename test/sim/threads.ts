@@ -8,8 +8,8 @@ import { writerCommands } from "../../src/replication/writing/writer-commands.ts
 import {
   connect,
   serveCommands,
+  spokenTo,
   type Commands,
-  type Port,
   type WorkerHandle,
   type WorkerName,
 } from "../../src/runtime/worker.ts";
@@ -41,13 +41,10 @@ export function spawnSimulated<C extends Commands, Event>(
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
   const { time, owner, clock, random, disk, watcher, plant } = options;
-  const here = new Way(time, owner, random);
-  const there = new Way(time, owner, random);
-  const port = { send: (message: unknown) => there.send(message), onMessage: here.onMessage };
-  const other: Pick<Port, "send" | "onMessage"> = {
-    send: (message) => here.send(message),
-    onMessage: there.onMessage,
-  };
+  const here = new Line(time, owner, random);
+  const there = new Line(time, owner, random);
+  const near = spokenTo(name, { send: (message) => there.send(message), onMessage: here.onMessage });
+  const far = spokenTo(name, { send: (message) => here.send(message), onMessage: there.onMessage });
   if (name === "writer") {
     let moving: State | undefined;
     const writer = new StoreWriter((event) => {
@@ -59,7 +56,7 @@ export function spawnSimulated<C extends Commands, Event>(
       throw new AppError("not_ready", "the disk is full");
     }, clock);
     const commands = watchedWriter(plantIn(plant, owner, writerCommands(writer)), watcher);
-    const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), other);
+    const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), far);
   } else if (name === "snapshot") {
     const commands = snapshotCommands();
     const counted = {
@@ -73,13 +70,13 @@ export function spawnSimulated<C extends Commands, Event>(
         return state;
       },
     };
-    serveCommands<typeof counted, never>(counted, () => commands.close(), other);
+    serveCommands<typeof counted, never>(counted, () => commands.close(), far);
   } else throw new Error(`no simulated node has a worker \`${name}\``);
-  return connect<C, Event>({ ...port, onEnd: () => {}, end: () => {} });
+  return connect<C, Event>({ ...near, onEnd: () => {}, end: () => {} });
 }
 
 /** Messages come in the order in which they were sent. */
-class Way {
+class Line {
   readonly #time: Time;
   readonly #owner: Owner;
   readonly #random: Random;

@@ -5,7 +5,7 @@
  *
  * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and all that stands before it.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -29,8 +29,8 @@ const tailBytes = opening.length + hexDigits + closing.length;
 /** `nodeKeyHash` is what a primary keeps of the node key, and what everybody else can make of it. */
 export function sealWith(nodeKeyHash: string): Seal {
   // A key of its own: what seals the feed is of no use elsewhere.
-  const key = createHmac("sha256", Buffer.from(nodeKeyHash, "hex")).update("ostiary feed 1").digest();
-  const hmac = hmacWith(key);
+  const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary feed 1");
+  const hmac = hmacWith(Buffer.from(key, "hex"));
   const mark = (topic: string, body: string | Uint8Array): string => hmac(`${topic}\0`, body).slice(0, hexDigits);
   return {
     put(topic, json) {

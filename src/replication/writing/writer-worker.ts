@@ -1,8 +1,8 @@
 /** The writer in a thread of its own, so that a commit never holds up a read. */
-import { serveTextWorker } from "../../runtime/worker.ts";
+import { serveWorker } from "../../runtime/worker.ts";
 import { systemClock } from "../../util/clock.ts";
 import { StoreWriter, type WriterEvent } from "./store-writer.ts";
 import { writerCommands, type WriterCommands } from "./writer-commands.ts";
 
 const writer = new StoreWriter((event) => emit(event), systemClock);
-const emit = serveTextWorker<WriterCommands, WriterEvent>(writerCommands(writer), () => writer.close());
+const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), () => writer.close(), "writer");

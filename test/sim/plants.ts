@@ -11,6 +11,8 @@ export interface Plant {
   readonly serve?: (process: Process, request: Request, serve: Serve) => Promise<Response> | undefined;
   /** Disks say that they have written what they have not. */
   readonly forgetfulDisks?: boolean;
+  /** How likely a write fails of which others were told already, where it is to be likelier than mostly. */
+  readonly failing?: number;
   /** Nodes are told to wait for no edges, where they should. */
   readonly impatient?: boolean;
 }

@@ -34,13 +34,14 @@ export interface ThreadOptions {
 
 const delayMsMax = 2;
 /** How likely a write fails of which others were told already. */
-const failing = 0.03;
+const failingMostly = 0.03;
 
 export function spawnSimulated<C extends Commands, Event>(
   name: WorkerName,
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
   const { time, owner, clock, random, disk, watcher, plant } = options;
+  const failing = plant.failing ?? failingMostly;
   const here = new Line(time, owner, random);
   const there = new Line(time, owner, random);
   const near = spokenTo(name, { send: (message) => there.send(message), onMessage: here.onMessage });

@@ -22,6 +22,7 @@ import { restore } from "../src/replication/backup/restore.ts";
 import type { SqlDatabase } from "../src/runtime/sqlite.ts";
 import { presentStore } from "../src/store/data-directory.ts";
 import { openStore, schemaVersion } from "../src/store/database.ts";
+import { factTables } from "../src/store/fact-tables.ts";
 import { openLog } from "../src/store/log.ts";
 import { scanFacts } from "../src/store/scan-facts.ts";
 import { createState, readState } from "../src/store/state.ts";
@@ -143,7 +144,12 @@ describe.each(formats)("a data directory of %s", (format) => {
         // Those that were there before had no need of a snapshot.
         for (const name of [edgeDirectory, thirdDirectory]) expect(presentStore(name)).toEndWith("store-1.db");
         await cluster.stop();
-        for (const name of [...old, join(cluster.directory, "new")]) expectSound(must(presentStore(name)));
+        const paths = [...old, join(cluster.directory, "new")].map((name) => must(presentStore(name)));
+        for (const path of paths) expectSound(path);
+        const stores = paths.map((path) => openStore(path, { readonly: true }));
+        const wanted = appliedUpTo(must(paths[0]), Infinity);
+        for (const store of stores) expect(indexesIn(store, wanted)).toEqual(indexesIn(wanted, wanted));
+        for (const opened of [...stores, wanted]) opened.close();
       }),
     timeoutMs,
   );
@@ -169,8 +175,9 @@ describe.each(formats)("a data directory of %s", (format) => {
           const restored = join(directory, `restored-${target}`);
           const result = await restore({ ...usual, directory: restored, destination: { offset: target } });
           const store = openStore(must(presentStore(restored)), { readonly: true });
-          const wanted = appliedUpTo(store, target);
+          const wanted = appliedUpTo(store.path, target);
           expect(factsIn(store)).toEqual(factsIn(wanted));
+          expect(indexesIn(store, wanted)).toEqual(indexesIn(wanted, wanted));
           expect(result.digest).toBe(readState(wanted).digest);
           for (const opened of [store, wanted]) opened.close();
           expectSound(must(presentStore(restored)));
@@ -195,7 +202,7 @@ const warn = (problem: string): never => {
 };
 
 /** What the first events of a log make of an empty store. */
-function appliedUpTo({ path }: SqlDatabase, offset: number): SqlDatabase {
+function appliedUpTo(path: string, offset: number): SqlDatabase {
   const source = openStore(path, { readonly: true });
   const store = openStore(":memory:");
   createState(store, "default", "0000000000000001");
@@ -205,6 +212,18 @@ function appliedUpTo({ path }: SqlDatabase, offset: number): SqlDatabase {
   }
   source.close();
   return store;
+}
+
+/** By predicate, the orders that are kept beside its own, of those that another store knows as well. */
+function indexesIn(store: SqlDatabase, other: SqlDatabase): string[] {
+  const names = store.prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'");
+  const known = new Set(factTables(other).map(({ predicate }) => predicate));
+  return factTables(store)
+    .filter(({ predicate }) => known.has(predicate))
+    .flatMap(({ table, predicate, arity }) =>
+      names.values(table).map(([name]) => `${predicate}/${arity}${String(name).slice(table.length)}`),
+    )
+    .sort();
 }
 
 function factsIn(store: SqlDatabase): string[] {

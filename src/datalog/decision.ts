@@ -5,38 +5,19 @@
  */
 import { must } from "../util/assert.ts";
 import { isClosure } from "./closures.ts";
-import type { AtomTerm, Condition, Term } from "./flat.ts";
+import { withOneEach } from "./filters.ts";
+import type { AtomTerm, Term } from "./flat.ts";
 import { conditionTerms, renameCondition } from "./flat.ts";
-import type { Constant } from "./program.ts";
-import { bindSource, isKnown, joinOrder, termKey } from "./order.ts";
-import {
-  type Bindings,
-  type Emission,
-  emitCondition,
-  emitRelation,
-  emitSelect,
-  estimateBy,
-  type Names,
-  type Relation,
-  type Select,
-} from "./sql.ts";
-
-type Test =
-  { readonly kind: "condition"; readonly condition: Condition } | { readonly kind: "none"; readonly body: Select };
-
-/** What is known once `relations` were joined, what must hold then, and the ways to go on; none where nothing is left to ask. */
-interface Place {
-  readonly relation: Relation | undefined;
-  tests: Test[];
-  readonly next: Map<string, Place>;
-}
+import { termKey } from "./order.ts";
+import { inSharedOrder, newPlace, type Place, placeBehind, renameRelation, type Test } from "./places.ts";
+import { type Bindings, type Emission, emitCondition, emitRelation, emitSelect, type Select } from "./sql.ts";
 
 /** An SQL expression, 1 or 0. The heads of the clauses are not looked at. */
 export function emitDecision(selects: readonly Select[], emission: Emission): string {
   if (selects.length === 0) return "0";
-  const root: Place = { relation: undefined, tests: [], next: new Map() };
+  const root = newPlace();
   let variables = 0;
-  const cheapFirst = selects
+  const cheapFirst = inSharedOrder(selects.toSorted(dearFirst), emission.names)
     .flatMap((select) => withOneEach(select, emission.names))
     .sort((left, right) => costOf(left) - costOf(right));
   for (const select of cheapFirst) insert(root, select, emission, () => variables++);
@@ -44,46 +25,9 @@ export function emitDecision(selects: readonly Select[], emission: Emission): st
   return emitPlace(root, new Map(), emission);
 }
 
-/**
- * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than
- * three lookups. Where all else is known and an index finds the rows by it, one lookup does for all constants. Where there would be many
- * combinations, the lists stay.
- */
-function withOneEach(select: Select, names: Names): Select[] {
-  const filtered = filterable(select, names);
-  const relations = select.relations.map((one) => (filtered.has(one) ? { ...one, filtered: true } : one));
-  let expanded: Select[] = [{ ...select, relations }];
-  for (const [number, relation] of relations.entries()) {
-    for (const [position, arg] of relation.args.entries()) {
-      if (arg.kind !== "oneOf" || relation.filtered || expanded.length * arg.values.length > combinationsMax) continue;
-      expanded = expanded.flatMap((one) => arg.values.map((value) => withArgument(one, number, position, value)));
-    }
-  }
-  return expanded;
-}
-
-function filterable(select: Select, names: Names): Set<Relation> {
-  const found = new Set<Relation>();
-  const bound = new Set<string>();
-  for (const relation of joinOrder(select.relations, new Set(), estimateBy(names))) {
-    const { table, args } = relation;
-    const known = args.flatMap((arg, position) => (arg.kind !== "oneOf" && isKnown(arg, bound) ? [position] : []));
-    const hasList = args.some((arg) => arg.kind === "oneOf");
-    // What one argument alone finds may be many rows.
-    if (table.kind === "fact" && hasList && known.length > 1 && names.seeks(table.predicate, known))
-      found.add(relation);
-    bindSource(relation, bound);
-  }
-  return found;
-}
-
-const combinationsMax = 16;
-
-function withArgument(select: Select, number: number, position: number, value: Constant): Select {
-  const relations = select.relations.map((relation, index) =>
-    index === number ? { ...relation, args: relation.args.with(position, { kind: "const", value }) } : relation,
-  );
-  return { ...select, relations };
+/** What takes many sources has the most to share. */
+function dearFirst(left: Select, right: Select): number {
+  return costOf(right) - costOf(left);
 }
 
 /** Few lookups first; a closure's is the last of its clause and mostly a single one. */
@@ -102,38 +46,16 @@ function insert(root: Place, select: Select, emission: Emission, fresh: () => nu
   const names = new Map<number, Term>();
   const rename = (term: Term): Term => (term.kind === "var" ? must(names.get(term.id)) : term);
   let place = root;
-  for (const relation of joinOrder(select.relations, new Set(), estimateBy(emission.names))) {
+  for (const relation of select.relations) {
     if (relation.table.kind === "tagged" && emission.units.has(relation.table.name)) continue;
-    const key = keyOf(relation, names);
-    const known = place.next.get(key);
-    relation.args.forEach((arg, position) => {
-      if (arg.kind !== "var" || names.has(arg.id)) return;
-      const same = known?.relation?.args[position];
-      names.set(arg.id, same?.kind === "var" ? same : { ...arg, id: fresh() });
-    });
-    const next = known ?? { relation: renameRelation(relation, rename), tests: [], next: new Map<string, Place>() };
-    place.next.set(key, next);
-    place = next;
+    place = placeBehind(place, relation, names, fresh);
   }
   const known = new Set(names.keys());
   const tests = [
     ...select.conditions.map((one): Test => ({ kind: "condition", condition: renameCondition(one, rename) })),
     ...select.negations.flat().map((body) => negationTest(body, known, rename)),
   ];
-  place.next.set(JSON.stringify(tests), { relation: undefined, tests, next: new Map() });
-}
-
-/** A source up to the names of the variables that it is the first to bind. */
-function keyOf({ table, args }: Relation, names: ReadonlyMap<number, Term>): string {
-  const fresh = new Map<number, number>();
-  const describe = (arg: AtomTerm): unknown => {
-    if (arg.kind !== "var") return arg;
-    const known = names.get(arg.id);
-    if (known) return known;
-    if (!fresh.has(arg.id)) fresh.set(arg.id, fresh.size);
-    return ["new", fresh.get(arg.id), arg.type ?? null];
-  };
-  return JSON.stringify([table, args.map(describe)]);
+  place.next.set(JSON.stringify(tests), newPlace(undefined, tests));
 }
 
 /** Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it pass. */
@@ -192,10 +114,6 @@ function renameSelect(select: Select, rename: (term: Term) => Term): Select {
     conditions: select.conditions.map((condition) => renameCondition(condition, rename)),
     negations: select.negations.map((bodies) => bodies.map((body) => renameSelect(body, rename))),
   };
-}
-
-function renameRelation(relation: Relation, rename: (term: Term) => Term): Relation {
-  return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
 }
 
 function emitPlace(place: Place, bindings: Bindings, emission: Emission): string {

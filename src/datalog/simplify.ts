@@ -133,7 +133,9 @@ function mergeAt(clauses: readonly FlatClause[], atom: number, arg: number): Fla
     const values = new Map(
       group.flatMap((clause) => constantsAt(clause, atom, arg) ?? []).map((value) => [value.id, value]),
     );
-    return [replaceArgument(first, atom, arg, { kind: "oneOf", values: [...values.values()] })];
+    // In one order, whichever clause came first, so that equal sets are seen to be equal.
+    const sorted = [...values].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, value]) => value);
+    return [replaceArgument(first, atom, arg, { kind: "oneOf", values: sorted })];
   });
 }
 

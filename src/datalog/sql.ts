@@ -10,13 +10,13 @@ import type { TypeName } from "./signature.ts";
 
 /** What the store knows: where facts live and which ids stand for what. */
 export interface Names {
-  /** Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are. */
-  seeks(predicate: string, positions: readonly number[]): boolean;
   /**
-   * The most rows of a table whose values in the columns (numbers from 1) are the same and which are within the ranges, as far as it is known: no
-   * rows are no reason to go by.
+   * Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are; with `next`, those in
+   * a range of that argument.
    */
-  most(table: string, columns: readonly number[], within: Loop["within"]): number | undefined;
+  seeks(predicate: string, positions: readonly number[], next?: number): boolean;
+  /** The most rows of a table whose values in the columns (numbers from 1) are the same and which are within the ranges; infinite where nobody knows. */
+  most(table: string, columns: readonly number[], within: Loop["within"]): number;
   /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
   factTable(predicate: string): string | undefined;
   /** The interned id of a constant, -1 where the store does not have it. */
@@ -162,18 +162,34 @@ function emitAbsence(fact: Relation, bindings: Bindings, where: string[], emissi
   return ` LEFT JOIN ${table} ON ${on.join(" AND ")}`;
 }
 
-/** The rows of facts and closures, as the store knows them. */
+/** The rows of facts and closures, as far as the store knows them: no rows are no reason to go by. */
 export function estimateBy(names: Names): Estimate<Relation> {
   return ({ table, args }, bound) => {
     const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
     if (name === undefined) return undefined;
     const known = args.flatMap((arg, position) => (isKnown(arg, bound) ? [position + 1] : []));
-    return names.most(
-      name,
-      known,
-      args.map((arg) => rangesOf(arg, names)),
-    );
+    const within = args.map((arg) => rangesOf(arg, names));
+    const most = names.most(name, known, within);
+    return most > 0 && Number.isFinite(most) ? most : undefined;
   };
+}
+
+/** The most facts that the arguments at these positions find and that hold, where a list of constants stands, one which it does not have. */
+export function rowsBeside({ table, args }: Relation, known: readonly number[], names: Names): number {
+  const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
+  if (name === undefined) return 0;
+  const columns = known.map((position) => position + 1);
+  const within = args.map((arg) => rangesOf(arg, names));
+  const beside = args.flatMap((arg, position) =>
+    arg.kind === "oneOf" ? [names.most(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
+  );
+  return beside.reduce((sum, rows) => sum + rows, 0);
+}
+
+/** What single ids leave between them. */
+function gapsOf(ids: readonly IdRange[]): IdRange[] {
+  const sorted = ids.map(({ low }) => low).sort((left, right) => left - right);
+  return [0, ...sorted.map((id) => id + 1)].map((low, index) => ({ low, high: (sorted[index] ?? Infinity) - 1 }));
 }
 
 export function emitRelation(
@@ -271,7 +287,8 @@ function emitArgument(
   const key = termKey(arg);
   const isColumn = arg.kind === "var" || key?.startsWith("@") === true;
   if (key === undefined || !isColumn || bindings.has(key)) {
-    where.push(`${column} = ${emitTerm(arg, bindings, emission)}`);
+    // The sign keeps SQLite from looking for the other column by this one, which comes later: it would let go of that one's range.
+    where.push(`${column} = ${isColumn ? "+" : ""}${emitTerm(arg, bindings, emission)}`);
     return;
   }
   bindings.set(key, column);

@@ -6,15 +6,7 @@ import { desc } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { DegreeChange } from "../store/degree-change.ts";
 import type { Fact } from "../store/fact.ts";
-import {
-  clearFacts,
-  deleteFact,
-  ensureFactTable,
-  factTables,
-  hasFact,
-  insertFact,
-  setIndexes,
-} from "../store/fact-tables.ts";
+import { clearFacts, deleteFact, ensureFactTable, hasFact, insertFact } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
 import { statement } from "../store/statements.ts";
 import { intern, internType } from "../store/symbols.ts";
@@ -26,7 +18,6 @@ import { clearDerived, refreshDerived } from "./derived-tables.ts";
 import { ClosureChange } from "./closures.ts";
 import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
-import { indexOrders } from "./indexes.ts";
 import { predicateKey, splitKey } from "../datalog/program.ts";
 
 /** Applies one event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to advance. */
@@ -100,7 +91,7 @@ function applyPolicy(
   refreshDerived(database, limits, true);
 }
 
-/** What the policy's questions find: its fact tables, their indexes, its types and constants. Inside the caller's transaction. */
+/** What the policy's questions name: its fact tables, its types and constants. Inside the caller's transaction. */
 export function layOutTables(database: SqlDatabase, active: ActivePolicy): void {
   for (const type of active.types) internType(database, type);
   for (const constant of active.constants) intern(database, constant);
@@ -108,9 +99,6 @@ export function layOutTables(database: SqlDatabase, active: ActivePolicy): void 
     const [predicate, arity] = splitKey(fact.predicate);
     ensureFactTable(database, predicate, arity);
   }
-  const orders = indexOrders(active.program);
-  for (const { table, predicate, arity } of factTables(database))
-    setIndexes(database, table, orders.get(`${predicate}/${arity}`) ?? []);
 }
 
 function applyClear(database: SqlDatabase, offset: number, limits: Limits): void {

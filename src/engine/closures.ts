@@ -270,7 +270,7 @@ export function findClosureDamage(database: SqlDatabase, limits: Limits): string
 function sqlFor(database: SqlDatabase, closure: Closure, { table }: ClosureTable): ClosureSql {
   const names: Names = {
     seeks: () => false,
-    most: () => undefined,
+    most: () => Number.POSITIVE_INFINITY,
     factTable: (predicate) => factTable(database, ...splitKey(predicate)),
     constant: (value) => lookUp(database, value) ?? -1,
     range: (type) => {

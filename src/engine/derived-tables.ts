@@ -1,25 +1,27 @@
-/** What a store keeps besides facts so that questions are answered fast, and can make anew from them: degrees and closures. */
+/** What a store keeps besides facts so that questions are answered fast, and can make anew from them: indexes, closures and degrees. */
 import type { Limits } from "../config/limits.ts";
 import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
 import { clearDegrees, dropAllDegrees, dropOutlivedDegrees, keepDegrees } from "../store/degrees.ts";
-import { factTables } from "../store/fact-tables.ts";
+import { factTables, setIndexes } from "../store/fact-tables.ts";
 import { lookUp } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
 import { usableActivation } from "./active-policies.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { clearClosures, findClosureDamage, refreshClosures } from "./closures.ts";
-import { askedConstants, indexOrders } from "./indexes.ts";
+import { askedConstants, indexOrders, type Orders } from "./indexes.ts";
 
 /**
- * Makes it be that of the active policy; with `retry`, closures that were given up are tried again. The policy's indexes and constants must be
+ * Makes it be that of the active policy; with `retry`, closures that were given up are tried again. The policy's tables and constants must be
  * there. Inside the caller's transaction.
  */
 export function refreshDerived(database: SqlDatabase, limits: Limits, retry: boolean): void {
-  refreshClosures(database, limits, retry);
   const active = usableActivation(database)?.active;
-  if (active) refreshDegrees(database, active);
+  const orders = active && indexOrders(active.program);
+  if (orders) refreshIndexes(database, orders);
+  refreshClosures(database, limits, retry);
+  if (orders) refreshDegrees(database, active, orders);
 }
 
 /** To be called when there are no facts any more. */
@@ -36,8 +38,13 @@ export function remakeDerived(database: SqlDatabase, limits: Limits): void {
   refreshDerived(database, limits, true);
 }
 
-function refreshDegrees(database: SqlDatabase, { program }: ActivePolicy): void {
-  const orders = indexOrders(program);
+/** The indexes of these orders and no others. */
+function refreshIndexes(database: SqlDatabase, orders: Orders): void {
+  for (const { table, predicate, arity } of factTables(database))
+    setIndexes(database, table, orders.get(predicateKey(predicate, arity)) ?? []);
+}
+
+function refreshDegrees(database: SqlDatabase, { program }: ActivePolicy, orders: Orders): void {
   const constants = askedConstants(program);
   for (const { table, predicate, arity } of factTables(database)) {
     const key = predicateKey(predicate, arity);
@@ -45,7 +52,9 @@ function refreshDegrees(database: SqlDatabase, { program }: ActivePolicy): void 
       ([place, values]) => [place + 1, new Set(values.map((value) => must(lookUp(database, value))))] as const,
     );
     const own = Array.from({ length: arity }, (_, column) => column);
-    const numbered = [own, ...(orders.get(key) ?? [])].map((order) => order.map((column) => column + 1));
+    // Of those that begin as the table does, its own tells more.
+    const others = (orders.get(key) ?? []).filter(([first]) => first !== 0);
+    const numbered = [own, ...others].map((order) => order.map((column) => column + 1));
     keepDegrees(database, table, { orders: numbered, apart: new Map(apart) });
   }
   for (const { table } of closureTables(database))

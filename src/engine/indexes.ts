@@ -1,10 +1,11 @@
 /**
  * Which orders of a fact table the rules of a policy can use: one for each argument from which a join may come, led by it, then the
- * arguments that rules fix to constants, then the rest. Where rules ask for the same thing with one of several constants (any of three roles), such
- * an argument comes last: then one look finds all of them. The primary key already gives the order from the first argument.
+ * arguments that rules fix to constants, then the rest. Where the same thing is asked for with one of several constants (any of three roles), such
+ * an argument comes last: then one look finds all of them. The primary key already gives the order of the arguments themselves.
  */
 import type { Constant, Program, ProgramLiteral, ProgramRule } from "../datalog/program.ts";
 import { literalVariables } from "../datalog/program.ts";
+import { must } from "../util/assert.ts";
 
 interface Use {
   readonly arity: number;
@@ -13,7 +14,7 @@ interface Use {
   readonly constant: Set<number>;
   /** By place and by the types of the arguments, the constants that rules ask for. */
   readonly constants: Map<string, Set<string>>;
-  /** Places where rules ask for one of several. */
+  /** Places where one of several is asked for. */
   readonly several: Set<number>;
   /** Places that hold something other than texts, numbers and truth values. */
   readonly objects: Set<number>;
@@ -21,8 +22,10 @@ interface Use {
 
 const primitives: ReadonlySet<string> = new Set(["String", "Integer", "Boolean"]);
 
-/** By predicate key, orders of column numbers from 0. */
-export function indexOrders(program: Program): Map<string, number[][]> {
+/** By predicate key, the orders in which its facts are kept beside their own: column numbers from 0. */
+export type Orders = ReadonlyMap<string, readonly (readonly number[])[]>;
+
+export function indexOrders(program: Program): Orders {
   const uses = new Map<string, Use>();
   for (const rule of program.rules) {
     for (const call of calls(rule.body)) {
@@ -39,7 +42,26 @@ export function indexOrders(program: Program): Map<string, number[][]> {
       });
     }
   }
+  while (program.rules.some((rule) => handOn(rule, uses)));
   return new Map([...uses].map(([predicate, use]) => [predicate, ordersOf(use)]));
+}
+
+/** Who asks a rule for one of several constants asks its body for the same. Whether that was new. */
+function handOn({ predicate, head, body }: ProgramRule, uses: ReadonlyMap<string, Use>): boolean {
+  const several = uses.get(predicate)?.several ?? new Set();
+  const variables = new Set(
+    head.flatMap((term, position) => (term.kind === "var" && several.has(position) ? [term.index] : [])),
+  );
+  let isNew = false;
+  for (const call of calls(body)) {
+    const use = must(uses.get(call.predicate));
+    call.args.forEach((arg, position) => {
+      if (arg.kind !== "var" || !variables.has(arg.index) || use.several.has(position)) return;
+      use.several.add(position);
+      isNew = true;
+    });
+  }
+  return isNew;
 }
 
 /** By predicate key and place, the constants that rules ask for. */
@@ -67,21 +89,23 @@ function newUse(arity: number): Use {
 
 /**
  * A place that rules also fix to constants, or that holds a plain value beside an object, such as the name of a role beside the resource: it
- * has too few values to lead an index, and SQLite would take that index all the same.
+ * has too few values to lead an index, and SQLite would take that index all the same. Of two that are equally good it takes the one that was made
+ * last: led by the first argument, mostly an actor, whose facts a question reads anyway.
  */
 function ordersOf({ arity, joined, constant, several, objects }: Use): number[][] {
   const columns = Array.from({ length: arity }, (_, column) => column);
-  const leading = [...joined].filter((first) => first !== 0 && !constant.has(first));
-  const beside = leading.some((first) => objects.has(first));
+  const leading = [...joined].filter((first) => !constant.has(first));
+  const beside = leading.some((first) => first !== 0 && objects.has(first));
   return leading
-    .filter((first) => objects.has(first) || !beside)
-    .sort((left, right) => left - right)
+    .filter((first) => (first === 0 ? several.size > 0 : objects.has(first) || !beside))
+    .sort((left, right) => right - left)
     .map((first) => [
       first,
       ...columns.filter((column) => column !== first && constant.has(column) && !several.has(column)),
-      ...columns.filter((column) => column !== first && !constant.has(column)),
+      ...columns.filter((column) => column !== first && !constant.has(column) && !several.has(column)),
       ...columns.filter((column) => column !== first && several.has(column)),
-    ]);
+    ])
+    .filter((order) => order.some((column, place) => column !== place));
 }
 
 /** How many constants there are now, for the same place beside the same types. */

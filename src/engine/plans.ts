@@ -25,7 +25,7 @@ import { must } from "../util/assert.ts";
 import { type Binding, bindingOf } from "./bindings.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../datalog/program.ts";
-import { indexOrders } from "./indexes.ts";
+import { indexOrders, type Orders } from "./indexes.ts";
 import { TypeNumbers } from "./type-numbers.ts";
 
 /** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
@@ -75,8 +75,7 @@ export class Plans {
   readonly #plans = new Map<string, Plan>();
   readonly #signatures = new Map<string, Signatures>();
   readonly #strings: ReadonlySet<string>;
-  /** By predicate key, the orders in which its facts are kept beside their own. */
-  readonly #orders: ReadonlyMap<string, readonly (readonly number[])[]>;
+  readonly #orders: Orders;
   /** By name, the tables of the closures that are kept. */
   readonly #closures: ReadonlyMap<string, string>;
 
@@ -247,14 +246,13 @@ export class Plans {
       return id;
     };
     return {
-      seeks: (predicate, positions) =>
-        (this.#orders.get(predicate) ?? []).some((order) =>
-          order.every((position, place) => positions.includes(position) === place < positions.length),
+      seeks: (predicate, positions, next) =>
+        (this.#orders.get(predicate) ?? []).some(
+          (order) =>
+            order.every((position, place) => positions.includes(position) === place < positions.length) &&
+            (next === undefined || order[positions.length] === next),
         ),
-      most: (table, columns, within) => {
-        const most = this.#degrees.most(table, columns, within);
-        return most > 0 && Number.isFinite(most) ? most : undefined;
-      },
+      most: (table, columns, within) => this.#degrees.most(table, columns, within),
       factTable: (predicate) => {
         const closure = this.#closures.get(predicate);
         if (closure !== undefined) predicatesOf(predicate).forEach(relation);

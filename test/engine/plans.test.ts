@@ -13,6 +13,7 @@ import { Degrees } from "../../src/store/degrees.ts";
 import { openStore } from "../../src/store/database.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
 import { createState } from "../../src/store/state.ts";
+import { lookUp } from "../../src/store/symbols.ts";
 import { must } from "../../src/util/assert.ts";
 import { companyOf, factsOf } from "../../scripts/benchmark/company.ts";
 import { insertion } from "../cases/engine-target.ts";
@@ -63,6 +64,13 @@ function factScans(store: SqlDatabase, plan: Plan): string[] {
   return steps(store, plan).filter((step) => factAliases.has(/^SCAN (t\d+)/.exec(step)?.[1]));
 }
 
+/** Steps that read a table. */
+function stepsOn(store: SqlDatabase, plan: Plan, table: string): string[] {
+  if (plan.kind !== "statement") return [];
+  const aliases = new Set(plan.loops.filter((loop) => loop.table === table).map(({ alias }) => alias));
+  return steps(store, plan).filter((step) => aliases.has(/^(?:SCAN|SEARCH) (t\d+)/.exec(step)?.[1] ?? ""));
+}
+
 describe.each([
   ["before there are facts", []],
   ["with ten thousand facts", [...factsOf(companyOf(10_000, 1))] as Fact[]],
@@ -107,6 +115,14 @@ describe.each([
     expect(indexes.filter((order) => order.startsWith("2_"))).toEqual([]);
   });
 
+  test("what an actor has is found in one place, and there only what is of the right type", () => {
+    const roles = must(factTable(store, "has_role", 3));
+    const made = plan([one("User"), constant("read"), one("Repository")]);
+    const looks = stepsOn(store, made, roles);
+    expect(looks.length).toBeGreaterThan(4);
+    for (const look of looks) expect(look).toMatch(new RegExp(`INDEX ${roles}_by_1_3_2 \\(a1=\\? AND a3`));
+  });
+
   test.each(["Folder", "Repository"])("list %s starts from the user", (type) => {
     const made = plan([one("User"), constant("write"), free(type)]);
     expect(made.kind).toBe("statement");
@@ -145,6 +161,83 @@ describe("recursion", () => {
       reaches(a: Folder, b: Folder) if has_relation(a, "parent", b);`);
     expect(plan([one("User"), constant("read"), one("Folder")]).kind).toBe("evaluator");
   });
+});
+
+describe("any of several roles", () => {
+  const source = `
+    actor User {}
+    resource Folder { roles = ["reader", "writer", "visitor"]; permissions = ["read", "visit"]; relations = { parent: Folder };
+      "reader" if "writer"; "read" if "reader"; "visit" if "visitor"; role if role on "parent"; }`;
+  const role = (user: string, name: string, folder: number): Fact => ({
+    predicate: "has_role",
+    args: [
+      { type: "User", id: user },
+      { type: "String", id: name },
+      { type: "Folder", id: String(folder) },
+    ],
+  });
+  const several = Array.from({ length: 40 }, (_, folder) => role("ann", folder % 2 ? "reader" : "writer", folder));
+  const looksAt = (facts: readonly Fact[]): string[] => {
+    const { store, plan } = planner(source, facts);
+    const made = plan([one("User"), constant("read"), one("Folder")]);
+    const ranges = stepsOn(store, made, must(factTable(store, "has_role", 3))).filter((step) => step.includes("a3>?"));
+    return ranges.map((step) => step.replace(/^SEARCH t\d+ USING /, ""));
+  };
+
+  test("is one look, however many there are of them", () => {
+    expect(looksAt(several)).toEqual([expect.stringMatching(/^COVERING INDEX fact_\d+_by_1_3_2 \(a1=\? AND a3>/)]);
+  });
+
+  test("is one look where somebody has few roles besides, and one for each where somebody has many", () => {
+    const besides = (count: number) => Array.from({ length: count }, (_, folder) => role("bob", "visitor", folder));
+    expect(looksAt([...several, ...besides(16)])).toHaveLength(1);
+    expect(looksAt([...several, ...besides(17)])).toEqual([
+      "PRIMARY KEY (a1=? AND a2=? AND a3>? AND a3<?)",
+      "PRIMARY KEY (a1=? AND a2=? AND a3>? AND a3<?)",
+    ]);
+  });
+});
+
+test("what several ways begin with is looked up once, where it is few", () => {
+  const source = `
+    actor User {} resource Organization { roles = ["owner"]; }
+    resource Folder { roles = ["admin"]; permissions = ["delete"];
+      relations = { organization: Organization, parent: Folder };
+      "admin" if "owner" on "organization"; "admin" if "admin" on "parent"; "delete" if "admin"; }`;
+  const fact = (predicate: string, ...args: string[]): Fact => ({
+    predicate,
+    args: args.map((arg) => ({ type: must(arg.split(":")[0]), id: must(arg.split(":")[1]) })),
+  });
+  const owns = (count: number) =>
+    Array.from({ length: count }, (_, organization) =>
+      fact("has_role", "User:ann", "String:owner", `Organization:${organization}`),
+    );
+  const inside = [
+    fact("has_relation", "Folder:0", "String:organization", "Organization:0"),
+    ...Array.from({ length: 8 }, (_, above) =>
+      fact("has_relation", `Folder:${above + 1}`, "String:parent", `Folder:${above}`),
+    ),
+  ];
+  const looksForOwners = (facts: readonly Fact[]): number => {
+    const { store, plan } = planner(source, facts);
+    const made = plan([one("User"), constant("delete"), one("Folder")]);
+    const owner = must(lookUp(store, { type: "String", id: "owner" }));
+    return (made.kind === "statement" ? made.sql : "").split(`a2 = ${owner}`).length - 1;
+  };
+  expect(looksForOwners([...inside, ...owns(1)])).toBe(1);
+  expect(looksForOwners([...inside, ...owns(4)])).toBe(1);
+  expect(looksForOwners([...inside, ...owns(5)])).toBe(2);
+
+  const { store } = planner(source, [...inside, ...owns(1)]);
+  const engine = new Engine(store, { inTransaction: true });
+  const may = (user: string, folder: string): boolean =>
+    engine.authorize({
+      actor: { type: "User", id: user },
+      action: "delete",
+      resource: { type: "Folder", id: folder },
+      contextFacts: [],
+    });
+  expect([may("ann", "0"), may("ann", "8"), may("bob", "8"), may("ann", "9")]).toEqual([true, true, false, false]);
 });
 
 test("an action that no rule gives needs no statement at all", () => {

@@ -1,0 +1,93 @@
+/**
+ * The ways of a decision as a tree: a place is what is known once some sources were joined, and clauses that begin with the same sources go through the
+ * same places. Which source comes first is chosen with that in mind, so that an owner's organizations are looked up once for all that hangs on them.
+ */
+import type { AtomTerm, Condition, Term } from "./flat.ts";
+import { bindSource, isKnown, joinOrder } from "./order.ts";
+import { estimateBy, type Names, type Relation, type Select } from "./sql.ts";
+import { must } from "../util/assert.ts";
+
+export type Test =
+  { readonly kind: "condition"; readonly condition: Condition } | { readonly kind: "none"; readonly body: Select };
+
+/** What is known once `relation` and those before it were joined, what must hold then, and the ways to go on; none where nothing is left to ask. */
+export interface Place {
+  readonly relation: Relation | undefined;
+  tests: Test[];
+  readonly next: Map<string, Place>;
+}
+
+export function newPlace(relation?: Relation, tests: Test[] = []): Place {
+  return { relation, tests, next: new Map() };
+}
+
+/**
+ * The place behind a source, made where no clause went there before. Adds to `names` the variables that the source is the first to bind: they get
+ * those of the place, or `fresh` numbers.
+ */
+export function placeBehind(place: Place, relation: Relation, names: Map<number, Term>, fresh: () => number): Place {
+  const key = keyOf(relation, names);
+  const known = place.next.get(key);
+  relation.args.forEach((arg, position) => {
+    if (arg.kind !== "var" || names.has(arg.id)) return;
+    const same = known?.relation?.args[position];
+    names.set(arg.id, same?.kind === "var" ? same : { ...arg, id: fresh() });
+  });
+  if (known) return known;
+  const made = newPlace(renameRelation(relation, (term) => (term.kind === "var" ? must(names.get(term.id)) : term)));
+  place.next.set(key, made);
+  return made;
+}
+
+/** A source up to the names of the variables that it is the first to bind. */
+function keyOf({ table, args }: Relation, names: ReadonlyMap<number, Term>): string {
+  const fresh = new Map<number, number>();
+  const describe = (arg: AtomTerm): unknown => {
+    if (arg.kind !== "var") return arg;
+    const known = names.get(arg.id);
+    if (known) return known;
+    if (!fresh.has(arg.id)) fresh.set(arg.id, fresh.size);
+    return ["new", fresh.get(arg.id), arg.type ?? null];
+  };
+  return JSON.stringify([table, args.map(describe)]);
+}
+
+export function renameRelation(relation: Relation, rename: (term: Term) => Term): Relation {
+  return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
+}
+
+/** The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same place comes before others. */
+export function inSharedOrder(selects: readonly Select[], names: Names): Select[] {
+  const root = newPlace();
+  let variables = 0;
+  return selects.map((select) => ({ ...select, relations: shareFrom(root, select, names, () => variables++) }));
+}
+
+function shareFrom(root: Place, { relations }: Select, names: Names, fresh: () => number): Relation[] {
+  const estimate = estimateBy(names);
+  const bound = new Set<string>();
+  const renamed = new Map<number, Term>();
+  const ordered: Relation[] = [];
+  let place = root;
+  let left: readonly Relation[] = joinOrder(relations, new Set(), estimate);
+  while (left.length > 0) {
+    const first = must(left[0]);
+    // One that only has to be looked up comes first, whoever shares it.
+    const isWhole = first.args.every((arg) => isKnown(arg, bound));
+    const shared = isWhole ? undefined : left.find((one) => isFew(one, bound) && place.next.has(keyOf(one, renamed)));
+    const next = shared ?? first;
+    ordered.push(next);
+    bindSource(next, bound);
+    place = placeBehind(place, next, renamed, fresh);
+    const others = left.filter((one) => one !== next);
+    left = shared ? joinOrder(others, new Set(bound), estimate) : others;
+  }
+  return ordered;
+
+  function isFew(relation: Relation, known: ReadonlySet<string>): boolean {
+    return (estimate(relation, known) ?? Number.POSITIVE_INFINITY) <= sharedRowsMax;
+  }
+}
+
+/** To look something up for each of so many takes no longer than what is spared. */
+const sharedRowsMax = 4;

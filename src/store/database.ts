@@ -34,7 +34,8 @@ export function openStore(path: string, options: StoreOptions = {}): SqlDatabase
       database.exec(`PRAGMA synchronous = ${options.synchronous ?? "FULL"}`);
     }
     database.exec("PRAGMA cache_size = -65536");
-    database.exec("PRAGMA mmap_size = 1073741824");
+    // The most that SQLite takes; ten million facts are half of it.
+    database.exec("PRAGMA mmap_size = 2147418112");
     database.exec("PRAGMA temp_store = MEMORY");
     migrate(database, options.readonly ?? false);
     return database;

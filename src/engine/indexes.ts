@@ -42,26 +42,31 @@ export function indexOrders(program: Program): Orders {
       });
     }
   }
-  while (program.rules.some((rule) => handOn(rule, uses)));
+  handOn(program, uses);
   return new Map([...uses].map(([predicate, use]) => [predicate, ordersOf(use)]));
 }
 
-/** Who asks a rule for one of several constants asks its body for the same. Whether that was new. */
-function handOn({ predicate, head, body }: ProgramRule, uses: ReadonlyMap<string, Use>): boolean {
-  const several = uses.get(predicate)?.several ?? new Set();
-  const variables = new Set(
-    head.flatMap((term, position) => (term.kind === "var" && several.has(position) ? [term.index] : [])),
+/** Who asks a rule for one of several constants asks its body for the same. */
+function handOn(program: Program, uses: ReadonlyMap<string, Use>): void {
+  const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
+  const asked = [...uses].flatMap(([predicate, { several }]) =>
+    [...several].map((position) => ({ predicate, position })),
   );
-  let isNew = false;
-  for (const call of calls(body)) {
-    const use = must(uses.get(call.predicate));
-    call.args.forEach((arg, position) => {
-      if (arg.kind !== "var" || !variables.has(arg.index) || use.several.has(position)) return;
-      use.several.add(position);
-      isNew = true;
-    });
+  // Grows while it is gone through, by each place once.
+  for (const { predicate, position } of asked) {
+    for (const { head, body } of rules.get(predicate) ?? []) {
+      const term = head[position];
+      if (term?.kind !== "var") continue;
+      for (const call of calls(body)) {
+        const { several } = must(uses.get(call.predicate));
+        for (const [place, arg] of call.args.entries()) {
+          if (arg.kind !== "var" || arg.index !== term.index || several.has(place)) continue;
+          several.add(place);
+          asked.push({ predicate: call.predicate, position: place });
+        }
+      }
+    }
   }
-  return isNew;
 }
 
 /** By predicate key and place, the constants that rules ask for. */

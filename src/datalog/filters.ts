@@ -1,11 +1,11 @@
 /**
- * Where rules ask for one of several constants, such as any of three roles: one lookup after another, or one that finds the facts by all else and
- * passes by those with other constants.
+ * One of several constants, such as any of three roles: found by one lookup after another, or by one that finds the facts by all else and passes by
+ * those with other constants.
  */
 import type { AtomTerm } from "./flat.ts";
 import { bindSource, isKnown } from "./order.ts";
 import type { Constant } from "./program.ts";
-import { type Names, type Relation, rowsBeside, type Select } from "./sql.ts";
+import { isFewBeside, type Names, type Relation, type Select } from "./sql.ts";
 
 /**
  * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than
@@ -53,11 +53,8 @@ function isFoundAtOnce(relation: Relation, bound: ReadonlySet<string>, names: Na
     (arg, position) => arg.kind === "var" && arg.type !== undefined && names.seeks(predicate, known, position),
   );
   const isLooked = known.length > 0 && (isBetween || (known.length > 1 && names.seeks(predicate, known)));
-  return isLooked && rowsBeside(relation, known, names) <= besideMax;
+  return isLooked && isFewBeside(relation, known, names);
 }
-
-/** To pass by so many rows takes as long as the two lookups that are spared for three constants. */
-const besideMax = 16;
 
 function withArgument(select: Select, number: number, position: number, value: Constant): Select {
   const relations = select.relations.map((relation, index) =>

@@ -174,17 +174,20 @@ export function estimateBy(names: Names): Estimate<Relation> {
   };
 }
 
-/** The most facts that the arguments at these positions find and that hold, where a list of constants stands, one which it does not have. */
-export function rowsBeside({ table, args }: Relation, known: readonly number[], names: Names): number {
+/** Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it does not have. */
+export function isFewBeside({ table, args }: Relation, known: readonly number[], names: Names): boolean {
   const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
-  if (name === undefined) return 0;
+  if (name === undefined) return true;
   const columns = known.map((position) => position + 1);
   const within = args.map((arg) => rangesOf(arg, names));
   const beside = args.flatMap((arg, position) =>
     arg.kind === "oneOf" ? [names.most(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
   );
-  return beside.reduce((sum, rows) => sum + rows, 0);
+  return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
 }
+
+/** To pass by so many rows takes as long as the two lookups that are spared for three constants. */
+const besideMax = 16;
 
 /** What single ids leave between them. */
 function gapsOf(ids: readonly IdRange[]): IdRange[] {
@@ -200,6 +203,7 @@ export function emitRelation(
 ): string {
   const alias = emission.alias();
   const { table } = relation;
+  const isInOwnOrder = goesByLists(relation, bindings, emission.names);
   relation.args.forEach((arg, position) =>
     emitArgument(relation, arg, columnOf(relation, alias, position), bindings, where, emission),
   );
@@ -214,7 +218,7 @@ export function emitRelation(
       );
       return name === undefined
         ? `(SELECT ${relation.args.map((_, index) => `NULL AS a${index + 1}`).join(", ")} WHERE 0) AS ${alias}`
-        : `${name} AS ${alias}`;
+        : `${name} AS ${alias}${isInOwnOrder ? ` INDEXED BY sqlite_autoindex_${name}_1` : ""}`;
     }
     case "context":
     case "ids": {
@@ -232,6 +236,22 @@ export function emitRelation(
     default:
       return unreachable(table);
   }
+}
+
+/**
+ * Whether facts are to be looked for with one constant after another, in the order of the arguments themselves: where SQLite has to sort what it finds, it
+ * would else take an order that spares it that, and pass by all that there is beside.
+ */
+function goesByLists(relation: Relation, bindings: Bindings, names: Names): boolean {
+  const { args, table, filtered } = relation;
+  if (table.kind !== "fact" || filtered === true) return false;
+  const bound = new Set(bindings.keys());
+  const isGiven = (arg: AtomTerm): boolean => isKnown(arg, bound);
+  const open = args.findIndex((arg) => !isGiven(arg));
+  const leading = args.slice(0, Math.max(open, 0));
+  if (!leading.some((arg) => arg.kind === "oneOf") || args.slice(open).some(isGiven)) return false;
+  const known = leading.flatMap((arg, position) => (arg.kind === "oneOf" ? [] : [position]));
+  return known.length > 0 && !isFewBeside(relation, known, names);
 }
 
 function rangesOf(arg: AtomTerm, names: Names): IdRange[] | undefined {

@@ -4,9 +4,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activationOf } from "../../src/engine/active-policies.ts";
+import { activate } from "../../src/engine/active-policy.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Fact } from "../../src/engine/event.ts";
+import { indexOrders } from "../../src/engine/indexes.ts";
 import { type Plan, Plans, type ShapeVariable } from "../../src/engine/plans.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { Degrees } from "../../src/store/degrees.ts";
@@ -177,9 +179,10 @@ describe("any of several roles", () => {
     ],
   });
   const several = Array.from({ length: 40 }, (_, folder) => role("ann", folder % 2 ? "reader" : "writer", folder));
-  const looksAt = (facts: readonly Fact[]): string[] => {
+  const asked = [one("User"), constant("read"), one("Folder")];
+  const looksAt = (facts: readonly Fact[], variables = asked): string[] => {
     const { store, plan } = planner(source, facts);
-    const made = plan([one("User"), constant("read"), one("Folder")]);
+    const made = plan(variables);
     const ranges = stepsOn(store, made, must(factTable(store, "has_role", 3))).filter((step) => step.includes("a3>?"));
     return ranges.map((step) => step.replace(/^SEARCH t\d+ USING /, ""));
   };
@@ -194,6 +197,27 @@ describe("any of several roles", () => {
     expect(looksAt([...several, ...besides(17)])).toEqual([
       "PRIMARY KEY (a1=? AND a2=? AND a3>? AND a3<?)",
       "PRIMARY KEY (a1=? AND a2=? AND a3>? AND a3<?)",
+    ]);
+    const listing = [one("User"), constant("read"), free("Folder")];
+    const whole = "PRIMARY KEY (a1=? AND a2=? AND a3>? AND a3<?)";
+    expect(looksAt([...several, ...besides(16)], listing)).toContainEqual(expect.stringContaining("_by_1_3_2"));
+    expect(looksAt([...several, ...besides(17)], listing)).toEqual([whole, whole]);
+  });
+
+  test("are found so too where rules hand on the role that they are asked for", () => {
+    const steps = Array.from(
+      { length: 20 },
+      (_, step) => `grant${step}(user: User, role: String, folder: Folder) if grant${step + 1}(user, role, folder);`,
+    );
+    const orders = indexOrders(
+      activate(
+        `${source} has_role(user: User, role: String, folder: Folder) if grant0(user, role, folder); ${steps.toReversed().join("\n")}`,
+        null,
+      ).program,
+    );
+    expect(orders.get("grant20/3")).toEqual([
+      [2, 0, 1],
+      [0, 2, 1],
     ]);
   });
 });

@@ -1,11 +1,12 @@
 /**
- * The ways of a decision as a tree: a place is what is known once some sources were joined, and clauses that begin with the same sources go through the
- * same places. Which source comes first is chosen with that in mind, so that an owner's organizations are looked up once for all that hangs on them.
+ * The ways of a decision as a tree: a place is what is known once some sources were joined, and clauses that begin with the same sources go
+ * through the same places. Which source comes first is chosen with that in mind, so that an owner's organizations are looked up once for all that
+ * hangs on them.
  */
+import { must } from "../util/assert.ts";
 import type { AtomTerm, Condition, Term } from "./flat.ts";
 import { bindSource, isKnown, joinOrder } from "./order.ts";
 import { estimateBy, type Names, type Relation, type Select } from "./sql.ts";
-import { must } from "../util/assert.ts";
 
 export type Test =
   { readonly kind: "condition"; readonly condition: Condition } | { readonly kind: "none"; readonly body: Select };
@@ -66,6 +67,7 @@ export function inSharedOrder(selects: readonly Select[], names: Names): Select[
 function shareFrom(root: Place, { relations }: Select, names: Names, fresh: () => number): Relation[] {
   const estimate = estimateBy(names);
   const bound = new Set<string>();
+  const isFew = (relation: Relation): boolean => (estimate(relation, bound) ?? Infinity) <= sharedRowsMax;
   const renamed = new Map<number, Term>();
   const ordered: Relation[] = [];
   let place = root;
@@ -74,7 +76,7 @@ function shareFrom(root: Place, { relations }: Select, names: Names, fresh: () =
     const first = must(left[0]);
     // One that only has to be looked up comes first, whoever shares it.
     const isWhole = first.args.every((arg) => isKnown(arg, bound));
-    const shared = isWhole ? undefined : left.find((one) => isFew(one, bound) && place.next.has(keyOf(one, renamed)));
+    const shared = isWhole ? undefined : left.find((one) => isFew(one) && place.next.has(keyOf(one, renamed)));
     const next = shared ?? first;
     ordered.push(next);
     bindSource(next, bound);
@@ -83,10 +85,6 @@ function shareFrom(root: Place, { relations }: Select, names: Names, fresh: () =
     left = shared ? joinOrder(others, new Set(bound), estimate) : others;
   }
   return ordered;
-
-  function isFew(relation: Relation, known: ReadonlySet<string>): boolean {
-    return (estimate(relation, known) ?? Number.POSITIVE_INFINITY) <= sharedRowsMax;
-  }
 }
 
 /** To look something up for each of so many takes no longer than what is spared. */

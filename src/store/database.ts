@@ -15,6 +15,9 @@ const migrations: readonly string[] = [fixedTables, closures, versions, degrees,
 /** The version of the file format that this binary writes and the newest that it reads. */
 export const schemaVersion = migrations.length;
 
+/** How much of a file is mapped: the most that SQLite takes, since all past it is read and copied. Ten million facts are half of it. */
+export const mappedBytesMax = 0x7fff_0000;
+
 export interface StoreOptions {
   readonly readonly?: boolean;
   /** False for a file that will be read where nothing can be written beside it. */
@@ -34,8 +37,7 @@ export function openStore(path: string, options: StoreOptions = {}): SqlDatabase
       database.exec(`PRAGMA synchronous = ${options.synchronous ?? "FULL"}`);
     }
     database.exec("PRAGMA cache_size = -65536");
-    // The most that SQLite takes; ten million facts are half of it.
-    database.exec("PRAGMA mmap_size = 2147418112");
+    database.exec(`PRAGMA mmap_size = ${mappedBytesMax}`);
     database.exec("PRAGMA temp_store = MEMORY");
     migrate(database, options.readonly ?? false);
     return database;

@@ -3,7 +3,6 @@
  * open addresses, and all that is known of a text in one place, so that finding it touches three lines of memory: half a million texts in a Map take
  * three times the 22 MB that they take here. When it is full, it begins anew.
  */
-
 import { must } from "../util/assert.ts";
 
 /** All texts are put into place again where it grows, so it grows seldom. */

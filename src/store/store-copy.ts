@@ -5,7 +5,7 @@
  */
 import { openSqliteBeside, type SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
-import { openStore, schemaVersion } from "./database.ts";
+import { mappedBytesMax, openStore, schemaVersion } from "./database.ts";
 import { earliestMoment, type Moment } from "./past.ts";
 import type { SnapshotManifest } from "./snapshot-file.ts";
 import { readState, type State } from "./state.ts";
@@ -46,7 +46,7 @@ function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): 
     copy.exec("PRAGMA main.journal_mode = OFF");
     copy.exec("PRAGMA main.synchronous = OFF");
     copy.exec("PRAGMA main.cache_size = -65536");
-    copy.exec("PRAGMA source.mmap_size = 1073741824");
+    copy.exec(`PRAGMA source.mmap_size = ${mappedBytesMax}`);
     copy.transaction(() => {
       const schema = Number(copy.prepare("PRAGMA source.user_version").values()[0]?.[0]);
       if (schema > schemaVersion)

@@ -9,15 +9,26 @@ import { withOneEach } from "./filters.ts";
 import type { AtomTerm, Term } from "./flat.ts";
 import { conditionTerms, renameCondition } from "./flat.ts";
 import { termKey } from "./order.ts";
-import { inSharedOrder, newPlace, type Place, placeBehind, renameRelation, type Test } from "./places.ts";
-import { type Bindings, type Emission, emitCondition, emitRelation, emitSelect, type Select } from "./sql.ts";
+import { inSharedOrder, newPlace, type Place, placeBehind, renameSelect, type Test } from "./places.ts";
+import { withReflexiveClosures } from "./reflexive.ts";
+import {
+  type Bindings,
+  type Emission,
+  emitCondition,
+  emitRelation,
+  emitSelect,
+  emitTerm,
+  type Relation,
+  type Select,
+} from "./sql.ts";
 
 /** An SQL expression, 1 or 0. The heads of the clauses are not looked at. */
 export function emitDecision(selects: readonly Select[], emission: Emission): string {
   if (selects.length === 0) return "0";
   const root = newPlace();
   let variables = 0;
-  const cheapFirst = inSharedOrder(selects.toSorted(dearFirst), emission.names)
+  const ordered = inSharedOrder(selects.toSorted(dearFirst), emission.names);
+  const cheapFirst = withReflexiveClosures(ordered, emission.names)
     .flatMap((select) => withOneEach(select, emission.names))
     .sort((left, right) => costOf(left) - costOf(right));
   for (const select of cheapFirst) insert(root, select, emission, () => variables++);
@@ -107,17 +118,9 @@ function negationTest(body: Select, known: ReadonlySet<number>, rename: (term: T
   };
 }
 
-function renameSelect(select: Select, rename: (term: Term) => Term): Select {
-  return {
-    head: select.head.map(rename),
-    relations: select.relations.map((relation) => renameRelation(relation, rename)),
-    conditions: select.conditions.map((condition) => renameCondition(condition, rename)),
-    negations: select.negations.map((bodies) => bodies.map((body) => renameSelect(body, rename))),
-  };
-}
-
+/** What has to hold at a place whose source was joined, or needs no join. */
 function emitPlace(place: Place, bindings: Bindings, emission: Emission): string {
-  const tests = place.tests.map((test) => emitTest(test, bindings, emission));
+  const tests = emitTests(place, bindings, emission);
   return [...tests, ...emitWays(place, bindings, emission)].join(" AND ") || "1";
 }
 
@@ -126,7 +129,9 @@ function emitWays({ next }: Place, bindings: Bindings, emission: Emission): stri
   const ways = [...next.values()];
   if (ways.length === 0 || ways.some(({ relation, tests }) => !relation && tests.length === 0)) return [];
   const cases = ways.map((way) =>
-    way.relation ? emitExists(way, bindings, emission) : emitPlace(way, bindings, emission),
+    way.relation && way.relation.orSame !== true
+      ? emitExists(way, bindings, emission)
+      : emitPlace(way, bindings, emission),
   );
   return [cases.length === 1 ? String(cases[0]) : `(${cases.join(" OR ")})`];
 }
@@ -139,14 +144,26 @@ function emitExists(start: Place, outer: Bindings, emission: Emission): string {
   let place: Place | undefined = start;
   let last = start;
   while (place?.relation) {
-    from.push(emitRelation(place.relation, bindings, where, emission));
-    where.push(...place.tests.map((test) => emitTest(test, bindings, emission)));
+    if (place.relation.orSame !== true) from.push(emitRelation(place.relation, bindings, where, emission));
+    where.push(...emitTests(place, bindings, emission));
     last = place;
     const [only, ...others]: Place[] = [...place.next.values()];
     place = others.length === 0 ? only : undefined;
   }
   const rest = [...where, ...emitWays(last, bindings, emission)];
   return `EXISTS (SELECT 1 FROM ${from.join(" CROSS JOIN ")}${rest.length > 0 ? ` WHERE ${rest.join(" AND ")}` : ""})`;
+}
+
+function emitTests({ relation, tests }: Place, bindings: Bindings, emission: Emission): string[] {
+  const same = relation?.orSame === true ? [emitSameOr(relation, bindings, emission)] : [];
+  return [...same, ...tests.map((test) => emitTest(test, bindings, emission))];
+}
+
+function emitSameOr(closure: Relation, bindings: Bindings, emission: Emission): string {
+  const where: string[] = [];
+  const table = emitRelation(closure, new Map(bindings), where, emission);
+  const [from, to] = closure.args.map((arg) => emitTerm(arg as Term, bindings, emission));
+  return `(+${from} = +${to} OR EXISTS (SELECT 1 FROM ${table} WHERE ${where.join(" AND ")}))`;
 }
 
 function emitTest(test: Test, bindings: Bindings, emission: Emission): string {

@@ -5,6 +5,7 @@
  */
 import { must } from "../util/assert.ts";
 import type { AtomTerm, Condition, Term } from "./flat.ts";
+import { renameCondition } from "./flat.ts";
 import { bindSource, isKnown, joinOrder } from "./order.ts";
 import { estimateBy, type Names, type Relation, type Select } from "./sql.ts";
 
@@ -40,8 +41,18 @@ export function placeBehind(place: Place, relation: Relation, names: Map<number,
   return made;
 }
 
+/** A clause with every term replaced. */
+export function renameSelect(select: Select, rename: (term: Term) => Term): Select {
+  return {
+    head: select.head.map(rename),
+    relations: select.relations.map((relation) => renameRelation(relation, rename)),
+    conditions: select.conditions.map((condition) => renameCondition(condition, rename)),
+    negations: select.negations.map((bodies) => bodies.map((body) => renameSelect(body, rename))),
+  };
+}
+
 /** A source up to the names of the variables that it is the first to bind. */
-function keyOf({ table, args }: Relation, names: ReadonlyMap<number, Term>): string {
+function keyOf({ table, args, orSame }: Relation, names: ReadonlyMap<number, Term>): string {
   const fresh = new Map<number, number>();
   const describe = (arg: AtomTerm): unknown => {
     if (arg.kind !== "var") return arg;
@@ -50,10 +61,10 @@ function keyOf({ table, args }: Relation, names: ReadonlyMap<number, Term>): str
     if (!fresh.has(arg.id)) fresh.set(arg.id, fresh.size);
     return ["new", fresh.get(arg.id), arg.type ?? null];
   };
-  return JSON.stringify([table, args.map(describe)]);
+  return JSON.stringify([table, args.map(describe), orSame]);
 }
 
-export function renameRelation(relation: Relation, rename: (term: Term) => Term): Relation {
+function renameRelation(relation: Relation, rename: (term: Term) => Term): Relation {
   return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
 }
 

@@ -29,6 +29,8 @@ export interface Names {
 export interface Relation extends Source {
   /** True where one of several constants is looked for among the few rows that the other arguments find, not one after the other. */
   readonly filtered?: boolean;
+  /** Only of a closure whose ends are both known: it holds of a value and itself as well. */
+  readonly orSame?: boolean;
   readonly table:
     | { readonly kind: "fact"; readonly predicate: string }
     | { readonly kind: "context"; readonly predicate: string }

@@ -250,7 +250,12 @@ test("what several ways begin with is looked up once, where it is few", () => {
   };
   expect(looksForOwners([...inside, ...owns(1)])).toBe(1);
   expect(looksForOwners([...inside, ...owns(4)])).toBe(1);
-  expect(looksForOwners([...inside, ...owns(5)])).toBe(2);
+  // An organization of many folders, or the folder's own and those above it would be one way.
+  const large = Array.from({ length: 33 }, (_, other) =>
+    fact("has_relation", `Folder:other${other}`, "String:organization", "Organization:1"),
+  );
+  expect(looksForOwners([...inside, ...large, ...owns(4)])).toBe(1);
+  expect(looksForOwners([...inside, ...large, ...owns(5)])).toBe(2);
 
   const { store } = planner(source, [...inside, ...owns(1)]);
   const engine = new Engine(store, { inTransaction: true });
@@ -262,6 +267,52 @@ test("what several ways begin with is looked up once, where it is few", () => {
       contextFacts: [],
     });
   expect([may("ann", "0"), may("ann", "8"), may("bob", "8"), may("ann", "9")]).toEqual([true, true, false, false]);
+});
+
+test("what somebody has on a thing or on one above it is one look, where it is little", () => {
+  const source = `
+    actor User {} actor Team {}
+    resource Folder { roles = ["admin", "owner"]; permissions = ["delete", "sell"]; relations = { parent: Folder };
+      "admin" if "admin" on "parent"; "owner" if "owner" on "parent"; "delete" if "admin"; "sell" if "owner"; }
+    has_role(user: User, "owner", folder: Folder) if
+      team matches Team and is_in(user, team) and owns(team, folder);`;
+  const fact = (predicate: string, ...args: string[]): Fact => ({
+    predicate,
+    args: args.map((arg) => ({ type: must(arg.split(":")[0]), id: must(arg.split(":")[1]) })),
+  });
+  // So deep that nobody would go through all that is above.
+  const folders = Array.from({ length: 40 }, (_, above) =>
+    fact("has_relation", `Folder:${above + 1}`, "String:parent", `Folder:${above}`),
+  );
+  const roles = (name: string, role: string, count: number): Fact[] =>
+    Array.from({ length: count }, (_, other) => fact("has_role", name, `String:${role}`, `Folder:other${other}`));
+  const owned = (count: number) =>
+    Array.from({ length: count }, (_, other) => fact("owns", "Team:red", `Folder:other${other}`));
+  const looks = (action: string, facts: readonly Fact[]): number => {
+    const { store, plan } = planner(source, facts);
+    const made = plan([one("User"), constant(action), one("Folder")]);
+    const tables = [factTable(store, "has_role", 3), factTable(store, "owns", 2)];
+    return tables.flatMap((table) => stepsOn(store, made, must(table))).length;
+  };
+  const few = [...folders, fact("is_in", "User:bob", "Team:red"), fact("owns", "Team:red", "Folder:1")];
+  expect(looks("delete", [...few, ...roles("User:ann", "admin", 32)])).toBe(1);
+  expect(looks("delete", [...few, ...roles("User:ann", "admin", 33)])).toBe(2);
+  // One of those that the user has, and one of those of a team.
+  expect(looks("sell", [...few, ...roles("User:ann", "owner", 1)])).toBe(2);
+  expect(looks("sell", [...few, ...roles("User:ann", "owner", 1), ...owned(33)])).toBe(3);
+
+  const { store } = planner(source, [...few, fact("has_role", "User:ann", "String:owner", "Folder:1")]);
+  const engine = new Engine(store, { inTransaction: true });
+  const sells = (user: string): string[] =>
+    ["0", "1", "2", "40", "41"].filter((id) =>
+      engine.authorize({
+        actor: { type: "User", id: user },
+        action: "sell",
+        resource: { type: "Folder", id },
+        contextFacts: [],
+      }),
+    );
+  expect([sells("ann"), sells("bob"), sells("cat")]).toEqual([["1", "2", "40"], ["1", "2", "40"], []]);
 });
 
 test("an action that no rule gives needs no statement at all", () => {

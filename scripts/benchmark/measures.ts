@@ -1,5 +1,5 @@
 /** All that is measured, in order. Nodes run while they are asked, and not while something is measured in this process. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import { openStore } from "../../src/store/database.ts";
@@ -51,13 +51,22 @@ export async function measureAll(
   const bench: Bench = { ...options, binary, directory, policy, company: companyOf(options.facts, options.seed), show };
   await measureEmpty(bench);
   const path = measureStore(bench);
-  measureSizes(bench, path);
+  const others = [10_000, smallSize].filter((size) => size !== options.facts);
+  measureSizes(bench, [{ company: bench.company, path }, ...others.map((size) => writeSized(bench, size))]);
   await measureNodes(bench);
   await measureReplication(bench);
   show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));
   const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];
   show(section.peersSection(await measurePeers({ directory, seed: options.seed + 5, questions, rounds })));
+  // Last, since to make it takes minutes of all that the machine has, and what is measured right after that is not what it is without.
+  if (options.full)
+    measureSizes(
+      bench,
+      [smallSize, largeSize].map((size) => writeSized(bench, size)),
+    );
 }
+
+const [smallSize, largeSize] = [100_000, 10_000_000];
 
 async function measureEmpty({ binary, directory, policy, seed, quick, show }: Bench): Promise<void> {
   const company = companyOf(quick ? 10_000 : 100_000, seed);
@@ -92,15 +101,16 @@ function measureStore({ directory, policy, company, seed, quick, show }: Bench):
   return path;
 }
 
-function measureSizes({ directory, policy, company, seed, quick, full, show }: Bench, path: string): void {
-  const sizes = [10_000, 100_000, ...(full ? [10_000_000] : [])].filter((size) => size !== company.size);
-  const others = sizes.map((size): Sized => {
-    const other = { company: companyOf(size, seed), path: join(directory, `company-${size}.db`) };
-    writeFile(other.path, policy, factsOf(other.company));
-    return other;
-  });
-  const files = [...others, { company, path }].toSorted((left, right) => left.company.size - right.company.size);
-  show(section.sizesSection(timeSizes(files, seed + 3, quick ? 30 : 200)));
+function measureSizes({ seed, quick, show }: Bench, files: readonly Sized[]): void {
+  const sorted = files.toSorted((left, right) => left.company.size - right.company.size);
+  show(section.sizesSection(timeSizes(sorted, seed + 3, quick ? 30 : 200)));
+}
+
+/** A file with the company of that size, made where there is none yet. */
+function writeSized({ directory, policy, seed }: Bench, size: number): Sized {
+  const sized = { company: companyOf(size, seed), path: join(directory, `company-${size}.db`) };
+  if (!existsSync(sized.path)) writeFile(sized.path, policy, factsOf(sized.company));
+  return sized;
 }
 
 async function measureNodes(bench: Bench): Promise<void> {

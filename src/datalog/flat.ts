@@ -27,10 +27,11 @@ export type Atom =
   /** One of the ids that the request lists for a variable. */
   | { readonly kind: "ids"; readonly param: string; readonly args: readonly Term[] };
 
+/** Plain JSON, all of it: clauses are held against each other as texts. */
 export type Condition =
   | { readonly kind: "equal"; readonly left: Term; readonly right: Term }
   | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Term; readonly right: Term }
-  | { readonly kind: "type"; readonly term: Term; readonly types: ReadonlySet<string> };
+  | { readonly kind: "type"; readonly term: Term; readonly types: readonly string[] };
 
 export interface FlatClause {
   /** What the goal asks for, in its order. */

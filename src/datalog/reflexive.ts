@@ -64,7 +64,7 @@ function keyOf({ relations, conditions, negations }: Select): string {
     .toSorted((left, right) => (left.text < right.text ? -1 : Number(left.text > right.text)));
   const numbers = new Map<number, number>();
   return JSON.stringify([sorted.map(({ relation }) => relation), conditions, negations], (_, value: unknown) => {
-    if (!isVariable(value)) return value instanceof Set ? [...(value as Set<unknown>)] : value;
+    if (!isVariable(value)) return value;
     if (!numbers.has(value.id)) numbers.set(value.id, numbers.size);
     return { ...value, kind: "numbered", id: numbers.get(value.id) };
   });

@@ -55,7 +55,7 @@ function clauseKey(
 function describeTests(clause: FlatClause, describe: (term: AtomTerm) => unknown): unknown[] {
   const conditions = clause.conditions.map((condition) =>
     condition.kind === "type"
-      ? ["type", describe(condition.term), [...condition.types]]
+      ? ["type", describe(condition.term), condition.types]
       : [
           condition.kind,
           "operator" in condition ? condition.operator : "=",

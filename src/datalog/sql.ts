@@ -329,7 +329,7 @@ export function emitCondition(condition: Condition, bindings: Bindings, emission
       return `${emitTerm(condition.left, bindings, emission)} = ${emitTerm(condition.right, bindings, emission)}`;
     case "type": {
       const term = emitTerm(condition.term, bindings, emission);
-      return `(${[...condition.types].map((type) => emitRange(term, type, emission)).join(" OR ") || "0"})`;
+      return `(${condition.types.map((type) => emitRange(term, type, emission)).join(" OR ") || "0"})`;
     }
     case "compare": {
       const { left, right, operator } = condition;

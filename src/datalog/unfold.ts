@@ -105,7 +105,7 @@ class Unfolding {
             ...state,
             conditions: [
               ...state.conditions,
-              { kind: "type", term: toTerm(literal.term, terms), types: literal.types },
+              { kind: "type", term: toTerm(literal.term, terms), types: [...literal.types].sort() },
             ],
           },
         ];
@@ -269,7 +269,7 @@ function bind(
     bindings.set(target.id, variable);
   } else {
     bindings.set(variable.id, target);
-    conditions.push({ kind: "type", term: target, types: new Set([type]) });
+    conditions.push({ kind: "type", term: target, types: [type] });
   }
 }
 

@@ -146,7 +146,7 @@ function endOf(step: Step, index: number): Term {
 
 function typeCondition(term: Term): Condition[] {
   const type = term.kind === "var" ? term.type : undefined;
-  return type === undefined ? [] : [{ kind: "type", term, types: new Set([type]) }];
+  return type === undefined ? [] : [{ kind: "type", term, types: [type] }];
 }
 
 function named(name: string, args: readonly Term[]): Relation {

@@ -250,7 +250,8 @@ test("what several ways begin with is looked up once, where it is few", () => {
   };
   expect(looksForOwners([...inside, ...owns(1)])).toBe(1);
   expect(looksForOwners([...inside, ...owns(4)])).toBe(1);
-  // An organization of many folders, or the folder's own and those above it would be one way.
+  // The folder's organization and those of the folders above it are one way, unless an organization has many folders.
+  expect(looksForOwners([...inside, ...owns(5)])).toBe(1);
   const large = Array.from({ length: 33 }, (_, other) =>
     fact("has_relation", `Folder:other${other}`, "String:organization", "Organization:1"),
   );

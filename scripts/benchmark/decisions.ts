@@ -102,8 +102,12 @@ export function timeDepths(path: string, depths: readonly Depth[], blocks: numbe
   }
 }
 
-export const openEngine = (path: string, memo: Memo): Engine =>
-  new Engine(openStore(path, { readonly: true }), { limits: engineLimits(memo) });
+/** With the ids of values in memory, as a node has them soon after its start. */
+export function openEngine(path: string, memo: Memo): Engine {
+  const engine = new Engine(openStore(path, { readonly: true }), { limits: engineLimits(memo) });
+  for (const _ of engine.learnIds());
+  return engine;
+}
 
 export const allowedShare = (engine: Engine, questions: readonly AuthorizeQuestion[]): number =>
   questions.filter((question) => engine.authorize(question)).length / questions.length;

@@ -117,6 +117,11 @@ const limitShape = {
     "The most rows of a closure that one fact may change; past that it is walked, as above",
   ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
+  valueIdsKeptMax: count(
+    4_000_000,
+    "The most values (users, resources) whose ids are kept in memory, which takes about 50 bytes each; others are looked up in the file for each question that names them",
+    0,
+  ),
   decisionMemoEntriesMax: count(
     100_000,
     "The most decisions kept for those who ask again, until a fact that they may hang on changes; 0 keeps none",

@@ -5,8 +5,9 @@
 import { predicateKey } from "../datalog/program.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
+import { lookUpText } from "../store/known-ids.ts";
 import { statement } from "../store/statements.ts";
-import { broughtId, lookUpText } from "../store/symbols.ts";
+import { broughtId } from "../store/symbols.ts";
 import { checkValue } from "./fact-check.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 

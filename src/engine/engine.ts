@@ -13,6 +13,7 @@ import { countClosures } from "../store/closure-tables.ts";
 import { Degrees } from "../store/degrees.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
+import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
 import { type ClosureCounts, metrics } from "../telemetry/metrics.ts";
@@ -93,6 +94,7 @@ export class Engine {
     this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     this.#changes = options.changes;
+    keepIds(database, limits.valueIdsKeptMax);
     this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
     if (options.inTransaction !== true) this.#reads = new Reads(database, options.changes, options.after);
   }
@@ -280,6 +282,11 @@ export class Engine {
   /** Makes a policy that has just become active ready, so that no question has to wait for it. */
   refresh(): void {
     this.#read(() => activationOf(this.#database));
+  }
+
+  /** Reads ids of values ahead, a few hundred at each step, so that questions need not look them up. To be gone on with between questions. */
+  learnIds(): Generator<undefined, void> {
+    return learnIds(this.#database);
   }
 
   /** The file of this copy. */

@@ -14,6 +14,8 @@ import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 
 const closeDelayMs = 2000;
+/** Between two steps of reading ids ahead: others get seven eighths of the thread meanwhile. */
+const learnPauseMs = 2;
 
 interface Opened {
   readonly path: string;
@@ -73,6 +75,7 @@ export class Copy {
     this.#policyId = 0;
     this.moved(state);
     if (old !== undefined) this.#retire(old);
+    this.#learn(engine);
     return state;
   }
 
@@ -101,6 +104,21 @@ export class Copy {
   #present(): Opened {
     if (this.#opened === undefined) throw new AppError("not_ready", "this node has no copy of the data yet");
     return this.#opened;
+  }
+
+  /** For as long as this is the engine that answers. */
+  #learn(engine: Engine): void {
+    const steps = engine.learnIds();
+    const next = (): void => {
+      if (this.#opened?.engine !== engine) return;
+      try {
+        if (steps.next().done !== true) this.#clock.after(learnPauseMs, next);
+      } catch (error) {
+        // A damaged file, as whoever asks will be told.
+        getLogger("replication").warning("ids can't be read ahead: {error}", { error });
+      }
+    };
+    this.#clock.after(learnPauseMs, next);
   }
 
   #retire(opened: Opened): void {

@@ -1,93 +1,57 @@
 /**
- * Ids of values by their texts: what is asked about again is not looked up in the store again, which would be a fourth of an answer. A hash table with
- * open addresses, and all that is known of a text in one place, so that finding it touches three lines of memory: half a million texts in a Map take
- * three times the 22 MB that they take here. When it is full, it begins anew.
+ * Numbers of values by their texts: what is kept here need not be looked up in the store, which would be a fourth of an answer. A hash table with open
+ * addresses in many parts; each grows by itself, and begins anew by itself when it is full, so that nobody waits long for that. All that is known of
+ * a text is in one place: finding it touches two lines of memory, and a million texts of ten letters take 50 MB.
  */
 import { must } from "../util/assert.ts";
 
-/** All texts are put into place again where it grows, so it grows seldom. */
-const slotCounts = [2 ** 10, 2 ** 15, 2 ** 20] as const;
-const slotsPerText = 2;
+const partBits = 8;
+const slotsMin = 16;
 /** Past so many slots in a row, somebody has chosen texts that meet. */
 const probesMax = 32;
 /** Longer texts are not kept. */
 const lengthMax = 64;
-/** Entries are numbered by where they begin, all chunks together; no chunk begins with one, so that 0 is none. */
-const chunkUnits = 2 ** 16;
-/** An entry in 16-bit units: its hash (2), the type (2), the id (4), the length, and as many units of UTF-16. */
-const [typeAt, idAt, lengthAt, textAt] = [2, 4, 8, 9] as const;
+/** A slot tells in 20 bits where an entry begins and has 12 bits of its hash above that; no entry begins at 0, so that 0 is none. */
+const placeBits = 20;
+/** An entry in 16-bit units: its hash (2), the type (2), the number (2), the length, and as many units of UTF-16. */
+const [typeAt, numberAt, lengthAt, textAt] = [2, 4, 6, 7] as const;
 
 export class IdsByText {
   /** By chance, so that nobody knows which texts meet. */
   readonly #seed = Math.floor(Math.random() * 2 ** 32);
-  #slots = new Int32Array(slotCounts[0]);
+  readonly #parts: readonly Part[];
+  readonly #textsMax: number;
   #count = 0;
-  #chunks: Uint16Array[] = [];
-  /** Where the next entry goes in the last chunk. */
-  #end = chunkUnits;
 
-  /** The id of a value, `undefined` where it is not known here. */
+  /** Keeps about so many at most. */
+  constructor(textsMax: number) {
+    this.#textsMax = textsMax;
+    // Parts are not all equally full.
+    const countMax = Math.ceil((textsMax / 2 ** partBits) * 1.25);
+    this.#parts = Array.from({ length: 2 ** partBits }, () => new Part(countMax));
+  }
+
+  /** Whether what is added now may take the place of something else. */
+  get isFull(): boolean {
+    return this.#count >= this.#textsMax;
+  }
+
+  /** Which of the values of its type it is, `undefined` where that is not known here. */
   find(type: number, text: string): number | undefined {
     if (text.length > lengthMax) return undefined;
-    const slots = this.#slots;
     const hash = this.#hash(type, text);
-    for (let probe = 0; probe < probesMax; probe++) {
-      const entry = slots[(hash + probe) & (slots.length - 1)] ?? 0;
-      if (entry === 0) return undefined;
-      const chunk = this.#chunkOf(entry);
-      const at = entry % chunkUnits;
-      if (wordAt(chunk, at) === hash && wordAt(chunk, at + typeAt) === type && isAt(chunk, at, text))
-        return (wordAt(chunk, at + idAt) >>> 0) + (wordAt(chunk, at + idAt + 2) >>> 0) * 2 ** 32;
-    }
-    return undefined;
+    return this.#partOf(hash).find(hash, type, text);
   }
 
-  /** `id` is the value's for ever, and was not known here. */
-  add(type: number, text: string, id: number): void {
+  /** `number` is the value's for ever, and was not known here. */
+  add(type: number, text: string, number: number): void {
     if (text.length > lengthMax) return;
-    if (this.#count === this.#slots.length / slotsPerText) this.#grow();
     const hash = this.#hash(type, text);
-    const entry = this.#room(textAt + text.length);
-    if (!place(this.#slots, hash, entry)) return;
-    const chunk = this.#chunkOf(entry);
-    const at = entry % chunkUnits;
-    putWord(chunk, at, hash);
-    putWord(chunk, at + typeAt, type);
-    putWord(chunk, at + idAt, id);
-    putWord(chunk, at + idAt + 2, Math.floor(id / 2 ** 32));
-    chunk[at + lengthAt] = text.length;
-    for (let index = 0; index < text.length; index++) chunk[at + textAt + index] = text.charCodeAt(index);
-    this.#end = at + textAt + text.length;
-    this.#count++;
+    this.#count += this.#partOf(hash).add(hash, type, text, number);
   }
 
-  #grow(): void {
-    const before = this.#slots;
-    const count = slotCounts.find((one) => one > before.length);
-    this.#slots = new Int32Array(count ?? slotCounts[0]);
-    if (count === undefined) {
-      this.#count = 0;
-      this.#chunks = [];
-      this.#end = chunkUnits;
-      return;
-    }
-    for (let slot = 0; slot < before.length; slot++) {
-      const entry = before[slot] ?? 0;
-      if (entry !== 0) place(this.#slots, wordAt(this.#chunkOf(entry), entry % chunkUnits), entry);
-    }
-  }
-
-  /** Where an entry of so many units can be. */
-  #room(units: number): number {
-    if (this.#end + units > chunkUnits) {
-      this.#chunks.push(new Uint16Array(chunkUnits));
-      this.#end = 1;
-    }
-    return (this.#chunks.length - 1) * chunkUnits + this.#end;
-  }
-
-  #chunkOf(entry: number): Uint16Array {
-    return must(this.#chunks[Math.floor(entry / chunkUnits)]);
+  #partOf(hash: number): Part {
+    return must(this.#parts[hash >>> (32 - partBits)]);
   }
 
   /** FNV-1a over UTF-16 units (Fowler, Noll, Vo; IETF draft-eastlake-fnv), as a 32-bit integer. */
@@ -98,31 +62,105 @@ export class IdsByText {
   }
 }
 
+class Part {
+  readonly #countMax: number;
+  #count = 0;
+  #slots = new Int32Array(slotsMin);
+  #units = new Uint16Array(0);
+  /** Where the next entry goes. */
+  #end = 1;
+
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+  }
+
+  find(hash: number, type: number, text: string): number | undefined {
+    const slots = this.#slots;
+    const units = this.#units;
+    for (let probe = 0; probe < probesMax; probe++) {
+      const slot = slots[(hash + probe) & (slots.length - 1)] ?? 0;
+      if (slot === 0) return undefined;
+      if (slot >>> placeBits !== tagOf(hash)) continue;
+      const at = placeOf(slot);
+      if (wordAt(units, at + typeAt) === type && isAt(units, at, text)) return wordAt(units, at + numberAt) >>> 0;
+    }
+    return undefined;
+  }
+
+  /** Gives by how many there are more now: fewer, where it begins anew. */
+  add(hash: number, type: number, text: string, number: number): number {
+    if (this.#countMax === 0) return 0;
+    const [before, length] = [this.#count, textAt + text.length];
+    if (this.#count >= this.#countMax || this.#end + length > 2 ** placeBits) this.#beginAnew();
+    if (this.#end + length > this.#units.length) this.#extend(length);
+    if (this.#count * 2 >= this.#slots.length) this.#spread();
+    if (!place(this.#slots, hash, this.#end)) return this.#count - before;
+    const [units, at] = [this.#units, this.#end];
+    putWord(units, at, hash);
+    putWord(units, at + typeAt, type);
+    putWord(units, at + numberAt, number);
+    units[at + lengthAt] = text.length;
+    for (let index = 0; index < text.length; index++) units[at + textAt + index] = text.charCodeAt(index);
+    this.#end += length;
+    this.#count++;
+    return this.#count - before;
+  }
+
+  #beginAnew(): void {
+    this.#count = 0;
+    this.#slots = new Int32Array(slotsMin);
+    this.#units = new Uint16Array(0);
+    this.#end = 1;
+  }
+
+  #extend(length: number): void {
+    const before = this.#units;
+    this.#units = new Uint16Array(Math.ceil((this.#end + length) * 1.5));
+    this.#units.set(before);
+  }
+
+  #spread(): void {
+    const units = this.#units;
+    this.#slots = new Int32Array(this.#slots.length * 2);
+    for (let at = 1; at < this.#end; at += textAt + (units[at + lengthAt] ?? 0))
+      place(this.#slots, wordAt(units, at), at);
+  }
+}
+
 /** Whether there was a free slot near enough. */
-function place(slots: Int32Array, hash: number, entry: number): boolean {
+function place(slots: Int32Array, hash: number, at: number): boolean {
   for (let probe = 0; probe < probesMax; probe++) {
     const slot = (hash + probe) & (slots.length - 1);
     if (slots[slot] !== 0) continue;
-    slots[slot] = entry;
+    slots[slot] = (tagOf(hash) << placeBits) | at;
     return true;
   }
   return false;
 }
 
-function isAt(chunk: Uint16Array, at: number, text: string): boolean {
-  if (chunk[at + lengthAt] !== text.length) return false;
+/** Bits that decide neither the part nor, in a small one, the slot. */
+function tagOf(hash: number): number {
+  return (hash >>> (32 - partBits - (32 - placeBits))) & (2 ** (32 - placeBits) - 1);
+}
+
+function placeOf(slot: number): number {
+  return slot & (2 ** placeBits - 1);
+}
+
+function isAt(units: Uint16Array, at: number, text: string): boolean {
+  if (units[at + lengthAt] !== text.length) return false;
   for (let index = 0; index < text.length; index++)
-    if (chunk[at + textAt + index] !== text.charCodeAt(index)) return false;
+    if (units[at + textAt + index] !== text.charCodeAt(index)) return false;
   return true;
 }
 
 /** Two units as a 32-bit integer. */
-function wordAt(chunk: Uint16Array, at: number): number {
-  return (chunk[at] ?? 0) | ((chunk[at + 1] ?? 0) << 16);
+function wordAt(units: Uint16Array, at: number): number {
+  return (units[at] ?? 0) | ((units[at + 1] ?? 0) << 16);
 }
 
-/** The lower 32 bits of a number. */
-function putWord(chunk: Uint16Array, at: number, word: number): void {
-  chunk[at] = word;
-  chunk[at + 1] = Math.floor(word / 2 ** 16);
+/** As a 32-bit integer without a sign; one with is that modulo 2^32. */
+function putWord(units: Uint16Array, at: number, word: number): void {
+  units[at] = word;
+  units[at + 1] = word >>> 16;
 }

@@ -5,7 +5,6 @@
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Value } from "./fact.ts";
-import { IdsByText } from "./ids-by-text.ts";
 import { rememberedOf, type Remembered } from "./remembered.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
@@ -27,29 +26,6 @@ export function lookUp(database: SqlDatabase, value: Value): number | undefined 
   if (remembered) remember(remembered, value, id ?? null);
   return id;
 }
-
-/** The same for the text of a value of a type that the store has, by the type's number. */
-export function lookUpText(database: SqlDatabase, type: number, text: string): number | undefined {
-  const known = idsKnownTo(database);
-  const id = known.find(type, text);
-  if (id !== undefined) return id;
-  const found = statement(database, "SELECT id FROM symbol WHERE type = ?1 AND value = ?2").values(type, text)[0]?.[0];
-  if (found === undefined) return undefined;
-  known.add(type, text, Number(found));
-  return Number(found);
-}
-
-/** An id stays a value's for ever, unless whatever gave it was rolled back. */
-function idsKnownTo(database: SqlDatabase): IdsByText {
-  const kept = connections.get(database);
-  const { rollbacks } = database;
-  if (kept?.rollbacks === rollbacks) return kept.ids;
-  const ids = new IdsByText();
-  connections.set(database, { ids, rollbacks });
-  return ids;
-}
-
-const connections = new WeakMap<SqlDatabase, { readonly ids: IdsByText; readonly rollbacks: number }>();
 
 /** The interned id of a value, which is added where it is new. */
 export function intern(database: SqlDatabase, value: Value): number {

@@ -1,59 +1,78 @@
 /** What is kept of ids is never wrong: not for a text that looks much the same, nor when it grows, begins anew, or somebody chose the texts. */
 import { describe, expect, spyOn, test } from "bun:test";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import { IdsByText } from "../../src/store/ids-by-text.ts";
-import { intern, internType, lookUpText } from "../../src/store/symbols.ts";
+import { keepIds, learnIds, lookUpText } from "../../src/store/known-ids.ts";
+import { intern, internType } from "../../src/store/symbols.ts";
+
+const textsMax = 200_000;
 
 describe("ids by text", () => {
   test("are those of this very text and type", () => {
-    const ids = new IdsByText();
+    const ids = new IdsByText(textsMax);
     const texts = ["", "a", "ab", "ba", "a\0", "ä", "a\u0308", "\u{1f600}", "\ud83d", "\ude00", "A", "x".repeat(64)];
-    texts.forEach((text, index) => ids.add(1, text, 2 ** 32 + index));
-    texts.forEach((text, index) => expect(ids.find(1, text)).toBe(2 ** 32 + index));
+    texts.forEach((text, index) => ids.add(1, text, 2 ** 32 - 1 - index));
+    texts.forEach((text, index) => expect(ids.find(1, text)).toBe(2 ** 32 - 1 - index));
     for (const text of texts) expect(ids.find(2, text)).toBeUndefined();
     for (const text of ["b", "aa", "x".repeat(63), "x".repeat(65)]) expect(ids.find(1, text)).toBeUndefined();
-    ids.add(2, "a", 2 ** 33);
-    expect([ids.find(1, "a"), ids.find(2, "a")]).toEqual([2 ** 32 + 1, 2 ** 33]);
+    ids.add(2, "a", 1);
+    ids.add(2 ** 20 - 1, "a", 2);
+    expect([1, 2, 2 ** 20 - 1, 2 ** 16 + 1].map((type) => ids.find(type, "a"))).toEqual([2 ** 32 - 2, 1, 2, undefined]);
   });
 
   test("are not kept of long texts", () => {
-    const ids = new IdsByText();
+    const ids = new IdsByText(textsMax);
     ids.add(1, "x".repeat(65), 5);
     ids.add(1, "x", 6);
     expect([ids.find(1, "x".repeat(65)), ids.find(1, "x")]).toEqual([undefined, 6]);
   });
 
-  test("are nearly all there while it grows, and those that came last once it was full", () => {
-    const ids = new IdsByText();
+  test("are nearly all there while it grows, and about as many as are wanted once it is full", () => {
+    const ids = new IdsByText(textsMax);
     const share = (from: number, to: number): number => {
       let kept = 0;
       for (let number = from; number <= to; number++) {
-        const id = ids.find(number % 7, `value-${number}`);
-        if (id !== undefined && id !== number) throw new Error(`value-${number} has the id ${id}`);
-        kept += Number(id === number);
+        const found = ids.find(number % 7, `value-${number}`);
+        if (found !== undefined && found !== number) throw new Error(`value-${number} has the number ${found}`);
+        kept += Number(found === number);
       }
       return kept / (to - from + 1);
     };
-    for (let number = 1; number <= 600_000; number++) {
+    for (let number = 1; number <= 3 * textsMax; number++) {
       ids.add(number % 7, `value-${number}`, number);
-      if ([512, 513, 2 ** 14 + 1, 2 ** 19].includes(number)) expect(share(1, number)).toBeGreaterThan(0.999);
+      if ([100, 10_000, textsMax - 1].includes(number)) {
+        expect(share(1, number)).toBeGreaterThan(0.999);
+        expect(ids.isFull).toBe(false);
+      }
+      if (number === textsMax + 1000) expect(ids.isFull).toBe(true);
     }
-    expect(share(1, 2 ** 19)).toBe(0);
-    expect(share(2 ** 19 + 100, 600_000)).toBeGreaterThan(0.999);
+    const kept = share(1, 3 * textsMax) * 3;
+    expect(kept).toBeGreaterThan(0.3);
+    expect(kept).toBeLessThan(1.2);
+    expect(share(3 * textsMax - 100, 3 * textsMax)).toBeGreaterThan(0.9);
+  });
+
+  test("are not kept where none are wanted", () => {
+    const ids = new IdsByText(0);
+    ids.add(1, "a", 1);
+    expect([ids.find(1, "a"), ids.isFull]).toEqual([undefined, true]);
   });
 
   test("are right where somebody has chosen texts that meet", () => {
     const seed = spyOn(Math, "random").mockReturnValue(0);
-    const ids = new IdsByText();
+    const ids = new IdsByText(textsMax);
     seed.mockRestore();
-    const slot = (text: string): number => {
-      let hash = 1;
-      for (const unit of text) hash = Math.imul(hash ^ unit.charCodeAt(0), 0x01000193);
-      return (hash ^ (hash >>> 15)) & 1023;
+    const hash = (text: string): number => {
+      let mixed = 1;
+      for (const unit of text) mixed = Math.imul(mixed ^ unit.charCodeAt(0), 0x01000193);
+      return mixed ^ (mixed >>> 15);
     };
-    const met = Array.from({ length: 200_000 }, (_, index) => `text-${index}`).filter((text) => slot(text) === 5);
-    expect(met.length).toBeGreaterThan(100);
-    met.slice(0, 100).forEach((text, index) => ids.add(1, text, index));
+    const met = Array.from({ length: 2_000_000 }, (_, index) => `text-${index}`).filter(
+      (text) => hash(text) >>> 24 === 7 && (hash(text) & 127) === 5,
+    );
+    expect(met.length).toBeGreaterThan(40);
+    met.forEach((text, index) => ids.add(1, text, index));
     const found = met.map((text) => ids.find(1, text));
     expect(found.slice(0, 32)).toEqual(Array.from({ length: 32 }, (_, index) => index));
     expect(found.slice(32).every((id) => id === undefined)).toBe(true);
@@ -71,4 +90,34 @@ test("the id of a value that was rolled back is forgotten, since another value g
   expect(store.transaction(() => intern(store, { type: "User", id: "bob" }))).toBe(id);
   expect([lookUpText(store, type, "ann"), lookUpText(store, type, "bob")]).toEqual([undefined, id]);
   store.close();
+});
+
+describe("ids that are read ahead", () => {
+  const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
+  const stored = (): { store: SqlDatabase; type: number } => {
+    const store = openStore(":memory:");
+    for (const id of users) intern(store, { type: "User", id });
+    return { store, type: internType(store, "User") };
+  };
+
+  test("are those of the store, and nothing is looked up for them", () => {
+    const { store, type } = stored();
+    const ids = users.map((id) => intern(store, { type: "User", id }));
+    const steps = [...learnIds(store)].length;
+    expect(steps).toBeGreaterThan(2);
+    store.exec("DELETE FROM symbol");
+    expect(users.map((id) => lookUpText(store, type, id))).toEqual(ids);
+    expect(lookUpText(store, type, "user-1000")).toBeUndefined();
+    store.close();
+  });
+
+  test("are as many as are kept, and the others are looked up", () => {
+    const { store, type } = stored();
+    const known = keepIds(store, 300);
+    const ids = users.map((id) => intern(store, { type: "User", id }));
+    for (const _ of learnIds(store)) expect(known.isFull).toBe(false);
+    expect(known.isFull).toBe(true);
+    expect(users.map((id) => lookUpText(store, type, id))).toEqual(ids);
+    store.close();
+  });
 });

@@ -1,0 +1,79 @@
+/** A node reads the ids of all values into memory while it answers, so that questions need not look them up. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { Copy } from "../../src/replication/copy.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { openStore } from "../../src/store/database.ts";
+import { createState } from "../../src/store/state.ts";
+import { systemClock } from "../../src/util/clock.ts";
+import { apply, fact, inserted, policy } from "../engine/store.ts";
+import { withDirectory } from "./cluster.ts";
+import { withLogLines } from "./log-lines.ts";
+
+const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
+
+/** A copy of a file in which each user may read one document, and the connection that writes it. */
+const withCopy = (body: (copy: Copy, writer: SqlDatabase) => Promise<void>, limits = defaultLimits): Promise<void> =>
+  withDirectory(async (directory) => {
+    const path = join(directory, "store-1.db");
+    const writer = openStore(path);
+    createState(writer, "test", "test");
+    apply(
+      writer,
+      policy(`actor User {} resource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }`),
+      inserted(...users.map((user) => fact("has_role", `User:${user}`, "String:reader", "Doc:one"))),
+    );
+    const copy = new Copy(directory, limits, systemClock);
+    copy.open(path);
+    try {
+      await body(copy, writer);
+    } finally {
+      copy.close();
+      writer.close();
+    }
+  });
+
+const mayRead = (copy: Copy, id: string): boolean =>
+  copy.engine().authorize({
+    actor: { type: "User", id },
+    action: "read",
+    resource: { type: "Doc", id: "one" },
+    contextFacts: [],
+  });
+
+/** How many of the users are found when the file no longer tells their ids. */
+const knownWithoutFile = async (copy: Copy, writer: SqlDatabase): Promise<number> => {
+  // It makes the plan, which looks ids up as well.
+  expect(mayRead(copy, "nobody")).toBe(false);
+  writer.exec("DELETE FROM symbol");
+  // Until then a question may be of the state of the one before.
+  await Bun.sleep(50);
+  return users.filter((user) => mayRead(copy, user)).length;
+};
+
+test("all ids are there a moment after the start", () =>
+  withCopy(async (copy, writer) => {
+    await Bun.sleep(200);
+    expect(await knownWithoutFile(copy, writer)).toBe(users.length);
+  }));
+
+test("none is read ahead where none is kept", () =>
+  withCopy(
+    async (copy, writer) => {
+      await Bun.sleep(200);
+      expect(await knownWithoutFile(copy, writer)).toBe(0);
+    },
+    { ...defaultLimits, valueIdsKeptMax: 0 },
+  ));
+
+test("where they can't be read, the node says so and goes on", () =>
+  withLogLines((lines) =>
+    withCopy(async (copy, writer) => {
+      writer.exec("ALTER TABLE symbol RENAME TO lost");
+      await Bun.sleep(100);
+      writer.exec("ALTER TABLE lost RENAME TO symbol");
+      expect(lines.join("\n")).toContain("ids can't be read ahead");
+      expect(users.every((user) => mayRead(copy, user))).toBe(true);
+    }),
+  ));

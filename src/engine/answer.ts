@@ -3,7 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import { NotEnumerable } from "../datalog/flat.ts";
 import type { SqlDatabase, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
-import { withSpan } from "../telemetry/tracing.ts";
+import { callInSpan, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
 import { sortRows, sortTexts } from "./text-order.ts";
@@ -52,11 +52,13 @@ export class Answering {
 
   /** Whether there is any answer, all variables being given. */
   holds(given: Given): boolean {
-    return this.#run(
-      () => must(this.#execute(given, 1)[0])[0] === 1,
-      () => this.#evaluate(given, []).length > 0,
-      false,
-    );
+    return this.#plan.kind === "statement"
+      ? callInSpan("query", {}, Answering.#holds, this, given)
+      : this.#stepByStep(given, []).length > 0;
+  }
+
+  static #holds(_: Span, answering: Answering, given: Given): boolean {
+    return must(answering.#execute(given, 1)[0])[0] === 1;
   }
 
   /** Of a yes or no: whether the answer may be another in the next second. */
@@ -75,41 +77,35 @@ export class Answering {
 
   /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. To sort them here takes a tenth of what it takes SQLite. */
   rows(given: Given, asked: readonly number[]): (string | null)[][] {
-    const rows = this.#run<(string | null)[][]>(
-      () => {
-        const found = this.#execute(given, this.#limits.queryRowsMax + 1);
-        if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
-        // Columns are texts of values, or NULL.
-        return found as (string | null)[][];
-      },
-      () => this.#evaluate(given, asked),
-      [],
-    );
-    return sortRows(this.#bounded(rows));
+    return sortRows(this.#bounded(this.#found(given, asked)));
   }
 
   /** The texts of the one free variable, the last, sorted, `*` for a wildcard. */
   texts(given: Given): string[] {
-    const texts = this.#run<string[]>(
-      () => this.#execute(given, this.#limits.queryRowsMax + 1).map((row) => String(row[0] ?? "*")),
-      () => this.#evaluate(given, [given.length]).map((row) => row[0] ?? "*"),
-      [],
-    );
-    return sortTexts(this.#bounded(texts));
+    const rows = this.#found(given, [given.length]);
+    return sortTexts(this.#bounded(rows.map((row) => row[0] ?? "*")));
   }
 
-  #run<T>(statement: () => T, evaluator: () => T, nothing: T): T {
+  #found(given: Given, asked: readonly number[]): (string | null)[][] {
+    if (this.#plan.kind !== "statement") return this.#stepByStep(given, asked);
+    const found = withSpan("query", {}, () => this.#execute(given, this.#limits.queryRowsMax + 1));
+    if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
+    // Columns are texts of values, or NULL.
+    return found as (string | null)[][];
+  }
+
+  /** Where no statement answers. */
+  #stepByStep(given: Given, asked: readonly number[]): (string | null)[][] {
     switch (this.#plan.kind) {
+      case "statement":
       case "nothing":
-        return nothing;
+        return [];
       case "not-enumerable":
         throw notEnumerable();
-      case "statement":
-        return withSpan("query", {}, statement);
       case "evaluator":
         return withSpan("query", {}, () => {
           try {
-            return evaluator();
+            return this.#evaluate(given, asked);
           } catch (error) {
             if (error instanceof NotEnumerable) throw notEnumerable();
             if (this.#limits.inPlace && error instanceof AppError && error.code === "query_too_expensive")
@@ -134,11 +130,11 @@ export class Answering {
     limit: number,
   ): SqlValue[][] {
     let listing: number | undefined;
-    const values = bindings.map((binding, index) => {
-      if (binding.kind !== "brought") return this.#bound(binding, given, limit);
-      listing = index;
-      return null;
-    });
+    const values: SqlValue[] = [];
+    for (const binding of bindings) {
+      if (binding.kind === "brought") listing = values.length;
+      values.push(binding.kind === "brought" ? null : this.#bound(binding, given, limit));
+    }
     // After all ids: they may bring values that must be listed.
     if (listing !== undefined) values[listing] = this.#brought.asJson();
     return prepared.values(...values);

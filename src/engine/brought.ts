@@ -14,20 +14,28 @@ import type { TypeNumbers } from "./type-numbers.ts";
 export class Brought {
   readonly #database: SqlDatabase;
   readonly #types: TypeNumbers;
-  readonly #ids = new Map<string, number>();
-  readonly #values = new Map<number, Value>();
-  readonly #facts = new Map<string, number[][]>();
+  /** None of them where there is nothing to be in them, as with most requests. */
+  #ids: Map<string, number> | undefined;
+  #values: Map<number, Value> | undefined;
+  #facts: ReadonlyMap<string, number[][]> | undefined;
 
   constructor(database: SqlDatabase, types: TypeNumbers, contextFacts: readonly Fact[]) {
     this.#database = database;
     this.#types = types;
-    for (const fact of contextFacts) {
+    if (contextFacts.length > 0) this.#facts = this.#rowsOf(contextFacts);
+  }
+
+  /** By predicate key. */
+  #rowsOf(facts: readonly Fact[]): Map<string, number[][]> {
+    const rows = new Map<string, number[][]>();
+    for (const fact of facts) {
       const key = predicateKey(fact.predicate, fact.args.length);
       const row = fact.args.map((arg) => this.idOf(arg));
-      const known = this.#facts.get(key);
+      const known = rows.get(key);
       if (known) known.push(row);
-      else this.#facts.set(key, [row]);
+      else rows.set(key, [row]);
     }
+    return rows;
   }
 
   /** Throws `invalid_request` for a value that is none of its type. */
@@ -36,9 +44,11 @@ export class Brought {
     const stored = type === undefined ? undefined : lookUpText(this.#database, type, value.id);
     if (stored !== undefined) return stored;
     const key = JSON.stringify([value.type, value.id]);
-    const known = this.#ids.get(key);
+    const known = this.#ids?.get(key);
     if (known !== undefined) return known;
     checkValue(value);
+    this.#ids ??= new Map();
+    this.#values ??= new Map();
     const id = broughtId(this.#types.of(value.type), this.#ids.size);
     this.#ids.set(key, id);
     this.#values.set(id, value);
@@ -47,11 +57,11 @@ export class Brought {
 
   /** Of the values that the store does not know. */
   ids(): Iterable<number> {
-    return this.#values.keys();
+    return this.#values?.keys() ?? [];
   }
 
   valueOf(id: number): Value | undefined {
-    const brought = this.#values.get(id);
+    const brought = this.#values?.get(id);
     if (brought) return brought;
     const row = statement(
       this.#database,
@@ -62,11 +72,11 @@ export class Brought {
 
   /** The context facts of a predicate key. */
   rows(predicate: string): readonly (readonly number[])[] {
-    return this.#facts.get(predicate) ?? [];
+    return this.#facts?.get(predicate) ?? [];
   }
 
   /** `[[id, text], …]` of the values that the store does not know, for SQL. */
   asJson(): string {
-    return this.#values.size === 0 ? "[]" : JSON.stringify([...this.#values].map(([id, value]) => [id, value.id]));
+    return this.#values === undefined ? "[]" : JSON.stringify([...this.#values].map(([id, value]) => [id, value.id]));
   }
 }

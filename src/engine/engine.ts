@@ -17,7 +17,7 @@ import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
 import { type ClosureCounts, metrics } from "../telemetry/metrics.ts";
-import { withSpan } from "../telemetry/tracing.ts";
+import { callInSpan, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
@@ -40,7 +40,7 @@ import type {
   Row,
 } from "./questions.ts";
 import { Reads } from "./reads.ts";
-import { allowShape, factTypesOf, free, given, type KeyedShape, queryShape, textVariable } from "./shapes.ts";
+import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, textVariable } from "./shapes.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -76,6 +76,7 @@ export class Engine {
   readonly #memo: DecisionMemo;
   readonly #inPlace: InPlace | undefined;
   readonly #changes: Changes | undefined;
+  readonly #shapes = new AllowShapes();
   /** The state of which the memo speaks, as `changes` names it. */
   #seen: number | undefined;
   #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
@@ -112,18 +113,25 @@ export class Engine {
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
     const { actor, action, resource, contextFacts } = question;
-    return this.#answer("authorize", contextFacts, false, (plans, context) => {
+    // As `#answer` does it, without a closure: this is asked all the time.
+    const turn = this.#begin(contextFacts);
+    try {
+      const plans = this.#presentPlans(turn);
+      if (plans === undefined) return false;
       const known = this.#memo.recall(question, now);
       if (known !== undefined) return known;
       const constant = plans.isConstant(action) ? action : undefined;
-      const [asks, does, on] = [given(actor.type), textVariable(constant), given(resource.type)];
-      const plan = this.#plan(plans, allowShape("authorize", asks, does, on, context), contextFacts.length);
+      const shape = this.#shapes.of("authorize", actor.type, constant, resource.type, contextOf(contextFacts));
+      const plan = this.#plan(plans, shape, contextFacts.length);
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
-      this.#memo.remember(plan, question, allowed, () => (answering.hangsOnClock(values) ? now : undefined));
+      if (this.#memo.keeps(plan, question))
+        this.#memo.remember(plan, question, allowed, answering.hangsOnClock(values) ? now : undefined);
       return allowed;
-    });
+    } finally {
+      this.#end("authorize", turn);
+    }
   }
 
   /** Those of the resources on which the actor may do the action, in the order asked and as often. */
@@ -161,7 +169,7 @@ export class Engine {
     const { actor, action, resourceType, contextFacts } = question;
     return this.#answer("list", contextFacts, { ids: [], isClocked: false }, (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
-      const shape = allowShape("list", given(actor.type), textVariable(constant), free(resourceType), context);
+      const shape = this.#shapes.of("list", actor.type, constant, resourceType, context);
       const answering = this.#answering(plans, shape, contextFacts, { now });
       const ids = answering.texts([actor, { type: "String", id: action }]);
       return { ids, isClocked: answering.isClocked };
@@ -171,10 +179,10 @@ export class Engine {
   /** What the actor may do, sorted. Where everything is allowed, the permissions that the resource's block declares are named. */
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
-    return this.#answer("actions", contextFacts, [], (plans, context, permissions) => {
-      const shape = allowShape("actions", given(actor.type), free("String"), given(resource.type), context);
+    return this.#answer("actions", contextFacts, [], (plans, context) => {
+      const shape = this.#shapes.of("actions", actor.type, undefined, resource.type, context);
       const rows = this.#answering(plans, shape, contextFacts).rows([actor, undefined, resource], [1]);
-      const named = rows.flatMap((row) => (row[0] === null ? permissions(resource.type) : [must(row[0])]));
+      const named = rows.flatMap((row) => (row[0] === null ? plans.permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();
     });
   }
@@ -225,7 +233,7 @@ export class Engine {
 
   /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
   facts(pattern: FactPattern): Fact[] {
-    return this.#timed("facts", () => {
+    return this.#timed(() => {
       const degrees = this.#degreesAt(this.#state().degreeStamp);
       return factTables(this.#database)
         .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
@@ -245,7 +253,7 @@ export class Engine {
 
   /** Whether this very fact is stored. */
   isStored(fact: Fact): boolean {
-    return this.#timed("facts", () => hasFact(this.#database, fact));
+    return this.#timed(() => hasFact(this.#database, fact));
   }
 
   /** The active policy, or an older one by its id; `null` where there is none. */
@@ -322,38 +330,52 @@ export class Engine {
     kind: Exclude<Kind, "facts">,
     contextFacts: readonly Fact[],
     none: T,
-    body: (plans: Plans, context: readonly FactType[], permissions: (type: string) => readonly string[]) => T,
+    body: (plans: Plans, context: readonly FactType[]) => T,
   ): T {
+    const turn = this.#begin(contextFacts);
+    try {
+      const plans = this.#presentPlans(turn);
+      return plans === undefined ? none : body(plans, contextOf(contextFacts));
+    } finally {
+      this.#end(kind, turn);
+    }
+  }
+
+  /** Begins a question: a read, and its time. `#end` has to follow. */
+  #begin(contextFacts: readonly Fact[]): Turn {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
     // Inside of another read the state may be an older one.
-    const before = this.#changes && this.#reads?.isReading !== true ? presentChange(this.#changes) : undefined;
+    const change = this.#changes && this.#reads?.isReading !== true ? presentChange(this.#changes) : undefined;
+    const startMs = performance.now();
+    return { change, startMs, isInner: this.#reads?.enter() ?? true };
+  }
+
+  #end(kind: Kind, { startMs, isInner }: Turn): void {
+    this.#reads?.leave(isInner);
+    metrics.queryDuration.observe(kinds[kind], (performance.now() - startMs) / 1000);
+  }
+
+  /** Those of the policy that is active in the state that is read; `undefined` where none is. */
+  #presentPlans({ change }: Turn): Plans | undefined {
     this.#seen = undefined;
-    return this.#timed(kind, () => {
-      const { activation, version, degreeStamp } = this.#state();
-      if (!activation) return none;
-      const degrees = this.#degreesAt(degreeStamp);
-      const { active } = activation;
-      this.#memo.look(this.#database, version);
-      // What was read belongs to this number, if no change has begun by now.
-      if (this.#changes && before === presentChange(this.#changes)) this.#seen = before;
-      let plans = this.#plans?.activation === activation ? this.#plans.plans : undefined;
-      if (!plans || plans.types.isStale() || plans.isOutgrown(degrees)) {
-        this.#plans?.plans.close();
-        this.#memo.clear();
-        plans = new Plans(this.#database, active, this.#limits, this.#strategy, degrees);
-        this.#plans = { activation, plans };
-      }
-      const permissions = (type: string): readonly string[] => active.policy.types.get(type)?.permissions ?? [];
-      return body(plans, contextFacts.length === 0 ? noContext : factTypesOf(contextFacts), permissions);
-    });
+    const { activation, version, degreeStamp } = this.#state();
+    if (!activation) return undefined;
+    const degrees = this.#degreesAt(degreeStamp);
+    this.#memo.look(this.#database, version);
+    // What was read belongs to this number, if no change has begun by now.
+    if (this.#changes && change === presentChange(this.#changes)) this.#seen = change;
+    const known = this.#plans?.activation === activation ? this.#plans.plans : undefined;
+    if (known && !known.types.isStale() && !known.isOutgrown(degrees)) return known;
+    this.#plans?.plans.close();
+    this.#memo.clear();
+    const plans = new Plans(this.#database, activation.active, this.#limits, this.#strategy, degrees);
+    this.#plans = { activation, plans };
+    return plans;
   }
 
   /** `listed` is the length of the longest list that the question brings. */
-  #plan(plans: Plans, { key, shape }: KeyedShape, listed: number): Plan {
-    const plan = withSpan("plan", {}, (span) => {
-      if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
-      return plans.of(key, shape);
-    });
+  #plan(plans: Plans, shape: KeyedShape, listed: number): Plan {
+    const plan = callInSpan("plan", {}, planOf, plans, shape);
     if (this.#inPlace && this.#degrees) this.#inPlace.admit(plan, this.#degrees.of, listed);
     return plan;
   }
@@ -379,18 +401,36 @@ export class Engine {
     return this.#degrees.of;
   }
 
-  #timed<T>(kind: Kind, body: () => T): T {
-    const startMs = performance.now();
+  #timed<T>(body: () => T): T {
+    const turn = this.#begin([]);
     try {
-      return this.#read(body);
+      return body();
     } finally {
-      metrics.queryDuration.observe(kinds[kind], (performance.now() - startMs) / 1000);
+      this.#end("facts", turn);
     }
   }
 
   #read<T>(body: () => T): T {
     return this.#reads ? this.#reads.run(body) : body();
   }
+}
+
+/** A question that is being answered. */
+interface Turn {
+  /** Names the state that was there when it began, where nothing else is read already. */
+  readonly change: number | undefined;
+  readonly startMs: number;
+  /** Whether it is asked inside of another read. */
+  readonly isInner: boolean;
+}
+
+function planOf(span: Span, plans: Plans, { key, shape }: KeyedShape): Plan {
+  if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
+  return plans.of(key, shape);
+}
+
+function contextOf(contextFacts: readonly Fact[]): readonly FactType[] {
+  return contextFacts.length === 0 ? noContext : factTypesOf(contextFacts);
 }
 
 /** Attributes made once: recording is on the path of every question. */

@@ -72,13 +72,18 @@ export class DecisionMemo {
     return entry.allowed;
   }
 
-  /** `second` gives the one in which the decision stands, where it hangs on the clock; it is asked for what is kept alone. */
-  remember(plan: Plan, question: AuthorizeQuestion, allowed: boolean, second: () => number | undefined): void {
+  /** Whether a decision on the question would be kept. */
+  keeps(plan: Plan, question: AuthorizeQuestion): boolean {
+    return plan.kind === "statement" && this.#keyOf(question) !== undefined;
+  }
+
+  /** `second` is the one in which the decision stands, where it hangs on the clock. */
+  remember(plan: Plan, question: AuthorizeQuestion, allowed: boolean, second: number | undefined): void {
     const key = this.#keyOf(question);
     if (key === undefined || plan.kind !== "statement") return;
     metrics.decisionMemo.inc(miss);
     const standing = this.#standingOf(plan);
-    this.#put(key, { allowed, standing, generation: standing.generation, second: second(), wasAsked: false });
+    this.#put(key, { allowed, standing, generation: standing.generation, second, wasAsked: false });
   }
 
   /** Forgets everything: the plans are others now. */

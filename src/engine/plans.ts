@@ -97,6 +97,11 @@ export class Plans {
     return this.#strings.has(text);
   }
 
+  /** Those that the block of a type declares. */
+  permissions(type: string): readonly string[] {
+    return this.#active.policy.types.get(type)?.permissions ?? [];
+  }
+
   has(key: string): boolean {
     return this.#plans.has(short(key));
   }

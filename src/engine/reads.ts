@@ -20,6 +20,8 @@ export class Reads {
   #held: number | undefined;
   #isOpen = false;
   #isReading = false;
+  /** The state when the present read began. */
+  #entered: number | undefined;
   /** What was read of the open transaction, once it was. */
   #state: PresentState | undefined;
   /** Whether the open transaction will be ended soon. */
@@ -41,21 +43,32 @@ export class Reads {
 
   /** Runs `body` over one state. Inside of another one, both are of its state, whatever has changed since. */
   run<T>(body: () => T): T {
-    if (this.#isReading) return body();
-    const present = this.#present();
-    if (present === undefined || present !== this.#held) {
+    const isInner = this.enter();
+    try {
+      return body();
+    } finally {
+      this.leave(isInner);
+    }
+  }
+
+  /** Begins what `run` does, for whoever would have to make a closure for that: `leave` has to follow, with what this gives. */
+  enter(): boolean {
+    if (this.#isReading) return true;
+    this.#entered = this.#present();
+    if (this.#entered === undefined || this.#entered !== this.#held) {
       this.#letGo();
       this.#begin.run();
       this.#isOpen = true;
     }
     this.#isReading = true;
-    try {
-      return body();
-    } finally {
-      this.#isReading = false;
-      if (present !== undefined && this.#present() === present) this.#hold(present);
-      else this.#letGo();
-    }
+    return false;
+  }
+
+  leave(isInner: boolean): void {
+    if (isInner) return;
+    this.#isReading = false;
+    if (this.#entered !== undefined && this.#present() === this.#entered) this.#hold(this.#entered);
+    else this.#letGo();
   }
 
   /** The state that the present read is of. */

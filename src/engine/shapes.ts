@@ -1,6 +1,6 @@
 /**
- * Questions about `allow` as shapes, each with a key that tells it from all others: the name under which its plan is kept. Made with each question, so a
- * key is put together from lengths and texts, which takes a third of the time of JSON.
+ * Questions about `allow` as shapes, each with a key that tells it from all others: the name under which its plan is kept. Those without context
+ * facts are few and asked all the time, so they are kept; to put a key together would be a thirtieth of an answer.
  */
 import type { FactType } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
@@ -12,20 +12,70 @@ export interface KeyedShape {
   readonly shape: Shape;
 }
 
+/** What is asked: whether it may, on which resources, or which actions. */
+export type AllowKind = "authorize" | "list" | "actions";
+
 const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
-/** `kind` says which of the variables are given and which are asked for. */
+/** So many that a type or an action that nobody else asks about takes no memory for long. */
+const keptMax = 1000;
+
+type Kept = Map<string, Map<string, Map<string | undefined, KeyedShape>>>;
+
+export class AllowShapes {
+  readonly #kept: Readonly<Record<AllowKind, Kept>> = { authorize: new Map(), list: new Map(), actions: new Map() };
+  #count = 0;
+
+  /** `action` is one that the policy mentions, which is part of the shape; `undefined` for any other, and where actions are asked for. */
+  of(
+    kind: AllowKind,
+    actorType: string,
+    action: string | undefined,
+    resourceType: string,
+    context: readonly FactType[],
+  ): KeyedShape {
+    if (context.length > 0) return allowShape(kind, actorType, action, resourceType, context);
+    const known = this.#kept[kind].get(actorType)?.get(resourceType)?.get(action);
+    return known ?? this.#keep(kind, actorType, action, resourceType);
+  }
+
+  #keep(kind: AllowKind, actorType: string, action: string | undefined, resourceType: string): KeyedShape {
+    if (this.#count >= keptMax) {
+      for (const kept of Object.values(this.#kept)) kept.clear();
+      this.#count = 0;
+    }
+    const shape = allowShape(kind, actorType, action, resourceType, []);
+    const byResource = valueAt(this.#kept[kind], actorType, () => new Map());
+    valueAt(byResource, resourceType, () => new Map()).set(action, shape);
+    this.#count++;
+    return shape;
+  }
+}
+
+function valueAt<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
 export function allowShape(
-  kind: "authorize" | "list" | "actions",
-  actor: ShapeVariable,
-  action: ShapeVariable,
-  resource: ShapeVariable,
+  kind: AllowKind,
+  actorType: string,
+  action: string | undefined,
+  resourceType: string,
   context: readonly FactType[],
 ): KeyedShape {
+  const variables = [
+    given(actorType),
+    kind === "actions" ? free("String") : textVariable(action),
+    kind === "list" ? free(resourceType) : given(resourceType),
+  ];
   const brought = context.length === 0 ? "" : JSON.stringify(context);
   return {
-    key: `${kind} ${nameOf(actor)} ${nameOf(action)} ${nameOf(resource)} ${brought}`,
-    shape: { calls: allowCall, variables: [actor, action, resource], context },
+    key: `${kind} ${variables.map(nameOf).join(" ")} ${brought}`,
+    shape: { calls: allowCall, variables, context },
   };
 }
 

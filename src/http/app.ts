@@ -6,11 +6,11 @@ import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
 import { Answers } from "../engine/node-answers.ts";
 import type { Node } from "../replication/node.ts";
-import { SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { callInSpan, type Span, SpanKind } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { errors, refusal } from "./errors.ts";
 import { EventStreams } from "./event-streams.ts";
-import { adorn, beginExchange, type Exchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { adorn, attachExchange, beginExchange, type Exchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
 import { answerAuthorize, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { backupRoutes } from "./routes/backup.ts";
 import { checkRoutes } from "./routes/check.ts";
@@ -29,8 +29,8 @@ import { replicationRoutes } from "./routes/replication.ts";
 import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
 
 export interface App {
-  /** Never rejects. `cut` ends the connection of the request within some seconds, also where its peer takes nothing of what waits for it. */
-  fetch(request: Request, cut?: () => void): Response | Promise<Response>;
+  /** Never rejects. `cut` ends the connection of a request within some seconds, also where its peer takes nothing of what waits for it. */
+  fetch(request: Request, cut?: (request: Request) => void): Response | Promise<Response>;
   readonly routes: readonly RegisteredRoute[];
   /** Ends answers that would go on for ever. */
   close(): void;
@@ -63,9 +63,11 @@ export function createApp(node: Node, limits: Limits): App {
   const app = routed.use(unmatchedRoutes(routes));
   return {
     // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
-    fetch: exchanging(node, limits, (exchange, request) =>
-      isAuthorize(request) ? authorize(exchange, request) : app.fetch(request),
-    ),
+    fetch: exchanging(node, limits, (exchange, request) => {
+      if (isAuthorize(request)) return authorize(exchange, request);
+      attachExchange(request, exchange);
+      return app.fetch(request);
+    }),
     routes,
     close: () => streams.close(),
   };
@@ -91,33 +93,35 @@ const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({
 
 type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
 
-/** Opens an exchange and a span around each request, and bounds how many there are at a time. */
-function exchanging(node: Node, limits: Limits, handle: Handle) {
+/** Opens an exchange and a span around each request, and bounds how many there are at a time. What is made for each request is little. */
+function exchanging(node: Node, limits: Limits, handle: Handle): App["fetch"] {
   let inFlight = 0;
-  return (received: Request, cut?: () => void): Response | Promise<Response> => {
-    const request = withSingleSlashes(received);
-    const options = { kind: SpanKind.SERVER, parent: request.headers.get("traceparent") };
-    return withSpan("request", options, (span) => {
-      const exchange = beginExchange(node, request, span, cut);
-      const settle = (answer: () => Response): Response => {
-        inFlight -= 1;
-        const response = answer();
-        finishExchange(exchange, response);
-        return response;
-      };
-      const answered = (response: Response): Response => settle(() => response);
-      const failed = (error: unknown): Response => settle(() => refusal(exchange, error));
-      inFlight += 1;
-      let answer: Response | Promise<Response>;
-      try {
-        if (inFlight > limits.requestsInFlightMax)
-          throw new AppError("not_ready", "too many requests at a time, try again");
-        answer = handle(exchange, request);
-      } catch (error) {
-        return failed(error);
-      }
-      return answer instanceof Promise ? answer.then(answered, failed) : answered(answer);
-    });
+  const finish = (exchange: Exchange, response: Response): Response => {
+    inFlight -= 1;
+    finishExchange(exchange, response);
+    return response;
+  };
+  const settle = (exchange: Exchange, answer: Promise<Response>): Promise<Response> =>
+    answer.then(
+      (response) => finish(exchange, response),
+      (error) => finish(exchange, refusal(exchange, error)),
+    );
+  const respond = (span: Span, received: Request, cut: Exchange["cut"]): Response | Promise<Response> => {
+    const exchange = beginExchange(node, received, span, cut);
+    inFlight += 1;
+    let answer: Response | Promise<Response>;
+    try {
+      if (inFlight > limits.requestsInFlightMax)
+        throw new AppError("not_ready", "too many requests at a time, try again");
+      answer = handle(exchange, withSingleSlashes(received));
+    } catch (error) {
+      return finish(exchange, refusal(exchange, error));
+    }
+    return answer instanceof Promise ? settle(exchange, answer) : finish(exchange, answer);
+  };
+  return (received, cut) => {
+    const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };
+    return callInSpan("request", options, respond, received, cut);
   };
 }
 

@@ -38,7 +38,7 @@ export class EventStreams {
    * An answer that tells what happens after a place, to whoever shows this `Authorization`, as long as its key is valid. Throws as `History.after`
    * does, `not_ready` where this node gets no events any more, `too_many_requests` where there are too many streams.
    */
-  open({ cut }: Exchange, history: History, from: From, authorization: string): Response {
+  open({ received, cut }: Exchange, history: History, from: From, authorization: string): Response {
     const { eventStreamsMax } = this.#limits;
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
@@ -52,7 +52,7 @@ export class EventStreams {
       node: this.#node,
       limits: this.#limits,
       feed: this.#feedFor(history, authorization),
-      cut: () => cut?.(),
+      cut: () => cut?.(received),
       onEnded: () => this.#open.delete(stream),
     });
     this.#open.add(stream);

@@ -18,8 +18,10 @@ export interface Exchange {
   readonly startedMs: number;
   readonly span: Span;
   readonly node: Node;
-  /** Ends the connection within some seconds, also where its peer takes nothing; undefined where there is no connection. */
-  readonly cut: (() => void) | undefined;
+  /** As it came in. */
+  readonly received: Request;
+  /** Ends the connection of what came in within some seconds; undefined where there is no connection. */
+  readonly cut: ((received: Request) => void) | undefined;
   /** The route's pattern. Never the path: this becomes a label and the name of the span. */
   route: string;
   /** Who asks; undefined where nobody was asked for a key. */
@@ -33,20 +35,24 @@ const exchangeKey = Symbol("exchange");
 
 type Exchanged = Request & { [exchangeKey]?: Exchange };
 
-export function beginExchange(node: Node, request: Exchanged, span: Span, cut?: () => void): Exchange {
-  const exchange: Exchange = {
-    requestId: requestIdOf(request),
-    method: request.method,
+export function beginExchange(node: Node, received: Request, span: Span, cut: Exchange["cut"]): Exchange {
+  return {
+    requestId: requestIdOf(received),
+    method: received.method,
     startedMs: performance.now(),
     span,
     node,
+    received,
     cut,
     route: "unmatched",
     key: undefined,
     decodedMs: undefined,
   };
+}
+
+/** Lets those who have the request alone find its exchange. */
+export function attachExchange(request: Exchanged, exchange: Exchange): void {
   request[exchangeKey] = exchange;
-  return exchange;
 }
 
 export function exchangeOf(request: Exchanged): Exchange {

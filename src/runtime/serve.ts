@@ -10,8 +10,7 @@ export interface ServeOptions {
   readonly hostname: string;
   /** 0 takes any free port; the chosen one is in the result. */
   readonly port: number;
-  /** `cut` ends the connection within some seconds, also where its peer takes nothing of the answer. */
-  readonly fetch: (request: Request, cut: () => void) => Response | Promise<Response>;
+  readonly fetch: (request: Request, cut: Cut) => Response | Promise<Response>;
   readonly websocket?: WebSocketEndpoint | undefined;
   /** Bun itself cuts larger bodies off with an empty 413. The application's own, smaller limits answer with a message. */
   readonly bodyBytesMax?: number;
@@ -20,6 +19,9 @@ export interface ServeOptions {
   /** How long `stop` lets requests in flight go on before it cuts them. */
   readonly stopGraceMs?: number;
 }
+
+/** Ends the connection of a request that came in, within some seconds, also where its peer takes nothing of the answer. */
+export type Cut = (received: Request) => void;
 
 export interface WebSocketEndpoint {
   readonly path: string;
@@ -73,6 +75,7 @@ const listenProblems: Readonly<Record<string, string>> = {
 };
 
 function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<SocketData> {
+  let cut: Cut | undefined;
   return Bun.serve<SocketData>({
     hostname: options.hostname,
     port: options.port,
@@ -84,7 +87,7 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
     fetch(request, bun) {
       const endpoint = asksForUpgrade(request) ? options.websocket : undefined;
       if (endpoint === undefined || new URL(request.url).pathname !== endpoint.path)
-        return options.fetch(request, () => bun.timeout(request, cutAfterSeconds));
+        return options.fetch(request, (cut ??= cutting(bun)));
       if (bun.upgrade(request, { data: { duplex: undefined }, headers: upgradeHeaders(request, endpoint) })) return;
       return Response.json(
         { message: "a WebSocket upgrade was expected" },
@@ -109,6 +112,10 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
       close: (socket) => socket.data.duplex?.closedByPeer(),
     },
   });
+}
+
+function cutting(bun: Bun.Server<SocketData>): Cut {
+  return (received) => bun.timeout(received, cutAfterSeconds);
 }
 
 function asksForUpgrade(request: Request): boolean {

@@ -77,8 +77,8 @@ describe("the listener", () => {
     let cut = (): void => {};
     const piece = new Uint8Array(1024 * 1024);
     const listener = listen({
-      fetch: (_, end) => {
-        cut = end;
+      fetch: (request, end) => {
+        cut = () => end(request);
         const body = new ReadableStream({
           pull: (controller) => controller.enqueue(piece),
           cancel: () => cancelled.resolve(),

@@ -76,17 +76,23 @@ export function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBody
 /**
  * The question in a body as nearly all are: five texts and no context facts. `undefined` for any other, which is for the schema to judge; to let it look at these as well takes as long as a remembered answer.
  */
-function plainQuestion(body: unknown, text: string, { identifierBytesMax }: Limits): AuthorizeQuestion | undefined {
+function plainQuestion(
+  body: unknown,
+  text: string,
+  { identifierBytesMax: max }: Limits,
+): AuthorizeQuestion | undefined {
   if (body === null || typeof body !== "object") return undefined;
   const { actor_type, actor_id, action, resource_type, resource_id, context_facts } = body as Record<string, unknown>;
-  const isPlain = (name: unknown): name is string =>
-    typeof name === "string" && name !== "" && isWithin(name, identifierBytesMax);
   const isAlone = context_facts === undefined || (Array.isArray(context_facts) && context_facts.length === 0);
-  if (!isAlone || !isPlain(actor_type) || !isPlain(actor_id) || !isPlain(action)) return undefined;
-  if (!isPlain(resource_type) || !isPlain(resource_id)) return undefined;
-  const [actor, resource] = [
-    { type: actor_type, id: actor_id },
-    { type: resource_type, id: resource_id },
-  ];
-  return { actor, action, resource, contextFacts: [], text };
+  if (!isAlone || !isPlain(actor_type, max) || !isPlain(actor_id, max) || !isPlain(action, max)) return undefined;
+  if (!isPlain(resource_type, max) || !isPlain(resource_id, max)) return undefined;
+  const actor = { type: actor_type, id: actor_id };
+  const resource = { type: resource_type, id: resource_id };
+  return { actor, action, resource, contextFacts: none, text };
+}
+
+const none: AuthorizeQuestion["contextFacts"] = [];
+
+function isPlain(name: unknown, bytesMax: number): name is string {
+  return typeof name === "string" && name !== "" && isWithin(name, bytesMax);
 }

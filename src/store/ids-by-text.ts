@@ -1,7 +1,8 @@
 /**
  * Numbers of values by their texts: what is kept here need not be looked up in the store, which would be a fourth of an answer. A hash table with open
  * addresses in many parts; each grows by itself, and begins anew by itself when it is full, so that nobody waits long for that. All that is known of
- * a text is in one place: finding it touches two lines of memory, and a million texts of ten letters take 50 MB.
+ * a text is in one place: finding it touches two lines of memory. It is kept small, 30 MB for a million texts of ten letters, since the more memory
+ * there is, the later the collector clears away what questions leave behind.
  */
 import { must } from "../util/assert.ts";
 
@@ -11,10 +12,15 @@ const slotsMin = 16;
 const probesMax = 32;
 /** Longer texts are not kept. */
 const lengthMax = 64;
-/** A slot tells in 20 bits where an entry begins and has 12 bits of its hash above that; no entry begins at 0, so that 0 is none. */
-const placeBits = 20;
-/** An entry in 16-bit units: its hash (2), the type (2), the number (2), the length, and as many units of UTF-16. */
-const [typeAt, numberAt, lengthAt, textAt] = [2, 4, 6, 7] as const;
+/** Nor are those of later types; nobody has as many. */
+const typeMax = 0xffff;
+/** A slot tells in 22 bits where an entry begins and has 10 bits of its hash above that; no entry begins at 0, so that 0 is none. */
+const placeBits = 22;
+const tagBits = 32 - placeBits;
+/** An entry in bytes: the type (2), the number (4), the form (1), and one or two bytes for each unit of UTF-16. */
+const [numberAt, formAt, textAt] = [2, 6, 7] as const;
+/** Of the form; the other bits are the length. */
+const wide = 0x80;
 
 export class IdsByText {
   /** By chance, so that nobody knows which texts meet. */
@@ -28,7 +34,7 @@ export class IdsByText {
     this.#textsMax = textsMax;
     // Parts are not all equally full.
     const countMax = Math.ceil((textsMax / 2 ** partBits) * 1.25);
-    this.#parts = Array.from({ length: 2 ** partBits }, () => new Part(countMax));
+    this.#parts = Array.from({ length: 2 ** partBits }, () => new Part(this.#seed, countMax));
   }
 
   /** Whether what is added now may take the place of something else. */
@@ -39,50 +45,46 @@ export class IdsByText {
   /** Which of the values of its type it is, `undefined` where that is not known here. */
   find(type: number, text: string): number | undefined {
     if (text.length > lengthMax) return undefined;
-    const hash = this.#hash(type, text);
+    const hash = hashOf(this.#seed, type, text);
     return this.#partOf(hash).find(hash, type, text);
   }
 
   /** `number` is the value's for ever, and was not known here. */
   add(type: number, text: string, number: number): void {
-    if (text.length > lengthMax) return;
-    const hash = this.#hash(type, text);
+    if (text.length > lengthMax || type > typeMax) return;
+    const hash = hashOf(this.#seed, type, text);
     this.#count += this.#partOf(hash).add(hash, type, text, number);
   }
 
   #partOf(hash: number): Part {
     return must(this.#parts[hash >>> (32 - partBits)]);
   }
-
-  /** FNV-1a over UTF-16 units (Fowler, Noll, Vo; IETF draft-eastlake-fnv), as a 32-bit integer. */
-  #hash(type: number, text: string): number {
-    let hash = this.#seed ^ type;
-    for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-    return hash ^ (hash >>> 15);
-  }
 }
 
 class Part {
+  readonly #seed: number;
   readonly #countMax: number;
   #count = 0;
   #slots = new Int32Array(slotsMin);
-  #units = new Uint16Array(0);
+  #bytes = new Uint8Array(0);
   /** Where the next entry goes. */
   #end = 1;
 
-  constructor(countMax: number) {
+  constructor(seed: number, countMax: number) {
+    this.#seed = seed;
     this.#countMax = countMax;
   }
 
   find(hash: number, type: number, text: string): number | undefined {
     const slots = this.#slots;
-    const units = this.#units;
+    const bytes = this.#bytes;
     for (let probe = 0; probe < probesMax; probe++) {
       const slot = slots[(hash + probe) & (slots.length - 1)] ?? 0;
       if (slot === 0) return undefined;
       if (slot >>> placeBits !== tagOf(hash)) continue;
-      const at = placeOf(slot);
-      if (wordAt(units, at + typeAt) === type && isAt(units, at, text)) return wordAt(units, at + numberAt) >>> 0;
+      const at = slot & (2 ** placeBits - 1);
+      if (pairAt(bytes, at) === type && isAt(bytes, at, text))
+        return pairAt(bytes, at + numberAt) + pairAt(bytes, at + numberAt + 2) * 2 ** 16;
     }
     return undefined;
   }
@@ -90,17 +92,22 @@ class Part {
   /** Gives by how many there are more now: fewer, where it begins anew. */
   add(hash: number, type: number, text: string, number: number): number {
     if (this.#countMax === 0) return 0;
-    const [before, length] = [this.#count, textAt + text.length];
-    if (this.#count >= this.#countMax || this.#end + length > 2 ** placeBits) this.#beginAnew();
-    if (this.#end + length > this.#units.length) this.#extend(length);
-    if (this.#count * 2 >= this.#slots.length) this.#spread();
+    const before = this.#count;
+    const isWide = /[^\0-\xff]/.test(text);
+    const length = textAt + text.length * (isWide ? 2 : 1);
+    if (before >= this.#countMax || this.#end + length > 2 ** placeBits) this.#beginAnew();
+    if (this.#end + length > this.#bytes.length) this.#extend(length);
+    if (this.#count * 3 >= this.#slots.length * 2) this.#spread();
     if (!place(this.#slots, hash, this.#end)) return this.#count - before;
-    const [units, at] = [this.#units, this.#end];
-    putWord(units, at, hash);
-    putWord(units, at + typeAt, type);
-    putWord(units, at + numberAt, number);
-    units[at + lengthAt] = text.length;
-    for (let index = 0; index < text.length; index++) units[at + textAt + index] = text.charCodeAt(index);
+    const [bytes, at] = [this.#bytes, this.#end];
+    putPair(bytes, at, type);
+    putPair(bytes, at + numberAt, number);
+    putPair(bytes, at + numberAt + 2, Math.floor(number / 2 ** 16));
+    bytes[at + formAt] = text.length | (isWide ? wide : 0);
+    for (let index = 0; index < text.length; index++) {
+      if (isWide) putPair(bytes, at + textAt + index * 2, text.charCodeAt(index));
+      else bytes[at + textAt + index] = text.charCodeAt(index);
+    }
     this.#end += length;
     this.#count++;
     return this.#count - before;
@@ -109,21 +116,24 @@ class Part {
   #beginAnew(): void {
     this.#count = 0;
     this.#slots = new Int32Array(slotsMin);
-    this.#units = new Uint16Array(0);
+    this.#bytes = new Uint8Array(0);
     this.#end = 1;
   }
 
   #extend(length: number): void {
-    const before = this.#units;
-    this.#units = new Uint16Array(Math.ceil((this.#end + length) * 1.5));
-    this.#units.set(before);
+    const before = this.#bytes;
+    this.#bytes = new Uint8Array(Math.ceil((this.#end + length) * 1.2));
+    this.#bytes.set(before);
   }
 
   #spread(): void {
-    const units = this.#units;
+    const bytes = this.#bytes;
     this.#slots = new Int32Array(this.#slots.length * 2);
-    for (let at = 1; at < this.#end; at += textAt + (units[at + lengthAt] ?? 0))
-      place(this.#slots, wordAt(units, at), at);
+    for (let at = 1; at < this.#end;) {
+      const text = textIn(bytes, at);
+      place(this.#slots, hashOf(this.#seed, pairAt(bytes, at), text), at);
+      at += textAt + text.length * ((bytes[at + formAt] ?? 0) & wide ? 2 : 1);
+    }
   }
 }
 
@@ -138,29 +148,43 @@ function place(slots: Int32Array, hash: number, at: number): boolean {
   return false;
 }
 
-/** Bits that decide neither the part nor, in a small one, the slot. */
+/** FNV-1a over UTF-16 units (Fowler, Noll, Vo; IETF draft-eastlake-fnv), as a 32-bit integer. */
+function hashOf(seed: number, type: number, text: string): number {
+  let hash = seed ^ type;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return hash ^ (hash >>> 15);
+}
+
+/** Bits that decide neither the part nor, in most parts, the slot. */
 function tagOf(hash: number): number {
-  return (hash >>> (32 - partBits - (32 - placeBits))) & (2 ** (32 - placeBits) - 1);
+  return (hash >>> (32 - partBits - tagBits)) & (2 ** tagBits - 1);
 }
 
-function placeOf(slot: number): number {
-  return slot & (2 ** placeBits - 1);
-}
-
-function isAt(units: Uint16Array, at: number, text: string): boolean {
-  if (units[at + lengthAt] !== text.length) return false;
-  for (let index = 0; index < text.length; index++)
-    if (units[at + textAt + index] !== text.charCodeAt(index)) return false;
+function isAt(bytes: Uint8Array, at: number, text: string): boolean {
+  const form = bytes[at + formAt] ?? 0;
+  if ((form & ~wide) !== text.length) return false;
+  for (let index = 0; index < text.length; index++) {
+    const unit = form & wide ? pairAt(bytes, at + textAt + index * 2) : bytes[at + textAt + index];
+    if (unit !== text.charCodeAt(index)) return false;
+  }
   return true;
 }
 
-/** Two units as a 32-bit integer. */
-function wordAt(units: Uint16Array, at: number): number {
-  return (units[at] ?? 0) | ((units[at + 1] ?? 0) << 16);
+function textIn(bytes: Uint8Array, at: number): string {
+  const form = bytes[at + formAt] ?? 0;
+  const units = Array.from({ length: form & ~wide }, (_, index) =>
+    form & wide ? pairAt(bytes, at + textAt + index * 2) : (bytes[at + textAt + index] ?? 0),
+  );
+  return String.fromCharCode(...units);
 }
 
-/** As a 32-bit integer without a sign; one with is that modulo 2^32. */
-function putWord(units: Uint16Array, at: number, word: number): void {
-  units[at] = word;
-  units[at + 1] = word >>> 16;
+/** Two bytes as an integer. */
+function pairAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+}
+
+/** The lower 16 bits of a number. */
+function putPair(bytes: Uint8Array, at: number, pair: number): void {
+  bytes[at] = pair;
+  bytes[at + 1] = pair >>> 8;
 }

@@ -1,5 +1,6 @@
 /** What is kept of ids is never wrong: not for a text that looks much the same, nor when it grows, begins anew, or somebody chose the texts. */
 import { describe, expect, spyOn, test } from "bun:test";
+import fc from "fast-check";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import { IdsByText } from "../../src/store/ids-by-text.ts";
@@ -17,15 +18,43 @@ describe("ids by text", () => {
     for (const text of texts) expect(ids.find(2, text)).toBeUndefined();
     for (const text of ["b", "aa", "x".repeat(63), "x".repeat(65)]) expect(ids.find(1, text)).toBeUndefined();
     ids.add(2, "a", 1);
-    ids.add(2 ** 20 - 1, "a", 2);
-    expect([1, 2, 2 ** 20 - 1, 2 ** 16 + 1].map((type) => ids.find(type, "a"))).toEqual([2 ** 32 - 2, 1, 2, undefined]);
+    ids.add(2 ** 16 - 1, "a", 2);
+    expect([1, 2, 2 ** 16 - 1, 258].map((type) => ids.find(type, "a"))).toEqual([2 ** 32 - 2, 1, 2, undefined]);
   });
 
-  test("are not kept of long texts", () => {
+  test("are not kept of long texts and of late types", () => {
     const ids = new IdsByText(textsMax);
     ids.add(1, "x".repeat(65), 5);
     ids.add(1, "x", 6);
-    expect([ids.find(1, "x".repeat(65)), ids.find(1, "x")]).toEqual([undefined, 6]);
+    ids.add(2 ** 16 + 1, "x", 7);
+    expect([ids.find(1, "x".repeat(65)), ids.find(1, "x"), ids.find(2 ** 16 + 1, "x")]).toEqual([
+      undefined,
+      6,
+      undefined,
+    ]);
+  });
+
+  test("are those of every text of any characters, however many there are", () => {
+    const ids = new IdsByText(textsMax);
+    const unit = fc.constantFrom(
+      "a",
+      "b",
+      "\0",
+      "\x7f",
+      "\x80",
+      "\xff",
+      "\u0100",
+      "\u3042",
+      "\ud83d",
+      "\ude00",
+      "\uffff",
+    );
+    const texts = new Set(fc.sample(fc.string({ unit, maxLength: 12 }), { numRuns: 20_000, seed: 5 }));
+    [...texts].forEach((text, index) => ids.add(3, text, index * 200_003));
+    const found = [...texts].map((text) => ids.find(3, text));
+    expect(found.filter((number, index) => number !== undefined && number !== index * 200_003)).toEqual([]);
+    expect(found.filter((number) => number === undefined).length).toBeLessThan(texts.size / 1000);
+    expect(texts.size).toBeGreaterThan(10_000);
   });
 
   test("are nearly all there while it grows, and about as many as are wanted once it is full", () => {

@@ -119,7 +119,7 @@ const limitShape = {
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
   valueIdsKeptMax: count(
     4_000_000,
-    "The most values (users, resources) whose ids are kept in memory, which takes about 35 bytes each; others are looked up in the file for each question that names them",
+    "The most values (users, resources) whose ids are kept in memory, which takes some 40 bytes each; others are looked up in the file for each question that names them",
     0,
   ),
   decisionMemoEntriesMax: count(

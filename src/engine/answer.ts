@@ -1,6 +1,7 @@
 /** One question on its way: values become ids, the plan runs, ids become texts. */
 import type { Limits } from "../config/limits.ts";
 import { NotEnumerable } from "../datalog/flat.ts";
+import type { Body } from "../datalog/specialise.ts";
 import type { SqlDatabase, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { callInSpan, type Span, withSpan } from "../telemetry/tracing.ts";
@@ -12,7 +13,7 @@ import { Brought } from "./brought.ts";
 import { Evaluation } from "./evaluate.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
 import { TooCostly } from "./in-place.ts";
-import type { Plan } from "./plans.ts";
+import type { Plan, StatementPlan } from "./plans.ts";
 import type { TypeNumbers } from "./type-numbers.ts";
 
 /** By variable: the value, or the values, that the request gives. */
@@ -54,7 +55,7 @@ export class Answering {
   holds(given: Given): boolean {
     return this.#plan.kind === "statement"
       ? callInSpan("query", {}, Answering.#holds, this, given)
-      : this.#stepByStep(given, []).length > 0;
+      : this.#stepByStep(this.#plan, given, []).length > 0;
   }
 
   static #holds(_: Span, answering: Answering, given: Given): boolean {
@@ -87,7 +88,7 @@ export class Answering {
   }
 
   #found(given: Given, asked: readonly number[]): (string | null)[][] {
-    if (this.#plan.kind !== "statement") return this.#stepByStep(given, asked);
+    if (this.#plan.kind !== "statement") return this.#stepByStep(this.#plan, given, asked);
     const found = withSpan("query", {}, () => this.#execute(given, this.#limits.queryRowsMax + 1));
     if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
     // Columns are texts of values, or NULL.
@@ -95,9 +96,8 @@ export class Answering {
   }
 
   /** Where no statement answers. */
-  #stepByStep(given: Given, asked: readonly number[]): (string | null)[][] {
-    switch (this.#plan.kind) {
-      case "statement":
+  #stepByStep(plan: Exclude<Plan, StatementPlan>, given: Given, asked: readonly number[]): (string | null)[][] {
+    switch (plan.kind) {
       case "nothing":
         return [];
       case "not-enumerable":
@@ -105,7 +105,7 @@ export class Answering {
       case "evaluator":
         return withSpan("query", {}, () => {
           try {
-            return this.#evaluate(given, asked);
+            return this.#evaluate(plan.body, given, asked);
           } catch (error) {
             if (error instanceof NotEnumerable) throw notEnumerable();
             if (this.#limits.inPlace && error instanceof AppError && error.code === "query_too_expensive")
@@ -116,7 +116,7 @@ export class Answering {
           }
         });
       default:
-        return unreachable(this.#plan);
+        return unreachable(plan);
     }
   }
 
@@ -164,9 +164,7 @@ export class Answering {
     return [given].flat().map((value) => this.#brought.idOf(value as Value));
   }
 
-  #evaluate(given: Given, asked: readonly number[]): (string | null)[][] {
-    if (this.#plan.kind !== "evaluator") return [];
-    const { body } = this.#plan;
+  #evaluate(body: Body, given: Given, asked: readonly number[]): (string | null)[][] {
     const { queryStepsMax, queryStepsInPlaceMax, queryRowsMax, queryTimeMsMax, factsAtATimeMax, inPlace } =
       this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now, factsAtATimeMax);

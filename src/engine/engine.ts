@@ -126,8 +126,8 @@ export class Engine {
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
-      if (this.#memo.keeps(plan, question))
-        this.#memo.remember(plan, question, allowed, answering.hangsOnClock(values) ? now : undefined);
+      const key = this.#memo.keyOf(question);
+      if (key !== undefined) this.#memo.remember(key, plan, allowed, answering.hangsOnClock(values) ? now : undefined);
       return allowed;
     } finally {
       this.#end("authorize", turn);

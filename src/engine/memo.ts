@@ -7,10 +7,8 @@
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { statement } from "../store/statements.ts";
 import { metrics } from "../telemetry/metrics.ts";
-import type { Plan } from "./plans.ts";
+import type { Plan, StatementPlan } from "./plans.ts";
 import type { AuthorizeQuestion } from "./questions.ts";
-
-type StatementPlan = Extract<Plan, { kind: "statement" }>;
 
 interface Entry {
   readonly allowed: boolean;
@@ -59,7 +57,7 @@ export class DecisionMemo {
   /** The decision, if it stands in the state of the last look and at `now`. */
   recall(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     if (this.#entriesMax === 0) return undefined;
-    const key = typeof question === "string" ? textKey(question) : this.#keyOf(question);
+    const key = typeof question === "string" ? textKey(question) : this.keyOf(question);
     if (key === undefined) return undefined;
     const entry = this.#entries.get(key);
     const stands =
@@ -72,15 +70,20 @@ export class DecisionMemo {
     return entry.allowed;
   }
 
-  /** Whether a decision on the question would be kept. */
-  keeps(plan: Plan, question: AuthorizeQuestion): boolean {
-    return plan.kind === "statement" && this.#keyOf(question) !== undefined;
+  /** Under what a decision on the question is kept; `undefined` for what is not kept. */
+  keyOf({ actor, action, resource, contextFacts, text }: AuthorizeQuestion): string | undefined {
+    if (contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
+    const known = text === undefined ? undefined : textKey(text);
+    if (known !== undefined) return known;
+    // With their lengths, since ids may hold any character.
+    const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
+    const key = `${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`;
+    return key.length > keyLengthMax ? undefined : key;
   }
 
-  /** `second` is the one in which the decision stands, where it hangs on the clock. */
-  remember(plan: Plan, question: AuthorizeQuestion, allowed: boolean, second: number | undefined): void {
-    const key = this.#keyOf(question);
-    if (key === undefined || plan.kind !== "statement") return;
+  /** Under `key`, as `keyOf` gives it. `second` is the one in which the decision stands, where it hangs on the clock. */
+  remember(key: string, plan: Plan, allowed: boolean, second: number | undefined): void {
+    if (plan.kind !== "statement") return;
     metrics.decisionMemo.inc(miss);
     const standing = this.#standingOf(plan);
     this.#put(key, { allowed, standing, generation: standing.generation, second, wasAsked: false });
@@ -91,17 +94,6 @@ export class DecisionMemo {
     this.#standings.clear();
     this.#entries.clear();
     this.#hand = this.#entries.entries();
-  }
-
-  /** `undefined` for what is not kept. */
-  #keyOf({ actor, action, resource, contextFacts, text }: AuthorizeQuestion): string | undefined {
-    if (contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
-    const known = text === undefined ? undefined : textKey(text);
-    if (known !== undefined) return known;
-    // With their lengths, since ids may hold any character.
-    const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
-    const key = `${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`;
-    return key.length > keyLengthMax ? undefined : key;
   }
 
   #standingOf(plan: StatementPlan): Standing {

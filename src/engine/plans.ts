@@ -62,6 +62,8 @@ export type Plan =
     }
   | { readonly kind: "evaluator"; readonly body: Body };
 
+export type StatementPlan = Extract<Plan, { kind: "statement" }>;
+
 /** Which way questions are answered: by one statement where it fits, or always by the tabled evaluator. */
 export type Strategy = "statement" | "evaluator";
 

@@ -17,7 +17,7 @@ export type AllowKind = "authorize" | "list" | "actions";
 
 const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
-/** So many that a type or an action that nobody else asks about takes no memory for long. */
+/** So few that types which nobody else asks about take no memory for long. */
 const keptMax = 1000;
 
 type Kept = Map<string, Map<string, Map<string | undefined, KeyedShape>>>;
@@ -45,19 +45,11 @@ export class AllowShapes {
       this.#count = 0;
     }
     const shape = allowShape(kind, actorType, action, resourceType, []);
-    const byResource = valueAt(this.#kept[kind], actorType, () => new Map());
-    valueAt(byResource, resourceType, () => new Map()).set(action, shape);
+    const byResource = this.#kept[kind].getOrInsertComputed(actorType, () => new Map());
+    byResource.getOrInsertComputed(resourceType, () => new Map()).set(action, shape);
     this.#count++;
     return shape;
   }
-}
-
-function valueAt<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const known = map.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  map.set(key, made);
-  return made;
 }
 
 export function allowShape(

@@ -30,7 +30,7 @@ import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
 
 export interface App {
   /** Never rejects. `cut` ends the connection of a request within some seconds, also where its peer takes nothing of what waits for it. */
-  fetch(request: Request, cut?: (request: Request) => void): Response | Promise<Response>;
+  fetch(request: Request, cut?: Exchange["cut"]): Response | Promise<Response>;
   readonly routes: readonly RegisteredRoute[];
   /** Ends answers that would go on for ever. */
   close(): void;
@@ -63,7 +63,8 @@ export function createApp(node: Node, limits: Limits): App {
   const app = routed.use(unmatchedRoutes(routes));
   return {
     // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
-    fetch: exchanging(node, limits, (exchange, request) => {
+    fetch: exchanging(node, limits, (exchange, received) => {
+      const request = withSingleSlashes(received);
       if (isAuthorize(request)) return authorize(exchange, request);
       attachExchange(request, exchange);
       return app.fetch(request);
@@ -96,15 +97,21 @@ type Handle = (exchange: Exchange, request: Request) => Response | Promise<Respo
 /** Opens an exchange and a span around each request, and bounds how many there are at a time. What is made for each request is little. */
 function exchanging(node: Node, limits: Limits, handle: Handle): App["fetch"] {
   let inFlight = 0;
-  const finish = (exchange: Exchange, response: Response): Response => {
+  const answered = (exchange: Exchange, response: Response): Response => {
     inFlight -= 1;
     finishExchange(exchange, response);
     return response;
   };
-  const settle = (exchange: Exchange, answer: Promise<Response>): Promise<Response> =>
+  const failed = (exchange: Exchange, error: unknown): Response => {
+    inFlight -= 1;
+    const response = refusal(exchange, error);
+    finishExchange(exchange, response);
+    return response;
+  };
+  const settled = (exchange: Exchange, answer: Promise<Response>): Promise<Response> =>
     answer.then(
-      (response) => finish(exchange, response),
-      (error) => finish(exchange, refusal(exchange, error)),
+      (response) => answered(exchange, response),
+      (error) => failed(exchange, error),
     );
   const respond = (span: Span, received: Request, cut: Exchange["cut"]): Response | Promise<Response> => {
     const exchange = beginExchange(node, received, span, cut);
@@ -113,11 +120,11 @@ function exchanging(node: Node, limits: Limits, handle: Handle): App["fetch"] {
     try {
       if (inFlight > limits.requestsInFlightMax)
         throw new AppError("not_ready", "too many requests at a time, try again");
-      answer = handle(exchange, withSingleSlashes(received));
+      answer = handle(exchange, received);
     } catch (error) {
-      return finish(exchange, refusal(exchange, error));
+      return failed(exchange, error);
     }
-    return answer instanceof Promise ? settle(exchange, answer) : finish(exchange, answer);
+    return answer instanceof Promise ? settled(exchange, answer) : answered(exchange, answer);
   };
   return (received, cut) => {
     const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };

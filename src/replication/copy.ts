@@ -14,7 +14,7 @@ import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 
 const closeDelayMs = 2000;
-/** Between two steps of reading ids ahead: others get seven eighths of the thread meanwhile. */
+/** Between two steps of reading ids ahead: others get six sevenths of the thread meanwhile. */
 const learnPauseMs = 2;
 
 interface Opened {

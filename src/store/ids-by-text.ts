@@ -1,14 +1,14 @@
 /**
  * Numbers of values by their texts: what is kept here need not be looked up in the store, which would be a fourth of an answer. A hash table with open
  * addresses in many parts; each grows by itself, and begins anew by itself when it is full, so that nobody waits long for that. All that is known of
- * a text is in one place: finding it touches two lines of memory. It is kept small, 30 MB for a million texts of ten letters, since the more memory
+ * a text is in one place: finding it touches two lines of memory. It is kept small, 40 MB for a million texts of ten letters, since the more memory
  * there is, the later the collector clears away what questions leave behind.
  */
 import { must } from "../util/assert.ts";
 
 const partBits = 8;
 const slotsMin = 16;
-/** Past so many slots in a row, somebody has chosen texts that meet. */
+/** So many slots in a row are hardly ever taken where half of all are free, unless somebody has chosen texts that meet. */
 const probesMax = 32;
 /** Longer texts are not kept. */
 const lengthMax = 64;
@@ -28,18 +28,19 @@ export class IdsByText {
   readonly #parts: readonly Part[];
   readonly #textsMax: number;
   #count = 0;
+  #hasBegunAnew = false;
 
   /** Keeps about so many at most. */
   constructor(textsMax: number) {
     this.#textsMax = textsMax;
-    // Parts are not all equally full.
-    const countMax = Math.ceil((textsMax / 2 ** partBits) * 1.25);
+    // Parts are not all equally full: hardly any has as many more as this.
+    const countMax = Math.ceil(textsMax / 2 ** partBits + 5 * Math.sqrt(textsMax / 2 ** partBits));
     this.#parts = Array.from({ length: 2 ** partBits }, () => new Part(this.#seed, countMax));
   }
 
   /** Whether what is added now may take the place of something else. */
   get isFull(): boolean {
-    return this.#count >= this.#textsMax;
+    return this.#count >= this.#textsMax || this.#hasBegunAnew;
   }
 
   /** Which of the values of its type it is, `undefined` where that is not known here. */
@@ -53,7 +54,9 @@ export class IdsByText {
   add(type: number, text: string, number: number): void {
     if (text.length > lengthMax || type > typeMax) return;
     const hash = hashOf(this.#seed, type, text);
-    this.#count += this.#partOf(hash).add(hash, type, text, number);
+    const more = this.#partOf(hash).add(hash, type, text, number);
+    this.#count += more;
+    if (more < 0) this.#hasBegunAnew = true;
   }
 
   #partOf(hash: number): Part {
@@ -97,7 +100,7 @@ class Part {
     const length = textAt + text.length * (isWide ? 2 : 1);
     if (before >= this.#countMax || this.#end + length > 2 ** placeBits) this.#beginAnew();
     if (this.#end + length > this.#bytes.length) this.#extend(length);
-    if (this.#count * 3 >= this.#slots.length * 2) this.#spread();
+    if (this.#count * 2 >= this.#slots.length) this.#spread();
     if (!place(this.#slots, hash, this.#end)) return this.#count - before;
     const [bytes, at] = [this.#bytes, this.#end];
     putPair(bytes, at, type);
@@ -130,9 +133,8 @@ class Part {
     const bytes = this.#bytes;
     this.#slots = new Int32Array(this.#slots.length * 2);
     for (let at = 1; at < this.#end;) {
-      const text = textIn(bytes, at);
-      place(this.#slots, hashOf(this.#seed, pairAt(bytes, at), text), at);
-      at += textAt + text.length * ((bytes[at + formAt] ?? 0) & wide ? 2 : 1);
+      place(this.#slots, hashAt(this.#seed, bytes, at), at);
+      at += textAt + lengthAt(bytes, at) * ((bytes[at + formAt] ?? 0) & wide ? 2 : 1);
     }
   }
 }
@@ -155,27 +157,30 @@ function hashOf(seed: number, type: number, text: string): number {
   return hash ^ (hash >>> 15);
 }
 
+/** The same of an entry. */
+function hashAt(seed: number, bytes: Uint8Array, at: number): number {
+  let hash = seed ^ pairAt(bytes, at);
+  for (let unit = 0; unit < lengthAt(bytes, at); unit++) hash = Math.imul(hash ^ unitAt(bytes, at, unit), 0x01000193);
+  return hash ^ (hash >>> 15);
+}
+
 /** Bits that decide neither the part nor, in most parts, the slot. */
 function tagOf(hash: number): number {
   return (hash >>> (32 - partBits - tagBits)) & (2 ** tagBits - 1);
 }
 
 function isAt(bytes: Uint8Array, at: number, text: string): boolean {
-  const form = bytes[at + formAt] ?? 0;
-  if ((form & ~wide) !== text.length) return false;
-  for (let index = 0; index < text.length; index++) {
-    const unit = form & wide ? pairAt(bytes, at + textAt + index * 2) : bytes[at + textAt + index];
-    if (unit !== text.charCodeAt(index)) return false;
-  }
+  if (lengthAt(bytes, at) !== text.length) return false;
+  for (let unit = 0; unit < text.length; unit++) if (unitAt(bytes, at, unit) !== text.charCodeAt(unit)) return false;
   return true;
 }
 
-function textIn(bytes: Uint8Array, at: number): string {
-  const form = bytes[at + formAt] ?? 0;
-  const units = Array.from({ length: form & ~wide }, (_, index) =>
-    form & wide ? pairAt(bytes, at + textAt + index * 2) : (bytes[at + textAt + index] ?? 0),
-  );
-  return String.fromCharCode(...units);
+function lengthAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at + formAt] ?? 0) & ~wide;
+}
+
+function unitAt(bytes: Uint8Array, at: number, unit: number): number {
+  return (bytes[at + formAt] ?? 0) & wide ? pairAt(bytes, at + textAt + unit * 2) : (bytes[at + textAt + unit] ?? 0);
 }
 
 /** Two bytes as an integer. */

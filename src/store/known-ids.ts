@@ -17,8 +17,10 @@ interface Known {
 /** A step takes about a third of a millisecond. */
 const rowsPerStep = 200;
 
-/** How many ids `lookUpText` keeps for this connection, about. */
+/** How many ids `lookUpText` keeps for this connection, about. What it knows already stays, where it is to keep as many. */
 export function keepIds(database: SqlDatabase, idsMax: number): IdsByText {
+  const known = connections.get(database);
+  if (known?.rollbacks === database.rollbacks && known.idsMax === idsMax) return known.ids;
   const ids = new IdsByText(idsMax);
   connections.set(database, { ids, idsMax, rollbacks: database.rollbacks });
   return ids;
@@ -37,7 +39,7 @@ export function lookUpText(database: SqlDatabase, type: number, text: string): n
   return Number(found);
 }
 
-/** Reads the ids of all values ahead, as many as are kept: some at each step. */
+/** Reads the ids of all values ahead, or as many as are kept, but for the few that nothing is kept of: some at each step. */
 export function* learnIds(database: SqlDatabase): Generator<undefined, void> {
   const select = database.prepare(`SELECT id, value FROM symbol WHERE id > ?1 ORDER BY id LIMIT ${rowsPerStep}`);
   let last = 0;

@@ -13,6 +13,7 @@ import { readGuard } from "../access.ts";
 import { parseJson, readText } from "../body.ts";
 import { type Exchange, exchangeOf, markDecoded, replyText } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
+import { Turns } from "../turns.ts";
 import { isWithin } from "../../util/text-length.ts";
 import { wire } from "../wire.ts";
 
@@ -28,6 +29,7 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers): A
     const body = parseJson(text);
     return answers.ask("authorize", plainQuestion(body, text, limits) ?? authorizeQuestion(take(body)));
   };
+  const turns = new Turns();
   return async (exchange, request) => {
     exchange.route = authorizePath;
     const waiting = guard(exchange, request);
@@ -35,8 +37,13 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers): A
     const text = await readText(request, limits.readBodyBytesMax);
     markDecoded(exchange);
     // To wait for what is here already would take a twentieth of the whole.
-    const decision = answers.recall(text) ?? decide(text);
-    const allowed = typeof decision === "boolean" ? decision : await decision;
+    let allowed = answers.recall(text);
+    if (allowed === undefined) {
+      const others = turns.wait();
+      if (others !== undefined) await others;
+      const decision = decide(text);
+      allowed = typeof decision === "boolean" ? decision : await decision;
+    }
     metrics.decisions.inc(allowed ? allow : deny);
     return replyText(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };

@@ -111,8 +111,8 @@ function* test(
     if (next) yield next;
     return;
   }
-  const known = withAny(literalVariables(literal), body, bindings);
-  if (holds(literal, known, body.types, answers.now)) yield known;
+  for (const known of ofAnyType(literalVariables(literal), body, bindings))
+    if (holds(literal, known, body.types, answers.now)) yield known;
 }
 
 /** The conjunction inside a `not`, whose further variables are its own. */
@@ -212,7 +212,7 @@ function* withCandidates(
   answers: Answers,
 ): Generator<Bindings> {
   const any = withAny(literalVariables(literal), body, closed(bindings));
-  yield any;
+  yield* ofAnyType(literalVariables(literal), body, closed(bindings));
   for (const variable of new Set(literalVariables(literal))) {
     if ((bindings[variable]?.id ?? openId) !== openId || !body.scope.has(variable)) continue;
     const without = closed(bindings).with(variable, undefined);
@@ -258,6 +258,17 @@ function unequalValues(
     const isNamed = value !== undefined && value.id !== openId && value.id !== anyId;
     return isNamed && (types[variable]?.has(value.type) ?? true) ? [value] : [];
   });
+}
+
+/** Any value of the first type that each variable may have, and then of each other type that one of them may have: a `not` may tell them apart. */
+function* ofAnyType(variables: readonly number[], body: Conjunction, bindings: Bindings): Generator<Bindings> {
+  const any = withAny(variables, body, bindings);
+  yield any;
+  for (const variable of new Set(variables)) {
+    if (bindings[variable] !== undefined || !body.scope.has(variable)) continue;
+    const [, ...others] = body.types[variable] ?? [];
+    for (const type of others) yield any.with(variable, { type, id: anyId });
+  }
 }
 
 function withAny(variables: readonly number[], { types, scope }: Conjunction, bindings: Bindings): Bindings {

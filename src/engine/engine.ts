@@ -8,28 +8,27 @@ import type { FactType } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { type Changes, presentChange } from "../store/changes.ts";
+import type { Changes } from "../store/changes.ts";
 import { countClosures } from "../store/closure-tables.ts";
-import { Degrees } from "../store/degrees.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
-import { type ClosureCounts, metrics } from "../telemetry/metrics.ts";
+import type { ClosureCounts } from "../telemetry/metrics.ts";
 import { callInSpan, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
-import { activationOf, presentOf, type PresentState } from "./active-policies.ts";
+import { activationOf } from "./active-policies.ts";
 import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 import { InPlace, TooCostly } from "./in-place.ts";
 import type { Listing } from "./listings.ts";
-import { DecisionMemo } from "./memo.ts";
-import { type Plan, Plans, type Shape, type Strategy } from "./plans.ts";
+import type { Plan, Plans, Shape, Strategy } from "./plans.ts";
+import { type Kind, Present } from "./present.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -39,7 +38,6 @@ import type {
   ResourcesQuestion,
   Row,
 } from "./questions.ts";
-import { Reads } from "./reads.ts";
 import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, textVariable } from "./shapes.ts";
 
 export interface EngineOptions {
@@ -69,18 +67,10 @@ export interface StoredPolicy {
 export class Engine {
   readonly #database: SqlDatabase;
   readonly #limits: AnsweringLimits;
-  readonly #strategy: Strategy;
   readonly #clock: () => number;
-  /** None where whoever asks has begun a transaction. */
-  readonly #reads: Reads | undefined;
-  readonly #memo: DecisionMemo;
+  readonly #present: Present;
   readonly #inPlace: InPlace | undefined;
-  readonly #changes: Changes | undefined;
   readonly #shapes = new AllowShapes();
-  /** The state of which the memo speaks, as `changes` names it. */
-  #seen: number | undefined;
-  #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
-  #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
   /** `database` is a connection of the engine's own, read-only. */
   constructor(database: SqlDatabase, options: EngineOptions = {}) {
@@ -92,12 +82,10 @@ export class Engine {
       inPlace: options.inPlace ?? false,
     };
     if (this.#limits.inPlace) this.#inPlace = new InPlace(database, this.#limits);
-    this.#strategy = options.strategy ?? "statement";
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    this.#changes = options.changes;
     keepIds(database, limits.valueIdsKeptMax);
-    this.#memo = new DecisionMemo(this.#limits.decisionMemoEntriesMax);
-    if (options.inTransaction !== true) this.#reads = new Reads(database, options.changes, options.after);
+    const { strategy = "statement", changes, after, inTransaction = false } = options;
+    this.#present = new Present(database, { limits, strategy, changes, after, inTransaction });
   }
 
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
@@ -113,12 +101,14 @@ export class Engine {
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
     const { actor, action, resource, contextFacts } = question;
+    this.#check(contextFacts);
+    const { memo } = this.#present;
     // As `#answer` does it, without a closure: this is asked all the time.
-    const turn = this.#begin(contextFacts);
+    const reading = this.#present.begin();
     try {
-      const plans = this.#presentPlans(turn);
+      const plans = this.#present.plans(reading);
       if (plans === undefined) return false;
-      const known = this.#memo.recall(question, now);
+      const known = memo.recall(question, now);
       if (known !== undefined) return known;
       const constant = plans.isConstant(action) ? action : undefined;
       const shape = this.#shapes.of("authorize", actor.type, constant, resource.type, contextOf(contextFacts));
@@ -126,11 +116,11 @@ export class Engine {
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
-      const key = this.#memo.keyOf(question);
-      if (key !== undefined) this.#memo.remember(key, plan, allowed, answering.hangsOnClock(values) ? now : undefined);
+      const key = memo.keyOf(question);
+      if (key !== undefined) memo.remember(key, plan, allowed, answering.hangsOnClock(values) ? now : undefined);
       return allowed;
     } finally {
-      this.#end("authorize", turn);
+      this.#present.end("authorize", reading);
     }
   }
 
@@ -158,7 +148,7 @@ export class Engine {
 
   /** The same, with what it is of: this copy's state, and the second `now` where the clock has a say in it. */
   listing({ now = this.#clock(), ...question }: ListingQuestion): Listing {
-    return this.#read(() => {
+    return this.#present.read(() => {
       const { epoch, offset } = readState(this.#database);
       const { ids, isClocked } = this.#list(question, now);
       return { epoch, offset, second: isClocked ? now : null, ids };
@@ -233,8 +223,8 @@ export class Engine {
 
   /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
   facts(pattern: FactPattern): Fact[] {
-    return this.#timed(() => {
-      const degrees = this.#degreesAt(this.#state().degreeStamp);
+    return this.#present.timed("facts", () => {
+      const degrees = this.#present.degrees();
       return factTables(this.#database)
         .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
         .flatMap(({ table, arity }) => {
@@ -253,12 +243,12 @@ export class Engine {
 
   /** Whether this very fact is stored. */
   isStored(fact: Fact): boolean {
-    return this.#timed(() => hasFact(this.#database, fact));
+    return this.#present.timed("facts", () => hasFact(this.#database, fact));
   }
 
   /** The active policy, or an older one by its id; `null` where there is none. */
   policy(id?: number): StoredPolicy | null {
-    return this.#read(() => {
+    return this.#present.read(() => {
       const { policy } = schema;
       const columns = { id: policy.id, filename: policy.filename, source: policy.source };
       const wanted = eq(policy.id, id ?? readState(this.#database).policyId);
@@ -268,7 +258,7 @@ export class Engine {
 
   metadata(id?: number): Record<string, ResourceMetadata> | null {
     if (id === undefined) {
-      const activation = this.#read(() => activationOf(this.#database));
+      const activation = this.#present.read(() => activationOf(this.#database));
       return activation ? policyMetadata(activation.active.policy) : null;
     }
     const policy = this.policy(id);
@@ -276,20 +266,20 @@ export class Engine {
   }
 
   apiKey(id: string): ApiKey | null {
-    return this.#read(
+    return this.#present.read(
       () => this.#database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get() ?? null,
     );
   }
 
   apiKeys(): ApiKey[] {
-    return this.#read(() =>
+    return this.#present.read(() =>
       this.#database.orm.select().from(schema.apiKey).orderBy(schema.apiKey.timeMs, schema.apiKey.id).all(),
     );
   }
 
   /** Makes a policy that has just become active ready, so that no question has to wait for it. */
   refresh(): void {
-    this.#read(() => activationOf(this.#database));
+    this.#present.read(() => activationOf(this.#database));
   }
 
   /** Reads ids of values ahead, a few hundred at each step, so that questions need not look them up. To be gone on with between questions. */
@@ -304,79 +294,46 @@ export class Engine {
 
   /** Where this copy stands. */
   state(): State {
-    return this.#read(() => readState(this.#database));
+    return this.#present.read(() => readState(this.#database));
   }
 
   /** The closures that this copy keeps, and those that it gave up. */
   closures(): ClosureCounts {
-    return this.#read(() => countClosures(this.#database));
+    return this.#present.read(() => countClosures(this.#database));
   }
 
   close(): void {
-    this.#reads?.close();
-    this.#plans?.plans.close();
+    this.#present.close();
     this.#database.close();
   }
 
-  /** What is remembered, if nothing has changed since the last question: then the store need not be asked. */
   #remembered(question: AuthorizeQuestion | string, now: number): boolean | undefined {
-    if (this.#seen === undefined || !this.#changes || presentChange(this.#changes) !== this.#seen) return undefined;
-    const known = this.#memo.recall(question, now);
+    const known = this.#present.remembered(question, now);
     return known === undefined ? undefined : withSpan("query", recalled, () => known);
   }
 
   /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */
   #answer<T>(
-    kind: Exclude<Kind, "facts">,
+    kind: Kind,
     contextFacts: readonly Fact[],
     none: T,
     body: (plans: Plans, context: readonly FactType[]) => T,
   ): T {
-    const turn = this.#begin(contextFacts);
-    try {
-      const plans = this.#presentPlans(turn);
+    this.#check(contextFacts);
+    return this.#present.timed(kind, (reading) => {
+      const plans = this.#present.plans(reading);
       return plans === undefined ? none : body(plans, contextOf(contextFacts));
-    } finally {
-      this.#end(kind, turn);
-    }
+    });
   }
 
-  /** Begins a question: a read, and its time. `#end` has to follow. */
-  #begin(contextFacts: readonly Fact[]): Turn {
+  #check(contextFacts: readonly Fact[]): void {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
-    // Inside of another read the state may be an older one.
-    const change = this.#changes && this.#reads?.isReading !== true ? presentChange(this.#changes) : undefined;
-    const startMs = performance.now();
-    return { change, startMs, isInner: this.#reads?.enter() ?? true };
-  }
-
-  #end(kind: Kind, { startMs, isInner }: Turn): void {
-    this.#reads?.leave(isInner);
-    metrics.queryDuration.observe(kinds[kind], (performance.now() - startMs) / 1000);
-  }
-
-  /** Those of the policy that is active in the state that is read; `undefined` where none is. */
-  #presentPlans({ change }: Turn): Plans | undefined {
-    this.#seen = undefined;
-    const { activation, version, degreeStamp } = this.#state();
-    if (!activation) return undefined;
-    const degrees = this.#degreesAt(degreeStamp);
-    this.#memo.look(this.#database, version);
-    // What was read belongs to this number, if no change has begun by now.
-    if (this.#changes && change === presentChange(this.#changes)) this.#seen = change;
-    const known = this.#plans?.activation === activation ? this.#plans.plans : undefined;
-    if (known && !known.types.isStale() && !known.isOutgrown(degrees)) return known;
-    this.#plans?.plans.close();
-    this.#memo.clear();
-    const plans = new Plans(this.#database, activation.active, this.#limits, this.#strategy, degrees);
-    this.#plans = { activation, plans };
-    return plans;
   }
 
   /** `listed` is the length of the longest list that the question brings. */
   #plan(plans: Plans, shape: KeyedShape, listed: number): Plan {
     const plan = callInSpan("plan", {}, planOf, plans, shape);
-    if (this.#inPlace && this.#degrees) this.#inPlace.admit(plan, this.#degrees.of, listed);
+    this.#inPlace?.admit(plan, this.#present.degrees(), listed);
     return plan;
   }
 
@@ -389,39 +346,6 @@ export class Engine {
     const plan = this.#plan(plans, shape, Math.max(listed, contextFacts.length));
     return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
-
-  /** To be asked inside of a read. */
-  #state(): PresentState {
-    return this.#reads?.state() ?? presentOf(this.#database);
-  }
-
-  /** As this transaction sees them. */
-  #degreesAt(stamp: number): Degrees {
-    if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new Degrees(this.#database), stamp };
-    return this.#degrees.of;
-  }
-
-  #timed<T>(body: () => T): T {
-    const turn = this.#begin([]);
-    try {
-      return body();
-    } finally {
-      this.#end("facts", turn);
-    }
-  }
-
-  #read<T>(body: () => T): T {
-    return this.#reads ? this.#reads.run(body) : body();
-  }
-}
-
-/** A question that is being answered. */
-interface Turn {
-  /** Names the state that was there when it began, where nothing else is read already. */
-  readonly change: number | undefined;
-  readonly startMs: number;
-  /** Whether it is asked inside of another read. */
-  readonly isInner: boolean;
 }
 
 function planOf(span: Span, plans: Plans, { key, shape }: KeyedShape): Plan {
@@ -432,16 +356,6 @@ function planOf(span: Span, plans: Plans, { key, shape }: KeyedShape): Plan {
 function contextOf(contextFacts: readonly Fact[]): readonly FactType[] {
   return contextFacts.length === 0 ? noContext : factTypesOf(contextFacts);
 }
-
-/** Attributes made once: recording is on the path of every question. */
-const kinds = {
-  authorize: { kind: "authorize" },
-  list: { kind: "list" },
-  actions: { kind: "actions" },
-  query: { kind: "query" },
-  facts: { kind: "facts" },
-} as const;
-type Kind = keyof typeof kinds;
 
 const recalled = { attributes: { "ostiary.memo": "hit" } } as const;
 

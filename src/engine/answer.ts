@@ -4,7 +4,7 @@ import { NotEnumerable } from "../datalog/flat.ts";
 import type { Body } from "../datalog/specialise.ts";
 import type { SqlDatabase, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
-import { callInSpan, type Span, withSpan } from "../telemetry/tracing.ts";
+import { type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
 import { sortRows, sortTexts } from "./text-order.ts";
@@ -54,7 +54,7 @@ export class Answering {
   /** Whether there is any answer, all variables being given. */
   holds(given: Given): boolean {
     return this.#plan.kind === "statement"
-      ? callInSpan("query", {}, Answering.#holds, this, given)
+      ? withSpan("query", {}, Answering.#holds, this, given)
       : this.#stepByStep(this.#plan, given, []).length > 0;
   }
 

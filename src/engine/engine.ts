@@ -16,7 +16,7 @@ import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
 import type { ClosureCounts } from "../telemetry/metrics.ts";
-import { callInSpan, type Span, withSpan } from "../telemetry/tracing.ts";
+import { type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
@@ -110,8 +110,15 @@ export class Engine {
       if (plans === undefined) return false;
       const known = memo.recall(question, now);
       if (known !== undefined) return known;
-      const constant = plans.isConstant(action) ? action : undefined;
-      const shape = this.#shapes.of("authorize", actor.type, constant, resource.type, contextOf(contextFacts));
+      const shape = this.#shapes.of(
+        {
+          kind: "authorize",
+          actorType: actor.type,
+          action: plans.isConstant(action) ? action : undefined,
+          resourceType: resource.type,
+        },
+        contextOf(contextFacts),
+      );
       const plan = this.#plan(plans, shape, contextFacts.length);
       const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
       const values: Given = [actor, { type: "String", id: action }, resource];
@@ -159,7 +166,7 @@ export class Engine {
     const { actor, action, resourceType, contextFacts } = question;
     return this.#answer("list", contextFacts, { ids: [], isClocked: false }, (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
-      const shape = this.#shapes.of("list", actor.type, constant, resourceType, context);
+      const shape = this.#shapes.of({ kind: "list", actorType: actor.type, action: constant, resourceType }, context);
       const answering = this.#answering(plans, shape, contextFacts, { now });
       const ids = answering.texts([actor, { type: "String", id: action }]);
       return { ids, isClocked: answering.isClocked };
@@ -170,7 +177,8 @@ export class Engine {
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
     return this.#answer("actions", contextFacts, [], (plans, context) => {
-      const shape = this.#shapes.of("actions", actor.type, undefined, resource.type, context);
+      const asked = { kind: "actions", actorType: actor.type, action: undefined, resourceType: resource.type } as const;
+      const shape = this.#shapes.of(asked, context);
       const rows = this.#answering(plans, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? plans.permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();
@@ -332,7 +340,7 @@ export class Engine {
 
   /** `listed` is the length of the longest list that the question brings. */
   #plan(plans: Plans, shape: KeyedShape, listed: number): Plan {
-    const plan = callInSpan("plan", {}, planOf, plans, shape);
+    const plan = withSpan("plan", {}, planOf, plans, shape);
     this.#inPlace?.admit(plan, this.#present.degrees(), listed);
     return plan;
   }

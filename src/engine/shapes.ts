@@ -12,8 +12,15 @@ export interface KeyedShape {
   readonly shape: Shape;
 }
 
-/** What is asked: whether it may, on which resources, or which actions. */
-export type AllowKind = "authorize" | "list" | "actions";
+/** A question about `allow`, as far as its shape goes. */
+export interface AllowQuestion {
+  /** Whether it may, on which resources, or which actions. */
+  readonly kind: "authorize" | "list" | "actions";
+  readonly actorType: string;
+  /** One that the policy mentions, which is part of the shape; `undefined` for any other, and where actions are asked for. */
+  readonly action: string | undefined;
+  readonly resourceType: string;
+}
 
 const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
@@ -23,40 +30,34 @@ const keptMax = 1000;
 type Kept = Map<string, Map<string, Map<string | undefined, KeyedShape>>>;
 
 export class AllowShapes {
-  readonly #kept: Readonly<Record<AllowKind, Kept>> = { authorize: new Map(), list: new Map(), actions: new Map() };
+  readonly #kept: Readonly<Record<AllowQuestion["kind"], Kept>> = {
+    authorize: new Map(),
+    list: new Map(),
+    actions: new Map(),
+  };
   #count = 0;
 
-  /** `action` is one that the policy mentions, which is part of the shape; `undefined` for any other, and where actions are asked for. */
-  of(
-    kind: AllowKind,
-    actorType: string,
-    action: string | undefined,
-    resourceType: string,
-    context: readonly FactType[],
-  ): KeyedShape {
-    if (context.length > 0) return allowShape(kind, actorType, action, resourceType, context);
-    const known = this.#kept[kind].get(actorType)?.get(resourceType)?.get(action);
-    return known ?? this.#keep(kind, actorType, action, resourceType);
+  of(question: AllowQuestion, context: readonly FactType[]): KeyedShape {
+    if (context.length > 0) return allowShape(question, context);
+    const { kind, actorType, action, resourceType } = question;
+    return this.#kept[kind].get(actorType)?.get(resourceType)?.get(action) ?? this.#keep(question);
   }
 
-  #keep(kind: AllowKind, actorType: string, action: string | undefined, resourceType: string): KeyedShape {
+  #keep(question: AllowQuestion): KeyedShape {
     if (this.#count >= keptMax) {
       for (const kept of Object.values(this.#kept)) kept.clear();
       this.#count = 0;
     }
-    const shape = allowShape(kind, actorType, action, resourceType, []);
-    const byResource = this.#kept[kind].getOrInsertComputed(actorType, () => new Map());
-    byResource.getOrInsertComputed(resourceType, () => new Map()).set(action, shape);
+    const shape = allowShape(question, []);
+    const byResource = this.#kept[question.kind].getOrInsertComputed(question.actorType, () => new Map());
+    byResource.getOrInsertComputed(question.resourceType, () => new Map()).set(question.action, shape);
     this.#count++;
     return shape;
   }
 }
 
 export function allowShape(
-  kind: AllowKind,
-  actorType: string,
-  action: string | undefined,
-  resourceType: string,
+  { kind, actorType, action, resourceType }: AllowQuestion,
   context: readonly FactType[],
 ): KeyedShape {
   const variables = [

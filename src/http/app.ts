@@ -6,7 +6,7 @@ import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
 import { Answers } from "../engine/node-answers.ts";
 import type { Node } from "../replication/node.ts";
-import { callInSpan, type Span, SpanKind } from "../telemetry/tracing.ts";
+import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { errors, refusal } from "./errors.ts";
 import { EventStreams } from "./event-streams.ts";
@@ -128,7 +128,7 @@ function exchanging(node: Node, limits: Limits, handle: Handle): App["fetch"] {
   };
   return (received, cut) => {
     const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };
-    return callInSpan("request", options, respond, received, cut);
+    return withSpan("request", options, respond, received, cut);
   };
 }
 

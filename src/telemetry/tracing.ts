@@ -53,36 +53,30 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
   };
 }
 
-/** Runs `body` inside a span, which ends with it (or with its promise) and records what it throws. */
-export function withSpan<T>(name: string, options: SpanOptions, body: (span: Span) => T): T {
-  if (!active) return body(bareSpan(options.parent));
+/**
+ * Runs `body` inside a span, which ends with it (or with its promise) and records what it throws. It gets `first` and `second` after the span: where
+ * something is called all the time, a closure each time for what it needs takes more than all else that a span costs which nobody records.
+ */
+export function withSpan<T>(name: string, options: SpanOptions, body: (span: Span) => T): T;
+export function withSpan<T, A, B>(
+  name: string,
+  options: SpanOptions,
+  body: (span: Span, first: A, second: B) => T,
+  first: A,
+  second: B,
+): T;
+export function withSpan<T>(name: string, options: SpanOptions, body: Body<T>, first?: unknown, second?: unknown): T {
+  if (!active) return body(bareSpan(options.parent), first, second);
+  return recording(name, options, body, first, second);
+}
+
+type Body<T> = (span: Span, first?: unknown, second?: unknown) => T;
+
+/** Apart from `withSpan`, whose every call would make room for what the closure in here needs. */
+function recording<T>(name: string, options: SpanOptions, body: Body<T>, first: unknown, second: unknown): T {
   const parent = parentContext(options);
   const span = startIn(name, options, parent);
-  return context.with(trace.setSpan(parent, span), () => settle(span, body));
-}
-
-/**
- * The same for a function of two things, which gets them after its span: where something is called all the time, a closure each time for what it
- * needs would be as much to make, and to clear away, as all else that a span costs that nobody records.
- */
-export function callInSpan<A, B, T>(
-  name: string,
-  options: SpanOptions,
-  body: (span: Span, first: A, second: B) => T,
-  first: A,
-  second: B,
-): T {
-  return active ? closingOver(name, options, body, first, second) : body(bareSpan(options.parent), first, second);
-}
-
-function closingOver<A, B, T>(
-  name: string,
-  options: SpanOptions,
-  body: (span: Span, first: A, second: B) => T,
-  first: A,
-  second: B,
-): T {
-  return withSpan(name, options, (span) => body(span, first, second));
+  return context.with(trace.setSpan(parent, span), () => settle(span, () => body(span, first, second)));
 }
 
 /** A span over something that began and ended elsewhere, such as the way of an event from commit to here. */
@@ -127,10 +121,10 @@ function startIn(name: string, options: SpanOptions, parent: Context): Span {
   );
 }
 
-function settle<T>(span: Span, body: (span: Span) => T): T {
+function settle<T>(span: Span, body: () => T): T {
   let result: T;
   try {
-    result = body(span);
+    result = body();
   } catch (error) {
     fail(span, error);
     throw error;

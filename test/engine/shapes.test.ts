@@ -9,13 +9,19 @@ test("equal keys are of equal shapes", () => {
   const shape = fc.oneof(
     fc
       .tuple(text, fc.option(text, { nil: undefined }), text, context)
-      .map(([actor, action, resource, facts]) => allowShape("authorize", actor, action, resource, facts)),
+      .map(([actor, action, resource, facts]) =>
+        allowShape({ kind: "authorize", actorType: actor, action, resourceType: resource }, facts),
+      ),
     fc
       .tuple(text, fc.option(text, { nil: undefined }), text, context)
-      .map(([actor, action, resource, facts]) => allowShape("list", actor, action, resource, facts)),
+      .map(([actor, action, resource, facts]) =>
+        allowShape({ kind: "list", actorType: actor, action, resourceType: resource }, facts),
+      ),
     fc
       .tuple(text, text, context)
-      .map(([actor, resource, facts]) => allowShape("actions", actor, undefined, resource, facts)),
+      .map(([actor, resource, facts]) =>
+        allowShape({ kind: "actions", actorType: actor, action: undefined, resourceType: resource }, facts),
+      ),
   );
   const known = new Map<string, string>();
   fc.assert(
@@ -36,11 +42,15 @@ test("shapes that are kept are those that would be made, also once there are too
   const context = [{ predicate: "has_role/3", types: ["User", "String", "Doc"] }];
   for (let round = 0; round < 2; round++) {
     for (let number = 0; number < 1500; number++) {
-      const kind = kinds[number % 3] ?? "list";
-      const asked = [`Actor${number % 7}`, number % 5 === 0 ? undefined : "read", `Type${number}`] as const;
-      expect(shapes.of(kind, ...asked, [])).toEqual(allowShape(kind, ...asked, []));
-      expect(shapes.of(kind, ...asked, [])).toBe(shapes.of(kind, ...asked, []));
-      expect(shapes.of(kind, ...asked, context)).toEqual(allowShape(kind, ...asked, context));
+      const question = {
+        kind: kinds[number % 3] ?? "list",
+        actorType: `Actor${number % 7}`,
+        action: number % 5 === 0 ? undefined : "read",
+        resourceType: `Type${number}`,
+      };
+      expect(shapes.of(question, [])).toEqual(allowShape(question, []));
+      expect(shapes.of(question, [])).toBe(shapes.of({ ...question }, []));
+      expect(shapes.of(question, context)).toEqual(allowShape(question, context));
     }
   }
 });

@@ -6,15 +6,23 @@ import { Copy } from "../../src/replication/copy.ts";
 import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
-import { systemClock } from "../../src/util/clock.ts";
+import { type Clock, systemClock } from "../../src/util/clock.ts";
 import { apply, fact, inserted, policy } from "../engine/store.ts";
 import { withDirectory } from "./cluster.ts";
 import { withLogLines } from "./log-lines.ts";
 
 const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
 
-/** A copy of a file in which each user may read one document, and the connection that writes it. */
-const withCopy = (body: (copy: Copy, writer: SqlDatabase) => Promise<void>, limits = defaultLimits): Promise<void> =>
+interface Opened {
+  readonly copy: Copy;
+  /** The connection that writes its file. */
+  readonly writer: SqlDatabase;
+  /** Does all that was to be done later, and what comes of that. */
+  readonly wait: () => void;
+}
+
+/** A copy of a file in which each user may read one document. */
+const withCopy = (body: (opened: Opened) => void, limits = defaultLimits): Promise<void> =>
   withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
     const writer = openStore(path);
@@ -24,10 +32,15 @@ const withCopy = (body: (copy: Copy, writer: SqlDatabase) => Promise<void>, limi
       policy(`actor User {} resource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }`),
       inserted(...users.map((user) => fact("has_role", `User:${user}`, "String:reader", "Doc:one"))),
     );
-    const copy = new Copy(directory, limits, systemClock);
+    const later: (() => void)[] = [];
+    const clock: Clock = { ...systemClock, after: (_, task) => (later.push(task), () => {}) };
+    const copy = new Copy(directory, limits, clock);
     copy.open(path);
+    const wait = (): void => {
+      while (later.length > 0) later.shift()?.();
+    };
     try {
-      await body(copy, writer);
+      body({ copy, writer, wait });
     } finally {
       copy.close();
       writer.close();
@@ -43,35 +56,41 @@ const mayRead = (copy: Copy, id: string): boolean =>
   });
 
 /** How many of the users are found when the file no longer tells their ids. */
-const knownWithoutFile = async (copy: Copy, writer: SqlDatabase): Promise<number> => {
+const knownWithoutFile = ({ copy, writer, wait }: Opened): number => {
   // It makes the plan, which looks ids up as well.
   expect(mayRead(copy, "nobody")).toBe(false);
   writer.exec("DELETE FROM symbol");
   // Until then a question may be of the state of the one before.
-  await Bun.sleep(50);
+  wait();
   return users.filter((user) => mayRead(copy, user)).length;
 };
 
 test("all ids are there a moment after the start", () =>
-  withCopy(async (copy, writer) => {
-    await Bun.sleep(200);
-    expect(await knownWithoutFile(copy, writer)).toBe(users.length);
+  withCopy((opened) => {
+    opened.wait();
+    expect(knownWithoutFile(opened)).toBe(users.length);
   }));
 
 test("none is read ahead where none is kept", () =>
   withCopy(
-    async (copy, writer) => {
-      await Bun.sleep(200);
-      expect(await knownWithoutFile(copy, writer)).toBe(0);
+    (opened) => {
+      opened.wait();
+      expect(knownWithoutFile(opened)).toBe(0);
     },
     { ...defaultLimits, valueIdsKeptMax: 0 },
   ));
 
+test("nothing is read ahead of a copy that is closed", () =>
+  withCopy(({ copy, wait }) => {
+    copy.close();
+    expect(wait).not.toThrow();
+  }));
+
 test("where they can't be read, the node says so and goes on", () =>
   withLogLines((lines) =>
-    withCopy(async (copy, writer) => {
+    withCopy(({ copy, writer, wait }) => {
       writer.exec("ALTER TABLE symbol RENAME TO lost");
-      await Bun.sleep(100);
+      wait();
       writer.exec("ALTER TABLE lost RENAME TO symbol");
       expect(lines.join("\n")).toContain("ids can't be read ahead");
       expect(users.every((user) => mayRead(copy, user))).toBe(true);

@@ -211,11 +211,13 @@ function* withCandidates(
   bindings: Bindings,
   answers: Answers,
 ): Generator<Bindings> {
-  const any = withAny(literalVariables(literal), body, closed(bindings));
-  yield* ofAnyType(literalVariables(literal), body, closed(bindings));
-  for (const variable of new Set(literalVariables(literal))) {
+  const known = closed(bindings);
+  const variables = literalVariables(literal);
+  const any = withAny(variables, body, known);
+  yield* ofAnyType(variables, body, known);
+  for (const variable of new Set(variables)) {
     if ((bindings[variable]?.id ?? openId) !== openId || !body.scope.has(variable)) continue;
-    const without = closed(bindings).with(variable, undefined);
+    const without = known.with(variable, undefined);
     const values = [
       ...namedValues(variable, literal.body, body.types, without, answers),
       // Conditions that are still to come may want one, too.

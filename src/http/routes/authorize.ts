@@ -36,12 +36,12 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers): A
     if (waiting !== undefined) await waiting;
     const text = await readText(request, limits.readBodyBytesMax);
     markDecoded(exchange);
-    // To wait for what is here already would take a twentieth of the whole.
     let allowed = answers.recall(text);
     if (allowed === undefined) {
       const others = turns.wait();
       if (others !== undefined) await others;
       const decision = decide(text);
+      // To wait for what is here already would take a twentieth of the whole.
       allowed = typeof decision === "boolean" ? decision : await decision;
     }
     metrics.decisions.inc(allowed ? allow : deny);

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
+import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { backupCommand } from "./backup.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
@@ -96,5 +97,15 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
 /** What went wrong for people; a bug shows its stack, since nobody can do anything with its message alone. */
 function describe(error: unknown): string {
   if (error instanceof AppError) return error.message;
+  const failure = storageFailureIn(error);
+  const path = pathIn(error);
+  if (failure !== undefined && path !== undefined) return describeStorageFailure(failure, path);
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** The file that the system named, or what SQLite can only have meant; undefined where it is about something else, such as a port. */
+function pathIn(error: unknown): string | undefined {
+  const { path, code } = error as { readonly path?: unknown; readonly code?: unknown };
+  if (typeof path === "string") return path;
+  return typeof code === "string" && code.startsWith("SQLITE_") ? "the data directory" : undefined;
 }

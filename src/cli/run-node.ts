@@ -3,7 +3,10 @@ import type { Config } from "../config/config.ts";
 import { onStrayError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";
+import { onFailedTimer } from "../util/clock.ts";
+import { reasonOf } from "../util/reason.ts";
 
 export interface RunningNode {
   readonly url: string;
@@ -18,7 +21,9 @@ export async function runNode(
 ): Promise<void> {
   startLogging(config.log);
   const log = getLogger("node");
-  onStrayError((error) => log.error("something failed that nobody waited for", { error }));
+  const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
+  onStrayError(report);
+  onFailedTimer(report);
   const asked = stopSignal();
   const tracing = await startTracing({
     sampleRatio: config.trace.sampleRatio,
@@ -43,3 +48,21 @@ export async function runNode(
     await tracing.stop();
   }
 }
+
+const reportIntervalMs = 1000;
+
+/** Counts all failures, and logs one of a kind a second: what fails for want of descriptors or space fails again and again. */
+function reporter(write: (error: unknown) => void): (error: unknown) => void {
+  const loggedMs = new Map<string, number>();
+  return (error) => {
+    metrics.strayFailures.inc();
+    const kind = String((error as { readonly code?: unknown }).code ?? reasonOf(error));
+    const now = performance.now();
+    if (now - (loggedMs.get(kind) ?? Number.NEGATIVE_INFINITY) < reportIntervalMs) return;
+    if (loggedMs.size > kindsMax) loggedMs.clear();
+    loggedMs.set(kind, now);
+    write(error);
+  };
+}
+
+const kindsMax = 100;

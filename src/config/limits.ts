@@ -186,7 +186,24 @@ const limitShape = {
   ),
   logBytesKept: size(4 * GiB, "The most bytes of events kept in the log"),
   logAgeKeptMs: time(30 * day, "How long events are kept in the log", 3650 * day),
+  logAgeSteadyMs: time(
+    600_000,
+    "How long the wall clock must have agreed with the monotonic clock before events are removed by age, and between two such removals, each of at most a tenth of the log",
+  ),
   logTrimIntervalMs: time(10_000, "How often the log is made shorter, where it is too long"),
+  diskReserveBytes: size(
+    64 * MiB,
+    "Below so much free disk space a primary refuses writes with 503, so that its log can still be written: keys can always be removed, and facts down to half of it. On a small volume it is at most a quarter of the volume; 0 reserves nothing",
+    0,
+  ),
+  walCheckpointBytes: size(
+    64 * MiB,
+    "From this size on a node empties the write-ahead log of its database after a commit, as soon as readers allow it",
+  ),
+  walBytesMax: size(
+    4 * GiB,
+    "The largest write-ahead log: a primary refuses writes with 503 while reads that take long, such as a backup, keep it from being emptied",
+  ),
   snapshotReuseMs: time(1000, "A snapshot of at most this age is given out again although there are newer events"),
   snapshotBytesMax: size(64 * GiB, "The largest database that a snapshot may unpack to"),
   logTimeoutMs: time(
@@ -213,9 +230,9 @@ function count(standard: number, description: string, min = 1) {
     .register(settingInfo, { description, allowed: `a whole number from ${min} to ${max}`, placeholder: "number" });
 }
 
-function size(standard: number, description: string) {
+function size(standard: number, description: string, min = 1) {
   const max = 1024 * GiB;
-  return bytes(1, max)
+  return bytes(min, max)
     .default(standard)
     .register(settingInfo, {
       description,

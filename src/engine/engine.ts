@@ -15,6 +15,7 @@ import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
+import { StoreFiles } from "../store/store-files.ts";
 import type { ClosureCounts } from "../telemetry/metrics.ts";
 import { type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
@@ -71,10 +72,12 @@ export class Engine {
   readonly #present: Present;
   readonly #inPlace: InPlace | undefined;
   readonly #shapes = new AllowShapes();
+  readonly #files: StoreFiles;
 
   /** `database` is a connection of the engine's own, read-only. */
   constructor(database: SqlDatabase, options: EngineOptions = {}) {
     this.#database = database;
+    this.#files = new StoreFiles(database.path);
     const limits = options.limits ?? defaultLimits;
     this.#limits = {
       ...limits,
@@ -295,8 +298,9 @@ export class Engine {
     return learnIds(this.#database);
   }
 
-  /** The file of this copy. */
+  /** The file of this copy, for who opens it again. Throws a StorageError where it is gone, or where others are there: they may hold anything. */
   get path(): string {
+    this.#files.check();
     return this.#database.path;
   }
 

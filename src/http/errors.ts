@@ -4,7 +4,9 @@
  */
 import { Elysia } from "elysia";
 import { getLogger } from "../telemetry/logger.ts";
+import { storageFailed } from "../replication/storage-status.ts";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
+import { storageFailureIn } from "../util/storage-failure.ts";
 import { exchangeOf, reply, type Exchange } from "./exchange.ts";
 
 /**
@@ -43,6 +45,11 @@ export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, (
 export function refusal(exchange: Exchange, thrown: unknown): Response {
   const error = publicError(thrown);
   if (error.code === "internal") {
+    const failure = storageFailureIn(thrown);
+    if (failure !== undefined) {
+      const message = storageFailed(failure, `a request to ${exchange.route}`);
+      return refusal(exchange, new AppError("not_ready", message));
+    }
     if (exchange.node.reportDamage(thrown)) return refusal(exchange, damaged);
     logger.error("request {requestId} to {route} failed: {error}", {
       requestId: exchange.requestId,

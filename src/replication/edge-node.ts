@@ -57,7 +57,7 @@ export async function startEdgeNode(
   const running = started.move();
   const promote = async (force: boolean): Promise<Promoted> => {
     const after = await candidate.stand(force);
-    const { path } = following.copy;
+    const { path } = following.copy.engine();
     lock.keep();
     await running.disposeAsync();
     return must(becomePrimary)({ directory, path, after, aheadIsLost: force || config.ack > 0 });
@@ -107,7 +107,7 @@ function serveOthers(
 ): Node["replication"] {
   const { copy, present } = following;
   const snapshots = keepSnapshots({
-    storePath: () => copy.path,
+    storePath: () => copy.engine().path,
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
     present: () => must(present()),
@@ -181,7 +181,9 @@ function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageM
   return {
     ok: state !== undefined && !follower.diverged && !writer.failed,
     degraded:
-      ageMs !== null && ageMs > ageMsMax ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined,
+      writer.storage.problem ??
+      (ageMs !== null && ageMs > ageMsMax ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined),
+    storageOk: writer.storage.problem === undefined,
     role: "edge",
     state: follower.feedState,
     epoch: state?.epoch ?? null,

@@ -25,7 +25,9 @@ import type { Node, NodeHealth } from "./node.ts";
 import { storeToStartFrom } from "./snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "./snapshots/install-snapshot.ts";
 import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshots/snapshot-note.ts";
+import { StorageStatus } from "./storage-status.ts";
 import { realSystem, type System } from "./system.ts";
+import { ageOf } from "./writing/event-time.ts";
 
 const log = getLogger("fallback");
 
@@ -66,6 +68,8 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   let state: State | undefined;
   let note: SnapshotNote | undefined;
   let damaged = false;
+  const storage = new StorageStatus();
+  let confirmedAtMs: number | undefined;
   const sound = await storeToStartFrom(config, system);
   if (sound !== undefined) {
     state = copy.open(sound);
@@ -77,14 +81,15 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   const upstream = upstreamOf(config, uncounted, () => state, system);
   const refresh = async (): Promise<void> => {
     const fetched = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
-      fetchSnapshot({ primary, directory: data, environment, limits, system }, note?.tag),
+      fetchSnapshot({ primary, directory: data, environment, limits, system, storage }, note?.tag),
     );
     if (fetched !== "unchanged") {
       state = copy.open(fetched.path);
       damaged = false;
     }
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
-    writeSnapshotNote(data, note);
+    confirmedAtMs = clock.monotonicMs();
+    storeNote(data, note, storage);
   };
   const timer = repeat(refresh, config, () => copy.ready, clock);
   started.defer(() => timer.stop());
@@ -92,7 +97,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
 
   const running = started.move();
   return {
-    ...neverWaiting(config, id, () => healthOf(copy, state, note, config, clock)),
+    ...neverWaiting(config, id, () => healthOf({ copy, state, note, confirmedAtMs, storage, config, clock })),
     engine() {
       if (!damaged) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
@@ -150,12 +155,22 @@ async function fetchFromAny<T>(
   throw failure ?? new Error("no other node knows of the present epoch, it may have been lost");
 }
 
+/** Without it the age of the copy after a restart is counted from its last event. */
+function storeNote(data: string, note: SnapshotNote, storage: StorageStatus): void {
+  try {
+    writeSnapshotNote(data, note);
+    storage.works("snapshot");
+  } catch (error) {
+    storage.failed("snapshot", error, data);
+  }
+}
+
 function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHealth {
   const { follower, writer } = following;
   const state = following.present();
   const ageMs = following.ageMs();
   return {
-    ...standing(state, ageMs, ageMsMax),
+    ...standing(state, ageMs, ageMsMax, writer.storage),
     ok: state !== undefined && !follower.diverged && !writer.failed,
     state: follower.feedState === "STALE_FEED" ? "FOLLOWING" : follower.feedState,
     visibleAfterMs: follower.visibleAfterMs,
@@ -165,25 +180,38 @@ function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHeal
 /** Three refreshes that came to nothing are worth a word. */
 const refreshesMissed = 3;
 
-function healthOf(
-  copy: Copy,
-  state: State | undefined,
-  note: SnapshotNote | undefined,
-  { refresh }: Config,
-  clock: Clock,
-): NodeHealth {
-  const ageMs = state === undefined ? null : Math.max(0, clock.wallMs() - (note?.confirmedMs ?? state.timeMs));
+interface Fetched {
+  readonly copy: Copy;
+  readonly state: State | undefined;
+  readonly note: SnapshotNote | undefined;
+  /** By the monotonic clock; undefined where this process was not told yet. */
+  readonly confirmedAtMs: number | undefined;
+  readonly storage: StorageStatus;
+  readonly config: Config;
+  readonly clock: Clock;
+}
+
+function healthOf({ copy, state, note, confirmedAtMs, storage, config, clock }: Fetched): NodeHealth {
+  const known = note === undefined ? undefined : confirmedAtMs;
+  const ageMs =
+    state === undefined
+      ? null
+      : known === undefined
+        ? ageOf(note?.confirmedMs ?? state.timeMs, clock)
+        : Math.round(clock.monotonicMs() - known);
   return {
-    ...standing(state, ageMs, refresh * refreshesMissed),
+    ...standing(state, ageMs, config.refresh * refreshesMissed, storage),
     ok: copy.ready,
     state: copy.ready ? "SNAPSHOT" : "BOOTSTRAP",
   };
 }
 
-function standing(state: State | undefined, ageMs: number | null, ageMsMax: number) {
+function standing(state: State | undefined, ageMs: number | null, ageMsMax: number, { problem }: StorageStatus) {
   return {
     degraded:
-      ageMs !== null && ageMs > ageMsMax ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined,
+      problem ??
+      (ageMs !== null && ageMs > ageMsMax ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined),
+    storageOk: problem === undefined,
     role: "fallback",
     epoch: state?.epoch ?? null,
     offset: state?.offset ?? null,

@@ -97,6 +97,8 @@ export interface NodeHealth {
   readonly ok: boolean;
   /** Why it should rather not be sent any, though it may answer: its copy is old, or it was replaced. Undefined where nothing speaks against it. */
   readonly degraded?: string | undefined;
+  /** Whether it can store what it should. */
+  readonly storageOk: boolean;
   readonly role: Node["role"];
   readonly state: FeedState;
   readonly epoch: string | null;

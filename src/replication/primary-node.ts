@@ -73,7 +73,7 @@ export async function startPrimaryNode(
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const damage = watchDamage(path);
-  const serveLog = serveOthers(config, id, { writer, store, path, nodeKeyHash, damage }, place, system);
+  const serveLog = serveOthers(config, id, { writer, copy, store, nodeKeyHash, damage }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(store),
@@ -113,10 +113,15 @@ export async function startPrimaryNode(
     present: () => writer.state,
     health: () => healthOf(writer, feed, fence, damage.found),
     replication: serveLog,
-    backup: createBackupServer({ storePath: () => path, data, system }),
+    backup: backupsOfPrimary(writer, path, data, system),
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
   };
+}
+
+function backupsOfPrimary(writer: Writer, path: string, data: string, system: System): Node["backup"] {
+  const saveReplaced = (target: string): Promise<boolean> => writer.saveReplaced(target);
+  return createBackupServer({ storePath: () => path, saveReplaced, data, system });
 }
 
 interface Data {
@@ -135,7 +140,8 @@ async function openData(
   system: System,
 ): Promise<Data> {
   const { limits, environment, data } = config;
-  const writer = new Writer({ environment, synchronous: "FULL", limits }, system);
+  const reserveBytes = limits.diskReserveBytes;
+  const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes }, system);
   started.defer(() => writer.stop());
   const path = takeover?.path ?? (await soundPath(writer, config, system));
   await writer.open(path);
@@ -169,7 +175,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const { clock } = system;
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, clock);
-  const fence = new Fence({ directory: config.data, store, present, onFenced: () => feed.stop() });
+  const { storage } = writer;
+  const fence = new Fence({ directory: config.data, store, present, storage, onFenced: () => feed.stop() });
   const peers = peersOf(config, present, system);
   if (peers !== undefined) started.defer(() => peers.close());
   // Since it was asked whether it may, time has passed.
@@ -225,16 +232,16 @@ function serveOthers(
   id: string,
   {
     writer,
+    copy,
     store,
-    path,
     nodeKeyHash,
     damage,
-  }: Omit<Data, "copy"> & { readonly store: SqlDatabase; readonly damage: Damage },
+  }: Omit<Data, "path"> & { readonly store: SqlDatabase; readonly damage: Damage },
   { onPosition }: Place,
   system: System,
 ): Node["replication"] {
   const snapshots = keepSnapshots({
-    storePath: () => path,
+    storePath: () => copy.engine().path,
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
     present: () => writer.state,
@@ -306,7 +313,8 @@ function healthOf(writer: Writer, { brokers, embedded }: Feed, fence: Fence, dam
   const feedConnected = brokers.some(({ connected }) => connected);
   return {
     ok: !writer.failed && !damaged,
-    degraded: fence.fenced ? "another primary has taken over" : undefined,
+    degraded: fence.fenced ? "another primary has taken over" : writer.storage.problem,
+    storageOk: writer.storage.problem === undefined,
     role: "primary",
     state: fence.fenced ? "FENCED" : "PRIMARY",
     epoch,

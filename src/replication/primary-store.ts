@@ -10,6 +10,7 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
+import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { checkStoreAside } from "./snapshots/snapshot-jobs.ts";
 import type { System } from "./system.ts";
 import type { Writer } from "./writing/writer.ts";
@@ -30,6 +31,7 @@ export async function soundPath(writer: Writer, { data, limits }: Config, system
   const present = presentStore(data);
   if (present !== undefined) {
     await checkStoreAside(system, present, limits).catch((cause: unknown) => {
+      requireStorage(cause, present);
       throw new AppError(
         "internal",
         `the database \`${present}\` is damaged, restore it from a backup or a node's copy`,
@@ -38,6 +40,16 @@ export async function soundPath(writer: Writer, { data, limits }: Config, system
     });
   }
   return present ?? makeStore(writer, data);
+}
+
+/** Throws where it is the storage that failed: then nothing is known against the data. */
+export function requireStorage(cause: unknown, path: string): void {
+  const failure = storageFailureIn(cause);
+  if (failure === undefined) return;
+  const found = describeStorageFailure(failure, path);
+  throw new AppError("internal", `the database cannot be opened, although nothing is known against it: ${found}`, {
+    cause,
+  });
 }
 
 /** Made aside and put in its place whole, so that what a first start leaves when it dies is never taken for a damaged database. */
@@ -95,7 +107,10 @@ export function ledEpoch(data: string): string | undefined {
   return readNote(data, "position")?.split(":")[0];
 }
 
-/** Notes how far the log has gone, beside the database: an old database that is put back will not know of it. */
+/**
+ * Notes how far the log has gone, beside the database: an old database that is put back will not know of it. Where that cannot be written the node goes
+ * on, says so and tries again; until then the note speaks of an earlier position, so that a later one can be lost unnoticed by it.
+ */
 export function keepPosition(
   started: AsyncDisposableStack,
   data: string,
@@ -103,7 +118,14 @@ export function keepPosition(
   intervalMs: number,
   clock: Clock,
 ): void {
-  const note = (): void => notePosition(data, writer);
+  const note = (): void => {
+    try {
+      notePosition(data, writer);
+      writer.storage.works("position");
+    } catch (error) {
+      writer.storage.failed("position", error, join(data, "position"));
+    }
+  };
   started.defer(note);
   started.defer(clock.every(intervalMs, note));
 }

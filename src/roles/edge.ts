@@ -28,14 +28,26 @@ export async function startEdge(config: Config, system: System = realSystem): Pr
         throw error;
       },
     );
-    notePromotion(config.data);
     running.replace(node);
+    noteIt(config.data);
     const { epoch, offset } = node.health();
     log.warning("this node is the primary now, of epoch {epoch} from offset {offset} on", { epoch, offset });
     return { epoch: must(epoch), offset: must(offset) };
   };
   const running = await serveNode(config, await startEdgeNode(config, { becomePrimary }, system), system);
   return running;
+}
+
+/** It is the primary, whether that can be noted or not. */
+function noteIt(data: string): void {
+  try {
+    notePromotion(data);
+  } catch (error) {
+    log.error(
+      "the promotion cannot be noted in {data}: configure `role: primary` before this node is started again, or it starts as an edge: {error}",
+      { data, error },
+    );
+  }
 }
 
 /** The same node with what it needs as a primary. Its former primary is one of those whom it asks whether there is another. */

@@ -58,7 +58,7 @@ export async function serveNode(
 
 /** What `/metrics` shows of a node. */
 function readingOf(node: Node): NodeReading {
-  const { role, state, offset, ageMs, brokers, brokerClients } = node.health();
+  const { role, state, offset, ageMs, brokers, brokerClients, storageOk } = node.health();
   return {
     role,
     version: build.version,
@@ -68,6 +68,7 @@ function readingOf(node: Node): NodeReading {
     brokers,
     brokerClients,
     snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
+    storageOk,
     closures: closuresOf(node),
   };
 }

@@ -1,4 +1,5 @@
 /** What a program needs of its process: the signals that ask it to stop, its input, its two output streams and its exit. */
+import { storageFailureIn } from "../util/storage-failure.ts";
 
 /** Resolves at the first SIGTERM or SIGINT, with its name. A second one ends the process at once, for whoever can't wait. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
@@ -17,15 +18,28 @@ export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
 }
 
 /**
- * Hears of errors that no code caught. A rejected promise that nobody waited for must not take a node's answers away, so that goes on; after
- * an uncaught exception the state is unknown, so the process ends.
+ * Hears of errors that no code caught. A rejected promise that nobody waited for must not take a node's answers away, and neither must a failure of the
+ * system, such as a full disk or too many open files, so those go on; after any other uncaught exception the state is unknown, so the process ends.
  */
 export function onStrayError(report: (error: unknown) => void): void {
   process.on("unhandledRejection", report);
   process.on("uncaughtException", (error) => {
     report(error);
-    process.exit(1);
+    if (!isSystemError(error)) process.exit(1);
   });
+}
+
+/** What the system answers that is no mistake of the caller: it could not do something now. */
+const systemErrors: ReadonlySet<unknown> = new Set(
+  `EMFILE ENFILE ENOSPC EDQUOT EIO EROFS ENXIO ENODEV ESTALE EUCLEAN ENOMEM ENOBUFS EAGAIN EACCES EPERM ENOENT EPIPE ECONNRESET ECONNABORTED
+  ECONNREFUSED ENOTCONN ETIMEDOUT EHOSTUNREACH EHOSTDOWN ENETUNREACH ENETDOWN ENETRESET EADDRNOTAVAIL`.split(/\s+/),
+);
+
+/** Whether the system, or SQLite on behalf of it, failed at something. */
+export function isSystemError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  return systemErrors.has(code) || storageFailureIn(error) !== undefined;
 }
 
 /** Writes and waits until it is out, so that an exit right after cuts nothing off. */

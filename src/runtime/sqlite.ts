@@ -5,6 +5,7 @@
 import { constants, Database as BunDatabase, type Statement as BunStatement, type SQLQueryBindings } from "bun:sqlite";
 import { pathToFileURL } from "node:url";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { damageCodes } from "../util/storage-failure.ts";
 
 export type SqlValue = string | number | null | Uint8Array;
 export type SqlRow = SqlValue[];
@@ -28,6 +29,8 @@ export interface Transaction {
 
 export interface SqlDatabase {
   readonly path: string;
+  /** Whether a transaction is open; some errors of the disk end it. */
+  readonly inTransaction: boolean;
   /** How often something was rolled back on this connection, a savepoint or a transaction. */
   readonly rollbacks: number;
   /** Typed queries on the fixed tables, over the same connection. */
@@ -50,7 +53,10 @@ export function openSqlite(path: string, options: { readonly?: boolean; create?:
   return new BunSqlite(path, bun);
 }
 
-/** Whether an error, or what caused it, says that the file itself is damaged: its pages contradict each other, or can't be read. */
+/**
+ * Whether an error, or what caused it, says that the file itself is damaged: its pages contradict each other, or are missing. A disk that fails or is
+ * full is not damage (`storage-failure.ts`).
+ */
 export function isDamage(error: unknown): boolean {
   return damageIn(error) !== undefined;
 }
@@ -59,13 +65,8 @@ export function isDamage(error: unknown): boolean {
 export function damageIn(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code } = error as { readonly code?: unknown };
-  const told = (typeof code === "string" && damageCodes.test(code)) || damageTexts.test(error.message);
-  return told ? error.message : damageIn(error.cause);
+  return typeof code === "string" && damageCodes.test(code) ? error.message : damageIn(error.cause);
 }
-
-const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR)/;
-/** As SQLite words them: what comes from a Worker has no code of SQLite any more. */
-const damageTexts = /^(?:database disk image is malformed|file is not a database|disk I\/O error)$/;
 
 /** A new file at `path`, beside which the one at `source` can be read as the schema `source`, and nothing can be written to it. */
 export function openSqliteBeside(path: string, source: string): SqlDatabase {
@@ -104,6 +105,10 @@ class BunSqlite implements SqlDatabase {
   exec(sql: string): void {
     if (sql.startsWith("ROLLBACK")) this.#rollbacks++;
     this.#bun.run(sql);
+  }
+
+  get inTransaction(): boolean {
+    return this.#bun.inTransaction;
   }
 
   get rollbacks(): number {

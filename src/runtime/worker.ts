@@ -1,6 +1,7 @@
 /**
  * Typed calls into a Worker: the parent calls commands by name and gets promises, the worker may send events at any time. Errors cross as
- * `AppError` with code, message and details; anything else arrives as a plain error whose stack is the worker's.
+ * `AppError` with code, message and details; anything else arrives as a plain error whose stack is the worker's. Codes of SQLite and of the system
+ * cross as well: they tell a full disk from a damaged file.
  *
  * Workers start from their source file under `bun run` and `bun test`, and from a further entry point inside the compiled binary, where
  * paths are relative to `src/`. `scripts/build` compiles every entry of `workerEntries`.
@@ -264,24 +265,40 @@ interface WireError {
   readonly message: string;
   readonly details: object | undefined;
   readonly stack: string | undefined;
+  /** Of SQLite or of the system, of the error or of the first of its causes that has one. */
+  readonly systemCode: string | undefined;
+  /** The message of the cause of an `AppError`. */
+  readonly causeMessage: string | undefined;
 }
 
 function toWire(error: unknown): WireError {
+  const systemCode = systemCodeOf(error);
   if (error instanceof AppError) {
-    const cause = error.cause instanceof Error ? error.cause.stack : undefined;
-    return { code: error.code, message: error.message, details: error.details, stack: cause };
+    const { code, message, details, cause } = error;
+    const [stack, causeMessage] = cause instanceof Error ? [cause.stack, cause.message] : [undefined, undefined];
+    return { code, message, details, stack, systemCode, causeMessage };
   }
-  if (error instanceof Error)
-    return { code: undefined, message: error.message, details: undefined, stack: error.stack };
-  return { code: undefined, message: String(error), details: undefined, stack: undefined };
+  const [message, stack] = error instanceof Error ? [error.message, error.stack] : [String(error), undefined];
+  return { code: undefined, message, details: undefined, stack, systemCode, causeMessage: undefined };
+}
+
+function systemCodeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === "string" && !(error instanceof AppError) ? code : systemCodeOf(error.cause);
 }
 
 function fromWire(wire: WireError): Error {
+  const { code, message, details, stack, systemCode, causeMessage } = wire;
+  const coded = systemCode === undefined ? {} : { code: systemCode };
+  if (code === undefined) {
+    const origin = stack === undefined ? undefined : Object.assign(new Error("in the worker"), { stack });
+    return Object.assign(new Error(message, { cause: origin }), coded);
+  }
   const origin =
-    wire.stack === undefined ? undefined : Object.assign(new Error("in the worker"), { stack: wire.stack });
-  if (wire.code === undefined) return new Error(wire.message, { cause: origin });
-  return new AppError(wire.code, wire.message, {
-    ...(wire.details === undefined ? {} : { details: wire.details }),
+    stack === undefined ? undefined : Object.assign(new Error(causeMessage ?? "in the worker"), { stack, ...coded });
+  return new AppError(code, message, {
+    ...(details === undefined ? {} : { details }),
     ...(origin === undefined ? {} : { cause: origin }),
   });
 }

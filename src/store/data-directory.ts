@@ -11,11 +11,13 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
+import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { databaseFiles, removeFiles } from "./snapshot.ts";
 
 const storeName = /^store-(\d+)\.db$/;
@@ -28,20 +30,64 @@ export interface DataDirectory {
 
 /** Makes the directory where it is missing, and keeps every other process out of it until `unlock` or the end of this one. */
 export function lockDirectory(path: string): DataDirectory {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  requireWritable(path);
+  keepSpareDescriptor();
   const lock = takeLock(join(path, "lock"));
   return { path, unlock: () => lock.close() };
 }
 
+/** About what the files that SQLite needs beside a database take when it is opened. */
+const probeBytes = 128 * 1024;
+
+/** Makes the directory, and writes something in it: what is wrong with it is better said here than by whatever comes to need it. */
+function requireWritable(path: string): void {
+  const probe = join(path, `write-probe-${process.pid}`);
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    writeFileSync(probe, new Uint8Array(probeBytes), { mode: 0o600, flush: true });
+    rmSync(probe);
+  } catch (error) {
+    discard(probe);
+    throw unusable(path, error);
+  }
+}
+
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It could not be made either.
+  }
+}
+
+function unusable(path: string, error: unknown): unknown {
+  const failure = storageFailureIn(error);
+  if (failure !== undefined)
+    return new AppError("internal", `the data directory cannot be used: ${describeStorageFailure(failure, path)}`, {
+      cause: error,
+    });
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== "EEXIST" && code !== "ENOTDIR") return error;
+  return new AppError(
+    "conflict",
+    `the data directory cannot be used: \`${path}\`, or a part of that path, is a file: name a directory with \`--data\``,
+    {
+      cause: error,
+    },
+  );
+}
+
 /** SQLite's own file lock: the system lets go of it however the process ends, and it needs no pid file that could be stale. */
 function takeLock(path: string): SqlDatabase {
-  const lock = openSqlite(path, { create: true });
+  let lock: SqlDatabase | undefined;
   try {
+    lock = openSqlite(path, { create: true });
     lock.exec("PRAGMA locking_mode = EXCLUSIVE");
     lock.exec("BEGIN EXCLUSIVE");
     return lock;
   } catch (error) {
-    lock.close();
+    lock?.close();
+    if (storageFailureIn(error) !== undefined) throw unusable(path, error);
     throw new AppError("conflict", `another process is using the data directory (\`${path}\` is locked)`, {
       cause: error,
     });
@@ -94,10 +140,42 @@ export function readNote(directory: string, name: string): string | undefined {
 export function writeNote(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
   const { wait = true } = options;
   const temporary = join(directory, `${name}.new`);
-  writeFileSync(temporary, text);
-  if (wait) sync(temporary);
-  renameSync(temporary, join(directory, name));
-  if (wait) sync(directory);
+  withSpareDescriptor(() => {
+    writeFileSync(temporary, text);
+    if (wait) sync(temporary);
+    renameSync(temporary, join(directory, name));
+    if (wait) sync(directory);
+  });
+}
+
+/**
+ * A descriptor that is given up for the time of a note, where the process has no other left. Notes say what a node has promised and how far it has come;
+ * a crowd of connections must not keep it from that.
+ */
+let spareDescriptor: number | undefined;
+
+function keepSpareDescriptor(): void {
+  try {
+    spareDescriptor ??= openSync("/dev/null", "r");
+  } catch {
+    // There is none left now; the next note tries again.
+  }
+}
+
+function withSpareDescriptor(body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EMFILE" || spareDescriptor === undefined) throw error;
+    closeSync(spareDescriptor);
+    spareDescriptor = undefined;
+    try {
+      body();
+    } finally {
+      keepSpareDescriptor();
+    }
+  }
 }
 
 function storeNumbers(directory: string): number[] {

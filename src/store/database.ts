@@ -22,13 +22,15 @@ export interface StoreOptions {
   readonly readonly?: boolean;
   /** False for a file that will be read where nothing can be written beside it. */
   readonly wal?: boolean;
+  /** False where a missing file is an error. */
+  readonly create?: boolean;
   /** `FULL` survives a power cut (the primary), `NORMAL` a crash of the process (nodes that can catch up). */
   readonly synchronous?: "FULL" | "NORMAL";
 }
 
-/** Opens the file at `path` and brings its tables up to date; a writable one is created where it is missing. Throws on a newer format. */
+/** Opens the file at `path` and brings its tables up to date; a writable one is created where it is missing, unless that is refused. Throws on a newer format. */
 export function openStore(path: string, options: StoreOptions = {}): SqlDatabase {
-  const database = openSqlite(path, options.readonly ? { readonly: true } : { create: true });
+  const database = openSqlite(path, options.readonly ? { readonly: true } : { create: options.create ?? true });
   try {
     // The time-out comes first: the pragmas below may have to wait for another connection's lock.
     database.exec("PRAGMA busy_timeout = 5000");

@@ -44,7 +44,10 @@ export function mintNodeKey(environment: string): string {
 }
 
 /** Settings of this node alone, which never leave it. */
-export type NodeSetting = "node_key_hash";
+export type NodeSetting =
+  | "node_key_hash"
+  // Written to see whether a disk that failed takes a commit again. Nobody reads it.
+  | "storage_probe";
 
 export function readNodeSetting(database: SqlDatabase, key: NodeSetting): string | undefined {
   return database.orm.select().from(schema.node).where(eq(schema.node.key, key)).get()?.value;

@@ -1,4 +1,7 @@
-/** Finding a place in the log by what grows along it, time and size, in a few looks: how much of it must go, and where it stood at some moment. */
+/**
+ * How much of the log must go, and where it stood at some moment. Offsets and sizes ascend along the log. Times do so only while nobody sets the clock
+ * back: what is searched by time is right also where they do not.
+ */
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { statement } from "./statements.ts";
 
@@ -6,29 +9,71 @@ import { statement } from "./statements.ts";
 export interface Retention {
   readonly events: number;
   readonly bytes: number;
-  /** In ms, by the time of commit. */
-  readonly ageMs: number;
 }
 
 /** The last offset that must go for the rest to fit the retention. `undefined` where all may stay. */
-export function excessOf(database: SqlDatabase, retention: Retention, nowMs: number): number | undefined {
+export function excessOf(database: SqlDatabase, retention: Retention): number | undefined {
   const ends = endsOf(database);
   if (ends === undefined) return undefined;
   const total = totalAt(database, ends.last);
   const tooMuchAfter = lastWhere(ends, (offset) => total - totalAt(database, offset) > retention.bytes);
-  const tooOld = lastWhere(ends, (offset) => timeAt(database, offset) < nowMs - retention.ageMs);
   const excess = Math.max(
     ends.last - retention.events,
     tooMuchAfter === undefined ? 0 : Math.min(tooMuchAfter + 1, ends.last - 1),
-    tooOld ?? 0,
   );
   return excess >= ends.first ? excess : undefined;
 }
 
-/** The last offset that was committed at `timeMs` or before; `undefined` where the log has none as old as that. */
-export function offsetAt(database: SqlDatabase, timeMs: number): number | undefined {
+/** What is removed by age at once: a clock that is wrong must not cost the log. */
+const agedShareMax = 0.1;
+
+/**
+ * The last of the events at the start of the log that are older than `ageMs` at `nowMs`, of the first tenth of the log. Events of the future, which a
+ * clock that was ahead has left, do not end them; one that is young enough does.
+ */
+export function agedIn(database: SqlDatabase, ageMs: number, nowMs: number): number | undefined {
   const ends = endsOf(database);
-  return ends && lastWhere(ends, (offset) => timeAt(database, offset) <= timeMs);
+  if (ends === undefined) return undefined;
+  const { first, last } = ends;
+  const bound = first + Math.max(1, Math.floor((last - first + 1) * agedShareMax));
+  const oldestMs = nowMs - ageMs;
+  const young = statement(
+    database,
+    "SELECT offset FROM log WHERE offset < ?1 AND time_ms >= ?2 AND time_ms <= ?3 ORDER BY offset LIMIT 1",
+  ).values(bound, oldestMs, nowMs)[0]?.[0];
+  const aged = statement(
+    database,
+    "SELECT offset FROM log WHERE offset < ?1 AND time_ms < ?2 ORDER BY offset DESC LIMIT 1",
+  ).values(young ?? bound, oldestMs)[0]?.[0];
+  return typeof aged === "number" ? aged : undefined;
+}
+
+/** The places in the log that a moment may mean: the same one twice, unless a clock that was set leaves several. */
+export interface PlacesAt {
+  /** After this offset, or 0 for the beginning. */
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Events later than a log was read by so much have times that cannot be right. */
+const impossibleAfterMs = 60_000;
+
+/** Where the log stood at `timeMs`; it was read at `untilMs`. `undefined` where it has no event. */
+export function placesAt(database: SqlDatabase, timeMs: number, untilMs: number): PlacesAt | undefined {
+  const ends = endsOf(database);
+  if (ends === undefined) return undefined;
+  if (timeMs >= untilMs) return { first: ends.last, last: ends.last };
+  const possibleMs = untilMs + impossibleAfterMs;
+  const one = (sql: string, ...values: number[]): number | undefined => {
+    const found = database.prepare(sql).values(...values)[0]?.[0];
+    return typeof found === "number" ? found : undefined;
+  };
+  const last = one("SELECT max(offset) FROM log WHERE time_ms <= ?1", timeMs) ?? ends.first - 1;
+  const later = one("SELECT min(offset) FROM log WHERE time_ms > ?1 AND time_ms <= ?2", timeMs, possibleMs);
+  if (later !== undefined && later < last) return { first: later - 1, last };
+  // What follows with an impossible time may have happened before or after the moment.
+  const nextMs = one("SELECT time_ms FROM log WHERE offset = ?1", last + 1) ?? 0;
+  return { first: last, last: nextMs > possibleMs ? (later ?? ends.last + 1) - 1 : last };
 }
 
 interface Ends {
@@ -53,10 +98,6 @@ function lastWhere({ first, last }: Ends, holds: (offset: number) => boolean): n
     else high = middle - 1;
   }
   return low;
-}
-
-function timeAt(database: SqlDatabase, offset: number): number {
-  return Number(statement(database, "SELECT time_ms FROM log WHERE offset = ?1").values(offset)[0]?.[0] ?? 0);
 }
 
 /** Bytes of all bodies up to and with this one. Rows of older binaries have none. */

@@ -4,6 +4,7 @@
  */
 import { configureSync, getLogger as getLogtapeLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { context, trace } from "@opentelemetry/api";
+import { metrics } from "./metrics.ts";
 import { traceIdOf } from "./trace-context.ts";
 
 export interface LoggingOptions {
@@ -29,8 +30,18 @@ export function getLogger(part: string): Logger {
   return getLogtapeLogger(["ostiary", part]);
 }
 
+/** Where the line cannot be written (the disk is full, nobody reads it) it is lost and counted: a node must not end because of its log. */
 function writeToStderr(line: string): void {
-  process.stderr.write(line);
+  if (!process.stderr.listeners("error").includes(countLost)) process.stderr.on("error", countLost);
+  try {
+    process.stderr.write(line);
+  } catch {
+    countLost();
+  }
+}
+
+function countLost(): void {
+  metrics.logLinesLost.inc();
 }
 
 export function formatText(record: LogRecord): string {

@@ -107,6 +107,18 @@ export const metrics = {
   ]),
   /** `action`: built, served, installed, unchanged or failed. */
   snapshots: counter("ostiary_snapshots_total", "What happened with snapshots", ["action"]),
+  /** `reason`: one of `StorageReason`, or other. */
+  storageFailures: counter(
+    "ostiary_storage_failures_total",
+    "Times that something could not be stored, by why: a full disk, a read-only file system, an input/output error and so on",
+    ["reason"],
+  ),
+  /** Timers whose work failed, and failures of the system that nothing had caught: the node goes on. */
+  strayFailures: counter(
+    "ostiary_stray_failures_total",
+    "Failures of timers, and failures of the system that no other code had handled; the node went on",
+  ),
+  logLinesLost: counter("ostiary_log_lines_lost_total", "Lines of the log that could not be written"),
   /** `direction`: sent or received. */
   snapshotBytes: counter(
     "ostiary_snapshot_bytes_total",
@@ -140,6 +152,8 @@ export interface NodeReading {
   readonly brokers: readonly { readonly broker: string; readonly connected: boolean }[];
   readonly brokerClients: number | undefined;
   readonly snapshotAgeMs: number | undefined;
+  /** Whether the node can store what it should. */
+  readonly storageOk: boolean;
   /** Undefined while there is no copy to count in. */
   readonly closures: ClosureCounts | undefined;
 }
@@ -211,6 +225,11 @@ valueGauge(
   "oso_fallback_snapshot_age_ms",
   "Milliseconds since the snapshot that this fallback answers from was taken",
   ({ snapshotAgeMs }) => snapshotAgeMs,
+);
+valueGauge(
+  "ostiary_storage_ok",
+  "1 where this node can store what it should, 0 where its disk is full, fails or was taken away",
+  ({ storageOk }) => (storageOk ? 1 : 0),
 );
 gauge(
   "ostiary_closures",

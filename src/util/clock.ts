@@ -12,15 +12,38 @@ export interface Clock {
   random(): number;
 }
 
+type OnFailedTimer = (error: unknown) => void;
+
+/** As if the timer had not been guarded: whoever runs a program says what else is to be done. */
+let onFailed: OnFailedTimer = (error) =>
+  queueMicrotask(() => {
+    throw error;
+  });
+
+/** Timers of the system's clock whose work throws are reported here, and go on. */
+export function onFailedTimer(report: OnFailedTimer): void {
+  onFailed = report;
+}
+
+function guarded(body: () => void): () => void {
+  return () => {
+    try {
+      body();
+    } catch (error) {
+      onFailed(error);
+    }
+  };
+}
+
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
   after(delayMs, body) {
-    const timer = setTimeout(body, delayMs);
+    const timer = setTimeout(guarded(body), delayMs);
     return () => clearTimeout(timer);
   },
   every(intervalMs, body) {
-    const timer = setInterval(body, intervalMs);
+    const timer = setInterval(guarded(body), intervalMs);
     return () => clearInterval(timer);
   },
   random: () => Math.random(),

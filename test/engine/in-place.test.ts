@@ -209,6 +209,9 @@ function measured(store: SqlDatabase): { readonly database: SqlDatabase; readonl
     orm,
     prepare,
     exec: (sql) => store.exec(sql),
+    get inTransaction() {
+      return store.inTransaction;
+    },
     get rollbacks() {
       return store.rollbacks;
     },

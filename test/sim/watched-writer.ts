@@ -3,7 +3,7 @@
  * know. What the events did is not read from it: that is worked out from the requests.
  */
 import type { WriteMeta, WriteRequest, WriteResult } from "../../src/replication/writing/append.ts";
-import type { OpenRequest } from "../../src/replication/writing/store-writer.ts";
+import type { OpenRequest } from "../../src/replication/writing/open-store.ts";
 import type { WriterCommands } from "../../src/replication/writing/writer-commands.ts";
 import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
 import type { State } from "../../src/store/state.ts";

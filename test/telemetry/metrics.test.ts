@@ -13,6 +13,7 @@ const edge: NodeReading = {
   ],
   brokerClients: undefined,
   snapshotAgeMs: 250,
+  storageOk: true,
   closures: { kept: 3, walked: 1, rows: 4711 },
 };
 

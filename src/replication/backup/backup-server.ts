@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
-import { removeFiles } from "../../store/snapshot.ts";
+import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
 import { buildBackupAside } from "../snapshots/snapshot-jobs.ts";
@@ -12,15 +12,23 @@ import type { System } from "../system.ts";
 export interface BackupServerOptions {
   /** Where the database is now. AppError `not_ready` while there is none that can be trusted. */
   readonly storePath: () => string;
+  /** As `StoreWriter.saveReplaced`, where the node has a writer. */
+  readonly saveReplaced?: (target: string) => Promise<boolean>;
   /** The data directory, in which the file is made; nothing of it stays there. */
   readonly data: string;
   readonly system: Pick<System, "spawnWorker">;
 }
 
 /** AppError `too_many_requests` while another one is made. */
-export function createBackupServer({ storePath, data, system }: BackupServerOptions): () => Promise<Response> {
+export function createBackupServer({
+  storePath,
+  saveReplaced,
+  data,
+  system,
+}: BackupServerOptions): () => Promise<Response> {
   const directory = join(data, "backup");
   const target = join(directory, "making.zst");
+  const saved = join(directory, "saved.db");
   let making = false;
   return async () => {
     if (making) throw new AppError("too_many_requests", "another backup is being made, try again when it is done");
@@ -28,8 +36,9 @@ export function createBackupServer({ storePath, data, system }: BackupServerOpti
     making = true;
     try {
       mkdirSync(directory, { recursive: true });
-      removeFiles([target]);
-      const { manifest, size } = await buildBackupAside(system, path, target);
+      removeFiles([target, saved]);
+      const source = (await saveReplaced?.(saved)) === true ? saved : path;
+      const { manifest, size } = await buildBackupAside(system, source, target);
       const name = `${manifest.environment}-${manifest.offset}.backup`;
       return new Response(
         streamOf(target, 0, size - 1, () => {}),
@@ -42,7 +51,7 @@ export function createBackupServer({ storePath, data, system }: BackupServerOpti
         },
       );
     } finally {
-      removeFiles([target]);
+      removeFiles([target, ...databaseFiles(saved)]);
       making = false;
     }
   };
@@ -58,5 +67,6 @@ export function backupsOf(
     following.engine();
     return following.copy.path;
   };
-  return createBackupServer({ storePath, data, system });
+  const saveReplaced = (target: string): Promise<boolean> => following.writer.saveReplaced(target);
+  return createBackupServer({ storePath, saveReplaced, data, system });
 }

@@ -9,7 +9,7 @@ import { finishUndo, undoEvent } from "../../engine/undo.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { takeBackAnswered } from "../../store/answered.ts";
 import { takeBackEpoch } from "../../store/epochs.ts";
-import { offsetAt } from "../../store/log-retention.ts";
+import { placesAt } from "../../store/log-retention.ts";
 import { openLog, type Log } from "../../store/log.ts";
 import { describeMoment, earliestMoment } from "../../store/past.ts";
 import { advanceState, readState, zeroHash, type State } from "../../store/state.ts";
@@ -44,10 +44,16 @@ export function offsetOf(store: SqlDatabase, destination: Destination, untilMs: 
   }
   if (destination.timeMs > untilMs)
     throw new AppError("invalid_request", `what was at ${wanted} is not known: this ends at ${at(untilMs)}`);
-  if (destination.timeMs >= newest.timeMs) return newest.offset;
-  const offset = offsetAt(store, destination.timeMs) ?? 0;
-  if (offset < earliest.offset) throw tooEarly();
-  return offset;
+  const places = placesAt(store, destination.timeMs, untilMs);
+  if (places === undefined && destination.timeMs >= newest.timeMs) return newest.offset;
+  const { first, last } = places ?? { first: 0, last: 0 };
+  if (last < earliest.offset) throw tooEarly();
+  if (first !== last)
+    throw new AppError(
+      "invalid_request",
+      `${wanted} may be any place from offset ${Math.max(first, earliest.offset)} to ${last}, since the clock of the primary was set in between: say the offset (\`ostiary restore --to-offset\`)`,
+    );
+  return last;
 }
 
 /** Goes back to an offset that `offsetOf` gave. Throws, and changes nothing, where log and data do not belong together. */

@@ -28,6 +28,7 @@ import { checkStoreAside, type Warn } from "../snapshots/snapshot-jobs.ts";
 import { forgetPromotion } from "../succession/promotion.ts";
 import { realSystem } from "../system.ts";
 import { commitEvent } from "../writing/commit-event.ts";
+import { eventTime } from "../writing/event-time.ts";
 import { unpackBackup } from "./backup.ts";
 import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
 
@@ -167,7 +168,7 @@ function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): stri
     const before = readState(store);
     const now = systemClock.wallMs();
     const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: Math.max(now, term + 1) } as const;
-    const timeMs = Math.max(now, before.timeMs);
+    const timeMs = eventTime(now, before.timeMs);
     const row = {
       offset: before.offset + 1,
       timeMs,

@@ -14,6 +14,7 @@ import { metrics, type FeedState } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
+import { storageFailureIn } from "../../util/storage-failure.ts";
 import { decodeBatch, decodeHead, epochOf, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
 import { createInbox, type Inbox } from "../feed/inbox.ts";
 import type { ReplayRequest } from "../writing/replay.ts";
@@ -52,6 +53,8 @@ export class Follower {
   readonly #inbox: Inbox;
   readonly #divergence = watchDivergence();
   #diverged = false;
+  /** The files of this copy are gone or replaced: it can be answered from, and needs a successor. */
+  #filesLost = false;
   /** The feed has said that this copy differs, and the primary has not been asked yet. */
   #doubted = false;
   #working = false;
@@ -220,6 +223,13 @@ export class Follower {
     this.distrust(`it differs from the primary's at ${head.l}`);
   }
 
+  /** The files of this copy were deleted or replaced: it answers on from what is open, and takes a fresh snapshot. */
+  filesLost(): void {
+    if (this.#filesLost) return;
+    this.#filesLost = true;
+    this.#wantCatchUp();
+  }
+
   /** This copy is not to be answered from any more: it is replaced by a fresh snapshot. */
   distrust(reason: string): void {
     if (this.#diverged) return;
@@ -267,7 +277,7 @@ export class Follower {
     this.#catchUpWanted = false;
     this.#catchingUp = true;
     try {
-      const trusted = !this.#diverged && this.#replayFailures < replayFailuresMax;
+      const trusted = !this.#diverged && !this.#filesLost && this.#replayFailures < replayFailuresMax;
       await catchUp(this.#catchUpOptions, trusted ? this.#options.present() : undefined);
       this.#failures = 0;
       if (!this.#diverged) this.#catchUpAtMs = 0;
@@ -317,6 +327,7 @@ export class Follower {
     this.#inbox.clear();
     this.#divergence.clear();
     this.#diverged = false;
+    this.#filesLost = false;
     this.#doubted = false;
     this.#freshAtMs = this.#clock.monotonicMs();
     this.#replayFailures = 0;
@@ -360,7 +371,8 @@ export class Follower {
           "events {events} of the feed do not continue this history and are refused: {reason}. Unless the primary says the same, somebody else can publish events: check the broker's access list",
           { events, reason: error.message },
         );
-      } else log.error("events {events} could not be applied: {error}", { events, error });
+      } else if (storageFailureIn(error) === undefined)
+        log.error("events {events} could not be applied: {error}", { events, error });
       this.#catchUpWanted = true;
     }
     return true;
@@ -391,6 +403,8 @@ export class Follower {
   }
 
   #replayFailed(error: unknown, from: "feed" | "primary" | "peer"): void {
+    // A disk that fails says nothing about the copy, which is tried again.
+    if (storageFailureIn(error) !== undefined) return;
     const unfitting = error instanceof AppError && error.code === "conflict";
     // What the feed or a peer says may be wrong; the primary's own log is asked next.
     if (unfitting && from !== "primary") return;

@@ -13,19 +13,22 @@ import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { storageFailureIn } from "../../util/storage-failure.ts";
 import { Copy } from "../copy.ts";
 import { eventHistory, type History } from "../event-history.ts";
 import { storeToStartFrom } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
 import { auditCopyAside } from "../snapshots/snapshot-jobs.ts";
+import type { StorageStatus } from "../storage-status.ts";
 import type { System } from "../system.ts";
+import { ageOf } from "../writing/event-time.ts";
 import { Writer } from "../writing/writer.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Follower } from "./follower.ts";
 import { lastCommonOffset } from "./history.ts";
 import { type CountedAs, upstreamOf } from "./neighbours.ts";
 import type { NodeClient } from "./node-client.ts";
-import { countUnreplicated, saveUnreplicated } from "./unreplicated.ts";
+import { countUnreplicated, saveUnreplicated, type Unreplicated } from "./unreplicated.ts";
 import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("copy");
@@ -81,11 +84,12 @@ export async function openFollowingCopy(
     upstream,
     present: standing.present,
     installSnapshot: standing.installSnapshot,
-    parting: (theirs) => saveWhatOnlyWeHave(data, copy, standing.present(), theirs),
+    parting: (theirs) => saveWhatOnlyWeHave(data, copy, writer.storage, standing.present(), theirs),
   });
   started.defer(() => follower.stop());
   started.defer(() => upstream.close());
   upstream.onSwitch(() => follower.subscribed());
+  writer.onReplaced(() => follower.filesLost());
   const audit = (): Promise<void> => auditOnce(copy, follower, system);
   // Disks forget: what is never looked at is never missed.
   started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
@@ -116,7 +120,7 @@ export async function openFollowingCopy(
     ageMs() {
       const state = present();
       // Without any contact yet, the last commit that it contains says how old it is at most.
-      return follower.ageMs ?? (state === undefined ? null : Math.max(0, clock.wallMs() - state.timeMs));
+      return follower.ageMs ?? (state === undefined ? null : ageOf(state.timeMs, clock));
     },
   };
 }
@@ -148,7 +152,10 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
     history.moved();
     for (const listener of listeners) listener();
   };
-  writer.onMoved(({ state: moved }) => move(moved));
+  writer.onMoved(({ state: moved }) => {
+    writer.storage.works("snapshot");
+    move(moved);
+  });
   const adopt = async (path: string): Promise<State> => {
     const opened = await writer.open(path);
     // Nobody may learn of the new position before reads come from the new file.
@@ -159,7 +166,9 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
   const installSnapshot = async (from: NodeClient): Promise<State> => {
     const { data: directory, environment, limits } = config;
     if (writer.failed) throw new Error("there is no writer that could open a snapshot");
-    const installed = await fetchSnapshot({ primary: from, directory, environment, limits, system, present: state });
+    const { storage } = writer;
+    const options = { primary: from, directory, environment, limits, system, storage, present: state };
+    const installed = await fetchSnapshot(options);
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
       return await adopt(installed.path);
@@ -179,10 +188,23 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
 }
 
 /** The history that goes on has parted from this one: what only this copy has is saved before the copy is replaced. */
-function saveWhatOnlyWeHave(directory: string, copy: Copy, present: State | undefined, theirs: readonly Epoch[]): void {
+function saveWhatOnlyWeHave(
+  directory: string,
+  copy: Copy,
+  storage: StorageStatus,
+  present: State | undefined,
+  theirs: readonly Epoch[],
+): void {
   if (present === undefined || !copy.ready) return;
   const own = openLog(copy.reader());
-  const saved = saveUnreplicated(directory, own, present, lastCommonOffset(present, own, theirs));
+  let saved: Unreplicated | undefined;
+  try {
+    saved = saveUnreplicated(directory, own, present, lastCommonOffset(present, own, theirs));
+    storage.works("events");
+  } catch (error) {
+    storage.failed("events", error, directory);
+    throw error;
+  }
   if (saved === undefined) return;
   log.error(
     "{events} that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
@@ -194,9 +216,11 @@ async function auditOnce(copy: Copy, follower: Follower, system: System): Promis
   if (!copy.ready || follower.diverged) return;
   const { path } = copy;
   try {
-    await auditCopyAside(system, path);
+    await auditCopyAside(system, copy.engine().path);
   } catch (error) {
-    // It may have been replaced or closed meanwhile.
+    // It may have been replaced or closed meanwhile, and a disk that cannot be read now says nothing of what is on it.
+    if (storageFailureIn(error) !== undefined)
+      return log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
     if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
   }
 }

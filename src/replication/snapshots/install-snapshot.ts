@@ -1,14 +1,18 @@
 /** How a snapshot becomes this node's copy: fetched beside the present one, checked from end to end, and only then put in its place. */
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Limits } from "../../config/limits.ts";
 import { installStore, nextStore } from "../../store/data-directory.ts";
-import { requireKnownFormat } from "../../store/snapshot-file.ts";
+import { diskSpaceOf } from "../../store/disk-space.ts";
+import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot-file.ts";
 import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
 import { requireEnvironment, type State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { NodeClient } from "../following/node-client.ts";
+import type { StorageStatus } from "../storage-status.ts";
 import type { System } from "../system.ts";
+import { storageFailureIn } from "../../util/storage-failure.ts";
 import { unpackSnapshotAside } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
@@ -25,13 +29,15 @@ export interface InstallOptions {
   readonly environment: string;
   readonly limits: Limits;
   readonly system: System;
+  /** Is told where the snapshot cannot be stored. */
+  readonly storage?: StorageStatus;
   /** Where the copy stands that is replaced, where there is one that was answered from: whoever read it is not taken back. */
   readonly present?: State | undefined;
 }
 
 /** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
 export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
-  const { primary, directory, environment, system, present } = options;
+  const { primary, directory, environment, system, storage, present } = options;
   // Stays for the next attempt until it is whole.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
@@ -42,6 +48,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       requireEnvironment(manifest, environment);
       if (present?.epoch === manifest.epoch && manifest.offset < present.offset)
         throw new Error(`the snapshot is of ${manifest.offset}, this copy had come to ${present.offset} already`);
+      requireRoom(directory, manifest, packed);
     });
     if (snapshot === "unchanged") {
       metrics.snapshots.inc({ action: "unchanged" });
@@ -53,14 +60,31 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       fetchMs: Math.round(system.clock.monotonicMs() - startMs),
     });
     try {
-      return await installSnapshot(snapshot, options);
+      const installed = await installSnapshot(snapshot, options);
+      storage?.works("snapshot");
+      return installed;
     } finally {
       removeFiles([packed]);
     }
   } catch (error) {
+    if (storageFailureIn(error) !== undefined) storage?.failed("snapshot", error, directory);
     metrics.snapshots.inc({ action: "failed" });
     throw error;
   }
+}
+
+/** Throws where the rest of the snapshot and the database in it do not fit: the disk would be full for nothing, and again at the next attempt. */
+function requireRoom(directory: string, { bytes, unpackedBytes }: SnapshotManifest, packed: string): void {
+  const free = diskSpaceOf(directory)?.freeBytes;
+  const neededBytes = Math.max(0, bytes - sizeOf(packed)) + unpackedBytes;
+  if (free === undefined || free >= neededBytes) return;
+  throw Object.assign(new Error(`a snapshot takes ${neededBytes} more bytes while it is unpacked, ${free} are free`), {
+    code: "ENOSPC",
+  });
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** Puts a snapshot, checked from end to end, into the directory as its present database. */

@@ -10,6 +10,7 @@ import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../.
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { must } from "../../util/assert.ts";
+import { storageFailureIn } from "../../util/storage-failure.ts";
 import { megabytes } from "../../util/megabytes.ts";
 
 const log = getLogger("snapshot");
@@ -118,6 +119,10 @@ async function receive(
       await file.appendFile(chunk);
       if (front !== undefined) onProgress(received, sizeOf(front));
     }
+  } catch (error) {
+    // On a full disk what has come so far would be in the way of everything else.
+    if (storageFailureIn(error) !== undefined) removeFiles([target]);
+    throw error;
   } finally {
     await file.close();
   }

@@ -5,6 +5,7 @@ import { requireEnvironment } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { System } from "../system.ts";
+import { requireStorage } from "../primary-store.ts";
 import { checkStoreAside } from "./snapshot-jobs.ts";
 
 const log = getLogger("store");
@@ -24,6 +25,7 @@ export async function soundStore(
     return path;
   } catch (error) {
     if (error instanceof AppError && error.code === "conflict") throw error;
+    requireStorage(error, path);
     const aside = setAside(path);
     log.error("the database {path} is damaged and put aside as {aside}: {error}", { path, aside, error });
     return undefined;

@@ -7,6 +7,7 @@ import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { compareEpochs, type Epoch, type EpochName } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
 import { readState, type State } from "../../store/state.ts";
+import type { StorageStatus } from "../storage-status.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../following/history.ts";
 import { countUnreplicated, saveUnreplicated, type Unreplicated } from "../following/unreplicated.ts";
@@ -19,6 +20,7 @@ export interface FenceOptions {
   /** A read-only connection. */
   readonly store: SqlDatabase;
   readonly present: () => State;
+  readonly storage: StorageStatus;
   /** Called once, when it falls. */
   readonly onFenced: () => void;
 }
@@ -51,20 +53,38 @@ export class Fence {
   fence(reason: string): void {
     if (this.#fenced) return;
     this.#fenced = true;
-    forgetPromotion(this.#options.directory);
+    // Before anything that could fail.
+    this.#options.onFenced();
     log.fatal(
       "this primary is FENCED: {reason}. It goes on answering from what it has, and publishes and writes nothing any more; start it as an edge of the new primary",
       { reason },
     );
-    this.#options.onFenced();
+    this.#forgetPromotion();
+  }
+
+  #forgetPromotion(): void {
+    const { directory } = this.#options;
+    try {
+      forgetPromotion(directory);
+    } catch (error) {
+      // Started again it would take itself for the primary until it hears of its successor.
+      log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
+    }
   }
 
   #save(epochs: readonly Epoch[]): void {
     if (this.#saved !== undefined) return;
-    const { directory, store } = this.#options;
+    const { directory, store, storage } = this.#options;
     const eventLog = openLog(store);
     const present = readState(store);
-    const saved = saveUnreplicated(directory, eventLog, present, lastCommonOffset(present, eventLog, epochs));
+    let saved: Unreplicated | undefined;
+    try {
+      saved = saveUnreplicated(directory, eventLog, present, lastCommonOffset(present, eventLog, epochs));
+      storage.works("events");
+    } catch (error) {
+      // They are still in the database, and the next one who knows of the successor makes another attempt.
+      return storage.failed("events", error, directory);
+    }
     this.#saved = saved ?? "nothing";
     if (saved === undefined) return;
     log.fatal(

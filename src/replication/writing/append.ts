@@ -16,6 +16,7 @@ import { statement } from "../../store/statements.ts";
 import { AppError } from "../../util/app-error.ts";
 import { chainHash } from "../position.ts";
 import { commitEvent, countsOf } from "./commit-event.ts";
+import { eventTime } from "./event-time.ts";
 
 /** What can be asked of the writer. */
 export type WriteRequest =
@@ -173,8 +174,7 @@ function appendEffect(
   onDecided: OnDecided,
 ): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
-  // Never backwards, so that offsets and times have the same order even where the clock is set back.
-  const timeMs = Math.max(wantedMs, state.timeMs);
+  const timeMs = eventTime(wantedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
   const hash = chainHash(state.hash, row);
   onDecided(state, { ...row, hash, digest: null });

@@ -8,16 +8,13 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/derived-tables.ts";
-import type { SqlDatabase, Transaction } from "../../runtime/sqlite.ts";
-import { type Changes, whileChanging } from "../../store/changes.ts";
-import { openStore } from "../../store/database.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys.ts";
-import { excessOf } from "../../store/log-retention.ts";
-import { openLog, type Log, type StoredLogRow } from "../../store/log.ts";
-import { rememberIds } from "../../store/remembered.ts";
+import { agedIn, excessOf } from "../../store/log-retention.ts";
+import type { StoredLogRow } from "../../store/log.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../../store/state.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
+import { StorageError, storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
 import {
   append,
@@ -30,15 +27,19 @@ import {
   type WriteResult,
 } from "./append.ts";
 import { replay, type Replayed, type ReplayRequest } from "./replay.ts";
-
-export interface OpenRequest {
-  readonly path: string;
-  readonly environment: string;
-  readonly synchronous: "FULL" | "NORMAL";
-  readonly limits: Limits;
-  /** To be told of every change. */
-  readonly changes: Changes;
-}
+import {
+  begin,
+  change,
+  checkpoint,
+  commit,
+  openForWriting,
+  reopen,
+  requireCommits,
+  type Begun,
+  type Open,
+  type OpenRequest,
+} from "./open-store.ts";
+import { refusedBy, spaceNeedOf } from "./storage-guard.ts";
 
 export interface Committed extends Omit<Appended, "row"> {
   readonly committedMs: number;
@@ -61,10 +62,15 @@ export interface Next {
 /**
  * `next` and `moving` come before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
  * is left to be said once it is on disk, when everybody waits for it. `committedMs` in ms since 1970 with a fraction: whoever has asked since then was
- * answered with it.
+ * answered with it. `storage` comes each time that the storage begins to fail in another way, and with null when it works again.
+ * `clockSetMs` says by how much the wall clock was set.
  */
 export type WriterEvent =
-  { readonly next: Next } | { readonly moving: Move } | { readonly moved: { readonly committedMs: number } };
+  | { readonly next: Next }
+  | { readonly moving: Move }
+  | { readonly moved: { readonly committedMs: number } }
+  | { readonly storage: StorageFailure | null }
+  | { readonly clockSetMs: number };
 
 /** What a replay did. */
 export interface Arrived extends Replayed {
@@ -80,24 +86,11 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-interface Open {
-  readonly store: SqlDatabase;
-  readonly log: Log;
-  readonly limits: Limits;
-  readonly changes: Changes;
-}
-
-/** What was done in a transaction that is neither committed nor rolled back yet. */
-interface Begun<T> {
-  readonly result: T;
-  readonly transaction: Transaction;
-}
-
 interface Prepared extends Begun<Replayed> {
   readonly request: ReplayRequest;
 }
 
-type Outcome = { readonly appended: Appended } | { readonly error: unknown };
+type Outcome = { readonly appended: Appended; readonly name: string | undefined } | { readonly error: unknown };
 
 interface Attempted {
   readonly outcomes: readonly Outcome[];
@@ -109,7 +102,8 @@ interface Attempted {
 const groupWritesMax = 256;
 /** Requests that changed nothing, and so left no event that would remember them. */
 const idleRequestsMax = 10_000;
-
+/** How often the files and the free space are looked at, and an attempt is made to end a failure. */
+const storageCheckMs = 1000;
 export class StoreWriter {
   readonly #tell: (event: WriterEvent) => void;
   readonly #clock: Clock;
@@ -120,6 +114,9 @@ export class StoreWriter {
   #state: State | undefined;
   #waiting: Waiting[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
+  #checkpointAtMs = Number.NEGATIVE_INFINITY;
+  #toldStorage: StorageFailure["reason"] | undefined;
+  #cancelCheck = (): void => {};
 
   /** `tell` is called before and after each commit that moves the position. */
   constructor(tell: (event: WriterEvent) => void, clock: Clock) {
@@ -130,10 +127,8 @@ export class StoreWriter {
   /** Opens the file, makes it where it is missing, and tells where it stands. Another file that was open before is closed. */
   open(options: OpenRequest): State {
     this.close();
-    const store = openStore(options.path, { synchronous: options.synchronous });
-    rememberIds(store);
-    const { limits, changes } = options;
-    const open = { store, log: openLog(store), limits, changes };
+    const open = openForWriting(options, this.#clock);
+    const { store } = open;
     this.#open = open;
     const state = change(open, () => {
       const found =
@@ -143,6 +138,8 @@ export class StoreWriter {
     });
     requireEnvironment(state, options.environment);
     this.#state = state;
+    this.#cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
+    this.#checkStorage();
     return state;
   }
 
@@ -154,15 +151,23 @@ export class StoreWriter {
 
   /** Applies what a primary wrote, all or none. AppError `conflict` where it does not follow, or leads to another state. */
   replay(request: ReplayRequest): Arrived {
-    const open = must(this.#open);
+    const open = this.#requireStorage();
     const prepared = this.#takePrepared(request);
-    const { transaction, result } = prepared ?? this.#apply(open, request);
-    commit(open, transaction);
+    let result: Replayed;
+    try {
+      const begun = prepared ?? this.#apply(open, request);
+      commit(open, begun.transaction);
+      ({ result } = begun);
+    } catch (error) {
+      this.#storageFailed(open, error);
+      throw error;
+    }
     const committedMs = preciseNow();
     const { state } = result;
     this.#state = state;
     if (request.rows.length > 0) this.#tell({ moved: { committedMs } });
     this.#trim(open, state);
+    this.#boundWal(open);
     return { ...result, committedMs, wasPrepared: prepared !== undefined };
   }
 
@@ -225,15 +230,36 @@ export class StoreWriter {
     writeNodeSetting(must(this.#open).store, key, value);
   }
 
+  /**
+   * Copies what is open into a new file at `target` where the files at its path are gone or others, and says whether they are: then nobody can read the
+   * database by its path any more.
+   */
+  saveReplaced(target: string): boolean {
+    const { guard, store } = must(this.#open);
+    try {
+      guard.requireFiles();
+      return false;
+    } catch (error) {
+      if (storageFailureIn(error)?.reason !== "replaced") throw error;
+    }
+    this.#rollBackPrepared();
+    store.exec(`VACUUM INTO '${target.replaceAll("'", "''")}'`);
+    return true;
+  }
+
   /** Lets go of the file, with everything in it and nothing in the WAL. */
   close(): void {
     const store = this.#open?.store;
     // Gone whatever happens: a file that is damaged must not keep its successor from being opened.
     this.#open = undefined;
     this.#state = undefined;
+    this.#cancelCheck();
     try {
       this.#rollBackPrepared();
       store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // Whatever is in the WAL is found there by the next one who opens the file.
+      if (storageFailureIn(error) === undefined) throw error;
     } finally {
       store?.close();
     }
@@ -243,22 +269,117 @@ export class StoreWriter {
     const group = this.#waiting.slice(0, groupWritesMax);
     this.#waiting = this.#waiting.slice(group.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
-    let attempted: Attempted;
+    let open = this.#open;
+    let begun: Begun<Attempted> | undefined;
     try {
-      const open = must(this.#open, "the writer has a store open");
+      open = this.#requireStorage();
       this.#rollBackPrepared();
-      attempted = change(open, () => this.#attemptAll(open, group));
+      begun = begin(open, () => this.#attemptAll(must(this.#open), group));
+      commit(open, begun.transaction);
     } catch (error) {
-      // The commit itself failed (a full disk, say): nothing of the group happened.
-      for (const write of group) write.reject(error);
+      // Of the group nothing can be seen.
+      if (open !== undefined) this.#storageFailed(open, error);
+      const reason = refusedBy(error, begun !== undefined);
+      for (const write of group) write.reject(reason);
       return;
     }
     const committedMs = preciseNow();
-    const { outcomes, state, hasMoved } = attempted;
+    const { outcomes, state, hasMoved } = begun.result;
     this.#state = state;
     if (hasMoved) this.#tell({ moved: { committedMs } });
-    group.forEach((write, index) => settle(write, must(outcomes[index]), committedMs));
-    this.#trim(must(this.#open), state);
+    group.forEach((write, index) => this.#settle(write, must(outcomes[index]), committedMs));
+    this.#trim(open, state);
+    this.#boundWal(open);
+  }
+
+  #settle(write: Waiting, outcome: Outcome, committedMs: number): void {
+    if ("error" in outcome) return write.reject(outcome.error);
+    const { appended, name } = outcome;
+    const { result, startMs, decidedMs } = appended;
+    // Only now: what it found done already may have been part of the same commit.
+    if (result.unchanged === true && name !== undefined) this.#remember(name, result);
+    write.resolve({ result, startMs, decidedMs, committedMs });
+  }
+
+  /** What is open, where its storage works. A failure that is over ends here; one that is not is thrown again. */
+  #requireStorage(): Open {
+    const open = must(this.#open, "the writer has a store open");
+    const { guard } = open;
+    if (guard.failure === undefined) {
+      guard.requireFiles();
+      return open;
+    }
+    guard.requirePause();
+    return this.#recover(open);
+  }
+
+  /**
+   * Opens the file again, since a connection that saw a failure may know less than it should, and commits something. That overwrites what a failed
+   * commit may have left behind in the WAL, which a start after a crash would otherwise take for committed. Throws where it fails.
+   */
+  #recover(before: Open): Open {
+    this.#rollBackPrepared();
+    const open = reopen(before);
+    this.#open = open;
+    before.store.close();
+    requireCommits(open.store, this.#clock.wallMs());
+    this.#continueFrom(readState(open.store));
+    open.guard.recovered();
+    this.#tellStorage(open.guard.problem);
+    return open;
+  }
+
+  /** The file was opened again and stands here. */
+  #continueFrom(state: State): void {
+    const known = must(this.#state, "the writer knows where its store stands");
+    if (state.offset < known.offset || (state.offset === known.offset && state.hash !== known.hash))
+      throw new StorageError(
+        "STORE_REPLACED",
+        `the database is at offset ${state.offset}, this node had come to ${known.offset}`,
+      );
+    if (state.offset === known.offset) return;
+    this.#state = state;
+    this.#tell({ moving: { state, rows: [] } });
+    this.#tell({ moved: { committedMs: preciseNow() } });
+  }
+
+  #storageFailed({ guard }: Open, error: unknown): void {
+    if (guard.failed(error)) this.#tellStorage(guard.problem);
+  }
+
+  #tellStorage(problem: StorageFailure | undefined): void {
+    if (problem?.reason === this.#toldStorage) return;
+    this.#toldStorage = problem?.reason;
+    this.#tell({ storage: problem ?? null });
+  }
+
+  /** On a timer, so that a node that nobody writes to notices what happens to its files, and when it is over. */
+  #checkStorage(): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    const clockSetMs = open.time.observe();
+    if (clockSetMs !== undefined) this.#tell({ clockSetMs });
+    try {
+      open.guard.look();
+      if (open.guard.failure !== undefined) this.#recover(open);
+      else if (this.#prepared === undefined) this.#boundWal(open);
+    } catch (error) {
+      // Whatever else it is, the next write meets it.
+      open.guard.failed(error);
+    }
+    this.#tellStorage(open.guard.problem);
+  }
+
+  /** A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. */
+  #boundWal(open: Open): void {
+    const now = this.#clock.monotonicMs();
+    if (open.guard.walBytes <= open.limits.walCheckpointBytes || now - this.#checkpointAtMs < storageCheckMs) return;
+    this.#checkpointAtMs = now;
+    try {
+      checkpoint(open.store);
+    } catch (error) {
+      this.#storageFailed(open, error);
+    }
   }
 
   /** Inside the caller's transaction. Whatever can be done before its commit is, since others wait for what comes after that. */
@@ -275,21 +396,28 @@ export class StoreWriter {
 
   /** Where it is alone, others are told of it as soon as it is decided. */
   #attempt({ request, meta }: Waiting, isAlone: boolean): Outcome {
-    const { store, log, limits } = must(this.#open);
+    const { store, log, limits, guard } = must(this.#open);
     const onDecided: OnDecided = (before, row) => {
       if (isAlone && fitting([row], limits).length > 0) this.#tell({ next: { before, row } });
     };
     const name = nameOf(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
     const now = preciseNow();
-    if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined } };
+    if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined }, name };
+    try {
+      guard.requireSpace(spaceNeedOf(request));
+    } catch (error) {
+      this.#tellStorage(guard.problem);
+      return { error: refusedBy(error, false) };
+    }
     store.exec("SAVEPOINT request");
     try {
       const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, onDecided);
       store.exec("RELEASE request");
-      if (appended.result.unchanged === true && name !== undefined) this.#remember(name, appended.result);
-      return { appended };
+      return { appended, name };
     } catch (error) {
+      // A failing disk fails the whole transaction, and may have ended it already.
+      if (storageFailureIn(error) !== undefined || !store.inTransaction) throw error;
       store.exec("ROLLBACK TO request");
       store.exec("RELEASE request");
       return { error };
@@ -304,44 +432,24 @@ export class StoreWriter {
   }
 
   /** Keeps the log short, a tenth of its length at a time or now and then, so that most commits don't pay for it. */
-  #trim({ store, log, limits }: Open, { offset }: State): void {
+  #trim(open: Open, { offset }: State): void {
+    const { store, log, limits, time } = open;
     const now = this.#clock.monotonicMs();
     const grown = offset - this.#trimmed.offset > limits.logEventsKept / 10;
     if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
     this.#trimmed = { offset, atMs: now };
-    const retention = { events: limits.logEventsKept, bytes: limits.logBytesKept, ageMs: limits.logAgeKeptMs };
+    const retention = { events: limits.logEventsKept, bytes: limits.logBytesKept };
     try {
-      const excess = excessOf(store, retention, this.#clock.wallMs());
-      if (excess !== undefined) store.transaction(() => log.trim(excess), "immediate");
-    } catch {
-      // A full disk, say. The writes are committed and answered, the log is only longer than it has to be, and a later commit tries again.
+      const { nowMs } = time;
+      const aged = nowMs === undefined ? undefined : agedIn(store, limits.logAgeKeptMs, nowMs);
+      const excess = Math.max(excessOf(store, retention) ?? 0, aged ?? 0);
+      if (excess > 0) store.transaction(() => log.trim(excess), "immediate");
+      // Slowly, so that somebody may notice that the clock is wrong.
+      if (aged !== undefined) time.restart();
+    } catch (error) {
+      // The writes are committed and answered, the log is only longer than it has to be, and a later commit tries again.
+      this.#storageFailed(open, error);
     }
-  }
-}
-
-function change<T>(open: Open, body: () => T): T {
-  const { result, transaction } = begin(open, body);
-  commit(open, transaction);
-  return result;
-}
-
-function begin<T>({ store }: Open, body: () => T): Begun<T> {
-  const transaction = store.begin("immediate");
-  try {
-    return { result: body(), transaction };
-  } catch (error) {
-    transaction.rollback();
-    throw error;
-  }
-}
-
-/** Before this nobody else can see anything of it. */
-function commit({ changes }: Open, transaction: Transaction): void {
-  try {
-    whileChanging(changes, () => transaction.commit());
-  } catch (error) {
-    transaction.rollback();
-    throw error;
   }
 }
 
@@ -351,10 +459,4 @@ function fitting(
 ): readonly StoredLogRow[] {
   const bytes = rows.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
   return rows.length <= feedBatchEventsMax && bytes <= feedBatchBytesMax ? rows : [];
-}
-
-function settle(write: Waiting, outcome: Outcome, committedMs: number): void {
-  if ("error" in outcome) return write.reject(outcome.error);
-  const { result, startMs, decidedMs } = outcome.appended;
-  write.resolve({ result, startMs, decidedMs, committedMs });
 }

@@ -2,7 +2,8 @@
 import type { NodeSetting } from "../../store/keys.ts";
 import type { WriteMeta, WriteRequest } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { OpenRequest, StoreWriter } from "./store-writer.ts";
+import type { OpenRequest } from "./open-store.ts";
+import type { StoreWriter } from "./store-writer.ts";
 
 export type WriterCommands = ReturnType<typeof writerCommands>;
 
@@ -14,6 +15,7 @@ export function writerCommands(writer: StoreWriter) {
     prepare: (request: ReplayRequest) => writer.prepare(request),
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
+    saveReplaced: (target: string) => writer.saveReplaced(target),
     close: () => writer.close(),
   };
 }

@@ -3,15 +3,19 @@
  * the request. Nothing here waits for another write; those that wait are grouped in the Worker.
  */
 import type { Limits } from "../../config/limits.ts";
+import { formatDuration } from "../../config/value.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
 import { newChanges } from "../../store/changes.ts";
 import type { NodeSetting } from "../../store/keys.ts";
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan } from "../../telemetry/tracing.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
+import { storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
+import { StorageStatus } from "../storage-status.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
@@ -24,6 +28,8 @@ export interface WriterOptions {
   readonly environment: string;
   readonly synchronous: "FULL" | "NORMAL";
   readonly limits: Limits;
+  /** Free space below which ordinary writes are refused, in bytes; none where it is not given. */
+  readonly reserveBytes?: number;
 }
 
 export class Writer {
@@ -32,12 +38,16 @@ export class Writer {
   readonly #clock: Clock;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
+  /** What is reported of the storage of this node. */
+  readonly storage = new StorageStatus();
   readonly #onMoved: ((move: Move) => void)[] = [];
   readonly #onNext: ((next: Next) => void)[] = [];
   #state: State | undefined;
   /** Where the next commit leads, or the last one has led. */
   #moving: Move | undefined;
   #failed = false;
+  #path = "";
+  readonly #onReplaced: (() => void)[] = [];
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "clock"> = realSystem) {
     this.#options = options;
@@ -46,6 +56,8 @@ export class Writer {
     this.#worker.onEvent((event) => {
       if ("next" in event) return this.#onNext.forEach((listener) => listener(event.next));
       if ("moving" in event) return void (this.#moving = event.moving);
+      if ("clockSetMs" in event) return this.#clockSet(event.clockSetMs);
+      if ("storage" in event) return this.#storageChanged(event.storage);
       const move = must(this.#moving, "the writer says where a commit leads before it");
       this.#state = move.state;
       for (const listener of this.#onMoved) listener(move);
@@ -68,14 +80,20 @@ export class Writer {
     this.#onNext.push(listener);
   }
 
+  /** Called when the files of the database are found to be gone or replaced. */
+  onReplaced(listener: () => void): void {
+    this.#onReplaced.push(listener);
+  }
+
   /** Whether the Worker died by itself: then nothing can be written any more. */
   get failed(): boolean {
     return this.#failed;
   }
 
   async open(path: string): Promise<State> {
-    const { environment, synchronous, limits } = this.#options;
-    const state = await this.#worker.call("open", { path, environment, synchronous, limits, changes: this.changes });
+    const { changes } = this;
+    this.#path = path;
+    const state = await this.#worker.call("open", { ...this.#options, path, changes });
     this.#state = state;
     return state;
   }
@@ -86,7 +104,9 @@ export class Writer {
   }
 
   async write(request: WriteRequest, meta: WriteMeta): Promise<WriteResult> {
-    const { result, startMs, decidedMs, committedMs } = await this.#worker.call("write", request, meta);
+    const { result, startMs, decidedMs, committedMs } = await this.#worker
+      .call("write", request, meta)
+      .catch(countFailure);
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
@@ -95,7 +115,7 @@ export class Writer {
   }
 
   replay(request: ReplayRequest): Promise<Arrived> {
-    return this.#worker.call("replay", request);
+    return this.#worker.call("replay", request).catch(countFailure);
   }
 
   /** Does the work of a replay that is likely to be asked for next, but for its commit. */
@@ -118,9 +138,30 @@ export class Writer {
     return this.#worker.call("writeSetting", key, value);
   }
 
+  /** As `StoreWriter.saveReplaced`. */
+  saveReplaced(target: string): Promise<boolean> {
+    return this.#worker.call("saveReplaced", target);
+  }
+
   /** Finishes what was asked, empties the WAL and lets go of the file. */
   stop(): Promise<void> {
     return this.#worker.stop();
+  }
+
+  #clockSet(setMs: number): void {
+    log.warning(
+      "the clock of this machine was set {direction} by {seconds} s: events get their times from it, and none are removed by age until it has been steady for {steady}",
+      {
+        direction: setMs > 0 ? "forward" : "back",
+        seconds: Math.round(Math.abs(setMs) / 1000),
+        steady: formatDuration(this.#options.limits.logAgeSteadyMs),
+      },
+    );
+  }
+
+  #storageChanged(failure: StorageFailure | null): void {
+    this.storage.set("database", failure ?? undefined, this.#path);
+    if (failure?.reason === "replaced") for (const listener of this.#onReplaced) listener();
   }
 
   async #watch(): Promise<void> {
@@ -129,4 +170,10 @@ export class Writer {
     this.#failed = true;
     log.fatal("the writer died, this node takes no further changes and has to be started anew: {error}", { error });
   }
+}
+
+function countFailure(error: unknown): never {
+  const failure = storageFailureIn(error);
+  if (failure !== undefined) metrics.storageFailures.inc({ reason: failure.reason });
+  throw error;
 }

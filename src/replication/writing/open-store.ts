@@ -1,0 +1,112 @@
+/**
+ * The writer's connection to its database, with what belongs to it, and the transactions on it.
+ */
+import type { Limits } from "../../config/limits.ts";
+import type { SqlDatabase, Transaction } from "../../runtime/sqlite.ts";
+import { type Changes, whileChanging } from "../../store/changes.ts";
+import { openStore } from "../../store/database.ts";
+import { writeNodeSetting } from "../../store/keys.ts";
+import { openLog, type Log } from "../../store/log.ts";
+import { rememberIds } from "../../store/remembered.ts";
+import type { Clock } from "../../util/clock.ts";
+import { SteadyClock } from "../../util/steady-clock.ts";
+import { StorageGuard } from "./storage-guard.ts";
+
+export interface OpenRequest {
+  readonly path: string;
+  readonly environment: string;
+  readonly synchronous: "FULL" | "NORMAL";
+  readonly limits: Limits;
+  /** Below so many free bytes ordinary writes are refused. */
+  readonly reserveBytes?: number | undefined;
+  /** To be told of every change. */
+  readonly changes: Changes;
+}
+
+export interface Open {
+  readonly options: OpenRequest;
+  readonly guard: StorageGuard;
+  /** Only where it is believed are events removed by age. */
+  readonly time: SteadyClock;
+  readonly store: SqlDatabase;
+  readonly log: Log;
+  readonly limits: Limits;
+  readonly changes: Changes;
+}
+
+/** What was done in a transaction that is neither committed nor rolled back yet. */
+export interface Begun<T> {
+  readonly result: T;
+  readonly transaction: Transaction;
+}
+
+/** How long a checkpoint waits for readers, since writes wait for it. */
+const checkpointWaitMs = 50;
+const busyTimeoutMs = 5000;
+
+/** Opens the file, and makes it where it is missing. */
+export function openForWriting(options: OpenRequest, clock: Clock): Open {
+  const store = openStore(options.path, { synchronous: options.synchronous });
+  rememberIds(store);
+  const { path, reserveBytes = 0, limits, changes } = options;
+  const guard = new StorageGuard(path, reserveBytes, limits, clock);
+  const time = new SteadyClock(clock, limits.logAgeSteadyMs);
+  return { options, guard, time, store, log: openLog(store), limits, changes };
+}
+
+/** Another connection to the same file. Throws a StorageError where that is not at its path any more. */
+export function reopen(before: Open): Open {
+  const { options, guard } = before;
+  guard.requireFiles();
+  const store = openStore(options.path, { synchronous: options.synchronous, create: false });
+  try {
+    guard.requireFiles();
+    rememberIds(store);
+    return { ...before, store, log: openLog(store) };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+/** Throws where the disk does not take what is in the WAL, or a commit. */
+export function requireCommits(store: SqlDatabase, nowMs: number): void {
+  checkpoint(store);
+  store.transaction(() => writeNodeSetting(store, "storage_probe", String(nowMs)), "immediate");
+}
+
+/** Moves all of the WAL into the file and empties it, unless readers keep it from that for longer than writes may wait. */
+export function checkpoint(store: SqlDatabase): void {
+  try {
+    store.exec(`PRAGMA busy_timeout = ${checkpointWaitMs}`);
+    store.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  } finally {
+    store.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+  }
+}
+
+export function change<T>(open: Open, body: () => T): T {
+  const { result, transaction } = begin(open, body);
+  commit(open, transaction);
+  return result;
+}
+
+export function begin<T>({ store }: Open, body: () => T): Begun<T> {
+  const transaction = store.begin("immediate");
+  try {
+    return { result: body(), transaction };
+  } catch (error) {
+    transaction.rollback();
+    throw error;
+  }
+}
+
+/** Before this nobody else can see anything of it. */
+export function commit({ changes }: Open, transaction: Transaction): void {
+  try {
+    whileChanging(changes, () => transaction.commit());
+  } catch (error) {
+    transaction.rollback();
+    throw error;
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Failures of what a node stores its data on: a full disk, a read-only file system, a device that fails, too few descriptors. They come from the
+ * system or through SQLite, and they say nothing about whether the data are sound. This file alone decides what counts as one, and words it.
+ */
+
+/** The values of the label `reason` of the metrics. */
+export type StorageReason =
+  | "full" // no space, or no quota
+  | "reserve" // less space than the reserve
+  | "wal" // the write-ahead log has reached its limit, because readers hold it
+  | "read_only"
+  | "io" // the device, or the file system on it, fails
+  | "descriptors" // the process or the system has too many open files
+  | "permission"
+  | "unopenable" // SQLite does not say why
+  | "replaced"; // the files of the database were deleted or moved, or others are in their place
+
+export interface StorageFailure {
+  readonly reason: StorageReason;
+  /** As the system or SQLite words it. May hold paths: for the log only. */
+  readonly detail: string;
+}
+
+/** A failure that this program found itself. */
+export class StorageError extends Error {
+  readonly code: keyof typeof ownCodes;
+
+  constructor(code: keyof typeof ownCodes, message: string) {
+    super(message);
+    this.name = "StorageError";
+    this.code = code;
+  }
+}
+
+const ownCodes = { STORE_RESERVE: "reserve", STORE_WAL: "wal", STORE_REPLACED: "replaced" } as const;
+
+const reasonsOfCodes: Readonly<Record<string, StorageReason>> = {
+  ...ownCodes,
+  ENOSPC: "full",
+  EDQUOT: "full",
+  SQLITE_FULL: "full",
+  EROFS: "read_only",
+  EIO: "io",
+  ENXIO: "io",
+  ENODEV: "io",
+  ESTALE: "io",
+  EUCLEAN: "io",
+  EMFILE: "descriptors",
+  ENFILE: "descriptors",
+  EACCES: "permission",
+  EPERM: "permission",
+  SQLITE_PERM: "permission",
+  SQLITE_READONLY_DBMOVED: "replaced",
+};
+
+const reasonsOfFamilies: readonly (readonly [prefix: string, reason: StorageReason])[] = [
+  ["SQLITE_IOERR", "io"],
+  ["SQLITE_READONLY", "read_only"],
+  ["SQLITE_CANTOPEN", "unopenable"],
+];
+
+/** Codes of SQLite's input/output errors that speak of the content of a file. */
+export const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR_(?:SHORT_READ|DATA)$)/;
+
+/** What failed, where an error or one of its causes is such a failure. */
+export function storageFailureIn(error: unknown): StorageFailure | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const reason = reasonOfCode((error as { readonly code?: unknown }).code);
+  return reason === undefined ? storageFailureIn(error.cause) : { reason, detail: error.message };
+}
+
+function reasonOfCode(code: unknown): StorageReason | undefined {
+  if (typeof code !== "string" || damageCodes.test(code)) return undefined;
+  return reasonsOfCodes[code] ?? reasonsOfFamilies.find(([prefix]) => code.startsWith(prefix))?.[1];
+}
+
+interface Wording {
+  /** With `node` for clients and with a path for operators. */
+  readonly problem: (where: "node" | { readonly path: string }) => string;
+  readonly remedy: string;
+}
+
+const disk = (where: "node" | { readonly path: string }): string =>
+  where === "node" ? "the disk of this node" : `the disk that holds \`${where.path}\``;
+const files = (where: "node" | { readonly path: string }): string =>
+  where === "node" ? "the database files of this node" : `\`${where.path}\` or a file that belongs to it`;
+
+const wordings: Readonly<Record<StorageReason, Wording>> = {
+  full: { problem: (where) => `${disk(where)} is full`, remedy: "free space" },
+  reserve: {
+    problem: (where) => `${disk(where)} has less free space than the reserve (\`diskReserveBytes\`)`,
+    remedy: "free space",
+  },
+  wal: {
+    problem: (where) =>
+      `the write-ahead log on ${disk(where)} has reached its limit (\`walBytesMax\`), since readers hold it`,
+    remedy: "wait until long reads, such as a backup, have ended",
+  },
+  read_only: {
+    problem: (where) =>
+      where === "node"
+        ? "the file system of this node is read-only"
+        : `the file system of \`${where.path}\` is read-only`,
+    remedy: "mount it for writing",
+  },
+  io: {
+    problem: (where) => `${disk(where)} fails with input/output errors`,
+    remedy: "check the device and its file system",
+  },
+  descriptors: {
+    problem: () => "too many files and connections are open",
+    remedy: "raise the limit of open files (`ulimit -n`, `LimitNOFILE`)",
+  },
+  permission: {
+    problem: (where) =>
+      where === "node" ? "this node may not write its data" : `this process may not write \`${where.path}\``,
+    remedy: "give the user of the process read and write permission",
+  },
+  unopenable: {
+    problem: (where) => (where === "node" ? "this node cannot open its data" : `\`${where.path}\` cannot be opened`),
+    remedy: "check that the directory exists, and that its disk is writable and not full",
+  },
+  replaced: {
+    problem: (where) => `${files(where)} were deleted, moved or replaced while the node runs`,
+    remedy:
+      "put the files back, or keep the node running and save its data (`ostiary backup --url`), then restore them, or promote an edge; a restart does not bring them back",
+  },
+};
+
+/** What to tell a client, without paths: only the problem. */
+export function publicProblem(reason: StorageReason): string {
+  return wordings[reason].problem("node");
+}
+
+/** What to tell a client whose write was refused. */
+export function refusedWrite(reason: StorageReason): string {
+  const { problem, remedy } = wordings[reason];
+  return `${problem("node")}, nothing was written: ${remedy}, then send the write again`;
+}
+
+/** What to tell a client whose write failed in the commit, where it may have reached the disk all the same. */
+export function uncertainWrite(reason: StorageReason): string {
+  const { problem } = wordings[reason];
+  return `${problem("node")}, it is not known whether the write was stored: read whether it was, or send it again under the same \`X-Request-ID\`, it is done only once`;
+}
+
+/** What to tell an operator: the problem with its path, how to solve it, and what the system said. */
+export function describeStorageFailure({ reason, detail }: StorageFailure, path: string): string {
+  const { problem, remedy } = wordings[reason];
+  return `${problem({ path })}: ${remedy} (${detail})`;
+}

@@ -1,0 +1,199 @@
+/** Clocks that are set: a jump forward costs no events, and the times of events are right again once the clock is. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { offsetOf } from "../../src/replication/backup/go-back.ts";
+import { ageOf, aheadMsMax, eventTime } from "../../src/replication/writing/event-time.ts";
+import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
+import { newChanges } from "../../src/store/changes.ts";
+import { openStore } from "../../src/store/database.ts";
+import { openLog } from "../../src/store/log.ts";
+import { onFailedTimer, systemClock, type Clock } from "../../src/util/clock.ts";
+import { SteadyClock } from "../../src/util/steady-clock.ts";
+import { policy, reader } from "../replication/cluster.ts";
+
+const minute = 60_000;
+const day = 24 * 60 * minute;
+const begin = Date.UTC(2026, 0, 1);
+
+/** A clock whose hands the test moves. */
+class SetClock implements Clock {
+  #monotonicMs = 0;
+  #wallMs = begin;
+  readonly #timers = new Set<{ readonly intervalMs: number; readonly body: () => void; nextMs: number }>();
+  monotonicMs = (): number => this.#monotonicMs;
+  wallMs = (): number => this.#wallMs;
+  random = (): number => 0.5;
+  after = (): (() => void) => () => {};
+  every = (intervalMs: number, body: () => void): (() => void) => {
+    const timer = { intervalMs, body, nextMs: this.#monotonicMs + intervalMs };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  };
+
+  pass(ms: number): void {
+    this.#monotonicMs += ms;
+    this.#wallMs += ms;
+    for (const timer of this.#timers) {
+      if (timer.nextMs > this.#monotonicMs) continue;
+      timer.nextMs = this.#monotonicMs + timer.intervalMs;
+      timer.body();
+    }
+  }
+
+  set(byMs: number): void {
+    this.#wallMs += byMs;
+  }
+}
+
+let directory: string;
+let clock: SetClock;
+let told: WriterEvent[];
+let writer: StoreWriter;
+let count: number;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "ostiary-clock-"));
+  clock = new SetClock();
+  told = [];
+  count = 0;
+  writer = new StoreWriter((event) => told.push(event), clock);
+  const path = join(directory, "store.db");
+  writer.open({ path, environment: "test", synchronous: "NORMAL", limits: defaultLimits, changes: newChanges() });
+});
+
+afterEach(() => {
+  writer.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function write(times: number, everyMs = 1000): Promise<void> {
+  for (let index = 0; index < times; index++) {
+    clock.pass(everyMs);
+    const changes = [{ inserts: [reader(`user-${count++}`)] }];
+    await writer.write({ kind: "batch", changes }, { traceparent: null });
+  }
+}
+
+const loadPolicy = () =>
+  writer.write({ kind: "policy", source: policy, filename: null, force: true }, { traceparent: null });
+
+function withLog<T>(
+  body: (rows: readonly { offset: number; timeMs: number }[], store: ReturnType<typeof openStore>) => T,
+): T {
+  const store = openStore(join(directory, "store.db"), { readonly: true });
+  try {
+    return body(openLog(store).read(0, { eventsMax: 10_000, bytesMax: 1e9 }), store);
+  } finally {
+    store.close();
+  }
+}
+
+const kept = (): number => withLog((rows) => rows.length);
+
+describe("a clock that jumps forward", () => {
+  test("removes no events by age while it may be wrong, and then a tenth at a time", async () => {
+    await loadPolicy();
+    await write(99);
+    clock.set(400 * day);
+    await write(5, 11_000);
+    expect(kept()).toBe(105);
+    expect(told.filter((event) => "clockSetMs" in event)).toEqual([{ clockSetMs: 400 * day }]);
+    // Whoever sets it right within ten minutes has lost nothing.
+    clock.pass(9 * minute);
+    await write(1);
+    clock.set(-400 * day);
+    await write(80, minute);
+    expect(kept()).toBe(186);
+    // And who does not has time to notice.
+    clock.set(400 * day);
+    await write(1);
+    clock.pass(9 * minute);
+    await write(1);
+    expect(kept()).toBe(188);
+    clock.pass(2 * minute);
+    await write(1);
+    expect(kept()).toBe(189 - 18);
+    await write(5, minute);
+    expect(kept()).toBe(189 - 18 + 5);
+  });
+
+  test("that takes back is followed by right times, and places are found by them", async () => {
+    await loadPolicy();
+    await write(10);
+    clock.set(365 * day);
+    await write(3);
+    clock.set(-365 * day);
+    await write(10);
+    withLog((rows, store) => {
+      const timeOf = (offset: number): number => rows[offset - 1]?.timeMs ?? 0;
+      expect(rows.map(({ offset }) => offset)).toEqual(Array.from({ length: 24 }, (_, index) => index + 1));
+      expect(timeOf(12)).toBeGreaterThan(begin + 364 * day);
+      expect(rows.slice(14).every(({ timeMs }) => timeMs < begin + minute)).toBe(true);
+      for (const { offset, timeMs } of rows.slice(14)) expect(offsetOf(store, { timeMs }, clock.wallMs())).toBe(offset);
+      expect(offsetOf(store, { timeMs: timeOf(5) }, clock.wallMs())).toBe(5);
+      // What was written under the wrong clock lies between two right times, and nobody can say where.
+      expect(() => offsetOf(store, { timeMs: timeOf(11) }, clock.wallMs())).toThrow("from offset 11 to 14");
+      expect(offsetOf(store, { timeMs: clock.wallMs() }, clock.wallMs())).toBe(24);
+    });
+  });
+
+  test("keeps old events from going for no longer than it lasts", async () => {
+    await loadPolicy();
+    clock.set(365 * day);
+    await write(3);
+    clock.set(-365 * day);
+    await write(50);
+    clock.pass(40 * day);
+    await write(20, 11 * minute);
+    expect(kept()).toBeLessThan(40);
+  });
+});
+
+test("a clock that is corrected by a little never takes times back, by more it does at once", () => {
+  expect(eventTime(1000, 900)).toBe(1000);
+  expect(eventTime(1000, 1000 + aheadMsMax)).toBe(1000 + aheadMsMax);
+  expect(eventTime(1000, 1001 + aheadMsMax)).toBe(1000);
+});
+
+test("a copy whose last event is of the future is not taken for fresh", () => {
+  expect(ageOf(begin + 365 * day, clock)).toBe(365 * day);
+  expect(ageOf(begin - day, clock)).toBe(day);
+});
+
+test("a clock is believed once it has run evenly, and not after it was set, forward or back", () => {
+  const steady = new SteadyClock(clock, 10 * minute);
+  expect(steady.nowMs).toBeUndefined();
+  clock.pass(10 * minute);
+  expect(steady.nowMs).toBe(clock.wallMs());
+  clock.set(500);
+  expect(steady.nowMs).toBe(clock.wallMs());
+  for (const by of [day, -day, 5000]) {
+    clock.set(by);
+    expect(steady.observe()).toBe(by === day ? day + 500 : by);
+    expect(steady.nowMs).toBeUndefined();
+    clock.pass(10 * minute);
+    expect(steady.nowMs).toBe(clock.wallMs());
+  }
+});
+
+test("a timer whose work throws is reported, and goes on", async () => {
+  const reported: unknown[] = [];
+  onFailedTimer((error) => reported.push(error));
+  let runs = 0;
+  const cancel = systemClock.every(2, () => {
+    runs++;
+    throw new Error(`run ${runs}`);
+  });
+  await Bun.sleep(60);
+  cancel();
+  onFailedTimer((error) =>
+    queueMicrotask(() => {
+      throw error;
+    }),
+  );
+  expect(runs).toBeGreaterThan(2);
+  expect(reported.length).toBe(runs);
+});

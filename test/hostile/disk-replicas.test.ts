@@ -1,0 +1,125 @@
+/** Full and lost disks of edges and fallbacks: they answer on from a sound copy, say that it gets older, and catch up when they can. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Node } from "../../src/replication/node.ts";
+import { converged, eventually, insert, loadPolicy, mayRead, withCluster } from "../replication/cluster.ts";
+import { fillDisk, noMounts, withSmallDisk } from "./node.ts";
+
+const lowRetries = { "limits.retryDelayMsMax": "200ms", "limits.pollIntervalMs": "300ms" };
+
+/** Says that it should not be asked, and answers all the same. */
+async function expectDegraded(node: Node, reason: string, reader: string): Promise<void> {
+  await eventually(() => {
+    const { ok, degraded, storageOk } = node.health();
+    expect({ ok, storageOk }).toEqual({ ok: true, storageOk: false });
+    expect(degraded).toContain(reason);
+  });
+  expect(mayRead(node, reader)).toBe(true);
+}
+
+const bulk = (from: number, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `somebody with quite a long name ${from + index}`);
+
+describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", () => {
+  test(
+    "of an edge: it keeps its copy, and catches up once there is space",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await cluster.primary();
+        await loadPolicy(primary.node);
+        await insert(primary.node, "ann");
+        await withSmallDisk(join(cluster.directory, "disk"), "16m", async ({ path }) => {
+          const data = join(path, "edge");
+          const edge = await cluster.edge("edge", primary, { data });
+          await converged(edge.node, primary.node);
+          const free = fillDisk(path);
+          for (let count = 0; count < 30 && edge.node.health().storageOk; count++) {
+            await insert(primary.node, ...bulk(count * 1000, 1000));
+            await Bun.sleep(20);
+          }
+          await expectDegraded(edge.node, "the disk of this node is full", "ann");
+          const { offset } = edge.node.health();
+          await insert(primary.node, "bob");
+          await Bun.sleep(1000);
+          expect(edge.node.health().offset).toBe(offset);
+          expect(readdirSync(data).filter((name) => name.includes("damaged") || name.startsWith("incoming"))).toEqual(
+            [],
+          );
+          free();
+          await converged(edge.node, primary.node);
+          await eventually(() => expect(edge.node.health()).toMatchObject({ storageOk: true, degraded: undefined }));
+          expect(readdirSync(data).filter((name) => name.endsWith(".db"))).toEqual(["store-1.db"]);
+          await edge.stop();
+        });
+      }, lowRetries),
+    60_000,
+  );
+
+  test(
+    "of a fallback: a snapshot that does not fit is not fetched, and its old copy stays",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await cluster.primary();
+        await loadPolicy(primary.node);
+        await insert(primary.node, "ann");
+        await withSmallDisk(join(cluster.directory, "disk"), "8m", async ({ path }) => {
+          const data = join(path, "fallback");
+          const fallback = await cluster.fallback(primary, { data });
+          await eventually(() => expect(mayRead(fallback.node, "ann")).toBe(true));
+          fillDisk(path, 2 ** 20);
+          for (let count = 0; count < 30; count++) await insert(primary.node, ...bulk(count * 1000, 1000));
+          await expectDegraded(fallback.node, "the disk of this node is full", "ann");
+          expect(existsSync(join(data, "incoming.zst"))).toBe(false);
+          expect(existsSync(join(data, "incoming.db"))).toBe(false);
+          // Those that came before and fitted are replaced one by one.
+          await eventually(() => expect(readdirSync(data).filter((name) => name.endsWith(".db")).length).toBe(1));
+          await fallback.stop();
+        });
+      }),
+    60_000,
+  );
+});
+
+test(
+  "an edge whose database is deleted takes a new copy, and answers meanwhile",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge", primary);
+      await converged(edge.node, primary.node);
+      for (const name of readdirSync(edge.data).filter((file) => file.startsWith("store-1.db")))
+        rmSync(join(edge.data, name));
+      for (let asked = 0; asked < 20; asked++) {
+        expect(mayRead(edge.node, "ann")).toBe(true);
+        await Bun.sleep(10);
+      }
+      await insert(primary.node, "bob");
+      await converged(edge.node, primary.node);
+      expect(mayRead(edge.node, "bob")).toBe(true);
+      await eventually(() => expect(edge.node.health()).toMatchObject({ storageOk: true, degraded: undefined }));
+      expect(readdirSync(edge.data).filter((name) => name.endsWith(".db")).length).toBe(1);
+    }, lowRetries),
+  60_000,
+);
+
+test(
+  "an edge whose directory is moved away says so, and goes on when it is back",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge", primary);
+      await converged(edge.node, primary.node);
+      renameSync(edge.data, `${edge.data}-moved`);
+      await expectDegraded(edge.node, "deleted, moved or replaced", "ann");
+      await insert(primary.node, "bob");
+      renameSync(`${edge.data}-moved`, edge.data);
+      await converged(edge.node, primary.node);
+      await eventually(() => expect(edge.node.health()).toMatchObject({ storageOk: true, degraded: undefined }));
+    }, lowRetries),
+  60_000,
+);

@@ -1,0 +1,196 @@
+/** Commits that fail in the writer itself: nobody is told what is not so. Errors keep their codes on the way from a Worker. */
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
+import { isDamage } from "../../src/runtime/sqlite.ts";
+import { connect, serveCommands, type Port, type Way } from "../../src/runtime/worker.ts";
+import { newChanges } from "../../src/store/changes.ts";
+import { openStore } from "../../src/store/database.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { systemClock } from "../../src/util/clock.ts";
+import { storageFailureIn } from "../../src/util/storage-failure.ts";
+import { eventually, policy, reader, refusal, untraced, withDirectory } from "../replication/cluster.ts";
+
+const coded = (code: string, message = "it failed"): Error => Object.assign(new Error(message), { code });
+
+let spy: { mockRestore(): void } | undefined;
+afterEach(() => spy?.mockRestore());
+
+/** The next statements with this text fail in this way. */
+function failing(text: string, error: Error, times: number): void {
+  const run = Database.prototype.run;
+  let left = times;
+  spy?.mockRestore();
+  spy = spyOn(Database.prototype, "run").mockImplementation(function (this: Database, sql, ...bindings) {
+    if (sql === text && left-- > 0) throw error;
+    return run.call(this, sql, ...bindings);
+  });
+}
+
+async function withWriter(body: (writer: StoreWriter, told: WriterEvent[]) => Promise<void>): Promise<void> {
+  await withDirectory(async (directory) => {
+    const told: WriterEvent[] = [];
+    const writer = new StoreWriter((event) => told.push(event), systemClock);
+    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    writer.open({ ...common, path: join(directory, "store-1.db") });
+    try {
+      await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+      await body(writer, told);
+    } finally {
+      spy?.mockRestore();
+      writer.close();
+    }
+  });
+}
+
+const grant = (user: string) => ({ kind: "batch", changes: [{ inserts: [reader(user)] }] }) as const;
+
+test("a write that found its work done in a commit that failed is not done when it is sent again", () =>
+  withWriter(async (writer) => {
+    failing("COMMIT", coded("SQLITE_FULL", "database or disk is full"), 1);
+    const named = { ...untraced, request: "key/second" };
+    const both = await Promise.all([
+      refusal(writer.write(grant("ann"), untraced)),
+      refusal(writer.write(grant("ann"), named)),
+    ]);
+    for (const error of both) {
+      expect(error).toMatchObject({ code: "not_ready" });
+      expect(error.message).toContain("is full, nothing was written");
+    }
+    await Bun.sleep(120);
+    const again = await writer.write(grant("ann"), named);
+    expect(again.result).toMatchObject({ inserted: 1, offset: 2 });
+  }));
+
+test("a failure inside of a request fails all that share its transaction, and the next attempt begins on a new connection", () =>
+  withWriter(async (writer, told) => {
+    failing("RELEASE request", coded("SQLITE_IOERR_WRITE", "disk I/O error"), 1);
+    const both = await Promise.all([
+      refusal(writer.write(grant("ann"), untraced)),
+      refusal(writer.write(grant("bob"), untraced)),
+    ]);
+    for (const { message } of both) expect(message).toContain("nothing was written");
+    const early = await refusal(writer.write(grant("cid"), untraced));
+    expect(early.message).toContain("input/output errors");
+    expect(storageFailureIn(early)).toMatchObject({ reason: "io" });
+    await Bun.sleep(120);
+    expect((await writer.write(grant("ann"), untraced)).result).toMatchObject({ offset: 2 });
+    const storage = told.flatMap((event) => ("storage" in event ? [event.storage?.reason] : []));
+    expect(storage).toEqual(["io", undefined]);
+  }));
+
+test("a commit that failed and can be seen all the same is taken over, and said to be uncertain", () =>
+  withWriter(async (writer, told) => {
+    const run = Database.prototype.run;
+    let left = 1;
+    spy = spyOn(Database.prototype, "run").mockImplementation(function (this: Database, sql, ...bindings) {
+      const result = run.call(this, sql, ...bindings);
+      if (sql === "COMMIT" && left-- > 0) throw coded("SQLITE_IOERR_FSYNC", "disk I/O error");
+      return result;
+    });
+    const meta = { ...untraced, request: "key/one" };
+    const error = await refusal(writer.write(grant("ann"), meta));
+    expect(error.message).toContain("it is not known whether the write was stored");
+    await Bun.sleep(120);
+    expect((await writer.write(grant("ann"), meta)).result).toMatchObject({ offset: 2, inserted: 1, repeated: true });
+    expect(told.filter((event) => "moved" in event).length).toBe(2);
+  }));
+
+test("a log that a reader holds stops writes at its limit, and is emptied when the reader ends", () =>
+  withDirectory(async (directory) => {
+    const path = join(directory, "store-1.db");
+    const told: WriterEvent[] = [];
+    const writer = new StoreWriter((event) => told.push(event), systemClock);
+    const limits = { ...defaultLimits, walCheckpointBytes: 128 * 1024, walBytesMax: 512 * 1024 };
+    writer.open({ environment: "test", synchronous: "NORMAL", limits, changes: newChanges(), path });
+    await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+    const reading = openStore(path, { readonly: true });
+    reading.exec("BEGIN");
+    reading.prepare("SELECT count(*) FROM state").values();
+    const walBytes = (): number => statSync(`${path}-wal`).size;
+    let refused: Error | undefined;
+    for (let count = 0; count < 500 && refused === undefined; count++) {
+      await Bun.sleep(1);
+      const written = writer.write(grant(`${count} ${"x".repeat(400)}`), untraced);
+      refused = await written.then(
+        () => undefined,
+        (error: Error) => error,
+      );
+    }
+    expect(refused?.message).toContain("write-ahead log");
+    expect(refused?.message).toContain("nothing was written");
+    expect(walBytes()).toBeLessThan(1024 * 1024);
+    expect(told.findLast((event) => "storage" in event)).toMatchObject({ storage: { reason: "wal" } });
+    reading.close();
+    await eventually(async () => void (await writer.write(grant("ann"), untraced)));
+    expect(walBytes()).toBeLessThan(128 * 1024);
+    writer.close();
+  }));
+
+describe("an error from a Worker", () => {
+  const cross = async (error: Error): Promise<Error> => {
+    const [near, far] = pair();
+    const fail = (): never => {
+      throw error;
+    };
+    serveCommands({ fail }, () => {}, far);
+    const worker = connect<{ fail: () => never }>({ ...near, onEnd: () => {}, end: () => {} } satisfies Port);
+    return refusal(worker.call("fail"));
+  };
+
+  test.each([
+    ["SQLITE_FULL", "full"],
+    ["SQLITE_IOERR_FSYNC", "io"],
+    ["SQLITE_READONLY_ROLLBACK", "read_only"],
+    ["SQLITE_CANTOPEN", "unopenable"],
+    ["ENOSPC", "full"],
+    ["EDQUOT", "full"],
+    ["EROFS", "read_only"],
+    ["EMFILE", "descriptors"],
+    ["EACCES", "permission"],
+    ["STORE_REPLACED", "replaced"],
+  ])("with the code %s is a failure of the storage, alone and as a cause, and no damage", async (code, reason) => {
+    const error = coded(code, `what ${code} says`);
+    for (const crossed of [await cross(error), await cross(new AppError("not_ready", "public", { cause: error }))]) {
+      expect(storageFailureIn(crossed)).toEqual({ reason: reason as "full", detail: `what ${code} says` });
+      expect(isDamage(crossed)).toBe(false);
+    }
+  });
+
+  test.each(["SQLITE_CORRUPT", "SQLITE_CORRUPT_INDEX", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ"])(
+    "with the code %s is damage, and no failure of the storage",
+    async (code) => {
+      const crossed = await cross(coded(code));
+      expect(isDamage(crossed)).toBe(true);
+      expect(storageFailureIn(crossed)).toBeUndefined();
+    },
+  );
+
+  test("without such a code is neither", async () => {
+    for (const error of [
+      new Error("database or disk is full"),
+      coded("SQLITE_BUSY"),
+      coded("ENOENT"),
+      new AppError("conflict", "no"),
+    ]) {
+      const crossed = await cross(error);
+      expect(storageFailureIn(crossed)).toBeUndefined();
+      expect(isDamage(crossed)).toBe(false);
+    }
+  });
+});
+
+/** Two ends of one way. */
+function pair(): [Way, Way] {
+  const listeners: ((message: unknown) => void)[] = [() => {}, () => {}];
+  const end = (own: number): Way => ({
+    send: (message) => queueMicrotask(() => listeners[1 - own]?.(structuredClone(message))),
+    onMessage: (listener) => {
+      listeners[own] = listener;
+    },
+  });
+  return [end(0), end(1)];
+}

@@ -19,7 +19,7 @@ export async function runNode(
   start: () => Promise<RunningNode>,
   ready?: (node: RunningNode) => Promise<void>,
 ): Promise<void> {
-  startLogging(config.log);
+  startLogging({ ...config.log, lineBytesMax: config.limits.logLineBytesMax });
   const log = getLogger("node");
   const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
   onStrayError(report);

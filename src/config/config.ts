@@ -2,12 +2,18 @@
  * Every setting, once: its type, its default, its prose. The file's keys, the environment's names (`OSTIARY_NODE_KEY`), the flags
  * (`--node-key`), `--help` and the checks at start all come from this schema. Nothing listens beyond this machine unless told to.
  */
+import { isIP } from "node:net";
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { limitsSchema } from "./limits.ts";
 import { ackCount, duration, flag, integer, list, ratio, settingInfo, type SettingInfo } from "./value.ts";
 
 const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
+const isNetwork = (text: string): boolean => {
+  const [address = "", bits] = text.split("/");
+  const family = isIP(address);
+  return family !== 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)));
+};
 const isNodeUrl = (text: string): boolean => nodeUrl.test(text);
 
 const roles = ["primary", "edge", "fallback"] as const;
@@ -38,6 +44,12 @@ const listening = {
       "The port of the API, of the health endpoints and of what nodes ask of each other; 0 takes any free one",
     allowed: "a whole number from 0 to 65535",
     placeholder: "number",
+  }),
+  trustedProxies: list(isNetwork, 0).default([]).register(settingInfo, {
+    description:
+      "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them",
+    allowed: "IP addresses or networks such as `10.0.0.0/8`, separated by commas",
+    placeholder: "addresses",
   }),
 };
 

@@ -29,12 +29,39 @@ const limitShape = {
   listingsKeptBytesMax: size(64 * MiB, "The most bytes that all kept lists may take together; the oldest go first"),
   listingKeptMs: time(300_000, "How long a list is kept after its first page"),
   listingFinishedKeptMs: time(2000, "How long it is kept after its last page, in case that must be sent again"),
+  connectionsMax: count(
+    10_000,
+    "The most TCP connections to the API's port; fewer where the process may not open that many files. Above it, those that never got an answer are closed first, then those that are silent for longest",
+  ),
+  connectionsPerAddressMax: count(
+    0,
+    "The most TCP connections to the API's port from one client address (an IPv4 address, a /64 of IPv6) that is not in `trustedProxies`; 0 for no limit",
+    0,
+  ),
+  bodyTimeoutMs: time(
+    10_000,
+    "How long the body of a request may take to arrive, however small it is; larger ones get more time, see `bodyBytesPerSecondMin`",
+  ),
+  bodyBytesPerSecondMin: size(
+    16 * KiB,
+    "How fast the rest of a body that takes longer than `bodyTimeoutMs` must arrive, on average; slower ones are answered with 408",
+  ),
+  keyLookupsPerSecondMax: count(
+    20,
+    "How many API keys that an edge does not know it looks up at the primary in a second, before it takes the body of a write",
+  ),
   requestsInFlightMax: count(
     10_000,
     "The most requests that are worked on or wait at the same time; more are answered with 503",
   ),
+  bufferedBytesMax: size(
+    256 * MiB,
+    "The most bytes of request bodies and unsent responses that a node holds in memory at a time; more requests are answered with 503",
+  ),
+  bufferedNodeBytesReserved: size(32 * MiB, "The part of `bufferedBytesMax` that only other nodes may use"),
   apiKeysMax: count(128, "The most API keys of an environment"),
   stopGraceMs: time(10_000, "How long requests in flight may go on after a stop was asked for"),
+  logLineBytesMax: size(8 * KiB, "The longest line of the log; longer ones are cut"),
   // Policies
   policyBytesMax: size(1 * MiB, "The largest policy, all its files together"),
   policyNestingMax: count(100, "How deep expressions of a policy may nest"),
@@ -175,7 +202,11 @@ const limitShape = {
     5000,
     "The embedded broker ends the connection of a subscriber that takes nothing for this time",
   ),
-  brokerConnectionsMax: count(1000, "The most connections to the embedded broker"),
+  brokerConnectionsMax: count(1000, "The most connections to the embedded broker that have logged in"),
+  brokerLoginsWaitingMax: count(
+    100,
+    "The most connections to the embedded broker that have not logged in yet; a further one replaces the oldest",
+  ),
   brokerPacketBytesMax: size(64 * KiB, "The largest message that the embedded broker takes from a node"),
   // The log and its snapshots
   logPageEventsMax: count(5000, "The most events of one page of the log between nodes"),

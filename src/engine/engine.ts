@@ -9,6 +9,7 @@ import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Changes } from "../store/changes.ts";
+import { findApiKey } from "../store/keys.ts";
 import { countClosures } from "../store/closure-tables.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
@@ -277,9 +278,7 @@ export class Engine {
   }
 
   apiKey(id: string): ApiKey | null {
-    return this.#present.read(
-      () => this.#database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get() ?? null,
-    );
+    return this.#present.read(() => findApiKey(this.#database, id) ?? null);
   }
 
   apiKeys(): ApiKey[] {

@@ -6,9 +6,8 @@ import { Elysia } from "elysia";
 import type { ApiKey, ApiKeyRole } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
 import { AppError } from "../util/app-error.ts";
-import { readJson } from "./body.ts";
 import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
-import { authorizationOf, keyring } from "./keyring.ts";
+import { authorizationOf, bearerIn, keyring } from "./keyring.ts";
 
 export interface AccessOptions {
   /** The least that a key must be allowed. */
@@ -54,6 +53,32 @@ export function writeAccess(node: Node, options: AccessOptions) {
 }
 
 /**
+ * Guards writes that an edge forwards: the key is checked here, before the body is read, and again by the primary. A key that is not known here may be
+ * newer than this copy, so the primary is asked for it.
+ */
+export function forwardGuard(node: Node): (exchange: Exchange, request: Request, role: ApiKeyRole) => Promise<void> {
+  const findKey = keyring(node);
+  return async (exchange, request, role) => {
+    const authorization = authorizationOf(request);
+    const text = bearerIn(authorization);
+    const known = ifReady(() => findKey(authorization));
+    if (known !== undefined || node.lookUpKey === undefined) return admit(exchange, known, role);
+    const found = await node.lookUpKey(text);
+    if (found !== "unchecked") requireRole(exchange, found === "unknown" ? undefined : found, role);
+  };
+}
+
+/** Undefined where this node has no copy to look in. */
+function ifReady<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof AppError && error.code === "not_ready") return undefined;
+    throw error;
+  }
+}
+
+/**
  * The guard comes first and the body after it, as a value that the route checks. Elysia's parser is off: it runs before any hook that all routes
  * share, and looks at `request.body`, which costs making a stream of what is read in one piece.
  */
@@ -65,7 +90,7 @@ function access({ bodyBytesMax }: AccessOptions, guard: Guard) {
     exchange.route = context.route;
     const waiting = guard(exchange, request);
     if (waiting !== undefined) await waiting;
-    if (!bodiless.has(exchange.method)) context.body = await readJson(request, bodyBytesMax);
+    if (!bodiless.has(exchange.method)) context.body = await exchange.bodies.readJson(exchange, request, bodyBytesMax);
     markDecoded(exchange);
   });
 }
@@ -75,19 +100,24 @@ const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 const rank: Readonly<Record<ApiKeyRole, number>> = { read: 1, write: 2, admin: 3 };
 
 function admit(exchange: Exchange, key: ApiKey | undefined, role: ApiKeyRole): void {
-  if (key === undefined) {
+  requireRole(exchange, key?.role, role);
+  exchange.key = key;
+}
+
+/** Throws where there is no key with a role, or where its role is not enough. */
+function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiKeyRole): void {
+  if (own === undefined) {
     throw new AppError(
       "unauthorized",
       "this API key is not valid here: it is of another environment, was removed, or was mistyped",
     );
   }
-  if (rank[key.role] < rank[role]) {
+  if (rank[own] < rank[role]) {
     throw new AppError(
       "forbidden",
-      `this API key may only \`${key.role}\`, \`${exchange.method} ${exchange.route}\` needs a key with the role ${rolesFrom(role)}`,
+      `this API key may only \`${own}\`, \`${exchange.method} ${exchange.route}\` needs a key with the role ${rolesFrom(role)}`,
     );
   }
-  exchange.key = key;
 }
 
 function rolesFrom(role: ApiKeyRole): string {

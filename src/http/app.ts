@@ -8,8 +8,11 @@ import { Answers } from "../engine/node-answers.ts";
 import type { Node } from "../replication/node.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
+import { pathOf, pathStart } from "../util/request-url.ts";
 import { errors, refusal } from "./errors.ts";
 import { EventStreams } from "./event-streams.ts";
+import { BodyReader } from "./body.ts";
+import { ByteBudget } from "./byte-budget.ts";
 import { adorn, attachExchange, beginExchange, type Exchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
 import { answerAuthorize, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { backupRoutes } from "./routes/backup.ts";
@@ -18,7 +21,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { forwardedWrites, refusedWrites } from "./routes/elsewhere.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
-import { healthRoutes } from "./routes/health.ts";
+import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { policyCheckRoutes } from "./routes/policy-checks.ts";
@@ -39,6 +42,7 @@ export interface App {
 export function createApp(node: Node, limits: Limits): App {
   const asked = new Answers(() => node.engine(), limits);
   const streams = new EventStreams(node, limits);
+  const bodies = new BodyReader(limits, new ByteBudget(limits));
   const authorize = answerAuthorize(node, limits, asked);
   // Without `standardHostname` a request to a host with a short name is routed too.
   const routed = new Elysia({ handler: { standardHostname: false } })
@@ -63,14 +67,17 @@ export function createApp(node: Node, limits: Limits): App {
   const app = routed.use(unmatchedRoutes(routes));
   return {
     // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
-    fetch: exchanging(node, limits, (exchange, received) => {
-      const request = withSingleSlashes(received);
+    fetch: exchanging(node, limits, bodies, (exchange, received) => {
+      const request = withRoutableUrl(received);
       if (isAuthorize(request)) return authorize(exchange, request);
       attachExchange(request, exchange);
       return app.fetch(request);
     }),
     routes,
-    close: () => streams.close(),
+    close() {
+      streams.close();
+      bodies.close();
+    },
   };
 }
 
@@ -82,7 +89,7 @@ function writeRoutes(node: Node, limits: Limits) {
       .use(policyWrites(node, node.writes, limits))
       .use(keyWrites(node, node.writes, limits));
   }
-  return node.forward === undefined ? refusedWrites(node) : forwardedWrites(node.forward, limits);
+  return node.forward === undefined ? refusedWrites(node) : forwardedWrites(node, node.forward, limits);
 }
 
 /** What a route returned becomes the answer. */
@@ -95,7 +102,7 @@ const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({
 type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
 
 /** Opens an exchange and a span around each request, and bounds how many there are at a time. What is made for each request is little. */
-function exchanging(node: Node, limits: Limits, handle: Handle): App["fetch"] {
+function exchanging(node: Node, limits: Limits, bodies: BodyReader, handle: Handle): App["fetch"] {
   let inFlight = 0;
   const answered = (exchange: Exchange, response: Response): Response => {
     inFlight -= 1;
@@ -114,11 +121,11 @@ function exchanging(node: Node, limits: Limits, handle: Handle): App["fetch"] {
       (error) => failed(exchange, error),
     );
   const respond = (span: Span, received: Request, cut: Exchange["cut"]): Response | Promise<Response> => {
-    const exchange = beginExchange(node, received, span, cut);
+    const exchange = beginExchange(node, received, bodies, span, cut);
     inFlight += 1;
     let answer: Response | Promise<Response>;
     try {
-      if (inFlight > limits.requestsInFlightMax)
+      if (inFlight > limits.requestsInFlightMax && !isReserved(received))
         throw new AppError("not_ready", "too many requests at a time, try again");
       answer = handle(exchange, received);
     } catch (error) {
@@ -137,19 +144,30 @@ function isAuthorize({ method, url }: Request): boolean {
   return method === "POST" && url.length === start + authorizePath.length && url.startsWith(authorizePath, start);
 }
 
-/** Clients join their configured URL and `/api/…` without a look, so `//api/…` comes in. Most paths have no double slash. */
-function withSingleSlashes(request: Request): Request {
-  const { url } = request;
-  const path = pathStart(url);
-  if (!url.includes("//", path)) return request;
-  const end = url.indexOf("?", path);
-  const pathname = url.slice(path, end === -1 ? undefined : end);
-  if (!pathname.includes("//")) return request;
-  const single = pathname.replaceAll(/\/{2,}/g, "/");
-  return new Request(url.slice(0, path) + single + (end === -1 ? "" : url.slice(end)), request);
+/** Whether a request is answered however many others there are: other nodes and health checks, which wait for nothing and hold nothing. */
+function isReserved({ url }: Request): boolean {
+  const path = pathOf(url);
+  return path.startsWith("/replication/") || healthPaths.has(path);
 }
 
-/** Where the path begins: after the scheme and the host. */
-function pathStart(url: string): number {
-  return url.indexOf("/", url.indexOf("://") + 3);
+/**
+ * The request with a URL that routes are found in. Clients join their configured URL and `/api/…` without a look, so `//api/…` comes in; and where there
+ * is no host the URL is only a path. Most requests are as they should be.
+ */
+function withRoutableUrl(request: Request): Request {
+  const { url } = request;
+  const path = pathStart(url);
+  if (path > 0 && !url.includes("//", path)) return request;
+  if (path === 0) requireNoHost(request);
+  const end = url.indexOf("?", path);
+  const pathname = url.slice(path, end === -1 ? undefined : end);
+  if (path > 0 && !pathname.includes("//")) return request;
+  const single = pathname.replaceAll(/\/{2,}/g, "/");
+  const origin = path === 0 ? "http://localhost" : url.slice(0, path);
+  return new Request(origin + single + (end === -1 ? "" : url.slice(end)), request);
+}
+
+/** A host that cannot be one is refused, as RFC 9112 (3.2) asks: proxies and servers that read it differently would route by different paths. */
+function requireNoHost({ headers }: Request): void {
+  if (headers.get("host")) throw new AppError("invalid_request", "the `Host` header is malformed");
 }

@@ -1,23 +1,123 @@
 /**
- * Reads a request's body, never more of it than allowed: by its declared length before the first byte, and while it comes in where none was
- * declared. The content type is not asked for, since all bodies are JSON and the first try with `curl -d` should work.
+ * Reads the bodies of requests, within limits that hold for all requests together: a body has a size, a deadline and a minimum rate, and large ones share
+ * a budget of bytes. Nothing is read of a request before its key was checked (`access.ts`), so what an unknown client sends costs no memory: the runtime
+ * leaves it in the buffers of the system.
+ *
+ * The content type is not asked for: all bodies are JSON, and the first try with `curl -d` should work.
  */
+import type { Limits } from "../config/limits.ts";
 import { AppError } from "../util/app-error.ts";
+import type { ByteBudget } from "./byte-budget.ts";
+import type { Exchange } from "./exchange.ts";
 import { describeJsonError } from "./json-error.ts";
 
-/** The body as text; empty where there is none. Throws, or rejects with, `too_large`. */
-export function readText(request: Request, bytesMax: number): Promise<string> {
-  const declared = request.headers.get("content-length");
-  if (declared === null) return readStream(request.body, bytesMax);
-  if (Number(declared) > bytesMax) throw tooLarge(bytesMax);
-  return request.text();
+/** Smaller bodies are read in one piece and not counted: `requestsInFlightMax` bounds how many of them there can be. */
+const smallBytesMax = 8 * 1024;
+const sweepIntervalMs = 500;
+
+type BodyLimits = Pick<Limits, "bodyTimeoutMs" | "bodyBytesPerSecondMin">;
+
+/** A body that is being read. */
+interface Reading {
+  readonly startedMs: number;
+  receivedBytes: number;
+  /** Ends it with the error. */
+  readonly fail: (error: AppError) => void;
 }
 
-/** The body as a value; `null` where there is none, for the schema to judge. */
-export async function readJson(request: Request, bytesMax: number): Promise<unknown> {
-  return parseJson(await readText(request, bytesMax));
+export class BodyReader {
+  readonly #limits: BodyLimits;
+  readonly #budget: ByteBudget;
+  readonly #readings = new Set<Reading>();
+  #sweeping: ReturnType<typeof setInterval> | undefined;
+
+  constructor(limits: BodyLimits, budget: ByteBudget) {
+    this.#limits = limits;
+    this.#budget = budget;
+  }
+
+  /**
+   * The body as a string; empty where there is none. Its bytes stay in the budget until the exchange is finished. Rejects with AppError `too_large`,
+   * `request_timeout` (too slow), `request_aborted` (the client went away) or `not_ready` (the budget is used up).
+   */
+  read(exchange: Exchange, request: Request, bytesMax: number): Promise<string> {
+    const declared = request.headers.get("content-length");
+    if (declared === null && request.body === null) return Promise.resolve("");
+    if (Number(declared) > bytesMax) return Promise.reject(tooLarge(bytesMax));
+    return declared !== null && Number(declared) <= smallBytesMax
+      ? this.#watched(exchange, () => request.text())
+      : this.#watched(exchange, (reading) => this.#readPieces(exchange, request, bytesMax, reading));
+  }
+
+  /** The body as a value; `null` where there is none, for the schema to judge. */
+  async readJson(exchange: Exchange, request: Request, bytesMax: number): Promise<unknown> {
+    return parseJson(await this.read(exchange, request, bytesMax));
+  }
+
+  close(): void {
+    clearInterval(this.#sweeping);
+    for (const reading of this.#readings) reading.fail(new AppError("not_ready", "this node is shutting down"));
+  }
+
+  async #watched(exchange: Exchange, read: (reading: Reading) => Promise<string>): Promise<string> {
+    const { promise: failed, reject } = Promise.withResolvers<never>();
+    const reading: Reading = { startedMs: performance.now(), receivedBytes: 0, fail: reject };
+    this.#readings.add(reading);
+    this.#sweeping ??= setInterval(() => this.#sweep(), sweepIntervalMs);
+    try {
+      const text = await Promise.race([failed, read(reading)]);
+      exchange.bodyIsRead = true;
+      return text;
+    } catch (error) {
+      throw readError(error);
+    } finally {
+      this.#readings.delete(reading);
+    }
+  }
+
+  async #readPieces(exchange: Exchange, request: Request, bytesMax: number, reading: Reading): Promise<string> {
+    const reader = request.body?.getReader();
+    if (reader === undefined) return "";
+    exchange.bodyLease ??= this.#budget.take(0);
+    const pieces: Uint8Array[] = [];
+    for (let piece = await reader.read(); !piece.done && this.#readings.has(reading); piece = await reader.read()) {
+      reading.receivedBytes += piece.value.byteLength;
+      if (reading.receivedBytes > bytesMax) throw tooLarge(bytesMax);
+      // Twice: the pieces, and the string that they become.
+      if (exchange.bodyLease?.resize(2 * reading.receivedBytes) !== true) throw tooMany;
+      pieces.push(piece.value);
+    }
+    return Buffer.concat(pieces, reading.receivedBytes).toString("utf8");
+  }
+
+  #sweep(): void {
+    const { bodyTimeoutMs, bodyBytesPerSecondMin } = this.#limits;
+    const now = performance.now();
+    for (const reading of this.#readings) {
+      const overtimeMs = now - reading.startedMs - bodyTimeoutMs;
+      if (overtimeMs > (reading.receivedBytes / bodyBytesPerSecondMin) * 1000)
+        reading.fail(
+          new AppError(
+            "request_timeout",
+            "the body of the request arrived too slowly, nothing was done: send it again",
+          ),
+        );
+    }
+    if (this.#readings.size > 0) return;
+    clearInterval(this.#sweeping);
+    this.#sweeping = undefined;
+  }
 }
 
+const tooMany = new AppError(
+  "not_ready",
+  "this node holds too many bytes of other requests and responses, send the request again in a moment",
+);
+
+function readError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError("request_aborted", "the request ended before its body was complete", { cause: error });
+}
 /** The value that a body's text stands for; `null` for none. */
 export function parseJson(text: string): unknown {
   if (text === "") return null;
@@ -46,18 +146,6 @@ function refuseHalfCharacters(json: string): void {
 const surrogate = /\\u[dD][89a-fA-F]/;
 /** Each escape from left to right: a whole pair, half of one (captured), any other. */
 const escapes = /\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)/g;
-
-async function readStream(stream: ReadableStream<Uint8Array> | null, bytesMax: number): Promise<string> {
-  if (stream === null) return "";
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    bytes += chunk.byteLength;
-    if (bytes > bytesMax) throw tooLarge(bytesMax);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, bytes).toString("utf8");
-}
 
 function tooLarge(bytesMax: number): AppError {
   return new AppError(

@@ -24,6 +24,8 @@ export const statusOf = {
   conflict: 409,
   list_gone: 409,
   gone: 410,
+  request_aborted: 400,
+  request_timeout: 408,
   too_large: 413,
   too_many_requests: 429,
   not_ready: 503,

@@ -9,6 +9,8 @@ import { metrics } from "../telemetry/metrics.ts";
 import { traceIdOf } from "../telemetry/trace-context.ts";
 import { recordSpan } from "../telemetry/tracing.ts";
 import { must } from "../util/assert.ts";
+import type { BodyReader } from "./body.ts";
+import type { Lease } from "./byte-budget.ts";
 
 export interface Exchange {
   /** The caller's, or a new one: it is in our log, in the answer, and in the text of the SDKs' errors. */
@@ -20,6 +22,8 @@ export interface Exchange {
   readonly node: Node;
   /** As it came in. */
   readonly received: Request;
+  /** Reads its body. */
+  readonly bodies: BodyReader;
   /** Ends the connection of what came in within some seconds; undefined where there is no connection. */
   readonly cut: ((received: Request) => void) | undefined;
   /** The route's pattern. Never the path: this becomes a label and the name of the span. */
@@ -28,6 +32,10 @@ export interface Exchange {
   key: ApiKey | undefined;
   /** When the key had been checked and the body was here; of a request that is traced. */
   decodedMs: number | undefined;
+  /** Whether all of the body has arrived. */
+  bodyIsRead: boolean;
+  /** The part of the byte budget that the body takes. */
+  bodyLease: Lease | undefined;
 }
 
 /** Kept on the request itself: a weak map of requests costs as much as reading one. */
@@ -35,7 +43,13 @@ const exchangeKey = Symbol("exchange");
 
 type Exchanged = Request & { [exchangeKey]?: Exchange };
 
-export function beginExchange(node: Node, received: Request, span: Span, cut: Exchange["cut"]): Exchange {
+export function beginExchange(
+  node: Node,
+  received: Request,
+  bodies: BodyReader,
+  span: Span,
+  cut: Exchange["cut"],
+): Exchange {
   return {
     requestId: requestIdOf(received),
     method: received.method,
@@ -43,10 +57,13 @@ export function beginExchange(node: Node, received: Request, span: Span, cut: Ex
     span,
     node,
     received,
+    bodies,
     cut,
     route: "unmatched",
     key: undefined,
     decodedMs: undefined,
+    bodyIsRead: false,
+    bodyLease: undefined,
   };
 }
 
@@ -88,9 +105,12 @@ export function adorn(exchange: Exchange, response: Response): Response {
   return response;
 }
 
-/** Counts the answer and completes the request's span. */
+/** Counts the answer, gives back what the body took of the budget, and completes the request's span. */
 export function finishExchange(exchange: Exchange, response: Response): void {
   const { method, route, span } = exchange;
+  exchange.bodyLease?.release();
+  // What is left of the body would come in for nothing; and a client that never sends it would keep the connection.
+  if (!exchange.bodyIsRead && announcesBody(exchange.received)) response.headers.set("Connection", "close");
   const milliseconds = performance.now() - exchange.startedMs;
   metrics.httpDuration.observe({ method, route, status: response.status }, milliseconds / 1000);
   if (exchange.node.role === "fallback") {
@@ -105,6 +125,10 @@ export function finishExchange(exchange: Exchange, response: Response): void {
     "http.response.status_code": response.status,
     "ostiary.request_id": exchange.requestId,
   });
+}
+
+function announcesBody({ headers }: Request): boolean {
+  return (headers.get("content-length") ?? "0") !== "0" || headers.has("transfer-encoding");
 }
 
 /** `Server-Timing` starts with `oso;`: the Node client looks no further. */

@@ -13,6 +13,7 @@ import { backupsOf } from "./backup/backup-server.ts";
 import { openEdgeFeed, type EdgeFeed } from "./feed/edge-feed.ts";
 import { epochOf } from "./feed/envelope.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
+import { keyLookup } from "./following/key-lookup.ts";
 import { createLogServer } from "./following/log-server.ts";
 import { createForwarder } from "./forward.ts";
 import { nodeIdOf } from "./identity.ts";
@@ -79,6 +80,7 @@ export async function startEdgeNode(
       primaryAlive: () => follower.feedState === "LIVE",
       onSilence: () => void upstream.findPrimary(),
     }),
+    lookUpKey: keyLookup(config, () => upstream.primary.client, system.clock),
     promote:
       becomePrimary &&
       (({ force }) => {

@@ -5,6 +5,7 @@ import type { ApiKey, Change } from "../engine/event.ts";
 import type { State } from "../store/state.ts";
 import type { FeedState } from "../telemetry/metrics.ts";
 import type { History } from "./event-history.ts";
+import type { FoundKey } from "./following/node-client.ts";
 import type { WriteMeta, WriteResult } from "./writing/append.ts";
 
 export type { WriteMeta, WriteResult } from "./writing/append.ts";
@@ -21,6 +22,8 @@ export interface Node {
   readonly writes: Writes | undefined;
   /** Sends a client's write on to the primary, and answers when this node has applied it or the wait is over: an edge's. */
   readonly forward: ((request: ForwardedRequest) => Promise<ForwardedAnswer>) | undefined;
+  /** Looks up a client's key, which this node does not know, at the primary: an edge's. AppError `not_ready` where that cannot be done now. */
+  readonly lookUpKey?: ((key: string) => Promise<FoundKey>) | undefined;
   /**
    * Resolves when this copy contains the token's position. AppError `invalid_request` (malformed), `conflict` (not part of this history),
    * `not_ready` (not in time). A fallback's resolves at once, whatever the token.

@@ -6,6 +6,7 @@ import { realSystem, type System } from "../replication/system.ts";
 import { build } from "../runtime/version.ts";
 import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import { guardConnections } from "./connection-guard.ts";
 
 export interface RunningRole {
   readonly url: string;
@@ -19,7 +20,7 @@ export interface RunningRole {
 export async function serveNode(
   config: Config,
   first: Node,
-  system: Pick<System, "serve"> = realSystem,
+  system: Pick<System, "serve" | "clock"> = realSystem,
 ): Promise<RunningRole> {
   const { host, port, limits } = config;
   let node = first;
@@ -31,11 +32,14 @@ export async function serveNode(
       fetch: (request, cut) => app.fetch(request, cut),
       get websocket() {
         const { mqttConnection } = node;
-        return mqttConnection && { path: "/mqtt", subprotocol: "mqtt", onConnection: mqttConnection };
+        if (mqttConnection === undefined) return undefined;
+        const messageBytesMax = 2 * limits.brokerPacketBytesMax;
+        return { path: "/mqtt", subprotocol: "mqtt", onConnection: mqttConnection, messageBytesMax };
       },
       stopGraceMs: limits.stopGraceMs,
     });
     const unobserve = observeNode(() => readingOf(node));
+    const unguard = guardConnections(config, listener.connections, system.clock);
     return {
       url: listener.url,
       replace(next) {
@@ -46,6 +50,7 @@ export async function serveNode(
       async stop() {
         app.close();
         await listener.stop();
+        unguard();
         unobserve();
         await node.stop();
       },

@@ -4,6 +4,8 @@
  */
 import type { Duplex } from "node:stream";
 import { AppError } from "../util/app-error.ts";
+import { pathOf } from "../util/request-url.ts";
+import { connectionTable, type ConnectionTable } from "./accepted-connections.ts";
 import { WebSocketDuplex } from "./web-socket-duplex.ts";
 
 export interface ServeOptions {
@@ -34,6 +36,8 @@ export interface WebSocketEndpoint {
 export interface Listener {
   readonly port: number;
   readonly url: string;
+  /** Its connections, where the system shows them. */
+  readonly connections?: ConnectionTable | undefined;
   /** Takes no new connections, closes the WebSockets, lets requests in flight finish (bounded). */
   stop(): Promise<void>;
 }
@@ -51,9 +55,11 @@ interface SocketData {
 export function serve(options: ServeOptions): Listener {
   const open = new Set<WebSocketDuplex>();
   const server = listen(options, open);
+  const port = server.port ?? options.port;
   return {
-    port: server.port ?? options.port,
-    url: localUrl(options.hostname, server.port ?? options.port),
+    port,
+    url: localUrl(options.hostname, port),
+    connections: connectionTable(port),
     stop: () => stopGently(server, open, options.stopGraceMs ?? 10_000),
   };
 }
@@ -86,7 +92,7 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
     maxRequestBodySize: options.bodyBytesMax ?? 64 * mebibyte,
     fetch(request, bun) {
       const endpoint = asksForUpgrade(request) ? options.websocket : undefined;
-      if (endpoint === undefined || new URL(request.url).pathname !== endpoint.path)
+      if (endpoint === undefined || pathOf(request.url) !== endpoint.path)
         return options.fetch(request, (cut ??= cutting(bun)));
       if (bun.upgrade(request, { data: { duplex: undefined }, headers: upgradeHeaders(request, endpoint) })) return;
       return Response.json(

@@ -43,6 +43,11 @@ export function mintNodeKey(environment: string): string {
   return `n_${environment}_${randomBytes(24).toString("hex")}`;
 }
 
+/** The API key with this id; undefined where there is none. */
+export function findApiKey(database: SqlDatabase, id: string): typeof schema.apiKey.$inferSelect | undefined {
+  return database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get();
+}
+
 /** Settings of this node alone, which never leave it. */
 export type NodeSetting =
   | "node_key_hash"

@@ -10,14 +10,18 @@ import { traceIdOf } from "./trace-context.ts";
 export interface LoggingOptions {
   readonly level: "debug" | "info" | "warning" | "error";
   readonly format: "text" | "json";
+  /** Longer lines are cut, so that what strangers send cannot fill a disk. */
+  readonly lineBytesMax?: number;
 }
+
+const lineBytesMaxDefault = 8192;
 
 /** May be called again, as tests do; the last call holds. One call per thread. */
 export function startLogging(options: LoggingOptions, write: (line: string) => void = writeToStderr): void {
   const format = options.format === "json" ? formatJson : formatText;
   configureSync({
     reset: true,
-    sinks: { lines: (record) => write(`${format(record)}\n`) },
+    sinks: { lines: (record) => write(`${format(record, options.lineBytesMax ?? lineBytesMaxDefault)}\n`) },
     loggers: [
       { category: "ostiary", lowestLevel: options.level, sinks: ["lines"] },
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["lines"] },
@@ -44,7 +48,7 @@ function countLost(): void {
   metrics.logLinesLost.inc();
 }
 
-export function formatText(record: LogRecord): string {
+export function formatText(record: LogRecord, lineBytesMax = lineBytesMaxDefault): string {
   const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${onOneLine(messageOf(record))}`;
   const pairs = Object.entries(record.properties)
     .filter(([name]) => !mentions(record, name))
@@ -54,10 +58,10 @@ export function formatText(record: LogRecord): string {
   const stacks = Object.values(record.properties).flatMap((value) =>
     value instanceof Error ? [`\n${stackOf(value)}`] : [],
   );
-  return maskSecrets([head, ...pairs, ...stacks].join(""));
+  return cut(maskSecrets([head, ...pairs, ...stacks].join("")), lineBytesMax);
 }
 
-export function formatJson(record: LogRecord): string {
+export function formatJson(record: LogRecord, lineBytesMax = lineBytesMaxDefault): string {
   const span = trace.getSpan(context.active());
   const traceId = span === undefined ? null : traceIdOf(span);
   const properties = Object.fromEntries(
@@ -66,16 +70,27 @@ export function formatJson(record: LogRecord): string {
       value instanceof Error ? stackOf(value) : isSecretName(name) ? mask : value,
     ]),
   );
-  return maskSecrets(
-    JSON.stringify({
-      time: new Date(record.timestamp).toISOString(),
-      level: record.level,
-      part: part(record),
-      message: messageOf(record),
-      ...(traceId === null ? {} : { traceId }),
-      ...properties,
-    }),
-  );
+  const message = messageOf(record);
+  const line = (text: string, more: object): string =>
+    maskSecrets(
+      JSON.stringify({
+        time: new Date(record.timestamp).toISOString(),
+        level: record.level,
+        part: part(record),
+        message: text,
+        ...(traceId === null ? {} : { traceId }),
+        ...more,
+      }),
+    );
+  const whole = line(message, properties);
+  // A line that is cut must still be JSON. Escapes take up to six bytes for a character.
+  return Buffer.byteLength(whole) <= lineBytesMax ? whole : line(cut(message, lineBytesMax / 8), { cut: true });
+}
+
+/** At most so many bytes, with a mark where something is missing. */
+function cut(text: string, bytesMax: number): string {
+  const bytes = Buffer.from(text);
+  return bytes.length <= bytesMax ? text : `${new TextDecoder().decode(bytes.subarray(0, bytesMax))}… (cut)`;
 }
 
 function part(record: LogRecord): string {

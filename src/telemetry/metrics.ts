@@ -44,6 +44,20 @@ export const metrics = {
     requestSeconds.map((seconds) => seconds * 1000),
     ["path", "status_code"],
   ),
+  connections: new Gauge({
+    name: "ostiary_connections",
+    help: "TCP connections to the API's port that were open when they were last counted",
+    registers,
+  }),
+  connectionsClosed: counter(
+    "ostiary_connections_closed_total",
+    "TCP connections that this node closed because there were too many",
+  ),
+  bufferedBytes: new Gauge({
+    name: "ostiary_buffered_bytes",
+    help: "Bytes of request bodies and unsent responses that this node holds in memory",
+    registers,
+  }),
   /** `result`: allow or deny. */
   decisions: counterTally("ostiary_decisions_total", "Answers to `authorize`", ["result"]),
   /** `result`: hit or miss, as below. */

@@ -13,6 +13,8 @@ export type ErrorCode =
   | "conflict" // consistency token of a history that this node does not have, another epoch, a diverged position
   | "list_gone" // a page of a list whose revision this node has no more
   | "gone" // a log position that was trimmed
+  | "request_aborted" // the client went away before its body was complete
+  | "request_timeout" // the body arrived too slowly
   | "too_large"
   | "too_many_requests"
   | "not_ready" // 503 with Retry-After: no valid copy yet, primary unreachable, token not reached in time

@@ -18,6 +18,7 @@ const options: BrokerOptions = {
   topics,
   verifyNodeKey: (key) => verifyKey(key, hashKey(nodeKey)),
   connectionsMax: 400,
+  loginsWaitingMax: 400,
   packetBytesMax: 64 * 1024,
   drainTimeoutMs: 5000,
 };

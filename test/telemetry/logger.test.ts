@@ -35,6 +35,19 @@ describe("a log line", () => {
     });
   });
 
+  test("is cut where it is long, as text and as JSON", () => {
+    const long = "ä\u0000".repeat(30_000);
+    start({ level: "info", format: "text", lineBytesMax: 4096 });
+    getLogger("broker").warn("refused {node}", { node: long, other: long });
+    getLogger("broker").error("failed", { error: new Error(long) });
+    start({ level: "info", format: "json", lineBytesMax: 4096 });
+    getLogger("broker").warn("refused {node}", { node: long, other: { deep: long } });
+    expect(lines).toHaveLength(3);
+    for (const line of lines) expect(Buffer.byteLength(line)).toBeLessThan(4200);
+    expect(lines[0]).toEndWith("… (cut)\n");
+    expect(JSON.parse(lines[2] ?? "")).toMatchObject({ level: "warning", part: "broker", cut: true });
+  });
+
   test("appears from the level on that was asked for", () => {
     start({ level: "warning", format: "text" });
     getLogger("a").info("not this");

@@ -166,6 +166,7 @@ async function openBroker(given: BareBroker | undefined): Promise<string> {
     topics: bareTopics,
     verifyNodeKey: () => true,
     connectionsMax: 10,
+    loginsWaitingMax: 10,
     packetBytesMax: 65_536,
     drainTimeoutMs: 5000,
   });

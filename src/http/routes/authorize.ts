@@ -10,7 +10,7 @@ import type { AuthorizeQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readGuard } from "../access.ts";
-import { parseJson, readText } from "../body.ts";
+import { parseJson } from "../body.ts";
 import { type Exchange, exchangeOf, markDecoded, replyText } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
 import { Turns } from "../turns.ts";
@@ -34,7 +34,7 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers): A
     exchange.route = authorizePath;
     const waiting = guard(exchange, request);
     if (waiting !== undefined) await waiting;
-    const text = await readText(request, limits.readBodyBytesMax);
+    const text = await exchange.bodies.read(exchange, request, limits.readBodyBytesMax);
     markDecoded(exchange);
     let allowed = answers.recall(text);
     if (allowed === undefined) {

@@ -1,38 +1,37 @@
 /** The write routes of a node that does not write itself. An edge sends them on to the primary, a fallback refuses them. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
+import type { ApiKeyRole } from "../../engine/event.ts";
 import type { ForwardedAnswer, ForwardedRequest, Node } from "../../replication/node.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { AppError } from "../../util/app-error.ts";
-import { authorizationOf, bearerIn } from "../keyring.ts";
-import { readText } from "../body.ts";
+import { pathAndQueryOf } from "../../util/request-url.ts";
+import { forwardGuard } from "../access.ts";
 import { adorn, exchangeOf, markDecoded } from "../exchange.ts";
 
+/** With the least that a key must be allowed. */
 const writeRoutes = [
-  ["POST", "/api/policy"],
-  ["POST", "/api/batch"],
-  ["POST", "/api/clear_data"],
-  ["POST", "/api/keys"],
-  ["DELETE", "/api/keys/:id"],
+  ["POST", "/api/policy", "write"],
+  ["POST", "/api/batch", "write"],
+  ["POST", "/api/clear_data", "write"],
+  ["POST", "/api/keys", "admin"],
+  ["DELETE", "/api/keys/:id", "admin"],
 ] as const;
 
 type Forward = (request: ForwardedRequest) => Promise<ForwardedAnswer>;
 
-/**
- * The primary judges key and body: a key that was just made or removed may not have come here yet. Only the size is checked on the way, and
- * that there is a key at all.
- */
-export function forwardedWrites(forward: Forward, limits: Limits) {
-  return onWriteRoutes(async ({ request, route }) => {
+/** The key is checked before the body is read. The primary checks it again, with everything else: this copy may be older than a key's removal. */
+export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
+  const requireKey = forwardGuard(node);
+  return onWriteRoutes(async ({ request, route, role }) => {
     const exchange = exchangeOf(request);
     exchange.route = route;
-    bearerIn(authorizationOf(request));
-    const body = await readText(request, limits.writeBodyBytesMax);
+    await requireKey(exchange, request, role);
+    const body = await exchange.bodies.read(exchange, request, limits.writeBodyBytesMax);
     markDecoded(exchange);
-    const { pathname, search } = new URL(request.url);
     const answer = await forward({
       method: request.method,
-      path: pathname + search,
+      path: pathAndQueryOf(request.url),
       headers: headersToPrimary(request, exchange.requestId, traceparentOf(exchange.span)),
       body: body === "" ? null : body,
     });
@@ -50,10 +49,10 @@ export function refusedWrites(node: Node) {
   });
 }
 
-function onWriteRoutes(handle: (context: { request: Request; route: string }) => Promise<Response>) {
+function onWriteRoutes(handle: (context: { request: Request; route: string; role: ApiKeyRole }) => Promise<Response>) {
   const routes = new Elysia();
-  for (const [method, path] of writeRoutes) {
-    routes.route(method, path, async ({ request, route }) => handle({ request, route }), { parse: "none" });
+  for (const [method, path, role] of writeRoutes) {
+    routes.route(method, path, async ({ request, route }) => handle({ request, route, role }), { parse: "none" });
   }
   return routes;
 }

@@ -15,6 +15,8 @@ function fingerprint(digest: string): string {
   return createHash("sha256").update(digest).digest("hex").slice(0, 16);
 }
 
+export const healthPaths: ReadonlySet<string> = new Set(["/healthcheck", "/api/healthcheck", "/readyz"]);
+
 type Context = { request: Request; route: string; set: { status?: number | string } };
 
 export function healthRoutes(node: Node) {

@@ -10,6 +10,7 @@ import { Aedes, type AedesOptions, type Client } from "aedes";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
+import { everySoOften } from "../../util/every-so-often.ts";
 import { drainRead } from "./drain-read.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
 import { guardPackets } from "./packet-guard.ts";
@@ -22,7 +23,10 @@ export interface BrokerOptions {
   readonly topics: Topics;
   /** Whether `key` is the node key. */
   readonly verifyNodeKey: (key: string) => boolean;
+  /** The most connections that have logged in. */
   readonly connectionsMax: number;
+  /** The most that have not: these come from anybody, and must not take the places of nodes. */
+  readonly loginsWaitingMax: number;
   /** The largest packet that a node may send; its status is a few hundred bytes. */
   readonly packetBytesMax: number;
   /** How long a subscriber may take nothing before it loses its connection. */
@@ -40,24 +44,22 @@ export interface Broker extends Outlet {
 }
 
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const aedes = await Aedes.createBroker(brokerOptions(options));
-  aedes.on("clientError", (client, error) =>
-    log.info("node {node} lost its connection: {reason}", { node: client.id, reason: error.message }),
-  );
-  aedes.on("connectionError", (_client, error) =>
-    log.info("a connection failed before it logged in: {reason}", { reason: error.message }),
-  );
-  const connections = new Set<Duplex>();
+  const connections = new BrokerConnections(options);
+  const aedes = await Aedes.createBroker(brokerOptions(options, connections));
+  const failedLogins = everySoOften(complaintIntervalMs);
+  const onError = (client: Client, { message: reason }: Error): void => {
+    if (connections.isLoggedIn(client.conn))
+      return log.info("node {node} lost its connection: {reason}", { node: client.id, reason });
+    failedLogins((count) =>
+      log.info("{count} connections failed before they logged in, the last one: {reason}", { count, reason }),
+    );
+  };
+  aedes.on("clientError", onError);
+  aedes.on("connectionError", onError);
   const servers: Server[] = [];
 
   const handle = (connection: Duplex): void => {
-    if (connections.size >= options.connectionsMax) {
-      log.warning("refused a connection: there are {max} already", { max: options.connectionsMax });
-      connection.destroy();
-      return;
-    }
     connections.add(connection);
-    connection.once("close", () => connections.delete(connection));
     aedes.handle(watchSlowness(guardPackets(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs));
   };
 
@@ -91,22 +93,32 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     async close() {
       for (const server of servers) server.close();
       await new Promise<void>((resolve) => aedes.close(resolve));
-      for (const connection of connections) connection.destroy();
+      connections.close();
     },
   };
 }
 
-function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions): AedesOptions {
+function brokerOptions(
+  { topics, verifyNodeKey, drainTimeoutMs, connectionsMax }: BrokerOptions,
+  connections: BrokerConnections,
+): AedesOptions {
+  const refusals = everySoOften(complaintIntervalMs);
   const readable = new Set([topics.events, topics.next, topics.head]);
   return {
     concurrency: 100,
     drainTimeout: drainTimeoutMs,
-    connectTimeout: 10_000,
+    connectTimeout: loginTimeoutMs,
     maxTopicLevels: 16,
     authenticate(client, username, password, done) {
       const reason = loginProblem(client, username, verifyNodeKey(password?.toString("utf8") ?? ""));
-      if (reason === undefined) return done(null, true);
-      log.warning("refused the login of {node}: {reason}", { node: client.id.slice(0, nodeIdLengthMax), reason });
+      if (reason === undefined && connections.logIn(client.conn)) return done(null, true);
+      refusals((count) =>
+        log.warning("refused {count} logins, the last one of {node}: {reason}", {
+          count,
+          node: client.id.slice(0, nodeIdLengthMax),
+          reason: reason ?? `${connectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
+        }),
+      );
       done(null, false);
     },
     authorizePublish(client, packet, done) {
@@ -125,6 +137,52 @@ function brokerOptions({ topics, verifyNodeKey, drainTimeoutMs }: BrokerOptions)
     authorizeForward: (client: Client, packet) =>
       readable.has(packet.topic) && client.id && !isBehind(client.conn) ? packet : null,
   };
+}
+
+/** A node logs in within milliseconds. */
+const loginTimeoutMs = 5000;
+const complaintIntervalMs = 10_000;
+
+/**
+ * The connections of the broker. Those that have not logged in have few places of their own, and the newest of them pushes out the oldest: whoever only
+ * connects can neither use up the places of nodes nor keep a node from logging in.
+ */
+class BrokerConnections {
+  readonly #options: Pick<BrokerOptions, "connectionsMax" | "loginsWaitingMax">;
+  readonly #waiting = new Set<Duplex>();
+  readonly #loggedIn = new Set<Duplex>();
+
+  constructor(options: Pick<BrokerOptions, "connectionsMax" | "loginsWaitingMax">) {
+    this.#options = options;
+  }
+
+  add(connection: Duplex): void {
+    this.#waiting.add(connection);
+    connection.once("close", () => {
+      this.#waiting.delete(connection);
+      this.#loggedIn.delete(connection);
+    });
+    if (this.#waiting.size <= this.#options.loginsWaitingMax) return;
+    const [oldest] = this.#waiting;
+    if (oldest === undefined) return;
+    this.#waiting.delete(oldest);
+    oldest.destroy();
+  }
+
+  /** Whether there is a place for it. */
+  logIn(connection: Duplex): boolean {
+    if (this.#loggedIn.size >= this.#options.connectionsMax) return false;
+    if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);
+    return true;
+  }
+
+  isLoggedIn(connection: Duplex): boolean {
+    return this.#loggedIn.has(connection);
+  }
+
+  close(): void {
+    for (const connection of [...this.#waiting, ...this.#loggedIn]) connection.destroy();
+  }
 }
 
 function loginProblem(client: Client, username: string | undefined, keyIsRight: boolean): string | undefined {

@@ -142,6 +142,7 @@ async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): 
     topics,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     connectionsMax: limits.brokerConnectionsMax,
+    loginsWaitingMax: limits.brokerLoginsWaitingMax,
     packetBytesMax: limits.brokerPacketBytesMax,
     drainTimeoutMs: limits.brokerDrainTimeoutMs,
   });

@@ -4,12 +4,15 @@
  * trimmed 410, both with what this node's own history is.
  */
 import type { Limits } from "../../config/limits.ts";
+import type { ApiKeyRole } from "../../engine/event.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { epochAt, readEpochs } from "../../store/epochs.ts";
 import { openLog, type Log } from "../../store/log.ts";
+import { findApiKey } from "../../store/keys.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
+import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { Head, NodeHead, Page, Refusal } from "../feed/envelope.ts";
 import { readHead } from "../feed/head.ts";
@@ -55,13 +58,15 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
     try {
       if (!options.verifyNodeKey(bearer(request)))
         return refusal(401, "unauthorized", "the node key is missing or wrong");
-      const { pathname, searchParams } = new URL(request.url);
-      const method = pathname === "/replication/v1/pledge" ? "POST" : "GET";
+      const [pathname, searchParams] = [pathOf(request.url), queryOf(request.url)];
+      const method = posts.has(pathname) ? "POST" : "GET";
       if (request.method !== method) return refusal(405, "not_found", `only ${method} is served here`);
       switch (pathname) {
         case "/replication/v1/pledge":
           await options.pledge(askedPledge(searchParams));
           return Response.json(serveHead(options, request, searchParams));
+        case "/replication/v1/api-key":
+          return Response.json({ role: roleOf(options.store(), request) });
         case "/replication/v1/head":
           return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/log":
@@ -82,6 +87,17 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
       return refusal(500, "internal", "internal error");
     }
   };
+}
+
+const posts: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
+
+/** The role of the API key that another node was shown, by its id and hash; null where there is none. */
+function roleOf(store: SqlDatabase, { headers }: Request): ApiKeyRole | null {
+  const [id, hash] = [headers.get("ostiary-key-id"), headers.get("ostiary-key-hash")];
+  if (id === null || hash === null)
+    throw new AppError("invalid_request", "`Ostiary-Key-Id` and `Ostiary-Key-Hash` say which key is asked for");
+  const key = findApiKey(store, id);
+  return key?.hash === hash ? key.role : null;
 }
 
 function refusal(status: number, code: string, message: string): Response {

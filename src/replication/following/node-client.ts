@@ -1,8 +1,10 @@
 /** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
 import { z } from "zod";
+import { apiKeyRole, type ApiKeyRole } from "../../engine/event.ts";
 import type { SnapshotManifest } from "../../store/snapshot-file.ts";
 import type { Snapshot } from "../../store/snapshot.ts";
 import type { Clock } from "../../util/clock.ts";
+import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
 import { downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
 import type { System } from "../system.ts";
@@ -28,6 +30,9 @@ export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
  */
 export type PledgeAnswer = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
 
+/** The role of a key, or that there is no such key; `unchecked` from a node of an earlier version, which cannot be asked. */
+export type FoundKey = ApiKeyRole | "unknown" | "unchecked";
+
 type Accept = (manifest: SnapshotManifest) => void;
 
 export interface NodeClient {
@@ -35,6 +40,8 @@ export interface NodeClient {
   head(own: Asked | undefined): Promise<NodeHead>;
   /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
   pledge(own: Asked, candidacy: Candidacy, force: boolean): Promise<PledgeAnswer>;
+  /** The role of the API key with this id and SHA-256. */
+  apiKey(id: string, hash: string): Promise<FoundKey>;
   /** What follows a position in the node's log. */
   log(asked: Asked): Promise<LogAnswer>;
   /**
@@ -51,6 +58,9 @@ export interface NodeClient {
   close(): void;
 }
 
+/** A client waits for it. */
+const apiKeyTimeoutMs = 1000;
+const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
 const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });
 
 export function connectNode(
@@ -85,12 +95,13 @@ export function connectNode(
       for (const [name, value] of Object.entries({ node, token, force: String(force) })) query.set(name, value);
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
-      if (response.ok) return { head: await headIn(response, url) };
-      const { message, role } = await refusalOf(response);
-      if (response.status === 409) return { refused: message };
-      // Not just any 404: what stands before an edge that is down may say that as well.
-      if (response.status === 404 && role === "fallback") return { uncounted: true };
-      throw new Error(`${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
+      return await pledgeIn(response, url);
+    },
+
+    async apiKey(id, hash) {
+      using late = deadline(clock, apiKeyTimeoutMs);
+      const response = await send("POST", "api-key", { "Ostiary-Key-Id": id, "Ostiary-Key-Hash": hash }, late.signal);
+      return await foundKeyIn(response);
     },
 
     async log(asked) {
@@ -122,6 +133,21 @@ export function connectNode(
 
     close: () => closing.abort(new Error("this node is shutting down")),
   };
+}
+
+async function pledgeIn(response: Response, url: string): Promise<PledgeAnswer> {
+  if (response.ok) return { head: await headIn(response, url) };
+  const { message, role } = await refusalOf(response);
+  if (response.status === 409) return { refused: message };
+  // Not just any 404: what stands before an edge that is down may say that as well.
+  if (response.status === 404 && role === "fallback") return { uncounted: true };
+  throw new Error(`${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
+}
+
+async function foundKeyIn(response: Response): Promise<FoundKey> {
+  if (response.status === 404 || response.status === 405) return "unchecked";
+  if (!response.ok) throw await failure("an API key", response);
+  return apiKeySchema.parse(await response.json()).role ?? "unknown";
 }
 
 async function headIn(response: Response, url: string): Promise<NodeHead> {

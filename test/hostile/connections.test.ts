@@ -1,0 +1,248 @@
+/** Clients that open more connections than a node has descriptors for. The node is a process of its own with a low limit, as a service manager sets one. */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { builtBinary } from "../../scripts/built-binary.ts";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { connectionsMaxWithin, connectionsToClose } from "../../src/roles/connection-guard.ts";
+import type { AcceptedConnection } from "../../src/runtime/accepted-connections.ts";
+import { eventually, withDirectory } from "../replication/cluster.ts";
+import { loginPacket } from "../replication/raw-mqtt.ts";
+import { holdConnections, openConnection, requestHead, sendRaw } from "./raw-http.ts";
+
+const adminKey = newAdminKey();
+const descriptors = 600;
+
+async function withNode(body: (node: NodeProcess, mqttPort: number) => Promise<void>, settings = {}): Promise<void> {
+  await withDirectory(async (directory) => {
+    const mqttPort = await freePort();
+    const node = new NodeProcess({
+      binary: await builtBinary(),
+      name: "primary",
+      role: "primary",
+      port: await freePort(),
+      directory: join(directory, "primary"),
+      environment: {
+        OSTIARY_NODE_KEY: randomHex(32),
+        OSTIARY_ADMIN_KEY: adminKey,
+        OSTIARY_MQTT_PORT: String(mqttPort),
+        ...settings,
+      },
+      place: {
+        through: ["prlimit", `--nofile=${descriptors}:${descriptors}`],
+        listen: "127.0.0.1",
+        address: "127.0.0.1",
+      },
+    });
+    try {
+      await node.start();
+      await load(node);
+      await body(node, mqttPort);
+    } catch (error) {
+      throw new Error(`${String(error)}\n${node.output.slice(-4000)}`, { cause: error });
+    } finally {
+      await node.kill();
+    }
+  });
+}
+
+/** A policy that has a use for the facts that the tests write. */
+async function load(node: NodeProcess): Promise<void> {
+  const source =
+    'actor User {}\nglobal { roles = ["admin"]; }\nresource Repo { permissions = ["read"]; "read" if global "admin"; }';
+  const answer = await fetch(`${node.url}/api/policy`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${adminKey}`, Connection: "close" },
+    body: JSON.stringify({ src: source, filename: "test.polar" }),
+  });
+  expect(await answer.text()).toBe('{"message":"policy loaded"}');
+}
+
+function ask(url: string, path: string, key = adminKey): Promise<Response> {
+  return fetch(url + path, { headers: { Authorization: `Bearer ${key}`, Connection: "close" } });
+}
+
+async function write(node: NodeProcess, user: string): Promise<number> {
+  const fact = {
+    predicate: "has_role",
+    args: [
+      { type: "User", id: user },
+      { type: "String", id: "admin" },
+    ],
+  };
+  const answer = await fetch(`${node.url}/api/batch`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${adminKey}`, Connection: "close" },
+    body: JSON.stringify([{ inserts: [fact] }]),
+  });
+  return answer.status;
+}
+
+/** Works while the connections are open: health, reads, writes, new files, and the position that is noted every second. */
+async function expectService(node: NodeProcess): Promise<void> {
+  expect((await ask(node.url, "/healthcheck")).status).toBe(200);
+  expect((await ask(node.url, "/readyz")).status).toBe(200);
+  expect(await write(node, "ann")).toBe(200);
+  expect((await ask(node.url, "/api/facts?predicate=has_role")).status).toBe(200);
+  expect((await ask(node.url, "/api/backup")).status).toBe(200);
+  expect(node.running).toBe(true);
+}
+
+const firstBytes = [
+  ["nothing at all", undefined],
+  ["half of a head", "GET /healthcheck HTTP/1.1\r\nHost: x\r\nX-Y: "],
+  [
+    "half of a body",
+    requestHead({ method: "POST", path: "/api/authorize", headers: { "Content-Length": "1000" } }) + "{",
+  ],
+  ["a whole request", requestHead({ path: "/healthcheck" })],
+] as const;
+
+describe("connections beyond the limit of descriptors", () => {
+  test.each(firstBytes)("that send %s", async (_, first) => {
+    await withNode(async (node) => {
+      const held = await holdConnections(node.url, {
+        count: 1500,
+        ...(first === undefined ? {} : { first }),
+        abreast: 100,
+      });
+      try {
+        await expectService(node);
+        // The timer that notes the position has run meanwhile.
+        await Bun.sleep(1200);
+        await expectService(node);
+        await eventually(() => expect(held.open()).toBeLessThan(descriptors));
+      } finally {
+        held.close();
+      }
+    });
+  });
+
+  test("a client that goes on asking keeps its connection", async () => {
+    await withNode(async (node) => {
+      const honest = await openConnection(node.url);
+      let answers = 0;
+      const asking = setInterval(() => {
+        honest.send(requestHead({ path: "/healthcheck" }));
+        answers += 1;
+      }, 20);
+      const held = await holdConnections(node.url, { count: 1500, abreast: 100 });
+      await Bun.sleep(500);
+      clearInterval(asking);
+      held.close();
+      expect(honest.isClosed).toBe(false);
+      expect(answers).toBeGreaterThan(10);
+      expect(honest.received.split("HTTP/1.1 200").length - 1).toBeGreaterThan(10);
+      honest.close();
+    });
+  });
+
+  test("a limit for each client address spares proxies that are named", async () => {
+    const limited = { OSTIARY_LIMITS_CONNECTIONS_PER_ADDRESS_MAX: "20" };
+    await withNode(async (node) => {
+      const held = await holdConnections(node.url, { count: 60 });
+      await eventually(() => expect(held.open()).toBeLessThanOrEqual(20));
+      expect((await ask(node.url, "/healthcheck")).status).toBe(200);
+      held.close();
+    }, limited);
+    await withNode(
+      async (node) => {
+        const held = await holdConnections(node.url, { count: 60 });
+        await Bun.sleep(2500);
+        expect(held.open()).toBe(60);
+        held.close();
+      },
+      { ...limited, OSTIARY_TRUSTED_PROXIES: "127.0.0.0/8" },
+    );
+  });
+});
+
+test("connections to the embedded broker that do not log in", async () => {
+  await withNode(async (node, mqttPort) => {
+    const url = `tcp://127.0.0.1:${mqttPort}`;
+    const silent = await holdConnections(url, { count: 1200, abreast: 100 });
+    const longId = Buffer.from(loginPacket("a".repeat(60)));
+    const upgrade = {
+      Connection: "Upgrade",
+      Upgrade: "websocket",
+      "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+      "Sec-WebSocket-Version": "13",
+      "Sec-WebSocket-Protocol": "mqtt",
+    };
+    const sockets = await holdConnections(node.url, {
+      count: 200,
+      first: requestHead({ path: "/mqtt", headers: upgrade }),
+    });
+    const refused = await holdConnections(url, { count: 300, first: longId });
+    await expectService(node);
+    const metrics = await (await ask(node.url, "/metrics")).text();
+    expect(metrics).toContain("ostiary_broker_clients 0");
+    await eventually(() => expect(silent.open() + sockets.open()).toBeLessThanOrEqual(110));
+    silent.close();
+    sockets.close();
+    refused.close();
+    expect(node.output.length).toBeLessThan(20_000);
+  });
+});
+
+describe("which connections are closed", () => {
+  const connection = (given: Partial<AcceptedConnection>): AcceptedConnection => ({
+    descriptor: 9,
+    address: "192.0.2.1",
+    family: "ipv4",
+    isAnswered: true,
+    idleMs: 0,
+    ...given,
+  });
+  const untrusted = () => false;
+
+  test("none within the limit, a tenth below it otherwise, those without an answer first, then the silent ones", () => {
+    const open = [
+      connection({ descriptor: 1, idleMs: 5 }),
+      connection({ descriptor: 2, idleMs: 9000 }),
+      connection({ descriptor: 3, isAnswered: false, idleMs: 1000 }),
+      connection({ descriptor: 4, isAnswered: false, idleMs: 1 }),
+      ...Array.from({ length: 7 }, (_, at) => connection({ descriptor: 10 + at })),
+    ];
+    const close = (max: number) =>
+      connectionsToClose(open, { max, addressMax: 0, isTrusted: untrusted }).map(({ descriptor }) => descriptor);
+    expect(close(11)).toEqual([]);
+    expect(close(10)).toEqual([3, 2]);
+  });
+
+  test("those of an address that has too many, whole networks of IPv6 counted as one", () => {
+    const six = (at: number) => connection({ descriptor: at, family: "ipv6", address: `2001:db8:0:1:0:0:0:${at}` });
+    const open = [
+      connection({ descriptor: 1 }),
+      connection({ descriptor: 2, address: "192.0.2.2" }),
+      six(3),
+      six(4),
+      six(5),
+    ];
+    const close = (isTrusted: (connection: AcceptedConnection) => boolean) =>
+      connectionsToClose(open, { max: 100, addressMax: 1, isTrusted }).map(({ descriptor }) => descriptor);
+    expect(close(untrusted)).toEqual([3, 4]);
+    expect(close(({ family }) => family === "ipv6")).toEqual([]);
+  });
+
+  test("a limit that is above what the process may open is lowered, with a reserve", () => {
+    const limits = { connectionsMax: 10_000, brokerConnectionsMax: 1000 };
+    expect(connectionsMaxWithin(limits, undefined)).toBe(10_000);
+    expect(connectionsMaxWithin(limits, 1_000_000)).toBe(10_000);
+    expect(connectionsMaxWithin(limits, 4096)).toBe(4096 - 1256);
+    expect(connectionsMaxWithin(limits, 600)).toBe(300);
+  });
+});
+
+test("a malformed request costs a connection at most", async () => {
+  await withNode(async (node) => {
+    for (const bytes of [
+      "\0\0\0",
+      "GET\r\n\r\n",
+      "GET / HTTP/9.9\r\n\r\n",
+      `GET /${"a".repeat(100_000)} HTTP/1.1\r\n\r\n`,
+    ])
+      await sendRaw(node.url, bytes, 1000).catch(() => undefined);
+    await expectService(node);
+    expect(node.output).not.toContain("error");
+  });
+});

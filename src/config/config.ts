@@ -111,7 +111,7 @@ const feed = {
       description:
         "A copy that was last known to be the newest longer ago than this answers no questions (503). Without it any copy answers, however old",
       allowed:
-        "a duration from `1s` to `7d`, such as `30s`; more than a few seconds, since an edge hears of its primary once a second",
+        "a duration from `1s` to `7d`, such as `30s`; an edge asks its primary at least twice in this time, whatever brokers say",
       placeholder: "duration",
     }),
   promotedBrokerUsername: optionalText(/./, {

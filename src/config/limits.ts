@@ -163,6 +163,11 @@ const limitShape = {
   feedBufferMessagesMax: count(200, "The most messages that an edge keeps while it catches up"),
   feedBufferBytesMax: size(8 * MiB, "The most bytes of messages that an edge keeps while it catches up"),
   headIntervalMs: time(1000, "How often the primary says where its log ends"),
+  headNumbersReserved: count(
+    10_000,
+    "How many sequence numbers of heads a primary reserves with one write to its data directory",
+    2,
+  ),
   gapGraceMs: time(200, "How long an edge that is behind waits for the feed before it asks the primary"),
   staleFeedAfterMs: time(3000, "After this time without a word from the feed an edge asks the primary itself"),
   pollIntervalMs: time(2000, "How often an edge asks the primary while the feed is silent"),

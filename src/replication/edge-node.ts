@@ -48,7 +48,7 @@ export async function startEdgeNode(
   const { follower, upstream, arrivals } = following;
   const candidate = openCandidate({ config, id, following, pledge, system }, started);
   const health = (): NodeHealth => healthOf(following, feed, pledge, limits.readyAgeMsMax);
-  const feed = openEdgeFeed({ config, id, upstream, follower, health, counts, system });
+  const feed = openEdgeFeed({ config, id, upstream, follower, health, present: following.present, counts, system });
   started.defer(() => feed.close());
   following.onMoved(feed.moved);
   const serveLog = serveOthers(config, id, { following, candidate }, system);
@@ -89,7 +89,7 @@ export async function startEdgeNode(
       }),
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
     waitForLatest: () => waitForLatest(following, config.consistencyWait),
-    requireFresh: () => requireFresh(following.ageMs(), config.maxStaleness),
+    requireFresh: () => requireConfirmed(following, config.maxStaleness),
     reportDamage: following.reportDamage,
     present: following.present,
     health,
@@ -128,6 +128,7 @@ function serveOthers(
     candidacy: () => candidate.token,
     pledge: candidate.pledgeTo,
     ack: false,
+    freshness: () => ({ number: undefined, ageMs: following.follower.ageMs }),
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
@@ -161,9 +162,21 @@ async function waitForLatest({ upstream, arrivals, present }: FollowingCopy, wai
     });
   });
   const own = present();
+  if (head.role !== "primary" || head.a !== undefined)
+    throw new AppError(
+      "not_ready",
+      "the node that was the primary is not any more, its successor is not known here yet",
+    );
   if (own !== undefined && compareEpochs(epochOf(head), own) < 0)
     throw new AppError("not_ready", "the primary was replaced, and its successor is not known here yet");
   await arrivals.waitFor(formatToken(head.e, head.l), waitMs);
+}
+
+/** AppError `not_ready` where the copy is too old, or nobody knows how old it is. */
+export function requireConfirmed({ staleness }: FollowingCopy, maxMs: number | undefined): void {
+  const reason = maxMs === undefined ? undefined : staleness(maxMs);
+  if (reason !== undefined)
+    throw new AppError("not_ready", `this node answers nothing while ${reason}: \`maxStaleness\` demands a newer copy`);
 }
 
 /** AppError `not_ready` where a copy of that age is too old. */
@@ -178,20 +191,17 @@ export function requireFresh(ageMs: number | null, maxMs: number | undefined): v
 function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageMsMax: number): NodeHealth {
   const { follower, writer } = following;
   const state = following.present();
-  const ageMs = following.ageMs();
   const { brokers } = feed;
   return {
     ok: state !== undefined && !follower.diverged && !writer.failed,
-    degraded:
-      writer.storage.problem ??
-      (ageMs !== null && ageMs > ageMsMax ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined),
+    degraded: writer.storage.problem ?? following.staleness(ageMsMax),
     storageOk: writer.storage.problem === undefined,
     role: "edge",
     state: follower.feedState,
     epoch: state?.epoch ?? null,
     offset: state?.offset ?? null,
     digest: state?.digest ?? null,
-    ageMs,
+    ageMs: following.ageMs(),
     visibleAfterMs: follower.visibleAfterMs,
     feedConnected: brokers.some(({ connected }) => connected),
     brokers,

@@ -15,7 +15,7 @@ import type { Clock } from "../util/clock.ts";
 import { detailOf } from "../util/reason.ts";
 import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
-import { requireFresh } from "./edge-node.ts";
+import { requireConfirmed, requireFresh } from "./edge-node.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
 import { uncounted, upstreamOf } from "./following/neighbours.ts";
 import type { NodeClient } from "./following/node-client.ts";
@@ -46,6 +46,7 @@ async function startFollowing(config: Config, system: System): Promise<Node> {
   const running = started.move();
   return {
     ...neverWaiting(config, id, () => healthOfFollowing(following, config.limits.readyAgeMsMax)),
+    requireFresh: () => requireConfirmed(following, config.maxStaleness),
     engine: following.engine,
     present: following.present,
     history: following.history,
@@ -171,6 +172,7 @@ function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHeal
   const ageMs = following.ageMs();
   return {
     ...standing(state, ageMs, ageMsMax, writer.storage),
+    degraded: writer.storage.problem ?? following.staleness(ageMsMax),
     ok: state !== undefined && !follower.diverged && !writer.failed,
     state: follower.feedState === "STALE_FEED" ? "FOLLOWING" : follower.feedState,
     visibleAfterMs: follower.visibleAfterMs,

@@ -8,6 +8,7 @@ import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { compareEpochs, type EpochName, readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
+import { openLog } from "../store/log.ts";
 import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -18,6 +19,7 @@ import { eventHistory } from "./event-history.ts";
 import { epochOf } from "./feed/envelope.ts";
 import { openFeed, type Feed, type FeedListener } from "./feed/feed.ts";
 import { Arrivals } from "./following/arrivals.ts";
+import { isPassed, type Stands } from "./following/history.ts";
 import { createLogServer, type LogServerOptions } from "./following/log-server.ts";
 import { peersOf } from "./following/neighbours.ts";
 import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
@@ -176,6 +178,10 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const present = (): State => writer.state;
   const acks = new Acks(config.ack, clock);
   const { storage } = writer;
+  const eventLog = openLog(store);
+  const acknowledge = (nodeId: string, stands: Stands): void => {
+    if (config.ack > 0 && isPassed(readState(store), eventLog, stands)) acks.note(nodeId, stands.epoch, stands.offset);
+  };
   const fence = new Fence({ directory: config.data, store, present, storage, onFenced: () => feed.stop() });
   const peers = peersOf(config, present, system);
   if (peers !== undefined) started.defer(() => peers.close());
@@ -200,8 +206,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
       fence.consider(epoch, [{ ...epoch, offset, hash, timeMs: head.t }]);
       succession.seen({ ...epoch, offset: head.l });
     },
-    status(nodeId, { epoch, offset }) {
-      if (epoch !== null && offset !== null) acks.note(nodeId, epoch, offset);
+    status(nodeId, { epoch, offset, hash }) {
+      if (epoch !== null && offset !== null) acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
     },
     fenced: (reason) => fence.fence(reason),
   };
@@ -218,7 +224,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     acks,
     onPosition(asked, nodeId) {
       succession.seen(asked);
-      if (nodeId !== undefined) acks.note(nodeId, asked.epoch, asked.offset);
+      if (nodeId !== undefined) acknowledge(nodeId, asked);
     },
   };
 }
@@ -237,7 +243,7 @@ function serveOthers(
     nodeKeyHash,
     damage,
   }: Omit<Data, "path"> & { readonly store: SqlDatabase; readonly damage: Damage },
-  { onPosition }: Place,
+  { onPosition, feed, fence }: Place,
   system: System,
 ): Node["replication"] {
   const snapshots = keepSnapshots({
@@ -261,6 +267,8 @@ function serveOthers(
       if (compareEpochs(writer.state, request) < 0) new Pledge(data).give({ ...request, force: true });
     },
     ack: ack > 0,
+    // One that was replaced does not know how old its copy has become.
+    freshness: () => ({ number: feed.headNumber, ageMs: fence.fenced ? null : undefined }),
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),

@@ -104,6 +104,16 @@ export const metrics = {
     "ostiary_feed_refused_total",
     "Messages of the feed that come from no node of this environment, or would continue another history than this node's",
   ),
+  feedOldHeads: counter(
+    "ostiary_feed_old_heads_total",
+    "Heads of the feed that are older than one that this node knows: a broker repeats or delays messages",
+  ),
+  /** `result`: done or failed. */
+  confirmations: counter(
+    "ostiary_confirmations_total",
+    "Times that this node asked the primary whether its copy is the newest, although the feed was alive",
+    ["result"],
+  ),
   copiesDistrusted: counter(
     "ostiary_copies_distrusted_total",
     "Times that this node found its copy damaged or different from the primary's",

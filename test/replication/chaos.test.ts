@@ -132,7 +132,7 @@ test.each([1, 2, 3, 4, 5])("seed %d: drops, duplicates, delays and reordering en
     await withFollower(primary, cluster.directory, async ({ follower, state }) => {
       const random = dice(seed * 7919);
       const deliver = (topic: string, payload: Uint8Array, retained: boolean): void =>
-        topic === topics.events ? follower.receiveBatch(payload) : follower.receiveHead(payload, retained);
+        topic === topics.events ? follower.receiveBatch(payload) : follower.receiveHead(payload, retained, "embedded");
       const client = await listen(primary, (topic, payload, retained) => {
         const luck = random();
         if (luck < 0.2) return;
@@ -210,13 +210,18 @@ test("a forged head with another digest at the same position: the primary is ask
       const { epoch, term, offset, hash } = state() ?? { epoch: "", term: 0, offset: 0, hash: "" };
       const standing = { v: 1, s: "test", e: epoch, n: term, t: Date.now(), l: offset, h: hash, trim: 0 };
       const head = { ...standing, d: "0123456789abcdef", from: [0, "0000000000000000"], role: "primary", ack: false };
-      follower.receiveHead(Buffer.from(JSON.stringify(head)), false);
+      const receive = (number: object): void =>
+        follower.receiveHead(Buffer.from(JSON.stringify({ ...head, ...number })), false, "embedded");
+      receive({ q: 1_000_000 });
       await Bun.sleep(200);
       expect(follower.diverged).toBe(false);
       expect(snapshots()).toBe(1);
-      // Where the primary can't be asked, the word of the feed is enough: rather no answer than a wrong one.
+      // Where the primary can't be asked, the word of the feed is enough: rather no answer than a wrong one. But not that of an old head.
       await primary.stop();
-      follower.receiveHead(Buffer.from(JSON.stringify(head)), false);
+      for (const old of [{ q: 1 }, {}]) receive(old);
+      await Bun.sleep(100);
+      expect(follower.diverged).toBe(false);
+      receive({ q: 1_000_001 });
       await eventually(() => expect(follower.diverged).toBe(true));
       expect(follower.feedState).toBe("DIVERGED");
     });
@@ -231,7 +236,7 @@ test("an event that is too large for the broker is fetched from the log", () =>
       const client = await listen(primary, (topic, payload, retained) => {
         sizes.push(payload.byteLength);
         if (topic === topics.events) follower.receiveBatch(payload);
-        else follower.receiveHead(payload, retained);
+        else follower.receiveHead(payload, retained, "embedded");
       });
       follower.subscribed();
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
@@ -251,7 +256,7 @@ test("a lost message before a pause shows in the next head", () =>
     await loadPolicy(primary.node);
     await withFollower(primary, cluster.directory, async ({ follower, state }) => {
       const client = await listen(primary, (topic, payload, retained) => {
-        if (topic === topics.head) follower.receiveHead(payload, retained);
+        if (topic === topics.head) follower.receiveHead(payload, retained, "embedded");
       });
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       await insert(primary.node, "ann");

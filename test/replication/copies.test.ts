@@ -59,7 +59,7 @@ describe("a copy that gets old", () => {
       await insert(primary.node, "ann");
       const edge = await cluster.edge("edge", primary, { maxStaleness: "3s" });
       await converged(edge.node, primary.node);
-      expect(await mayReadAt(edge, "ann")).toMatchObject({ status: 200, allowed: true });
+      await eventually(async () => expect(await mayReadAt(edge, "ann")).toMatchObject({ status: 200, allowed: true }));
       await primary.stop();
       await eventually(async () => {
         const refused = await mayReadAt(edge, "ann");

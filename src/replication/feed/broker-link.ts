@@ -6,7 +6,8 @@
  * Fencing: a primary has a fixed client id. When the broker says that somebody else took it (DISCONNECT 142), another primary lives. MQTT 3.1.1
  * closes without a word, for this as for a missing permission: there it is taken for the same where it happens right after connecting, again and
  * again. Then the link stays away for a moment, under another id, and looks at the heads: who took the place may be the primary of before that
- * came back and does not know yet. It gives up for good before a head that goes before its own, and takes its place back from any other.
+ * came back and does not know yet. It gives up for good before a head of a successor, and takes its place back from a predecessor. A broker may lie:
+ * it may end connections for no reason and repeat this primary's own heads. So neither fences, and writes wait for a look only now and then.
  */
 import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
@@ -40,8 +41,8 @@ export interface LinkOptions {
 export interface Claim {
   /** The topic to which who has it publishes all the time. */
   readonly heads: string;
-  /** Whether this process gives way to who publishes that. */
-  yieldsTo(payload: Uint8Array): boolean;
+  /** Whose head this is: `unknown` where it may be an old one of this process, or of no primary at all. */
+  judge(payload: Uint8Array): "successor" | "predecessor" | "unknown";
 }
 
 const retryDelayMsMin = 500;
@@ -50,6 +51,8 @@ const goodbyeMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
 const lookMs = 3000;
+/** After a look that found nobody, this link raises no doubt for this time: a broker must not be able to keep a primary from writing. */
+const undoubtedMs = 60_000;
 const sessionTakenOver = 142;
 /** Of a packet besides its payload: the topic above all, which is shorter. */
 const headerBytesMax = 512;
@@ -73,6 +76,7 @@ export class BrokerLink implements Outlet {
   #cancelRetry: (() => void) | undefined;
   #looking: MqttClient | undefined;
   #doubted = false;
+  #doubtAgainAtMs = Number.NEGATIVE_INFINITY;
   #ended = false;
 
   constructor(options: LinkOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
@@ -214,7 +218,8 @@ export class BrokerLink implements Outlet {
       });
       isTakenOver = packet.reasonCode === sessionTakenOver;
       // MQTT 3.1.1 says nothing, and many a close has another reason.
-      this.#doubted = isTakenOver && this.#options.exclusive !== false;
+      const mayDoubt = this.#system.clock.monotonicMs() >= this.#doubtAgainAtMs;
+      this.#doubted = isTakenOver && mayDoubt && this.#options.exclusive !== false;
     });
     client.on("close", () => {
       if (this.#client !== client || this.#ended) return;
@@ -268,7 +273,7 @@ export class BrokerLink implements Outlet {
   }
 
   /** Listens for heads. Where there are new ones they are another's, since this one is not connected. */
-  #lookForAnother({ heads, yieldsTo }: Claim): void {
+  #lookForAnother({ heads, judge }: Claim): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
     const client = this.#system.connectMqtt({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
@@ -284,13 +289,16 @@ export class BrokerLink implements Outlet {
     client.on("message", (topic, payload, packet) => {
       for (const listener of this.#onMessage) listener(topic, payload, packet.retain);
       if (packet.retain || this.#looking !== client) return;
-      if (yieldsTo(payload)) return this.#fence();
+      const owner = judge(payload);
+      if (owner === "unknown") return;
+      if (owner === "successor") return this.#fence();
       endLook();
       this.#attempt();
     });
     // With some chance, so that two who look at the same time do not do it again.
     const { clock } = this.#system;
     this.#cancelRetry = clock.after(lookMs * (0.75 + clock.random()), () => {
+      this.#doubtAgainAtMs = clock.monotonicMs() + undoubtedMs;
       endLook();
       this.#scheduleRetry();
     });

@@ -7,6 +7,7 @@ import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { build } from "../../runtime/version.ts";
 import { hashKey } from "../../store/keys.ts";
+import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
@@ -32,6 +33,7 @@ export interface EdgeFeedOptions {
   readonly upstream: Upstream;
   readonly follower: Follower;
   readonly health: () => NodeHealth;
+  readonly present: () => State | undefined;
   /** Whether the primary may count this node for its acknowledgements. */
   readonly counts: () => boolean;
   readonly system: System;
@@ -48,14 +50,16 @@ export interface EdgeFeed {
 
 /** AppError `conflict` where a certificate can't be used. */
 export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
-  const { config, id, upstream, follower, health, counts, system } = options;
+  const { config, id, upstream, follower, health, present, counts, system } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
   const seal = sealWith(hashKey(must(config.nodeKey, "an edge has a node key")));
   const links = openLinks(options, topics, seal);
   const statusTopic = topics.status(id);
   const publishAt = (link: BrokerLink): Promise<void> => {
-    const { state, epoch, offset, ageMs } = health();
-    const standing = counts() ? { epoch, offset } : { epoch: null, offset: null };
+    const { state, ageMs } = health();
+    const { epoch = null, offset = null, hash = null } = (counts() ? present() : undefined) ?? {};
+    // With the hash no other history is meant, whoever repeats this message later.
+    const standing = { epoch, offset, hash };
     return sendStatus(sealed(link, seal), statusTopic, { state, ...standing, ageMs, version: build.version });
   };
   const believed = watchSeals(seal);
@@ -146,7 +150,7 @@ function follow(
     if (!believed(link.name, topic, payload)) return;
     if (topic === topics.events) follower.receiveBatch(payload);
     else if (topic === topics.next) follower.receiveNext(payload);
-    else if (topic === topics.head) follower.receiveHead(payload, retained);
+    else if (topic === topics.head) follower.receiveHead(payload, retained, link.name);
   });
   let complained = false;
   const subscribeToNext = nextOf(link, topics.next);

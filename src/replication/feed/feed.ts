@@ -8,8 +8,10 @@ import type { Config } from "../../config/config.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { compareEpochs } from "../../store/epochs.ts";
 import { verifyKey } from "../../store/keys.ts";
+import { openLog } from "../../store/log.ts";
 import { readState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { System } from "../system.ts";
@@ -18,6 +20,8 @@ import { readTls } from "./broker-credentials.ts";
 import { BrokerLink, type Claim } from "./broker-link.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { decodeHead, decodeStatus, epochOf, type Head, type Status } from "./envelope.ts";
+import { HeadSequence } from "./head-sequence.ts";
+import { readHead } from "./head.ts";
 import type { Outlet } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
 import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
@@ -28,6 +32,8 @@ const log = getLogger("feed");
 export interface Feed {
   readonly embedded: Broker | undefined;
   readonly brokers: readonly BrokerStatus[];
+  /** The greatest sequence number that a head of this primary had until now. */
+  readonly headNumber: number;
   /** Whether a broker has given this primary's place to another, and it is not known yet whether that is its successor. */
   readonly doubted: boolean;
   start(): void;
@@ -60,14 +66,19 @@ export async function openFeed(
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
   const seal = sealWith(nodeKeyHash);
-  const claim = claimOver(store, topics, seal);
+  const { clock } = system;
+  const sequence = new HeadSequence({
+    directory: config.data,
+    block: limits.headNumbersReserved,
+    wallMs: () => clock.wallMs(),
+  });
+  const claim = claimOver(store, topics, seal, sequence);
   const links = openLinks(config, claim, system);
   const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, nodeKeyHash) : undefined;
   const outlets = config.broker.flatMap((url): Outlet[] => {
     const outlet = url === embeddedBroker ? embedded : links.get(url);
     return outlet === undefined ? [] : [outlet];
   });
-  const ack = config.ack > 0;
   const believed = watchSeals(seal);
   const hear = (broker: string, topic: string, payload: Uint8Array): void => {
     if (believed(broker, topic, payload)) tell(listener, topics, topic, payload);
@@ -75,21 +86,30 @@ export async function openFeed(
   // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
   embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload));
   for (const link of links.values()) listenAt(link, topics, hear, listener);
-  const common = { store, topics, limits, clock: system.clock, ack };
+  const newHead = headMaker(config, store, sequence, clock);
+  const common = { store, topics, limits, clock, newHead };
   const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
   let stopped = false;
-  const stop = (): void => publishers.forEach((publisher) => publisher.stop());
+  let cancelHeads = (): void => {};
+  const stop = (): void => {
+    cancelHeads();
+    for (const publisher of publishers) publisher.stop();
+  };
 
   return {
     embedded,
     get brokers() {
       return outlets.map(({ name, connected }) => ({ broker: name, connected: connected && !stopped }));
     },
+    get headNumber() {
+      return sequence.last;
+    },
     get doubted() {
       return [...links.values()].some((link) => link.doubted);
     },
     start() {
       if (stopped) return;
+      cancelHeads = clock.every(limits.headIntervalMs, () => publishHeads(publishers, newHead));
       for (const publisher of publishers) publisher.start();
       for (const link of links.values()) link.start();
     },
@@ -105,6 +125,27 @@ export async function openFeed(
       await Promise.all(outlets.map((outlet) => outlet.close()));
     },
   };
+}
+
+type HeadMaker = () => Head | undefined;
+
+function headMaker({ ack }: Config, store: SqlDatabase, sequence: HeadSequence, { wallMs }: Clock): HeadMaker {
+  const log = openLog(store);
+  return () => {
+    const number = sequence.next();
+    if (number === undefined) return undefined;
+    return store.transaction(() =>
+      readHead(store, log, { role: "primary", ack: ack > 0, number, ageMs: undefined }, wallMs()),
+    );
+  };
+}
+
+/** The same head goes to all brokers, so that an edge knows it by its number wherever it comes first. */
+function publishHeads(publishers: readonly Publisher[], newHead: HeadMaker): void {
+  if (!publishers.some(({ isReady }) => isReady)) return;
+  const head = newHead();
+  if (head === undefined) return;
+  for (const publisher of publishers) publisher.publishHead(head);
 }
 
 function listenAt(
@@ -155,13 +196,20 @@ async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): 
   }
 }
 
-/** A primary gives way to those of later epochs; and to one of its own, which only a copy of its directory can be: the last who came stays. */
-function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal): Claim {
+/**
+ * A primary gives way to those of later epochs; and to one of its own, which only a copy of its directory can be: the last who came stays, since its
+ * sequence begins where the other's reserved numbers end. A head of this epoch with a smaller number may be this primary's own, which the broker repeats.
+ */
+function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal, sequence: HeadSequence): Claim {
   return {
     heads,
-    yieldsTo(payload) {
-      const head = seal.fits(heads, payload) ? decodeHead(payload) : undefined;
-      return head !== undefined && "message" in head && compareEpochs(epochOf(head.message), readState(store)) >= 0;
+    judge(payload) {
+      const decoded = seal.fits(heads, payload) ? decodeHead(payload) : undefined;
+      if (decoded === undefined || "problem" in decoded) return "unknown";
+      const { message } = decoded;
+      const order = compareEpochs(epochOf(message), readState(store));
+      if (order !== 0) return order > 0 ? "successor" : "predecessor";
+      return message.q !== undefined && message.q > sequence.last ? "successor" : "unknown";
     },
   };
 }

@@ -10,10 +10,19 @@ export interface HeadOptions {
   readonly role: Head["role"];
   /** Whether others shall say how far they have come as soon as they have. */
   readonly ack: boolean;
+  /** A primary's: the head's sequence number. */
+  readonly number: number | undefined;
+  /** How long ago this copy was known to be the newest, null where that is not known. Undefined for a primary, whose copy is the newest. */
+  readonly ageMs: number | null | undefined;
 }
 
 /** Reads it; the caller's transaction makes state and log belong to the same moment. */
-export function readHead(store: SqlDatabase, log: Log, { role, ack }: HeadOptions, timeMs: number): Head {
+export function readHead(
+  store: SqlDatabase,
+  log: Log,
+  { role, ack, number, ageMs }: HeadOptions,
+  timeMs: number,
+): Head {
   const { environment, epoch, term, offset, hash, digest } = readState(store);
   const began = must(readEpochs(store).at(-1), "a store has an epoch");
   return {
@@ -29,5 +38,7 @@ export function readHead(store: SqlDatabase, log: Log, { role, ack }: HeadOption
     from: [began.offset, began.hash],
     role,
     ack,
+    ...(number === undefined ? {} : { q: number }),
+    ...(ageMs === undefined ? {} : { a: ageMs }),
   };
 }

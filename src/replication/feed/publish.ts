@@ -15,8 +15,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { preciseNow } from "../writing/append.ts";
 import type { Move, Next } from "../writing/store-writer.ts";
-import { type Batch, type SentRow, wholeRows } from "./envelope.ts";
-import { readHead } from "./head.ts";
+import { type Batch, type Head, type SentRow, wholeRows } from "./envelope.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Topics } from "./topics.ts";
 import { Trial } from "./trial.ts";
@@ -33,8 +32,8 @@ export interface PublisherOptions {
   readonly topics: Topics;
   readonly limits: Limits;
   readonly clock: Clock;
-  /** Whether edges shall say at once how far they have come. */
-  readonly ack: boolean;
+  /** Makes a head with a number of its own. Undefined while there are no numbers. */
+  readonly newHead: () => Head | undefined;
 }
 
 export class Publisher {
@@ -44,7 +43,7 @@ export class Publisher {
   readonly #topics: Topics;
   readonly #limits: Limits;
   readonly #clock: Clock;
-  readonly #ack: boolean;
+  readonly #newHead: PublisherOptions["newHead"];
   #cursor: number;
   #epoch: string;
   #inFlight = 0;
@@ -57,25 +56,23 @@ export class Publisher {
       { broker: this.#outlet.name, topic: this.#topics.next },
     ),
   );
-  #cancelHeads = (): void => {};
   #stopped = false;
   #complained = false;
 
-  constructor({ store, outlet, topics, limits, clock, ack }: PublisherOptions) {
+  constructor({ store, outlet, topics, limits, clock, newHead }: PublisherOptions) {
     this.#store = store;
     this.#log = openLog(store);
     this.#outlet = outlet;
     this.#topics = topics;
     this.#limits = limits;
     this.#clock = clock;
-    this.#ack = ack;
+    this.#newHead = newHead;
     const { offset, epoch } = readState(store);
     this.#cursor = offset;
     this.#epoch = epoch;
   }
 
   start(): void {
-    this.#cancelHeads = this.#clock.every(this.#limits.headIntervalMs, () => this.#publishHead());
     this.#outlet.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
@@ -128,7 +125,6 @@ export class Publisher {
 
   stop(): void {
     this.#stopped = true;
-    this.#cancelHeads();
   }
 
   async #send(batch: Batch, rows: readonly StoredLogRow[]): Promise<void> {
@@ -176,16 +172,20 @@ export class Publisher {
       });
     this.#cursor = state.offset;
     this.#epoch = state.epoch;
-    this.#publishHead();
+    if (!this.isReady) return;
+    const head = this.#newHead();
+    if (head !== undefined) this.publishHead(head);
   }
 
-  #publishHead(): void {
-    if (this.#stopped || !this.#outlet.connected) return;
-    const role = { role: "primary", ack: this.#ack } as const;
-    const head = this.#store.transaction(() => readHead(this.#store, this.#log, role, this.#clock.wallMs()));
-    const payload = JSON.stringify(head);
+  /** Whether a head can be published. */
+  get isReady(): boolean {
+    return !this.#stopped && this.#outlet.connected;
+  }
+
+  publishHead(head: Head): void {
+    if (!this.isReady) return;
     this.#outlet
-      .publish(this.#topics.head, payload, { qos: 0, retain: true })
+      .publish(this.#topics.head, JSON.stringify(head), { qos: 0, retain: true })
       .catch((error: unknown) => this.#complain(error));
   }
 

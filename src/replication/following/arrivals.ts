@@ -22,6 +22,8 @@ export interface ArrivalsOptions {
   readonly epochs: () => readonly Epoch[];
   /** Whether nobody is known, or to be feared, to have more than this copy. */
   readonly isNewest: () => boolean;
+  /** A token of an epoch that is not known is waited for: whether this copy is the newest is worth a question now. */
+  readonly onUnknownEpoch?: () => void;
   /** Whether epochs may yet come that others began. */
   readonly mayLearn: boolean;
   readonly clock: Clock;
@@ -49,6 +51,7 @@ export class Arrivals {
     const { epoch, offset } = parseToken(token);
     let reach = this.#reach(epoch, offset);
     const hopeful = reach === "to come" || (reach === "unknown" && this.#options.mayLearn);
+    if (reach === "unknown") this.#options.onUnknownEpoch?.();
     if (hopeful) {
       await this.#wait(epoch, offset, waitMs);
       reach = this.#reach(epoch, offset);

@@ -8,6 +8,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { pageRows, type Head, type Page, type Refusal } from "../feed/envelope.ts";
 import type { ReplayRequest } from "../writing/replay.ts";
+import type { Question } from "./freshness.ts";
 import type { NodeClient } from "./node-client.ts";
 import type { Neighbour, Upstream } from "./upstream.ts";
 
@@ -24,8 +25,10 @@ export interface CatchUpOptions {
   readonly installSnapshot: (from: NodeClient) => Promise<State>;
   /** This copy is about to be replaced by one of another history: the last moment to save what only this one has. */
   readonly parting: (theirs: Refusal["epochs"]) => void;
-  /** The primary was heard of: it stands there, and this copy then stood here. */
-  readonly confirmed: (head: Head, state: State) => void;
+  /** To be called before the primary is asked. */
+  readonly ask: () => Question;
+  /** The primary answered: it stands there, and this copy then stood here. */
+  readonly confirmed: (head: Head, state: State, question: Question) => void;
 }
 
 /** Follows the logs to their end. `present` is undefined where there is no copy, or none that can be trusted. */
@@ -34,6 +37,7 @@ export async function catchUp(options: CatchUpOptions, present: State | undefine
   let fresh = present === undefined;
   const tell = progress(options.clock, state.offset);
   for (;;) {
+    const question = options.ask();
     const { answer, from } = await options.upstream.log(state);
     if (options.stopped()) return;
     if ("refused" in answer) {
@@ -45,7 +49,7 @@ export async function catchUp(options: CatchUpOptions, present: State | undefine
     const { page } = answer;
     state = await applyPage(options, state, page, from);
     tell(state.offset, page.head.l);
-    if (from === options.upstream.primary) options.confirmed(page.head, state);
+    if (from === options.upstream.primary) options.confirmed(page.head, state, question);
     if (page.ev.length === 0 || (from === options.upstream.primary && state.offset >= page.head.l)) return;
     fresh = false;
   }

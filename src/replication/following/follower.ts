@@ -1,8 +1,9 @@
 /**
  * An edge follows its primary. Messages of the feed are put into an inbox and applied in order by one loop, which alone moves this copy:
  * what follows the present position is applied, what is older is dropped, and before a gap, another epoch or a hash that does not come out
- * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it asks every few seconds. What the
- * primary is only about to commit moves nothing; the writer may do the work of it where it has nothing else to do.
+ * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it asks every few seconds; while the feed
+ * is alive it asks for the primary's head now and then, since a broker can hold back what it likes. What the primary is only about to commit moves
+ * nothing; the writer may do the work of it where it has nothing else to do.
  */
 import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";
@@ -12,6 +13,7 @@ import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics, type FeedState } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
+import { atMostEvery } from "../../util/at-most-every.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
@@ -22,7 +24,10 @@ import type { Arrived } from "../writing/store-writer.ts";
 import type { Writer } from "../writing/writer.ts";
 import { recordArrival } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
+import { Confirmations } from "./confirmations.ts";
 import { watchDivergence } from "./divergence.ts";
+import { Freshness, momentOf, type Awaited, type Question } from "./freshness.ts";
+import { Hints } from "./hints.ts";
 import type { NodeClient } from "./node-client.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -31,6 +36,8 @@ const log = getLogger("follow");
 export interface FollowerOptions {
   readonly environment: string;
   readonly limits: Limits;
+  /** The oldest copy that may be answered from. */
+  readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
   readonly writer: Pick<Writer, "replay" | "prepare">;
   readonly upstream: Upstream;
@@ -44,6 +51,8 @@ export interface FollowerOptions {
 const replayFailuresMax = 3;
 /** A copy that was found to be wrong within this time never was right. */
 const freshMs = 60_000;
+/** What a broker can bring about again and again is logged no more often than this. */
+const complaintIntervalMs = 60_000;
 
 export class Follower {
   readonly #options: FollowerOptions;
@@ -52,6 +61,10 @@ export class Follower {
   readonly #clock: Clock;
   readonly #inbox: Inbox;
   readonly #divergence = watchDivergence();
+  readonly #freshness: Freshness;
+  readonly #confirmations: Confirmations;
+  readonly #hints: Hints;
+  readonly #mayComplain: (kind: string) => boolean;
   #diverged = false;
   /** The files of this copy are gone or replaced: it can be answered from, and needs a successor. */
   #filesLost = false;
@@ -72,13 +85,9 @@ export class Follower {
   #freshAtMs = Number.NEGATIVE_INFINITY;
   #poorCopies = 0;
   #replayFailures = 0;
-  #headAtMs = Number.NEGATIVE_INFINITY;
   #offsetAtHead = 0;
-  #pendingHead: Head | undefined;
   /** The last message that did not follow. */
   #gap: Batch | undefined;
-  #primaryAtMs = Number.NEGATIVE_INFINITY;
-  #newestAtMs: number | undefined;
   #nextPollMs = 0;
   #ackWanted = false;
   #visibleAfterMs: number | null = null;
@@ -87,33 +96,41 @@ export class Follower {
     this.#options = options;
     this.#limits = options.limits;
     this.#clock = options.clock;
-    const { environment, upstream, parting } = options;
+    const { environment, limits, clock, maxStalenessMs, upstream, parting } = options;
+    this.#freshness = new Freshness({ limits, maxStalenessMs, clock });
+    const { windowMs } = this.#freshness;
+    this.#confirmations = new Confirmations({ windowMs, clock, ask: () => this.#confirm() });
+    this.#hints = new Hints({ limits, clock, ask: () => this.#wantCatchUp() });
+    this.#mayComplain = atMostEvery(complaintIntervalMs, clock);
     this.#catchUpOptions = {
       environment,
-      clock: options.clock,
+      clock,
       upstream,
       parting,
       stopped: () => this.#stopped,
       replay: (request, from) => this.#replay(request, from),
       installSnapshot: (from) => this.#installSnapshot(from),
-      confirmed: (head, state) => this.#confirmed(head, state),
+      ask: () => this.#freshness.ask(),
+      confirmed: (head, state, question) => this.#confirmed(head, state, question),
     };
-    this.#inbox = createInbox(options.limits.feedBufferMessagesMax, options.limits.feedBufferBytesMax);
+    this.#inbox = createInbox(limits.feedBufferMessagesMax, limits.feedBufferBytesMax);
   }
 
   /** Begins to catch up; the feed may already be delivering. */
   start(): void {
     const intervalMs = Math.min(500, this.#limits.staleFeedAfterMs / 2);
     this.#cancelWatch = this.#clock.every(intervalMs, () => this.#watch());
+    this.#confirmations.start();
     this.#work();
   }
 
   /** Resolves when nothing is under way any more. */
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelWatch();
     this.#cancelRetry();
-    return this.#running;
+    this.#hints.stop();
+    await Promise.all([this.#running, this.#confirmations.stop()]);
   }
 
   /** The feed (re)starts: whatever was published before the subscription has to be fetched. */
@@ -124,19 +141,25 @@ export class Follower {
   get feedState(): FeedState {
     if (this.#diverged) return "DIVERGED";
     if (this.#options.present() === undefined) return "BOOTSTRAP";
-    const now = this.#clock.monotonicMs();
-    if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs)
-      return this.#catchUpWanted || this.#catchingUp ? "CATCHUP" : "LIVE";
-    return now - this.#primaryAtMs <= this.#limits.pollIntervalMs * 3 ? "STALE_FEED" : "DISCONNECTED";
+    const { isFeedAlive, isTrusted, isPrimaryAlive } = this.#freshness;
+    if (isFeedAlive && (this.#catchUpWanted || this.#catchingUp)) return "CATCHUP";
+    if (isFeedAlive && isTrusted) return "LIVE";
+    return isPrimaryAlive ? "STALE_FEED" : "DISCONNECTED";
   }
 
   get diverged(): boolean {
     return this.#diverged;
   }
 
-  /** How long ago this copy was last known to be the newest. */
+  /** How long ago this copy was last known to be the newest; null while the primary has not confirmed it since the start. */
   get ageMs(): number | null {
-    return this.#newestAtMs === undefined ? null : Math.round(this.#clock.monotonicMs() - this.#newestAtMs);
+    const { ageMs } = this.#freshness;
+    return ageMs === null ? null : Math.round(ageMs);
+  }
+
+  /** Whether the primary itself, not only the feed, has just confirmed that this copy is the newest. */
+  get isConfirmed(): boolean {
+    return this.#freshness.confirmedMsAgo <= this.#limits.staleFeedAfterMs;
   }
 
   /** Whether the primary waits to hear how far this copy has come. */
@@ -152,13 +175,14 @@ export class Follower {
   receiveBatch(payload: Uint8Array): void {
     const decoded = decodeBatch(payload);
     if ("problem" in decoded || decoded.message.s !== this.#options.environment) {
-      log.warning("a message of the feed is not understood: {problem}", {
-        problem: "problem" in decoded ? decoded.problem : "another environment",
-      });
-      return this.#wantCatchUp();
+      if (this.#mayComplain("message"))
+        log.warning("a message of the feed is not understood: {problem}", {
+          problem: "problem" in decoded ? decoded.problem : "another environment",
+        });
+      return this.#hints.take();
     }
     metrics.feedEvents.inc({ direction: "received" }, decoded.message.ev.length);
-    if (!this.#inbox.push(decoded.message, payload.byteLength)) return this.#wantCatchUp();
+    if (!this.#inbox.push(decoded.message, payload.byteLength)) return this.#hints.take();
     this.#work();
   }
 
@@ -175,43 +199,69 @@ export class Follower {
     this.#options.writer.prepare({ epoch: e, rows, hash: h, digest: d });
   }
 
-  receiveHead(payload: Uint8Array, retained: boolean): void {
+  /** `broker` is named in the log. */
+  receiveHead(payload: Uint8Array, retained: boolean, broker: string): void {
     const decoded = decodeHead(payload);
-    if ("problem" in decoded || decoded.message.s !== this.#options.environment) return;
-    // A retained head says where the primary stood once, not that it lives.
-    if (!retained) this.#headAtMs = this.#clock.monotonicMs();
-    this.#consider(decoded.message, retained);
+    const present = this.#options.present();
+    if ("problem" in decoded || decoded.message.s !== this.#options.environment || present === undefined) return;
+    const head = decoded.message;
+    const kind = this.#freshness.judge(head, retained);
+    if (kind === "same") return;
+    if (kind === "older") return this.#passOver(head, broker);
+    if (kind === "hint" || head.e !== present.epoch) return this.#takeHint(head, present);
+    this.#freshness.heard(head);
+    this.#ackWanted = head.ack;
+    // Heads may be overtaken by events, but not by those of a whole interval: then the primary has lost what this copy still has.
+    if (head.l < this.#offsetAtHead) this.#wantCatchUp();
+    this.#offsetAtHead = present.offset;
+    this.#take({ head, atMs: this.#clock.monotonicMs(), source: "feed" }, present);
   }
 
-  #consider(head: Head, retained: boolean): void {
-    const present = this.#options.present();
-    // One that was replaced may still talk, and a retained head may be of a time long ago.
-    if (present === undefined || compareEpochs(epochOf(head), present) < 0) return;
-    if (head.e !== present.epoch) return this.#wantCatchUp();
-    // Heads may be overtaken by events, but not by those of a whole interval: then the primary has lost what this copy still has.
-    if (!retained && head.l < this.#offsetAtHead) this.#wantCatchUp();
-    this.#offsetAtHead = retained ? 0 : present.offset;
-    if (!retained) this.#ackWanted = head.ack;
-    if (head.l <= present.offset) {
-      if (!retained) this.#newestAtMs = this.#clock.monotonicMs();
-      this.#compare(head, present, "feed");
-    } else {
-      this.#pendingHead = head;
-      this.#clock.after(this.#limits.gapGraceMs, () => this.#checkProgress(present.offset, head));
+  /** Of several brokers one may be a little slower; one that is much slower, or repeats what it had, is worth a word. */
+  #passOver(head: Head, broker: string): void {
+    metrics.feedOldHeads.inc();
+    const lateMs = this.#freshness.supersededMsAgo(head);
+    if (lateMs <= this.#limits.staleFeedAfterMs || !this.#mayComplain("head")) return;
+    log.warning(
+      "the broker at {broker} brings heads that were superseded {seconds} s ago or earlier, they are ignored: it repeats or delays messages. Check what it is, who may publish there, and whether it is overloaded",
+      { broker, seconds: Math.floor(lateMs / 1000) },
+    );
+  }
+
+  /** What proves nothing may still tell of something that this copy has not: the primary is asked. */
+  #takeHint(head: Head, present: State): void {
+    const order = compareEpochs(epochOf(head), present);
+    if (order > 0) this.#hints.take();
+    else if (order === 0 && head.l > present.offset) this.#checkLater(head, present);
+  }
+
+  #take(awaited: Awaited, present: State): void {
+    this.#freshness.await(awaited);
+    this.#reach(present);
+    if (awaited.head.l > present.offset) this.#checkLater(awaited.head, present);
+  }
+
+  /** The copy stands there: what the heads say that it has reached must be true of it. */
+  #reach(state: State): void {
+    for (const { head, source } of this.#freshness.reach(state)) {
+      this.#compare(head, state, source);
+      if (source === "primary") this.#doubted = false;
     }
   }
 
   /** The last message before a pause has no successor that would show its loss; the head does. */
-  #checkProgress(offsetBefore: number, head: Head): void {
-    const present = this.#options.present();
-    if (present?.epoch === head.e && present.offset === offsetBefore && present.offset < head.l) this.#wantCatchUp();
+  #checkLater(head: Head, { offset }: State): void {
+    this.#clock.after(this.#limits.gapGraceMs, () => {
+      const present = this.#options.present();
+      if (present?.epoch === head.e && present.offset === offset && offset < head.l) this.#hints.take();
+    });
   }
 
   /**
    * A head that names another state than this copy had there. Over the broker it may be forged, where somebody has more rights there than he should:
    * so the primary is asked itself, at once, and only where it can't be asked is the copy given up on that word alone.
    */
-  #compare(head: Head, present: State, source: "feed" | "primary"): void {
+  #compare(head: Head, present: State, source: Awaited["source"]): void {
     if (this.#diverged || this.#divergence.agrees(head, present)) return;
     if (source === "feed" && !this.#doubted) {
       log.warning("a head of the feed says that this copy is not the primary's at {offset}, asking the primary", {
@@ -245,9 +295,46 @@ export class Follower {
 
   #watch(): void {
     const now = this.#clock.monotonicMs();
-    if (now - this.#headAtMs <= this.#limits.staleFeedAfterMs || now < this.#nextPollMs) return;
+    if (this.#freshness.isFeedAlive || now < this.#nextPollMs) return;
     this.#nextPollMs = now + this.#limits.pollIntervalMs * (0.75 + this.#clock.random() / 2);
     this.#wantCatchUp();
+  }
+
+  /** Asks the primary at once whether this copy is the newest, unless it was asked just now. */
+  confirmSoon(): void {
+    this.#confirmations.soon();
+  }
+
+  /** Asks the primary for its head alone: what this copy has not may already be on its way by the feed. */
+  async #confirm(): Promise<void> {
+    const before = this.#options.present();
+    // Catching up asks the primary as well.
+    const isAsked = this.#catchUpWanted || this.#catchingUp;
+    if (before === undefined || isAsked || this.#diverged || this.#stopped) return;
+    const question = this.#freshness.ask();
+    let head: Head;
+    try {
+      head = await this.#options.upstream.primaryHead();
+    } catch {
+      if (this.#stopped) return;
+      metrics.confirmations.inc({ result: "failed" });
+      // Catching up looks for another primary, tries again, and says why it failed.
+      return this.#wantCatchUp();
+    }
+    const present = this.#options.present();
+    if (this.#stopped || present === undefined) return;
+    metrics.confirmations.inc({ result: "done" });
+    const isFollowed = head.s === this.#options.environment && head.e === present.epoch && head.e === before.epoch;
+    // Only a primary that lost events has fewer than this copy had before.
+    if (!isFollowed || head.l < before.offset) return this.#wantCatchUp();
+    this.#answered(head, question);
+    this.#take({ head, atMs: momentOf(head, question), source: "primary" }, present);
+  }
+
+  #answered(head: Head, question: Question): void {
+    this.#freshness.answered(head, question);
+    this.#confirmations.answered(question.atMs);
+    this.#ackWanted = head.ack;
   }
 
   #wantCatchUp(): void {
@@ -276,12 +363,14 @@ export class Follower {
   async #tryToCatchUp(): Promise<void> {
     this.#catchUpWanted = false;
     this.#catchingUp = true;
+    const before = this.#options.present();
     try {
       const trusted = !this.#diverged && !this.#filesLost && this.#replayFailures < replayFailuresMax;
-      await catchUp(this.#catchUpOptions, trusted ? this.#options.present() : undefined);
+      await catchUp(this.#catchUpOptions, trusted ? before : undefined);
       this.#failures = 0;
       if (!this.#diverged) this.#catchUpAtMs = 0;
       metrics.catchUps.inc({ result: "done" });
+      this.#hints.answered(before !== this.#options.present());
     } catch (error) {
       if (this.#stopped) return;
       this.#catchUpFailed(error);
@@ -313,13 +402,10 @@ export class Follower {
   }
 
   /** The primary itself says where it stands. */
-  #confirmed(head: Head, state: State): void {
-    this.#primaryAtMs = this.#clock.monotonicMs();
-    this.#ackWanted = head.ack;
-    if (state.offset < head.l) return;
-    this.#newestAtMs = this.#primaryAtMs;
-    this.#compare(head, state, "primary");
-    this.#doubted = false;
+  #confirmed(head: Head, state: State, question: Question): void {
+    this.#answered(head, question);
+    this.#freshness.await({ head, atMs: momentOf(head, question), source: "primary" });
+    this.#reach(state);
   }
 
   async #installSnapshot(from: NodeClient): Promise<State> {
@@ -331,7 +417,6 @@ export class Follower {
     this.#doubted = false;
     this.#freshAtMs = this.#clock.monotonicMs();
     this.#replayFailures = 0;
-    this.#pendingHead = undefined;
     this.#offsetAtHead = 0;
     return state;
   }
@@ -341,20 +426,21 @@ export class Follower {
     const batch = this.#inbox.first();
     const present = this.#options.present();
     if (batch === undefined || present === undefined || this.#diverged) return false;
-    if (batch.e === present.epoch && batch.l <= present.offset) {
+    const order = compareEpochs(epochOf(batch), present);
+    if (order < 0 || (order === 0 && batch.l <= present.offset)) {
       metrics.feedDuplicates.inc();
       this.#inbox.shift();
       return true;
     }
-    const rows = batch.e === present.epoch && batch.p <= present.offset ? wholeRows(batch) : undefined;
+    const rows = order === 0 && batch.p <= present.offset ? wholeRows(batch) : undefined;
     if (rows !== undefined) return this.#applyBatch(present, batch, rows);
     if (this.#catchUpWanted) return false;
     metrics.feedGaps.inc();
-    this.#catchUpWanted = true;
     // It stays, in the hope that it follows what the log gives; it goes where it can't (another epoch, bodies only referred to) or did not.
-    const hopeless = batch.e !== present.epoch || batch.p <= present.offset || batch === this.#gap;
+    const hopeless = order !== 0 || batch.p <= present.offset || batch === this.#gap;
     if (hopeless) this.#inbox.shift();
     this.#gap = batch;
+    this.#hints.take();
     return true;
   }
 
@@ -367,13 +453,17 @@ export class Follower {
       const events = `${batch.p + 1} to ${batch.l}`;
       if (error instanceof AppError && error.code === "conflict") {
         metrics.feedRefused.inc();
-        log.error(
-          "events {events} of the feed do not continue this history and are refused: {reason}. Unless the primary says the same, somebody else can publish events: check the broker's access list",
-          { events, reason: error.message },
-        );
-      } else if (storageFailureIn(error) === undefined)
-        log.error("events {events} could not be applied: {error}", { events, error });
-      this.#catchUpWanted = true;
+        if (this.#mayComplain("events"))
+          log.error(
+            "events {events} of the feed do not continue this history and are refused: {reason}. Unless the primary says the same, somebody else can publish events: check the broker's access list",
+            { events, reason: error.message },
+          );
+        this.#hints.take();
+      } else {
+        if (storageFailureIn(error) === undefined)
+          log.error("events {events} could not be applied: {error}", { events, error });
+        this.#catchUpWanted = true;
+      }
     }
     return true;
   }
@@ -393,12 +483,7 @@ export class Follower {
     for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
     this.#visibleAfterMs =
       recordArrival(arrived, from === "feed" ? "feed" : "catch_up", startMs) ?? this.#visibleAfterMs;
-    const head = this.#pendingHead;
-    if (head !== undefined && head.l <= state.offset) {
-      this.#pendingHead = undefined;
-      this.#newestAtMs = this.#clock.monotonicMs();
-      this.#compare(head, state, "feed");
-    }
+    this.#reach(state);
     return state;
   }
 

@@ -12,6 +12,7 @@ import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
+import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { Copy } from "../copy.ts";
@@ -48,8 +49,13 @@ export interface FollowingCopy {
   reportDamage(error: unknown): boolean;
   /** Reads it from end to end; what is damaged is given up. */
   audit(): Promise<void>;
-  /** How long ago it was last known to be the newest, in ms; null before there is one. */
+  /**
+   * For people: how long ago it was last known to be the newest, in ms. Before the primary was heard of, that is guessed from the time that the last
+   * event names. Null before there is one.
+   */
   ageMs(): number | null;
+  /** Why it should rather not be asked: it was not confirmed by the primary since the start, or not since `maxMs`. */
+  staleness(maxMs: number): string | undefined;
   /** Called each time it has moved on. */
   onMoved(listener: () => void): void;
 }
@@ -79,6 +85,7 @@ export async function openFollowingCopy(
   const follower = new Follower({
     environment,
     limits,
+    maxStalenessMs: config.maxStaleness,
     clock,
     writer,
     upstream,
@@ -97,7 +104,9 @@ export async function openFollowingCopy(
   const arrivals = new Arrivals({
     present,
     epochs: () => readEpochs(copy.reader()),
-    isNewest: () => follower.ageMs !== null && follower.ageMs <= limits.staleFeedAfterMs,
+    // A broker may hold back what it knows of later epochs.
+    isNewest: () => follower.isConfirmed,
+    onUnknownEpoch: () => follower.confirmSoon(),
     mayLearn: true,
     clock,
   });
@@ -117,10 +126,26 @@ export async function openFollowingCopy(
     },
     reportDamage: (error) => distrustDamaged(follower, error),
     audit,
+    ...agesOf(follower, present, clock),
+  };
+}
+
+function agesOf(
+  follower: Follower,
+  present: FollowingCopy["present"],
+  clock: Clock,
+): Pick<FollowingCopy, "ageMs" | "staleness"> {
+  return {
     ageMs() {
       const state = present();
       // Without any contact yet, the last commit that it contains says how old it is at most.
       return follower.ageMs ?? (state === undefined ? null : ageOf(state.timeMs, clock));
+    },
+    staleness(maxMs) {
+      if (present() === undefined) return undefined;
+      const { ageMs } = follower;
+      if (ageMs === null) return "the primary has not confirmed its copy since it was started";
+      return ageMs > maxMs ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined;
     },
   };
 }

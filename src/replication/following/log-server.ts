@@ -15,7 +15,7 @@ import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { Head, NodeHead, Page, Refusal } from "../feed/envelope.ts";
-import { readHead } from "../feed/head.ts";
+import { readHead, type HeadOptions } from "../feed/head.ts";
 import { chainHash, type Position } from "../position.ts";
 import { storageFailed } from "../storage-status.ts";
 import type { SnapshotKeeper } from "../snapshots/snapshot-keeper.ts";
@@ -38,6 +38,8 @@ export interface LogServerOptions {
   readonly pledge: (request: PledgeRequest) => Promise<void>;
   /** Whether others shall say at once how far they have come. */
   readonly ack: boolean;
+  /** What others can tell from this node's heads of how new they are; `number` is the greatest that a head of this primary had until now. */
+  readonly freshness: () => Pick<HeadOptions, "number" | "ageMs">;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
@@ -110,11 +112,11 @@ function bearer(request: Request): string {
 }
 
 function serveHead(options: LogServerOptions, request: Request, query: URLSearchParams): NodeHead {
-  const { store, role, ack } = options;
+  const { store, clock } = options;
   const database = store();
   if (query.has("epoch")) options.onPosition(askedPosition(query), nodeIdOf(request));
   return database.transaction(() => {
-    const head = readHead(database, openLog(database), { role: role(), ack }, options.clock.wallMs());
+    const head = readHead(database, openLog(database), headOptionsOf(options), clock.wallMs());
     return {
       ...head,
       epochs: readEpochs(database),
@@ -123,6 +125,10 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
       candidacy: options.candidacy(),
     };
   });
+}
+
+function headOptionsOf({ role, ack, freshness }: LogServerOptions): HeadOptions {
+  return { role: role(), ack, ...freshness() };
 }
 
 function askedPledge(query: URLSearchParams): PledgeRequest {
@@ -149,13 +155,13 @@ function askedPosition(query: URLSearchParams): Asked {
 }
 
 function servePage(options: LogServerOptions, request: Request, query: URLSearchParams): Response {
-  const { role, ack, limits } = options;
+  const { limits, clock } = options;
   const asked = askedPosition(query);
   const store = options.store();
   const log = openLog(store);
   // One transaction, so that rows, head and the check of the position belong together.
   const answer = store.transaction((): Page | Refusal => {
-    const head = readHead(store, log, { role: role(), ack }, options.clock.wallMs());
+    const head = readHead(store, log, headOptionsOf(options), clock.wallMs());
     const refused = whyNotFrom(store, log, head, asked);
     if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
     return pageAfter(store, log, head, asked, limits);

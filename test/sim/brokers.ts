@@ -16,6 +16,9 @@ export interface BrokerWeather {
   late: number;
 }
 
+/** What a broker does that lies: it drops events and repeats one old head, or delays all by the same time. */
+export type Lie = "repeat" | "delay";
+
 export const fairBroker: BrokerWeather = { dropped: 0, doubled: 0, late: 0 };
 
 interface Message {
@@ -31,16 +34,24 @@ export interface BrokerCounts {
   late: number;
   restarts: number;
   takeovers: number;
+  /** Messages that it held back, delayed or repeated as a lie. */
+  lies: number;
 }
 
 const keepaliveFactor = 1.5;
+const lieDelayMs = 4000;
+
+const isHead = ({ topic }: Message): boolean => topic.endsWith("/head");
 
 export class SimulatedBroker {
   readonly host: string;
   /** Knows MQTT 3.1.1 only. */
   readonly old: boolean;
-  readonly counts: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0 };
+  readonly counts: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0, lies: 0 };
   weather: BrokerWeather = fairBroker;
+  #lie: Lie | undefined;
+  /** The one that it repeats. */
+  #oldHead: Message | undefined;
   #up = true;
   readonly time: Time;
   readonly network: Network;
@@ -74,6 +85,12 @@ export class SimulatedBroker {
 
   start(): void {
     this.#up = true;
+  }
+
+  /** Lies from now on, or does so no more. */
+  lie(lie: Lie | undefined): void {
+    this.#lie = lie;
+    this.#oldHead = [...this.#retained.values()].find(isHead);
   }
 
   crashed(owner: Owner, machine: boolean): void {
@@ -118,12 +135,23 @@ export class SimulatedBroker {
     }
   }
 
+  /** Of nodes' words about themselves there is nothing to be gained. */
+  #lieTo(client: SimulatedClient, message: Message): boolean {
+    if (this.#lie === undefined || message.topic.includes("/node/")) return false;
+    this.counts.lies++;
+    if (this.#lie === "delay") client.deliver(message, lieDelayMs);
+    else if (isHead(message) && this.#oldHead !== undefined)
+      client.deliver({ ...this.#oldHead, retain: false }, undefined);
+    return true;
+  }
+
   subscribed(client: SimulatedClient, topics: readonly string[]): void {
     for (const message of this.#retained.values())
       if (topics.some((topic) => matches(topic, message.topic))) this.#deliver(client, message);
   }
 
   #deliver(client: SimulatedClient, message: Message): void {
+    if (this.#lieTo(client, message)) return;
     const { dropped, doubled, late } = this.weather;
     if (client.waiting >= this.#queueMax || this.random.chance(dropped)) {
       this.counts.dropped++;

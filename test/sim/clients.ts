@@ -79,13 +79,13 @@ export class Clients {
     await this.#write("/api/policy", { filename: "", src: `${policy}\n${comment} ${this.#policies++}\n` });
   }
 
-  async ask(): Promise<void> {
+  async ask(host?: string): Promise<void> {
     const { random, all } = this.#options;
     const headers: Record<string, string> = {};
     const recent = this.acknowledged.slice(-tokensKept);
     if (recent.length > 0 && random.chance(0.6)) headers["OsoOffset"] = random.pick(recent).token;
     const [user, repo] = [random.pick(users), random.pick(repos)];
-    const to = random.pick(all);
+    const to = host ?? random.pick(all);
     this.counts.questions++;
     const kind = random.below(3);
     const actor = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo" };

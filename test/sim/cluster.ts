@@ -28,7 +28,11 @@ export interface Shape {
   readonly tears: boolean;
   /** Whether the nodes' wall clocks are off from the beginning. */
   readonly skewed: boolean;
+  /** Whether edges answer from no copy that may be older than `maxStalenessMs`. */
+  readonly strict: boolean;
 }
+
+export const maxStalenessMs = 6000;
 
 export interface Standing {
   readonly role: string;
@@ -80,7 +84,13 @@ export class Cluster {
           this.random.fork(`broker ${index}`),
         ),
     );
-    this.judge = new Judge(time, histories, fail);
+    this.judge = new Judge({
+      time,
+      histories,
+      fail,
+      maxStalenessMs: this.shape.strict ? maxStalenessMs : undefined,
+      living: () => this.primary.point,
+    });
     const world: World = {
       time,
       network: this.network,
@@ -160,6 +170,7 @@ export class Cluster {
       flags["ack"] = this.shape.ack === 0 || this.#plant.impatient === true ? "none" : `edges:${this.shape.ack}`;
       flags["broker"] = this.brokers.map(({ host }) => `mqtt://${host}`).join(",");
     }
+    if (role === "edge" && this.shape.strict) flags["maxStaleness"] = `${maxStalenessMs}ms`;
     if (role !== "primary") flags["primary"] = this.primary === machine ? must(others[0]) : this.primary.url;
     if (role === "fallback") {
       flags["refresh"] = "3s";
@@ -207,6 +218,7 @@ function shapeOf(random: Random): Shape {
     follow: random.chance(0.5),
     skewed: random.chance(0.4),
     tears: ack === 0 || random.chance(0.3),
+    strict: random.chance(0.6),
   };
 }
 

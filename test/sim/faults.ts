@@ -1,5 +1,5 @@
 /** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
-import { fairBroker } from "./brokers.ts";
+import { fairBroker, type Lie } from "./brokers.ts";
 import { skewsMs, type Cluster } from "./cluster.ts";
 import { isWithin } from "./histories.ts";
 import { fair } from "./network.ts";
@@ -52,6 +52,9 @@ export const faults: readonly Fault[] = [
   { name: "a node is parted from a broker", weight: 4, strike: partFromBroker },
   { name: "a broker is restarted", weight: 4, strike: restartBroker },
   { name: "a broker drops, doubles and delays", weight: 6, strike: brokerWeather },
+  { name: "a broker drops events and repeats an old head", weight: 3, strike: (scene) => brokerLies(scene, "repeat") },
+  { name: "a broker delays everything", weight: 2, strike: (scene) => brokerLies(scene, "delay") },
+  { name: "all brokers lie to an edge that does not reach its primary", weight: 5, strike: brokersLieToOne },
   { name: "the network is bad", weight: 6, strike: networkWeather },
   { name: "a file is torn while its node is down", weight: 4, strike: tearDown },
   { name: "a file is torn under a node", weight: 3, strike: tearUp },
@@ -162,6 +165,33 @@ function brokerWeather(scene: Scene): boolean {
   const broker = random.pick(cluster.brokers);
   broker.weather = { dropped: random.next() * 0.5, doubled: random.next() * 0.3, late: random.next() * 0.4 };
   return later(scene, 1000, 10_000, () => (broker.weather = fairBroker));
+}
+
+function brokerLies(scene: Scene, lie: Lie): boolean {
+  const broker = scene.random.pick(scene.cluster.brokers);
+  broker.lie(lie);
+  return later(scene, 3000, 20_000, () => broker.lie(undefined));
+}
+
+/** When its copy may be too old to be answered from. */
+const questionsMs = [7000, 8000, 9000, 9500];
+
+/** Nothing but what they say tells it how old its copy is. */
+function brokersLieToOne(scene: Scene): boolean {
+  const { cluster } = scene;
+  const edge = anEdge(scene);
+  if (edge === undefined) return false;
+  for (const broker of cluster.brokers) broker.lie("repeat");
+  const others = cluster.members.filter((other) => other !== edge);
+  const mends = others.flatMap(({ name }) => [
+    cluster.network.cut(edge.name, name),
+    cluster.network.cut(name, edge.name),
+  ]);
+  for (const delayMs of questionsMs) cluster.time.at(delayMs, undefined, () => void cluster.clients.ask(edge.name));
+  return later(scene, 10_000, 20_000, () => {
+    for (const broker of cluster.brokers) broker.lie(undefined);
+    for (const mend of mends) mend();
+  });
 }
 
 function networkWeather(scene: Scene): boolean {

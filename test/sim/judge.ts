@@ -1,8 +1,8 @@
 /**
  * Holds every answer of every node against the truth: it must be right of a state that the node had between question and answer, and that state must
- * contain the write whose token the question carried.
+ * contain the write whose token the question carried. Where edges may not answer from old copies, it must not be older than that.
  */
-import { isWithin, Violation, type Histories, type Point } from "./histories.ts";
+import { backFrom, isWithin, Violation, type Histories, type Point } from "./histories.ts";
 import type { Serve } from "./network.ts";
 import type { Process } from "./nodes.ts";
 import type { Time } from "./time.ts";
@@ -18,17 +18,43 @@ export interface JudgeCounts {
   /** The same where the node had only not heard of it yet. */
   lostEarly: number;
   notReady: number;
+  /** Answers of edges that may answer from no old copy. */
+  fresh: number;
 }
 
+export interface JudgeOptions {
+  readonly time: Time;
+  readonly histories: Histories;
+  readonly fail: (violation: Violation) => void;
+  /** Of edges, where they have such a limit. */
+  readonly maxStalenessMs: number | undefined;
+  /** Where the history stands that goes on. */
+  readonly living: () => Point | undefined;
+}
+
+/** Between a commit and the moment when others can know of it. */
+const freshSlackMs = 100;
+
 export class Judge {
-  readonly counts: JudgeCounts = { answers: 0, withToken: 0, ambiguous: 0, lost: 0, lostEarly: 0, notReady: 0 };
+  readonly counts: JudgeCounts = {
+    answers: 0,
+    withToken: 0,
+    ambiguous: 0,
+    lost: 0,
+    lostEarly: 0,
+    notReady: 0,
+    fresh: 0,
+  };
+  readonly #options: JudgeOptions;
   readonly #time: Time;
   readonly #histories: Histories;
   readonly #fail: (violation: Violation) => void;
   /** The write whose position each token is. */
   readonly #tokens = new Map<string, Point>();
 
-  constructor(time: Time, histories: Histories, fail: (violation: Violation) => void) {
+  constructor(options: JudgeOptions) {
+    const { time, histories, fail } = options;
+    this.#options = options;
     this.#time = time;
     this.#histories = histories;
     this.#fail = fail;
@@ -75,6 +101,7 @@ export class Judge {
       throw new Violation(
         `${process.name} answers ${JSON.stringify(given.body ?? given.question)} with ${JSON.stringify(given.answer)}, which is right at none of ${possible.map(positionOf).join(", ")}`,
       );
+    if (process.role === "edge") this.#judgeAge(given, possible.at(-1));
     if (token === undefined || process.role === "fallback") return;
     this.counts.withToken++;
     if (wanted === undefined || right.some((point) => isWithin(wanted, point))) return;
@@ -85,6 +112,22 @@ export class Judge {
     throw new Violation(
       `${process.name} answers from ${right.map(positionOf).join(", ")}, the token says ${token} (${positionOf(wanted)})`,
     );
+  }
+
+  /** What followed in the same epoch, and is part of the history that goes on, must not be known to the primary for long. */
+  #judgeAge({ process, fromMs }: Given, point: Point | undefined): void {
+    const { maxStalenessMs, living } = this.#options;
+    const end = living();
+    if (maxStalenessMs === undefined || point === undefined || end === undefined) return;
+    this.counts.fresh++;
+    if (point === end || !isWithin(point, end)) return;
+    const [next] = [...backFrom(end, (at) => at !== point)].slice(-1);
+    if (next === undefined || next.epoch !== point.epoch) return;
+    const ageMs = fromMs - next.atMs;
+    if (ageMs > maxStalenessMs + freshSlackMs)
+      throw new Violation(
+        `${process.name} answers from ${positionOf(point)}, although ${positionOf(next)} was committed ${Math.round(ageMs)} ms before: its copy is too old`,
+      );
   }
 
   #judgeLoss({ process, token }: Given, possible: readonly Point[], wanted: Point | undefined): void {

@@ -1,6 +1,7 @@
 /** The simulation is worth something only if it notices what is wrong: each of these is planted into the program under test, and must be found. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
+import { Freshness } from "../../src/replication/following/freshness.ts";
 import type { Plant } from "./plants.ts";
 import { runSeed } from "./run.ts";
 
@@ -84,6 +85,21 @@ describe("is found:", () => {
 
   test("a write that is acknowledged before enough edges have it", async () => {
     await expectFound({ impatient: true }, /was acknowledged by/);
+  }, 120_000);
+
+  test("a replayed head that counts as fresh", async () => {
+    const { prototype } = Freshness;
+    const own = Object.getOwnPropertyDescriptors(prototype);
+    // As if heads had no numbers, and their word were enough.
+    Object.defineProperties(prototype, {
+      judge: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
+      confirmedMsAgo: { get: () => 0, configurable: true },
+    });
+    try {
+      await expectFound({}, /its copy is too old/);
+    } finally {
+      Object.defineProperties(prototype, own);
+    }
   }, 120_000);
 
   test("a token that is refused although its write is there", async () => {

@@ -185,7 +185,7 @@ function requireExcuse({ shape }: Cluster, { promotions }: Operator, point: Poin
 }
 
 function sum(all: readonly BrokerCounts[]): BrokerCounts {
-  const total: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0 };
+  const total: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0, lies: 0 };
   for (const counts of all) for (const key of Object.keys(total) as (keyof BrokerCounts)[]) total[key] += counts[key];
   return total;
 }

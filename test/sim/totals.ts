@@ -33,6 +33,8 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "messages dropped": brokers.dropped,
     "messages doubled": brokers.doubled,
     "messages late": brokers.late,
+    "messages of brokers that lied": brokers.lies,
+    "answers whose freshness was checked": answers.fresh,
     "events prepared on copies": commits.prepared,
     "of these committed so": commits.used,
     "writes failed that copies were told of": commits.failed,

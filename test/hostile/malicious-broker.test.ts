@@ -1,0 +1,427 @@
+/**
+ * A broker that lies by what it delivers and what not. It sees all messages of the nodes and can repeat them, but it can't make any. Whatever it does, no
+ * copy counts as fresh for longer than it may, and no primary acknowledges or gives up anything for it.
+ */
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { cpSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { decodeHead, type Head } from "../../src/replication/feed/envelope.ts";
+import { sealWith } from "../../src/replication/feed/seal.ts";
+import { topicsOf } from "../../src/replication/feed/topics.ts";
+import type { Node } from "../../src/replication/node.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { hashKey, mintApiKey } from "../../src/store/keys.ts";
+import { metrics } from "../../src/telemetry/metrics.ts";
+import { must } from "../../src/util/assert.ts";
+import {
+  type Cluster,
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  nodeKey,
+  post,
+  refusal,
+  type Running,
+  untraced,
+  withCluster,
+} from "../replication/cluster.ts";
+import { openLink, type Link } from "../replication/link.ts";
+import { withLogLines } from "../replication/log-lines.ts";
+import { type HostileBroker, type Message, openHostileBroker, type Treatment } from "./hostile-broker.ts";
+
+setDefaultTimeout(20_000);
+
+const topics = topicsOf("ostiary/v1", "test");
+const maxStalenessMs = 1000;
+/** What a busy machine may take for what has no time of its own. */
+const slackMs = 1000;
+
+/** Quicker than by default, so that the bounds are as well. */
+const quick = {
+  "limits.headIntervalMs": "100ms",
+  "limits.staleFeedAfterMs": "750ms",
+  "limits.pollIntervalMs": "500ms",
+  "limits.gapGraceMs": "50ms",
+};
+
+let broker: HostileBroker;
+beforeEach(async () => {
+  broker = await openHostileBroker();
+});
+afterEach(() => broker[Symbol.asyncDispose]());
+
+interface Scene {
+  readonly cluster: Cluster;
+  readonly primary: Running<PrimaryNode>;
+  readonly edge: Running<Node>;
+  /** The way of the edge to the primary's HTTP port. */
+  readonly line: Link;
+  /** Asks the edge with an API key, which `revoke` revokes. */
+  readonly ask: () => Promise<number>;
+  readonly revoke: () => Promise<unknown>;
+}
+
+/** A primary and an edge, which are connected by the broker and by a line that can be cut. */
+const withEdge = (body: (scene: Scene) => Promise<void>, changes: Readonly<Record<string, string>> = {}) =>
+  withCluster(
+    async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const { id, text: key, hash } = mintApiKey("test");
+      const apiKey = { id, name: "app", role: "read", hash, timeMs: Date.now() } as const;
+      await primary.node.writes.keys({ add: [apiKey], remove: [] }, untraced);
+      await insert(primary.node, "ann");
+      await using line = await openLink(primary.url);
+      const edge = await cluster.edge("edge-1", line);
+      await converged(edge.node, primary.node);
+      await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+      const [actor, resource] = [
+        { actor_type: "User", actor_id: "ann" },
+        { resource_type: "Repo", resource_id: "main" },
+      ];
+      const question = { ...actor, action: "read", ...resource };
+      const ask = async (): Promise<number> => (await post(edge.url, "/api/authorize", question, key)).status;
+      const revoke = () => primary.node.writes.keys({ add: [], remove: [id] }, untraced);
+      await eventually(async () => expect(await ask()).toBe(200));
+      await body({ cluster, primary, edge, line, ask, revoke });
+    },
+    { broker: broker.url, maxStaleness: `${maxStalenessMs}ms`, ...quick, ...changes },
+  );
+
+const heads = (): Head[] =>
+  broker.published.flatMap(({ topic, payload }) => {
+    const decoded = topic === topics.head ? decodeHead(payload) : { problem: "" };
+    return "message" in decoded ? [decoded.message] : [];
+  });
+const lastAt = (topic: string): Message => must(broker.published.findLast((message) => message.topic === topic));
+
+/** Delays what comes, the longer the later: so heads come in order and never stop, and each is older than the one before. */
+function delayMoreAndMore(treatment: (message: Message, delayMs: number) => Treatment): void {
+  const startMs = performance.now();
+  broker.treat = (message) => treatment(message, 4 * (performance.now() - startMs));
+}
+
+/** Repeats a message all the time. */
+function repeat(message: Message, intervalMs = 20): Disposable {
+  const timer = setInterval(() => broker.send(message), intervalMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+async function readyz({ url }: Running<Node>): Promise<number> {
+  return (await fetch(`${url}/readyz`)).status;
+}
+
+const counted = async (metric: { get(): Promise<{ values: readonly { value: number }[] }> }): Promise<number> =>
+  (await metric.get()).values.reduce((sum, { value }) => sum + value, 0);
+
+/** How long it takes until the edge answers so. */
+async function timeUntil(status: number, ask: Scene["ask"]): Promise<number> {
+  const startMs = performance.now();
+  await eventually(async () => expect(await ask()).toBe(status), 10_000);
+  return performance.now() - startMs;
+}
+
+describe("a broker that drops all events and repeats one old head", () => {
+  test("keeps no revoked key alive: the edge asks the primary itself", () =>
+    withEdge(async ({ edge, ask, revoke }) => {
+      const old = lastAt(topics.head);
+      broker.treat = () => "drop";
+      using _ = repeat(old);
+      await revoke();
+      expect(await timeUntil(401, ask)).toBeLessThan(maxStalenessMs + slackMs);
+      expect(edge.node.health().ok).toBe(true);
+    }));
+
+  test("makes no copy fresh whose primary can't be asked: it is refused in time, and not ready", () =>
+    withLogLines((lines) =>
+      withEdge(
+        async ({ edge, line, ask, revoke }) => {
+          const old = lastAt(topics.head);
+          const before = await counted(metrics.feedOldHeads);
+          // New heads come as if they had been kept, and the one that was kept comes as if it were new.
+          broker.treat = (message) => {
+            if (message.topic === topics.head) broker.send(message, { retained: true });
+            return "drop";
+          };
+          using _ = repeat(old);
+          line.cut();
+          await revoke();
+          expect(await timeUntil(503, ask)).toBeLessThan(maxStalenessMs + slackMs);
+          await eventually(async () => expect(await readyz(edge)).toBe(503));
+          expect(edge.node.health().state).not.toBe("LIVE");
+          expect(await ask()).toBe(503);
+          line.mend();
+          await timeUntil(401, ask);
+          await eventually(async () => expect(await counted(metrics.feedOldHeads)).toBeGreaterThan(before));
+          await eventually(() => expect(lines.join("")).toContain("it repeats or delays messages"));
+          expect(lines.filter((text) => text.includes("it repeats or delays messages"))).toHaveLength(1);
+        },
+        { "limits.readyAgeMsMax": `${maxStalenessMs}ms` },
+      ),
+    ));
+});
+
+describe("a broker that delays everything, in order", () => {
+  test("delays no revocation: the edge asks the primary itself", () =>
+    withEdge(async ({ ask, revoke }) => {
+      delayMoreAndMore((_message, delayMs) => delayMs);
+      await Bun.sleep(800);
+      await revoke();
+      expect(await timeUntil(401, ask)).toBeLessThan(maxStalenessMs + slackMs);
+    }));
+
+  test("makes no copy fresh whose primary can't be asked", () =>
+    withEdge(async ({ line, ask, revoke }) => {
+      delayMoreAndMore(({ topic }, delayMs) => (topic === topics.head ? delayMs : "drop"));
+      await Bun.sleep(500);
+      line.cut();
+      await revoke();
+      // Of those heads that come now each is newer than the one before.
+      expect(await timeUntil(503, ask)).toBeLessThan(maxStalenessMs + slackMs);
+    }));
+
+  test("does not make an edge say that a write is lost of which it can't know", () =>
+    withEdge(
+      async ({ edge, line }) => {
+        const unknown = "0123456789abcdef:1";
+        expect(await refusal(edge.node.waitFor(unknown))).toMatchObject({ code: "conflict" });
+        line.cut();
+        await Bun.sleep(800);
+        expect(await refusal(edge.node.waitFor(unknown))).toMatchObject({ code: "not_ready" });
+        expect(await refusal(edge.node.waitForLatest())).toMatchObject({ code: "not_ready" });
+      },
+      { consistencyWait: "100ms" },
+    ));
+});
+
+describe("heads that are repeated after a restart", () => {
+  test("of the edge prove nothing to it", () =>
+    withEdge(async ({ cluster, edge, line }) => {
+      await edge.stop();
+      line.cut();
+      const again = await cluster.edge("edge-1", line);
+      // Also the newest of all, which never came to this edge.
+      using _ = repeat(lastAt(topics.head));
+      await Bun.sleep(600);
+      expect(again.node.health().ok).toBe(true);
+      expect(again.node.health().state).not.toBe("LIVE");
+      expect(await readyz(again)).toBe(503);
+      expect(() => again.node.requireFresh()).toThrow("has not confirmed");
+      line.mend();
+      await eventually(() => expect(again.node.health().state).toBe("LIVE"));
+      expect(await readyz(again)).toBe(200);
+      again.node.requireFresh();
+    }));
+
+  test("of the primary are older than all that it publishes then, also after a crash", () =>
+    withEdge(
+      async ({ cluster, primary, edge, line, ask }) => {
+        const { port } = new URL(primary.url);
+        const last = lastAt(topics.head);
+        await primary.stop();
+        const before = Math.max(...heads().map(({ q }) => must(q)));
+        expect(before).toBeGreaterThan(4);
+        const count = heads().length;
+        const again = await cluster.primary({ port });
+        await eventually(() => expect(heads().length).toBeGreaterThan(count + 8));
+        expect(
+          Math.min(
+            ...heads()
+              .slice(count)
+              .map(({ q }) => must(q)),
+          ),
+        ).toBeGreaterThan(before);
+        expect(new Set(heads().map(({ q }) => q)).size).toBe(heads().length);
+        expect(heads().at(-1)?.e).toBe(must(heads()[0]).e);
+        await insert(again.node, "bob");
+        await converged(edge.node, again.node);
+        await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+        broker.treat = () => "drop";
+        line.cut();
+        using _ = repeat(last);
+        expect(await timeUntil(503, ask)).toBeLessThan(maxStalenessMs + slackMs);
+      },
+      { "limits.headNumbersReserved": "4" },
+    ));
+});
+
+test("several brokers deliver each head: the edge is live, and nobody is accused", () =>
+  withLogLines(async (lines) => {
+    await using other = await openHostileBroker();
+    // A little slower, as another broker may be.
+    other.treat = () => 40;
+    await withEdge(
+      async ({ edge, primary }) => {
+        const before = await counted(metrics.feedOldHeads);
+        const states = new Set<string>();
+        for (let index = 0; index < 20; index++) {
+          await insert(primary.node, `user-${index}`);
+          await Bun.sleep(50);
+          states.add(edge.node.health().state);
+        }
+        expect([...states]).toEqual(["LIVE"]);
+        expect(await counted(metrics.feedOldHeads)).toBe(before);
+        expect(other.published.filter(({ topic }) => topic === topics.head).length).toBeGreaterThan(8);
+      },
+      { broker: `${broker.url},${other.url}`, maxStaleness: "30s" },
+    );
+    expect(lines.filter((line) => line.includes("repeats or delays"))).toEqual([]);
+  }));
+
+test("a confirmation is one small request in a window: no gap, no catching up, and live all the time", () =>
+  withEdge(
+    async ({ edge }) => {
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      const before = [await counted(metrics.catchUps), await counted(metrics.feedGaps)];
+      const asked = await counted(metrics.confirmations);
+      const states = new Set<string>();
+      const end = performance.now() + 2000;
+      while (performance.now() < end) {
+        states.add(edge.node.health().state);
+        await Bun.sleep(5);
+      }
+      expect([...states]).toEqual(["LIVE"]);
+      expect([await counted(metrics.catchUps), await counted(metrics.feedGaps)]).toEqual(before);
+      const requests = (await counted(metrics.confirmations)) - asked;
+      expect(requests).toBeGreaterThanOrEqual(1);
+      expect(requests).toBeLessThanOrEqual(3);
+    },
+    { "limits.staleFeedAfterMs": "2s", maxStaleness: "30s" },
+  ));
+
+test("all events, announcements and words of nodes, repeated in reverse: the edge has what the primary has, and asks it no more than before", () =>
+  withEdge(
+    async ({ edge, primary }) => {
+      for (let index = 0; index < 20; index++) await insert(primary.node, `user-${index}`);
+      await converged(edge.node, primary.node);
+      const { epoch, digest } = primary.node.health();
+      const before = await counted(metrics.catchUps);
+      for (let round = 0; round < 10; round++) {
+        for (const message of broker.published.toReversed()) {
+          broker.send(message);
+          broker.send(message, { retained: true });
+        }
+        await Bun.sleep(20);
+      }
+      expect(edge.node.health()).toMatchObject({ ok: true, epoch, digest });
+      expect(primary.node.health()).toMatchObject({ state: "PRIMARY", epoch, digest });
+      expect((await counted(metrics.catchUps)) - before).toBeLessThan(5);
+      await insert(primary.node, "bob");
+      await converged(edge.node, primary.node);
+    },
+    { maxStaleness: "30s" },
+  ));
+
+test("a head of an epoch that was given up, repeated a thousand times, leads to a few requests only", () =>
+  withEdge(async ({ edge, primary }) => {
+    const { m: _, ...head } = JSON.parse(lastAt(topics.head).payload.toString()) as Head & { m: string };
+    const given = { ...head, e: "0123456789abcdef", n: head.n + 10, q: 1 };
+    const seal = sealWith(hashKey(nodeKey));
+    broker.treat = ({ topic }) => (topic === topics.head ? "pass" : "drop");
+    const abandoned = { topic: topics.head, payload: Buffer.from(seal.put(topics.head, JSON.stringify(given))) };
+    const before = await counted(metrics.catchUps);
+    for (let count = 0; count < 1000; count++) {
+      for (const retained of [false, true]) broker.send(abandoned, { retained });
+      if (count % 10 === 0) await Bun.sleep(5);
+    }
+    expect((await counted(metrics.catchUps)) - before).toBeLessThan(20);
+    expect(edge.node.health().ok).toBe(true);
+    expect(primary.node.health().epoch).toBe(head.e);
+  }));
+
+test("a primary that can't reserve numbers publishes no heads, goes on, and publishes again when it can", () =>
+  withLogLines((lines) =>
+    withCluster(
+      async (cluster) => {
+        const primary = await cluster.primary();
+        await loadPolicy(primary.node);
+        const edge = await cluster.edge("edge-1", primary);
+        await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+        // Where the note is written at first.
+        const obstacle = join(primary.data, "head-sequence.new");
+        mkdirSync(obstacle);
+        await eventually(() => expect(lines.join("")).toContain("no sequence number is left"));
+        const count = heads().length;
+        await insert(primary.node, "ann");
+        await eventually(() => expect(mayRead(edge.node, "ann")).toBe(true));
+        await eventually(() => expect(edge.node.health().state).toBe("STALE_FEED"));
+        expect(heads().length).toBe(count);
+        expect(await readyz(edge)).toBe(200);
+        expect(await readyz(primary)).toBe(200);
+        rmdirSync(obstacle);
+        await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+        const numbers = heads().map(({ q }) => must(q));
+        expect(numbers).toEqual(numbers.toSorted((one, two) => one - two));
+        expect(new Set(numbers).size).toBe(numbers.length);
+        expect(Number(readFileSync(join(primary.data, "head-sequence"), "utf8"))).toBeGreaterThan(Math.max(...numbers));
+      },
+      { broker: broker.url, ...quick, "limits.headNumbersReserved": "6" },
+    ),
+  ));
+
+test("a repeated status of a history that was given up acknowledges no write", () =>
+  withCluster(
+    async (cluster) => {
+      const primary = await cluster.primary();
+      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      const edge = await cluster.edge("edge-1", primary);
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      await loadPolicy(primary.node);
+      const { port } = new URL(primary.url);
+      // A copy of all files, as from a snapshot of the disk: also of the notes from which a primary knows that its database is old.
+      const copied = join(cluster.directory, "copied");
+      await primary.stop();
+      cpSync(primary.data, copied, { recursive: true });
+      const again = await cluster.primary({ port });
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      for (const user of ["ann", "bob", "eve"]) await insert(again.node, user);
+      const { epoch } = again.node.health();
+      const statuses = broker.published.filter(({ topic }) => topic === topics.status("edge-1"));
+      await edge.stop();
+      await again.stop();
+      broker.treat = () => "drop";
+      broker.forget();
+      const restored = await cluster.primary({ data: copied });
+      await eventually(() => expect(restored.node.health().feedConnected).toBe(true));
+      expect(restored.node.health().epoch).toBe(epoch);
+      const timer = setInterval(() => statuses.forEach((status) => broker.send(status)), 20);
+      try {
+        expect((await refusal(insert(restored.node, "zoe"))).message).toContain("not enough edges");
+      } finally {
+        clearInterval(timer);
+      }
+    },
+    { broker: broker.url, ack: "edges:1", ...quick, "limits.ackTimeoutMs": "1500ms" },
+  ));
+
+test("a broker that says that another has taken the primary's place, and repeats its own heads, does not fence it", async () => {
+  await withCluster(
+    async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(broker.published.length).toBeGreaterThan(3));
+      const head = must(broker.published.findLast(({ topic }) => topic === topics.head));
+      const timer = setInterval(() => broker.send(head), 20);
+      try {
+        expect(broker.takeAway("ostiary-primary")).toBe(1);
+        // For a moment it looks whether that is true. Then it writes, whatever the broker says.
+        await eventually(async () =>
+          expect((await refusal(insert(primary.node, "ann"))).message).toContain("may have"),
+        );
+        await eventually(async () => {
+          await insert(primary.node, "bob");
+        });
+        await eventually(() => expect(broker.takeAway("ostiary-primary")).toBe(1));
+        await Bun.sleep(100);
+        await insert(primary.node, "eve");
+        expect(primary.node.health()).toMatchObject({ state: "PRIMARY", degraded: undefined });
+      } finally {
+        clearInterval(timer);
+      }
+    },
+    { broker: broker.url, ...quick },
+  );
+});

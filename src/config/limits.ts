@@ -83,9 +83,17 @@ const limitShape = {
   policyProblemsMax: count(100, "The most problems listed of one policy"),
   policyCheckTimeMsMax: time(
     20_000,
-    "The longest time that the tests of a policy may take, and the check of one that is only asked about",
+    "The longest time that the check of a policy may take, its tests included, and that an upload may wait for its turn",
   ),
-  policyChecksWaitingMax: count(8, "The most policies at a time that are asked about; more are answered with 429"),
+  policyCheckMemoryBytesMax: size(1 * GiB, "The most memory that a process may take for the check of a policy"),
+  policyChecksAtWorkMax: count(
+    2,
+    "The most policies that are checked at the same time, uploads and those that are only asked about apart; one key has fewer at work than are free",
+  ),
+  policyChecksWaitingMax: count(
+    16,
+    "The most policies that are checked or wait for it, uploads and those that are only asked about apart; a key that holds as many places as are free gets 429",
+  ),
   // Explanations
   explanationStepsMax: count(
     50_000,
@@ -98,7 +106,10 @@ const limitShape = {
   ),
   explanationEntriesMax: count(1000, "The most steps and attempts that one explanation tells of"),
   explanationDepthMax: count(50, "How deep the steps or attempts of one explanation may nest"),
-  explanationsWaitingMax: count(8, "The most explanations asked for at a time; more are answered with 429"),
+  explanationsWaitingMax: count(
+    16,
+    "The most explanations asked for at a time; a key that holds as many places as are free gets 429",
+  ),
   // Questions
   queryTimeMsMax: time(20_000, "The longest time that one question may take"),
   queryRowsMax: count(1_000_000, "The most rows that one question may give"),
@@ -114,10 +125,19 @@ const limitShape = {
     100,
     "How long the checks of many resources in one request may take at once; past that they go on aside, as above",
   ),
-  queriesAsideMax: count(100, "The most questions answered aside at a time; more are answered with 429"),
+  queriesAsideMax: count(
+    200,
+    "The most questions answered aside at a time; a key that holds as many places as are free gets 429",
+  ),
   slowQueryAfterMs: time(250, "After this time a question that is answered aside does not make others wait any longer"),
-  slowQueriesMax: count(2, "The most such slow questions at a time; the next one to be slow is answered with 429"),
-  queryMemoryBytesMax: size(512 * MiB, "The most memory that a process aside may take for its questions"),
+  slowQueriesMax: count(
+    3,
+    "The most such slow questions at a time; the next one to be slow of a key that has as many as are free is answered with 429",
+  ),
+  queryMemoryBytesMax: size(
+    512 * MiB,
+    "The most memory that a process aside may take for its questions, JavaScript and SQLite together, beside some 100 MB of its own",
+  ),
   queryStepsMax: count(20_000_000, "The most steps of a question that no single statement can answer"),
   planNodesMax: count(
     20_000,
@@ -189,7 +209,14 @@ const limitShape = {
   // The change feed: what happens, for applications
   eventsPageMax: count(1000, "The most events of one page of `/api/events`; a larger `limit` is cut to it"),
   eventsPageBytesMax: size(1 * MiB, "The largest page of `/api/events`; a single larger event is given alone"),
-  eventStreamsMax: count(100, "The most streams of events that are open at a time; more are answered with 429"),
+  eventPagesMax: count(
+    100,
+    "The most pages of `/api/events` that are asked for at a time; a key that holds as many places as are free gets 429",
+  ),
+  eventStreamsMax: count(
+    200,
+    "The most streams of events that are open at a time; a key that holds as many as are free gets 429",
+  ),
   eventStreamBytesMax: size(
     256 * KiB,
     "The most that waits for one who reads a stream slowly, but for a single larger event",
@@ -250,7 +277,10 @@ const limitShape = {
     30_000,
     "The longest that nothing may arrive of a snapshot before fetching it counts as failed",
   ),
-  forwardTimeoutMs: time(10_000, "The longest that an edge waits for the primary's answer to a write that it sent on"),
+  forwardTimeoutMs: time(
+    10_000,
+    "The longest that an edge waits for the primary's answer to a write that it sent on; for a policy twice `policyCheckTimeMsMax` longer, which should be the same on all nodes",
+  ),
 } as const;
 
 export const limitsSchema = z.strictObject(limitShape);

@@ -1,4 +1,4 @@
-/** What may take seconds, in a process that can be ended: questions, explanations of decisions, checks of policies that are only asked about. */
+/** What may take seconds, in a process that can be ended: questions, explanations of decisions, checks of policies. */
 import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/value.ts";
 import { diagnosticToJson } from "../polar/render.ts";
@@ -14,6 +14,7 @@ import { Engine } from "./engine.ts";
 import { explainDecision } from "./explain/decision.ts";
 import type { Explanation } from "./explain/explanation.ts";
 import { describeOrphans, findOrphans } from "./orphans.ts";
+import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "./policy-approval.ts";
 import { checkPolicy } from "./policy-check.ts";
 import { policyReport, type PolicyReport } from "./policy-report.ts";
 import type { AuthorizeQuestion } from "./questions.ts";
@@ -24,6 +25,11 @@ export interface CheckRequest {
   readonly coverage: boolean;
   readonly limits: Limits;
   /** The file with the facts that the policy would meet. */
+  readonly storePath: string;
+}
+
+export interface ApproveRequest extends UploadedPolicy {
+  readonly limits: Limits;
   readonly storePath: string;
 }
 
@@ -53,6 +59,10 @@ const commands = {
     const message = describeOrphans(orphans);
     const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
     return { ...report, problems: [...report.problems, warning] };
+  },
+
+  approve({ limits, storePath, ...policy }: ApproveRequest): PolicyApproval {
+    return approvePolicy(policy, limits, (body) => reading(storePath, body));
   },
 
   explain({ question, limits, storePath }: ExplainRequest): Explanation {

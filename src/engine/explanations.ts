@@ -1,5 +1,6 @@
 /** Explanations of decisions, aside from the thread that answers questions. */
 import type { Limits } from "../config/limits.ts";
+import { formatBytes } from "../config/value.ts";
 import { AsideLane } from "./aside-lane.ts";
 import { checkFact } from "./fact-check.ts";
 import type { Explanation } from "./explain/explanation.ts";
@@ -11,19 +12,21 @@ export class Explanations {
 
   constructor(limits: Limits) {
     this.#limits = limits;
-    const { explanationsWaitingMax, explanationTimeMsMax, queryTimeMsMax } = limits;
+    const { explanationsWaitingMax, explanationTimeMsMax, queryTimeMsMax, queryMemoryBytesMax } = limits;
     this.#lane = new AsideLane({
       waitingMax: explanationsWaitingMax,
       // The decision has the time of any question. An explanation ends by itself in time, but for a last question that it asks.
       timeMsMax: queryTimeMsMax + 2 * explanationTimeMsMax,
-      full: "too many explanations are being asked for, try again",
+      memoryBytesMax: queryMemoryBytesMax,
+      what: "explanations",
       late: `deciding and explaining take longer than ${queryTimeMsMax + 2 * explanationTimeMsMax} ms`,
+      large: `deciding and explaining take more than ${formatBytes(queryMemoryBytesMax)} of memory`,
     });
   }
 
   /** Of the decision about the facts and the policy in the file at `storePath`. Throws as `Engine.authorize` does, and as the lane does. */
-  async explain(question: AuthorizeQuestion, storePath: string): Promise<Explanation> {
+  async explain(question: AuthorizeQuestion, storePath: string, holder: string): Promise<Explanation> {
     for (const fact of question.contextFacts) checkFact(fact, this.#limits);
-    return this.#lane.run((worker) => worker.call("explain", { question, storePath, limits: this.#limits }));
+    return this.#lane.run(holder, (worker) => worker.call("explain", { question, storePath, limits: this.#limits }));
   }
 }

@@ -69,16 +69,32 @@ function handOn(program: Program, uses: ReadonlyMap<string, Use>): void {
   }
 }
 
-/** By predicate key and place, the constants that rules ask for. */
-export function askedConstants(program: Program): Map<string, Map<number, Constant[]>> {
-  const asked = new Map<string, Map<number, Constant[]>>();
+/** By predicate key and place, the distinct constants that rules ask for. */
+export function askedConstants(program: Program): Map<string, Map<number, readonly Constant[]>> {
+  const asked = new Map<string, Map<number, Map<string, Constant>>>();
   for (const { predicate, args } of program.rules.flatMap((rule) => calls(rule.body))) {
-    const places = asked.get(predicate) ?? new Map<number, Constant[]>();
-    asked.set(predicate, places);
-    for (const [position, arg] of args.entries())
-      if (arg.kind === "const") places.set(position, [...(places.get(position) ?? []), arg.value]);
+    const places = entryOf(asked, predicate, () => new Map<number, Map<string, Constant>>());
+    for (const [position, arg] of args.entries()) {
+      if (arg.kind !== "const") continue;
+      entryOf(places, position, () => new Map<string, Constant>()).set(constantKey(arg.value), arg.value);
+    }
   }
-  return asked;
+  return new Map(
+    [...asked].map(([predicate, places]) => [
+      predicate,
+      new Map([...places].map(([position, values]) => [position, [...values.values()]])),
+    ]),
+  );
+}
+
+function entryOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}
+
+function constantKey({ type, id }: Constant): string {
+  return `${type.length} ${type}${id}`;
 }
 
 function newUse(arity: number): Use {

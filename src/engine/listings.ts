@@ -4,6 +4,7 @@
  * the write-ahead log could be folded back while any client dawdles.
  *
  * The same list of the same revision is kept once, however many are on their way through it. What is kept is bounded in number, bytes and age.
+ * Where there is no room, the key that keeps the most loses its oldest list, so that no key takes the room of all others.
  */
 import type { Limits } from "../config/limits.ts";
 
@@ -37,6 +38,8 @@ export interface ListingPage {
 
 interface Kept {
   readonly texts: Texts;
+  /** The API key that began it first. */
+  readonly holder: string;
   /** When it is too old, in milliseconds. */
   readonly oldMs: number;
   /** When it goes: then, or sooner if it was finished. */
@@ -63,8 +66,11 @@ export class Listings {
     return this.#kept.size === 0;
   }
 
-  /** Keeps a copy of the list, at the cost of the oldest; one that is larger than all room is not kept. `question` is a digest of what was asked. */
-  keep(question: string, { ids, ...name }: Listing): void {
+  /**
+   * Keeps a copy of the list, where there is no room at the cost of the key that keeps the most; one that is larger than all room is not kept.
+   * `question` is a digest of what was asked.
+   */
+  keep(question: string, { ids, ...name }: Listing, holder = ""): void {
     const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
     if (listingsKeptMax === 0) return;
     const texts = new Texts(ids);
@@ -73,13 +79,11 @@ export class Listings {
     const readers = (this.#find(question, name)?.readers ?? 0) + 1;
     this.#drop(key);
     const oldMs = this.#nowMs() + listingKeptMs;
-    this.#kept.set(key, { texts, oldMs, endMs: oldMs, readers });
+    this.#kept.set(key, { texts, holder, oldMs, endMs: oldMs, readers });
     this.#bytes += texts.bytes;
     this.#dropEnded();
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= listingsKeptMax && this.#bytes <= listingsKeptBytesMax) break;
-      this.#drop(oldest);
-    }
+    while (this.#kept.size > listingsKeptMax) this.#drop(this.#oldestOfLargest(() => 1));
+    while (this.#bytes > listingsKeptBytesMax) this.#drop(this.#oldestOfLargest(({ texts: { bytes } }) => bytes));
   }
 
   /** The first `count` ids of a list that is kept already, for one more who begins it. */
@@ -119,6 +123,15 @@ export class Listings {
     if (kept.readers > 0) return;
     kept.endMs = Math.min(kept.endMs, this.#nowMs() + this.#limits.listingFinishedKeptMs);
     this.#dropEnded();
+  }
+
+  /** The oldest list of the key whose lists have the greatest sum of sizes. */
+  #oldestOfLargest(sizeOf: (kept: Kept) => number): string {
+    const sums = new Map<string, number>();
+    for (const kept of this.#kept.values()) sums.set(kept.holder, (sums.get(kept.holder) ?? 0) + sizeOf(kept));
+    const largest = Math.max(...sums.values());
+    for (const [key, { holder }] of this.#kept) if (sums.get(holder) === largest) return key;
+    throw new Error("nothing is kept");
   }
 
   #drop(key: string): void {

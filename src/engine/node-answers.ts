@@ -3,6 +3,7 @@
  * limit. Those who ask for what is answered at once never wait for the others.
  */
 import type { Limits } from "../config/limits.ts";
+import { formatBytes } from "../config/value.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/tracing.ts";
 import { AsideLane } from "./aside-lane.ts";
@@ -19,13 +20,15 @@ export class Answers {
   constructor(engine: () => Engine, limits: Limits) {
     this.#engine = engine;
     this.#limits = limits;
-    const { queriesAsideMax, queryTimeMsMax, slowQueriesMax, slowQueryAfterMs } = limits;
+    const { queriesAsideMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
     this.#lane = new AsideLane({
       waitingMax: queriesAsideMax,
       timeMsMax: queryTimeMsMax,
       slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
-      full: "too many questions that take long are being asked, try again",
+      memoryBytesMax: queryMemoryBytesMax,
+      what: "questions that take long",
       late: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
+      large: `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`,
     });
   }
 
@@ -36,11 +39,13 @@ export class Answers {
 
   /**
    * A promise for what is answered aside alone: most answers are here at once, and then nobody should have to wait for a promise. Throws, or rejects, as
-   * the engine's method of that name does, `query_too_expensive` at the limits, `too_many_requests` where too many take long.
+   * the engine's method of that name does, `query_too_expensive` at the limits, `too_many_requests` where too many take long. `holder` is the API key
+   * that asks.
    */
   ask<Kind extends QuestionKind>(
     kind: Kind,
     question: Questions[Kind]["question"],
+    holder: string,
   ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
     try {
@@ -48,18 +53,20 @@ export class Answers {
     } catch (error) {
       if (!(error instanceof TooCostly)) throw error;
     }
-    return this.#askAside(engine, kind, question);
+    return this.#askAside(engine, kind, question, holder);
   }
 
   async #askAside<Kind extends QuestionKind>(
     engine: Engine,
     kind: Kind,
     question: Questions[Kind]["question"],
+    holder: string,
   ): Promise<Questions[Kind]["answer"]> {
     metrics.queriesAside.inc({ kind });
     const store = { limits: this.#limits, storePath: engine.path };
     const answer = await withSpan("query aside", {}, () =>
       this.#lane.run(
+        holder,
         (cell) => cell.call("answer", { kind, question, ...store }),
         (cell) => cell.call("openEngine", store),
       ),

@@ -1,7 +1,13 @@
-/** Checks of policies that somebody is only asking about, aside from the thread that answers questions. */
+/**
+ * Checks of policies in worker processes: of those that are only asked about, and of those that are to become active. Each kind has a queue of its
+ * own, so that keys that may only read hold up no upload.
+ */
 import type { Limits } from "../config/limits.ts";
-import { AsideLane } from "./aside-lane.ts";
+import { formatBytes } from "../config/value.ts";
+import { AsideLane, type LaneOptions } from "./aside-lane.ts";
 import type { CheckRequest } from "./aside-worker.ts";
+import { CellPool } from "./cell-pool.ts";
+import type { PolicyApproval, UploadedPolicy } from "./policy-approval.ts";
 import type { PolicyReport } from "./policy-report.ts";
 
 export class PolicyChecks {
@@ -10,16 +16,40 @@ export class PolicyChecks {
 
   constructor(limits: Limits) {
     this.#limits = limits;
-    this.#lane = new AsideLane({
-      waitingMax: limits.policyChecksWaitingMax,
-      timeMsMax: limits.policyCheckTimeMsMax,
-      full: "too many policies are being checked, try again",
-      late: `checking the policy takes longer than ${limits.policyCheckTimeMsMax} ms`,
-    });
+    this.#lane = new AsideLane(laneOptions(limits));
   }
 
-  /** Stores nothing. Throws `too_many_requests` where too many wait, `query_too_expensive` where it takes too long. */
-  check(request: Omit<CheckRequest, "limits">): Promise<PolicyReport> {
-    return this.#lane.run((worker) => worker.call("check", { ...request, limits: this.#limits }));
+  /** Stores nothing. Throws `too_many_requests` where too many wait, `query_too_expensive` where it takes too much time or memory. */
+  check(request: Omit<CheckRequest, "limits">, holder: string): Promise<PolicyReport> {
+    return this.#lane.run(holder, (worker) => worker.call("check", { ...request, limits: this.#limits }));
   }
+}
+
+/** Throws `invalid_policy` where the policy is refused, otherwise as `PolicyChecks.check` does. `holder` is the API key that sent it. */
+export type ApprovePolicy = (
+  request: UploadedPolicy & { readonly storePath: string },
+  holder: string,
+) => Promise<PolicyApproval>;
+
+export function approvePolicies(limits: Limits): ApprovePolicy {
+  // Who uploads must learn in time whether the policy was taken: an edge waits for its primary no longer than for this and the check.
+  const lane = new AsideLane({ ...laneOptions(limits), cells: uploadCells, waitMsMax: limits.policyCheckTimeMsMax });
+  return (upload, holder) => lane.run(holder, (worker) => worker.call("approve", { ...upload, limits }));
+}
+
+/** Of all primaries of this process: an upload needs no process of its own. */
+const uploadCells = new CellPool();
+
+function laneOptions(limits: Limits): LaneOptions {
+  const { policyChecksWaitingMax, policyChecksAtWorkMax, policyCheckTimeMsMax, policyCheckMemoryBytesMax } = limits;
+  return {
+    waitingMax: policyChecksWaitingMax,
+    atWorkMax: policyChecksAtWorkMax,
+    timeMsMax: policyCheckTimeMsMax,
+    memoryBytesMax: policyCheckMemoryBytesMax,
+    givesWay: true,
+    what: "checks of policies",
+    late: `checking the policy takes longer than ${policyCheckTimeMsMax} ms`,
+    large: `checking the policy takes more than ${formatBytes(policyCheckMemoryBytesMax)} of memory`,
+  };
 }

@@ -3,7 +3,7 @@ import type { Context } from "elysia";
 import { formatToken } from "../replication/position.ts";
 import type { WriteMeta, WriteResult } from "../replication/node.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
-import { exchangeOf } from "./exchange.ts";
+import { exchangeOf, holderOf } from "./exchange.ts";
 
 /**
  * The event carries the trace of its request on to the edges. A request that its sender named is done once: the official client sends it again,
@@ -13,7 +13,8 @@ export function metaOf(request: Request): WriteMeta {
   const exchange = exchangeOf(request);
   const traceparent = traceparentOf(exchange.span);
   const id = request.headers.get("x-request-id");
-  return id === null ? { traceparent } : { traceparent, request: `${exchange.key?.id ?? ""}/${exchange.requestId}` };
+  const sender = holderOf(exchange);
+  return { traceparent, sender, ...(id === null ? {} : { request: `${sender}/${exchange.requestId}` }) };
 }
 
 /** Every write says where it stands, also one that changed nothing: the Node client forgets its token where the header is missing. */

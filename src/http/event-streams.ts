@@ -7,9 +7,10 @@ import type { From, History, Place } from "../replication/event-history.ts";
 import type { Node } from "../replication/node.ts";
 import { formatToken } from "../replication/position.ts";
 import { AppError } from "../util/app-error.ts";
+import { Places } from "../util/places.ts";
 import { cloudEventOf } from "./cloud-event.ts";
 import { EventStream, eventText, type Feed, type Told } from "./event-stream.ts";
-import type { Exchange } from "./exchange.ts";
+import { type Exchange, holderOf } from "./exchange.ts";
 import { keyring } from "./keyring.ts";
 
 /** After it was told something, a stream waits so long for each stream that there is: that bounds how much of a node's time all of them may take. */
@@ -21,6 +22,7 @@ export class EventStreams {
   readonly #findKey: ReturnType<typeof keyring>;
   readonly #unsubscribe: (() => void) | undefined;
   readonly #open = new Set<EventStream>();
+  readonly #places: Places;
   #wokeAtMs = Number.NEGATIVE_INFINITY;
   #wakeTimer: ReturnType<typeof setTimeout> | undefined;
   /** What was told last of what is newest, by the place after which it comes. */
@@ -30,6 +32,7 @@ export class EventStreams {
   constructor(node: Node, limits: Limits) {
     this.#node = node;
     this.#limits = limits;
+    this.#places = new Places(limits.eventStreamsMax, "streams of events");
     this.#findKey = keyring(node);
     this.#unsubscribe = node.history?.onMoved(() => this.#moved());
   }
@@ -38,24 +41,25 @@ export class EventStreams {
    * An answer that tells what happens after a place, to whoever shows this `Authorization`, as long as its key is valid. Throws as `History.after`
    * does, `not_ready` where this node gets no events any more, `too_many_requests` where there are too many streams.
    */
-  open({ received, cut }: Exchange, history: History, from: From, authorization: string): Response {
-    const { eventStreamsMax } = this.#limits;
+  open(exchange: Exchange, history: History, from: From, authorization: string): Response {
+    const { received, cut } = exchange;
+    const holder = holderOf(exchange);
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
-    if (this.#open.size >= eventStreamsMax)
-      throw new AppError(
-        "too_many_requests",
-        `${eventStreamsMax} streams of events are open here already, ask another node`,
-      );
+    if (!this.#places.mayTake(holder)) throw this.#places.refusal(holder);
     const { next: start } = history.after(from, { eventsMax: 0, bytesMax: 0 });
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
       feed: this.#feedFor(history, authorization),
       cut: () => cut?.(received),
-      onEnded: () => this.#open.delete(stream),
+      onEnded: () => {
+        this.#open.delete(stream);
+        this.#places.release(holder);
+      },
     });
     this.#open.add(stream);
+    this.#places.take(holder);
     return new Response(stream.body, { headers: streamHeaders });
   }
 

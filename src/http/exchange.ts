@@ -76,6 +76,11 @@ export function exchangeOf(request: Exchanged): Exchange {
   return must(request[exchangeKey], "the request has no exchange");
 }
 
+/** Among whom places are shared out: the API key. */
+export function holderOf({ key }: Exchange): string {
+  return key?.id ?? "";
+}
+
 /** The key has been checked, and the body is here. */
 export function markDecoded(exchange: Exchange): void {
   if (exchange.span.isRecording()) exchange.decodedMs = performance.now();

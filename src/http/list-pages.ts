@@ -40,15 +40,18 @@ export class ListPages {
     this.#listings = new Listings(limits);
   }
 
-  /** Begins the list. Something is kept only where it has more than `size` ids. Throws what `Engine.list` does. */
-  async first(question: ListQuestion, size: number): Promise<AnsweredPage> {
+  /**
+   * Begins the list. Something is kept only where it has more than `size` ids. Throws what `Engine.list` does. `holder` is the API key that asks, here
+   * and below.
+   */
+  async first(question: ListQuestion, size: number, holder: string): Promise<AnsweredPage> {
     const engine = this.#present();
     const begun = this.#listings.isEmpty ? undefined : this.#beginKept(engine, question, size);
     if (begun) return begun;
-    const listing = await this.#take(question);
+    const listing = await this.#take(question, holder);
     if (listing.ids.length <= size) return { results: listing.ids, next_page_token: null };
     const digest = questionDigest(question);
-    this.#listings.keep(digest, listing);
+    this.#listings.keep(digest, listing, holder);
     return answer(pageOf(listing.ids, 0, size), listing, size, digest);
   }
 
@@ -56,7 +59,7 @@ export class ListPages {
    * The page that the token names. Throws `invalid_request` for a token that is malformed or of another question, `list_gone` where nobody can go on
    * with the list, `not_ready` where this node does not reach its revision in time.
    */
-  async next(question: ListQuestion, text: string): Promise<AnsweredPage> {
+  async next(question: ListQuestion, text: string, holder: string): Promise<AnsweredPage> {
     const digest = questionDigest(question);
     const token = parsePageToken(text, digest);
     const { start, second } = token;
@@ -65,7 +68,7 @@ export class ListPages {
     // For a list that is kept, too: a node that does not trust its copy answers nothing.
     this.#present();
     const page =
-      this.#listings.page(digest, token, start, size) ?? (await this.#makeAgain(question, digest, token, size));
+      this.#listings.page(digest, token, start, size) ?? (await this.#makeAgain(question, token, size, holder));
     if (page.ids.length === 0) throw malformedToken();
     return answer(page, token, size, digest);
   }
@@ -83,23 +86,23 @@ export class ListPages {
   }
 
   /** Takes the list anew, at the token's revision and for its second, and keeps it where more pages follow. */
-  async #makeAgain(question: ListQuestion, digest: string, token: PageToken, size: number): Promise<ListingPage> {
+  async #makeAgain(question: ListQuestion, token: PageToken, size: number, holder: string): Promise<ListingPage> {
     // What holds later is nobody's to ask for.
     if (token.second !== null && token.second > secondNow()) throw listGone();
     await this.#reach(token);
-    const listing = await this.#take({ ...question, now: token.second ?? undefined });
+    const listing = await this.#take({ ...question, now: token.second ?? undefined }, holder);
     const isSame = isAt(listing, token) && (listing.second === null || listing.second === token.second);
     if (!isSame) throw listGone();
     const page = pageOf(listing.ids, token.start, size);
-    if (page.next !== null) this.#listings.keep(digest, { ...listing, second: token.second });
+    if (page.next !== null) this.#listings.keep(questionDigest(question), { ...listing, second: token.second }, holder);
     return page;
   }
 
   /** Of the present copy: what another one gave is not kept under the name of this one. */
-  async #take(question: ListingQuestion): Promise<Listing> {
+  async #take(question: ListingQuestion, holder: string): Promise<Listing> {
     for (;;) {
       const engine = this.#present();
-      const listing = await this.#answers.ask("listing", question);
+      const listing = await this.#answers.ask("listing", question, holder);
       if (this.#present() === engine) return listing;
     }
   }

@@ -75,6 +75,7 @@ export async function startEdgeNode(
       system,
       primaryUrl: () => upstream.primary.url,
       timeoutMs: limits.forwardTimeoutMs,
+      policyTimeoutMs: 2 * limits.policyCheckTimeMsMax,
       waitMs: config.consistencyWait,
       arrivals,
       primaryAlive: () => follower.feedState === "LIVE",

@@ -20,6 +20,8 @@ export interface ForwarderOptions {
   /** Of the present primary. */
   readonly primaryUrl: () => string;
   readonly timeoutMs: number;
+  /** How much longer the primary may take for a policy: it checks it before it answers. */
+  readonly policyTimeoutMs?: number;
   readonly waitMs: number;
   readonly arrivals: Arrivals;
   /** Whether the primary was heard of in the last seconds. */
@@ -28,8 +30,9 @@ export interface ForwarderOptions {
   readonly onSilence: () => void;
 }
 
-/** A client that writes to a dead primary, or to one that hangs, learns it within a second. */
-const [patienceMs, probeTimeoutMs] = [250, 600];
+/** A client that writes to a dead primary, or to one that hangs, learns it within a second; later within some seconds. */
+const [patienceMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
+const policyPath = "/api/policy";
 const unreachable = "the primary can't be reached, nothing was written";
 
 export function createForwarder(options: ForwarderOptions): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
@@ -50,7 +53,8 @@ async function send(request: ForwardedRequest, options: ForwarderOptions): Promi
   const primaryUrl = options.primaryUrl();
   const silence = new AbortController();
   const stopWatching = watch(primaryUrl, silence, options);
-  using late = deadline(options.system.clock, options.timeoutMs);
+  const timeoutMs = options.timeoutMs + (pathOf(request) === policyPath ? (options.policyTimeoutMs ?? 0) : 0);
+  using late = deadline(options.system.clock, timeoutMs);
   try {
     const signal = AbortSignal.any([late.signal, silence.signal]);
     const init = { method, headers, body, signal, redirect: "error" } as const;
@@ -70,9 +74,22 @@ async function send(request: ForwardedRequest, options: ForwarderOptions): Promi
 
 /** A write may take its time; a primary that does not even say that it lives is not waited for. */
 function watch(primaryUrl: string, silence: AbortController, { system }: ForwarderOptions): () => void {
-  return system.clock.after(patienceMs, () => {
-    probe(primaryUrl, system).catch(() => silence.abort(new DOMException("the primary is silent", "TimeoutError")));
-  });
+  let stopped = false;
+  let cancel = (): void => {};
+  const lookIn = (delayMs: number): void => void (cancel = system.clock.after(delayMs, () => void look()));
+  const look = async (): Promise<void> => {
+    try {
+      await probe(primaryUrl, system);
+    } catch {
+      return silence.abort(new DOMException("the primary is silent", "TimeoutError"));
+    }
+    if (!stopped) lookIn(probeIntervalMs);
+  };
+  lookIn(patienceMs);
+  return () => {
+    stopped = true;
+    cancel();
+  };
 }
 
 /** What the client may believe of a write that got no answer. Unless nobody was there to take it, it may have been done. */

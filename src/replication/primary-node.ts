@@ -340,13 +340,15 @@ function writesOver(writer: Writer, { fence, acks, feed }: Place, ackTimeoutMs: 
   const write: Writer["write"] = async (request, meta) => {
     const replaced = (): AppError =>
       new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
-    if (fence.fenced) throw replaced();
-    if (feed.doubted)
-      throw new AppError(
-        "not_ready",
-        "another primary may have taken over: this one looks whether it has, send the write again in a moment",
-      );
-    const result = await writer.write(request, meta);
+    const admit = (): void => {
+      if (fence.fenced) throw replaced();
+      if (feed.doubted)
+        throw new AppError(
+          "not_ready",
+          "another primary may have taken over: this one looks whether it has, send the write again in a moment",
+        );
+    };
+    const result = await writer.write(request, meta, admit);
     if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
     const epoch = result.repeated === true ? writer.state.epoch : result.epoch;

@@ -3,6 +3,8 @@
  * clock and a network that a test makes, with the same wiring as everywhere.
  */
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
+import type { Limits } from "../config/limits.ts";
+import { approvePolicies, type ApprovePolicy } from "../engine/policy-checks.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker, type Commands, type WorkerHandle, type WorkerName } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
@@ -17,6 +19,8 @@ export interface System {
   connectMqtt(options: IClientOptions): MqttClient;
   connectNode(options: NodeClientOptions): NodeClient;
   spawnWorker<C extends Commands, Event>(name: WorkerName): WorkerHandle<C, Event>;
+  /** Checks uploaded policies where they hold up neither the thread that serves nor the writer. */
+  approvePolicies(limits: Limits): ApprovePolicy;
   serve(options: ServeOptions): Listener;
 }
 
@@ -26,5 +30,6 @@ export const realSystem: System = {
   connectMqtt: connect,
   connectNode: (options) => connectNode(options, realSystem),
   spawnWorker,
+  approvePolicies,
   serve,
 };

@@ -1,7 +1,10 @@
 /**
  * A worker in a process of its own. A thread can't be ended in the middle of a statement of SQLite; a process can. The process has one thread
- * that only passes messages on, so that it hears when the process that started it is gone, and ends with it whatever the worker does.
+ * that only passes messages on, so that it hears when the process that started it is gone, and ends with it whatever the worker does. The same
+ * thread measures the memory of the process, JavaScript and SQLite together, and ends it at its limit: the worker can't, in the middle of a
+ * statement or a loop, and the process that started it may be busy.
  */
+import { readFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { AppError } from "../util/app-error.ts";
 import {
@@ -27,15 +30,25 @@ const endedByItself = "the process that worked on this has ended, most likely si
 export interface Cell<C extends Commands> {
   /** Its `terminate` ends the process at once. */
   readonly worker: WorkerHandle<C, never>;
+  /** From now on the process may take so much memory more than it had at its start; then it ends, and what it was asked fails with `reason`. */
+  limitMemory(bytesMax: number, reason: Error): void;
   /** From now on everything else comes first where it wants the processor too. */
   giveWay(): void;
 }
 
 /** Starts the worker of this name in a process. */
 export function spawnCell<C extends Commands>(name: WorkerName): Cell<C> {
-  const { port, pid } = startCell(name);
-  return { worker: connect(port), giveWay: () => giveWay(pid) };
+  const { port, pid, limitMemory } = startCell(name);
+  return { worker: connect(port), giveWay: () => giveWay(pid), limitMemory };
 }
+
+/** To the thread that passes messages on, and not passed on itself. */
+interface MemoryLimit {
+  readonly memoryBytesMax: number;
+}
+
+/** From that thread, right before it ends the process. */
+const memoryExceeded = "memory exceeded";
 
 /** Which worker this process is to run, if it was started as a cell: there is no such command for people. */
 export function cellName(): WorkerName | undefined {
@@ -50,9 +63,50 @@ export function serveCell(name: WorkerName): Promise<never> {
   const worker = workerPort(name);
   worker.onMessage((message) => process.send?.(message));
   worker.onEnd(leave);
-  process.on("message", (message) => worker.send(message));
+  const guard = new MemoryGuard();
+  process.on("message", (message) => {
+    if (isMemoryLimit(message)) guard.limit(message.memoryBytesMax);
+    else worker.send(message);
+  });
   process.on("disconnect", leave);
   return new Promise(() => {});
+}
+
+function isMemoryLimit(message: unknown): message is MemoryLimit {
+  return typeof message === "object" && message !== null && "memoryBytesMax" in message;
+}
+
+/** How often memory is measured: a process that fills it as fast as it can takes some 100 MB meanwhile. */
+const measureIntervalMs = 50;
+/** Time for the reason to be on its way. */
+const farewellMs = 20;
+
+class MemoryGuard {
+  /** What the process takes without any work: code, the heap of a thread that waits. */
+  readonly #ownBytes = residentBytes();
+  #bytesMax = Number.POSITIVE_INFINITY;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  limit(bytesMax: number): void {
+    this.#bytesMax = bytesMax;
+    this.#timer ??= setInterval(() => this.#measure(), measureIntervalMs);
+  }
+
+  #measure(): void {
+    if (residentBytes() - this.#ownBytes <= this.#bytesMax) return;
+    clearInterval(this.#timer);
+    process.send?.(memoryExceeded);
+    setTimeout(leave, farewellMs);
+  }
+}
+
+/** Without pages of files, which others share and the system may take back; with them where the system does not tell them apart. */
+function residentBytes(): number {
+  if (process.platform === "linux") {
+    const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+    if (kilobytes !== undefined) return Number(kilobytes) * 1024;
+  }
+  return process.memoryUsage.rss();
 }
 
 /** Not by `exit`, which would wait for the worker. */
@@ -60,15 +114,25 @@ function leave(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-function startCell(name: WorkerName): { readonly port: Port; readonly pid: number } {
+interface Started extends Pick<Cell<Commands>, "limitMemory"> {
+  readonly port: Port;
+  readonly pid: number;
+}
+
+function startCell(name: WorkerName): Started {
   let receive: (message: unknown) => void = () => {};
+  let reason: Error = new AppError("query_too_expensive", endedByItself);
+  let tooLarge = reason;
   const program = isCompiled() ? [] : [new URL("../main.ts", import.meta.url).pathname];
   const child = Bun.spawn([process.execPath, ...program, cellArgument, name], {
     // Nothing of a node's settings, some of which are secret, is for it.
     env: {},
     stdio: ["ignore", "ignore", "inherit"],
     serialization: "advanced",
-    ipc: (message) => receive(message),
+    ipc(message) {
+      if (message === memoryExceeded) reason = tooLarge;
+      else receive(message);
+    },
   });
   // It must not keep the process that started it from ending.
   child.unref();
@@ -77,10 +141,17 @@ function startCell(name: WorkerName): { readonly port: Port; readonly pid: numbe
     onMessage: (listener) => {
       receive = listener;
     },
-    onEnd: (listener) => void child.exited.then(() => listener(new AppError("query_too_expensive", endedByItself))),
+    onEnd: (listener) => void child.exited.then(() => listener(reason)),
     end: () => child.kill("SIGKILL"),
   };
-  return { port, pid: child.pid };
+  return {
+    port,
+    pid: child.pid,
+    limitMemory(memoryBytesMax, error) {
+      tooLarge = error;
+      child.send({ memoryBytesMax } satisfies MemoryLimit);
+    },
+  };
 }
 
 function giveWay(pid: number): void {

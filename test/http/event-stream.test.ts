@@ -134,7 +134,7 @@ describe("a stream", () => {
     () =>
       withCluster(async (cluster) => {
         const open = await metric("ostiary_event_streams");
-        const primary = await started(cluster, { "limits.eventStreamsMax": "2" });
+        const primary = await started(cluster, { "limits.eventStreamsMax": "4" });
         const sources = [await openSource(primary.url), await openSource(primary.url)];
         expect(await metric("ostiary_event_streams")).toBe(open + 2);
         const headers = { authorization: `Bearer ${adminKey}`, accept: "text/event-stream" };

@@ -294,6 +294,6 @@ describe("bounds", () => {
         expect(all.find(({ status }) => status === 429)?.headers.get("retry-after")).toBe("1");
         await explained(api, body("ann", "read", Report("plan")));
       },
-      { "limits.explanationsWaitingMax": "2" },
+      { "limits.explanationsWaitingMax": "4" },
     ));
 });

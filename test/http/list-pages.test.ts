@@ -30,12 +30,12 @@ test.each(["edge", "primary", "fallback"] as const)("on a node that is %s", asyn
   };
   const node = { role, engine, waitFor: async () => {} } as Partial<Node> as Node;
   const pages = new ListPages(node, defaultLimits, new Answers(engine, defaultLimits));
-  const token = must((await pages.first(question, 2)).next_page_token);
+  const token = must((await pages.first(question, 2, "")).next_page_token);
 
   present = undefined;
-  expect(await refusal(pages.next(question, token))).toMatchObject({ code: "not_ready" });
+  expect(await refusal(pages.next(question, token, ""))).toMatchObject({ code: "not_ready" });
   present = copies[1];
   const last = role === "fallback" ? "wrong" : "d";
-  expect(await pages.next(question, token)).toEqual({ results: ["c", last], next_page_token: null });
+  expect(await pages.next(question, token, "")).toEqual({ results: ["c", last], next_page_token: null });
   for (const copy of copies) copy.close();
 });

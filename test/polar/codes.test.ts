@@ -80,7 +80,7 @@ async function check(sources: readonly Source[], given: Entry): Promise<readonly
   const low: Limits = { ...defaultLimits, ...given.limits };
   const options = { runTests: true, coverage: false };
   const report = given.stored
-    ? await withStore(given.stored, (storePath) => new PolicyChecks(low).check({ sources, ...options, storePath }))
+    ? await withStore(given.stored, (storePath) => new PolicyChecks(low).check({ sources, ...options, storePath }, ""))
     : policyReport(checkPolicy(sources, { ...options, limits: low }), sources, options);
   return [...report.problems, ...(report.failures ?? [])];
 }

@@ -30,7 +30,7 @@ import type { Judge } from "./judge.ts";
 import type { Network, Serve } from "./network.ts";
 import type { Plant } from "./plants.ts";
 import type { Random } from "./random.ts";
-import { spawnSimulated } from "./threads.ts";
+import { approveSimulated, spawnSimulated } from "./threads.ts";
 import { actor, clockOf, type Owner, type Time } from "./time.ts";
 import { type CommitCounts, StoreWatcher } from "./watched-writer.ts";
 
@@ -293,6 +293,7 @@ export class Machine {
           watcher: process.watcher,
           plant: this.#world.plant,
         }),
+      approvePolicies: (limits) => approveSimulated({ time, owner: process, random: random.fork("policies") }, limits),
       serve: ({ fetch: serve, stopGraceMs }) =>
         this.#listen(process, (request) => serve(request, () => {}), stopGraceMs ?? 10_000),
     };

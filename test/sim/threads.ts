@@ -2,6 +2,9 @@
  * The threads of a simulated node, in the thread of the test: the same commands at the end of the same kind of port, with a delay each way. What
  * goes over it is copied as between threads.
  */
+import type { Limits } from "../../src/config/limits.ts";
+import { approvePolicy } from "../../src/engine/policy-approval.ts";
+import type { ApprovePolicy } from "../../src/engine/policy-checks.ts";
 import { snapshotCommands } from "../../src/replication/snapshots/snapshot-commands.ts";
 import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
 import { writerCommands } from "../../src/replication/writing/writer-commands.ts";
@@ -13,6 +16,7 @@ import {
   type WorkerHandle,
   type WorkerName,
 } from "../../src/runtime/worker.ts";
+import { openStore } from "../../src/store/database.ts";
 import type { State } from "../../src/store/state.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
@@ -33,6 +37,8 @@ export interface ThreadOptions {
 }
 
 const delayMsMax = 2;
+/** Long enough for other policies to become active meanwhile. */
+const checkDelayMsMax = 500;
 /** How likely a write fails of which others were told already. */
 const failingMostly = 0.03;
 
@@ -74,6 +80,26 @@ export function spawnSimulated<C extends Commands, Event>(
     serveCommands<typeof counted, never>(counted, () => commands.close(), far);
   } else throw new Error(`no simulated node has a worker \`${name}\``);
   return connect<C, Event>({ ...near, onEnd: () => {}, end: () => {} });
+}
+
+/** In place of the worker processes that check policies: the check itself takes no simulated time, its queue and its messages do. */
+export function approveSimulated(
+  { time, owner, random }: Pick<ThreadOptions, "time" | "owner" | "random">,
+  limits: Limits,
+): ApprovePolicy {
+  return async ({ storePath, ...policy }) => {
+    await time.sleep(random.between(0, checkDelayMsMax), owner);
+    const approval = approvePolicy(policy, limits, (body) => {
+      const store = openStore(storePath, { readonly: true });
+      try {
+        return store.transaction(() => body(store));
+      } finally {
+        store.close();
+      }
+    });
+    await time.sleep(random.between(0, checkDelayMsMax), owner);
+    return approval;
+  };
 }
 
 /** Messages come in the order in which they were sent. */

@@ -11,7 +11,7 @@ import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readGuard } from "../access.ts";
 import { parseJson } from "../body.ts";
-import { type Exchange, exchangeOf, markDecoded, replyText } from "../exchange.ts";
+import { type Exchange, exchangeOf, holderOf, markDecoded, replyText } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
 import { Turns } from "../turns.ts";
 import { isWithin } from "../../util/text-length.ts";
@@ -25,9 +25,9 @@ type AnswerAuthorize = (exchange: Exchange, request: Request) => Promise<Respons
 export function answerAuthorize(node: Node, limits: Limits, answers: Answers): AnswerAuthorize {
   const guard = readGuard(node, "read");
   const take = taking("body", authorizeBody(limits));
-  const decide = (text: string): boolean | Promise<boolean> => {
+  const decide = (text: string, holder: string): boolean | Promise<boolean> => {
     const body = parseJson(text);
-    return answers.ask("authorize", plainQuestion(body, text, limits) ?? authorizeQuestion(take(body)));
+    return answers.ask("authorize", plainQuestion(body, text, limits) ?? authorizeQuestion(take(body)), holder);
   };
   const turns = new Turns();
   return async (exchange, request) => {
@@ -40,7 +40,7 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers): A
     if (allowed === undefined) {
       const others = turns.wait();
       if (others !== undefined) await others;
-      const decision = decide(text);
+      const decision = decide(text, holderOf(exchange));
       // To wait for what is here already would take a twentieth of the whole.
       allowed = typeof decision === "boolean" ? decision : await decision;
     }

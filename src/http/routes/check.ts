@@ -6,6 +6,7 @@ import type { Answers } from "../../engine/node-answers.ts";
 import type { ActionsQuestion, ResourcesQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
+import { exchangeOf, holderOf } from "../exchange.ts";
 import { ListPages } from "../list-pages.ts";
 import { taking } from "../schema-error.ts";
 import { wire } from "../wire.ts";
@@ -15,13 +16,17 @@ export function checkRoutes(node: Node, limits: Limits, answers: Answers) {
   const pages = new ListPages(node, limits, answers);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/authorize_resources", async ({ body }) => ({
-      results: await answers.ask("authorizeResources", resourcesQuestion(take.authorizeResources(body))),
-    }))
-    .post("/api/list", ({ body }) => list(answers, limits, pages, take.list(body)))
-    .post("/api/actions", async ({ body }) => ({
-      results: await answers.ask("actions", actionsQuestion(take.actions(body))),
-    }));
+    .post("/api/authorize_resources", async ({ body, request }) => {
+      const question = resourcesQuestion(take.authorizeResources(body));
+      return { results: await answers.ask("authorizeResources", question, holderOf(exchangeOf(request))) };
+    })
+    .post("/api/list", ({ body, request }) =>
+      list(answers, limits, pages, take.list(body), holderOf(exchangeOf(request))),
+    )
+    .post("/api/actions", async ({ body, request }) => {
+      const question = actionsQuestion(take.actions(body));
+      return { results: await answers.ask("actions", question, holderOf(exchangeOf(request))) };
+    });
 }
 
 function takingBodies(limits: Limits) {
@@ -73,7 +78,7 @@ function actionsQuestion(body: Body<"actions">): ActionsQuestion {
  * With neither size nor token the whole list in one answer, and no `next_page_token`: clients from before paging know neither. Sizes below
  * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
  */
-async function list(answers: Answers, limits: Limits, pages: ListPages, body: Body<"list">) {
+async function list(answers: Answers, limits: Limits, pages: ListPages, body: Body<"list">, holder: string) {
   const question = {
     actor: { type: body.actor_type, id: body.actor_id },
     action: body.action,
@@ -81,8 +86,8 @@ async function list(answers: Answers, limits: Limits, pages: ListPages, body: Bo
     contextFacts: body.context_facts,
   };
   const { page_size: size, page_token: token } = body;
-  if (token) return pages.next(question, token);
+  if (token) return pages.next(question, token, holder);
   return size
-    ? pages.first(question, Math.min(size, limits.listPageEntriesMax))
-    : { results: await answers.ask("list", question) };
+    ? pages.first(question, Math.min(size, limits.listPageEntriesMax), holder)
+    : { results: await answers.ask("list", question, holder) };
 }

@@ -13,8 +13,9 @@ import { readAccess } from "../access.ts";
 import { authorizationOf } from "../keyring.ts";
 import { preferredType } from "../accept.ts";
 import { cloudEventOf } from "../cloud-event.ts";
+import { EventPages } from "../event-pages.ts";
 import type { EventStreams } from "../event-streams.ts";
-import { exchangeOf } from "../exchange.ts";
+import { exchangeOf, holderOf } from "../exchange.ts";
 import { refusing } from "../schema-error.ts";
 
 const types = ["application/json", "application/cloudevents-batch+json", "text/event-stream"] as const;
@@ -33,6 +34,7 @@ const query = refusing(
 );
 
 export function eventRoutes(node: Node, limits: Limits, streams: EventStreams) {
+  const pages = new EventPages(limits);
   return new Elysia().use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax })).get(
     "/api/events",
     async ({ query: { after, limit }, request }) => {
@@ -48,7 +50,9 @@ export function eventRoutes(node: Node, limits: Limits, streams: EventStreams) {
         return streams.open(exchange, history, from, authorizationOf(request));
       }
       const eventsMax = Math.min(Number(limit ?? limitStandard), limits.eventsPageMax);
-      const page = await pageAfter(node, history, after, { eventsMax, bytesMax: limits.eventsPageBytesMax });
+      const from = await placed(node, after, "earliest");
+      const bounds = { eventsMax, bytesMax: limits.eventsPageBytesMax };
+      const page = await pages.read(holderOf(exchange), () => pageAfter(node, history, from, bounds));
       return type === "application/cloudevents-batch+json" ? batchOf(page) : page;
     },
     { query },
@@ -63,11 +67,10 @@ function historyOf(node: Node): History {
   );
 }
 
-type Page = Awaited<ReturnType<typeof pageAfter>>;
+type Page = ReturnType<typeof pageAfter>;
 
 /** Without a place from the first event that is kept; a stream without one begins with what comes. */
-async function pageAfter(node: Node, history: History, after: string | undefined, bounds: Bounds) {
-  const from = await placed(node, after, "earliest");
+function pageAfter(node: Node, history: History, from: From, bounds: Bounds) {
   node.engine();
   const { events, next, head } = history.after(from, bounds);
   return {

@@ -4,6 +4,7 @@ import type { Limits } from "../../config/limits.ts";
 import { Explanations } from "../../engine/explanations.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
+import { exchangeOf, holderOf } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
 import { authorizeBody, authorizeQuestion } from "./authorize.ts";
 
@@ -12,5 +13,7 @@ export function explainRoutes(node: Node, limits: Limits) {
   const take = taking("body", authorizeBody(limits));
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/explain", ({ body }) => explanations.explain(authorizeQuestion(take(body)), node.engine().path));
+    .post("/api/explain", ({ body, request }) =>
+      explanations.explain(authorizeQuestion(take(body)), node.engine().path, holderOf(exchangeOf(request))),
+    );
 }

@@ -8,6 +8,7 @@ import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
 import { committed, metaOf } from "../committed.ts";
+import { exchangeOf, holderOf } from "../exchange.ts";
 import { factPatternOf } from "../fact-pattern.ts";
 import { refusing, taking } from "../schema-error.ts";
 import { wire } from "../wire.ts";
@@ -15,9 +16,13 @@ import { wire } from "../wire.ts";
 export function factReads(node: Node, limits: Limits, answers: Answers) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .get("/api/facts", async ({ query }) => await answers.ask("facts", factPatternOf(query)), {
-      query: refusing("query", z.record(z.string(), z.string())),
-    });
+    .get(
+      "/api/facts",
+      async ({ query, request }) => await answers.ask("facts", factPatternOf(query), holderOf(exchangeOf(request))),
+      {
+        query: refusing("query", z.record(z.string(), z.string())),
+      },
+    );
 }
 
 export function factWrites(node: Node, writes: Writes, limits: Limits) {

@@ -6,19 +6,22 @@ import { PolicyChecks } from "../../engine/policy-checks.ts";
 import type { Source } from "../../polar/source.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
+import { exchangeOf, holderOf } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
 
 export function policyCheckRoutes(node: Node, limits: Limits) {
   const checks = new PolicyChecks(limits);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.writeBodyBytesMax }))
-    .post("/api/validate", ({ body }) => {
+    .post("/api/validate", ({ body, request }) => {
       const { sources } = takePolicy(body);
-      return checks.check({ sources, runTests: false, coverage: false, storePath: node.engine().path });
+      const asked = { sources, runTests: false, coverage: false, storePath: node.engine().path };
+      return checks.check(asked, holderOf(exchangeOf(request)));
     })
-    .post("/api/test", ({ body }) => {
+    .post("/api/test", ({ body, request }) => {
       const { sources, coverage } = takeTests(body);
-      return checks.check({ sources, runTests: true, coverage, storePath: node.engine().path });
+      const asked = { sources, runTests: true, coverage, storePath: node.engine().path };
+      return checks.check(asked, holderOf(exchangeOf(request)));
     });
 }
 

@@ -7,6 +7,7 @@ import type { Query } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess } from "../access.ts";
+import { exchangeOf, holderOf } from "../exchange.ts";
 import { taking } from "../schema-error.ts";
 import { wire } from "../wire.ts";
 
@@ -14,7 +15,9 @@ export function queryRoutes(node: Node, limits: Limits, answers: Answers) {
   const take = taking("body", queryBody(limits));
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/evaluate_query", async ({ body }) => ({ results: await answers.ask("query", queryOf(take(body))) }));
+    .post("/api/evaluate_query", async ({ body, request }) => ({
+      results: await answers.ask("query", queryOf(take(body)), holderOf(exchangeOf(request))),
+    }));
 }
 
 /** Unlike elsewhere all keys are required, as documented: a question that lost its calls on the way would get more answers, not fewer. */

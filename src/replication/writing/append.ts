@@ -1,10 +1,8 @@
 /** The heart of a write: what a request asks for becomes an effect, and the effect becomes the next event, in the caller's transaction. */
 import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import { activationOf } from "../../engine/active-policies.ts";
 import type { ApiKey, Change, Effect } from "../../engine/event.ts";
-import { describeOrphans, findOrphans } from "../../engine/orphans.ts";
-import { acceptPolicy } from "../../engine/policy-refusal.ts";
+import { approvePolicy, type PolicyApproval } from "../../engine/policy-approval.ts";
 import { resolveChanges } from "../../engine/resolve.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { findAnswered } from "../../store/answered.ts";
@@ -33,6 +31,10 @@ export interface WriteMeta {
   readonly request?: string;
   /** When it was asked for, in ms since 1970; now, where it is not given. */
   readonly timeMs?: number;
+  /** The API key that sent it: work that takes long is shared out among keys. */
+  readonly sender?: string;
+  /** The verdict on the policy of the request. Without one the policy is checked in the transaction, which blocks all other writes meanwhile. */
+  readonly approval?: PolicyApproval;
 }
 
 export interface WriteResult {
@@ -78,7 +80,7 @@ export function append(
   const earlier = name === undefined ? undefined : earlierAnswer(store, log, name);
   if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const wanted = meta.timeMs ?? Date.now();
-  const effect = decide(store, request, wanted, limits);
+  const effect = decide(store, request, wanted, meta.approval, limits);
   const decidedMs = preciseNow();
   const named = effect === undefined ? undefined : withName(effect, name);
   const { written, row } =
@@ -89,14 +91,20 @@ export function append(
 }
 
 /** The effect of a request on the present state, or `undefined` where it has none. */
-function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limits: Limits): Effect | undefined {
+function decide(
+  store: SqlDatabase,
+  request: WriteRequest,
+  timeMs: number,
+  approval: PolicyApproval | undefined,
+  limits: Limits,
+): Effect | undefined {
   switch (request.kind) {
     case "batch": {
       const effect = resolveChanges(store, request.changes, limits);
       return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
     }
     case "policy":
-      return decidePolicy(store, request, limits);
+      return decidePolicy(store, request, approval, limits);
     case "clear":
       return { kind: "clear" };
     case "keys":
@@ -106,28 +114,22 @@ function decide(store: SqlDatabase, request: WriteRequest, timeMs: number, limit
   }
 }
 
+/** Throws `conflict` where the verdict was reached under another active policy than the present one. */
 function decidePolicy(
   store: SqlDatabase,
   request: WriteRequest & { kind: "policy" },
+  approval: PolicyApproval | undefined,
   limits: Limits,
 ): Effect | undefined {
   const { source, filename, force } = request;
-  const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(
-    readState(store).policyId,
-  )[0];
+  const { policyId } = readState(store);
+  const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(policyId)[0];
   if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
-  const sources = [{ name: filename || "policy.polar", text: source }];
-  const { active: next, warnings } = acceptPolicy(sources, { runTests: !force, limits });
-  const orphans = findOrphans(store, activationOf(store)?.active, next);
-  const notes = [
-    ...(warnings > 0
-      ? [`it has ${warnings} warning${warnings > 1 ? "s" : ""}, which \`POST /api/validate\` lists`]
-      : []),
-    ...(orphans.length > 0 ? [describeOrphans(orphans)] : []),
-  ];
+  const { replaces, warning } =
+    approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));
+  if (replaces !== policyId) throw new AppError("conflict", "the policy was not checked against the active one");
   const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
-  const warning = notes.length > 0 ? { warning: notes.join("; ") } : {};
-  return { kind: "policy", id: lastId + 1, source, filename, ...warning };
+  return { kind: "policy", id: lastId + 1, source, filename, ...(warning === undefined ? {} : { warning }) };
 }
 
 function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }): Effect | undefined {

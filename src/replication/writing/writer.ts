@@ -4,13 +4,16 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatDuration } from "../../config/value.ts";
+import { noApproval, type PolicyApproval } from "../../engine/policy-approval.ts";
+import type { ApprovePolicy } from "../../engine/policy-checks.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
 import { newChanges } from "../../store/changes.ts";
 import type { NodeSetting } from "../../store/keys.ts";
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import { recordSpan } from "../../telemetry/tracing.ts";
+import { recordSpan, withSpan } from "../../telemetry/tracing.ts";
+import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
@@ -19,7 +22,7 @@ import { StorageStatus } from "../storage-status.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { Arrived, Move, Next, WriterEvent } from "./store-writer.ts";
+import type { Arrived, Committed, Move, Next, WriterEvent } from "./store-writer.ts";
 import type { WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
@@ -32,10 +35,16 @@ export interface WriterOptions {
   readonly reserveBytes?: number;
 }
 
+type PolicyRequest = WriteRequest & { readonly kind: "policy" };
+
+/** How often a policy is checked again because another one became active meanwhile. */
+const policyChecksMax = 3;
+
 export class Writer {
   readonly #worker: WorkerHandle<WriterCommands, WriterEvent>;
   readonly #options: WriterOptions;
   readonly #clock: Clock;
+  readonly #approve: ApprovePolicy;
   /** Tells those who read when the store may have changed. */
   readonly changes = newChanges();
   /** What is reported of the storage of this node. */
@@ -49,9 +58,10 @@ export class Writer {
   #path = "";
   readonly #onReplaced: (() => void)[] = [];
 
-  constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "clock"> = realSystem) {
+  constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "approvePolicies" | "clock"> = realSystem) {
     this.#options = options;
     this.#clock = system.clock;
+    this.#approve = system.approvePolicies(options.limits);
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
     this.#worker.onEvent((event) => {
       if ("next" in event) return this.#onNext.forEach((listener) => listener(event.next));
@@ -103,15 +113,40 @@ export class Writer {
     return this.#worker.call("close");
   }
 
-  async write(request: WriteRequest, meta: WriteMeta): Promise<WriteResult> {
-    const { result, startMs, decidedMs, committedMs } = await this.#worker
-      .call("write", request, meta)
-      .catch(countFailure);
+  /** `admit` throws where nothing may be written any more. It is asked again after a policy was checked, which may take long. */
+  async write(request: WriteRequest, meta: WriteMeta, admit: () => void = () => {}): Promise<WriteResult> {
+    admit();
+    const writing =
+      request.kind === "policy" ? this.#writePolicy(request, meta, admit) : this.#worker.call("write", request, meta);
+    const { result, startMs, decidedMs, committedMs } = await writing.catch(countFailure);
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
     return { ...result, committedMs };
+  }
+
+  /**
+   * The policy is checked in a worker process while others write, and then appended if the policy that it replaces is still the active one.
+   * Otherwise it is checked against the new active one, as if it had come after that: the last upload wins. Its tests need not run again. The
+   * first attempt, without a check, is for requests that are answered without one: repeated ones, and the active policy once more.
+   */
+  async #writePolicy(request: PolicyRequest, meta: WriteMeta, admit: () => void): Promise<Committed> {
+    let approval: PolicyApproval = noApproval;
+    for (let checks = 0; ; checks++) {
+      try {
+        return await this.#worker.call("write", request, { ...meta, approval });
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== "conflict") throw error;
+      }
+      if (checks === policyChecksMax)
+        throw new AppError("not_ready", "other policies became active while this one was checked, send it again");
+      const { source, filename, force } = request;
+      const runTests = !force && checks === 0;
+      const upload = { source, filename, runTests, storePath: this.#path };
+      approval = await withSpan("check policy", {}, () => this.#approve(upload, meta.sender ?? ""));
+      admit();
+    }
   }
 
   replay(request: ReplayRequest): Promise<Arrived> {

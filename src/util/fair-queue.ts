@@ -1,0 +1,37 @@
+/** A queue in which holders have turns: next is an item of the holder whose last turn is longest ago, and of its items the one that came first. */
+export class FairQueue<Item extends { readonly holder: string }> {
+  readonly #items = new Set<Item>();
+  /** By holder, the number of its last turn. */
+  readonly #lastTurns = new Map<string, number>();
+  #turns = 0;
+
+  add(item: Item): void {
+    this.#items.add(item);
+  }
+
+  /** False where it is not in the queue. */
+  delete(item: Item): boolean {
+    return this.#items.delete(item);
+  }
+
+  /** Takes the next item of those holders that may have a turn now. */
+  next(mayHaveTurn: (holder: string) => boolean = () => true): Item | undefined {
+    let next: Item | undefined;
+    for (const item of this.#items) {
+      if (next !== undefined && this.#lastTurn(item) >= this.#lastTurn(next)) continue;
+      if (mayHaveTurn(item.holder)) next = item;
+    }
+    if (next === undefined) return undefined;
+    this.#items.delete(next);
+    if (this.#lastTurns.size >= holdersMax) this.#lastTurns.clear();
+    this.#lastTurns.set(next.holder, ++this.#turns);
+    return next;
+  }
+
+  #lastTurn({ holder }: Item): number {
+    return this.#lastTurns.get(holder) ?? 0;
+  }
+}
+
+/** Beyond this who had a turn when is forgotten: keys come and go. */
+const holdersMax = 1000;

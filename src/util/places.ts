@@ -1,0 +1,54 @@
+/**
+ * A fixed number of places that several holders share, such as streams that are open or questions that are being answered. A holder may take one
+ * more as long as it holds fewer than are free (dynamic thresholds: Choudhury and Hahne, 1998). Alone it gets half of all places; two that take what
+ * they can get a third each. So no share has to be configured, and a holder that has nothing finds a free place at once.
+ */
+import { AppError } from "./app-error.ts";
+
+export class Places {
+  readonly #max: number;
+  readonly #what: string;
+  readonly #held = new Map<string, number>();
+  #taken = 0;
+
+  /** `what` is in the text of a refusal: too many of this. */
+  constructor(max: number, what: string) {
+    this.#max = max;
+    this.#what = what;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  heldBy(holder: string): number {
+    return this.#held.get(holder) ?? 0;
+  }
+
+  mayTake(holder: string): boolean {
+    return this.heldBy(holder) < this.#max - this.#taken;
+  }
+
+  /** Throws `too_many_requests`. Who takes a place releases it. */
+  take(holder: string): void {
+    if (!this.mayTake(holder)) throw this.refusal(holder);
+    this.#held.set(holder, this.heldBy(holder) + 1);
+    this.#taken += 1;
+  }
+
+  release(holder: string): void {
+    const left = this.heldBy(holder) - 1;
+    if (left > 0) this.#held.set(holder, left);
+    else this.#held.delete(holder);
+    this.#taken -= 1;
+  }
+
+  refusal(holder: string): AppError {
+    const free = this.#max - this.#taken;
+    const rest = free === 0 ? "none is free" : `the ${free} that are free are kept for other keys`;
+    return new AppError(
+      "too_many_requests",
+      `too many ${this.#what}: this API key holds ${this.heldBy(holder)} of ${this.#max} places, ${rest}, try again later`,
+    );
+  }
+}

@@ -72,8 +72,8 @@ const limitShape = {
   policyAlternativesMax: count(4096, "The most alternatives that `or` and `in` of one rule may multiply to"),
   policyRuleConditionsMax: count(200, "The most conditions that a rule may have in each of its alternatives"),
   policyConditionsMax: count(
-    500_000,
-    "The most conditions that all rules of a policy may have together, once `or` and `in` are multiplied out",
+    50_000,
+    "The most heads and conditions that all rules of a policy may have together, once `or` and `in` are multiplied out: it bounds how long a node is busy with a policy that becomes active",
   ),
   policyPredicatesMax: count(2000, "The most predicates of facts that a policy may use; each is a table"),
   policyTypingsMax: count(
@@ -134,6 +134,10 @@ const limitShape = {
     3,
     "The most such slow questions at a time; the next one to be slow of a key that has as many as are free is answered with 429",
   ),
+  queryValuesMax: count(
+    4_000_000,
+    "The most values that one question may have in memory at a time: of its answers, rows times variables, and of what it looks at step by step",
+  ),
   queryMemoryBytesMax: size(
     512 * MiB,
     "The most memory that a process aside may take for its questions, JavaScript and SQLite together, beside some 100 MB of its own",
@@ -162,6 +166,10 @@ const limitShape = {
   closureUpdateRowsMax: count(
     500_000,
     "The most rows of a closure that one fact may change; past that it is walked, as above",
+  ),
+  planTypingsInPlaceMax: count(
+    10_000,
+    "The most combinations of rules and types that may be looked at to plan a question at once; others are planned and answered in a process aside",
   ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
   valueIdsKeptMax: count(

@@ -76,6 +76,36 @@ export function covers(accepted: readonly TypeName[], types: readonly TypeName[]
   );
 }
 
+/** True where one of the fact types covers a fact of this predicate (a key) with these argument types. */
+export function isCovered(accepted: readonly FactType[], predicate: string, types: readonly TypeName[]): boolean {
+  const known = indexOf(accepted).get(predicate);
+  if (known === undefined) return false;
+  return known.closed.has(JSON.stringify(types)) || known.open.some((other) => covers(other, types));
+}
+
+/** The fact types of one predicate: those with a type for each argument, as JSON, and those that accept any type somewhere. */
+interface Known {
+  readonly closed: Set<string>;
+  readonly open: (readonly TypeName[])[];
+}
+
+/** Policies have up to hundreds of thousands of fact types, and each call of each rule is compared with them. */
+const indexes = new WeakMap<readonly FactType[], ReadonlyMap<string, Known>>();
+
+function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, Known> {
+  const made = indexes.get(factTypes);
+  if (made !== undefined) return made;
+  const index = new Map<string, Known>();
+  for (const { predicate, types } of factTypes) {
+    let known = index.get(predicate);
+    if (known === undefined) index.set(predicate, (known = { closed: new Set(), open: [] }));
+    if (types.includes(undefined)) known.open.push(types);
+    else known.closed.add(JSON.stringify(types));
+  }
+  indexes.set(factTypes, index);
+  return index;
+}
+
 type Allowed = readonly (ReadonlySet<string> | undefined)[];
 
 /** What a term may be, where `allowed` says the types of the variables around it. */

@@ -24,7 +24,7 @@ export interface SizeLimits {
   readonly alternativesMax: number;
   /** Conditions of one alternative. */
   readonly ruleConditionsMax: number;
-  /** Conditions of all alternatives of all rules. */
+  /** Heads and conditions of all alternatives of all rules. */
   readonly conditionsMax: number;
 }
 
@@ -37,7 +37,7 @@ export function normalise(policy: Policy, universe: Universe, limits: SizeLimits
   const budget = new Budget(limits.conditionsMax, "alternatives");
   const rules = policy.rules.flatMap((rule) => {
     const normalised = normaliseRule(rule, universe, limits);
-    for (const { body } of normalised) budget.spend(body.length, rule.span);
+    for (const { body } of normalised) budget.spend(body.length + 1, rule.span);
     return normalised;
   });
   const groups = Map.groupBy(rules, ({ predicate }) => predicate);

@@ -10,6 +10,7 @@ import { ArgumentIndex, mayMeet } from "./argument-index.ts";
 import { stronglyConnected } from "./components.ts";
 import { argumentOf, type Argument } from "./fact-types.ts";
 import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
+import { must } from "../util/assert.ts";
 
 interface RuleNode {
   readonly args: readonly Argument[];
@@ -39,9 +40,9 @@ export class RuleGraph {
   /** Of each head: those with the same number ask for each other. */
   readonly #components: ReadonlyMap<RuleNode, number>;
 
-  constructor(program: Program) {
-    for (const rule of program.rules) this.#addHead(rule);
-    for (const rule of program.rules) {
+  constructor(rules: readonly ProgramRule[]) {
+    for (const rule of rules) this.#addHead(rule);
+    for (const rule of rules) {
       const { targets } = this.#headOf(rule);
       for (const { call, types } of callsIn(rule.body, rule.types, false)) targets.push(this.#callOf(call, types));
     }
@@ -84,6 +85,25 @@ export class RuleGraph {
     index.add(node, args);
     return node;
   }
+}
+
+/**
+ * The rules of the predicates that ask for themselves again, by whatever way: only among these can a rule ask for itself again, and most rules of
+ * large policies are not among them.
+ */
+export function cyclicRules(program: Program): readonly ProgramRule[] {
+  const called = new Map<string, Set<string>>();
+  for (const { predicate, body, types } of program.rules) {
+    let predicates = called.get(predicate);
+    if (predicates === undefined) called.set(predicate, (predicates = new Set()));
+    for (const { call } of callsIn(body, types, false)) predicates.add(call.predicate);
+  }
+  const components = stronglyConnected(called.keys(), (predicate) => [...(called.get(predicate) ?? [])]);
+  const sizes = new Map<number, number>();
+  for (const component of components.values()) sizes.set(component, (sizes.get(component) ?? 0) + 1);
+  const isCyclic = (predicate: string): boolean =>
+    called.get(predicate)?.has(predicate) === true || must(sizes.get(must(components.get(predicate)))) > 1;
+  return program.rules.filter(({ predicate }) => isCyclic(predicate));
 }
 
 function* callsIn(body: readonly ProgramLiteral[], types: Types, negative: boolean): Generator<FoundCall> {

@@ -6,7 +6,7 @@
 import { must } from "../util/assert.ts";
 import { type ClosureChoice, useClosures } from "./closures.ts";
 import { stronglyConnected } from "./components.ts";
-import { type Argument, covers, type FactType } from "./fact-types.ts";
+import { type Argument, type FactType, isCovered } from "./fact-types.ts";
 import {
   type Constant,
   literalVariables,
@@ -156,16 +156,14 @@ class Graph {
     if (literal.kind !== "call") return literal;
     const { predicate, args } = literal;
     const argTypes = args.map((arg) => (arg.kind === "var" ? types[arg.index] : termType(arg)));
-    const of = (known: readonly FactType[], fits: (accepted: readonly TypeName[]) => boolean): boolean =>
-      known.some((fact) => fact.predicate === predicate && fits(fact.types));
     const loosely = (accepted: readonly TypeName[]): boolean =>
       accepted.every((type, position) => argTypes[position] === undefined || type === argTypes[position]);
     return {
       kind: "call",
       predicate,
       args,
-      fact: of(this.#knowledge.facts, (accepted) => covers(accepted, argTypes)),
-      context: of(this.#knowledge.context, loosely),
+      fact: isCovered(this.#knowledge.facts, predicate, argTypes),
+      context: this.#knowledge.context.some((fact) => fact.predicate === predicate && loosely(fact.types)),
       node: this.#knowledge.program.heads.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
     };
   }

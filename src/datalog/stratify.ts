@@ -1,7 +1,7 @@
 /** Negation must be stratified: no rule may depend on the negation of something that depends on it, or the least model would not exist. */
 import type { Span } from "../polar/span.ts";
 import type { Program } from "./program.ts";
-import { RuleGraph } from "./rule-graph.ts";
+import { cyclicRules, RuleGraph } from "./rule-graph.ts";
 
 export interface NegativeCycle {
   readonly rule: Span;
@@ -13,8 +13,9 @@ export interface NegativeCycle {
 
 /** The first negative cycle of each rule that has one; empty for a stratified program. */
 export function findNegativeCycles(program: Program): NegativeCycle[] {
-  const graph = new RuleGraph(program);
-  return program.rules.flatMap((rule) => {
+  const rules = cyclicRules(program);
+  const graph = new RuleGraph(rules);
+  return rules.flatMap((rule) => {
     for (const { call, negative, through } of graph.loopsOf(rule))
       if (negative) return [{ rule: rule.span, predicate: call.predicate, through }];
     return [];

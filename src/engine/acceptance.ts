@@ -1,5 +1,5 @@
 /** Whether the policy has a use for a fact (polar.md 6.4). One that no rule could look at is most likely a slip, and would silently do nothing. */
-import { covers, type FactType } from "../datalog/fact-types.ts";
+import { type FactType, isCovered } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { stringLiteral } from "../polar/string-literal.ts";
 import { suggestion } from "../polar/suggest.ts";
@@ -18,7 +18,7 @@ export function whyUnaccepted(fact: Fact, active: ActivePolicy | undefined): Una
   const key = predicateKey(fact.predicate, fact.args.length);
   const types = fact.args.map((arg) => arg.type);
   const accepted = active?.factTypes ?? [];
-  if (accepted.some((known) => known.predicate === key && covers(known.types, types))) return undefined;
+  if (isCovered(accepted, key, types)) return undefined;
   const near = nearest(fact.predicate, types, accepted).map((known) => `\`${formatSignature(known)}\``);
   return {
     problem: `${formatFact(fact)} is not used in policy${near.length > 0 ? `; the policy uses ${near.join(", ")}` : ""}`,

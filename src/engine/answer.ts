@@ -10,7 +10,7 @@ import { must, unreachable } from "../util/assert.ts";
 import { sortRows, sortTexts } from "./text-order.ts";
 import type { Binding } from "./bindings.ts";
 import { Brought } from "./brought.ts";
-import { Evaluation } from "./evaluate.ts";
+import { Evaluation, tooManyAnswers } from "./evaluate.ts";
 import { FactReader, type Ids } from "./fact-reader.ts";
 import { TooCostly } from "./in-place.ts";
 import type { Plan, StatementPlan } from "./plans.ts";
@@ -78,18 +78,19 @@ export class Answering {
 
   /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. To sort them here takes a tenth of what it takes SQLite. */
   rows(given: Given, asked: readonly number[]): (string | null)[][] {
-    return sortRows(this.#bounded(this.#found(given, asked)));
+    return sortRows(this.#bounded(this.#found(given, asked), asked));
   }
 
   /** The texts of the one free variable, the last, sorted, `*` for a wildcard. */
   texts(given: Given): string[] {
-    const rows = this.#found(given, [given.length]);
-    return sortTexts(this.#bounded(rows.map((row) => row[0] ?? "*")));
+    const asked = [given.length];
+    const rows = this.#bounded(this.#found(given, asked), asked);
+    return sortTexts(rows.map((row) => row[0] ?? "*"));
   }
 
   #found(given: Given, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "statement") return this.#stepByStep(this.#plan, given, asked);
-    const found = withSpan("query", {}, () => this.#execute(given, this.#limits.queryRowsMax + 1));
+    const found = withSpan("query", {}, () => this.#execute(given, this.#rowsMax(asked) + 1));
     if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
     // Columns are texts of values, or NULL.
     return found as (string | null)[][];
@@ -165,11 +166,12 @@ export class Answering {
   }
 
   #evaluate(body: Body, given: Given, asked: readonly number[]): (string | null)[][] {
-    const { queryStepsMax, queryStepsInPlaceMax, queryRowsMax, queryTimeMsMax, factsAtATimeMax, inPlace } =
+    const { queryStepsMax, queryStepsInPlaceMax, queryValuesMax, queryTimeMsMax, factsAtATimeMax, inPlace } =
       this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now, factsAtATimeMax);
     const stepsMax = inPlace ? queryStepsInPlaceMax : queryStepsMax;
-    const limits = { stepsMax, rowsMax: queryRowsMax, endMs: performance.now() + queryTimeMsMax };
+    const rowsMax = this.#rowsMax(asked);
+    const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(
       body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#ids(given[variable]))),
@@ -178,15 +180,21 @@ export class Answering {
         const texts = row.map((id) => (id === undefined ? null : must(this.#brought.valueOf(id)).id));
         rows.set(JSON.stringify(texts), texts);
       }
+      if (rows.size > rowsMax) throw tooManyAnswers(rowsMax);
     }
     return [...rows.values()];
   }
 
-  #bounded<T>(rows: T[]): T[] {
-    const { queryRowsMax } = this.#limits;
-    if (rows.length > queryRowsMax)
-      throw new AppError("query_too_expensive", `the question has more than ${queryRowsMax} answers`);
+  #bounded<T>(rows: T[], asked: readonly number[]): T[] {
+    const rowsMax = this.#rowsMax(asked);
+    if (rows.length > rowsMax) throw tooManyAnswers(rowsMax);
     return rows;
+  }
+
+  /** The more variables there are, the fewer rows fit into memory. */
+  #rowsMax(asked: readonly number[]): number {
+    const { queryRowsMax, queryValuesMax } = this.#limits;
+    return Math.min(queryRowsMax, Math.max(1, Math.floor(queryValuesMax / Math.max(1, asked.length))));
   }
 }
 

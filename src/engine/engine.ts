@@ -89,7 +89,14 @@ export class Engine {
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     keepIds(database, limits.valueIdsKeptMax);
     const { strategy = "statement", changes, after, inTransaction = false } = options;
-    this.#present = new Present(database, { limits, strategy, changes, after, inTransaction });
+    this.#present = new Present(database, {
+      limits,
+      strategy,
+      changes,
+      after,
+      inTransaction,
+      inPlace: this.#limits.inPlace,
+    });
   }
 
   /** May the actor do the action on the resource? False without a policy, and for anything unknown. */

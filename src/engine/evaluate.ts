@@ -46,6 +46,8 @@ interface Table {
 export interface EvaluationLimits {
   readonly stepsMax: number;
   readonly rowsMax: number;
+  /** Values in memory at a time: of facts that are gone through, of tables and of answers. */
+  readonly valuesMax: number;
   /** On the clock of `performance.now()`. */
   readonly endMs: number;
 }
@@ -60,6 +62,7 @@ export class Evaluation {
   #isNegated = false;
   #steps = 0;
   #rows = 0;
+  #values = 0;
 
   constructor(reader: FactReader, limits: EvaluationLimits) {
     this.#reader = reader;
@@ -80,7 +83,10 @@ export class Evaluation {
           // "Any value, but twice the same" has no form as a row: two wildcards would say that any two values will do.
           if (links.some((link, place) => link !== place)) throw new NotEnumerable();
           if (row.some((id) => id !== undefined && this.#reader.isUnnamed(id))) throw new NotEnumerable();
-          rows.set(row.join(), row);
+          const key = row.join();
+          if (!rows.has(key)) this.#hold(row.length);
+          rows.set(key, row);
+          if (rows.size > this.#limits.rowsMax) throw tooManyAnswers(this.#limits.rowsMax);
           return true;
         },
       );
@@ -153,6 +159,15 @@ export class Evaluation {
     }
   }
 
+  #hold(values: number): void {
+    this.#values += values;
+    if (this.#values > this.#limits.valuesMax)
+      throw new AppError(
+        "query_too_expensive",
+        `the question needs more than ${this.#limits.valuesMax} values in memory at a time: ask for less, or for one value`,
+      );
+  }
+
   /** Tests that are ready first, then the call of which most is known; negations and comparisons last. */
   #choose(literals: readonly Literal[], bindings: Bindings): number {
     let best = 0;
@@ -175,10 +190,15 @@ export class Evaluation {
     if (call.fact || call.context) {
       const types = call.args.map((arg) => (arg.kind === "var" ? frame.types[arg.index] : undefined));
       const links = identity(args.length);
-      for (const row of this.#reader.rows(call, args, types)) {
+      const rows = this.#reader.rows(call, args, types);
+      // They stay in memory while all that comes after this call is tried with each of them.
+      this.#hold(rows.length * args.length);
+      const isDone = rows.every((row) => {
         this.#step();
-        if (!proceed(this.#unify(call.args, { row, links }, bindings), go)) return false;
-      }
+        return proceed(this.#unify(call.args, { row, links }, bindings), go);
+      });
+      this.#values -= rows.length * args.length;
+      if (!isDone) return false;
     }
     const { node } = call;
     if (!node) return true;
@@ -223,6 +243,7 @@ export class Evaluation {
       this.#grown = true;
       if (++this.#rows > this.#limits.rowsMax)
         throw new AppError("query_too_expensive", "the question needs more rows than allowed");
+      this.#hold(answer.row.length);
       return !isYesOrNo;
     });
   }
@@ -362,6 +383,10 @@ export class Evaluation {
         return unreachable(term);
     }
   }
+}
+
+export function tooManyAnswers(rowsMax: number): AppError {
+  return new AppError("query_too_expensive", `the question has more than ${rowsMax} answers`);
 }
 
 function valueOf({ values, roots }: Bindings, variable: number): number | undefined {

@@ -2,7 +2,7 @@
  * Facts that a new policy leaves without a use: the policy before looked at facts of their types, the new one does not. They stay, are ignored,
  * and count again as soon as a policy uses them. Whoever changes a policy should hear of it.
  */
-import { covers } from "../datalog/fact-types.ts";
+import { isCovered } from "../datalog/fact-types.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { countByTypes } from "../store/fact-tables.ts";
 import { formatSignature } from "./acceptance.ts";
@@ -23,7 +23,7 @@ export function findOrphans(
 ): readonly Orphans[] {
   if (!before) return [];
   const accepts = ({ factTypes }: ActivePolicy, predicate: string, types: readonly (string | undefined)[]): boolean =>
-    factTypes.some((known) => known.predicate === predicate && covers(known.types, types));
+    isCovered(factTypes, predicate, types);
   const given = before.factTypes.filter(({ predicate, types }) => !accepts(after, predicate, types));
   return [...new Set(given.map(({ predicate }) => predicate))]
     .flatMap((predicate) =>

@@ -25,6 +25,7 @@ import { must } from "../util/assert.ts";
 import { type Binding, bindingOf } from "./bindings.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../datalog/program.ts";
+import { TooCostly } from "./in-place.ts";
 import { indexOrders, type Orders } from "./indexes.ts";
 import { TypeNumbers } from "./type-numbers.ts";
 
@@ -75,14 +76,28 @@ export class Plans {
   readonly #strategy: Strategy;
   readonly #degrees: Degrees;
   readonly #plans = new Map<string, Plan>();
+  readonly #typingsMax: number;
+  readonly #isInPlace: boolean;
+  /** Keys of shapes that take too long to plan where others wait. */
+  readonly #tooCostly = new Set<string>();
   readonly #signatures = new Map<string, Signatures>();
   readonly #strings: ReadonlySet<string>;
   readonly #orders: Orders;
   /** By name, the tables of the closures that are kept. */
   readonly #closures: ReadonlyMap<string, string>;
 
-  /** `degrees` as they are now. */
-  constructor(database: SqlDatabase, active: ActivePolicy, limits: Limits, strategy: Strategy, degrees: Degrees) {
+  /** `degrees` as they are now. With `inPlace` others wait for the plans: then a shape that takes long to plan is `TooCostly`. */
+  constructor(
+    database: SqlDatabase,
+    active: ActivePolicy,
+    limits: Limits,
+    strategy: Strategy,
+    degrees: Degrees,
+    inPlace = false,
+  ) {
+    const { policyTypingsMax, planTypingsInPlaceMax } = limits;
+    this.#isInPlace = inPlace;
+    this.#typingsMax = inPlace ? Math.min(policyTypingsMax, planTypingsInPlaceMax) : policyTypingsMax;
     this.#degrees = degrees;
     this.types = new TypeNumbers(database);
     this.#database = database;
@@ -108,13 +123,14 @@ export class Plans {
     return this.#plans.has(short(key));
   }
 
-  /** The plan of a shape, made now where it is new. `longKey` must tell shapes apart. */
+  /** The plan of a shape, made now where it is new. `longKey` must tell shapes apart. Throws `TooCostly`. */
   of(longKey: string, shape: Shape): Plan {
     const key = short(longKey);
     const known = this.#plans.get(key);
     metrics.planCache.inc(known ? hit : miss);
     if (known) return known;
-    const plan = this.#make(shape);
+    if (this.#tooCostly.has(key)) throw new TooCostly("it takes long to plan");
+    const plan = this.#make(key, shape);
     if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
     this.#plans.set(key, plan);
     return plan;
@@ -158,20 +174,24 @@ export class Plans {
       signatures: this.#signaturesWith(shape.context),
       ...(withClosures && { closures: ({ name }) => this.#closures.has(name) }),
       nodesMax: this.#limits.planNodesMax,
-      typingsMax: this.#limits.policyTypingsMax,
+      typingsMax: this.#typingsMax,
     });
   }
 
-  #make(shape: Shape): Plan {
+  #make(key: string, shape: Shape): Plan {
     try {
       const statement = this.#strategy === "statement" ? this.#statement(shape) : undefined;
       if (statement) return statement;
       const body = this.specialised(shape, false);
       return body ? { kind: "evaluator", body } : { kind: "nothing" };
     } catch (error) {
-      if (error instanceof TooManyNodes || error instanceof TooLarge)
-        throw new AppError("query_too_expensive", "the policy is too large for this question");
-      throw error;
+      if (!(error instanceof TooManyNodes) && !(error instanceof TooLarge)) throw error;
+      if (this.#isInPlace) {
+        if (this.#tooCostly.size >= this.#limits.planCacheEntriesMax) this.#tooCostly.clear();
+        this.#tooCostly.add(key);
+        throw new TooCostly("it takes long to plan");
+      }
+      throw new AppError("query_too_expensive", "the policy is too large for this question");
     }
   }
 

@@ -36,6 +36,7 @@ export interface CheckOptions {
 /** All `sources` together are one policy. */
 export function checkPolicy(sources: readonly Source[], options: CheckOptions): PolicyCheck {
   const limits = options.limits ?? defaultLimits;
+  const startMs = performance.now();
   let active: ActivePolicy | undefined;
   const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
     const found = deepen(checked, limits);
@@ -43,7 +44,7 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
     return found.diagnostics;
   });
   if (!policy || !active) return { policy: undefined, active: undefined, diagnostics, tests: undefined };
-  const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits }) : undefined;
+  const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits, startMs }) : undefined;
   return { policy, active, diagnostics, tests };
 }
 

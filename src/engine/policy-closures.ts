@@ -2,7 +2,7 @@
 import type { Limits } from "../config/limits.ts";
 import type { Closure } from "../datalog/closures.ts";
 import type { Program, ProgramRule } from "../datalog/program.ts";
-import { RuleGraph } from "../datalog/rule-graph.ts";
+import { cyclicRules, RuleGraph } from "../datalog/rule-graph.ts";
 import { type Goal, offerClosures, TooManyNodes } from "../datalog/specialise.ts";
 import { Budget, TooLarge } from "../datalog/too-large.ts";
 import { typings, withoutLinks } from "../datalog/typings.ts";
@@ -65,8 +65,7 @@ function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSe
 
 /** Rules that may ask for themselves again, without those that give the clock. */
 function recursiveRules(program: Program): ProgramRule[] {
-  const graph = new RuleGraph(program);
-  return program.rules.filter(
-    (rule) => !graph.loopsOf(rule).next().done && rule.head.every((term) => term.kind !== "now"),
-  );
+  const rules = cyclicRules(program);
+  const graph = new RuleGraph(rules);
+  return rules.filter((rule) => !graph.loopsOf(rule).next().done && rule.head.every((term) => term.kind !== "now"));
 }

@@ -22,6 +22,7 @@ export function acceptPolicy(
   options: { readonly runTests: boolean; readonly limits: Limits },
 ): AcceptedPolicy {
   const { active, diagnostics, tests } = checkPolicy(sources, options);
+  const { policyProblemsMax } = options.limits;
   if (active === undefined) {
     const errors = diagnostics
       .filter(({ severity }) => severity === "error")
@@ -34,14 +35,21 @@ export function acceptPolicy(
   }
   if (tests !== undefined && !tests.success) {
     const failed = tests.tests.filter(({ passed, total }) => passed < total).map(({ name }) => `\`${name}\``);
-    const result = testResult(tests, sources);
+    // An answer with thousands of them would be megabytes long.
+    const failures = tests.failures.slice(0, policyProblemsMax);
+    const result = testResult({ ...tests, failures }, sources);
     const reasons = result.errors.map(({ message }) => message).join("\n");
-    throw refusal("TestsFailed", `tests of the policy fail: ${failed.join(", ")}\n${reasons}`, {
+    const names = listed(failed, policyProblemsMax).join(", ");
+    throw refusal("TestsFailed", `tests of the policy fail: ${names}\n${reasons}`, {
       test_results: result,
-      diagnostics: tests.failures.map((failure) => failureToJson(failure, sources)),
+      diagnostics: failures.map((failure) => failureToJson(failure, sources)),
     });
   }
   return { active, warnings: diagnostics.length };
+}
+
+function listed(names: readonly string[], max: number): readonly string[] {
+  return names.length <= max ? names : [...names.slice(0, max), `and ${names.length - max} more`];
 }
 
 function refusal(type: "Validation" | "TestsFailed", message: string, rest: object): AppError {

@@ -17,6 +17,7 @@ import { Reads } from "./reads.ts";
 export interface PresentOptions {
   readonly limits: Limits;
   readonly strategy: Strategy;
+  readonly inPlace: boolean;
   /** As in `EngineOptions`, these three. */
   readonly changes: Changes | undefined;
   readonly after: Clock["after"] | undefined;
@@ -35,8 +36,7 @@ export interface Reading {
 export class Present {
   readonly memo: DecisionMemo;
   readonly #database: SqlDatabase;
-  readonly #limits: Limits;
-  readonly #strategy: Strategy;
+  readonly #options: Pick<PresentOptions, "limits" | "strategy" | "inPlace">;
   readonly #changes: Changes | undefined;
   /** None where whoever asks has begun a transaction. */
   readonly #reads: Reads | undefined;
@@ -45,12 +45,11 @@ export class Present {
   #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
   #plans: { readonly activation: object; readonly plans: Plans } | undefined;
 
-  constructor(database: SqlDatabase, { limits, strategy, changes, after, inTransaction }: PresentOptions) {
+  constructor(database: SqlDatabase, { changes, after, inTransaction, ...options }: PresentOptions) {
     this.#database = database;
-    this.#limits = limits;
-    this.#strategy = strategy;
+    this.#options = options;
     this.#changes = changes;
-    this.memo = new DecisionMemo(limits.decisionMemoEntriesMax);
+    this.memo = new DecisionMemo(options.limits.decisionMemoEntriesMax);
     if (!inTransaction) this.#reads = new Reads(database, changes, after);
   }
 
@@ -95,7 +94,8 @@ export class Present {
     if (known && !known.types.isStale() && !known.isOutgrown(degrees)) return known;
     this.#plans?.plans.close();
     this.memo.clear();
-    const plans = new Plans(this.#database, activation.active, this.#limits, this.#strategy, degrees);
+    const { limits, strategy, inPlace } = this.#options;
+    const plans = new Plans(this.#database, activation.active, limits, strategy, degrees, inPlace);
     this.#plans = { activation, plans };
     return plans;
   }

@@ -287,7 +287,7 @@ const limitShape = {
   ),
   forwardTimeoutMs: time(
     10_000,
-    "The longest that an edge waits for the primary's answer to a write that it sent on; for a policy twice `policyCheckTimeMsMax` longer, which should be the same on all nodes",
+    "The longest that an edge waits for the primary's answer to a write that it sent on; for a policy two and a half times `policyCheckTimeMsMax` longer, which should be the same on all nodes",
   ),
 } as const;
 

@@ -3,7 +3,7 @@
  * Oso Cloud documents (`PolicyTestResult`, http-api 2.1), with our places and reasons beside it.
  */
 import { type DiagnosticJson, diagnosticToJson } from "../polar/render.ts";
-import { lineStarts, positionAt, type Source } from "../polar/source.ts";
+import { positionAt, type Source, startsOf } from "../polar/source.ts";
 import type { Span } from "../polar/span.ts";
 import { ruleText } from "./explain/telling.ts";
 import type { PolicyCheck } from "./policy-check.ts";
@@ -118,6 +118,6 @@ function placeOf(span: Span, sources: readonly Source[]): string {
 }
 
 function positionOf(span: Span, sources: readonly Source[]): { readonly line: number; readonly column: number } {
-  const text = sources.find((source) => source.name === span.file)?.text ?? "";
-  return positionAt(lineStarts(text), span.start);
+  const source = sources.find(({ name }) => name === span.file);
+  return positionAt(source === undefined ? [0] : startsOf(source), span.start);
 }

@@ -1,6 +1,6 @@
 /** Diagnostics for people and for programs: the only place that turns them into text. */
 import type { Diagnostic } from "./diagnostic.ts";
-import { type LineStarts, type Source, lineStarts, lineText, positionAt } from "./source.ts";
+import { type LineStarts, type Source, lineStarts, lineText, positionAt, startsOf } from "./source.ts";
 import type { Span } from "./span.ts";
 
 export interface RenderOptions {
@@ -46,8 +46,11 @@ export interface DiagnosticJson {
 /** Lines and columns count from 1; the end is exclusive. */
 export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Source[]): DiagnosticJson {
   const { span, code, severity, message, hint, notes = [], related } = diagnostic;
-  const startsOf = (file: string) => lineStarts(sources.find((source) => source.name === file)?.text ?? "");
-  const starts = startsOf(span.file);
+  const startsIn = (file: string): LineStarts => {
+    const source = sources.find(({ name }) => name === file);
+    return source === undefined ? [0] : startsOf(source);
+  };
+  const starts = startsIn(span.file);
   const end = positionAt(starts, span.end);
   return {
     file: span.file,
@@ -62,7 +65,7 @@ export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Sourc
     ...(related && {
       related: related.map((other) => ({
         file: other.span.file,
-        ...positionAt(startsOf(other.span.file), other.span.start),
+        ...positionAt(startsIn(other.span.file), other.span.start),
         message: other.message,
       })),
     }),

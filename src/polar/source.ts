@@ -20,6 +20,15 @@ export function lineStarts(text: string): LineStarts {
   return starts;
 }
 
+const startsBySource = new WeakMap<Source, LineStarts>();
+
+/** The same, made once per source: a megabyte of text may have a hundred problems. */
+export function startsOf(source: Source): LineStarts {
+  let starts = startsBySource.get(source);
+  if (starts === undefined) startsBySource.set(source, (starts = lineStarts(source.text)));
+  return starts;
+}
+
 export function positionAt(starts: LineStarts, offset: number): Position {
   let low = 0;
   let high = starts.length - 1;

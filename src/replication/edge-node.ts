@@ -75,7 +75,8 @@ export async function startEdgeNode(
       system,
       primaryUrl: () => upstream.primary.url,
       timeoutMs: limits.forwardTimeoutMs,
-      policyTimeoutMs: 2 * limits.policyCheckTimeMsMax,
+      // Of the wait for its turn, the check, and what is said of it.
+      policyTimeoutMs: 2.5 * limits.policyCheckTimeMsMax,
       waitMs: config.consistencyWait,
       arrivals,
       primaryAlive: () => follower.feedState === "LIVE",

@@ -1,0 +1,168 @@
+/** One API key takes all it can get, of whatever is counted: another key is served all the same, and the greedy one is told what it holds. */
+import { expect, test } from "bun:test";
+import { Listings } from "../../src/engine/listings.ts";
+import { EventPages } from "../../src/http/event-pages.ts";
+import { Places } from "../../src/util/places.ts";
+import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
+import { openSource } from "../http/event-source.ts";
+import { eventually, withCluster } from "../replication/cluster.ts";
+import { cellsOf } from "../runtime/cells.ts";
+
+const timeoutMs = 60_000;
+
+const good = 'actor User {}\nresource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }';
+
+async function keyOf(api: Api): Promise<{ readonly authorization: string }> {
+  const made = await api.call("POST", "/api/keys", { body: { name: "other", role: "read" } });
+  return { authorization: `Bearer ${(made.json as { readonly token: string }).token}` };
+}
+
+const refusedWith = (text: string) => ({ status: 429, json: { message: expect.stringContaining(text) } });
+
+test("a holder may take a place as long as it holds fewer than are free", () => {
+  const places = new Places(100, "things");
+  const takeAll = (holder: string): number => {
+    let taken = 0;
+    for (; places.mayTake(holder); taken++) places.take(holder);
+    return taken;
+  };
+  const holders = Array.from({ length: 20 }, (_, index) => String(index));
+  expect(holders.map(takeAll).slice(0, 4)).toEqual([50, 25, 13, 6]);
+  for (let count = 0; count < 50; count++) places.release("0");
+  expect(places.mayTake("new")).toBe(true);
+  expect(() => new Places(1, "things").take("alone")).not.toThrow();
+});
+
+test("pages of events are read by turns, and one key can't fill the queue", async () => {
+  const pages = new EventPages({ eventPagesMax: 10 });
+  const order: string[] = [];
+  const ask = (holder: string): Promise<void> => pages.read(holder, () => void order.push(holder));
+  const greedy = Array.from({ length: 20 }, () => ask("greedy"));
+  const others = [ask("one"), ask("two"), ask("one")];
+  const settled = await Promise.allSettled(greedy);
+  await Promise.all(others);
+  expect(settled.filter(({ status }) => status === "fulfilled").length).toBe(5);
+  expect(order.slice(0, 5)).toEqual(["greedy", "one", "two", "greedy", "one"]);
+  expect(await pages.read("greedy", () => "again")).toBe("again");
+});
+
+test("kept lists of the key that keeps the most go first", () => {
+  const limits = { listingsKeptMax: 4, listingsKeptBytesMax: 1000, listingKeptMs: 1000, listingFinishedKeptMs: 1000 };
+  const listings = new Listings(limits);
+  const name = { epoch: "e", offset: 1, second: null };
+  const isKept = (question: string): boolean => listings.page(question, name, 0, 1) !== undefined;
+  listings.keep("of another", { ...name, ids: ["a", "b"] }, "another");
+  for (let index = 0; index < 20; index++) listings.keep(`greedy ${index}`, { ...name, ids: ["a", "b"] }, "greedy");
+  expect([isKept("of another"), isKept("greedy 16"), isKept("greedy 17"), isKept("greedy 19")]).toEqual([
+    true,
+    false,
+    true,
+    true,
+  ]);
+  listings.keep("large", { ...name, ids: ["x".repeat(980)] }, "greedy");
+  expect([isKept("of another"), isKept("greedy 19"), isKept("large")]).toEqual([true, false, true]);
+  listings.clear();
+});
+
+test(
+  "streams of events",
+  () =>
+    withCluster(
+      async (cluster) => {
+        const primary = await cluster.primary();
+        const api = apiOf(primary);
+        const sources = [];
+        for (let count = 0; count < 4; count++) sources.push(await openSource(primary.url));
+        const stream = { accept: "text/event-stream" };
+        const refused = await api.call("GET", "/api/events", { headers: stream });
+        expect(refused).toMatchObject(refusedWith("too many streams of events: this API key holds 4 of 8 places"));
+        expect(refused.headers.get("retry-after")).toBe("1");
+        const other = await keyOf(api);
+        const opened = await fetch(`${primary.url}/api/events`, { headers: { ...stream, ...other } });
+        expect(opened.status).toBe(200);
+        await opened.body?.cancel();
+        for (const source of sources) source.close();
+        await eventually(async () => {
+          const again = await openSource(primary.url);
+          again.close();
+        });
+      },
+      { "limits.eventStreamsMax": "8" },
+    ),
+  timeoutMs,
+);
+
+test(
+  "checks of policies that are only asked about",
+  () =>
+    withPrimary(
+      async (api) => {
+        const known = cellsOf(process.pid).map(({ pid }) => pid);
+        const check = (headers: Readonly<Record<string, string>> = {}): Promise<Answer> =>
+          api.call("POST", "/api/test", { body: { src: good }, headers });
+        expect((await check()).status).toBe(200);
+        const checker = cellsOf(process.pid).find(({ pid }) => !known.includes(pid));
+        process.kill(Number(checker?.pid), "SIGSTOP");
+        const greedy = Array.from({ length: 5 }, () => check());
+        const refused = (await Promise.all(greedy.slice(2)))[0];
+        expect(refused).toMatchObject(refusedWith("this API key holds 2 of 4 places"));
+        expect(await check(await keyOf(api))).toMatchObject({ status: 200, json: { success: true } });
+        process.kill(Number(checker?.pid), "SIGCONT");
+        expect((await Promise.all(greedy)).map(({ status }) => status)).toEqual([200, 200, 429, 429, 429]);
+      },
+      { "limits.policyChecksWaitingMax": "4" },
+    ),
+  timeoutMs,
+);
+
+/** Everybody knows everybody, and nobody vouches: each way has to be tried. */
+const crowd = 50;
+const crowded = `actor User {} resource Doc { permissions = ["audit"]; }
+  has_permission(user: User, "audit", doc: Doc) if
+    knows(user, a) and knows(b, c) and knows(d, e) and knows(a, b) and knows(c, d) and vouches(e, doc);`;
+
+test(
+  "questions that take long",
+  () =>
+    withPrimary(
+      async (api) => {
+        expect((await api.call("POST", "/api/policy", { body: { src: crowded } })).status).toBe(200);
+        const facts = Array.from({ length: crowd ** 2 }, (_, index) =>
+          fact("knows", User(String(index % crowd)), User(String(Math.floor(index / crowd)))),
+        );
+        facts.push(fact("vouches", User("nobody"), value("Doc", "d")));
+        for (let first = 0; first < facts.length; first += 1000)
+          await api.call("POST", "/api/batch", { body: [{ inserts: facts.slice(first, first + 1000) }] });
+        const ask = (headers: Readonly<Record<string, string>> = {}): Promise<Answer> =>
+          api.call("POST", "/api/authorize", {
+            headers,
+            body: {
+              actor_type: "User",
+              actor_id: "0",
+              action: "audit",
+              resource_type: "Doc",
+              resource_id: "d",
+              context_facts: [],
+            },
+          });
+        const refused: Answer[] = [];
+        const greedy = Array.from({ length: 6 }, async () => {
+          const answer = await ask();
+          if (answer.status === 429) refused.push(answer);
+        });
+        const other = ask(await keyOf(api));
+        await eventually(() => expect(refused.length).toBe(4));
+        expect(refused[0]).toMatchObject(refusedWith("this API key holds 2 of 3 places"));
+        // The question of the other key goes on beside the two, as slow as they are.
+        const atWork = (): number => cellsOf(process.pid).filter(({ state }) => state === "R").length;
+        await eventually(() => expect(atWork()).toBeGreaterThanOrEqual(3));
+        const isPending = await Promise.race([other.then(() => false), Bun.sleep(1000).then(() => true)]);
+        expect(isPending).toBe(true);
+        for (const { pid } of cellsOf(process.pid)) process.kill(pid, "SIGKILL");
+        await Promise.all(greedy);
+        expect(await other).toMatchObject({ status: 400, json: { message: expect.stringContaining("has ended") } });
+      },
+      { "limits.slowQueryAfterMs": "200ms", "limits.slowQueriesMax": "3" },
+    ),
+  timeoutMs,
+);

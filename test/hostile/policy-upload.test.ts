@@ -1,0 +1,255 @@
+/**
+ * Uploads of policies that take long to check, or would take long to become active: nobody else notices. The worker process that checks is frozen
+ * by a signal, so that nothing here depends on how fast a machine is.
+ */
+import { expect, test } from "bun:test";
+import { activate } from "../../src/engine/active-policy.ts";
+import { must } from "../../src/util/assert.ts";
+import { apply, policy, storeWith } from "../engine/store.ts";
+import { apiOf, clientOf, Org, role, User, withPrimary, type Answer, type Api } from "../http/api.ts";
+import { eventually, withCluster } from "../replication/cluster.ts";
+import { cellsOf } from "../runtime/cells.ts";
+
+const base = `actor User {}
+resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }
+`;
+const renamed = (name: string): string => base.replaceAll('"read"', `"${name}"`);
+/** Uses no fact that `base` uses. */
+const bare =
+  'actor User {}\nresource Org { permissions = ["read"]; }\nhas_permission(u: User, "read", o: Org) if owns(u, o);\n';
+
+const timeoutMs = 60_000;
+
+const upload = (api: Api, src: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> =>
+  api.call("POST", "/api/policy", { body: { src }, headers });
+
+/** Freezes the worker process that checks uploads; there is one once a policy was loaded. Gives the function that lets it go on. */
+async function frozen(): Promise<() => void> {
+  const [first, ...others] = cellsOf(process.pid).map(({ pid }) => pid);
+  const pid = must(first, "a policy was checked before");
+  for (const other of others) process.kill(other, "SIGKILL");
+  await eventually(() => expect(cellsOf(process.pid).length).toBe(1));
+  // For the parent to notice.
+  await Bun.sleep(20);
+  process.kill(pid, "SIGSTOP");
+  return () => void process.kill(pid, "SIGCONT");
+}
+
+async function keyWith(api: Api, keyRole: string): Promise<{ readonly id: string; readonly authorization: string }> {
+  const made = await api.call("POST", "/api/keys", { body: { name: keyRole, role: keyRole } });
+  const { id, token } = made.json as { readonly id: string; readonly token: string };
+  return { id, authorization: `Bearer ${token}` };
+}
+
+test(
+  "while a policy is checked, writes are answered, keys are revoked and questions are answered",
+  () =>
+    withPrimary(async (api) => {
+      expect((await upload(api, base)).status).toBe(200);
+      const thaw = await frozen();
+      let isPending = true;
+      const pending = upload(api, renamed("look")).finally(() => (isPending = false));
+      const client = clientOf(api.url);
+      for (const user of ["ann", "bob", "cid"]) {
+        const written = await api.call("POST", "/api/batch", { body: [{ inserts: [role(user, "member", Org("o"))] }] });
+        expect(written.status).toBe(200);
+        expect(await client.authorize(User(user), "read", Org("o"))).toBe(true);
+        const { id, authorization } = await keyWith(api, "read");
+        expect((await api.call("DELETE", `/api/keys/${id}`)).status).toBe(200);
+        expect((await api.call("GET", "/api/policy", { headers: { authorization } })).status).toBe(401);
+      }
+      expect(isPending).toBe(true);
+      thaw();
+      expect(await pending).toMatchObject({ status: 200, json: { message: "policy loaded" } });
+      expect(await client.authorize(User("ann"), "look", Org("o"))).toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a policy that became active during a check is replaced, and what is said of unused facts is about that one",
+  () =>
+    withPrimary(
+      async (api) => {
+        expect((await upload(api, base)).status).toBe(200);
+        await api.call("POST", "/api/batch", { body: [{ inserts: [role("ann", "member", Org("o"))] }] });
+        const other = await keyWith(api, "write");
+        const thaw = await frozen();
+        // Frozen in the process that is there; the key that comes next has a process of its own.
+        const first = upload(api, bare);
+        expect(await upload(api, renamed("look"), other)).toMatchObject({ status: 200 });
+        expect((await api.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: renamed("look") } });
+        thaw();
+        const answer = await first;
+        expect(answer).toMatchObject({ status: 200 });
+        expect(answer.text).toContain("no longer uses stored facts: 1 `has_role(User, String, Org)`");
+        expect((await api.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: bare } });
+      },
+      { "limits.policyChecksAtWorkMax": "3" },
+    ),
+  timeoutMs,
+);
+
+test(
+  "the same upload that is sent again during its check is done once",
+  () =>
+    withPrimary(async (api) => {
+      expect((await upload(api, base)).status).toBe(200);
+      const before = must(api.node.health().offset);
+      const thaw = await frozen();
+      const named = { "x-request-id": "the-same" };
+      const both = [upload(api, bare, named), upload(api, bare, named)];
+      await Bun.sleep(50);
+      thaw();
+      const [one, two] = await Promise.all(both);
+      expect([one?.status, two?.text, two?.headers.get("OsoOffset")]).toEqual([
+        200,
+        must(one).text,
+        must(one).headers.get("OsoOffset"),
+      ]);
+      expect(api.node.health().offset).toBe(before + 1);
+      // What needs no check waits for none.
+      const thawAgain = await frozen();
+      expect(await upload(api, bare, named)).toMatchObject({ status: 200, text: must(one).text });
+      expect(await upload(api, bare)).toMatchObject({ status: 202, json: { message: "policy unchanged" } });
+      thawAgain();
+    }),
+  timeoutMs,
+);
+
+test(
+  "a check has its time and its memory, and nothing of it is kept",
+  () =>
+    withPrimary(
+      async (api) => {
+        expect((await upload(api, base)).status).toBe(200);
+        await frozen();
+        const late = await upload(api, bare);
+        expect([late.status, late.json]).toEqual([400, { message: "checking the policy takes longer than 1000 ms" }]);
+        await eventually(() => expect(cellsOf(process.pid)).toEqual([]));
+      },
+      { "limits.policyCheckTimeMsMax": "1s" },
+    ).then(() =>
+      withPrimary(
+        async (api) => {
+          const large = await upload(api, lists(28));
+          expect([large.status, large.json]).toEqual([
+            400,
+            { message: "checking the policy takes more than 32MiB of memory" },
+          ]);
+          expect((await upload(api, base)).status).toBe(200);
+        },
+        { "limits.policyCheckMemoryBytesMax": "32MiB", "limits.policyConditionsMax": "1000000" },
+      ),
+    ),
+  timeoutMs,
+);
+
+test(
+  "tests that take too long are named, and as many as can be read",
+  () =>
+    withPrimary(
+      async (api) => {
+        const many = Array.from(
+          { length: 13_000 },
+          (_, index) => `test "${index}" { assert allow(User{"a"}, "b", Org{"c"}); }`,
+        );
+        const refused = await upload(api, base + many.join("\n"));
+        const { error_type, message, test_results, diagnostics } = refused.json as {
+          readonly error_type: string;
+          readonly message: string;
+          readonly test_results: { readonly success: boolean; readonly errors: readonly unknown[] };
+          readonly diagnostics: readonly unknown[];
+        };
+        expect([refused.status, error_type, test_results.success]).toEqual([400, "TestsFailed", false]);
+        expect([test_results.errors.length, diagnostics.length]).toEqual([100, 100]);
+        expect(message).toContain("and 12900 more");
+      },
+      { "limits.policyCheckTimeMsMax": "2s" },
+    ),
+  timeoutMs,
+);
+
+test(
+  "one key can't keep others from uploading",
+  () =>
+    withPrimary(
+      async (api) => {
+        expect((await upload(api, base)).status).toBe(200);
+        const greedy = await keyWith(api, "write");
+        const thaw = await frozen();
+        const uploads = Array.from({ length: 6 }, (_, index) => upload(api, renamed(`greedy${index}`), greedy));
+        await eventually(() => expect(answered(uploads)).resolves.toBe(4));
+        expect(await upload(api, renamed("other"))).toMatchObject({ status: 200 });
+        thaw();
+        const answers = await Promise.all(uploads);
+        const refused = answers.filter(({ status }) => status === 429);
+        expect(refused.map(({ headers, text }) => [headers.get("retry-after"), text])).toEqual(
+          Array.from({ length: 4 }, () => [
+            "1",
+            '{"message":"too many checks of policies: this API key holds 2 of 4 places, the 2 that are free are kept for other keys, try again later"}',
+          ]),
+        );
+        expect(answers.filter(({ status }) => status === 200).length).toBe(2);
+      },
+      { "limits.policyChecksWaitingMax": "4" },
+    ),
+  timeoutMs,
+);
+
+test(
+  "an edge waits for the check of a policy longer than for other writes",
+  () =>
+    withCluster(
+      async (cluster) => {
+        const primary = await cluster.primary();
+        const api = apiOf(primary);
+        expect((await upload(api, base)).status).toBe(200);
+        const edge = apiOf(await cluster.edge("edge", primary));
+        await eventually(() => expect(edge.node.health().ok).toBe(true));
+        const thaw = await frozen();
+        const pending = upload(edge, bare);
+        await Bun.sleep(1500);
+        thaw();
+        expect(await pending).toMatchObject({ status: 200 });
+        expect((await edge.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: bare } });
+      },
+      { "limits.forwardTimeoutMs": "1s" },
+    ),
+  timeoutMs,
+);
+
+test("what is taken becomes active in linear time, also what earlier versions took", () => {
+  const source = lists(15);
+  const active = activate(source, null);
+  expect(active.program.rules.length).toBe(60_000);
+  const store = storeWith();
+  const before = process.cpuUsage();
+  apply(store, policy(source));
+  const { user } = process.cpuUsage(before);
+  // A bound, not a measure: what is quadratic takes more than four times as long.
+  expect(user / 1000).toBeLessThan(2500);
+});
+
+test("the work for a policy is bounded before it becomes active", () =>
+  withPrimary(async (api) => {
+    const refused = await upload(api, lists(28));
+    expect(refused).toMatchObject({ status: 400, json: { error_type: "Validation" } });
+    expect(refused.text).toContain("rule/too-many-alternatives");
+  }));
+
+/** So many rules with 4,000 alternatives each, of all resources and actions. */
+function lists(count: number): string {
+  const names = Array.from({ length: 4000 }, (_, index) => `"${index.toString(36)}"`).join(",");
+  const rules = Array.from(
+    { length: count },
+    (_, index) => `allow(u: User, action: String, o: Org) if has_relation(o, "r${index}", u) and action in [${names}];`,
+  );
+  return `actor User {}\nresource Org {}\n${rules.join("\n")}`;
+}
+
+async function answered(promises: readonly Promise<unknown>[]): Promise<number> {
+  const pending = Symbol("pending");
+  const states = await Promise.all(promises.map((promise) => Promise.race([promise, pending])));
+  return states.filter((state) => state !== pending).length;
+}

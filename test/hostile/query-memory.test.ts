@@ -1,0 +1,107 @@
+/** Questions whose answers, or whose way to them, fill memory: they end with the reason, and their process takes no more than it may. */
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
+import { cellsOf } from "../runtime/cells.ts";
+
+const timeoutMs = 60_000;
+const MiB = 1024 * 1024;
+
+/** Recursion that no statement answers makes a question one of steps; `knows` alone is one for a statement. */
+const policy = `actor User {} resource Doc { permissions = ["see"]; }
+  near(a: User, b: User) if knows(a, b);
+  near(a: User, c: User) if far(a, b) and near(b, c);
+  far(a: User, c: User) if near(a, b) and far(b, c);
+  far(a: User, b: User) if knows(b, a);
+  has_permission(u: User, "see", d: Doc) if near(u, other) and vouches(other, d);`;
+
+const crowd = 60;
+
+async function crowded(api: Api): Promise<void> {
+  expect((await api.call("POST", "/api/policy", { body: { src: policy } })).status).toBe(200);
+  const facts = Array.from({ length: crowd ** 2 }, (_, index) =>
+    fact("knows", User(String(index % crowd)), User(String(Math.floor(index / crowd)))),
+  );
+  facts.push(fact("vouches", User("nobody"), value("Doc", "d")));
+  for (let first = 0; first < facts.length; first += 1000)
+    expect(
+      (await api.call("POST", "/api/batch", { body: [{ inserts: facts.slice(first, first + 1000) }] })).status,
+    ).toBe(200);
+}
+
+/** `v0` predicate `v1`, `v1` predicate `v2`, and so on. */
+function chain(api: Api, predicate: string, calls: number, last = predicate): Promise<Answer> {
+  const names = Array.from({ length: calls + 1 }, (_, index) => `v${index}`);
+  const all = Array.from({ length: calls }, (_, index) => [
+    index === calls - 1 ? last : predicate,
+    [names[index], names[index + 1]],
+  ]);
+  return api.call("POST", "/api/evaluate_query", {
+    body: {
+      predicate: all[0],
+      calls: all.slice(1),
+      constraints: Object.fromEntries(names.map((name) => [name, { type: "User", ids: null }])),
+      context_facts: [],
+    },
+  });
+}
+
+/** The most memory that a worker process took while a question was answered, files apart. */
+async function peakDuring<T>(asked: Promise<T>): Promise<{ readonly answer: T; readonly bytes: number }> {
+  let bytes = 0;
+  const timer = setInterval(() => {
+    for (const { pid } of cellsOf(process.pid)) bytes = Math.max(bytes, residentOf(pid));
+  }, 20);
+  try {
+    return { answer: await asked, bytes };
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function residentOf(pid: number): number {
+  try {
+    return Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+test(
+  "a chain of 100 calls ends at the number of values, by a statement and by steps",
+  () =>
+    withPrimary(async (api) => {
+      await crowded(api);
+      for (const [predicate, last] of [
+        ["knows", "knows"],
+        ["knows", "near"],
+      ] as const) {
+        const { answer, bytes } = await peakDuring(chain(api, predicate, 100, last));
+        expect({ status: answer.status, text: answer.text }).toEqual({
+          status: 400,
+          text: expect.stringMatching(/more than \d+ (answers|values)/),
+        });
+        expect(bytes).toBeLessThan(700 * MiB);
+      }
+    }),
+  timeoutMs,
+);
+
+test(
+  "where values are not what fills memory, the process ends at its limit with the reason, and the next question has another",
+  () =>
+    withPrimary(
+      async (api) => {
+        await crowded(api);
+        const { answer, bytes } = await peakDuring(chain(api, "knows", 100, "near"));
+        expect({ status: answer.status, json: answer.json }).toEqual({
+          status: 400,
+          json: { message: "answering takes more than 128MiB of memory: ask for less, or for one value" },
+        });
+        expect(bytes).toBeLessThan(600 * MiB);
+        expect((await chain(api, "knows", 1)).status).toBe(200);
+      },
+      { "limits.queryMemoryBytesMax": "128MiB", "limits.queryValuesMax": "1000000000" },
+    ),
+  timeoutMs,
+);

@@ -9,6 +9,8 @@ import { eventually, withCluster } from "../replication/cluster.ts";
 import { cellsOf } from "../runtime/cells.ts";
 
 const timeoutMs = 60_000;
+/** For a machine that has much else to do: processes are started meanwhile. */
+const waitMs = 30_000;
 
 const good = 'actor User {}\nresource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }';
 
@@ -146,23 +148,25 @@ test(
             },
           });
         const refused: Answer[] = [];
-        const greedy = Array.from({ length: 6 }, async () => {
+        const greedy = Array.from({ length: 4 }, async () => {
           const answer = await ask();
           if (answer.status === 429) refused.push(answer);
         });
-        const other = ask(await keyOf(api));
-        await eventually(() => expect(refused.length).toBe(4));
+        const key = await keyOf(api);
+        await eventually(() => expect(refused.length).toBeGreaterThan(0), waitMs);
         expect(refused[0]).toMatchObject(refusedWith("this API key holds 2 of 3 places"));
         // The question of the other key goes on beside the two, as slow as they are.
+        const other = ask(key);
+        await eventually(() => expect(refused.length).toBe(2), waitMs);
         const atWork = (): number => cellsOf(process.pid).filter(({ state }) => state === "R").length;
-        await eventually(() => expect(atWork()).toBeGreaterThanOrEqual(3));
+        await eventually(() => expect(atWork()).toBeGreaterThanOrEqual(3), waitMs);
         const isPending = await Promise.race([other.then(() => false), Bun.sleep(1000).then(() => true)]);
         expect(isPending).toBe(true);
         for (const { pid } of cellsOf(process.pid)) process.kill(pid, "SIGKILL");
         await Promise.all(greedy);
         expect(await other).toMatchObject({ status: 400, json: { message: expect.stringContaining("has ended") } });
       },
-      { "limits.slowQueryAfterMs": "200ms", "limits.slowQueriesMax": "3" },
+      { "limits.queryTimeMsMax": "1m", "limits.slowQueryAfterMs": "200ms", "limits.slowQueriesMax": "3" },
     ),
   timeoutMs,
 );

@@ -1,6 +1,8 @@
 /**
  * Every check and every test, stage after stage: `scripts/test` runs all, `scripts/test unit http` only those. Each check counts as one, each
  * test as one; at the end are the names of what failed and, as the last line, the sum. The status is 0 only when nothing failed.
+ *
+ * `--full` adds the runs that take too long for every change. Each of them can be named as well: `scripts/test siege`.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,7 +40,10 @@ const stages: readonly (readonly Stage[])[] = [
   // Tests of the command line run the binary.
   [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   [
-    tests("unit", (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|replication|sim)\//.test(path)),
+    tests(
+      "unit",
+      (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|hostile|replication|sim)\//.test(path),
+    ),
     tests("replication", (path) => path.startsWith("test/replication/")),
     tests("http", (path) => path.startsWith("test/http/")),
     tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
@@ -46,28 +51,43 @@ const stages: readonly (readonly Stage[])[] = [
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
+  // Alone, since the short siege in it measures how long honest clients wait.
+  [tests("hostile", (path) => path.startsWith("test/hostile/"), true, 3 * minute)],
   // Each scenario of these runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
 ];
+
+/** Run with `--full`, or by name. */
+const longStages: readonly (readonly Stage[])[] = [
+  [longRun("siege", 30 * minute, "siege.ts", "--seconds", "600")],
+  [longRun("chaos", 20 * minute, "chaos.ts", "--seconds", "300")],
+  [longRun("seeds", 60 * minute, "sim.ts", "--seeds", "1000")],
+];
+
 /** More than processors, since some wait much. */
 const abreast = 3;
 
 process.exitCode = await main(process.argv.slice(2));
 
-async function main(wanted: readonly string[]): Promise<number> {
-  const names = stages.flat().map(({ name }) => name);
+async function main(words: readonly string[]): Promise<number> {
+  const isFull = words.includes("--full");
+  const wanted = words.filter((word) => word !== "--full");
+  const all = [...stages, ...longStages];
+  const names = all.flat().map(({ name }) => name);
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
     console.error(`no such stage: ${unknown.join(", ")}; there are ${names.join(", ")}`);
     return 2;
   }
-  const isWanted = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
-  if (["e2e", "containers"].some(isWanted)) await installTools();
+  const longNames = longStages.flat().map(({ name }) => name);
+  const isWanted = (name: string): boolean =>
+    wanted.includes(name) || (longNames.includes(name) ? isFull : wanted.length === 0);
+  if (["e2e", "containers", "hostile", ...longNames].some(isWanted)) await installTools();
 
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: string[] = [];
-  for (const together of stages.map((line) => line.filter(({ name }) => isWanted(name)))) {
+  for (const together of all.map((line) => line.filter(({ name }) => isWanted(name)))) {
     if (together.length === 0) continue;
     console.log(`── ${together.map(({ name }) => name).join(", ")}`);
     for (const result of await runAbreast(together)) {
@@ -119,8 +139,22 @@ function check(name: string, command: string[]): Stage {
   };
 }
 
+/** A script that runs for minutes and must end with status 0. Its output is shown as it comes. */
+function longRun(name: string, timeoutMs: number, script: string, ...parameters: string[]): Stage {
+  return {
+    name,
+    run: async () => {
+      const command = [bun, join(projectRoot, "scripts", script), ...parameters];
+      const { status } = await run(command, timeoutMs, (line) => console.log(`   ${line}`));
+      return status === 0
+        ? { passed: 1, failed: 0, skipped: 0, failures: [] }
+        : { passed: 0, failed: 1, skipped: 0, failures: [name] };
+    },
+  };
+}
+
 /** One run of `bun test` over the test files that belong to the stage. `showPassed` is for what takes long, to show that it moves. */
-function tests(name: string, belongs: (path: string) => boolean, showPassed = false): Stage {
+function tests(name: string, belongs: (path: string) => boolean, showPassed = false, timeoutMs = 30 * minute): Stage {
   return {
     name,
     run: async () => {
@@ -137,7 +171,7 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
       ];
       // A set: bun test repeats at the end what failed.
       const failures = new Set<string>();
-      const { status } = await run(command, 30 * minute, (line) => {
+      const { status } = await run(command, timeoutMs, (line) => {
         if (line.startsWith("(fail)")) failures.add(`${name}: ${line.slice("(fail)".length).trim()}`);
         if (showPassed || !/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
       });

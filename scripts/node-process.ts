@@ -42,8 +42,16 @@ export interface Health {
   readonly digest: string | null;
 }
 
+const newline = 10;
 const readyTimeoutMs = 20_000;
 const outputCharactersKept = 200_000;
+
+/** How much a node wrote to its output, over all its lives. */
+export interface OutputSize {
+  readonly bytes: number;
+  readonly lines: number;
+  readonly longestLineBytes: number;
+}
 
 export class NodeProcess {
   readonly name: string;
@@ -52,6 +60,7 @@ export class NodeProcess {
   readonly #options: NodeOptions;
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #output = "";
+  #size: OutputSize = { bytes: 0, lines: 0, longestLineBytes: 0 };
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -65,12 +74,23 @@ export class NodeProcess {
     return this.#output;
   }
 
+  get outputSize(): OutputSize {
+    return this.#size;
+  }
+
   get pid(): number | undefined {
     return this.#process?.pid;
   }
 
   get running(): boolean {
     return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** How the process ended; undefined while it runs, and before it was launched. */
+  get ending(): string | undefined {
+    if (this.#process === undefined || this.running) return undefined;
+    const { exitCode, signalCode } = this.#process;
+    return signalCode === null ? `status ${exitCode}` : `signal ${signalCode}`;
   }
 
   /** Only launches the process; `ready` waits until it answers. */
@@ -143,9 +163,25 @@ export class NodeProcess {
 
   async #keep(stream: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new TextDecoder();
+    let lineBytes = 0;
     for await (const chunk of stream) {
+      lineBytes = this.#measure(chunk, lineBytes);
       this.#output = (this.#output + decoder.decode(chunk, { stream: true })).slice(-outputCharactersKept);
     }
+  }
+
+  /** Takes and returns how many bytes of a line have come that has not ended yet. */
+  #measure(chunk: Uint8Array, begunBytes: number): number {
+    let { bytes, lines, longestLineBytes } = this.#size;
+    let [start, begun] = [0, begunBytes];
+    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
+      longestLineBytes = Math.max(longestLineBytes, begun + end - start);
+      [start, begun, lines] = [end + 1, 0, lines + 1];
+    }
+    bytes += chunk.length;
+    begun += chunk.length - start;
+    this.#size = { bytes, lines, longestLineBytes: Math.max(longestLineBytes, begun) };
+    return begun;
   }
 }
 

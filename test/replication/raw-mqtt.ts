@@ -16,12 +16,16 @@ export function subscribePacket(topics: readonly string[]): Buffer {
 
 function packet(type: number, parts: readonly Buffer[]): Buffer {
   const body = Buffer.concat(parts);
-  if (body.length > 127) throw new Error("this is for short packets");
-  return Buffer.concat([Buffer.of(type, body.length), body]);
+  return Buffer.concat([Buffer.of(type, ...lengthBytes(body.length)), body]);
+}
+
+/** The remaining length: seven bits a byte, the lowest first. */
+function lengthBytes(length: number): number[] {
+  return length < 128 ? [length] : [(length % 128) | 128, ...lengthBytes(Math.floor(length / 128))];
 }
 
 function text(value: string): Buffer {
-  return Buffer.concat([Buffer.of(0, value.length), Buffer.from(value)]);
+  return Buffer.concat([Buffer.of(value.length >> 8, value.length & 0xff), Buffer.from(value)]);
 }
 
 export interface FrozenOptions {
@@ -52,7 +56,8 @@ export async function freezeSubscriber(options: FrozenOptions): Promise<Socket> 
   return socket;
 }
 
-async function upgrade(socket: Socket, path: string): Promise<void> {
+/** The request for a WebSocket that carries MQTT. */
+export function upgradeRequest(path: string): string {
   const lines = [
     `GET ${path} HTTP/1.1`,
     "Host: 127.0.0.1",
@@ -62,13 +67,17 @@ async function upgrade(socket: Socket, path: string): Promise<void> {
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     "Sec-WebSocket-Protocol: mqtt",
   ];
-  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  return `${lines.join("\r\n")}\r\n\r\n`;
+}
+
+async function upgrade(socket: Socket, path: string): Promise<void> {
+  socket.write(upgradeRequest(path));
   const [answer] = (await once(socket, "data")) as [Buffer];
   if (!answer.toString("latin1").startsWith("HTTP/1.1 101")) throw new Error(`no WebSocket: ${answer.toString()}`);
 }
 
-/** One masked frame; a mask of zeros leaves a payload as it is. */
-const framed = (payload: Buffer): Buffer =>
+/** One masked frame of up to 64 KiB; a mask of zeros leaves a payload as it is. */
+export const framed = (payload: Buffer): Buffer =>
   Buffer.concat([Buffer.of(0x82, 0x80 | 126, payload.length >> 8, payload.length & 0xff, 0, 0, 0, 0), payload]);
 
 /** The payloads of short frames, which need not begin and end where packets do. */

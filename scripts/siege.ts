@@ -1,0 +1,99 @@
+/**
+ * Attacks a primary, an edge and a fallback from outside, on loopback and within bounds, while honest clients use them: connections beyond the
+ * descriptor limit, bodies that never end, expensive policies, full disks, 200,000 random requests. In the end, answers must have been fast, no
+ * node may have exited, memory must be released, and nothing acknowledged may be lost. The parts are in `test/siege`.
+ */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { findProgram, programPath } from "../test/e2e/program.ts";
+import { besiege, type SiegeOutcome } from "../test/siege/siege.ts";
+import { renderVerdicts } from "../test/siege/verdict.ts";
+import { builtBinary } from "./built-binary.ts";
+
+const usage = `scripts/siege [--seconds N] [--seed N] [--facts N] [--json FILE]
+
+  --seconds N  how long the attacks take (default 600); from 300 on with their full numbers
+  --seed N     what attacks and requests are drawn with (default: by the clock; it is printed)
+  --facts N    how many facts the company has (default 20000)
+  --json FILE  write all measurements to a file as well`;
+
+interface Options {
+  readonly seconds: number;
+  readonly seed: number;
+  readonly facts: number;
+  readonly json: string | undefined;
+}
+
+const insideVariable = "OSTIARY_SIEGE_NAMESPACE";
+
+async function main(options: Options): Promise<number> {
+  const tell = (text: string): void => void process.stderr.write(`${text}\n`);
+  const binary = await builtBinary();
+  const isInside = process.env[insideVariable] !== undefined;
+  const canMount = process.getuid?.() === 0 && findProgram("unshare") !== null && findProgram("mount") !== null;
+  if (canMount && !isInside) return inMountNamespace(options);
+  tell(`seed ${options.seed}, ${options.seconds} s, ${options.facts} facts`);
+  if (!isInside) tell("not run: full disks, which only root can make");
+  // What was started and made goes with this process, however it ends.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+  const outcome = await besiege({ ...options, binary, mayMount: isInside, tell });
+  process.stdout.write(render(outcome));
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(outcome, null, 2)}\n`);
+  return outcome.ok ? 0 : 1;
+}
+
+/** The same program in a mount namespace of its own: the file systems that it mounts are gone when it is. */
+async function inMountNamespace({ seed }: Options): Promise<number> {
+  const parameters = [...process.argv.slice(1), "--seed", String(seed)];
+  const child = Bun.spawn(
+    [programPath("unshare"), "--mount", "--propagation", "private", process.execPath, ...parameters],
+    { env: { ...process.env, [insideVariable]: "1" }, stdio: ["inherit", "inherit", "inherit"] },
+  );
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
+  return child.exited;
+}
+
+function render({ ok, seed, verdicts, reads, healthChecks, writes, refusals }: SiegeOutcome): string {
+  const number = (value: number): string => value.toLocaleString("en");
+  const refused = Object.entries(refusals)
+    .toSorted(([, one], [, other]) => other - one)
+    .slice(0, 5)
+    .map(([what, count]) => `  refused ${number(count)} times: ${what}\n`);
+  return [
+    `${number(reads)} honest reads, ${number(healthChecks)} health checks, `,
+    `${number(writes.written)} acknowledged writes (${number(writes.unacknowledged)} not acknowledged), `,
+    `${number(writes.keysMade)} keys made, ${number(writes.keysRevoked)} revoked\n`,
+    ...refused,
+    renderVerdicts(verdicts),
+    ok ? `passed (seed ${seed})\n` : `failed (run again with --seed ${seed})\n`,
+  ].join("");
+}
+
+function readOptions(): Options | undefined {
+  const { values } = parseArgs({
+    options: {
+      seconds: { type: "string", default: "600" },
+      seed: { type: "string", default: String(Math.floor(Date.now() / 1000) % 1_000_000) },
+      facts: { type: "string", default: "20000" },
+      json: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const wholeNumber = (name: "seconds" | "seed" | "facts", from: number, to: number): number => {
+    const value = Number(values[name]);
+    if (Number.isInteger(value) && value >= from && value <= to) return value;
+    throw new Error(`--${name} must be a whole number from ${from} to ${to}, not \`${values[name]}\``);
+  };
+  const seconds = wholeNumber("seconds", 20, 3600);
+  return { seconds, seed: wholeNumber("seed", 0, 1e6), facts: wholeNumber("facts", 1000, 1e6), json: values.json };
+}
+
+try {
+  const options = readOptions();
+  if (options === undefined) process.stdout.write(`${usage}\n`);
+  else process.exit(await main(options));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,127 @@
+/** What must be true after a siege: every acknowledged write is on every node, and no node accepts a revoked key. */
+import type { NodeProcess } from "../../scripts/node-process.ts";
+import { nodeNames, type NodeName } from "./attack.ts";
+import { writtenRepository, type MadeKey, type WriterMessage } from "./writer.ts";
+
+/** What was told about writes, as it must be found in the end. */
+export class Ledger {
+  readonly #users = new Map<string, "present" | "absent" | "either">();
+  readonly #keys = new Map<string, { readonly key: MadeKey; readonly state: "valid" | "revoked" | "either" }>();
+  readonly counts = { written: 0, unacknowledged: 0, keysMade: 0, keysRevoked: 0 };
+  readonly refusals = new Map<string, number>();
+
+  take(message: WriterMessage): void {
+    switch (message.kind) {
+      case "inserted":
+      case "deleted":
+        this.counts.written++;
+        this.#users.set(message.user, message.kind === "inserted" ? "present" : "absent");
+        return;
+      case "unknown":
+        this.counts.unacknowledged++;
+        this.#users.set(message.user, "either");
+        return;
+      case "made":
+        this.counts.keysMade++;
+        this.#keys.set(message.key.id, { key: message.key, state: "valid" });
+        return;
+      case "revoked":
+        this.counts.keysRevoked++;
+        this.#keys.set(message.key.id, { key: message.key, state: "revoked" });
+        return;
+      case "uncertain":
+        this.#keys.set(message.key.id, { key: message.key, state: "either" });
+        return;
+      case "refused": {
+        const what = `${message.status} ${message.body}`;
+        this.refusals.set(what, (this.refusals.get(what) ?? 0) + 1);
+      }
+    }
+  }
+
+  /** What is wrong with the users found on a node. */
+  problemsWith(found: ReadonlySet<string>): string[] {
+    return [...this.#users].flatMap(([user, state]) => {
+      if (state === "present" && !found.has(user)) return [`${user} was inserted and is not there`];
+      return state === "absent" && found.has(user) ? [`${user} was deleted and is there`] : [];
+    });
+  }
+
+  keysIn(state: "valid" | "revoked"): MadeKey[] {
+    return [...this.#keys.values()].filter((one) => one.state === state).map(({ key }) => key);
+  }
+}
+
+export interface NodeFindings {
+  /** Acknowledged writes that are not there, or a reason why the node could not be asked. */
+  readonly lost: readonly string[];
+  readonly acceptedRevoked: readonly string[];
+}
+
+const catchUpTimeoutMs = 60_000;
+const keysAbreast = 10;
+
+/** Waits until the others have what the primary has, and looks. */
+export async function checkFinally(
+  nodes: ReadonlyMap<NodeName, NodeProcess>,
+  ledger: Ledger,
+  adminKey: string,
+): Promise<Readonly<Record<string, NodeFindings>>> {
+  const wanted = (await nodes.get("primary")?.health())?.offset ?? undefined;
+  const findings: Record<string, NodeFindings> = {};
+  for (const name of nodeNames) {
+    const node = nodes.get(name);
+    if (node === undefined) continue;
+    try {
+      if (wanted === undefined) throw new Error("the primary does not say where its log ends");
+      await node.ready(({ ok, offset }) => ok && (offset ?? -1) >= wanted, catchUpTimeoutMs);
+      findings[name] = {
+        lost: ledger.problemsWith(await writtenUsers(node.url, adminKey)),
+        acceptedRevoked: await acceptedKeys(node.url, ledger.keysIn("revoked")),
+      };
+      const refused = ledger.keysIn("valid");
+      const accepted = new Set(await acceptedKeys(node.url, refused));
+      const lostKeys = refused.filter(({ id }) => !accepted.has(id)).map(({ id }) => `the key ${id} is not accepted`);
+      findings[name] = { ...findings[name], lost: [...findings[name].lost, ...lostKeys] };
+    } catch (error) {
+      const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
+      findings[name] = { lost: [reason], acceptedRevoked: [] };
+    }
+  }
+  return findings;
+}
+
+async function writtenUsers(url: string, key: string): Promise<ReadonlySet<string>> {
+  const query = new URLSearchParams({
+    predicate: "has_role",
+    "args.2.type": "Repository",
+    "args.2.id": writtenRepository,
+  });
+  const answer = await fetch(`${url}/api/facts?${query}`, {
+    headers: { Authorization: `Bearer ${key}` },
+    signal: AbortSignal.timeout(30_000),
+  });
+  if (!answer.ok) throw new Error(`GET /api/facts was answered with ${answer.status}: ${await answer.text()}`);
+  const facts = (await answer.json()) as readonly { readonly args: readonly { readonly id: string }[] }[];
+  return new Set(facts.map(({ args }) => args[0]?.id ?? ""));
+}
+
+/** Which of the keys the node accepts, by id. */
+async function acceptedKeys(url: string, keys: readonly MadeKey[]): Promise<string[]> {
+  const accepted: string[] = [];
+  for (let start = 0; start < keys.length; start += keysAbreast) {
+    const some = keys.slice(start, start + keysAbreast);
+    const statuses = await Promise.all(some.map(({ token }) => statusWith(url, token)));
+    accepted.push(...some.filter((_, index) => statuses[index] === 200).map(({ id }) => id));
+  }
+  return accepted;
+}
+
+async function statusWith(url: string, key: string): Promise<number> {
+  const answer = await fetch(`${url}/api/policy_metadata`, {
+    headers: { Authorization: `Bearer ${key}` },
+    signal: AbortSignal.timeout(10_000),
+  });
+  await answer.arrayBuffer();
+  return answer.status;
+}

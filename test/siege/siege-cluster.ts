@@ -1,0 +1,189 @@
+/** The nodes under siege: a primary with its embedded broker, an edge and a fallback, as processes with few descriptors and, for root, small disks. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bodyOf, grantedQuestions, uniformQuestions } from "../../scripts/benchmark/questions.ts";
+import { companyOf, factsOf, repository, role, User } from "../../scripts/benchmark/company.ts";
+import { random } from "../../scripts/benchmark/random.ts";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import type { Fact } from "../../src/store/fact.ts";
+import { must } from "../../src/util/assert.ts";
+import { examplePolicy } from "../e2e/cluster.ts";
+import { programPath } from "../e2e/program.ts";
+import { nodeNames, type Keys, type NodeName, type Urls } from "./attack.ts";
+import type { Question } from "./reader.ts";
+import { writtenFact } from "./writer.ts";
+
+export interface ClusterPlan {
+  readonly binary: string;
+  readonly seed: number;
+  readonly facts: number;
+  readonly descriptorsMax: number;
+  readonly refreshSeconds: number;
+  /** Whether this process may mount file systems, in a namespace that goes with it. */
+  readonly mayMount: boolean;
+}
+
+const diskMebibytes = 512;
+const entriesPerBatch = 1000;
+const questionsOfEachKind = 200;
+
+export class SiegeCluster {
+  readonly nodes = new Map<NodeName, NodeProcess>();
+  readonly adminKey = newAdminKey();
+  readonly disks: Partial<Record<NodeName, string>> = {};
+  readonly #directory = mkdtempSync(join(tmpdir(), "ostiary-siege-"));
+  readonly #plan: ClusterPlan;
+  #mqttPort = 0;
+
+  readonly #removeAll = (): void => {
+    for (const node of this.nodes.values()) void node.kill();
+    for (const disk of Object.values(this.disks)) Bun.spawnSync([programPath("umount"), "--lazy", disk]);
+    rmSync(this.#directory, { recursive: true, force: true });
+  };
+
+  private constructor(plan: ClusterPlan) {
+    this.#plan = plan;
+    process.once("exit", this.#removeAll);
+  }
+
+  /** All nodes run and hold the company's facts. Whatever happens, `stop` has to follow. */
+  static async start(plan: ClusterPlan): Promise<SiegeCluster> {
+    const cluster = new SiegeCluster(plan);
+    try {
+      await cluster.#describeNodes();
+      await cluster.node("primary").start();
+      await cluster.#load();
+      for (const name of ["edge", "fallback"] as const) cluster.node(name).launch();
+      for (const name of ["edge", "fallback"] as const) await cluster.node(name).ready();
+      return cluster;
+    } catch (error) {
+      const outputs = [...cluster.nodes.values()].map(({ name, output }) => `--- ${name}\n${output.slice(-2000)}`);
+      await cluster.stop();
+      throw new Error([String(error), ...outputs].join("\n"), { cause: error });
+    }
+  }
+
+  get mqttPort(): number {
+    return this.#mqttPort;
+  }
+
+  get urls(): Urls {
+    return { primary: this.node("primary").url, edge: this.node("edge").url, fallback: this.node("fallback").url };
+  }
+
+  node(name: NodeName): NodeProcess {
+    return must(this.nodes.get(name));
+  }
+
+  /** New keys for attackers, and one that only reads for the honest client. */
+  async makeKeys(): Promise<{ readonly attackers: Keys; readonly honest: string }> {
+    const make = async (name: string, role: string): Promise<string> => {
+      const { token } = (await this.#send("POST", "/api/keys", { name, role })) as { token: string };
+      return token;
+    };
+    return {
+      attackers: {
+        read: await make("attacker who reads", "read"),
+        write: await make("attacker who writes", "write"),
+        admin: await make("attacker who uploads policies", "admin"),
+      },
+      honest: await make("honest client", "read"),
+    };
+  }
+
+  /** Questions with the answers that they have before anything is attacked. No attack changes them. */
+  async questions(): Promise<readonly Question[]> {
+    const company = this.#company();
+    const asked = [
+      ...uniformQuestions(company, random(this.#plan.seed), questionsOfEachKind),
+      ...grantedQuestions(company, questionsOfEachKind),
+    ];
+    const questions: Question[] = [];
+    for (const question of asked) {
+      const body = bodyOf(question);
+      const { allowed } = (await this.#send("POST", "/api/authorize", body)) as { allowed: boolean };
+      questions.push({ body, allowed });
+    }
+    return questions;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((node) => node.kill()));
+    this.#removeAll();
+    process.removeListener("exit", this.#removeAll);
+  }
+
+  async #describeNodes(): Promise<void> {
+    const { binary, descriptorsMax, refreshSeconds, mayMount } = this.#plan;
+    this.#mqttPort = await freePort();
+    const primaryPort = await freePort();
+    const nodeKey = randomHex(32);
+    const own: Readonly<Record<NodeName, Readonly<Record<string, string>>>> = {
+      primary: { OSTIARY_ADMIN_KEY: this.adminKey, OSTIARY_MQTT_PORT: String(this.#mqttPort) },
+      edge: { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}` },
+      fallback: { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}`, OSTIARY_REFRESH: `${refreshSeconds}s` },
+    };
+    // Both limits, since a process may raise its soft one up to the hard one.
+    const limited = ["sh", "-c", 'ulimit -n "$1" && shift && exec "$@"', "sh", String(descriptorsMax)];
+    for (const name of nodeNames) {
+      const directory = join(this.#directory, name);
+      if (mayMount) this.#mountDisk(name, directory);
+      const node = new NodeProcess({
+        binary,
+        name,
+        role: name,
+        port: name === "primary" ? primaryPort : await freePort(),
+        directory,
+        environment: { OSTIARY_NODE_KEY: nodeKey, ...own[name] },
+        place: { through: limited, listen: "127.0.0.1", address: "127.0.0.1" },
+      });
+      this.nodes.set(name, node);
+    }
+  }
+
+  #mountDisk(name: NodeName, directory: string): void {
+    mkdirSync(directory);
+    const mount = [programPath("mount"), "-t", "tmpfs", "-o", `size=${diskMebibytes}m,mode=0700`, "siege", directory];
+    const { success, stderr } = Bun.spawnSync(mount);
+    if (!success) throw new Error(`${mount.join(" ")} failed: ${stderr.toString().trim()}`);
+    this.disks[name] = directory;
+  }
+
+  #company() {
+    return companyOf(this.#plan.facts, this.#plan.seed);
+  }
+
+  async #load(): Promise<void> {
+    await this.#send("POST", "/api/policy", { src: examplePolicy, filename: "policy.polar" });
+    let batch: unknown[] = [];
+    const flush = async (): Promise<void> => {
+      if (batch.length > 0) await this.#send("POST", "/api/batch", [{ inserts: batch }]);
+      batch = [];
+    };
+    for (const fact of this.#facts()) {
+      batch.push(fact);
+      if (batch.length === entriesPerBatch) await flush();
+    }
+    await flush();
+  }
+
+  /** Those of the company, roles of somebody who may read everything, and a first one of those that the honest client writes. */
+  *#facts(): Generator<Fact> {
+    const company = this.#company();
+    yield* factsOf(company);
+    for (let index = 0; index < company.repositories; index++)
+      yield role(User("siege-reader"), "reader", repository(index));
+    yield writtenFact("written-first");
+  }
+
+  async #send(method: string, path: string, body: unknown): Promise<unknown> {
+    const answer = await fetch(this.node("primary").url + path, {
+      method,
+      headers: { Authorization: `Bearer ${this.adminKey}` },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`${method} ${path} was answered with ${answer.status}: ${await answer.text()}`);
+    return answer.json();
+  }
+}

@@ -1,0 +1,207 @@
+/** Judges what was measured during a siege: one row for each bound, with the phases in which it was broken. */
+import type { OutputSize } from "../../scripts/node-process.ts";
+import { nodeNames, type NodeName } from "./attack.ts";
+import type { NodeFindings } from "./final-check.ts";
+import type { NodeExit } from "./node-watch.ts";
+import type { ReadFailure, ReadSample } from "./reader.ts";
+
+export interface Phase {
+  readonly name: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  /** Of each node that ran when the phase ended. */
+  readonly anonymousBytes: Readonly<Partial<Record<NodeName, number>>>;
+}
+
+export interface Measures {
+  /** In the order in which they came, without gaps: warm-up, attacks, rest. */
+  readonly phases: readonly Phase[];
+  readonly samples: readonly ReadSample[];
+  readonly failures: readonly ReadFailure[];
+  readonly unhealthy: readonly ReadFailure[];
+  readonly exits: readonly NodeExit[];
+  /** Answers with the status 500, as attackers saw them and as nodes count them. */
+  readonly serverErrors: readonly ServerErrorCount[];
+  readonly findings: Readonly<Record<string, NodeFindings>>;
+  readonly memory: Readonly<Partial<Record<NodeName, MemoryMeasure>>>;
+  readonly output: Readonly<Record<string, OutputSize>>;
+  readonly requests: { readonly wanted: number; readonly sent: number };
+  /** From the start of the nodes to the end of the measurements. */
+  readonly seconds: number;
+}
+
+export interface ServerErrorCount {
+  readonly phase: string;
+  readonly node: string;
+  readonly request: string;
+  readonly count: number;
+}
+
+export interface MemoryMeasure {
+  /** After the warm-up. */
+  readonly warmBytes: number;
+  /** After the load and a rest. Undefined where the node did not run. */
+  readonly restedBytes: number | undefined;
+}
+
+export interface Verdict {
+  readonly what: string;
+  readonly measured: string;
+  readonly bound: string;
+  readonly ok: boolean;
+  /** Where it is broken: the phases in which that happened, or what shows it. */
+  readonly details: readonly string[];
+}
+
+export const warmUp = "warm-up";
+export const rest = "rest";
+
+export const bounds = {
+  p99Ms: 100,
+  memoryRatio: 1.5,
+  outputLines: { first: 300, perSecond: 10 },
+  outputBytes: { first: 100_000, perSecond: 4096 },
+  outputLineBytes: 16 * 1024,
+} as const;
+
+const detailsMax = 8;
+
+export function judge(measures: Measures): Verdict[] {
+  return [
+    ...nodeNames.map((node) => judgeLatency(measures, node)),
+    judgeFailures(measures, "honest reads that failed", measures.failures),
+    judgeFailures(measures, "health checks without an answer", measures.unhealthy),
+    judgeExits(measures),
+    judgeServerErrors(measures),
+    ...nodeNames.map((node) => judgeMemory(measures, node)),
+    ...nodeNames.flatMap((node) => judgeFindings(measures, node)),
+    ...nodeNames.flatMap((node) => judgeOutput(measures, node)),
+    verdict("random requests sent", measures.requests.sent, `>= ${measures.requests.wanted}`, isSent(measures), []),
+  ];
+}
+
+function verdict(
+  what: string,
+  measured: string | number,
+  bound: string,
+  ok: boolean,
+  details: readonly string[],
+): Verdict {
+  const text = typeof measured === "number" ? measured.toLocaleString("en") : measured;
+  const shown =
+    details.length > detailsMax
+      ? [...details.slice(0, detailsMax), `and ${details.length - detailsMax} more`]
+      : details;
+  return { what, measured: text, bound, ok, details: ok ? [] : shown };
+}
+
+const isSent = ({ requests }: Measures): boolean => requests.sent >= requests.wanted;
+
+export function phaseAt(phases: readonly Phase[], atMs: number): string {
+  return phases.findLast(({ startMs }) => startMs <= atMs)?.name ?? "before the warm-up";
+}
+
+/** Only while there is load: a rest would make it look better. */
+function judgeLatency({ phases, samples }: Measures, node: NodeName): Verdict {
+  const loaded = phases.filter(({ name }) => name !== rest && name !== warmUp);
+  const mine = samples.filter((sample) => sample.node === node);
+  const during = loaded.map((phase) => {
+    const times = mine.filter(({ atMs }) => atMs >= phase.startMs && atMs < phase.endMs).map(({ tookMs }) => tookMs);
+    return { name: phase.name, times };
+  });
+  const all = during.flatMap(({ times }) => times);
+  const p99 = percentile(all, 0.99);
+  const slow = during
+    .map(({ name, times }) => ({ name, p99: percentile(times, 0.99), longest: percentile(times, 1) }))
+    .filter((phase) => phase.p99 >= bounds.p99Ms)
+    .toSorted((one, other) => other.p99 - one.p99)
+    .map((phase) => `${phase.name}: p99 ${phase.p99.toFixed(0)} ms, longest ${phase.longest.toFixed(0)} ms`);
+  const ok = all.length > 0 && p99 < bounds.p99Ms;
+  const text = all.length === 0 ? "no answer" : `${p99.toFixed(1)} ms of ${all.length.toLocaleString("en")}`;
+  return verdict(`authorize p99 on the ${node}`, text, `< ${bounds.p99Ms} ms`, ok, slow);
+}
+
+/** The value that this share of the values does not exceed; 0 of none. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((one, other) => one - other);
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
+}
+
+function judgeFailures({ phases }: Measures, what: string, failures: readonly ReadFailure[]): Verdict {
+  const groups = new Map<string, { count: number; readonly example: string }>();
+  for (const { node, atMs, reason } of failures) {
+    const group = `${phaseAt(phases, atMs)}, ${node}`;
+    const known = groups.get(group) ?? { count: 0, example: reason };
+    groups.set(group, { ...known, count: known.count + 1 });
+  }
+  const details = [...groups].map(([group, { count, example }]) => `${group}: ${count}, such as ${example}`);
+  return verdict(what, failures.length, "0", failures.length === 0, details);
+}
+
+function judgeExits({ phases, exits }: Measures): Verdict {
+  const details = exits.map(({ node, atMs, ending, lastLines }) => {
+    const last = lastLines.trimEnd().split("\n").at(-1) ?? "";
+    return `${phaseAt(phases, atMs)}: the ${node} ended with ${ending}: ${last.slice(0, 200)}`;
+  });
+  return verdict("exits of nodes", exits.length, "0", exits.length === 0, details);
+}
+
+function judgeServerErrors({ serverErrors }: Measures): Verdict {
+  const sum = serverErrors.reduce((total, { count }) => total + count, 0);
+  const details = serverErrors.map(({ phase, node, request, count }) => `${phase}, ${node}: ${count} to ${request}`);
+  return verdict("answers with status 500", sum, "0", sum === 0, details);
+}
+
+function judgeMemory({ memory, phases }: Measures, node: NodeName): Verdict {
+  const { warmBytes = 0, restedBytes } = memory[node] ?? {};
+  const ratio = (restedBytes ?? Infinity) / warmBytes;
+  const ok = ratio <= bounds.memoryRatio;
+  const megabytes = (count: number | undefined): string =>
+    count === undefined ? "nothing" : `${Math.round(count / 1e6)} MB`;
+  const measured = `${ratio.toFixed(2)} (${megabytes(restedBytes)} / ${megabytes(warmBytes)})`;
+  const growth = phases
+    .map(({ name, anonymousBytes }, index) => {
+      const before = phases[index - 1]?.anonymousBytes[node] ?? 0;
+      return { name, grownBytes: index === 0 ? 0 : (anonymousBytes[node] ?? 0) - before };
+    })
+    .filter(({ grownBytes }) => grownBytes > 0.1 * warmBytes)
+    .toSorted((one, other) => other.grownBytes - one.grownBytes)
+    .map(({ name, grownBytes }) => `${name}: grew by ${megabytes(grownBytes)}`);
+  return verdict(`memory of the ${node} after the rest`, measured, `<= ${bounds.memoryRatio} of warm-up`, ok, growth);
+}
+
+function judgeFindings({ findings }: Measures, node: NodeName): Verdict[] {
+  const { lost = ["it was not asked"], acceptedRevoked = [] } = findings[node] ?? {};
+  const keys = acceptedRevoked.map((id) => `key ${id}`);
+  return [
+    verdict(`acknowledged writes missing on the ${node}`, lost.length, "0", lost.length === 0, lost),
+    verdict(`revoked keys accepted by the ${node}`, keys.length, "0", keys.length === 0, keys),
+  ];
+}
+
+function judgeOutput({ output, seconds }: Measures, node: NodeName): Verdict[] {
+  const { lines, bytes, longestLineBytes } = output[node] ?? { lines: 0, bytes: 0, longestLineBytes: 0 };
+  const within = ({ first, perSecond }: { readonly first: number; readonly perSecond: number }): number =>
+    Math.round(first + perSecond * seconds);
+  const row = (what: string, value: number, max: number): Verdict =>
+    verdict(`${what} of the ${node}`, value, `<= ${max.toLocaleString("en")}`, value <= max, []);
+  return [
+    row("log lines", lines, within(bounds.outputLines)),
+    row("log bytes", bytes, within(bounds.outputBytes)),
+    row("longest log line, in bytes,", longestLineBytes, bounds.outputLineBytes),
+  ];
+}
+
+export function renderVerdicts(verdicts: readonly Verdict[]): string {
+  const widths = (["what", "measured", "bound"] as const).map((column) =>
+    Math.max(...verdicts.map((row) => row[column].length)),
+  );
+  const [first = 0, second = 0, third = 0] = widths;
+  return verdicts
+    .flatMap(({ what, measured, bound, ok, details }) => [
+      `${ok ? "ok     " : "BROKEN "} ${what.padEnd(first)}  ${measured.padStart(second)}  ${bound.padEnd(third)}`.trimEnd(),
+      ...details.map((detail) => `          ${detail}`),
+    ])
+    .map((line) => `${line}\n`)
+    .join("");
+}

@@ -51,6 +51,7 @@ export class AttackContext {
   readonly random: Random;
   /** Aborted when the time of the attack is over. */
   readonly signal: AbortSignal;
+  readonly #startMs = performance.now();
   readonly #counts: Record<string, number> = {};
   readonly #serverErrors: ServerError[] = [];
 
@@ -66,6 +67,10 @@ export class AttackContext {
 
   get report(): AttackReport {
     return { counts: this.#counts, serverErrors: this.#serverErrors };
+  }
+
+  get #leftMs(): number {
+    return Math.max(0, this.plan.seconds * 1000 - (performance.now() - this.#startMs));
   }
 
   /** A share of a full number, at least one. */
@@ -110,7 +115,7 @@ export class AttackContext {
         method,
         headers: { ...(key === undefined ? {} : { Authorization: `Bearer ${key}` }), ...headers },
         ...(body === undefined ? {} : { body }),
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.timeout(Math.min(timeoutMs, this.#leftMs + lastAnswersMs)),
       });
       const text = answer.status === 500 ? await answer.text() : "";
       if (text === "") await answer.arrayBuffer();
@@ -148,3 +153,5 @@ export async function repeatedly(context: AttackContext, abreast: number, step: 
 }
 
 const serverErrorsMax = 20;
+/** How long an answer is still waited for when the time of an attack is over. */
+const lastAnswersMs = 3000;

@@ -13,11 +13,10 @@ export async function connectionsBeyondTheLimit(context: AttackContext): Promise
   await holdOnEachNode(context, context.plan.descriptorsMax + 300);
 }
 
-/** One node after the other, because both ends are on one machine. */
+/** One node after the other, because both ends are on one machine. The primary has the most to lose, and gets half of the time. */
 async function holdOnEachNode(context: AttackContext, count: number): Promise<void> {
-  const shareMs = (context.plan.seconds * 1000) / nodeNames.length;
   for (const name of nodeNames) {
-    const endMs = performance.now() + shareMs;
+    const endMs = performance.now() + context.plan.seconds * (name === "primary" ? 500 : 250);
     const held = await holdConnections(context.url(name), { count, signal: context.signal, timeoutMs: 2000 });
     note(context, held);
     await context.pause(endMs - performance.now());

@@ -32,7 +32,8 @@ export async function randomRequests(context: AttackContext): Promise<void> {
 async function sendRandom(context: AttackContext, node: NodeName): Promise<void> {
   const next = context.random;
   const { read, write } = context.plan.keys;
-  const key = pick(next, [undefined, "x", read, read, write, write]);
+  const anonymous = "";
+  const key = pick(next, [anonymous, "x", read, read, write, write]) || undefined;
   const luck = next();
   if (luck < 0.85) {
     const request = validRequest(next, key === write);

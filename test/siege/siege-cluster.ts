@@ -76,13 +76,13 @@ export class SiegeCluster {
     return must(this.nodes.get(name));
   }
 
-  /** New keys for attackers, and one that only reads for the honest client. */
+  /** New keys for attackers, and one that only reads for the honest client. All nodes know them. */
   async makeKeys(): Promise<{ readonly attackers: Keys; readonly honest: string }> {
     const make = async (name: string, role: string): Promise<string> => {
       const { token } = (await this.#send("POST", "/api/keys", { name, role })) as { token: string };
       return token;
     };
-    return {
+    const keys = {
       attackers: {
         read: await make("attacker who reads", "read"),
         write: await make("attacker who writes", "write"),
@@ -90,6 +90,9 @@ export class SiegeCluster {
       },
       honest: await make("honest client", "read"),
     };
+    const { offset } = must(await this.node("primary").health());
+    for (const node of this.nodes.values()) await node.ready((health) => (health.offset ?? -1) >= (offset ?? 0));
+    return keys;
   }
 
   /** Questions with the answers that they have before anything is attacked. No attack changes them. */

@@ -85,6 +85,7 @@ class Siege {
   readonly #unhealthy: ReadFailure[] = [];
   readonly #serverErrors: ServerErrorCount[] = [];
   readonly #known500s = new Map<NodeName, ReadonlyMap<string, number>>();
+  readonly #brokenAttackers: string[] = [];
   readonly #ledger = new Ledger();
   #attackPlan: Omit<AttackPlan, "attack" | "seconds" | "scale" | "seed" | "requests"> | undefined;
   #healthChecks = 0;
@@ -145,6 +146,7 @@ class Siege {
       unhealthy: this.#unhealthy,
       exits: this.#watch.exits,
       serverErrors: this.#serverErrors,
+      brokenAttackers: this.#brokenAttackers,
       findings,
       memory,
       output: this.#watch.outputSizes(),
@@ -242,7 +244,7 @@ class Siege {
     const timer = setTimeout(() => child.kill(), options.seconds * 1000 + attackerGraceMs);
     const status = await child.exited;
     clearTimeout(timer);
-    if (status !== 0) this.#options.tell(`the attacker \`${attack}\` ended with status ${status}`);
+    if (status !== 0) this.#brokenAttackers.push(`${attack}: ended with status ${status}`);
     this.#noteServerErrors(report);
     return { report };
   }

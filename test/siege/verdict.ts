@@ -25,6 +25,8 @@ export interface Measures {
   readonly findings: Readonly<Record<string, NodeFindings>>;
   readonly memory: Readonly<Partial<Record<NodeName, MemoryMeasure>>>;
   readonly output: Readonly<Record<string, OutputSize>>;
+  /** Attackers that did not come to their end by themselves: what they should have done was not done. */
+  readonly brokenAttackers: readonly string[];
   readonly requests: { readonly wanted: number; readonly sent: number };
   /** From the start of the nodes to the end of the measurements. */
   readonly seconds: number;
@@ -76,6 +78,7 @@ export function judge(measures: Measures): Verdict[] {
     ...nodeNames.map((node) => judgeMemory(measures, node)),
     ...nodeNames.flatMap((node) => judgeFindings(measures, node)),
     ...nodeNames.flatMap((node) => judgeOutput(measures, node)),
+    judgeAttackers(measures),
     verdict("random requests sent", measures.requests.sent, `>= ${measures.requests.wanted}`, isSent(measures), []),
   ];
 }
@@ -144,6 +147,10 @@ function judgeExits({ phases, exits }: Measures): Verdict {
     return `${phaseAt(phases, atMs)}: the ${node} ended with ${ending}: ${last.slice(0, 200)}`;
   });
   return verdict("exits of nodes", exits.length, "0", exits.length === 0, details);
+}
+
+function judgeAttackers({ brokenAttackers }: Measures): Verdict {
+  return verdict("attackers that failed", brokenAttackers.length, "0", brokenAttackers.length === 0, brokenAttackers);
 }
 
 function judgeServerErrors({ serverErrors }: Measures): Verdict {

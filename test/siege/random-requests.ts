@@ -6,7 +6,7 @@
  */
 import { pick, type Random } from "../../scripts/benchmark/random.ts";
 import { requestHead } from "../hostile/raw-http.ts";
-import { nodeNames, type AttackContext, type NodeName } from "./attack.ts";
+import { nodeNames, type AttackContext, type Keys, type NodeName } from "./attack.ts";
 import { sendAndCount } from "./connection-attacks.ts";
 
 const workersPerNode = 5;
@@ -30,35 +30,41 @@ export async function randomRequests(context: AttackContext): Promise<void> {
 }
 
 async function sendRandom(context: AttackContext, node: NodeName): Promise<void> {
-  const next = context.random;
-  const { read, write } = context.plan.keys;
+  const request = randomRequest(context.random, context.plan.keys);
+  if (request.kind === "bytes") return sendAndCount(context, request.bytes);
+  const { kind: _, ...asked } = request;
+  await context.ask(node, asked);
+}
+
+export type RandomRequest =
+  | {
+      readonly kind: "request";
+      readonly method: string;
+      readonly path: string;
+      readonly key: string | undefined;
+      readonly body?: string;
+    }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array };
+
+export function randomRequest(next: Random, keys: Pick<Keys, "read" | "write">): RandomRequest {
   const anonymous = "";
-  const key = pick(next, [anonymous, "x", read, read, write, write]) || undefined;
+  const key = pick(next, [anonymous, "x", keys.read, keys.read, keys.write, keys.write]) || undefined;
+  const safeKey = (path: string): string | undefined => (key === keys.write && clears(path) ? keys.read : key);
   const luck = next();
-  if (luck < 0.85) {
-    const request = validRequest(next, key === write);
-    const isMutated = luck > 0.55 && request.mayChange;
-    const body = request.body === undefined ? {} : { body: isMutated ? mutate(next, request.body) : request.body };
-    const path = isMutated && next() < 0.3 ? mutatePath(next, request.path) : request.path;
-    await context.ask(node, { method: request.method, path, key: safeKey(context, path, key), ...body });
-    return;
-  }
-  await sendAndCount(
-    context,
-    fuzzed(next, (path) => safeKey(context, path, key)),
-  );
+  if (luck >= 0.85) return { kind: "bytes", bytes: fuzzed(next, safeKey) };
+  const request = validRequest(next, key === keys.write);
+  const isMutated = luck > 0.55 && request.mayChange;
+  const path = isMutated && next() < 0.3 ? mutatePath(next, request.path) : request.path;
+  const body = request.body === undefined ? {} : { body: isMutated ? mutate(next, request.body) : request.body };
+  return { kind: "request", method: request.method, path, key: safeKey(path), ...body };
 }
 
-/** A write key is not used for what would delete everybody's facts. */
-function safeKey(context: AttackContext, path: string, key: string | undefined): string | undefined {
-  return key === context.plan.keys.write && /clear/i.test(decoded(path)) ? context.plan.keys.read : key;
-}
-
-function decoded(path: string): string {
+/** Whether a path may be the one that deletes all facts: a write key is not used for it. */
+export function clears(path: string): boolean {
   try {
-    return decodeURIComponent(path);
+    return /clear/i.test(decodeURIComponent(path));
   } catch {
-    return path;
+    return /clear/i.test(path);
   }
 }
 

@@ -10,6 +10,8 @@ import { standardInputEnded, tell } from "./child-process.ts";
 
 export interface ReaderPlan {
   readonly urls: Urls;
+  /** A server that does nothing but answer, asked in the same way. */
+  readonly bareUrl: string;
   readonly key: string;
   readonly perSecond: number;
   readonly questions: readonly Question[];
@@ -21,15 +23,17 @@ export interface Question {
   readonly allowed: boolean;
 }
 
+export type Asked = NodeName | "bare";
+
 export interface ReadSample {
-  readonly node: NodeName;
+  readonly node: Asked;
   /** When it was due. */
   readonly atMs: number;
   readonly tookMs: number;
 }
 
 export interface ReadFailure {
-  readonly node: NodeName;
+  readonly node: Asked;
   readonly atMs: number;
   readonly reason: string;
 }
@@ -57,7 +61,10 @@ let [samples, failures, unhealthy, healthChecks]: [ReadSample[], ReadFailure[], 
 let isStopped = false;
 void standardInputEnded().then(() => (isStopped = true));
 const timer = setInterval(report, 500);
-await Promise.all(nodeNames.flatMap((node) => [...readers(node), checkHealth(node)]));
+await Promise.all([
+  ...nodeNames.flatMap((node) => [...readers(node, plan.urls[node], plan.questions), checkHealth(node)]),
+  ...readers("bare", plan.bareUrl, [{ body: plan.questions[0]?.body ?? "{}", allowed: true }]),
+]);
 clearInterval(timer);
 report();
 process.exit(0);
@@ -67,7 +74,7 @@ function report(): void {
   [samples, failures, unhealthy, healthChecks] = [[], [], [], 0];
 }
 
-function readers(node: NodeName): Promise<void>[] {
+function readers(node: Asked, url: string, questions: readonly Question[]): Promise<void>[] {
   const startMs = Date.now();
   let asked = 0;
   const read = async (): Promise<void> => {
@@ -76,9 +83,9 @@ function readers(node: NodeName): Promise<void>[] {
       const dueMs = startMs + (index * 1000) / plan.perSecond;
       if (dueMs > Date.now()) await Bun.sleep(dueMs - Date.now());
       if (isStopped) return;
-      const question = plan.questions[index % plan.questions.length];
+      const question = questions[index % questions.length];
       if (question === undefined) return;
-      const reason = await ask(plan.urls[node], question);
+      const reason = await ask(url, question);
       if (reason === undefined) samples.push({ node, atMs: dueMs, tookMs: Date.now() - dueMs });
       else failures.push({ node, atMs: Date.now(), reason });
     }

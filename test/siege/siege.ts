@@ -106,7 +106,8 @@ class Siege {
     this.#attackPlan = { urls, mqttPort, keys: attackers, descriptorsMax, disks };
     this.#watch.start();
     const questions = await this.#cluster.questions();
-    const reader = this.#startReader({ urls, key: honest, perSecond: readsPerSecond, questions });
+    const bareUrl = await this.#startBareServer();
+    const reader = this.#startReader({ urls, bareUrl, key: honest, perSecond: readsPerSecond, questions });
     const writer = this.#startWriter();
 
     await this.#phase(warmUp, () => this.#warmUp());
@@ -159,7 +160,7 @@ class Siege {
       seconds: this.#options.seconds,
       verdicts,
       phases: this.#phases,
-      reads: this.#samples.length,
+      reads: this.#samples.filter(({ node }) => node !== "bare").length,
       healthChecks: this.#healthChecks,
       writes: this.#ledger.counts,
       refusals: Object.fromEntries(this.#ledger.refusals),
@@ -168,7 +169,7 @@ class Siege {
 
   /** Valid requests of all kinds, so that memory is compared with a node that has worked. */
   async #warmUp(): Promise<Counts> {
-    const seconds = Math.min(30, Math.max(5, this.#options.seconds / 10));
+    const seconds = Math.min(30, Math.max(4, this.#options.seconds / 10));
     const { report } = await this.#attack(background, { seconds, scale: 1, requests: Math.round(seconds * 60) });
     return { [background]: report.counts };
   }
@@ -215,6 +216,12 @@ class Siege {
     };
     while (Date.now() < endMs && !(isShort && isReleased())) await Bun.sleep(1000);
     return {};
+  }
+
+  #startBareServer(): Promise<string> {
+    return new Promise((resolve) => {
+      this.#child<{ readonly url: string }>("bare-server.ts", {}, ({ url }) => resolve(url));
+    });
   }
 
   #startReader(plan: ReaderPlan): Child<ReaderMessage> {

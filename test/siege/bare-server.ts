@@ -1,0 +1,14 @@
+/** A server that does nothing but answer, on the same machine at the same time as the nodes: how long it takes is what the machine alone costs. */
+import { endWithStandardInput, tell } from "./child-process.ts";
+
+endWithStandardInput();
+const server = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  development: false,
+  fetch: async (request) => {
+    await request.arrayBuffer();
+    return Response.json({ allowed: true });
+  },
+});
+tell({ url: `http://127.0.0.1:${server.port}` });

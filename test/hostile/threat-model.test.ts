@@ -1,0 +1,78 @@
+/** The threat model in `appliance/manual/security.md` is true where a machine can tell: tests, settings, files and metrics that it names exist. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
+import { settings } from "../../src/config/settings.ts";
+
+const sourceOf = (path: string): string => readFileSync(join(projectRoot, path), "utf8");
+const page = sourceOf("appliance/manual/security.md");
+const columns = [
+  "Attacker",
+  "Attack",
+  "What the attacker can do",
+  "What the attacker cannot do",
+  "Bounded by",
+  "Tests",
+];
+
+const [header = [], , ...rows] = page
+  .split("\n")
+  .filter((line) => line.startsWith("|"))
+  .map((line) => line.split("|").slice(1, -1))
+  .map((cells) => cells.map((cell) => cell.trim()));
+
+interface Citation {
+  readonly path: string;
+  readonly name: string;
+}
+
+/** `test/a.test.ts` "a name", "another one"; `test/b.test.ts` "a name" */
+function citations(cell: string): Citation[] {
+  return cell.split("; `test/").flatMap((part, index) => {
+    const [, path = "", names = ""] = /^`([^`]+)` (.*)$/.exec(index === 0 ? part : `\`test/${part}`) ?? [];
+    return names.split(/(?<="), (?=")/).map((name) => ({ path, name: name.slice(1, -1) }));
+  });
+}
+
+describe("the threat model", () => {
+  test("is one table in which no cell is empty", () => {
+    expect(header).toEqual(columns);
+    expect(rows.length).toBeGreaterThan(30);
+    expect(rows.filter((cells) => cells.length !== columns.length || cells.includes(""))).toEqual([]);
+  });
+
+  test("covers every kind of attacker", () => {
+    const kinds = ["Anonymous network client", "read key", "write key", "admin key", "broker", "Malicious node"];
+    const others = ["Tampered file", "Operator mistake", "disk"];
+    for (const kind of [...kinds, ...others]) expect(rows.some(([attacker]) => attacker?.includes(kind))).toBe(true);
+  });
+
+  test("names tests that exist, in each row", () => {
+    const wrong = rows.flatMap(([attacker, attack, , , , tests = ""]) => {
+      const cited = citations(tests);
+      const missing = cited.filter(({ path, name }) => name === "" || !isTest(path, name));
+      const row = `${attacker}: ${attack}`;
+      return cited.length === 0 ? [`${row}: no test`] : missing.map(({ path, name }) => `${row}: ${path} "${name}"`);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("and the lists beside it name settings, files and metrics that exist", () => {
+    const code = [...page.matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text);
+    const names = settings.map(({ path }) => path.at(-1));
+    const settingLike = code.filter((text) => /^[a-z]+(?:[A-Z][A-Za-z]*)+$/.test(text));
+    const bounding = rows.flatMap(([, , , , bound = ""]) => [...bound.matchAll(/`([\w.]+)`/g)].map(([, text]) => text));
+    const known = (name = ""): boolean => names.includes(name.split(".").at(-1));
+    expect([...settingLike, ...bounding].filter((name) => !known(name))).toEqual([]);
+    const paths = code.filter((text) => /^(?:appliance|compose|scripts|test)\//.test(text));
+    expect(paths.filter((path) => !existsSync(join(projectRoot, path)))).toEqual([]);
+    const metrics = sourceOf("src/telemetry/metrics.ts");
+    const counted = code.filter((text) => text.startsWith("ostiary_"));
+    expect(counted.filter((name) => !metrics.includes(`"${name}"`))).toEqual([]);
+  });
+});
+
+function isTest(path: string, name: string): boolean {
+  return /^test\/.*\.test\.ts$/.test(path) && existsSync(join(projectRoot, path)) && sourceOf(path).includes(name);
+}

@@ -44,6 +44,9 @@ export class Child<Message> {
   }
 }
 
+// Nobody is there any more who would read it.
+process.stdout.on("error", () => process.exit(0));
+
 /** What the child does: prints a message for its parent. */
 export function tell(message: unknown): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);

@@ -9,6 +9,8 @@ export class Ledger {
   readonly #keys = new Map<string, { readonly key: MadeKey; readonly state: "valid" | "revoked" | "either" }>();
   readonly counts = { written: 0, unacknowledged: 0, keysMade: 0, keysRevoked: 0 };
   readonly refusals = new Map<string, number>();
+  /** Keys that the primary still accepted when it had acknowledged that they were revoked, by id. */
+  readonly acceptedRevoked: string[] = [];
 
   take(message: WriterMessage): void {
     switch (message.kind) {
@@ -28,6 +30,9 @@ export class Ledger {
       case "revoked":
         this.counts.keysRevoked++;
         this.#keys.set(message.key.id, { key: message.key, state: "revoked" });
+        return;
+      case "acceptedRevoked":
+        this.acceptedRevoked.push(message.key.id);
         return;
       case "uncertain":
         this.#keys.set(message.key.id, { key: message.key, state: "either" });
@@ -75,14 +80,14 @@ export async function checkFinally(
     try {
       if (wanted === undefined) throw new Error("the primary does not say where its log ends");
       await node.ready(({ ok, offset }) => ok && (offset ?? -1) >= wanted, catchUpTimeoutMs);
+      const valid = ledger.keysIn("valid");
+      const accepted = new Set(await acceptedKeys(node.url, valid));
+      const lostKeys = valid.filter(({ id }) => !accepted.has(id)).map(({ id }) => `the key ${id} is not accepted`);
+      const earlier = name === "primary" ? ledger.acceptedRevoked : [];
       findings[name] = {
-        lost: ledger.problemsWith(await writtenUsers(node.url, adminKey)),
-        acceptedRevoked: await acceptedKeys(node.url, ledger.keysIn("revoked")),
+        lost: [...ledger.problemsWith(await writtenUsers(node.url, adminKey)), ...lostKeys],
+        acceptedRevoked: [...earlier, ...(await acceptedKeys(node.url, ledger.keysIn("revoked")))],
       };
-      const refused = ledger.keysIn("valid");
-      const accepted = new Set(await acceptedKeys(node.url, refused));
-      const lostKeys = refused.filter(({ id }) => !accepted.has(id)).map(({ id }) => `the key ${id} is not accepted`);
-      findings[name] = { ...findings[name], lost: [...findings[name].lost, ...lostKeys] };
     } catch (error) {
       const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
       findings[name] = { lost: [reason], acceptedRevoked: [] };

@@ -128,7 +128,7 @@ function query(calls: readonly unknown[], constraints: unknown): string {
 export async function eventStreams(context: AttackContext): Promise<void> {
   const headers = { Authorization: `Bearer ${context.plan.keys.read}` };
   const stream = requestHead({ path: "/api/events?after=0", headers: { ...headers, Accept: "text/event-stream" } });
-  const options = { count: context.scaled(150), signal: context.signal, timeoutMs: 2000 };
+  const options = { count: context.scaled(250), signal: context.signal, timeoutMs: 2000 };
   const held = await Promise.all(
     nodeNames.map((name) => holdConnections(context.url(name), { ...options, first: stream })),
   );

@@ -320,7 +320,10 @@ class Siege {
       const times = this.#samples.filter((one) => one.node === node && within(one.atMs)).map(({ tookMs }) => tookMs);
       const failed = this.#failures.filter((one) => one.node === node && within(one.atMs)).length;
       const megabytes = Math.round((anonymousBytes[node] ?? 0) / 1e6);
-      const latency = `p99 ${percentile(times, 0.99).toFixed(0)} ms, longest ${percentile(times, 1).toFixed(0)} ms`;
+      const latency =
+        times.length === 0
+          ? "no answer yet to what was asked meanwhile"
+          : `p99 ${percentile(times, 0.99).toFixed(0)} ms, longest ${percentile(times, 1).toFixed(0)} ms`;
       return `    ${node.padEnd(8)} ${latency}, ${failed} failed reads, ${megabytes} MB`;
     });
     const done = Object.entries(counts).map(([attack, numbers]) => {

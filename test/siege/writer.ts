@@ -22,6 +22,8 @@ export type WriterMessage =
   | { readonly kind: "unknown"; readonly user: string }
   | { readonly kind: "refused"; readonly status: number; readonly body: string; readonly atMs: number }
   | { readonly kind: "made" | "revoked"; readonly key: MadeKey }
+  /** The primary accepted a key after it had acknowledged that it was revoked. */
+  | { readonly kind: "acceptedRevoked"; readonly key: MadeKey }
   /** Was revoked perhaps: its revocation was not acknowledged. */
   | { readonly kind: "uncertain"; readonly key: MadeKey };
 
@@ -113,6 +115,8 @@ class KeyWriter {
     if (answer?.ok === true || answer?.status === 404) {
       this.#keys.shift();
       tell({ kind: "revoked", key } satisfies WriterMessage);
+      const used = await send({ ...this.#plan, adminKey: key.token }, "primary", "GET", "/api/policy_metadata");
+      if (used?.ok === true) tell({ kind: "acceptedRevoked", key } satisfies WriterMessage);
       return;
     }
     tell({ kind: "uncertain", key } satisfies WriterMessage);

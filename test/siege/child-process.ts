@@ -44,9 +44,6 @@ export class Child<Message> {
   }
 }
 
-// Nobody is there any more who would read it.
-process.stdout.on("error", () => process.exit(0));
-
 /** What the child does: prints a message for its parent. */
 export function tell(message: unknown): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -54,6 +51,8 @@ export function tell(message: unknown): void {
 
 /** Resolves when the parent asks to stop, or is gone. */
 export async function standardInputEnded(): Promise<void> {
+  // A parent that is gone reads nothing any more either.
+  process.stdout.on("error", () => process.exit(0));
   for await (const _ of Bun.stdin.stream());
 }
 

@@ -51,7 +51,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
-  // Alone, since the short siege in it measures how long honest clients wait.
+  // Alone: they measure how long honest clients wait while others use up what there is.
   [tests("hostile", (path) => path.startsWith("test/hostile/"), true, 3 * minute)],
   // Each scenario of these runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],

@@ -154,10 +154,15 @@ function judgeFailures({ phases }: Measures, what: string, failures: readonly Re
 
 function judgeExits({ phases, exits }: Measures): Verdict {
   const details = exits.map(({ node, atMs, ending, lastLines }) => {
-    const last = lastLines.trimEnd().split("\n").at(-1) ?? "";
-    return `${phaseAt(phases, atMs)}: the ${node} ended with ${ending}: ${last.slice(0, 200)}`;
+    return `${phaseAt(phases, atMs)}: the ${node} ended with ${ending}: ${tellingLine(lastLines).slice(0, 200)}`;
   });
   return verdict("exits of nodes", exits.length, "0", exits.length === 0, details);
+}
+
+/** The last one that speaks of an error; a stack trace follows it. */
+function tellingLine(output: string): string {
+  const lines = output.trimEnd().split("\n");
+  return lines.findLast((line) => /error|failed|\bE[A-Z]{3,}\b/i.test(line)) ?? lines.at(-1) ?? "";
 }
 
 function judgeAttackers({ brokenAttackers }: Measures): Verdict {

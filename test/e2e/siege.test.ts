@@ -1,0 +1,46 @@
+/** A short run of `scripts/siege`. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
+import type { SiegeOutcome } from "../siege/siege.ts";
+import { eventually } from "./cluster.ts";
+
+test("a short siege: answers stay fast, no node exits, memory is released, nothing acknowledged is lost", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-siege-test-"));
+  try {
+    await builtBinary();
+    const file = join(folder, "outcome.json");
+    const script = join(projectRoot, "scripts", "siege.ts");
+    const run = Bun.spawn([process.execPath, script, "--seconds", "30", "--seed", "7", "--json", file], {
+      env: { ...process.env, TMPDIR: folder },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: 200_000,
+    });
+    const [status, output, progress] = await Promise.all([run.exited, run.stdout.text(), run.stderr.text()]);
+    expect({ status, told: status === 0 ? "" : progress + output }).toEqual({ status: 0, told: "" });
+    const { ok, seed, reads, verdicts, phases } = JSON.parse(readFileSync(file, "utf8")) as SiegeOutcome;
+    expect({ ok, seed, broken: verdicts.filter((row) => !row.ok) }).toEqual({ ok: true, seed: 7, broken: [] });
+    expect(reads).toBeGreaterThan(1000);
+    expect(phases.length).toBeGreaterThan(15);
+    rmSync(file);
+    await eventually(() => Promise.resolve(programsIn(folder).length === 0), "all programs end");
+    expect(readdirSync(folder)).toEqual([]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 210_000);
+
+/** The processes whose working directory is in the folder. */
+function programsIn(folder: string): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+    } catch {
+      return false;
+    }
+  });
+}

@@ -4,6 +4,7 @@
  * node may have exited, memory must be released, and nothing acknowledged may be lost. The parts are in `test/siege`.
  */
 import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { findProgram, programPath } from "../test/e2e/program.ts";
 import { besiege, type SiegeOutcome } from "../test/siege/siege.ts";
@@ -30,10 +31,10 @@ async function main(options: Options): Promise<number> {
   const tell = (text: string): void => void process.stderr.write(`${text}\n`);
   const binary = await builtBinary();
   const isInside = process.env[insideVariable] !== undefined;
-  const canMount = process.getuid?.() === 0 && findProgram("unshare") !== null && findProgram("mount") !== null;
-  if (canMount && !isInside) return inMountNamespace(options);
+  const missing = isInside ? undefined : missingForMounts();
+  if (!isInside && missing === undefined) return inMountNamespace(options);
   tell(`seed ${options.seed}, ${options.seconds} s, ${options.facts} facts`);
-  if (!isInside) tell("not run: full disks, which only root can make");
+  if (missing !== undefined) tell(`not run: full disks (${missing})`);
   // What was started and made goes with this process, however it ends.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
   const outcome = await besiege({ ...options, binary, mayMount: isInside, tell });
@@ -42,13 +43,24 @@ async function main(options: Options): Promise<number> {
   return outcome.ok ? 0 : 1;
 }
 
+const unshare = ["--mount", "--propagation", "private"];
+
+/** Why no file systems can be mounted here; undefined where they can. */
+function missingForMounts(): string | undefined {
+  if (process.getuid?.() !== 0) return "only root can mount file systems";
+  for (const program of ["unshare", "mount"]) if (findProgram(program) === null) return `${program} is not installed`;
+  const mount = [programPath("mount"), "-t", "tmpfs", "tried", tmpdir()];
+  const tried = Bun.spawnSync([programPath("unshare"), ...unshare, ...mount]);
+  return tried.success ? undefined : `no mount in a namespace of its own: ${tried.stderr.toString().trim()}`;
+}
+
 /** The same program in a mount namespace of its own: the file systems that it mounts are gone when it is. */
 async function inMountNamespace({ seed }: Options): Promise<number> {
   const parameters = [...process.argv.slice(1), "--seed", String(seed)];
-  const child = Bun.spawn(
-    [programPath("unshare"), "--mount", "--propagation", "private", process.execPath, ...parameters],
-    { env: { ...process.env, [insideVariable]: "1" }, stdio: ["inherit", "inherit", "inherit"] },
-  );
+  const child = Bun.spawn([programPath("unshare"), ...unshare, process.execPath, ...parameters], {
+    env: { ...process.env, [insideVariable]: "1" },
+    stdio: ["inherit", "inherit", "inherit"],
+  });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
   return child.exited;
 }

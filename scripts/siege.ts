@@ -35,8 +35,8 @@ async function main(options: Options): Promise<number> {
   if (!isInside && missing === undefined) return inMountNamespace(options);
   tell(`seed ${options.seed}, ${options.seconds} s, ${options.facts} facts`);
   if (missing !== undefined) tell(`not run: full disks (${missing})`);
-  // What was started and made goes with this process, however it ends.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+  // What was started and made goes with this process, however it ends. A signal to the process group comes twice, also while it ends.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
   const outcome = await besiege({ ...options, binary, mayMount: isInside, tell });
   process.stdout.write(render(outcome));
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(outcome, null, 2)}\n`);

@@ -84,39 +84,48 @@ export async function unreadAnswers(context: AttackContext): Promise<void> {
   }
 }
 
-/** Questions with 100 calls that hang together, which make many rows before they give few. */
+/** Questions with up to 100 calls that hang together: some take long to plan, others make many rows before they give few. */
 export async function callChains(context: AttackContext): Promise<void> {
-  const names = Array.from({ length: 101 }, (_, index) => `v${index}`);
-  const calls = names.slice(1).map((name, index) => ["has_relation", [`v${index}`, "parent", name]] as const);
-  const constraints = Object.fromEntries([
-    ...names.map((name) => [name, { type: "Folder", ids: null }] as const),
-    ["parent", { type: "String", ids: ["parent"] }],
-  ]);
-  const star = names.slice(1).map((name) => ["has_relation", [name, "parent", "v0"]] as const);
-  const access = names.slice(1).map((name) => ["allow", ["user", "action", name]] as const);
-  const accessTypes = {
-    user: { type: "User", ids: null },
-    action: { type: "String", ids: null },
-    ...Object.fromEntries(names.map((name) => [name, { type: "Repository", ids: null }])),
-  };
-  const bodies = [
-    query(calls, constraints),
-    query(star, constraints),
-    query(access, accessTypes),
-    query(access.slice(0, 3), accessTypes),
-  ];
+  const makers = [relationTree, relationChain, accessOfEverybody];
   let sent = 0;
   await repeatedly(context, context.scaled(6), async () => {
     const index = sent++;
-    const node = nodeNames[index % nodeNames.length] ?? "primary";
-    await context.ask(node, {
-      path: "/api/evaluate_query",
-      key: context.plan.keys.read,
-      body: bodies[Math.floor(index / 3) % bodies.length] ?? "",
-      timeoutMs: 30_000,
-    });
+    // No two in a row have the same shape, since a plan that is kept costs nothing.
+    const body = (makers[index % makers.length] ?? relationTree)(context, 80 + context.below(20));
+    const node = nodeNames[Math.floor(index / makers.length) % nodeNames.length] ?? "primary";
+    await context.ask(node, { path: "/api/evaluate_query", key: context.plan.keys.read, body, timeoutMs: 30_000 });
     await context.pause(50);
   });
+}
+
+const folders = (count: number) => ({
+  parent: { type: "String", ids: ["parent"] },
+  ...Object.fromEntries(Array.from({ length: count + 1 }, (_, index) => [`v${index}`, { type: "Folder", ids: null }])),
+});
+
+function relationChain(_: AttackContext, count: number): string {
+  const calls = Array.from({ length: count }, (_, index) => ["has_relation", [`v${index}`, "parent", `v${index + 1}`]]);
+  return query(calls, folders(count));
+}
+
+/** Each folder hangs on one that was drawn among those before it. */
+function relationTree(context: AttackContext, count: number): string {
+  const calls = Array.from({ length: count }, (_, index) => [
+    "has_relation",
+    [`v${index + 1}`, "parent", `v${context.below(index + 1)}`],
+  ]);
+  return query(calls, folders(count));
+}
+
+function accessOfEverybody(context: AttackContext, count: number): string {
+  const resources = context.below(2) === 0 ? 3 : count;
+  const calls = Array.from({ length: resources }, (_, index) => ["allow", ["user", "action", `v${index}`]]);
+  const types = {
+    user: { type: "User", ids: null },
+    action: { type: "String", ids: null },
+    ...Object.fromEntries(calls.map((_, index) => [`v${index}`, { type: "Repository", ids: null }])),
+  };
+  return query(calls, types);
 }
 
 function query(calls: readonly unknown[], constraints: unknown): string {

@@ -1,14 +1,17 @@
 /**
  * Every check and every test, stage after stage: `scripts/test` runs all, `scripts/test unit http` only those. Each check counts as one, each
  * test as one; at the end are the names of what failed and, as the last line, the sum. The status is 0 only when nothing failed.
- *
- * `--full` adds the runs that take too long for every change. Each of them can be named as well: `scripts/test siege`.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectRoot } from "./built-binary.ts";
 import { installTools } from "./test-tools.ts";
+
+const usage = `scripts/test [--full] [stage ...]
+
+  --full   run what takes too long for every change as well: ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --help   show this, with the names of the stages`;
 
 interface Counts {
   readonly passed: number;
@@ -75,6 +78,10 @@ async function main(words: readonly string[]): Promise<number> {
   const wanted = words.filter((word) => word !== "--full");
   const all = [...stages, ...longStages];
   const names = all.flat().map(({ name }) => name);
+  if (words.includes("--help")) {
+    console.log(`${usage}\n\nstages: ${names.join(", ")}`);
+    return 0;
+  }
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
     console.error(`no such stage: ${unknown.join(", ")}; there are ${names.join(", ")}`);

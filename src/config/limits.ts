@@ -18,6 +18,7 @@ const limitShape = {
   contextFactsMax: count(100, "The most context facts of one question"),
   queryCallsMax: count(100, "The most calls of one question of the query builder"),
   queryVariablesMax: count(1000, "The most variables of one question of the query builder, and of one call in it"),
+  queryIdsMax: count(100_000, "The most ids that one variable of a question of the query builder may be restricted to"),
   wildcardDeleteFactsMax: count(10_000, "The most facts that one delete pattern may remove"),
   identifierBytesMax: size(512, "The longest type, id or predicate name in a fact or a question"),
   listPageEntriesMax: count(10_000, "The most entries of one page of a list"),
@@ -59,11 +60,19 @@ const limitShape = {
     "The most bytes of request bodies and unsent responses that a node holds in memory at a time; more requests are answered with 503",
   ),
   bufferedNodeBytesReserved: size(32 * MiB, "The part of `bufferedBytesMax` that only other nodes may use"),
+  largeResponsesMax: count(
+    8,
+    "The most answers at a time that are made in parts while the client reads; a key that holds as many places as are free gets 429",
+  ),
+  largeResponseTimeMsMax: time(300_000, "The longest time that a client may take to read such an answer"),
+  responseStallMs: time(10_000, "A large response is ended where the client takes nothing of it for this time"),
   apiKeysMax: count(128, "The most API keys of an environment"),
   stopGraceMs: time(10_000, "How long requests in flight may go on after a stop was asked for"),
   logLineBytesMax: size(8 * KiB, "The longest line of the log; longer ones are cut"),
   // Policies
   policyBytesMax: size(1 * MiB, "The largest policy, all its files together"),
+  policyFilesMax: count(1000, "The most files of a policy that is only asked about"),
+  policyFilenameBytesMax: size(1024, "The longest name of a file of a policy"),
   policyNestingMax: count(100, "How deep expressions of a policy may nest"),
   policyExpandedItemsMax: count(
     100_000,
@@ -120,6 +129,10 @@ const limitShape = {
   queryStepsInPlaceMax: count(
     5000,
     "The most steps of a question that no single statement can answer to be answered at once, as above",
+  ),
+  answerValuesInPlaceMax: count(
+    10_000,
+    "The most values (ids, arguments of facts) of an answer that is made at once; larger ones are made in a process aside, in parts, as fast as the client takes them",
   ),
   queryTimeInPlaceMsMax: time(
     100,

@@ -90,8 +90,13 @@ export class Answering {
 
   #found(given: Given, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "statement") return this.#stepByStep(this.#plan, given, asked);
-    const found = withSpan("query", {}, () => this.#execute(given, this.#rowsMax(asked) + 1));
+    const { inPlace, answerValuesInPlaceMax } = this.#limits;
+    const most = this.#rowsMax(asked);
+    const inPlaceRowsMax = Math.floor(answerValuesInPlaceMax / Math.max(1, asked.length));
+    const rowsMax = inPlace ? Math.min(inPlaceRowsMax, most) : most;
+    const found = withSpan("query", {}, () => this.#execute(given, rowsMax + 1));
     if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
+    if (found.length > rowsMax && rowsMax < most) throw new TooCostly(`its answer has more than ${rowsMax} rows`);
     // Columns are texts of values, or NULL.
     return found as (string | null)[][];
   }

@@ -10,6 +10,7 @@ import type { WorkerHandle } from "../runtime/worker.ts";
 import { AppError } from "../util/app-error.ts";
 import { FairQueue } from "../util/fair-queue.ts";
 import { Places } from "../util/places.ts";
+import { AnswerParts, type PartSource, type TextPart } from "./answer-parts.ts";
 import type { AsideCommands } from "./aside-worker.ts";
 import { type AsideCell, CellPool } from "./cell-pool.ts";
 
@@ -24,6 +25,8 @@ export interface LaneOptions {
   readonly memoryBytesMax: number;
   /** After this time others need not wait any longer, as long as no more than `max` pieces go on beside them. */
   readonly slow?: { readonly afterMs: number; readonly max: number };
+  /** How many answers may be given in parts at a time, and for how long each. */
+  readonly parts?: { readonly max: number; readonly timeMsMax: number };
   /** Whether everything else comes first where it wants the processor too. What is slow gives way in any case. */
   readonly givesWay?: boolean;
   /** What the pieces of work are, in the text of a refusal. */
@@ -41,10 +44,14 @@ interface Job {
   readonly holder: string;
   readonly begin: (worker: Worker) => Promise<unknown>;
   readonly work: (worker: Worker) => Promise<unknown>;
+  /** Whether the process goes on working for what came of it. Throws where it may not. */
+  readonly lend: (cell: AsideCell, result: unknown) => boolean;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
   waitTimer: ReturnType<typeof setTimeout> | undefined;
 }
+
+type Asked = Pick<Job, "holder" | "begin" | "work" | "lend">;
 
 export class AsideLane {
   readonly #options: LaneOptions;
@@ -54,39 +61,96 @@ export class AsideLane {
   readonly #present: Places;
   readonly #atWork: Places;
   readonly #slow: Places;
+  readonly #parted: Places;
 
   constructor(options: LaneOptions) {
-    const { waitingMax, atWorkMax = 1, slow, what } = options;
+    const { waitingMax, atWorkMax = 1, slow, parts, what } = options;
     this.#options = options;
     this.#cells = options.cells ?? new CellPool();
     this.#present = new Places(waitingMax, what);
     this.#atWork = new Places(atWorkMax, what);
     this.#slow = new Places(slow?.max ?? 0, what);
+    this.#parted = new Places(parts?.max ?? 0, "large answers");
   }
 
   /**
    * `begin` is what comes before `work` in a process that has just been started, and does not count where work may be slow. Throws
    * `too_many_requests` where too many wait, `query_too_expensive` where it takes too much time or memory.
    */
-  async run<T>(
+  run<T>(
     holder: string,
     work: (worker: Worker) => Promise<T>,
     begin: Job["begin"] = () => Promise.resolve(),
   ): Promise<T> {
-    this.#present.take(holder);
+    return this.#placed<T>({ holder, work, begin, lend: () => false });
+  }
+
+  /**
+   * The same for an answer in parts, of which `work` gives the first. The process makes the others while the client takes them, and waits for the client
+   * no longer than it may. Meanwhile others have their turn. What `isLarge` is refused before any work where too many such answers are under way.
+   */
+  async runParts(
+    holder: string,
+    work: (worker: Worker) => Promise<TextPart>,
+    begin: Job["begin"],
+    isLarge: boolean,
+  ): Promise<AnswerParts> {
+    let hasPlace = isLarge;
+    if (isLarge) this.#parted.take(holder);
+    let source: PartSource | undefined;
+    const lend = (cell: AsideCell, first: unknown): boolean => {
+      if ((first as TextPart).isLast) return false;
+      if (!hasPlace && !this.#parted.mayTake(holder)) {
+        const refusal = this.#parted.refusal(holder);
+        cell.worker.terminate(refusal);
+        throw refusal;
+      }
+      if (!hasPlace) this.#parted.take(holder);
+      hasPlace = false;
+      source = this.#lend(holder, cell);
+      return true;
+    };
     try {
-      return await this.#queued(holder, work, begin);
+      const first = await this.#placed<TextPart>({ holder, work, begin, lend });
+      return new AnswerParts(first, source);
     } finally {
-      this.#present.release(holder);
+      if (hasPlace) this.#parted.release(holder);
     }
   }
 
-  #queued<T>(holder: string, work: (worker: Worker) => Promise<T>, begin: Job["begin"]): Promise<T> {
+  #lend(holder: string, cell: AsideCell): PartSource {
+    const { parts, slow, late } = this.#options;
+    let givesWay = false;
+    let isOver = false;
+    const end = (isIdle: boolean): void => {
+      if (isOver) return;
+      isOver = true;
+      timers.forEach(clearTimeout);
+      this.#parted.release(holder);
+      if (isIdle && !givesWay) this.#cells.keep(cell);
+      else cell.worker.terminate(new AppError("query_too_expensive", late));
+    };
+    const giveWay = (): void => {
+      givesWay = true;
+      cell.giveWay();
+    };
+    const timers = [setTimeout(giveWay, slow?.afterMs ?? 0), setTimeout(() => end(false), parts?.timeMsMax ?? 0)];
+    return { next: () => cell.worker.call("nextPart"), end };
+  }
+
+  async #placed<T>(asked: Asked): Promise<T> {
+    this.#present.take(asked.holder);
+    try {
+      return await this.#queued<T>(asked);
+    } finally {
+      this.#present.release(asked.holder);
+    }
+  }
+
+  #queued<T>(asked: Asked): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const job: Job = {
-        holder,
-        begin,
-        work,
+        ...asked,
         resolve: resolve as (result: unknown) => void,
         reject,
         waitTimer: undefined,
@@ -117,7 +181,7 @@ export class AsideLane {
     if (!cell) return this.#passTurn(job);
     const end = (error: AppError): void => cell.worker.terminate(error);
     const timers = [setTimeout(() => end(new AppError("query_too_expensive", late)), timeMsMax)];
-    let isSlow = false;
+    let [isSlow, isLent] = [false, false];
     try {
       if (givesWay) cell.giveWay();
       cell.limitMemory(memoryBytesMax, new AppError("query_too_expensive", large));
@@ -132,7 +196,9 @@ export class AsideLane {
         };
         timers.push(setTimeout(becomeSlow, slow.afterMs));
       }
-      job.resolve(await job.work(cell.worker));
+      const result = await job.work(cell.worker);
+      isLent = job.lend(cell, result);
+      job.resolve(result);
     } catch (error) {
       job.reject(error);
     } finally {
@@ -140,9 +206,9 @@ export class AsideLane {
       if (isSlow) {
         this.#slow.release(job.holder);
         // It would go on giving way.
-        end(new AppError("not_ready", "the process is not needed any more"));
+        if (!isLent) end(new AppError("not_ready", "the process is not needed any more"));
       } else {
-        this.#cells.keep(cell);
+        if (!isLent) this.#cells.keep(cell);
         this.#passTurn(job);
       }
     }

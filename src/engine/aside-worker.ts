@@ -1,23 +1,27 @@
 /** What may take seconds, in a process that can be ended: questions, explanations of decisions, checks of policies. */
-import type { Limits } from "../config/limits.ts";
+import { defaultLimits, type Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/value.ts";
 import { diagnosticToJson } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
 import { serveWorker } from "../runtime/worker.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { openStore } from "../store/database.ts";
+import type { FactPattern } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
-import { askEngine, type QuestionKind, type Questions } from "./question-kinds.ts";
+import { listPieces, takePart, type TextPart } from "./answer-parts.ts";
+import { packListing, type PackedListing } from "./listings.ts";
+import { askEngine, type PartedKind, type QuestionKind, type Questions } from "./question-kinds.ts";
+import { questionOfJson } from "./question-text.ts";
 import { Engine } from "./engine.ts";
 import { explainDecision } from "./explain/decision.ts";
-import type { Explanation } from "./explain/explanation.ts";
 import { describeOrphans, findOrphans } from "./orphans.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "./policy-approval.ts";
 import { checkPolicy } from "./policy-check.ts";
-import { policyReport, type PolicyReport } from "./policy-report.ts";
-import type { AuthorizeQuestion } from "./questions.ts";
+import { policyReport } from "./policy-report.ts";
+import type { AuthorizeQuestion, ListingQuestion } from "./questions.ts";
 
 export interface CheckRequest {
   readonly sources: readonly Source[];
@@ -41,33 +45,47 @@ export interface ExplainRequest {
 
 export interface AnswerRequest {
   readonly kind: QuestionKind;
-  readonly question: Questions[QuestionKind]["question"];
+  /** A string is the question as JSON. */
+  readonly question: Questions[QuestionKind]["question"] | string;
   readonly limits: Limits;
   readonly storePath: string;
+}
+
+export interface ListingRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
+  readonly question: ListingQuestion;
+}
+
+export interface PartsRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
+  readonly kind: PartedKind;
+  readonly question: Questions[PartedKind]["question"] | string;
+  /** Of the list in the answer; without one the list is the answer. */
+  readonly key: string | undefined;
 }
 
 export type AsideCommands = typeof commands;
 
 const commands = {
-  check({ sources, storePath, ...options }: CheckRequest): PolicyReport {
+  /** The report as JSON, which nobody on the way to the client has to read. */
+  check({ sources, storePath, ...options }: CheckRequest): string {
     const checked = checkPolicy(sources, options);
     const report = policyReport(checked, sources, options);
     const { active } = checked;
     const orphans = active ? reading(storePath, (store) => orphansIn(store, active)) : [];
-    if (orphans.length === 0) return report;
+    if (orphans.length === 0) return JSON.stringify(report);
     const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
     const message = describeOrphans(orphans);
     const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
-    return { ...report, problems: [...report.problems, warning] };
+    return JSON.stringify({ ...report, problems: [...report.problems, warning] });
   },
 
   approve({ limits, storePath, ...policy }: ApproveRequest): PolicyApproval {
     return approvePolicy(policy, limits, (body) => reading(storePath, body));
   },
 
-  explain({ question, limits, storePath }: ExplainRequest): Explanation {
+  /** The explanation as JSON. */
+  explain({ question, limits, storePath }: ExplainRequest): string {
     const clock = Math.floor(Date.now() / 1000);
-    return reading(storePath, (store) => explainDecision(store, question, { limits, clock }));
+    return JSON.stringify(reading(storePath, (store) => explainDecision(store, question, { limits, clock })));
   },
 
   /** Makes the next question wait for nothing but its answer. */
@@ -76,15 +94,48 @@ const commands = {
   },
 
   answer({ kind, question, limits, storePath }: AnswerRequest): Questions[QuestionKind]["answer"] {
-    try {
-      return askEngine(engineOver(storePath, limits), kind, question);
-    } catch (error) {
-      if ((error as { readonly code?: unknown }).code !== "SQLITE_NOMEM") throw error;
-      const message = `answering takes more than ${formatBytes(limits.queryMemoryBytesMax)} of memory: ask for less, or for one value`;
-      throw new AppError("query_too_expensive", message);
-    }
+    const asked = typeof question === "string" ? questionOfJson(kind, question) : question;
+    return withinMemory(limits, () => askEngine(engineOver(storePath, limits), kind, asked));
+  },
+
+  listing({ question, limits, storePath }: ListingRequest): PackedListing {
+    return withinMemory(limits, () => packListing(engineOver(storePath, limits).listing(question)));
+  },
+
+  /** The first part of the answer as JSON; the others come with `nextPart`. */
+  answerParts(request: PartsRequest): TextPart {
+    answerLimits = request.limits;
+    return withinMemory(request.limits, () => {
+      pieces = listPieces(itemsOf(request), request.key);
+      return takePart(pieces);
+    });
+  },
+
+  nextPart(): TextPart {
+    return withinMemory(answerLimits, () => takePart(must(pieces, "an answer was begun")));
   },
 };
+
+/** The answer that is being given in parts. */
+let pieces: Iterator<string> | undefined;
+let answerLimits = defaultLimits;
+
+/** Facts are read from the store as they are sent; other answers have to be whole before they are sorted. */
+function itemsOf({ kind, question, limits, storePath }: PartsRequest): Iterable<unknown> {
+  const engine = engineOver(storePath, limits);
+  const asked = typeof question === "string" ? questionOfJson(kind, question) : question;
+  return kind === "facts" ? engine.eachFact(asked as FactPattern) : askEngine<PartedKind>(engine, kind, asked);
+}
+
+function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== "SQLITE_NOMEM") throw error;
+    const message = `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`;
+    throw new AppError("query_too_expensive", message);
+  }
+}
 
 serveWorker(commands, () => {}, "aside");
 

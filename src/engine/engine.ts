@@ -12,7 +12,7 @@ import type { Changes } from "../store/changes.ts";
 import { findApiKey } from "../store/keys.ts";
 import { countClosures } from "../store/closure-tables.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
-import { factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
+import { eachMatch, factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readState, type State } from "../store/state.ts";
@@ -244,20 +244,26 @@ export class Engine {
   facts(pattern: FactPattern): Fact[] {
     return this.#present.timed("facts", () => {
       const degrees = this.#present.degrees();
-      return factTables(this.#database)
-        .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
-        .flatMap(({ table, arity }) => {
-          // Those with a first argument are found in one look, all others by looking through the table.
-          const isLed = typeof pattern.args[0]?.id === "string";
-          this.#inPlace?.admitRows(degrees.most(table, isLed ? [1] : [], new Array(arity).fill(undefined)));
-          const rest = new Array(arity - pattern.args.length).fill({ type: null, id: null });
-          return matchFacts(
-            this.#database,
-            { ...pattern, args: [...pattern.args, ...rest] },
-            this.#limits.queryRowsMax,
-          );
-        });
+      return factsPatterns(this.#database, pattern).flatMap(({ table, pattern: whole }) => {
+        const arity = whole.args.length;
+        // Those with a first argument are found in one look, all others by looking through the table.
+        const isLed = typeof whole.args[0]?.id === "string";
+        const bound = degrees.most(table, isLed ? [1] : [], new Array(arity).fill(undefined));
+        this.#inPlace?.admitRows(bound);
+        this.#inPlace?.admitValues(bound * arity);
+        return matchFacts(this.#database, whole, this.#limits.queryRowsMax);
+      });
     });
+  }
+
+  /** All of them, one by one, of one state. Nothing else must be asked of this engine meanwhile. */
+  *eachFact(pattern: FactPattern): Generator<Fact> {
+    const transaction = this.#database.begin();
+    try {
+      for (const { pattern: whole } of factsPatterns(this.#database, pattern)) yield* eachMatch(this.#database, whole);
+    } finally {
+      transaction.rollback();
+    }
   }
 
   /** Whether this very fact is stored. */
@@ -364,6 +370,16 @@ export class Engine {
     const plan = this.#plan(plans, shape, Math.max(listed, contextFacts.length));
     return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
+}
+
+/** For each table of the predicate the pattern with as many arguments as its facts have. */
+function factsPatterns(database: SqlDatabase, pattern: FactPattern) {
+  return factTables(database)
+    .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
+    .map(({ table, arity }) => {
+      const rest = Array.from({ length: arity - pattern.args.length }, () => ({ type: null, id: null }));
+      return { table, pattern: { ...pattern, args: [...pattern.args, ...rest] } };
+    });
 }
 
 function planOf(span: Span, plans: Plans, { key, shape }: KeyedShape): Plan {

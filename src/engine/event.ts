@@ -4,9 +4,10 @@
  */
 import { z } from "zod";
 import type { Fact } from "../store/fact.ts";
+import { describeProblem, listOf } from "../util/bounded-schema.ts";
 
 const value = z.object({ type: z.string().min(1), id: z.string().min(1) }).strict();
-const fact = z.object({ predicate: z.string().min(1), args: z.array(value).min(1) }).strict();
+const fact = z.object({ predicate: z.string().min(1), args: listOf(value, { min: 1 }) }).strict();
 
 export const apiKeyRole = z.enum(["admin", "write", "read"]);
 export type ApiKeyRole = z.infer<typeof apiKeyRole>;
@@ -30,7 +31,7 @@ const request = z
   .optional();
 
 const effect = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("facts"), inserted: z.array(fact), deleted: z.array(fact), request }).strict(),
+  z.object({ kind: z.literal("facts"), inserted: listOf(fact, {}), deleted: listOf(fact, {}), request }).strict(),
   z
     .object({
       kind: z.literal("policy"),
@@ -47,10 +48,10 @@ const effect = z.discriminatedUnion("kind", [
   z
     .object({
       kind: z.literal("keys"),
-      added: z.array(apiKey),
-      removed: z.array(z.string()),
+      added: listOf(apiKey, {}),
+      removed: listOf(z.string(), {}),
       /** The keys that those took the place of, or that were removed: what is needed to go back. */
-      replaced: z.array(apiKey).optional(),
+      replaced: listOf(apiKey, {}).optional(),
     })
     .strict(),
   /** A new epoch begins: nothing of the state changes, only who goes on with this history. */
@@ -66,7 +67,10 @@ export type Effect = z.infer<typeof effect>;
  */
 export function decodeEffect(body: string): Effect {
   const value: unknown = JSON.parse(body);
-  return isFactsEffect(value) ? value : effect.parse(value);
+  if (isFactsEffect(value)) return value;
+  const parsed = effect.safeParse(value);
+  if (!parsed.success) throw new Error(`an event of the log is not understood: ${describeProblem(parsed.error)}`);
+  return parsed.data;
 }
 
 type FactsEffect = Extract<Effect, { kind: "facts" }>;

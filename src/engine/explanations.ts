@@ -3,7 +3,6 @@ import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/value.ts";
 import { AsideLane } from "./aside-lane.ts";
 import { checkFact } from "./fact-check.ts";
-import type { Explanation } from "./explain/explanation.ts";
 import type { AuthorizeQuestion } from "./questions.ts";
 
 export class Explanations {
@@ -24,8 +23,8 @@ export class Explanations {
     });
   }
 
-  /** Of the decision about the facts and the policy in the file at `storePath`. Throws as `Engine.authorize` does, and as the lane does. */
-  async explain(question: AuthorizeQuestion, storePath: string, holder: string): Promise<Explanation> {
+  /** As JSON, of the decision about the facts and the policy in the file at `storePath`. Throws as `Engine.authorize` does, and as the lane does. */
+  async explain(question: AuthorizeQuestion, storePath: string, holder: string): Promise<string> {
     for (const fact of question.contextFacts) checkFact(fact, this.#limits);
     return this.#lane.run(holder, (worker) => worker.call("explain", { question, storePath, limits: this.#limits }));
   }

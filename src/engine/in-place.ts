@@ -21,11 +21,13 @@ interface Known {
 export class InPlace {
   readonly #database: SqlDatabase;
   readonly #rowsMax: number;
+  readonly #valuesMax: number;
   readonly #known = new WeakMap<Plan, Known>();
 
   constructor(database: SqlDatabase, limits: Limits) {
     this.#database = database;
     this.#rowsMax = limits.queryRowsInPlaceMax;
+    this.#valuesMax = limits.answerValuesInPlaceMax;
   }
 
   /** Throws `TooCostly`. `listed` is the length of the longest list that the question brings. */
@@ -48,6 +50,11 @@ export class InPlace {
   admitRows(bound: number): void {
     // Not a number is no bound either.
     if (!(bound <= this.#rowsMax)) throw new TooCostly(`it may look at ${bound} rows`);
+  }
+
+  /** The same for an answer that may have so many values. */
+  admitValues(bound: number): void {
+    if (!(bound <= this.#valuesMax)) throw new TooCostly(`its answer may have ${bound} values`);
   }
 }
 

@@ -25,6 +25,15 @@ export interface Listing extends Revision {
 
 export type ListingName = Omit<Listing, "ids">;
 
+/** The same with its ids in one block of memory: as it is kept, and as it comes from a worker process. */
+export interface PackedListing extends ListingName {
+  readonly ids: PackedTexts;
+}
+
+export function packListing({ ids, ...name }: Listing): PackedListing {
+  return { ...name, ids: packTexts(ids) };
+}
+
 export type ListingLimits = Pick<
   Limits,
   "listingsKeptMax" | "listingsKeptBytesMax" | "listingKeptMs" | "listingFinishedKeptMs"
@@ -37,7 +46,7 @@ export interface ListingPage {
 }
 
 interface Kept {
-  readonly texts: Texts;
+  readonly texts: PackedTexts;
   /** The API key that began it first. */
   readonly holder: string;
   /** When it is too old, in milliseconds. */
@@ -70,26 +79,26 @@ export class Listings {
    * Keeps a copy of the list, where there is no room at the cost of the key that keeps the most; one that is larger than all room is not kept.
    * `question` is a digest of what was asked.
    */
-  keep(question: string, { ids, ...name }: Listing, holder = ""): void {
+  keep(question: string, { ids, ...name }: PackedListing, holder = ""): void {
     const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
     if (listingsKeptMax === 0) return;
-    const texts = new Texts(ids);
-    if (texts.bytes > listingsKeptBytesMax) return;
+    const texts = ids;
+    if (bytesOf(texts) > listingsKeptBytesMax) return;
     const key = keyOf(question, name);
     const readers = (this.#find(question, name)?.readers ?? 0) + 1;
     this.#drop(key);
     const oldMs = this.#nowMs() + listingKeptMs;
     this.#kept.set(key, { texts, holder, oldMs, endMs: oldMs, readers });
-    this.#bytes += texts.bytes;
+    this.#bytes += bytesOf(texts);
     this.#dropEnded();
     while (this.#kept.size > listingsKeptMax) this.#drop(this.#oldestOfLargest(() => 1));
-    while (this.#bytes > listingsKeptBytesMax) this.#drop(this.#oldestOfLargest(({ texts: { bytes } }) => bytes));
+    while (this.#bytes > listingsKeptBytesMax) this.#drop(this.#oldestOfLargest(({ texts }) => bytesOf(texts)));
   }
 
   /** The first `count` ids of a list that is kept already, for one more who begins it. */
   begin(question: string, name: ListingName, count: number): ListingPage | undefined {
     const kept = this.#find(question, name);
-    const page = kept?.texts.page(0, count);
+    const page = kept && pageOf(kept.texts, 0, count);
     if (kept && page?.next !== null) {
       kept.readers += 1;
       kept.endMs = kept.oldMs;
@@ -100,7 +109,7 @@ export class Listings {
   /** `count` ids from the place `start` on, none past the end; `undefined` where the list is not kept. With its last page a list is finished. */
   page(question: string, name: ListingName, start: number, count: number): ListingPage | undefined {
     const kept = this.#find(question, name);
-    const page = kept?.texts.page(start, count);
+    const page = kept && pageOf(kept.texts, start, count);
     if (kept && page?.next === null && page.ids.length > 0) this.#finish(kept);
     return page;
   }
@@ -135,7 +144,8 @@ export class Listings {
   }
 
   #drop(key: string): void {
-    this.#bytes -= this.#kept.get(key)?.texts.bytes ?? 0;
+    const kept = this.#kept.get(key);
+    if (kept) this.#bytes -= bytesOf(kept.texts);
     this.#kept.delete(key);
   }
 
@@ -155,49 +165,42 @@ export class Listings {
   }
 }
 
-/** `count` of the ids from the place `start` on. */
-export function pageOf(ids: readonly string[], start: number, count: number): ListingPage {
-  const end = start + count;
-  return { ids: ids.slice(start, end), next: end < ids.length ? end : null };
-}
-
 function keyOf(question: string, { epoch, offset, second }: ListingName): string {
   return `${epoch} ${offset} ${second} ${question}`;
 }
 
-/** Many texts as one block of UTF-8: a fraction of the memory of as many strings, and known to the byte. */
-class Texts {
-  readonly #block: Buffer;
+/** Many texts as one block of UTF-8: a fraction of the memory of as many strings, and known to the byte. Threads and processes hand it on as it is. */
+export interface PackedTexts {
+  readonly block: Uint8Array<ArrayBuffer>;
   /** Where each ends in the block. */
-  readonly #ends: Uint32Array;
+  readonly ends: Uint32Array<ArrayBuffer>;
+}
 
-  constructor(given: readonly string[]) {
-    const joined = given.join("");
-    const isAscii = Buffer.byteLength(joined) === joined.length;
-    // Halves of surrogate pairs, which context facts may bring, must not meet.
-    const texts = isAscii ? given : given.map((text) => text.toWellFormed());
-    this.#block = Buffer.from(isAscii ? joined : texts.join(""));
-    this.#ends = new Uint32Array(texts.length);
-    let end = 0;
-    texts.forEach((text, index) => {
-      end += isAscii ? text.length : Buffer.byteLength(text);
-      this.#ends[index] = end;
-    });
-  }
+export function packTexts(given: readonly string[]): PackedTexts {
+  const joined = given.join("");
+  const isAscii = Buffer.byteLength(joined) === joined.length;
+  // Halves of surrogate pairs, which context facts may bring, must not meet.
+  const texts = isAscii ? given : given.map((text) => text.toWellFormed());
+  const block = new TextEncoder().encode(isAscii ? joined : texts.join(""));
+  const ends = new Uint32Array(texts.length);
+  let end = 0;
+  texts.forEach((text, index) => {
+    end += isAscii ? text.length : Buffer.byteLength(text);
+    ends[index] = end;
+  });
+  return { block, ends };
+}
 
-  get bytes(): number {
-    return this.#block.byteLength + this.#ends.byteLength;
-  }
+/** `count` of the texts from the place `start` on. */
+export function pageOf({ block, ends }: PackedTexts, start: number, count: number): ListingPage {
+  const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
+  const end = Math.min(start + count, ends.length);
+  const ids: string[] = [];
+  for (let index = start; index < end; index++)
+    ids.push(bytes.toString("utf8", ends[index - 1] ?? 0, ends[index] ?? 0));
+  return { ids, next: end < ends.length ? end : null };
+}
 
-  page(start: number, count: number): ListingPage {
-    const end = Math.min(start + count, this.#ends.length);
-    const ids: string[] = [];
-    for (let index = start; index < end; index++)
-      ids.push(this.#block.toString("utf8", this.#endOf(index - 1), this.#endOf(index)));
-    return { ids, next: end < this.#ends.length ? end : null };
-  }
-
-  #endOf(index: number): number {
-    return this.#ends[index] ?? 0;
-  }
+function bytesOf({ block, ends }: PackedTexts): number {
+  return block.byteLength + ends.byteLength;
 }

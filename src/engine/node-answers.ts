@@ -6,10 +6,16 @@ import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/value.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/tracing.ts";
+import type { WorkerHandle } from "../runtime/worker.ts";
+import type { AnswerParts } from "./answer-parts.ts";
 import { AsideLane } from "./aside-lane.ts";
+import type { AnswerRequest, AsideCommands } from "./aside-worker.ts";
 import type { Engine } from "./engine.ts";
 import { TooCostly } from "./in-place.ts";
-import { askEngine, type QuestionKind, type Questions } from "./question-kinds.ts";
+import { packListing, type PackedListing } from "./listings.ts";
+import { askEngine, type PartedKind, type QuestionKind, type Questions } from "./question-kinds.ts";
+import { QuestionText } from "./question-text.ts";
+import type { ListingQuestion } from "./questions.ts";
 
 export class Answers {
   readonly #engine: () => Engine;
@@ -21,11 +27,13 @@ export class Answers {
     this.#engine = engine;
     this.#limits = limits;
     const { queriesAsideMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
+    const { largeResponsesMax, largeResponseTimeMsMax } = limits;
     this.#lane = new AsideLane({
       waitingMax: queriesAsideMax,
       timeMsMax: queryTimeMsMax,
       slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
       memoryBytesMax: queryMemoryBytesMax,
+      parts: { max: largeResponsesMax, timeMsMax: largeResponseTimeMsMax },
       what: "questions that take long",
       late: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
       large: `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`,
@@ -44,33 +52,94 @@ export class Answers {
    */
   ask<Kind extends QuestionKind>(
     kind: Kind,
-    question: Questions[Kind]["question"],
+    question: Questions[Kind]["question"] | QuestionText<Kind>,
     holder: string,
   ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
-    try {
-      return askEngine(engine, kind, question);
-    } catch (error) {
-      if (!(error instanceof TooCostly)) throw error;
-    }
-    return this.#askAside(engine, kind, question, holder);
+    return (
+      inPlace(engine, kind, question) ??
+      this.#askAside(engine, kind, holder, (cell, store) =>
+        cell.call("answer", { kind, question: textOf(question), ...store }),
+      )
+    );
   }
 
-  async #askAside<Kind extends QuestionKind>(
-    engine: Engine,
+  /**
+   * The same for answers that are lists: as what is sent as JSON, with the list under `key` where one is given, or as parts of that JSON. Parts have to
+   * be read or closed.
+   */
+  async askList<Kind extends PartedKind>(
     kind: Kind,
-    question: Questions[Kind]["question"],
-    holder: string,
-  ): Promise<Questions[Kind]["answer"]> {
+    question: Questions[Kind]["question"] | QuestionText<Kind>,
+    { holder, key }: { readonly holder: string; readonly key?: string },
+  ): Promise<object | AnswerParts> {
+    const engine = this.#engine();
+    const answer = inPlace(engine, kind, question);
+    if (answer !== undefined) return key === undefined ? answer : { [key]: answer };
     metrics.queriesAside.inc({ kind });
-    const store = { limits: this.#limits, storePath: engine.path };
+    const store = this.#storeOf(engine);
+    const request = { kind, question: textOf(question), key, ...store };
+    return withSpan("query aside", {}, () =>
+      this.#lane.runParts(
+        holder,
+        (cell) => cell.call("answerParts", request),
+        (cell) => cell.call("openEngine", store),
+        // Few facts are answered in place.
+        kind === "facts",
+      ),
+    );
+  }
+
+  /** The same for a list that is given in pages. */
+  async listing(question: ListingQuestion, holder: string): Promise<PackedListing> {
+    const engine = this.#engine();
+    const listing = inPlace(engine, "listing", question);
+    if (listing !== undefined) return packListing(listing);
+    return this.#askAside(engine, "listing", holder, (cell, store) => cell.call("listing", { question, ...store }));
+  }
+
+  async #askAside<T>(
+    engine: Engine,
+    kind: QuestionKind,
+    holder: string,
+    ask: (cell: WorkerHandle<AsideCommands, never>, store: Store) => Promise<unknown>,
+  ): Promise<T> {
+    metrics.queriesAside.inc({ kind });
+    const store = this.#storeOf(engine);
     const answer = await withSpan("query aside", {}, () =>
       this.#lane.run(
         holder,
-        (cell) => cell.call("answer", { kind, question, ...store }),
+        (cell) => ask(cell, store),
         (cell) => cell.call("openEngine", store),
       ),
     );
-    return answer as Questions[Kind]["answer"];
+    return answer as T;
   }
+
+  #storeOf({ path }: Engine): Store {
+    return { limits: this.#limits, storePath: path };
+  }
+}
+
+type Store = Pick<AnswerRequest, "limits" | "storePath">;
+
+/** Undefined where the question is for a worker process. */
+function inPlace<Kind extends QuestionKind>(
+  engine: Engine,
+  kind: Kind,
+  question: Questions[Kind]["question"] | QuestionText<Kind>,
+): Questions[Kind]["answer"] | undefined {
+  if (question instanceof QuestionText) return undefined;
+  try {
+    return askEngine(engine, kind, question);
+  } catch (error) {
+    if (error instanceof TooCostly) return undefined;
+    throw error;
+  }
+}
+
+function textOf<Kind extends QuestionKind>(
+  question: Questions[Kind]["question"] | QuestionText<Kind>,
+): Questions[Kind]["question"] | string {
+  return question instanceof QuestionText ? question.json : question;
 }

@@ -8,7 +8,6 @@ import { AsideLane, type LaneOptions } from "./aside-lane.ts";
 import type { CheckRequest } from "./aside-worker.ts";
 import { CellPool } from "./cell-pool.ts";
 import type { PolicyApproval, UploadedPolicy } from "./policy-approval.ts";
-import type { PolicyReport } from "./policy-report.ts";
 
 export class PolicyChecks {
   readonly #limits: Limits;
@@ -19,8 +18,8 @@ export class PolicyChecks {
     this.#lane = new AsideLane(laneOptions(limits));
   }
 
-  /** Stores nothing. Throws `too_many_requests` where too many wait, `query_too_expensive` where it takes too much time or memory. */
-  check(request: Omit<CheckRequest, "limits">, holder: string): Promise<PolicyReport> {
+  /** The report (`policy-report.ts`) as JSON. Stores nothing. Throws `too_many_requests` where too many wait, `query_too_expensive` where it takes too much time or memory. */
+  check(request: Omit<CheckRequest, "limits">, holder: string): Promise<string> {
     return this.#lane.run(holder, (worker) => worker.call("check", { ...request, limits: this.#limits }));
   }
 }

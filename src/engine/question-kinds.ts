@@ -25,6 +25,9 @@ export interface Questions {
 
 export type QuestionKind = keyof Questions;
 
+/** Questions whose answers are lists, and may be large. */
+export type PartedKind = "authorizeResources" | "list" | "query" | "facts";
+
 /** The kinds of questions are the names of the engine's methods. */
 export function askEngine<Kind extends QuestionKind>(
   engine: Engine,

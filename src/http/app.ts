@@ -4,16 +4,29 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
+import { AnswerParts } from "../engine/answer-parts.ts";
 import { Answers } from "../engine/node-answers.ts";
 import type { Node } from "../replication/node.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
-import { errors, refusal } from "./errors.ts";
-import { EventStreams } from "./event-streams.ts";
+import { BodyParser } from "./body-parser.ts";
 import { BodyReader } from "./body.ts";
 import { ByteBudget } from "./byte-budget.ts";
-import { adorn, attachExchange, beginExchange, type Exchange, exchangeOf, finishExchange, reply } from "./exchange.ts";
+import { errors, refusal } from "./errors.ts";
+import { EventStreams } from "./event-streams.ts";
+import {
+  adornLarge,
+  attachExchange,
+  beginExchange,
+  type Exchange,
+  exchangeOf,
+  finishExchange,
+  reply,
+  replyParts,
+  type Streams,
+} from "./exchange.ts";
+import { LargeResponses } from "./large-responses.ts";
 import { answerAuthorize, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { backupRoutes } from "./routes/backup.ts";
 import { checkRoutes } from "./routes/check.ts";
@@ -42,8 +55,11 @@ export interface App {
 export function createApp(node: Node, limits: Limits): App {
   const asked = new Answers(() => node.engine(), limits);
   const streams = new EventStreams(node, limits);
-  const bodies = new BodyReader(limits, new ByteBudget(limits));
-  const authorize = answerAuthorize(node, limits, asked);
+  const budget = new ByteBudget(limits);
+  const reader = new BodyReader(limits, budget);
+  const bodies = new BodyParser(limits);
+  const large = new LargeResponses(budget, limits);
+  const authorize = answerAuthorize(node, limits, asked, bodies);
   // Without `standardHostname` a request to a host with a short name is routed too.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
@@ -51,23 +67,23 @@ export function createApp(node: Node, limits: Limits): App {
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(checkRoutes(node, limits, asked))
-    .use(queryRoutes(node, limits, asked))
-    .use(explainRoutes(node, limits))
+    .use(checkRoutes(node, limits, asked, bodies))
+    .use(queryRoutes(node, limits, asked, bodies))
+    .use(explainRoutes(node, limits, bodies))
     .use(factReads(node, limits, asked))
     .use(eventRoutes(node, limits, streams))
     .use(policyReads(node, limits))
-    .use(policyCheckRoutes(node, limits))
+    .use(policyCheckRoutes(node, limits, bodies))
     .use(keyReads(node, limits))
-    .use(writeRoutes(node, limits))
-    .use(promoteRoutes(node, limits))
+    .use(writeRoutes(node, limits, bodies))
+    .use(promoteRoutes(node, limits, bodies))
     .use(backupRoutes(node, limits))
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(unmatchedRoutes(routes));
   return {
     // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
-    fetch: exchanging(node, limits, bodies, (exchange, received) => {
+    fetch: exchanging(node, limits, { bodies: reader, large }, (exchange, received) => {
       const request = withRoutableUrl(received);
       if (isAuthorize(request)) return authorize(exchange, request);
       attachExchange(request, exchange);
@@ -76,18 +92,19 @@ export function createApp(node: Node, limits: Limits): App {
     routes,
     close() {
       streams.close();
+      reader.close();
       bodies.close();
     },
   };
 }
 
 /** Who writes is a matter of the node's role, and settled here, once. */
-function writeRoutes(node: Node, limits: Limits) {
+function writeRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   if (node.writes !== undefined) {
     return new Elysia()
-      .use(factWrites(node, node.writes, limits))
-      .use(policyWrites(node, node.writes, limits))
-      .use(keyWrites(node, node.writes, limits));
+      .use(factWrites(node, node.writes, limits, bodies))
+      .use(policyWrites(node, node.writes, limits, bodies))
+      .use(keyWrites(node, node.writes, limits, bodies));
   }
   return node.forward === undefined ? refusedWrites(node) : forwardedWrites(node, node.forward, limits);
 }
@@ -95,14 +112,15 @@ function writeRoutes(node: Node, limits: Limits) {
 /** What a route returned becomes the answer. */
 const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({ request, responseValue, set }) => {
   const exchange = exchangeOf(request);
-  if (responseValue instanceof Response) return adorn(exchange, responseValue);
+  if (responseValue instanceof Response) return adornLarge(exchange, responseValue);
+  if (responseValue instanceof AnswerParts) return replyParts(exchange, responseValue);
   return reply(exchange, Number(set.status ?? 200), responseValue, set.headers);
 });
 
 type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
 
 /** Opens an exchange and a span around each request, and bounds how many there are at a time. What is made for each request is little. */
-function exchanging(node: Node, limits: Limits, bodies: BodyReader, handle: Handle): App["fetch"] {
+function exchanging(node: Node, limits: Limits, streams: Streams, handle: Handle): App["fetch"] {
   let inFlight = 0;
   const answered = (exchange: Exchange, response: Response): Response => {
     inFlight -= 1;
@@ -121,7 +139,7 @@ function exchanging(node: Node, limits: Limits, bodies: BodyReader, handle: Hand
       (error) => failed(exchange, error),
     );
   const respond = (span: Span, received: Request, cut: Exchange["cut"]): Response | Promise<Response> => {
-    const exchange = beginExchange(node, received, bodies, span, cut);
+    const exchange = beginExchange(node, received, streams, span, cut);
     inFlight += 1;
     let answer: Response | Promise<Response>;
     try {

@@ -9,11 +9,16 @@ import type { Limits } from "../config/limits.ts";
 import { AppError } from "../util/app-error.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { Exchange } from "./exchange.ts";
+import { LargeBody } from "./large-body.ts";
 import { describeJsonError } from "./json-error.ts";
 
 /** Smaller bodies are read in one piece and not counted: `requestsInFlightMax` bounds how many of them there can be. */
 const smallBytesMax = 8 * 1024;
+/** Parsing so much takes the serving thread a millisecond or two at most, whatever it is. */
+const parsedHereBytesMax = 64 * 1024;
 const sweepIntervalMs = 500;
+
+type Bytes = Uint8Array<ArrayBuffer>;
 
 type BodyLimits = Pick<Limits, "bodyTimeoutMs" | "bodyBytesPerSecondMin">;
 
@@ -40,7 +45,30 @@ export class BodyReader {
    * The body as a string; empty where there is none. Its bytes stay in the budget until the exchange is finished. Rejects with AppError `too_large`,
    * `request_timeout` (too slow), `request_aborted` (the client went away) or `not_ready` (the budget is used up).
    */
-  read(exchange: Exchange, request: Request, bytesMax: number): Promise<string> {
+  async read(exchange: Exchange, request: Request, bytesMax: number): Promise<string> {
+    const body = await this.#read(exchange, request, bytesMax);
+    return typeof body === "string" ? body : decodeText(body);
+  }
+
+  /** The same, where another thread parses large bodies: those stay bytes. */
+  async readBody(exchange: Exchange, request: Request, bytesMax: number): Promise<string | LargeBody> {
+    const body = await this.#read(exchange, request, bytesMax);
+    if (typeof body === "string") return body;
+    return body.byteLength <= parsedHereBytesMax ? decodeText(body) : new LargeBody(body);
+  }
+
+  /** The body as a value; `null` where there is none, for the schema to judge. A large one is for `BodyParser`. */
+  async readJson(exchange: Exchange, request: Request, bytesMax: number): Promise<unknown> {
+    const body = await this.readBody(exchange, request, bytesMax);
+    return body instanceof LargeBody ? body : parseJson(body);
+  }
+
+  close(): void {
+    clearInterval(this.#sweeping);
+    for (const reading of this.#readings) reading.fail(new AppError("not_ready", "this node is shutting down"));
+  }
+
+  #read(exchange: Exchange, request: Request, bytesMax: number): Promise<string | Bytes> {
     const declared = request.headers.get("content-length");
     if (declared === null && request.body === null) return Promise.resolve("");
     if (Number(declared) > bytesMax) return Promise.reject(tooLarge(bytesMax));
@@ -49,17 +77,7 @@ export class BodyReader {
       : this.#watched(exchange, (reading) => this.#readPieces(exchange, request, bytesMax, reading));
   }
 
-  /** The body as a value; `null` where there is none, for the schema to judge. */
-  async readJson(exchange: Exchange, request: Request, bytesMax: number): Promise<unknown> {
-    return parseJson(await this.read(exchange, request, bytesMax));
-  }
-
-  close(): void {
-    clearInterval(this.#sweeping);
-    for (const reading of this.#readings) reading.fail(new AppError("not_ready", "this node is shutting down"));
-  }
-
-  async #watched(exchange: Exchange, read: (reading: Reading) => Promise<string>): Promise<string> {
+  async #watched<T>(exchange: Exchange, read: (reading: Reading) => Promise<T>): Promise<T> {
     const { promise: failed, reject } = Promise.withResolvers<never>();
     const reading: Reading = { startedMs: performance.now(), receivedBytes: 0, fail: reject };
     this.#readings.add(reading);
@@ -75,19 +93,19 @@ export class BodyReader {
     }
   }
 
-  async #readPieces(exchange: Exchange, request: Request, bytesMax: number, reading: Reading): Promise<string> {
+  async #readPieces(exchange: Exchange, request: Request, bytesMax: number, reading: Reading): Promise<Bytes> {
     const reader = request.body?.getReader();
-    if (reader === undefined) return "";
+    if (reader === undefined) return new Uint8Array();
     exchange.bodyLease ??= this.#budget.take(0);
     const pieces: Uint8Array[] = [];
     for (let piece = await reader.read(); !piece.done && this.#readings.has(reading); piece = await reader.read()) {
       reading.receivedBytes += piece.value.byteLength;
       if (reading.receivedBytes > bytesMax) throw tooLarge(bytesMax);
-      // Twice: the pieces, and the string that they become.
+      // Twice: the pieces, and what they become.
       if (exchange.bodyLease?.resize(2 * reading.receivedBytes) !== true) throw tooMany;
       pieces.push(piece.value);
     }
-    return Buffer.concat(pieces, reading.receivedBytes).toString("utf8");
+    return Buffer.concat(pieces, reading.receivedBytes);
   }
 
   #sweep(): void {
@@ -118,6 +136,7 @@ function readError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   return new AppError("request_aborted", "the request ended before its body was complete", { cause: error });
 }
+
 /** The value that a body's text stands for; `null` for none. */
 export function parseJson(text: string): unknown {
   if (text === "") return null;
@@ -137,15 +156,31 @@ export function parseJson(text: string): unknown {
  */
 function refuseHalfCharacters(json: string): void {
   if (!surrogate.test(json)) return;
-  for (const [, half] of json.matchAll(escapes)) {
-    if (half === undefined) continue;
-    throw new AppError("invalid_request", `the body has \`\\${half}\`, which is half of a character: send both halves`);
+  for (let at = json.indexOf("\\"); at !== -1;) {
+    pair.lastIndex = at;
+    if (pair.test(json)) {
+      at = json.indexOf("\\", pair.lastIndex);
+      continue;
+    }
+    half.lastIndex = at;
+    if (half.test(json)) {
+      const text = json.slice(at, half.lastIndex);
+      throw new AppError("invalid_request", `the body has \`${text}\`, which is half of a character: send both halves`);
+    }
+    // Past the escape's letter, which may be a backslash.
+    at = json.indexOf("\\", at + 2);
   }
 }
 
 const surrogate = /\\u[dD][89a-fA-F]/;
-/** Each escape from left to right: a whole pair, half of one (captured), any other. */
-const escapes = /\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)/g;
+/** Escapes that stand where they are looked for: a whole pair, and half of one. */
+const pair = /\\u[dD][89abAB]..\\u[dD][c-fC-F]../y;
+const half = /\\u[dD][89a-fA-F]../y;
+
+/** As `Request.text` decodes it. */
+export function decodeText(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
 
 function tooLarge(bytesMax: number): AppError {
   return new AppError(

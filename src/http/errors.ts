@@ -7,6 +7,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { storageFailed } from "../replication/storage-status.ts";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
+import { clip } from "../util/text-length.ts";
 import { exchangeOf, reply, type Exchange } from "./exchange.ts";
 
 /**
@@ -60,8 +61,16 @@ export function refusal(exchange: Exchange, thrown: unknown): Response {
     });
     return reply(exchange, statusOf.internal, { message: "internal error" });
   }
-  return reply(exchange, statusOf[error.code], error.details ?? { message: error.message }, headersOf[error.code]);
+  return reply(
+    exchange,
+    statusOf[error.code],
+    error.details ?? { message: clip(error.message, messageCharactersMax) },
+    headersOf[error.code],
+  );
 }
+
+/** Messages repeat names that were sent. */
+const messageCharactersMax = 4000;
 
 const damaged = new AppError("not_ready", "this node's copy is damaged, ask another node");
 

@@ -3,6 +3,7 @@
  * routes, hooks and the error table find the exchange of a request by the request itself.
  */
 import { SpanStatusCode, type Span } from "@opentelemetry/api";
+import type { AnswerParts } from "../engine/answer-parts.ts";
 import type { ApiKey } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -11,8 +12,15 @@ import { recordSpan } from "../telemetry/tracing.ts";
 import { must } from "../util/assert.ts";
 import type { BodyReader } from "./body.ts";
 import type { Lease } from "./byte-budget.ts";
+import { type LargeResponses, wholeCharactersMax } from "./large-responses.ts";
 
-export interface Exchange {
+/** What reads the bodies of requests, and what sends large responses. */
+export interface Streams {
+  readonly bodies: BodyReader;
+  readonly large: LargeResponses;
+}
+
+export interface Exchange extends Streams {
   /** The caller's, or a new one: it is in our log, in the answer, and in the text of the SDKs' errors. */
   readonly requestId: string;
   readonly method: string;
@@ -22,8 +30,6 @@ export interface Exchange {
   readonly node: Node;
   /** As it came in. */
   readonly received: Request;
-  /** Reads its body. */
-  readonly bodies: BodyReader;
   /** Ends the connection of what came in within some seconds; undefined where there is no connection. */
   readonly cut: ((received: Request) => void) | undefined;
   /** The route's pattern. Never the path: this becomes a label and the name of the span. */
@@ -46,11 +52,12 @@ type Exchanged = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  bodies: BodyReader,
+  { bodies, large }: Streams,
   span: Span,
   cut: Exchange["cut"],
 ): Exchange {
   return {
+    large,
     requestId: requestIdOf(received),
     method: received.method,
     startedMs: performance.now(),
@@ -99,15 +106,44 @@ export function replyText(exchange: Exchange, status: number, json: string, head
   const own = ownHeaders(exchange);
   own["Content-Type"] = "application/json";
   for (const name in headers) own[name] = String(headers[name]);
-  const response = new Response(json, { status, headers: own });
+  const isWhole = json.length <= wholeCharactersMax || exchange.method === "HEAD";
+  const response = new Response(isWhole ? json : exchange.large.ofText(exchange, json), { status, headers: own });
   if (answeredMs !== undefined) recordSteps(exchange, answeredMs);
   return response;
+}
+
+/** The same for JSON that is made while it is sent. */
+export function replyParts(exchange: Exchange, parts: AnswerParts): Response {
+  const { whole } = parts;
+  if (whole !== undefined) return replyText(exchange, 200, whole);
+  const headers = { ...ownHeaders(exchange), "Content-Type": "application/json" };
+  if (exchange.method !== "HEAD") return new Response(exchange.large.ofParts(exchange, parts), { headers });
+  parts.close();
+  return new Response(null, { headers });
+}
+
+/** For a route that has its answer as JSON already. */
+export function jsonResponse(json: string): Response {
+  return new Response(json, { headers: { "Content-Type": "application/json" } });
 }
 
 /** An answer that was made elsewhere (metrics, what nodes ask of each other), with our headers added. */
 export function adorn(exchange: Exchange, response: Response): Response {
   for (const [name, value] of Object.entries(ownHeaders(exchange))) response.headers.set(name, value);
   return response;
+}
+
+/** The same, sent in slices where it is large. A stream of events sends itself. */
+export async function adornLarge(exchange: Exchange, response: Response): Promise<Response> {
+  const { status, headers, body } = adorn(exchange, response);
+  const type = headers.get("content-type") ?? "";
+  if (body === null || exchange.method === "HEAD" || type === "text/event-stream") return response;
+  const { large, route } = exchange;
+  if (type === "application/zstd") return new Response(large.ofStream(exchange, body), { status, headers });
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  if (bytes.byteLength <= wholeCharactersMax) return new Response(bytes, { status, headers });
+  const peer = route.startsWith("/replication/") ? "node" : "client";
+  return new Response(large.ofBytes(exchange, bytes, peer), { status, headers });
 }
 
 /** Counts the answer, gives back what the body took of the budget, and completes the request's span. */

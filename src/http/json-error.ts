@@ -7,10 +7,18 @@
 export function describeJsonError(text: string): string {
   const checker = new JsonChecker(text);
   const problem = checker.check() ?? "it is too deeply nested";
-  const before = text.slice(0, checker.at);
-  const line = before.split("\n").length;
-  const column = checker.at - before.lastIndexOf("\n");
-  return `line ${line}, column ${column}: ${problem}`;
+  const { line, start } = lineAt(text, checker.at);
+  return `line ${line}, column ${checker.at - start + 1}: ${problem}`;
+}
+
+/** The number of the line with this place, and where it starts. */
+function lineAt(text: string, at: number): { readonly line: number; readonly start: number } {
+  let [line, start] = [1, 0];
+  for (let end = text.indexOf("\n"); end !== -1 && end < at; end = text.indexOf("\n", start)) {
+    line += 1;
+    start = end + 1;
+  }
+  return { line, start };
 }
 
 class JsonChecker {
@@ -72,10 +80,9 @@ class JsonChecker {
   #scalar(next: string): string | undefined {
     if (next === '"') return this.#string();
     if (next === "") return "the text ends, expected a value";
-    const rest = this.#text.slice(this.at, this.at + scalarLengthMax);
-    const scalar = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/.exec(rest);
-    if (scalar === null) return "expected a value (texts stand in double quotes)";
-    this.at += scalar[0].length;
+    scalar.lastIndex = this.at;
+    if (!scalar.test(this.#text)) return "expected a value (texts stand in double quotes)";
+    this.at = scalar.lastIndex;
     return undefined;
   }
 
@@ -90,30 +97,37 @@ class JsonChecker {
   }
 
   #string(): string | undefined {
-    const special = /["\\\u0000-\u001f]/g;
     for (let from = this.at + 1; ;) {
-      special.lastIndex = from;
-      const found = special.exec(this.#text);
-      if (found === null) return "this text has no end";
-      if (found[0] === '"') {
-        this.at = found.index + 1;
+      plain.lastIndex = from;
+      plain.test(this.#text);
+      const at = plain.lastIndex;
+      const found = this.#text.charAt(at);
+      if (found === "") return "this text has no end";
+      if (found === '"') {
+        this.at = at + 1;
         return undefined;
       }
-      const escape = /^\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/.exec(this.#text.slice(found.index, found.index + 6));
-      if (escape === null) {
-        this.at = found.index;
-        return found[0] === "\\" ? "there is no such escape" : "expected an escape for this control character";
+      escape.lastIndex = at;
+      if (!escape.test(this.#text)) {
+        this.at = at;
+        return found === "\\" ? "there is no such escape" : "expected an escape for this control character";
       }
-      from = found.index + escape[0].length;
+      from = escape.lastIndex;
     }
   }
 
   /** The next character that is no white space; empty at the end. */
   #next(): string {
-    while (this.at < this.#text.length && " \t\r\n".includes(this.#text.charAt(this.at))) this.at += 1;
+    space.lastIndex = this.at;
+    space.test(this.#text);
+    this.at = space.lastIndex;
     return this.#text.charAt(this.at);
   }
 }
 
-/** No number that is meant seriously is longer. */
-const scalarLengthMax = 400;
+// Each matches where it stands, so nothing of the text has to be copied.
+const space = /[ \t\r\n]*/y;
+const scalar = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/y;
+/** What a string holds up to its end, an escape, or a character that has to be one. */
+const plain = /[^"\\\u0000-\u001f]*/y;
+const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;

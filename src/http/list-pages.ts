@@ -7,10 +7,10 @@ import type { Limits } from "../config/limits.ts";
 import type { Answers } from "../engine/node-answers.ts";
 import type { Engine } from "../engine/engine.ts";
 import {
-  type Listing,
   type ListingName,
   type ListingPage,
   Listings,
+  type PackedListing,
   pageOf,
   type Revision,
 } from "../engine/listings.ts";
@@ -49,10 +49,11 @@ export class ListPages {
     const begun = this.#listings.isEmpty ? undefined : this.#beginKept(engine, question, size);
     if (begun) return begun;
     const listing = await this.#take(question, holder);
-    if (listing.ids.length <= size) return { results: listing.ids, next_page_token: null };
+    const page = pageOf(listing.ids, 0, size);
+    if (page.next === null) return { results: page.ids, next_page_token: null };
     const digest = questionDigest(question);
     this.#listings.keep(digest, listing, holder);
-    return answer(pageOf(listing.ids, 0, size), listing, size, digest);
+    return answer(page, listing, size, digest);
   }
 
   /**
@@ -99,10 +100,10 @@ export class ListPages {
   }
 
   /** Of the present copy: what another one gave is not kept under the name of this one. */
-  async #take(question: ListingQuestion, holder: string): Promise<Listing> {
+  async #take(question: ListingQuestion, holder: string): Promise<PackedListing> {
     for (;;) {
       const engine = this.#present();
-      const listing = await this.#answers.ask("listing", question, holder);
+      const listing = await this.#answers.listing(question, holder);
       if (this.#present() === engine) return listing;
     }
   }

@@ -16,6 +16,9 @@ export interface PageToken extends ListingName {
   readonly start: number;
 }
 
+/** No token of ours is longer. */
+export const pageTokenCharactersMax = 1000;
+
 const tokenSchema = z.tuple([
   z.literal(2),
   z.string().regex(/^[0-9a-f]{16}$/),

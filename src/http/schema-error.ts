@@ -1,6 +1,7 @@
 /** What a schema says about a request, as one sentence: where it is wrong and what may stand there. Zod's own texts name types of JavaScript. */
 import type { z } from "zod";
 import { AppError } from "../util/app-error.ts";
+import { clip } from "../util/text-length.ts";
 
 export type Part = "body" | "query";
 
@@ -26,7 +27,8 @@ export function refusing<Schema extends z.ZodType>(part: Part, schema: Schema): 
 
 /** A list that is too long is 413, as documented, everything else 400. Only the first issue is told: the next attempt shows the next. */
 function refuseIssue(issue: z.core.$ZodIssue, part: Part, value: unknown): AppError {
-  const path = issue.path.map(String).join(".");
+  // Names in it are the sender's, and may be as long as the body.
+  const path = clip(issue.path.map((key) => clip(String(key), keyCharactersMax)).join("."), pathCharactersMax);
   const place = `the ${part}`;
   const subject = path === "" ? place : `\`${path}\` in ${place}`;
   const missing = path !== "" && valueAt(value, issue.path) === undefined;
@@ -44,18 +46,25 @@ function demand(issue: z.core.$ZodIssue): string {
         ? `must have at least ${issue.minimum} entries`
         : `must be at least ${issue.minimum}`;
     case "too_big":
+      if (issue.origin === "string") return `must not be longer than ${issue.maximum} characters`;
       return issue.origin === "array"
         ? `must have at most ${issue.maximum} entries`
         : `must be at most ${issue.maximum}`;
     case "invalid_value":
       return `must be ${issue.values.map((value) => `\`${String(value)}\``).join(" or ")}`;
     case "unrecognized_keys":
-      return `must not have ${issue.keys.map((key) => `\`${key}\``).join(" or ")}`;
+      return `must not have ${issue.keys
+        .slice(0, unknownKeysMax)
+        .map((key) => `\`${clip(key, keyCharactersMax)}\``)
+        .join(" or ")}`;
     default:
       // Checks of our own, which bring their sentence along.
       return issue.message;
   }
 }
+
+/** How much a message repeats of what was sent. */
+const [keyCharactersMax, pathCharactersMax, unknownKeysMax] = [64, 200, 5] as const;
 
 const typeNames: Readonly<Record<string, string>> = {
   string: "a text",

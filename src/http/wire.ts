@@ -2,16 +2,16 @@
 import { z } from "zod";
 import type { Limits } from "../config/limits.ts";
 import { factArgumentsMax } from "../polar/policy.ts";
+import { listOf } from "../util/bounded-schema.ts";
 import { isWithin } from "../util/text-length.ts";
 
 export function wire(limits: Limits) {
+  /** A text that may be empty. */
+  const text = z.string().refine((given) => isWithin(given, limits.identifierBytesMax), {
+    error: `must not be longer than ${limits.identifierBytesMax} bytes`,
+  });
   /** A type, an id, a name of a predicate, role or action. */
-  const name = z
-    .string()
-    .min(1)
-    .refine((text) => isWithin(text, limits.identifierBytesMax), {
-      error: `must not be longer than ${limits.identifierBytesMax} bytes`,
-    });
+  const name = text.min(1);
   const value = z.object({ type: name, id: name });
   const any = z
     .object({ type: name.nullable(), id: name.nullable() })
@@ -21,22 +21,19 @@ export function wire(limits: Limits) {
     });
   /** A concrete fact, to be stored or of one request. What it must be beyond this shape is for the engine to say. */
   const fact = z.object({ predicate: name, args: argumentsOf(value) });
+  const contextFacts = listOf(fact, { max: limits.contextFactsMax });
   return {
+    text,
     name,
     value,
     fact,
     /** What a delete names: `null` stands for anything. */
     pattern: z.object({ predicate: name, args: argumentsOf(any) }),
-    contextFacts: z
-      .array(fact)
-      .max(limits.contextFactsMax)
-      .nullish()
-      .transform((facts) => facts ?? []),
+    contextFacts,
+    optionalContextFacts: contextFacts.nullish().transform((facts) => facts ?? []),
   };
 }
 
 function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
-  return z.array(schema).refine((args) => args.length >= 1 && args.length <= factArgumentsMax, {
-    error: `must have 1 to ${factArgumentsMax} entries`,
-  });
+  return listOf(schema, { min: 1, max: factArgumentsMax, error: `must have 1 to ${factArgumentsMax} entries` });
 }

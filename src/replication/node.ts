@@ -51,7 +51,8 @@ export interface Node {
 
 /** Each resolves when the write is committed. AppError says why where it is refused; then nothing changed. */
 export interface Writes {
-  batch(changes: readonly Change[], meta: WriteMeta): Promise<WriteResult>;
+  /** A string holds the changes as JSON. */
+  batch(changes: readonly Change[] | string, meta: WriteMeta): Promise<WriteResult>;
   policy(
     policy: { readonly source: string; readonly filename: string | null; readonly force: boolean },
     meta: WriteMeta,

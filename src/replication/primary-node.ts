@@ -360,7 +360,8 @@ function writesOver(writer: Writer, { fence, acks, feed }: Place, ackTimeoutMs: 
     );
   };
   return {
-    batch: (changes, meta) => write({ kind: "batch", changes }, meta),
+    batch: (changes, meta) =>
+      write(typeof changes === "string" ? { kind: "batch", json: changes } : { kind: "batch", changes }, meta),
     policy: (policy, meta) => write({ kind: "policy", ...policy }, meta),
     clear: (meta) => write({ kind: "clear" }, meta),
     keys: (change, meta) => write({ kind: "keys", ...change }, meta),

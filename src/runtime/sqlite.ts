@@ -15,6 +15,8 @@ export interface SqlStatement {
   run(...parameters: SqlValue[]): number;
   /** All rows, as arrays in column order. */
   values(...parameters: SqlValue[]): SqlRow[];
+  /** The same row by row, for results that are too large to be held. Columns need names of their own. */
+  rows(...parameters: SqlValue[]): Iterable<SqlRow>;
   finalize(): void;
 }
 
@@ -189,6 +191,10 @@ class BunSqliteStatement implements SqlStatement {
 
   values(...parameters: SqlValue[]): SqlRow[] {
     return this.#statement.values(...parameters) as SqlRow[];
+  }
+
+  *rows(...parameters: SqlValue[]): Generator<SqlRow> {
+    for (const row of this.#statement.iterate(...parameters)) yield Object.values(row as Record<string, SqlValue>);
   }
 
   finalize(): void {

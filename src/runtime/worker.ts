@@ -13,6 +13,7 @@ export const workerEntries = {
   writer: "replication/writing/writer-worker.ts",
   snapshot: "replication/snapshots/snapshot-worker.ts",
   aside: "engine/aside-worker.ts",
+  body: "http/body-worker.ts",
 } as const;
 export type WorkerName = keyof typeof workerEntries;
 
@@ -24,7 +25,13 @@ export interface WorkerHandle<C extends Commands, Event> {
     command: Name,
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>>;
-  /** The same without an answer: what the command gives or throws nobody learns. */
+  /** The same, with buffers that the worker gets without a copy: they are empty here afterwards. */
+  callWith<Name extends keyof C & string>(
+    transfer: readonly ArrayBuffer[],
+    command: Name,
+    ...parameters: Parameters<C[Name]>
+  ): Promise<Awaited<ReturnType<C[Name]>>>;
+  /** A call without an answer: what the command gives or throws nobody learns. */
   tell<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void;
   /** Called for each event that the worker emits, in order. */
   onEvent(listener: (event: Event) => void): void;
@@ -55,12 +62,13 @@ export function connectWorker<C extends Commands, Event = never>(entry: URL): Wo
   return connect(workerPort(entry));
 }
 
-/** Workers that are spoken to in JSON, with those of their commands whose parameters it can't say. All others are sent objects, which are cloned. */
-const cloned: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open"] };
+/** Workers that are spoken to in JSON, with those of their commands whose parameters it can't say, or are JSON themselves. All others are sent objects, which are cloned. */
+const cloned: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open", "writeJson"] };
 
 /** A way to somebody else and back. */
 export interface Way {
-  send(message: unknown): void;
+  /** Whoever is in this process gets the buffers in `transfer` without a copy. */
+  send(message: unknown, transfer?: readonly ArrayBuffer[]): void;
   onMessage(listener: (message: unknown) => void): void;
 }
 
@@ -82,7 +90,7 @@ export function spokenTo<W extends Way>(name: WorkerName, way: W): W {
   const isCloned = (message: object): boolean => "command" in message && exceptions.includes(String(message.command));
   return {
     ...way,
-    send: (message) => way.send(isCloned(message as object) ? message : JSON.stringify(message)),
+    send: (message, transfer) => way.send(isCloned(message as object) ? message : JSON.stringify(message), transfer),
     onMessage: (listener) =>
       way.onMessage((message) => listener(typeof message === "string" ? JSON.parse(message) : message)),
   };
@@ -97,7 +105,7 @@ export function connect<C extends Commands, Event = never>(port: Port): WorkerHa
 export function workerPort(entry: WorkerName | URL): Port {
   const worker = new Worker(typeof entry === "string" ? entryOf(entry) : entry);
   return {
-    send: (message) => worker.postMessage(message),
+    send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
     onMessage: (listener) => worker.addEventListener("message", (message) => listener(message.data)),
     onEnd(listener) {
       worker.addEventListener("error", (event) => listener(new Error(`a worker failed: ${event.message}`)));
@@ -194,8 +202,16 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     command: Name,
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>> {
+    return this.callWith([], command, ...parameters);
+  }
+
+  callWith<Name extends keyof C & string>(
+    transfer: readonly ArrayBuffer[],
+    command: Name,
+    ...parameters: Parameters<C[Name]>
+  ): Promise<Awaited<ReturnType<C[Name]>>> {
     if (this.#stopping !== undefined) return Promise.reject(new AppError("not_ready", "this node is shutting down"));
-    return this.#request((id) => ({ id, command, parameters })) as Promise<Awaited<ReturnType<C[Name]>>>;
+    return this.#request((id) => ({ id, command, parameters }), transfer) as Promise<Awaited<ReturnType<C[Name]>>>;
   }
 
   tell<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void {
@@ -231,12 +247,12 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     }
   }
 
-  #request(message: (id: number) => ToWorker): Promise<unknown> {
+  #request(message: (id: number) => ToWorker, transfer?: readonly ArrayBuffer[]): Promise<unknown> {
     if (this.#gone !== undefined) return Promise.reject(this.#gone);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
-      this.#port.send(message(id) satisfies ToWorker);
+      this.#port.send(message(id) satisfies ToWorker, transfer);
     });
   }
 

@@ -105,18 +105,50 @@ export function hasFact(database: SqlDatabase, fact: Fact): boolean {
 
 /** The stored facts that a pattern covers, at most `limit`, in no particular order. The number of arguments must be equal. */
 export function matchFacts(database: SqlDatabase, pattern: FactPattern, limit: number): Fact[] {
+  const query = matching(database, pattern);
+  if (!query) return [];
+  return statement(database, query.sql)
+    .values(...query.parameters, limit)
+    .map((row) => factOf(pattern, row));
+}
+
+/** All of them, one by one: many take no more memory than few. They are of one state where the caller has begun a transaction. */
+export function* eachMatch(database: SqlDatabase, pattern: FactPattern): Generator<Fact> {
+  const query = matching(database, pattern);
+  if (!query) return;
+  const select = database.prepare(query.sql);
+  try {
+    for (const row of select.rows(...query.parameters, noLimit)) yield factOf(pattern, row);
+  } finally {
+    select.finalize();
+  }
+}
+
+/** As SQLite has it. */
+const noLimit = -1;
+
+interface Matching {
+  readonly sql: string;
+  /** All but the last, which is the most rows. */
+  readonly parameters: readonly SqlValue[];
+}
+
+/** Undefined where nothing can match. */
+function matching(database: SqlDatabase, pattern: FactPattern): Matching | undefined {
   const table = factTable(database, pattern.predicate, pattern.args.length);
-  if (!table) return [];
+  if (!table) return undefined;
   const conditions: string[] = [];
   const parameters: SqlValue[] = [];
   for (const [index, arg] of pattern.args.entries()) {
     if (arg.type === null) continue;
     const range = arg.id === null ? typeRange(database, arg.type) : exactly(database, { type: arg.type, id: arg.id });
-    if (!range) return [];
+    if (!range) return undefined;
     conditions.push(`t.a${index + 1} BETWEEN ?${parameters.length + 1} AND ?${parameters.length + 2}`);
     parameters.push(range.low, range.high);
   }
-  const columns = pattern.args.map((_, index) => `y${index}.name, s${index}.value`).join(", ");
+  const columns = pattern.args
+    .map((_, index) => `y${index}.name AS type${index}, s${index}.value AS id${index}`)
+    .join(", ");
   const joins = pattern.args
     .map(
       (_, index) =>
@@ -124,13 +156,14 @@ export function matchFacts(database: SqlDatabase, pattern: FactPattern, limit: n
     )
     .join(" ");
   const where = conditions.length > 0 ? `WHERE ${conditions.join(" AND ")}` : "";
-  const sql = `SELECT ${columns} FROM ${table} t ${joins} ${where} LIMIT ?${parameters.length + 1}`;
-  return statement(database, sql)
-    .values(...parameters, limit)
-    .map((row) => ({
-      predicate: pattern.predicate,
-      args: pattern.args.map((_, index): Value => ({ type: String(row[index * 2]), id: String(row[index * 2 + 1]) })),
-    }));
+  return { sql: `SELECT ${columns} FROM ${table} t ${joins} ${where} LIMIT ?${parameters.length + 1}`, parameters };
+}
+
+function factOf({ predicate, args }: FactPattern, row: readonly SqlValue[]): Fact {
+  return {
+    predicate,
+    args: args.map((_, index): Value => ({ type: String(row[index * 2]), id: String(row[index * 2 + 1]) })),
+  };
 }
 
 /** How many facts of the predicate there are of each combination of argument types. Looks at every fact. */

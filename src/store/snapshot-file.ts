@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { z } from "zod";
 import { AppError } from "../util/app-error.ts";
+import { describeProblem } from "../util/bounded-schema.ts";
 import { schemaVersion } from "./database.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
@@ -112,7 +113,7 @@ function parseManifest(line: string): SnapshotManifest {
   if (form.success && form.data.snapshot > formVersion)
     throw newer(`it has form ${form.data.snapshot}, and ${formVersion} is the last one known here`);
   const parsed = snapshotManifest.safeParse(content);
-  if (!parsed.success) throw damaged(`its manifest is not understood: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw damaged(`its manifest is not understood: ${describeProblem(parsed.error)}`);
   return parsed.data;
 }
 

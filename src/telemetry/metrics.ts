@@ -58,6 +58,15 @@ export const metrics = {
     help: "Bytes of request bodies and unsent responses that this node holds in memory",
     registers,
   }),
+  largeResponses: new Gauge({
+    name: "ostiary_large_responses",
+    help: "Responses that are being sent in slices",
+    registers,
+  }),
+  /** `reason`: sent, client, slow or failed. */
+  largeResponsesEnded: counter("ostiary_large_responses_ended_total", "Responses sent in slices, by how they ended", [
+    "reason",
+  ]),
   /** `result`: allow or deny. */
   decisions: counterTally("ostiary_decisions_total", "Answers to `authorize`", ["result"]),
   /** `result`: hit or miss, as below. */

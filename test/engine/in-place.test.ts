@@ -201,7 +201,12 @@ function measured(store: SqlDatabase): { readonly database: SqlDatabase; readonl
       most = Math.max(most, rows.length);
       return rows;
     };
-    return { run: prepared.run.bind(prepared), values, finalize: () => prepared.finalize() };
+    return {
+      run: prepared.run.bind(prepared),
+      values,
+      rows: values,
+      finalize: () => prepared.finalize(),
+    };
   };
   const { path, orm } = store;
   const database: SqlDatabase = {

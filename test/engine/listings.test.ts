@@ -1,6 +1,6 @@
 /** How many lists are kept, how large, and how long. */
 import { expect, test } from "bun:test";
-import { Listings, type ListingLimits } from "../../src/engine/listings.ts";
+import { Listings, packListing, type ListingLimits } from "../../src/engine/listings.ts";
 
 const day = 86_400_000;
 const roomy: ListingLimits = {
@@ -15,7 +15,8 @@ const abc = ["a", "é", "😀😀", "*"];
 function keeping(limits: Partial<ListingLimits> = {}) {
   const clock = { nowMs: 1000 };
   const listings = new Listings({ ...roomy, ...limits }, () => clock.nowMs);
-  const keep = (question: string, ids: readonly string[] = abc) => listings.keep(question, { ...name, ids });
+  const keep = (question: string, ids: readonly string[] = abc) =>
+    listings.keep(question, packListing({ ...name, ids }));
   /** Those of some questions whose first id is still there; more follow it, so that asking finishes nothing. */
   const kept = (...questions: string[]) => questions.filter((question) => listings.page(question, name, 0, 1));
   return { clock, listings, keep, kept };
@@ -114,7 +115,7 @@ test("what is finished goes soon, unless somebody else is on the way", () => {
 
 test("memory is given back without anybody asking", async () => {
   const listings = new Listings({ ...roomy, listingKeptMs: 20 });
-  listings.keep("a", { ...name, ids: abc });
+  listings.keep("a", packListing({ ...name, ids: abc }));
   expect(listings.isEmpty).toBe(false);
   await Bun.sleep(100);
   expect(listings.isEmpty).toBe(true);

@@ -1,6 +1,6 @@
 /** One API key takes all it can get, of whatever is counted: another key is served all the same, and the greedy one is told what it holds. */
 import { expect, test } from "bun:test";
-import { Listings } from "../../src/engine/listings.ts";
+import { Listings, packTexts } from "../../src/engine/listings.ts";
 import { EventPages } from "../../src/http/event-pages.ts";
 import { Places } from "../../src/util/places.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
@@ -53,15 +53,16 @@ test("kept lists of the key that keeps the most go first", () => {
   const listings = new Listings(limits);
   const name = { epoch: "e", offset: 1, second: null };
   const isKept = (question: string): boolean => listings.page(question, name, 0, 1) !== undefined;
-  listings.keep("of another", { ...name, ids: ["a", "b"] }, "another");
-  for (let index = 0; index < 20; index++) listings.keep(`greedy ${index}`, { ...name, ids: ["a", "b"] }, "greedy");
+  listings.keep("of another", { ...name, ids: packTexts(["a", "b"]) }, "another");
+  for (let index = 0; index < 20; index++)
+    listings.keep(`greedy ${index}`, { ...name, ids: packTexts(["a", "b"]) }, "greedy");
   expect([isKept("of another"), isKept("greedy 16"), isKept("greedy 17"), isKept("greedy 19")]).toEqual([
     true,
     false,
     true,
     true,
   ]);
-  listings.keep("large", { ...name, ids: ["x".repeat(980)] }, "greedy");
+  listings.keep("large", { ...name, ids: packTexts(["x".repeat(980)]) }, "greedy");
   expect([isKept("of another"), isKept("greedy 19"), isKept("large")]).toEqual([true, false, true]);
   listings.clear();
 });

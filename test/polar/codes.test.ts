@@ -12,7 +12,7 @@ import { applyEvent } from "../../src/engine/apply.ts";
 import type { Effect } from "../../src/engine/event.ts";
 import { PolicyChecks } from "../../src/engine/policy-checks.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
-import { policyReport } from "../../src/engine/policy-report.ts";
+import { policyReport, type PolicyReport } from "../../src/engine/policy-report.ts";
 import type { DiagnosticJson } from "../../src/polar/render.ts";
 import type { Source } from "../../src/polar/source.ts";
 import { openStore } from "../../src/store/database.ts";
@@ -79,8 +79,11 @@ const unstyled = /(?:^|\0)[A-Z]|\.(?:$|\0)|[\n\r]/;
 async function check(sources: readonly Source[], given: Entry): Promise<readonly DiagnosticJson[]> {
   const low: Limits = { ...defaultLimits, ...given.limits };
   const options = { runTests: true, coverage: false };
+  const asked = { sources, ...options };
   const report = given.stored
-    ? await withStore(given.stored, (storePath) => new PolicyChecks(low).check({ sources, ...options, storePath }, ""))
+    ? (JSON.parse(
+        await withStore(given.stored, (storePath) => new PolicyChecks(low).check({ ...asked, storePath }, "")),
+      ) as PolicyReport)
     : policyReport(checkPolicy(sources, { ...options, limits: low }), sources, options);
   return [...report.problems, ...(report.failures ?? [])];
 }

@@ -3,7 +3,6 @@
  * this question does not need, and it is answered without waiting where that can be.
  */
 import { Elysia } from "elysia";
-import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { Answers } from "../../engine/node-answers.ts";
 import type { AuthorizeQuestion } from "../../engine/questions.ts";
@@ -11,31 +10,38 @@ import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readGuard } from "../access.ts";
 import { parseJson } from "../body.ts";
+import type { BodyParser } from "../body-parser.ts";
 import { type Exchange, exchangeOf, holderOf, markDecoded, replyText } from "../exchange.ts";
-import { taking } from "../schema-error.ts";
 import { Turns } from "../turns.ts";
 import { isWithin } from "../../util/text-length.ts";
-import { wire } from "../wire.ts";
 
 export const authorizePath = "/api/authorize";
 
 type AnswerAuthorize = (exchange: Exchange, request: Request) => Promise<Response>;
 
 /** The answer to a request, from its key to its body. Rejects with what `errors.ts` makes answers of. */
-export function answerAuthorize(node: Node, limits: Limits, answers: Answers): AnswerAuthorize {
+export function answerAuthorize(node: Node, limits: Limits, answers: Answers, bodies: BodyParser): AnswerAuthorize {
   const guard = readGuard(node, "read");
-  const take = taking("body", authorizeBody(limits));
   const decide = (text: string, holder: string): boolean | Promise<boolean> => {
     const body = parseJson(text);
-    return answers.ask("authorize", plainQuestion(body, text, limits) ?? authorizeQuestion(take(body)), holder);
+    const question = plainQuestion(body, text, limits) ?? bodies.takeHere("authorize", body);
+    return answers.ask("authorize", question, holder);
+  };
+  const reply = (exchange: Exchange, allowed: boolean): Response => {
+    metrics.decisions.inc(allowed ? allow : deny);
+    return replyText(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
   const turns = new Turns();
   return async (exchange, request) => {
     exchange.route = authorizePath;
     const waiting = guard(exchange, request);
     if (waiting !== undefined) await waiting;
-    const text = await exchange.bodies.read(exchange, request, limits.readBodyBytesMax);
+    const text = await exchange.bodies.readBody(exchange, request, limits.readBodyBytesMax);
     markDecoded(exchange);
+    if (typeof text !== "string") {
+      const question = await bodies.take("authorize", text);
+      return reply(exchange, await answers.ask("authorize", question, holderOf(exchange)));
+    }
     let allowed = answers.recall(text);
     if (allowed === undefined) {
       const others = turns.wait();
@@ -44,8 +50,7 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers): A
       // To wait for what is here already would take a twentieth of the whole.
       allowed = typeof decision === "boolean" ? decision : await decision;
     }
-    metrics.decisions.inc(allowed ? allow : deny);
-    return replyText(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
+    return reply(exchange, allowed);
   };
 }
 
@@ -57,27 +62,6 @@ export function authorizeRoute(answer: AnswerAuthorize) {
   return new Elysia().post(authorizePath, async ({ request }) => await answer(exchangeOf(request), request), {
     parse: "none",
   });
-}
-
-export function authorizeBody(limits: Limits) {
-  const { name, contextFacts } = wire(limits);
-  return z.object({
-    actor_type: name,
-    actor_id: name,
-    action: name,
-    resource_type: name,
-    resource_id: name,
-    context_facts: contextFacts,
-  });
-}
-
-export function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBody>>): AuthorizeQuestion {
-  return {
-    actor: { type: body.actor_type, id: body.actor_id },
-    action: body.action,
-    resource: { type: body.resource_type, id: body.resource_id },
-    contextFacts: body.context_facts,
-  };
 }
 
 /**

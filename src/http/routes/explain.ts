@@ -4,16 +4,15 @@ import type { Limits } from "../../config/limits.ts";
 import { Explanations } from "../../engine/explanations.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
-import { exchangeOf, holderOf } from "../exchange.ts";
-import { taking } from "../schema-error.ts";
-import { authorizeBody, authorizeQuestion } from "./authorize.ts";
+import type { BodyParser } from "../body-parser.ts";
+import { exchangeOf, holderOf, jsonResponse } from "../exchange.ts";
 
-export function explainRoutes(node: Node, limits: Limits) {
+export function explainRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   const explanations = new Explanations(limits);
-  const take = taking("body", authorizeBody(limits));
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
-    .post("/api/explain", ({ body, request }) =>
-      explanations.explain(authorizeQuestion(take(body)), node.engine().path, holderOf(exchangeOf(request))),
-    );
+    .post("/api/explain", async ({ body, request }) => {
+      const question = await bodies.take("authorize", body);
+      return jsonResponse(await explanations.explain(question, node.engine().path, holderOf(exchangeOf(request))));
+    });
 }

@@ -1,13 +1,12 @@
 /** API keys, for admins. The text of a key exists in one answer only; what is stored, replicated and listed is its name, role and hash. */
 import { Elysia } from "elysia";
-import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import { mintApiKey } from "../../engine/authenticate.ts";
-import { apiKeyRole } from "../../engine/event.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
+import { clip } from "../../util/text-length.ts";
 import { readAccess, writeAccess } from "../access.ts";
-import { taking } from "../schema-error.ts";
+import type { BodyParser } from "../body-parser.ts";
 import { committed, metaOf } from "../committed.ts";
 
 export function keyReads(node: Node, limits: Limits) {
@@ -21,11 +20,11 @@ export function keyReads(node: Node, limits: Limits) {
     }));
 }
 
-export function keyWrites(node: Node, writes: Writes, limits: Limits) {
+export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
   return new Elysia()
     .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/keys", async ({ body, request, set }) => {
-      const { name, role } = takeKey(body);
+      const { name, role } = await bodies.take("key", body);
       if (node.engine().apiKeys().length >= limits.apiKeysMax) {
         throw new AppError(
           "invalid_request",
@@ -41,9 +40,8 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits) {
     })
     .delete("/api/keys/:id", async ({ params: { id }, request, set }) => {
       // Whether the last admin may go is for the writer to say.
-      if (node.engine().apiKey(id) === null) throw new AppError("not_found", `there is no API key \`${id}\``);
+      if (node.engine().apiKey(id) === null)
+        throw new AppError("not_found", `there is no API key \`${clip(id, 100)}\``);
       return committed(set, await writes.keys({ add: [], remove: [id] }, metaOf(request)), "API key removed");
     });
 }
-
-const takeKey = taking("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole }));

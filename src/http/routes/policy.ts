@@ -5,7 +5,8 @@ import type { Limits } from "../../config/limits.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
-import { refusing, taking } from "../schema-error.ts";
+import type { BodyParser } from "../body-parser.ts";
+import { refusing } from "../schema-error.ts";
 import { committed, metaOf } from "../committed.ts";
 
 export function policyReads(node: Node, limits: Limits) {
@@ -37,11 +38,11 @@ export function policyReads(node: Node, limits: Limits) {
     );
 }
 
-export function policyWrites(node: Node, writes: Writes, limits: Limits) {
+export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
   return new Elysia().use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax })).post(
     "/api/policy",
     async ({ body, query, request, set }) => {
-      const { src, filename } = takePolicy(body);
+      const { src, filename } = await bodies.take("policy", body);
       const result = await writes.policy(
         { source: src, filename: filename ?? null, force: query.force },
         metaOf(request),
@@ -57,8 +58,6 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits) {
     },
   );
 }
-
-const takePolicy = taking("body", z.object({ src: z.string(), filename: z.string().nullish() }));
 
 const versionNumber = z
   .string()

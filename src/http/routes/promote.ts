@@ -1,22 +1,19 @@
 /** An edge is told to become the primary. */
 import { Elysia } from "elysia";
-import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { writeAccess } from "../access.ts";
-import { taking } from "../schema-error.ts";
+import type { BodyParser } from "../body-parser.ts";
 
-export function promoteRoutes(node: Node, limits: Limits) {
+export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   return new Elysia()
     .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/promote", async ({ body }) => {
-      const { force } = takeOptions(body);
+      const { force } = await bodies.take("promote", body);
       if (node.promote === undefined)
         throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
       const { epoch, offset } = await node.promote({ force });
       return { message: `this node is the primary from offset ${offset} on`, epoch, offset };
     });
 }
-
-const takeOptions = taking("body", z.object({ force: z.boolean().default(false) }));

@@ -13,6 +13,7 @@
 import { z } from "zod";
 import type { EpochName } from "../../store/epochs.ts";
 import type { LogRow } from "../../store/log.ts";
+import { describeProblem, listOf } from "../../util/bounded-schema.ts";
 
 const offset = z.number().int().nonnegative();
 const timeMs = z.number().int().nonnegative();
@@ -34,7 +35,7 @@ const batchSchema = z.object({
   l: offset,
   h: hash,
   d: digest,
-  ev: z.array(sentRow).min(1),
+  ev: listOf(sentRow, { min: 1 }),
 });
 const headSchema = z.object({
   ...common,
@@ -56,11 +57,11 @@ const pageSchema = z.object({
   l: offset,
   h: hash,
   d: digest,
-  ev: z.array(wholeRow),
+  ev: listOf(wholeRow, {}),
   head: headSchema,
 });
 /** All epochs of a node's history, oldest first. */
-const epochs = z.array(z.object({ epoch: hash, term, offset, hash, timeMs }));
+const epochs = listOf(z.object({ epoch: hash, term, offset, hash, timeMs }), {});
 const nodeHeadSchema = headSchema.extend({
   epochs,
   node: z.string().optional(),
@@ -136,7 +137,7 @@ function decode<T>(
   }
   if (isOne?.(value)) return { message: value };
   const parsed = schema.safeParse(value);
-  return parsed.success ? { message: parsed.data } : { problem: z.prettifyError(parsed.error).replaceAll("\n", " ") };
+  return parsed.success ? { message: parsed.data } : { problem: describeProblem(parsed.error) };
 }
 
 /** The messages that come all the time: with the schema alone decoding one would take as long as to apply it. */

@@ -1,4 +1,5 @@
 /** What can be asked of the writer from another thread. */
+import type { Change } from "../../engine/event.ts";
 import type { NodeSetting } from "../../store/keys.ts";
 import type { WriteMeta, WriteRequest } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
@@ -11,6 +12,9 @@ export function writerCommands(writer: StoreWriter) {
   return {
     open: (options: OpenRequest) => writer.open(options),
     write: (request: WriteRequest, meta: WriteMeta) => writer.write(request, meta),
+    /** Writes a batch whose changes are JSON. */
+    writeJson: (json: string, meta: WriteMeta) =>
+      writer.write({ kind: "batch", changes: JSON.parse(json) as Change[] }, meta),
     replay: (request: ReplayRequest) => writer.replay(request),
     prepare: (request: ReplayRequest) => writer.prepare(request),
     readSetting: (key: NodeSetting) => writer.readSetting(key),

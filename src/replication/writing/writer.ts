@@ -35,6 +35,12 @@ export interface WriterOptions {
   readonly reserveBytes?: number;
 }
 
+/** A batch whose changes are JSON, which only the Worker reads. */
+export interface SerializedBatch {
+  readonly kind: "batch";
+  readonly json: string;
+}
+
 type PolicyRequest = WriteRequest & { readonly kind: "policy" };
 
 /** How often a policy is checked again because another one became active meanwhile. */
@@ -114,16 +120,25 @@ export class Writer {
   }
 
   /** `admit` throws where nothing may be written any more. It is asked again after a policy was checked, which may take long. */
-  async write(request: WriteRequest, meta: WriteMeta, admit: () => void = () => {}): Promise<WriteResult> {
+  async write(
+    request: WriteRequest | SerializedBatch,
+    meta: WriteMeta,
+    admit: () => void = () => {},
+  ): Promise<WriteResult> {
     admit();
-    const writing =
-      request.kind === "policy" ? this.#writePolicy(request, meta, admit) : this.#worker.call("write", request, meta);
-    const { result, startMs, decidedMs, committedMs } = await writing.catch(countFailure);
+    const { result, startMs, decidedMs, committedMs } = await this.#decided(request, meta, admit).catch(countFailure);
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
     return { ...result, committedMs };
+  }
+
+  #decided(request: WriteRequest | SerializedBatch, meta: WriteMeta, admit: () => void): Promise<Committed> {
+    if ("json" in request) return this.#worker.call("writeJson", request.json, meta);
+    return request.kind === "policy"
+      ? this.#writePolicy(request, meta, admit)
+      : this.#worker.call("write", request, meta);
   }
 
   /**

@@ -1,0 +1,119 @@
+/**
+ * Makes of a request's body what it asks for. Small bodies were parsed when they came in, and are only checked here. Large ones go to a thread that is
+ * started when the first one comes and ended when none has come for a while: its memory goes with it. One is parsed at a time, the smallest of
+ * those that wait first, so that a flood of the largest bodies delays only itself.
+ */
+import type { Limits } from "../config/limits.ts";
+import { questionOfJson, QuestionText } from "../engine/question-text.ts";
+import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
+import { AppError } from "../util/app-error.ts";
+import type { BodyCommands } from "./body-worker.ts";
+import { LargeBody } from "./large-body.ts";
+import { type Asked, type RequestName, type Requests, requestsOf } from "./requests.ts";
+
+interface Job {
+  readonly name: RequestName;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly resolve: (json: string) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Thread = WorkerHandle<BodyCommands, never>;
+
+/** How long a thread without work is kept. */
+const idleMs = 10_000;
+/** The longest JSON that the serving thread reads: a question that is longer is read where it is answered. */
+const readHereCharactersMax = 64 * 1024;
+
+/** Questions that may hold more values than the serving thread should read. */
+type Unbounded = "authorizeResources" | "query";
+
+export class BodyParser {
+  readonly #limits: Limits;
+  readonly #requests: Requests;
+  readonly #waiting: Job[] = [];
+  #thread: Thread | undefined;
+  #isAtWork = false;
+  #closed = false;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+    this.#requests = requestsOf(limits);
+  }
+
+  /** What the body asks for; a promise for a large one. Throws, or rejects with, AppError `invalid_request` or `too_large`. */
+  take<Name extends Exclude<RequestName, Unbounded>>(name: Name, body: unknown): Asked<Name> | Promise<Asked<Name>> {
+    if (!(body instanceof LargeBody)) return this.takeHere(name, body);
+    return this.#parse(name, body).then((json) => JSON.parse(json) as Asked<Name>);
+  }
+
+  /** The same for the value of a small body. */
+  takeHere<Name extends RequestName>(name: Name, value: unknown): Asked<Name> {
+    return this.#requests[name](value) as Asked<Name>;
+  }
+
+  /** The same for a question that may be too large to be read here. */
+  async takeQuestion<Name extends Unbounded>(name: Name, body: unknown): Promise<Asked<Name> | QuestionText<Name>> {
+    if (!(body instanceof LargeBody)) return this.takeHere(name, body);
+    const json = await this.#parse(name, body);
+    return json.length <= readHereCharactersMax
+      ? (questionOfJson(name, json) as Asked<Name>)
+      : new QuestionText<Name>(name, json);
+  }
+
+  /** The same for changes, which are only passed on to the writer: those of a large body as JSON. */
+  takeChanges(body: unknown): Asked<"batch"> | Promise<string> {
+    return body instanceof LargeBody ? this.#parse("batch", body) : this.takeHere("batch", body);
+  }
+
+  /** Ends the thread, once the bodies that wait for it were parsed. */
+  close(): void {
+    this.#closed = true;
+    if (!this.#isAtWork) this.#endThread();
+  }
+
+  #endThread(): void {
+    clearTimeout(this.#idleTimer);
+    this.#thread?.terminate(new AppError("not_ready", "no thread is needed to parse bodies"));
+    this.#thread = undefined;
+  }
+
+  #parse(name: RequestName, { bytes }: LargeBody): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    this.#waiting.push({ name, bytes, resolve, reject });
+    if (!this.#isAtWork) void this.#work();
+    return promise;
+  }
+
+  async #work(): Promise<void> {
+    this.#isAtWork = true;
+    clearTimeout(this.#idleTimer);
+    for (let job = this.#next(); job !== undefined; job = this.#next()) {
+      try {
+        job.resolve(await this.#started().callWith([job.bytes.buffer], "parse", job.name, job.bytes));
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+    this.#isAtWork = false;
+    if (this.#closed) return this.#endThread();
+    this.#idleTimer = setTimeout(() => this.#endThread(), idleMs);
+    this.#idleTimer.unref();
+  }
+
+  /** The smallest of those that wait. */
+  #next(): Job | undefined {
+    let smallest = 0;
+    for (const [index, { bytes }] of this.#waiting.entries())
+      if (bytes.byteLength < (this.#waiting[smallest]?.bytes.byteLength ?? 0)) smallest = index;
+    return this.#waiting.splice(smallest, 1)[0];
+  }
+
+  #started(): Thread {
+    if (this.#thread !== undefined && !this.#thread.hasExited) return this.#thread;
+    this.#thread = spawnWorker<BodyCommands>("body");
+    this.#thread.tell("setLimits", this.#limits);
+    return this.#thread;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Zod schemas for values that others send. They check counts before elements and stop at the first problem, so that a refusal costs no more than
+ * the value did to read. Zod's own lists and records check every element, and keep every issue, before they look at the count.
+ */
+import { z } from "zod";
+import { clip, isWithin } from "./text-length.ts";
+
+export interface ListBounds {
+  readonly min?: number;
+  readonly max?: number;
+  /** What the refusal of another count says. Without it, it says which bound the list breaks. */
+  readonly error?: string;
+}
+
+export function listOf<Element extends z.ZodType>(element: Element, { min = 0, max = Infinity, error }: ListBounds) {
+  return z.transform((value: unknown, context): z.output<Element>[] => {
+    const refuse = (issue: object): never => {
+      context.issues.push({ input: value, ...issue } as z.core.$ZodRawIssue);
+      return z.NEVER;
+    };
+    if (!Array.isArray(value)) return refuse({ code: "invalid_type", expected: "array" });
+    const { length } = value;
+    if (error !== undefined && (length < min || length > max)) return refuse({ code: "custom", message: error });
+    if (length > max) return refuse({ code: "too_big", origin: "array", maximum: max });
+    if (length < min) return refuse({ code: "too_small", origin: "array", minimum: min });
+    const list: z.output<Element>[] = [];
+    for (let index = 0; index < length; index++) {
+      const parsed = element.safeParse(value[index]);
+      if (!parsed.success) return refuse(firstIssue(parsed.error, index));
+      list.push(parsed.data);
+    }
+    return list;
+  });
+}
+
+export interface RecordBounds {
+  readonly max: number;
+  readonly keyBytesMax: number;
+}
+
+/** Any names of at most so many bytes, with a value of one kind each. The result has no prototype, so every name is one of its own. */
+export function recordOf<Value extends z.ZodType>(value: Value, { max, keyBytesMax }: RecordBounds) {
+  return z.transform((given: unknown, context): Readonly<Record<string, z.output<Value>>> => {
+    const refuse = (issue: object): never => {
+      context.issues.push({ input: given, ...issue } as z.core.$ZodRawIssue);
+      return z.NEVER;
+    };
+    if (typeof given !== "object" || given === null || Array.isArray(given))
+      return refuse({ code: "invalid_type", expected: "record" });
+    const names = Object.keys(given);
+    if (names.length > max) return refuse({ code: "custom", message: `must have at most ${max} entries` });
+    const record = Object.create(null) as Record<string, z.output<Value>>;
+    for (const name of names) {
+      if (!isWithin(name, keyBytesMax))
+        return refuse({ code: "custom", path: [name], message: `must have a name of at most ${keyBytesMax} bytes` });
+      const parsed = value.safeParse((given as Record<string, unknown>)[name]);
+      if (!parsed.success) return refuse(firstIssue(parsed.error, name));
+      record[name] = parsed.data;
+    }
+    return record;
+  });
+}
+
+/** The first problem as one line for a log. What others sent is repeated up to a bound. */
+export function describeProblem(error: z.ZodError): string {
+  const [issue] = error.issues;
+  const path = issue?.path.map((key) => clip(String(key), 64)).join(".") ?? "";
+  const problem = clip(String(issue?.message), 200).replaceAll("\n", " ");
+  return path === "" ? problem : `${problem} at ${clip(path, 200)}`;
+}
+
+function firstIssue(error: z.ZodError, key: PropertyKey): object {
+  const [issue] = error.issues;
+  return { ...issue, path: [key, ...(issue?.path ?? [])] };
+}

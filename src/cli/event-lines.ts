@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { formatValue } from "../engine/explain/atom.ts";
 import { unreachable } from "../util/assert.ts";
+import { printable } from "../util/printable.ts";
 
 /** Of a large event only so many changes are shown. */
 const changesMax = 50;
@@ -36,11 +37,13 @@ const any = z.object({ ...common, type: z.string() });
 export function eventLines(event: unknown): string {
   const told = known.safeParse(event).data;
   const named = told ?? any.safeParse(event).data;
-  if (named === undefined) return `${visible(JSON.stringify(event))}\n`;
+  if (named === undefined) return `${printable(JSON.stringify(event))}\n`;
   const changes = told === undefined ? [named.type] : changesOf(told);
   const more = changes.length - changesMax;
   const shown = more > 0 ? [...changes.slice(0, changesMax), `… ${more} more changes; --json has all`] : changes;
-  return shown.map((change) => `${named.time}  ${named.offset.padStart(8)}  ${visible(change)}\n`).join("");
+  return shown
+    .map((change) => `${printable(named.time)}  ${printable(named.offset).padStart(8)}  ${printable(change)}\n`)
+    .join("");
 }
 
 function changesOf(event: Known): string[] {
@@ -77,9 +80,4 @@ function factText({ predicate, args }: z.output<typeof fact>): string {
 
 function keyText({ id, name, role }: z.output<typeof key>): string {
   return `key ${id}${name === undefined ? "" : ` ${JSON.stringify(name)}`}${role === undefined ? "" : ` (${role})`}`;
-}
-
-/** Nothing that somebody put into a fact shall move the cursor of a terminal. */
-function visible(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
 }

@@ -5,7 +5,7 @@ import { explainRules, type ExplainedRules } from "../polar/explain-rules.ts";
 import { diagnosticToJson } from "../polar/render.ts";
 import { lineStarts, positionAt, type Source } from "../polar/source.ts";
 import type { Span } from "../polar/span.ts";
-import { print } from "../runtime/process.ts";
+import { print, printContent } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, type CheckedPolicy, printReport } from "./policy-report.ts";
@@ -42,7 +42,7 @@ export const explainRulesCommand: AddCommand = (program, finish) => {
         await printAsJson(checked, explained);
       } else {
         await printReport(checked);
-        if (explained) await print(renderExplained(explained, sources));
+        if (explained) await printContent(renderExplained(explained, sources));
       }
       finish(policy ? 0 : 1);
     });

@@ -5,6 +5,7 @@ import { explanationLines } from "../engine/explain/why.ts";
 import type { Fact } from "../store/fact.ts";
 import { print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
+import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 import { parseEntity, parseFact } from "./values.ts";
@@ -58,7 +59,7 @@ function render(answer: unknown): string {
   const parsed = explanationSchema.safeParse(answer);
   if (!parsed.success)
     throw new AppError("invalid_request", "the node's answer is of another version of this program; try --json");
-  const lines = explanationLines(parsed.data);
+  const lines = explanationLines(parsed.data).map(printable);
   const shown =
     lines.length > linesMax
       ? [...lines.slice(0, linesMax), `… ${lines.length - linesMax} more lines; --json has all`]

@@ -5,8 +5,9 @@ import type { Diagnostic } from "../polar/diagnostic.ts";
 import { format } from "../polar/format.ts";
 import { diagnosticToJson, renderDiagnostics } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
-import { print, printError, readInput, wantsColor } from "../runtime/process.ts";
+import { print, printColored, printContent, readInput, wantsColor } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
+import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { decode, readBytes } from "./policy-files.ts";
 import { writeWhole } from "./write-whole.ts";
@@ -111,14 +112,14 @@ function isGood(results: readonly Result[], { isCheck }: Asked): boolean {
 
 async function tell(results: readonly Result[], asked: Asked): Promise<void> {
   for (const { problems, source } of results) {
-    await printError(renderDiagnostics(problems, source ? [source] : [], { color: wantsColor("stderr") }));
+    await printColored("stderr", renderDiagnostics(problems, source ? [source] : [], { color: wantsColor("stderr") }));
   }
-  if (asked.isInput && !asked.isCheck) return print(results.map(({ text = "" }) => text).join(""));
+  if (asked.isInput && !asked.isCheck) return printContent(results.map(({ text = "" }) => text).join(""));
   const changed = results.filter((result) => result.changed);
   const news = asked.isCheck ? "not in canonical form" : "formatted";
-  await print(changed.map(({ file }) => `${file}: ${news}\n`).join(""));
+  await print(changed.map(({ file }) => `${printable(file)}: ${news}\n`).join(""));
   if (changed.length > 0 || !isGood(results, asked)) return;
-  await print(`${results.map(({ file }) => file).join(", ")}: in canonical form\n`);
+  await print(`${results.map(({ file }) => printable(file)).join(", ")}: in canonical form\n`);
 }
 
 /** Standard input comes with its text, unless it was only to be checked. */

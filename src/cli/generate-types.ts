@@ -1,6 +1,7 @@
 import { Argument } from "commander";
 import { generateTypeScript } from "../engine/typescript.ts";
-import { print } from "../runtime/process.ts";
+import { print, printContent } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printReport } from "./policy-report.ts";
@@ -36,9 +37,9 @@ export const generateTypesCommand: AddCommand = (program, finish) => {
       if (checked.active === undefined) return finish(1);
       const command = ["ostiary", "generate-types", language, ...files].map(asWord).join(" ");
       const types = generateTypeScript(checked.active, command);
-      if (options.output === undefined) return print(types);
+      if (options.output === undefined) return printContent(types);
       await writeWhole(options.output, types);
-      await print(`${options.output}: written\n`);
+      await print(`${printable(options.output)}: written\n`);
     });
 };
 

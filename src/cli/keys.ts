@@ -1,6 +1,7 @@
 /** API keys of a running node, over its own API: whoever calls this holds an admin key already. */
 import { Option, type Command } from "commander";
 import { print } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 
@@ -21,7 +22,7 @@ export const keysCommand: AddCommand = (program) => {
       const made = (await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name })) as {
         token: string;
       };
-      await print(`${made.token}\n`);
+      await print(`${printable(made.token)}\n`);
     });
   withAccess(keys.command("list"), "admin")
     .description("Show the keys that there are, without their secrets")
@@ -30,7 +31,7 @@ export const keysCommand: AddCommand = (program) => {
       const { keys: listed } = (await callNode(accessOf(command, "admin"), "GET", "/api/keys")) as {
         keys: ListedKey[];
       };
-      const lines = listed.map(({ id, role, name }) => `${id}  ${role.padEnd(5)}  ${name}\n`);
+      const lines = listed.map(({ id, role, name }) => `${[id, role.padEnd(5), name].map(printable).join("  ")}\n`);
       await print(options.json ? `${JSON.stringify(listed, null, 2)}\n` : lines.join(""));
     });
   withAccess(keys.command("revoke"), "admin")
@@ -38,6 +39,6 @@ export const keysCommand: AddCommand = (program) => {
     .argument("<id>", "as `ostiary keys list` shows it")
     .action(async (id: string, _options: unknown, command: Command) => {
       await callNode(accessOf(command, "admin"), "DELETE", `/api/keys/${encodeURIComponent(id)}`);
-      await print(`revoked ${id}\n`);
+      await print(`revoked ${printable(id)}\n`);
     });
 };

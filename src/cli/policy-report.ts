@@ -4,8 +4,9 @@ import { policyReport, type PolicyReport } from "../engine/policy-report.ts";
 import type { TestRun } from "../engine/policy-tests.ts";
 import { renderDiagnostics } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
-import { print, printError, wantsColor } from "../runtime/process.ts";
+import { print, printColored, wantsColor } from "../runtime/process.ts";
 import { must } from "../util/assert.ts";
+import { printable } from "../util/printable.ts";
 import type { PolicyFiles } from "./policy-files.ts";
 
 export interface CheckedPolicy extends PolicyCheck {
@@ -35,7 +36,7 @@ export function check({ sources, unreadable }: PolicyFiles, options: CheckOption
 /** To standard error. */
 export async function printProblems({ diagnostics, sources }: CheckedPolicy): Promise<void> {
   const text = renderDiagnostics(diagnostics, sources, { color: wantsColor("stderr") });
-  if (text !== "") await printError(text.endsWith("\n") ? text : `${text}\n`);
+  if (text !== "") await printColored("stderr", text.endsWith("\n") ? text : `${text}\n`);
 }
 
 /** Problems go to standard error, test results to standard output. */
@@ -43,7 +44,10 @@ export async function printReport(checked: CheckedPolicy): Promise<void> {
   const { sources, tests } = checked;
   await printProblems(checked);
   if (tests !== undefined)
-    await print(renderTests(tests, sources) + renderCoverage(policyReport(checked, sources, checked.options)));
+    await printColored(
+      "stdout",
+      renderTests(tests, sources) + renderCoverage(policyReport(checked, sources, checked.options)),
+    );
 }
 
 /** One document; without line breaks where several follow each other. */
@@ -56,7 +60,7 @@ function renderTests({ tests, failures }: TestRun, sources: readonly Source[]): 
   const failed = Map.groupBy(failures, ({ test }) => test);
   const lines = tests.flatMap(({ name, passed, total }) => {
     const own = failed.get(name)?.map(({ diagnostic }) => diagnostic) ?? [];
-    const line = `${own.length === 0 ? "pass" : "FAIL"}  ${name} (${passed} of ${total})`;
+    const line = `${own.length === 0 ? "pass" : "FAIL"}  ${printable(name)} (${passed} of ${total})`;
     return own.length === 0 ? [line] : [line, "", renderDiagnostics(own, sources, { color })];
   });
   const sum = tests.length === 0 ? "the policy has no tests" : `${countOf(tests)} of ${tests.length} tests passed`;
@@ -73,8 +77,8 @@ function renderCoverage({ coverage }: PolicyReport): string {
   const incomplete = complete ? "" : " (or more: some answers took too many steps to follow)";
   const sum = `${exercised} of ${rules} rules exercised by tests${incomplete}`;
   if (unexercised.length === 0) return `${sum}\n`;
-  const places = unexercised.map(({ file, line, column }) => `${file}:${line}:${column}`);
+  const places = unexercised.map(({ file, line, column }) => `${printable(file)}:${line}:${column}`);
   const width = Math.max(...places.map((place) => place.length));
-  const list = unexercised.map(({ rule }, index) => `  ${must(places[index]).padEnd(width)}  ${rule}`);
+  const list = unexercised.map(({ rule }, index) => `  ${must(places[index]).padEnd(width)}  ${printable(rule)}`);
   return `${sum}, not exercised:\n${list.join("\n")}\n`;
 }

@@ -1,5 +1,6 @@
 /** What takes long, told on standard error while it lasts, and only where a person is looking. */
 import { isTerminal } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
 
 export interface ProgressLine {
   /** What is being done from now on. */
@@ -18,7 +19,7 @@ export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>):
   let startMs = performance.now();
   const show = (): void => {
     const seconds = Math.floor((performance.now() - startMs) / 1000);
-    process.stderr.write(`${clear}${text}${seconds < 1 ? "" : ` (${seconds} s)`}`);
+    process.stderr.write(`${clear}${printable(text)}${seconds < 1 ? "" : ` (${seconds} s)`}`);
   };
   const timer = isShown ? setInterval(show, intervalMs) : undefined;
   try {

@@ -1,4 +1,5 @@
 import { print } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printReport, printReportAsJson } from "./policy-report.ts";
@@ -13,7 +14,7 @@ export const validateCommand: AddCommand = (program, finish) => {
       const checked = check(await readPolicyFiles(files), { runTests: false });
       if (options.json) await printReportAsJson(checked);
       else await printReport(checked);
-      if (checked.good && !options.json) await print(`${files.join(", ")}: valid\n`);
+      if (checked.good && !options.json) await print(`${files.map(printable).join(", ")}: valid\n`);
       finish(checked.good ? 0 : 1);
     });
 };

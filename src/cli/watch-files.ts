@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { printError, stopSignal } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
 
 /** Looking is cheap, works on every file system, and follows a file that an editor replaces. */
 const lookEveryMs = 200;
@@ -16,7 +17,7 @@ export async function watchFiles(paths: readonly string[], run: () => Promise<vo
     // As it was before the files were read: what changes while they are, is looked at again.
     known = found;
     await run();
-    await printError(`watching ${paths.join(", ")}, Ctrl-C ends it\n`);
+    await printError(`watching ${paths.map(printable).join(", ")}, Ctrl-C ends it\n`);
   } while ((await Promise.race([sleep(lookEveryMs), asked])) === undefined);
 }
 

@@ -9,7 +9,8 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   try {
     const { target, replaced } = await existing(path);
     temporary = `${target}.${process.pid}.tmp`;
-    await writeFile(temporary, text, { flag: "wx" });
+    // Nobody may read it meanwhile who could not read what it replaces.
+    await writeFile(temporary, text, { flag: "wx", ...(replaced && { mode: replaced.mode & 0o777 }) });
     if (replaced) await resemble(temporary, replaced);
     await rename(temporary, target);
   } catch (error) {

@@ -1,4 +1,5 @@
 /** Diagnostics for people and for programs: the only place that turns them into text. */
+import { printable } from "../util/printable.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { type LineStarts, type Source, lineStarts, lineText, positionAt, startsOf } from "./source.ts";
 import type { Span } from "./span.ts";
@@ -80,18 +81,18 @@ function renderOne(diagnostic: Diagnostic, files: Files, paint: Paint): string {
   const { span, severity, message, code, hint, notes = [], related = [] } = diagnostic;
   const label = paint(severity === "error" ? "red" : "yellow", `${severity}:`);
   const lines = [
-    `${paint("bold", `${placeOf(span, files)}:`)} ${label} ${message} ${paint("dim", `[${code}]`)}`,
+    `${paint("bold", `${placeOf(span, files)}:`)} ${label} ${printable(message)} ${paint("dim", `[${code}]`)}`,
     ...excerpt(span, files, paint),
   ];
-  for (const other of related) lines.push(`  ${placeOf(other.span, files)}: ${other.message}`);
+  for (const other of related) lines.push(`  ${placeOf(other.span, files)}: ${printable(other.message)}`);
   lines.push(...notes.map((note) => `    ${visible(note)}`));
-  if (hint !== undefined) lines.push(`  hint: ${hint}`);
+  if (hint !== undefined) lines.push(`  hint: ${printable(hint)}`);
   return `${lines.join("\n")}\n`;
 }
 
 function placeOf(span: Span, files: Files): string {
   const { line, column } = positionAt(files.get(span.file)?.starts ?? [0], span.start);
-  return `${span.file}:${line}:${column}`;
+  return `${printable(span.file)}:${line}:${column}`;
 }
 
 const excerptWidthMax = 120;
@@ -111,7 +112,7 @@ function excerpt(span: Span, files: Files, paint: Paint): string[] {
   return [`    ${line1}`, `    ${visible(before).replace(/[^\t]/g, " ")}${paint("red", "^".repeat(width))}`];
 }
 
-/** Control characters of a policy must not reach the terminal. */
+/** As `printable`, one character for one, so that the carets below stand where they should. */
 function visible(text: string): string {
   return text.replace(/[^\P{Cc}\t]|[\p{Cf}\p{Cs}]/gu, "\u{fffd}");
 }

@@ -1,5 +1,6 @@
 /** What a program needs of its process: the signals that ask it to stop, its input, its two output streams and its exit. */
 import { storageFailureIn } from "../util/storage-failure.ts";
+import { printableLines } from "../util/printable.ts";
 
 /** Resolves at the first SIGTERM or SIGINT, with its name. A second one ends the process at once, for whoever can't wait. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
@@ -42,18 +43,36 @@ export function isSystemError(error: unknown): boolean {
   return systemErrors.has(code) || storageFailureIn(error) !== undefined;
 }
 
-/** Writes and waits until it is out, so that an exit right after cuts nothing off. */
+/**
+ * Writes and waits until it is out, so that an exit right after cuts nothing off. Control characters but line breaks and tabs are escaped, whoever put
+ * them there; JSON means the same afterwards. What comes from elsewhere and shall stay on its line goes through `printable` before.
+ */
 export async function print(text: string): Promise<void> {
-  await write(process.stdout, text);
+  await write(process.stdout, printableLines(text));
 }
 
 /** The same for what goes on for ever: false when nobody reads any more. */
 export function printMore(text: string): Promise<boolean> {
-  return write(process.stdout, text);
+  return write(process.stdout, printableLines(text));
 }
 
 export async function printError(text: string): Promise<void> {
-  await write(process.stderr, text);
+  await write(process.stderr, printableLines(text));
+}
+
+/** As it is, for text that has colours of ours and nothing else that is not printable. */
+export async function printColored(stream: "stdout" | "stderr", text: string): Promise<void> {
+  await write(process[stream], text);
+}
+
+/** A file's content for another program, byte for byte; escaped only where a person is looking. */
+export async function printContent(text: string): Promise<void> {
+  await write(process.stdout, isTerminal("stdout") ? printableLines(text) : text);
+}
+
+/** Files that this process and its children make from now on are for their owner alone. */
+export function keepFilesPrivate(): void {
+  process.umask(0o077);
 }
 
 /** All of standard input. */

@@ -4,6 +4,7 @@
  */
 import { configureSync, getLogger as getLogtapeLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { context, trace } from "@opentelemetry/api";
+import { printable, printableLines } from "../util/printable.ts";
 import { metrics } from "./metrics.ts";
 import { traceIdOf } from "./trace-context.ts";
 
@@ -49,14 +50,14 @@ function countLost(): void {
 }
 
 export function formatText(record: LogRecord, lineBytesMax = lineBytesMaxDefault): string {
-  const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${onOneLine(messageOf(record))}`;
+  const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${printable(messageOf(record))}`;
   const pairs = Object.entries(record.properties)
     .filter(([name]) => !mentions(record, name))
     .map(([name, value]) =>
-      value instanceof Error ? "" : ` ${name}=${maskSecrets(onOneLine(showValue(name, value)))}`,
+      value instanceof Error ? "" : ` ${name}=${maskSecrets(printable(showValue(name, value)))}`,
     );
   const stacks = Object.values(record.properties).flatMap((value) =>
-    value instanceof Error ? [`\n${stackOf(value)}`] : [],
+    value instanceof Error ? [`\n${printableLines(stackOf(value))}`] : [],
   );
   return cut(maskSecrets([head, ...pairs, ...stacks].join("")), lineBytesMax);
 }
@@ -73,14 +74,16 @@ export function formatJson(record: LogRecord, lineBytesMax = lineBytesMaxDefault
   const message = messageOf(record);
   const line = (text: string, more: object): string =>
     maskSecrets(
-      JSON.stringify({
-        time: new Date(record.timestamp).toISOString(),
-        level: record.level,
-        part: part(record),
-        message: text,
-        ...(traceId === null ? {} : { traceId }),
-        ...more,
-      }),
+      printable(
+        JSON.stringify({
+          time: new Date(record.timestamp).toISOString(),
+          level: record.level,
+          part: part(record),
+          message: text,
+          ...(traceId === null ? {} : { traceId }),
+          ...more,
+        }),
+      ),
     );
   const whole = line(message, properties);
   // A line that is cut must still be JSON. Escapes take up to six bytes for a character.
@@ -111,13 +114,6 @@ function showValue(name: string, value: unknown): string {
   if (isSecretName(name)) return mask;
   return typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
 }
-
-/** Some values come from strangers, who must not be able to write lines of their own, or to a terminal. */
-function onOneLine(text: string): string {
-  return text.replace(controlCharacters, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
-
-const controlCharacters = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 
 /** The chain of causes, which for an error of a worker holds the stack of where it happened. */
 function stackOf(error: Error): string {

@@ -42,7 +42,7 @@ describe("the log", () => {
         expect(lines.slice(0, 6).map(place)).toEqual([
           '1  + key admin "admin" (admin)',
           "2  policy wild.polar loaded (number 1, 15 lines)",
-          '3  + has_role(User{"bell\\u{7}"}, "reader", Org{"x"})',
+          '3  + has_role(User{"bell\\u0007"}, "reader", Org{"x"})',
           "4  all facts deleted",
           `5  + key ${id} "web \\"shop\\"" (read)`,
           '6  + has_role(User{"u0"}, "member", Org{"x"})',

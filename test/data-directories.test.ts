@@ -170,7 +170,16 @@ describe.each(formats)("a data directory of %s", (format) => {
         expect(manifest).toMatchObject({ offset, digest, schema: schemaVersion, from: { offset: earliest } });
         expect(readFileSync(path).equals(before)).toBe(true);
 
-        const usual = { file, force: false, dryRun: false, limits, onStep, warn };
+        const usual = {
+          file,
+          force: false,
+          dryRun: false,
+          nodeKeyHash: undefined,
+          allowUnauthenticated: true,
+          limits,
+          onStep,
+          warn,
+        };
         for (const target of [earliest, 11, 15, offset - 1, offset]) {
           const restored = join(directory, `restored-${target}`);
           const result = await restore({ ...usual, directory: restored, destination: { offset: target } });

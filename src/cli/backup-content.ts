@@ -2,25 +2,29 @@
 import { describeMoment } from "../store/past.ts";
 import type { Snapshot } from "../store/snapshot.ts";
 import { megabytes } from "../util/megabytes.ts";
+import { printable } from "../util/printable.ts";
+import type { Authenticity } from "../store/snapshot-mac.ts";
+import { authenticityTexts } from "./node-key.ts";
 
-export function contentOf({ path, manifest, size }: Snapshot): object {
+export function contentOf({ path, manifest, size }: Snapshot, authenticity: Authenticity): object {
   const { kind, environment, epoch, offset, timeMs, madeMs, digest, schema, unpackedBytes } = manifest;
   const from = manifest.from ?? { offset, timeMs };
   return {
-    ...{ file: path, kind, environment, made: iso(madeMs) },
+    ...{ file: path, kind, environment, made: iso(madeMs), authenticity },
     earliest: { offset: from.offset, time: iso(from.timeMs) },
     newest: { offset, time: iso(timeMs) },
     ...{ epoch, digest, format: schema, bytes: size, unpacked_bytes: unpackedBytes },
   };
 }
 
-export function describeContent({ path, manifest, size }: Snapshot): string {
+export function describeContent({ path, manifest, size }: Snapshot, authenticity: Authenticity): string {
   const { kind, environment, epoch, madeMs, schema, unpackedBytes } = manifest;
   const lines = [
-    `${path}: a ${kind} of environment \`${environment}\`, made ${iso(madeMs)}`,
+    `${printable(path)}: a ${kind} of environment \`${printable(environment)}\`, made ${iso(madeMs)}`,
     `  from    ${describeMoment(manifest.from ?? manifest)}`,
     `  to      ${describeMoment(manifest)}, epoch ${epoch}`,
     `  size    ${megabytes(size)} MB, unpacked ${megabytes(unpackedBytes)} MB, format ${schema}`,
+    `  origin  ${authenticityTexts[authenticity]}`,
   ];
   return `${lines.join("\n")}\n`;
 }

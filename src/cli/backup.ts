@@ -5,18 +5,22 @@ import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
 import { backUp, copyTo, type BackupOptions } from "../replication/backup/backup.ts";
 import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
-import { print, printError } from "../runtime/process.ts";
+import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
 import { presentStore } from "../store/data-directory.ts";
+import { storedNodeKeyHash } from "../store/keys.ts";
+import { authenticityOf } from "../store/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
 import { megabytes } from "../util/megabytes.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { contentOf, describeContent } from "./backup-content.ts";
 import { accessOf, withAccess } from "./node-api.ts";
+import { type NodeKeyOptions, nodeKeyHashFrom, withNodeKey } from "./node-key.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 
 const details = `
 It holds facts, policies, keys (their hashes) and the log of one moment, and is made while the node goes on. Before it is there under its
 name it was read again, unpacked and compared with what was copied. What belongs to the node alone (the node key's hash) is not in it.
+With the node key (OSTIARY_NODE_KEY; a running node has it) it gets a MAC, which \`ostiary restore\` verifies: so nobody else can change it.
 
 Examples:
   ostiary backup --data /var/lib/ostiary --out monday.backup              from the directory of a node, running or not
@@ -24,7 +28,7 @@ Examples:
   ostiary restore monday.backup --list                                    what moments it covers
 `;
 
-interface Options {
+interface Options extends NodeKeyOptions {
   readonly out: string;
   readonly data?: string;
   readonly url?: string;
@@ -32,7 +36,7 @@ interface Options {
 }
 
 export const backupCommand: AddCommand = (program) => {
-  withAccess(program.command("backup"), "admin")
+  withNodeKey(withAccess(program.command("backup"), "admin"))
     .description(
       "Write all data of a node into one file, from which `ostiary restore` makes a primary of any moment in its log",
     )
@@ -40,26 +44,38 @@ export const backupCommand: AddCommand = (program) => {
     .option("--data <directory>", "The node's data directory, of which it is only read")
     .option("--json", "as JSON")
     .addHelpText("after", details)
-    .action(async ({ out, data, url, json }: Options, command: Command) => {
+    .action(async (options: Options, command: Command) => {
+      const { out, data, url, json } = options;
       if (data !== undefined && url !== undefined)
         throw new UsageError("--data and --url both say where the data come from: give one of them");
       if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` can't be written: there is no such directory`);
       // What is in it is nobody else's to read.
-      process.umask(0o077);
+      keepFilesPrivate();
+      const given = await nodeKeyHashFrom(options);
       const warnings: string[] = [];
       const made = await withProgress((progress) =>
         backUp({
           target: out,
-          write: data === undefined ? fetchFrom(command, progress) : copyTo(storeIn(data), progress.begin),
+          write: data === undefined ? fetchFrom(command, progress) : copyOf(storeIn(data), given, progress),
           limits: defaultLimits,
           onStep: progress.begin,
           warn: (problem) => warnings.push(problem),
         }),
       );
+      const authenticity = authenticityOf(made.signed, given);
+      if (authenticity === "absent")
+        warnings.push(
+          "the backup has no MAC, so `ostiary restore` asks for --allow-unauthenticated: put the node key into OSTIARY_NODE_KEY to make one that has",
+        );
       for (const warning of warnings) await printError(`warning: ${warning}\n`);
-      await print(json ? `${JSON.stringify(contentOf(made))}\n` : describeContent(made));
+      await print(json ? `${JSON.stringify(contentOf(made, authenticity))}\n` : describeContent(made, authenticity));
     });
 };
+
+/** A primary that has made its node key itself has its hash in its database. */
+function copyOf(path: string, given: string | undefined, progress: ProgressLine): BackupOptions["write"] {
+  return copyTo(path, progress.begin, given ?? storedNodeKeyHash(path));
+}
 
 function storeIn(data: string): string {
   const path = existsSync(data) ? presentStore(data) : undefined;

@@ -2,7 +2,9 @@
 import { Command, CommanderError } from "commander";
 import { printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
+import { printable, printableLines } from "../util/printable.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
+import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
 import { backupCommand } from "./backup.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
@@ -38,6 +40,7 @@ Examples:
   ostiary explain User:ann read Repository:x      why it is allowed or denied; OSO_URL and OSO_AUTH say where
   ostiary events --follow                         what happens there, as it happens
   ostiary promote --url http://10.0.0.2:8080      an edge becomes the primary
+  ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge take over another history, which its log names
   ostiary backup --data /var/lib/ostiary --out monday.backup    everything in one file, while the node goes on
   ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   as it was at seven
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
@@ -56,6 +59,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
       "Authorization for your own machines: Polar policies behind Oso Cloud's API, on nodes that answer by themselves.",
     )
     .exitOverride()
+    .configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) })
     .configureHelp({ helpWidth: 120 })
     .addHelpText("after", examples);
   const commands = [
@@ -72,6 +76,8 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     eventsCommand,
     keysCommand,
     promoteCommand,
+    adoptHistoryCommand,
+    abandonHistoryCommand,
     backupCommand,
     restoreCommand,
     snapshotCommand,
@@ -96,10 +102,10 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
 
 /** What went wrong for people; a bug shows its stack, since nobody can do anything with its message alone. */
 function describe(error: unknown): string {
-  if (error instanceof AppError) return error.message;
+  if (error instanceof AppError) return printable(error.message);
   const failure = storageFailureIn(error);
   const path = pathIn(error);
-  if (failure !== undefined && path !== undefined) return describeStorageFailure(failure, path);
+  if (failure !== undefined && path !== undefined) return printable(describeStorageFailure(failure, path));
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

@@ -1,6 +1,6 @@
 /** Makes an edge the primary. Who decides that the old one is gone is outside: an operator, or whatever holds the lease. */
 import type { Command } from "commander";
-import { print } from "../runtime/process.ts";
+import { keepFilesPrivate, print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 
@@ -21,6 +21,7 @@ export const promoteCommand: AddCommand = (program) => {
     )
     .option("--json", "as JSON")
     .action(async (options: { force?: true; json?: true }, command: Command) => {
+      keepFilesPrivate();
       const access = accessOf(command, "admin");
       const body = { force: options.force ?? false };
       const promoted = (await callNode(access, "POST", "/api/promote", body)) as Promoted;

@@ -1,10 +1,13 @@
 /** A backup becomes the data directory of a primary, as it was at some moment. */
 import { z } from "zod";
-import { print, printError } from "../runtime/process.ts";
+import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
 import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/backup/restore.ts";
+import { requireAuthentic } from "../replication/snapshots/import-snapshot.ts";
+import { printable } from "../util/printable.ts";
 import { describeMoment } from "../store/past.ts";
 import { contentOf, describeContent, iso } from "./backup-content.ts";
 import { type AddCommand, UsageError } from "./command.ts";
+import { authenticityTexts, nodeKeyHashFrom, withUnauthenticated } from "./node-key.ts";
 import { withProgress } from "./progress-line.ts";
 import { checkedConfig, configFile } from "./setting-options.ts";
 
@@ -19,6 +22,8 @@ Examples:
   ostiary restore monday.backup --data /var/lib/ostiary --to-offset 4711 --dry-run   what that would come to
   ostiary serve --role primary --data /var/lib/ostiary                               goes on from there
 
+The backup's MAC is verified with the node key that was in force when it was made (OSTIARY_NODE_KEY, --node-key or the configuration file); one
+without a MAC, of an older version, needs --allow-unauthenticated.
 Run it as the user that the node runs as. The node key belongs to no backup: give the primary the one that the other nodes have (OSTIARY_NODE_KEY).
 `;
 
@@ -30,12 +35,13 @@ interface Options {
   readonly dryRun?: true;
   readonly list?: true;
   readonly config?: string;
+  readonly nodeKey?: string;
+  readonly allowUnauthenticated?: true;
   readonly json?: true;
 }
 
 export const restoreCommand: AddCommand = (program) => {
-  program
-    .command("restore")
+  withUnauthenticated(program.command("restore"))
     .description("Make a primary's data directory of a backup, as of any moment that its log reaches back to")
     .argument("<file>", "what `ostiary backup` wrote")
     .option(
@@ -50,15 +56,17 @@ export const restoreCommand: AddCommand = (program) => {
     .option("--force", "Replace the data that are in the directory, once the backup has proved good")
     .option("--dry-run", "Do all of it, but leave nothing behind: only say what would be")
     .option("--list", "Only say what is in the file and which moments it covers")
-    .option("--config <file>", "The file that the node is started with, for its limits [OSTIARY_CONFIG]")
+    .option("--node-key <secret>", "The key that nodes show each other, for the file's MAC [OSTIARY_NODE_KEY]")
+    .option(
+      "--config <file>",
+      "The file that the node is started with, for its limits and the node key [OSTIARY_CONFIG]",
+    )
     .option("--json", "as JSON")
     .addHelpText("after", details)
     .action(async (file: string, options: Options) => {
       const destination = destinationOf(options);
-      if (options.list)
-        return print(
-          options.json ? `${JSON.stringify(contentOf(openBackup(file)))}\n` : describeContent(openBackup(file)),
-        );
+      keepFilesPrivate();
+      if (options.list) return list(file, options);
       const config = checkedConfig({
         flags: { role: "primary", ...(options.data === undefined ? {} : { data: options.data }) },
         environment: process.env,
@@ -70,6 +78,8 @@ export const restoreCommand: AddCommand = (program) => {
         destination,
         force: options.force ?? false,
         dryRun: options.dryRun ?? false,
+        nodeKeyHash: await nodeKeyHashFrom(options),
+        allowUnauthenticated: options.allowUnauthenticated ?? false,
         limits: config.limits,
       });
       await print(
@@ -77,6 +87,14 @@ export const restoreCommand: AddCommand = (program) => {
       );
     });
 };
+
+async function list(file: string, options: Options): Promise<void> {
+  const backup = openBackup(file);
+  const authenticity = requireAuthentic(backup, await nodeKeyHashFrom(options), true);
+  await print(
+    options.json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
+  );
+}
 
 async function restoring(options: Omit<RestoreOptions, "onStep" | "warn">): Promise<Restored> {
   const warnings: string[] = [];
@@ -105,19 +123,25 @@ function destinationOf({ toOffset, toTime }: Options): RestoreOptions["destinati
 }
 
 function tell(restored: Restored, directory: string, dryRun: boolean): string {
-  const { environment, digest, undone, epoch, replaced } = restored;
+  const { environment, digest, undone, epoch, replaced, previous, authenticity } = restored;
   const counts = Object.entries(undone).map(([kind, count]) => `${count} ${kind}`);
   const total = Object.values(undone).reduce((sum, count) => sum + count, 0);
   const lines = [
-    `${dryRun ? "would be restored" : "restored"} to ${describeMoment(restored)}, environment ${environment}`,
+    `${dryRun ? "would be restored" : "restored"} to ${describeMoment(restored)}, environment ${printable(environment)}`,
+    `  origin    ${authenticityTexts[authenticity]}`,
     `  undone    ${total === 0 ? "nothing" : `${total} events: ${counts.join(", ")}`}`,
     `  digest    ${digest}`,
     ...(replaced === undefined
       ? []
       : [`  ${dryRun ? "replacing" : "replaced"}  data of epoch ${replaced.epoch} at offset ${replaced.offset}`]),
+    ...(previous === undefined
+      ? []
+      : [
+          `  kept      these data are of another history, and stay in ${printable(previous)}: remove it when nobody needs it`,
+        ]),
     dryRun
       ? "nothing was changed"
-      : `  epoch     ${epoch} begins; start it with \`ostiary serve --role primary --data ${directory}\``,
+      : `  epoch     ${epoch} begins; start it with \`ostiary serve --role primary --data ${printable(directory)}\``,
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -1,7 +1,8 @@
 /** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
 import type { Config } from "../config/config.ts";
-import { onStrayError, stopSignal } from "../runtime/process.ts";
+import { keepFilesPrivate, onStrayError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
+import { widePaths } from "../store/file-modes.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";
@@ -19,8 +20,10 @@ export async function runNode(
   start: () => Promise<RunningNode>,
   ready?: (node: RunningNode) => Promise<void>,
 ): Promise<void> {
+  keepFilesPrivate();
   startLogging({ ...config.log, lineBytesMax: config.limits.logLineBytesMax });
   const log = getLogger("node");
+  warnOfWideFiles(config.data);
   const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
   onStrayError(report);
   onFailedTimer(report);
@@ -66,3 +69,21 @@ function reporter(write: (error: unknown) => void): (error: unknown) => void {
 }
 
 const kindsMax = 100;
+
+const pathsMax = 5;
+
+/** What is in it is as secret as the keys that open it. */
+function warnOfWideFiles(data: string): void {
+  const log = getLogger("node");
+  try {
+    const wide = widePaths(data);
+    if (wide.length === 0) return;
+    const more = wide.length > pathsMax ? ` and ${wide.length - pathsMax} more` : "";
+    log.warning("others on this machine may open {paths}: take that away with {command}", {
+      paths: `${wide.slice(0, pathsMax).join(", ")}${more}`,
+      command: `chmod -R go= ${data}`,
+    });
+  } catch (error) {
+    log.warning("the modes of the files in {data} can't be read: {reason}", { data, reason: reasonOf(error) });
+  }
+}

@@ -8,14 +8,19 @@ import { unpackSnapshotAside, verifySnapshotAside } from "../replication/snapsho
 import { realSystem } from "../replication/system.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../store/snapshot-file.ts";
 import { openSnapshot, type Snapshot } from "../store/snapshot.ts";
+import { type Authenticity, authenticityOf } from "../store/snapshot-mac.ts";
 import { megabytes } from "../util/megabytes.ts";
+import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
+import { authenticityTexts } from "./node-key.ts";
 import type { ProgressLine } from "./progress-line.ts";
 
 export interface SnapshotReport extends Partial<SnapshotManifest> {
   readonly file: string;
   /** Of the file, in bytes. */
   readonly size?: number;
+  /** Whether a node of the environment has made it, as far as that can be told. */
+  readonly authenticity?: Authenticity;
   /** What was looked at: the packed bytes, or everything that comes out of them. */
   readonly checked: "bytes" | "everything";
   /** What is wrong with it; null where nothing was found. */
@@ -25,17 +30,24 @@ export interface SnapshotReport extends Partial<SnapshotManifest> {
 }
 
 /** Throws where the file can't be read at all. */
-export async function inspectSnapshot(file: string, full: boolean, progress: ProgressLine): Promise<SnapshotReport> {
+export async function inspectSnapshot(
+  file: string,
+  { full, nodeKeyHash }: { readonly full: boolean; readonly nodeKeyHash: string | undefined },
+  progress: ProgressLine,
+): Promise<SnapshotReport> {
   const checked = full ? "everything" : "bytes";
   const warnings: string[] = [];
   let snapshot: Snapshot | undefined;
+  let authenticity: Authenticity | undefined;
   const report = (problem: string | null): SnapshotReport => {
-    const found = snapshot === undefined ? {} : { size: snapshot.size, ...snapshot.manifest };
+    const origin = authenticity === undefined ? {} : { authenticity };
+    const found = snapshot === undefined ? {} : { size: snapshot.size, ...snapshot.manifest, ...origin };
     return { file, ...found, checked, problem, warnings };
   };
   try {
     snapshot = openSnapshot(file);
     requireKnownFormat(snapshot.manifest);
+    authenticity = authenticityOf(snapshot.signed, nodeKeyHash);
     progress.begin(full ? "unpacking and checking" : "checking");
     await (full ? unpackForNothing(snapshot, warnings) : verifySnapshotAside(realSystem, snapshot));
     return report(null);
@@ -65,10 +77,10 @@ export function describeReport(report: SnapshotReport): string {
     [problem === null ? "check" : "problem", problem ?? verdict],
     ...warnings.map((warning) => ["warning", warning] as const),
   ];
-  return `${file}\n${rows.map(([name, value]) => `  ${name.padEnd(12)}${value}\n`).join("")}`;
+  return `${printable(file)}\n${rows.map(([name, value]) => `  ${name.padEnd(12)}${printable(value)}\n`).join("")}`;
 }
 
-function manifestRows({ size, ...manifest }: SnapshotReport): (readonly [string, string])[] {
+function manifestRows({ size, authenticity, ...manifest }: SnapshotReport): (readonly [string, string])[] {
   const { kind, environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256 } = manifest;
   if (size === undefined || unpackedBytes === undefined) return [];
   return [
@@ -80,6 +92,7 @@ function manifestRows({ size, ...manifest }: SnapshotReport): (readonly [string,
     ["made", momentOf(madeMs)],
     ["size", `${megabytes(size)} MB, unpacked ${megabytes(unpackedBytes)} MB in format ${schema}`],
     ["SHA-256", `${sha256}`],
+    ...(authenticity === undefined ? [] : [["origin", authenticityTexts[authenticity]] as const]),
   ];
 }
 

@@ -5,7 +5,9 @@ import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts"
 import { buildSnapshotAside, verifySnapshotAside } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
 import { presentStore } from "../store/data-directory.ts";
+import { hashKey, storedNodeKeyHash } from "../store/keys.ts";
 import { removeFiles, type Snapshot } from "../store/snapshot.ts";
+import { authenticityOf } from "../store/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
 import { megabytes } from "../util/megabytes.ts";
 import { reasonOf } from "../util/reason.ts";
@@ -36,6 +38,7 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
     });
     if (snapshot === "unchanged") throw new Error("it says that nothing has changed");
     progress.begin("checking");
+    authenticityOf(snapshot.signed, hashKey(nodeKey));
     await verifySnapshotAside(realSystem, snapshot).catch((error: unknown) => {
       removeFiles([part]);
       throw error;
@@ -52,13 +55,18 @@ async function refusalOf(response: Response): Promise<Error> {
 }
 
 /** Only reads what is in the directory, whoever else is at work there. */
-export async function snapshotFromDirectory(data: string, out: string, progress: ProgressLine): Promise<Snapshot> {
+export async function snapshotFromDirectory(
+  data: string,
+  out: string,
+  nodeKeyHash: string | undefined,
+  progress: ProgressLine,
+): Promise<Snapshot> {
   const store = existsSync(data) ? presentStore(data) : undefined;
   if (store === undefined) throw new UsageError(`\`${data}\` is no data directory of a node: it holds no database`);
   const beside = emptyBeside(out);
   progress.begin("copying and packing");
   try {
-    return moved(await buildSnapshotAside(realSystem, store, beside), out);
+    return moved(await buildSnapshotAside(realSystem, store, beside, nodeKeyHash ?? storedNodeKeyHash(store)), out);
   } catch (error) {
     throw new AppError("internal", `no snapshot of \`${store}\`: ${reasonOf(error)}`, { cause: error });
   } finally {

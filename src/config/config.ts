@@ -195,7 +195,7 @@ const feed = {
   }),
   import: optionalText(/./, {
     description:
-      "A file that `ostiary snapshot create` has made. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same epoch",
+      "A file that `ostiary snapshot create` has made with the node key: its MAC is verified. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same epoch",
     allowed: "a path",
     placeholder: "file",
   }),

@@ -48,8 +48,19 @@ export function writeAccess(node: Node, options: AccessOptions) {
   const findKey = keyring(node);
   return access(options, (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), options.role);
+    requireHistory(node, request);
     return undefined;
   });
+}
+
+/** An edge that forwards a write says which history it has. A primary of another one was started on an empty directory. */
+function requireHistory({ writes }: Node, request: Request): void {
+  const theirs = request.headers.get("ostiary-history");
+  if (theirs !== null && writes !== undefined && theirs !== writes.history)
+    throw new AppError(
+      "not_ready",
+      "the primary has another history than the node that was asked, nothing was written",
+    );
 }
 
 /**

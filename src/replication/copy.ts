@@ -1,12 +1,13 @@
 /**
  * The database that this node answers from, on the serving thread: a read-only connection and the engine over it. A snapshot replaces both at
- * once. The old ones stay open for a moment, for a request that has just asked for them; only then do their files go.
+ * once. The old ones stay open for a moment, for a request that has just asked for them; only then do their files go, and only once the new one is
+ * proven.
  */
 import type { Limits } from "../config/limits.ts";
 import { Engine } from "../engine/engine.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { type Changes, newChanges } from "../store/changes.ts";
-import { removeOldStores } from "../store/data-directory.ts";
+import { removeReplacedStores, setAside } from "../store/data-directory.ts";
 import { openStore } from "../store/database.ts";
 import { readState, type State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -29,8 +30,10 @@ export class Copy {
   readonly #limits: Limits;
   readonly #clock: Clock;
   readonly #changes: Changes;
+  /** With the way to end them now. */
   readonly #retired = new Map<Opened, () => void>();
   #opened: Opened | undefined;
+  #isProven = false;
   #policyId = 0;
 
   /** `changes` are those of the writer; without one, nothing changes but by another file. */
@@ -60,8 +63,8 @@ export class Copy {
     return this.#opened !== undefined;
   }
 
-  /** Answers from the database at `path` from now on. */
-  open(path: string): State {
+  /** Answers from the database at `path` from now on. With `isDistrusted` the one before is wrong, and nobody shall ever start from it. */
+  open(path: string, isDistrusted = false): State {
     const store = openStore(path, { readonly: true });
     const state = readState(store);
     const old = this.#opened;
@@ -72,11 +75,19 @@ export class Copy {
       after: this.#clock.after,
     });
     this.#opened = { path, engine, reader: openStore(path, { readonly: true }) };
+    this.#isProven = false;
     this.#policyId = 0;
     this.moved(state);
-    if (old !== undefined) this.#retire(old);
+    if (old !== undefined) this.#retire(old, isDistrusted);
     this.#learn(engine);
     return state;
+  }
+
+  /** Another node has confirmed what is in the present database: those that it replaced are not needed any more. */
+  proven(): void {
+    if (this.#isProven || this.#opened === undefined) return;
+    this.#isProven = true;
+    this.#tidy(() => this.#removeReplaced());
   }
 
   /** Compiles a policy that came with the new position, so that no question has to wait for it. */
@@ -92,11 +103,7 @@ export class Copy {
   }
 
   close(): void {
-    for (const [opened, cancel] of this.#retired) {
-      cancel();
-      closeBoth(opened);
-    }
-    this.#retired.clear();
+    for (const end of this.#retired.values()) end();
     if (this.#opened !== undefined) closeBoth(this.#opened);
     this.#opened = undefined;
   }
@@ -121,15 +128,44 @@ export class Copy {
     this.#clock.after(learnPauseMs, next);
   }
 
-  #retire(opened: Opened): void {
-    const cancel = this.#clock.after(closeDelayMs, () => {
+  #retire(opened: Opened, isDistrusted: boolean): void {
+    const end = (): void => {
+      cancel();
       this.#retired.delete(opened);
       closeBoth(opened);
-      // Others that retired since may still be read: their open files outlive their names.
-      removeOldStores(this.#directory);
-    });
-    this.#retired.set(opened, cancel);
+      this.#tidy(() => {
+        if (isDistrusted) setAside(opened.path);
+        this.#removeReplaced();
+      });
+    };
+    const cancel = this.#clock.after(closeDelayMs, end);
+    this.#retired.set(opened, end);
   }
+
+  /** Files that can't be removed cost room, and nothing else. */
+  #tidy(body: () => void): void {
+    try {
+      body();
+    } catch (error) {
+      getLogger("store").error("databases that were replaced can't be put away: {error}", { error });
+    }
+  }
+
+  #removeReplaced(): void {
+    // Those that have just retired may still be read.
+    if (this.#retired.size > 0) return;
+    removeReplaced(this.#directory, this.#isProven);
+  }
+}
+
+/** As `removeReplacedStores`, and says what is kept. */
+export function removeReplaced(directory: string, isProven: boolean): void {
+  const previous = removeReplacedStores(directory, isProven);
+  if (previous === undefined) return;
+  getLogger("store").warning(
+    "the database of the history that this node had before is kept as {previous}: remove it once nobody needs it (rm {previous})",
+    { previous },
+  );
 }
 
 function closeBoth({ engine, reader }: Opened): void {

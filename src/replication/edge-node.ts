@@ -16,6 +16,7 @@ import { openFollowingCopy, type FollowingCopy } from "./following/following-cop
 import { keyLookup } from "./following/key-lookup.ts";
 import { createLogServer } from "./following/log-server.ts";
 import { createForwarder } from "./forward.ts";
+import { foreignHealth } from "./history-guard.ts";
 import { nodeIdOf } from "./identity.ts";
 import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
@@ -74,6 +75,8 @@ export async function startEdgeNode(
     forward: createForwarder({
       system,
       primaryUrl: () => upstream.primary.url,
+      history: () => following.guard.own,
+      isForeign: () => following.guard.foreign?.from === upstream.primary.url,
       timeoutMs: limits.forwardTimeoutMs,
       // Of the wait for its turn, the check, and what is said of it.
       policyTimeoutMs: 2.5 * limits.policyCheckTimeMsMax,
@@ -110,14 +113,15 @@ function serveOthers(
   system: System,
 ): Node["replication"] {
   const { copy, present } = following;
+  const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
   const snapshots = keepSnapshots({
     storePath: () => copy.engine().path,
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
     present: () => must(present()),
+    nodeKeyHash,
     system,
   });
-  const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
   return createLogServer({
     store() {
       // Nobody shall follow what this node itself does not trust.
@@ -207,6 +211,7 @@ function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageM
     visibleAfterMs: follower.visibleAfterMs,
     feedConnected: brokers.some(({ connected }) => connected),
     brokers,
+    ...foreignHealth(following.guard),
     ...(pledge.to === undefined ? {} : { pledgedTo: pledge.to }),
   };
 }

@@ -5,7 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { isDamage } from "../runtime/sqlite.ts";
 import { lockDirectory, writeNote } from "../store/data-directory.ts";
-import type { EpochName } from "../store/epochs.ts";
+import { contains, firstEpoch, type EpochName } from "../store/epochs.ts";
 import { snapshotTag } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -20,7 +20,8 @@ import { openFollowingCopy, type FollowingCopy } from "./following/following-cop
 import { uncounted, upstreamOf } from "./following/neighbours.ts";
 import type { NodeClient } from "./following/node-client.ts";
 import type { Upstream } from "./following/upstream.ts";
-import { nodeIdOf } from "./identity.ts";
+import { foreignHealth, HistoryGuard } from "./history-guard.ts";
+import { nodeIdOf, nodeKeyHashOf } from "./identity.ts";
 import type { Node, NodeHealth } from "./node.ts";
 import { storeToStartFrom } from "./snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "./snapshots/install-snapshot.ts";
@@ -71,41 +72,52 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   let damaged = false;
   const storage = new StorageStatus();
   let confirmedAtMs: number | undefined;
-  const sound = await storeToStartFrom(config, system);
+  const guard = new HistoryGuard(data, clock);
+  const open = (path: string): void => {
+    state = copy.open(path, damaged);
+    guard.settle(firstEpoch(copy.reader()).epoch);
+  };
+  const sound = await storeToStartFrom(config, guard, system);
   if (sound !== undefined) {
-    state = copy.open(sound);
+    open(sound);
     const known = readSnapshotNote(data);
-    note = known?.tag === snapshotTag(state) ? known : undefined;
+    note = known?.tag === snapshotTag(must(state)) ? known : undefined;
   }
   writeNote(data, "role", "fallback");
 
-  const upstream = upstreamOf(config, uncounted, () => state, system);
+  const upstream = upstreamOf(config, uncounted, () => state, guard, system);
+  const fetching = { directory: data, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) };
   const refresh = async (): Promise<void> => {
-    const fetched = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
-      fetchSnapshot({ primary, directory: data, environment, limits, system, storage }, note?.tag),
+    const { fetched, from } = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
+      fetchSnapshot({ ...fetching, primary }, note?.tag),
     );
     if (fetched !== "unchanged") {
-      state = copy.open(fetched.path);
+      open(fetched.path);
       damaged = false;
     }
+    if (await confirms(from, must(state))) copy.proven();
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     confirmedAtMs = clock.monotonicMs();
     storeNote(data, note, storage);
   };
-  const timer = repeat(refresh, config, () => copy.ready, clock);
+  // Who waits for an approval looks for it again soon.
+  const timer = repeat(refresh, config, () => copy.ready && guard.foreign === undefined, clock);
   started.defer(() => timer.stop());
   started.defer(() => upstream.close());
 
   const running = started.move();
   return {
-    ...neverWaiting(config, id, () => healthOf({ copy, state, note, confirmedAtMs, storage, config, clock })),
+    ...neverWaiting(config, id, () => ({
+      ...healthOf({ copy, state, note, confirmedAtMs, storage, config, clock }),
+      ...foreignHealth(guard),
+    })),
     engine() {
       if (!damaged) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
     present: () => state,
     history: undefined,
-    backup: createBackupServer({ storePath: () => copy.path, data, system }),
+    backup: createBackupServer({ storePath: () => copy.path, data, nodeKeyHash: nodeKeyHashOf(config), system }),
     reportDamage(error) {
       if (!isDamage(error)) return false;
       if (!damaged) log.error("the copy is damaged: it answers nothing until there is a fresh one: {error}", { error });
@@ -144,11 +156,11 @@ async function fetchFromAny<T>(
   upstream: Upstream,
   least: EpochName | undefined,
   fetchFrom: (client: NodeClient) => Promise<T>,
-): Promise<T> {
+): Promise<{ readonly fetched: T; readonly from: NodeClient }> {
   let failure: unknown;
   for (const { client } of await upstream.sources(least)) {
     try {
-      return await fetchFrom(client);
+      return { fetched: await fetchFrom(client), from: client };
     } catch (error) {
       failure ??= error;
     }
@@ -166,6 +178,17 @@ function storeNote(data: string, note: SnapshotNote, storage: StorageStatus): vo
   }
 }
 
+/** Whether the node that gave a snapshot has its position in its history. */
+async function confirms(from: NodeClient, { epoch, offset, hash, digest }: State): Promise<boolean> {
+  try {
+    const head = await from.head(undefined);
+    if (head.e === epoch && head.l === offset) return head.h === hash && head.d === digest;
+    return contains(head.epochs, head.l, epoch, offset) === true;
+  } catch {
+    return false;
+  }
+}
+
 function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHealth {
   const { follower, writer } = following;
   const state = following.present();
@@ -176,6 +199,7 @@ function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHeal
     ok: state !== undefined && !follower.diverged && !writer.failed,
     state: follower.feedState === "STALE_FEED" ? "FOLLOWING" : follower.feedState,
     visibleAfterMs: follower.visibleAfterMs,
+    ...foreignHealth(following.guard),
   };
 }
 

@@ -19,6 +19,10 @@ export interface ForwarderOptions {
   readonly system: Pick<System, "clock" | "fetch">;
   /** Of the present primary. */
   readonly primaryUrl: () => string;
+  /** Whether it has another history than this node. */
+  readonly isForeign: () => boolean;
+  /** This node's history, so that a primary which has just begun another one writes nothing. */
+  readonly history: () => string | undefined;
   readonly timeoutMs: number;
   /** How much longer the primary may take for a policy: it checks it before it answers. */
   readonly policyTimeoutMs?: number;
@@ -38,6 +42,8 @@ const unreachable = "the primary can't be reached, nothing was written";
 export function createForwarder(options: ForwarderOptions): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
   return (request) =>
     withSpan("forward", { kind: SpanKind.CLIENT, attributes: { "url.path": pathOf(request) } }, async () => {
+      if (options.isForeign())
+        throw new AppError("not_ready", "the primary has another history than this node, nothing was written");
       if (!options.primaryAlive()) await requireAlive(options);
       const answer = await send(request, options);
       const token = answer.headers["osooffset"];
@@ -48,7 +54,12 @@ export function createForwarder(options: ForwarderOptions): (request: ForwardedR
 
 async function send(request: ForwardedRequest, options: ForwarderOptions): Promise<ForwardedAnswer> {
   const traceparent = traceparentOf();
-  const headers = { ...request.headers, ...(traceparent === null ? {} : { traceparent }) };
+  const history = options.history();
+  const headers = {
+    ...request.headers,
+    ...(traceparent === null ? {} : { traceparent }),
+    ...(history === undefined ? {} : { "Ostiary-History": history }),
+  };
   const { method, path, body } = request;
   const primaryUrl = options.primaryUrl();
   const silence = new AbortController();

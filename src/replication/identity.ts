@@ -18,6 +18,11 @@ export function nodeIdOf(config: Config): string {
   return made;
 }
 
+/** SHA-256 of the node key that is configured, as others keep it. Every node but a primary has one. */
+export function nodeKeyHashOf({ nodeKey }: Pick<Config, "nodeKey">): string | undefined {
+  return nodeKey === undefined ? undefined : hashKey(nodeKey);
+}
+
 /** Shows keys to the operator, before they are stored: otherwise a start that fails or dies in between would leave a key that nobody knows. */
 export type Announce = (minted: MintedKeys) => Promise<void>;
 

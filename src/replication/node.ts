@@ -51,6 +51,8 @@ export interface Node {
 
 /** Each resolves when the write is committed. AppError says why where it is refused; then nothing changed. */
 export interface Writes {
+  /** The first epoch of the history that they continue. */
+  readonly history: string;
   /** A string holds the changes as JSON. */
   batch(changes: readonly Change[] | string, meta: WriteMeta): Promise<WriteResult>;
   policy(
@@ -120,6 +122,8 @@ export interface NodeHealth {
   readonly brokerClients?: number;
   /** The node whose promotion an edge waits for, without counting for acknowledgements meanwhile. */
   readonly pledgedTo?: string;
+  /** The other history that a node around this one has, which this one does not take over. */
+  readonly foreignHistory?: string;
   /** Events that only a primary has that was replaced. */
   readonly unreplicated?: number;
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
-import { compareEpochs, type EpochName, readEpochs } from "../store/epochs.ts";
+import { compareEpochs, type EpochName, firstEpoch, readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
 import { openLog } from "../store/log.ts";
 import { readState, type State } from "../store/state.ts";
@@ -22,12 +22,15 @@ import { Arrivals } from "./following/arrivals.ts";
 import { isPassed, type Stands } from "./following/history.ts";
 import { createLogServer, type LogServerOptions } from "./following/log-server.ts";
 import { peersOf } from "./following/neighbours.ts";
+import { foreignHealth } from "./history-guard.ts";
+import { noteHistory } from "./history-notes.ts";
 import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
 import type { Node, NodeHealth, Writes } from "./node.ts";
 import { keepPosition, refuseDevelopmentKey, settleEpoch, soundPath, startEpochBecause } from "./primary-store.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
 import { Acks } from "./succession/acks.ts";
 import { Fence } from "./succession/fence.ts";
+import { ForeignWatch } from "./succession/foreign-watch.ts";
 import { Pledge } from "./succession/pledge.ts";
 import { watchSuccession } from "./succession/succession.ts";
 import { realSystem, type System } from "./system.ts";
@@ -113,17 +116,21 @@ export async function startPrimaryNode(
     },
     reportDamage: damage.report,
     present: () => writer.state,
-    health: () => healthOf(writer, feed, fence, damage.found),
+    health: () => healthOf(writer, place, damage.found),
     replication: serveLog,
-    backup: backupsOfPrimary(writer, path, data, system),
+    backup: backupsOfPrimary(writer, { path, data, nodeKeyHash }, system),
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
   };
 }
 
-function backupsOfPrimary(writer: Writer, path: string, data: string, system: System): Node["backup"] {
+function backupsOfPrimary(
+  writer: Writer,
+  { path, data, nodeKeyHash }: Pick<Data, "path" | "nodeKeyHash"> & Pick<Config, "data">,
+  system: System,
+): Node["backup"] {
   const saveReplaced = (target: string): Promise<boolean> => writer.saveReplaced(target);
-  return createBackupServer({ storePath: () => path, saveReplaced, data, system });
+  return createBackupServer({ storePath: () => path, saveReplaced, data, nodeKeyHash, system });
 }
 
 interface Data {
@@ -150,6 +157,7 @@ async function openData(
   const copy = new Copy(data, limits, system.clock, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);
+  noteHistory(data, firstEpoch(copy.reader()).epoch);
   refuseDevelopmentKey(config, copy.engine());
   const nodeKeyHash = await settleSecrets(config, writer, announce, system.clock);
   return { writer, copy, path, nodeKeyHash };
@@ -166,6 +174,7 @@ interface PlaceOptions {
 
 /** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
 interface Place {
+  readonly foreign: ForeignWatch;
   readonly feed: Feed;
   readonly fence: Fence;
   readonly acks: Acks;
@@ -182,8 +191,11 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const acknowledge = (nodeId: string, stands: Stands): void => {
     if (config.ack > 0 && isPassed(readState(store), eventLog, stands)) acks.note(nodeId, stands.epoch, stands.offset);
   };
+  const { epoch: history } = firstEpoch(store);
+  const foreign = new ForeignWatch(() => history, clock);
+  const startMs = clock.wallMs();
   const fence = new Fence({ directory: config.data, store, present, storage, onFenced: () => feed.stop() });
-  const peers = peersOf(config, present, system);
+  const peers = peersOf(config, present, foreign, system);
   if (peers !== undefined) started.defer(() => peers.close());
   // Since it was asked whether it may, time has passed.
   let mayStand = takeover?.aheadIsLost !== false;
@@ -201,6 +213,9 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   });
   const listener: FeedListener = {
     head(head) {
+      // A retained one may be what is left of a primary that was started on an empty directory.
+      if (head.f !== undefined && head.f !== history)
+        return void (head.t >= startMs && foreign.admits(head.f, "a primary at a broker"));
       const [offset, hash] = head.from;
       const epoch = epochOf(head);
       fence.consider(epoch, [{ ...epoch, offset, hash, timeMs: head.t }]);
@@ -219,10 +234,12 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   succession.start();
   started.defer(() => succession.stop());
   return {
+    foreign,
     feed,
     fence,
     acks,
     onPosition(asked, nodeId) {
+      if (asked.first !== undefined && !foreign.admits(asked.first, nodeId ?? "a node")) return;
       succession.seen(asked);
       if (nodeId !== undefined) acknowledge(nodeId, asked);
     },
@@ -251,6 +268,7 @@ function serveOthers(
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
     present: () => writer.state,
+    nodeKeyHash,
     system,
   });
   return createLogServer({
@@ -316,12 +334,15 @@ function watchDamage(path: string): Damage {
   };
 }
 
-function healthOf(writer: Writer, { brokers, embedded }: Feed, fence: Fence, damaged: boolean): NodeHealth {
+function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: boolean): NodeHealth {
+  const { brokers, embedded } = feed;
   const { epoch, offset, digest } = writer.state;
   const feedConnected = brokers.some(({ connected }) => connected);
   return {
+    ...foreignHealth(foreign),
     ok: !writer.failed && !damaged,
-    degraded: fence.fenced ? "another primary has taken over" : writer.storage.problem,
+    ...(writer.storage.problem === undefined ? {} : { degraded: writer.storage.problem }),
+    ...(fence.fenced ? { degraded: "another primary has taken over" } : {}),
     storageOk: writer.storage.problem === undefined,
     role: "primary",
     state: fence.fenced ? "FENCED" : "PRIMARY",
@@ -336,7 +357,7 @@ function healthOf(writer: Writer, { brokers, embedded }: Feed, fence: Fence, dam
   };
 }
 
-function writesOver(writer: Writer, { fence, acks, feed }: Place, ackTimeoutMs: number): Writes {
+function writesOver(writer: Writer, { fence, acks, feed, foreign }: Place, ackTimeoutMs: number): Writes {
   const write: Writer["write"] = async (request, meta) => {
     const replaced = (): AppError =>
       new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
@@ -360,6 +381,7 @@ function writesOver(writer: Writer, { fence, acks, feed }: Place, ackTimeoutMs: 
     );
   };
   return {
+    history: foreign.own,
     batch: (changes, meta) =>
       write(typeof changes === "string" ? { kind: "batch", json: changes } : { kind: "batch", changes }, meta),
     policy: (policy, meta) => write({ kind: "policy", ...policy }, meta),

@@ -11,7 +11,11 @@ import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
+import { reasonOf } from "../util/reason.ts";
+import { removeReplaced } from "./copy.ts";
+import { useUp } from "./history-notes.ts";
 import { checkStoreAside } from "./snapshots/snapshot-jobs.ts";
+import { refuseKnownHistory } from "./succession/known-history.ts";
 import type { System } from "./system.ts";
 import type { Writer } from "./writing/writer.ts";
 
@@ -27,19 +31,26 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
-export async function soundPath(writer: Writer, { data, limits }: Config, system: System): Promise<string> {
+export async function soundPath(writer: Writer, config: Config, system: System): Promise<string> {
+  const { data, limits } = config;
   const present = presentStore(data);
-  if (present !== undefined) {
-    await checkStoreAside(system, present, limits).catch((cause: unknown) => {
-      requireStorage(cause, present);
-      throw new AppError(
-        "internal",
-        `the database \`${present}\` is damaged, restore it from a backup or a node's copy`,
-        { cause },
-      );
-    });
+  if (present === undefined) {
+    await refuseKnownHistory(config, system);
+    const made = await makeStore(writer, data);
+    useUp(data, "abandon-history");
+    return made;
   }
-  return present ?? makeStore(writer, data);
+  useUp(data, "abandon-history");
+  await checkStoreAside(system, present, limits).catch((cause: unknown) => {
+    requireStorage(cause, present);
+    throw new AppError(
+      "internal",
+      `the database \`${present}\` is damaged, restore it from a backup or a node's copy: ${reasonOf(cause)}`,
+      { cause },
+    );
+  });
+  removeReplaced(data, true);
+  return present;
 }
 
 /** Throws where it is the storage that failed: then nothing is known against the data. */

@@ -63,7 +63,7 @@ export async function serveNode(
 
 /** What `/metrics` shows of a node. */
 function readingOf(node: Node): NodeReading {
-  const { role, state, offset, ageMs, brokers, brokerClients, storageOk } = node.health();
+  const { role, state, offset, ageMs, brokers, brokerClients, foreignHistory, storageOk } = node.health();
   return {
     role,
     version: build.version,
@@ -72,6 +72,7 @@ function readingOf(node: Node): NodeReading {
     feedState: state,
     brokers,
     brokerClients,
+    foreignHistory: foreignHistory !== undefined,
     snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
     storageOk,
     closures: closuresOf(node),

@@ -47,7 +47,7 @@ export async function decompressFile(source: string, target: string, start: numb
     createReadStream(source, { start, highWaterMark: pieceBytes }),
     createZstdDecompress({ chunkSize: pieceBytes }),
     bound,
-    createWriteStream(target, { flags: "wx" }),
+    createWriteStream(target, { flags: "wx", mode: 0o600 }),
   );
   return bytes;
 }

@@ -3,6 +3,7 @@
  * Rows come back as arrays (`values`) on hot paths and as objects elsewhere; integers above 2^53 never occur (ids stay below, hashes are text).
  */
 import { constants, Database as BunDatabase, type Statement as BunStatement, type SQLQueryBindings } from "bun:sqlite";
+import { closeSync, openSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { damageCodes } from "../util/storage-failure.ts";
@@ -47,12 +48,30 @@ export interface SqlDatabase {
   close(): void;
 }
 
-/** Opens a file (or `:memory:`). Throws where it does not exist and `create` is not set, or where it is no database. */
+/**
+ * Opens a file (or `:memory:`). Throws where it does not exist and `create` is not set, or where it is no database. What is made, and what SQLite
+ * puts beside it, is its owner's alone.
+ */
 export function openSqlite(path: string, options: { readonly?: boolean; create?: boolean } = {}): SqlDatabase {
+  if (options.create === true && path !== memory) makePrivate(path);
   const bun = options.readonly
     ? new BunDatabase(path, { readonly: true })
     : new BunDatabase(path, { readwrite: true, create: options.create ?? false });
   return new BunSqlite(path, bun);
+}
+
+const memory = ":memory:";
+
+/**
+ * Makes the file where there is none, since SQLite would go by the umask. It gives the mode of a database to its log and journal. A file that is there is
+ * not opened: closing it would give up the locks that other connections of this process hold (POSIX).
+ */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
 }
 
 /**
@@ -73,6 +92,7 @@ export function damageIn(error: unknown): string | undefined {
 /** A new file at `path`, beside which the one at `source` can be read as the schema `source`, and nothing can be written to it. */
 export function openSqliteBeside(path: string, source: string): SqlDatabase {
   const { SQLITE_OPEN_READWRITE, SQLITE_OPEN_CREATE, SQLITE_OPEN_URI } = constants;
+  makePrivate(path);
   // Only a URI can say that an attached file is not to be written.
   const flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI;
   const bun = new BunDatabase(pathToFileURL(path).href, flags);

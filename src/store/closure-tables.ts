@@ -21,7 +21,7 @@ export function closureTables(database: SqlDatabase): ClosureTable[] {
     .map(([id, name, rows, kept]) => ({
       id: Number(id),
       name: String(name),
-      table: `closure_${Number(id)}`,
+      table: closureTableName(Number(id)),
       rows: Number(rows),
       kept: kept === 1,
     }));
@@ -38,12 +38,19 @@ export function countClosures(database: SqlDatabase): ClosureCounts {
 export function createClosureTable(database: SqlDatabase, name: string): ClosureTable {
   const id = Number(statement(database, "SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
   statement(database, "INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
-  const table = `closure_${id}`;
-  database.exec(
-    `CREATE TABLE ${table} (a1 INTEGER NOT NULL, a2 INTEGER NOT NULL, PRIMARY KEY (a1, a2)) WITHOUT ROWID;
-     CREATE INDEX ${table}_by_2 ON ${table} (a2, a1)`,
-  );
-  return { id, name, table, rows: 0, kept: true };
+  database.exec(closureTableSql(id));
+  return { id, name, table: closureTableName(id), rows: 0, kept: true };
+}
+
+/** Of the table and its index. */
+export function closureTableSql(id: number): string {
+  const table = closureTableName(id);
+  return `CREATE TABLE ${table} (a1 INTEGER NOT NULL, a2 INTEGER NOT NULL, PRIMARY KEY (a1, a2)) WITHOUT ROWID;
+     CREATE INDEX ${table}_by_2 ON ${table} (a2, a1)`;
+}
+
+function closureTableName(id: number): string {
+  return `closure_${id}`;
 }
 
 export function dropClosureTable(database: SqlDatabase, { id, table }: ClosureTable): void {

@@ -1,10 +1,12 @@
 /**
  * A node's data directory. The database is `store-<n>.db`; a snapshot that replaces it arrives as the next number, complete and checked, by one
  * rename. So there is no moment without a whole file, readers of the old one are not disturbed, and no `-wal` of the one can ever be taken for
- * the other's. The highest number counts.
+ * the other's. The highest number counts. The one that was replaced stays until its successor is proven; one of another history, and one that is
+ * damaged, stay under other names, only the latest of each.
  */
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -18,6 +20,8 @@ import { dirname, join } from "node:path";
 import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
+import { openStore } from "./database.ts";
+import { firstEpoch } from "./epochs.ts";
 import { databaseFiles, removeFiles } from "./snapshot.ts";
 
 const storeName = /^store-(\d+)\.db$/;
@@ -112,18 +116,79 @@ export function installStore(path: string, target: string): void {
   sync(dirname(target));
 }
 
-/** Removes all databases but the present one. */
-export function removeOldStores(directory: string): void {
-  const numbers = storeNumbers(directory);
-  for (const number of numbers.slice(0, -1)) removeFiles(databaseFiles(storePath(directory, number)));
+/** All databases, the present one first. The others were replaced. */
+export function storesIn(directory: string): string[] {
+  return storeNumbers(directory)
+    .toReversed()
+    .map((number) => storePath(directory, number));
+}
+
+/**
+ * Removes the databases that the present one has replaced. While that is not proven, the oldest of them, which was, stays. Nobody may have them
+ * open any more. One of another history stays under a name of its own: where that happens, its path is returned.
+ */
+export function removeReplacedStores(directory: string, isProven: boolean): string | undefined {
+  const [present, ...replaced] = storesIn(directory);
+  if (present === undefined || replaced.length === 0) return undefined;
+  const history = historyOf(present);
+  const foreign = replaced.find((path) => ![history, undefined].includes(historyOf(path)));
+  const previous = foreign === undefined ? undefined : keepPrevious(directory, foreign);
+  const own = replaced.filter((path) => path !== foreign);
+  for (const path of isProven ? own : own.slice(0, -1)) removeFiles(databaseFiles(path));
+  boundOldFiles(directory);
+  return previous;
+}
+
+/** The first epoch of the history in a database. Undefined where it can't be read. */
+export function historyOf(path: string): string | undefined {
+  try {
+    const store = openStore(path, { readonly: true });
+    try {
+      return firstEpoch(store).epoch;
+    } finally {
+      store.close();
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+const previousName = "previous-history.db";
+const damagedName = /^store-\d+\.db\.damaged$/;
+
+function keepPrevious(directory: string, path: string): string {
+  const kept = join(directory, previousName);
+  removeFiles(databaseFiles(kept));
+  const names = databaseFiles(kept);
+  // The log may hold what is not in the database yet.
+  for (const [index, name] of databaseFiles(path).entries()) {
+    const target = names[index];
+    if (target !== undefined && existsSync(name)) renameSync(name, target);
+  }
+  return kept;
 }
 
 /** Takes a damaged database out of the way, for somebody to look at; the one before goes. Returns its new name. */
 export function setAside(path: string): string {
+  const directory = dirname(path);
+  removeFiles(damagedIn(directory));
   const aside = `${path}.damaged`;
   renameSync(path, aside);
   removeFiles(databaseFiles(path));
+  boundOldFiles(directory);
   return aside;
+}
+
+function damagedIn(directory: string): string[] {
+  return readdirSync(directory)
+    .filter((name) => damagedName.test(name))
+    .map((name) => join(directory, name));
+}
+
+/** There are never more than two files beside the present database: the damaged one is of the least use. */
+function boundOldFiles(directory: string): void {
+  const others = storesIn(directory).length - 1 + (existsSync(join(directory, previousName)) ? 1 : 0);
+  if (others >= 2) removeFiles(damagedIn(directory));
 }
 
 /** A small text that belongs to this node, such as its id. An empty one, as a power cut may leave it, is none. */
@@ -141,7 +206,7 @@ export function writeNote(directory: string, name: string, text: string, options
   const { wait = true } = options;
   const temporary = join(directory, `${name}.new`);
   withSpareDescriptor(() => {
-    writeFileSync(temporary, text);
+    writeFileSync(temporary, text, { mode: 0o600 });
     if (wait) sync(temporary);
     renameSync(temporary, join(directory, name));
     if (wait) sync(directory);
@@ -176,6 +241,10 @@ function withSpareDescriptor(body: () => void): void {
       keepSpareDescriptor();
     }
   }
+}
+
+export function removeNote(directory: string, name: string): void {
+  rmSync(join(directory, name), { force: true });
 }
 
 function storeNumbers(directory: string): number[] {

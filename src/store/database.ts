@@ -34,6 +34,8 @@ export function openStore(path: string, options: StoreOptions = {}): SqlDatabase
   try {
     // The time-out comes first: the pragmas below may have to wait for another connection's lock.
     database.exec("PRAGMA busy_timeout = 5000");
+    // No schema needs a function that may do more than compute: a file that was changed by others could name one.
+    database.exec("PRAGMA trusted_schema = OFF");
     if (!options.readonly) {
       if (options.wal ?? true) database.exec("PRAGMA journal_mode = WAL");
       database.exec(`PRAGMA synchronous = ${options.synchronous ?? "FULL"}`);
@@ -59,7 +61,12 @@ function migrate(database: SqlDatabase, readonly: boolean): void {
   }
   if (readonly || version === schemaVersion) return;
   database.transaction(() => {
-    for (const sql of migrations.slice(version)) database.exec(sql);
+    runMigrations(database, version, schemaVersion);
     database.exec(`PRAGMA user_version = ${schemaVersion}`);
   }, "immediate");
+}
+
+/** Brings the fixed tables from one format to another. */
+export function runMigrations(database: SqlDatabase, from: number, to: number): void {
+  for (const sql of migrations.slice(from, to)) database.exec(sql);
 }

@@ -33,6 +33,14 @@ export function readEpochs(database: SqlDatabase): Epoch[] {
   return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
 }
 
+/**
+ * The one that the history began with. No other history has it: restoring, promoting and trimming leave it, so two histories share their beginning
+ * exactly where their first epochs are the same.
+ */
+export function firstEpoch(database: SqlDatabase): Epoch {
+  return must(readEpochs(database)[0], "a store has an epoch");
+}
+
 /** Makes it the store's present epoch. */
 export function beginEpoch(database: SqlDatabase, { epoch, term, offset, hash, timeMs }: Epoch): void {
   const insert = "INSERT INTO epoch (epoch, term, offset, hash, time_ms) VALUES (?1, ?2, ?3, ?4, ?5)";

@@ -39,16 +39,29 @@ export function ensureFactTable(database: SqlDatabase, predicate: string, arity:
   if (known) return known;
   const id = Number(statement(database, "SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
   statement(database, "INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
+  database.exec(factTableSql(id, arity));
+  return tableOf(id);
+}
+
+export function factTableSql(id: number, arity: number): string {
   const columns = columnNames(arity);
-  database.exec(
-    `CREATE TABLE fact_${id} (${columns.map((column) => `${column} INTEGER NOT NULL`).join(", ")}, PRIMARY KEY (${columns.join(", ")})) WITHOUT ROWID`,
-  );
-  return `fact_${id}`;
+  const declared = columns.map((column) => `${column} INTEGER NOT NULL`);
+  return `CREATE TABLE ${tableOf(id)} (${declared.join(", ")}, PRIMARY KEY (${columns.join(", ")})) WITHOUT ROWID`;
+}
+
+/** `order` of column numbers from 1. */
+export function factIndexSql(table: string, order: readonly number[]): string {
+  return `CREATE INDEX ${factIndexName(table, order)} ON ${table} (${order.map((column) => `a${column}`).join(", ")})`;
+}
+
+function factIndexName(table: string, order: readonly number[]): string {
+  return `${table}_by_${order.join("_")}`;
 }
 
 /** Makes the indexes of a fact table be these (each an order of column numbers from 0), and no others. */
 export function setIndexes(database: SqlDatabase, table: string, orders: readonly (readonly number[])[]): void {
-  const wanted = new Map(orders.map((order) => [`${table}_by_${order.map((column) => column + 1).join("_")}`, order]));
+  const numbered = orders.map((order) => order.map((column) => column + 1));
+  const wanted = new Map(numbered.map((order) => [factIndexName(table, order), order]));
   const present = database
     // Unlike a look into sqlite_schema it does not read through all tables.
     .prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'")
@@ -56,8 +69,7 @@ export function setIndexes(database: SqlDatabase, table: string, orders: readonl
     .map((row) => String(row[0]));
   for (const name of present) if (!wanted.has(name)) database.exec(`DROP INDEX ${name}`);
   for (const [name, order] of wanted) {
-    if (!present.includes(name))
-      database.exec(`CREATE INDEX ${name} ON ${table} (${order.map((column) => `a${column + 1}`).join(", ")})`);
+    if (!present.includes(name)) database.exec(factIndexSql(table, order));
   }
 }
 

@@ -5,6 +5,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { eq } from "drizzle-orm";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
+import { openStore } from "./database.ts";
 import * as schema from "./schema.ts";
 
 export interface MintedKey {
@@ -56,6 +57,16 @@ export type NodeSetting =
 
 export function readNodeSetting(database: SqlDatabase, key: NodeSetting): string | undefined {
   return database.orm.select().from(schema.node).where(eq(schema.node.key, key)).get()?.value;
+}
+
+/** What a primary keeps that has made its node key itself, of the store in the file at `path`. Undefined where it has none. */
+export function storedNodeKeyHash(path: string): string | undefined {
+  const store = openStore(path, { readonly: true });
+  try {
+    return readNodeSetting(store, "node_key_hash");
+  } finally {
+    store.close();
+  }
 }
 
 export function writeNodeSetting(database: SqlDatabase, key: NodeSetting, value: string): void {

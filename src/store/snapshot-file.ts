@@ -1,6 +1,7 @@
 /**
  * The form of snapshots and backups: one file that says of itself what it is. A skippable frame of Zstandard comes first (`zstd -d` passes over it), with the
- * manifest as one line of JSON and the SHA-256 of that line as the next; then the frames of the database.
+ * manifest as one line of JSON, the SHA-256 of that line as the next, and a MAC of it as the third where the maker knew the node key; then the frames
+ * of the database. Older versions pass over the third line.
  */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
@@ -8,6 +9,7 @@ import { z } from "zod";
 import { AppError } from "../util/app-error.ts";
 import { describeProblem } from "../util/bounded-schema.ts";
 import { schemaVersion } from "./database.ts";
+import { macLength, macOf, type Signed } from "./snapshot-mac.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
 
@@ -31,6 +33,8 @@ const snapshotManifest = z.object({
   /** Chain hash and state digest at `offset`. */
   hash,
   digest: hash,
+  /** The first epoch of its history. Absent in files of older versions. */
+  history: hash.optional(),
   /** The earliest moment that can be gone back to; where it is not said there is none but the one at `offset`. */
   from: z.object({ offset: z.number().int().nonnegative(), timeMs: z.number().int().nonnegative() }).optional(),
   /** Of the frames of the database. */
@@ -43,6 +47,7 @@ export type SnapshotManifest = z.infer<typeof snapshotManifest>;
 
 export interface Front {
   readonly manifest: SnapshotManifest;
+  readonly signed: Signed;
   /** Where the database begins. */
   readonly length: number;
 }
@@ -51,13 +56,26 @@ const magic = 0x184d2a50;
 const headerBytes = 8;
 const checksumLength = 64;
 const frontBytesMax = 64 * 1024;
+const macPrefix = "hmac-sha256 ";
 
-/** What comes before the database. `length` makes it as long as one that was written before more was known. */
-export function encodeFront(manifest: Omit<SnapshotManifest, "snapshot">, length = 0): Uint8Array {
+interface FrontOptions {
+  /** Makes it as long as one that was written before more was known. */
+  readonly length?: number;
+  /** Without it there is no MAC. */
+  readonly nodeKeyHash?: string | undefined;
+}
+
+/** What comes before the database. */
+export function encodeFront(
+  manifest: Omit<SnapshotManifest, "snapshot">,
+  { length = 0, nodeKeyHash }: FrontOptions = {},
+): Uint8Array {
   const text = JSON.stringify({ snapshot: formVersion, ...manifest } satisfies SnapshotManifest);
-  const rest = headerBytes + checksumLength + 2 * "\n".length;
+  const macBytes = nodeKeyHash === undefined ? 0 : macPrefix.length + macLength + "\n".length;
+  const rest = headerBytes + checksumLength + 2 * "\n".length + macBytes;
   const line = text + " ".repeat(Math.max(0, length - rest - Buffer.byteLength(text)));
-  const content = Buffer.from(`${line}\n${checksum(line)}\n`);
+  const mac = nodeKeyHash === undefined ? "" : `${macPrefix}${macOf(line, nodeKeyHash)}\n`;
+  const content = Buffer.from(`${line}\n${checksum(line)}\n${mac}`);
   const header = Buffer.alloc(headerBytes);
   header.writeUInt32LE(magic, 0);
   header.writeUInt32LE(content.length, 4);
@@ -72,9 +90,10 @@ export function decodeFront(bytes: Uint8Array): Front | undefined {
   if (view.readUInt32LE(0) !== magic || length > frontBytesMax)
     throw new AppError("invalid_request", "this is no snapshot of Ostiary");
   if (bytes.length < length) return undefined;
-  const [line = "", sum] = view.toString("utf8", headerBytes, length).split("\n");
+  const [line = "", sum, last = ""] = view.toString("utf8", headerBytes, length).split("\n");
   if (sum !== checksum(line)) throw damaged("its manifest is not what was written");
-  return { manifest: parseManifest(line), length };
+  const mac = last.startsWith(macPrefix) ? last.slice(macPrefix.length) : undefined;
+  return { manifest: parseManifest(line), signed: { text: line, mac }, length };
 }
 
 /** The front of the file at `path`. Throws `invalid_request` as `decodeFront` does, and where the file is too short. */

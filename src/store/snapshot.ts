@@ -2,17 +2,31 @@
  * Snapshots: one consistent copy of the whole store as a compressed file, made without stopping anybody and checked from end to end before anybody
  * trusts it. The database is shipped, not its rows: loading rows and indexes anew takes five times as long.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { compressFile, decompressFile, digestFile } from "../runtime/compress.ts";
+import { AppError } from "../util/app-error.ts";
 import { schemaVersion } from "./database.ts";
 import { damaged, encodeFront, readFront, requireKnownFormat, type SnapshotManifest } from "./snapshot-file.ts";
+import type { Signed } from "./snapshot-mac.ts";
 import type { State } from "./state.ts";
 import { copyStore } from "./store-copy.ts";
 
 export interface Snapshot {
   readonly path: string;
   readonly manifest: SnapshotManifest;
+  /** For `authenticityOf`. */
+  readonly signed: Signed;
   /** Of the whole file. */
   readonly size: number;
 }
@@ -34,15 +48,15 @@ export function snapshotBytesTag({ epoch, offset, sha256 }: SnapshotManifest): s
 }
 
 /**
- * Makes a snapshot of the store at `storePath` in `directory`, which is made where it is missing. Blocks its thread for about 0.6 s per 100 MB, so
- * it runs in a Worker.
+ * Makes a snapshot of the store at `storePath` in `directory`, which is made where it is missing. Without `nodeKeyHash` it has no MAC. Blocks its
+ * thread for about 0.6 s per 100 MB, so it runs in a Worker.
  */
-export async function buildSnapshot(storePath: string, directory: string): Promise<Snapshot> {
-  mkdirSync(directory, { recursive: true });
+export async function buildSnapshot(storePath: string, directory: string, nodeKeyHash?: string): Promise<Snapshot> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const building = join(directory, "building.zst");
   removeFiles([building]);
   try {
-    const { epoch, offset, sha256 } = await pack(storePath, building, "snapshot");
+    const { epoch, offset, sha256 } = await pack(storePath, building, "snapshot", nodeKeyHash);
     const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}${snapshotEnding}`);
     renameSync(building, path);
     return openSnapshot(path);
@@ -52,27 +66,32 @@ export async function buildSnapshot(storePath: string, directory: string): Promi
 }
 
 /** Makes a backup in a new file at `target`: a snapshot with the log, and with what going back in time needs. Blocks its thread as long. */
-export async function buildBackup(storePath: string, target: string): Promise<Snapshot> {
-  await pack(storePath, target, "backup");
+export async function buildBackup(storePath: string, target: string, nodeKeyHash?: string): Promise<Snapshot> {
+  await pack(storePath, target, "backup", nodeKeyHash);
   return openSnapshot(target);
 }
 
 /** Beside the target there must be room for the database as it is. */
-async function pack(storePath: string, target: string, kind: SnapshotManifest["kind"]): Promise<Manifested> {
+async function pack(
+  storePath: string,
+  target: string,
+  kind: SnapshotManifest["kind"],
+  nodeKeyHash: string | undefined,
+): Promise<Manifested> {
   const copyPath = `${target}.db`;
   removeFiles(databaseFiles(copyPath));
   try {
     // What is written from now on may be missing.
     const madeMs = Date.now();
-    const { state, from } = copyStore(storePath, copyPath, kind);
+    const { state, history, from } = copyStore(storePath, copyPath, kind);
     const { environment, epoch, offset, timeMs, hash, digest } = state;
     const unpackedBytes = statSync(copyPath).size;
     const moments = { offset, timeMs, madeMs, ...(from === undefined ? {} : { from }) };
-    const known = { kind, schema: schemaVersion, environment, epoch, ...moments, hash, digest, unpackedBytes };
+    const known = { kind, schema: schemaVersion, environment, epoch, history, ...moments, hash, digest, unpackedBytes };
     // Kept free for what is known last.
-    const room = encodeFront({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER });
+    const room = encodeFront({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER }, { nodeKeyHash });
     const manifest = { ...known, ...(await compressFile(copyPath, target, room)) };
-    writeFront(target, encodeFront(manifest, room.length));
+    writeFront(target, encodeFront(manifest, { length: room.length, nodeKeyHash }));
     return manifest;
   } finally {
     removeFiles(databaseFiles(copyPath));
@@ -94,11 +113,11 @@ function writeFront(path: string, front: Uint8Array): void {
 
 /** Reads what the file says of itself. AppError says what is wrong with a file that is no snapshot, damaged by its looks, or of a newer form. */
 export function openSnapshot(path: string): Snapshot {
-  const { manifest, length } = readFront(path);
+  const { manifest, signed, length } = readFront(path);
   const { size } = statSync(path);
   const wanted = length + manifest.bytes;
   if (size !== wanted) throw damaged(`it has ${size} bytes, and should have ${wanted}`);
-  return { path, manifest, size };
+  return { path, manifest, signed, size };
 }
 
 /** Throws AppError `invalid_request` where the packed database is not the one that was written. */
@@ -107,15 +126,34 @@ export async function verifySnapshot({ path, manifest, size }: Snapshot): Promis
   if (sha256 !== manifest.sha256) throw damaged("its SHA-256 differs");
 }
 
-/** Unpacks a snapshot whose bytes are right. What comes out has yet to be checked. */
+/**
+ * Unpacks a snapshot whose bytes are right. What comes out has yet to be checked. Stops as soon as there is more of it than the manifest says or
+ * than `bytesMax`: a small file can hold a very large one.
+ */
 export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMax: number): Promise<void> {
   const { path, manifest, size } = snapshot;
   requireKnownFormat(manifest);
+  requireRoom(manifest, target, bytesMax);
   await verifySnapshot(snapshot);
   removeFiles(databaseFiles(target));
-  const bytes = await decompressFile(path, target, size - manifest.bytes, bytesMax);
+  const bytes = await decompressFile(path, target, size - manifest.bytes, manifest.unpackedBytes);
   if (bytes !== manifest.unpackedBytes)
     throw damaged(`its database has ${bytes} bytes, and should have ${manifest.unpackedBytes}`);
+}
+
+/** AppError `too_large` where its database may not become, or has no room to be, as large as it says. */
+function requireRoom({ unpackedBytes }: SnapshotManifest, target: string, bytesMax: number): void {
+  if (unpackedBytes > bytesMax)
+    throw new AppError(
+      "too_large",
+      `its database has ${unpackedBytes} bytes, and \`snapshotBytesMax\` allows ${bytesMax}`,
+    );
+  const { bavail, bsize } = statfsSync(dirname(target));
+  if (unpackedBytes > bavail * bsize)
+    throw new AppError(
+      "too_large",
+      `its database has ${unpackedBytes} bytes, and the file system of \`${dirname(target)}\` has room for ${bavail * bsize}`,
+    );
 }
 
 /** Throws where what came out is not what the manifest said. */

@@ -6,6 +6,8 @@
 import { openSqliteBeside, type SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import { mappedBytesMax, openStore, schemaVersion } from "./database.ts";
+import { firstEpoch } from "./epochs.ts";
+import { requireKnownSchema } from "./expected-schema.ts";
 import { earliestMoment, type Moment } from "./past.ts";
 import type { SnapshotManifest } from "./snapshot-file.ts";
 import { readState, type State } from "./state.ts";
@@ -21,6 +23,8 @@ const leftBehind: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<string>>
 
 export interface StoreCopy {
   readonly state: State;
+  /** The first epoch of its history. */
+  readonly history: string;
   /** The earliest moment that it can be taken back to; of a snapshot there is none but its own. */
   readonly from: Moment | undefined;
 }
@@ -33,7 +37,8 @@ export function copyStore(source: string, target: string, kind: SnapshotManifest
   copyAsItIs(source, target, leftBehind[kind]);
   const copy = openStore(target, { wal: false });
   try {
-    return { state: readState(copy), from: kind === "backup" ? earliestMoment(copy) : undefined };
+    const { epoch: history } = firstEpoch(copy);
+    return { state: readState(copy), history, from: kind === "backup" ? earliestMoment(copy) : undefined };
   } finally {
     copy.close();
   }
@@ -54,6 +59,8 @@ function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): 
           "conflict",
           `\`${source}\` has format ${schema}, this binary knows formats up to ${schemaVersion}`,
         );
+      // The copy gets what the source has, and a trigger would run with each row.
+      requireKnownSchema(copy, "source");
       copyTables(copy, left);
       copy.exec(`PRAGMA main.user_version = ${schema}`);
     });

@@ -187,6 +187,8 @@ export interface NodeReading {
   readonly snapshotAgeMs: number | undefined;
   /** Whether the node can store what it should. */
   readonly storageOk: boolean;
+  /** Whether a node around this one has another history. */
+  readonly foreignHistory: boolean;
   /** Undefined while there is no copy to count in. */
   readonly closures: ClosureCounts | undefined;
 }
@@ -252,6 +254,11 @@ gauge(
     for (const { broker, connected } of brokers) shown.set({ broker }, connected ? 1 : 0);
   },
   ["broker"],
+);
+valueGauge(
+  "ostiary_foreign_history",
+  "1 while another node has a history that shares no beginning with this node's, so that neither takes over from the other",
+  ({ foreignHistory }) => (foreignHistory ? 1 : 0),
 );
 valueGauge("ostiary_broker_clients", "Clients connected to the embedded broker", ({ brokerClients }) => brokerClients);
 valueGauge(

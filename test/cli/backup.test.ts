@@ -3,12 +3,14 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { drawHistory, type Portrait } from "../replication/random-history.ts";
 import { apiOf } from "../http/api.ts";
-import { adminKey, withCluster } from "../replication/cluster.ts";
+import { adminKey, nodeKey, withCluster } from "../replication/cluster.ts";
 import { must } from "../../src/util/assert.ts";
 import { workspace } from "./workspace.ts";
 
 const timeoutMs = 30_000;
-const { path, read, write, run } = workspace();
+const { path, read, write, run: runWith } = workspace();
+const run = (parameters: readonly string[], input = "", environment = {}): ReturnType<typeof runWith> =>
+  runWith(parameters, input, { OSTIARY_NODE_KEY: nodeKey, ...environment });
 let portraits: readonly Portrait[] = [];
 const stateAt = (offset: number): Portrait["state"] => must(portraits[offset]).state;
 const iso = (timeMs: number): string => new Date(timeMs).toISOString();
@@ -40,6 +42,7 @@ describe("from a data directory and back", () => {
         newest: { offset: 30, time: iso(timeMs) },
         epoch,
         digest,
+        authenticity: "verified",
         bytes: readFileSync(path("history.backup")).length,
       });
 
@@ -55,7 +58,7 @@ describe("from a data directory and back", () => {
       expect(restored.output).toMatch(/undone +13 events: /);
       expect(restored.output).toContain(`digest    ${stateAt(17).digest}`);
       expect(restored.output).toContain("ostiary serve --role primary --data restored");
-      expect(readdirSync(path("restored")).sort()).toEqual(["lock", "position", "role", "store-1.db"]);
+      expect(readdirSync(path("restored")).sort()).toEqual(["history", "lock", "position", "role", "store-1.db"]);
       expect(read("restored/position")).toMatch(/^[0-9a-f]{16}:18$/);
 
       const again = await run([
@@ -75,7 +78,7 @@ describe("from a data directory and back", () => {
         digest: stateAt(4).digest,
         replaced: { offset: 18 },
       });
-      expect(readdirSync(path("restored")).sort()).toEqual(["lock", "position", "role", "store-2.db"]);
+      expect(readdirSync(path("restored")).sort()).toEqual(["history", "lock", "position", "role", "store-2.db"]);
     },
     timeoutMs,
   );

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path";
 import { lockDirectory } from "../../src/store/data-directory.ts";
 import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { hashKey } from "../../src/store/keys.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
 import {
@@ -21,7 +22,13 @@ import { workspace } from "./workspace.ts";
 // Each command is a process that starts threads, slowly on a machine that has much else to do.
 setDefaultTimeout(60_000);
 
-const { run, write, path } = workspace();
+const { run: runWith, write, path } = workspace();
+const run = (
+  parameters: readonly string[],
+  input = "",
+  environment: Readonly<Record<string, string>> = { OSTIARY_NODE_KEY: nodeKey },
+): ReturnType<typeof runWith> => runWith(parameters, input, environment);
+const nodeKeyHash = hashKey(nodeKey);
 
 async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
   const primary = await cluster.primary();
@@ -68,7 +75,7 @@ describe("create", () => {
       const wrong = await run(create, "", { OSTIARY_NODE_KEY: "another-key-of-other-nodes" });
       expect(wrong.status).toBe(1);
       expect(wrong.errors).toContain("401 the node key is missing or wrong");
-      const keyless = await run(create);
+      const keyless = await run(create, "", {});
       expect(keyless.status).toBe(2);
       expect(keyless.errors).toContain("OSTIARY_NODE_KEY is not set");
       await primary.stop();
@@ -117,7 +124,15 @@ describe("inspect", () => {
     const { manifest, size } = openSnapshot(file);
     const quick = await run(["snapshot", "inspect", "whole.zst", "--json"]);
     expect(quick).toMatchObject({ status: 0, errors: "" });
-    const report = { file: "whole.zst", size, ...manifest, checked: "bytes", problem: null, warnings: [] };
+    const report = {
+      file: "whole.zst",
+      size,
+      ...manifest,
+      checked: "bytes",
+      problem: null,
+      warnings: [],
+      authenticity: "verified",
+    };
     expect(JSON.parse(quick.output)).toEqual(report);
     const full = await run(["snapshot", "inspect", "whole.zst", "--full", "--json"]);
     expect(JSON.parse(full.output)).toEqual({ ...report, checked: "everything" });
@@ -144,9 +159,9 @@ describe("inspect", () => {
     expect(await problemOf(whole.with(40, must(whole[40]) ^ 1))).toContain("its manifest is not what was written");
     expect(await problemOf(whole.subarray(0, size - 1))).toContain(`it has ${size - 1} bytes, and should have ${size}`);
     expect(await problemOf(Buffer.from("something else"))).toContain("this is no snapshot of Ostiary");
-    const newer = Buffer.concat([encodeFront({ ...manifest, schema: 999 }), database]);
+    const newer = Buffer.concat([encodeFront({ ...manifest, schema: 999 }, { nodeKeyHash }), database]);
     expect(await problemOf(newer)).toContain("made by a newer Ostiary");
-    const other = Buffer.concat([encodeFront({ ...manifest, digest: "0123456789abcdef" }), database]);
+    const other = Buffer.concat([encodeFront({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash }), database]);
     expect(await problemOf(other)).toBe("null");
     expect(await problemOf(other, "--full")).toContain("its manifest says 0123456789abcdef");
     const { status, output } = await run(["snapshot", "inspect", "wrong.zst", "--full"]);
@@ -167,14 +182,17 @@ describe("import", () => {
     const data = fresh("imported");
     const first = await run(["snapshot", "import", "given.zst", "--data", "imported", "--json"]);
     expect(first).toMatchObject({ status: 0, errors: "" });
-    const report = { path: "imported/store-1.db", environment, epoch, offset, digest };
+    const report = { path: "imported/store-1.db", environment, epoch, offset, digest, authenticity: "verified" };
     expect(JSON.parse(first.output)).toEqual(report);
     const again = await run(["snapshot", "import", "given.zst", "--data", "imported"]);
     expect(again).toMatchObject({ status: 1, output: "" });
     expect(again.errors).toContain(`has a copy already, at offset ${offset}; \`--force\` replaces it`);
     const forced = await run(["snapshot", "import", "given.zst", "--data", "imported", "--force"]);
-    expect(forced.output).toBe(`imported/store-2.db: environment \`test\` at offset ${offset}\n`);
-    expect(readdirSync(data).toSorted()).toEqual(["lock", "role", "snapshot.json", "store-2.db"]);
+    expect(forced.output).toStartWith(`imported/store-2.db: environment \`test\` at offset ${offset}; `);
+    // The one that was replaced stays until a node has proven the new one.
+    expect(readdirSync(data).toSorted()).toEqual([
+      ...["history", "lock", "role", "snapshot.json", "store-1.db", "store-2.db"],
+    ]);
     // One that is damaged is as good as none.
     writeFileSync(join(data, "store-2.db"), "no database");
     expect((await run(["snapshot", "import", "given.zst", "--data", "imported"])).errors).toContain("--force");
@@ -208,7 +226,7 @@ describe("import", () => {
     const { manifest, size } = openSnapshot(file);
     const whole = readFileSync(file);
     const data = fresh("empty");
-    const other = encodeFront({ ...manifest, digest: "0123456789abcdef" });
+    const other = encodeFront({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash });
     for (const bytes of [
       whole.with(size - 50, must(whole[size - 50]) ^ 1),
       Buffer.concat([other, whole.subarray(size - manifest.bytes)]),

@@ -17,7 +17,7 @@ test(
       const run = (parameters: string[]): string => {
         const ended = Bun.spawnSync([binary, ...parameters], {
           cwd: directory,
-          env: { PATH: process.env["PATH"] ?? "", OSO_AUTH: adminKey },
+          env: { PATH: process.env["PATH"] ?? "", OSO_AUTH: adminKey, OSTIARY_NODE_KEY: nodeKey },
           timeout: 30_000,
         });
         expect([parameters[0], ended.exitCode, ended.stderr.toString()]).toEqual([parameters[0], 0, ""]);

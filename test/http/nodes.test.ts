@@ -29,6 +29,8 @@ test("a write whose answer was cut off is not called undone, one that nobody too
   const { port } = broken.address() as AddressInfo;
   const forward = createForwarder({
     system: realSystem,
+    isForeign: () => false,
+    history: () => undefined,
     primaryUrl: () => `http://127.0.0.1:${port}`,
     timeoutMs: 2000,
     waitMs: 0,

@@ -39,7 +39,10 @@ function backUpDirectory(directory: string, target: string): Promise<Snapshot> {
 }
 
 function restoreTo(file: string, directory: string, options: Partial<RestoreOptions> = {}): Promise<Restored> {
-  const usual = { destination: undefined, force: false, dryRun: false, limits: defaultLimits, onStep, warn };
+  const usual = {
+    ...{ destination: undefined, force: false, dryRun: false, limits: defaultLimits, onStep, warn },
+    ...{ nodeKeyHash: undefined, allowUnauthenticated: true },
+  };
   return restore({ file, directory, ...usual, ...options });
 }
 

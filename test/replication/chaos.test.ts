@@ -8,11 +8,13 @@ import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { Follower } from "../../src/replication/following/follower.ts";
 import { Upstream } from "../../src/replication/following/upstream.ts";
+import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/writing/writer.ts";
+import { hashKey } from "../../src/store/keys.ts";
 import type { State } from "../../src/store/state.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import {
@@ -53,6 +55,7 @@ async function withFollower(
 ): Promise<void> {
   const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits });
   const client = clientOf(primary);
+  const guard = new HistoryGuard(directory, systemClock);
   let state: State | undefined;
   let snapshots = 0;
   const installSnapshot = async (): Promise<State> => {
@@ -62,6 +65,8 @@ async function withFollower(
       environment: "test",
       limits,
       system: realSystem,
+      guard,
+      nodeKeyHash: hashKey(nodeKey),
     });
     if (installed === "unchanged") throw new Error("no snapshot came");
     snapshots++;
@@ -74,10 +79,11 @@ async function withFollower(
     limits,
     clock: systemClock,
     writer,
-    upstream: new Upstream([{ url: primary.url, client }], systemClock, () => state),
+    upstream: new Upstream([{ url: primary.url, client }], systemClock, () => state, guard),
     present: () => state,
     installSnapshot,
     parting: () => {},
+    proven: () => {},
   });
   follower.start();
   try {

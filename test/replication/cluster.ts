@@ -1,12 +1,14 @@
 /** Nodes of one cluster in this process, with everything real: SQLite files, Workers, HTTP listeners, brokers. */
 import { expect } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connectAsync, type IClientOptions } from "mqtt";
 import type { Config } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { startEdgeNode } from "../../src/replication/edge-node.ts";
 import { startFallbackNode } from "../../src/replication/fallback-node.ts";
+import { topicsOf } from "../../src/replication/feed/topics.ts";
 import type { Announce } from "../../src/replication/identity.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/replication/primary-node.ts";
@@ -131,6 +133,23 @@ export class Cluster {
     this.#running.add(running);
     return running;
   }
+}
+
+/**
+ * A data directory for a primary that takes the place of another one, which may still run: it has the same history, and begins an epoch of its own as
+ * a promoted edge does.
+ */
+export function successorOf({ data }: { readonly data: string }, target: string): string {
+  cpSync(data, target, { recursive: true, filter: (path) => !/(?:\/lock|-shm)$/.test(path) });
+  writeFileSync(join(target, "role"), "edge");
+  return target;
+}
+
+/** Takes away the head that a primary has left at a broker: another one that starts empty would refuse to. */
+export async function forgetHead(url: string, login: IClientOptions): Promise<void> {
+  const client = await connectAsync(url, { ...login, clientId: "forgetful", reconnectPeriod: 0 });
+  await client.publishAsync(topicsOf("ostiary/v1", "test").head, "", { qos: 1, retain: true });
+  await client.endAsync();
 }
 
 export function reader(user: string, repo = "main"): Fact {

@@ -6,12 +6,14 @@ import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { buildSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { hashKey } from "../../src/store/keys.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   converged,
   eventually,
   insert,
+  nodeKey,
   loadPolicy,
   mayRead,
   refusal,
@@ -24,6 +26,8 @@ import {
 // Threads are started for each snapshot, and start slowly on a machine that has much else to do.
 setDefaultTimeout(30_000);
 
+const nodeKeyHash = hashKey(nodeKey);
+
 /** Where nobody listens. */
 const nowhere = { url: "http://127.0.0.1:9" };
 
@@ -35,7 +39,7 @@ async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
 }
 
 async function snapshotOf(primary: { readonly data: string }, directory: string): Promise<string> {
-  return (await buildSnapshotAside(realSystem, join(primary.data, "store-1.db"), directory)).path;
+  return (await buildSnapshotAside(realSystem, join(primary.data, "store-1.db"), directory, nodeKeyHash)).path;
 }
 
 test("a fallback starts offline from a file, says how old that is, and follows the primary once it is there", () =>
@@ -81,11 +85,15 @@ test("a copy that is older gives way to the file, one of another epoch does not"
     const replaced = await cluster.fallback(nowhere, { import: newer });
     expect(standing(replaced.node)).toEqual(standing(primary.node));
     await replaced.stop();
-    expect(readdirSync(replaced.data).filter((name) => name.endsWith(".db"))).toEqual(["store-2.db"]);
+    expect(
+      readdirSync(replaced.data)
+        .filter((name) => name.endsWith(".db"))
+        .toSorted(),
+    ).toEqual(["store-1.db", "store-2.db"]);
 
     const another = join(cluster.directory, "another.zst");
     const { manifest, size } = openSnapshot(newer);
-    const front = encodeFront({ ...manifest, epoch: "0123456789abcdef", offset: 100 });
+    const front = encodeFront({ ...manifest, epoch: "0123456789abcdef", offset: 100 }, { nodeKeyHash });
     writeFileSync(another, Buffer.concat([front, readFileSync(newer).subarray(size - manifest.bytes)]));
     const kept = await cluster.fallback(nowhere, { import: another });
     expect(standing(kept.node)).toEqual(standing(primary.node));
@@ -113,7 +121,7 @@ test("a file that is not there, or not meant for this node, is refused where the
     expect((await start({ import: file, environment: "other" })).message).toContain("belongs to environment `test`");
     const { manifest, size } = openSnapshot(file);
     const newer = Buffer.concat([
-      encodeFront({ ...manifest, schema: 999 }),
+      encodeFront({ ...manifest, schema: 999 }, { nodeKeyHash }),
       readFileSync(file).subarray(size - manifest.bytes),
     ]);
     writeFileSync(`${file}.newer`, newer);

@@ -1,5 +1,5 @@
 /** With a real external broker, as `compose/` configures it: MQTT 5, passwords, access rules; and what happens when it dies or two primaries meet. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
@@ -16,12 +16,14 @@ import { findProgram } from "../e2e/program.ts";
 import {
   converged,
   eventually,
+  forgetHead,
   insert,
   loadPolicy,
   mayRead,
   nodeKey,
   refusal,
   standing,
+  successorOf,
   withCluster,
 } from "./cluster.ts";
 
@@ -51,6 +53,13 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
     brokerUsername: mosquitto[role]["OSTIARY_BROKER_USERNAME"] ?? "",
     brokerPassword: mosquitto[role]["OSTIARY_BROKER_PASSWORD"] ?? "",
   });
+
+  afterEach(() =>
+    forgetHead(mosquitto.url, {
+      username: flags("primary").brokerUsername,
+      password: flags("primary").brokerPassword,
+    }),
+  );
 
   const client = (role: "primary" | "edge", clientId: string): Promise<MqttClient> => {
     const { brokerUsername: username, brokerPassword: password } = flags(role);
@@ -147,7 +156,8 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       const older = await cluster.primary(flags("primary"));
       await loadPolicy(older.node);
       await eventually(() => expect(older.node.health().feedConnected).toBe(true));
-      const newer = await cluster.primary({ ...flags("primary"), data: join(cluster.directory, "newer") });
+      const data = successorOf(older, join(cluster.directory, "newer"));
+      const newer = await cluster.primary({ ...flags("primary"), data });
       await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
       await eventually(() => expect(older.node.health().feedConnected).toBe(false));
       const refused = await refusal(insert(older.node, "split"));
@@ -212,7 +222,8 @@ describe("MQTT 3.1.1, which closes connections without a reason", () => {
       withOldBroker(true, (broker) =>
         withCluster(async (cluster) => {
           const first = await cluster.primary({ broker });
-          const second = await cluster.primary({ broker, data: join(cluster.directory, "second") });
+          const data = successorOf(first, join(cluster.directory, "second"));
+          const second = await cluster.primary({ broker, data });
           const outcomes = () =>
             Promise.all(
               [first, second].map(({ node }) =>

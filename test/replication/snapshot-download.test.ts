@@ -18,6 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { connectNode, type NodeClient } from "../../src/replication/following/node-client.ts";
+import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
@@ -26,9 +27,11 @@ import { streamOf } from "../../src/replication/snapshots/snapshot-server.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
+import { hashKey } from "../../src/store/keys.ts";
 import { readState } from "../../src/store/state.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
+import { systemClock } from "../../src/util/clock.ts";
 import {
   converged,
   eventually,
@@ -298,7 +301,9 @@ test("what arrives damaged is not kept, nor what is of no use", () =>
       realSystem,
     );
     const { directory } = cluster;
-    const options = { primary: client, directory, environment: "test", limits: defaultLimits, system: realSystem };
+    const common = { directory, environment: "test", limits: defaultLimits, system: realSystem };
+    const guard = new HistoryGuard(directory, systemClock);
+    const options = { ...common, primary: client, guard, nodeKeyHash: hashKey(nodeKey) };
     for (answer of answers) {
       await refusal(fetchSnapshot(options));
       expect(readdirSync(directory)).toEqual(["primary"]);
@@ -334,6 +339,8 @@ test("a part in which something is wrong costs one download more, and no wrong a
         environment: "test",
         limits: defaultLimits,
         system: realSystem,
+        guard: new HistoryGuard(directory, systemClock),
+        nodeKeyHash: hashKey(nodeKey),
       };
       line.cutAfter = 60_000;
       await refusal(fetchSnapshot(options));
@@ -361,6 +368,8 @@ test("one that was whole when the node died is not fetched a second time", () =>
         environment: "test",
         limits: defaultLimits,
         system: realSystem,
+        guard: new HistoryGuard(directory, systemClock),
+        nodeKeyHash: hashKey(nodeKey),
       };
       expect(await fetchSnapshot(options)).toMatchObject({ state: standing(primary.node) });
       expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);

@@ -188,7 +188,7 @@ describe("what is damaged is refused, and leaves no file behind", () => {
     withSnapshot(async (snapshot, directory) => {
       const target = join(directory, "copy.db");
       const refused = await refusal(unpack(snapshot, target, { ...defaultLimits, snapshotBytesMax: 10_000 }));
-      expect(refused.message).toContain("larger than 10000 bytes");
+      expect(refused.message).toContain("`snapshotBytesMax` allows 10000");
       expect(existsSync(target)).toBe(false);
     }));
 

@@ -1,5 +1,5 @@
 /** TLS to a real Mosquitto: with passwords, and with the certificates of nodes as `compose/mosquitto/tls.conf` has it; and what is refused. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,17 @@ import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { prepareMosquitto, prepareMosquittoTls, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
-import { converged, eventually, insert, loadPolicy, refusal, standing, withCluster } from "./cluster.ts";
+import {
+  converged,
+  eventually,
+  forgetHead,
+  insert,
+  loadPolicy,
+  refusal,
+  standing,
+  successorOf,
+  withCluster,
+} from "./cluster.ts";
 import { withLogLines } from "./log-lines.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
@@ -50,6 +60,11 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
   });
 
   const pem = (path: string): string => readFileSync(path, "utf8");
+
+  afterEach(() => {
+    const { brokerCert, brokerKey } = as("ostiary-primary");
+    return forgetHead(mosquitto.url, { ca: pem(authority.cert), cert: pem(brokerCert), key: pem(brokerKey) });
+  });
 
   test("with passwords: nodes check the broker, the broker checks their passwords", async () => {
     const guarded: Mosquitto = await prepareMosquitto(join(directory, "passwords"), { server });
@@ -123,7 +138,8 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
     withCluster(async (cluster) => {
       const older = await cluster.primary(as("ostiary-primary"));
       await eventually(() => expect(older.node.health().feedConnected).toBe(true));
-      const newer = await cluster.primary({ ...as("ostiary-primary"), data: join(cluster.directory, "newer") });
+      const data = successorOf(older, join(cluster.directory, "newer"));
+      const newer = await cluster.primary({ ...as("ostiary-primary"), data });
       await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
       await eventually(() => expect(older.node.health().feedConnected).toBe(false));
       expect(await refusal(loadPolicy(older.node))).toMatchObject({ code: "not_ready" });

@@ -1,5 +1,5 @@
 /** Several brokers at once, which know nothing of each other: whatever happens to one of them, edges hear of each event at once by another. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,18 @@ import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
-import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluster, type Running } from "./cluster.ts";
+import {
+  converged,
+  eventually,
+  forgetHead,
+  insert,
+  loadPolicy,
+  mayRead,
+  refusal,
+  successorOf,
+  withCluster,
+  type Running,
+} from "./cluster.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
 setDefaultTimeout(30_000);
@@ -40,6 +51,11 @@ describe.skipIf(!installed)("with two Mosquittos (skipped where it is not instal
     broker,
     brokerUsername: first[role]["OSTIARY_BROKER_USERNAME"] ?? "",
     brokerPassword: first[role]["OSTIARY_BROKER_PASSWORD"] ?? "",
+  });
+
+  afterEach(async () => {
+    const { brokerUsername: username, brokerPassword: password } = at("primary");
+    for (const { url } of [first, second]) await forgetHead(url, { username, password });
   });
 
   const withTwo = (body: (primary: Running<PrimaryNode>, edge: Running<Node>) => Promise<void>) =>
@@ -149,7 +165,8 @@ describe.skipIf(!installed)("with two Mosquittos (skipped where it is not instal
       const older = await cluster.primary(at("primary"));
       await loadPolicy(older.node);
       await eventually(() => expect(older.node.health().brokers.every(({ connected }) => connected)).toBe(true));
-      const newer = await cluster.primary({ ...at("primary", second.url), data: join(cluster.directory, "newer") });
+      const data = successorOf(older, join(cluster.directory, "newer"));
+      const newer = await cluster.primary({ ...at("primary", second.url), data });
       await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
       await eventually(() =>
         expect(older.node.health()).toMatchObject({

@@ -6,6 +6,7 @@ const edge: NodeReading = {
   version: "1.2.3",
   logOffset: undefined,
   appliedOffset: 12,
+  foreignHistory: false,
   feedState: "LIVE",
   brokers: [
     { broker: "a:1883", connected: true },

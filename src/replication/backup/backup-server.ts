@@ -5,6 +5,7 @@ import type { Config } from "../../config/config.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
+import { nodeKeyHashOf } from "../identity.ts";
 import { buildBackupAside } from "../snapshots/snapshot-jobs.ts";
 import { streamOf } from "../snapshots/snapshot-server.ts";
 import type { System } from "../system.ts";
@@ -16,6 +17,8 @@ export interface BackupServerOptions {
   readonly saveReplaced?: (target: string) => Promise<boolean>;
   /** The data directory, in which the file is made; nothing of it stays there. */
   readonly data: string;
+  /** For the MAC. */
+  readonly nodeKeyHash: string | undefined;
   readonly system: Pick<System, "spawnWorker">;
 }
 
@@ -24,6 +27,7 @@ export function createBackupServer({
   storePath,
   saveReplaced,
   data,
+  nodeKeyHash,
   system,
 }: BackupServerOptions): () => Promise<Response> {
   const directory = join(data, "backup");
@@ -35,10 +39,10 @@ export function createBackupServer({
     const path = storePath();
     making = true;
     try {
-      mkdirSync(directory, { recursive: true });
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
       removeFiles([target, saved]);
       const source = (await saveReplaced?.(saved)) === true ? saved : path;
-      const { manifest, size } = await buildBackupAside(system, source, target);
+      const { manifest, size } = await buildBackupAside(system, source, target, nodeKeyHash);
       const name = `${manifest.environment}-${manifest.offset}.backup`;
       return new Response(
         streamOf(target, 0, size - 1, () => {}),
@@ -60,7 +64,7 @@ export function createBackupServer({
 /** Those of a copy that follows: it gives none while it does not trust itself. */
 export function backupsOf(
   following: FollowingCopy,
-  { data }: Pick<Config, "data">,
+  { data, nodeKey }: Pick<Config, "data" | "nodeKey">,
   system: BackupServerOptions["system"],
 ): () => Promise<Response> {
   const storePath = (): string => {
@@ -68,5 +72,5 @@ export function backupsOf(
     return following.copy.path;
   };
   const saveReplaced = (target: string): Promise<boolean> => following.writer.saveReplaced(target);
-  return createBackupServer({ storePath, saveReplaced, data, system });
+  return createBackupServer({ storePath, saveReplaced, data, nodeKeyHash: nodeKeyHashOf({ nodeKey }), system });
 }

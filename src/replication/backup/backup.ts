@@ -41,11 +41,15 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
   }
 }
 
-/** From the database at `storePath`, whether a node uses it or not. */
-export function copyTo(storePath: string, onStep: BackupOptions["onStep"]): BackupOptions["write"] {
+/** From the database at `storePath`, whether a node uses it or not. Without `nodeKeyHash` the backup has no MAC. */
+export function copyTo(
+  storePath: string,
+  onStep: BackupOptions["onStep"],
+  nodeKeyHash?: string,
+): BackupOptions["write"] {
   return (path) => {
     onStep("copying");
-    return buildBackup(storePath, path);
+    return buildBackup(storePath, path, nodeKeyHash);
   };
 }
 

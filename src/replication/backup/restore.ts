@@ -8,22 +8,27 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { Limits } from "../../config/limits.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import {
+  historyOf,
   installStore,
   lockDirectory,
   nextStore,
   presentStore,
-  removeOldStores,
+  removeReplacedStores,
   writeNote,
 } from "../../store/data-directory.ts";
 import { openStore } from "../../store/database.ts";
 import { openLog } from "../../store/log.ts";
 import type { Moment } from "../../store/past.ts";
 import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
+import type { Authenticity } from "../../store/snapshot-mac.ts";
 import { findState, readState, type State } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
 import { aboutFile } from "../file-error.ts";
+import { noteHistory } from "../history-notes.ts";
 import { mintEpoch } from "../position.ts";
+import { requireAuthentic } from "../snapshots/import-snapshot.ts";
 import { checkStoreAside, type Warn } from "../snapshots/snapshot-jobs.ts";
 import { forgetPromotion } from "../succession/promotion.ts";
 import { realSystem } from "../system.ts";
@@ -42,6 +47,10 @@ export interface RestoreOptions {
   readonly force: boolean;
   /** Only says what would be: nothing is left of it. */
   readonly dryRun: boolean;
+  /** For the backup's MAC; undefined where it is not known. */
+  readonly nodeKeyHash: string | undefined;
+  /** Also a backup whose MAC is missing or can't be verified. One whose MAC is wrong never is restored. */
+  readonly allowUnauthenticated: boolean;
   readonly limits: Limits;
   /** Hears what is done next. */
   readonly onStep: (step: string) => void;
@@ -57,12 +66,17 @@ export interface Restored extends Moment {
   readonly epoch: string;
   /** Where the database stood whose place it took. */
   readonly replaced: Pick<State, "epoch" | "offset"> | undefined;
+  /** Where it is kept, because it was of another history. */
+  readonly previous: string | undefined;
+  /** Whether a node of the environment has made the backup. */
+  readonly authenticity: Authenticity;
 }
 
 /** AppError says what is wrong with the backup, the place or the destination; then the directory is as it was. */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const { file, directory, destination, dryRun, limits, onStep, warn } = options;
   const snapshot = openBackup(file);
+  const authenticity = requireAuthentic(snapshot, options.nodeKeyHash, options.allowUnauthenticated);
   using place = takePlace(options);
   const unpacked = join(place.workspace, "restoring.db");
   try {
@@ -74,8 +88,8 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
       onStep("checking what it came to");
       await checkStoreAside(realSystem, unpacked, limits, warn);
     }
-    if (!dryRun) install(unpacked, directory, restored);
-    return { ...restored, replaced: place.replaced };
+    const previous = dryRun ? undefined : install(unpacked, directory, restored);
+    return { ...restored, replaced: place.replaced, previous, authenticity };
   } finally {
     removeFiles(databaseFiles(unpacked));
   }
@@ -147,7 +161,12 @@ function standingIn(directory: string, force: boolean): Restored["replaced"] {
 }
 
 /** Goes back in the unpacked file, and begins the new epoch there. */
-function takeBack(path: string, destination: Destination, madeMs: number, limits: Limits): Omit<Restored, "replaced"> {
+function takeBack(
+  path: string,
+  destination: Destination,
+  madeMs: number,
+  limits: Limits,
+): Omit<Restored, "replaced" | "previous" | "authenticity"> {
   const store = openStore(path, { wal: false });
   try {
     // Whoever is interrupted begins anew, and the file is synced when it is whole.
@@ -181,12 +200,20 @@ function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): stri
   }, "immediate");
 }
 
-function install(unpacked: string, directory: string, { epoch, offset }: Pick<Restored, "epoch" | "offset">): void {
-  installStore(unpacked, nextStore(directory));
+/** Gives where the database of another history is kept whose place it took. */
+function install(
+  unpacked: string,
+  directory: string,
+  { epoch, offset }: Pick<Restored, "epoch" | "offset">,
+): string | undefined {
+  const path = nextStore(directory);
+  installStore(unpacked, path);
+  noteHistory(directory, must(historyOf(path)));
   // What the directory says of another life would make the primary take this for an old database that was put back, or for an edge's.
   forgetPromotion(directory);
   writeNote(directory, "role", "primary");
   writeNote(directory, "position", `${epoch}:${offset + 1}`);
-  removeOldStores(directory);
+  const previous = removeReplacedStores(directory, true);
   rmSync(join(directory, "snapshots"), { recursive: true, force: true });
+  return previous;
 }

@@ -3,10 +3,10 @@
  * that the chain hash was made of. Everything that arrives passes these schemas; a message of another version is no message.
  *
  * `s` environment, `e` epoch, `n` its term, `p` offset before the first row, `l` offset of the last row, `h` chain hash after it, `d` digest at it,
- * `t` time of sending, which is only informative; `ev` rows; `from` where the epoch began (offset and hash), `role` of the sender, `ack` whether it
- * waits for others; `q` the head's sequence number: a primary of one epoch gives each head it publishes a greater one, and names the last one over
- * HTTP. So heads are ordered by `n` and `q`, and one that a broker repeats is known as old. An older primary sends none. `a` how many ms ago the copy of
- * a sender that is not the primary was known to be the newest, null where it does not know;
+ * `t` time of sending, which is only informative; `ev` rows; `f` the first epoch of the history (not said by older versions); `from` where the epoch
+ * began (offset and hash), `role` of the sender, `ack` whether it waits for others; `q` the head's sequence number: a primary of one epoch gives each
+ * head it publishes a greater one, and names the last one over HTTP. So heads are ordered by `n` and `q`, and one that a broker repeats is known as old.
+ * An older primary sends none. `a` how many ms ago the copy of a sender that is not the primary was known to be the newest, null where it does not know;
  * `node` its id, `led` the last epoch that it was the primary of, `candidacy` which attempt of it to become the primary is under way.
  * What a later version adds is passed over; what it changes has another `v`.
  */
@@ -44,6 +44,7 @@ const headSchema = z.object({
   h: hash,
   d: hash,
   trim: offset,
+  f: hash.optional(),
   from: z.tuple([offset, hash]),
   role: z.enum(["primary", "edge", "fallback"]),
   ack: z.boolean(),

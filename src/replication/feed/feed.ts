@@ -6,7 +6,7 @@ import { scryptSync } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
-import { compareEpochs } from "../../store/epochs.ts";
+import { compareEpochs, firstEpoch } from "../../store/epochs.ts";
 import { verifyKey } from "../../store/keys.ts";
 import { openLog } from "../../store/log.ts";
 import { readState } from "../../store/state.ts";
@@ -199,14 +199,17 @@ async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): 
 /**
  * A primary gives way to those of later epochs; and to one of its own, which only a copy of its directory can be: the last who came stays, since its
  * sequence begins where the other's reserved numbers end. A head of this epoch with a smaller number may be this primary's own, which the broker repeats.
+ * It does not give way to one of another history, which was started on an empty directory.
  */
 function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal, sequence: HeadSequence): Claim {
+  const { epoch: history } = firstEpoch(store);
   return {
     heads,
     judge(payload) {
       const decoded = seal.fits(heads, payload) ? decodeHead(payload) : undefined;
       if (decoded === undefined || "problem" in decoded) return "unknown";
       const { message } = decoded;
+      if ((message.f ?? history) !== history) return "unknown";
       const order = compareEpochs(epochOf(message), readState(store));
       if (order !== 0) return order > 0 ? "successor" : "predecessor";
       return message.q !== undefined && message.q > sequence.last ? "successor" : "unknown";

@@ -24,7 +24,8 @@ export function readHead(
   timeMs: number,
 ): Head {
   const { environment, epoch, term, offset, hash, digest } = readState(store);
-  const began = must(readEpochs(store).at(-1), "a store has an epoch");
+  const epochs = readEpochs(store);
+  const began = must(epochs.at(-1), "a store has an epoch");
   return {
     v: 1,
     s: environment,
@@ -35,6 +36,7 @@ export function readHead(
     h: hash,
     d: digest,
     trim: log.trimmedTo() ?? offset,
+    f: epochs[0]?.epoch,
     from: [began.offset, began.hash],
     role,
     ack,

@@ -24,11 +24,13 @@ export interface CatchUpOptions {
   /** Replaces this copy by a fresh snapshot of that node. */
   readonly installSnapshot: (from: NodeClient) => Promise<State>;
   /** This copy is about to be replaced by one of another history: the last moment to save what only this one has. */
-  readonly parting: (theirs: Refusal["epochs"]) => void;
+  readonly parting: (theirs: Refusal["epochs"]) => unknown;
   /** To be called before the primary is asked. */
   readonly ask: () => Question;
   /** The primary answered: it stands there, and this copy then stood here. */
   readonly confirmed: (head: Head, state: State, question: Question) => void;
+  /** Another node stands where this copy does, with the same data. */
+  readonly proven: () => void;
 }
 
 /** Follows the logs to their end. `present` is undefined where there is no copy, or none that can be trusted. */
@@ -50,9 +52,14 @@ export async function catchUp(options: CatchUpOptions, present: State | undefine
     state = await applyPage(options, state, page, from);
     tell(state.offset, page.head.l);
     if (from === options.upstream.primary) options.confirmed(page.head, state, question);
+    if (isSame(page.head, state)) options.proven();
     if (page.ev.length === 0 || (from === options.upstream.primary && state.offset >= page.head.l)) return;
     fresh = false;
   }
+}
+
+function isSame({ e, l, h, d }: Head, { epoch, offset, hash, digest }: State): boolean {
+  return e === epoch && l === offset && h === hash && d === digest;
 }
 
 const progressIntervalMs = 5000;

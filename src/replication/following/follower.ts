@@ -43,8 +43,10 @@ export interface FollowerOptions {
   readonly upstream: Upstream;
   /** Where this copy stands; undefined before there is one. */
   readonly present: () => State | undefined;
-  readonly installSnapshot: CatchUpOptions["installSnapshot"];
+  /** Replaces this copy by a fresh snapshot of that node; `isDistrusted` says that nobody may answer from the present one any more. */
+  readonly installSnapshot: (from: NodeClient, isDistrusted: boolean) => Promise<State>;
   readonly parting: CatchUpOptions["parting"];
+  readonly proven: CatchUpOptions["proven"];
 }
 
 /** Applying the same events fails this often before the copy itself is taken for damaged. */
@@ -96,7 +98,7 @@ export class Follower {
     this.#options = options;
     this.#limits = options.limits;
     this.#clock = options.clock;
-    const { environment, limits, clock, maxStalenessMs, upstream, parting } = options;
+    const { environment, limits, clock, maxStalenessMs, upstream, parting, proven } = options;
     this.#freshness = new Freshness({ limits, maxStalenessMs, clock });
     const { windowMs } = this.#freshness;
     this.#confirmations = new Confirmations({ windowMs, clock, ask: () => this.#confirm() });
@@ -107,6 +109,7 @@ export class Follower {
       clock,
       upstream,
       parting,
+      proven,
       stopped: () => this.#stopped,
       replay: (request, from) => this.#replay(request, from),
       installSnapshot: (from) => this.#installSnapshot(from),
@@ -205,6 +208,9 @@ export class Follower {
     const present = this.#options.present();
     if ("problem" in decoded || decoded.message.s !== this.#options.environment || present === undefined) return;
     const head = decoded.message;
+    // One of another history is no sign of life of this one's primary.
+    const { own } = this.#options.upstream.histories;
+    if (own !== undefined && (head.f ?? own) !== own) return;
     const kind = this.#freshness.judge(head, retained);
     if (kind === "same") return;
     if (kind === "older") return this.#passOver(head, broker);
@@ -409,7 +415,7 @@ export class Follower {
   }
 
   async #installSnapshot(from: NodeClient): Promise<State> {
-    const state = await this.#options.installSnapshot(from);
+    const state = await this.#options.installSnapshot(from, this.#diverged);
     this.#inbox.clear();
     this.#divergence.clear();
     this.#diverged = false;

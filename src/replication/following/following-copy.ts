@@ -6,7 +6,7 @@ import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { damageIn } from "../../runtime/sqlite.ts";
 import { writeNote } from "../../store/data-directory.ts";
-import { readEpochs, type Epoch } from "../../store/epochs.ts";
+import { firstEpoch, readEpochs, type Epoch } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
 import type { State } from "../../store/state.ts";
@@ -16,7 +16,9 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { Copy } from "../copy.ts";
+import { HistoryGuard } from "../history-guard.ts";
 import { eventHistory, type History } from "../event-history.ts";
+import { nodeKeyHashOf } from "../identity.ts";
 import { storeToStartFrom } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
 import { auditCopyAside } from "../snapshots/snapshot-jobs.ts";
@@ -25,10 +27,9 @@ import type { System } from "../system.ts";
 import { ageOf } from "../writing/event-time.ts";
 import { Writer } from "../writing/writer.ts";
 import { Arrivals } from "./arrivals.ts";
-import { Follower } from "./follower.ts";
+import { Follower, type FollowerOptions } from "./follower.ts";
 import { lastCommonOffset } from "./history.ts";
 import { type CountedAs, upstreamOf } from "./neighbours.ts";
-import type { NodeClient } from "./node-client.ts";
 import { countUnreplicated, saveUnreplicated, type Unreplicated } from "./unreplicated.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -41,6 +42,8 @@ export interface FollowingCopy {
   readonly upstream: Upstream;
   readonly arrivals: Arrivals;
   readonly history: History;
+  /** Which histories it takes over. */
+  readonly guard: HistoryGuard;
   /** Where it stands; undefined before there is one. */
   present(): State | undefined;
   /** AppError `not_ready` while there is none that can be trusted. */
@@ -74,11 +77,12 @@ export async function openFollowingCopy(
   started.defer(() => writer.stop());
   const copy = new Copy(data, limits, clock, writer.changes);
   started.defer(() => copy.close());
-  const standing = keepStanding(config, writer, copy, system);
-  const upstream = upstreamOf(config, countedAs, standing.present, system);
+  const guard = new HistoryGuard(data, clock);
+  const standing = keepStanding(config, writer, copy, guard, system);
+  const upstream = upstreamOf(config, countedAs, standing.present, guard, system);
   // A primary that comes back after it was replaced learns of that from those who follow another now.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
-  const sound = await storeToStartFrom(config, system);
+  const sound = await storeToStartFrom(config, guard, system);
   if (sound !== undefined) await standing.adopt(sound);
   writeNote(data, "role", config.role);
 
@@ -91,7 +95,10 @@ export async function openFollowingCopy(
     upstream,
     present: standing.present,
     installSnapshot: standing.installSnapshot,
-    parting: (theirs) => saveWhatOnlyWeHave(data, copy, writer.storage, standing.present(), theirs),
+    // Before another history the whole database is kept.
+    parting: (theirs) =>
+      theirs[0]?.epoch === guard.own && saveWhatOnlyWeHave(data, copy, writer.storage, standing.present(), theirs),
+    proven: () => copy.proven(),
   });
   started.defer(() => follower.stop());
   started.defer(() => upstream.close());
@@ -101,16 +108,7 @@ export async function openFollowingCopy(
   // Disks forget: what is never looked at is never missed.
   started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
   const { history, present, onMoved } = standing;
-  const arrivals = new Arrivals({
-    present,
-    epochs: () => readEpochs(copy.reader()),
-    // A broker may hold back what it knows of later epochs.
-    isNewest: () => follower.isConfirmed,
-    onUnknownEpoch: () => follower.confirmSoon(),
-    mayLearn: true,
-    clock,
-  });
-  onMoved(() => arrivals.moved());
+  const arrivals = arrivalsAt(standing, copy, follower, clock);
   return {
     copy,
     writer,
@@ -118,6 +116,7 @@ export async function openFollowingCopy(
     upstream,
     arrivals,
     history,
+    guard,
     present,
     onMoved,
     engine() {
@@ -150,6 +149,20 @@ function agesOf(
   };
 }
 
+function arrivalsAt({ present, onMoved }: Standing, copy: Copy, follower: Follower, clock: Clock): Arrivals {
+  const arrivals = new Arrivals({
+    present,
+    epochs: () => readEpochs(copy.reader()),
+    // A broker may hold back what it knows of later epochs.
+    isNewest: () => follower.isConfirmed,
+    onUnknownEpoch: () => follower.confirmSoon(),
+    mayLearn: true,
+    clock,
+  });
+  onMoved(() => arrivals.moved());
+  return arrivals;
+}
+
 function distrustDamaged(follower: Follower, error: unknown): boolean {
   const damage = damageIn(error);
   if (damage === undefined) return false;
@@ -163,11 +176,11 @@ interface Standing {
   readonly onMoved: (listener: () => void) => void;
   /** Makes the database at `path` this node's copy. */
   readonly adopt: (path: string) => Promise<State>;
-  readonly installSnapshot: (from: NodeClient) => Promise<State>;
+  readonly installSnapshot: FollowerOptions["installSnapshot"];
 }
 
 /** Knows where the copy stands, while events move it and snapshots replace it. */
-function keepStanding(config: Config, writer: Writer, copy: Copy, system: System): Standing {
+function keepStanding(config: Config, writer: Writer, copy: Copy, guard: HistoryGuard, system: System): Standing {
   let state: State | undefined;
   const listeners: (() => void)[] = [];
   const history = eventHistory({ reader: () => copy.reader(), primary: false });
@@ -181,22 +194,25 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, system: System
     writer.storage.works("snapshot");
     move(moved);
   });
-  const adopt = async (path: string): Promise<State> => {
+  const adopt = async (path: string, isDistrusted = false): Promise<State> => {
     const opened = await writer.open(path);
     // Nobody may learn of the new position before reads come from the new file.
-    copy.open(path);
+    copy.open(path, isDistrusted);
+    guard.settle(firstEpoch(copy.reader()).epoch);
     move(opened);
     return opened;
   };
-  const installSnapshot = async (from: NodeClient): Promise<State> => {
+  const installSnapshot: Standing["installSnapshot"] = async (from, isDistrusted) => {
     const { data: directory, environment, limits } = config;
     if (writer.failed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
-    const options = { primary: from, directory, environment, limits, system, storage, present: state };
-    const installed = await fetchSnapshot(options);
+    const installed = await fetchSnapshot({
+      ...{ primary: from, directory, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) },
+      present: state,
+    });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
-      return await adopt(installed.path);
+      return await adopt(installed.path, isDistrusted);
     } catch (error) {
       // The one before stays in use; each further attempt would leave another file.
       removeFiles(databaseFiles(installed.path));

@@ -53,6 +53,8 @@ export interface LogServerOptions {
 /** Where a node stands that asks for what follows. */
 export interface Asked extends Position {
   readonly term: number;
+  /** The first epoch of its history. Nodes of older versions do not say it. */
+  readonly first?: string | undefined;
 }
 
 export function createLogServer(options: LogServerOptions): (request: Request) => Promise<Response> {
@@ -143,6 +145,7 @@ function askedPledge(query: URLSearchParams): PledgeRequest {
 function askedPosition(query: URLSearchParams): Asked {
   const epoch = query.get("epoch");
   const hash = query.get("hash");
+  const first = query.get("first");
   const [offset, term] = [query.get("after"), query.get("term") ?? "0"].map((text) => Number(text ?? Number.NaN));
   const isCount = (number: number | undefined): number is number => Number.isSafeInteger(number) && Number(number) >= 0;
   if (epoch === null || hash === null || !isCount(offset) || !isCount(term)) {
@@ -151,7 +154,12 @@ function askedPosition(query: URLSearchParams): Asked {
       "`epoch`, `term`, `after` and `hash` say from where to go on, one is missing or malformed",
     );
   }
-  return { epoch, hash, offset, term };
+  return { epoch, hash, offset, term, ...(first === null ? {} : { first: requireHash(first) }) };
+}
+
+function requireHash(first: string): string {
+  if (/^[0-9a-f]{16}$/.test(first)) return first;
+  throw new AppError("invalid_request", "`first` names the history of the position, and is malformed");
 }
 
 function servePage(options: LogServerOptions, request: Request, query: URLSearchParams): Response {

@@ -2,6 +2,7 @@
 import type { Config } from "../../config/config.ts";
 import { must } from "../../util/assert.ts";
 import type { System } from "../system.ts";
+import type { Histories } from "../history-guard.ts";
 import type { Asked } from "./log-server.ts";
 import { Upstream, type Neighbour } from "./upstream.ts";
 
@@ -16,6 +17,7 @@ export function upstreamOf(
   config: Config,
   countedAs: CountedAs,
   own: () => Asked | undefined,
+  histories: Histories,
   system: System,
 ): Upstream {
   const primary = must(config.primary, "a follower has a primary");
@@ -26,14 +28,19 @@ export function upstreamOf(
     ],
     system.clock,
     own,
+    histories,
   );
 }
 
 /** A primary's peers: to ask whether it still is the primary. `undefined` where there are none, or no node key to ask them with. */
-export function peersOf(config: Config, own: () => Asked, system: System): Upstream | undefined {
-  if (config.nodeKey === undefined) return undefined;
-  const [first, ...others] = config.peers.map((url) => neighbourAt(url, config, uncounted, system));
-  return first && new Upstream([first, ...others], system.clock, own);
+export function peersOf(config: Config, own: () => Asked, histories: Histories, system: System): Upstream | undefined {
+  const [first, ...others] = peerNeighbours(config, system);
+  return first && new Upstream([first, ...others], system.clock, own, histories);
+}
+
+/** None without a node key to ask them with. */
+export function peerNeighbours(config: Config, system: System): Neighbour[] {
+  return config.nodeKey === undefined ? [] : config.peers.map((url) => neighbourAt(url, config, uncounted, system));
 }
 
 function neighbourAt(url: string, { nodeKey, limits }: Config, countedAs: CountedAs, system: System): Neighbour {

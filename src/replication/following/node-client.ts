@@ -1,12 +1,11 @@
 /** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
 import { z } from "zod";
 import { apiKeyRole, type ApiKeyRole } from "../../engine/event.ts";
-import type { SnapshotManifest } from "../../store/snapshot-file.ts";
 import type { Snapshot } from "../../store/snapshot.ts";
 import type { Clock } from "../../util/clock.ts";
 import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
-import { downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
+import { type Accept, downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
 import type { System } from "../system.ts";
 import type { Candidacy } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
@@ -33,9 +32,9 @@ export type PledgeAnswer = { readonly head: NodeHead } | { readonly refused: str
 /** The role of a key, or that there is no such key; `unchecked` from a node of an earlier version, which cannot be asked. */
 export type FoundKey = ApiKeyRole | "unknown" | "unchecked";
 
-type Accept = (manifest: SnapshotManifest) => void;
-
 export interface NodeClient {
+  /** Where the node is. */
+  readonly url: string;
   /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
   head(own: Asked | undefined): Promise<NodeHead>;
   /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
@@ -61,6 +60,9 @@ export interface NodeClient {
 /** A client waits for it. */
 const apiKeyTimeoutMs = 1000;
 const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
+/** Headers. */
+type Named = Readonly<Record<string, string>>;
+
 const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });
 
 export function connectNode(
@@ -68,7 +70,7 @@ export function connectNode(
   { clock, fetch }: Pick<System, "clock" | "fetch">,
 ): NodeClient {
   const closing = new AbortController();
-  const send = (method: string, path: string, headers: Record<string, string>, signal: AbortSignal) => {
+  const send = (method: string, path: string, headers: Named, signal: AbortSignal) => {
     const id = countedAs();
     const own = { Authorization: `Bearer ${nodeKey}`, ...(id === undefined ? {} : { "Ostiary-Node": id }) };
     return fetch(`${url}/replication/v1/${path}`, {
@@ -78,10 +80,10 @@ export function connectNode(
       redirect: "error",
     });
   };
-  const get = (path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> =>
-    send("GET", path, headers, signal);
+  const get = (path: string, headers: Named, signal: AbortSignal) => send("GET", path, headers, signal);
 
   return {
+    url,
     async head(own) {
       const query = own === undefined ? "" : `?${positionQuery(own)}`;
       using stall = watchStall(logTimeoutMs, clock);
@@ -156,8 +158,9 @@ async function headIn(response: Response, url: string): Promise<NodeHead> {
   return decoded.message;
 }
 
-function positionQuery({ epoch, term, offset, hash }: Asked): URLSearchParams {
-  return new URLSearchParams({ epoch, term: String(term), after: String(offset), hash });
+function positionQuery({ epoch, term, offset, hash, first }: Asked): URLSearchParams {
+  const history = first === undefined ? {} : { first };
+  return new URLSearchParams({ epoch, term: String(term), after: String(offset), hash, ...history });
 }
 
 async function textOf(response: Response, progress: () => void): Promise<string> {

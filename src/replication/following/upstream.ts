@@ -1,13 +1,15 @@
 /**
  * The nodes that this one can follow: its primary, and the peers that it was told of. The primary is asked first. When it does not answer, or is no
  * longer what the others follow, all are asked where they stand, and whoever is a primary of the latest epoch is the primary from now on; until
- * there is one, a peer's log will do. Only nodes that the operator named are ever asked: nothing that arrives can send this node elsewhere.
+ * there is one, a peer's log will do. Only nodes that the operator named are ever asked: nothing that arrives can send this node elsewhere. A node of
+ * another history counts as one that gives no answer, unless its history is approved.
  */
 import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
+import type { Histories } from "../history-guard.ts";
 import type { Candidacy } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
 import type { LogAnswer, NodeClient, PledgeAnswer } from "./node-client.ts";
@@ -40,15 +42,23 @@ export class Upstream {
   readonly #clock: Clock;
   readonly #onSwitch: (() => void)[] = [];
   readonly #own: () => Asked | undefined;
+  /** Which nodes are of this one's history. */
+  readonly histories: Histories;
   #primary: Neighbour;
   #searchedAtMs = Number.NEGATIVE_INFINITY;
 
   /** The first is the primary until another one shows. `own` is where this node stands. */
-  constructor(neighbours: readonly [Neighbour, ...Neighbour[]], clock: Clock, own: () => Asked | undefined) {
+  constructor(
+    neighbours: readonly [Neighbour, ...Neighbour[]],
+    clock: Clock,
+    own: () => Asked | undefined,
+    histories: Histories,
+  ) {
     this.#neighbours = neighbours;
     this.#primary = neighbours[0];
     this.#clock = clock;
-    this.#own = own;
+    this.#own = () => this.#named(own());
+    this.histories = histories;
   }
 
   /** Who is taken for the primary. */
@@ -64,7 +74,8 @@ export class Upstream {
    * What follows in the log: the primary's or, while it gives none, that of whoever has more. Throws where nobody has, with the reason why the
    * primary gave nothing.
    */
-  async log(asked: Asked): Promise<Sourced> {
+  async log(position: Asked): Promise<Sourced> {
+    const asked = this.#named(position);
     const failure = await this.#fromPrimary(asked);
     if ("answer" in failure) return failure;
     if (await this.findPrimary(asked)) {
@@ -73,7 +84,8 @@ export class Upstream {
     }
     for (const from of this.#others()) {
       const answer = await from.client.log(asked).catch(() => undefined);
-      if (answer !== undefined && leadsOn(answer, asked)) return { answer, from };
+      if (answer === undefined || !this.#admits(answer, from)) continue;
+      if (leadsOn(answer, asked)) return { answer, from };
     }
     throw failure.error;
   }
@@ -87,7 +99,8 @@ export class Upstream {
     const heads = await this.#heads();
     const first = ({ neighbour }: Standing): number => (neighbour === this.#primary ? 1 : 0);
     const standing = heads
-      .filter(({ head }) => isOf(head, least))
+      // Terms of two histories say nothing about each other.
+      .filter(({ head }) => isOf(head, least) || this.#isOther(head.epochs))
       .toSorted((a, b) => compareEpochs(epochOf(b.head), epochOf(a.head)) || first(b) - first(a) || b.head.l - a.head.l)
       .map(({ neighbour }) => neighbour);
     // It may only be slow.
@@ -96,8 +109,11 @@ export class Upstream {
   }
 
   /** Where the present primary stands. */
-  primaryHead(): Promise<NodeHead> {
-    return this.#primary.client.head(this.#own());
+  async primaryHead(): Promise<NodeHead> {
+    const { client, url } = this.#primary;
+    const head = await client.head(this.#own());
+    if (!this.histories.admits(historyIn(head.epochs), url)) throw new Error(`${url} has another history`);
+    return head;
   }
 
   /** Looks which of the nodes is the primary of the latest epoch, `least` at least. Whether that is another one than before. */
@@ -139,8 +155,13 @@ export class Upstream {
     candidacy: Candidacy,
     force: boolean,
   ): Promise<readonly { readonly url: string; readonly answer: PledgeAnswer | undefined }[]> {
-    const answers = await this.#ask((client) => client.pledge(own, candidacy, force), pledgeTimeoutMs);
-    return answers.map(({ neighbour, answer }) => ({ url: neighbour.url, answer }));
+    const asked = this.#named(own);
+    const answers = await this.#ask((client) => client.pledge(asked, candidacy, force), pledgeTimeoutMs);
+    return answers.map(({ neighbour: { url }, answer }) => {
+      const isOther =
+        answer !== undefined && "head" in answer && !this.histories.admits(historyIn(answer.head.epochs), url);
+      return { url, answer: isOther ? undefined : answer };
+    });
   }
 
   close(): void {
@@ -151,10 +172,25 @@ export class Upstream {
     return this.#neighbours.filter((neighbour) => neighbour !== this.#primary);
   }
 
+  /** A position with the history that it is in. */
+  #named<T extends Asked | undefined>(asked: T): T {
+    return asked === undefined ? asked : { ...asked, first: this.histories.own };
+  }
+
+  #admits(answer: LogAnswer, { url }: Neighbour): boolean {
+    return "page" in answer || this.histories.admits(historyIn(answer.refused.epochs), url);
+  }
+
+  #isOther(epochs: NodeHead["epochs"]): boolean {
+    return this.histories.own !== undefined && historyIn(epochs) !== this.histories.own;
+  }
+
   async #fromPrimary(asked: Asked): Promise<Sourced | { readonly error: Error }> {
     const from = this.#primary;
     try {
       const answer = await from.client.log(asked);
+      if (!this.#admits(answer, from)) return { error: new Error(`${from.url} has another history than this node`) };
+      if ("refused" in answer && this.#isOther(answer.refused.epochs)) return { answer, from };
       if (isOf("page" in answer ? answer.page.head : answer.refused.head, asked)) return { answer, from };
       return { error: new Error(`${from.url} knows nothing of the present epoch: another primary took its place`) };
     } catch (error) {
@@ -164,7 +200,9 @@ export class Upstream {
 
   async #heads(): Promise<readonly Standing[]> {
     const answers = await this.#ask((client) => client.head(this.#own()));
-    return answers.flatMap(({ neighbour, answer }) => (answer === undefined ? [] : [{ neighbour, head: answer }]));
+    return answers.flatMap(({ neighbour, answer: head }) =>
+      head !== undefined && this.histories.admits(historyIn(head.epochs), neighbour.url) ? [{ neighbour, head }] : [],
+    );
   }
 
   /** All at once. Who fails or takes too long has no answer. */
@@ -189,6 +227,11 @@ export class Upstream {
       );
     });
   }
+}
+
+/** Its first epoch. */
+function historyIn(epochs: NodeHead["epochs"]): string | undefined {
+  return epochs[0]?.epoch;
 }
 
 /** Whether a peer's answer brings this copy on: a page with something in it, or word of a later history or of one that goes further. */

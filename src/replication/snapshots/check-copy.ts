@@ -9,6 +9,7 @@ import { findDerivedDamage, mendDerived } from "../../engine/derived-tables.ts";
 import { computeDigest } from "../../engine/store-digest.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { openStore } from "../../store/database.ts";
+import { requireKnownSchema, requireKnownSchemaIn } from "../../store/expected-schema.ts";
 import { findState, type State } from "../../store/state.ts";
 import { must } from "../../util/assert.ts";
 
@@ -16,6 +17,7 @@ import { must } from "../../util/assert.ts";
 export function checkStructure(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
+    store.exec("PRAGMA cell_size_check = ON");
     requireIntegrity(store);
   } finally {
     store.close();
@@ -28,8 +30,12 @@ export class ContentCheck {
   readonly #limits: Limits;
   #problem: string | undefined;
 
-  /** Brings the tables up to date, so nobody else may have begun to read. Throws where the file is no store, or of a newer format. */
+  /**
+   * Brings the tables up to date, so nobody else may have begun to read. Throws where the file is no store, of a newer format, or has schema objects
+   * that no node makes: that is looked at before anything is written.
+   */
   constructor(path: string, limits: Limits) {
+    requireKnownSchemaIn(path);
     this.#store = openStore(path, { wal: false });
     this.#limits = limits;
   }
@@ -65,6 +71,7 @@ export function auditCopy(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
     store.transaction(() => {
+      requireKnownSchema(store);
       requireIntegrity(store);
       const { digest } = must(findState(store), "a store has a state row");
       const found = computeDigest(store);

@@ -1,14 +1,25 @@
 /** A snapshot that somebody brought along as a file becomes the copy in a data directory: by a command, or when a node starts. */
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
-import { lockDirectory, presentStore, readNote, removeOldStores, writeNote } from "../../store/data-directory.ts";
+import {
+  historyOf,
+  lockDirectory,
+  presentStore,
+  readNote,
+  removeReplacedStores,
+  writeNote,
+} from "../../store/data-directory.ts";
 import { openStore } from "../../store/database.ts";
 import { requireKnownFormat } from "../../store/snapshot-file.ts";
 import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
+import { type Authenticity, authenticityOf } from "../../store/snapshot-mac.ts";
 import { readState, requireEnvironment, type State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { HistoryGuard } from "../history-guard.ts";
+import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
 import { installSnapshot, type Installed } from "./install-snapshot.ts";
 import { writeSnapshotNote } from "./snapshot-note.ts";
@@ -33,21 +44,57 @@ export interface ImportOptions {
   /** Replaces a copy that is there. */
   readonly force: boolean;
   readonly limits: Limits;
+  /** For the MAC; undefined where it is not known. */
+  readonly nodeKeyHash: string | undefined;
+  /** Also a file whose MAC is missing or can't be verified. One whose MAC is wrong never is. */
+  readonly allowUnauthenticated: boolean;
+}
+
+export interface Imported extends Installed {
+  readonly authenticity: Authenticity;
+  /** Where the database of another history is kept whose place it took. */
+  readonly previous: string | undefined;
 }
 
 /** Puts it into the directory of a node that does not run, once it is checked from end to end. AppError says why where that is refused. */
-export async function importSnapshot({ file, data, force, limits }: ImportOptions): Promise<Installed> {
+export async function importSnapshot(options: ImportOptions): Promise<Imported> {
+  const { file, data, force, limits, nodeKeyHash, allowUnauthenticated } = options;
   const snapshot = openSnapshotFile(file);
+  const authenticity = requireAuthentic(snapshot, nodeKeyHash, allowUnauthenticated);
   const directory = lockDirectory(data);
   try {
     refuseWrongDirectory(data, snapshot, force);
-    const installed = await install(snapshot, data, limits, realSystem);
+    const guard = new HistoryGuard(data, realSystem.clock);
+    const installed = await install(snapshot, data, limits, guard, realSystem);
+    guard.settle(must(historyOf(installed.path)));
+    const previous = removeReplacedStores(data, false);
     // Who makes it a primary's one day has to begin an epoch of its own: others may have gone on from here.
     if (readNote(data, "role") === undefined) writeNote(data, "role", "fallback");
-    return installed;
+    return { ...installed, authenticity, previous };
   } finally {
     directory.unlock();
   }
+}
+
+/** AppError `invalid_request` where nothing shows that a node of this environment has made the file, unless that is allowed. */
+export function requireAuthentic(
+  { path, signed }: Snapshot,
+  nodeKeyHash: string | undefined,
+  allowUnauthenticated: boolean,
+): Authenticity {
+  let authenticity: Authenticity;
+  try {
+    authenticity = authenticityOf(signed, nodeKeyHash);
+  } catch (error) {
+    throw named(path, error);
+  }
+  if (authenticity === "verified" || allowUnauthenticated) return authenticity;
+  throw new AppError(
+    "invalid_request",
+    authenticity === "absent"
+      ? `\`${path}\` is not authenticated: it has no MAC, since an older version made it, or somebody without the node key. If you know where it comes from, use --allow-unauthenticated`
+      : `\`${path}\` can't be authenticated: its MAC is verified with the node key, and none is given. Put it into OSTIARY_NODE_KEY; or if you know where the file comes from, use --allow-unauthenticated`,
+  );
 }
 
 function refuseWrongDirectory(data: string, { manifest }: Snapshot, force: boolean): void {
@@ -78,11 +125,17 @@ function stateAt(path: string): State | undefined {
   }
 }
 
-async function install(snapshot: Snapshot, data: string, limits: Limits, system: System): Promise<Installed> {
+async function install(
+  snapshot: Snapshot,
+  data: string,
+  limits: Limits,
+  guard: HistoryGuard,
+  system: System,
+): Promise<Installed> {
   const { path, manifest } = snapshot;
   try {
-    const installed = await installSnapshot(snapshot, { directory: data, limits, system });
-    removeOldStores(data);
+    if (manifest.history !== undefined) guard.require(manifest.history, "it");
+    const installed = await installSnapshot(snapshot, { directory: data, limits, system, guard, from: "it" });
     writeSnapshotNote(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
     return installed;
   } catch (error) {
@@ -96,7 +149,8 @@ async function install(snapshot: Snapshot, data: string, limits: Limits, system:
  * where there is no copy and no such file either.
  */
 export async function storeToStartFrom(
-  { data, environment, limits, import: file }: Config,
+  { data, environment, limits, nodeKey, import: file }: Config,
+  guard: HistoryGuard,
   system: System,
 ): Promise<string | undefined> {
   const own = await soundStore(data, environment, limits, system);
@@ -105,13 +159,27 @@ export async function storeToStartFrom(
     const snapshot = openSnapshotFile(file);
     requireEnvironment(snapshot.manifest, environment);
     if (own !== undefined && !isFurtherOn(snapshot, stateAt(own))) return own;
-    return (await install(snapshot, data, limits, system)).path;
+    requireAuthenticFile(snapshot, nodeKeyHashOf({ nodeKey }));
+    return (await install(snapshot, data, limits, guard, system)).path;
   } catch (error) {
-    // What could be mended by a fetch is no reason not to start; what somebody has configured wrongly is, unless this node can do without.
-    if (own === undefined && error instanceof AppError && error.code !== "invalid_request") throw error;
+    // What could be mended by a fetch is no reason not to start; what somebody has configured wrongly is, unless this node can do without, or has
+    // started before.
+    if (own === undefined && guard.own === undefined && error instanceof AppError && error.code !== "invalid_request")
+      throw error;
     log.error("the snapshot {file} is not imported: {reason}", { file, reason: reasonOf(error) });
     return own;
   }
+}
+
+/** Nobody is there to allow it otherwise. */
+function requireAuthenticFile(snapshot: Snapshot, nodeKeyHash: string | undefined): void {
+  const { path, signed } = snapshot;
+  if (authenticityOf(signed, nodeKeyHash) === "verified")
+    return log.info("the snapshot {file} is authenticated by a MAC with the node key", { file: path });
+  throw new AppError(
+    "invalid_request",
+    `\`${path}\` is not authenticated: it has no MAC, since an older version made it, or somebody without the node key. Make it anew; or if you know where it comes from, use \`ostiary snapshot import --allow-unauthenticated\``,
+  );
 }
 
 function isFurtherOn({ path, manifest }: Snapshot, own: State | undefined): boolean {

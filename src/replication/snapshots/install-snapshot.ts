@@ -2,14 +2,16 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Limits } from "../../config/limits.ts";
-import { installStore, nextStore } from "../../store/data-directory.ts";
+import { historyOf, installStore, nextStore } from "../../store/data-directory.ts";
 import { diskSpaceOf } from "../../store/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot-file.ts";
 import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
+import { authenticityOf } from "../../store/snapshot-mac.ts";
 import { requireEnvironment, type State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { NodeClient } from "../following/node-client.ts";
+import type { HistoryGuard } from "../history-guard.ts";
 import type { StorageStatus } from "../storage-status.ts";
 import type { System } from "../system.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
@@ -31,21 +33,29 @@ export interface InstallOptions {
   readonly system: System;
   /** Is told where the snapshot cannot be stored. */
   readonly storage?: StorageStatus;
+  /** Which history may take the place of this node's. */
+  readonly guard: HistoryGuard;
+  /** For the MAC. */
+  readonly nodeKeyHash: string | undefined;
   /** Where the copy stands that is replaced, where there is one that was answered from: whoever read it is not taken back. */
   readonly present?: State | undefined;
 }
 
 /** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
 export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
-  const { primary, directory, environment, system, storage, present } = options;
+  const { primary, directory, environment, system, storage, present, guard, nodeKeyHash } = options;
   // Stays for the next attempt until it is whole.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
   try {
+    await requireOwnHistory(options);
     // Asked before the download: a node of another environment or an older version would fetch it again and again.
-    const snapshot = await primary.snapshot(packed, knownTag, (manifest) => {
+    const snapshot = await primary.snapshot(packed, knownTag, (manifest, signed) => {
+      // One of an older version has no MAC: then what it comes over has to do, a connection to a node that knows the node key.
+      authenticityOf(signed, nodeKeyHash);
       requireKnownFormat(manifest);
       requireEnvironment(manifest, environment);
+      if (manifest.history !== undefined) guard.require(manifest.history, primary.url);
       if (present?.epoch === manifest.epoch && manifest.offset < present.offset)
         throw new Error(`the snapshot is of ${manifest.offset}, this copy had come to ${present.offset} already`);
       requireRoom(directory, manifest, packed);
@@ -60,7 +70,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       fetchMs: Math.round(system.clock.monotonicMs() - startMs),
     });
     try {
-      const installed = await installSnapshot(snapshot, options);
+      const installed = await installSnapshot(snapshot, { ...options, from: primary.url });
       storage?.works("snapshot");
       return installed;
     } finally {
@@ -87,14 +97,31 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
+/** Nodes of older versions do not say in a snapshot which history it is of, and it may be large. */
+async function requireOwnHistory({ guard, primary }: InstallOptions): Promise<void> {
+  if (guard.own === undefined) return;
+  const { epochs } = await primary.head(undefined);
+  guard.require(epochs[0]?.epoch, primary.url);
+}
+
 /** Puts a snapshot, checked from end to end, into the directory as its present database. */
 export async function installSnapshot(
   snapshot: Snapshot,
-  { directory, limits, system }: Pick<InstallOptions, "directory" | "limits" | "system">,
+  {
+    directory,
+    limits,
+    system,
+    guard,
+    from,
+  }: Pick<InstallOptions, "directory" | "limits" | "system" | "guard"> & {
+    /** Where it comes from. */
+    readonly from: string;
+  },
 ): Promise<Installed> {
   const unpacked = join(directory, "incoming.db");
   try {
     const { state, unpackMs, checkMs } = await unpackSnapshotAside(system, snapshot, unpacked, limits);
+    guard.require(historyOf(unpacked), from);
     const path = nextStore(directory);
     installStore(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });

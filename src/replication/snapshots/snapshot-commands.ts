@@ -10,7 +10,8 @@ export type SnapshotCommands = ReturnType<typeof snapshotCommands>;
 export function snapshotCommands() {
   let content: ContentCheck | undefined;
   return {
-    build: (storePath: string, directory: string): Promise<Snapshot> => buildSnapshot(storePath, directory),
+    build: (storePath: string, directory: string, nodeKeyHash: string | undefined): Promise<Snapshot> =>
+      buildSnapshot(storePath, directory, nodeKeyHash),
     buildBackup,
     verify: (snapshot: Snapshot): Promise<void> => verifySnapshot(snapshot),
     unpack: (snapshot: Snapshot, target: string, bytesMax: number): Promise<void> =>

@@ -1,15 +1,15 @@
 /**
  * Fetching a snapshot. What has arrived stays on disk: when the line breaks, or the node is started anew, the rest is asked for, and where the
- * sender no longer gives those very bytes, the download begins anew. Nothing is trusted here but the manifest, for want of anything better: whether
- * the bytes are the right ones is seen when they are unpacked.
+ * sender no longer gives those very bytes, the download begins anew. Nothing is trusted here but the manifest, which has a MAC where it comes from a
+ * node of this version: whether the bytes are the right ones is seen when they are unpacked.
  */
 import { statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { decodeFront, readFront, type Front, type SnapshotManifest } from "../../store/snapshot-file.ts";
 import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../../store/snapshot.ts";
+import type { Signed } from "../../store/snapshot-mac.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import { must } from "../../util/assert.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { megabytes } from "../../util/megabytes.ts";
 
@@ -17,6 +17,9 @@ const log = getLogger("snapshot");
 
 /** How many bytes there are by now, and how many there will be. */
 export type Progress = (received: number, size: number) => void;
+
+/** What a snapshot says of itself, and its MAC. */
+export type Accept = (manifest: SnapshotManifest, signed: Signed) => void;
 
 export interface DownloadOptions {
   /** Sends the request, with these headers among others. */
@@ -26,7 +29,7 @@ export interface DownloadOptions {
   /** The `snapshotTag` of what is known already. */
   readonly knownTag: string | undefined;
   /** Throws where there is no use in a download. Called as soon as the manifest has arrived. */
-  readonly accept: (manifest: SnapshotManifest) => void;
+  readonly accept: Accept;
   readonly onProgress: Progress;
   /** What to say where the answer is none of those that are expected. */
   readonly failure: (response: Response) => Promise<Error>;
@@ -55,7 +58,7 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Snapsh
     case 416:
       // All of it is here: what is asked for then is what follows the last byte.
       if (begun === undefined || begun.received !== begun.size) throw wrongPart(target);
-      orRemove(target, () => options.accept(begun.front.manifest));
+      orRemove(target, () => options.accept(begun.front.manifest, begun.front.signed));
       break;
     default:
       throw await failure(response);
@@ -107,12 +110,15 @@ async function receive(
     if (front === undefined) {
       unreadable = Buffer.concat([unreadable, chunk]);
       front = decodeFront(unreadable);
-      if (front !== undefined) accept(front.manifest);
+      if (front !== undefined) accept(front.manifest, front.signed);
     }
     if (front !== undefined && received > sizeOf(front)) throw new Error("the snapshot is longer than it says");
   };
   try {
-    if (front !== undefined) orRemove(target, () => accept(must(front).manifest));
+    if (begun.front !== undefined) {
+      const { manifest, signed } = begun.front;
+      orRemove(target, () => accept(manifest, signed));
+    }
     for await (const chunk of response.body ?? []) {
       metrics.snapshotBytes.inc({ direction: "received" }, chunk.byteLength);
       orRemove(target, () => judge(chunk));

@@ -18,12 +18,24 @@ export type Warn = (problem: string) => void;
 
 const logWarning: Warn = (warning) => log.warn("{warning}", { warning });
 
-export function buildSnapshotAside(system: Threads, storePath: string, directory: string): Promise<Snapshot> {
-  return withWorkers(system, (spawn) => spawn().call("build", storePath, directory));
+/** Without `nodeKeyHash` the snapshot has no MAC. */
+export function buildSnapshotAside(
+  system: Threads,
+  storePath: string,
+  directory: string,
+  nodeKeyHash?: string,
+): Promise<Snapshot> {
+  return withWorkers(system, (spawn) => spawn().call("build", storePath, directory, nodeKeyHash));
 }
 
-export function buildBackupAside(system: Threads, storePath: string, target: string): Promise<Snapshot> {
-  return withWorkers(system, (spawn) => spawn().call("buildBackup", storePath, target));
+/** The same. */
+export function buildBackupAside(
+  system: Threads,
+  storePath: string,
+  target: string,
+  nodeKeyHash?: string,
+): Promise<Snapshot> {
+  return withWorkers(system, (spawn) => spawn().call("buildBackup", storePath, target, nodeKeyHash));
 }
 
 /** Throws AppError `invalid_request` where the file is not the one that was written. */

@@ -6,6 +6,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../../store/snapshot.ts";
+import { authenticityOf } from "../../store/snapshot-mac.ts";
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -31,6 +32,8 @@ export interface SnapshotKeeperOptions {
   readonly reuseMs: number;
   /** Where the database stands. */
   readonly present: () => State;
+  /** For the MAC. */
+  readonly nodeKeyHash: string;
   readonly system: Pick<System, "clock" | "spawnWorker">;
 }
 
@@ -46,14 +49,14 @@ interface Kept {
 const keptMax = 2;
 
 export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
-  const { storePath, directory, reuseMs, present, system } = options;
+  const { storePath, directory, reuseMs, present, nodeKeyHash, system } = options;
   const { clock } = system;
-  let kept = leftIn(directory);
+  let kept = leftIn(directory, nodeKeyHash);
   let building: Promise<Kept> | undefined;
 
   const build = async (): Promise<Kept> => {
     const startMs = clock.monotonicMs();
-    const snapshot = await buildSnapshotAside(system, storePath(), directory);
+    const snapshot = await buildSnapshotAside(system, storePath(), directory, nodeKeyHash);
     // Counted from the end: who could not wait so long comes again.
     const madeMs = clock.monotonicMs();
     const made = { snapshot, madeMs, askedMs: madeMs, isWhole: true };
@@ -116,11 +119,14 @@ function usable(kept: readonly Kept[], { epoch, offset, hash }: State, youngMs: 
 }
 
 /** What an earlier process has kept, in the order of their positions. */
-function leftIn(directory: string): Kept[] {
+function leftIn(directory: string, nodeKeyHash: string): Kept[] {
   const found = filesIn(directory).flatMap((path): Kept[] => {
     try {
       const long = Number.NEGATIVE_INFINITY;
-      return [{ snapshot: openSnapshot(path), madeMs: long, askedMs: long, isWhole: false }];
+      const snapshot = openSnapshot(path);
+      // One of an older version, or made under another node key.
+      if (authenticityOf(snapshot.signed, nodeKeyHash) !== "verified") return [];
+      return [{ snapshot, madeMs: long, askedMs: long, isWhole: false }];
     } catch {
       return []; // it goes with the next one that is made
     }

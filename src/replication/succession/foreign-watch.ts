@@ -1,0 +1,57 @@
+/**
+ * Notices that nodes around a primary have another history than it: then one of them was started on a wrong or an empty directory, and with the
+ * embedded broker and no peers a primary learns of that only when its edges ask it. Nothing follows from it but an alert: nodes of another history
+ * neither fence this primary nor begin an epoch here.
+ */
+import { getLogger } from "../../telemetry/logger.ts";
+import type { Clock } from "../../util/clock.ts";
+import type { Foreign, Histories } from "../history-guard.ts";
+
+const log = getLogger("history");
+
+const complaintIntervalMs = 60_000;
+/** Nodes that are refused ask again within seconds. */
+const freshMs = 60_000;
+
+export class ForeignWatch implements Histories {
+  readonly #own: () => string;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  #last: Foreign | undefined;
+  #seenAtMs = Number.NEGATIVE_INFINITY;
+  #complainedAtMs = Number.NEGATIVE_INFINITY;
+
+  /** `own` gives the first epoch of this primary's history. */
+  constructor(own: () => string, clock: Pick<Clock, "monotonicMs">) {
+    this.#own = own;
+    this.#clock = clock;
+  }
+
+  get own(): string {
+    return this.#own();
+  }
+
+  /** What was seen within the last minute. */
+  get foreign(): Foreign | undefined {
+    return this.#clock.monotonicMs() - this.#seenAtMs < freshMs ? this.#last : undefined;
+  }
+
+  admits(theirs: string | undefined, from: string): boolean {
+    if (theirs === this.own) return true;
+    const nowMs = this.#clock.monotonicMs();
+    const isNew = this.#last === undefined || this.#last.history !== theirs;
+    this.#last = { history: theirs ?? "unknown", from };
+    this.#seenAtMs = nowMs;
+    if (!isNew && nowMs - this.#complainedAtMs < complaintIntervalMs) return false;
+    this.#complainedAtMs = nowMs;
+    log.error(
+      "{from} has another history ({theirs}) than this primary ({own}): they share no beginning, so it does not follow. Was this primary started on an empty or a wrong directory? Stop it and mount its volume, restore a backup, or promote an edge. If this history is right, approve it on each of the others: {command}",
+      {
+        from,
+        theirs: this.#last.history,
+        own: this.own,
+        command: `ostiary adopt-history ${this.own} --data THEIR-DIRECTORY`,
+      },
+    );
+    return false;
+  }
+}

@@ -94,7 +94,10 @@ const limitShape = {
     20_000,
     "The longest time that the check of a policy may take, its tests included, and that an upload may wait for its turn",
   ),
-  policyCheckMemoryBytesMax: size(1 * GiB, "The most memory that a process may take for the check of a policy"),
+  policyCheckMemoryBytesMax: size(
+    512 * MiB,
+    "The most memory that a process aside may take for the check of a policy, beside some 100 MB of its own",
+  ),
   policyChecksAtWorkMax: count(
     2,
     "The most policies that are checked at the same time, uploads and those that are only asked about apart; one key has fewer at work than are free",

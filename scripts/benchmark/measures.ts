@@ -5,6 +5,7 @@ import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import { openStore } from "../../src/store/database.ts";
 import { nextStore } from "../../src/store/data-directory.ts";
 import { measureApply } from "./applying.ts";
+import { measureBodies } from "./bodies.ts";
 import { measureCheck } from "./checking.ts";
 import { companyOf, factsOf, repository, user, type Company } from "./company.ts";
 import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts";
@@ -123,6 +124,7 @@ async function measureNodes(bench: Bench): Promise<void> {
     const one = await askOverHttp(bench, nodes, "uniform", 1);
     show(section.httpSection("uniform", pinned, { many, one }));
     const asked = memoryOf(nodes.primary.pid);
+    show(section.bodiesSection(await measureBodies(nodes, quick ? 3 : 9)));
     show(section.startSection({ facts: company.size, starts, started, asked }));
     const [allowed] = grantedQuestions(company, 1);
     if (allowed) show(section.edgeStartSection(company.size, await timeEdgeStarts(nodes, allowed, 3)));

@@ -1,5 +1,6 @@
 /** From measured times to rows of the report: what each is called, and what it is compared with. */
 import type { ApplyRates } from "./applying.ts";
+import type { BodyTimes } from "./bodies.ts";
 import type { CheckTimes } from "./checking.ts";
 import type { DecisionTimes, SizedTimes } from "./decisions.ts";
 import type { EdgeStart } from "./edge-start.ts";
@@ -172,6 +173,20 @@ const oneConnectionRows = ({ echo, authorize }: HttpRates): Row[] => [
   },
   { what: "authorize, 1 connection, p99", value: duration(authorize.p99) },
 ];
+
+export function bodiesSection(times: readonly BodyTimes[]): Section {
+  const [worst] = times;
+  const over = ({ blocked, parsed }: BodyTimes): number => blocked / parsed;
+  return {
+    title: "hostile bodies of 1 MiB: how long others wait for the node, beside JSON.parse of the same body",
+    rows: [
+      ...times.map((body) => ({ what: body.name, value: `${duration(body.blocked)} of ${duration(body.parsed)}` })),
+      ...(worst === undefined
+        ? []
+        : [{ what: "the worst of these", value: worst.name, ratio: { name: "body_over_parse", value: over(worst) } }]),
+    ],
+  };
+}
 
 export interface StartFigures {
   readonly facts: number;

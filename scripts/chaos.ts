@@ -1,21 +1,25 @@
 /**
- * A cluster of real processes under faults drawn from a seed: nodes and brokers are killed and frozen, links are cut, while clients write and read
- * all the time. In the end everything that was acknowledged must be there, all nodes must hold the same, no answer may have been wrong, and no
- * read may have failed. How it is done, and how it is judged, is in `test/chaos`.
+ * A cluster of real processes under faults drawn from a seed: nodes and brokers are killed and frozen, links are cut, disks fill up and fail, while
+ * clients write and read all the time. In the end everything that was acknowledged must be there, all nodes must hold the same, no answer may have
+ * been wrong, no read may have failed, and no node may have ended by itself. How it is done, and how it is judged, is in `test/chaos`.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { faultKinds, type FaultKind } from "../test/chaos/faults.ts";
 import { inNamespace, isInside, missingForNamespaces, openNamespaces } from "../test/chaos/namespaces.ts";
 import { undergo, type Outcome } from "../test/chaos/ordeal.ts";
 import { openProxies } from "../test/chaos/proxies.ts";
 import { builtBinary } from "./built-binary.ts";
 import { installTools } from "./test-tools.ts";
 
-const usage = `scripts/chaos [--seconds N] [--seed N] [--writes N] [--proxies] [--json FILE]
+const usage = `scripts/chaos [--seconds N] [--seed N] [--writes N] [--faults KIND,…] [--proxies] [--json FILE]
 
   --seconds N  how long faults strike (default 300)
   --seed N     what they are drawn with (default 1)
   --writes N   how many writes a second (default 200)
+  --faults …   only these kinds, separated by commas (default all):
+               ${faultKinds.slice(0, 4).join(", ")},
+               ${faultKinds.slice(4).join(", ")}
   --proxies    cut links with proxies on loopback also where there could be network namespaces
   --json FILE  write the outcome, and the first of what was wrong, to a file as well`;
 
@@ -23,11 +27,12 @@ interface Options {
   readonly seconds: number;
   readonly seed: number;
   readonly writes: number;
+  readonly kinds: readonly FaultKind[];
   readonly proxies: boolean;
   readonly json: string | undefined;
 }
 
-async function main({ seconds, seed, writes, proxies, json }: Options): Promise<number> {
+async function main({ seconds, seed, writes, kinds, proxies, json }: Options): Promise<number> {
   const tell = (text: string): void => void process.stderr.write(`${text}\n`);
   if (!isInside()) {
     await installTools(["mosquitto", "iproute2"]);
@@ -41,7 +46,7 @@ async function main({ seconds, seed, writes, proxies, json }: Options): Promise<
   const binary = await builtBinary();
   const network = isInside() ? openNamespaces() : await openProxies();
   try {
-    const outcome = await undergo({ binary, network, seconds, seed, writesPerSecond: writes, tell });
+    const outcome = await undergo({ binary, network, seconds, seed, kinds, writesPerSecond: writes, tell });
     process.stdout.write(render(outcome));
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(outcome, null, 2)}\n`);
     return outcome.ok ? 0 : 1;
@@ -50,7 +55,18 @@ async function main({ seconds, seed, writes, proxies, json }: Options): Promise<
   }
 }
 
-function render({ faults, writes, reads, isEqual, recoveryMs, violations, failures, ...run }: Outcome): string {
+function render({
+  faults,
+  writes,
+  reads,
+  disks,
+  exits,
+  isEqual,
+  recoveryMs,
+  violations,
+  failures,
+  ...run
+}: Outcome): string {
   const number = (value: number): string => Math.round(value).toLocaleString("en");
   const list = (counts: Readonly<Record<string, number>>): string =>
     Object.entries(counts)
@@ -72,12 +88,20 @@ function render({ faults, writes, reads, isEqual, recoveryMs, violations, failur
     ["  failed", number(reads.failed), "must be 0"],
     ["  wrong", number(reads.wrong), "must be 0"],
     ["  longest, ms", number(reads.longestMs), `without a token ${number(reads.longestWithoutTokenMs)}; ${usual}`],
+    ["nodes that ended by themselves", number(exits.length), "must be 0"],
+    ["reads with a failing disk", number(disks.readsAnswered), "of the node that has it"],
+    ["writes with a failing disk", number(disks.writesAcknowledged), `${number(disks.writesRefused)} refused with 503`],
+    ["  writable again after, ms", number(disks.writableAfterMs), "at the most"],
+    ["  wrong behaviour", number(disks.failures.length), "must be 0"],
     ["nodes equal at the end", isEqual ? "yes" : "no", `${number(recoveryMs)} ms after the last fault`],
   ];
   const table = rows.map(([what, value, note]) => `  ${what.padEnd(30)} ${value.padStart(9)}   ${note}`.trimEnd());
   const wrong = [
     ...violations.map(({ fault, message }) => `${fault}: ${message}`),
     ...failures.map((text) => `failed: ${text}`),
+    ...exits,
+    ...disks.failures,
+    ...Object.entries(disks.missing).map(([what, why]) => `left out: ${what}, since ${why}`),
   ];
   const title = `${run.seconds} s of chaos in ${run.network}, seed ${run.seed}`;
   return `${[title, ...table, ...wrong, run.ok ? "passed" : "FAILED"].join("\n")}\n`;
@@ -89,6 +113,7 @@ function readOptions(): Options | string {
       seconds: { type: "string", default: "300" },
       seed: { type: "string", default: "1" },
       writes: { type: "string", default: "200" },
+      faults: { type: "string" },
       proxies: { type: "boolean", default: false },
       json: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
@@ -101,8 +126,14 @@ function readOptions(): Options | string {
     if (Number.isInteger(value) && value >= from && value <= to) return value;
     throw new Error(`--${name} must be a whole number from ${from} to ${to}, not \`${values[name]}\``);
   };
+  const kinds = (values.faults?.split(",") ?? faultKinds).map((name) => {
+    const kind = faultKinds.find((known) => known === name.trim());
+    if (kind === undefined) throw new Error(`--faults knows ${faultKinds.join(", ")}; not \`${name.trim()}\``);
+    return kind;
+  });
   const seconds = wholeNumber("seconds", 1, 86_400);
-  return { seconds, seed: wholeNumber("seed", 0, 2 ** 31), writes: wholeNumber("writes", 1, 5000), proxies, json };
+  const seed = wholeNumber("seed", 0, 2 ** 31);
+  return { seconds, seed, writes: wholeNumber("writes", 1, 5000), kinds, proxies, json };
 }
 
 try {

@@ -58,7 +58,10 @@ export class NodeProcess {
   readonly url: string;
   readonly directory: string;
   readonly #options: NodeOptions;
+  /** How it ended without being asked to, each time. */
+  readonly exits: string[] = [];
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
+  #asked: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #output = "";
   #size: OutputSize = { bytes: 0, lines: 0, longestLineBytes: 0 };
 
@@ -115,6 +118,7 @@ export class NodeProcess {
     });
     void this.#keep(this.#process.stdout);
     void this.#keep(this.#process.stderr);
+    void this.#watch(this.#process);
   }
 
   async start(fit?: (health: Health) => boolean, timeoutMs?: number): Promise<void> {
@@ -143,6 +147,7 @@ export class NodeProcess {
   async stop(timeoutMs = 15_000): Promise<number> {
     const ending = this.#process;
     if (ending === undefined) return 0;
+    this.#asked = ending;
     ending.kill("SIGTERM");
     const timer = setTimeout(() => ending.kill("SIGKILL"), timeoutMs);
     await ending.exited;
@@ -152,6 +157,7 @@ export class NodeProcess {
 
   /** kill -9. */
   async kill(): Promise<void> {
+    this.#asked = this.#process;
     this.#process?.kill("SIGKILL");
     await this.#process?.exited;
   }
@@ -159,6 +165,14 @@ export class NodeProcess {
   /** Stops the process where it is, as a frozen machine would. */
   signal(signal: "SIGSTOP" | "SIGCONT"): void {
     this.#process?.kill(signal);
+  }
+
+  async #watch(started: Bun.Subprocess<"ignore", "pipe", "pipe">): Promise<void> {
+    const startMs = performance.now();
+    await started.exited;
+    if (this.#asked === started) return;
+    const how = started.signalCode === null ? `status ${started.exitCode}` : `signal ${started.signalCode}`;
+    this.exits.push(`${this.name} ended with ${how} after ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
   }
 
   async #keep(stream: ReadableStream<Uint8Array>): Promise<void> {

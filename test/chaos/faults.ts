@@ -1,13 +1,17 @@
 /**
- * What is done to a cluster, drawn from a seed: processes are killed and come back, are frozen and thawed, links are cut and mended, several at a
- * time. What is never done is to leave reads without anybody to answer them, since then nothing could be asked of the cluster.
+ * What is done to a cluster, drawn from a seed: processes are killed and come back, are frozen and thawed, links are cut and mended, disks fail and
+ * recover, several at a time. What is never done is to leave reads without anybody to answer them, since then nothing could be asked of the cluster.
  */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import type { Health } from "../../scripts/node-process.ts";
+import { DiskProbe, noDiskFigures } from "./disk-probe.ts";
+import { diskFaultKinds, type DiskFaultKind } from "./disks.ts";
 import { hosts, isBroker, type Host } from "./network.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { NodeName, OrdealCluster } from "./ordeal-cluster.ts";
+import type { Readers } from "./readers.ts";
+import type { Writers } from "./writers.ts";
 
-export const faultKinds = ["kill", "freeze", "cut from the cluster", "cut from clients"] as const;
+export const faultKinds = ["kill", "freeze", "cut from the cluster", "cut from clients", ...diskFaultKinds] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
 export interface Fault {
@@ -19,19 +23,42 @@ export interface Fault {
   readonly durationMs: number;
 }
 
+export interface Clients {
+  readonly readers: Readers;
+  readonly writers: Writers;
+}
+
+export interface FaultsOptions {
+  readonly cluster: OrdealCluster;
+  readonly clients: Clients;
+  readonly kinds: readonly FaultKind[];
+  readonly seed: number;
+  readonly tell: (text: string) => void;
+}
+
 const atOnceMax = 3;
 const pauseMsMax = 1500;
 const [durationMsMin, durationMsMax] = [300, 5000];
+/** How likely a node is killed while its disk fails: it has to start with what the disk has kept. */
+const killedMostly = 0.3;
+/** A node on whose disk nothing can be written says so by then. */
+const reportedAfterMs = 2000;
 
 export class Faults {
+  /** What nodes did while their disks failed. */
+  readonly disks = noDiskFigures();
   readonly #cluster: OrdealCluster;
+  readonly #clients: Clients;
+  readonly #kinds: readonly FaultKind[];
   readonly #next: Random;
   readonly #tell: (text: string) => void;
   readonly #active = new Map<Host, FaultKind>();
   readonly #done: Fault[] = [];
 
-  constructor(cluster: OrdealCluster, seed: number, tell: (text: string) => void) {
+  constructor({ cluster, clients, kinds, seed, tell }: FaultsOptions) {
     this.#cluster = cluster;
+    this.#clients = clients;
+    this.#kinds = kinds.filter((kind) => !isDiskFault(kind) || cluster.disks.kinds.includes(kind));
     this.#next = random(seed);
     this.#tell = tell;
   }
@@ -44,7 +71,7 @@ export class Faults {
       await Bun.sleep(this.#next() * pauseMsMax);
       const leftMs = endMs - performance.now();
       if (leftMs < durationMsMin) break;
-      const [host, kind] = [pick(this.#next, hosts), pick(this.#next, faultKinds)];
+      const [host, kind] = [pick(this.#next, hosts), pick(this.#next, this.#kinds)];
       const drawnMs = durationMsMin + below(this.#next, durationMsMax - durationMsMin);
       if (!(await this.#isAllowed(host, kind))) continue;
       const fault = { kind, host, startMs: performance.now(), durationMs: Math.min(drawnMs, leftMs) };
@@ -57,7 +84,7 @@ export class Faults {
 
   async #isAllowed(host: Host, kind: FaultKind): Promise<boolean> {
     if (this.#active.has(host) || this.#active.size >= atOnceMax) return false;
-    if (isBroker(host) && kind === "cut from clients") return false;
+    if (isBroker(host) && (kind === "cut from clients" || isDiskFault(kind))) return false;
     const readers = readersUnder(new Map(this.#active).set(host, kind));
     if (readers.includes("fallback")) return true;
     const healths = await Promise.all(readers.map((name) => this.#cluster.node(name).health()));
@@ -66,12 +93,25 @@ export class Faults {
 
   async #suffer({ kind, host, startMs, durationMs }: Fault): Promise<void> {
     this.#active.set(host, kind);
-    this.#tell(`${(startMs / 1000).toFixed(1)} s: ${host}: ${kind}, for ${(durationMs / 1000).toFixed(1)} s`);
-    const undo = await this.#begin(host, kind);
-    await Bun.sleep(durationMs);
-    await undo();
+    const tell = (what: string): void =>
+      this.#tell(`${(startMs / 1000).toFixed(1)} s: ${host}: ${what}, for ${(durationMs / 1000).toFixed(1)} s`);
+    if (isDiskFault(kind)) await this.#sufferDisk(host as NodeName, kind, durationMs, tell);
+    else {
+      tell(kind);
+      const undo = await this.#begin(host, kind);
+      await Bun.sleep(durationMs);
+      await undo();
+    }
     // An edge that lives again can't follow a primary that does not.
-    await this.#cluster.recovered(host, (health) => health.ok && (this.#isFeedDisturbed() || isFollowing(health)));
+    const fit = (health: Health): boolean => health.ok && (this.#isFeedDisturbed() || isFollowing(health));
+    try {
+      await this.#cluster.recovered(host, fit);
+    } catch (error) {
+      if (!isDiskFault(kind)) throw error;
+      this.disks.failures.push(`${host} does not recover from: ${kind}`);
+      await this.#cluster.victim(host).kill();
+      await this.#cluster.victim(host).start();
+    }
     this.#active.delete(host);
   }
 
@@ -79,8 +119,35 @@ export class Faults {
     return ["primary", "broker-a", "broker-b"].some((host) => this.#active.has(host as Host));
   }
 
+  async #sufferDisk(
+    name: NodeName,
+    kind: DiskFaultKind,
+    durationMs: number,
+    tell: (what: string) => void,
+  ): Promise<void> {
+    const { disks, adminKey } = this.#cluster;
+    const node = this.#cluster.node(name);
+    const isKilled = this.#next() < killedMostly;
+    const url = this.#cluster.urlOf(name);
+    const probe = new DiskProbe({ node: name, url, key: adminKey, ...this.#clients, figures: this.disks });
+    const fault = await disks.begin(kind, node, this.#next);
+    const text = `${kind} (${fault.text})`;
+    tell(isKilled ? `${text}, then kill` : text);
+    // Who connects anew waits in vain while a node has no descriptors left.
+    const isAsked = kind !== "no file descriptors";
+    if (isAsked) probe.start();
+    await Bun.sleep(durationMs);
+    if (isAsked && name === "primary" && fault.isTotal && durationMs > reportedAfterMs)
+      await probe.requireReported(text);
+    await probe.stop();
+    if (isKilled) await node.kill();
+    await fault.end();
+    if (isKilled) await node.start();
+    else if (name === "primary") await probe.requireWritable(text);
+  }
+
   /** Resolves when the fault is there, with what ends it. */
-  async #begin(host: Host, kind: FaultKind): Promise<() => Promise<void>> {
+  async #begin(host: Host, kind: Exclude<FaultKind, DiskFaultKind>): Promise<() => Promise<void>> {
     const victim = this.#cluster.victim(host);
     const { network } = this.#cluster;
     switch (kind) {
@@ -108,8 +175,14 @@ export function readersUnder(faults: ReadonlyMap<Host, FaultKind>): ("edge-a" | 
   const isSound = (host: Host): boolean => !faults.has(host);
   const isFed = isSound("primary") && hosts.some((host) => isBroker(host) && isSound(host));
   const edges = isFed ? (["edge-a", "edge-b"] as const).filter(isSound) : [];
-  const isFallbackThere = isSound("fallback") || faults.get("fallback") === "cut from the cluster";
+  const fallback = faults.get("fallback");
+  const isFallbackThere = fallback === undefined || stillAnswers.has(fallback);
   return isFallbackThere ? [...edges, "fallback"] : edges;
 }
+
+/** With these a fallback answers what it has. A disk fault may end in a kill. */
+const stillAnswers: ReadonlySet<FaultKind> = new Set(["cut from the cluster"]);
+
+const isDiskFault = (kind: FaultKind): kind is DiskFaultKind => diskFaultKinds.includes(kind as DiskFaultKind);
 
 const isFollowing = ({ role, state }: Health): boolean => role !== "edge" || state === "LIVE";

@@ -15,16 +15,16 @@ export function missingForNamespaces(): string | undefined {
   if (process.getuid?.() !== 0) return "only root can make network namespaces";
   for (const program of ["ip", "unshare"]) if (findProgram(program) === null) return `${program} is not installed`;
   const addBridge = [programPath("ip"), "link", "add", "name", "tried", "type", "bridge"];
-  const tried = Bun.spawnSync([programPath("unshare"), "--net", ...addBridge]);
+  const tried = Bun.spawnSync([programPath("unshare"), "--net", "--mount", ...addBridge]);
   return tried.success ? undefined : `no bridge in a namespace of its own: ${tried.stderr.toString().trim()}`;
 }
 
 /** Whether this process runs in a namespace of its own already. */
 export const isInside = (): boolean => process.env[insideVariable] !== undefined;
 
-/** The same program with the same parameters, in a network namespace of its own. Resolves with its exit status. */
+/** The same program with the same parameters, in namespaces of its own for network and mounts. Resolves with its exit status. */
 export async function inNamespace(): Promise<number> {
-  const child = Bun.spawn([programPath("unshare"), "--net", process.execPath, ...process.argv.slice(1)], {
+  const child = Bun.spawn([programPath("unshare"), "--net", "--mount", process.execPath, ...process.argv.slice(1)], {
     env: { ...process.env, [insideVariable]: "1" },
     stdio: ["inherit", "inherit", "inherit"],
   });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { newAdminKey, NodeProcess, randomHex, type Health } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
+import { Disks } from "./disks.ts";
 import { hosts, isBroker, type Host, type Network } from "./network.ts";
 
 /** A process that can be killed and frozen, and come back. */
@@ -22,8 +23,12 @@ export type NodeName = (typeof nodeNames)[number];
 /** Versions of registers are users who hold a role on them: the role is the register's group. See `history.ts`. */
 export const groups = ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"] as const;
 
+const recoveryMsMax = 40_000;
+const superviseMs = 300;
+
 const policy = `
 actor User {}
+declare probe(User);
 resource Register {
   permissions = ["read"];
   roles = ${JSON.stringify(groups)};
@@ -34,17 +39,25 @@ ${groups.map((group) => `  "read" if "${group}";`).join("\n")}
 export class OrdealCluster {
   readonly network: Network;
   readonly adminKey = newAdminKey();
+  readonly disks: Disks;
   readonly #directory = mkdtempSync(join(tmpdir(), "ostiary-chaos-"));
   readonly #nodes = new Map<Host, NodeProcess>();
   readonly #brokers = new Map<Host, Mosquitto>();
 
+  /** Exits that the supervisor has seen. */
+  readonly #seen = new Map<NodeProcess, number>();
+  #supervisor: ReturnType<typeof setInterval> | undefined;
+
   readonly #killAll = (): void => {
+    clearInterval(this.#supervisor);
     for (const process of [...this.#nodes.values(), ...this.#brokers.values()]) void process.kill();
+    this.disks.close();
     rmSync(this.#directory, { recursive: true, force: true });
   };
 
   private constructor(network: Network) {
     this.network = network;
+    this.disks = new Disks(this.#directory, network.kind === "proxies");
     // Also where this process is interrupted. Signals are sent at once.
     process.once("exit", this.#killAll);
   }
@@ -54,12 +67,13 @@ export class OrdealCluster {
     const cluster = new OrdealCluster(network);
     try {
       await cluster.#startBrokers();
-      cluster.#describeNodes(binary);
+      await cluster.#describeNodes(binary);
       await cluster.node("primary").start();
       await cluster.#loadPolicy();
       const followers = (["edge-a", "edge-b", "fallback"] as const).map((name) => cluster.node(name));
       await Promise.all(followers.map((node) => node.start()));
       await Promise.all(nodeNames.map((name) => cluster.recovered(name)));
+      cluster.#supervisor = setInterval(() => cluster.#startEnded(), superviseMs);
       return cluster;
     } catch (error) {
       const words = cluster.lastWords();
@@ -91,7 +105,23 @@ export class OrdealCluster {
 
   /** Resolves when a host is what it was: a node answers, and an edge follows. A broker needs nothing. */
   async recovered(host: Host, fit: (health: Health) => boolean = isFollowing): Promise<void> {
-    if (!isBroker(host)) await must(this.#nodes.get(host)).ready(fit, 40_000);
+    const node = this.#nodes.get(host);
+    if (node === undefined) return;
+    for (const endMs = performance.now() + recoveryMsMax; ; await Bun.sleep(superviseMs)) {
+      const exits = node.exits.length;
+      try {
+        return await node.ready(fit, Math.max(0, endMs - performance.now()));
+      } catch (error) {
+        // It ended by itself: that is counted, and it is started again.
+        const hasEnded = !node.running || node.exits.length > exits;
+        if (!hasEnded || performance.now() > endMs) throw error;
+      }
+    }
+  }
+
+  /** How nodes ended that nobody has killed. */
+  get exits(): readonly string[] {
+    return [...this.#nodes.values()].flatMap(({ exits }) => exits);
   }
 
   lastWords(): string {
@@ -100,7 +130,9 @@ export class OrdealCluster {
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#supervisor);
     await Promise.all([...this.#nodes.values(), ...this.#brokers.values()].map((process) => process.kill()));
+    this.disks.close();
     process.off("exit", this.#killAll);
     rmSync(this.#directory, { recursive: true, force: true });
   }
@@ -114,7 +146,16 @@ export class OrdealCluster {
     await Promise.all([...this.#brokers.values()].map((broker) => broker.start()));
   }
 
-  #describeNodes(binary: string): void {
+  /** As a service manager does. */
+  #startEnded(): void {
+    for (const node of this.#nodes.values()) {
+      if (node.running || node.exits.length === (this.#seen.get(node) ?? 0)) continue;
+      this.#seen.set(node, node.exits.length);
+      node.launch();
+    }
+  }
+
+  async #describeNodes(binary: string): Promise<void> {
     const nodeKey = randomHex(32);
     const [broker] = this.#brokers.values();
     for (const name of nodeNames) {
@@ -126,9 +167,9 @@ export class OrdealCluster {
       const follows =
         name === "fallback" ? { OSTIARY_REFRESH: "2s" } : { ...login, OSTIARY_BROKER: this.#brokersOf(name) };
       const { port, ...place } = this.network.place(name);
-      const environment = { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...own, ...follows };
+      const { directory, environment: disk } = await this.disks.prepare(name);
+      const environment = { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...own, ...follows, ...disk };
       const role = name === "edge-a" || name === "edge-b" ? "edge" : name;
-      const directory = join(this.#directory, name);
       this.#nodes.set(name, new NodeProcess({ binary, name, role, port, directory, environment, place }));
     }
   }

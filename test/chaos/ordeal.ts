@@ -4,7 +4,8 @@
  */
 import { healthAt } from "../../scripts/node-process.ts";
 import { checkHistory, type Violation } from "./check-history.ts";
-import { faultKinds, Faults, type Fault } from "./faults.ts";
+import type { DiskFigures } from "./disk-probe.ts";
+import { faultKinds, Faults, type Fault, type FaultKind } from "./faults.ts";
 import type { Read, Versions } from "./history.ts";
 import type { Network } from "./network.ts";
 import { nodeNames, OrdealCluster, type NodeName } from "./ordeal-cluster.ts";
@@ -17,6 +18,8 @@ export interface OrdealOptions {
   /** How long faults strike. */
   readonly seconds: number;
   readonly seed: number;
+  /** Those that are drawn from. */
+  readonly kinds: readonly FaultKind[];
   readonly writesPerSecond: number;
   /** Progress, for people. */
   readonly tell: (text: string) => void;
@@ -31,6 +34,10 @@ export interface Outcome {
   readonly faults: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly writes: WriterCounts & { readonly perSecond: number; readonly lost: number };
   readonly reads: ReadFigures;
+  /** What nodes did while their disks failed, and which faults of disks this machine does not permit. */
+  readonly disks: DiskFigures & { readonly missing: Readonly<Record<string, string>> };
+  /** How nodes ended that nobody has killed. */
+  readonly exits: readonly string[];
   /** Whether all nodes were at the same position with the same digest at the end. */
   readonly isEqual: boolean;
   /** How long after the last fault that was so. */
@@ -59,6 +66,7 @@ export async function undergo(options: OrdealOptions): Promise<Outcome> {
   const { binary, network, tell } = options;
   const cluster = await OrdealCluster.start(binary, network);
   tell(`a primary, two edges, a fallback and two brokers are up, in ${network.kind}`);
+  for (const [what, why] of Object.entries(cluster.disks.missing)) tell(`left out: ${what}, since ${why}`);
   try {
     const outcome = await suffer(cluster, options);
     if (!outcome.ok) tell(cluster.lastWords());
@@ -88,7 +96,8 @@ async function suffer(cluster: OrdealCluster, options: OrdealOptions): Promise<O
   readers.start();
 
   const beginMs = performance.now();
-  const faults = await new Faults(cluster, seed, tell).run(seconds * 1000);
+  const disturbance = new Faults({ cluster, clients: { readers, writers }, kinds: options.kinds, seed, tell });
+  const faults = await disturbance.run(seconds * 1000);
   const quietMs = performance.now();
   const loadedSeconds = (quietMs - beginMs) / 1000;
   await Promise.all([writers.stop(recoveryMsMax), readers.stop()]);
@@ -102,14 +111,19 @@ async function suffer(cluster: OrdealCluster, options: OrdealOptions): Promise<O
   const wrong = violations.length - lost;
   const reads = figuresOf(readers, loadedSeconds, wrong);
   const { counts } = writers;
+  const { exits } = cluster;
+  const { disks } = disturbance;
+  const isRight = violations.length === 0 && reads.failed === 0 && exits.length === 0 && disks.failures.length === 0;
   return {
-    ok: isEqual && violations.length === 0 && reads.failed === 0 && counts.acknowledged > 0 && reads.answered > 0,
+    ok: isEqual && isRight && counts.acknowledged > 0 && reads.answered > 0,
     network: network.kind,
     seed,
     seconds,
     faults: tally(faults),
     writes: { ...counts, perSecond: counts.acknowledged / loadedSeconds, lost },
     reads,
+    disks: { ...disks, failures: disks.failures.slice(0, shownMax), missing: cluster.disks.missing },
+    exits: exits.slice(0, shownMax),
     isEqual,
     recoveryMs,
     violations: violations.slice(0, shownMax),

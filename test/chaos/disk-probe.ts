@@ -1,0 +1,147 @@
+/**
+ * Asks a node whose disk fails, all the time and only this node: reads have to be answered, writes have to be done or refused with 503, and the
+ * node has to say what is wrong. Afterwards it waits until the node takes writes again.
+ */
+import { random, type Random } from "../../scripts/benchmark/random.ts";
+import type { NodeName } from "./ordeal-cluster.ts";
+import type { Readers } from "./readers.ts";
+import type { Writers } from "./writers.ts";
+
+export interface DiskFigures {
+  readsAnswered: number;
+  writesAcknowledged: number;
+  writesRefused: number;
+  /** The longest that a primary took writes again after its disk was well. */
+  writableAfterMs: number;
+  /** Each is one too many. */
+  readonly failures: string[];
+}
+
+export const noDiskFigures = (): DiskFigures => ({
+  readsAnswered: 0,
+  writesAcknowledged: 0,
+  writesRefused: 0,
+  writableAfterMs: 0,
+  failures: [],
+});
+
+export interface DiskProbeOptions {
+  readonly node: NodeName;
+  readonly url: string;
+  readonly key: string;
+  readonly readers: Readers;
+  readonly writers: Writers;
+  readonly figures: DiskFigures;
+}
+
+const pauseMs = 50;
+const timeoutMs = 3000;
+const writableWithinMs = 15_000;
+
+export class DiskProbe {
+  readonly #options: DiskProbeOptions;
+  readonly #next: Random;
+  #isEnded = false;
+  #writes = 0;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: DiskProbeOptions) {
+    this.#options = options;
+    this.#next = random(Math.round(performance.now()));
+  }
+
+  start(): void {
+    const loops = [this.#repeat(() => this.#read())];
+    if (this.#options.node === "primary") loops.push(this.#repeat(() => this.#write()));
+    this.#running = Promise.all(loops);
+  }
+
+  async stop(): Promise<void> {
+    this.#isEnded = true;
+    await this.#running;
+  }
+
+  /** A node that can commit nothing has to say so where load balancers and operators look. */
+  async requireReported(fault: string): Promise<void> {
+    const ready = await this.#call("GET", "/readyz").catch(() => undefined);
+    const metrics = await this.#call("GET", "/metrics").catch(() => undefined);
+    if (ready === undefined || metrics === undefined) return this.#fail(`does not answer during: ${fault}`);
+    if (ready.status !== 503) this.#fail(`/readyz says ${ready.status} during: ${fault}`);
+    if (!/^ostiary_storage_writable(?:\{.*\})? 0$/m.test(metrics.body)) this.#fail(`no metric tells of: ${fault}`);
+  }
+
+  async requireWritable(fault: string): Promise<void> {
+    const { figures } = this.#options;
+    const startMs = performance.now();
+    for (; performance.now() - startMs < writableWithinMs; await Bun.sleep(pauseMs))
+      if ((await this.#write()) === 200) {
+        figures.writableAfterMs = Math.max(figures.writableAfterMs, performance.now() - startMs);
+        return;
+      }
+    this.#fail(`takes no writes ${writableWithinMs} ms after the end of: ${fault}`);
+  }
+
+  async #repeat(body: () => Promise<unknown>): Promise<void> {
+    while (!this.#isEnded) {
+      await body();
+      await Bun.sleep(pauseMs);
+    }
+  }
+
+  /** Held against the history with all other reads. */
+  async #read(): Promise<void> {
+    const { node, readers, writers, figures } = this.#options;
+    const { register, version } = writers.known(this.#next);
+    const question = {
+      actor_type: "User",
+      actor_id: String(version),
+      action: "read",
+      resource_type: "Register",
+      resource_id: register,
+    };
+    const startMs = performance.now();
+    try {
+      const { status, body } = await this.#call("POST", "/api/authorize", question);
+      if (status !== 200) return this.#fail(`answers a read with ${status} ${body}`);
+      figures.readsAnswered++;
+      const { allowed } = JSON.parse(body) as { readonly allowed: boolean };
+      const answer = { kind: "has", register, version, has: allowed } as const;
+      const times = { startMs, endMs: performance.now() };
+      readers.reads.push({ ...times, node, mayBeOld: node === "fallback", token: undefined, answer });
+    } catch (error) {
+      this.#fail(`does not answer a read: ${String(error)}`);
+    }
+  }
+
+  /** A fact that is none of a register. Gives the status of its answer. */
+  async #write(): Promise<number | undefined> {
+    const { figures } = this.#options;
+    const args = [{ type: "User", id: String(this.#writes++) }];
+    const startMs = performance.now();
+    try {
+      const changes = [{ inserts: [{ predicate: "probe", args }] }];
+      const { status, body } = await this.#call("POST", "/api/batch", changes);
+      if (status === 200) figures.writesAcknowledged++;
+      else if (status === 503) figures.writesRefused++;
+      else this.#fail(`answers a write with ${status} ${body}`);
+      return status;
+    } catch (error) {
+      this.#fail(`does not answer a write for ${Math.round(performance.now() - startMs)} ms: ${String(error)}`);
+      return undefined;
+    }
+  }
+
+  async #call(method: "GET" | "POST", path: string, body?: unknown) {
+    const response = await fetch(`${this.#options.url}${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${this.#options.key}` },
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return { status: response.status, body: await response.text() };
+  }
+
+  #fail(what: string): void {
+    this.#options.figures.failures.push(`${this.#options.node} ${what}`);
+  }
+}

@@ -67,7 +67,7 @@ export class DiskProbe {
     const metrics = await this.#call("GET", "/metrics").catch(() => undefined);
     if (ready === undefined || metrics === undefined) return this.#fail(`does not answer during: ${fault}`);
     if (ready.status !== 503) this.#fail(`/readyz says ${ready.status} during: ${fault}`);
-    if (!/^ostiary_storage_writable(?:\{.*\})? 0$/m.test(metrics.body)) this.#fail(`no metric tells of: ${fault}`);
+    if (!/^ostiary_storage_ok(?:\{.*\})? 0$/m.test(metrics.body)) this.#fail(`no metric tells of: ${fault}`);
   }
 
   async requireWritable(fault: string): Promise<void> {

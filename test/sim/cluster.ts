@@ -8,6 +8,7 @@ import { must } from "../../src/util/assert.ts";
 import { adminKey, nodeKey } from "../replication/cluster.ts";
 import { SimulatedBroker } from "./brokers.ts";
 import { Clients } from "./clients.ts";
+import type { DiskCounts } from "./disks.ts";
 import { Histories, type Violation } from "./histories.ts";
 import { Judge } from "./judge.ts";
 import { Network } from "./network.ts";
@@ -49,6 +50,7 @@ export class Cluster {
   readonly time = new Time();
   readonly histories = new Histories();
   readonly commits: CommitCounts = { prepared: 0, used: 0, failed: 0 };
+  readonly disks: DiskCounts = { commitsFailed: 0, commitsLeft: 0, snapshotsFailed: 0 };
   readonly random: Random;
   readonly shape: Shape;
   readonly network: Network;
@@ -97,6 +99,7 @@ export class Cluster {
       brokers: this.brokers,
       histories,
       commits: this.commits,
+      disks: this.disks,
       judge: this.judge,
       random: this.random.fork("machines"),
       plant,

@@ -3,6 +3,8 @@
  * connections belonged to the dead one.
  */
 import { Database, type Statement } from "bun:sqlite";
+import { must } from "../../src/util/assert.ts";
+import { commitOn } from "./disks.ts";
 import { actor, type Owner } from "./time.ts";
 
 interface Connection {
@@ -10,6 +12,8 @@ interface Connection {
   readonly statements: Set<WeakRef<Statement>>;
 }
 
+/** Those in a transaction that writes. */
+const writing = new WeakSet<Database>();
 const connections = new Map<Owner, Map<Database, Connection>>();
 
 /** Notes from now on who opens what. */
@@ -26,6 +30,13 @@ function watchConnections(): void {
     if (owner !== undefined) connectionOf(owner, this);
     // Whoever holds a lock is in this thread, and can't let go of it while it is waited for.
     const [sql, ...rest] = call;
+    if (sql === "BEGIN IMMEDIATE") writing.add(this);
+    else if (sql === "ROLLBACK") writing.delete(this);
+    else if (sql === "COMMIT" && writing.delete(this)) {
+      let changes: ReturnType<typeof run> | undefined;
+      commitOn(owner, this, () => (changes = run.call(this, sql)));
+      return must(changes);
+    }
     return run.call(this, sql.replace(/^PRAGMA busy_timeout = \d+$/, "PRAGMA busy_timeout = 0"), ...rest);
   };
   Database.prototype.close = function (this: Database, ...call: Parameters<typeof close>) {

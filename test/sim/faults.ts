@@ -1,6 +1,7 @@
 /** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
 import { fairBroker, type Lie } from "./brokers.ts";
 import { skewsMs, type Cluster } from "./cluster.ts";
+import type { DiskState } from "./disks.ts";
 import { isWithin } from "./histories.ts";
 import { fair } from "./network.ts";
 import type { Machine } from "./nodes.ts";
@@ -58,6 +59,9 @@ export const faults: readonly Fault[] = [
   { name: "the network is bad", weight: 6, strike: networkWeather },
   { name: "a file is torn while its node is down", weight: 4, strike: tearDown },
   { name: "a file is torn under a node", weight: 3, strike: tearUp },
+  { name: "a disk is full", weight: 3, strike: (scene) => spoilDisk(scene, "full") },
+  { name: "a disk fails", weight: 3, strike: (scene) => spoilDisk(scene, "failing") },
+  { name: "a disk fails now and then", weight: 3, strike: (scene) => spoilDisk(scene, "unsteady") },
   { name: "a clock is put wrong", weight: 2, strike: skew },
   { name: "a backup is made", weight: 3, strike: backUp },
   { name: "an old backup is put back", weight: 2, strike: restore },
@@ -232,6 +236,24 @@ function isFollower({ primary }: Cluster, machine: Machine): boolean {
   if (machine === primary || machine.wasPrimary) return false;
   const [own, newest] = [machine.point, primary.point];
   return own === undefined || (newest !== undefined && isWithin(own, newest));
+}
+
+/** The primary's as often as all others. Now and then its node or its power goes as well, and comes back while it lasts or later. */
+function spoilDisk(scene: Scene, state: DiskState): boolean {
+  const { cluster, random } = scene;
+  const machine = random.chance(0.5) ? cluster.primary : random.pick(cluster.machines);
+  if (machine.disk.state !== "well") return false;
+  machine.disk.state = state;
+  if (random.chance(0.4)) {
+    const endsPower = random.chance(0.6);
+    cluster.time.at(random.between(50, 4000), undefined, () => {
+      if (!machine.up) return;
+      if (endsPower) machine.cutPower();
+      else machine.kill();
+      later(scene, 100, 5000, () => startAgain(scene, machine));
+    });
+  }
+  return later(scene, 300, 8000, () => (machine.disk.state = "well"));
 }
 
 function skew({ cluster, random }: Scene): boolean {

@@ -33,6 +33,10 @@ export class Violation extends Error {}
 
 export class Histories {
   readonly #points = new Map<string, Point>();
+  /** What a node has failed to commit and may find on its disk. */
+  readonly #left = new Map<string, Point>();
+  /** How many of these were found. */
+  revived = 0;
   readonly #byRequest = new Map<string, Point[]>();
   readonly #idle = new Map<string, Point[]>();
   readonly #byPosition = new Map<string, Point[]>();
@@ -61,7 +65,44 @@ export class Histories {
   }
 
   find(state: Position): Point | undefined {
-    return this.#points.get(keyOf(state));
+    const point = this.#points.get(keyOf(state));
+    return point ?? this.#revive(this.#left.get(keyOf(state)));
+  }
+
+  /** The node `by` has failed to commit a request as the next event behind `parent`, but its disk may have it. */
+  left(
+    parent: Point,
+    written: { readonly request: WriteRequest; readonly meta: WriteMeta } & Pick<Point, "epoch" | "offset">,
+    row: { readonly hash: string; readonly digest: string | undefined },
+    atMs: number,
+    by: string,
+  ): Point {
+    const { request, meta, epoch, offset } = written;
+    const facts = applied(parent.facts, request);
+    const names = { request: meta.request, requestHash: nameOf(request, meta) };
+    const { hash, digest } = row;
+    const point = {
+      hash,
+      digest,
+      ...names,
+      parent,
+      epoch,
+      offset,
+      facts,
+      ...difference(parent.facts, facts),
+      atMs,
+      by,
+    };
+    this.#left.set(keyOf(point), point);
+    return point;
+  }
+
+  /** A node has it after all. */
+  #revive(point: Point | undefined): Point | undefined {
+    if (point === undefined || !this.#left.delete(keyOf(point))) return point;
+    this.#revive(point.parent);
+    this.revived++;
+    return this.#add(point);
   }
 
   /** The node that stands at `point` had nothing to do for a request: it asked for what was so already. */
@@ -107,8 +148,7 @@ export class Histories {
     if (result.offset !== parent.offset + 1)
       throw new Violation(`${by} committed ${result.offset} behind ${parent.offset}`);
     const facts = applied(parent.facts, request);
-    const inserted = [...facts].filter((fact) => !parent.facts.has(fact)).length;
-    const deleted = [...parent.facts].filter((fact) => !facts.has(fact)).length;
+    const { inserted, deleted } = difference(parent.facts, facts);
     if (request.kind === "batch") requireCounts(result, inserted, deleted, by);
     if (meta.request !== undefined) this.#requireFirst(meta.request, parent, by);
     const { epoch, offset } = result;
@@ -167,6 +207,12 @@ function applied(before: ReadonlySet<string>, request: WriteRequest): ReadonlySe
       for (const pattern of change.deletes) for (const fact of [...facts].filter(covers(pattern))) facts.delete(fact);
   }
   return facts;
+}
+
+function difference(before: ReadonlySet<string>, after: ReadonlySet<string>) {
+  const inserted = [...after].filter((fact) => !before.has(fact)).length;
+  const deleted = [...before].filter((fact) => !after.has(fact)).length;
+  return { inserted, deleted };
 }
 
 function covers({ predicate, args }: FactPattern): (fact: string) => boolean {

@@ -25,6 +25,7 @@ import { startPrimary } from "../../src/roles/primary.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
 import { closeConnections } from "./connections.ts";
+import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
 import type { Histories, Point, Violation } from "./histories.ts";
 import type { Judge } from "./judge.ts";
 import type { Network, Serve } from "./network.ts";
@@ -40,6 +41,7 @@ export interface World {
   readonly brokers: readonly SimulatedBroker[];
   readonly histories: Histories;
   readonly commits: CommitCounts;
+  readonly disks: DiskCounts;
   readonly random: Random;
   readonly judge: Judge;
   readonly plant: Plant;
@@ -84,6 +86,7 @@ export class Process implements Owner {
 
 export class Machine {
   readonly name: string;
+  readonly disk: SimulatedDisk;
   readonly #world: World;
   readonly #root: string;
   readonly #random: Random;
@@ -100,6 +103,7 @@ export class Machine {
     this.#root = join(root, name);
     this.#random = world.random.fork(name);
     mkdirSync(this.directory, { recursive: true });
+    this.disk = new SimulatedDisk(this.directory, this.#random.fork("disk faults"), world.disks);
   }
 
   get url(): string {
@@ -145,6 +149,7 @@ export class Machine {
       world,
     );
     this.#process = process;
+    attachDisk(process, this.disk, process.watcher);
     world.trace(`${this.name} starts as ${config.role}`);
     const system = this.#systemOf(process, random);
     const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
@@ -237,6 +242,8 @@ export class Machine {
     this.#moveTo((target) => {
       copyDirectory(from, target);
       if (forgetful) loseTail(from, target, this.#random);
+      // What a failed sync has written is on the disk or not.
+      else if (machine && this.#random.chance(0.5)) loseUncommitted(from, target);
     });
     closeConnections(process);
   }
@@ -245,6 +252,7 @@ export class Machine {
     const from = this.directory;
     this.#directories++;
     fill(this.directory);
+    this.disk.directory = this.directory;
     rmSync(from, { recursive: true, force: true });
   }
 
@@ -290,6 +298,7 @@ export class Machine {
           clock: process.clock,
           random: threads,
           disk: random.fork("disk"),
+          machineDisk: this.disk,
           watcher: process.watcher,
           plant: this.#world.plant,
         }),
@@ -336,7 +345,7 @@ function copyDirectory(from: string, to: string): void {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (entry.isDirectory()) copyDirectory(source, target);
-    else if (!entry.name.endsWith("-shm")) copyFileSync(source, target);
+    else if (entry.isFile() && !entry.name.endsWith("-shm")) copyFileSync(source, target);
   }
 }
 
@@ -345,15 +354,27 @@ const frameHeaderBytes = 24;
 
 /** With `synchronous=NORMAL` the WAL is synced before a checkpoint only: what came after may be gone, in the middle of a frame. */
 function loseTail(from: string, to: string, random: Random): void {
-  for (const name of readdirSync(to)) {
-    if (!/^store-\d+\.db-wal$/.test(name)) continue;
-    const path = join(to, name);
-    const bytes = statSync(path).size;
-    const shm = readFileSync(join(from, name.replace(/-wal$/, "-shm")));
-    // In the index of the WAL: the last frame that was committed, and how many were copied into the database.
-    const [frames, copied] = [shm.readUInt32LE(16), shm.readUInt32LE(96)];
+  for (const { path, bytes, frames, copied } of logsIn(from, to)) {
     const kept = copied + random.below(frames - copied + 1);
     const end = walHeaderBytes + kept * (frameHeaderBytes + pageBytes) + random.below(pageBytes);
     if (end < bytes) truncateSync(path, end);
+  }
+}
+
+/** Frames that no commit stands for: SQLite has not told anybody of them. */
+function loseUncommitted(from: string, to: string): void {
+  for (const { path, bytes, frames } of logsIn(from, to)) {
+    const end = walHeaderBytes + frames * (frameHeaderBytes + pageBytes);
+    if (end < bytes) truncateSync(path, end);
+  }
+}
+
+/** The write-ahead logs in a copy: by their index, the last frame that was committed, and how many were copied into the database. */
+function* logsIn(from: string, to: string) {
+  for (const name of readdirSync(to)) {
+    if (!/^store-\d+\.db-wal$/.test(name)) continue;
+    const path = join(to, name);
+    const index = readFileSync(join(from, name.replace(/-wal$/, "-shm")));
+    yield { path, bytes: statSync(path).size, frames: index.readUInt32LE(16), copied: index.readUInt32LE(96) };
   }
 }

@@ -4,6 +4,7 @@ import { reasonOf } from "../../src/util/reason.ts";
 import type { BrokerCounts } from "./brokers.ts";
 import type { ClientCounts } from "./clients.ts";
 import { Cluster, logEventsKept } from "./cluster.ts";
+import type { DiskCounts } from "./disks.ts";
 import { faults, type Scene } from "./faults.ts";
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
 import { positionOf, type JudgeCounts } from "./judge.ts";
@@ -26,6 +27,7 @@ export interface Outcome {
   readonly brokers: BrokerCounts;
   readonly operator: OperatorCounts;
   readonly commits: CommitCounts;
+  readonly disks: DiskCounts & { readonly commitsFound: number };
   /** Acknowledged writes that the history that went on has not, for reasons that allow it. */
   readonly lost: number;
   readonly failure: Error | undefined;
@@ -69,6 +71,7 @@ export async function runSeed(seed: number, plant: Plant = nothing): Promise<Out
     brokers: sum(cluster.brokers.map(({ counts }) => counts)),
     operator: operator.counts,
     commits: cluster.commits,
+    disks: { ...cluster.disks, commitsFound: cluster.histories.revived },
     lost,
     failure,
     trace: cluster.trace,

@@ -21,6 +21,7 @@ import type { State } from "../../src/store/state.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Clock } from "../../src/util/clock.ts";
+import type { SimulatedDisk } from "./disks.ts";
 import { plantIn, type Plant } from "./plants.ts";
 import type { Random } from "./random.ts";
 import type { Owner, Time } from "./time.ts";
@@ -32,6 +33,7 @@ export interface ThreadOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly disk: Random;
+  readonly machineDisk: SimulatedDisk;
   readonly watcher: StoreWatcher;
   readonly plant: Plant;
 }
@@ -46,7 +48,7 @@ export function spawnSimulated<C extends Commands, Event>(
   name: WorkerName,
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
-  const { time, owner, clock, random, disk, watcher, plant } = options;
+  const { time, owner, clock, random, disk, machineDisk, watcher, plant } = options;
   const failing = plant.failing ?? failingMostly;
   const here = new Line(time, owner, random);
   const there = new Line(time, owner, random);
@@ -68,9 +70,15 @@ export function spawnSimulated<C extends Commands, Event>(
     const commands = snapshotCommands();
     const counted = {
       ...commands,
-      build: (...call: Parameters<typeof commands.build>) => time.working(commands.build(...call)),
+      build(...call: Parameters<typeof commands.build>) {
+        machineDisk.requireRoom();
+        return time.working(commands.build(...call));
+      },
       verify: (...call: Parameters<typeof commands.verify>) => time.working(commands.verify(...call)),
-      unpack: (...call: Parameters<typeof commands.unpack>) => time.working(commands.unpack(...call)),
+      unpack(...call: Parameters<typeof commands.unpack>) {
+        machineDisk.requireRoom();
+        return time.working(commands.unpack(...call));
+      },
       read() {
         const state = commands.read();
         watcher.found(state);

@@ -13,7 +13,7 @@ export function noTotals(): Totals {
 }
 
 export function addOutcome(totals: Totals, outcome: Outcome): void {
-  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, commits } = outcome;
+  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, commits, disks } = outcome;
   totals.runs++;
   if (outcome.failure !== undefined) totals.failures++;
   addCounts(totals.counts, {
@@ -38,6 +38,10 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "events prepared on copies": commits.prepared,
     "of these committed so": commits.used,
     "writes failed that copies were told of": commits.failed,
+    "commits failed on a disk": disks.commitsFailed,
+    "of these left on the disk": disks.commitsLeft,
+    "of these found after a crash": disks.commitsFound,
+    "snapshots failed on a disk": disks.snapshotsFailed,
     promotions: operator.promotions,
     "promotions refused": operator.refusedPromotions,
     "primaries of before made edges": operator.demotions,

@@ -2,7 +2,7 @@
  * Looks over the shoulder of a node's writer: what it opened, what it committed and where its file stands at each moment, before anybody else can
  * know. What the events did is not read from it: that is worked out from the requests.
  */
-import type { WriteMeta, WriteRequest, WriteResult } from "../../src/replication/writing/append.ts";
+import { nameOf, type WriteMeta, type WriteRequest, type WriteResult } from "../../src/replication/writing/append.ts";
 import type { OpenRequest } from "../../src/replication/writing/open-store.ts";
 import type { WriterCommands } from "../../src/replication/writing/writer-commands.ts";
 import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
@@ -13,6 +13,17 @@ import type { Time } from "./time.ts";
 export interface Trace {
   readonly atMs: number;
   readonly point: Point;
+}
+
+interface LeftRow {
+  readonly offset: number;
+  readonly kind: string;
+  readonly hash: string;
+  readonly digest: string | undefined;
+  /** As events name it. */
+  readonly request: string | undefined;
+  /** Where a new one begins. */
+  readonly epoch: string | undefined;
 }
 
 export interface CommitCounts {
@@ -35,6 +46,9 @@ export class StoreWatcher {
   /** What a node without a writer had or may have made its copy. */
   readonly #held = new Set<Point>();
   readonly #rows = new Map<number, { readonly hash: string; readonly digest: string | undefined }>();
+  /** Events of a commit that was taken back, whose requests were not refused yet, and the state that those before lead to. */
+  #left: LeftRow[] = [];
+  #leftAt: Point | undefined;
   #reader: SqlDatabase | undefined;
   #point: Point | undefined;
   /** How careful the writer is with what it commits. */
@@ -90,6 +104,34 @@ export class StoreWatcher {
       .values(last.offset);
     for (const [offset, hash, digest] of rows)
       this.#rows.set(Number(offset), { hash: String(hash), digest: digest === null ? undefined : String(digest) });
+  }
+
+  /** A commit is about to be taken back, and what it wrote stays on the disk. */
+  left(): void {
+    if (this.#point === undefined || this.#reader === undefined) return;
+    const columns = "offset, kind, hash, digest, json_extract(body, '$.request'), json_extract(body, '$.epoch')";
+    const rows = this.#reader.prepare(`SELECT ${columns} FROM log WHERE offset > ?1 ORDER BY offset`);
+    this.#left = rows.values(this.#point.offset).map(([offset, kind, hash, digest, request, epoch]) => ({
+      offset: Number(offset),
+      kind: String(kind),
+      hash: String(hash),
+      digest: digest === null ? undefined : String(digest),
+      request: request === null ? undefined : String(request),
+      epoch: kind === "epoch" ? String(epoch) : undefined,
+    }));
+  }
+
+  /** A request failed. Where its event is on the disk all the same, whoever opens the file later may find it. */
+  refused(request: WriteRequest, meta: WriteMeta): void {
+    const name = nameOf(request, meta);
+    const index = this.#left.findIndex((row) => row.kind === request.kind && row.request === name);
+    const row = this.#left[index];
+    const parent = this.#leftAt ?? this.#point;
+    if (row === undefined || parent === undefined) return;
+    this.#left.splice(index, 1);
+    const written = { request, meta, epoch: row.epoch ?? parent.epoch, offset: row.offset };
+    this.#leftAt = this.#histories.left(parent, written, row, this.#time.nowMs, this.#name);
+    if (this.#left.length === 0) this.#leftAt = undefined;
   }
 
   /** What the writer says that it did with a request. */
@@ -158,7 +200,10 @@ export function watchedWriter(commands: WriterCommands, watcher: StoreWatcher): 
       return state;
     },
     async write(request, meta) {
-      const committed = await commands.write(request, meta);
+      const committed = await commands.write(request, meta).catch((error: unknown) => {
+        watcher.refused(request, meta);
+        throw error;
+      });
       watcher.wrote(request, meta, committed.result);
       return committed;
     },

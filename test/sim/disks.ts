@@ -1,0 +1,157 @@
+/**
+ * The disk of a simulated machine, and its faults. While it is full or fails, transactions are not committed, notes are not written, and snapshots are
+ * neither made nor unpacked. What a failed sync has written may be on the disk all the same: SQLite has rolled back by then, but whoever opens the
+ * files after a crash finds a transaction that was never acknowledged.
+ */
+import type { Database } from "bun:sqlite";
+import { closeSync, lstatSync, openSync, readSync, rmSync, symlinkSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { Random } from "./random.ts";
+import type { Owner } from "./time.ts";
+import type { StoreWatcher } from "./watched-writer.ts";
+
+/** `unsteady` fails now and then, in any of the ways. */
+export type DiskState = "well" | "full" | "failing" | "unsteady";
+
+export interface DiskCounts {
+  commitsFailed: number;
+  /** Of these, how many have left what they wrote. */
+  commitsLeft: number;
+  snapshotsFailed: number;
+}
+
+type Failure = "full" | "write" | "sync";
+
+const errors: Readonly<Record<Failure, { readonly code: string; readonly errno: number; readonly message: string }>> = {
+  full: { code: "SQLITE_FULL", errno: 13, message: "database or disk is full" },
+  write: { code: "SQLITE_IOERR_WRITE", errno: 778, message: "disk I/O error" },
+  sync: { code: "SQLITE_IOERR_FSYNC", errno: 1034, message: "disk I/O error" },
+};
+
+/** The files that a node writes whole, beside its database. */
+const notes = ["role", "position", "node-id", "snapshot.json", "pledge", "promoted"] as const;
+/** Whoever writes to it is told that the disk is full. */
+const fullDevice = "/dev/full";
+/** How likely anything fails on an unsteady disk. */
+const unsteadiness = 0.3;
+
+export class SimulatedDisk {
+  readonly #random: Random;
+  readonly #counts: DiskCounts;
+  #directory: string;
+  #state: DiskState = "well";
+
+  constructor(directory: string, random: Random, counts: DiskCounts) {
+    this.#directory = directory;
+    this.#random = random;
+    this.#counts = counts;
+  }
+
+  get state(): DiskState {
+    return this.#state;
+  }
+
+  set state(state: DiskState) {
+    this.#state = state;
+    this.#spoilNotes();
+  }
+
+  /** Where the machine's files are now. */
+  set directory(directory: string) {
+    this.#directory = directory;
+    this.#spoilNotes();
+  }
+
+  /** Ends a transaction that writes, in place of `commit`. */
+  commit(database: Database, watcher: StoreWatcher, commit: () => void): void {
+    const failure = this.#draw();
+    if (failure === undefined) return commit();
+    this.#counts.commitsFailed++;
+    if (failure === "sync" && watcher.synchronous === "FULL" && this.#random.chance(0.7)) {
+      if (leaveUncommitted(database, watcher, commit)) this.#counts.commitsLeft++;
+    } else if (this.#random.chance(0.5)) database.run("ROLLBACK");
+    throw Object.assign(new Error(errors[failure].message), errors[failure]);
+  }
+
+  /** Whatever writes more than a note. */
+  requireRoom(): void {
+    const failure = this.#draw();
+    if (failure === undefined) return;
+    this.#counts.snapshotsFailed++;
+    const [code, text] = failure === "full" ? ["ENOSPC", "no space left on device"] : ["EIO", "i/o error"];
+    throw Object.assign(new Error(`${code}: ${text}, write`), { code });
+  }
+
+  #draw(): Failure | undefined {
+    switch (this.#state) {
+      case "well":
+        return undefined;
+      case "full":
+        return "full";
+      case "failing":
+        return this.#random.pick(["write", "sync", "sync"]);
+      case "unsteady":
+        return this.#random.chance(unsteadiness) ? this.#random.pick(["full", "write", "sync"]) : undefined;
+    }
+  }
+
+  /** A note is written to another name first. */
+  #spoilNotes(): void {
+    for (const note of notes) {
+      const path = join(this.#directory, `${note}.new`);
+      const isSpoilt = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+      if (this.#state === "well" && isSpoilt) rmSync(path);
+      else if (this.#state !== "well" && !isSpoilt) {
+        rmSync(path, { force: true });
+        symlinkSync(fullDevice, path);
+      }
+    }
+  }
+}
+
+interface Attached {
+  readonly disk: SimulatedDisk;
+  readonly watcher: StoreWatcher;
+}
+
+const attached = new WeakMap<Owner, Attached>();
+
+/** All that the process writes goes to this disk. */
+export function attachDisk(owner: Owner, disk: SimulatedDisk, watcher: StoreWatcher): void {
+  attached.set(owner, { disk, watcher });
+}
+
+/** Ends a transaction of a process. */
+export function commitOn(owner: Owner | undefined, database: Database, commit: () => void): void {
+  const found = owner === undefined ? undefined : attached.get(owner);
+  if (found === undefined) return commit();
+  found.disk.commit(database, found.watcher, commit);
+}
+
+const headerBytes = 96;
+const [lastFrameAt, copiedAt] = [16, 96];
+const autoCheckpointPages = 1000;
+
+/**
+ * Commits, and then takes back that it did: the frames stay in the write-ahead log, but its index does not know of them, which is how SQLite leaves
+ * them when it can't sync. False where the log would begin anew, over frames that somebody may still read.
+ */
+function leaveUncommitted(database: Database, watcher: StoreWatcher, commit: () => void): boolean {
+  const index = openSync(`${database.filename}-shm`, "r+");
+  try {
+    const before = Buffer.alloc(headerBytes + 4);
+    readSync(index, before, 0, before.length, 0);
+    if (before.readUInt32LE(lastFrameAt) === before.readUInt32LE(copiedAt)) {
+      database.run("ROLLBACK");
+      return false;
+    }
+    database.run("PRAGMA wal_autocheckpoint = 0");
+    commit();
+    watcher.left();
+    writeSync(index, before, 0, headerBytes, 0);
+    database.run(`PRAGMA wal_autocheckpoint = ${autoCheckpointPages}`);
+    return true;
+  } finally {
+    closeSync(index);
+  }
+}

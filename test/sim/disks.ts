@@ -40,6 +40,8 @@ export class SimulatedDisk {
   readonly #counts: DiskCounts;
   #directory: string;
   #state: DiskState = "well";
+  /** Called when a commit that failed has left what it wrote. */
+  onLeft = (): void => {};
 
   constructor(directory: string, random: Random, counts: DiskCounts) {
     this.#directory = directory;
@@ -68,7 +70,10 @@ export class SimulatedDisk {
     if (failure === undefined) return commit();
     this.#counts.commitsFailed++;
     if (failure === "sync" && watcher.synchronous === "FULL" && this.#random.chance(0.7)) {
-      if (leaveUncommitted(database, watcher, commit)) this.#counts.commitsLeft++;
+      if (leaveUncommitted(database, watcher, commit)) {
+        this.#counts.commitsLeft++;
+        this.onLeft();
+      }
     } else if (this.#random.chance(0.5)) database.run("ROLLBACK");
     throw Object.assign(new Error(errors[failure].message), errors[failure]);
   }
@@ -124,7 +129,8 @@ export function attachDisk(owner: Owner, disk: SimulatedDisk, watcher: StoreWatc
 /** Ends a transaction of a process. */
 export function commitOn(owner: Owner | undefined, database: Database, commit: () => void): void {
   const found = owner === undefined ? undefined : attached.get(owner);
-  if (found === undefined) return commit();
+  const isInMemory = !database.filename.startsWith("/");
+  if (found === undefined || isInMemory) return commit();
   found.disk.commit(database, found.watcher, commit);
 }
 
@@ -141,7 +147,8 @@ function leaveUncommitted(database: Database, watcher: StoreWatcher, commit: () 
   try {
     const before = Buffer.alloc(headerBytes + 4);
     readSync(index, before, 0, before.length, 0);
-    if (before.readUInt32LE(lastFrameAt) === before.readUInt32LE(copiedAt)) {
+    const frames = before.readUInt32LE(lastFrameAt);
+    if (frames > 0 && frames === before.readUInt32LE(copiedAt)) {
       database.run("ROLLBACK");
       return false;
     }

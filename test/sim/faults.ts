@@ -238,22 +238,27 @@ function isFollower({ primary }: Cluster, machine: Machine): boolean {
   return own === undefined || (newest !== undefined && isWithin(own, newest));
 }
 
-/** The primary's as often as all others. Now and then its node or its power goes as well, and comes back while it lasts or later. */
+/**
+ * The primary's as often as all others. Now and then its node or its power goes as well, mostly right after a commit that failed, and comes back while
+ * the disk still fails or later.
+ */
 function spoilDisk(scene: Scene, state: DiskState): boolean {
   const { cluster, random } = scene;
   const machine = random.chance(0.5) ? cluster.primary : random.pick(cluster.machines);
-  if (machine.disk.state !== "well") return false;
-  machine.disk.state = state;
-  if (random.chance(0.4)) {
-    const endsPower = random.chance(0.6);
-    cluster.time.at(random.between(50, 4000), undefined, () => {
-      if (!machine.up) return;
-      if (endsPower) machine.cutPower();
-      else machine.kill();
-      later(scene, 100, 5000, () => startAgain(scene, machine));
-    });
-  }
-  return later(scene, 300, 8000, () => (machine.disk.state = "well"));
+  const { disk } = machine;
+  if (disk.state !== "well") return false;
+  disk.state = state;
+  const crash = (): void => {
+    if (machine.up) down(scene, machine, (one) => (random.chance(0.6) ? one.cutPower() : one.kill()));
+  };
+  disk.onLeft = () => {
+    if (random.chance(0.6)) cluster.time.at(random.between(0, 50), undefined, crash);
+  };
+  if (random.chance(0.3)) cluster.time.at(random.between(50, 4000), undefined, crash);
+  return later(scene, 300, 8000, () => {
+    disk.state = "well";
+    disk.onLeft = () => {};
+  });
 }
 
 function skew({ cluster, random }: Scene): boolean {

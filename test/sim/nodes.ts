@@ -18,6 +18,7 @@ import { join } from "node:path";
 import type { Config } from "../../src/config/config.ts";
 import { connectNode, type NodeClient } from "../../src/replication/following/node-client.ts";
 import type { System } from "../../src/replication/system.ts";
+import { isSystemError } from "../../src/runtime/process.ts";
 import { startEdge } from "../../src/roles/edge.ts";
 import { startFallback } from "../../src/roles/fallback.ts";
 import type { RunningRole } from "../../src/roles/node-service.ts";
@@ -26,7 +27,7 @@ import type { Clock } from "../../src/util/clock.ts";
 import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
 import { closeConnections } from "./connections.ts";
 import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
-import type { Histories, Point, Violation } from "./histories.ts";
+import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Judge } from "./judge.ts";
 import type { Network, Serve } from "./network.ts";
 import type { Plant } from "./plants.ts";
@@ -94,6 +95,8 @@ export class Machine {
   #process: Process | undefined;
   /** Where its database stood when the last process ended. */
   #leftAt: Point | undefined;
+  /** Whether its files were damaged at any time. */
+  #wasTorn = false;
   /** How far its wall clock is off. */
   skewMs = 0;
 
@@ -145,12 +148,21 @@ export class Machine {
       this.name,
       config.role,
       this.directory,
-      (owner) => clockOf(world.time, owner, random.fork("clock"), () => this.skewMs),
+      (owner) =>
+        clockOf(
+          world.time,
+          owner,
+          random.fork("clock"),
+          () => this.skewMs,
+          (error) => this.#timerFailed(error),
+        ),
       world,
     );
     this.#process = process;
     attachDisk(process, this.disk, process.watcher);
     world.trace(`${this.name} starts as ${config.role}`);
+    const { fragileTimer } = world.plant;
+    if (fragileTimer !== undefined) process.clock.every(1000, () => fragileTimer(process));
     const system = this.#systemOf(process, random);
     const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
     await actor.run(process, async () => {
@@ -162,6 +174,14 @@ export class Machine {
         world.trace(`${this.name} failed to start: ${String(error)}`);
       }
     });
+  }
+
+  /** A node goes on where the system has failed at something; anything else ends it. */
+  #timerFailed(error: unknown): void {
+    const { plant, fail, trace } = this.#world;
+    if (isSystemError(error) && plant.fragileTimer === undefined)
+      trace(`  ${this.name}: a timer failed: ${String(error)}`);
+    else fail(new Violation(`${this.name} ends, since a timer failed: ${String(error)}`));
   }
 
   /** Lets it finish. Resolves when it is down. */
@@ -214,6 +234,7 @@ export class Machine {
     const stores = readdirSync(this.directory).filter((name) => /^store-\d+\.db$/.test(name));
     const latest = stores.toSorted((a, b) => Number(b.slice(6, -3)) - Number(a.slice(6, -3)))[0];
     if (latest === undefined) return false;
+    this.#wasTorn = true;
     const path = join(this.directory, latest);
     const pages = Math.floor(statSync(path).size / pageBytes);
     const file = openSync(path, "r+");
@@ -225,6 +246,12 @@ export class Machine {
     }
     closeSync(file);
     return true;
+  }
+
+  /** Looks at what its node logs: a sound database must never be taken for a damaged one. */
+  hears(text: string): void {
+    if (this.#wasTorn || !/(?:file|database) .*is damaged|file is damaged/.test(text)) return;
+    this.#world.fail(new Violation(`${this.name} takes a sound database for a damaged one: ${text}`));
   }
 
   #end(machine: boolean): void {

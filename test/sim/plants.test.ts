@@ -2,11 +2,15 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { Freshness } from "../../src/replication/following/freshness.ts";
+import { readNote, writeNote } from "../../src/store/data-directory.ts";
+import type { State } from "../../src/store/state.ts";
+import { must } from "../../src/util/assert.ts";
+import { storageFailureIn } from "../../src/util/storage-failure.ts";
 import type { Plant } from "./plants.ts";
 import { runSeed } from "./run.ts";
 
 /** Chance decides whether a fault shows in a run; within so many it does. */
-const seedsMax = 12;
+const seedsMax = 40;
 
 /** The plant is found as what it is. It may show in another way first, which is a finding as well, but not this one. */
 async function expectFound(plant: Plant, wanted: RegExp): Promise<void> {
@@ -80,7 +84,57 @@ describe("is found:", () => {
   }, 120_000);
 
   test("an acknowledged write that was not on the disk", async () => {
-    await expectFound({ forgetfulDisks: true }, /is gone|is lost|the token says/);
+    await expectFound({ forgetfulDisks: true }, /is gone|is lost|the token says|no policy is loaded yet/);
+  }, 120_000);
+
+  test("a write that is acknowledged although its commit failed", async () => {
+    const plant: Plant = {
+      writer(_owner, commands) {
+        let state: State | undefined;
+        return {
+          ...commands,
+          open: (options) => (state = commands.open(options)),
+          async write(request, meta) {
+            const begunMs = Date.now();
+            try {
+              const committed = await commands.write(request, meta);
+              state = { ...must(state), ...committed.result };
+              return committed;
+            } catch (error) {
+              if (storageFailureIn(error) === undefined) throw error;
+              const { epoch, offset } = must(state);
+              const result = { epoch, offset: offset + 1, timeMs: begunMs, inserted: 0, deleted: 0 };
+              return { result, startMs: begunMs, decidedMs: begunMs, committedMs: begunMs };
+            }
+          },
+        };
+      },
+    };
+    await expectFound(plant, /where it was not done|no such row/);
+  }, 120_000);
+
+  test("a node that ends when a timer meets a full disk", async () => {
+    const plant: Plant = {
+      fragileTimer: ({ directory }) => writeNote(directory, "position", readNote(directory, "position") ?? "-:0"),
+    };
+    await expectFound(plant, /ends, since a timer failed/);
+  }, 120_000);
+
+  test("a copy that is thrown away because of a disk that fails", async () => {
+    const plant: Plant = {
+      writer: (_owner, commands) => ({
+        ...commands,
+        replay(request) {
+          try {
+            return commands.replay(request);
+          } catch (error) {
+            if (storageFailureIn(error) === undefined) throw error;
+            throw Object.assign(new Error("database disk image is malformed"), { code: "SQLITE_CORRUPT" });
+          }
+        },
+      }),
+    };
+    await expectFound(plant, /takes a sound database for a damaged one/);
   }, 120_000);
 
   test("a write that is acknowledged before enough edges have it", async () => {

@@ -13,6 +13,8 @@ export interface Plant {
   readonly forgetfulDisks?: boolean;
   /** How likely a write fails of which others were told already, where it is to be likelier than mostly. */
   readonly failing?: number;
+  /** Done each second on a node that ends when it fails. */
+  readonly fragileTimer?: (process: Process) => void;
   /** Nodes are told to wait for no edges, where they should. */
   readonly impatient?: boolean;
 }

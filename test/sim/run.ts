@@ -45,7 +45,9 @@ export async function runSeed(seed: number, plant: Plant = nothing): Promise<Out
   const struck: Record<string, number> = {};
   startLogging({ level: "info", format: "text" }, (line) => {
     const text = line.slice(25).trimEnd();
-    cluster.note(`  ${actor.getStore()?.name ?? "-"}: ${text}`);
+    const name = actor.getStore()?.name;
+    cluster.note(`  ${name ?? "-"}: ${text}`);
+    cluster.machines.find((machine) => machine.name === name)?.hears(text);
   });
   let [steps, lost] = [0, 0];
   let failure: Error | undefined;

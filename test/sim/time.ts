@@ -162,19 +162,38 @@ function swap(heap: Moment[], left: number, right: number): void {
   heap[right] = a;
 }
 
-/** A node's own clock. `skewMs` is how far its wall clock is off, and may change while it runs. */
-export function clockOf(time: Time, owner: Owner, random: Random, skewMs: () => number): Clock {
+/** What becomes of an error that a timer's work throws. */
+type OnThrown = (error: unknown) => void;
+
+/**
+ * A node's own clock. `skewMs` is how far its wall clock is off, and may change while it runs. As with the system's clock, a timer whose work throws is
+ * reported and goes on.
+ */
+export function clockOf(
+  time: Time,
+  owner: Owner,
+  random: Random,
+  skewMs: () => number,
+  onThrown: OnThrown = rethrow,
+): Clock {
   const startMs = time.nowMs;
+  const guarded = (body: () => void) => () => {
+    try {
+      body();
+    } catch (error) {
+      onThrown(error);
+    }
+  };
   return {
     monotonicMs: () => 1000 + time.nowMs - startMs,
     wallMs: () => Math.round(beginning + time.nowMs + skewMs()),
-    after: (delayMs, body) => time.at(delayMs, owner, body),
+    after: (delayMs, body) => time.at(delayMs, owner, guarded(body)),
     every(intervalMs, body) {
       let cancel = (): void => {};
       const next = (): void => {
         cancel = time.at(intervalMs, owner, () => {
           next();
-          body();
+          guarded(body)();
         });
       };
       next();
@@ -183,3 +202,7 @@ export function clockOf(time: Time, owner: Owner, random: Random, skewMs: () => 
     random: () => random.next(),
   };
 }
+
+const rethrow: OnThrown = (error) => {
+  throw error;
+};

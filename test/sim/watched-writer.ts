@@ -124,7 +124,8 @@ export class StoreWatcher {
   /** A request failed. Where its event is on the disk all the same, whoever opens the file later may find it. */
   refused(request: WriteRequest, meta: WriteMeta): void {
     const name = nameOf(request, meta);
-    const index = this.#left.findIndex((row) => row.kind === request.kind && row.request === name);
+    const kind = request.kind === "batch" ? "facts" : request.kind;
+    const index = this.#left.findIndex((row) => row.kind === kind && row.request === name);
     const row = this.#left[index];
     const parent = this.#leftAt ?? this.#point;
     if (row === undefined || parent === undefined) return;

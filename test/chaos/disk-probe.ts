@@ -9,6 +9,7 @@ import type { Writers } from "./writers.ts";
 
 export interface DiskFigures {
   readsAnswered: number;
+  readsRefused: number;
   writesAcknowledged: number;
   writesRefused: number;
   /** The longest that a primary took writes again after its disk was well. */
@@ -19,6 +20,7 @@ export interface DiskFigures {
 
 export const noDiskFigures = (): DiskFigures => ({
   readsAnswered: 0,
+  readsRefused: 0,
   writesAcknowledged: 0,
   writesRefused: 0,
   writableAfterMs: 0,
@@ -32,6 +34,8 @@ export interface DiskProbeOptions {
   readonly readers: Readers;
   readonly writers: Writers;
   readonly figures: DiskFigures;
+  /** Whether the node may say that it cannot read. */
+  readonly mayRefuseReads: boolean;
 }
 
 const pauseMs = 50;
@@ -102,6 +106,7 @@ export class DiskProbe {
     const startMs = performance.now();
     try {
       const { status, body } = await this.#call("POST", "/api/authorize", question);
+      if (status === 503 && this.#options.mayRefuseReads) return void figures.readsRefused++;
       if (status !== 200) return this.#fail(`answers a read with ${status} ${body}`);
       figures.readsAnswered++;
       const { allowed } = JSON.parse(body) as { readonly allowed: boolean };

@@ -25,6 +25,7 @@ export const diskFaultKinds = [
   "read-only disk",
   "write errors",
   "sync errors",
+  "read errors",
   "no file descriptors",
 ] as const;
 export type DiskFaultKind = (typeof diskFaultKinds)[number];
@@ -50,6 +51,7 @@ const controlBytes = 4096;
 
 const writeRules = ["pwrite EIO", "pwrite ENOSPC", "pwrite EIO 0.3", "* EIO", "* ENOSPC", "pwrite EIO 1 -wal"] as const;
 const syncRules = ["fsync EIO", "fsync EIO 0.5", "fsync EIO 1 -wal", "fsync EIO 1 .db"] as const;
+const readRules = ["pread EIO", "pread EIO 0.1", "pread EIO 1 -wal"] as const;
 const totalRules: ReadonlySet<string> = new Set([
   "pwrite EIO",
   "pwrite ENOSPC",
@@ -120,6 +122,8 @@ export class Disks {
         return this.#failCalls(node, pick(next, writeRules));
       case "sync errors":
         return this.#failCalls(node, pick(next, syncRules));
+      case "read errors":
+        return this.#failCalls(node, pick(next, readRules));
       case "no file descriptors":
         return takeDescriptors(node);
     }

@@ -1,13 +1,13 @@
 /*
- * A disk that fails on demand: an LD_PRELOAD library in front of the calls with which a process writes files, SQLite's among them.
+ * A disk that fails on demand: an LD_PRELOAD library in front of the calls with which a process reads and writes files, SQLite's among them.
  *
  * FAILING_DISK_DIRECTORY names the directory whose files fail. FAILING_DISK_CONTROL names a file of controlBytes bytes outside of it, which is
  * mapped: a change of it takes effect at the next call. It has one rule a line, and ends at its first zero byte:
  *
  *   <call> <errno> [<share>] [<end>]        such as `fsync EIO`, `pwrite ENOSPC 0.5`, `fsync EIO 1 -wal`
  *
- * <call> is pwrite, write, fsync, ftruncate or create (an open for writing), or * for all of these; fdatasync counts as fsync, fallocate as
- * ftruncate. <share> is how many of the calls fail, from 0 to 1. <end> is how the name of the file has to end.
+ * <call> is pwrite, write, fsync, ftruncate or create (an open for writing), or * for all of these, or pread; fdatasync counts as fsync, fallocate
+ * as ftruncate. What is read through a mapping is not a call. <share> is how many of the calls fail, from 0 to 1. <end> is how the name of the file has to end.
  * Bun's own `fs` functions make some system calls without libc; those do not pass through here.
  */
 #define _GNU_SOURCE
@@ -80,7 +80,8 @@ static int failureFor(const char *call, const char *path) {
     char wanted[16], name[16], end[64] = "";
     double share = 1;
     if (sscanf(line, "%15s %15s %lf %63s", wanted, name, &share, end) < 2) continue;
-    if (strcmp(wanted, call) != 0 && strcmp(wanted, "*") != 0) continue;
+    int isAll = strcmp(wanted, "*") == 0 && strcmp(call, "pread") != 0;
+    if (strcmp(wanted, call) != 0 && !isAll) continue;
     if (endsWith(path, end) && draws(share)) return errnoOf(name);
   }
   return 0;
@@ -119,6 +120,18 @@ ssize_t pwrite(int file, const void *bytes, size_t count, off_t at) {
 ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at) {
   REAL(pwrite64);
   FAIL_AS("pwrite", file);
+  return real(file, bytes, count, at);
+}
+
+ssize_t pread(int file, void *bytes, size_t count, off_t at) {
+  REAL(pread);
+  FAIL_AS("pread", file);
+  return real(file, bytes, count, at);
+}
+
+ssize_t pread64(int file, void *bytes, size_t count, off64_t at) {
+  REAL(pread64);
+  FAIL_AS("pread", file);
   return real(file, bytes, count, at);
 }
 

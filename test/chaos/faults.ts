@@ -129,7 +129,14 @@ export class Faults {
     const node = this.#cluster.node(name);
     const isKilled = this.#next() < killedMostly;
     const url = this.#cluster.urlOf(name);
-    const probe = new DiskProbe({ node: name, url, key: adminKey, ...this.#clients, figures: this.disks });
+    const probe = new DiskProbe({
+      node: name,
+      url,
+      key: adminKey,
+      ...this.#clients,
+      figures: this.disks,
+      mayRefuseReads: kind === "read errors",
+    });
     const fault = await disks.begin(kind, node, this.#next);
     const text = `${kind} (${fault.text})`;
     tell(isKilled ? `${text}, then kill` : text);

@@ -89,7 +89,11 @@ function render({
     ["  wrong", number(reads.wrong), "must be 0"],
     ["  longest, ms", number(reads.longestMs), `without a token ${number(reads.longestWithoutTokenMs)}; ${usual}`],
     ["nodes that ended by themselves", number(exits.length), "must be 0"],
-    ["reads with a failing disk", number(disks.readsAnswered), `${number(disks.readsRefused)} refused, with errors of reads`],
+    [
+      "reads with a failing disk",
+      number(disks.readsAnswered),
+      `${number(disks.readsRefused)} refused, with errors of reads`,
+    ],
     ["writes with a failing disk", number(disks.writesAcknowledged), `${number(disks.writesRefused)} refused with 503`],
     ["  writable again after, ms", number(disks.writableAfterMs), "at the most"],
     ["  wrong behaviour", number(disks.failures.length), "must be 0"],

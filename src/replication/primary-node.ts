@@ -4,17 +4,17 @@
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import { isDamage, type SqlDatabase } from "../runtime/sqlite.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { compareEpochs, type EpochName, firstEpoch, readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
 import { openLog } from "../store/log.ts";
 import { readState, type State } from "../store/state.ts";
-import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
+import { watchDamage, type Damage } from "./damage.ts";
 import { eventHistory } from "./event-history.ts";
 import { epochOf } from "./feed/envelope.ts";
 import { openFeed, type Feed, type FeedListener } from "./feed/feed.ts";
@@ -35,8 +35,6 @@ import { Pledge } from "./succession/pledge.ts";
 import { watchSuccession } from "./succession/succession.ts";
 import { realSystem, type System } from "./system.ts";
 import { Writer } from "./writing/writer.ts";
-
-const log = getLogger("primary");
 
 export interface PrimaryNode extends Node {
   readonly writes: Writes;
@@ -77,7 +75,7 @@ export async function startPrimaryNode(
     await settleEpoch(writer, data);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
-  const damage = watchDamage(path);
+  const damage = watchDamage(path, started, system);
   const serveLog = serveOthers(config, id, { writer, copy, store, nodeKeyHash, damage }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
@@ -299,39 +297,6 @@ function serveOthers(
 /** One that was replaced does not know how old its copy has become. */
 function requireInPlace({ fenced }: Fence): void {
   if (fenced) throw new AppError("not_ready", "another primary has taken over, this copy gets older");
-}
-
-interface Damage {
-  readonly found: boolean;
-  /** AppError `not_ready` where some was found. */
-  requireNone(): void;
-  report(error: unknown): boolean;
-}
-
-/** The primary's file is the truth, so there is nothing to repair it from here. */
-function watchDamage(path: string): Damage {
-  let found = false;
-  return {
-    get found() {
-      return found;
-    },
-    requireNone() {
-      if (!found) return;
-      throw new AppError(
-        "not_ready",
-        "this primary's database is damaged, restore it from a backup or promote an edge",
-      );
-    },
-    report(error) {
-      if (!isDamage(error)) return false;
-      if (!found)
-        log.fatal("the database {path} is damaged: this primary answers no more, restore it or promote an edge", {
-          path,
-        });
-      found = true;
-      return true;
-    },
-  };
 }
 
 function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: boolean): NodeHealth {

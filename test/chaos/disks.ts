@@ -227,7 +227,8 @@ function missingForMounts(root: string): string | undefined {
   return tried.success ? undefined : `no file system can be mounted: ${tried.stderr.toString().trim()}`;
 }
 
-function compileLibrary(root: string): { readonly path: string } | { readonly missing: string } {
+/** The library of `failing-disk.c`, made in this directory. */
+export function compileLibrary(root: string): { readonly path: string } | { readonly missing: string } {
   if (process.platform !== "linux") return { missing: "libraries are preloaded on Linux only" };
   const compiler = findProgram("cc");
   if (compiler === null) return { missing: "there is no C compiler (`cc`)" };

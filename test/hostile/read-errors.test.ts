@@ -1,0 +1,51 @@
+/** A disk that cannot be read for a while. SQLite reports that as damage; the data are sound, and the primary has to find out and go on. */
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { compileLibrary } from "../chaos/disks.ts";
+import { eventually } from "../e2e/cluster.ts";
+import { admit, ask, inPlace, loadPolicy, mayRead } from "./node.ts";
+
+const controlBytes = 4096;
+
+test.skipIf(Bun.which("cc") === null)(
+  "a primary that could not read its disk answers again (skipped where there is no compiler)",
+  () =>
+    inPlace(async ({ directory, node: nodeIn }) => {
+      const library = compileLibrary(directory);
+      if (!("path" in library)) throw new Error(library.missing);
+      const [control, data] = [join(directory, "control"), join(directory, "data")];
+      const fail = (rules: string): void =>
+        writeFileSync(control, Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]), {
+          flag: "r+",
+        });
+      writeFileSync(control, Buffer.alloc(controlBytes));
+      const environment = {
+        LD_PRELOAD: library.path,
+        FAILING_DISK_DIRECTORY: data,
+        FAILING_DISK_CONTROL: control,
+      };
+      const node = await nodeIn({ data, environment });
+      await node.start();
+      expect((await loadPolicy(node)).status).toBe(200);
+      expect((await admit(node, "ann")).status).toBe(200);
+
+      fail("pread EIO");
+      const facts = () => ask(node, "GET", "/api/facts?predicate=has_role");
+      // Pages that are not read again are still there.
+      await eventually(async () => {
+        await admit(node, crypto.randomUUID());
+        return (await facts()).status === 503;
+      }, "the disk cannot be read");
+      expect((await ask(node, "GET", "/healthcheck")).status).toBe(503);
+      fail("");
+      await eventually(async () => (await facts()).status === 200, "the disk can be read again");
+      expect(await mayRead(node, "ann")).toBe(true);
+      expect((await admit(node, "bob")).status).toBe(200);
+      expect(await mayRead(node, "bob")).toBe(true);
+      expect((await ask(node, "GET", "/readyz")).status).toBe(200);
+      expect(node.output).toContain("is sound, the disk could not read it for a while");
+      expect(node.exits).toEqual([]);
+    }),
+  20_000,
+);

@@ -7,6 +7,7 @@
  * paths are relative to `src/`. `scripts/build` compiles every entry of `workerEntries`.
  */
 import { AppError, type ErrorCode } from "../util/app-error.ts";
+import { requireDescriptors } from "./descriptors.ts";
 
 /** Where each worker's entry point is, relative to `src/`. */
 export const workerEntries = {
@@ -52,6 +53,9 @@ type FromWorker =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: WireError }
   | { readonly event: unknown };
+
+/** Bun ends the whole process where a Worker that starts finds no descriptor left, so it is not started unless there are more than it takes. */
+const workerDescriptors = 32;
 
 export function spawnWorker<C extends Commands, Event = never>(name: WorkerName): WorkerHandle<C, Event> {
   return connect(spokenTo(name, workerPort(name)));
@@ -103,6 +107,7 @@ export function connect<C extends Commands, Event = never>(port: Port): WorkerHa
 
 /** Of a worker of the appliance, by its name, or of the one in a file. */
 export function workerPort(entry: WorkerName | URL): Port {
+  requireDescriptors(workerDescriptors);
   const worker = new Worker(typeof entry === "string" ? entryOf(entry) : entry);
   return {
     send: (message, transfer = []) => worker.postMessage(message, [...transfer]),

@@ -97,8 +97,8 @@ export class Disks {
     const directory = join(this.#root, name);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     if (this.kinds.includes("full disk")) {
-      await run("mount", "-t", "tmpfs", "-o", `size=${tmpfsBytes},mode=0700`, "ostiary-chaos", directory);
       this.#mounted.add(directory);
+      await run("mount", "-t", "tmpfs", "-o", `size=${tmpfsBytes},mode=0700`, "ostiary-chaos", directory);
     }
     if (this.#library === undefined) return { directory, environment: {} };
     const control = this.#controlOf(directory);
@@ -130,7 +130,9 @@ export class Disks {
   }
 
   close(): void {
-    for (const directory of this.#mounted) Bun.spawnSync([programPath("umount"), "--lazy", directory]);
+    // One may lie over another, which makes the directory read-only.
+    for (const directory of this.#mounted)
+      while (Bun.spawnSync([programPath("umount"), "--lazy", directory], { stderr: "ignore" }).success);
     this.#mounted.clear();
   }
 

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
+import { diskFaultKinds } from "../chaos/disks.ts";
 import type { Outcome } from "../chaos/ordeal.ts";
 import { eventually } from "./cluster.ts";
 
@@ -27,7 +28,7 @@ function chaos(folder: string, ...parameters: string[]) {
 }
 
 test(
-  "25 seconds of chaos: nothing is lost, nothing is wrong, and every read is answered",
+  "25 seconds of chaos: nothing is lost, nothing is wrong, every read is answered, and no node ends",
   () =>
     withFolder(async (folder) => {
       await builtBinary();
@@ -36,12 +37,17 @@ test(
       const [status, output, progress] = await Promise.all([run.exited, run.stdout.text(), run.stderr.text()]);
       expect({ status, told: status === 0 ? "" : progress + output }).toEqual({ status: 0, told: "" });
 
-      const { ok, faults, writes, reads, isEqual, violations } = JSON.parse(readFileSync(file, "utf8")) as Outcome;
+      const outcome = JSON.parse(readFileSync(file, "utf8")) as Outcome;
+      const { ok, faults, writes, reads, disks, exits, isEqual, violations } = outcome;
       expect({ ok, isEqual, violations }).toEqual({ ok: true, isEqual: true, violations: [] });
       const counts = Object.values(faults).flatMap((byHost) => Object.values(byHost));
       expect(counts.reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(8);
       expect(Object.values(faults).filter((byHost) => Object.keys(byHost).length > 0).length).toBeGreaterThanOrEqual(3);
       expect([writes.lost, reads.failed, reads.wrong]).toEqual([0, 0, 0]);
+      expect({ exits, failures: disks.failures }).toEqual({ exits: [], failures: [] });
+      // What this machine does not permit is left out.
+      const onDisks = diskFaultKinds.filter((kind) => Object.keys(faults[kind] ?? {}).length > 0);
+      if (Object.keys(disks.missing).length === 0) expect(onDisks).not.toEqual([]);
       expect(writes.acknowledged).toBeGreaterThan(500);
       expect(reads.answered).toBeGreaterThan(500);
       expect(output).toContain("passed");

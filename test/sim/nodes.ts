@@ -250,7 +250,7 @@ export class Machine {
 
   /** Looks at what its node logs: a sound database must never be taken for a damaged one. */
   hears(text: string): void {
-    if (this.#wasTorn || !/(?:file|database) .*is damaged|file is damaged/.test(text)) return;
+    if (this.#wasTorn || !/its file is damaged|the copy is damaged|the database `?\/\S+ is damaged/.test(text)) return;
     this.#world.fail(new Violation(`${this.name} takes a sound database for a damaged one: ${text}`));
   }
 

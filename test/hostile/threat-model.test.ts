@@ -44,7 +44,7 @@ describe("the threat model", () => {
 
   test("covers every kind of attacker", () => {
     const kinds = ["Anonymous network client", "read key", "write key", "admin key", "broker", "Malicious node"];
-    const others = ["Tampered file", "Operator mistake", "disk"];
+    const others = ["Tampered file", "Operator mistake", "disk", "clock", "Other user"];
     for (const kind of [...kinds, ...others]) expect(rows.some(([attacker]) => attacker?.includes(kind))).toBe(true);
   });
 

@@ -48,14 +48,17 @@ async function timeBlocked(url: string, key: string, { path, text }: HostileBody
   for (let probes = 0; probes < 20; probes++) await probe();
   const usual = median(waits);
   let isOver = false;
-  const answered = fetch(url + path, { method: "POST", headers: { Authorization: `Bearer ${key}` }, body: text })
-    .then(async (response) => {
+  const ask = async (): Promise<void> => {
+    try {
+      const headers = { Authorization: `Bearer ${key}` };
+      const response = await fetch(url + path, { method: "POST", headers, body: text });
       if (response.status < 400 || response.status >= 500) throw new Error(`${path} answered ${response.status}`);
       await response.text();
-    })
-    .finally(() => {
+    } finally {
       isOver = true;
-    });
+    }
+  };
+  const answered = ask();
   waits.length = 0;
   do await probe();
   while (!isOver);

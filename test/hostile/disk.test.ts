@@ -5,7 +5,7 @@ import { Agent } from "node:http";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
-import { adminKey, eventually } from "../replication/cluster.ts";
+import { adminKey, eventually, nodeKey } from "../replication/cluster.ts";
 import {
   admit,
   ask,
@@ -269,7 +269,9 @@ describe("files that are taken away from a primary", () => {
         expect(await command(["backup", "--url", node.url, "--out", backup])).toMatchObject({ status: 0 });
         await node.kill();
         const restored = join(directory, "restored");
-        expect(await command(["restore", backup, "--data", restored])).toMatchObject({ status: 0 });
+        expect(await command(["restore", backup, "--data", restored, "--node-key", nodeKey])).toMatchObject({
+          status: 0,
+        });
         const again = await nodeIn({ data: restored });
         await again.start();
         expect(await mayRead(again, "ann")).toBe(true);

@@ -162,7 +162,7 @@ describe("a large body means what a small one means", () => {
       query({ predicate: ["has_role", ["u", "r", "o"]], constraints: { ...variables, o: { type: "Org", ids: null } } }),
     ],
     ["/api/evaluate_query", query({ predicate: ["has_role", ["u", "__proto__"]] })],
-    ["/api/batch", [{ inserts: [role("ann", "member", Org("acme"))] }]],
+    ["/api/batch", [{ inserts: [role("ann", "admin", Org("acme"))] }]],
     ["/api/batch", [{ inserts: [fact("nonsense", User("ann"))] }]],
     ["/api/validate", { src: "actor User {}" }],
     ["/api/test", { files: [{ filename: "a.polar", src: "actor" }] }],

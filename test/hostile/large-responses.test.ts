@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { cellsOf } from "../runtime/cells.ts";
 import { adminKey, eventually } from "../replication/cluster.ts";
+import { must } from "../../src/util/assert.ts";
 import { admin, type Api, clientOf, fact, User, value, withPrimary } from "../http/api.ts";
 
 const policy = `actor User {} resource Doc { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }`;
@@ -150,7 +151,8 @@ test("beyond the budget for bytes, a large response that is in memory is refused
   withPrimary(
     async (api) => {
       const comment = `#${"x".repeat(200_000)}\n`;
-      expect((await api.call("POST", "/api/policy", { body: { src: comment + policy } })).status).toBe(200);
+      const upload = { source: comment + policy, filename: null, force: false };
+      await must(api.node.writes).policy(upload, { traceparent: null });
       const refused = await api.call("GET", "/api/policy");
       expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
       expect(refused.text).toContain("too many bytes wait");

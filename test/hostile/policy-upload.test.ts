@@ -30,7 +30,7 @@ async function frozen(): Promise<() => void> {
   for (const other of others) process.kill(other, "SIGKILL");
   await eventually(() => expect(cellsOf(process.pid).length).toBe(1));
   // For the parent to notice.
-  await Bun.sleep(20);
+  await Bun.sleep(200);
   process.kill(pid, "SIGSTOP");
   return () => void process.kill(pid, "SIGCONT");
 }

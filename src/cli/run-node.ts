@@ -54,14 +54,17 @@ export async function runNode(
 
 const reportIntervalMs = 1000;
 
-/** Counts all failures, and logs one of a kind a second: what fails for want of descriptors or space fails again and again. */
-function reporter(write: (error: unknown) => void): (error: unknown) => void {
+/**
+ * Counts all failures, and logs one of a kind a second: what fails for want of descriptors or space fails again and again. One that ends the process is
+ * always logged.
+ */
+function reporter(write: (error: unknown) => void): (error: unknown, isFatal?: boolean) => void {
   const loggedMs = new Map<string, number>();
-  return (error) => {
+  return (error, isFatal = false) => {
     metrics.strayFailures.inc();
     const kind = String((error as { readonly code?: unknown }).code ?? reasonOf(error));
     const now = performance.now();
-    if (now - (loggedMs.get(kind) ?? Number.NEGATIVE_INFINITY) < reportIntervalMs) return;
+    if (!isFatal && now - (loggedMs.get(kind) ?? Number.NEGATIVE_INFINITY) < reportIntervalMs) return;
     if (loggedMs.size > kindsMax) loggedMs.clear();
     loggedMs.set(kind, now);
     write(error);

@@ -17,7 +17,7 @@ import {
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { Clock } from "../util/clock.ts";
-import { everySoOften } from "../util/every-so-often.ts";
+import { atMostEvery } from "../util/at-most-every.ts";
 
 const log = getLogger("connections");
 
@@ -44,7 +44,7 @@ export function guardConnections(
   const max = connectionsMaxWithin(limits, descriptorLimit());
   const own = lowestFreeDescriptor() ?? 0;
   const isTrusted = trustedIn(trustedProxies);
-  const report = everySoOften(logIntervalMs);
+  const reports = atMostEvery(logIntervalMs, clock);
   let countAtMs = Number.NEGATIVE_INFINITY;
 
   const enforce = (isExhausted: boolean): void => {
@@ -56,12 +56,11 @@ export function guardConnections(
     metrics.connections.set(open.length - excess.length);
     if (excess.length === 0) return;
     metrics.connectionsClosed.inc(excess.length);
-    report(() =>
+    if (reports() > 0)
       log.warning(
         "closed {closed} connections, silent ones first: {open} were open, at most {max} are allowed (`connectionsMax`, `connectionsPerAddressMax`, the process's limit of open files)",
         { closed: excess.length, open: open.length, max },
-      ),
-    );
+      );
   };
   const look = (): void => {
     const lowest = lowestFreeDescriptor();

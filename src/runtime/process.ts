@@ -1,6 +1,6 @@
 /** What a program needs of its process: the signals that ask it to stop, its input, its two output streams and its exit. */
-import { storageFailureIn } from "../util/storage-failure.ts";
 import { printableLines } from "../util/printable.ts";
+import { damageCodes, storageFailureIn } from "../util/storage-failure.ts";
 
 /** Resolves at the first SIGTERM or SIGINT, with its name. A second one ends the process at once, for whoever can't wait. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
@@ -20,13 +20,15 @@ export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
 
 /**
  * Hears of errors that no code caught. A rejected promise that nobody waited for must not take a node's answers away, and neither must a failure of the
- * system, such as a full disk or too many open files, so those go on; after any other uncaught exception the state is unknown, so the process ends.
+ * system, such as a full disk or too many open files, or a page of a database that cannot be read: the process goes on. After any other uncaught
+ * exception the state is unknown, so the process ends (`isFatal`).
  */
-export function onStrayError(report: (error: unknown) => void): void {
-  process.on("unhandledRejection", report);
+export function onStrayError(report: (error: unknown, isFatal: boolean) => void): void {
+  process.on("unhandledRejection", (error) => report(error, false));
   process.on("uncaughtException", (error) => {
-    report(error);
-    if (!isSystemError(error)) process.exit(1);
+    const isFatal = !isSystemError(error) && !isUnreadable(error);
+    report(error, isFatal);
+    if (isFatal) process.exit(1);
   });
 }
 
@@ -41,6 +43,13 @@ export function isSystemError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;
   return systemErrors.has(code) || storageFailureIn(error) !== undefined;
+}
+
+/** Whether a page of a database is damaged or cannot be read. */
+function isUnreadable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  return (code !== undefined && damageCodes.test(code)) || isUnreadable(error.cause);
 }
 
 /**

@@ -1,7 +1,8 @@
 /** A disk that cannot be read for a while. SQLite reports that as damage; the data are sound, and the primary has to find out and go on. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
 import { compileLibrary } from "../chaos/disks.ts";
 import { eventually } from "../e2e/cluster.ts";
 import { admit, ask, inPlace, loadPolicy, mayRead } from "./node.ts";
@@ -49,3 +50,25 @@ test.skipIf(Bun.which("cc") === null)(
     }),
   20_000,
 );
+
+describe("an error that nothing catches", () => {
+  const ended = async (code: string): Promise<{ status: number; told: string }> => {
+    const program = `
+      import { onStrayError } from ${JSON.stringify(join(projectRoot, "src", "runtime", "process.ts"))};
+      onStrayError((error, isFatal) => console.log(error.code + (isFatal ? " ends it" : " is reported")));
+      setTimeout(() => { throw Object.assign(new Error("thrown"), { code: ${JSON.stringify(code)} }); }, 1);
+      setTimeout(() => process.exit(0), 200);
+    `;
+    const child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe", stderr: "inherit" });
+    const [status, told] = await Promise.all([child.exited, child.stdout.text()]);
+    return { status, told: told.trim() };
+  };
+
+  test.each(["SQLITE_CORRUPT", "SQLITE_IOERR_READ", "SQLITE_NOTADB", "EMFILE", "EIO"])(
+    "%s: the process goes on",
+    async (code) => expect(await ended(code)).toEqual({ status: 0, told: `${code} is reported` }),
+  );
+
+  test("a mistake of the program ends it", async () =>
+    expect(await ended("ERR_INVALID_ARG_TYPE")).toEqual({ status: 1, told: "ERR_INVALID_ARG_TYPE ends it" }));
+});

@@ -10,7 +10,7 @@ import { Aedes, type AedesOptions, type Client } from "aedes";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { everySoOften } from "../../util/every-so-often.ts";
+import { atMostEvery } from "../../util/at-most-every.ts";
 import { drainRead } from "./drain-read.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
 import { guardPackets } from "./packet-guard.ts";
@@ -46,13 +46,13 @@ export interface Broker extends Outlet {
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const connections = new BrokerConnections(options);
   const aedes = await Aedes.createBroker(brokerOptions(options, connections));
-  const failedLogins = everySoOften(complaintIntervalMs);
+  const failedLogins = atMostEvery(complaintIntervalMs);
   const onError = (client: Client, { message: reason }: Error): void => {
     if (connections.isLoggedIn(client.conn))
       return log.info("node {node} lost its connection: {reason}", { node: client.id, reason });
-    failedLogins((count) =>
-      log.info("{count} connections failed before they logged in, the last one: {reason}", { count, reason }),
-    );
+    const count = failedLogins();
+    if (count > 0)
+      log.info("{count} connections failed before they logged in, the last one: {reason}", { count, reason });
   };
   aedes.on("clientError", onError);
   aedes.on("connectionError", onError);
@@ -102,7 +102,7 @@ function brokerOptions(
   { topics, verifyNodeKey, drainTimeoutMs, connectionsMax }: BrokerOptions,
   connections: BrokerConnections,
 ): AedesOptions {
-  const refusals = everySoOften(complaintIntervalMs);
+  const refusals = atMostEvery(complaintIntervalMs);
   const readable = new Set([topics.events, topics.next, topics.head]);
   return {
     concurrency: 100,
@@ -112,13 +112,13 @@ function brokerOptions(
     authenticate(client, username, password, done) {
       const reason = loginProblem(client, username, verifyNodeKey(password?.toString("utf8") ?? ""));
       if (reason === undefined && connections.logIn(client.conn)) return done(null, true);
-      refusals((count) =>
+      const count = refusals();
+      if (count > 0)
         log.warning("refused {count} logins, the last one of {node}: {reason}", {
           count,
           node: client.id.slice(0, nodeIdLengthMax),
           reason: reason ?? `${connectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
-        }),
-      );
+        });
       done(null, false);
     },
     authorizePublish(client, packet, done) {

@@ -66,7 +66,7 @@ export class Follower {
   readonly #freshness: Freshness;
   readonly #confirmations: Confirmations;
   readonly #hints: Hints;
-  readonly #mayComplain: (kind: string) => boolean;
+  readonly #complaints: ReturnType<typeof atMostEvery>;
   #diverged = false;
   /** The files of this copy are gone or replaced: it can be answered from, and needs a successor. */
   #filesLost = false;
@@ -103,7 +103,7 @@ export class Follower {
     const { windowMs } = this.#freshness;
     this.#confirmations = new Confirmations({ windowMs, clock, ask: () => this.#confirm() });
     this.#hints = new Hints({ limits, clock, ask: () => this.#wantCatchUp() });
-    this.#mayComplain = atMostEvery(complaintIntervalMs, clock);
+    this.#complaints = atMostEvery(complaintIntervalMs, clock);
     this.#catchUpOptions = {
       environment,
       clock,
@@ -178,7 +178,7 @@ export class Follower {
   receiveBatch(payload: Uint8Array): void {
     const decoded = decodeBatch(payload);
     if ("problem" in decoded || decoded.message.s !== this.#options.environment) {
-      if (this.#mayComplain("message"))
+      if (this.#complaints("message") > 0)
         log.warning("a message of the feed is not understood: {problem}", {
           problem: "problem" in decoded ? decoded.problem : "another environment",
         });
@@ -227,7 +227,7 @@ export class Follower {
   #passOver(head: Head, broker: string): void {
     metrics.feedOldHeads.inc();
     const lateMs = this.#freshness.supersededMsAgo(head);
-    if (lateMs <= this.#limits.staleFeedAfterMs || !this.#mayComplain("head")) return;
+    if (lateMs <= this.#limits.staleFeedAfterMs || this.#complaints("head") === 0) return;
     log.warning(
       "the broker at {broker} brings heads that were superseded {seconds} s ago or earlier, they are ignored: it repeats or delays messages. Check what it is, who may publish there, and whether it is overloaded",
       { broker, seconds: Math.floor(lateMs / 1000) },
@@ -459,7 +459,7 @@ export class Follower {
       const events = `${batch.p + 1} to ${batch.l}`;
       if (error instanceof AppError && error.code === "conflict") {
         metrics.feedRefused.inc();
-        if (this.#mayComplain("events"))
+        if (this.#complaints("events") > 0)
           log.error(
             "events {events} of the feed do not continue this history and are refused: {reason}. Unless the primary says the same, somebody else can publish events: check the broker's access list",
             { events, reason: error.message },

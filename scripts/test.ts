@@ -54,8 +54,8 @@ const stages: readonly (readonly Stage[])[] = [
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
-  // Alone: they measure how long honest clients wait while others use up what there is.
-  [tests("hostile", (path) => path.startsWith("test/hostile/"), true, 3 * minute)],
+  // After the others: they use up what there is.
+  [inParts(3, "hostile", (path) => path.startsWith("test/hostile/"), 3 * minute)],
   // Each scenario of these runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
@@ -187,6 +187,29 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
       return died
         ? { ...counts, failed: 1, failures: [...failures, `${name}: bun test ended with status ${status}`] }
         : { ...counts, failures: [...failures] };
+    },
+  };
+}
+
+/** The same in several runs at the same time, each over a share of the files: for tests that wait more than they work. */
+function inParts(count: number, name: string, belongs: (path: string) => boolean, timeoutMs: number): Stage {
+  return {
+    name,
+    run: async () => {
+      const files = [...new Bun.Glob("test/**/*.test.ts").scanSync(projectRoot)].filter(belongs).toSorted();
+      const parts = Array.from({ length: count }, (_, part) => {
+        const share = new Set(files.filter((_, index) => index % count === part));
+        return tests(`${name}-${part + 1}`, (path) => share.has(path), true, timeoutMs).run();
+      });
+      const results = await Promise.all(parts);
+      const sum = (countOf: (result: Result) => number): number =>
+        results.reduce((total, result) => total + countOf(result), 0);
+      return {
+        passed: sum(({ passed }) => passed),
+        failed: sum(({ failed }) => failed),
+        skipped: sum(({ skipped }) => skipped),
+        failures: results.flatMap(({ failures }) => failures),
+      };
     },
   };
 }

@@ -40,6 +40,9 @@ export interface LaneOptions {
 
 type Worker = WorkerHandle<AsideCommands, never>;
 
+/** A process is kept while it takes no more than this part of its memory. */
+const keptShare = 4;
+
 interface Job {
   readonly holder: string;
   readonly begin: (worker: Worker) => Promise<unknown>;
@@ -208,10 +211,16 @@ export class AsideLane {
         // It would go on giving way.
         if (!isLent) end(new AppError("not_ready", "the process is not needed any more"));
       } else {
-        if (!isLent) this.#cells.keep(cell);
+        if (!isLent) this.#leave(cell);
         this.#passTurn(job);
       }
     }
+  }
+
+  /** A process that is full of what the last piece left behind would reach its limit with the next one. */
+  #leave(cell: AsideCell): void {
+    if (cell.memoryBytes() <= this.#options.memoryBytesMax / keptShare) return this.#cells.keep(cell);
+    cell.worker.terminate(new AppError("not_ready", "the process is not needed any more"));
   }
 
   #passTurn({ holder }: Job): void {

@@ -5,6 +5,9 @@ import { AsideLane } from "./aside-lane.ts";
 import { checkFact } from "./fact-check.ts";
 import type { AuthorizeQuestion } from "./questions.ts";
 
+/** One key has one at work, and another key need not wait for it. */
+const explanationsAtWorkMax = 2;
+
 export class Explanations {
   readonly #limits: Limits;
   readonly #lane: AsideLane;
@@ -14,6 +17,7 @@ export class Explanations {
     const { explanationsWaitingMax, explanationTimeMsMax, queryTimeMsMax, queryMemoryBytesMax } = limits;
     this.#lane = new AsideLane({
       waitingMax: explanationsWaitingMax,
+      atWorkMax: explanationsAtWorkMax,
       // The decision has the time of any question. An explanation ends by itself in time, but for a last question that it asks.
       timeMsMax: queryTimeMsMax + 2 * explanationTimeMsMax,
       memoryBytesMax: queryMemoryBytesMax,

@@ -32,6 +32,8 @@ export interface Cell<C extends Commands> {
   readonly worker: WorkerHandle<C, never>;
   /** From now on the process may take so much memory more than it had at its start; then it ends, and what it was asked fails with `reason`. */
   limitMemory(bytesMax: number, reason: Error): void;
+  /** What the process takes at present, files apart; 0 where the system does not tell. */
+  memoryBytes(): number;
   /** From now on everything else comes first where it wants the processor too. */
   giveWay(): void;
 }
@@ -39,7 +41,12 @@ export interface Cell<C extends Commands> {
 /** Starts the worker of this name in a process. */
 export function spawnCell<C extends Commands>(name: WorkerName): Cell<C> {
   const { port, pid, limitMemory } = startCell(name);
-  return { worker: connect(port), giveWay: () => giveWay(pid), limitMemory };
+  return {
+    worker: connect(port),
+    giveWay: () => giveWay(pid),
+    memoryBytes: () => anonymousBytes(pid) ?? 0,
+    limitMemory,
+  };
 }
 
 /** To the thread that passes messages on, and not passed on itself. */
@@ -102,11 +109,17 @@ class MemoryGuard {
 
 /** Without pages of files, which others share and the system may take back; with them where the system does not tell them apart. */
 function residentBytes(): number {
-  if (process.platform === "linux") {
-    const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
-    if (kilobytes !== undefined) return Number(kilobytes) * 1024;
+  return anonymousBytes("self") ?? process.memoryUsage.rss();
+}
+
+/** `undefined` where the process is gone, or the system does not tell. */
+function anonymousBytes(pid: number | "self"): number | undefined {
+  try {
+    const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+  } catch {
+    return undefined;
   }
-  return process.memoryUsage.rss();
 }
 
 /** Not by `exit`, which would wait for the worker. */

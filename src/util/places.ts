@@ -17,10 +17,6 @@ export class Places {
     this.#what = what;
   }
 
-  get taken(): number {
-    return this.#taken;
-  }
-
   heldBy(holder: string): number {
     return this.#held.get(holder) ?? 0;
   }
@@ -45,7 +41,7 @@ export class Places {
 
   refusal(holder: string): AppError {
     const free = this.#max - this.#taken;
-    const rest = free === 0 ? "none is free" : `the ${free} that are free are kept for other keys`;
+    const rest = free === 0 ? "none is free" : `the ${free} free ones are kept for other keys`;
     return new AppError(
       "too_many_requests",
       `too many ${this.#what}: this API key holds ${this.heldBy(holder)} of ${this.#max} places, ${rest}, try again later`,

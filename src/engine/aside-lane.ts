@@ -130,7 +130,7 @@ export class AsideLane {
       isOver = true;
       timers.forEach(clearTimeout);
       this.#parted.release(holder);
-      if (isIdle && !givesWay) this.#cells.keep(cell);
+      if (isIdle && !givesWay) this.#leave(cell);
       else cell.worker.terminate(new AppError("query_too_expensive", late));
     };
     const giveWay = (): void => {

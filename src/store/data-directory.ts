@@ -194,7 +194,7 @@ function boundOldFiles(directory: string): void {
 /** A small text that belongs to this node, such as its id. An empty one, as a power cut may leave it, is none. */
 export function readNote(directory: string, name: string): string | undefined {
   try {
-    return readFileSync(join(directory, name), "utf8") || undefined;
+    return withSpareDescriptor(() => readFileSync(join(directory, name), "utf8")) || undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
@@ -227,16 +227,16 @@ function keepSpareDescriptor(): void {
   }
 }
 
-function withSpareDescriptor(body: () => void): void {
+function withSpareDescriptor<T>(body: () => T): T {
   try {
-    body();
+    return body();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "EMFILE" || spareDescriptor === undefined) throw error;
     closeSync(spareDescriptor);
     spareDescriptor = undefined;
     try {
-      body();
+      return body();
     } finally {
       keepSpareDescriptor();
     }

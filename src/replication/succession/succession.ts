@@ -5,10 +5,14 @@
  */
 import type { EpochName } from "../../store/epochs.ts";
 import type { State } from "../../store/state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
 import { epochOf } from "../feed/envelope.ts";
 import type { Upstream } from "../following/upstream.ts";
 import type { Fence } from "./fence.ts";
+
+const log = getLogger("primary");
 
 export interface SuccessionOptions {
   readonly peers: Upstream | undefined;
@@ -53,7 +57,12 @@ export function watchSuccession(options: SuccessionOptions): Succession {
     if (!fence.fenced) await startEpoch();
   };
   const once = (begin: () => Promise<void>): void => {
-    starting ??= begin().finally(() => (starting = undefined));
+    if (starting !== undefined) return;
+    starting = begin().finally(() => (starting = undefined));
+    // Whoever waits for it hears of a failure; and where nobody does, the next word of another node leads to another attempt.
+    starting.catch((error: unknown) =>
+      log.warning("a new epoch could not be started, this is tried again: {reason}", { reason: reasonOf(error) }),
+    );
   };
   const look = async (): Promise<void> => {
     const standings = await ask();

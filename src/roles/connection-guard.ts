@@ -42,15 +42,18 @@ export function guardConnections(
     return () => {};
   }
   const max = connectionsMaxWithin(limits, descriptorLimit());
-  const own = lowestFreeDescriptor() ?? 0;
+  /** Descriptors that are no connections of this listener: files, connections to brokers and other nodes. */
+  let others = lowestFreeDescriptor() ?? 0;
   const isTrusted = trustedIn(trustedProxies);
   const reports = atMostEvery(logIntervalMs, clock);
   let countAtMs = Number.NEGATIVE_INFINITY;
 
-  const enforce = (isExhausted: boolean): void => {
+  const enforce = (lowest: number | undefined): void => {
     const open = table.accepted();
+    // Without this, others beyond the limit would make every look a count, which takes some ten milliseconds for ten thousand connections.
+    if (lowest !== undefined) others = Math.max(0, lowest - open.length);
     // Where no descriptor is left, something else uses them too, and the limit is too high for that.
-    const bound = isExhausted ? Math.min(max, Math.floor(open.length * 0.75)) : max;
+    const bound = lowest === undefined ? Math.min(max, Math.floor(open.length * 0.75)) : max;
     const excess = connectionsToClose(open, { max: bound, addressMax: limits.connectionsPerAddressMax, isTrusted });
     for (const connection of excess) table.end(connection);
     metrics.connections.set(open.length - excess.length);
@@ -66,9 +69,9 @@ export function guardConnections(
     const lowest = lowestFreeDescriptor();
     const now = clock.monotonicMs();
     const intervalMs = limits.connectionsPerAddressMax > 0 ? addressCountIntervalMs : countIntervalMs;
-    if (lowest !== undefined && lowest - own <= max && now - countAtMs < intervalMs) return;
+    if (lowest !== undefined && lowest - others <= max && now - countAtMs < intervalMs) return;
     countAtMs = now;
-    enforce(lowest === undefined);
+    enforce(lowest);
   };
   return clock.every(lookIntervalMs, look);
 }
@@ -96,6 +99,7 @@ export function connectionsToClose(
   open: readonly AcceptedConnection[],
   { max, addressMax, isTrusted }: Bounds,
 ): AcceptedConnection[] {
+  if (open.length <= (addressMax > 0 ? Math.min(max, addressMax) : max)) return [];
   const worstFirst = open.toSorted((a, b) => Number(isWaste(b)) - Number(isWaste(a)) || b.idleMs - a.idleMs);
   const closing = new Set<AcceptedConnection>();
   if (addressMax > 0) {

@@ -1,10 +1,13 @@
 /** Clients that open more connections than a node has descriptors for. The node is a process of its own with a low limit, as a service manager sets one. */
 import { describe, expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
-import { connectionsMaxWithin, connectionsToClose } from "../../src/roles/connection-guard.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { connectionsMaxWithin, connectionsToClose, guardConnections } from "../../src/roles/connection-guard.ts";
 import type { AcceptedConnection } from "../../src/runtime/accepted-connections.ts";
+import { systemClock, type Clock } from "../../src/util/clock.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";
 import { loginPacket } from "../replication/raw-mqtt.ts";
 import { holdConnections, openConnection, requestHead, sendRaw } from "./raw-http.ts";
@@ -223,6 +226,25 @@ describe("which connections are closed", () => {
       connectionsToClose(open, { max: 100, addressMax: 1, isTrusted }).map(({ descriptor }) => descriptor);
     expect(close(untrusted)).toEqual([3, 4]);
     expect(close(({ family }) => family === "ipv6")).toEqual([]);
+  });
+
+  test("connections are not counted at every look where other files take more descriptors than there are connections allowed", () => {
+    let [counts, nowMs] = [0, 0];
+    let look = (): void => undefined;
+    const table = { accepted: () => (counts++, [connection({})]), end: () => undefined };
+    const clock: Clock = {
+      ...systemClock,
+      monotonicMs: () => nowMs,
+      every: (_, body) => ((look = body), () => undefined),
+    };
+    guardConnections({ limits: { ...defaultLimits, connectionsMax: 5 }, trustedProxies: [] }, table, clock);
+    const opened = Array.from({ length: 40 }, () => openSync("/dev/null", "r"));
+    try {
+      for (; nowMs < 4000; nowMs += 25) look();
+    } finally {
+      opened.forEach(closeSync);
+    }
+    expect(counts).toBeLessThan(5);
   });
 
   test("a limit that is above what the process may open is lowered, with a reserve", () => {

@@ -103,9 +103,9 @@ export class BodyReader {
       read(reading).then(
         (body) => {
           // A late one is nobody's any more.
-          if (!this.#readings.delete(reading)) return;
+          if (!this.#readings.delete(reading)) return undefined;
           exchange.bodyIsRead = true;
-          resolve(body);
+          return resolve(body);
         },
         (error: unknown) => {
           this.#readings.delete(reading);

@@ -311,3 +311,20 @@ describe("a host that is none", () => {
     });
   });
 });
+
+test("a path that is not percent-encoded UTF-8 is never a reason for a 500", async () => {
+  await withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    const edge = await cluster.edge("edge", primary);
+    await converged(edge.node, primary.node);
+    const headers = { Authorization: `Bearer ${adminKey}` };
+    for (const { url } of [primary, edge])
+      for (const id of ["%ff", "%", "%e0%a4%a", "%zz", "%00"]) {
+        const answer = await sendRaw(url, requestHead({ method: "DELETE", path: `/api/keys/${id}`, headers }));
+        expect(`${id}: ${answer?.status}`).toMatch(/: 40[04]$/);
+        expect((await sendRaw(url, requestHead({ path: `/api/${id}?${id}=${id}`, headers })))?.status).toBe(404);
+        const query = requestHead({ path: `/api/facts?predicate=${id}&args.0.type=${id}`, headers });
+        expect([200, 400]).toContain((await sendRaw(url, query))?.status ?? 0);
+      }
+  });
+});

@@ -38,10 +38,18 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
       );
       return { id, name, role, token: text, ...committed(set, result, "keep the token, it is not shown again") };
     })
-    .delete("/api/keys/:id", async ({ params: { id }, request, set }) => {
+    .delete("/api/keys/:id", async ({ params, request, set }) => {
+      const id = decodedId(params);
       // Whether the last admin may go is for the writer to say.
       if (node.engine().apiKey(id) === null)
         throw new AppError("not_found", `there is no API key \`${clip(id, 100)}\``);
       return committed(set, await writes.keys({ add: [], remove: [id] }, metaOf(request)), "API key removed");
     });
+}
+
+/** Elysia gives null for a part of a path whose percent-encoding is malformed. */
+function decodedId({ id }: { readonly id: string | null }): string {
+  if (id === null)
+    throw new AppError("invalid_request", "the id of the API key in the path is not percent-encoded UTF-8");
+  return id;
 }

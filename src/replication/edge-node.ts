@@ -199,7 +199,7 @@ function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageM
   const state = following.present();
   const { brokers } = feed;
   return {
-    ok: state !== undefined && !follower.diverged && !writer.failed,
+    ok: following.copy.ready && !follower.diverged && !writer.failed,
     degraded: writer.storage.problem ?? following.staleness(ageMsMax),
     storageOk: writer.storage.problem === undefined,
     role: "edge",

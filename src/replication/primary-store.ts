@@ -96,9 +96,15 @@ export async function settleEpoch(writer: Writer, data: string): Promise<void> {
       : "the database is older than what was already published";
     await startEpochBecause(writer, reason);
   }
-  // Only now: a start that dies before has to come to the same decision the next time.
-  notePosition(data, writer);
-  if (before !== "primary") writeNote(data, "role", "primary");
+  try {
+    // Only now: a start that dies before has to come to the same decision the next time.
+    notePosition(data, writer);
+    if (before !== "primary") writeNote(data, "role", "primary");
+  } catch (error) {
+    if (storageFailureIn(error) === undefined) throw error;
+    // The epoch has begun, and nobody else can lead it. The next start may begin another one, which costs nothing.
+    writer.storage.failed("position", error, join(data, "position"));
+  }
 }
 
 export async function startEpochBecause(writer: Writer, reason: string): Promise<State> {

@@ -15,16 +15,37 @@ import { startPrimary } from "./primary.ts";
 
 const log = getLogger("node");
 
+/** Between two attempts to go on as an edge after a promotion that failed. */
+const restartPauseMs = 1000;
+
 export async function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
   if (isPromoted(config.data)) {
     log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
     return startPrimary(asPrimary(config), system);
   }
+  let isStopped = false;
+  let starting: Promise<void> | undefined;
+  const goOnAsEdge = async (): Promise<void> => running.replace(await startEdgeNode(config, { becomePrimary }, system));
+  /** Meanwhile nobody answers here, so there is no end to it but a stop. */
+  const keepTrying = async (): Promise<void> => {
+    for (let isEdge = false; !isEdge && !isStopped;) {
+      await new Promise<void>((resolve) => system.clock.after(restartPauseMs, resolve));
+      if (isStopped) return;
+      isEdge = await goOnAsEdge().then(
+        () => true,
+        () => false,
+      );
+    }
+    log.warning("this node goes on as an edge");
+  };
   const becomePrimary = async (takeover: Takeover): Promise<Promoted> => {
     const node = await startPrimaryNode(asPrimary(config), undefined, takeover, system).catch(
       async (error: unknown) => {
         log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
-        running.replace(await startEdgeNode(config, { becomePrimary }, system));
+        await goOnAsEdge().catch((reason: unknown) => {
+          log.error("this node can't go on as an edge either, and tries again: {error}", { error: reason });
+          starting = keepTrying();
+        });
         throw error;
       },
     );
@@ -35,7 +56,14 @@ export async function startEdge(config: Config, system: System = realSystem): Pr
     return { epoch: must(epoch), offset: must(offset) };
   };
   const running = await serveNode(config, await startEdgeNode(config, { becomePrimary }, system), system);
-  return running;
+  return {
+    ...running,
+    async stop() {
+      isStopped = true;
+      await starting;
+      await running.stop();
+    },
+  };
 }
 
 /** It is the primary, whether that can be noted or not. */

@@ -43,8 +43,8 @@ export function lockDirectory(path: string): DataDirectory {
 /** About what the files that SQLite needs beside a database take when it is opened. */
 const probeBytes = 128 * 1024;
 
-/** Makes the directory, and writes something in it: what is wrong with it is better said here than by whatever comes to need it. */
-function requireWritable(path: string): void {
+/** Makes the directory, and writes something in it: what is wrong with it is better said here than by whatever comes to need it. AppError names it. */
+export function requireWritable(path: string): void {
   const probe = join(path, `write-probe-${process.pid}`);
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });

@@ -9,6 +9,7 @@ import { isDamage } from "../../src/runtime/sqlite.ts";
 import { connect, serveCommands, type Port, type Way } from "../../src/runtime/worker.ts";
 import { newChanges } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
+import * as diskSpace from "../../src/store/disk-space.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { storageFailureIn } from "../../src/util/storage-failure.ts";
@@ -63,6 +64,35 @@ test("a write that found its work done in a commit that failed is not done when 
     await Bun.sleep(120);
     const again = await writer.write(grant("ann"), named);
     expect(again.result).toMatchObject({ inserted: 1, offset: 2 });
+  }));
+
+test("below the reserve what is done already is answered, and only what would be appended is refused", () =>
+  withDirectory(async (directory) => {
+    const told: WriterEvent[] = [];
+    const writer = new StoreWriter((event) => told.push(event), systemClock);
+    const path = join(directory, "store-1.db");
+    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    writer.open({ ...common, path });
+    const named = { ...untraced, request: "key/one" };
+    await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+    await writer.write(grant("ann"), named);
+    const space = spyOn(diskSpace, "diskSpaceOf").mockReturnValue({ freeBytes: 1, totalBytes: 2 ** 30 });
+    try {
+      writer.open({ ...common, path, reserveBytes: 2 ** 20 });
+      const [refused, repeated, unchanged] = await Promise.all([
+        refusal(writer.write(grant("bob"), untraced)),
+        writer.write(grant("ann"), named),
+        writer.write(grant("ann"), untraced),
+      ]);
+      expect(refused.message).toContain("less free space than the reserve");
+      expect(refused.message).toContain("nothing was written");
+      expect(repeated.result).toMatchObject({ offset: 2, repeated: true });
+      expect(unchanged.result).toMatchObject({ offset: 2, unchanged: true });
+      expect(told.findLast((event) => "storage" in event)).toMatchObject({ storage: { reason: "reserve" } });
+    } finally {
+      space.mockRestore();
+      writer.close();
+    }
   }));
 
 test("a failure inside of a request fails all that share its transaction, and the next attempt begins on a new connection", () =>

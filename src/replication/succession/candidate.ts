@@ -1,6 +1,7 @@
 /** An edge's two parts in a promotion, of which it has one at a time: it stands for its own, or pledges to a peer that stands. */
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/config.ts";
+import { requireWritable } from "../../store/data-directory.ts";
 import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -20,7 +21,7 @@ export interface Candidate {
   readonly led: string | undefined;
   /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
   readonly token: string | undefined;
-  /** Gives the epoch after which it becomes it. AppError `conflict` where it may not. */
+  /** Gives the epoch after which it becomes it. AppError `conflict` where it may not, `internal` where it could store nothing. */
   stand(force: boolean): Promise<EpochName>;
   /** AppError `conflict` where this node does not give its pledge. */
   pledgeTo(request: PledgeRequest): Promise<void>;
@@ -48,6 +49,8 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
       return token;
     },
     async stand(force) {
+      // A primary begins with an event of its own, and who could not write it would have given up its copy in vain.
+      requireWritable(config.data);
       token = randomBytes(8).toString("hex");
       try {
         const candidacy = { node: id, token };

@@ -394,30 +394,35 @@ export class StoreWriter {
     return { outcomes, state, hasMoved };
   }
 
-  /** Where it is alone, others are told of it as soon as it is decided. */
+  /**
+   * Where it is alone, others are told of it as soon as it is decided. Only what is appended needs space: what is so already, or was done before, is
+   * answered on any disk.
+   */
   #attempt({ request, meta }: Waiting, isAlone: boolean): Outcome {
     const { store, log, limits, guard } = must(this.#open);
+    let refused: unknown;
     const onDecided: OnDecided = (before, row) => {
+      try {
+        guard.requireSpace(spaceNeedOf(request));
+      } catch (error) {
+        this.#tellStorage(guard.problem);
+        throw (refused = refusedBy(error, false));
+      }
       if (isAlone && fitting([row], limits).length > 0) this.#tell({ next: { before, row } });
     };
     const name = nameOf(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
     const now = preciseNow();
     if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined }, name };
-    try {
-      guard.requireSpace(spaceNeedOf(request));
-    } catch (error) {
-      this.#tellStorage(guard.problem);
-      return { error: refusedBy(error, false) };
-    }
     store.exec("SAVEPOINT request");
     try {
       const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, onDecided);
       store.exec("RELEASE request");
       return { appended, name };
     } catch (error) {
+      const isRefused = refused !== undefined && error === refused;
       // A failing disk fails the whole transaction, and may have ended it already.
-      if (storageFailureIn(error) !== undefined || !store.inTransaction) throw error;
+      if (!isRefused && (storageFailureIn(error) !== undefined || !store.inTransaction)) throw error;
       store.exec("ROLLBACK TO request");
       store.exec("RELEASE request");
       return { error };

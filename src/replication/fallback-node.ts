@@ -89,12 +89,14 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   const fetching = { directory: data, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) };
   const refresh = async (): Promise<void> => {
     const { fetched, from } = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
-      fetchSnapshot({ ...fetching, primary }, note?.tag),
+      fetchSnapshot({ ...fetching, primary }, damaged ? undefined : note?.tag),
     );
     if (fetched !== "unchanged") {
       open(fetched.path);
       damaged = false;
     }
+    // It may have been found damaged meanwhile: then it is fetched again, whether it is the newest or not.
+    if (damaged) return;
     if (await confirms(from, must(state))) copy.proven();
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     confirmedAtMs = clock.monotonicMs();

@@ -101,6 +101,33 @@ test("a fallback with a damaged copy is not ready until it has a sound one", () 
     expect(mayRead(second.node, "user-99")).toBe(true);
   }));
 
+test("a copy that is found damaged while it is compared with the newest is fetched anew", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await insert(primary.node, "ann");
+    const held = Promise.withResolvers<void>();
+    const asked: (string | null)[] = [];
+    const slow = Bun.serve({
+      port: 0,
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        if (pathname.endsWith("/snapshot") && asked.push(request.headers.get("if-none-match")) === 2) await held.promise;
+        return fetch(`${primary.url}${pathname}${search}`, { headers: request.headers });
+      },
+    });
+    const fallback = await cluster.fallback({ url: `http://127.0.0.1:${slow.port}` }, { refresh: "1s" });
+    await converged(fallback.node, primary.node);
+    await eventually(() => expect(asked.length).toBe(2));
+    expect(asked[1]).not.toBeNull();
+    expect(fallback.node.reportDamage(Object.assign(new Error("malformed"), { code: "SQLITE_CORRUPT" }))).toBe(true);
+    expect(() => fallback.node.engine()).toThrow("damaged");
+    held.resolve();
+    await eventually(() => expect(mayRead(fallback.node, "ann")).toBe(true), 5000);
+    expect(asked[2]).toBeNull();
+    await slow.stop(true);
+  }));
+
 test("a fallback goes on answering from its old copy when what it is offered is not sound", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();

@@ -188,6 +188,18 @@ test("the primary is asked within each window, and not again when it was asked f
   expect(asked).toBe(1);
 });
 
+test("nothing is asked after a stop, although an answer that was under way comes later", async () => {
+  const clock = movedClock();
+  let asked = 0;
+  const confirmations = new Confirmations({ windowMs: 4000, clock, ask: () => (asked++, Promise.resolve()) });
+  confirmations.start();
+  await confirmations.stop();
+  confirmations.answered(clock.monotonicMs());
+  confirmations.soon();
+  clock.pass(60_000);
+  expect(asked).toBe(0);
+});
+
 test("hints of which the primary knows nothing are followed less and less often", () => {
   const clock = movedClock();
   const askedAtMs: number[] = [];

@@ -19,6 +19,7 @@ export class Confirmations {
   readonly #options: ConfirmationsOptions;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #running: Promise<void> | undefined;
+  #stopped = false;
   #cancel = (): void => {};
 
   constructor(options: ConfirmationsOptions) {
@@ -43,12 +44,14 @@ export class Confirmations {
 
   /** Resolves when nothing is under way any more. */
   stop(): Promise<void> {
+    this.#stopped = true;
     this.#cancel();
     return this.#running ?? Promise.resolve();
   }
 
   /** The jitter keeps edges apart that were started together. */
   #plan(): void {
+    if (this.#stopped) return;
     const { windowMs, clock } = this.#options;
     const sinceMs = Math.min(windowMs / 2, clock.monotonicMs() - this.#askedAtMs);
     this.#cancel();
@@ -60,7 +63,7 @@ export class Confirmations {
 
   #ask(): void {
     const { clock, ask } = this.#options;
-    if (this.#running !== undefined) return;
+    if (this.#running !== undefined || this.#stopped) return;
     this.#askedAtMs = clock.monotonicMs();
     this.#running = ask().finally(() => (this.#running = undefined));
   }

@@ -65,22 +65,32 @@ export class Copy {
 
   /** Answers from the database at `path` from now on. With `isDistrusted` the one before is wrong, and nobody shall ever start from it. */
   open(path: string, isDistrusted = false): State {
-    const store = openStore(path, { readonly: true });
-    const state = readState(store);
     const old = this.#opened;
-    const engine = new Engine(store, {
-      limits: this.#limits,
-      changes: this.#changes,
-      inPlace: true,
-      after: this.#clock.after,
-    });
-    this.#opened = { path, engine, reader: openStore(path, { readonly: true }) };
+    const { state, ...opened } = this.#read(path);
+    const { engine } = opened;
+    this.#opened = opened;
     this.#isProven = false;
     this.#policyId = 0;
     this.moved(state);
     if (old !== undefined) this.#retire(old, isDistrusted);
     this.#learn(engine);
     return state;
+  }
+
+  /** Opens all of it or nothing: what was left open would take descriptors with each attempt. */
+  #read(path: string): Opened & { readonly state: State } {
+    using opened = new DisposableStack();
+    const open = (): SqlDatabase => opened.adopt(openStore(path, { readonly: true }), (store) => store.close());
+    const [store, reader] = [open(), open()];
+    const state = readState(store);
+    const engine = new Engine(store, {
+      limits: this.#limits,
+      changes: this.#changes,
+      inPlace: true,
+      after: this.#clock.after,
+    });
+    opened.move();
+    return { path, engine, reader, state };
   }
 
   /** Another node has confirmed what is in the present database: those that it replaced are not needed any more. */

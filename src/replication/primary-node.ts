@@ -151,7 +151,7 @@ async function openData(
   const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes }, system);
   started.defer(() => writer.stop());
   const path = takeover?.path ?? (await soundPath(writer, config, system));
-  await writer.open(path);
+  await writer.open(path, { create: false });
   const copy = new Copy(data, limits, system.clock, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);

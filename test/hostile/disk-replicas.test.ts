@@ -1,7 +1,8 @@
 /** Full and lost disks of edges and fallbacks: they answer on from a sound copy, say that it gets older, and catch up when they can. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { Copy } from "../../src/replication/copy.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, withCluster } from "../replication/cluster.ts";
 import { fillDisk, noMounts, withSmallDisk } from "./node.ts";
@@ -101,6 +102,37 @@ test(
       expect(mayRead(edge.node, "bob")).toBe(true);
       await eventually(() => expect(edge.node.health()).toMatchObject({ storageOk: true, degraded: undefined }));
       expect(readdirSync(edge.data).filter((name) => name.endsWith(".db")).length).toBe(1);
+    }, lowRetries),
+  60_000,
+);
+
+test(
+  "an edge that cannot open a new copy goes on with the one that it has",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge", primary);
+      await converged(edge.node, primary.node);
+      const failing = spyOn(Copy.prototype, "open").mockImplementation(() => {
+        throw Object.assign(new Error("too many open files"), { code: "EMFILE" });
+      });
+      try {
+        renameSync(edge.data, `${edge.data}-moved`);
+        await expectDegraded(edge.node, "deleted, moved or replaced", "ann");
+        renameSync(`${edge.data}-moved`, edge.data);
+        await eventually(() => expect(failing.mock.calls.length).toBeGreaterThan(1));
+        await insert(primary.node, "bob");
+        await converged(edge.node, primary.node);
+        expect(mayRead(edge.node, "bob")).toBe(true);
+      } finally {
+        failing.mockRestore();
+      }
+      await eventually(() => expect(edge.node.health()).toMatchObject({ storageOk: true, degraded: undefined }));
+      await insert(primary.node, "cid");
+      await converged(edge.node, primary.node);
+      expect(mayRead(edge.node, "cid")).toBe(true);
     }, lowRetries),
   60_000,
 );

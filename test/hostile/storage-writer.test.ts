@@ -1,9 +1,10 @@
 /** Commits that fail in the writer itself: nobody is told what is not so. Errors keep their codes on the way from a Worker. */
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { statSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { Copy } from "../../src/replication/copy.ts";
 import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
 import { isDamage } from "../../src/runtime/sqlite.ts";
 import { connect, serveCommands, type Port, type Way } from "../../src/runtime/worker.ts";
@@ -65,6 +66,34 @@ test("a write that found its work done in a commit that failed is not done when 
     const again = await writer.write(grant("ann"), named);
     expect(again.result).toMatchObject({ inserted: 1, offset: 2 });
   }));
+
+test("a database that is gone is not replaced by an empty one, and what could not be opened whole is closed", () =>
+  withDirectory(async (directory) => {
+    const path = join(directory, "store-1.db");
+    const writer = new StoreWriter(() => {}, systemClock);
+    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    expect(() => writer.open({ ...common, path, create: false })).toThrow("unable to open");
+    expect(existsSync(path)).toBe(false);
+    writer.open({ ...common, path });
+    expect(() => writer.open({ ...common, path, environment: "other" })).toThrow("environment");
+    const copy = new Copy(directory, defaultLimits, systemClock);
+    const other = join(directory, "other.db");
+    openStore(other).close();
+    expect(() => copy.open(other)).toThrow();
+    expect(openIn(directory)).toEqual([]);
+  }));
+
+/** The files that this process has open there. */
+function openIn(directory: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((descriptor) => {
+    try {
+      const path = readlinkSync(join("/proc/self/fd", descriptor));
+      return path.startsWith(directory) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
+}
 
 test("below the reserve what is done already is answered, and only what would be appended is refused", () =>
   withDirectory(async (directory) => {

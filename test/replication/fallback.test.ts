@@ -112,7 +112,8 @@ test("a copy that is found damaged while it is compared with the newest is fetch
       port: 0,
       async fetch(request) {
         const { pathname, search } = new URL(request.url);
-        if (pathname.endsWith("/snapshot") && asked.push(request.headers.get("if-none-match")) === 2) await held.promise;
+        if (pathname.endsWith("/snapshot") && asked.push(request.headers.get("if-none-match")) === 2)
+          await held.promise;
         return fetch(`${primary.url}${pathname}${search}`, { headers: request.headers });
       },
     });

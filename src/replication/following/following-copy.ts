@@ -195,12 +195,19 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, guard: History
     move(moved);
   });
   const adopt = async (path: string, isDistrusted = false): Promise<State> => {
-    const opened = await writer.open(path);
+    const opened = await writer.open(path, { create: false });
     // Nobody may learn of the new position before reads come from the new file.
     copy.open(path, isDistrusted);
     guard.settle(firstEpoch(copy.reader()).epoch);
     move(opened);
     return opened;
+  };
+  /** The writer has let go of the copy in use before it could open the next one. */
+  const reopen = async (isDistrusted: boolean): Promise<void> => {
+    if (isDistrusted || !copy.ready) return;
+    await writer
+      .open(copy.path, { create: false })
+      .catch((error: unknown) => log.error("the copy can't be written until there is a fresh one: {error}", { error }));
   };
   const installSnapshot: Standing["installSnapshot"] = async (from, isDistrusted) => {
     const { data: directory, environment, limits } = config;
@@ -215,7 +222,8 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, guard: History
       return await adopt(installed.path, isDistrusted);
     } catch (error) {
       // The one before stays in use; each further attempt would leave another file.
-      removeFiles(databaseFiles(installed.path));
+      if (!copy.ready || copy.path !== installed.path) removeFiles(databaseFiles(installed.path));
+      await reopen(isDistrusted);
       throw error;
     }
   };

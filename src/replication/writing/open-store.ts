@@ -17,6 +17,8 @@ export interface OpenRequest {
   readonly environment: string;
   readonly synchronous: "FULL" | "NORMAL";
   readonly limits: Limits;
+  /** False where a missing file is an error: an empty database in its place would begin another history. */
+  readonly create?: boolean | undefined;
   /** Below so many free bytes ordinary writes are refused. */
   readonly reserveBytes?: number | undefined;
   /** To be told of every change. */
@@ -44,14 +46,19 @@ export interface Begun<T> {
 const checkpointWaitMs = 50;
 const busyTimeoutMs = 5000;
 
-/** Opens the file, and makes it where it is missing. */
+/** Opens the file, and makes it where it is missing and may be made. */
 export function openForWriting(options: OpenRequest, clock: Clock): Open {
-  const store = openStore(options.path, { synchronous: options.synchronous });
-  rememberIds(store);
-  const { path, reserveBytes = 0, limits, changes } = options;
-  const guard = new StorageGuard(path, reserveBytes, limits, clock);
-  const time = new SteadyClock(clock, limits.logAgeSteadyMs);
-  return { options, guard, time, store, log: openLog(store), limits, changes };
+  const { path, synchronous, create = true, reserveBytes = 0, limits, changes } = options;
+  const store = openStore(path, { synchronous, create });
+  try {
+    rememberIds(store);
+    const guard = new StorageGuard(path, reserveBytes, limits, clock);
+    const time = new SteadyClock(clock, limits.logAgeSteadyMs);
+    return { options, guard, time, store, log: openLog(store), limits, changes };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
 }
 
 /** Another connection to the same file. Throws a StorageError where that is not at its path any more. */

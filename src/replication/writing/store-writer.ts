@@ -124,22 +124,34 @@ export class StoreWriter {
     this.#tell = tell;
   }
 
-  /** Opens the file, makes it where it is missing, and tells where it stands. Another file that was open before is closed. */
+  /** Opens the file, makes it where it is missing and may be made, and tells where it stands. Another file that was open before is closed. */
   open(options: OpenRequest): State {
     this.close();
     const open = openForWriting(options, this.#clock);
-    const { store } = open;
     this.#open = open;
-    const state = change(open, () => {
-      const found =
-        findState(store) ?? createState(store, options.environment, mintEpoch(this.#clock), this.#clock.wallMs());
-      if (found.environment === options.environment) refreshDerived(store, options.limits, false);
-      return found;
-    });
-    requireEnvironment(state, options.environment);
+    let state: State;
+    try {
+      state = this.#begin(open);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
     this.#state = state;
     this.#cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
     this.#checkStorage();
+    return state;
+  }
+
+  /** Makes what a store lacks. Gives where it stands. */
+  #begin(open: Open): State {
+    const { store, limits } = open;
+    const { environment } = open.options;
+    const state = change(open, () => {
+      const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), this.#clock.wallMs());
+      if (found.environment === environment) refreshDerived(store, limits, false);
+      return found;
+    });
+    requireEnvironment(state, environment);
     return state;
   }
 

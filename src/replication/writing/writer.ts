@@ -106,10 +106,11 @@ export class Writer {
     return this.#failed;
   }
 
-  async open(path: string): Promise<State> {
+  /** Opens the file, and makes it where it is missing unless it may not be made. */
+  async open(path: string, { create = true } = {}): Promise<State> {
     const { changes } = this;
     this.#path = path;
-    const state = await this.#worker.call("open", { ...this.#options, path, changes });
+    const state = await this.#worker.call("open", { ...this.#options, path, changes, create });
     this.#state = state;
     return state;
   }

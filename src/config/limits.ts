@@ -187,6 +187,10 @@ const limitShape = {
     10_000,
     "The most combinations of rules and types that may be looked at to plan a question at once; others are planned and answered in a process aside",
   ),
+  closureTimeMsMax: time(
+    3000,
+    "The longest time that one event may take for closures, in which nothing else is written: a policy that becomes active, or a batch; past that they are walked, as above",
+  ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
   valueIdsKeptMax: count(
     4_000_000,

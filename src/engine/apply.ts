@@ -88,7 +88,7 @@ function applyPolicy(
   layOutTables(database, activate(effect.source, effect.filename));
   statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
   stampPlans(database);
-  refreshDerived(database, limits, true);
+  refreshDerived(database, limits, true, "bounded");
 }
 
 /** What the policy's questions name: its fact tables, its types and constants. Inside the caller's transaction. */

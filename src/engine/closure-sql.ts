@@ -27,6 +27,10 @@ export class ClosureSql {
   readonly fill: string;
   /** What should be in the table; at most `?1` rows. */
   readonly all: string;
+  /** Where steps begin, each once; at most `?1` rows. */
+  readonly starts: string;
+  /** Fills the table with what the gathered starts reach; at most `?1` rows. */
+  readonly fillFrom: string;
   /** Whether the pair `?1`, `?2` is one of a step. */
   readonly holds: string;
   /** A row where the pair `?1`, `?2` is in the table. */
@@ -53,6 +57,8 @@ export class ClosureSql {
     this.#names = names;
     this.all = this.#walk();
     this.fill = `INSERT INTO ${table} ${this.all}`;
+    this.starts = this.#starts();
+    this.fillFrom = `INSERT INTO ${table} ${this.#walk("closure_from", "anything")}`;
     this.holds = this.#holds();
     this.knows = `SELECT 1 FROM ${table} WHERE a1 = ?1 AND a2 = ?2`;
     this.gatherNewFrom = `INSERT INTO closure_from SELECT ?1 UNION SELECT a1 FROM ${table} AS t WHERE a2 = ?1
@@ -61,7 +67,7 @@ export class ClosureSql {
     this.gatherTo = `INSERT INTO closure_to SELECT ?1 UNION SELECT a2 FROM ${table} WHERE a1 = ?1`;
     this.join = `INSERT OR IGNORE INTO ${table} SELECT f.c0, t.c0 FROM closure_from AS f CROSS JOIN closure_to AS t`;
     this.part = `DELETE FROM ${table} WHERE a1 IN (SELECT c0 FROM closure_from) AND a2 IN (SELECT c0 FROM closure_to)`;
-    this.walk = `INSERT INTO closure_walk ${this.#walk("closure_from")}`;
+    this.walk = `INSERT INTO closure_walk ${this.#walk("closure_from", "starts")}`;
     const isLost = (column: string): string => `${column} IN (SELECT c0 FROM closure_to)`;
     this.rejoin = `INSERT OR IGNORE INTO ${table} SELECT c0, c1 FROM closure_walk WHERE ${isLost("c1")}
       UNION SELECT w.c0, t.a2 FROM closure_walk AS w CROSS JOIN ${table} AS t
@@ -98,14 +104,21 @@ export class ClosureSql {
     return `SELECT ${cases.join(" OR ")}`;
   }
 
-  /** Where steps lead from anywhere, or from what is in `starts`, over what is in it. A step goes on from values of its own type alone. */
-  #walk(starts?: string): string {
+  #starts(): string {
+    const emission = this.#emission();
+    const begun = this.#closure.steps.map((step) => this.#step(step, [0], [], emission));
+    return `WITH begun(c0) AS (${begun.join(" UNION ALL ")}) SELECT DISTINCT c0 FROM begun LIMIT ?1`;
+  }
+
+  /** Where steps lead from anywhere, or from what is in `starts`, over anything or over that alone. A step goes on from values of its own type alone. */
+  #walk(starts?: string, over: "starts" | "anything" = "anything"): string {
     const emission = this.#emission();
     const among = (step: Step): Relation[] => (starts === undefined ? [] : [named(starts, [endOf(step, 0)])]);
+    const through = (step: Step): Relation[] => (over === "starts" ? among(step) : []);
     const walked = (step: Step): Relation => named("walk", [variable(origin), endOf(step, 0)]);
     const first = this.#closure.steps.map((step) => this.#step(step, [0, 1], among(step), emission));
     const next = this.#closure.steps.map((step) =>
-      this.#step(step, [origin, 1], [walked(step), ...among(step)], emission),
+      this.#step(step, [origin, 1], [walked(step), ...through(step)], emission),
     );
     const walk = [...first, ...next].join(" UNION ");
     return `SELECT c0, c1 FROM (WITH RECURSIVE walk(c0, c1) AS (${walk} LIMIT ?1) SELECT c0, c1 FROM walk)`;

@@ -108,11 +108,14 @@ export class ClosureChange {
   /** By how many rows each closure has grown. */
   readonly #grown = new Map<Kept, number>();
   readonly #givenUp = new Set<Kept>();
+  /** On the clock of `performance.now()`. */
+  readonly #endMs: number;
   #canGather = false;
 
   constructor(database: SqlDatabase, limits: Limits, degrees: DegreeChange) {
     this.#database = database;
     this.#limits = limits;
+    this.#endMs = performance.now() + limits.closureTimeMsMax;
     this.#degrees = degrees;
     this.#closures = Closures.of(database, limits);
   }
@@ -148,6 +151,7 @@ export class ClosureChange {
   #join(kept: Kept, [from, to]: Pair): void {
     const { sql } = kept;
     if (this.#run(sql.knows).values(from, to).length > 0) return;
+    if (this.#isLate()) return void this.#givenUp.add(kept);
     this.#makeRoom();
     const starts = this.#run(sql.gatherNewFrom).run(from, to);
     const ends = this.#run(sql.gatherTo).run(to);
@@ -162,6 +166,7 @@ export class ClosureChange {
 
   #part(kept: Kept, [from, to]: Pair): void {
     const { sql } = kept;
+    if (this.#isLate()) return void this.#givenUp.add(kept);
     this.#makeRoom();
     const starts = this.#run(sql.gatherFrom).run(from);
     const ends = this.#run(sql.gatherTo).run(to);
@@ -179,6 +184,11 @@ export class ClosureChange {
     if (this.#canGather) return;
     this.#database.exec(changeTables);
     this.#canGather = true;
+  }
+
+  /** Many facts of one event may each change many rows, and nothing else is written meanwhile. */
+  #isLate(): boolean {
+    return performance.now() > this.#endMs;
   }
 
   #isTooMuch(rows: number): boolean {
@@ -199,11 +209,20 @@ export class ClosureChange {
   }
 }
 
+/** Whether others wait meanwhile: then what takes longer than `closureTimeMsMax` is not filled but walked. */
+export type Patience = "bounded" | "unbounded";
+
 /**
  * Makes the closures that are kept be those of the active policy: missing ones are filled, others dropped; with `retry`, those that were given
  * up are tried again. Inside the caller's transaction.
  */
-export function refreshClosures(database: SqlDatabase, limits: Limits, retry: boolean): void {
+export function refreshClosures(
+  database: SqlDatabase,
+  limits: Limits,
+  retry: boolean,
+  patience: Patience = "unbounded",
+): void {
+  const endMs = performance.now() + limits.closureTimeMsMax;
   const activation = usableActivation(database);
   const wanted = new Map(
     (activation ? closuresOf(activation.active, limits) : []).map((closure) => [closure.name, closure]),
@@ -219,7 +238,11 @@ export function refreshClosures(database: SqlDatabase, limits: Limits, retry: bo
   }
   for (const [name, closure] of wanted) {
     const table = createClosureTable(database, name);
-    if (!fill(database, closure, table, limits)) emptyClosureTable(database, table);
+    const isFilled =
+      patience === "bounded"
+        ? fillUntil(endMs, database, closure, table, limits)
+        : fill(database, closure, table, limits);
+    if (!isFilled) emptyClosureTable(database, table);
     isChanged = true;
   }
   if (isChanged) stampPlans(database);
@@ -232,6 +255,45 @@ function fill(database: SqlDatabase, closure: Closure, table: ClosureTable, limi
   addClosureRows(database, table, rows);
   return rows <= limits.closureRowsMax;
 }
+
+/**
+ * The same by some starts at a time, so that it can be ended: a statement of SQLite can't. A closure of a chain of 3,000 folders has 5 million rows
+ * and takes a minute, in which nothing else can be written.
+ */
+function fillUntil(
+  endMs: number,
+  database: SqlDatabase,
+  closure: Closure,
+  table: ClosureTable,
+  { closureRowsMax }: Limits,
+): boolean {
+  if (closure.steps.length > stepsMax) return false;
+  const sql = sqlFor(database, closure, table);
+  database.exec(changeTables);
+  const starts = database.prepare(sql.starts).values(closureRowsMax + 1);
+  if (starts.length > closureRowsMax) return false;
+  const gather = database.prepare("INSERT OR IGNORE INTO closure_from SELECT value FROM json_each(?1)");
+  const fillFrom = database.prepare(sql.fillFrom);
+  let rows = 0;
+  let together = 1;
+  try {
+    for (let first = 0; first < starts.length; first += together) {
+      const startMs = performance.now();
+      if (startMs > endMs || rows > closureRowsMax) return false;
+      database.exec("DELETE FROM closure_from");
+      together = Math.min(2 * together, startsTogetherMax);
+      gather.run(JSON.stringify(starts.slice(first, first + together).map(([id]) => Number(id))));
+      rows += fillFrom.run(closureRowsMax + 1 - rows);
+    }
+  } finally {
+    database.exec("DELETE FROM closure_from");
+  }
+  addClosureRows(database, table, rows);
+  return rows <= closureRowsMax;
+}
+
+/** What as many starts reach takes some 10 ms, where each reaches some tens. */
+const startsTogetherMax = 64;
 
 /** SQLite takes 500 selections in one statement, and to fill a table takes two of them a step. */
 const stepsMax = 200;

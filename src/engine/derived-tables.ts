@@ -9,18 +9,18 @@ import { lookUp } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
 import { usableActivation } from "./active-policies.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { clearClosures, findClosureDamage, refreshClosures } from "./closures.ts";
+import { clearClosures, findClosureDamage, type Patience, refreshClosures } from "./closures.ts";
 import { askedConstants, indexOrders, type Orders } from "./indexes.ts";
 
 /**
  * Makes it be that of the active policy; with `retry`, closures that were given up are tried again. The policy's tables and constants must be
  * there. Inside the caller's transaction.
  */
-export function refreshDerived(database: SqlDatabase, limits: Limits, retry: boolean): void {
+export function refreshDerived(database: SqlDatabase, limits: Limits, retry: boolean, patience?: Patience): void {
   const active = usableActivation(database)?.active;
   const orders = active && indexOrders(active.program);
   if (orders) refreshIndexes(database, orders);
-  refreshClosures(database, limits, retry);
+  refreshClosures(database, limits, retry, patience);
   if (orders) refreshDegrees(database, active, orders);
 }
 

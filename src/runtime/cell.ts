@@ -21,9 +21,6 @@ import {
 /** The first argument of the program where it is to be such a process; the second names the worker. */
 const cellArgument = "cell";
 
-/** Lower than that of the node, which is 0. */
-const niceness = 10;
-
 /** It has no other reason to: a system that is short of memory ends the process that has the most. */
 const endedByItself = "the process that worked on this has ended, most likely since it took more memory than there is";
 
@@ -34,8 +31,8 @@ export interface Cell<C extends Commands> {
   limitMemory(bytesMax: number, reason: Error): void;
   /** What the process takes at present, files apart; 0 where the system does not tell. */
   memoryBytes(): number;
-  /** From now on everything else comes first where it wants the processor too. */
-  giveWay(): void;
+  /** From now on others come first where they want the processor too: the node's niceness is 0, and each step is worth a quarter more for others. */
+  giveWay(niceness: number): void;
 }
 
 /** Starts the worker of this name in a process. */
@@ -43,7 +40,7 @@ export function spawnCell<C extends Commands>(name: WorkerName): Cell<C> {
   const { port, pid, limitMemory } = startCell(name);
   return {
     worker: connect(port),
-    giveWay: () => giveWay(pid),
+    giveWay: (niceness) => giveWay(pid, niceness),
     memoryBytes: () => anonymousBytes(pid) ?? 0,
     limitMemory,
   };
@@ -167,7 +164,7 @@ function startCell(name: WorkerName): Started {
   };
 }
 
-function giveWay(pid: number): void {
+function giveWay(pid: number, niceness: number): void {
   try {
     setPriority(pid, niceness);
   } catch {

@@ -3,9 +3,15 @@
  * by a signal, so that nothing here depends on how fast a machine is.
  */
 import { expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
 import { activate } from "../../src/engine/active-policy.ts";
+import { applyEvent } from "../../src/engine/apply.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import type { Effect } from "../../src/engine/event.ts";
+import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { closureTables } from "../../src/store/closure-tables.ts";
 import { must } from "../../src/util/assert.ts";
-import { apply, policy, storeWith } from "../engine/store.ts";
+import { apply, fact, inserted, policy, storeWith } from "../engine/store.ts";
 import { apiOf, clientOf, Org, role, User, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
 import { cellsOf } from "../runtime/cells.ts";
@@ -229,6 +235,43 @@ test("what is taken becomes active in linear time, also what earlier versions to
   const { user } = process.cpuUsage(before);
   // A bound, not a measure: what is quadratic takes more than four times as long.
   expect(user / 1000).toBeLessThan(2500);
+});
+
+test("closures of a policy that becomes active, and those that a batch changes, have their time", () => {
+  const folders = `actor User {}
+    resource Folder { roles = ["r"]; permissions = ["see"]; relations = { parent: Folder }; "see" if "r"; }`;
+  const nested = folders.replace('"see" if', '"r" if "r" on "parent"; "see" if');
+  const depth = 400;
+  const chain = Array.from({ length: depth }, (_, index) =>
+    fact("has_relation", `Folder:${index}`, "String:parent", `Folder:${index + 1}`),
+  );
+  const facts = inserted(...chain, fact("has_role", "User:ann", "String:r", `Folder:${depth}`));
+  const declared = `${folders}\ndeclare has_relation(Folder, String, Folder);`;
+  const maySee = (store: SqlDatabase): boolean =>
+    new Engine(store).authorize({
+      actor: { type: "User", id: "ann" },
+      action: "see",
+      resource: { type: "Folder", id: "0" },
+      contextFacts: [],
+    });
+  const applyWithin = (store: SqlDatabase, closureTimeMsMax: number, effect: Effect): void => {
+    const limits = { ...defaultLimits, closureTimeMsMax };
+    store.transaction(() => applyEvent(store, { offset: 9, timeMs: 1, traceparent: null, effect }, limits));
+  };
+  const rows = (depth * (depth + 1)) / 2;
+
+  const store = storeWith(policy(declared), facts);
+  applyWithin(store, 1, policy(nested, 2));
+  expect(closureTables(store)).toMatchObject([{ kept: false, rows: 0 }]);
+  expect(maySee(store)).toBe(true);
+  applyWithin(store, 60_000, policy(`${nested} `, 3));
+  expect(closureTables(store)).toMatchObject([{ kept: true, rows }]);
+  expect(maySee(store)).toBe(true);
+
+  const batched = storeWith(policy(nested));
+  applyWithin(batched, 1, facts);
+  expect(closureTables(batched)).toMatchObject([{ kept: false, rows: 0 }]);
+  expect(maySee(batched)).toBe(true);
 });
 
 test("the work for a policy is bounded before it becomes active", () =>

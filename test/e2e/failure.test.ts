@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Oso } from "oso-cloud";
+import { builtBinary } from "../../scripts/built-binary.ts";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { questions } from "../../scripts/example/questions.ts";
 import {
@@ -239,6 +240,8 @@ test(
     withCluster({ broker: "mosquitto", edges: 1 }, async (cluster) => {
       const { primary, node } = cluster;
       const usurper = await node("usurper", "primary", cluster.mosquitto?.primary);
+      // One that continues the same history: a primary of another one would not start beside it.
+      await restoreFrom(cluster, primary, usurper.directory);
       await usurper.start();
       await eventually(
         async () => (await insert(cluster, primary.url, "late")).status === 503,
@@ -253,6 +256,19 @@ test(
     }),
   scenarioTimeoutMs,
 );
+
+async function restoreFrom({ adminKey, nodeKey, directory }: Cluster, node: { url: string }, data: string) {
+  const binary = await builtBinary();
+  const file = join(directory, "taken.backup");
+  const environment = { OSO_AUTH: adminKey, OSTIARY_NODE_KEY: nodeKey };
+  for (const command of [
+    ["backup", "--url", node.url, "--out", file],
+    ["restore", file, "--data", data],
+  ]) {
+    const { exitCode, stderr } = Bun.spawnSync([binary, ...command], { env: environment, timeout: 30_000 });
+    if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
+  }
+}
 
 async function expectRightAnswers(oso: Oso): Promise<void> {
   for (const { text, ask, expected } of questions)

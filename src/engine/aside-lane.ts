@@ -49,8 +49,8 @@ interface Job {
   readonly holder: string;
   readonly begin: (worker: Worker) => Promise<unknown>;
   readonly work: (worker: Worker) => Promise<unknown>;
-  /** Whether the process goes on working for what came of it. Throws where it may not. */
-  readonly lend: (cell: AsideCell, result: unknown) => boolean;
+  /** Whether the process goes on working for what came of it. Throws where it may not. `givesWay` says whether everything else comes first already. */
+  readonly lend: (cell: AsideCell, result: unknown, givesWay: boolean) => boolean;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
   waitTimer: ReturnType<typeof setTimeout> | undefined;
@@ -103,7 +103,7 @@ export class AsideLane {
     let hasPlace = isLarge;
     if (isLarge) this.#parted.take(holder);
     let source: PartSource | undefined;
-    const lend = (cell: AsideCell, first: unknown): boolean => {
+    const lend = (cell: AsideCell, first: unknown, givesWay: boolean): boolean => {
       if ((first as TextPart).isLast) return false;
       if (!hasPlace && !this.#parted.mayTake(holder)) {
         const refusal = this.#parted.refusal(holder);
@@ -112,7 +112,7 @@ export class AsideLane {
       }
       if (!hasPlace) this.#parted.take(holder);
       hasPlace = false;
-      source = this.#lend(holder, cell);
+      source = this.#lend(holder, cell, givesWay);
       return true;
     };
     try {
@@ -123,9 +123,9 @@ export class AsideLane {
     }
   }
 
-  #lend(holder: string, cell: AsideCell): PartSource {
+  #lend(holder: string, cell: AsideCell, hasGivenWay: boolean): PartSource {
     const { parts, slow, late } = this.#options;
-    let givesWay = false;
+    let givesWay = hasGivenWay;
     let isOver = false;
     const end = (isIdle: boolean): void => {
       if (isOver) return;
@@ -202,7 +202,7 @@ export class AsideLane {
         timers.push(setTimeout(becomeSlow, slow.afterMs));
       }
       const result = await job.work(cell.worker);
-      isLent = job.lend(cell, result);
+      isLent = job.lend(cell, result, isSlow);
       job.resolve(result);
     } catch (error) {
       job.reject(error);

@@ -1,7 +1,9 @@
 /** Questions whose answers, or whose way to them, fill memory: they end with the reason, and their process takes no more than it may. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { getPriority } from "node:os";
 import { fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
+import { eventually } from "../replication/cluster.ts";
 import { cellsOf } from "../runtime/cells.ts";
 
 const timeoutMs = 60_000;
@@ -17,10 +19,10 @@ const policy = `actor User {} resource Doc { permissions = ["see"]; }
 
 const crowd = 60;
 
-async function crowded(api: Api): Promise<void> {
+async function crowded(api: Api, people = crowd): Promise<void> {
   expect((await api.call("POST", "/api/policy", { body: { src: policy } })).status).toBe(200);
-  const facts = Array.from({ length: crowd ** 2 }, (_, index) =>
-    fact("knows", User(String(index % crowd)), User(String(Math.floor(index / crowd)))),
+  const facts = Array.from({ length: people ** 2 }, (_, index) =>
+    fact("knows", User(String(index % people)), User(String(Math.floor(index / people)))),
   );
   facts.push(fact("vouches", User("nobody"), value("Doc", "d")));
   for (let first = 0; first < facts.length; first += 1000)
@@ -102,6 +104,25 @@ test(
         expect((await chain(api, "knows", 1)).status).toBe(200);
       },
       { "limits.queryMemoryBytesMax": "128MiB", "limits.queryValuesMax": "1000000000" },
+    ),
+  timeoutMs,
+);
+
+test(
+  "a process that was slow, and so gives way to everything else, answers no further question",
+  () =>
+    withPrimary(
+      async (api) => {
+        await crowded(api, 20);
+        // Those that check policies always give way.
+        const before = new Set(cellsOf(process.pid).map(({ pid }) => pid));
+        expect((await chain(api, "knows", 2, "near")).status).toBe(200);
+        await eventually(() => {
+          const started = cellsOf(process.pid).filter(({ pid }) => !before.has(pid));
+          expect(started.filter(({ pid }) => getPriority(pid) > 0)).toEqual([]);
+        });
+      },
+      { "limits.slowQueryAfterMs": "150ms" },
     ),
   timeoutMs,
 );

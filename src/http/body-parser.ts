@@ -1,18 +1,20 @@
 /**
  * Makes of a request's body what it asks for. Small bodies were parsed when they came in, and are only checked here. Large ones go to a thread that is
- * started when the first one comes and ended when none has come for a while: its memory goes with it. One is parsed at a time, the smallest of
- * those that wait first, so that a flood of the largest bodies delays only itself.
+ * started when the first one comes and ended when none has come for a while: its memory goes with it. One is parsed at a time. API keys have turns, so
+ * that a flood of bodies delays only the key that sends them; of one key the smallest is first.
  */
 import type { Limits } from "../config/limits.ts";
 import { questionOfJson, QuestionText } from "../engine/question-text.ts";
 import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
 import { AppError } from "../util/app-error.ts";
+import { FairQueue } from "../util/fair-queue.ts";
 import type { BodyCommands } from "./body-worker.ts";
 import { LargeBody } from "./large-body.ts";
 import { type Asked, type RequestName, type Requests, requestsOf } from "./requests.ts";
 
 interface Job {
   readonly name: RequestName;
+  readonly holder: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly resolve: (json: string) => void;
   readonly reject: (error: unknown) => void;
@@ -31,7 +33,7 @@ type Unbounded = "authorizeResources" | "query";
 export class BodyParser {
   readonly #limits: Limits;
   readonly #requests: Requests;
-  readonly #waiting: Job[] = [];
+  readonly #waiting = new FairQueue<Job>((job, other) => job.bytes.byteLength < other.bytes.byteLength);
   #thread: Thread | undefined;
   #isAtWork = false;
   #closed = false;
@@ -79,9 +81,9 @@ export class BodyParser {
     this.#thread = undefined;
   }
 
-  #parse(name: RequestName, { bytes }: LargeBody): Promise<string> {
+  #parse(name: RequestName, { bytes, holder }: LargeBody): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
-    this.#waiting.push({ name, bytes, resolve, reject });
+    this.#waiting.add({ name, holder, bytes, resolve, reject });
     if (!this.#isAtWork) void this.#work();
     return promise;
   }
@@ -89,7 +91,7 @@ export class BodyParser {
   async #work(): Promise<void> {
     this.#isAtWork = true;
     clearTimeout(this.#idleTimer);
-    for (let job = this.#next(); job !== undefined; job = this.#next()) {
+    for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
       try {
         job.resolve(await this.#started().callWith([job.bytes.buffer], "parse", job.name, job.bytes));
       } catch (error) {
@@ -100,14 +102,6 @@ export class BodyParser {
     if (this.#closed) return this.#endThread();
     this.#idleTimer = setTimeout(() => this.#endThread(), idleMs);
     this.#idleTimer.unref();
-  }
-
-  /** The smallest of those that wait. */
-  #next(): Job | undefined {
-    let smallest = 0;
-    for (const [index, { bytes }] of this.#waiting.entries())
-      if (bytes.byteLength < (this.#waiting[smallest]?.bytes.byteLength ?? 0)) smallest = index;
-    return this.#waiting.splice(smallest, 1)[0];
   }
 
   #started(): Thread {

@@ -8,7 +8,7 @@
 import type { Limits } from "../config/limits.ts";
 import { AppError } from "../util/app-error.ts";
 import type { ByteBudget } from "./byte-budget.ts";
-import type { Exchange } from "./exchange.ts";
+import { type Exchange, holderOf } from "./exchange.ts";
 import { LargeBody } from "./large-body.ts";
 import { describeJsonError } from "./json-error.ts";
 
@@ -138,7 +138,7 @@ export class BodyReader {
       pieces.push(piece.value);
     }
     const bytes = Buffer.concat(pieces, reading.receivedBytes);
-    return bytes.byteLength <= parsedHereBytesMax ? decodeText(bytes) : new LargeBody(bytes);
+    return bytes.byteLength <= parsedHereBytesMax ? decodeText(bytes) : new LargeBody(bytes, holderOf(exchange));
   }
 
   #sweep(): void {

@@ -1,7 +1,10 @@
 /** One API key takes all it can get, of whatever is counted: another key is served all the same, and the greedy one is told what it holds. */
 import { expect, test } from "bun:test";
 import { Listings, packTexts } from "../../src/engine/listings.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { BodyParser } from "../../src/http/body-parser.ts";
 import { EventPages } from "../../src/http/event-pages.ts";
+import { LargeBody } from "../../src/http/large-body.ts";
 import { Places } from "../../src/util/places.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
@@ -33,6 +36,24 @@ test("a holder may take a place as long as it holds fewer than are free", () => 
   for (let count = 0; count < 50; count++) places.release("0");
   expect(places.mayTake("new")).toBe(true);
   expect(() => new Places(1, "things").take("alone")).not.toThrow();
+});
+
+test("large bodies are parsed by turns of the keys that sent them, of one key the smallest first", async () => {
+  const parser = new BodyParser(defaultLimits);
+  const order: string[] = [];
+  const send = async (holder: string, kibibytes: number): Promise<void> => {
+    const bytes = new TextEncoder().encode(JSON.stringify({ src: "#".repeat(kibibytes * 1024) }));
+    await parser.take("policy", new LargeBody(bytes, holder));
+    order.push(`${holder} ${kibibytes}`);
+  };
+  try {
+    const greedy = Array.from({ length: 20 }, () => send("greedy", 70));
+    await Promise.all([send("honest", 900), send("honest", 500), ...greedy]);
+  } finally {
+    parser.close();
+  }
+  // The first had nobody to wait for.
+  expect(order.slice(0, 4)).toEqual(["greedy 70", "honest 500", "greedy 70", "honest 900"]);
 });
 
 test("pages of events are read by turns, and one key can't fill the queue", async () => {

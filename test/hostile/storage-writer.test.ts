@@ -1,7 +1,7 @@
 /** Commits that fail in the writer itself: nobody is told what is not so. Errors keep their codes on the way from a Worker. */
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Copy } from "../../src/replication/copy.ts";
@@ -65,6 +65,23 @@ test("a write that found its work done in a commit that failed is not done when 
     await Bun.sleep(120);
     const again = await writer.write(grant("ann"), named);
     expect(again.result).toMatchObject({ inserted: 1, offset: 2 });
+  }));
+
+test("a write whose database is deleted while it is applied is not acknowledged", () =>
+  withDirectory(async (directory) => {
+    const path = join(directory, "store-1.db");
+    let isDeleted = false;
+    const writer = new StoreWriter((event) => {
+      if (isDeleted && "moving" in event) rmSync(path);
+    }, systemClock);
+    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    writer.open({ ...common, path });
+    await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+    isDeleted = true;
+    const refused = await refusal(writer.write(grant("ann"), untraced));
+    expect(refused.message).toContain("deleted, moved or replaced");
+    expect(refused.message).toContain("nothing was written");
+    writer.close();
   }));
 
 test("a database that is gone is not replaced by an empty one, and what could not be opened whole is closed", () =>

@@ -29,7 +29,10 @@ const errors: Readonly<Record<Failure, { readonly code: string; readonly errno: 
 };
 
 /** The files that a node writes whole, beside its database. */
-const notes = ["role", "position", "node-id", "snapshot.json", "pledge", "promoted"] as const;
+const notes = [
+  ...["role", "position", "node-id", "snapshot.json", "pledge", "promoted"],
+  ...["head-sequence", "history", "refused-history"],
+] as const;
 /** Whoever writes to it is told that the disk is full. */
 const fullDevice = "/dev/full";
 /** How likely anything fails on an unsteady disk. */

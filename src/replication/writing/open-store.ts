@@ -98,10 +98,13 @@ export function change<T>(open: Open, body: () => T): T {
   return result;
 }
 
-export function begin<T>({ store }: Open, body: () => T): Begun<T> {
+/** Throws, with nothing left of it, also where the files of the database went away meanwhile: what is committed then nobody will find again. */
+export function begin<T>({ store, guard }: Open, body: () => T): Begun<T> {
   const transaction = store.begin("immediate");
   try {
-    return { result: body(), transaction };
+    const result = body();
+    guard.requireFiles();
+    return { result, transaction };
   } catch (error) {
     transaction.rollback();
     throw error;

@@ -61,7 +61,7 @@ const limitShape = {
   ),
   bufferedNodeBytesReserved: size(32 * MiB, "The part of `bufferedBytesMax` that only other nodes may use"),
   largeResponsesMax: count(
-    8,
+    16,
     "The most answers at a time that are made in parts while the client reads; a key that holds as many places as are free gets 429",
   ),
   largeResponseTimeMsMax: time(300_000, "The longest time that a client may take to read such an answer"),

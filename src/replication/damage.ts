@@ -1,6 +1,7 @@
 /**
- * Whether a primary's database is damaged. It is the truth, so there is nothing to repair it from here: the primary answers nothing from it. But SQLite
- * reports a page that the disk cannot read as damage as well, so the file is checked aside, again and again; a disk that reads again ends the suspicion.
+ * Whether a database is damaged. SQLite reports a page that the disk cannot read as damage as well, so a suspected file is checked aside, again and again:
+ * a disk that reads again ends the suspicion. Until then nothing is answered from it. A primary's database is the truth, so there is nothing to repair it
+ * from; a replica takes a fresh snapshot meanwhile, where it can get one.
  */
 import { isDamage } from "../runtime/sqlite.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -20,9 +21,21 @@ export interface Damage {
 /** A check of a large file takes a while, and a damaged one stays damaged. */
 const [recheckMsMin, recheckMsMax] = [1000, 300_000];
 
-/** Of the database at `path`, for as long as what was started runs. */
-export function watchDamage(path: string, started: AsyncDisposableStack, system: System): Damage {
-  let [found, isStopped] = [false, false];
+export interface RecheckOptions {
+  /** The database that is suspected; undefined where there is none any more. */
+  readonly path: () => string | undefined;
+  readonly isSuspected: () => boolean;
+  /** A check from end to end has found the database sound that is still suspected. */
+  readonly onSound: (path: string) => void;
+}
+
+/** Checks a suspected database aside, again and again, until it is found sound or not suspected any more. Returns the function that begins with it. */
+export function rechecks(
+  { path, isSuspected, onSound }: RecheckOptions,
+  started: AsyncDisposableStack,
+  system: System,
+): () => void {
+  let [isRunning, isStopped] = [false, false];
   let cancel = (): void => {};
   started.defer(() => {
     isStopped = true;
@@ -32,16 +45,33 @@ export function watchDamage(path: string, started: AsyncDisposableStack, system:
     cancel = system.clock.after(delayMs, () => void check(delayMs));
   };
   const check = async (delayMs: number): Promise<void> => {
+    const checked = path();
+    if (isStopped || checked === undefined || !isSuspected()) return void (isRunning = false);
     try {
-      await auditCopyAside(system, path);
-      found = false;
-      log.warning("the database {path} is sound, the disk could not read it for a while: this primary answers again", {
-        path,
-      });
+      await auditCopyAside(system, checked);
+      isRunning = false;
+      if (!isStopped && isSuspected() && path() === checked) onSound(checked);
     } catch {
       if (!isStopped) checkIn(Math.min(2 * delayMs, recheckMsMax));
     }
   };
+  return () => {
+    if (isRunning) return;
+    isRunning = true;
+    checkIn(recheckMsMin);
+  };
+}
+
+/** Of the primary's database at `path`, for as long as what was started runs. */
+export function watchDamage(path: string, started: AsyncDisposableStack, system: System): Damage {
+  let found = false;
+  const onSound = (): void => {
+    found = false;
+    log.warning("the database {path} is sound, the disk could not read it for a while: this primary answers again", {
+      path,
+    });
+  };
+  const recheck = rechecks({ path: () => path, isSuspected: () => found, onSound }, started, system);
   return {
     get found() {
       return found;
@@ -61,7 +91,7 @@ export function watchDamage(path: string, started: AsyncDisposableStack, system:
         "the database {path} is damaged or cannot be read ({error}): this primary answers nothing until a check finds it sound; check the disk, restore the database or promote an edge",
         { path, error },
       );
-      checkIn(recheckMsMin);
+      recheck();
       return true;
     },
   };

@@ -15,6 +15,7 @@ import type { Clock } from "../util/clock.ts";
 import { detailOf } from "../util/reason.ts";
 import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
+import { rechecks } from "./damage.ts";
 import { requireConfirmed, requireFresh } from "./edge-node.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
 import { uncounted, upstreamOf } from "./following/neighbours.ts";
@@ -107,6 +108,15 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   started.defer(() => timer.stop());
   started.defer(() => upstream.close());
 
+  const onSound = (path: string): void => {
+    log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
+      path,
+    });
+    damaged = false;
+  };
+  const path = (): string | undefined => (copy.ready ? copy.path : undefined);
+  const recheck = rechecks({ path, isSuspected: () => damaged, onSound }, started, system);
+
   const running = started.move();
   return {
     ...neverWaiting(config, id, () => ({
@@ -125,6 +135,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
       if (!damaged) log.error("the copy is damaged: it answers nothing until there is a fresh one: {error}", { error });
       damaged = true;
       note = undefined;
+      recheck();
       timer.soon();
       return true;
     },

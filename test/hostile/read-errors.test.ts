@@ -51,6 +51,45 @@ test.skipIf(Bun.which("cc") === null)(
   20_000,
 );
 
+test.skipIf(Bun.which("cc") === null).each(["edge", "fallback"] as const)(
+  "of an %s, without its primary: it answers again from the copy that it has (skipped where there is no compiler)",
+  (role) =>
+    inPlace(async ({ directory, node: nodeIn }) => {
+      const library = compileLibrary(directory);
+      if (!("path" in library)) throw new Error(library.missing);
+      const [control, data] = [join(directory, "control"), join(directory, "copy")];
+      writeFileSync(control, Buffer.alloc(controlBytes));
+      const fail = (rules: string): void =>
+        writeFileSync(control, Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]), {
+          flag: "r+",
+        });
+      const primary = await nodeIn({ data: join(directory, "primary") });
+      await primary.start();
+      expect((await loadPolicy(primary)).status).toBe(200);
+      expect((await admit(primary, "ann")).status).toBe(200);
+      const environment = {
+        LD_PRELOAD: library.path,
+        FAILING_DISK_DIRECTORY: data,
+        FAILING_DISK_CONTROL: control,
+        OSTIARY_PRIMARY: primary.url,
+        OSTIARY_REFRESH: "1s",
+      };
+      const copy = await nodeIn({ role, data, environment });
+      await copy.start();
+      await eventually(() => mayRead(copy, "ann"), "it has what the primary has");
+      await primary.kill();
+      fail("pread EIO");
+      const asked = () =>
+        ask(copy, "GET", `/api/facts?predicate=has_role&arg0.type=User&arg0.id=${crypto.randomUUID()}`);
+      await eventually(async () => (await asked()).status === 503, "the disk cannot be read");
+      fail("");
+      await eventually(async () => (await asked()).status === 200, "the disk can be read again");
+      expect(await mayRead(copy, "ann")).toBe(true);
+      expect(copy.exits).toEqual([]);
+    }),
+  60_000,
+);
+
 describe("an error that nothing catches", () => {
   const ended = async (code: string): Promise<{ status: number; told: string }> => {
     const program = `

@@ -83,6 +83,7 @@ async function withFollower(
     present: () => state,
     installSnapshot,
     parting: () => {},
+    onDamage: () => {},
     proven: () => {},
   });
   follower.start();

@@ -15,7 +15,7 @@ import { metrics, type FeedState } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { atMostEvery } from "../../util/at-most-every.ts";
 import type { Clock } from "../../util/clock.ts";
-import { detailOf, reasonOf } from "../../util/reason.ts";
+import { detailOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { decodeBatch, decodeHead, epochOf, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
 import { createInbox, type Inbox } from "../feed/inbox.ts";
@@ -45,6 +45,8 @@ export interface FollowerOptions {
   readonly present: () => State | undefined;
   /** Replaces this copy by a fresh snapshot of that node; `isDistrusted` says that nobody may answer from the present one any more. */
   readonly installSnapshot: (from: NodeClient, isDistrusted: boolean) => Promise<State>;
+  /** The file is damaged, or could not be read. */
+  readonly onDamage: (error: unknown) => void;
   readonly parting: CatchUpOptions["parting"];
   readonly proven: CatchUpOptions["proven"];
 }
@@ -68,6 +70,8 @@ export class Follower {
   readonly #hints: Hints;
   readonly #complaints: ReturnType<typeof atMostEvery>;
   #diverged = false;
+  /** Whether that is suspected only because the file was damaged or could not be read. */
+  #isDamaged = false;
   /** The files of this copy are gone or replaced: it can be answered from, and needs a successor. */
   #filesLost = false;
   /** The feed has said that this copy differs, and the primary has not been asked yet. */
@@ -287,15 +291,32 @@ export class Follower {
   }
 
   /** This copy is not to be answered from any more: it is replaced by a fresh snapshot. */
-  distrust(reason: string): void {
+  distrust(reason: string, isDamaged = false): void {
+    if (!isDamaged) this.#isDamaged = false;
     if (this.#diverged) return;
     this.#diverged = true;
+    this.#isDamaged = isDamaged;
     metrics.copiesDistrusted.inc();
     log.error("this copy has DIVERGED ({reason}): it answers nothing until it has a fresh snapshot", { reason });
     const isFresh = this.#clock.monotonicMs() - this.#freshAtMs < freshMs;
     this.#poorCopies = isFresh ? this.#poorCopies + 1 : 0;
     // Where one copy after the other turns out wrong, it is not the copies, and the others shall not be kept busy with sending them.
     if (isFresh) this.#postpone(this.#poorCopies, freshMs);
+    this.#wantCatchUp();
+  }
+
+  /** Whether this copy is not answered from because its file was damaged or could not be read, and for no other reason. */
+  get isDamaged(): boolean {
+    return this.#diverged && this.#isDamaged;
+  }
+
+  /** The file was found sound, the disk could not read it for a while: the copy goes on from where it stands. */
+  foundSound(): void {
+    if (!this.isDamaged) return;
+    this.#diverged = false;
+    this.#isDamaged = false;
+    this.#replayFailures = 0;
+    this.#catchUpAtMs = 0;
     this.#wantCatchUp();
   }
 
@@ -502,7 +523,7 @@ export class Follower {
     // What the feed or a peer says may be wrong; the primary's own log is asked next.
     if (unfitting && from !== "primary") return;
     this.#replayFailures++;
-    if (isDamage(error)) this.distrust(`its file is damaged: ${reasonOf(error)}`);
+    if (isDamage(error)) this.#options.onDamage(error);
     // What the primary's own log says of this position leads elsewhere from here: then this copy is not what it should be.
     else if (unfitting) this.distrust(`what follows does not fit it: ${error.message}`);
   }

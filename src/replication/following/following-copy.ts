@@ -16,6 +16,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { Copy } from "../copy.ts";
+import { rechecks } from "../damage.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { eventHistory, type History } from "../event-history.ts";
 import { nodeKeyHashOf } from "../identity.ts";
@@ -95,6 +96,7 @@ export async function openFollowingCopy(
     upstream,
     present: standing.present,
     installSnapshot: standing.installSnapshot,
+    onDamage: (error) => void reportDamage(error),
     // Before another history the whole database is kept.
     parting: (theirs) =>
       theirs[0]?.epoch === guard.own && saveWhatOnlyWeHave(data, copy, writer.storage, standing.present(), theirs),
@@ -104,7 +106,8 @@ export async function openFollowingCopy(
   started.defer(() => upstream.close());
   upstream.onSwitch(() => follower.subscribed());
   writer.onReplaced(() => follower.filesLost());
-  const audit = (): Promise<void> => auditOnce(copy, follower, system);
+  const { reportDamage, distrustDamaged } = suspectDamage(copy, follower, started, system);
+  const audit = (): Promise<void> => auditOnce(copy, distrustDamaged, follower, system);
   // Disks forget: what is never looked at is never missed.
   started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
   const { history, present, onMoved } = standing;
@@ -123,7 +126,7 @@ export async function openFollowingCopy(
       if (!follower.diverged) return copy.engine();
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
-    reportDamage: (error) => distrustDamaged(follower, error),
+    reportDamage,
     audit,
     ...agesOf(follower, present, clock),
   };
@@ -163,11 +166,33 @@ function arrivalsAt({ present, onMoved }: Standing, copy: Copy, follower: Follow
   return arrivals;
 }
 
-function distrustDamaged(follower: Follower, error: unknown): boolean {
-  const damage = damageIn(error);
-  if (damage === undefined) return false;
-  follower.distrust(`its file is damaged: ${damage}`);
-  return true;
+interface DamageReports {
+  /** Whether it was damage: then the copy is not answered from until it is replaced, or found sound. */
+  readonly reportDamage: (error: unknown) => boolean;
+  readonly distrustDamaged: (reason: string) => void;
+}
+
+function suspectDamage(copy: Copy, follower: Follower, started: AsyncDisposableStack, system: System): DamageReports {
+  const onSound = (path: string): void => {
+    log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
+      path,
+    });
+    follower.foundSound();
+  };
+  const path = (): string | undefined => (copy.ready ? copy.path : undefined);
+  const recheck = rechecks({ path, isSuspected: () => follower.isDamaged, onSound }, started, system);
+  const distrustDamaged = (reason: string): void => {
+    follower.distrust(reason, true);
+    recheck();
+  };
+  return {
+    distrustDamaged,
+    reportDamage(error) {
+      const damage = damageIn(error);
+      if (damage !== undefined) distrustDamaged(`its file is damaged: ${damage}`);
+      return damage !== undefined;
+    },
+  };
 }
 
 interface Standing {
@@ -261,7 +286,12 @@ function saveWhatOnlyWeHave(
   );
 }
 
-async function auditOnce(copy: Copy, follower: Follower, system: System): Promise<void> {
+async function auditOnce(
+  copy: Copy,
+  distrustDamaged: DamageReports["distrustDamaged"],
+  follower: Follower,
+  system: System,
+): Promise<void> {
   if (!copy.ready || follower.diverged) return;
   const { path } = copy;
   try {
@@ -270,6 +300,6 @@ async function auditOnce(copy: Copy, follower: Follower, system: System): Promis
     // It may have been replaced or closed meanwhile, and a disk that cannot be read now says nothing of what is on it.
     if (storageFailureIn(error) !== undefined)
       return log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
-    if (copy.ready && copy.path === path) follower.distrust(reasonOf(error));
+    if (copy.ready && copy.path === path) distrustDamaged(reasonOf(error));
   }
 }

@@ -128,7 +128,7 @@ export class BodyReader {
   ): Promise<string | LargeBody> {
     const reader = request.body?.getReader();
     if (reader === undefined) return "";
-    exchange.bodyLease ??= this.#budget.take(0);
+    exchange.bodyLease ??= this.#budget.take(0, holderOf(exchange));
     const pieces: Uint8Array[] = [];
     for (let piece = await reader.read(); !piece.done && reading.place !== -1; piece = await reader.read()) {
       reading.receivedBytes += piece.value.byteLength;

@@ -1,7 +1,8 @@
 /**
  * A budget for the bytes that a node holds in memory for its peers: request bodies that are not handled yet, and responses that are not sent yet.
  * All requests share it, so no number of clients can make a node hold more. A part is reserved for other nodes: clients that use up their share
- * do not stop replication.
+ * do not stop replication. A client may take more as long as it would hold no more than is free (`util/places.ts`): so one API key whose client reads
+ * slowly can't take the budget of all others.
  */
 import type { Limits } from "../config/limits.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -20,6 +21,8 @@ export interface Lease {
 
 export class ByteBudget {
   readonly #bytesMax: Readonly<Record<Peer, number>>;
+  /** By client. */
+  readonly #held = new Map<string, number>();
   #used = 0;
 
   constructor({ bufferedBytesMax, bufferedNodeBytesReserved }: BudgetLimits) {
@@ -34,15 +37,19 @@ export class ByteBudget {
     return this.#used;
   }
 
-  /** Undefined where the budget has no room for that many bytes. */
-  take(bytes: number, peer: Peer = "client"): Lease | undefined {
-    const lease = new BudgetLease((difference) => this.#change(difference, peer));
+  /** Undefined where the budget has no room for that many bytes. `holder` is the API key of a client. */
+  take(bytes: number, holder: string, peer: Peer = "client"): Lease | undefined {
+    const lease = new BudgetLease((difference) => this.#change(difference, holder, peer));
     return lease.resize(bytes) ? lease : undefined;
   }
 
-  #change(difference: number, peer: Peer): boolean {
-    if (difference > 0 && this.#used + difference > this.#bytesMax[peer]) return false;
+  #change(difference: number, holder: string, peer: Peer): boolean {
+    const bytes = (this.#held.get(holder) ?? 0) + difference;
+    const needed = peer === "client" ? bytes : difference;
+    if (difference > 0 && needed > this.#bytesMax[peer] - this.#used) return false;
     this.#used += difference;
+    if (peer === "client" && bytes > 0) this.#held.set(holder, bytes);
+    if (peer === "client" && bytes === 0) this.#held.delete(holder);
     metrics.bufferedBytes.inc(difference);
     return true;
   }

@@ -19,6 +19,8 @@ const partedBytes = 512 * 1024;
 /** Who gets a response. */
 export interface Recipient {
   readonly received: Request;
+  /** Undefined where nobody was asked for a key. */
+  readonly key: { readonly id: string } | undefined;
   /** Undefined where there is no connection. */
   readonly cut: ((received: Request) => void) | undefined;
 }
@@ -36,7 +38,7 @@ export class LargeResponses {
 
   /** A body of bytes that are in memory already. Throws `not_ready` where the budget has no room for them. */
   ofBytes(recipient: Recipient, bytes: Uint8Array, peer: Peer = "client"): ReadableStream<Uint8Array> {
-    const lease = this.#lease(bytes.byteLength, peer);
+    const lease = this.#lease(recipient, bytes.byteLength, peer);
     let rest = bytes;
     return this.#body(recipient, {
       next() {
@@ -60,7 +62,7 @@ export class LargeResponses {
   ofParts(recipient: Recipient, parts: AnswerParts): ReadableStream<Uint8Array> {
     let lease: Lease;
     try {
-      lease = this.#lease(partedBytes, "client");
+      lease = this.#lease(recipient, partedBytes, "client");
     } catch (error) {
       parts.close();
       throw error;
@@ -92,8 +94,8 @@ export class LargeResponses {
     return this.#body(recipient, source, this.#limits.snapshotTimeoutMs);
   }
 
-  #lease(bytes: number, peer: Peer): Lease {
-    const lease = this.#budget.take(bytes, peer);
+  #lease({ key }: Recipient, bytes: number, peer: Peer): Lease {
+    const lease = this.#budget.take(bytes, key?.id ?? "", peer);
     if (lease === undefined)
       throw new AppError("not_ready", "too many bytes wait to be sent to clients that do not read, try again");
     return lease;

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { Listings, packTexts } from "../../src/engine/listings.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { BodyParser } from "../../src/http/body-parser.ts";
+import { ByteBudget } from "../../src/http/byte-budget.ts";
 import { EventPages } from "../../src/http/event-pages.ts";
 import { LargeBody } from "../../src/http/large-body.ts";
 import { Places } from "../../src/util/places.ts";
@@ -36,6 +37,25 @@ test("a holder may take a place as long as it holds fewer than are free", () => 
   for (let count = 0; count < 50; count++) places.release("0");
   expect(places.mayTake("new")).toBe(true);
   expect(() => new Places(1, "things").take("alone")).not.toThrow();
+});
+
+test("a key may hold as many bytes of bodies and responses as are free, a node any", () => {
+  const budget = new ByteBudget({ bufferedBytesMax: 1200, bufferedNodeBytesReserved: 200 });
+  const takeAll = (holder: string, peer?: "node"): number => {
+    let taken = 0;
+    while (budget.take(10, holder, peer) !== undefined) taken += 10;
+    return taken;
+  };
+  expect([takeAll("greedy"), takeAll("one"), takeAll("two")]).toEqual([500, 250, 130]);
+  expect(budget.take(10, "greedy")).toBeUndefined();
+  const lease = budget.take(20, "honest");
+  expect(lease?.resize(100)).toBe(true);
+  expect(lease?.resize(110)).toBe(false);
+  lease?.release();
+  lease?.release();
+  expect(takeAll("honest")).toBe(60);
+  expect(takeAll("", "node")).toBe(260);
+  expect(budget.usedBytes).toBe(1200);
 });
 
 test("large bodies are parsed by turns of the keys that sent them, of one key the smallest first", async () => {

@@ -5,6 +5,14 @@ import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { compileLibrary } from "../chaos/disks.ts";
 import { eventually } from "../e2e/cluster.ts";
+import {
+  type Cluster,
+  eventually as eventuallyHolds,
+  insert,
+  loadPolicy as loadSmallPolicy,
+  mayRead as mayReadIn,
+  withCluster,
+} from "../replication/cluster.ts";
 import { admit, ask, inPlace, loadPolicy, mayRead } from "./node.ts";
 
 const controlBytes = 4096;
@@ -51,43 +59,27 @@ test.skipIf(Bun.which("cc") === null)(
   20_000,
 );
 
-test.skipIf(Bun.which("cc") === null).each(["edge", "fallback"] as const)(
-  "of an %s, without its primary: it answers again from the copy that it has (skipped where there is no compiler)",
-  (role) =>
-    inPlace(async ({ directory, node: nodeIn }) => {
-      const library = compileLibrary(directory);
-      if (!("path" in library)) throw new Error(library.missing);
-      const [control, data] = [join(directory, "control"), join(directory, "copy")];
-      writeFileSync(control, Buffer.alloc(controlBytes));
-      const fail = (rules: string): void =>
-        writeFileSync(control, Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]), {
-          flag: "r+",
-        });
-      const primary = await nodeIn({ data: join(directory, "primary") });
-      await primary.start();
-      expect((await loadPolicy(primary)).status).toBe(200);
-      expect((await admit(primary, "ann")).status).toBe(200);
-      const environment = {
-        LD_PRELOAD: library.path,
-        FAILING_DISK_DIRECTORY: data,
-        FAILING_DISK_CONTROL: control,
-        OSTIARY_PRIMARY: primary.url,
-        OSTIARY_REFRESH: "1s",
-      };
-      const copy = await nodeIn({ role, data, environment });
-      await copy.start();
-      await eventually(() => mayRead(copy, "ann"), "it has what the primary has");
-      await primary.kill();
-      fail("pread EIO");
-      const asked = () =>
-        ask(copy, "GET", `/api/facts?predicate=has_role&arg0.type=User&arg0.id=${crypto.randomUUID()}`);
-      await eventually(async () => (await asked()).status === 503, "the disk cannot be read");
-      fail("");
-      await eventually(async () => (await asked()).status === 200, "the disk can be read again");
-      expect(await mayRead(copy, "ann")).toBe(true);
-      expect(copy.exits).toEqual([]);
-    }),
-  60_000,
+test.each([
+  ["an edge", (cluster: Cluster, primary: { readonly url: string }) => cluster.edge("edge", primary)],
+  ["a fallback", (cluster: Cluster, primary: { readonly url: string }) => cluster.fallback(primary)],
+  [
+    "a fallback that follows",
+    (cluster: Cluster, primary: { readonly url: string }) => cluster.fallback(primary, { follow: "true" }),
+  ],
+] as const)("%s whose primary is gone answers again from the copy that it could not read", (_, start) =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadSmallPolicy(primary.node);
+    await insert(primary.node, "ann");
+    const { node } = await start(cluster, primary);
+    await eventuallyHolds(() => expect(mayReadIn(node, "ann")).toBe(true));
+    await primary.stop();
+    const unreadable = Object.assign(new Error("database disk image is malformed"), { code: "SQLITE_CORRUPT" });
+    expect(node.reportDamage(unreadable)).toBe(true);
+    expect(() => node.engine()).toThrow("copy");
+    await eventuallyHolds(() => expect(mayReadIn(node, "ann")).toBe(true));
+    expect(node.health().state).not.toBe("DIVERGED");
+  }),
 );
 
 describe("an error that nothing catches", () => {

@@ -83,7 +83,7 @@ async function withFollower(
     present: () => state,
     installSnapshot,
     parting: () => {},
-    onDamage: () => {},
+    onDamage: (error) => follower.distrust(String(error), true),
     proven: () => {},
   });
   follower.start();

@@ -11,7 +11,7 @@ import {
   ask,
   batchOver,
   dismiss,
-  failingDiskLibrary,
+  failingDisk,
   fillDisk,
   inPlace,
   loadPolicy,
@@ -177,10 +177,10 @@ async function endOf(node: NodeProcess): Promise<string> {
 }
 
 const faults = [
-  ["write EIO", "input/output errors", ""],
-  ["sync EIO", "input/output errors", "not known whether the write was stored"],
-  ["write EROFS", "input/output errors", ""],
-  ["write sync ENOSPC", "is full", "nothing was written"],
+  ["pwrite EIO", "input/output errors", ""],
+  ["fsync EIO", "input/output errors", "not known whether the write was stored"],
+  ["pwrite EROFS", "input/output errors", ""],
+  ["* ENOSPC", "is full", "nothing was written"],
 ] as const;
 
 describe.skipIf(Bun.which("cc") === null)("a disk that fails (skipped where there is no compiler)", () => {
@@ -188,26 +188,24 @@ describe.skipIf(Bun.which("cc") === null)("a disk that fails (skipped where ther
     "refuses writes, loses no acknowledged one, and recovers, each time anew",
     () =>
       inPlace(async ({ directory, node: nodeIn }) => {
-        const library = failingDiskLibrary(directory) ?? "";
-        const control = join(directory, "control");
         const data = join(directory, "data");
-        const environment = { LD_PRELOAD: library, FAILING_DISK: control, FAILING_DISK_UNDER: data };
+        const { environment, fail } = failingDisk(directory, data);
         const node = await nodeIn({ data, environment });
         await startLoaded(node);
         for (const [index, [fault, reason, outcome]] of faults.entries()) {
-          writeFileSync(control, fault);
+          fail(fault);
           await expectRefused(node, `refused-${index}`, reason, outcome);
           await expectDegraded(node, reason, ["ann"]);
           await expectRefused(node, `refused-${index}`, reason);
           expect(times(node.output, "the database cannot be written")).toBe(index + 1);
-          rmSync(control);
+          fail("");
           // At once, whether a timer has come in between or not.
           await eventually(async () => expect((await admit(node, `admitted-${index}`)).status).toBe(200));
           await expectSound(node);
         }
-        writeFileSync(control, "sync EIO");
+        fail("fsync EIO");
         await expectRefused(node, "last", "input/output errors");
-        rmSync(control);
+        fail("");
         await eventually(async () => expect((await admit(node, "eve")).status).toBe(200));
         await node.kill();
         await node.start();

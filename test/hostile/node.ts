@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { freePort, NodeProcess } from "../../scripts/node-process.ts";
+import { compileLibrary } from "../chaos/disks.ts";
 import { adminKey, nodeKey, policy } from "../replication/cluster.ts";
 
 export interface Place {
@@ -117,12 +118,30 @@ export function fillDisk(directory: string, leftBytes = 0): () => void {
   return () => rmSync(path, { force: true });
 }
 
-/** The library that makes files fail (`failing-disk.c`); undefined where there is no compiler. */
-export function failingDiskLibrary(directory: string): string | undefined {
-  const library = join(directory, "failing-disk.so");
-  const source = join(projectRoot, "test", "hostile", "failing-disk.c");
-  return run("cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl") ? library : undefined;
+export interface FailingDisk {
+  /** What a node needs in its environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Makes calls on the files below the data directory fail by these rules, from now on (`test/chaos/failing-disk.c`); none with an empty string. */
+  fail(rules: string): void;
 }
+
+/** A disk that can be made to fail, for the node with these data. Throws where there is no C compiler. */
+export function failingDisk(directory: string, data: string): FailingDisk {
+  const library = compileLibrary(directory);
+  if (!("path" in library)) throw new Error(library.missing);
+  const control = join(directory, "control");
+  writeFileSync(control, Buffer.alloc(controlBytes));
+  return {
+    environment: { LD_PRELOAD: library.path, FAILING_DISK_DIRECTORY: data, FAILING_DISK_CONTROL: control },
+    // In place: the library has the file mapped.
+    fail: (rules) =>
+      writeFileSync(control, Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]), {
+        flag: "r+",
+      }),
+  };
+}
+
+const controlBytes = 4096;
 
 export interface Answer {
   readonly status: number;

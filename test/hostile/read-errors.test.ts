@@ -1,9 +1,7 @@
 /** A disk that cannot be read for a while. SQLite reports that as damage; the data are sound, and the primary has to find out and go on. */
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
-import { compileLibrary } from "../chaos/disks.ts";
 import { eventually } from "../e2e/cluster.ts";
 import {
   type Cluster,
@@ -13,27 +11,14 @@ import {
   mayRead as mayReadIn,
   withCluster,
 } from "../replication/cluster.ts";
-import { admit, ask, inPlace, loadPolicy, mayRead } from "./node.ts";
-
-const controlBytes = 4096;
+import { admit, ask, failingDisk, inPlace, loadPolicy, mayRead } from "./node.ts";
 
 test.skipIf(Bun.which("cc") === null)(
   "a primary that could not read its disk answers again (skipped where there is no compiler)",
   () =>
     inPlace(async ({ directory, node: nodeIn }) => {
-      const library = compileLibrary(directory);
-      if (!("path" in library)) throw new Error(library.missing);
-      const [control, data] = [join(directory, "control"), join(directory, "data")];
-      const fail = (rules: string): void =>
-        writeFileSync(control, Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]), {
-          flag: "r+",
-        });
-      writeFileSync(control, Buffer.alloc(controlBytes));
-      const environment = {
-        LD_PRELOAD: library.path,
-        FAILING_DISK_DIRECTORY: data,
-        FAILING_DISK_CONTROL: control,
-      };
+      const data = join(directory, "data");
+      const { environment, fail } = failingDisk(directory, data);
       const node = await nodeIn({ data, environment });
       await node.start();
       expect((await loadPolicy(node)).status).toBe(200);

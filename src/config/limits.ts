@@ -95,7 +95,7 @@ const limitShape = {
     "The longest time that the check of a policy may take, its tests included, and that an upload may wait for its turn",
   ),
   policyCheckMemoryBytesMax: size(
-    512 * MiB,
+    768 * MiB,
     "The most memory that a process aside may take for the check of a policy, beside some 100 MB of its own",
   ),
   policyChecksAtWorkMax: count(

@@ -4,7 +4,7 @@
  */
 import { Elysia } from "elysia";
 import { getLogger } from "../telemetry/logger.ts";
-import { storageFailed } from "../replication/storage-status.ts";
+import { storageComplaints, storageFailed } from "../replication/storage-status.ts";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
 import { clip } from "../util/text-length.ts";
@@ -45,12 +45,14 @@ export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, (
   refusal(exchangeOf(request), error),
 );
 
+const complaints = storageComplaints();
+
 export function refusal(exchange: Exchange, thrown: unknown): Response {
   const error = publicError(thrown);
   if (error.code === "internal") {
     const failure = storageFailureIn(thrown);
     if (failure !== undefined) {
-      const message = storageFailed(failure, `a request to ${exchange.route}`);
+      const message = storageFailed(failure, `a request to ${exchange.route}`, complaints);
       return refusal(exchange, new AppError("not_ready", message));
     }
     if (exchange.node.reportDamage(thrown)) return refusal(exchange, damaged);

@@ -4,6 +4,8 @@
  */
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
+import { atMostEvery } from "../util/at-most-every.ts";
+import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import {
   describeStorageFailure,
@@ -61,16 +63,20 @@ export class StorageStatus {
   }
 }
 
-const toldIntervalMs = 10_000;
-const toldAtMs = new Map<string, number>();
+const complaintIntervalMs = 10_000;
 
-/** What to tell who asked for something that failed because of the storage. Such failures come with every request, so they are logged now and then. */
-export function storageFailed({ reason, detail }: StorageFailure, what: string): string {
+/** How often it is logged that requests fail because of the storage: they all do, as long as it does. */
+export const storageComplaints = (clock?: Clock): ReturnType<typeof atMostEvery> =>
+  atMostEvery(complaintIntervalMs, clock);
+
+/** What to answer to a request that failed because of the storage. */
+export function storageFailed(
+  { reason, detail }: StorageFailure,
+  what: string,
+  complaints: ReturnType<typeof storageComplaints>,
+): string {
   metrics.storageFailures.inc({ reason });
-  const now = performance.now();
-  if (now - (toldAtMs.get(reason) ?? Number.NEGATIVE_INFINITY) > toldIntervalMs) {
-    toldAtMs.set(reason, now);
+  if (complaints(reason) > 0)
     log.error("{what} failed: {problem} ({detail})", { what, problem: publicProblem(reason), detail });
-  }
   return `${publicProblem(reason)}: ask again in a moment, or ask another node`;
 }

@@ -4,7 +4,7 @@
  * files after a crash finds a transaction that was never acknowledged.
  */
 import type { Database } from "bun:sqlite";
-import { closeSync, lstatSync, openSync, readSync, rmSync, symlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, lstatSync, openSync, readSync, rmSync, symlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Random } from "./random.ts";
 import type { Owner } from "./time.ts";
@@ -146,6 +146,11 @@ const autoCheckpointPages = 1000;
  * them when it can't sync. False where the log would begin anew, over frames that somebody may still read.
  */
 function leaveUncommitted(database: Database, watcher: StoreWatcher, commit: () => void): boolean {
+  // A file that is only checked has no write-ahead log.
+  if (!existsSync(`${database.filename}-shm`)) {
+    database.run("ROLLBACK");
+    return false;
+  }
   const index = openSync(`${database.filename}-shm`, "r+");
   try {
     const before = Buffer.alloc(headerBytes + 4);

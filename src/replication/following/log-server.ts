@@ -17,7 +17,7 @@ import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { Head, NodeHead, Page, Refusal } from "../feed/envelope.ts";
 import { readHead, type HeadOptions } from "../feed/head.ts";
 import { chainHash, type Position } from "../position.ts";
-import { storageFailed } from "../storage-status.ts";
+import { storageComplaints, storageFailed } from "../storage-status.ts";
 import type { SnapshotKeeper } from "../snapshots/snapshot-keeper.ts";
 import { serveSnapshot } from "../snapshots/snapshot-server.ts";
 import type { PledgeRequest } from "../succession/pledge.ts";
@@ -58,6 +58,7 @@ export interface Asked extends Position {
 }
 
 export function createLogServer(options: LogServerOptions): (request: Request) => Promise<Response> {
+  const complaints = storageComplaints(options.clock);
   return async (request) => {
     try {
       if (!options.verifyNodeKey(bearer(request)))
@@ -85,7 +86,8 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
       if (error instanceof AppError && error.code === "conflict") return refusal(409, error.code, error.message);
       if (error instanceof AppError && error.code === "not_ready") return refusal(503, error.code, error.message);
       const failure = storageFailureIn(error);
-      if (failure !== undefined) return refusal(503, "not_ready", storageFailed(failure, "a request of another node"));
+      if (failure !== undefined)
+        return refusal(503, "not_ready", storageFailed(failure, "a request of another node", complaints));
       if (options.reportDamage(error)) return refusal(503, "not_ready", "the database of this node is damaged");
       logger.error("a request of another node failed: {error}", { error });
       return refusal(500, "internal", "internal error");

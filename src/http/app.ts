@@ -92,7 +92,6 @@ export function createApp(node: Node, limits: Limits): App {
     routes,
     close() {
       streams.close();
-      reader.close();
       bodies.close();
     },
   };

@@ -87,13 +87,6 @@ export class BodyReader {
     return body instanceof LargeBody ? body : parseJson(body);
   }
 
-  close(): void {
-    clearInterval(this.#sweeping);
-    this.#sweeping = undefined;
-    for (const reading of this.#readings.all.slice())
-      this.#fail(reading, new AppError("not_ready", "this node is shutting down"));
-  }
-
   /** One promise and two functions for a body: nearly all requests have a small one, and each further step is a tenth of their time. */
   #watched<T>(exchange: Exchange, read: (reading: Reading) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {

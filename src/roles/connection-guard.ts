@@ -3,7 +3,7 @@
  * connections alone make every open file fail (EMFILE) and keep the listener busy with connections that it cannot accept.
  *
  * The kernel accepts before this process can say no, so the limit works by closing: above it, connections that never got an answer and wait for nothing go
- * first, then those that have been silent for longest. A new connection always gets in, and a health check is always answered.
+ * first, those of clients that go on asking last, and of all others those that have been silent for longest. A new connection always gets in, and a health check is always answered.
  */
 import { BlockList } from "node:net";
 import type { Config } from "../config/config.ts";
@@ -100,7 +100,7 @@ export function connectionsToClose(
   { max, addressMax, isTrusted }: Bounds,
 ): AcceptedConnection[] {
   if (open.length <= (addressMax > 0 ? Math.min(max, addressMax) : max)) return [];
-  const worstFirst = open.toSorted((a, b) => Number(isWaste(b)) - Number(isWaste(a)) || b.idleMs - a.idleMs);
+  const worstFirst = open.toSorted((a, b) => worthOf(a) - worthOf(b) || b.idleMs - a.idleMs);
   const closing = new Set<AcceptedConnection>();
   if (addressMax > 0) {
     for (const same of Map.groupBy(worstFirst, networkOf).values()) {
@@ -114,9 +114,16 @@ export function connectionsToClose(
   return [...closing, ...left.slice(0, surplus)];
 }
 
-/** A client that has a question asks it at once, and is answered within the second unless the question is an expensive one. */
-function isWaste({ isAnswered, idleMs }: AcceptedConnection): boolean {
-  return !isAnswered && idleMs >= 1000;
+/** Some fifteen answers. */
+const establishedBytes = 4096;
+
+/**
+ * 0 for who never got an answer: a client that has a question asks it at once, and is answered within the second unless the question is an expensive one.
+ * 2 for who goes on asking, so that a node that is slow for a moment does not close the connections of its regular clients. 1 for others.
+ */
+function worthOf({ answeredBytes, idleMs }: AcceptedConnection): number {
+  if (answeredBytes === 0) return idleMs >= 1000 ? 0 : 1;
+  return answeredBytes >= establishedBytes && idleMs < 10_000 ? 2 : 1;
 }
 
 /** One client usually has a whole /64 of IPv6. */

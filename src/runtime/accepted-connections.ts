@@ -13,8 +13,8 @@ export interface AcceptedConnection {
   /** The client's address. */
   readonly address: string;
   readonly family: "ipv4" | "ipv6";
-  /** Whether the client has acknowledged anything that this process sent. */
-  readonly isAnswered: boolean;
+  /** How much of what this process sent the client has acknowledged, in bytes. */
+  readonly answeredBytes: number;
   /** Milliseconds since the last byte, in either direction. */
   readonly idleMs: number;
 }
@@ -106,8 +106,8 @@ function accepted(libc: Libc, port: number, descriptors: Iterable<number>): Acce
     if (peer === undefined || libc.getsockopt(descriptor, ipprotoTcp, tcpInfo, infoPointer, lengthPointer) !== 0)
       continue;
     const silences = [infoView.getUint32(lastDataSent, true), infoView.getUint32(lastDataReceived, true)];
-    const isAnswered = infoView.getBigUint64(bytesAcked, true) > 0n;
-    found.push({ descriptor, ...peer, isAnswered, idleMs: Math.min(...silences) });
+    const answeredBytes = Number(infoView.getBigUint64(bytesAcked, true));
+    found.push({ descriptor, ...peer, answeredBytes, idleMs: Math.min(...silences) });
   }
   return found;
 }

@@ -193,7 +193,7 @@ describe("which connections are closed", () => {
     descriptor: 9,
     address: "192.0.2.1",
     family: "ipv4",
-    isAnswered: true,
+    answeredBytes: 500,
     idleMs: 0,
     ...given,
   });
@@ -203,9 +203,10 @@ describe("which connections are closed", () => {
     const open = [
       connection({ descriptor: 1, idleMs: 5 }),
       connection({ descriptor: 2, idleMs: 9000 }),
-      connection({ descriptor: 3, isAnswered: false, idleMs: 1000 }),
-      connection({ descriptor: 4, isAnswered: false, idleMs: 1 }),
-      ...Array.from({ length: 7 }, (_, at) => connection({ descriptor: 10 + at })),
+      connection({ descriptor: 3, answeredBytes: 0, idleMs: 1000 }),
+      connection({ descriptor: 4, answeredBytes: 0, idleMs: 1 }),
+      connection({ descriptor: 5, answeredBytes: 10_000, idleMs: 9500 }),
+      ...Array.from({ length: 6 }, (_, at) => connection({ descriptor: 10 + at })),
     ];
     const close = (max: number) =>
       connectionsToClose(open, { max, addressMax: 0, isTrusted: untrusted }).map(({ descriptor }) => descriptor);

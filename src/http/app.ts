@@ -14,6 +14,8 @@ import { BodyParser } from "./body-parser.ts";
 import { BodyReader } from "./body.ts";
 import { ByteBudget } from "./byte-budget.ts";
 import { errors, refusal } from "./errors.ts";
+import { EventPages } from "./event-pages.ts";
+import { EventReads } from "./event-reads.ts";
 import { EventStreams } from "./event-streams.ts";
 import {
   adornLarge,
@@ -54,7 +56,8 @@ export interface App {
 
 export function createApp(node: Node, limits: Limits): App {
   const asked = new Answers(() => node.engine(), limits);
-  const streams = new EventStreams(node, limits);
+  const reads = new EventReads();
+  const streams = new EventStreams(node, limits, reads);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
@@ -71,7 +74,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(queryRoutes(node, limits, asked, bodies))
     .use(explainRoutes(node, limits, bodies))
     .use(factReads(node, limits, asked))
-    .use(eventRoutes(node, limits, streams))
+    .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
     .use(policyReads(node, limits))
     .use(policyCheckRoutes(node, limits, bodies))
     .use(keyReads(node, limits))

@@ -19,7 +19,7 @@ export interface Feed {
   /** AppError `unauthorized` where the reader's key was removed, `not_ready` where that can't be known or nothing comes here any more. */
   requireAccess(): void;
   /** What comes after a place. Throws as `History.after` does. */
-  after(place: Place): Told;
+  after(place: Place): Told | Promise<Told>;
 }
 
 export interface Told {
@@ -107,11 +107,12 @@ export class EventStream {
     for (;;) {
       const leftMs = heartbeatAtMs - performance.now();
       if (this.#moved || leftMs <= 0) {
-        const bytes = this.#read();
+        const bytes = await this.#read();
+        if (this.#ended) return heartbeat;
         if (bytes.byteLength > 0) return bytes;
         if (leftMs <= 0) return heartbeat;
       }
-      await this.#change(leftMs);
+      if (!this.#moved) await this.#change(leftMs);
       if (this.#ended) return heartbeat;
     }
   }
@@ -127,15 +128,20 @@ export class EventStream {
   }
 
   /** Events, or why there are no more; empty where there is nothing to say. */
-  #read(): Uint8Array {
+  async #read(): Promise<Uint8Array> {
     const { feed, node } = this.#options;
     this.#moved = false;
     try {
       if (this.#last === undefined) {
         feed.requireAccess();
-        const { bytes, next, more } = feed.after(this.#place);
-        this.#place = next;
-        this.#moved = more;
+        const { bytes, next, more } = await feed.after(this.#place);
+        // A turn may be long in coming.
+        feed.requireAccess();
+        // What was said meanwhile counts as well.
+        if (this.#last === undefined) {
+          this.#place = next;
+          this.#moved ||= more;
+        }
         return bytes;
       }
     } catch (error) {

@@ -9,6 +9,7 @@ import { formatToken } from "../replication/position.ts";
 import { AppError } from "../util/app-error.ts";
 import { Places } from "../util/places.ts";
 import { cloudEventOf } from "./cloud-event.ts";
+import type { EventReads } from "./event-reads.ts";
 import { EventStream, eventText, type Feed, type Told } from "./event-stream.ts";
 import { type Exchange, holderOf } from "./exchange.ts";
 import { keyring } from "./keyring.ts";
@@ -23,13 +24,17 @@ export class EventStreams {
   readonly #unsubscribe: (() => void) | undefined;
   readonly #open = new Set<EventStream>();
   readonly #places: Places;
+  readonly #reads: EventReads;
+  /** What is being read, by the place after which it comes: all streams at one place wait for the same. */
+  readonly #reading = new Map<string, Promise<Told>>();
   #wokeAtMs = Number.NEGATIVE_INFINITY;
   #wakeTimer: ReturnType<typeof setTimeout> | undefined;
   /** What was told last of what is newest, by the place after which it comes. */
   #newest: { readonly after: string; readonly told: Told } | undefined;
   #closed = false;
 
-  constructor(node: Node, limits: Limits) {
+  constructor(node: Node, limits: Limits, reads: EventReads) {
+    this.#reads = reads;
     this.#node = node;
     this.#limits = limits;
     this.#places = new Places(limits.eventStreamsMax, "streams of events");
@@ -51,7 +56,7 @@ export class EventStreams {
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
-      feed: this.#feedFor(history, authorization),
+      feed: this.#feedFor(history, authorization, holder),
       cut: () => cut?.(received),
       onEnded: () => {
         this.#open.delete(stream);
@@ -85,20 +90,30 @@ export class EventStreams {
     for (const stream of this.#open) stream.look();
   }
 
-  #feedFor(history: History, authorization: string): Feed {
+  #feedFor(history: History, authorization: string, holder: string): Feed {
     return {
       requireAccess: () => {
         requireEvents(this.#node);
         if (this.#findKey(authorization) === undefined)
           throw new AppError("unauthorized", "the API key of this stream was removed");
       },
-      after: (place) => this.#after(history, place),
+      after: (place) => this.#after(history, place, holder),
     };
   }
 
-  #after(history: History, place: Place): Told {
+  #after(history: History, place: Place, holder: string): Told | Promise<Told> {
     const after = formatToken(place.epoch, place.offset);
     if (this.#newest?.after === after) return this.#newest.told;
+    const known = this.#reading.get(after);
+    if (known !== undefined) return known;
+    const reading = this.#reads
+      .read(holder, () => this.#told(history, place, after))
+      .finally(() => this.#reading.delete(after));
+    this.#reading.set(after, reading);
+    return reading;
+  }
+
+  #told(history: History, place: Place, after: string): Told {
     const { eventsPageMax: eventsMax, eventStreamBytesMax: bytesMax } = this.#limits;
     const { events, next, head } = history.after(place, { eventsMax, bytesMax });
     const text = events.map((event) => eventText(cloudEventOf(event, this.#node.environment))).join("");

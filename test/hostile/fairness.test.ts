@@ -5,6 +5,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { BodyParser } from "../../src/http/body-parser.ts";
 import { ByteBudget } from "../../src/http/byte-budget.ts";
 import { EventPages } from "../../src/http/event-pages.ts";
+import { EventReads } from "../../src/http/event-reads.ts";
 import { LargeBody } from "../../src/http/large-body.ts";
 import { Places } from "../../src/util/places.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
@@ -77,7 +78,7 @@ test("large bodies are parsed by turns of the keys that sent them, of one key th
 });
 
 test("pages of events are read by turns, and one key can't fill the queue", async () => {
-  const pages = new EventPages({ eventPagesMax: 10 });
+  const pages = new EventPages({ eventPagesMax: 10 }, new EventReads());
   const order: string[] = [];
   const ask = (holder: string): Promise<void> => pages.read(holder, () => void order.push(holder));
   const greedy = Array.from({ length: 20 }, () => ask("greedy"));

@@ -13,7 +13,7 @@ import { readAccess } from "../access.ts";
 import { authorizationOf } from "../keyring.ts";
 import { preferredType } from "../accept.ts";
 import { cloudEventOf } from "../cloud-event.ts";
-import { EventPages } from "../event-pages.ts";
+import type { EventPages } from "../event-pages.ts";
 import type { EventStreams } from "../event-streams.ts";
 import { exchangeOf, holderOf } from "../exchange.ts";
 import { refusing } from "../schema-error.ts";
@@ -33,8 +33,7 @@ const query = refusing(
   }),
 );
 
-export function eventRoutes(node: Node, limits: Limits, streams: EventStreams) {
-  const pages = new EventPages(limits);
+export function eventRoutes(node: Node, limits: Limits, streams: EventStreams, pages: EventPages) {
   return new Elysia().use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax })).get(
     "/api/events",
     async ({ query: { after, limit }, request }) => {

@@ -119,11 +119,12 @@ const establishedBytes = 4096;
 
 /**
  * 0 for who never got an answer: a client that has a question asks it at once, and is answered within the second unless the question is an expensive one.
- * 2 for who goes on asking, so that a node that is slow for a moment does not close the connections of its regular clients. 1 for others.
+ * 2 for who goes on asking or waits for a further answer, so that a node that is slow for a moment does not close the connections of its regular clients.
+ * 1 for others.
  */
-function worthOf({ answeredBytes, idleMs }: AcceptedConnection): number {
-  if (answeredBytes === 0) return idleMs >= 1000 ? 0 : 1;
-  return answeredBytes >= establishedBytes && idleMs < 10_000 ? 2 : 1;
+function worthOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: AcceptedConnection): number {
+  if (answeredBytes === 0) return receivedBytes === 0 || idleMs >= 1000 ? 0 : 1;
+  return (isWaiting || answeredBytes >= establishedBytes) && idleMs < 10_000 ? 2 : 1;
 }
 
 /** One client usually has a whole /64 of IPv6. */

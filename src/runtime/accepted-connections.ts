@@ -15,6 +15,10 @@ export interface AcceptedConnection {
   readonly family: "ipv4" | "ipv6";
   /** How much of what this process sent the client has acknowledged, in bytes. */
   readonly answeredBytes: number;
+  /** How much has come from the client, in bytes. */
+  readonly receivedBytes: number;
+  /** Whether the client has sent something since it was last sent something. */
+  readonly isWaiting: boolean;
   /** Milliseconds since the last byte, in either direction. */
   readonly idleMs: number;
 }
@@ -83,8 +87,8 @@ function openLibc() {
 }
 
 const [afInet, afInet6, ipprotoTcp, tcpInfo] = [2, 10, 6, 11];
-/** Offsets in `struct tcp_info` (linux/tcp.h): times since the last byte in milliseconds, bytes that the peer has acknowledged. */
-const [lastDataSent, lastDataReceived, bytesAcked] = [44, 52, 120];
+/** Offsets in `struct tcp_info` (linux/tcp.h): times since the last byte in milliseconds, bytes that the peer has acknowledged, bytes that have come. */
+const [lastDataSent, lastDataReceived, bytesAcked, bytesReceived] = [44, 52, 120, 128];
 
 /** Each over a buffer of its own: the runtime moves the bytes of a small array when its buffer is asked for, and pointers would lead nowhere. */
 const address = new Uint8Array(new ArrayBuffer(128));
@@ -105,9 +109,11 @@ function accepted(libc: Libc, port: number, descriptors: Iterable<number>): Acce
     length[0] = info.length;
     if (peer === undefined || libc.getsockopt(descriptor, ipprotoTcp, tcpInfo, infoPointer, lengthPointer) !== 0)
       continue;
-    const silences = [infoView.getUint32(lastDataSent, true), infoView.getUint32(lastDataReceived, true)];
+    const [sentMs, receivedMs] = [infoView.getUint32(lastDataSent, true), infoView.getUint32(lastDataReceived, true)];
+    const receivedBytes = Number(infoView.getBigUint64(bytesReceived, true));
     const answeredBytes = Number(infoView.getBigUint64(bytesAcked, true));
-    found.push({ descriptor, ...peer, answeredBytes, idleMs: Math.min(...silences) });
+    const [isWaiting, idleMs] = [receivedMs < sentMs, Math.min(sentMs, receivedMs)];
+    found.push({ descriptor, ...peer, answeredBytes, receivedBytes, isWaiting, idleMs });
   }
   return found;
 }

@@ -194,6 +194,8 @@ describe("which connections are closed", () => {
     address: "192.0.2.1",
     family: "ipv4",
     answeredBytes: 500,
+    receivedBytes: 200,
+    isWaiting: false,
     idleMs: 0,
     ...given,
   });

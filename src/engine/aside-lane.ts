@@ -40,7 +40,7 @@ export interface LaneOptions {
 
 type Worker = WorkerHandle<AsideCommands, never>;
 
-const slowNiceness = 10;
+const slowNiceness = 15;
 
 /** A process is kept while it takes no more than this part of its memory. */
 const keptShare = 4;

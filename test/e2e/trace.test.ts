@@ -49,13 +49,16 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         if (edge === undefined) throw new Error("an edge is needed");
         const caller = { traceId: randomHex(16), spanId: randomHex(8) };
         await clientWithin(cluster, edge, caller).insert(["has_role", User("tilda"), "reader", Repository("kernel")]);
+        const answeredAt = (name: string): readonly Span[] =>
+          spansOf(caller.traceId).filter(({ node, kind }) => node === name && kind === server);
         await eventually(
-          async () => cluster.edges.every(({ name }) => named(spansOf(caller.traceId), name, "apply").length === 1),
-          "both edges report",
+          async () =>
+            cluster.edges.every(({ name }) => named(spansOf(caller.traceId), name, "apply").length === 1) &&
+            [edge.name, "primary"].every((name) => answeredAt(name).length === 1),
+          "all nodes report",
         );
         const spans = spansOf(caller.traceId);
-        const atEdge = only(spans.filter(({ node, kind }) => node === edge.name && kind === server));
-        const atPrimary = only(spans.filter(({ node, kind }) => node === "primary" && kind === server));
+        const [atEdge, atPrimary] = [only(answeredAt(edge.name)), only(answeredAt("primary"))];
         expect(atEdge.parentSpanId).toBe(caller.spanId);
         expect(ancestors(atPrimary, spans)).toContain(atEdge.spanId);
       }),

@@ -7,7 +7,7 @@ import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import type { SiegeOutcome } from "../siege/siege.ts";
 import { eventually } from "./cluster.ts";
 
-test("a short siege: no node exits, nothing acknowledged is lost, no revoked key is accepted, no answer is a 500", async () => {
+test("a short siege: no read fails, no node exits, memory is released, nothing acknowledged is lost", async () => {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-siege-test-"));
   try {
     await builtBinary();
@@ -36,8 +36,8 @@ test("a short siege: no node exits, nothing acknowledged is lost, no revoked key
   }
 }, 210_000);
 
-/** How fast a machine is with all attackers on it, which `scripts/siege` judges against a bare server, and for minutes. */
-const dependsOnTheMachine = /^(?:authorize p99|honest reads that failed|memory of)/;
+/** How fast a machine answers with all attackers on it. `scripts/siege` judges that against a bare server, and for minutes. */
+const dependsOnTheMachine = /^authorize p99/;
 
 /** The processes whose working directory is in the folder. */
 function programsIn(folder: string): string[] {

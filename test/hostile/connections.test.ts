@@ -83,8 +83,7 @@ async function write(node: NodeProcess, user: string): Promise<number> {
 /** Works while the connections are open: health, reads, writes, new files, and the position that is noted every second. */
 async function expectService(node: NodeProcess): Promise<void> {
   expect((await ask(node.url, "/healthcheck")).status).toBe(200);
-  // Where there was no descriptor for a moment, the position is recorded a second later.
-  await eventually(async () => expect((await ask(node.url, "/readyz")).status).toBe(200));
+  expect((await ask(node.url, "/readyz")).status).toBe(200);
   expect(await write(node, "ann")).toBe(200);
   expect((await ask(node.url, "/api/facts?predicate=has_role")).status).toBe(200);
   expect((await ask(node.url, "/api/backup")).status).toBe(200);

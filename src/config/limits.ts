@@ -183,6 +183,10 @@ const limitShape = {
     500_000,
     "The most rows of a closure that one fact may change; past that it is walked, as above",
   ),
+  queryCallsInPlaceMax: count(
+    10,
+    "The most calls of a question of the query builder that the serving thread plans and answers; others are planned and answered in a worker process",
+  ),
   planTypingsInPlaceMax: count(
     10_000,
     "The most combinations of rules and types that may be looked at to plan a question at once; others are planned and answered in a process aside",

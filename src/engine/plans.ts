@@ -129,7 +129,8 @@ export class Plans {
     const known = this.#plans.get(key);
     metrics.planCache.inc(known ? hit : miss);
     if (known) return known;
-    if (this.#tooCostly.has(key)) throw new TooCostly("it takes long to plan");
+    const hasManyCalls = shape.calls.length > this.#limits.queryCallsInPlaceMax;
+    if (this.#isInPlace && (hasManyCalls || this.#tooCostly.has(key))) throw new TooCostly("it takes long to plan");
     const plan = this.#make(key, shape);
     if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
     this.#plans.set(key, plan);

@@ -69,6 +69,20 @@ describe("the ceiling of a decision", () => {
   });
 });
 
+test("a question of many calls is for a worker process before it is planned, where others wait", () => {
+  const store = storeWith(policy(teams));
+  const { active } = must(activationOf(store));
+  const limits = { ...defaultLimits, queryCallsInPlaceMax: 2 };
+  const asked = (calls: number): Shape => ({
+    ...shapeOf(one("User"), text("read"), one("Note")),
+    calls: times(calls, () => ({ predicate: "allow/3", variables: [0, 1, 2] })),
+  });
+  const plansOf = (inPlace: boolean) => new Plans(store, active, limits, "statement", new Degrees(store), inPlace);
+  expect(plansOf(true).of("two", asked(2)).kind).toBe("statement");
+  expect(() => plansOf(true).of("three", asked(3))).toThrow(TooCostly);
+  expect(plansOf(false).of("three", asked(3)).kind).toBe("statement");
+});
+
 test("a list may look at all that many teams have", () => {
   const store = storeWith(policy(teams));
   apply(

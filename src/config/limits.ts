@@ -96,7 +96,7 @@ const limitShape = {
   ),
   policyCheckMemoryBytesMax: size(
     768 * MiB,
-    "The most memory that a process aside may take for the check of a policy, beside some 100 MB of its own",
+    "The most memory that a worker process may take for the check of a policy, beside some 100 MB of its own",
   ),
   policyChecksAtWorkMax: count(
     2,
@@ -127,7 +127,7 @@ const limitShape = {
   queryRowsMax: count(1_000_000, "The most rows that one question may give"),
   queryRowsInPlaceMax: count(
     5_000_000,
-    "The most rows that a question may look at, whatever it is asked with, to be answered at once; others are answered in a process aside",
+    "The most rows that a question may look at, whatever it is asked with, to be answered at once; others are answered in a worker process",
   ),
   queryStepsInPlaceMax: count(
     5000,
@@ -135,17 +135,17 @@ const limitShape = {
   ),
   answerValuesInPlaceMax: count(
     10_000,
-    "The most values (ids, arguments of facts) of an answer that is made at once; larger ones are made in a process aside, in parts, as fast as the client takes them",
+    "The most values (ids, arguments of facts) of an answer that is made at once; larger ones are made in a worker process, in parts, as fast as the client takes them",
   ),
   queryTimeInPlaceMsMax: time(
     100,
-    "How long the checks of many resources in one request may take at once; past that they go on aside, as above",
+    "How long the checks of many resources in one request may take at once; past that they go on in a worker process, as above",
   ),
   queriesAsideMax: count(
     200,
-    "The most questions answered aside at a time; a key that holds as many places as are free gets 429",
+    "The most questions that worker processes answer at a time; a key that holds as many places as are free gets 429",
   ),
-  slowQueryAfterMs: time(250, "After this time a question that is answered aside does not make others wait any longer"),
+  slowQueryAfterMs: time(250, "After this time a question in a worker process does not make others wait any longer"),
   slowQueriesMax: count(
     3,
     "The most such slow questions at a time; the next one to be slow of a key that has as many as are free is answered with 429",
@@ -156,7 +156,7 @@ const limitShape = {
   ),
   queryMemoryBytesMax: size(
     512 * MiB,
-    "The most memory that a process aside may take for its questions, JavaScript and SQLite together, beside some 100 MB of its own",
+    "The most memory that a worker process may take for its questions, JavaScript and SQLite together, beside some 100 MB of its own",
   ),
   queryStepsMax: count(20_000_000, "The most steps of a question that no single statement can answer"),
   planNodesMax: count(
@@ -189,7 +189,7 @@ const limitShape = {
   ),
   planTypingsInPlaceMax: count(
     10_000,
-    "The most combinations of rules and types that may be looked at to plan a question at once; others are planned and answered in a process aside",
+    "The most combinations of rules and types that may be looked at to plan a question at once; others are planned and answered in a worker process",
   ),
   closureTimeMsMax: time(
     3000,

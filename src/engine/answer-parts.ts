@@ -16,7 +16,7 @@ export interface PartSource {
   end(isWhole: boolean): void;
 }
 
-/** Whoever gets it has to read all of it, or close it. */
+/** The caller has to read all of it, or close it. */
 export class AnswerParts {
   readonly #source: PartSource | undefined;
   #part: TextPart | undefined;

@@ -1,5 +1,5 @@
 /**
- * Whether a database is damaged. SQLite reports a page that the disk cannot read as damage as well, so a suspected file is checked aside, again and again:
+ * Whether a database is damaged. SQLite reports a page that the disk cannot read as damage as well, so another thread checks a suspected file again and again:
  * a disk that reads again ends the suspicion. Until then nothing is answered from it. A primary's database is the truth, so there is nothing to repair it
  * from; a replica takes a fresh snapshot meanwhile, where it can get one.
  */
@@ -29,7 +29,7 @@ export interface RecheckOptions {
   readonly onSound: (path: string) => void;
 }
 
-/** Checks a suspected database aside, again and again, until it is found sound or not suspected any more. Returns the function that begins with it. */
+/** Lets another thread check a suspected database again and again, until it is sound or no longer suspected. Returns the function that starts this. */
 export function rechecks(
   { path, isSuspected, onSound }: RecheckOptions,
   started: AsyncDisposableStack,

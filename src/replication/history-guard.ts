@@ -1,7 +1,7 @@
 /**
  * Decides whether the data of another node may become this node's. Two histories belong together where they share their beginning, their first epoch:
  * a restored backup and a promoted edge do. A primary that was started on an empty directory, because its volume is not mounted, has begun another
- * history: whoever took it over would lose all facts at once. So a node keeps its own, says so, and waits for an operator, whose approval
+ * history: a node that adopted it would lose all facts at once. So a node keeps its own, says so, and waits for an operator, whose approval
  * (`ostiary adopt-history`) names the other history and is used up with it.
  */
 import { getLogger } from "../telemetry/logger.ts";

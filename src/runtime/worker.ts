@@ -71,7 +71,7 @@ const cloned: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open"
 
 /** A way to somebody else and back. */
 export interface Way {
-  /** Whoever is in this process gets the buffers in `transfer` without a copy. */
+  /** A receiver in this process gets the buffers in `transfer` without a copy. */
   send(message: unknown, transfer?: readonly ArrayBuffer[]): void;
   onMessage(listener: (message: unknown) => void): void;
 }

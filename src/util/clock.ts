@@ -14,7 +14,7 @@ export interface Clock {
 
 type OnFailedTimer = (error: unknown) => void;
 
-/** As if the timer had not been guarded: whoever runs a program says what else is to be done. */
+/** Default: report the failure as an unguarded timer would. A program that starts nodes sets its own handler. */
 let onFailed: OnFailedTimer = (error) =>
   queueMicrotask(() => {
     throw error;

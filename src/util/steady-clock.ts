@@ -1,5 +1,5 @@
 /**
- * Whether the wall clock can be believed. A wall clock may be set, by mistake or by whoever can forge its time source; a monotonic one cannot. As long as
+ * Whether the wall clock can be believed. A wall clock may be set, by mistake or by an attacker who controls its time source; a monotonic one cannot. As long as
  * both show that the same time has passed, the wall clock was not set meanwhile.
  */
 import type { Clock } from "./clock.ts";

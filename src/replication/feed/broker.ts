@@ -144,8 +144,8 @@ const loginTimeoutMs = 5000;
 const complaintIntervalMs = 10_000;
 
 /**
- * The connections of the broker. Those that have not logged in have few places of their own, and the newest of them pushes out the oldest: whoever only
- * connects can neither use up the places of nodes nor keep a node from logging in.
+ * The connections of the broker. Connections that have not logged in have a few places of their own, and a new one replaces the oldest. So a client that only
+ * connects cannot use up the places of nodes, and cannot keep a node from logging in.
  */
 class BrokerConnections {
   readonly #options: Pick<BrokerOptions, "connectionsMax" | "loginsWaitingMax">;

@@ -58,7 +58,7 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
   const publishAt = (link: BrokerLink): Promise<void> => {
     const { state, ageMs } = health();
     const { epoch = null, offset = null, hash = null } = (counts() ? present() : undefined) ?? {};
-    // With the hash no other history is meant, whoever repeats this message later.
+    // The hash names the history, so a repeated message cannot be taken for one of another history.
     const standing = { epoch, offset, hash };
     return sendStatus(sealed(link, seal), statusTopic, { state, ...standing, ageMs, version: build.version });
   };

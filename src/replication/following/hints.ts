@@ -1,6 +1,6 @@
 /**
  * Decides when the primary is asked because of what the feed said. The feed may tell of something of which the primary knows nothing, if a broker repeats
- * messages of a history that was given up. So the more often the answer brought nothing new, the later the primary is asked again.
+ * messages of a history that was given up. So each answer without news doubles the delay before the primary is asked again.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -14,7 +14,7 @@ export interface HintsOptions {
 export class Hints {
   readonly #options: HintsOptions;
   #isAsked = false;
-  /** Answers in a row that brought nothing new. */
+  /** The number of answers in a row without news. */
   #vain = 0;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #cancel: (() => void) | undefined;

@@ -1,8 +1,8 @@
 /**
  * Keeps a primary from beginning a new history where there is an older one. An empty data directory mostly means that a volume is not mounted: a
  * primary that started on it would answer `deny` to everything, and its edges would have nobody to follow. So before it makes a database it looks for
- * an older history: at its peers, at the external brokers, which keep the last head of a primary, and in the notes of its own directory. Whoever can't
- * be reached within some seconds does not hold up the start.
+ * an older history: at its peers, at the external brokers, which keep the last head of a primary, and in the notes of its own directory. A peer
+ * or broker that does not answer within some seconds does not delay the start.
  */
 import { randomBytes } from "node:crypto";
 import { brokerAddress, embeddedBroker } from "../../config/broker-address.ts";

@@ -59,7 +59,7 @@ export function watchSuccession(options: SuccessionOptions): Succession {
   const once = (begin: () => Promise<void>): void => {
     if (starting !== undefined) return;
     starting = begin().finally(() => (starting = undefined));
-    // Whoever waits for it hears of a failure; and where nobody does, the next word of another node leads to another attempt.
+    // `look` reports a failure to its caller. For `seen` it is logged, and the next message of another node starts another attempt.
     starting.catch((error: unknown) =>
       log.warning("a new epoch could not be started, this is tried again: {reason}", { reason: reasonOf(error) }),
     );

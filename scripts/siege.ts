@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { findProgram, programPath } from "../test/e2e/program.ts";
+import { attacks, type AttackName } from "../test/siege/attacks.ts";
 import { besiege, type SiegeOutcome } from "../test/siege/siege.ts";
 import { renderVerdicts } from "../test/siege/verdict.ts";
 import { builtBinary } from "./built-binary.ts";
@@ -16,12 +17,14 @@ const usage = `scripts/siege [--seconds N] [--seed N] [--facts N] [--json FILE]
   --seconds N  how long the attacks take (default 600); from 300 on with their full numbers
   --seed N     what attacks and requests are drawn with (default: by the clock; it is printed)
   --facts N    how many facts the company has (default 20000)
+  --attacks A  only these attacks, with commas between their names (default: all)
   --json FILE  write all measurements to a file as well`;
 
 interface Options {
   readonly seconds: number;
   readonly seed: number;
   readonly facts: number;
+  readonly attacks: readonly AttackName[] | undefined;
   readonly json: string | undefined;
 }
 
@@ -87,6 +90,7 @@ function readOptions(): Options | undefined {
       seconds: { type: "string", default: "600" },
       seed: { type: "string", default: String(Math.floor(Date.now() / 1000) % 1_000_000) },
       facts: { type: "string", default: "20000" },
+      attacks: { type: "string" },
       json: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -97,8 +101,20 @@ function readOptions(): Options | undefined {
     if (Number.isInteger(value) && value >= from && value <= to) return value;
     throw new Error(`--${name} must be a whole number from ${from} to ${to}, not \`${values[name]}\``);
   };
-  const seconds = wholeNumber("seconds", 20, 3600);
-  return { seconds, seed: wholeNumber("seed", 0, 1e6), facts: wholeNumber("facts", 1000, 1e6), json: values.json };
+  return {
+    seconds: wholeNumber("seconds", 20, 3600),
+    seed: wholeNumber("seed", 0, 1e6),
+    facts: wholeNumber("facts", 1000, 1e6),
+    attacks: values.attacks?.split(",").map(readAttackName),
+    json: values.json,
+  };
+}
+
+function readAttackName(name: string): AttackName {
+  const names = Object.keys(attacks) as AttackName[];
+  const found = names.find((one) => one === name.trim());
+  if (found === undefined) throw new Error(`there is no attack \`${name}\`; there are ${names.join(", ")}`);
+  return found;
 }
 
 try {

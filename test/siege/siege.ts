@@ -22,6 +22,8 @@ export interface SiegeOptions {
   readonly seconds: number;
   readonly seed: number;
   readonly facts: number;
+  /** Undefined for all of them. */
+  readonly attacks?: readonly AttackName[] | undefined;
   /** Whether data directories become file systems of their own, so that they can be filled. */
   readonly mayMount: boolean;
   readonly tell: (text: string) => void;
@@ -179,8 +181,8 @@ class Siege {
     const wanted = Math.round((fullRequests * seconds) / fullRunSeconds);
     // With a reserve at the end, for what was delayed by attacks on the nodes that it asks.
     const random = this.#attack(background, { seconds: seconds * 1.3, scale: 1, requests: wanted });
-    const names = Object.keys(attacks) as AttackName[];
-    const possible = names.filter((name) => name !== "full disks" || this.#options.mayMount);
+    const chosen = this.#options.attacks ?? (Object.keys(attacks) as AttackName[]);
+    const possible = chosen.filter((name) => name !== "full disks" || this.#options.mayMount);
     const weights = possible.reduce((sum, name) => sum + attacks[name].weight, mixedWeight + remainderWeight);
     const scale = Math.min(1, seconds / fullSeconds);
     for (const name of possible) {

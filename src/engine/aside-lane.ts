@@ -27,20 +27,16 @@ export interface LaneOptions {
   readonly slow?: { readonly afterMs: number; readonly max: number };
   /** How many answers may be given in parts at a time, and for how long each. */
   readonly parts?: { readonly max: number; readonly timeMsMax: number };
-  /** How much the work gives way to others that want the processor too. What is slow gives way in any case. */
-  readonly niceness?: number;
   /** What the pieces of work are, in the text of a refusal. */
   readonly what: string;
   /** What is answered where one takes too long, and where it takes too much memory. */
   readonly late: string;
   readonly large: string;
-  /** Shared with other lanes of the same niceness; without it the lane has processes of its own. */
+  /** Shared with other lanes; without it the lane has processes of its own. */
   readonly cells?: CellPool;
 }
 
 type Worker = WorkerHandle<AsideCommands, never>;
-
-const slowNiceness = 15;
 
 /** A process is kept while it takes no more than this part of its memory. */
 const keptShare = 4;
@@ -137,7 +133,7 @@ export class AsideLane {
     };
     const giveWay = (): void => {
       givesWay = true;
-      cell.giveWay(slowNiceness);
+      cell.giveWay();
     };
     const timers = [setTimeout(giveWay, slow?.afterMs ?? 0), setTimeout(() => end(false), parts?.timeMsMax ?? 0)];
     return { next: () => cell.worker.call("nextPart"), end };
@@ -181,14 +177,13 @@ export class AsideLane {
   }
 
   async #work(job: Job): Promise<void> {
-    const { timeMsMax, memoryBytesMax, slow, niceness, late, large } = this.#options;
+    const { timeMsMax, memoryBytesMax, slow, late, large } = this.#options;
     const cell = this.#cellFor(job);
     if (!cell) return this.#passTurn(job);
     const end = (error: AppError): void => cell.worker.terminate(error);
     const timers = [setTimeout(() => end(new AppError("query_too_expensive", late)), timeMsMax)];
     let [isSlow, isLent] = [false, false];
     try {
-      if (niceness !== undefined) cell.giveWay(niceness);
       cell.limitMemory(memoryBytesMax, new AppError("query_too_expensive", large));
       await job.begin(cell.worker);
       if (slow) {
@@ -196,7 +191,7 @@ export class AsideLane {
           if (!this.#slow.mayTake(job.holder)) return end(this.#slow.refusal(job.holder));
           isSlow = true;
           this.#slow.take(job.holder);
-          cell.giveWay(slowNiceness);
+          cell.giveWay();
           this.#passTurn(job);
         };
         timers.push(setTimeout(becomeSlow, slow.afterMs));
@@ -210,7 +205,7 @@ export class AsideLane {
       timers.forEach(clearTimeout);
       if (isSlow) {
         this.#slow.release(job.holder);
-        // It would go on giving way.
+        // Its priority would stay as low as it is.
         if (!isLent) end(new AppError("not_ready", "the process is not needed any more"));
       } else {
         if (!isLent) this.#leave(cell);

@@ -18,7 +18,6 @@ export class Explanations {
     this.#lane = new AsideLane({
       waitingMax: explanationsWaitingMax,
       atWorkMax: explanationsAtWorkMax,
-      niceness: 5,
       // The decision has the time of any question. An explanation ends by itself in time, but for a last question that it asks.
       timeMsMax: queryTimeMsMax + 2 * explanationTimeMsMax,
       memoryBytesMax: queryMemoryBytesMax,

@@ -34,8 +34,6 @@ export class Answers {
       slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
       memoryBytesMax: queryMemoryBytesMax,
       parts: { max: largeResponsesMax, timeMsMax: largeResponseTimeMsMax },
-      // Several of them at work must not take the processors from the thread that answers everybody else.
-      niceness: 5,
       what: "questions that take long",
       late: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
       large: `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`,

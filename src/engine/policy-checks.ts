@@ -38,9 +38,6 @@ export function approvePolicies(limits: Limits): ApprovePolicy {
   return (upload, holder) => lane.run(holder, (worker) => worker.call("approve", { ...upload, limits }));
 }
 
-/** Not so much that a busy node takes no policy any more. */
-const niceness = 5;
-
 /** Of all primaries of this process: an upload needs no process of its own. */
 const uploadCells = new CellPool();
 
@@ -51,7 +48,6 @@ function laneOptions(limits: Limits): LaneOptions {
     atWorkMax: policyChecksAtWorkMax,
     timeMsMax: policyCheckTimeMsMax,
     memoryBytesMax: policyCheckMemoryBytesMax,
-    niceness,
     what: "checks of policies",
     late: `checking the policy takes longer than ${policyCheckTimeMsMax} ms`,
     large: `checking the policy takes more than ${formatBytes(policyCheckMemoryBytesMax)} of memory`,

@@ -5,8 +5,8 @@
  * statement or a loop, and the process that started it may be busy.
  */
 import { readFileSync } from "node:fs";
-import { setPriority } from "node:os";
 import { AppError } from "../util/app-error.ts";
+import { lowerPriority, slowNiceness, workerNiceness } from "./priority.ts";
 import {
   type Commands,
   connect,
@@ -31,8 +31,8 @@ export interface Cell<C extends Commands> {
   limitMemory(bytesMax: number, reason: Error): void;
   /** What the process takes at present, files apart; 0 where the system does not tell. */
   memoryBytes(): number;
-  /** From now on others come first where they want the processor too: the node's niceness is 0, and each step is worth a quarter more for others. */
-  giveWay(niceness: number): void;
+  /** Lowers the priority of the process once more: what it works on has taken long. */
+  giveWay(): void;
 }
 
 /** Starts the worker of this name in a process. */
@@ -40,7 +40,7 @@ export function spawnCell<C extends Commands>(name: WorkerName): Cell<C> {
   const { port, pid, limitMemory } = startCell(name);
   return {
     worker: connect(port),
-    giveWay: (niceness) => giveWay(pid, niceness),
+    giveWay: () => lowerPriority(pid, slowNiceness),
     memoryBytes: () => anonymousBytes(pid) ?? 0,
     limitMemory,
   };
@@ -144,6 +144,7 @@ function startCell(name: WorkerName): Started {
       else receive(message);
     },
   });
+  lowerPriority(child.pid, workerNiceness);
   // It must not keep the process that started it from ending.
   child.unref();
   const port: Port = {
@@ -162,12 +163,4 @@ function startCell(name: WorkerName): Started {
       child.send({ memoryBytesMax } satisfies MemoryLimit);
     },
   };
-}
-
-function giveWay(pid: number, niceness: number): void {
-  try {
-    setPriority(pid, niceness);
-  } catch {
-    // Where that is not allowed it runs as the node does.
-  }
 }

@@ -1,10 +1,12 @@
 /** A cell ends with whoever started it, and at once when told so, in the middle of whatever it does. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { AsideCommands } from "../../src/engine/aside-worker.ts";
 import { spawnCell } from "../../src/runtime/cell.ts";
+import { slowNiceness, workerNiceness } from "../../src/runtime/priority.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";
 import { cellsOf } from "./cells.ts";
@@ -43,6 +45,21 @@ test("fails what it was asked when it is ended, with the reason, and when it end
   for (const { pid } of before) process.kill(pid, "SIGKILL");
   expect(await lost).toMatchObject({ code: expect.stringMatching(/query_too_expensive|not_ready/) });
   await eventually(() => expect(worker.hasExited).toBe(true));
+});
+
+test("gives way with all of its threads, and more where its work is slow", async () => {
+  const before = new Set(cellsOf(process.pid).map(({ pid }) => pid));
+  const { worker, giveWay } = spawnCell<AsideCommands>("aside");
+  await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch(() => {});
+  const [cell] = cellsOf(process.pid).filter(({ pid }) => !before.has(pid));
+  const priorities = (): number[] =>
+    readdirSync(`/proc/${cell?.pid}/task`).map((thread) => getPriority(Number(thread)));
+  // One that passes messages on, one that works, and those of the runtime.
+  expect(priorities().length).toBeGreaterThan(2);
+  expect(new Set(priorities())).toEqual(new Set([workerNiceness]));
+  giveWay();
+  expect(new Set(priorities())).toEqual(new Set([slowNiceness]));
+  worker.terminate(new AppError("not_ready", "done"));
 });
 
 test("is not for the command line", async () => {

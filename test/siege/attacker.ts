@@ -1,12 +1,8 @@
-/** A process that runs one attack with a low priority. Its plan comes as a JSON parameter; it prints a report each second and a last one at its end. */
-import { setPriority } from "node:os";
+/** A process that runs one attack. Its plan comes as a JSON parameter; it prints a report each second and a last one at its end. */
 import { AttackContext, type AttackPlan } from "./attack.ts";
 import { findAttack } from "./attacks.ts";
 import { endWithStandardInput, tell } from "./child-process.ts";
 
-const lowPriority = 15;
-
-setPriority(lowPriority);
 endWithStandardInput();
 const plan = JSON.parse(process.argv[2] ?? "") as AttackPlan;
 const context = new AttackContext(plan);

@@ -1,6 +1,7 @@
 /**
  * A siege: attackers run phase after phase and then together against a primary, an edge and a fallback, while an honest client reads and another
- * one writes. Each of them is a process of its own; only attackers have a low priority. `verdict.ts` says what must hold.
+ * one writes. Each of them is a process of its own. Attackers have the lowest priority: elsewhere they would have machines of their own, and would not
+ * take the processors of the nodes. `verdict.ts` says what must hold.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -249,7 +250,7 @@ class Siege {
     if (this.#attackPlan === undefined) throw new Error("the keys of the attackers are not made yet");
     const plan: AttackPlan = { ...this.#attackPlan, ...options, attack, seed: this.#attackSeed++ };
     let report: AttackReport = { counts: {}, serverErrors: [] };
-    const child = this.#child<AttackReport>("attacker.ts", plan, (latest) => (report = latest));
+    const child = this.#child<AttackReport>("attacker.ts", plan, (latest) => (report = latest), "idle");
     const timer = setTimeout(() => child.kill(), options.seconds * 1000 + attackerGraceMs);
     const status = await child.exited;
     clearTimeout(timer);
@@ -266,8 +267,13 @@ class Siege {
     }
   }
 
-  #child<Message>(script: string, plan: unknown, onMessage: (message: Message) => void): Child<Message> {
-    const child = new Child<Message>(join(import.meta.dir, script), plan, onMessage);
+  #child<Message>(
+    script: string,
+    plan: unknown,
+    onMessage: (message: Message) => void,
+    priority?: "idle",
+  ): Child<Message> {
+    const child = new Child<Message>(join(import.meta.dir, script), plan, onMessage, priority);
     this.#children.add(child as Child<never>);
     void child.exited.then(() => this.#children.delete(child as Child<never>));
     return child;

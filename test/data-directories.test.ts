@@ -173,6 +173,7 @@ describe.each(formats)("a data directory of %s", (format) => {
         const usual = {
           file,
           force: false,
+          knownTerm: 0,
           dryRun: false,
           nodeKeyHash: undefined,
           allowUnauthenticated: true,

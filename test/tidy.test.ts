@@ -46,7 +46,7 @@ describe("a breach of layers is noticed", () => {
     ["src/engine/a.ts", `const { Elysia } = await import("elysia");`, "belongs to http, roles"],
     ["src/engine/a.ts", `const { x } = await import("../http/app.ts");`, "`engine` must not import `http`"],
     ["src/roles/a.ts", `import { runCommandLine } from "../cli/cli.ts";`, "`roles` must not import `cli`"],
-    ["src/main.ts", `import { startPrimary } from "./roles/primary.ts";`, "main.ts only starts cli/"],
+    ["src/main.ts", `import { startPrimary } from "./roles/member.ts";`, "main.ts only starts cli/"],
     ["src/engine/a.ts", `import { x } from "../../test/oracle.ts";`, "`src/` must not import `test/oracle.ts`"],
     ["src/novelty/a.ts", `import { x } from "../util/assert.ts";`, "is not in the table"],
     ["test/a.ts", `import { x } from "./tidy.test.ts";`, "imports a test"],

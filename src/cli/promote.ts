@@ -19,11 +19,15 @@ export const promoteCommand: AddCommand = (program) => {
       "--force",
       "also then: what the old primary accepts until it learns of its successor is then not part of the history that goes on",
     )
+    .option(
+      "--graceful",
+      "take over from a primary that answers: it hands over what it has, refuses writes meanwhile (they may be sent again) and goes on as an edge",
+    )
     .option("--json", "as JSON")
-    .action(async (options: { force?: true; json?: true }, command: Command) => {
+    .action(async (options: { force?: true; graceful?: true; json?: true }, command: Command) => {
       keepFilesPrivate();
       const access = accessOf(command, "admin");
-      const body = { force: options.force ?? false };
+      const body = { force: options.force ?? false, graceful: options.graceful ?? false };
       const promoted = (await callNode(access, "POST", "/api/promote", body)) as Promoted;
       await print(
         options.json

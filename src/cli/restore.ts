@@ -2,6 +2,9 @@
 import { z } from "zod";
 import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
 import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/backup/restore.ts";
+import type { Config } from "../config/config.ts";
+import { askKnownTerm } from "../replication/succession/known-term.ts";
+import { realSystem } from "../replication/system.ts";
 import { requireAuthentic } from "../replication/snapshots/import-snapshot.ts";
 import { printable } from "../util/printable.ts";
 import { describeMoment } from "../store/past.ts";
@@ -13,7 +16,8 @@ import { checkedConfig, configFile } from "./setting-options.ts";
 
 const details = `
 What is restored begins a new epoch: nodes of the history that is left behind, which may have seen more, save what only they have
-(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409.
+(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409. The epoch's term comes after those of the nodes that are configured as \`peers\`, which are
+asked for theirs; where none can be asked, --term says which one they have (\`/healthcheck\` of a node shows it).
 
 Examples:
   ostiary restore monday.backup --list                                               what moments it covers
@@ -31,6 +35,7 @@ interface Options {
   readonly data?: string;
   readonly toOffset?: string;
   readonly toTime?: string;
+  readonly term?: string;
   readonly force?: true;
   readonly dryRun?: true;
   readonly list?: true;
@@ -53,6 +58,7 @@ export const restoreCommand: AddCommand = (program) => {
       "--to-time <time>",
       "Go back to this time, such as 2026-11-26T07:00:00Z: what was committed then or before stays",
     )
+    .option("--term <number>", "The term that the other nodes are in, where they can't be asked")
     .option("--force", "Replace the data that are in the directory, once the backup has proved good")
     .option("--dry-run", "Do all of it, but leave nothing behind: only say what would be")
     .option("--list", "Only say what is in the file and which moments it covers")
@@ -73,6 +79,7 @@ export const restoreCommand: AddCommand = (program) => {
         file: await configFile(options.config, process.env),
       });
       const restored = await restoring({
+        knownTerm: await knownTermOf(options, config),
         file,
         directory: config.data,
         destination,
@@ -87,6 +94,20 @@ export const restoreCommand: AddCommand = (program) => {
       );
     });
 };
+
+/** The term after which the restored history begins. */
+async function knownTermOf({ term }: Options, config: Config): Promise<number> {
+  if (term !== undefined) {
+    if (/^\d{1,15}$/.test(term)) return Number(term);
+    throw new UsageError(`\`${term}\` is no term, such as 3145728`);
+  }
+  const known = await askKnownTerm(config, realSystem);
+  if (known.silent.length > 0)
+    await printError(
+      `warning: ${known.silent.join(" and ")} can't be asked for the present term. A node that is in a later term than what is restored does not follow it: then restore again with --term\n`,
+    );
+  return known.term;
+}
 
 async function list(file: string, options: Options): Promise<void> {
   const backup = openBackup(file);
@@ -123,7 +144,7 @@ function destinationOf({ toOffset, toTime }: Options): RestoreOptions["destinati
 }
 
 function tell(restored: Restored, directory: string, dryRun: boolean): string {
-  const { environment, digest, undone, epoch, replaced, previous, authenticity } = restored;
+  const { environment, digest, undone, epoch, term, replaced, previous, authenticity } = restored;
   const counts = Object.entries(undone).map(([kind, count]) => `${count} ${kind}`);
   const total = Object.values(undone).reduce((sum, count) => sum + count, 0);
   const lines = [
@@ -141,7 +162,7 @@ function tell(restored: Restored, directory: string, dryRun: boolean): string {
         ]),
     dryRun
       ? "nothing was changed"
-      : `  epoch     ${epoch} begins; start it with \`ostiary serve --role primary --data ${printable(directory)}\``,
+      : `  epoch     ${epoch} begins, of term ${term}; start it with \`ostiary serve --role primary --data ${printable(directory)}\``,
   ];
   return `${lines.join("\n")}\n`;
 }

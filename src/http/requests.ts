@@ -193,7 +193,14 @@ function changesOf(limits: Limits) {
   return {
     batch: toChanges(limits),
     key: taking("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole })),
-    promote: taking("body", z.object({ force: z.boolean().default(false) })),
+    promote: taking(
+      "body",
+      z
+        .object({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
+        .refine(({ force, graceful }) => !(force && graceful), {
+          error: "`force` passes over a primary that answers, `graceful` takes over from it: say one of them",
+        }),
+    ),
   };
 }
 

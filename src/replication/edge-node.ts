@@ -18,7 +18,7 @@ import { createLogServer } from "./following/log-server.ts";
 import { createForwarder } from "./forward.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { nodeIdOf } from "./identity.ts";
-import type { Node, NodeHealth, Promoted } from "./node.ts";
+import type { Node, NodeHealth, Promoted, PromoteOptions } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
@@ -29,11 +29,13 @@ import { realSystem, type System } from "./system.ts";
 export interface EdgeOptions {
   /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */
   readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
+  /** Called when this edge is about to end, so that a primary takes its place. */
+  readonly onEnding?: () => Promise<void>;
 }
 
 export async function startEdgeNode(
   config: Config,
-  { becomePrimary }: EdgeOptions = {},
+  { becomePrimary, onEnding = async () => {} }: EdgeOptions = {},
   system: System = realSystem,
 ): Promise<Node> {
   const { limits, environment } = config;
@@ -57,12 +59,13 @@ export async function startEdgeNode(
   feed.start();
 
   const running = started.move();
-  const promote = async (force: boolean): Promise<Promoted> => {
-    const after = await candidate.stand(force);
+  const promote = async ({ force, graceful = false }: PromoteOptions): Promise<Promoted> => {
+    const mandate = await candidate.stand({ force, graceful });
     const { path } = following.copy.engine();
     lock.keep();
+    await onEnding();
     await running.disposeAsync();
-    return must(becomePrimary)({ directory, path, after, aheadIsLost: force || config.ack > 0 });
+    return must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });
   };
   let promoting: Promise<Promoted> | undefined;
   return {
@@ -88,8 +91,8 @@ export async function startEdgeNode(
     lookUpKey: keyLookup(config, () => upstream.primary.client, system.clock),
     promote:
       becomePrimary &&
-      (({ force }) => {
-        promoting ??= promote(force).finally(() => (promoting = undefined));
+      ((options) => {
+        promoting ??= promote(options).finally(() => (promoting = undefined));
         return promoting;
       }),
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
@@ -130,6 +133,7 @@ function serveOthers(
     },
     role: () => "edge",
     node: id,
+    primaryHead: () => following.upstream.primaryHead(),
     led: candidate.led,
     candidacy: () => candidate.token,
     pledge: candidate.pledgeTo,
@@ -139,7 +143,8 @@ function serveOthers(
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshots,
-    onPosition: () => {},
+    // Who is in a later term and asks is the successor of the primary that this node follows.
+    onPosition: (asked) => following.heardOf(asked),
     reportDamage: following.reportDamage,
   });
 }

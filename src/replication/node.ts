@@ -84,6 +84,8 @@ export interface ForwardedAnswer {
 export interface PromoteOptions {
   /** Also where the present primary still answers, or another node has more than this one. */
   readonly force: boolean;
+  /** Takes over from a primary that answers: it writes nothing any more, and this node fetches what it lacks. Not with `force`. */
+  readonly graceful?: boolean;
 }
 
 export interface Promoted {

@@ -6,10 +6,11 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
-import { compareEpochs, type EpochName, firstEpoch, readEpochs } from "../store/epochs.ts";
+import { compareEpochs, firstEpoch, readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
 import { openLog } from "../store/log.ts";
 import { readState, type State } from "../store/state.ts";
+import { isSameSuccession, nextStart, nextSuccession } from "../store/terms.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { createBackupServer } from "./backup/backup-server.ts";
@@ -26,13 +27,27 @@ import { foreignHealth } from "./history-guard.ts";
 import { noteHistory } from "./history-notes.ts";
 import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
 import type { Node, NodeHealth, Writes } from "./node.ts";
-import { keepPosition, refuseDevelopmentKey, settleEpoch, soundPath, startEpochBecause } from "./primary-store.ts";
+import { mintEpoch } from "./position.ts";
+import {
+  beginAtStart,
+  keepPosition,
+  noteLeading,
+  refuseDevelopmentKey,
+  soundStore,
+  wasLeading,
+  wasFollower,
+} from "./primary-store.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
 import { Acks } from "./succession/acks.ts";
-import { Fence } from "./succession/fence.ts";
+import { Fence, type Fenced } from "./succession/fence.ts";
 import { ForeignWatch } from "./succession/foreign-watch.ts";
+import { HandOver } from "./succession/hand-over.ts";
 import { Pledge } from "./succession/pledge.ts";
+import type { Mandate } from "./succession/promotion.ts";
+import { StartTerm } from "./succession/start-term.ts";
 import { watchSuccession } from "./succession/succession.ts";
+import { TwinWatch } from "./succession/twin-watch.ts";
+import { findPrimaries } from "./succession/twins.ts";
 import { realSystem, type System } from "./system.ts";
 import { Writer } from "./writing/writer.ts";
 
@@ -41,20 +56,26 @@ export interface PrimaryNode extends Node {
 }
 
 /** What an edge leaves to the primary that it becomes: its directory, whose lock goes over with it, and its sound database. */
-export interface Takeover {
+export interface Takeover extends Mandate {
   readonly directory: DataDirectory;
   readonly path: string;
-  /** The epoch that its own will follow. */
-  readonly after: EpochName;
   /** Whether it becomes the primary also where another node has more by now: nothing of that was acknowledged, or it is to be lost. */
   readonly aheadIsLost: boolean;
 }
 
-/** `announce` is given the keys that a first start makes. With a takeover the node goes on where an edge of this process ended. */
+export interface PrimaryOptions {
+  /** Is given the keys that a first start makes. */
+  readonly announce?: Announce | undefined;
+  /** With it the node goes on where an edge of this process ended. */
+  readonly takeover?: Takeover | undefined;
+  /** Called once, when the node is no primary any more; possibly before it has started. */
+  readonly onFenced?: (reason: Fenced) => void;
+}
+
+/** AppError `conflict` where another process is the primary of the same data. */
 export async function startPrimaryNode(
   config: Config,
-  announce: Announce = async () => {},
-  takeover?: Takeover,
+  { announce = async () => {}, takeover, onFenced = () => {} }: PrimaryOptions = {},
   system: System = realSystem,
 ): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
@@ -62,29 +83,40 @@ export async function startPrimaryNode(
   await using started = new AsyncDisposableStack();
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const { writer, copy, path, nodeKeyHash } = await openData(started, config, announce, takeover, system);
+  const { writer, copy, path, isNew, nodeKeyHash } = await openData(started, config, announce, takeover, system);
   // Until it ended, the edge went on following.
   if (takeover !== undefined && compareEpochs(writer.state, takeover.after) !== 0)
     throw overtaken("another node was promoted meanwhile");
   const id = nodeIdOf(config);
   const store = copy.reader();
-  const place = await keepPlace(started, { config, writer, store, nodeKeyHash, takeover, system });
-  const { fence, feed } = place;
-  // Only now: what could still fail has not, and whoever was replaced must not begin an epoch over that of its successor.
+  const place = await keepPlace(started, {
+    config,
+    id,
+    isNew,
+    writer,
+    copy,
+    store,
+    nodeKeyHash,
+    takeover,
+    onFenced,
+    system,
+  });
+  const { fence, feed, term } = place;
+  // Only now: what could still fail has not, and whoever was replaced must not begin a term over that of its successor.
   if (!fence.fenced) {
-    await settleEpoch(writer, data);
+    await beginAtStart(term, writer, data);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const damage = watchDamage(path, started, system);
-  const serveLog = serveOthers(config, id, { writer, copy, store, nodeKeyHash, damage }, place, system);
+  const serveLog = serveOthers(config, id, { writer, copy, nodeKeyHash, damage }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
-    epochs: () => readEpochs(store),
+    epochs: () => readEpochs(copy.reader()),
     isNewest: () => !fence.fenced,
     mayLearn: false,
     clock: system.clock,
   });
-  const history = eventHistory({ reader: () => store, primary: true });
+  const history = eventHistory({ reader: () => copy.reader(), primary: true });
   writer.onNext((next) => feed.announce(next));
   writer.onMoved((moved) => {
     feed.wake(moved);
@@ -135,6 +167,8 @@ interface Data {
   readonly writer: Writer;
   readonly copy: Copy;
   readonly path: string;
+  /** Whether the history begins with this start. */
+  readonly isNew: boolean;
   /** SHA-256 of the key that nodes show each other. */
   readonly nodeKeyHash: string;
 }
@@ -150,7 +184,8 @@ async function openData(
   const reserveBytes = limits.diskReserveBytes;
   const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes }, system);
   started.defer(() => writer.stop());
-  const path = takeover?.path ?? (await soundPath(writer, config, system));
+  const { path, isNew } =
+    takeover === undefined ? await soundStore(writer, config, system) : { path: takeover.path, isNew: false };
   await writer.open(path, { create: false });
   const copy = new Copy(data, limits, system.clock, writer.changes);
   started.defer(() => copy.close());
@@ -158,90 +193,142 @@ async function openData(
   noteHistory(data, firstEpoch(copy.reader()).epoch);
   refuseDevelopmentKey(config, copy.engine());
   const nodeKeyHash = await settleSecrets(config, writer, announce, system.clock);
-  return { writer, copy, path, nodeKeyHash };
+  return { writer, copy, path, isNew, nodeKeyHash };
 }
 
 interface PlaceOptions {
   readonly config: Config;
+  /** This node's. */
+  readonly id: string;
+  readonly isNew: boolean;
   readonly writer: Writer;
+  readonly copy: Copy;
   readonly store: SqlDatabase;
   readonly nodeKeyHash: string;
   readonly takeover: Takeover | undefined;
+  readonly onFenced: (reason: Fenced) => void;
   readonly system: System;
 }
 
 /** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
 interface Place {
+  /** Which start of its process it is. */
+  readonly instance: string;
   readonly foreign: ForeignWatch;
   readonly feed: Feed;
   readonly fence: Fence;
+  readonly term: StartTerm;
+  readonly handOver: HandOver;
+  /** Null while its word that a copy is the newest is worth nothing: while it may not write. */
+  readonly ageMs: () => null | undefined;
   readonly acks: Acks;
   readonly onPosition: LogServerOptions["onPosition"];
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, writer, store, nodeKeyHash, takeover, system } = options;
+  const { config, id, writer, copy, store, nodeKeyHash, takeover, onFenced, system } = options;
   const { clock } = system;
   const present = (): State => writer.state;
+  const instance = mintEpoch(clock);
   const acks = new Acks(config.ack, clock);
   const { storage } = writer;
   const eventLog = openLog(store);
   const acknowledge = (nodeId: string, stands: Stands): void => {
-    if (config.ack > 0 && isPassed(readState(store), eventLog, stands)) acks.note(nodeId, stands.epoch, stands.offset);
+    if (config.ack > 0 && copy.ready && isPassed(readState(store), eventLog, stands))
+      acks.note(nodeId, stands.epoch, stands.offset);
   };
   const { epoch: history } = firstEpoch(store);
   const foreign = new ForeignWatch(() => history, clock);
   const startMs = clock.wallMs();
-  const fence = new Fence({ directory: config.data, store, present, storage, onFenced: () => feed.stop() });
+  const stop = (reason: Fenced): void => {
+    feed.stop();
+    onFenced(reason);
+  };
+  const fence = new Fence({ directory: config.data, store, present, storage, onFenced: stop });
   const peers = peersOf(config, present, foreign, system);
   if (peers !== undefined) started.defer(() => peers.close());
-  // Since it was asked whether it may, time has passed.
-  let mayStand = takeover?.aheadIsLost !== false;
+  const search = { config, id, peers, present, history, nodeKeyHash, system };
+  const others = takeover === undefined ? await findPrimaries(search) : { term: 0, primary: undefined };
+  const term = termOf(options, others.term, () => {
+    feed.publishHead();
+    // Who is asked learns of the new term by that, without waiting for a broker or for the next look.
+    void peers?.heads();
+  });
+  const ageMs = (): null | undefined => (fence.fenced || !term.isBegun ? null : undefined);
+  // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
+  const stored = (): State => (copy.ready ? readState(store) : writer.state);
   const succession = watchSuccession({
     peers,
     fence,
-    // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
-    present: () => readState(store),
-    async startEpoch() {
-      if (!mayStand) throw overtaken("another node has come further than this one by now");
-      await startEpochBecause(writer, "others have seen more of the epoch than this database has");
-    },
+    present: stored,
+    ack: config.ack,
+    passOver: term.restart,
     intervalMs: config.limits.peerCheckIntervalMs,
     clock,
   });
+  const twins = new TwinWatch({ id, instance, present, fence });
   const listener: FeedListener = {
-    head(head) {
+    head(head, retained) {
       // A retained one may be what is left of a primary that was started on an empty directory.
       if (head.f !== undefined && head.f !== history)
         return void (head.t >= startMs && foreign.admits(head.f, "a primary at a broker"));
+      if (twins.isOwn(head) || twins.isTwin(head, retained)) return;
       const [offset, hash] = head.from;
       const epoch = epochOf(head);
-      fence.consider(epoch, [{ ...epoch, offset, hash, timeMs: head.t }]);
-      succession.seen({ ...epoch, offset: head.l });
+      succession.seen({ ...epoch, offset: head.l }, [{ ...epoch, offset, hash, timeMs: head.t }]);
     },
     status(nodeId, { epoch, offset, hash }) {
-      if (epoch !== null && offset !== null) acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
+      if (epoch === null || offset === null) return;
+      twins.followed(epoch);
+      acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
     },
     fenced: (reason) => fence.fence(reason),
   };
-  const feed = await openFeed(config, store, nodeKeyHash, listener, system);
+  const feed = await openFeed(config, store, nodeKeyHash, { node: id, instance, ageMs }, listener, system);
   started.defer(() => feed.close());
-  await succession.look();
-  if (takeover !== undefined && fence.fenced) throw overtaken("another node was promoted meanwhile");
-  mayStand = true;
+  if (others.primary !== undefined) fence.fence(others.primary);
+  else if (takeover === undefined && peers !== undefined && wasFollower(config.data))
+    fence.requireVotes(wasLeading(config.data, readEpochs(store)));
+  // Who was promoted by force, or has what was acknowledged, may be behind others: what they have more is lost.
+  if (takeover?.aheadIsLost !== true) await succession.look();
+  if (takeover !== undefined && fence.fenced)
+    throw overtaken("another node was promoted meanwhile, or has come further than this one");
   succession.start();
   started.defer(() => succession.stop());
   return {
+    instance,
     foreign,
     feed,
     fence,
+    term,
+    handOver: new HandOver(clock),
+    ageMs,
     acks,
     onPosition(asked, nodeId) {
       if (asked.first !== undefined && !foreign.admits(asked.first, nodeId ?? "a node")) return;
+      twins.followed(asked.epoch);
       succession.seen(asked);
       if (nodeId !== undefined) acknowledge(nodeId, asked);
     },
   };
+}
+
+/** The term of this start: voted for at a promotion, the next one of the same primary otherwise. */
+function termOf({ config, writer, isNew, takeover }: PlaceOptions, known: number, onBegun: () => void): StartTerm {
+  const { term: before } = writer.state;
+  const first = takeover?.term ?? (wasFollower(config.data) ? nextSuccession(before) : nextStart(before));
+  if (isNew) noteLeading(config.data, writer);
+  return new StartTerm({
+    next: (seen) => Math.max(first, nextStart(seen), nextStart(writer.state.term)),
+    begin: (term) => writer.startEpoch(term),
+    // Terms of other successions are for the fence.
+    known: isSameSuccession(known, before) ? known : 0,
+    onBegun() {
+      noteLeading(config.data, writer);
+      onBegun();
+    },
+    isBegun: isNew,
+  });
 }
 
 function overtaken(reason: string): AppError {
@@ -251,14 +338,8 @@ function overtaken(reason: string): AppError {
 function serveOthers(
   { data, limits, ack }: Config,
   id: string,
-  {
-    writer,
-    copy,
-    store,
-    nodeKeyHash,
-    damage,
-  }: Omit<Data, "path"> & { readonly store: SqlDatabase; readonly damage: Damage },
-  { onPosition, feed, fence }: Place,
+  { writer, copy, nodeKeyHash, damage }: Omit<Data, "path" | "isNew"> & { readonly damage: Damage },
+  { onPosition, feed, fence, handOver, instance, ageMs }: Place,
   system: System,
 ): Node["replication"] {
   const snapshots = keepSnapshots({
@@ -272,19 +353,21 @@ function serveOthers(
   return createLogServer({
     store() {
       damage.requireNone();
-      return store;
+      return copy.reader();
     },
     role: () => "primary",
     node: id,
+    instance,
     led: undefined,
     candidacy: () => undefined,
     // Whoever asks for the epoch of this primary sees in its head that it is one. What was replaced may be an edge tomorrow.
     async pledge(request) {
       if (compareEpochs(writer.state, request) < 0) new Pledge(data).give({ ...request, force: true });
+      else if (request.graceful && !fence.fenced && request.epoch === writer.state.epoch)
+        await handOver.begin(request.node);
     },
     ack: ack > 0,
-    // One that was replaced does not know how old its copy has become.
-    freshness: () => ({ number: feed.headNumber, ageMs: fence.fenced ? null : undefined }),
+    freshness: () => ({ number: feed.headNumber, ageMs: ageMs() }),
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
@@ -322,19 +405,28 @@ function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: bool
   };
 }
 
-function writesOver(writer: Writer, { fence, acks, feed, foreign }: Place, ackTimeoutMs: number): Writes {
+function writesOver(
+  writer: Writer,
+  { fence, acks, feed, foreign, term, handOver }: Place,
+  ackTimeoutMs: number,
+): Writes {
   const write: Writer["write"] = async (request, meta) => {
     const replaced = (): AppError =>
       new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
     const admit = (): void => {
       if (fence.fenced) throw replaced();
+      handOver.requireNone();
       if (feed.doubted)
         throw new AppError(
           "not_ready",
           "another primary may have taken over: this one looks whether it has, send the write again in a moment",
         );
     };
-    const result = await writer.write(request, meta, admit);
+    if (!term.isBegun) {
+      admit();
+      await term.begin();
+    }
+    const result = await handOver.during(() => writer.write(request, meta, admit));
     if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
     const epoch = result.repeated === true ? writer.state.epoch : result.epoch;

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { Epoch } from "../store/epochs.ts";
+import { isSameSuccession } from "../store/terms.ts";
 import { installStore, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot.ts";
-import type { State } from "../store/state.ts";
-import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
@@ -16,10 +16,9 @@ import { removeReplaced } from "./copy.ts";
 import { useUp } from "./history-notes.ts";
 import { checkStoreAside } from "./snapshots/snapshot-jobs.ts";
 import { refuseKnownHistory } from "./succession/known-history.ts";
+import type { StartTerm } from "./succession/start-term.ts";
 import type { System } from "./system.ts";
 import type { Writer } from "./writing/writer.ts";
-
-const log = getLogger("primary");
 
 /** What `ostiary dev` left behind opens to a key that everybody knows. */
 export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {
@@ -30,15 +29,21 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
   );
 }
 
-/** The primary's file is the truth, so a damaged one is never replaced or repaired here. Returns its path. */
-export async function soundPath(writer: Writer, config: Config, system: System): Promise<string> {
+/** A primary's database, and whether it was made just now. */
+export interface PrimaryStore {
+  readonly path: string;
+  readonly isNew: boolean;
+}
+
+/** The primary's file is the truth, so a damaged one is never replaced or repaired here. */
+export async function soundStore(writer: Writer, config: Config, system: System): Promise<PrimaryStore> {
   const { data, limits } = config;
   const present = presentStore(data);
   if (present === undefined) {
     await refuseKnownHistory(config, system);
     const made = await makeStore(writer, data);
     useUp(data, "abandon-history");
-    return made;
+    return { path: made, isNew: true };
   }
   useUp(data, "abandon-history");
   await checkStoreAside(system, present, limits).catch((cause: unknown) => {
@@ -50,7 +55,7 @@ export async function soundPath(writer: Writer, config: Config, system: System):
     );
   });
   removeReplaced(data, true);
-  return present;
+  return { path: present, isNew: false };
 }
 
 /** Throws where it is the storage that failed: then nothing is known against the data. */
@@ -79,38 +84,39 @@ async function makeStore(writer: Writer, data: string): Promise<string> {
   return path;
 }
 
-/**
- * Starts a new epoch where this file's history may not be the one that others have seen: it was an edge's until now (promotion), or it is
- * shorter than what was already published (an old backup was put back).
- */
-export async function settleEpoch(writer: Writer, data: string): Promise<void> {
+/** Whether this directory was an edge's or a fallback's before: its term as a primary is one of a successor. */
+export function wasFollower(data: string): boolean {
   const before = readNote(data, "role");
-  const noted = readNote(data, "position");
-  const [epoch, offset] = (noted ?? "").split(":");
-  // A backup may also be from before the present epoch.
-  const rolledBack = noted !== undefined && (epoch !== writer.state.epoch || Number(offset) > writer.state.offset);
-  const promoted = before !== undefined && before !== "primary";
-  if (rolledBack || promoted) {
-    const reason = promoted
-      ? `this node was ${before} before`
-      : "the database is older than what was already published";
-    await startEpochBecause(writer, reason);
-  }
+  return before !== undefined && before !== "primary";
+}
+
+/** Whether a node with these data was the last primary that it knows of, or never was one: then nobody has replaced it. */
+export function wasLeading(data: string, epochs: readonly Epoch[]): boolean {
+  const led = ledEpoch(data);
+  const term = epochs.find(({ epoch }) => epoch === led)?.term;
+  const last = epochs.at(-1);
+  return led === undefined || (term !== undefined && last !== undefined && isSameSuccession(term, last.term));
+}
+
+/** Begins the term of this start. Where the storage fails the primary starts all the same, and its first write tries again. */
+export async function beginAtStart(term: StartTerm, { storage }: Writer, data: string): Promise<void> {
   try {
-    // Only now: a start that dies before has to come to the same decision the next time.
-    notePosition(data, writer);
-    if (before !== "primary") writeNote(data, "role", "primary");
+    await term.begin();
   } catch (error) {
     if (storageFailureIn(error) === undefined) throw error;
-    // The epoch has begun, and nobody else can lead it. The next start may begin another one, which costs nothing.
-    writer.storage.failed("position", error, join(data, "position"));
+    storage.failed("position", error, data);
   }
 }
 
-export async function startEpochBecause(writer: Writer, reason: string): Promise<State> {
-  const state = await writer.startEpoch();
-  log.warning("started a new epoch at {offset}: {reason}", { offset: state.offset, reason });
-  return state;
+/** Its term has begun: notes that the directory is a primary's, and of which epoch. */
+export function noteLeading(data: string, writer: Writer): void {
+  try {
+    notePosition(data, writer);
+    if (readNote(data, "role") !== "primary") writeNote(data, "role", "primary");
+  } catch (error) {
+    // The next start begins another term, which costs nothing.
+    writer.storage.failed("position", error, join(data, "position"));
+  }
 }
 
 function notePosition(data: string, writer: Writer): void {

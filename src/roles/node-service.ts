@@ -3,6 +3,7 @@ import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
+import type { Cut } from "../runtime/serve.ts";
 import { build } from "../runtime/version.ts";
 import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
@@ -10,7 +11,12 @@ import { guardConnections } from "./connection-guard.ts";
 
 export interface RunningRole {
   readonly url: string;
-  /** Another node answers from now on, at the same address: an edge that became the primary. */
+  /**
+   * The node is about to be replaced: requests that come now wait for the next one, and those that are under way are finished, all but `besides`.
+   * Resolves when they are, or after a second.
+   */
+  drain(besides: number): Promise<void>;
+  /** Another node answers from now on, at the same address: one of another role. */
   replace(node: Node): void;
   /** No new requests, streams are ended, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
   stop(): Promise<void>;
@@ -26,10 +32,25 @@ export async function serveNode(
   let node = first;
   try {
     let app = createApp(node, limits);
+    let inFlight = 0;
+    let onIdle = (): void => {};
+    let change: Change | undefined;
+    const answer = async (request: Request, cut: Cut): Promise<Response> => {
+      inFlight++;
+      try {
+        return await app.fetch(request, cut);
+      } finally {
+        inFlight--;
+        onIdle();
+      }
+    };
     const listener = system.serve({
       hostname: host,
       port,
-      fetch: (request, cut) => app.fetch(request, cut),
+      fetch: (request, cut) =>
+        change === undefined
+          ? answer(request, cut)
+          : change.over.then((isOver) => (isOver ? answer(request, cut) : changing())),
       get websocket() {
         const { mqttConnection } = node;
         if (mqttConnection === undefined) return undefined;
@@ -42,10 +63,26 @@ export async function serveNode(
     const unguard = guardConnections(config, listener.connections, system.clock);
     return {
       url: listener.url,
+      async drain(besides) {
+        change ??= startChange(system.clock);
+        app.close();
+        await new Promise<void>((resolve) => {
+          const cancel = system.clock.after(drainMsMax, resolve);
+          onIdle = () => {
+            if (inFlight > besides) return;
+            cancel();
+            resolve();
+          };
+          onIdle();
+        });
+        onIdle = () => {};
+      },
       replace(next) {
         app.close();
         node = next;
         app = createApp(node, limits);
+        change?.end();
+        change = undefined;
       },
       async stop() {
         app.close();
@@ -59,6 +96,34 @@ export async function serveNode(
     await node.stop();
     throw error;
   }
+}
+
+const drainMsMax = 1000;
+/** Who asks meanwhile waits so long. */
+const changeMsMax = 5000;
+
+/** From one node to the next one. */
+interface Change {
+  /** Resolves with whether the next one is there. */
+  readonly over: Promise<boolean>;
+  readonly end: () => void;
+}
+
+function startChange(clock: System["clock"]): Change {
+  const { promise: over, resolve } = Promise.withResolvers<boolean>();
+  const cancel = clock.after(changeMsMax, () => resolve(false));
+  return {
+    over,
+    end() {
+      cancel();
+      resolve(true);
+    },
+  };
+}
+
+function changing(): Response {
+  const message = "this node is changing its role: ask again in a moment, or ask another node";
+  return Response.json({ message }, { status: 503, headers: { "Retry-After": "1" } });
 }
 
 /** What `/metrics` shows of a node. */

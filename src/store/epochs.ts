@@ -11,7 +11,7 @@ import { statement } from "./statements.ts";
 /** What epochs are ordered by. */
 export interface EpochName {
   readonly epoch: string;
-  /** A later epoch of the same environment has a higher one. Two that begin at once where a clock is behind may have the same. */
+  /** A later epoch of the same environment has a higher one (`terms.ts`). Two that begin at once, without votes, may have the same. */
   readonly term: number;
 }
 

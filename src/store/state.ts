@@ -8,11 +8,12 @@ import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { beginEpoch } from "./epochs.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
+import { firstTerm } from "./terms.ts";
 
 export interface State {
   readonly environment: string;
   readonly epoch: string;
-  /** Orders the epochs of an environment (`compareEpochs`): its start in ms since 1970, or one more than the term before. */
+  /** Orders the epochs of an environment (`compareEpochs`, `terms.ts`). */
   readonly term: number;
   /** Of the last event that this copy contains; 0 before the first. */
   readonly offset: number;
@@ -54,7 +55,7 @@ export function findState(database: SqlDatabase): State | undefined {
 }
 
 /** Starts a history: no events, no policy. */
-export function createState(database: SqlDatabase, environment: string, epoch: string, term = 0): State {
+export function createState(database: SqlDatabase, environment: string, epoch: string, term = firstTerm): State {
   const origin = { epoch, term, offset: 0, hash: zeroHash, timeMs: 0 };
   database.orm
     .insert(schema.state)

@@ -245,7 +245,7 @@ describe("nodes of the older history", () => {
 
 const making = { limits: defaultLimits, onStep: () => {}, warn: () => {} };
 const restoring = {
-  ...{ destination: undefined, force: false, dryRun: false },
+  ...{ destination: undefined, force: false, dryRun: false, knownTerm: 0 },
   ...{ nodeKeyHash, allowUnauthenticated: false },
 };
 const importing = { force: true, limits: defaultLimits, nodeKeyHash, allowUnauthenticated: false };

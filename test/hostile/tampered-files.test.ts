@@ -73,7 +73,14 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const doing = { limits: defaultLimits, onStep, warn };
 
 function restoreFrom(file: string, options: Partial<RestoreOptions> = {}) {
-  const usual = { destination: undefined, force: false, dryRun: false, nodeKeyHash, allowUnauthenticated: false };
+  const usual = {
+    destination: undefined,
+    force: false,
+    dryRun: false,
+    knownTerm: 0,
+    nodeKeyHash,
+    allowUnauthenticated: false,
+  };
   return restore({ file, directory: mkdtempSync(join(directory, "restored-")), ...usual, ...doing, ...options });
 }
 

@@ -40,7 +40,7 @@ function backUpDirectory(directory: string, target: string): Promise<Snapshot> {
 
 function restoreTo(file: string, directory: string, options: Partial<RestoreOptions> = {}): Promise<Restored> {
   const usual = {
-    ...{ destination: undefined, force: false, dryRun: false, limits: defaultLimits, onStep, warn },
+    ...{ destination: undefined, force: false, dryRun: false, knownTerm: 0, limits: defaultLimits, onStep, warn },
     ...{ nodeKeyHash: undefined, allowUnauthenticated: true },
   };
   return restore({ file, directory, ...usual, ...options });
@@ -194,9 +194,10 @@ describe("restoring", () => {
       const restored = await restoreTo(file, primary.data, { force: true });
       expect(restored).toMatchObject({ offset: 2, replaced: { epoch, offset: 3 } });
       expect(readdirSync(primary.data).filter((name) => name.endsWith(".db"))).toEqual(["store-2.db"]);
-      // What the directory knew of its life before does not make it begin yet another epoch.
+      // The term of its start comes right behind the one of the restored history.
       const again = await cluster.primary();
-      expect(again.node.health()).toMatchObject({ epoch: restored.epoch, offset: 3 });
+      expect(again.node.health()).toMatchObject({ offset: 4 });
+      await again.node.waitFor(`${restored.epoch}:3`);
       expect(mayRead(again.node, "ann")).toBe(false);
     }));
 

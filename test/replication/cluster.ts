@@ -1,21 +1,30 @@
 /** Nodes of one cluster in this process, with everything real: SQLite files, Workers, HTTP listeners, brokers. */
 import { expect } from "bun:test";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type IClientOptions } from "mqtt";
 import type { Config } from "../../src/config/config.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { startEdgeNode } from "../../src/replication/edge-node.ts";
 import { startFallbackNode } from "../../src/replication/fallback-node.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import type { Announce } from "../../src/replication/identity.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
+import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/replication/primary-node.ts";
-import { startEdge } from "../../src/roles/edge.ts";
+import { append } from "../../src/replication/writing/append.ts";
+import { startEdge } from "../../src/roles/member.ts";
 import { serveNode, type RunningRole } from "../../src/roles/node-service.ts";
+import { presentStore } from "../../src/store/data-directory.ts";
+import { openStore } from "../../src/store/database.ts";
 import type { Fact } from "../../src/store/fact.ts";
+import { openLog } from "../../src/store/log.ts";
+import { readState } from "../../src/store/state.ts";
+import { nextSuccession } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
+import { systemClock } from "../../src/util/clock.ts";
 
 export const nodeKey = "n_test_0123456789abcdef";
 export const adminKey = "e_test_admin_0123456789abcdef0123456789abcdef";
@@ -89,7 +98,7 @@ export class Cluster {
 
   async primary(flags: Flags = {}, announce?: Announce): Promise<Running<PrimaryNode>> {
     const config = this.config("primary", "primary", { adminKey, ...flags });
-    return this.#serve(config, () => startPrimaryNode(config, announce));
+    return this.#serve(config, () => startPrimaryNode(config, { announce }));
   }
 
   async edge(name: string, primary: { readonly url: string }, flags: Flags = {}): Promise<Running<Node>> {
@@ -135,13 +144,20 @@ export class Cluster {
   }
 }
 
-/**
- * A data directory for a primary that takes the place of another one, which may still run: it has the same history, and begins an epoch of its own as
- * a promoted edge does.
- */
-export function successorOf({ data }: { readonly data: string }, target: string): string {
+/** A data directory for a primary that takes the place of another one, which may still run: a copy, with the term that a promoted edge begins. */
+export function successorOf(original: { readonly data: string }, target: string): string {
+  twinOf(original, target);
+  const store = openStore(must(presentStore(target)));
+  const term = nextSuccession(readState(store).term);
+  const request = { kind: "epoch", epoch: mintEpoch(systemClock), term } as const;
+  store.transaction(() => append(store, openLog(store), request, { traceparent: null }, defaultLimits), "immediate");
+  store.close();
+  return target;
+}
+
+/** A copy of the data directory of a primary, which may still run. */
+export function twinOf({ data }: { readonly data: string }, target: string): string {
   cpSync(data, target, { recursive: true, filter: (path) => !/(?:\/lock|-shm)$/.test(path) });
-  writeFileSync(join(target, "role"), "edge");
   return target;
 }
 

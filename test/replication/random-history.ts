@@ -10,6 +10,7 @@ import { openStore } from "../../src/store/database.ts";
 import { openLog } from "../../src/store/log.ts";
 import { scanFacts } from "../../src/store/scan-facts.ts";
 import { createState, readState, type State } from "../../src/store/state.ts";
+import { firstTerm } from "../../src/store/terms.ts";
 import { AppError } from "../../src/util/app-error.ts";
 
 const folders = `actor User {}
@@ -121,7 +122,7 @@ function drawRequest(next: Random, attempt: number): WriteRequest {
     return { kind: "policy", source: pick(next, [folders, teams, teams, flat]), filename: null, force: true };
   if (kind < 0.17) return { kind: "clear" };
   if (kind < 0.27) return drawKeys(next, attempt);
-  if (kind < 0.32) return { kind: "epoch", epoch: attempt.toString(16).padStart(16, "e") };
+  if (kind < 0.32) return { kind: "epoch", epoch: attempt.toString(16).padStart(16, "e"), term: firstTerm + attempt };
   return { kind: "batch", changes: Array.from({ length: 1 + below(next, 4) }, () => drawChange(next)) };
 }
 

@@ -10,10 +10,10 @@ export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   return new Elysia()
     .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/promote", async ({ body }) => {
-      const { force } = await bodies.take("promote", body);
+      const options = await bodies.take("promote", body);
       if (node.promote === undefined)
         throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
-      const { epoch, offset } = await node.promote({ force });
+      const { epoch, offset } = await node.promote(options);
       return { message: `this node is the primary from offset ${offset} on`, epoch, offset };
     });
 }

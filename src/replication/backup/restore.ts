@@ -22,6 +22,7 @@ import type { Moment } from "../../store/past.ts";
 import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
 import type { Authenticity } from "../../store/snapshot-mac.ts";
 import { findState, readState, type State } from "../../store/state.ts";
+import { nextSuccession } from "../../store/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
@@ -45,6 +46,8 @@ export interface RestoreOptions {
   readonly destination: Destination;
   /** Also where there is a database already, which it then takes the place of. */
   readonly force: boolean;
+  /** The greatest term that other nodes know; 0 where nobody could be asked. What is restored comes after it. */
+  readonly knownTerm: number;
   /** Only says what would be: nothing is left of it. */
   readonly dryRun: boolean;
   /** For the backup's MAC; undefined where it is not known. */
@@ -64,8 +67,9 @@ export interface Restored extends Moment {
   readonly undone: Undone;
   /** What begins behind it. */
   readonly epoch: string;
+  readonly term: number;
   /** Where the database stood whose place it took. */
-  readonly replaced: Pick<State, "epoch" | "offset"> | undefined;
+  readonly replaced: Pick<State, "epoch" | "offset" | "term"> | undefined;
   /** Where it is kept, because it was of another history. */
   readonly previous: string | undefined;
   /** Whether a node of the environment has made the backup. */
@@ -83,7 +87,8 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     onStep("unpacking and checking");
     await unpack(snapshot, unpacked, limits, warn);
     onStep("going back");
-    const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, limits);
+    const known = Math.max(options.knownTerm, place.replaced?.term ?? 0);
+    const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, known, limits);
     if (restored.offset < snapshot.manifest.offset) {
       onStep("checking what it came to");
       await checkStoreAside(realSystem, unpacked, limits, warn);
@@ -165,6 +170,7 @@ function takeBack(
   path: string,
   destination: Destination,
   madeMs: number,
+  knownTerm: number,
   limits: Limits,
 ): Omit<Restored, "replaced" | "previous" | "authenticity"> {
   const store = openStore(path, { wal: false });
@@ -173,20 +179,20 @@ function takeBack(
     store.exec("PRAGMA synchronous = OFF");
     const { term } = readState(store);
     const { state, undone } = goBack(store, offsetOf(store, destination, madeMs), limits);
-    const epoch = beginEpochAfter(store, term, limits);
+    const begun = beginEpochAfter(store, Math.max(term, knownTerm), limits);
     const { environment, offset, timeMs, digest } = state;
-    return { environment, offset, timeMs, digest, undone, epoch };
+    return { environment, offset, timeMs, digest, undone, ...begun };
   } finally {
     store.close();
   }
 }
 
 /** As the writer does it, but after all that was undone as well. */
-function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): string {
+function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): Pick<Restored, "epoch" | "term"> {
   return store.transaction(() => {
     const before = readState(store);
     const now = systemClock.wallMs();
-    const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: Math.max(now, term + 1) } as const;
+    const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: nextSuccession(term) } as const;
     const timeMs = eventTime(now, before.timeMs);
     const row = {
       offset: before.offset + 1,
@@ -196,7 +202,7 @@ function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): stri
       traceparent: null,
     };
     commitEvent(store, openLog(store), before, row, effect, limits);
-    return effect.epoch;
+    return { epoch: effect.epoch, term: effect.term };
   }, "immediate");
 }
 

@@ -6,7 +6,7 @@
  * `t` time of sending, which is only informative; `ev` rows; `f` the first epoch of the history (not said by older versions); `from` where the epoch
  * began (offset and hash), `role` of the sender, `ack` whether it waits for others; `q` the head's sequence number: a primary of one epoch gives each
  * head it publishes a greater one, and names the last one over HTTP. So heads are ordered by `n` and `q`, and one that a broker repeats is known as old.
- * An older primary sends none. `a` how many ms ago the copy of a sender that is not the primary was known to be the newest, null where it does not know;
+ * An older primary sends none. `i` which start of a node's process a primary is: two with the same `node` and different `i` are twins. `a` how many ms ago the copy of a sender that is not the primary was known to be the newest, null where it does not know;
  * `node` its id, `led` the last epoch that it was the primary of, `candidacy` which attempt of it to become the primary is under way.
  * What a later version adds is passed over; what it changes has another `v`.
  */
@@ -50,6 +50,8 @@ const headSchema = z.object({
   ack: z.boolean(),
   q: z.number().int().nonnegative().optional(),
   a: z.number().nonnegative().nullable().optional(),
+  node: z.string().optional(),
+  i: hash.optional(),
 });
 /** The epoch after the last row is that of `e`: one of the rows may begin it. */
 const pageSchema = z.object({
@@ -65,7 +67,6 @@ const pageSchema = z.object({
 const epochs = listOf(z.object({ epoch: hash, term, offset, hash, timeMs }), {});
 const nodeHeadSchema = headSchema.extend({
   epochs,
-  node: z.string().optional(),
   led: z.string().optional(),
   candidacy: z.string().optional(),
 });

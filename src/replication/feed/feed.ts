@@ -39,6 +39,8 @@ export interface Feed {
   start(): void;
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
+  /** Publishes a head now. */
+  publishHead(): void;
   /** Something is about to be committed. */
   announce(next: Next): void;
   /** Something was committed. */
@@ -46,10 +48,20 @@ export interface Feed {
   close(): Promise<void>;
 }
 
+/** The primary, in its heads. */
+export interface HeadSender {
+  /** The node's id. */
+  readonly node: string;
+  /** Which start of its process it is. */
+  readonly instance: string;
+  /** Null while its word that a copy is the newest is worth nothing. */
+  readonly ageMs: () => null | undefined;
+}
+
 /** Who hears of others at the brokers. */
 export interface FeedListener {
-  /** A head at a broker: this primary's own, one from before its start, or that of somebody who takes himself for the primary. */
-  head(head: Head): void;
+  /** A head at a broker: this primary's own, one from before its start, or that of another primary, which is alive unless it is `retained`. */
+  head(head: Head, retained: boolean): void;
   status(nodeId: string, status: Status): void;
   /** A broker has given this primary's place to another. */
   fenced(reason: string): void;
@@ -60,6 +72,7 @@ export async function openFeed(
   config: Config,
   store: SqlDatabase,
   nodeKeyHash: string,
+  sender: HeadSender,
   listener: FeedListener,
   system: System,
 ): Promise<Feed> {
@@ -80,13 +93,13 @@ export async function openFeed(
     return outlet === undefined ? [] : [outlet];
   });
   const believed = watchSeals(seal);
-  const hear = (broker: string, topic: string, payload: Uint8Array): void => {
-    if (believed(broker, topic, payload)) tell(listener, topics, topic, payload);
+  const hear: Hear = (broker, topic, payload, retained) => {
+    if (believed(broker, topic, payload)) tell(listener, topics, topic, payload, retained);
   };
   // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
-  embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload));
+  embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload, false));
   for (const link of links.values()) listenAt(link, topics, hear, listener);
-  const newHead = headMaker(config, store, sequence, clock);
+  const newHead = headMaker(config, store, sequence, sender, clock);
   const common = { store, topics, limits, clock, newHead };
   const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
   let stopped = false;
@@ -118,6 +131,7 @@ export async function openFeed(
       stop();
       for (const link of links.values()) void link.close();
     },
+    publishHead: () => publishHeads(publishers, newHead),
     announce: (next) => publishers.forEach((publisher) => publisher.announce(next)),
     wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
     async close() {
@@ -129,13 +143,19 @@ export async function openFeed(
 
 type HeadMaker = () => Head | undefined;
 
-function headMaker({ ack }: Config, store: SqlDatabase, sequence: HeadSequence, { wallMs }: Clock): HeadMaker {
+function headMaker(
+  { ack }: Config,
+  store: SqlDatabase,
+  sequence: HeadSequence,
+  { node, instance, ageMs }: HeadSender,
+  { wallMs }: Clock,
+): HeadMaker {
   const log = openLog(store);
   return () => {
     const number = sequence.next();
     if (number === undefined) return undefined;
     return store.transaction(() =>
-      readHead(store, log, { role: "primary", ack: ack > 0, number, ageMs: undefined }, wallMs()),
+      readHead(store, log, { role: "primary", ack: ack > 0, number, ageMs: ageMs(), node, instance }, wallMs()),
     );
   };
 }
@@ -148,13 +168,10 @@ function publishHeads(publishers: readonly Publisher[], newHead: HeadMaker): voi
   for (const publisher of publishers) publisher.publishHead(head);
 }
 
-function listenAt(
-  link: BrokerLink,
-  topics: Topics,
-  hear: (broker: string, topic: string, payload: Uint8Array) => void,
-  listener: FeedListener,
-): void {
-  link.onMessage((topic, payload) => hear(link.name, topic, payload));
+type Hear = (broker: string, topic: string, payload: Uint8Array, retained: boolean) => void;
+
+function listenAt(link: BrokerLink, topics: Topics, hear: Hear, listener: FeedListener): void {
+  link.onMessage((topic, payload, retained) => hear(link.name, topic, payload, retained));
   link.onFenced(() => listener.fenced(`the broker ${link.name} has given its place to another primary`));
   link.onConnect(() => {
     link.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
@@ -166,10 +183,10 @@ function listenAt(
   });
 }
 
-function tell(listener: FeedListener, topics: Topics, topic: string, payload: Uint8Array): void {
+function tell(listener: FeedListener, topics: Topics, topic: string, payload: Uint8Array, retained: boolean): void {
   if (topic === topics.head) {
     const head = decodeHead(payload);
-    if ("message" in head) listener.head(head.message);
+    if ("message" in head) listener.head(head.message, retained);
     return;
   }
   const status = decodeStatus(payload);

@@ -14,13 +14,17 @@ export interface HeadOptions {
   readonly number: number | undefined;
   /** How long ago this copy was known to be the newest, null where that is not known. Undefined for a primary, whose copy is the newest. */
   readonly ageMs: number | null | undefined;
+  /** The node's id. */
+  readonly node: string;
+  /** A primary's: which start of its process it is. */
+  readonly instance: string | undefined;
 }
 
 /** Reads it; the caller's transaction makes state and log belong to the same moment. */
 export function readHead(
   store: SqlDatabase,
   log: Log,
-  { role, ack, number, ageMs }: HeadOptions,
+  { role, ack, number, ageMs, node, instance }: HeadOptions,
   timeMs: number,
 ): Head {
   const { environment, epoch, term, offset, hash, digest } = readState(store);
@@ -42,5 +46,7 @@ export function readHead(
     ack,
     ...(number === undefined ? {} : { q: number }),
     ...(ageMs === undefined ? {} : { a: ageMs }),
+    node,
+    ...(instance === undefined ? {} : { i: instance }),
   };
 }

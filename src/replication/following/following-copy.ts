@@ -6,7 +6,7 @@ import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { damageIn } from "../../runtime/sqlite.ts";
 import { writeNote } from "../../store/data-directory.ts";
-import { firstEpoch, readEpochs, type Epoch } from "../../store/epochs.ts";
+import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochName } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
 import type { State } from "../../store/state.ts";
@@ -62,6 +62,8 @@ export interface FollowingCopy {
   staleness(maxMs: number): string | undefined;
   /** Called each time it has moved on. */
   onMoved(listener: () => void): void;
+  /** Another node stands there: where it is in a later epoch, this one looks who is the primary. */
+  heardOf(standing: EpochName): void;
 }
 
 /** Whatever it starts is ended by `started`. */
@@ -122,6 +124,11 @@ export async function openFollowingCopy(
     guard,
     present,
     onMoved,
+    heardOf(standing) {
+      const state = present();
+      if (state !== undefined && compareEpochs(standing, state) > 0)
+        void upstream.findPrimary().then(() => follower.subscribed());
+    },
     engine() {
       if (!follower.diverged) return copy.engine();
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");

@@ -30,6 +30,10 @@ export interface LogServerOptions {
   readonly role: () => Head["role"];
   /** The node's id. */
   readonly node: string;
+  /** A primary's: which start of its process it is. */
+  readonly instance?: string | undefined;
+  /** An edge's: asks its primary for its head. Rejects where that gives none. */
+  readonly primaryHead?: (() => Promise<NodeHead>) | undefined;
   /** The last epoch that it was the primary of. */
   readonly led: string | undefined;
   /** Which attempt to become the primary is under way. */
@@ -74,6 +78,8 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
           return Response.json({ role: roleOf(options.store(), request) });
         case "/replication/v1/head":
           return Response.json(serveHead(options, request, searchParams));
+        case "/replication/v1/primary":
+          return Response.json(await primaryHead(options, request));
         case "/replication/v1/log":
           return servePage(options, request, searchParams);
         case "/replication/v1/snapshot":
@@ -124,15 +130,22 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
     return {
       ...head,
       epochs: readEpochs(database),
-      node: options.node,
       led: options.led,
       candidacy: options.candidacy(),
     };
   });
 }
 
-function headOptionsOf({ role, ack, freshness }: LogServerOptions): HeadOptions {
-  return { role: role(), ack, ...freshness() };
+/** The head of the primary that this node is or follows, as the primary itself gives it now. AppError `not_ready` where it gives none. */
+async function primaryHead(options: LogServerOptions, request: Request): Promise<NodeHead> {
+  if (options.primaryHead === undefined) return serveHead(options, request, new URLSearchParams());
+  return options.primaryHead().catch((cause: unknown) => {
+    throw new AppError("not_ready", "the primary that this node follows does not answer", { cause });
+  });
+}
+
+function headOptionsOf({ role, ack, node, instance, freshness }: LogServerOptions): HeadOptions {
+  return { role: role(), ack, node, instance, ...freshness() };
 }
 
 function askedPledge(query: URLSearchParams): PledgeRequest {
@@ -141,7 +154,8 @@ function askedPledge(query: URLSearchParams): PledgeRequest {
   const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:-]{1,128}$/.test(text);
   if (!isName(node) || !isName(token))
     throw new AppError("invalid_request", "`node` and `token` say who asks for a pledge, one is missing or malformed");
-  return { node, token, epoch, term, force: query.get("force") === "true" };
+  const isSet = (name: string): boolean => query.get(name) === "true";
+  return { node, token, epoch, term, force: isSet("force"), graceful: isSet("graceful") };
 }
 
 function askedPosition(query: URLSearchParams): Asked {

@@ -7,7 +7,7 @@ import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
 import { type Accept, downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
 import type { System } from "../system.ts";
-import type { Candidacy } from "../succession/pledge.ts";
+import type { Candidacy, PledgeTerms } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
 
 export interface NodeClientOptions {
@@ -37,8 +37,10 @@ export interface NodeClient {
   readonly url: string;
   /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
   head(own: Asked | undefined): Promise<NodeHead>;
+  /** The head of the primary that the node is or follows, which it asks for it. Undefined where there is none that answers it. */
+  primaryHead(): Promise<NodeHead | undefined>;
   /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
-  pledge(own: Asked, candidacy: Candidacy, force: boolean): Promise<PledgeAnswer>;
+  pledge(own: Asked, candidacy: Candidacy, how: PledgeTerms): Promise<PledgeAnswer>;
   /** The role of the API key with this id and SHA-256. */
   apiKey(id: string, hash: string): Promise<FoundKey>;
   /** What follows a position in the node's log. */
@@ -59,6 +61,8 @@ export interface NodeClient {
 
 /** A client waits for it. */
 const apiKeyTimeoutMs = 1000;
+/** The node that is asked asks another. */
+const primaryHeadTimeoutMs = 2000;
 const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
 /** Headers. */
 type Named = Readonly<Record<string, string>>;
@@ -92,9 +96,16 @@ export function connectNode(
       return await headIn(response, url);
     },
 
-    async pledge(own, { node, token }, force) {
+    async primaryHead() {
+      using late = deadline(clock, primaryHeadTimeoutMs);
+      const response = await get("primary", {}, late.signal);
+      return response.ok ? await headIn(response, url) : undefined;
+    },
+
+    async pledge(own, { node, token }, { force, graceful }) {
       const query = positionQuery(own);
-      for (const [name, value] of Object.entries({ node, token, force: String(force) })) query.set(name, value);
+      for (const [name, value] of Object.entries({ node, token, force: String(force), graceful: String(graceful) }))
+        query.set(name, value);
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
       return await pledgeIn(response, url);

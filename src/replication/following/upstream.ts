@@ -10,7 +10,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
 import type { Histories } from "../history-guard.ts";
-import type { Candidacy } from "../succession/pledge.ts";
+import type { Candidacy, PledgeTerms } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
 import type { LogAnswer, NodeClient, PledgeAnswer } from "./node-client.ts";
 
@@ -138,6 +138,16 @@ export class Upstream {
     return (await this.#heads()).map(({ neighbour, head }) => ({ url: neighbour.url, head }));
   }
 
+  /** The primaries that answer: those among the nodes, and those that nodes follow. */
+  async livePrimaries(): Promise<readonly NodeHead[]> {
+    const answers = await this.#ask((client) => client.primaryHead(), 2 * headTimeoutMs);
+    return answers.flatMap(({ neighbour, answer: head }) => {
+      // A node that was replaced, or may not write yet, is none.
+      const isPrimary = head?.role === "primary" && head.a === undefined;
+      return isPrimary && this.histories.admits(historyIn(head.epochs), neighbour.url) ? [head] : [];
+    });
+  }
+
   /** Whether one of them says of itself that it is about to be promoted, by this attempt. */
   stands({ node, token }: Candidacy): Promise<boolean> {
     return new Promise((resolve) => {
@@ -153,10 +163,10 @@ export class Upstream {
   async pledges(
     own: Asked,
     candidacy: Candidacy,
-    force: boolean,
+    how: PledgeTerms,
   ): Promise<readonly { readonly url: string; readonly answer: PledgeAnswer | undefined }[]> {
     const asked = this.#named(own);
-    const answers = await this.#ask((client) => client.pledge(asked, candidacy, force), pledgeTimeoutMs);
+    const answers = await this.#ask((client) => client.pledge(asked, candidacy, how), pledgeTimeoutMs);
     return answers.map(({ neighbour: { url }, answer }) => {
       const isOther =
         answer !== undefined && "head" in answer && !this.histories.admits(historyIn(answer.head.epochs), url);

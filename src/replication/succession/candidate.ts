@@ -2,14 +2,15 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/config.ts";
 import { requireWritable } from "../../store/data-directory.ts";
-import { compareEpochs, type EpochName } from "../../store/epochs.ts";
+import { compareEpochs } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
 import { ledEpoch } from "../primary-store.ts";
+import type { PromoteOptions } from "../node.ts";
 import type { System } from "../system.ts";
 import type { Pledge, PledgeRequest } from "./pledge.ts";
-import { requirePromotable } from "./promotion.ts";
+import { type Mandate, requirePromotable } from "./promotion.ts";
 
 const log = getLogger("edge");
 
@@ -21,8 +22,8 @@ export interface Candidate {
   readonly led: string | undefined;
   /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
   readonly token: string | undefined;
-  /** Gives the epoch after which it becomes it. AppError `conflict` where it may not, `internal` where it could store nothing. */
-  stand(force: boolean): Promise<EpochName>;
+  /** Gives what it may begin as the primary. AppError `conflict` where it may not, `internal` where it could store nothing. */
+  stand(options: Required<PromoteOptions>): Promise<Mandate>;
   /** AppError `conflict` where this node does not give its pledge. */
   pledgeTo(request: PledgeRequest): Promise<void>;
 }
@@ -48,13 +49,13 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
     get token() {
       return token;
     },
-    async stand(force) {
+    async stand({ force, graceful }) {
       // A primary begins with an event of its own, and who could not write it would have given up its copy in vain.
       requireWritable(config.data);
       token = randomBytes(8).toString("hex");
       try {
         const candidacy = { node: id, token };
-        return await requirePromotable({ following, pledge, led, candidacy, ack: config.ack, force, system });
+        return await requirePromotable({ following, pledge, led, candidacy, ack: config.ack, force, graceful, system });
       } catch (error) {
         token = undefined;
         throw error;

@@ -1,7 +1,8 @@
 /**
  * Keeps a primary that was replaced from writing on. It learns of its successor by whatever way comes first: a broker that gives its place to
  * another, a head of a later epoch there, a node that already follows the successor and asks for its log, or a peer that it asks itself. From then
- * on it writes and publishes nothing; what it has that the successor has not goes into a file for the operator.
+ * on it writes and publishes nothing; what it has that the successor has not goes into a file for the operator. The same goes for a primary whose
+ * directory was rolled back, until it has fetched from its peers what it lacks.
  */
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { compareEpochs, type Epoch, type EpochName } from "../../store/epochs.ts";
@@ -22,8 +23,11 @@ export interface FenceOptions {
   readonly present: () => State;
   readonly storage: StorageStatus;
   /** Called once, when it falls. */
-  readonly onFenced: () => void;
+  readonly onFenced: (reason: Fenced) => void;
 }
+
+/** Why this node is no primary any more: another one is, or others have more of what this one wrote than it has itself. */
+export type Fenced = "replaced" | "behind";
 
 export class Fence {
   readonly #options: FenceOptions;
@@ -54,12 +58,35 @@ export class Fence {
     if (this.#fenced) return;
     this.#fenced = true;
     // Before anything that could fail.
-    this.#options.onFenced();
+    this.#options.onFenced("replaced");
     log.fatal(
-      "this primary is FENCED: {reason}. It goes on answering from what it has, and publishes and writes nothing any more; start it as an edge of the new primary",
+      "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it goes on as an edge; without, it answers from what it has: start it as an edge of the new primary",
       { reason },
     );
     this.#forgetPromotion();
+  }
+
+  /** The directory is an edge's, or of a primary that may have been replaced: it is the primary again only with the votes of its peers, if at all. */
+  requireVotes(mayAsk: boolean): void {
+    if (this.#fenced) return;
+    this.#fenced = true;
+    this.#options.onFenced(mayAsk ? "behind" : "replaced");
+    log.warning(
+      mayAsk
+        ? "this data directory was an edge's: this node asks its peers for their votes before it is the primary"
+        : "this node was replaced as the primary: it goes on as an edge; to make it the primary, promote it",
+    );
+  }
+
+  /** Others have come to there by what this node wrote, which it does not have itself any more. */
+  stepAside({ epoch, offset }: EpochName & { readonly offset: number }): void {
+    if (this.#fenced) return;
+    this.#fenced = true;
+    this.#options.onFenced("behind");
+    log.error(
+      "the data directory of this primary is an old one: other nodes have come to {epoch}:{offset}. It fetches from them what it lacks before it writes anything",
+      { epoch, offset },
+    );
   }
 
   #forgetPromotion(): void {

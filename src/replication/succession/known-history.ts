@@ -4,28 +4,22 @@
  * an older history: at its peers, at the external brokers, which keep the last head of a primary, and in the notes of its own directory. A peer
  * or broker that does not answer within some seconds does not delay the start.
  */
-import { randomBytes } from "node:crypto";
-import { brokerAddress, embeddedBroker } from "../../config/broker-address.ts";
+import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { readTls } from "../feed/broker-credentials.ts";
-import { BrokerLink } from "../feed/broker-link.ts";
-import { decodeHead, type Head, type NodeHead } from "../feed/envelope.ts";
-import { sealWith } from "../feed/seal.ts";
-import { topicsOf } from "../feed/topics.ts";
+import type { NodeHead } from "../feed/envelope.ts";
 import { peerNeighbours } from "../following/neighbours.ts";
 import { approvedHistory, knownHistory } from "../history-notes.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import type { System } from "../system.ts";
+import { externalBrokers, headsAt } from "./broker-heads.ts";
 
 const log = getLogger("primary");
 
 /** All are asked at the same time. */
 const lookTimeoutMs = 4000;
-/** A broker sends what it has kept right after a subscription. */
-const retainedWaitMs = 500;
 
 interface Known {
   readonly history: string;
@@ -82,55 +76,10 @@ function askBrokers(config: Config, system: System): Promise<Known | undefined>[
   const nodeKeyHash = nodeKeyHashOf(config);
   // Without the node key nobody can tell whose a head is.
   if (nodeKeyHash === undefined) return [];
-  return config.broker
-    .filter((url) => url !== embeddedBroker)
-    .map(async (url) => {
-      const retained = await retainedHead(url, config, nodeKeyHash, system);
-      return (
-        retained && {
-          history: retained.f ?? retained.e,
-          offset: retained.l,
-          where: `the broker ${brokerAddress(url).name}`,
-        }
-      );
-    });
-}
-
-/** The last head that a primary has left at the broker. */
-async function retainedHead(
-  url: string,
-  config: Config,
-  nodeKeyHash: string,
-  system: System,
-): Promise<Head | undefined> {
-  const { environment, topicPrefix, brokerUsername: username, brokerPassword: password, limits } = config;
-  const { head: topic } = topicsOf(topicPrefix, environment);
-  const seal = sealWith(nodeKeyHash);
-  // Not the name of a primary: one that runs would be disconnected.
-  const clientId = `ostiary-look-${randomBytes(4).toString("hex")}`;
-  const { brokerConnectTimeoutMs: connectTimeoutMs, brokerKeepaliveMs: keepaliveMs } = limits;
-  const link = new BrokerLink(
-    { ...readTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, exclusive: false },
-    system,
-  );
-  const found = new Promise<Head | undefined>((resolve) => {
-    link.onMessage((at, payload) => {
-      const head = at === topic && seal.fits(topic, payload) ? decodeHead(payload) : undefined;
-      if (head !== undefined && "message" in head && head.message.s === environment) resolve(head.message);
-    });
-    link.onConnect(() => {
-      link.subscribe([topic]).then(
-        () => system.clock.after(retainedWaitMs, () => resolve(undefined)),
-        () => resolve(undefined),
-      );
-    });
+  return externalBrokers(config).map(async (url) => {
+    const { retained, live = retained } = await headsAt(url, config, nodeKeyHash, 0, system);
+    return live && { history: live.f ?? live.e, offset: live.l, where: `the broker ${brokerAddress(url).name}` };
   });
-  link.start();
-  try {
-    return await inTime(found, system);
-  } finally {
-    await link.close();
-  }
 }
 
 function inTime<T>(answer: Promise<T | undefined>, { clock }: System): Promise<T | undefined> {

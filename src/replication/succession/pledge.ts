@@ -26,10 +26,14 @@ export interface Candidacy {
   readonly token: string;
 }
 
-export interface PledgeRequest extends Candidacy, EpochName {
-  /** Whether it is to be promoted whoever else is. */
+export interface PledgeTerms {
+  /** Whether the node is to be promoted whoever else is. */
   readonly force: boolean;
+  /** Whether a primary hands over to it. */
+  readonly graceful: boolean;
 }
+
+export interface PledgeRequest extends Candidacy, EpochName, PledgeTerms {}
 
 const noteSchema = z.array(z.object({ node: z.string(), token: z.string(), epoch: z.string(), term: z.number() }));
 /** To whom, and for which epoch and those before it. */
@@ -58,7 +62,7 @@ export class Pledge {
   }
 
   /** AppError `conflict` where it was given to another. */
-  give({ node, token, epoch, term, force }: PledgeRequest): void {
+  give({ node, token, epoch, term, force }: Omit<PledgeRequest, "graceful">): void {
     const others = this.#given.filter((given) => given.node !== node);
     if (others.length > 0 && !force) {
       throw new AppError(

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { readNote, writeNote } from "../../store/data-directory.ts";
 import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import type { State } from "../../store/state.ts";
+import { nextSuccession } from "../../store/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -49,32 +50,53 @@ export interface PromotionOptions {
   readonly ack: number;
   /** Goes on whatever stands against it, but for a later epoch. */
   readonly force: boolean;
+  /** Asks a primary that answers to hand over. */
+  readonly graceful: boolean;
   readonly system: System;
 }
 
-/** Gives the epoch that the node's own will follow. AppError `conflict` says why it may not, and what `force` would pass over. */
-export async function requirePromotable(options: PromotionOptions): Promise<EpochName> {
-  const { following, pledge, candidacy, force, system } = options;
+/** The present primary answers: nobody else becomes one without force. */
+export class PrimaryIsAlive extends AppError {
+  constructor(url: string) {
+    super(
+      "conflict",
+      `the primary ${url} is alive: stop it first, or use force, and what it accepts until it learns of its successor is lost to the others`,
+    );
+  }
+}
+
+/** What a node may begin as the primary. */
+export interface Mandate {
+  /** The epoch that its own will follow. */
+  readonly after: EpochName;
+  /** The term of its own: later than all that the nodes know that were asked. */
+  readonly term: number;
+}
+
+/** AppError `conflict` says why the node may not become the primary, and what `force` would pass over. */
+export async function requirePromotable(options: PromotionOptions): Promise<Mandate> {
+  const { following, pledge, candidacy, force, graceful, system } = options;
   following.engine();
   // The primary's file is the truth: nobody could repair it, and nobody could take a snapshot of it.
   await following.audit();
   following.engine();
   const state = must(following.present());
   // Before anybody pledges anything, which would hold up the writes of a primary that is well.
-  requireGone(await following.upstream.heads(), state, force);
+  requireGone(await following.upstream.heads(), state, force || graceful);
   requireFree(pledge, force);
-  const asked = await following.upstream.pledges(state, candidacy, force);
+  const asked = await following.upstream.pledges(state, candidacy, { force, graceful });
   const standings = asked.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
-  requireGone(standings, state, force);
+  requireGone(standings, state, force || graceful);
   if (!force) requirePledges(asked, standings, state.epoch, options);
   const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
   const reached = await reach(following, furthest, system.clock);
   // That may have taken seconds.
   following.engine();
   requireFree(pledge, force);
-  if (reached || force) return state;
+  const term = nextSuccession(state.term, ...standings.map(({ head }) => head.n));
+  if (reached || force) return { after: state, term };
   throw new AppError(
     "conflict",
     `another node has come to ${furthest}, this one only to ${must(following.present()).offset}: promote that one, or use force and lose what is between`,
@@ -97,10 +119,7 @@ function requireGone(standings: readonly Standing[], present: State, force: bool
   }
   const primary = standings.find(({ head }) => head.role === "primary" && head.e === present.epoch);
   if (primary === undefined || force) return;
-  throw new AppError(
-    "conflict",
-    `the primary ${primary.url} is alive: stop it first, or use force, and what it accepts until it learns of its successor is lost to the others`,
-  );
+  throw new PrimaryIsAlive(primary.url);
 }
 
 /** This node has not promised to wait for another. */

@@ -22,7 +22,7 @@ export type WriteRequest =
   | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }
   | { readonly kind: "clear" }
   | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] }
-  | { readonly kind: "epoch"; readonly epoch: string };
+  | { readonly kind: "epoch"; readonly epoch: string; readonly term: number };
 
 export interface WriteMeta {
   /** Trace context of the request, where it is sampled. */
@@ -80,7 +80,7 @@ export function append(
   const earlier = name === undefined ? undefined : earlierAnswer(store, log, name);
   if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const wanted = meta.timeMs ?? Date.now();
-  const effect = decide(store, request, wanted, meta.approval, limits);
+  const effect = decide(store, request, meta.approval, limits);
   const decidedMs = preciseNow();
   const named = effect === undefined ? undefined : withName(effect, name);
   const { written, row } =
@@ -94,7 +94,6 @@ export function append(
 function decide(
   store: SqlDatabase,
   request: WriteRequest,
-  timeMs: number,
   approval: PolicyApproval | undefined,
   limits: Limits,
 ): Effect | undefined {
@@ -110,7 +109,7 @@ function decide(
     case "keys":
       return decideKeys(store, request);
     case "epoch":
-      return { kind: "epoch", epoch: request.epoch, term: nextTerm(store, timeMs) };
+      return decideEpoch(store, request);
   }
 }
 
@@ -150,9 +149,11 @@ function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }
   return { kind: "keys", added, removed, replaced };
 }
 
-/** By the clock, so that whatever is restored or promoted now comes after all that was before, also where this copy has not heard of it. */
-function nextTerm(store: SqlDatabase, timeMs: number): number {
-  return Math.max(timeMs, readState(store).term + 1);
+function decideEpoch(store: SqlDatabase, { epoch, term }: WriteRequest & { kind: "epoch" }): Effect {
+  const present = readState(store).term;
+  if (term <= present)
+    throw new AppError("conflict", `the term ${term} does not come after the present one, ${present}`);
+  return { kind: "epoch", epoch, term };
 }
 
 /** Without an admin nobody could ever make a key again. Asked in the transaction, because of two admins who remove each other. */

@@ -12,6 +12,7 @@ import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store
 import { agedIn, excessOf } from "../../store/log-retention.ts";
 import type { StoredLogRow } from "../../store/log.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../../store/state.ts";
+import { firstTerm } from "../../store/terms.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { StorageError, storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
@@ -147,7 +148,7 @@ export class StoreWriter {
     const { store, limits } = open;
     const { environment } = open.options;
     const state = change(open, () => {
-      const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), this.#clock.wallMs());
+      const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
       return found;
     });

@@ -174,9 +174,9 @@ export class Writer {
     this.#worker.tell("prepare", request);
   }
 
-  /** Begins a new epoch behind what is there, as an event of its own. */
-  async startEpoch(): Promise<State> {
-    const request = { kind: "epoch", epoch: mintEpoch(this.#clock) } as const;
+  /** Begins a new epoch of that term behind what is there, as an event of its own. AppError `conflict` where the term is not a later one. */
+  async startEpoch(term: number): Promise<State> {
+    const request = { kind: "epoch", epoch: mintEpoch(this.#clock), term } as const;
     await this.write(request, { traceparent: null });
     return this.state;
   }

@@ -1,0 +1,75 @@
+/** What a primary finds at an external broker before it connects to it as one: the head that the broker has kept, and heads of a primary that is alive. */
+import { randomBytes } from "node:crypto";
+import { embeddedBroker } from "../../config/broker-address.ts";
+import type { Config } from "../../config/config.ts";
+import { readTls } from "../feed/broker-credentials.ts";
+import { BrokerLink } from "../feed/broker-link.ts";
+import { decodeHead, type Head } from "../feed/envelope.ts";
+import { sealWith } from "../feed/seal.ts";
+import { topicsOf } from "../feed/topics.ts";
+import type { System } from "../system.ts";
+
+export interface BrokerHeads {
+  /** The last head that a primary has left there. */
+  readonly retained: Head | undefined;
+  /** One that came while this node listened. */
+  readonly live: Head | undefined;
+}
+
+/** A broker that can't be reached delays a start by no more than this. */
+const lookTimeoutMs = 4000;
+/** A broker sends what it has kept right after a subscription. */
+const retainedWaitMs = 500;
+
+export function externalBrokers({ broker }: Config): readonly string[] {
+  return broker.filter((url) => url !== embeddedBroker);
+}
+
+/** Listens at a broker for `liveWaitMs` after it has sent a retained head; where there is none, no primary can be alive there. */
+export async function headsAt(
+  url: string,
+  config: Config,
+  nodeKeyHash: string,
+  liveWaitMs: number,
+  system: System,
+): Promise<BrokerHeads> {
+  const { environment, topicPrefix, brokerUsername: username, brokerPassword: password, limits } = config;
+  const { head: topic } = topicsOf(topicPrefix, environment);
+  const seal = sealWith(nodeKeyHash);
+  // Not the name of a primary: one that runs would be disconnected.
+  const clientId = `ostiary-look-${randomBytes(4).toString("hex")}`;
+  const { brokerConnectTimeoutMs: connectTimeoutMs, brokerKeepaliveMs: keepaliveMs } = limits;
+  const link = new BrokerLink(
+    { ...readTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, exclusive: false },
+    system,
+  );
+  let retained: Head | undefined;
+  const { clock } = system;
+  try {
+    return await new Promise<BrokerHeads>((resolve) => {
+      const end = (live?: Head): void => resolve({ retained, live });
+      const cancel = clock.after(lookTimeoutMs, end);
+      const waitFor = (waitMs: number): void => {
+        cancel();
+        clock.after(waitMs, end);
+      };
+      link.onMessage((at, payload, isRetained) => {
+        const decoded = at === topic && seal.fits(topic, payload) ? decodeHead(payload) : undefined;
+        const head = decoded !== undefined && "message" in decoded ? decoded.message : undefined;
+        if (head?.s !== environment) return;
+        if (!isRetained) return end(head);
+        retained = head;
+        waitFor(liveWaitMs);
+      });
+      link.onConnect(() => {
+        link.subscribe([topic]).then(
+          () => clock.after(retainedWaitMs, () => retained ?? end()),
+          () => end(),
+        );
+      });
+      link.start();
+    });
+  } finally {
+    await link.close();
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Twins are two processes that take themselves for the same primary: two machines with copies of one volume, or a restore drill beside production.
+ * The one that came later must not write: clients would get two answers, and of the two histories one would be lost. So before its first term a
+ * primary asks its peers, who ask the primary that they follow, and listens at the external brokers. A twin that can't be heard of then is found while
+ * both run, by its heads.
+ */
+import type { Config } from "../../config/config.ts";
+import { brokerAddress } from "../../config/broker-address.ts";
+import { compareEpochs } from "../../store/epochs.ts";
+import type { State } from "../../store/state.ts";
+import { isSameSuccession } from "../../store/terms.ts";
+import { AppError } from "../../util/app-error.ts";
+import { epochOf, type Head } from "../feed/envelope.ts";
+import type { Upstream } from "../following/upstream.ts";
+import type { System } from "../system.ts";
+import { externalBrokers, headsAt } from "./broker-heads.ts";
+
+/** A living primary publishes a head within so many intervals. */
+const headIntervalsWaited = 1.5;
+
+export interface TwinSearch {
+  readonly config: Config;
+  /** This node's. */
+  readonly id: string;
+  readonly peers: Upstream | undefined;
+  readonly present: () => State;
+  /** The first epoch of the history. */
+  readonly history: string;
+  readonly nodeKeyHash: string;
+  readonly system: System;
+}
+
+export interface Primaries {
+  /** The greatest term that brokers know of this history; 0 where they know none. */
+  readonly term: number;
+  /** Says which other node is the primary now. Undefined where none is. */
+  readonly primary: string | undefined;
+}
+
+/** AppError `conflict` where another process of this very node is the primary of the same data. */
+export async function findPrimaries(search: TwinSearch): Promise<Primaries> {
+  const { config, id, peers, present, history, nodeKeyHash, system } = search;
+  const waitMs = config.limits.headIntervalMs * headIntervalsWaited;
+  const [atPeers, ...atBrokers] = await Promise.all([
+    peers?.livePrimaries() ?? [],
+    ...externalBrokers(config).map(async (url) => {
+      const heads = await headsAt(url, config, nodeKeyHash, waitMs, system);
+      return { ...heads, where: `the broker ${brokerAddress(url).name}` };
+    }),
+  ]);
+  const found = [
+    ...atPeers.map((head) => ({ head, where: "a peer" })),
+    ...atBrokers.flatMap(({ live, where }) => (live === undefined ? [] : [{ head: live, where }])),
+  ];
+  const state = present();
+  const alive = found.filter(({ head }) => head.f === history);
+  const twin = alive.find(({ head }) => (head.node ?? id) === id && isOtherStart(head, state));
+  if (twin !== undefined) throw refusal(twin.head, twin.where, config.data);
+  const other = alive.find(({ head }) => compareEpochs(epochOf(head), state) >= 0);
+  const retained = atBrokers.flatMap(({ retained: kept }) => (kept?.f === history ? [kept.n] : []));
+  return {
+    term: Math.max(0, ...retained),
+    primary: other && `${other.head.node ?? "another node"} is the primary, as ${other.where} says`,
+  };
+}
+
+/** Whether this living primary is another start of the one that stands there. One that other nodes have voted for is its successor, or a rival. */
+function isOtherStart(head: Head, present: State): boolean {
+  return isSameSuccession(head.n, present.term) && (head.n !== present.term || head.e === present.epoch);
+}
+
+function refusal(head: Head, where: string, data: string): AppError {
+  return new AppError(
+    "conflict",
+    `another process of this node (${head.node ?? "of an earlier version"}) is the primary of the same data, ${where} says: \`${data}\` seems to be a copy of its directory. This primary does not start. Stop the other one first to move it here; or start this one as an edge; or, to look at a copy, without the peers and the brokers of the original`,
+  );
+}

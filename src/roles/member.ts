@@ -1,0 +1,204 @@
+/**
+ * A node that can be the primary or an edge, and changes from one to the other in the same process and at the same address. An edge that is promoted
+ * becomes the primary, and stays it over restarts until another one is promoted over it. A primary that was replaced becomes an edge of its successor.
+ * One whose data directory is an old one becomes an edge until it has fetched the rest from its peers, and then asks them for their votes.
+ */
+import type { Config } from "../config/config.ts";
+import { startEdgeNode } from "../replication/edge-node.ts";
+import type { MintedKeys } from "../replication/identity.ts";
+import type { Node, Promoted } from "../replication/node.ts";
+import { startPrimaryNode, type Takeover } from "../replication/primary-node.ts";
+import type { Fenced } from "../replication/succession/fence.ts";
+import { isPromoted, notePromotion, PrimaryIsAlive } from "../replication/succession/promotion.ts";
+import { realSystem, type System } from "../replication/system.ts";
+import { print } from "../runtime/process.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { must } from "../util/assert.ts";
+import { reasonOf } from "../util/reason.ts";
+import { serveNode, type RunningRole } from "./node-service.ts";
+
+const log = getLogger("node");
+
+/** Between two attempts at what can't be given up. */
+const retryPauseMs = 1000;
+
+/** The store and log first, then brokers, then the API. Keys that a first start makes are shown once. */
+export function startPrimary(config: Config, system: System = realSystem): Promise<RunningRole> {
+  return Member.start(config, "primary", system);
+}
+
+/** The replica and the feed first, then the API. It listens at once, and says that it is not ready while it has no replica. */
+export function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
+  if (!isPromoted(config.data)) return Member.start(config, "edge", system);
+  log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
+  return Member.start(config, "primary", system);
+}
+
+class Member {
+  readonly #config: Config;
+  readonly #system: System;
+  #node: Node | undefined;
+  #service: RunningRole | undefined;
+  /** Why the present primary is none any more. */
+  #fenced: Fenced | undefined;
+  #changing: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  private constructor(config: Config, system: System) {
+    this.#config = config;
+    this.#system = system;
+  }
+
+  static async start(config: Config, role: "primary" | "edge", system: System): Promise<RunningRole> {
+    const member = new Member(config, system);
+    const node = role === "primary" ? await member.#startPrimary() : await member.#startEdge();
+    member.#node = node;
+    const service = await serveNode(config, node, system);
+    member.#service = service;
+    if (member.#fenced !== undefined) member.#stepDown();
+    return { ...service, stop: () => member.#stop() };
+  }
+
+  #startPrimary(takeover?: Takeover): Promise<Node> {
+    this.#fenced = undefined;
+    const announce = (minted: MintedKeys): Promise<void> => print(mintedKeysText(minted));
+    const onFenced = (reason: Fenced): void => {
+      this.#fenced = reason;
+      if (this.#node?.role === "primary") this.#stepDown();
+    };
+    return startPrimaryNode(asPrimary(this.#config), { announce, takeover, onFenced }, this.#system);
+  }
+
+  #startEdge(): Promise<Node> {
+    const becomePrimary = (takeover: Takeover): Promise<Promoted> => this.#becomePrimary(takeover);
+    // The request for the promotion is one that is under way.
+    const onEnding = (): Promise<void> => must(this.#service).drain(1);
+    return startEdgeNode(asEdge(this.#config), { becomePrimary, onEnding }, this.#system);
+  }
+
+  /** The edge has just ended. */
+  async #becomePrimary(takeover: Takeover): Promise<Promoted> {
+    let node: Node;
+    try {
+      node = await this.#startPrimary(takeover);
+    } catch (error) {
+      log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
+      this.#change(() => this.#goOnAsEdge());
+      await this.#changing;
+      throw error;
+    }
+    this.#replace(node);
+    noteIt(this.#config.data);
+    const { epoch, offset } = node.health();
+    log.warning("this node is the primary now, of epoch {epoch} from offset {offset} on", { epoch, offset });
+    if (this.#fenced !== undefined) this.#stepDown();
+    return { epoch: must(epoch), offset: must(offset) };
+  }
+
+  /** Without peers there is nobody to follow: the primary answers on from what it has. */
+  #stepDown(): void {
+    const reason = must(this.#fenced);
+    if (this.#config.peers.length === 0 && this.#config.primary === undefined) return;
+    this.#change(async () => {
+      if (this.#isStopped) return;
+      await must(this.#service).drain(0);
+      await must(this.#node).stop();
+      await this.#goOnAsEdge();
+      log.warning("this node goes on as an edge");
+    });
+    if (reason !== "replaced") void this.#changing.then(() => this.#recover());
+  }
+
+  /** Meanwhile nobody answers here, so there is no end to it but a stop. */
+  async #goOnAsEdge(): Promise<void> {
+    while (!this.#isStopped) {
+      try {
+        return this.#replace(await this.#startEdge());
+      } catch (error) {
+        log.error("this node can't go on as an edge, and tries again: {error}", { error });
+        await this.#pause();
+      }
+    }
+  }
+
+  /** Asks the peers for their votes until this node is the primary again, or another one is found to be. */
+  async #recover(): Promise<void> {
+    for (let attempt = 0; !this.#isStopped && this.#node?.role === "edge"; attempt++) {
+      await this.#pause();
+      try {
+        await this.#node?.promote?.({ force: false });
+      } catch (error) {
+        if (error instanceof PrimaryIsAlive)
+          return log.warning("this node stays an edge: {reason}", { reason: reasonOf(error) });
+        if (attempt === 0)
+          log.warning("this node can't be the primary again yet, and tries on: {reason}", { reason: reasonOf(error) });
+      }
+    }
+  }
+
+  #change(body: () => Promise<void>): void {
+    this.#changing = this.#changing
+      .then(body)
+      .catch((error: unknown) => log.error("a change of role failed: {error}", { error }));
+  }
+
+  #replace(node: Node): void {
+    this.#node = node;
+    if (this.#isStopped) void node.stop();
+    else must(this.#service).replace(node);
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#system.clock.after(retryPauseMs, resolve));
+  }
+
+  async #stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#changing;
+    await must(this.#service).stop();
+  }
+}
+
+/** It is the primary, whether that can be noted or not. */
+function noteIt(data: string): void {
+  try {
+    notePromotion(data);
+  } catch (error) {
+    log.error(
+      "the promotion cannot be noted in {data}: configure `role: primary` before this node is started again, or it starts as an edge: {error}",
+      { data, error },
+    );
+  }
+}
+
+/** The same node with what it needs as a primary. Its former primary is one of those whom it asks whether there is another. */
+function asPrimary(config: Config): Config {
+  if (config.role === "primary") return config;
+  const { primary, peers, brokerUsername, brokerPassword, promotedBrokerUsername, promotedBrokerPassword } = config;
+  return {
+    ...config,
+    role: "primary",
+    peers: [...new Set([...(primary === undefined ? [] : [primary]), ...peers])],
+    brokerUsername: promotedBrokerUsername ?? brokerUsername,
+    brokerPassword: promotedBrokerPassword ?? brokerPassword,
+  };
+}
+
+/** The same node with what it needs as an edge: the peers of a primary are those among whom its successor is. */
+function asEdge(config: Config): Config {
+  if (config.role === "edge") return config;
+  const [primary, ...peers] = config.peers;
+  return { ...config, role: "edge", primary, peers };
+}
+
+function mintedKeysText({ adminKey, nodeKey }: MintedKeys): string {
+  const rule = "-".repeat(78);
+  const lines = [
+    rule,
+    "Keys were made at this first start. They are shown this once: keep them.",
+    ...(adminKey === undefined ? [] : [`  admin key (clients): ${adminKey}`]),
+    ...(nodeKey === undefined ? [] : [`  node key (edges, fallbacks): ${nodeKey}`]),
+    rule,
+  ];
+  return `${lines.join("\n")}\n`;
+}

@@ -210,6 +210,7 @@ function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageM
     role: "edge",
     state: follower.feedState,
     epoch: state?.epoch ?? null,
+    term: state?.term ?? null,
     offset: state?.offset ?? null,
     digest: state?.digest ?? null,
     ageMs: following.ageMs(),

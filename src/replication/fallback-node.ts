@@ -253,6 +253,7 @@ function standing(state: State | undefined, ageMs: number | null, ageMsMax: numb
     storageOk: problem === undefined,
     role: "fallback",
     epoch: state?.epoch ?? null,
+    term: state?.term ?? null,
     offset: state?.offset ?? null,
     digest: state?.digest ?? null,
     ageMs,

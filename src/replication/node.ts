@@ -110,6 +110,7 @@ export interface NodeHealth {
   readonly role: Node["role"];
   readonly state: FeedState;
   readonly epoch: string | null;
+  readonly term: number | null;
   readonly offset: number | null;
   readonly digest: string | null;
   /** How long ago this copy was last known to be the newest. Null before there is one. */

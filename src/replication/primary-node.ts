@@ -384,7 +384,7 @@ function requireInPlace({ fenced }: Fence): void {
 
 function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: boolean): NodeHealth {
   const { brokers, embedded } = feed;
-  const { epoch, offset, digest } = writer.state;
+  const { epoch, term, offset, digest } = writer.state;
   const feedConnected = brokers.some(({ connected }) => connected);
   return {
     ...foreignHealth(foreign),
@@ -395,6 +395,7 @@ function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: bool
     role: "primary",
     state: fence.fenced ? "FENCED" : "PRIMARY",
     epoch,
+    term,
     offset,
     digest,
     ageMs: 0,

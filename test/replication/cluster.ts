@@ -15,7 +15,8 @@ import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/replication/primary-node.ts";
 import { append } from "../../src/replication/writing/append.ts";
-import { startEdge } from "../../src/roles/member.ts";
+import type { System } from "../../src/replication/system.ts";
+import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { serveNode, type RunningRole } from "../../src/roles/node-service.ts";
 import { presentStore } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
@@ -108,9 +109,21 @@ export class Cluster {
   }
 
   /** An edge as the command line starts it: it can be promoted, and then answers as a primary at the same address. */
-  async promotable(name: string, flags: Flags): Promise<RunningRole & { readonly data: string }> {
-    const config = this.config("edge", name, flags);
-    const running = await startEdge(config);
+  async promotable(name: string, flags: Flags, system?: System): Promise<RunningRole & { readonly data: string }> {
+    return this.#asMember(this.config("edge", name, flags), startEdge, system);
+  }
+
+  /** A primary as the command line starts it: it can be replaced, and then goes on as an edge at the same address. */
+  async member(flags: Flags, system?: System): Promise<RunningRole & { readonly data: string }> {
+    return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
+  }
+
+  async #asMember(
+    config: Config,
+    start: typeof startEdge,
+    system?: System,
+  ): Promise<RunningRole & { readonly data: string }> {
+    const running = await start(config, system);
     const tracked = { ...running, data: config.data, stop: () => (this.#roles.delete(tracked), running.stop()) };
     this.#roles.add(tracked);
     return tracked;

@@ -23,7 +23,8 @@ export function healthRoutes(node: Node) {
   const answer = ({ request, route, set }: Context, fit: (health: NodeHealth) => boolean) => {
     exchangeOf(request).route = route;
     const health = node.health();
-    const { degraded, role, state, epoch, offset, digest, ageMs, visibleAfterMs, feedConnected, brokers } = health;
+    const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, feedConnected, brokers } =
+      health;
     if (!fit(health)) set.status = 503;
     return {
       status: fit(health) ? "ok" : "not ready",
@@ -32,6 +33,7 @@ export function healthRoutes(node: Node) {
       node: node.id,
       state,
       epoch,
+      term,
       offset,
       digest: digest === null ? null : fingerprint(digest),
       age_ms: ageMs,

@@ -1,0 +1,332 @@
+/** There is one history, whatever happens to directories, clocks and primaries: no position is given twice, and nobody writes beside a primary. */
+import { describe, expect, test } from "bun:test";
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { freePort } from "../../scripts/node-process.ts";
+import { askKnownTerm } from "../../src/replication/succession/known-term.ts";
+import { parseToken } from "../../src/replication/position.ts";
+import { realSystem } from "../../src/replication/system.ts";
+import { presentStore } from "../../src/store/data-directory.ts";
+import { openStore } from "../../src/store/database.ts";
+import { readState } from "../../src/store/state.ts";
+import { firstTerm, isSameSuccession, nextStart, nextSuccession } from "../../src/store/terms.ts";
+import { must } from "../../src/util/assert.ts";
+import { adminKey, eventually, nodeKey, post, reader, twinOf, withCluster, policy, type Cluster } from "./cluster.ts";
+
+const quick = {
+  "limits.peerCheckIntervalMs": "200ms",
+  "limits.headIntervalMs": "100ms",
+  "limits.staleFeedAfterMs": "500ms",
+  "limits.pollIntervalMs": "200ms",
+};
+const timeoutMs = 40_000;
+
+interface Standing {
+  readonly role: string;
+  readonly state: string;
+  readonly epoch: string;
+  readonly term: number;
+  readonly offset: number;
+}
+
+async function standingAt(url: string): Promise<Standing> {
+  return (await (await fetch(`${url}/healthcheck`)).json()) as Standing;
+}
+
+/** The token of a write, once it is accepted. */
+async function written(url: string, user: string): Promise<string> {
+  const tokens: string[] = [];
+  await eventually(async () => {
+    const answer = await post(url, "/api/batch", [{ inserts: [reader(user)] }]);
+    expect([answer.status, await answer.text()]).toEqual([200, expect.anything()]);
+    tokens.push(must(answer.headers.get("OsoOffset") ?? undefined));
+  });
+  return must(tokens[0]);
+}
+
+async function mayRead(url: string, user: string, token?: string): Promise<{ status: number; allowed?: boolean }> {
+  const answer = await fetch(`${url}/api/authorize`, {
+    method: "POST",
+    headers: {
+      Authorization: `Bearer ${adminKey}`,
+      "Content-Type": "application/json",
+      ...(token === undefined ? {} : { OsoOffset: token }),
+    },
+    body: JSON.stringify({
+      actor_type: "User",
+      actor_id: user,
+      action: "read",
+      resource_type: "Repo",
+      resource_id: "main",
+    }),
+  });
+  return { status: answer.status, ...((await answer.json()) as { allowed?: boolean }) };
+}
+
+const member = (cluster: Cluster, flags: Record<string, string>) => cluster.member({ ...quick, ...flags });
+
+async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}) {
+  const ports = [await freePort(), await freePort(), await freePort()].map(String) as [string, string, string];
+  const urls = ports.map((port) => `http://127.0.0.1:${port}`) as [string, string, string];
+  const ofPrimary = { port: ports[0], peers: `${urls[1]},${urls[2]}`, ...flags };
+  const a = await member(cluster, ofPrimary);
+  const follow = { primary: urls[0], ...quick, ...flags };
+  const ofB = { ...follow, port: ports[1], peers: urls[2] };
+  const b = await cluster.promotable("edge-b", ofB);
+  const c = await cluster.promotable("edge-c", { ...follow, port: ports[2], peers: urls[1] });
+  await eventually(async () => {
+    expect((await post(a.url, "/api/policy", { src: policy })).ok).toBe(true);
+    const { offset } = await standingAt(a.url);
+    for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ offset, state: "LIVE" });
+  }, 15_000);
+  return { a, b, c, ofPrimary, ofB };
+}
+
+/** A copy of a directory whose node is down. */
+function saved(data: string): () => void {
+  const copy = `${data}-saved`;
+  cpSync(data, copy, { recursive: true });
+  return () => {
+    rmSync(data, { recursive: true });
+    cpSync(copy, data, { recursive: true });
+  };
+}
+
+describe("terms", () => {
+  test("are counters: starts of one primary never come before its successor", () => {
+    let term = firstTerm;
+    const successor = nextSuccession(term);
+    for (let starts = 0; starts < 1000; starts++) {
+      term = nextStart(term);
+      expect(isSameSuccession(term, firstTerm)).toBe(true);
+    }
+    expect(term).toBeLessThan(successor);
+    expect(isSameSuccession(successor, firstTerm)).toBe(false);
+    // Those of earlier versions were times in ms.
+    const [before, after] = [1_795_000_000_000, nextSuccession(1_795_000_000_000)];
+    expect([after > before, isSameSuccession(before, after)]).toEqual([true, false]);
+  });
+
+  test(
+    "do not follow a clock: what is restored after a promotion by a clock that is a day ahead comes after it",
+    () =>
+      withCluster(async (cluster) => {
+        const { a, b, c, ofB } = await threeMembers(cluster);
+        const dayMs = 86_400_000;
+        const clock = { ...realSystem.clock, wallMs: () => Date.now() + dayMs };
+        await written(a.url, "ann");
+        await a.stop();
+        await b.stop();
+        const ahead = await cluster.promotable("edge-b", ofB, { ...realSystem, clock });
+        expect((await post(ahead.url, "/api/promote", {})).status).toBe(200);
+        const { term } = await standingAt(ahead.url);
+        expect(term).toBe(2 * firstTerm);
+        const config = cluster.config("primary", "restored", { peers: `${ahead.url},${c.url},http://127.0.0.1:9` });
+        const known = await askKnownTerm(config, realSystem);
+        expect(known).toEqual({ term, silent: ["http://127.0.0.1:9"] });
+        expect(nextSuccession(known.term)).toBeGreaterThan(term);
+      }),
+    timeoutMs,
+  );
+});
+
+describe("a primary whose whole directory was rolled back", () => {
+  test(
+    "uses no position twice, and tells of tokens of what it lost",
+    () =>
+      withCluster(async (cluster) => {
+        const flags = { port: String(await freePort()) };
+        const first = await member(cluster, flags);
+        expect((await post(first.url, "/api/policy", { src: policy })).ok).toBe(true);
+        const kept = await written(first.url, "ann");
+        await first.stop();
+        const rollBack = saved(first.data);
+        const second = await member(cluster, flags);
+        const lost = await written(second.url, "bob");
+        await second.stop();
+        rollBack();
+        const third = await member(cluster, flags);
+        const [before, after] = [parseToken(lost), parseToken(await written(third.url, "eve"))];
+        expect(after.offset).toBe(before.offset);
+        expect(after.epoch).not.toBe(before.epoch);
+        expect(await mayRead(third.url, "ann", kept)).toEqual({ status: 200, allowed: true });
+        expect((await mayRead(third.url, "bob", lost)).status).toBe(409);
+        expect(await mayRead(third.url, "bob")).toEqual({ status: 200, allowed: false });
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "fetches from its peers what it lacks before it writes",
+    () =>
+      withCluster(async (cluster) => {
+        const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1" });
+        await a.stop();
+        const rollBack = saved(a.data);
+        const second = await member(cluster, ofPrimary);
+        const token = await written(second.url, "bob");
+        await eventually(async () =>
+          expect(await mayRead(c.url, "bob", token)).toEqual({ status: 200, allowed: true }),
+        );
+        await second.stop();
+        rollBack();
+        const third = await member(cluster, ofPrimary);
+        await eventually(async () => expect(await standingAt(third.url)).toMatchObject({ role: "primary" }), 15_000);
+        for (const { url } of [third, b, c]) {
+          await eventually(async () =>
+            expect(await mayRead(url, "bob", token)).toEqual({ status: 200, allowed: true }),
+          );
+        }
+        await written(third.url, "eve");
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "does not depose its successor, although it starts while nobody can be asked",
+    () =>
+      withCluster(async (cluster) => {
+        const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "500ms" });
+        await a.stop();
+        expect((await post(b.url, "/api/promote", {})).status).toBe(200);
+        const tokens: string[] = [];
+        for (let count = 0; count < 50; count++) tokens.push(await written(b.url, `user-${count}`));
+        const { epoch } = await standingAt(b.url);
+        // Nobody answers at the addresses that it has of its peers.
+        const silent = `http://127.0.0.1:${await freePort()}`;
+        const alone = await member(cluster, { ...ofPrimary, peers: silent });
+        expect(await standingAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+        expect((await post(alone.url, "/api/batch", [{ inserts: [reader("split")] }])).status).toBe(503);
+        await alone.stop();
+        const back = await member(cluster, ofPrimary);
+        await eventually(async () => expect(await standingAt(back.url)).toMatchObject({ role: "edge", epoch }), 15_000);
+        expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY", epoch });
+        for (const [index, token] of tokens.entries())
+          expect(await mayRead(c.url, `user-${index}`, token)).toEqual({ status: 200, allowed: true });
+        await eventually(async () => expect(await mayRead(back.url, "split")).toEqual({ status: 200, allowed: false }));
+      }),
+    timeoutMs,
+  );
+});
+
+describe("a primary that is replaced", () => {
+  test(
+    "becomes an edge of its successor without a restart, and what it had answered with 503 is gone",
+    () =>
+      withCluster(async (cluster) => {
+        const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "300ms" });
+        expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
+        await eventually(
+          async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
+          15_000,
+        );
+        const token = await written(a.url, "through-the-former");
+        for (const { url } of [a, b, c])
+          await eventually(async () =>
+            expect(await mayRead(url, "through-the-former", token)).toEqual({ status: 200, allowed: true }),
+          );
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "hands over gracefully in under a second, and no write fails that may not be sent again",
+    () =>
+      withCluster(async (cluster) => {
+        const { a, b, c } = await threeMembers(cluster);
+        const acknowledged: string[] = [];
+        const failed: number[] = [];
+        let isOver = false;
+        const writing = (async () => {
+          for (let count = 0; !isOver; count++) {
+            const user = `user-${count}`;
+            const answer = await post(c.url, "/api/batch", [{ inserts: [reader(user)] }]);
+            if (answer.status === 200) acknowledged.push(user);
+            else failed.push(answer.status);
+          }
+        })();
+        await eventually(() => expect(acknowledged.length).toBeGreaterThan(5));
+        const promoted = await post(b.url, "/api/promote", { graceful: true });
+        expect([promoted.status, await promoted.text()]).toEqual([200, expect.anything()]);
+        const before = acknowledged.length;
+        await eventually(() => expect(acknowledged.length).toBeGreaterThan(before + 5));
+        isOver = true;
+        await writing;
+        expect(failed.filter((status) => status !== 503)).toEqual([]);
+        await eventually(
+          async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
+          15_000,
+        );
+        expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+        for (const user of acknowledged) expect([user, (await mayRead(b.url, user)).allowed]).toEqual([user, true]);
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "is not what makes an edge fresh",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await cluster.primary({ ...quick, "limits.readyAgeMsMax": "1s" });
+        const edge = await cluster.edge("edge", primary, { ...quick, "limits.readyAgeMsMax": "1s" });
+        await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+        const { epoch, offset } = primary.node.health();
+        const successor = {
+          epoch: "f".repeat(16),
+          term: nextSuccession(firstTerm),
+          after: offset,
+          hash: "0".repeat(16),
+        };
+        const query = new URLSearchParams(
+          Object.entries(successor).map(([name, value]): [string, string] => [name, String(value)]),
+        );
+        await fetch(`${primary.url}/replication/v1/head?${query}`, { headers: { Authorization: `Bearer ${nodeKey}` } });
+        expect(primary.node.health()).toMatchObject({ state: "FENCED", epoch });
+        await Bun.sleep(1200);
+        await eventually(async () => expect((await fetch(`${edge.url}/readyz`)).status).toBe(503));
+        const latest = await fetch(`${edge.url}/api/facts?predicate=has_role`, {
+          headers: { Authorization: `Bearer ${adminKey}`, "Ostiary-Consistency": "latest" },
+        });
+        expect(latest.status).toBe(503);
+      }),
+    timeoutMs,
+  );
+});
+
+describe("a second process on a copy of a primary's directory", () => {
+  test(
+    "does not start while the first one runs, and does once it is gone",
+    () =>
+      withCluster(async (cluster) => {
+        const { a, ofPrimary } = await threeMembers(cluster);
+        const data = twinOf(a, join(cluster.directory, "twin"));
+        const elsewhere = { ...ofPrimary, port: String(await freePort()), data };
+        const refused = await member(cluster, elsewhere).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        expect(String(refused)).toContain("is the primary of the same data");
+        const { epoch, state } = await standingAt(a.url);
+        expect(state).toBe("PRIMARY");
+        await written(a.url, "ann");
+        // A volume that moves to another machine.
+        await a.stop();
+        const moved = await member(cluster, { ...elsewhere, data: twinOf(a, join(cluster.directory, "moved")) });
+        await written(moved.url, "bob");
+        expect((await mayRead(moved.url, "ann")).allowed).toBe(true);
+        const { term } = await standingAt(moved.url);
+        expect((await standingAt(moved.url)).epoch).not.toBe(epoch);
+        expect(isSameSuccession(term, firstTerm)).toBe(true);
+      }),
+    timeoutMs,
+  );
+});
+
+test("a store that was made anew is of the first term", () =>
+  withCluster(async (cluster) => {
+    const { data, stop } = await member(cluster, { port: "0" });
+    await stop();
+    const store = openStore(must(presentStore(data)), { readonly: true });
+    expect(readState(store).term).toBe(firstTerm);
+    store.close();
+  }));

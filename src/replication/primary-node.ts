@@ -295,6 +295,10 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     throw overtaken("another node was promoted meanwhile, or has come further than this one");
   succession.start();
   started.defer(() => succession.stop());
+  const lookForTwins = async (): Promise<void> => {
+    if (peers !== undefined && twins.isUncertain && !fence.fenced) twins.found(await peers.livePrimaries());
+  };
+  started.defer(clock.every(config.limits.peerCheckIntervalMs, () => void lookForTwins()));
   return {
     instance,
     foreign,

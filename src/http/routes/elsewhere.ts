@@ -18,6 +18,9 @@ const writeRoutes = [
   ["DELETE", "/api/keys/:id", "admin"],
 ] as const;
 
+/** Of a request that an edge has sent on already. */
+const forwardedHeader = "Ostiary-Forwarded";
+
 type Forward = (request: ForwardedRequest) => Promise<ForwardedAnswer>;
 
 /** The key is checked before the body is read. The primary checks it again, with everything else: this copy may be older than a key's removal. */
@@ -26,6 +29,9 @@ export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
   return onWriteRoutes(async ({ request, route, role }) => {
     const exchange = exchangeOf(request);
     exchange.route = route;
+    // Two edges that take each other for the primary would send it to and fro.
+    if (request.headers.has(forwardedHeader))
+      throw new AppError("not_ready", "this node is not the primary any more, its successor is not known here yet");
     await requireKey(exchange, request, role);
     const body = await exchange.bodies.read(exchange, request, limits.writeBodyBytesMax);
     markDecoded(exchange);
@@ -58,7 +64,7 @@ function onWriteRoutes(handle: (context: { request: Request; route: string; role
 }
 
 function headersToPrimary(request: Request, requestId: string, traceparent: string | null): Record<string, string> {
-  const headers: Record<string, string> = { "X-Request-ID": requestId };
+  const headers: Record<string, string> = { "X-Request-ID": requestId, [forwardedHeader]: "true" };
   for (const name of ["Authorization", "Content-Type", "User-Agent"]) {
     const value = request.headers.get(name);
     if (value !== null) headers[name] = value;

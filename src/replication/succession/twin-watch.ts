@@ -1,4 +1,8 @@
-/** Notices at run time that another process takes itself for the same primary (`twins.ts`). The one that nobody follows gives way. */
+/**
+ * Notices at run time that another process takes itself for the same primary (`twins.ts`). A head at a broker says so, but a broker may repeat what a
+ * former process has published: such a head only raises an alert. A primary that nobody is known to follow asks its peers whom they follow; if that is
+ * the other process, this one gives way.
+ */
 import type { State } from "../../store/state.ts";
 import { isSameSuccession } from "../../store/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -37,19 +41,32 @@ export class TwinWatch {
 
   /** Whether a twin has published the head, and is alive. */
   isTwin(head: Head, retained: boolean): boolean {
-    const { id, present, fence } = this.#options;
-    const isAlive = !retained && head.i !== undefined && head.node === id;
-    if (!isAlive || !isSameSuccession(head.n, present().term)) return false;
-    if (!this.#isFollowed && head.n < present().term)
-      fence.fence(
-        `another process of the node ${id} is the primary of the same data, and was so before this one was started: the data directory is a copy of its directory. Stop one of the two`,
-      );
-    else if (this.#known !== head.i)
+    const { id } = this.#options;
+    if (head.i === undefined || head.node !== id || !isSameSuccession(head.n, this.#options.present().term))
+      return false;
+    if (!retained && head.n >= this.#options.present().term && this.#known !== head.i) {
+      this.#known = head.i;
       log.error(
-        "another process of the node {id} takes itself for the primary of the same data: it was started on a copy of this data directory, and what it accepts is not part of this history. Stop it",
+        "another process of the node {id} takes itself for the primary of the same data: one of the two was started on a copy of the other's data directory. Stop the one that the nodes do not follow",
         { id },
       );
-    this.#known = head.i;
+    }
     return true;
+  }
+
+  /** Whether nobody is known to follow this primary, so that its peers should be asked. */
+  get isUncertain(): boolean {
+    return !this.#isFollowed;
+  }
+
+  /** These primaries are followed by peers, and alive. */
+  found(primaries: readonly Head[]): void {
+    const { id, instance, present, fence } = this.#options;
+    const ofNode = primaries.filter(({ node, n }) => node === id && isSameSuccession(n, present().term));
+    if (ofNode.some(({ i }) => i === instance)) this.#isFollowed = true;
+    else if (ofNode.some(({ i }) => i !== undefined))
+      fence.fence(
+        `another process of the node ${id} is the primary of the same data, and its peers follow that one: this data directory is a copy. Stop one of the two`,
+      );
   }
 }

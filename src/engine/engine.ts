@@ -15,6 +15,7 @@ import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
 import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
+import { readRevision, type Revision } from "../store/revision.ts";
 import { readState, type State } from "../store/state.ts";
 import { StoreFiles } from "../store/store-files.ts";
 import type { ClosureCounts } from "../telemetry/metrics.ts";
@@ -167,9 +168,9 @@ export class Engine {
   /** The same, with what it is of: this copy's state, and the second `now` where the clock has a say in it. */
   listing({ now = this.#clock(), ...question }: ListingQuestion): Listing {
     return this.#present.read(() => {
-      const { epoch, offset } = readState(this.#database);
+      const revision = readRevision(this.#database);
       const { ids, isClocked } = this.#list(question, now);
-      return { epoch, offset, second: isClocked ? now : null, ids };
+      return { ...revision, second: isClocked ? now : null, ids };
     });
   }
 
@@ -314,6 +315,11 @@ export class Engine {
   get path(): string {
     this.#files.check();
     return this.#database.path;
+  }
+
+  /** Which state of which history the data are of. */
+  revision(): Revision {
+    return this.#present.read(() => readRevision(this.#database));
   }
 
   /** Where this copy stands. */

@@ -7,13 +7,9 @@
  * Where there is no room, the key that keeps the most loses its oldest list, so that no key takes the room of all others.
  */
 import type { Limits } from "../config/limits.ts";
+import type { Revision } from "../store/revision.ts";
 
-/** Which state of which history: what a consistency token names, too. */
-export interface Revision {
-  readonly epoch: string;
-  /** Of the last event that the state contains. */
-  readonly offset: number;
-}
+export type { Revision };
 
 /** A whole list, and all that it hangs on beside the question. */
 export interface Listing extends Revision {

@@ -52,6 +52,8 @@ export interface App {
   readonly routes: readonly RegisteredRoute[];
   /** Ends answers that would go on for ever. */
   close(): void;
+  /** Ends what goes on for ever, and nothing else: event streams, and nodes that wait for something new. */
+  endStreams(): void;
 }
 
 export function createApp(node: Node, limits: Limits): App {
@@ -93,8 +95,12 @@ export function createApp(node: Node, limits: Limits): App {
       return app.fetch(request);
     }),
     routes,
-    close() {
+    endStreams() {
       streams.close();
+      node.endWaits?.();
+    },
+    close() {
+      this.endStreams();
       bodies.close();
     },
   };

@@ -77,7 +77,7 @@ export class ListPages {
   /** The same question of somebody else may have been answered already, at this revision and for this second. */
   #beginKept(engine: Engine, question: ListQuestion, size: number): AnsweredPage | undefined {
     const digest = questionDigest(question);
-    const { epoch, offset } = engine.state();
+    const { epoch, offset } = engine.revision();
     for (const second of [null, secondNow()]) {
       const name = { epoch, offset, second };
       const page = this.#listings.begin(digest, name, size);
@@ -110,9 +110,9 @@ export class ListPages {
 
   /** Resolves when this copy is at the revision. Waits for it as for a consistency token. */
   async #reach(revision: Revision): Promise<void> {
-    const state = this.#present().state();
-    if (isAt(state, revision)) return;
-    if (state.epoch === revision.epoch && state.offset > revision.offset) throw listGone();
+    const present = this.#present().revision();
+    if (isAt(present, revision)) return;
+    if (present.epoch === revision.epoch && present.offset > revision.offset) throw listGone();
     try {
       await this.#node.waitFor(formatToken(revision.epoch, revision.offset));
     } catch (error) {
@@ -121,7 +121,7 @@ export class ListPages {
         throw new AppError("not_ready", "this node has not yet reached the revision of the `page_token`, try again");
       throw error;
     }
-    if (!isAt(this.#present().state(), revision)) throw listGone();
+    if (!isAt(this.#present().revision(), revision)) throw listGone();
   }
 
   /**

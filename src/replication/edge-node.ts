@@ -15,6 +15,7 @@ import { epochOf } from "./feed/envelope.ts";
 import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
 import { keyLookup } from "./following/key-lookup.ts";
 import { createLogServer } from "./following/log-server.ts";
+import { Moves } from "./following/moves.ts";
 import { createForwarder } from "./forward.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { nodeIdOf } from "./identity.ts";
@@ -54,7 +55,9 @@ export async function startEdgeNode(
   const feed = openEdgeFeed({ config, id, upstream, follower, health, present: following.present, counts, system });
   started.defer(() => feed.close());
   following.onMoved(feed.moved);
-  const serveLog = serveOthers(config, id, { following, candidate }, system);
+  const moves = new Moves(system.clock);
+  following.onMoved(moves.wake);
+  const serveLog = serveOthers(config, id, { following, candidate, moves }, system);
   follower.start();
   feed.start();
 
@@ -102,6 +105,7 @@ export async function startEdgeNode(
     present: following.present,
     health,
     replication: serveLog,
+    endWaits: moves.wake,
     backup: backupsOf(following, config, system),
     mqttConnection: undefined,
     stop: () => running.disposeAsync(),
@@ -112,7 +116,11 @@ export async function startEdgeNode(
 function serveOthers(
   { data, limits, nodeKey }: Config,
   id: string,
-  { following, candidate }: { readonly following: FollowingCopy; readonly candidate: Candidate },
+  {
+    following,
+    candidate,
+    moves,
+  }: { readonly following: FollowingCopy; readonly candidate: Candidate; readonly moves: Moves },
   system: System,
 ): Node["replication"] {
   const { copy, present } = following;
@@ -145,6 +153,7 @@ function serveOthers(
     snapshots,
     // Who is in a later term and asks is the successor of the primary that this node follows.
     onPosition: (asked) => following.heardOf(asked),
+    untilMoved: moves.wait,
     reportDamage: following.reportDamage,
   });
 }

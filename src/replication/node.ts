@@ -42,6 +42,8 @@ export interface Node {
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
   /** Answers requests below `/replication/`, the node key included; undefined where this node serves no others. */
   replication(request: Request): Promise<Response> | undefined;
+  /** Answers nodes that wait for something new: there will be nothing. */
+  readonly endWaits?: () => void;
   /** A backup of what this node has, as an answer. AppError `not_ready` while there is nothing, `too_many_requests` while another one is made. */
   backup(): Promise<Response>;
   /** Takes over an MQTT connection that came in as a WebSocket, where a broker is embedded. */

@@ -22,6 +22,7 @@ import { openFeed, type Feed, type FeedListener } from "./feed/feed.ts";
 import { Arrivals } from "./following/arrivals.ts";
 import { isPassed, type Stands } from "./following/history.ts";
 import { createLogServer, type LogServerOptions } from "./following/log-server.ts";
+import { Moves } from "./following/moves.ts";
 import { peersOf } from "./following/neighbours.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { noteHistory } from "./history-notes.ts";
@@ -45,7 +46,7 @@ import { HandOver } from "./succession/hand-over.ts";
 import { Pledge } from "./succession/pledge.ts";
 import type { Mandate } from "./succession/promotion.ts";
 import { StartTerm } from "./succession/start-term.ts";
-import { watchSuccession } from "./succession/succession.ts";
+import { type Succession, watchSuccession } from "./succession/succession.ts";
 import { TwinWatch } from "./succession/twin-watch.ts";
 import { findPrimaries } from "./succession/twins.ts";
 import { realSystem, type System } from "./system.ts";
@@ -108,7 +109,8 @@ export async function startPrimaryNode(
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const damage = watchDamage(path, started, system);
-  const serveLog = serveOthers(config, id, { writer, copy, nodeKeyHash, damage }, place, system);
+  const moves = new Moves(system.clock);
+  const serveLog = serveOthers(config, id, { writer, copy, nodeKeyHash, damage, moves }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(copy.reader()),
@@ -123,6 +125,7 @@ export async function startPrimaryNode(
     copy.moved(moved.state);
     arrivals.moved();
     history.moved();
+    moves.wake();
   });
   feed.start();
 
@@ -148,6 +151,7 @@ export async function startPrimaryNode(
     present: () => writer.state,
     health: () => healthOf(writer, place, damage.found),
     replication: serveLog,
+    endWaits: moves.wake,
     backup: backupsOfPrimary(writer, { path, data, nodeKeyHash }, system),
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
@@ -226,7 +230,7 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, writer, copy, store, nodeKeyHash, takeover, onFenced, system } = options;
+  const { config, id, isNew, writer, copy, store, nodeKeyHash, takeover, onFenced, system } = options;
   const { clock } = system;
   const present = (): State => writer.state;
   const instance = mintEpoch(clock);
@@ -239,7 +243,6 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   };
   const { epoch: history } = firstEpoch(store);
   const foreign = new ForeignWatch(() => history, clock);
-  const startMs = clock.wallMs();
   const stop = (reason: Fenced): void => {
     feed.stop();
     onFenced(reason);
@@ -248,7 +251,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const peers = peersOf(config, present, foreign, system);
   if (peers !== undefined) started.defer(() => peers.close());
   const search = { config, id, peers, present, history, nodeKeyHash, system };
-  const others = takeover === undefined ? await findPrimaries(search) : { term: 0, primary: undefined };
+  // Before a new history begins, others were asked already.
+  const others = takeover === undefined && !isNew ? await findPrimaries(search) : { term: 0, primary: undefined };
   const term = termOf(options, others.term, () => {
     feed.publishHead();
     // Who is asked learns of the new term by that, without waiting for a broker or for the next look.
@@ -267,23 +271,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     clock,
   });
   const twins = new TwinWatch({ id, instance, present, fence });
-  const listener: FeedListener = {
-    head(head, retained) {
-      // A retained one may be what is left of a primary that was started on an empty directory.
-      if (head.f !== undefined && head.f !== history)
-        return void (head.t >= startMs && foreign.admits(head.f, "a primary at a broker"));
-      if (twins.isOwn(head) || twins.isTwin(head, retained)) return;
-      const [offset, hash] = head.from;
-      const epoch = epochOf(head);
-      succession.seen({ ...epoch, offset: head.l }, [{ ...epoch, offset, hash, timeMs: head.t }]);
-    },
-    status(nodeId, { epoch, offset, hash }) {
-      if (epoch === null || offset === null) return;
-      twins.followed(epoch);
-      acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
-    },
-    fenced: (reason) => fence.fence(reason),
-  };
+  const listener = listenerFor({ history, startMs: clock.wallMs(), foreign, twins, succession, fence, acknowledge });
   const feed = await openFeed(config, store, nodeKeyHash, { node: id, instance, ageMs }, listener, system);
   started.defer(() => feed.close());
   if (others.primary !== undefined) fence.fence(others.primary);
@@ -317,6 +305,39 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   };
 }
 
+interface Hearing {
+  /** The first epoch of this primary's history. */
+  readonly history: string;
+  /** When it was started, in ms since 1970. */
+  readonly startMs: number;
+  readonly foreign: ForeignWatch;
+  readonly twins: TwinWatch;
+  readonly succession: Succession;
+  readonly fence: Fence;
+  readonly acknowledge: (nodeId: string, stands: Stands) => void;
+}
+
+/** What a primary makes of what others say at brokers. */
+function listenerFor({ history, startMs, foreign, twins, succession, fence, acknowledge }: Hearing): FeedListener {
+  return {
+    head(head, retained) {
+      // A retained one may be what is left of a primary that was started on an empty directory.
+      if (head.f !== undefined && head.f !== history)
+        return void (head.t >= startMs && foreign.admits(head.f, "a primary at a broker"));
+      if (twins.isOwn(head) || twins.isTwin(head, retained)) return;
+      const [offset, hash] = head.from;
+      const epoch = epochOf(head);
+      succession.seen({ ...epoch, offset: head.l }, [{ ...epoch, offset, hash, timeMs: head.t }]);
+    },
+    status(nodeId, { epoch, offset, hash }) {
+      if (epoch === null || offset === null) return;
+      twins.followed(epoch);
+      acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
+    },
+    fenced: (reason) => fence.fence(reason),
+  };
+}
+
 /** The term of this start: voted for at a promotion, the next one of the same primary otherwise. */
 function termOf({ config, writer, isNew, takeover }: PlaceOptions, known: number, onBegun: () => void): StartTerm {
   const { term: before } = writer.state;
@@ -342,7 +363,13 @@ function overtaken(reason: string): AppError {
 function serveOthers(
   { data, limits, ack }: Config,
   id: string,
-  { writer, copy, nodeKeyHash, damage }: Omit<Data, "path" | "isNew"> & { readonly damage: Damage },
+  {
+    writer,
+    copy,
+    nodeKeyHash,
+    damage,
+    moves,
+  }: Omit<Data, "path" | "isNew"> & { readonly damage: Damage; readonly moves: Moves },
   { onPosition, feed, fence, handOver, instance, ageMs }: Place,
   system: System,
 ): Node["replication"] {
@@ -377,6 +404,7 @@ function serveOthers(
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshots,
     onPosition,
+    untilMoved: moves.wait,
     reportDamage: damage.report,
   });
 }

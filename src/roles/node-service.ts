@@ -65,7 +65,7 @@ export async function serveNode(
       url: listener.url,
       async drain(besides) {
         change ??= startChange(system.clock);
-        app.close();
+        app.endStreams();
         await new Promise<void>((resolve) => {
           const cancel = system.clock.after(drainMsMax, resolve);
           onIdle = () => {

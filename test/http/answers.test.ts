@@ -1,6 +1,7 @@
 /** What each route answers when it is asked rightly, and what every answer carries. Result objects have the documented keys and no others. */
 import { describe, expect, test } from "bun:test";
 import { factElement, parseDigest } from "../../src/engine/digest.ts";
+import { firstTerm } from "../../src/store/terms.ts";
 import { adminKey } from "../replication/cluster.ts";
 import {
   admin,
@@ -318,6 +319,7 @@ describe("without a key", () => {
           node: "primary",
           state: "PRIMARY",
           epoch: expect.stringMatching(/^[0-9a-f]{16}$/),
+          term: firstTerm,
           offset: 1,
           digest: expect.stringMatching(/^[0-9a-f]{16}$/),
           age_ms: 0,

@@ -46,7 +46,8 @@ export interface Claim {
 }
 
 const retryDelayMsMin = 500;
-const retryDelayMsMax = 15_000;
+/** With its jitter below 2 s: a broker that is back is of use only to those who are connected. */
+const retryDelayMsMax = 1300;
 const goodbyeMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;

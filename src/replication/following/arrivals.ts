@@ -24,10 +24,15 @@ export interface ArrivalsOptions {
   readonly isNewest: () => boolean;
   /** A token of an epoch that is not known is waited for: whether this copy is the newest is worth a question now. */
   readonly onUnknownEpoch?: () => void;
+  /** Somebody has waited for a moment, as one does not where the feed works. */
+  readonly onWaiting?: () => void;
   /** Whether epochs may yet come that others began. */
   readonly mayLearn: boolean;
   readonly clock: Clock;
 }
+
+/** An event is here sooner than that where the feed works. */
+const patienceMs = 50;
 
 type Reach = "reached" | "to come" | "unknown" | "never";
 
@@ -89,7 +94,13 @@ export class Arrivals {
         this.#waiters.delete(waiter);
         resolve();
       };
-      const cancel = this.#options.clock.after(waitMs, settle);
+      const { clock, onWaiting } = this.#options;
+      const cancelWait = clock.after(waitMs, settle);
+      const cancelCall = onWaiting && clock.after(patienceMs, onWaiting);
+      const cancel = (): void => {
+        cancelWait();
+        cancelCall?.();
+      };
       const waiter: Waiter = { epoch, offset, resolve: settle };
       this.#waiters.add(waiter);
     });

@@ -1,8 +1,8 @@
 /**
  * An edge follows its primary. Messages of the feed are put into an inbox and applied in order by one loop, which alone moves this copy:
  * what follows the present position is applied, what is older is dropped, and before a gap, another epoch or a hash that does not come out
- * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it asks every few seconds; while the feed
- * is alive it asks for the primary's head now and then, since a broker can hold back what it likes. What the primary is only about to commit moves
+ * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it waits for the primary's next head over
+ * HTTP; while the feed is alive it asks for the primary's head now and then, since a broker can hold back what it likes. What the primary is only about to commit moves
  * nothing; the writer may do the work of it where it has nothing else to do.
  */
 import type { Limits } from "../../config/limits.ts";
@@ -95,6 +95,7 @@ export class Follower {
   /** The last message that did not follow. */
   #gap: Batch | undefined;
   #nextPollMs = 0;
+  #isPolling = false;
   #ackWanted = false;
   #visibleAfterMs: number | null = null;
 
@@ -105,7 +106,7 @@ export class Follower {
     const { environment, limits, clock, maxStalenessMs, upstream, parting, proven } = options;
     this.#freshness = new Freshness({ limits, maxStalenessMs, clock });
     const { windowMs } = this.#freshness;
-    this.#confirmations = new Confirmations({ windowMs, clock, ask: () => this.#confirm() });
+    this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
     this.#hints = new Hints({ limits, clock, ask: () => this.#wantCatchUp() });
     this.#complaints = atMostEvery(complaintIntervalMs, clock);
     this.#catchUpOptions = {
@@ -322,9 +323,41 @@ export class Follower {
 
   #watch(): void {
     const now = this.#clock.monotonicMs();
-    if (this.#freshness.isFeedAlive || now < this.#nextPollMs) return;
+    if (this.#freshness.isFeedAlive) this.#nextPollMs = now;
+    if (this.#freshness.isFeedAlive || now < this.#nextPollMs || this.#isPolling) return;
     this.#nextPollMs = now + this.#limits.pollIntervalMs * (0.75 + this.#clock.random() / 2);
-    this.#wantCatchUp();
+    void this.#poll();
+  }
+
+  /**
+   * While the feed is silent the primary is asked for its next head, which it gives as soon as there is one: so events are here as soon as with a feed,
+   * and the primary learns how far this copy has come.
+   */
+  async #poll(): Promise<void> {
+    this.#isPolling = true;
+    const { windowMs } = this.#freshness;
+    const waitMs = Math.min(this.#limits.pollIntervalMs, windowMs / 2);
+    while (!this.#stopped && !this.#freshness.isFeedAlive && this.#isFollowing) {
+      const askedAtMs = this.#clock.monotonicMs();
+      const isNew = await this.#confirm(waitMs);
+      if (isNew) this.#wantCatchUp();
+      await this.#running;
+      // A primary of an earlier version answers at once, with news or without.
+      if (!isNew && this.#clock.monotonicMs() - askedAtMs < waitMs / 2) break;
+    }
+    this.#isPolling = false;
+    if (!this.#isFollowing) this.#wantCatchUp();
+  }
+
+  /** Whether this copy follows the primary, and nothing but the next event is missing. */
+  get #isFollowing(): boolean {
+    const isAsked = this.#catchUpWanted || this.#catchingUp;
+    return this.#options.present() !== undefined && !isAsked && !this.#diverged;
+  }
+
+  /** Somebody waits for this copy to move on: the primary is asked what the feed may not have brought. */
+  catchUpSoon(): void {
+    this.#hints.take();
   }
 
   /** Asks the primary at once whether this copy is the newest, unless it was asked just now. */
@@ -332,30 +365,34 @@ export class Follower {
     this.#confirmations.soon();
   }
 
-  /** Asks the primary for its head alone: what this copy has not may already be on its way by the feed. */
-  async #confirm(): Promise<void> {
+  /** Asks the primary for its head alone: what this copy has not may already be on its way by the feed. Whether it has more than this copy. */
+  async #confirm(waitMs = 0): Promise<boolean> {
     const before = this.#options.present();
     // Catching up asks the primary as well.
-    const isAsked = this.#catchUpWanted || this.#catchingUp;
-    if (before === undefined || isAsked || this.#diverged || this.#stopped) return;
+    if (before === undefined || !this.#isFollowing || this.#stopped) return false;
     const question = this.#freshness.ask();
     let head: Head;
     try {
-      head = await this.#options.upstream.primaryHead();
+      head = await this.#options.upstream.primaryHead(waitMs);
     } catch {
-      if (this.#stopped) return;
+      if (this.#stopped) return false;
       metrics.confirmations.inc({ result: "failed" });
       // Catching up looks for another primary, tries again, and says why it failed.
-      return this.#wantCatchUp();
+      this.#wantCatchUp();
+      return false;
     }
     const present = this.#options.present();
-    if (this.#stopped || present === undefined) return;
+    if (this.#stopped || present === undefined) return false;
     metrics.confirmations.inc({ result: "done" });
     const isFollowed = head.s === this.#options.environment && head.e === present.epoch && head.e === before.epoch;
     // Only a primary that lost events has fewer than this copy had before.
-    if (!isFollowed || head.l < before.offset) return this.#wantCatchUp();
+    if (!isFollowed || head.l < before.offset) {
+      this.#wantCatchUp();
+      return false;
+    }
     this.#answered(head, question);
     this.#take({ head, atMs: momentOf(head, question), source: "primary" }, present);
+    return head.l > present.offset;
   }
 
   #answered(head: Head, question: Question): void {

@@ -166,6 +166,7 @@ function arrivalsAt({ present, onMoved }: Standing, copy: Copy, follower: Follow
     // A broker may hold back what it knows of later epochs.
     isNewest: () => follower.isConfirmed,
     onUnknownEpoch: () => follower.confirmSoon(),
+    onWaiting: () => follower.catchUpSoon(),
     mayLearn: true,
     clock,
   });

@@ -10,6 +10,7 @@ import { epochAt, readEpochs } from "../../store/epochs.ts";
 import { openLog, type Log } from "../../store/log.ts";
 import { findApiKey } from "../../store/keys.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { readState } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
@@ -50,6 +51,8 @@ export interface LogServerOptions {
   readonly snapshots: SnapshotKeeper;
   /** Called with where another node says that it stands, and its id, where it gave one. */
   readonly onPosition: (position: Asked, nodeId: string | undefined) => void;
+  /** Resolves when this node has moved on, after `waitMs` at the latest. */
+  readonly untilMoved: (waitMs: number) => Promise<void>;
   /** Something failed: whether the file is damaged. */
   readonly reportDamage: (error: unknown) => boolean;
 }
@@ -77,6 +80,7 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
         case "/replication/v1/api-key":
           return Response.json({ role: roleOf(options.store(), request) });
         case "/replication/v1/head":
+          await waitForNews(options, request, searchParams);
           return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/primary":
           return Response.json(await primaryHead(options, request));
@@ -101,6 +105,8 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
   };
 }
 
+const waitMsMax = 10_000;
+
 const posts: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
 
 /** The role of the API key that another node was shown, by its id and hash; null where there is none. */
@@ -119,6 +125,16 @@ function refusal(status: number, code: string, message: string): Response {
 function bearer(request: Request): string {
   const [scheme, key] = (request.headers.get("authorization") ?? "").split(" ");
   return scheme?.toLowerCase() === "bearer" ? (key ?? "") : "";
+}
+
+/** A node whose feed is silent asks for the head, and is answered as soon as it is a new one. What it says of its own position counts at once. */
+async function waitForNews(options: LogServerOptions, request: Request, query: URLSearchParams): Promise<void> {
+  const waitMs = Math.min(Number(query.get("wait") ?? 0), waitMsMax);
+  if (!(waitMs > 0) || !query.has("epoch")) return;
+  const asked = askedPosition(query);
+  const { epoch, offset } = readState(options.store());
+  options.onPosition(asked, nodeIdOf(request));
+  if (asked.epoch === epoch && asked.offset === offset) await options.untilMoved(waitMs);
 }
 
 function serveHead(options: LogServerOptions, request: Request, query: URLSearchParams): NodeHead {

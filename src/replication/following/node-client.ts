@@ -37,6 +37,8 @@ export interface NodeClient {
   readonly url: string;
   /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
   head(own: Asked | undefined): Promise<NodeHead>;
+  /** The same, once the node stands elsewhere than this one or `waitMs` are over. Nodes of earlier versions answer at once. */
+  nextHead(own: Asked, waitMs: number): Promise<NodeHead>;
   /** The head of the primary that the node is or follows, which it asks for it. Undefined where there is none that answers it. */
   primaryHead(): Promise<NodeHead | undefined>;
   /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
@@ -92,6 +94,15 @@ export function connectNode(
       const query = own === undefined ? "" : `?${positionQuery(own)}`;
       using stall = watchStall(logTimeoutMs, clock);
       const response = await get(`head${query}`, {}, stall.signal);
+      if (!response.ok) throw await failure("its head", response);
+      return await headIn(response, url);
+    },
+
+    async nextHead(own, waitMs) {
+      const query = positionQuery(own);
+      query.set("wait", String(Math.round(waitMs)));
+      using stall = watchStall(logTimeoutMs + waitMs, clock);
+      const response = await get(`head?${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
       return await headIn(response, url);
     },

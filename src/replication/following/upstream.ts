@@ -108,10 +108,11 @@ export class Upstream {
     return silent ? [...standing, this.#primary] : standing;
   }
 
-  /** Where the present primary stands. */
-  async primaryHead(): Promise<NodeHead> {
+  /** Where the present primary stands; with `waitMs`, once that is elsewhere than this node, or the time is over. */
+  async primaryHead(waitMs = 0): Promise<NodeHead> {
     const { client, url } = this.#primary;
-    const head = await client.head(this.#own());
+    const own = this.#own();
+    const head = await (own === undefined || waitMs === 0 ? client.head(own) : client.nextHead(own, waitMs));
     if (!this.histories.admits(historyIn(head.epochs), url)) throw new Error(`${url} has another history`);
     return head;
   }

@@ -65,12 +65,12 @@ export class Clients {
   }
 
   /** Writes something, and does not let go before it is answered or there is no more hope. */
-  async write(): Promise<void> {
+  async write(host?: string): Promise<void> {
     const { random } = this.#options;
     const kind = random.next();
     if (kind < 0.02) await this.#write("/api/clear_data", {});
     else if (kind < 0.05) await this.loadPolicy();
-    else await this.#write("/api/batch", this.#changes());
+    else await this.#write("/api/batch", this.#changes(), host);
   }
 
   async loadPolicy(): Promise<void> {
@@ -84,6 +84,7 @@ export class Clients {
     const headers: Record<string, string> = {};
     const recent = this.acknowledged.slice(-tokensKept);
     if (recent.length > 0 && random.chance(0.6)) headers["OsoOffset"] = random.pick(recent).token;
+    else if (random.chance(0.3)) headers["Ostiary-Consistency"] = "latest";
     const [user, repo] = [random.pick(users), random.pick(repos)];
     const to = host ?? random.pick(all);
     this.counts.questions++;
@@ -120,12 +121,13 @@ export class Clients {
     }
   }
 
-  async #write(path: string, body: unknown): Promise<void> {
+  /** At that node first, where one is named. */
+  async #write(path: string, body: unknown, host?: string): Promise<void> {
     const { random, writable, time, trace } = this.#options;
     const name = `w${this.#requests++}`;
     this.counts.writes++;
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const to = random.pick(writable);
+      const to = attempt === 0 && host !== undefined ? host : random.pick(writable);
       const answer = await this.call(to, "POST", path, body, { "X-Request-ID": name });
       trace(`${name} at ${to}: ${answer?.status ?? "no answer"} ${answer?.token ?? ""}`);
       if (answer?.status === 200) return this.#acknowledge(name, answer, attempt);

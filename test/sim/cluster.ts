@@ -88,7 +88,6 @@ export class Cluster {
     );
     this.judge = new Judge({
       time,
-      histories,
       fail,
       maxStalenessMs: this.shape.strict ? maxStalenessMs : undefined,
       living: () => this.primary.point,

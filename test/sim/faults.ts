@@ -68,6 +68,11 @@ export const faults: readonly Fault[] = [
   { name: "an edge is promoted over a dead primary", weight: 4, strike: failOver },
   { name: "an edge is promoted over a parted primary", weight: 3, strike: failOverParted },
   { name: "an edge is promoted over a living primary", weight: 2, strike: usurp },
+  {
+    name: "the only edge that has a write loses its power, and then is promoted",
+    weight: 2,
+    strike: failOverAfterPowerCut,
+  },
   { name: "two edges that do not reach each other are promoted", weight: 2, strike: failOverTwice },
 ];
 
@@ -297,6 +302,23 @@ async function failOverParted(scene: Scene): Promise<boolean> {
   await cluster.time.sleep(random.between(0, 3000));
   await operator.promote(edge, random.chance(0.2));
   return true;
+}
+
+/** The others miss what the primary and one edge have. Both lose their power; the edge comes back first. */
+async function failOverAfterPowerCut(scene: Scene): Promise<boolean> {
+  const { cluster, operator, random } = scene;
+  const before = cluster.primary;
+  const [edge, ...others] = await operator.candidates();
+  if (cluster.shape.ack !== 1 || !before.up || edge === undefined || others.length === 0) return false;
+  for (const other of others) isolated(scene, other, 2500, 3500);
+  for (let writes = 0; writes < 4; writes++) void cluster.clients.write(before.name);
+  await cluster.time.sleep(random.between(800, 2000));
+  before.cutPower();
+  edge.cutPower();
+  void cluster.start(edge, "edge");
+  await cluster.time.sleep(4000);
+  await operator.promote(edge, false);
+  return later(scene, 100, 12_000, () => startAgain(scene, before));
 }
 
 /** Two operators, say, or a lease that was held twice. */

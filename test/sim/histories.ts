@@ -152,6 +152,8 @@ export class Histories {
     if (request.kind === "batch") requireCounts(result, inserted, deleted, by);
     if (meta.request !== undefined) this.#requireFirst(meta.request, parent, by);
     const { epoch, offset } = result;
+    if (this.at(epoch, offset).length > 0)
+      throw new Violation(`${by} committed ${epoch}:${offset}, a position that was used before`);
     const names = { request: meta.request, requestHash: nameOf(request, meta) };
     return this.#add({ ...row, ...names, parent, epoch, offset, facts, inserted, deleted, atMs, by });
   }

@@ -2,7 +2,7 @@
  * Holds every answer of every node against the truth: it must be right of a state that the node had between question and answer, and that state must
  * contain the write whose token the question carried. Where edges may not answer from old copies, it must not be older than that.
  */
-import { backFrom, isWithin, Violation, type Histories, type Point } from "./histories.ts";
+import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
 import type { Serve } from "./network.ts";
 import type { Process } from "./nodes.ts";
 import type { Time } from "./time.ts";
@@ -11,8 +11,6 @@ export interface JudgeCounts {
   answers: number;
   /** Answers to questions with a token. */
   withToken: number;
-  /** Tokens whose position exists twice, since an old backup was put back and nobody was there to say so. */
-  ambiguous: number;
   /** 409: the write of the token is said to be lost. */
   lost: number;
   /** The same where the node had only not heard of it yet. */
@@ -20,11 +18,12 @@ export interface JudgeCounts {
   notReady: number;
   /** Answers of edges that may answer from no old copy. */
   fresh: number;
+  /** Answers of edges that were asked for the latest. */
+  latest: number;
 }
 
 export interface JudgeOptions {
   readonly time: Time;
-  readonly histories: Histories;
   readonly fail: (violation: Violation) => void;
   /** Of edges, where they have such a limit. */
   readonly maxStalenessMs: number | undefined;
@@ -39,24 +38,22 @@ export class Judge {
   readonly counts: JudgeCounts = {
     answers: 0,
     withToken: 0,
-    ambiguous: 0,
     lost: 0,
     lostEarly: 0,
     notReady: 0,
     fresh: 0,
+    latest: 0,
   };
   readonly #options: JudgeOptions;
   readonly #time: Time;
-  readonly #histories: Histories;
   readonly #fail: (violation: Violation) => void;
   /** The write whose position each token is. */
   readonly #tokens = new Map<string, Point>();
 
   constructor(options: JudgeOptions) {
-    const { time, histories, fail } = options;
+    const { time, fail } = options;
     this.#options = options;
     this.#time = time;
-    this.#histories = histories;
     this.#fail = fail;
   }
 
@@ -70,12 +67,14 @@ export class Judge {
     if (question === undefined) return serve(request);
     const body = question === "facts" ? undefined : ((await request.clone().json()) as Body);
     const token = request.headers.get("osooffset") ?? undefined;
+    const isLatest = request.headers.get("ostiary-consistency") === "latest";
+    const latest = isLatest ? this.#options.living() : undefined;
     const fromMs = this.#time.nowMs;
     const response = await serve(request);
     const answer = response.status === 200 ? ((await response.clone().json()) as unknown) : undefined;
     if (!process.alive) return response;
     try {
-      this.#judge({ process, question, body, token, fromMs, status: response.status, answer });
+      this.#judge({ process, question, body, token, latest, fromMs, status: response.status, answer });
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       this.#fail(error);
@@ -102,13 +101,10 @@ export class Judge {
         `${process.name} answers ${JSON.stringify(given.body ?? given.question)} with ${JSON.stringify(given.answer)}, which is right at none of ${possible.map(positionOf).join(", ")}`,
       );
     if (process.role === "edge") this.#judgeAge(given, possible.at(-1));
+    if (process.role === "edge") this.#judgeLatest(given, right);
     if (token === undefined || process.role === "fallback") return;
     this.counts.withToken++;
     if (wanted === undefined || right.some((point) => isWithin(wanted, point))) return;
-    if (this.#histories.at(wanted.epoch, wanted.offset).length > 1) {
-      this.counts.ambiguous++;
-      return;
-    }
     throw new Violation(
       `${process.name} answers from ${right.map(positionOf).join(", ")}, the token says ${token} (${positionOf(wanted)})`,
     );
@@ -128,6 +124,17 @@ export class Judge {
       throw new Violation(
         `${process.name} answers from ${positionOf(point)}, although ${positionOf(next)} was committed ${Math.round(ageMs)} ms before: its copy is too old`,
       );
+  }
+
+  /** What was committed before the question, and is part of the history that goes on, must be in the answer. */
+  #judgeLatest({ process, latest }: Given, right: readonly Point[]): void {
+    const end = this.#options.living();
+    if (latest === undefined || end === undefined || !isWithin(latest, end)) return;
+    this.counts.latest++;
+    if (right.some((point) => isWithin(latest, point) || !isWithin(point, end))) return;
+    throw new Violation(
+      `${process.name} answers the latest from ${right.map(positionOf).join(", ")}, although ${positionOf(latest)} was committed before`,
+    );
   }
 
   #judgeLoss({ process, token }: Given, possible: readonly Point[], wanted: Point | undefined): void {
@@ -152,6 +159,8 @@ interface Given {
   readonly question: Question;
   readonly body: Body | undefined;
   readonly token: string | undefined;
+  /** Where the primary stood, if the answer must contain all that it had. */
+  readonly latest: Point | undefined;
   readonly fromMs: number;
   readonly status: number;
   readonly answer: unknown;

@@ -264,7 +264,9 @@ export class Machine {
     for (const broker of this.#world.brokers) broker.crashed(process, machine);
     const from = this.directory;
     // Connections of the dead process are still open, and what they do when they are collected must not be done to these files.
-    const forgetful = machine && (process.watcher.synchronous === "NORMAL" || this.#world.plant.forgetfulDisks);
+    const { forgetfulDisks, hastyEdges } = this.#world.plant;
+    const isHasty = hastyEdges === true && process.role === "edge";
+    const forgetful = machine && (process.watcher.synchronous === "NORMAL" || forgetfulDisks || isHasty);
     this.#moveTo((target) => {
       copyDirectory(from, target);
       if (forgetful) loseTail(from, target, this.#random);

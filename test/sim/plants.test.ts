@@ -2,6 +2,7 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { Freshness } from "../../src/replication/following/freshness.ts";
+import { StartTerm } from "../../src/replication/succession/start-term.ts";
 import { readNote, writeNote } from "../../src/store/data-directory.ts";
 import type { State } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
@@ -20,6 +21,17 @@ async function expectFound(plant: Plant, wanted: RegExp): Promise<void> {
     if (failure !== undefined) messages.push(failure.message);
   }
   expect(messages.at(-1)).toMatch(wanted);
+}
+
+/** Runs `body` while a class has other members. */
+async function changed(prototype: object, members: PropertyDescriptorMap, body: () => Promise<void>): Promise<void> {
+  const own = Object.getOwnPropertyDescriptors(prototype);
+  Object.defineProperties(prototype, members);
+  try {
+    await body();
+  } finally {
+    Object.defineProperties(prototype, own);
+  }
 }
 
 /** Takes one fact out of a node's store behind its back. */
@@ -141,19 +153,37 @@ describe("is found:", () => {
     await expectFound({ impatient: true }, /was acknowledged by/);
   }, 120_000);
 
+  test("an edge that counts for an acknowledgement before it is on its disk", async () => {
+    await expectFound({ hastyEdges: true }, /was acknowledged by|is gone, without a trace/);
+  }, 240_000);
+
+  test("the latest that is not waited for", async () => {
+    const plant: Plant = {
+      serve(process, request, serve) {
+        if (process.role !== "edge" || !request.headers.has("ostiary-consistency")) return undefined;
+        const stripped = new Request(request);
+        stripped.headers.delete("ostiary-consistency");
+        return Promise.resolve(serve(stripped));
+      },
+    };
+    await expectFound(plant, /answers the latest from/);
+  }, 120_000);
+
+  test("a position that is used twice, since a start begins no term", async () => {
+    const none = {
+      isBegun: { get: () => true, configurable: true },
+      begin: { value: async () => {}, configurable: true },
+    };
+    await changed(StartTerm.prototype, none, () => expectFound({}, /a position that was used before|the token says/));
+  }, 240_000);
+
   test("a replayed head that counts as fresh", async () => {
-    const { prototype } = Freshness;
-    const own = Object.getOwnPropertyDescriptors(prototype);
     // As if heads had no numbers, and their word were enough.
-    Object.defineProperties(prototype, {
+    const credulous = {
       judge: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
       confirmedMsAgo: { get: () => 0, configurable: true },
-    });
-    try {
-      await expectFound({}, /its copy is too old/);
-    } finally {
-      Object.defineProperties(prototype, own);
-    }
+    };
+    await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/));
   }, 120_000);
 
   test("a token that is refused although its write is there", async () => {

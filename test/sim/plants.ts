@@ -15,6 +15,8 @@ export interface Plant {
   readonly failing?: number;
   /** Done each second on a node that ends when it fails. */
   readonly fragileTimer?: (process: Process) => void;
+  /** Edges are told that their disks need not have it, where they should. */
+  readonly hastyEdges?: boolean;
   /** Nodes are told to wait for no edges, where they should. */
   readonly impatient?: boolean;
 }

@@ -1,6 +1,7 @@
 /** The other nodes that the configuration names, and how this one asks them. */
 import type { Config } from "../../config/config.ts";
 import { must } from "../../util/assert.ts";
+import { nodeIdOf } from "../identity.ts";
 import type { System } from "../system.ts";
 import type { Histories } from "../history-guard.ts";
 import type { Asked } from "./log-server.ts";
@@ -29,6 +30,7 @@ export function upstreamOf(
     system.clock,
     own,
     histories,
+    nodeIdOf(config),
   );
 }
 

@@ -42,6 +42,8 @@ export class Upstream {
   readonly #clock: Clock;
   readonly #onSwitch: (() => void)[] = [];
   readonly #own: () => Asked | undefined;
+  /** A follower's id: one list of peers may serve all nodes, so this one may be among its own. */
+  readonly #ownId: string | undefined;
   /** Which nodes are of this one's history. */
   readonly histories: Histories;
   #primary: Neighbour;
@@ -53,7 +55,9 @@ export class Upstream {
     clock: Clock,
     own: () => Asked | undefined,
     histories: Histories,
+    ownId?: string,
   ) {
+    this.#ownId = ownId;
     this.#neighbours = neighbours;
     this.#primary = neighbours[0];
     this.#clock = clock;
@@ -84,7 +88,7 @@ export class Upstream {
     }
     for (const from of this.#others()) {
       const answer = await from.client.log(asked).catch(() => undefined);
-      if (answer === undefined || !this.#admits(answer, from)) continue;
+      if (answer === undefined || this.#isOwn(headOf(answer)) || !this.#admits(answer, from)) continue;
       if (leadsOn(answer, asked)) return { answer, from };
     }
     throw failure.error;
@@ -200,19 +204,26 @@ export class Upstream {
     const from = this.#primary;
     try {
       const answer = await from.client.log(asked);
+      if (this.#isOwn(headOf(answer))) return { error: new Error(`${from.url} is this node itself`) };
       if (!this.#admits(answer, from)) return { error: new Error(`${from.url} has another history than this node`) };
       if ("refused" in answer && this.#isOther(answer.refused.epochs)) return { answer, from };
-      if (isOf("page" in answer ? answer.page.head : answer.refused.head, asked)) return { answer, from };
+      if (isOf(headOf(answer), asked)) return { answer, from };
       return { error: new Error(`${from.url} knows nothing of the present epoch: another primary took its place`) };
     } catch (error) {
       return { error: error instanceof Error ? error : new Error(reasonOf(error)) };
     }
   }
 
+  #isOwn({ node }: Pick<NodeHead, "node">): boolean {
+    return node !== undefined && node === this.#ownId;
+  }
+
   async #heads(): Promise<readonly Standing[]> {
     const answers = await this.#ask((client) => client.head(this.#own()));
     return answers.flatMap(({ neighbour, answer: head }) =>
-      head !== undefined && this.histories.admits(historyIn(head.epochs), neighbour.url) ? [{ neighbour, head }] : [],
+      head !== undefined && !this.#isOwn(head) && this.histories.admits(historyIn(head.epochs), neighbour.url)
+        ? [{ neighbour, head }]
+        : [],
     );
   }
 
@@ -238,6 +249,10 @@ export class Upstream {
       );
     });
   }
+}
+
+function headOf(answer: LogAnswer): Pick<NodeHead, "e" | "n" | "node"> {
+  return "page" in answer ? answer.page.head : answer.refused.head;
 }
 
 /** Its first epoch. */

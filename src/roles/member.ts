@@ -84,7 +84,6 @@ class Member {
     } catch (error) {
       log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
       this.#change(() => this.#goOnAsEdge());
-      await this.#changing;
       throw error;
     }
     this.#replace(node);
@@ -116,6 +115,7 @@ class Member {
         return this.#replace(await this.#startEdge());
       } catch (error) {
         log.error("this node can't go on as an edge, and tries again: {error}", { error });
+        must(this.#service).refuse();
         await this.#pause();
       }
     }

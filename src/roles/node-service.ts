@@ -16,6 +16,8 @@ export interface RunningRole {
    * Resolves when they are, or after a second.
    */
   drain(besides: number): Promise<void>;
+  /** There is no next node yet: who waits for it is refused, and so is who comes before `replace`. */
+  refuse(): void;
   /** Another node answers from now on, at the same address: one of another role. */
   replace(node: Node): void;
   /** No new requests, streams are ended, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
@@ -77,11 +79,12 @@ export async function serveNode(
         });
         onIdle = () => {};
       },
+      refuse: () => change?.end(false),
       replace(next) {
         app.close();
         node = next;
         app = createApp(node, limits);
-        change?.end();
+        change?.end(true);
         change = undefined;
       },
       async stop() {
@@ -106,7 +109,7 @@ const changeMsMax = 5000;
 interface Change {
   /** Resolves with whether the next one is there. */
   readonly over: Promise<boolean>;
-  readonly end: () => void;
+  readonly end: (isOver: boolean) => void;
 }
 
 function startChange(clock: System["clock"]): Change {
@@ -114,9 +117,9 @@ function startChange(clock: System["clock"]): Change {
   const cancel = clock.after(changeMsMax, () => resolve(false));
   return {
     over,
-    end() {
+    end(isOver) {
       cancel();
-      resolve(true);
+      resolve(isOver);
     },
   };
 }

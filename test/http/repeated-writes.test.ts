@@ -126,7 +126,8 @@ for (const { name, write, meanwhile } of kinds)
           await primary.stop();
           const { url } = await cluster.primary();
           expect(await send(url, write, "once")).toEqual(first);
-          expect([await offsetAt(url), await stateAt(url)]).toEqual([offset, state]);
+          // The start has begun a term.
+          expect([await offsetAt(url), await stateAt(url)]).toEqual([offset + 1, state]);
         }),
       timeoutMs,
     );

@@ -89,7 +89,8 @@ const identity = {
 
 const feed = {
   primary: optionalText(nodeUrl, {
-    description: "Where an edge or a fallback finds its primary",
+    description:
+      "Where an edge or a fallback finds its primary. A fallback that only answers from a snapshot that was given to it needs none",
     allowed: "`http://host:port` or `https://host:port`, without a path",
     placeholder: "url",
   }),
@@ -195,7 +196,7 @@ const feed = {
   }),
   import: optionalText(/./, {
     description:
-      "A file that `ostiary snapshot create` has made with the node key: its MAC is verified. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same epoch",
+      "A file that `ostiary snapshot create` has made with the node key: its MAC is verified. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same history. A fallback with a copy needs no primary",
     allowed: "a path",
     placeholder: "file",
   }),

@@ -235,8 +235,8 @@ const limitShape = {
     "A node whose copy was last known to be the newest longer ago says at `/readyz` that it should not be asked; it answers all the same",
   ),
   copyCheckIntervalMs: time(
-    6 * 3_600_000,
-    "How often a node computes the digest of its copy anew, to see whether it is still what it should be",
+    3_600_000,
+    "How often a node reads its database from end to end and computes the digest anew, to see whether it still is what it should be",
   ),
   // The change feed: what happens, for applications
   eventsPageMax: count(1000, "The most events of one page of `/api/events`; a larger `limit` is cut to it"),

@@ -75,7 +75,8 @@ function checkTogether(config: Config): string[] {
   const problems: string[] = [];
   if (config.role !== "primary") {
     const article = config.role === "edge" ? "an edge" : "a fallback";
-    if (config.primary === undefined) problems.push(missing("primary", `${article} needs it`));
+    const fetches = config.role === "edge" || config.follow || config.peers.length > 0;
+    if (config.primary === undefined && fetches) problems.push(missing("primary", `${article} needs it`));
     if (config.nodeKey === undefined) problems.push(missing("nodeKey", `${article} needs it`));
   }
   if (config.role === "primary" && config.import !== undefined) {

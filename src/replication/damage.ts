@@ -6,6 +6,8 @@
 import { isDamage } from "../runtime/sqlite.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
+import { reasonOf } from "../util/reason.ts";
+import { storageFailureIn } from "../util/storage-failure.ts";
 import { auditCopyAside } from "./snapshots/snapshot-jobs.ts";
 import type { System } from "./system.ts";
 
@@ -62,8 +64,8 @@ export function rechecks(
   };
 }
 
-/** Of the primary's database at `path`, for as long as what was started runs. */
-export function watchDamage(path: string, started: AsyncDisposableStack, system: System): Damage {
+/** Of the primary's database at `path`, for as long as what was started runs. It is read from end to end every `intervalMs`. */
+export function watchDamage(path: string, intervalMs: number, started: AsyncDisposableStack, system: System): Damage {
   let found = false;
   const onSound = (): void => {
     found = false;
@@ -72,6 +74,25 @@ export function watchDamage(path: string, started: AsyncDisposableStack, system:
     });
   };
   const recheck = rechecks({ path: () => path, isSuspected: () => found, onSound }, started, system);
+  const suspect = (reason: string): void => {
+    if (found) return;
+    found = true;
+    log.fatal(
+      "the database {path} is damaged or cannot be read ({reason}): this primary answers nothing until a check finds it sound; check the disk, restore the database or promote an edge",
+      { path, reason },
+    );
+    recheck();
+  };
+  // What was written once and is read again and again may change on the disk without a word of SQLite's.
+  const audit = async (): Promise<void> => {
+    try {
+      if (!found) await auditCopyAside(system, path);
+    } catch (error) {
+      if (storageFailureIn(error) === undefined) return suspect(reasonOf(error));
+      log.warning("the database {path} cannot be checked now: {reason}", { path, reason: reasonOf(error) });
+    }
+  };
+  started.defer(system.clock.every(intervalMs, () => void audit()));
   return {
     get found() {
       return found;
@@ -84,15 +105,8 @@ export function watchDamage(path: string, started: AsyncDisposableStack, system:
       );
     },
     report(error) {
-      if (!isDamage(error)) return false;
-      if (found) return true;
-      found = true;
-      log.fatal(
-        "the database {path} is damaged or cannot be read ({error}): this primary answers nothing until a check finds it sound; check the disk, restore the database or promote an edge",
-        { path, error },
-      );
-      recheck();
-      return true;
+      if (isDamage(error)) suspect(reasonOf(error));
+      return isDamage(error);
     },
   };
 }

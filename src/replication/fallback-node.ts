@@ -86,9 +86,15 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   }
   writeNote(data, "role", "fallback");
 
-  const upstream = upstreamOf(config, uncounted, () => state, guard, system);
+  const upstream = config.primary === undefined ? undefined : upstreamOf(config, uncounted, () => state, guard, system);
+  if (upstream === undefined && state === undefined)
+    throw new AppError(
+      "invalid_request",
+      "this fallback has neither a snapshot nor a primary to fetch one from: set `--primary`, or give it one with `--import` or `ostiary snapshot import`",
+    );
   const fetching = { directory: data, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) };
   const refresh = async (): Promise<void> => {
+    if (upstream === undefined) return;
     const { fetched, from } = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
       fetchSnapshot({ ...fetching, primary }, damaged ? undefined : note?.tag),
     );
@@ -106,7 +112,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   // Who waits for an approval looks for it again soon.
   const timer = repeat(refresh, config, () => copy.ready && guard.foreign === undefined, clock);
   started.defer(() => timer.stop());
-  started.defer(() => upstream.close());
+  started.defer(() => upstream?.close());
 
   const onSound = (path: string): void => {
     log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
@@ -239,7 +245,8 @@ function healthOf({ copy, state, note, confirmedAtMs, storage, config, clock }: 
         ? ageOf(note?.confirmedMs ?? state.timeMs, clock)
         : Math.round(clock.monotonicMs() - known);
   return {
-    ...standing(state, ageMs, config.refresh * refreshesMissed, storage),
+    // Without a primary it never was to become newer.
+    ...standing(state, ageMs, config.primary === undefined ? Infinity : config.refresh * refreshesMissed, storage),
     ok: copy.ready,
     state: copy.ready ? "SNAPSHOT" : "BOOTSTRAP",
   };

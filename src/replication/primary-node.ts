@@ -108,7 +108,7 @@ export async function startPrimaryNode(
     await beginAtStart(term, writer, data);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
-  const damage = watchDamage(path, started, system);
+  const damage = watchDamage(path, limits.copyCheckIntervalMs, started, system);
   const moves = new Moves(system.clock);
   const serveLog = serveOthers(config, id, { writer, copy, nodeKeyHash, damage, moves }, place, system);
   const arrivals = new Arrivals({

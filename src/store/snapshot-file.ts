@@ -26,6 +26,8 @@ const snapshotManifest = z.object({
   schema: z.number().int().positive(),
   environment: z.string().min(1),
   epoch: hash,
+  /** The epoch's. Absent in files of older versions. */
+  term: z.number().int().nonnegative().optional(),
   offset: z.number().int().nonnegative(),
   /** When the event at `offset` was committed, and when the snapshot was made; in ms since 1970. */
   timeMs: z.number().int().nonnegative(),

@@ -84,10 +84,21 @@ async function pack(
     // What is written from now on may be missing.
     const madeMs = Date.now();
     const { state, history, from } = copyStore(storePath, copyPath, kind);
-    const { environment, epoch, offset, timeMs, hash, digest } = state;
+    const { environment, epoch, term, offset, timeMs, hash, digest } = state;
     const unpackedBytes = statSync(copyPath).size;
     const moments = { offset, timeMs, madeMs, ...(from === undefined ? {} : { from }) };
-    const known = { kind, schema: schemaVersion, environment, epoch, history, ...moments, hash, digest, unpackedBytes };
+    const known = {
+      kind,
+      schema: schemaVersion,
+      environment,
+      epoch,
+      term,
+      history,
+      ...moments,
+      hash,
+      digest,
+      unpackedBytes,
+    };
     // Kept free for what is known last.
     const room = encodeFront({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER }, { nodeKeyHash });
     const manifest = { ...known, ...(await compressFile(copyPath, target, room)) };

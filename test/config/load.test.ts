@@ -193,10 +193,13 @@ describe("settings are checked together", () => {
     expect(problems({ flags: { role: "primary", brokerKey: "a.key" } })[0]).toStartWith("brokerCert is not set");
   });
 
-  test.each(["edge", "fallback"])("%s needs a primary and a node key", (role) => {
-    const found = problems({ flags: { role } });
-    expect(found.map((problem) => problem.split(" ")[0])).toEqual(["primary", "nodeKey"]);
-    expect(load({ flags: { role, primary: "http://10.0.0.1:8080", nodeKey } }).problems).toEqual([]);
+  test("who follows needs a primary and a node key, who only has a snapshot no primary", () => {
+    const missing = (flags: Record<string, string>) => problems({ flags }).map((problem) => problem.split(" ")[0]);
+    expect(missing({ role: "edge" })).toEqual(["primary", "nodeKey"]);
+    expect(missing({ role: "fallback", follow: "true" })).toEqual(["primary", "nodeKey"]);
+    expect(missing({ role: "fallback" })).toEqual(["nodeKey"]);
+    for (const role of ["edge", "fallback"])
+      expect(load({ flags: { role, primary: "http://10.0.0.1:8080", nodeKey } }).problems).toEqual([]);
   });
 
   test("an admin key belongs to the environment, a broker password to a user", () => {

@@ -139,6 +139,19 @@ describe("a damaged copy in use", () => {
       }, 10_000);
     }));
 
+  test("of a primary is found by the same check, and then it answers nothing", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary({ "limits.copyCheckIntervalMs": "300ms" });
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const store = openSqlite(storeOf(primary));
+      store.exec("PRAGMA busy_timeout = 5000");
+      store.exec("UPDATE symbol SET value = 'mallory' WHERE value = 'ann'");
+      store.close();
+      await eventually(() => expect(primary.node.health().ok).toBe(false), 10_000);
+      expect((await mayReadAt(primary, "mallory")).status).toBe(503);
+    }));
+
   test("shows in the next event that leads to another digest than on the primary", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();

@@ -10,17 +10,18 @@ import { hashKey } from "../../src/store/keys.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
 import {
+  type Cluster,
   converged,
   eventually,
   insert,
-  nodeKey,
   loadPolicy,
   mayRead,
+  nodeKey,
   refusal,
-  standing,
-  withCluster,
-  type Cluster,
   type Running,
+  standing,
+  unset,
+  withCluster,
 } from "./cluster.ts";
 
 // Threads are started for each snapshot, and start slowly on a machine that has much else to do.
@@ -97,6 +98,41 @@ test("a copy that is older gives way to the file, one of another epoch does not"
     writeFileSync(another, Buffer.concat([front, readFileSync(newer).subarray(size - manifest.bytes)]));
     const kept = await cluster.fallback(nowhere, { import: another });
     expect(standing(kept.node)).toEqual(standing(primary.node));
+  }));
+
+test("a copy gives way to a file of a later term of its history", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const old = await snapshotOf(primary, cluster.directory);
+    await (await cluster.fallback(nowhere, { import: old })).stop();
+    await primary.stop();
+    const again = await cluster.primary();
+    await insert(again.node, "bob");
+    const newer = await snapshotOf(again, cluster.directory);
+    const replaced = await cluster.fallback(nowhere, { import: newer });
+    expect(standing(replaced.node)).toEqual(standing(again.node));
+    await replaced.stop();
+    const kept = await cluster.fallback(nowhere, { import: old });
+    expect(mayRead(kept.node, "bob")).toBe(true);
+  }));
+
+test("a fallback that has a file needs no primary, and one that has neither says so", () =>
+  withCluster(async (cluster) => {
+    const primary = await filledPrimary(cluster);
+    const file = await snapshotOf(primary, cluster.directory);
+    const alone = await cluster.fallback({ url: unset }, { import: file });
+    expect(mayRead(alone.node, "ann")).toBe(true);
+    expect((await fetch(`${alone.url}/readyz`)).status).toBe(200);
+    await alone.stop();
+    // The copy in its directory is enough.
+    const again = await cluster.fallback({ url: unset });
+    expect(mayRead(again.node, "ann")).toBe(true);
+    await again.stop();
+    const empty = join(cluster.directory, "empty");
+    expect(await refusal(cluster.fallback({ url: unset }, { data: empty }))).toMatchObject({
+      code: "invalid_request",
+      message: expect.stringContaining("neither a snapshot nor a primary"),
+    });
   }));
 
 test("a damaged file is said to be so, and the node goes on as if there was none", () =>

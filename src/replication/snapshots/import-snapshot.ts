@@ -145,7 +145,7 @@ async function install(
 
 /**
  * The path of the database that an edge or a fallback starts from: its own where that is sound, or what the configured snapshot holds where that
- * stands further on in the same epoch, or where there is none. Undefined where there is neither. AppError where one is of another environment, or
+ * stands further on in the same epoch or in a later term, or where there is none. Undefined where there is neither. AppError where one is of another environment, or
  * where there is no copy and no such file either.
  */
 export async function storeToStartFrom(
@@ -158,7 +158,7 @@ export async function storeToStartFrom(
   try {
     const snapshot = openSnapshotFile(file);
     requireEnvironment(snapshot.manifest, environment);
-    if (own !== undefined && !isFurtherOn(snapshot, stateAt(own))) return own;
+    if (own !== undefined && !isFurtherOn(snapshot, stateAt(own), guard.own)) return own;
     requireAuthenticFile(snapshot, nodeKeyHashOf({ nodeKey }));
     return (await install(snapshot, data, limits, guard, system)).path;
   } catch (error) {
@@ -182,9 +182,10 @@ function requireAuthenticFile(snapshot: Snapshot, nodeKeyHash: string | undefine
   );
 }
 
-function isFurtherOn({ path, manifest }: Snapshot, own: State | undefined): boolean {
+function isFurtherOn({ path, manifest }: Snapshot, own: State | undefined, history: string | undefined): boolean {
   if (own === undefined) return true;
   if (own.epoch === manifest.epoch) return own.offset < manifest.offset;
+  if (manifest.term !== undefined && manifest.history === history) return manifest.term > own.term;
   log.warning("the snapshot {file} is of another epoch than this node's copy, and is not imported", { file: path });
   return false;
 }

@@ -5,8 +5,8 @@
 import { readdirSync } from "node:fs";
 import { setPriority } from "node:os";
 
-/** Of work next to the serving thread, whose niceness is 0: by Linux, three of them weigh as much as that thread (`man 7 sched`). */
-export const workerNiceness = 5;
+/** Of work next to the serving thread, whose niceness is 0: by Linux, ten of them weigh as much as that thread (`man 7 sched`). */
+export const workerNiceness = 10;
 
 /** Of work that has taken long already: seventy of them weigh as much as the serving thread. */
 export const slowNiceness = 19;

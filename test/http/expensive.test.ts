@@ -91,26 +91,30 @@ describe("a question that takes too long", () => {
   test(
     "never makes the others that are answered aside wait long, however many are asked",
     () =>
-      withPrimary(async (api) => {
-        await loaded(api);
-        const expensive = Array.from({ length: 4 }, () => asking(api, "audit"));
-        // This one is answered aside too: it may look at as much, but finds at once that nobody is asked about.
-        const body = {
-          actor_type: "User",
-          actor_id: "stranger",
-          action: "audit",
-          resource_type: "Doc",
-          resource_id: "theirs",
-        };
-        const answer = await api.call("POST", "/api/authorize", { body: { ...body, context_facts: [] } });
-        expect({ status: answer.status, json: answer.json }).toEqual({ status: 200, json: { allowed: false } });
-        const ended = await Promise.all(expensive);
-        const statuses = ended.map(({ status }) => status);
-        expect(statuses.filter((status) => status === 400).length).toBeGreaterThanOrEqual(2);
-        expect(statuses.every((status) => status === 400 || status === 429)).toBe(true);
-        expect((await api.call("GET", "/metrics")).text).toContain('ostiary_queries_aside_total{kind="authorize"}');
-        await eventually(() => expect(states()).not.toContain("R"));
-      }, limits),
+      withPrimary(
+        async (api) => {
+          await loaded(api);
+          const expensive = Array.from({ length: 4 }, () => asking(api, "audit"));
+          // This one is answered aside too: it may look at as much, but finds at once that nobody is asked about.
+          const body = {
+            actor_type: "User",
+            actor_id: "stranger",
+            action: "audit",
+            resource_type: "Doc",
+            resource_id: "theirs",
+          };
+          const answer = await api.call("POST", "/api/authorize", { body: { ...body, context_facts: [] } });
+          expect({ status: answer.status, json: answer.json }).toEqual({ status: 200, json: { allowed: false } });
+          const ended = await Promise.all(expensive);
+          const statuses = ended.map(({ status }) => status);
+          expect(statuses.filter((status) => status === 400).length).toBeGreaterThanOrEqual(2);
+          expect(statuses.every((status) => status === 400 || status === 429)).toBe(true);
+          expect((await api.call("GET", "/metrics")).text).toContain('ostiary_queries_aside_total{kind="authorize"}');
+          await eventually(() => expect(states()).not.toContain("R"));
+          // On a busy machine the process of a question that is not expensive takes its time as well.
+        },
+        { ...limits, "limits.queryTimeMsMax": "8s" },
+      ),
     60_000,
   );
 });

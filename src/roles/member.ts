@@ -94,10 +94,11 @@ class Member {
     return { epoch: must(epoch), offset: must(offset) };
   }
 
-  /** Without peers there is nobody to follow: the primary answers on from what it has. */
+  /** Without peers, or a node key to show them, there is nobody to follow: the primary answers on from what it has. */
   #stepDown(): void {
     const reason = must(this.#fenced);
-    if (this.#config.peers.length === 0 && this.#config.primary === undefined) return;
+    const { nodeKey, primary, peers } = this.#config;
+    if (nodeKey === undefined || (primary === undefined && peers.length === 0)) return;
     this.#change(async () => {
       if (this.#isStopped) return;
       await must(this.#service).drain(0);

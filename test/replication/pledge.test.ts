@@ -4,11 +4,12 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeHead } from "../../src/replication/feed/envelope.ts";
 import { Pledge } from "../../src/replication/succession/pledge.ts";
+import { firstTerm, nextStart, nextSuccession } from "../../src/store/terms.ts";
 import { withDirectory } from "./cluster.ts";
 
-const present = { epoch: "1".repeat(16), term: 7 };
-const earlier = { epoch: "0".repeat(16), term: 6 };
-const later = { epoch: "2".repeat(16), term: 8 };
+const present = { epoch: "1".repeat(16), term: nextSuccession(firstTerm) };
+const earlier = { epoch: "0".repeat(16), term: firstTerm };
+const later = { epoch: "2".repeat(16), term: nextSuccession(present.term) };
 const asking = (node: string, token: string, force = false) => ({ node, token, force, ...present });
 
 /** What a node says of itself, as far as it matters here. */
@@ -30,6 +31,16 @@ describe("a pledge", () => {
       again.moved(later);
       expect(again.to).toBeUndefined();
       expect(new Pledge(directory).to).toBeUndefined();
+    }));
+
+  test("stands when the old primary is started again, until the node says that it is not about to be promoted", () =>
+    withPledge((pledge) => {
+      const restarted = { epoch: "9".repeat(16), term: nextStart(present.term) };
+      pledge.give(asking("b", "1"));
+      pledge.moved(restarted);
+      expect(pledge.to).toBe("b");
+      pledge.heard([head("b", undefined, restarted)], pledge.given);
+      expect(pledge.to).toBeUndefined();
     }));
 
   test("ends when the node says that it is not about to be promoted, and not by what others say", () =>

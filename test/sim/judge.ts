@@ -126,12 +126,20 @@ export class Judge {
       );
   }
 
-  /** What was committed before the question, and is part of the history that goes on, must be in the answer. */
+  /**
+   * What the primary had committed before the question, and is part of the history that goes on, must be in the answer. What followed in another epoch
+   * a primary that was replaced need not know yet.
+   */
   #judgeLatest({ process, latest }: Given, right: readonly Point[]): void {
     const end = this.#options.living();
     if (latest === undefined || end === undefined || !isWithin(latest, end)) return;
     this.counts.latest++;
-    if (right.some((point) => isWithin(latest, point) || !isWithin(point, end))) return;
+    const lacksNothing = (point: Point): boolean => {
+      if (isWithin(latest, point) || !isWithin(point, end)) return true;
+      const [next] = [...backFrom(end, (at) => at !== point)].slice(-1);
+      return next?.epoch !== point.epoch;
+    };
+    if (right.some(lacksNothing)) return;
     throw new Violation(
       `${process.name} answers the latest from ${right.map(positionOf).join(", ")}, although ${positionOf(latest)} was committed before`,
     );

@@ -4,13 +4,14 @@
  * nothing that its successor has not; and of two that would be promoted at once, one is refused. It is the promise of the first phase of Paxos
  * (Lamport, "Paxos Made Simple", section 2.2), with the term of the epoch as the number.
  *
- * It is kept on disk, since a restart must not undo it. It ends with a later epoch, or when the peer says that it is not about to be promoted.
+ * It is kept on disk, since a restart must not undo it. It ends with a later epoch that others voted for, not with another start of the old primary; or when the peer says that it is not about to be promoted.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readNote, writeNote } from "../../store/data-directory.ts";
 import { compareEpochs, type EpochName } from "../../store/epochs.ts";
+import { isSameSuccession, isStart } from "../../store/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
@@ -38,6 +39,11 @@ export interface PledgeRequest extends Candidacy, EpochName, PledgeTerms {}
 const noteSchema = z.array(z.object({ node: z.string(), token: z.string(), epoch: z.string(), term: z.number() }));
 /** To whom, and for which epoch and those before it. */
 export type Given = z.infer<typeof noteSchema>[number];
+
+/** Whether no primary has begun this epoch that other nodes voted for after the one of the pledge. */
+function isNotAfter(epoch: EpochName, given: EpochName): boolean {
+  return compareEpochs(epoch, given) <= 0 || (isSameSuccession(epoch.term, given.term) && isStart(epoch.term));
+}
 
 export class Pledge {
   readonly #path: string;
@@ -79,9 +85,9 @@ export class Pledge {
     );
   }
 
-  /** This node is in that epoch now. */
+  /** This node is in that epoch now. That of another start of the same primary is none that the peer has begun. */
   moved(present: EpochName): void {
-    this.#keep((given) => compareEpochs(present, given) <= 0, "there is a later epoch");
+    this.#keep((given) => isNotAfter(present, given), "there is a later epoch");
   }
 
   /** What others said of themselves who were asked when `asked` had been given already: of what came later their words may be too old. */
@@ -89,7 +95,7 @@ export class Pledge {
     const isOver = (given: Given): boolean => {
       const own = heads.filter(({ node }) => node === given.node);
       // Another attempt is under way where there is a candidacy; and what has begun an epoch, that epoch ends.
-      return own.some(({ candidacy, ...head }) => candidacy === undefined && compareEpochs(epochOf(head), given) <= 0);
+      return own.some(({ candidacy, ...head }) => candidacy === undefined && isNotAfter(epochOf(head), given));
     };
     this.#keep((given) => !asked.includes(given) || !isOver(given), "who asked for it is not about to be promoted");
   }

@@ -170,10 +170,10 @@ class Siege {
     };
   }
 
-  /** Valid requests of all kinds, so that memory is compared with a node that has worked. */
+  /** Requests of all kinds, enough of them that what runs often is compiled: memory is compared with a node that has worked. */
   async #warmUp(): Promise<Counts> {
-    const seconds = Math.min(30, Math.max(4, this.#options.seconds / 10));
-    const { report } = await this.#attack(background, { seconds, scale: 1, requests: Math.round(seconds * 60) });
+    const seconds = Math.min(30, Math.max(10, this.#options.seconds / 10));
+    const { report } = await this.#attack(background, { seconds, scale: 1, requests: Math.round(seconds * 150) });
     return { [background]: report.counts };
   }
 
@@ -211,11 +211,11 @@ class Siege {
 
   async #rest(warm: Phase["anonymousBytes"]): Promise<Counts> {
     const endMs = Date.now() + restSeconds * 1000;
-    // A short run does not wait longer than it must.
+    // A short run does not wait longer than it must, with some room for what is allocated until memory is read again.
     const isShort = this.#options.seconds < fullSeconds;
     const isReleased = (): boolean => {
       const now = this.#memory();
-      return nodeNames.every((name) => (now[name] ?? Infinity) <= (warm[name] ?? 0) * bounds.memoryRatio);
+      return nodeNames.every((name) => (now[name] ?? Infinity) <= (warm[name] ?? 0) * bounds.memoryRatio * 0.95);
     };
     while (Date.now() < endMs && !(isShort && isReleased())) await Bun.sleep(1000);
     return {};

@@ -16,8 +16,8 @@ import { checkedConfig, configFile } from "./setting-options.ts";
 
 const details = `
 What is restored begins a new epoch: nodes of the history that is left behind, which may have seen more, save what only they have
-(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409. The epoch's term comes after those of the nodes that are configured as \`peers\`, which are
-asked for theirs; where none can be asked, --term says which one they have (\`/healthcheck\` of a node shows it).
+(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409. Nodes follow a later term only: the nodes in \`peers\` are asked for
+theirs, and the epoch begins a later one. If they can't be asked, say it with --term (\`/healthcheck\` of a node shows it).
 
 Examples:
   ostiary restore monday.backup --list                                               what moments it covers
@@ -104,7 +104,7 @@ async function knownTermOf({ term }: Options, config: Config): Promise<number> {
   const known = await askKnownTerm(config, realSystem);
   if (known.silent.length > 0)
     await printError(
-      `warning: ${known.silent.join(" and ")} can't be asked for the present term. A node that is in a later term than what is restored does not follow it: then restore again with --term\n`,
+      `warning: ${known.silent.join(" and ")} did not tell its term (the node that is restored cannot). A node in a later term than the restored one does not follow it: if there is one, restore again with --term\n`,
     );
   return known.term;
 }

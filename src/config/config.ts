@@ -96,7 +96,7 @@ const feed = {
   }),
   peers: list(isNodeUrl, 0).default([]).register(settingInfo, {
     description:
-      "Where this node finds other nodes: edges, fallbacks and primaries take what they missed from these while the primary is away, follow the one of them that is promoted, and a primary learns from them that it was replaced",
+      "Where this node finds other nodes: edges, fallbacks and primaries take what they missed from these while the primary is away, follow the one of them that is promoted, and a primary learns from them that it was replaced, was rolled back, or runs on a copied directory",
     allowed: "`http://host:port` or `https://host:port`, or several of these separated by commas",
     placeholder: "urls",
   }),
@@ -196,7 +196,7 @@ const feed = {
   }),
   import: optionalText(/./, {
     description:
-      "A file that `ostiary snapshot create` has made with the node key: its MAC is verified. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same history. A fallback with a copy needs no primary",
+      "A file that `ostiary snapshot create` has made with the node key: its MAC is verified. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same history. A fallback with a copy needs no primary, unless `follow` or `peers` is set",
     allowed: "a path",
     placeholder: "file",
   }),

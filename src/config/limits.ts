@@ -222,7 +222,10 @@ const limitShape = {
   ),
   gapGraceMs: time(200, "How long an edge that is behind waits for the feed before it asks the primary"),
   staleFeedAfterMs: time(3000, "After this time without a word from the feed an edge asks the primary itself"),
-  pollIntervalMs: time(2000, "How often an edge asks the primary while the feed is silent"),
+  pollIntervalMs: time(
+    2000,
+    "While the feed is silent: how long an edge's request for the primary's next head stays open, and how often a failed one is repeated",
+  ),
   retryDelayMsMin: time(50, "The first delay before something that failed between nodes is tried again"),
   retryDelayMsMax: time(2000, "The longest delay before something that failed between nodes is tried again"),
   peerCheckIntervalMs: time(2000, "How often nodes ask those that they were told of who is the primary"),

@@ -76,7 +76,8 @@ function checkTogether(config: Config): string[] {
   if (config.role !== "primary") {
     const article = config.role === "edge" ? "an edge" : "a fallback";
     const fetches = config.role === "edge" || config.follow || config.peers.length > 0;
-    if (config.primary === undefined && fetches) problems.push(missing("primary", `${article} needs it`));
+    const who = config.role === "edge" ? article : `${article} with \`follow\` or \`peers\``;
+    if (config.primary === undefined && fetches) problems.push(missing("primary", `${who} needs it`));
     if (config.nodeKey === undefined) problems.push(missing("nodeKey", `${article} needs it`));
   }
   if (config.role === "primary" && config.import !== undefined) {

@@ -136,6 +136,6 @@ const streamHeaders = {
 function requireEvents(node: Node): void {
   node.engine();
   node.requireFresh();
-  if (node.health().state === "FENCED")
-    throw new AppError("not_ready", "another primary has taken over, what happens is not known here any more");
+  const { state, degraded } = node.health();
+  if (state === "FENCED") throw new AppError("not_ready", `${degraded}: new events are not known here`);
 }

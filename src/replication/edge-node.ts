@@ -7,6 +7,7 @@ import type { Config } from "../config/config.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { compareEpochs } from "../store/epochs.ts";
 import { hashKey, verifyKey } from "../store/keys.ts";
+import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { backupsOf } from "./backup/backup-server.ts";
@@ -26,6 +27,8 @@ import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
 import { type Candidate, openCandidate } from "./succession/candidate.ts";
 import { Pledge } from "./succession/pledge.ts";
 import { realSystem, type System } from "./system.ts";
+
+const log = getLogger("edge");
 
 export interface EdgeOptions {
   /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */
@@ -62,12 +65,13 @@ export async function startEdgeNode(
   feed.start();
 
   const running = started.move();
-  const promote = async ({ force, graceful = false }: PromoteOptions): Promise<Promoted> => {
-    const mandate = await candidate.stand({ force, graceful });
+  const promote = async ({ force, graceful = false, automatic = false }: PromoteOptions): Promise<Promoted> => {
+    const mandate = await candidate.stand({ force, graceful, automatic });
     const { path } = following.copy.engine();
     lock.keep();
     await onEnding();
-    await running.disposeAsync();
+    // The primary opens all of it anew, so what this edge could not end is no reason to be neither.
+    await running.disposeAsync().catch((error: unknown) => log.error("this edge did not end well: {error}", { error }));
     return must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });
   };
   let promoting: Promise<Promoted> | undefined;
@@ -144,6 +148,7 @@ function serveOthers(
     primaryHead: () => following.upstream.primaryHead(),
     led: candidate.led,
     candidacy: () => candidate.token,
+    promised: () => candidate.promised,
     pledge: candidate.pledgeTo,
     ack: false,
     freshness: () => ({ number: undefined, ageMs: following.follower.ageMs }),

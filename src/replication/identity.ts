@@ -32,8 +32,16 @@ export interface MintedKeys {
   readonly nodeKey: string | undefined;
 }
 
-/** Makes a primary's keys where it has none, and takes over those that are configured. Resolves with the hash of the node key. */
-export async function settleSecrets(config: Config, writer: Writer, announce: Announce, clock: Clock): Promise<string> {
+/** A primary's. */
+export interface Secrets {
+  /** SHA-256 of the node key. */
+  readonly nodeKeyHash: string;
+  /** The API key that is to be accepted (`acceptAdminKey`). */
+  readonly adminKey: string | undefined;
+}
+
+/** Makes a primary's keys where it has none. Those that are configured come first. */
+export async function settleSecrets(config: Config, writer: Writer, announce: Announce): Promise<Secrets> {
   const { environment } = config;
   const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
   const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
@@ -43,13 +51,11 @@ export async function settleSecrets(config: Config, writer: Writer, announce: An
 
   const nodeKeyHash = knownHash ?? hashKey(must(nodeKey));
   if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHash);
-  const firstKey = config.adminKey ?? adminKey;
-  if (firstKey !== undefined) await acceptAdminKey(firstKey, writer, clock);
-  return nodeKeyHash;
+  return { nodeKeyHash, adminKey: config.adminKey ?? adminKey };
 }
 
-/** A configured key is made to be accepted at each start. Nothing is written where it is already. */
-async function acceptAdminKey(text: string, writer: Writer, clock: Clock): Promise<void> {
+/** Nothing is written where the key is accepted already. */
+export async function acceptAdminKey(text: string, writer: Writer, clock: Clock): Promise<void> {
   const id = parseApiKey(text)?.id;
   if (id === undefined)
     throw new AppError("invalid_request", "the admin key has not the form `e_<environment>_<key id>_<secret>`");

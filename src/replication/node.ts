@@ -88,6 +88,8 @@ export interface PromoteOptions {
   readonly force: boolean;
   /** Takes over from a primary that answers: it writes nothing any more, and this node fetches what it lacks. Not with `force`. */
   readonly graceful?: boolean;
+  /** Whether the node itself asks, and no operator. */
+  readonly automatic?: boolean;
 }
 
 export interface Promoted {

@@ -10,7 +10,7 @@ import { compareEpochs, firstEpoch, readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
 import { openLog } from "../store/log.ts";
 import { readState, type State } from "../store/state.ts";
-import { isSameSuccession, nextStart, nextSuccession } from "../store/terms.ts";
+import { nextStart, nextSuccession } from "../store/terms.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { createBackupServer } from "./backup/backup-server.ts";
@@ -24,9 +24,10 @@ import { isPassed, type Stands } from "./following/history.ts";
 import { createLogServer, type LogServerOptions } from "./following/log-server.ts";
 import { Moves } from "./following/moves.ts";
 import { peersOf } from "./following/neighbours.ts";
+import type { Upstream } from "./following/upstream.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { noteHistory } from "./history-notes.ts";
-import { nodeIdOf, settleSecrets, type Announce } from "./identity.ts";
+import { acceptAdminKey, nodeIdOf, settleSecrets, type Announce, type Secrets } from "./identity.ts";
 import type { Node, NodeHealth, Writes } from "./node.ts";
 import { mintEpoch } from "./position.ts";
 import {
@@ -40,10 +41,10 @@ import {
 } from "./primary-store.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
 import { Acks } from "./succession/acks.ts";
-import { Fence, type Fenced } from "./succession/fence.ts";
+import { Fence, type FenceOptions, type FenceReason, type Seen } from "./succession/fence.ts";
 import { ForeignWatch } from "./succession/foreign-watch.ts";
 import { HandOver } from "./succession/hand-over.ts";
-import { Pledge } from "./succession/pledge.ts";
+import { Pledge, promisedTerm } from "./succession/pledge.ts";
 import type { Mandate } from "./succession/promotion.ts";
 import { StartTerm } from "./succession/start-term.ts";
 import { type Succession, watchSuccession } from "./succession/succession.ts";
@@ -70,7 +71,7 @@ export interface PrimaryOptions {
   /** With it the node goes on where an edge of this process ended. */
   readonly takeover?: Takeover | undefined;
   /** Called once, when the node is no primary any more; possibly before it has started. */
-  readonly onFenced?: (reason: Fenced) => void;
+  readonly onFenced?: (reason: FenceReason, lacking?: Seen) => void;
 }
 
 /** AppError `conflict` where another process is the primary of the same data. */
@@ -84,7 +85,13 @@ export async function startPrimaryNode(
   await using started = new AsyncDisposableStack();
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const { writer, copy, path, isNew, nodeKeyHash } = await openData(started, config, announce, takeover, system);
+  const { writer, copy, path, isNew, nodeKeyHash, adminKey } = await openData(
+    started,
+    config,
+    announce,
+    takeover,
+    system,
+  );
   // Until it ended, the edge went on following.
   if (takeover !== undefined && compareEpochs(writer.state, takeover.after) !== 0)
     throw overtaken("another node was promoted meanwhile");
@@ -105,7 +112,8 @@ export async function startPrimaryNode(
   const { fence, feed, term } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin a term over that of its successor.
   if (!fence.fenced) {
-    await beginAtStart(term, writer, data);
+    await beginAtStart(term, writer, data, takeover !== undefined);
+    if (adminKey !== undefined && term.isBegun) await acceptAdminKey(adminKey, writer, system.clock);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const damage = watchDamage(path, limits.copyCheckIntervalMs, started, system);
@@ -167,14 +175,12 @@ function backupsOfPrimary(
   return createBackupServer({ storePath: () => path, saveReplaced, data, nodeKeyHash, system });
 }
 
-interface Data {
+interface Data extends Secrets {
   readonly writer: Writer;
   readonly copy: Copy;
   readonly path: string;
   /** Whether the history begins with this start. */
   readonly isNew: boolean;
-  /** SHA-256 of the key that nodes show each other. */
-  readonly nodeKeyHash: string;
 }
 
 async function openData(
@@ -196,8 +202,11 @@ async function openData(
   copy.open(path);
   noteHistory(data, firstEpoch(copy.reader()).epoch);
   refuseDevelopmentKey(config, copy.engine());
-  const nodeKeyHash = await settleSecrets(config, writer, announce, system.clock);
-  return { writer, copy, path, isNew, nodeKeyHash };
+  const secrets = await settleSecrets(config, writer, announce);
+  // A first start that fails later must have stored the keys that it has shown.
+  if (writer.state.offset === 0 && secrets.adminKey !== undefined)
+    await acceptAdminKey(secrets.adminKey, writer, system.clock);
+  return { writer, copy, path, isNew, ...secrets };
 }
 
 interface PlaceOptions {
@@ -210,7 +219,7 @@ interface PlaceOptions {
   readonly store: SqlDatabase;
   readonly nodeKeyHash: string;
   readonly takeover: Takeover | undefined;
-  readonly onFenced: (reason: Fenced) => void;
+  readonly onFenced: (reason: FenceReason, lacking?: Seen) => void;
   readonly system: System;
 }
 
@@ -218,6 +227,7 @@ interface PlaceOptions {
 interface Place {
   /** Which start of its process it is. */
   readonly instance: string;
+  readonly peers: Upstream | undefined;
   readonly foreign: ForeignWatch;
   readonly feed: Feed;
   readonly fence: Fence;
@@ -243,17 +253,17 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   };
   const { epoch: history } = firstEpoch(store);
   const foreign = new ForeignWatch(() => history, clock);
-  const stop = (reason: Fenced): void => {
+  const stop: FenceOptions["onFenced"] = (...why) => {
     feed.stop();
-    onFenced(reason);
+    onFenced(...why);
   };
   const fence = new Fence({ directory: config.data, store, present, storage, onFenced: stop });
   const peers = peersOf(config, present, foreign, system);
   if (peers !== undefined) started.defer(() => peers.close());
   const search = { config, id, peers, present, history, nodeKeyHash, system };
   // Before a new history begins, others were asked already.
-  const others = takeover === undefined && !isNew ? await findPrimaries(search) : { term: 0, primary: undefined };
-  const term = termOf(options, others.term, () => {
+  const others = takeover === undefined && !isNew ? await findPrimaries(search) : { retained: [], primary: undefined };
+  const term = termOf(options, () => {
     feed.publishHead();
     // Who is asked learns of the new term by that, without waiting for a broker or for the next look.
     void peers?.heads();
@@ -266,7 +276,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     fence,
     present: stored,
     ack: config.ack,
-    passOver: term.restart,
+    beginAfter: term.restart,
     intervalMs: config.limits.peerCheckIntervalMs,
     clock,
   });
@@ -274,6 +284,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const listener = listenerFor({ history, startMs: clock.wallMs(), foreign, twins, succession, fence, acknowledge });
   const feed = await openFeed(config, store, nodeKeyHash, { node: id, instance, ageMs }, listener, system);
   started.defer(() => feed.close());
+  for (const { e: epoch, n: termThere, l: offset } of others.retained)
+    succession.heard({ epoch, term: termThere, offset });
   if (others.primary !== undefined) fence.fence(others.primary);
   else if (takeover === undefined && peers !== undefined && wasFollower(config.data))
     fence.requireVotes(wasLeading(config.data, readEpochs(store)));
@@ -289,6 +301,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   started.defer(clock.every(config.limits.peerCheckIntervalMs, () => void lookForTwins()));
   return {
     instance,
+    peers,
     foreign,
     feed,
     fence,
@@ -298,9 +311,11 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     acks,
     onPosition(asked, nodeId) {
       if (asked.first !== undefined && !foreign.admits(asked.first, nodeId ?? "a node")) return;
-      twins.followed(asked.epoch);
       succession.seen(asked);
-      if (nodeId !== undefined) acknowledge(nodeId, asked);
+      // Without a name it may be this node itself, where one list of peers serves all nodes.
+      if (nodeId === undefined) return;
+      twins.followed(asked.epoch);
+      acknowledge(nodeId, asked);
     },
   };
 }
@@ -324,10 +339,10 @@ function listenerFor({ history, startMs, foreign, twins, succession, fence, ackn
       // A retained one may be what is left of a primary that was started on an empty directory.
       if (head.f !== undefined && head.f !== history)
         return void (head.t >= startMs && foreign.admits(head.f, "a primary at a broker"));
-      if (twins.isOwn(head) || twins.isTwin(head, retained)) return;
+      if (twins.isOfThisNode(head, retained)) return;
       const [offset, hash] = head.from;
       const epoch = epochOf(head);
-      succession.seen({ ...epoch, offset: head.l }, [{ ...epoch, offset, hash, timeMs: head.t }]);
+      succession.heard({ ...epoch, offset: head.l }, [{ ...epoch, offset, hash, timeMs: head.t }]);
     },
     status(nodeId, { epoch, offset, hash }) {
       if (epoch === null || offset === null) return;
@@ -339,15 +354,13 @@ function listenerFor({ history, startMs, foreign, twins, succession, fence, ackn
 }
 
 /** The term of this start: voted for at a promotion, the next one of the same primary otherwise. */
-function termOf({ config, writer, isNew, takeover }: PlaceOptions, known: number, onBegun: () => void): StartTerm {
+function termOf({ config, writer, isNew, takeover }: PlaceOptions, onBegun: () => void): StartTerm {
   const { term: before } = writer.state;
   const first = takeover?.term ?? (wasFollower(config.data) ? nextSuccession(before) : nextStart(before));
   if (isNew) noteLeading(config.data, writer);
   return new StartTerm({
     next: (seen) => Math.max(first, nextStart(seen), nextStart(writer.state.term)),
     begin: (term) => writer.startEpoch(term),
-    // Terms of other successions are for the fence.
-    known: isSameSuccession(known, before) ? known : 0,
     onBegun() {
       noteLeading(config.data, writer);
       onBegun();
@@ -369,8 +382,8 @@ function serveOthers(
     nodeKeyHash,
     damage,
     moves,
-  }: Omit<Data, "path" | "isNew"> & { readonly damage: Damage; readonly moves: Moves },
-  { onPosition, feed, fence, handOver, instance, ageMs }: Place,
+  }: Pick<Data, "writer" | "copy" | "nodeKeyHash"> & { readonly damage: Damage; readonly moves: Moves },
+  { onPosition, feed, fence, peers, handOver, instance, ageMs }: Place,
   system: System,
 ): Node["replication"] {
   const snapshots = keepSnapshots({
@@ -391,11 +404,19 @@ function serveOthers(
     instance,
     led: undefined,
     candidacy: () => undefined,
-    // Whoever asks for the epoch of this primary sees in its head that it is one. What was replaced may be an edge tomorrow.
+    promised: () => promisedTerm(data),
+    handsOverTo: () => handOver.to,
     async pledge(request) {
-      if (compareEpochs(writer.state, request) < 0) new Pledge(data).give({ ...request, force: true });
-      else if (request.graceful && !fence.fenced && request.epoch === writer.state.epoch)
-        await handOver.begin(request.node);
+      // A candidate for this primary's own epoch sees in the head that there is a primary. One that was replaced may be an edge tomorrow.
+      const isLater = compareEpochs(writer.state, request) < 0;
+      const isHandOver = request.graceful && !fence.fenced && request.epoch === writer.state.epoch;
+      if (!isLater && !isHandOver) return;
+      if (isHandOver && peers === undefined)
+        throw new AppError("conflict", "it has no `peers`, and could not follow its successor");
+      if (peers !== undefined && !(await peers.stands(request)))
+        throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
+      if (isLater) new Pledge(data).give({ ...request, force: true });
+      else await handOver.begin(request.node);
     },
     ack: ack > 0,
     freshness: () => ({ number: feed.headNumber, ageMs: ageMs() }),
@@ -410,8 +431,8 @@ function serveOthers(
 }
 
 /** One that was replaced does not know how old its copy has become. */
-function requireInPlace({ fenced }: Fence): void {
-  if (fenced) throw new AppError("not_ready", "another primary has taken over, this copy gets older");
+function requireInPlace({ problem }: Fence): void {
+  if (problem !== undefined) throw new AppError("not_ready", `${problem}: this copy gets older`);
 }
 
 function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: boolean): NodeHealth {
@@ -422,7 +443,7 @@ function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: bool
     ...foreignHealth(foreign),
     ok: !writer.failed && !damaged,
     ...(writer.storage.problem === undefined ? {} : { degraded: writer.storage.problem }),
-    ...(fence.fenced ? { degraded: "another primary has taken over" } : {}),
+    ...(fence.problem === undefined ? {} : { degraded: fence.problem }),
     storageOk: writer.storage.problem === undefined,
     role: "primary",
     state: fence.fenced ? "FENCED" : "PRIMARY",
@@ -444,10 +465,12 @@ function writesOver(
   ackTimeoutMs: number,
 ): Writes {
   const write: Writer["write"] = async (request, meta) => {
-    const replaced = (): AppError =>
-      new AppError("not_ready", "another primary has taken over, this one writes nothing any more");
+    const requireUnfenced = (): void => {
+      if (fence.problem !== undefined)
+        throw new AppError("not_ready", `${fence.problem}: this primary writes nothing any more, send the write again`);
+    };
     const admit = (): void => {
-      if (fence.fenced) throw replaced();
+      requireUnfenced();
       handOver.requireNone();
       if (feed.doubted)
         throw new AppError(
@@ -464,7 +487,7 @@ function writesOver(
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
     const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
     if (await acks.reached(epoch, result.offset, ackTimeoutMs)) return result;
-    if (fence.fenced) throw replaced();
+    requireUnfenced();
     throw new AppError(
       "not_ready",
       "the write is committed here, but not enough edges have it yet: send it again to be sure of it, it is done only once",

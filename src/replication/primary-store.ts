@@ -99,11 +99,17 @@ export function wasLeading(data: string, epochs: readonly Epoch[]): boolean {
 }
 
 /** Begins the term of this start. Where the storage fails the primary starts all the same, and its first write tries again. */
-export async function beginAtStart(term: StartTerm, { storage }: Writer, data: string): Promise<void> {
+export async function beginAtStart(
+  term: StartTerm,
+  { storage }: Writer,
+  data: string,
+  isPromoted: boolean,
+): Promise<void> {
   try {
     await term.begin();
   } catch (error) {
-    if (storageFailureIn(error) === undefined) throw error;
+    // Those that voted for a promotion wait for its term.
+    if (isPromoted || storageFailureIn(error) === undefined) throw error;
     storage.failed("position", error, data);
   }
 }

@@ -8,11 +8,14 @@ import { startEdgeNode } from "../replication/edge-node.ts";
 import type { MintedKeys } from "../replication/identity.ts";
 import type { Node, Promoted } from "../replication/node.ts";
 import { startPrimaryNode, type Takeover } from "../replication/primary-node.ts";
-import type { Fenced } from "../replication/succession/fence.ts";
+import { formatToken } from "../replication/position.ts";
+import type { FenceReason, Seen } from "../replication/succession/fence.ts";
 import { isPromoted, notePromotion, PrimaryIsAlive } from "../replication/succession/promotion.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { isSameSuccession } from "../store/terms.ts";
+import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { reasonOf } from "../util/reason.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";
@@ -39,8 +42,10 @@ class Member {
   readonly #system: System;
   #node: Node | undefined;
   #service: RunningRole | undefined;
-  /** Why the present primary is none any more. */
-  #fenced: Fenced | undefined;
+  /** Why the present primary is none any more, and what it lacks. */
+  #fenced: { readonly reason: FenceReason; readonly lacking: Seen | undefined } | undefined;
+  /** Ends of nodes that came after the stop. */
+  #ends: Promise<void>[] = [];
   #changing: Promise<void> = Promise.resolve();
   #isStopped = false;
 
@@ -62,8 +67,8 @@ class Member {
   #startPrimary(takeover?: Takeover): Promise<Node> {
     this.#fenced = undefined;
     const announce = (minted: MintedKeys): Promise<void> => print(mintedKeysText(minted));
-    const onFenced = (reason: Fenced): void => {
-      this.#fenced = reason;
+    const onFenced = (reason: FenceReason, lacking?: Seen): void => {
+      this.#fenced = { reason, lacking };
       if (this.#node?.role === "primary") this.#stepDown();
     };
     return startPrimaryNode(asPrimary(this.#config), { announce, takeover, onFenced }, this.#system);
@@ -78,6 +83,10 @@ class Member {
 
   /** The edge has just ended. */
   async #becomePrimary(takeover: Takeover): Promise<Promoted> {
+    if (this.#isStopped) {
+      takeover.directory.unlock();
+      throw new AppError("not_ready", "this node is shutting down");
+    }
     let node: Node;
     try {
       node = await this.#startPrimary(takeover);
@@ -96,17 +105,20 @@ class Member {
 
   /** Without peers, or a node key to show them, there is nobody to follow: the primary answers on from what it has. */
   #stepDown(): void {
-    const reason = must(this.#fenced);
+    const { reason, lacking } = must(this.#fenced);
     const { nodeKey, primary, peers } = this.#config;
     if (nodeKey === undefined || (primary === undefined && peers.length === 0)) return;
     this.#change(async () => {
       if (this.#isStopped) return;
       await must(this.#service).drain(0);
-      await must(this.#node).stop();
+      // The edge opens all of it anew.
+      await must(this.#node)
+        .stop()
+        .catch((error: unknown) => log.error("this primary did not end well: {error}", { error }));
       await this.#goOnAsEdge();
       log.warning("this node goes on as an edge");
     });
-    if (reason !== "replaced") void this.#changing.then(() => this.#recover());
+    if (reason === "behind") void this.#changing.then(() => this.#recover(lacking));
   }
 
   /** Meanwhile nobody answers here, so there is no end to it but a stop. */
@@ -122,19 +134,31 @@ class Member {
     }
   }
 
-  /** Asks the peers for their votes until this node is the primary again, or another one is found to be. */
-  async #recover(): Promise<void> {
+  /**
+   * Asks the peers for their votes once this node has what it lacks, until it is the primary again. It stays an edge where it finds another primary, or
+   * that another node was promoted meanwhile.
+   */
+  async #recover(lacking: Seen | undefined): Promise<void> {
+    const term = lacking?.term ?? this.#node?.health().term;
     for (let attempt = 0; !this.#isStopped && this.#node?.role === "edge"; attempt++) {
       await this.#pause();
       try {
-        await this.#node?.promote?.({ force: false });
+        await this.#askForVotes(must(this.#node), lacking, term);
       } catch (error) {
-        if (error instanceof PrimaryIsAlive)
+        if (error instanceof PrimaryIsAlive || error instanceof Superseded)
           return log.warning("this node stays an edge: {reason}", { reason: reasonOf(error) });
         if (attempt === 0)
           log.warning("this node can't be the primary again yet, and tries on: {reason}", { reason: reasonOf(error) });
       }
     }
+  }
+
+  async #askForVotes(node: Node, lacking: Seen | undefined, term: number | null | undefined): Promise<void> {
+    const { term: present } = node.health();
+    if (present !== null && term !== null && term !== undefined && !isSameSuccession(present, term))
+      throw new Superseded("another node was promoted meanwhile");
+    if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
+    await node.promote?.({ force: false, automatic: true });
   }
 
   #change(body: () => Promise<void>): void {
@@ -145,7 +169,7 @@ class Member {
 
   #replace(node: Node): void {
     this.#node = node;
-    if (this.#isStopped) void node.stop();
+    if (this.#isStopped) this.#ends.push(node.stop());
     else must(this.#service).replace(node);
   }
 
@@ -157,8 +181,12 @@ class Member {
     this.#isStopped = true;
     await this.#changing;
     await must(this.#service).stop();
+    await Promise.all(this.#ends);
   }
 }
+
+/** Another node has taken this one's place while it caught up. */
+class Superseded extends Error {}
 
 /** It is the primary, whether that can be noted or not. */
 function noteIt(data: string): void {

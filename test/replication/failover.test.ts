@@ -270,6 +270,43 @@ describe("the edges that a promotion asks", () => {
     40_000,
   );
 
+  test(
+    "acknowledge nothing of the primary while they wait for the promotion, also after a restart",
+    () =>
+      withCluster(async (cluster) => {
+        // Keeps the promotion waiting, and then from succeeding.
+        using mute = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+        const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
+        const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
+        const line = await openProxy(Number(port));
+        const urlC = `http://127.0.0.1:${portC}`;
+        const b = await cluster.promotable("edge-b", {
+          ...{ ...quick, ...flags, "limits.logTimeoutMs": "500ms" },
+          ...{ primary: line.url.replace("mqtt:", "http:"), port: portB ?? "" },
+          peers: `${urlC},http://127.0.0.1:${mute.port},http://127.0.0.1:${await freePort()}`,
+        });
+        const ofC = { ...quick, ...flags, primary: primary.url, port: portC ?? "", peers: b.url };
+        const c = await cluster.promotable("edge-c", ofC);
+        await acknowledged(() => loadPolicy(primary.node));
+        await eventually(async () => {
+          for (const { url } of [b, c]) expect((await standingAt(url)).state).toBe("LIVE");
+        });
+        line.close();
+        const promotion = post(b.url, "/api/promote", {});
+        await eventually(async () => expect(await pledgedTo(c.url)).toBe("edge-b"));
+        const late = await refusal(insert(primary.node, "late"));
+        expect(late).toMatchObject({ code: "not_ready", message: expect.stringContaining("not enough edges") });
+        await c.stop();
+        const again = await cluster.promotable("edge-c", ofC);
+        expect(await pledgedTo(again.url)).toBe("edge-b");
+        expect((await promotion).status).toBe(409);
+        // It came to nothing, so the edge counts again.
+        await eventually(async () => expect(await pledgedTo(again.url)).toBeUndefined());
+        await acknowledged(() => insert(primary.node, "in-time"));
+      }),
+    40_000,
+  );
+
   test("are not those that count for nothing", () =>
     withCluster(async (cluster) => {
       const [port, portC] = [await freePort(), await freePort()].map(String);

@@ -39,6 +39,10 @@ export interface LogServerOptions {
   readonly led: string | undefined;
   /** Which attempt to become the primary is under way. */
   readonly candidacy: () => string | undefined;
+  /** The greatest term that this node has promised to a candidate. */
+  readonly promised: () => number;
+  /** The candidate for which this primary has stopped its writes. */
+  readonly handsOverTo?: (() => string | undefined) | undefined;
   /** Gives this node's pledge, where it has one to give. AppError `conflict` where it can't be had. */
   readonly pledge: (request: PledgeRequest) => Promise<void>;
   /** Whether others shall say at once how far they have come. */
@@ -148,6 +152,8 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
       epochs: readEpochs(database),
       led: options.led,
       candidacy: options.candidacy(),
+      promised: options.promised(),
+      handsOverTo: options.handsOverTo?.(),
     };
   });
 }
@@ -171,7 +177,13 @@ function askedPledge(query: URLSearchParams): PledgeRequest {
   if (!isName(node) || !isName(token))
     throw new AppError("invalid_request", "`node` and `token` say who asks for a pledge, one is missing or malformed");
   const isSet = (name: string): boolean => query.get(name) === "true";
-  return { node, token, epoch, term, force: isSet("force"), graceful: isSet("graceful") };
+  const wanted = query.has("wanted") ? Number(query.get("wanted")) : undefined;
+  if (wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0))
+    throw new AppError(
+      "invalid_request",
+      "`wanted` is the term that the candidate is going to begin, and is malformed",
+    );
+  return { node, token, epoch, term, wanted, force: isSet("force"), graceful: isSet("graceful") };
 }
 
 function askedPosition(query: URLSearchParams): Asked {

@@ -7,7 +7,7 @@ import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
 import { type Accept, downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, PledgeTerms } from "../succession/pledge.ts";
+import type { Candidacy, VoteOptions } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
 
 export interface NodeClientOptions {
@@ -42,7 +42,7 @@ export interface NodeClient {
   /** The head of the primary that the node is or follows, which it asks for it. Undefined where there is none that answers it. */
   primaryHead(): Promise<NodeHead | undefined>;
   /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
-  pledge(own: Asked, candidacy: Candidacy, how: PledgeTerms): Promise<PledgeAnswer>;
+  pledge(own: Asked, candidacy: Candidacy, how: VoteOptions): Promise<PledgeAnswer>;
   /** The role of the API key with this id and SHA-256. */
   apiKey(id: string, hash: string): Promise<FoundKey>;
   /** What follows a position in the node's log. */
@@ -113,10 +113,10 @@ export function connectNode(
       return response.ok ? await headIn(response, url) : undefined;
     },
 
-    async pledge(own, { node, token }, { force, graceful }) {
+    async pledge(own, { node, token }, { force, graceful, term }) {
       const query = positionQuery(own);
-      for (const [name, value] of Object.entries({ node, token, force: String(force), graceful: String(graceful) }))
-        query.set(name, value);
+      const asked = { node, token, force: String(force), graceful: String(graceful), wanted: String(term) };
+      for (const [name, value] of Object.entries(asked)) query.set(name, value);
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
       return await pledgeIn(response, url);

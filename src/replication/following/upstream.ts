@@ -10,7 +10,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
 import type { Histories } from "../history-guard.ts";
-import type { Candidacy, PledgeTerms } from "../succession/pledge.ts";
+import type { Candidacy, VoteOptions } from "../succession/pledge.ts";
 import type { Asked } from "./log-server.ts";
 import type { LogAnswer, NodeClient, PledgeAnswer } from "./node-client.ts";
 
@@ -168,7 +168,7 @@ export class Upstream {
   async pledges(
     own: Asked,
     candidacy: Candidacy,
-    how: PledgeTerms,
+    how: VoteOptions,
   ): Promise<readonly { readonly url: string; readonly answer: PledgeAnswer | undefined }[]> {
     const asked = this.#named(own);
     const answers = await this.#ask((client) => client.pledge(asked, candidacy, how), pledgeTimeoutMs);

@@ -12,7 +12,7 @@ import type { System } from "../system.ts";
 export interface BrokerHeads {
   /** The last head that a primary has left there. */
   readonly retained: Head | undefined;
-  /** One that came while this node listened. */
+  /** One of a primary that published two while this node listened. A broker may bring a single one late. */
   readonly live: Head | undefined;
 }
 
@@ -25,7 +25,10 @@ export function externalBrokers({ broker }: Config): readonly string[] {
   return broker.filter((url) => url !== embeddedBroker);
 }
 
-/** Listens at a broker for `liveWaitMs` after it has sent a retained head; where there is none, no primary can be alive there. */
+/**
+ * Listens at a broker for `liveWaitMs` after it has sent a retained head, and as long again after a head that is not. Where there is none, no primary
+ * can be alive there.
+ */
 export async function headsAt(
   url: string,
   config: Config,
@@ -44,21 +47,23 @@ export async function headsAt(
     system,
   );
   let retained: Head | undefined;
+  let heard: Head | undefined;
   const { clock } = system;
   try {
     return await new Promise<BrokerHeads>((resolve) => {
       const end = (live?: Head): void => resolve({ retained, live });
-      const cancel = clock.after(lookTimeoutMs, end);
+      let cancel = clock.after(lookTimeoutMs, end);
       const waitFor = (waitMs: number): void => {
         cancel();
-        clock.after(waitMs, end);
+        cancel = clock.after(waitMs, end);
       };
       link.onMessage((at, payload, isRetained) => {
         const decoded = at === topic && seal.fits(topic, payload) ? decodeHead(payload) : undefined;
         const head = decoded !== undefined && "message" in decoded ? decoded.message : undefined;
         if (head?.s !== environment) return;
-        if (!isRetained) return end(head);
-        retained = head;
+        if (!isRetained && heard !== undefined && isLaterOf(heard, head)) return end(head);
+        if (isRetained) retained = head;
+        else heard = head;
         waitFor(liveWaitMs);
       });
       link.onConnect(() => {
@@ -72,4 +77,9 @@ export async function headsAt(
   } finally {
     await link.close();
   }
+}
+
+/** Whether one process published both, one after the other. Those of earlier versions have no numbers. */
+function isLaterOf(first: Head, second: Head): boolean {
+  return first.i === second.i && (second.q ?? second.t) > (first.q ?? first.t);
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/config.ts";
 import { requireWritable } from "../../store/data-directory.ts";
-import { compareEpochs } from "../../store/epochs.ts";
+import { compareEpochs, type Epoch, readEpochs } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
@@ -22,6 +22,8 @@ export interface Candidate {
   readonly led: string | undefined;
   /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
   readonly token: string | undefined;
+  /** The greatest term that this node has promised, or stood for. */
+  readonly promised: number;
   /** Gives what it may begin as the primary. AppError `conflict` where it may not, `internal` where it could store nothing. */
   stand(options: Required<PromoteOptions>): Promise<Mandate>;
   /** AppError `conflict` where this node does not give its pledge. */
@@ -49,13 +51,18 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
     get token() {
       return token;
     },
-    async stand({ force, graceful }) {
+    get promised() {
+      return pledge.term;
+    },
+    async stand({ force, graceful, automatic }) {
       // A primary begins with an event of its own, and who could not write it would have given up its copy in vain.
       requireWritable(config.data);
       token = randomBytes(8).toString("hex");
       try {
         const candidacy = { node: id, token };
-        return await requirePromotable({ following, pledge, led, candidacy, ack: config.ack, force, graceful, system });
+        const epochs = (): readonly Epoch[] => readEpochs(following.copy.reader());
+        const common = { following, pledge, led, epochs, candidacy, ack: config.ack, system };
+        return await requirePromotable({ ...common, force, graceful, automatic });
       } catch (error) {
         token = undefined;
         throw error;

@@ -16,22 +16,30 @@ import { forgetPromotion } from "./promotion.ts";
 
 const log = getLogger("primary");
 
+/** Where a node stands in the history of a primary. */
+export interface Seen extends EpochName {
+  readonly offset: number;
+}
+
 export interface FenceOptions {
   readonly directory: string;
   /** A read-only connection. */
   readonly store: SqlDatabase;
   readonly present: () => State;
   readonly storage: StorageStatus;
-  /** Called once, when it falls. */
-  readonly onFenced: (reason: Fenced) => void;
+  /** Called once, when the fence falls. `lacking` is what other nodes have and this one has not. */
+  readonly onFenced: (reason: FenceReason, lacking?: Seen) => void;
 }
 
-/** Why this node is no primary any more: another one is, or others have more of what this one wrote than it has itself. */
-export type Fenced = "replaced" | "behind";
+/**
+ * Why this node is no primary any more. `replaced`: another one is, so it stays an edge. `behind`: its data are not the newest, or its directory was an
+ * edge's: it asks for votes once it has caught up.
+ */
+export type FenceReason = "replaced" | "behind";
 
 export class Fence {
   readonly #options: FenceOptions;
-  #fenced = false;
+  #reason: FenceReason | undefined;
   #saved: Unreplicated | "nothing" | undefined;
 
   constructor(options: FenceOptions) {
@@ -39,7 +47,15 @@ export class Fence {
   }
 
   get fenced(): boolean {
-    return this.#fenced;
+    return this.#reason !== undefined;
+  }
+
+  /** Why this node takes no writes, for clients. Undefined while it does. */
+  get problem(): string | undefined {
+    if (this.#reason === undefined) return undefined;
+    return this.#reason === "replaced"
+      ? "another primary has taken over"
+      : "the data of this node are not the newest, it fetches the rest from its peers";
   }
 
   /** What only this node has, once that is known and if there is any. */
@@ -55,12 +71,9 @@ export class Fence {
   }
 
   fence(reason: string): void {
-    if (this.#fenced) return;
-    this.#fenced = true;
-    // Before anything that could fail.
-    this.#options.onFenced("replaced");
+    if (!this.#close("replaced")) return;
     log.fatal(
-      "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it goes on as an edge; without, it answers from what it has: start it as an edge of the new primary",
+      "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it goes on as an edge; without, it answers from what it has",
       { reason },
     );
     this.#forgetPromotion();
@@ -68,9 +81,7 @@ export class Fence {
 
   /** The directory is an edge's, or of a primary that may have been replaced: it is the primary again only with the votes of its peers, if at all. */
   requireVotes(mayAsk: boolean): void {
-    if (this.#fenced) return;
-    this.#fenced = true;
-    this.#options.onFenced(mayAsk ? "behind" : "replaced");
+    if (!this.#close(mayAsk ? "behind" : "replaced")) return;
     log.warning(
       mayAsk
         ? "this data directory was an edge's: this node asks its peers for their votes before it is the primary"
@@ -78,15 +89,21 @@ export class Fence {
     );
   }
 
-  /** Others have come to there by what this node wrote, which it does not have itself any more. */
-  stepAside({ epoch, offset }: EpochName & { readonly offset: number }): void {
-    if (this.#fenced) return;
-    this.#fenced = true;
-    this.#options.onFenced("behind");
+  /** Others have come to there by what this node wrote, which it does not have itself any more. `isHeld`: a node has it still, and can give it back. */
+  stepAside(standing: Seen, isHeld: boolean): void {
+    if (!this.#close("behind", isHeld ? standing : undefined)) return;
     log.error(
-      "the data directory of this primary is an old one: other nodes have come to {epoch}:{offset}. It fetches from them what it lacks before it writes anything",
-      { epoch, offset },
+      "the data directory of this primary is not the newest: other nodes have come to {epoch}:{offset}. It fetches from its peers what it lacks before it writes anything",
+      { epoch: standing.epoch, offset: standing.offset },
     );
+  }
+
+  /** Before anything that could fail. False where it is closed already. */
+  #close(reason: FenceReason, lacking?: Seen): boolean {
+    if (this.#reason !== undefined) return false;
+    this.#reason = reason;
+    this.#options.onFenced(reason, lacking);
+    return true;
   }
 
   #forgetPromotion(): void {

@@ -8,23 +8,30 @@ import type { Clock } from "../../util/clock.ts";
 
 const log = getLogger("primary");
 
-/** The edge that is promoted gives up before that. */
-const patienceMs = 10_000;
+/** Longer than the promotion of an edge takes that is told of it. */
+const patienceMs = 20_000;
 
 export class HandOver {
   readonly #clock: Clock;
   #writing = 0;
-  #idle = (): void => {};
-  #cancel: (() => void) | undefined;
+  /** Resolves when nothing is written any more. */
+  #idle: PromiseWithResolvers<void> | undefined;
+  #to: string | undefined;
+  #cancel = (): void => {};
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
+  /** The node that is to be the primary. Undefined while this one takes writes. */
+  get to(): string | undefined {
+    return this.#to;
+  }
+
   /** AppError `not_ready` while this primary hands over. */
   requireNone(): void {
-    if (this.#cancel === undefined) return;
-    throw new AppError("not_ready", "another node is just becoming the primary: send the write again in a moment");
+    if (this.#to === undefined) return;
+    throw new AppError("not_ready", `${this.#to} is about to become the primary: send the write again in a moment`);
   }
 
   /** Counts a write as under way while `work` runs. */
@@ -34,18 +41,22 @@ export class HandOver {
       return await work();
     } finally {
       this.#writing--;
-      if (this.#writing === 0) this.#idle();
+      if (this.#writing === 0) this.#idle?.resolve();
     }
   }
 
-  /** Resolves when nothing is written any more. */
+  /** Takes no further writes. Resolves when those under way are finished. */
   async begin(to: string): Promise<void> {
     log.warning("this primary hands over to {node} and takes no writes meanwhile", { node: to });
-    this.#cancel?.();
+    this.#to = to;
+    this.#cancel();
     this.#cancel = this.#clock.after(patienceMs, () => {
-      this.#cancel = undefined;
+      this.#to = undefined;
       log.warning("{node} did not become the primary: this one takes writes again", { node: to });
     });
-    if (this.#writing > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    if (this.#writing === 0) return;
+    this.#idle ??= Promise.withResolvers<void>();
+    await this.#idle.promise;
+    this.#idle = undefined;
   }
 }

@@ -24,7 +24,7 @@ export async function askKnownTerm(config: Config, system: System): Promise<Know
     nodes.map(async ({ url, client }) => {
       const head = await Promise.race([client.head(undefined).catch(() => undefined), tooLate]);
       client.close();
-      return { url, term: head?.s === config.environment ? head.n : undefined };
+      return { url, term: head?.s === config.environment ? Math.max(head.n, head.promised ?? 0) : undefined };
     }),
   );
   return {

@@ -4,7 +4,7 @@
  * nothing that its successor has not; and of two that would be promoted at once, one is refused. It is the promise of the first phase of Paxos
  * (Lamport, "Paxos Made Simple", section 2.2), with the term of the epoch as the number.
  *
- * It is kept on disk, since a restart must not undo it. It ends with a later epoch that others voted for, not with another start of the old primary; or when the peer says that it is not about to be promoted.
+ * A term is promised to one candidate only, so two that share a voter never begin the same one. It is kept on disk, since a restart must not undo it. It ends with a later epoch that others voted for, not with another start of the old primary; or when the peer says that it is not about to be promoted.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -19,6 +19,7 @@ import { epochOf, type NodeHead } from "../feed/envelope.ts";
 const log = getLogger("edge");
 
 const noteName = "pledge";
+const termName = "promised-term";
 
 /** One attempt of a node to become the primary after an epoch. */
 export interface Candidacy {
@@ -27,20 +28,31 @@ export interface Candidacy {
   readonly token: string;
 }
 
-export interface PledgeTerms {
-  /** Whether the node is to be promoted whoever else is. */
+export interface VoteOptions {
+  /** Whether the node is to be promoted regardless of other candidates. */
   readonly force: boolean;
   /** Whether a primary hands over to it. */
   readonly graceful: boolean;
+  /** The term that it is going to begin. */
+  readonly term: number;
 }
 
-export interface PledgeRequest extends Candidacy, EpochName, PledgeTerms {}
+/** `epoch` and its term are where the candidate stands. */
+export interface PledgeRequest extends Candidacy, EpochName, Omit<VoteOptions, "term"> {
+  /** The term that it is going to begin. Undefined from a node of an earlier version. */
+  readonly wanted: number | undefined;
+}
 
 const noteSchema = z.array(z.object({ node: z.string(), token: z.string(), epoch: z.string(), term: z.number() }));
 /** To whom, and for which epoch and those before it. */
 export type Given = z.infer<typeof noteSchema>[number];
 
-/** Whether no primary has begun this epoch that other nodes voted for after the one of the pledge. */
+/** The greatest term that the node of this directory has promised, or stood for; 0 where there is none. */
+export function promisedTerm(directory: string): number {
+  return Number(readNote(directory, termName) ?? 0) || 0;
+}
+
+/** Whether this epoch is no later than the promise's, or only another start of the same primary. */
 function isNotAfter(epoch: EpochName, given: EpochName): boolean {
   return compareEpochs(epoch, given) <= 0 || (isSameSuccession(epoch.term, given.term) && isStart(epoch.term));
 }
@@ -50,12 +62,26 @@ export class Pledge {
   readonly #directory: string;
   /** Several only where somebody used force: each has to end by itself. */
   #given: readonly Given[];
+  #term: number;
 
   /** `directory` is the node's data directory. AppError `internal` where what was promised can't be read. */
   constructor(directory: string) {
     this.#directory = directory;
     this.#path = join(directory, noteName);
     this.#given = this.#read();
+    this.#term = promisedTerm(directory);
+  }
+
+  /** The greatest term that was promised to a candidate, or that this node stood for itself. No other candidate gets it. */
+  get term(): number {
+    return this.#term;
+  }
+
+  /** Nobody else gets that term from now on. Throws where that can't be stored. */
+  reserve(term: number): void {
+    if (term <= this.#term) return;
+    writeNote(this.#directory, termName, String(term));
+    this.#term = term;
   }
 
   get given(): readonly Given[] {
@@ -67,14 +93,22 @@ export class Pledge {
     return this.#given[0]?.node;
   }
 
-  /** AppError `conflict` where it was given to another. */
-  give({ node, token, epoch, term, force }: Omit<PledgeRequest, "graceful">): void {
+  /** AppError `conflict` where it was given to another, or where the term that is wanted was promised before. */
+  give({ node, token, epoch, term, force, wanted }: Omit<PledgeRequest, "graceful">): void {
     const others = this.#given.filter((given) => given.node !== node);
     if (others.length > 0 && !force) {
       throw new AppError(
         "conflict",
         `it waits for the promotion of ${this.to}; if that node is gone for good, remove \`${noteName}\` from its data directory and restart it`,
       );
+    }
+    if (wanted !== undefined) {
+      if (wanted <= this.#term && !force)
+        throw new AppError(
+          "conflict",
+          `it has promised the term ${this.#term} already, and ${wanted} is not after that`,
+        );
+      this.reserve(wanted);
     }
     const given = [...others, { node, token, epoch, term }];
     writeNote(this.#directory, noteName, JSON.stringify(given));
@@ -85,7 +119,7 @@ export class Pledge {
     );
   }
 
-  /** This node is in that epoch now. That of another start of the same primary is none that the peer has begun. */
+  /** This node is now in `present`. Another start of the old primary does not end a promise. */
   moved(present: EpochName): void {
     this.#keep((given) => isNotAfter(present, given), "there is a later epoch");
   }

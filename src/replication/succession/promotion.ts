@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { readNote, writeNote } from "../../store/data-directory.ts";
 import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import type { State } from "../../store/state.ts";
-import { nextSuccession } from "../../store/terms.ts";
+import { isSameSuccession, nextSuccession } from "../../store/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -44,6 +44,8 @@ export interface PromotionOptions {
   readonly pledge: Pledge;
   /** The last epoch that this node was the primary of. */
   readonly led: string | undefined;
+  /** The epochs of this node's history. */
+  readonly epochs: () => readonly EpochName[];
   /** What its peers are asked to give their pledge to. */
   readonly candidacy: Candidacy;
   /** How many edges have each write that was acknowledged (`--ack`), besides the primary. */
@@ -52,6 +54,8 @@ export interface PromotionOptions {
   readonly force: boolean;
   /** Asks a primary that answers to hand over. */
   readonly graceful: boolean;
+  /** Whether no operator asks: then at least one other node has to give its pledge. */
+  readonly automatic: boolean;
   readonly system: System;
 }
 
@@ -60,7 +64,7 @@ export class PrimaryIsAlive extends AppError {
   constructor(url: string) {
     super(
       "conflict",
-      `the primary ${url} is alive: stop it first, or use force, and what it accepts until it learns of its successor is lost to the others`,
+      `the primary ${url} is alive: let it hand over (--graceful), or stop it first, or use force, and what it accepts until it learns of its successor is lost to the others`,
     );
   }
 }
@@ -82,21 +86,26 @@ export async function requirePromotable(options: PromotionOptions): Promise<Mand
   following.engine();
   const state = must(following.present());
   // Before anybody pledges anything, which would hold up the writes of a primary that is well.
-  requireGone(await following.upstream.heads(), state, force || graceful);
+  const heads = await following.upstream.heads();
+  requireGone(heads, state, force || graceful);
   requireFree(pledge, force);
-  const asked = await following.upstream.pledges(state, candidacy, { force, graceful });
+  const term = nextSuccession(state.term, pledge.term, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
+  pledge.reserve(term);
+  const asked = await following.upstream.pledges(state, candidacy, { force, graceful, term });
   const standings = asked.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
   requireGone(standings, state, force || graceful);
-  if (!force) requirePledges(asked, standings, state.epoch, options);
+  if (!force) requirePledges(asked, standings, state, options);
+  if (graceful) requireHandedOver(heads, standings, state, candidacy);
   const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
   const reached = await reach(following, furthest, system.clock);
   // That may have taken seconds.
   following.engine();
   requireFree(pledge, force);
-  const term = nextSuccession(state.term, ...standings.map(({ head }) => head.n));
-  if (reached || force) return { after: state, term };
+  // Only force passes over a greater promise, and then comes after it.
+  const promised = Math.max(0, ...standings.map(({ head }) => head.promised ?? 0));
+  if (reached || force) return { after: state, term: promised > term ? nextSuccession(promised) : term };
   throw new AppError(
     "conflict",
     `another node has come to ${furthest}, this one only to ${must(following.present()).offset}: promote that one, or use force and lose what is between`,
@@ -134,8 +143,8 @@ type Asked = Awaited<ReturnType<Upstream["pledges"]>>;
 function requirePledges(
   asked: Asked,
   standings: readonly Standing[],
-  epoch: string,
-  { following, led, ack }: PromotionOptions,
+  state: State,
+  { following, led, epochs, ack, automatic }: PromotionOptions,
 ): void {
   for (const { url, answer } of asked) {
     if (answer === undefined || !("refused" in answer)) continue;
@@ -147,12 +156,39 @@ function requirePledges(
   const needed = Math.max(ack, following.follower.ackWanted ? 1 : 0);
   const silent = asked.filter(({ answer }) => answer === undefined);
   // One of them is the primary itself, unless that is an edge by now.
-  const isPrimaryHere = led === epoch || standings.some(({ head }) => head.led === epoch);
+  const isPrimaryHere =
+    hasLed(led, epochs(), state) || standings.some(({ head }) => hasLed(head.led, head.epochs, state));
   const edges = silent.length - (isPrimaryHere ? 0 : 1);
+  if (automatic && standings.length === 0)
+    throw new AppError("conflict", "no other node gives its pledge, and nobody has asked for this promotion");
   if (needed === 0 || edges < needed) return;
   throw new AppError(
     "conflict",
     `${silent.map(({ url }) => url).join(" and ")} can't be asked: there may be writes that were acknowledged with \`--ack\` and that nobody else has. Promote when more nodes can be reached, or use force and accept their loss`,
+  );
+}
+
+/** Whether the last epoch that a node led is one of the present primary's: each of its starts begins one. An unknown epoch may be. */
+function hasLed(led: string | undefined, epochs: readonly EpochName[], present: State): boolean {
+  if (led === undefined) return false;
+  const known = epochs.find(({ epoch }) => epoch === led);
+  return known === undefined || isSameSuccession(known.term, present.term);
+}
+
+/** The primary has stopped its writes for this candidate. One that does not say so goes on writing: it did not hear of it, or is of an earlier version. */
+function requireHandedOver(
+  heads: readonly Standing[],
+  answers: readonly Standing[],
+  { epoch }: State,
+  { node }: Candidacy,
+): void {
+  const primary = heads.find(({ head }) => head.role === "primary" && head.e === epoch);
+  if (primary === undefined) return;
+  const answer = answers.find(({ url }) => url === primary.url);
+  if (answer?.head.handsOverTo === node) return;
+  throw new AppError(
+    "conflict",
+    `the primary ${primary.url} does not hand over: it is busy, has no \`peers\` to follow, or is of an earlier version. Try again, or stop it and promote without --graceful`,
   );
 }
 

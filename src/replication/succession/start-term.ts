@@ -14,8 +14,6 @@ export interface StartTermOptions {
   readonly next: (known: number) => number;
   /** Begins it. */
   readonly begin: (term: number) => Promise<State>;
-  /** The greatest term that others know of. */
-  readonly known: number;
   /** Called once it has begun. */
   readonly onBegun: () => void;
   /** Whether none has to begin, since the history itself begins with this start. */
@@ -25,13 +23,12 @@ export interface StartTermOptions {
 export class StartTerm {
   readonly #options: StartTermOptions;
   #isBegun: boolean;
-  #known: number;
+  #known = 0;
   #beginning: Promise<void> | undefined;
 
   constructor(options: StartTermOptions) {
     this.#options = options;
     this.#isBegun = options.isBegun;
-    this.#known = options.known;
   }
 
   /** Before that, this primary writes nothing, and its word that a copy is the newest is worth nothing. */

@@ -1,12 +1,13 @@
 /**
- * Notices at run time that another process takes itself for the same primary (`twins.ts`). A head at a broker says so, but a broker may repeat what a
- * former process has published: such a head only raises an alert. A primary that nobody is known to follow asks its peers whom they follow; if that is
- * the other process, this one gives way.
+ * Notices at run time that another process is the primary of the same node and data (`twins.ts`). A broker may repeat heads of a former process, so a
+ * head only raises an alert. A primary that no node is known to follow asks its peers which primary they follow. If another process answers them that
+ * was started earlier, this one gives way.
  */
+import { compareEpochs } from "../../store/epochs.ts";
 import type { State } from "../../store/state.ts";
 import { isSameSuccession } from "../../store/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
-import type { Head } from "../feed/envelope.ts";
+import { epochOf, type Head } from "../feed/envelope.ts";
 import type { Fence } from "./fence.ts";
 
 const log = getLogger("primary");
@@ -29,22 +30,16 @@ export class TwinWatch {
     this.#options = options;
   }
 
-  /** Whether this process has published the head. */
-  isOwn({ node, i }: Head): boolean {
-    return node === this.#options.id && i === this.#options.instance;
-  }
-
   /** A node stands in that epoch. */
   followed(epoch: string): void {
     this.#isFollowed ||= epoch === this.#options.present().epoch;
   }
 
-  /** Whether a twin has published the head, and is alive. */
-  isTwin(head: Head, retained: boolean): boolean {
-    const { id } = this.#options;
-    if (head.i === undefined || head.node !== id || !isSameSuccession(head.n, this.#options.present().term))
-      return false;
-    if (!retained && head.n >= this.#options.present().term && this.#known !== head.i) {
+  /** Whether a process of this node published the head in the present succession: this one, a former one, or a twin. Logs a twin once. */
+  isOfThisNode(head: Head, retained: boolean): boolean {
+    const { id, instance, present } = this.#options;
+    if (head.i === undefined || head.node !== id || !isSameSuccession(head.n, present().term)) return false;
+    if (head.i !== instance && !retained && head.n >= present().term && this.#known !== head.i) {
       this.#known = head.i;
       log.error(
         "another process of the node {id} takes itself for the primary of the same data: one of the two was started on a copy of the other's data directory. Stop the one that the nodes do not follow",
@@ -59,14 +54,20 @@ export class TwinWatch {
     return !this.#isFollowed;
   }
 
-  /** These primaries are followed by peers, and alive. */
+  /** These primaries are alive. */
   found(primaries: readonly Head[]): void {
     const { id, instance, present, fence } = this.#options;
-    const ofNode = primaries.filter(({ node, n }) => node === id && isSameSuccession(n, present().term));
-    if (ofNode.some(({ i }) => i === instance)) this.#isFollowed = true;
-    else if (ofNode.some(({ i }) => i !== undefined))
+    const earlier = primaries.find(
+      (head) =>
+        head.node === id &&
+        head.i !== undefined &&
+        head.i !== instance &&
+        isSameSuccession(head.n, present().term) &&
+        compareEpochs(epochOf(head), present()) < 0,
+    );
+    if (earlier !== undefined)
       fence.fence(
-        `another process of the node ${id} is the primary of the same data, and its peers follow that one: this data directory is a copy. Stop one of the two`,
+        `another process of the node ${id} is the primary of the same data, and was started earlier: this data directory is a copy. Stop one of the two`,
       );
   }
 }

@@ -31,8 +31,8 @@ export interface TwinSearch {
 }
 
 export interface Primaries {
-  /** The greatest term that brokers know of this history; 0 where they know none. */
-  readonly term: number;
+  /** The heads of this history that brokers have kept. */
+  readonly retained: readonly Head[];
   /** Says which other node is the primary now. Undefined where none is. */
   readonly primary: string | undefined;
 }
@@ -56,10 +56,12 @@ export async function findPrimaries(search: TwinSearch): Promise<Primaries> {
   const alive = found.filter(({ head }) => head.f === history);
   const twin = alive.find(({ head }) => (head.node ?? id) === id && isOtherStart(head, state));
   if (twin !== undefined) throw refusal(twin.head, twin.where, config.data);
-  const other = alive.find(({ head }) => compareEpochs(epochOf(head), state) >= 0);
-  const retained = atBrokers.flatMap(({ retained: kept }) => (kept?.f === history ? [kept.n] : []));
+  // Of two successors of one primary, whose terms may be the same, the one that is alive stays.
+  const other = alive.find(
+    ({ head }) => compareEpochs(epochOf(head), state) >= 0 || isSameSuccession(head.n, state.term),
+  );
   return {
-    term: Math.max(0, ...retained),
+    retained: atBrokers.flatMap(({ retained }) => (retained?.f === history ? [retained] : [])),
     primary: other && `${other.head.node ?? "another node"} is the primary, as ${other.where} says`,
   };
 }

@@ -2,7 +2,7 @@
  * The programs that the end-to-end tests need besides the binary. They are installed with apt-get where that is possible; elsewhere this says
  * what is missing and what that means. Nothing is installed that is there already.
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 
 interface Tool {
   /** One of these paths exists where it is installed. */
@@ -15,6 +15,7 @@ const containers = "the container tests are skipped";
 
 const tools: readonly Tool[] = [
   tool("mosquitto", "the tests with Mosquitto fail"),
+  tool("etcd", "the tests with etcd are skipped", "etcd-server"),
   tool("ip", "the chaos test cuts links with proxies", "iproute2"),
   tool("mosquitto_pub", containers, "mosquitto-clients"),
   tool("podman", containers),
@@ -37,9 +38,14 @@ export async function installTools(wanted?: readonly string[]): Promise<void> {
   const packages = missing.map((needed) => needed.package);
   if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {
     console.log(`installing ${packages.join(", ")}`);
-    if (!(await aptGet("install", "--yes", "--no-install-recommends", ...packages))) {
-      await aptGet("update");
-      await aptGet("install", "--yes", "--no-install-recommends", ...packages);
+    const allowServices = forbidServices();
+    try {
+      if (!(await aptGet("install", "--yes", "--no-install-recommends", ...packages))) {
+        await aptGet("update");
+        await aptGet("install", "--yes", "--no-install-recommends", ...packages);
+      }
+    } finally {
+      allowServices();
     }
   }
   for (const { package: name, without } of missing.filter(isMissing))
@@ -52,6 +58,17 @@ function tool(program: string, without: string, packageName = program): Tool {
     package: packageName,
     without,
   };
+}
+
+/**
+ * Debian starts the service of a package that it installs, unless this program says that it must not (policy-rc.d). The
+ * tests start servers of their own.
+ */
+function forbidServices(): () => void {
+  const path = "/usr/sbin/policy-rc.d";
+  if (existsSync(path)) return () => {};
+  writeFileSync(path, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  return () => rmSync(path, { force: true });
 }
 
 function isMissing({ paths }: Tool): boolean {

@@ -1,0 +1,173 @@
+/**
+ * The lease of the primary as one record in a store with compare-and-swap: it replaces a record only if that is still
+ * the one that was read. The store knows nothing of the expiry (`observed-expiry.ts`).
+ */
+import { randomBytes } from "node:crypto";
+import { z } from "zod";
+import type { Clock } from "../../util/clock.ts";
+import { EngineCalls, lost, type EngineCallsOptions } from "./engine-calls.ts";
+import type { Lease, LeaseRecord, LeaseState } from "./lease.ts";
+import { ObservedExpiry } from "./observed-expiry.ts";
+import { isHeldBy, leaseRecord, releasing, renewing, storedRecord, succeeding } from "./stored-record.ts";
+
+export const timedRecord = storedRecord.extend({
+  /** Another one with each write: so each write can be seen, and a writer finds its own again. */
+  renewal: z.string().min(1).max(1000),
+  /** How long the lease lasts, by its holder's setting. */
+  ttlMs: z.number().positive(),
+});
+
+export type TimedRecord = z.output<typeof timedRecord>;
+
+/** A record as it was read. */
+export interface Version<Origin> {
+  /** Undefined where there is a place for a record and none in it. */
+  readonly record: TimedRecord | undefined;
+  /** What the store needs for the next write. */
+  readonly origin: Origin;
+}
+
+export interface RecordStore<Origin> {
+  /** Undefined where nothing is stored. */
+  read(signal: AbortSignal): Promise<Version<Origin> | undefined>;
+  /** Creates the record, or replaces the version given. Undefined where somebody else was faster. */
+  write(
+    record: TimedRecord,
+    replaced: Version<Origin> | undefined,
+    signal: AbortSignal,
+  ): Promise<Version<Origin> | undefined>;
+}
+
+export interface RecordLeaseOptions extends Omit<EngineCallsOptions, "clock"> {
+  readonly node: string;
+}
+
+export class RecordLease<Origin> implements Lease {
+  readonly engine: string;
+  readonly #token = randomBytes(16).toString("hex");
+  readonly #node: string;
+  readonly #ttlMs: number;
+  readonly #store: RecordStore<Origin>;
+  readonly #calls: EngineCalls;
+  readonly #expiry: ObservedExpiry;
+  #writes = 0;
+  /** Written or read last: while this node holds the lease, nobody else should have changed it. */
+  #known: Version<Origin> | undefined;
+
+  constructor(store: RecordStore<Origin>, options: RecordLeaseOptions, clock: Clock) {
+    this.engine = options.engine;
+    this.#node = options.node;
+    this.#ttlMs = options.ttlMs;
+    this.#store = store;
+    this.#calls = new EngineCalls({ ...options, clock });
+    this.#expiry = new ObservedExpiry(clock);
+  }
+
+  acquire(minTerm: number, { force = false }: { readonly force?: boolean } = {}): Promise<LeaseRecord | undefined> {
+    return this.#calls.run("an acquisition", async (signal) => {
+      let stored = await this.#read(signal);
+      for (;;) {
+        const record = stored?.record;
+        const isOwn = isHeldBy(record, this.#token);
+        if (!(isOwn || force || this.#isFree(record))) return undefined;
+        // Its own is of an earlier acquisition whose answer was lost.
+        const next =
+          isOwn && record.term > minTerm
+            ? record
+            : succeeding(record, { node: this.#node, token: this.#token, minTerm });
+        const written = await this.#write(next, stored, signal);
+        if (written?.record !== undefined) return leaseOf(written.record);
+        signal.throwIfAborted();
+        stored = this.#known;
+      }
+    });
+  }
+
+  renew(held: LeaseRecord): Promise<void> {
+    return this.#calls.run("a renewal", async (signal) => {
+      const isWritten = await this.#change(held, (record) => renewing(record, held), signal);
+      if (!isWritten) throw lost(this.engine, this.#known?.record);
+    });
+  }
+
+  release(held: LeaseRecord, successor?: string): Promise<void> {
+    return this.#calls.run("a release", async (signal) => {
+      await this.#change(held, (record) => releasing(record, held, successor), signal);
+    });
+  }
+
+  holder(): Promise<LeaseState | undefined> {
+    return this.#calls.run("a question for its holder", async (signal) => {
+      const record = (await this.#read(signal))?.record;
+      if (record === undefined) return undefined;
+      return { record: leaseOf(record), isHeld: !record.released && !this.#expiry.hasExpired(record.ttlMs) };
+    });
+  }
+
+  close(): void {
+    this.#calls.close();
+  }
+
+  #isFree(record: TimedRecord | undefined): boolean {
+    if (record === undefined || record.released || record.successor === this.#node) return true;
+    return this.#expiry.hasExpired(record.ttlMs);
+  }
+
+  /** Writes what `body` makes of the record, as long as that is the one held. Resolves with whether it was. */
+  async #change(held: LeaseRecord, body: (record: TimedRecord) => StoredPart, signal: AbortSignal): Promise<boolean> {
+    // Mostly it is what this node wrote last, and one request is enough.
+    let stored = this.#isOf(held, this.#known?.record) ? this.#known : await this.#read(signal);
+    for (;;) {
+      const record = stored?.record;
+      if (!this.#isOf(held, record)) return false;
+      if ((await this.#write(body(record), stored, signal)) !== undefined) return true;
+      signal.throwIfAborted();
+      stored = this.#known;
+    }
+  }
+
+  #isOf(held: LeaseRecord, record: TimedRecord | undefined): record is TimedRecord {
+    return record !== undefined && isHeldBy(record, held.token) && record.term === held.term;
+  }
+
+  async #read(signal: AbortSignal): Promise<Version<Origin> | undefined> {
+    const stored = await this.#store.read(signal);
+    return this.#see(stored);
+  }
+
+  #see(stored: Version<Origin> | undefined): Version<Origin> | undefined {
+    if (stored?.record !== undefined) this.#expiry.observe(stored.record.renewal, stored.record.ttlMs);
+    return (this.#known = stored);
+  }
+
+  /**
+   * Undefined where somebody else was faster; then `#known` is what they wrote. Where the answer was lost, it reads
+   * whether the write has arrived.
+   */
+  async #write(
+    record: StoredPart,
+    replaced: Version<Origin> | undefined,
+    signal: AbortSignal,
+  ): Promise<Version<Origin> | undefined> {
+    const renewal = `${this.#token}-${++this.#writes}`;
+    const next: TimedRecord = { ...record, renewal, ttlMs: this.#ttlMs };
+    let failure: unknown;
+    try {
+      const written = await this.#store.write(next, replaced, signal);
+      if (written !== undefined) return this.#see(written);
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+    const stored = await this.#read(signal);
+    if (stored?.record?.renewal === renewal) return stored;
+    if (failure !== undefined) throw failure;
+    return undefined;
+  }
+}
+
+type StoredPart = z.output<typeof storedRecord>;
+
+function leaseOf({ renewal: _renewal, ttlMs: _ttlMs, ...record }: TimedRecord): LeaseRecord {
+  return leaseRecord(record);
+}

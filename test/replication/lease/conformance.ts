@@ -1,0 +1,268 @@
+/** What every implementation of `Lease` has to do, run against an engine. */
+import { describe, expect, test } from "bun:test";
+import { createServer, type AddressInfo } from "node:net";
+import { once } from "node:events";
+import { openLease } from "../../../src/replication/failover/open-lease.ts";
+import { LeaseLost, type Lease, type LeaseOptions, type LeaseRecord } from "../../../src/replication/failover/lease.ts";
+import type { Fetch } from "../../../src/replication/system.ts";
+import { nextSuccession } from "../../../src/store/terms.ts";
+import { systemClock } from "../../../src/util/clock.ts";
+import { lossyFetch } from "./lossy-fetch.ts";
+
+export interface Engine {
+  readonly name: string;
+  readonly ttlMs: number;
+  /** How long after its time to live a lease may still be held. */
+  readonly lateMs: number;
+  /** The setting `failover` for a place that no test has used. */
+  readonly url: () => string;
+  /** The same for an engine at another port. */
+  readonly urlAt: (port: number) => string;
+  readonly isWrite: (url: string, init: RequestInit) => boolean;
+  readonly options?: Partial<LeaseOptions>;
+}
+
+/** For what a busy machine adds. */
+const slackMs = 400;
+
+export function conforms(engine: Engine): void {
+  describe(engine.name, () => {
+    taking(engine);
+    expiry(engine);
+    releases(engine);
+    failures(engine);
+  });
+}
+
+type Open = (place: string, node: string, send?: Fetch) => Lease;
+
+/** Opens leases of two nodes in a new place, or of any node in any place. */
+function opening({ ttlMs, url, options }: Engine): { open: Open; pair: () => [Lease, Lease] } {
+  const open: Open = (place, node, send = (target, init) => fetch(target, init)) =>
+    openLease({ url: place, node, ttlMs, ...options }, { fetch: send, clock: systemClock });
+  const pair = (): [Lease, Lease] => {
+    const place = url();
+    return [open(place, "a"), open(place, "b")];
+  };
+  return { open, pair };
+}
+
+function taking(engine: Engine): void {
+  const { open, pair } = opening(engine);
+  const { url } = engine;
+
+  test("takes a free lease, and nobody else gets it", async () => {
+    const [a, b] = pair();
+    expect(await a.holder()).toBeUndefined();
+    const held = await acquired(a);
+    expect(held).toMatchObject({ node: "a", term: nextSuccession(0), hasHistory: false });
+    expect(await b.acquire(0)).toBeUndefined();
+    expect(await b.holder()).toEqual({ record: held, isHeld: true });
+  });
+
+  test("begins a term after the one known", async () => {
+    const [a, b] = pair();
+    const known = nextSuccession(nextSuccession(0)) + 7;
+    const held = await acquired(a, known);
+    expect(held.term).toBe(nextSuccession(known));
+    await a.release(held);
+    expect((await acquired(b, 1)).term).toBe(nextSuccession(held.term));
+  });
+
+  test("force takes it from its holder", async () => {
+    const [a, b] = pair();
+    const held = await acquired(a);
+    const taken = await b.acquire(0, { force: true });
+    expect(taken?.term).toBe(nextSuccession(held.term));
+    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLost);
+    expect((await b.holder())?.record.node).toBe("b");
+  });
+
+  test("of five nodes that come at once exactly one gets it, and terms only grow", async () => {
+    const place = url();
+    const leases = ["a", "b", "c", "d", "e"].map((node) => open(place, node));
+    let term = 0;
+    for (let round = 0; round < 20; round++) {
+      const records = await Promise.all(leases.map((lease) => lease.acquire(0)));
+      const winners = records.flatMap((record, index) => (record === undefined ? [] : [{ record, index }]));
+      expect(winners).toHaveLength(1);
+      const [winner] = winners;
+      expect(winner?.record.term).toBeGreaterThan(term);
+      term = winner?.record.term ?? 0;
+      await leases[winner?.index ?? 0]?.release(winner?.record as LeaseRecord);
+    }
+  });
+}
+
+function expiry(engine: Engine): void {
+  const { pair } = opening(engine);
+  const { ttlMs, lateMs } = engine;
+
+  test("renewals keep it beyond its time to live", async () => {
+    const [a, b] = pair();
+    const held = await acquired(a);
+    const end = performance.now() + ttlMs * 2;
+    while (performance.now() < end) {
+      await Bun.sleep(ttlMs / 4);
+      await a.renew(held);
+      expect(await b.acquire(0)).toBeUndefined();
+    }
+    expect(await a.holder()).toEqual({ record: held, isHeld: true });
+  });
+
+  test("never expires early, and then another node takes it with a later term", async () => {
+    const [a, b] = pair();
+    const askedMs = performance.now();
+    const held = await acquired(a);
+    const taken = await eventuallyAcquired(b, ttlMs + lateMs + slackMs);
+    expect(performance.now() - askedMs).toBeGreaterThanOrEqual(ttlMs);
+    expect(taken.term).toBe(nextSuccession(held.term));
+    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLost);
+    await a.release(held); // which changes nothing
+    expect(await b.holder()).toEqual({ record: taken, isHeld: true });
+    await b.renew(taken);
+  });
+
+  test("is held again after its expiry as long as nobody took it", async () => {
+    const [a, b] = pair();
+    const held = await acquired(a);
+    await Bun.sleep(ttlMs + lateMs);
+    await a.renew({ ...held, hasHistory: true });
+    expect(await b.acquire(0)).toBeUndefined();
+    expect(await b.holder()).toEqual({ record: { ...held, hasHistory: true }, isHeld: true });
+  });
+}
+
+function releases(engine: Engine): void {
+  const { open, pair } = opening(engine);
+  const { ttlMs, lateMs, url } = engine;
+
+  test("a release leaves it to anybody at once, and its record stays", async () => {
+    const [a, b] = pair();
+    const held = await acquired(a);
+    await a.renew({ ...held, hasHistory: true });
+    await a.release(held);
+    expect(await b.holder()).toEqual({ record: { ...held, hasHistory: true }, isHeld: false });
+    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLost);
+    expect(await acquired(b)).toMatchObject({ term: nextSuccession(held.term), node: "b", hasHistory: true });
+  });
+
+  test("a release to a successor leaves it to that one at once", async () => {
+    const place = url();
+    const [a, b, c] = [open(place, "a"), open(place, "b"), open(place, "c")];
+    const held = await acquired(a);
+    await a.release(held, "b");
+    expect(await c.acquire(0)).toBeUndefined();
+    expect(await a.acquire(0)).toBeUndefined();
+    const taken = await acquired(b);
+    expect(taken.term).toBe(nextSuccession(held.term));
+    expect(taken.successor).toBeUndefined();
+  });
+
+  test("where the successor does not come, others get it after the expiry", async () => {
+    const [a, b] = pair();
+    const held = await acquired(a);
+    await a.release(held, "x");
+    expect((await b.holder())?.record.successor).toBe("x");
+    const taken = await eventuallyAcquired(b, ttlMs + lateMs + slackMs);
+    expect(taken.term).toBe(nextSuccession(held.term));
+  });
+}
+
+function failures(engine: Engine): void {
+  const { open, pair } = opening(engine);
+  const { name, ttlMs, url, urlAt, isWrite } = engine;
+
+  test("its own acquisition whose answer was lost is adopted", async () => {
+    const [place, lossy] = [url(), lossyFetch(isWrite)];
+    const [a, b] = [open(place, "a", lossy.fetch), open(place, "b")];
+    lossy.loses = "all from the next write on";
+    expect(String(await refused(a.acquire(0)))).toContain("no usable answer");
+    const state = await b.holder();
+    expect(state).toMatchObject({ record: { node: "a" }, isHeld: true });
+    expect(await b.acquire(0)).toBeUndefined();
+    lossy.loses = "nothing";
+    const held = await acquired(a);
+    expect(held).toEqual(state?.record as LeaseRecord);
+    await a.renew(held);
+    // Not with a term that is known to have been used.
+    expect((await acquired(a, held.term)).term).toBe(nextSuccession(held.term));
+  });
+
+  test("a write whose answer was lost is found by reading", async () => {
+    const lossy = lossyFetch(isWrite);
+    const lease = open(url(), "a", lossy.fetch);
+    lossy.loses = "one write";
+    const held = await acquired(lease);
+    lossy.loses = "one write";
+    await lease.renew(held);
+    lossy.loses = "one write";
+    await lease.release(held);
+    expect(await lease.holder()).toEqual({ record: held, isHeld: false });
+  });
+
+  test("a renewal whose answer was lost does no harm", async () => {
+    const [place, lossy] = [url(), lossyFetch(isWrite)];
+    const a = open(place, "a", lossy.fetch);
+    const held = await acquired(a);
+    lossy.loses = "answers";
+    await refused(a.renew({ ...held, hasHistory: true }));
+    lossy.loses = "nothing";
+    await a.renew({ ...held, hasHistory: true });
+    expect(await a.holder()).toEqual({ record: { ...held, hasHistory: true }, isHeld: true });
+  });
+
+  test("an engine that is down or silent fails each call in time, by name", async () => {
+    using silent = await listenSilently();
+    const places = [urlAt(1), urlAt(silent.port)];
+    for (const place of places) {
+      const lease = open(place, "a");
+      const held = { term: 1, node: "a", token: "t", hasHistory: false };
+      for (const call of [() => lease.acquire(0), () => lease.renew(held), () => lease.holder()]) {
+        const askedMs = performance.now();
+        const error = await refused(call());
+        expect(error).not.toBeInstanceOf(LeaseLost);
+        expect(String(error)).toContain(name.split(" ")[0] ?? "");
+        expect(performance.now() - askedMs).toBeLessThan(ttlMs / 3 + slackMs);
+      }
+    }
+  });
+
+  test("closed, it asks nothing any more", async () => {
+    const [a] = pair();
+    a.close();
+    expect(String(await refused(a.holder()))).toContain("shutting down");
+  });
+}
+
+export async function acquired(lease: Lease, minTerm = 0): Promise<LeaseRecord> {
+  const record = await lease.acquire(minTerm);
+  if (record === undefined) throw new Error("the lease was not free");
+  return record;
+}
+
+export async function refused(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    () => {
+      throw new Error("it succeeded");
+    },
+    (error: unknown) => error,
+  );
+}
+
+async function eventuallyAcquired(lease: Lease, withinMs: number): Promise<LeaseRecord> {
+  const end = performance.now() + withinMs;
+  for (;;) {
+    const record = await lease.acquire(0);
+    if (record !== undefined) return record;
+    if (performance.now() > end) throw new Error("the lease did not expire");
+    await Bun.sleep(20);
+  }
+}
+
+/** Takes connections and says nothing. */
+async function listenSilently(): Promise<Disposable & { readonly port: number }> {
+  const server = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { port: (server.address() as AddressInfo).port, [Symbol.dispose]: () => void server.close() };
+}

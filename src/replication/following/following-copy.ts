@@ -127,7 +127,7 @@ export async function openFollowingCopy(
     heardOf(standing) {
       const state = present();
       if (state !== undefined && compareEpochs(standing, state) > 0)
-        void upstream.findPrimary().then(() => follower.subscribed());
+        void upstream.findPrimary(standing).then(() => follower.subscribed());
     },
     engine() {
       if (!follower.diverged) return copy.engine();

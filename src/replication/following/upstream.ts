@@ -33,6 +33,8 @@ interface Standing {
 }
 
 const searchIntervalMs = 1000;
+/** Where a node is known to be in a later epoch: its primary is looked for at once. */
+const urgentSearchIntervalMs = 100;
 const headTimeoutMs = 1000;
 /** Who is asked for its pledge asks others itself first. */
 const pledgeTimeoutMs = 3 * headTimeoutMs;
@@ -48,6 +50,8 @@ export class Upstream {
   readonly histories: Histories;
   #primary: Neighbour;
   #searchedAtMs = Number.NEGATIVE_INFINITY;
+  /** Rejects when another node is the primary: what its predecessor was asked is not waited for. */
+  #switched = unhandled(Promise.withResolvers<never>());
 
   /** The first is the primary until another one shows. `own` is where this node stands. */
   constructor(
@@ -80,9 +84,10 @@ export class Upstream {
    */
   async log(position: Asked): Promise<Sourced> {
     const asked = this.#named(position);
+    const before = this.#primary;
     const failure = await this.#fromPrimary(asked);
     if ("answer" in failure) return failure;
-    if (await this.findPrimary(asked)) {
+    if ((await this.findPrimary(asked)) || this.#primary !== before) {
       const second = await this.#fromPrimary(asked);
       if ("answer" in second) return second;
     }
@@ -123,19 +128,37 @@ export class Upstream {
 
   /** Looks which of the nodes is the primary of the latest epoch, `least` at least. Whether that is another one than before. */
   async findPrimary(least: EpochName | undefined = this.#own()): Promise<boolean> {
-    const now = this.#clock.monotonicMs();
-    if (this.#neighbours.length === 1 || now - this.#searchedAtMs < searchIntervalMs) return false;
+    const [now, own] = [this.#clock.monotonicMs(), this.#own()];
+    const isUrgent = least !== undefined && own !== undefined && compareEpochs(least, own) > 0;
+    const intervalMs = isUrgent ? urgentSearchIntervalMs : searchIntervalMs;
+    if (this.#neighbours.length === 1 || now - this.#searchedAtMs < intervalMs) return false;
     this.#searchedAtMs = now;
-    const primaries = (await this.#heads()).filter(({ head }) => head.role === "primary" && isOf(head, least));
-    const [found] = primaries.toSorted((left, right) => compareEpochs(epochOf(right.head), epochOf(left.head)));
+    const found = await this.#latestPrimary(least);
     if (found === undefined || found.neighbour === this.#primary) return false;
     log.warning("the primary is {url} from now on, no longer {before}", {
       url: found.neighbour.url,
       before: this.#primary.url,
     });
     this.#primary = found.neighbour;
+    const { reject } = this.#switched;
+    this.#switched = unhandled(Promise.withResolvers<never>());
+    reject(new Error("another node is the primary now"));
     for (const listener of this.#onSwitch) listener();
     return true;
+  }
+
+  /** The first primary of a later epoch than this node's that answers, or of all that answer the one of the latest epoch. */
+  #latestPrimary(least: EpochName | undefined): Promise<Standing | undefined> {
+    const own = this.#own();
+    return new Promise((resolve) => {
+      const isPrimary = ({ head }: Standing): boolean => head.role === "primary" && isOf(head, least);
+      const onHead = (standing: Standing): void => {
+        if (isPrimary(standing) && own !== undefined && compareEpochs(epochOf(standing.head), own) > 0)
+          resolve(standing);
+      };
+      const latest = (one: Standing, other: Standing): number => compareEpochs(epochOf(other.head), epochOf(one.head));
+      void this.#heads(onHead).then((heads) => resolve(heads.filter(isPrimary).toSorted(latest)[0]));
+    });
   }
 
   /** Where all stand that answer. */
@@ -145,7 +168,10 @@ export class Upstream {
 
   /** The primaries that answer: those among the nodes, and those that nodes follow. */
   async livePrimaries(): Promise<readonly NodeHead[]> {
-    const answers = await this.#ask((client) => client.primaryHead(), 2 * headTimeoutMs);
+    const answers = await this.#ask(
+      (client) => client.primaryHead(),
+      () => 2 * headTimeoutMs,
+    );
     return answers.flatMap(({ neighbour, answer: head }) => {
       // A node that was replaced, or may not write yet, is none.
       const isPrimary = head?.role === "primary" && head.a === undefined;
@@ -164,14 +190,26 @@ export class Upstream {
     });
   }
 
-  /** What each says that is asked for its pledge; `undefined` where it says nothing. */
+  /** Asks the primaries that answer to stop their writes for a candidate, and to let it have the lease. */
+  async askToHandOver(own: Asked, candidacy: Candidacy): Promise<void> {
+    const asked = this.#named(own);
+    const primaries = (await this.#heads()).filter(({ head }) => head.role === "primary" && head.e === own.epoch);
+    const how = { force: false, graceful: true, leased: false, term: undefined };
+    await Promise.all(
+      primaries.map(({ neighbour: { client } }) => this.#inTime(client.pledge(asked, candidacy, how), pledgeTimeoutMs)),
+    );
+  }
+
+  /** What each says that is asked for its pledge, of which those `answering` have just answered another question; `undefined` where it says nothing. */
   async pledges(
     own: Asked,
     candidacy: Candidacy,
     how: VoteOptions,
+    answering: ReadonlySet<string>,
   ): Promise<readonly { readonly url: string; readonly answer: PledgeAnswer | undefined }[]> {
     const asked = this.#named(own);
-    const answers = await this.#ask((client) => client.pledge(asked, candidacy, how), pledgeTimeoutMs);
+    const timeoutMs = ({ url }: Neighbour): number => (answering.has(url) ? pledgeTimeoutMs : headTimeoutMs);
+    const answers = await this.#ask((client) => client.pledge(asked, candidacy, how), timeoutMs);
     return answers.map(({ neighbour: { url }, answer }) => {
       const isOther =
         answer !== undefined && "head" in answer && !this.histories.admits(historyIn(answer.head.epochs), url);
@@ -203,7 +241,7 @@ export class Upstream {
   async #fromPrimary(asked: Asked): Promise<Sourced | { readonly error: Error }> {
     const from = this.#primary;
     try {
-      const answer = await from.client.log(asked);
+      const answer = await Promise.race([from.client.log(asked), this.#switched.promise]);
       if (this.#isOwn(headOf(answer))) return { error: new Error(`${from.url} is this node itself`) };
       if (!this.#admits(answer, from)) return { error: new Error(`${from.url} has another history than this node`) };
       if ("refused" in answer && this.#isOther(answer.refused.epochs)) return { answer, from };
@@ -218,24 +256,31 @@ export class Upstream {
     return node !== undefined && node === this.#ownId;
   }
 
-  async #heads(): Promise<readonly Standing[]> {
-    const answers = await this.#ask((client) => client.head(this.#own()));
-    return answers.flatMap(({ neighbour, answer: head }) =>
-      head !== undefined && !this.#isOwn(head) && this.histories.admits(historyIn(head.epochs), neighbour.url)
-        ? [{ neighbour, head }]
-        : [],
+  /** `onHead` is called with each as it comes. */
+  async #heads(onHead: (standing: Standing) => void = () => {}): Promise<readonly Standing[]> {
+    const standings: Standing[] = [];
+    await Promise.all(
+      this.#neighbours.map(async (neighbour) => {
+        const head = await this.#inTime(neighbour.client.head(this.#own()));
+        if (head === undefined || this.#isOwn(head)) return;
+        if (!this.histories.admits(historyIn(head.epochs), neighbour.url)) return;
+        standings.push({ neighbour, head });
+        onHead({ neighbour, head });
+      }),
     );
+    const order = ({ neighbour }: Standing): number => this.#neighbours.indexOf(neighbour);
+    return standings.toSorted((one, other) => order(one) - order(other));
   }
 
   /** All at once. Who fails or takes too long has no answer. */
   #ask<T>(
     question: (client: NodeClient) => Promise<T>,
-    timeoutMs = headTimeoutMs,
+    timeoutMs: (neighbour: Neighbour) => number,
   ): Promise<readonly { readonly neighbour: Neighbour; readonly answer: T | undefined }[]> {
     return Promise.all(
       this.#neighbours.map(async (neighbour) => ({
         neighbour,
-        answer: await this.#inTime(question(neighbour.client), timeoutMs),
+        answer: await this.#inTime(question(neighbour.client), timeoutMs(neighbour)),
       })),
     );
   }
@@ -249,6 +294,12 @@ export class Upstream {
       );
     });
   }
+}
+
+/** Its rejection is one of many reasons, and nobody may be waiting for it. */
+function unhandled<T>(resolvers: PromiseWithResolvers<T>): PromiseWithResolvers<T> {
+  resolvers.promise.catch(() => {});
+  return resolvers;
 }
 
 function headOf(answer: LogAnswer): Pick<NodeHead, "e" | "n" | "node"> {

@@ -9,11 +9,12 @@ import { parseArgs } from "node:util";
 import { runSeed } from "../test/sim/run.ts";
 import { addOutcome, addTotals, failureText, noTotals, totalsText, type Totals } from "../test/sim/totals.ts";
 
-const usage = `scripts/sim [--seeds N] [--first N] [--abreast N]
+const usage = `scripts/sim [--seeds N] [--first N] [--abreast N] [--failover]
 
   --seeds N    how many seeds (default 1000)
   --first N    the first of them (default 1)
   --abreast N  how many processes at a time (default: one for each processor)
+  --failover   a lease chooses the primary with every seed (default: with three of ten)
 
 One seed with its whole trace: SIM_SEED=7 bun test test/sim`;
 
@@ -22,14 +23,16 @@ const seedsPerProcess = 25;
 interface Piece {
   readonly first: number;
   readonly seeds: number;
+  /** Whether a lease chooses the primary with every seed. */
+  readonly failover: boolean;
 }
 
-async function main(seeds: number, first: number, abreast: number): Promise<number> {
+async function main({ seeds, first, failover }: Piece, abreast: number): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-simulations-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   const pieces: Piece[] = [];
   for (let begin = first; begin < first + seeds; begin += seedsPerProcess)
-    pieces.push({ first: begin, seeds: Math.min(seedsPerProcess, first + seeds - begin) });
+    pieces.push({ first: begin, seeds: Math.min(seedsPerProcess, first + seeds - begin), failover });
   const totals = noTotals();
   const next = async (): Promise<void> => {
     for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
@@ -42,23 +45,29 @@ async function main(seeds: number, first: number, abreast: number): Promise<numb
   return totals.failures === 0 ? 0 : 1;
 }
 
-async function runAside({ first, seeds }: Piece, result: string): Promise<Totals> {
-  const child = Bun.spawn(
-    [process.execPath, import.meta.path, "--piece", result, "--first", `${first}`, "--seeds", `${seeds}`],
-    {
-      stdin: "ignore",
-      stdout: "inherit",
-      stderr: "inherit",
-    },
-  );
+async function runAside({ first, seeds, failover }: Piece, result: string): Promise<Totals> {
+  const options = [
+    "--piece",
+    result,
+    "--first",
+    `${first}`,
+    "--seeds",
+    `${seeds}`,
+    ...(failover ? ["--failover"] : []),
+  ];
+  const child = Bun.spawn([process.execPath, import.meta.path, ...options], {
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+  });
   if ((await child.exited) !== 0) throw new Error(`the process for the seeds from ${first} on did not come to its end`);
   return JSON.parse(readFileSync(result, "utf8")) as Totals;
 }
 
-async function runPiece({ first, seeds }: Piece, result: string): Promise<void> {
+async function runPiece({ first, seeds, failover }: Piece, result: string): Promise<void> {
   const totals = noTotals();
   for (let seed = first; seed < first + seeds; seed++) {
-    const outcome = await runSeed(seed);
+    const outcome = await runSeed(seed, failover ? { failover } : undefined);
     addOutcome(totals, outcome);
     if (outcome.failure !== undefined) process.stdout.write(`${failureText(outcome)}\n`);
   }
@@ -78,17 +87,22 @@ try {
       seeds: { type: "string" },
       first: { type: "string" },
       abreast: { type: "string" },
+      failover: { type: "boolean", default: false },
       piece: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   });
   const seeds = numberOf("seeds", values.seeds, 1000);
   const first = numberOf("first", values.first, 1);
+  const { failover } = values;
   if (values.help) process.stdout.write(`${usage}\n`);
   else if (values.piece === undefined)
-    process.exitCode = await main(seeds, first, numberOf("abreast", values.abreast, availableParallelism()));
+    process.exitCode = await main(
+      { seeds, first, failover },
+      numberOf("abreast", values.abreast, availableParallelism()),
+    );
   else {
-    await runPiece({ first, seeds }, values.piece);
+    await runPiece({ first, seeds, failover }, values.piece);
     process.exit(0);
   }
 } catch (error) {

@@ -127,7 +127,9 @@ describe("flags in the README", () => {
   });
 
   test("or, where they stand alone, to one of them", () => {
-    const scripts = ["up", "bench", "chaos", "sim"].map((script) => sourceOf(`scripts/${script}.ts`)).join("\n");
+    const scripts = ["up", "bench", "chaos", "siege", "sim"]
+      .map((script) => sourceOf(`scripts/${script}.ts`))
+      .join("\n");
     const known = [
       ...settings.map(({ flag }) => flag as string),
       ...flagsOf([...helps.values()].join("\n")),

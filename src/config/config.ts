@@ -106,6 +106,52 @@ const feed = {
     allowed: "`none`, or `edges:` and a number from 1 to 100",
     placeholder: "whom",
   }),
+  failover: optionalText(/^(?:etcds?|kubernetes(?:\+https?)?|s3):\/\/[^\s]+$/, {
+    description:
+      "The coordination engine that keeps the lease of the primary. With it nodes choose the primary by themselves: each starts as an edge, and the one that has the lease and the votes of the others is the primary until it loses it. The same on all nodes that may become the primary",
+    allowed:
+      "`etcd://host:port,host:port` (`etcds://` over TLS), `kubernetes://namespace/name` in a pod, `kubernetes+https://host:port/namespace/name`, or `s3://bucket/key?endpoint=url&region=name`",
+    placeholder: "url",
+  }),
+  failoverTtl: duration(2000, minute).default(6000).register(settingInfo, {
+    description:
+      "How long the lease of the primary lasts without a renewal; in its last sixth the primary acknowledges no write. The same on all nodes",
+    allowed: "a duration from `2s` to `1m`, such as `6s`",
+    placeholder: "duration",
+  }),
+  failoverMayLoseWrites: flag().default(false).register(settingInfo, {
+    description:
+      "Allows `failover` without `ack`. What the last primary has acknowledged and no edge has when it fails is then lost: mostly some milliseconds of writes, all since the edge was last connected at worst",
+    allowed: "`true` or `false`",
+    placeholder: "yes or no",
+  }),
+  failoverUsername: optionalText(/./, {
+    description: "The user name for etcd, where it demands one",
+    allowed: "a text",
+    placeholder: "name",
+  }),
+  failoverPassword: optionalText(/./, {
+    description: "The password that belongs to it",
+    allowed: "a text",
+    placeholder: "secret",
+    secret: true,
+  }),
+  failoverCa: optionalText(/./, {
+    description:
+      "A PEM file with the certificate authority of the coordination engine, where the system does not know it",
+    allowed: "a path",
+    placeholder: "file",
+  }),
+  failoverCert: optionalText(/./, {
+    description: "A PEM file with the certificate that this node shows to the coordination engine",
+    allowed: "a path; `failoverKey` belongs to it",
+    placeholder: "file",
+  }),
+  failoverKey: optionalText(/./, {
+    description: "A PEM file with the private key of `failoverCert`, not encrypted",
+    allowed: "a path; `failoverCert` belongs to it",
+    placeholder: "file",
+  }),
   maxStaleness: duration(1000, 7 * day)
     .optional()
     .register(settingInfo, {

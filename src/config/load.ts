@@ -3,6 +3,7 @@
  * found at once, and each names the setting, its value, where that came from and what is allowed; values of secrets are never repeated.
  */
 import { brokerAddress, embeddedBroker } from "./broker-address.ts";
+import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
 import { groups, isGroup, putAt, settings, valueAt, type Setting } from "./settings.ts";
 
@@ -80,6 +81,7 @@ function checkTogether(config: Config): string[] {
     if (config.primary === undefined && fetches) problems.push(missing("primary", `${who} needs it`));
     if (config.nodeKey === undefined) problems.push(missing("nodeKey", `${article} needs it`));
   }
+  problems.push(...checkFailover(config));
   if (config.role === "primary" && config.import !== undefined) {
     problems.push(
       "import is for edges and fallbacks: a primary that started from a snapshot would forget what came after it",
@@ -101,6 +103,28 @@ function checkTogether(config: Config): string[] {
   if (config.limits.retryDelayMsMin > config.limits.retryDelayMsMax) {
     problems.push("limits.retryDelayMsMin is larger than limits.retryDelayMsMax");
   }
+  return problems;
+}
+
+function checkFailover(config: Config): string[] {
+  const { failover, role, peers, ack, failoverMayLoseWrites, nodeKey, failoverCert, failoverKey } = config;
+  if (failover === undefined) return [];
+  if (role === "fallback") return ["failover is for primaries and edges: a fallback never becomes the primary"];
+  const problems: string[] = [];
+  const unusable = failoverUrlProblem(failover);
+  if (unusable !== undefined) problems.push(`failover is not usable: ${unusable}`);
+  if (role === "primary" && peers.length === 0)
+    problems.push(missing("peers", "with `failover` a node asks the others for their votes, and follows them"));
+  if (role === "primary" && nodeKey === undefined)
+    problems.push(missing("nodeKey", "with `failover` each node starts as an edge, which needs it"));
+  if (ack === 0 && !failoverMayLoseWrites)
+    problems.push(
+      "failover without ack loses what the last primary has acknowledged and no edge has: set `ack: edges:1` or more, or accept the loss with `failoverMayLoseWrites: true`",
+    );
+  if (failoverCert !== undefined && failoverKey === undefined)
+    problems.push(missing("failoverKey", "failoverCert is useless without it"));
+  if (failoverKey !== undefined && failoverCert === undefined)
+    problems.push(missing("failoverCert", "failoverKey is useless without it"));
   return problems;
 }
 

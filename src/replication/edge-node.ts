@@ -17,6 +17,8 @@ import { openFollowingCopy, type FollowingCopy } from "./following/following-cop
 import { keyLookup } from "./following/key-lookup.ts";
 import { createLogServer } from "./following/log-server.ts";
 import { Moves } from "./following/moves.ts";
+import { Campaign } from "./failover/campaign.ts";
+import type { Lease } from "./failover/lease.ts";
 import { createForwarder } from "./forward.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { nodeIdOf } from "./identity.ts";
@@ -24,8 +26,9 @@ import type { Node, NodeHealth, Promoted, PromoteOptions } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
-import { type Candidate, openCandidate } from "./succession/candidate.ts";
+import { type Candidate, type CandidateOptions, openCandidate } from "./succession/candidate.ts";
 import { Pledge } from "./succession/pledge.ts";
+import type { AcquireLease } from "./succession/promotion.ts";
 import { realSystem, type System } from "./system.ts";
 
 const log = getLogger("edge");
@@ -35,11 +38,13 @@ export interface EdgeOptions {
   readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
   /** Called when this edge is about to end, so that a primary takes its place. */
   readonly onEnding?: () => Promise<void>;
+  /** What it needs to be the primary, where `failover` is configured; then it takes it by itself when it is free. */
+  readonly lease?: Lease | undefined;
 }
 
 export async function startEdgeNode(
   config: Config,
-  { becomePrimary, onEnding = async () => {} }: EdgeOptions = {},
+  { becomePrimary, onEnding = async () => {}, lease }: EdgeOptions = {},
   system: System = realSystem,
 ): Promise<Node> {
   const { limits, environment } = config;
@@ -65,8 +70,11 @@ export async function startEdgeNode(
   feed.start();
 
   const running = started.move();
-  const promote = async ({ force, graceful = false, automatic = false }: PromoteOptions): Promise<Promoted> => {
-    const mandate = await candidate.stand({ force, graceful, automatic });
+  const promote = async (
+    { force, graceful = false, automatic = false }: PromoteOptions,
+    acquire: AcquireLease,
+  ): Promise<Promoted> => {
+    const mandate = await candidate.stand({ force, graceful, automatic, acquire });
     const { path } = following.copy.engine();
     lock.keep();
     await onEnding();
@@ -75,6 +83,13 @@ export async function startEdgeNode(
     return must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });
   };
   let promoting: Promise<Promoted> | undefined;
+  const promoteOnce = (options: PromoteOptions, acquire: AcquireLease): Promise<Promoted> =>
+    (promoting ??= promote(options, acquire).finally(() => (promoting = undefined)));
+  const isPromoting = (): boolean => promoting !== undefined;
+  const campaign =
+    lease && campaignOf({ lease, id, config, following, candidate, pledge, isPromoting, system }, promoteOnce);
+  running.defer(() => campaign?.stop());
+  campaign?.start();
   return {
     role: "edge",
     id,
@@ -98,10 +113,12 @@ export async function startEdgeNode(
     lookUpKey: keyLookup(config, () => upstream.primary.client, system.clock),
     promote:
       becomePrimary &&
-      ((options) => {
-        promoting ??= promote(options).finally(() => (promoting = undefined));
-        return promoting;
-      }),
+      ((options) =>
+        promoteOnce(options, async (askForIt) => {
+          if (campaign === undefined) return undefined;
+          await askForIt();
+          return campaign.take(options.force);
+        })),
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
     waitForLatest: () => waitForLatest(following, config.consistencyWait),
     requireFresh: () => requireConfirmed(following, config.maxStaleness),
@@ -114,6 +131,29 @@ export async function startEdgeNode(
     mqttConnection: undefined,
     stop: () => running.disposeAsync(),
   };
+}
+
+interface CampaignParts extends CandidateOptions {
+  readonly candidate: Candidate;
+  readonly lease: Lease;
+  readonly isPromoting: () => boolean;
+}
+
+function campaignOf(
+  { lease, id, config, following, candidate, pledge, isPromoting, system }: CampaignParts,
+  promote: (options: PromoteOptions, acquire: AcquireLease) => Promise<Promoted>,
+): Campaign {
+  return new Campaign({
+    lease,
+    id,
+    ttlMs: config.failoverTtl,
+    clock: system.clock,
+    standing: () => (following.copy.ready && !pledge.isFirm ? following.present() : undefined),
+    promised: () => candidate.promised,
+    heads: async () => (await following.upstream.heads()).map(({ head }) => head),
+    isPromoting,
+    promote: (acquire) => promote({ force: false, graceful: true, automatic: true }, acquire),
+  });
 }
 
 /** The same that a primary serves to nodes, from this copy. */
@@ -149,6 +189,7 @@ function serveOthers(
     led: candidate.led,
     candidacy: () => candidate.token,
     promised: () => candidate.promised,
+    pledgedTo: () => candidate.pledgedTo,
     pledge: candidate.pledgeTo,
     ack: false,
     freshness: () => ({ number: undefined, ageMs: following.follower.ageMs }),

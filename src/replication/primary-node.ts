@@ -19,6 +19,7 @@ import { watchDamage, type Damage } from "./damage.ts";
 import { eventHistory } from "./event-history.ts";
 import { epochOf } from "./feed/envelope.ts";
 import { openFeed, type Feed, type FeedListener } from "./feed/feed.ts";
+import type { Confirmation, Leadership } from "./failover/leadership.ts";
 import { Arrivals } from "./following/arrivals.ts";
 import { isPassed, type Stands } from "./following/history.ts";
 import { createLogServer, type LogServerOptions } from "./following/log-server.ts";
@@ -70,6 +71,8 @@ export interface PrimaryOptions {
   readonly announce?: Announce | undefined;
   /** With it the node goes on where an edge of this process ended. */
   readonly takeover?: Takeover | undefined;
+  /** The lease under which it is the primary, where there is one. */
+  readonly leadership?: Leadership | undefined;
   /** Called once, when the node is no primary any more; possibly before it has started. */
   readonly onFenced?: (reason: FenceReason, lacking?: Seen) => void;
 }
@@ -77,7 +80,7 @@ export interface PrimaryOptions {
 /** AppError `conflict` where another process is the primary of the same data. */
 export async function startPrimaryNode(
   config: Config,
-  { announce = async () => {}, takeover, onFenced = () => {} }: PrimaryOptions = {},
+  { announce = async () => {}, takeover, leadership, onFenced = () => {} }: PrimaryOptions = {},
   system: System = realSystem,
 ): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
@@ -85,35 +88,19 @@ export async function startPrimaryNode(
   await using started = new AsyncDisposableStack();
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const { writer, copy, path, isNew, nodeKeyHash, adminKey } = await openData(
-    started,
-    config,
-    announce,
-    takeover,
-    system,
-  );
+  const opened = await openData(started, config, announce, takeover, system);
+  const { writer, copy, path, nodeKeyHash } = opened;
   // Until it ended, the edge went on following.
   if (takeover !== undefined && compareEpochs(writer.state, takeover.after) !== 0)
     throw overtaken("another node was promoted meanwhile");
   const id = nodeIdOf(config);
   const store = copy.reader();
-  const place = await keepPlace(started, {
-    config,
-    id,
-    isNew,
-    writer,
-    copy,
-    store,
-    nodeKeyHash,
-    takeover,
-    onFenced,
-    system,
-  });
-  const { fence, feed, term } = place;
+  const parts = { config, id, store, takeover, leadership, onFenced, system };
+  const place = await keepPlace(started, { ...parts, ...opened });
+  const { fence, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin a term over that of its successor.
   if (!fence.fenced) {
-    await beginAtStart(term, writer, data, takeover !== undefined);
-    if (adminKey !== undefined && term.isBegun) await acceptAdminKey(adminKey, writer, system.clock);
+    await beginTerm(config, opened, place, takeover !== undefined, system.clock);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const damage = watchDamage(path, limits.copyCheckIntervalMs, started, system);
@@ -151,9 +138,9 @@ export async function startPrimaryNode(
     forward: undefined,
     promote: undefined,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
-    waitForLatest: async () => requireInPlace(fence),
+    waitForLatest: async () => requireInPlace(place),
     requireFresh() {
-      if (config.maxStaleness !== undefined) requireInPlace(fence);
+      if (config.maxStaleness !== undefined) requireInPlace(place);
     },
     reportDamage: damage.report,
     present: () => writer.state,
@@ -164,6 +151,19 @@ export async function startPrimaryNode(
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
   };
+}
+
+async function beginTerm(
+  { data }: Config,
+  { writer, adminKey }: Data,
+  { term, leadership }: Place,
+  isPromoted: boolean,
+  clock: System["clock"],
+): Promise<void> {
+  // To open all of it may have taken so long that it looks as if the process had stood still.
+  await leadership?.confirmed();
+  await beginAtStart(term, writer, data, isPromoted);
+  if (adminKey !== undefined && term.isBegun) await acceptAdminKey(adminKey, writer, clock);
 }
 
 function backupsOfPrimary(
@@ -219,6 +219,7 @@ interface PlaceOptions {
   readonly store: SqlDatabase;
   readonly nodeKeyHash: string;
   readonly takeover: Takeover | undefined;
+  readonly leadership: Leadership | undefined;
   readonly onFenced: (reason: FenceReason, lacking?: Seen) => void;
   readonly system: System;
 }
@@ -231,6 +232,7 @@ interface Place {
   readonly foreign: ForeignWatch;
   readonly feed: Feed;
   readonly fence: Fence;
+  readonly leadership: Leadership | undefined;
   readonly term: StartTerm;
   readonly handOver: HandOver;
   /** Null while its word that a copy is the newest is worth nothing: while it may not write. */
@@ -240,7 +242,7 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, isNew, writer, copy, store, nodeKeyHash, takeover, onFenced, system } = options;
+  const { config, id, isNew, writer, copy, store, nodeKeyHash, takeover, leadership, onFenced, system } = options;
   const { clock } = system;
   const present = (): State => writer.state;
   const instance = mintEpoch(clock);
@@ -268,7 +270,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     // Who is asked learns of the new term by that, without waiting for a broker or for the next look.
     void peers?.heads();
   });
-  const ageMs = (): null | undefined => (fence.fenced || !term.isBegun ? null : undefined);
+  const mayWrite = (): boolean => !fence.fenced && term.isBegun && leadership?.problem === undefined;
+  const ageMs = (): null | undefined => (mayWrite() ? undefined : null);
   // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
   const stored = (): State => (copy.ready ? readState(store) : writer.state);
   const succession = watchSuccession({
@@ -287,13 +290,18 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   for (const { e: epoch, n: termThere, l: offset } of others.retained)
     succession.heard({ epoch, term: termThere, offset });
   if (others.primary !== undefined) fence.fence(others.primary);
-  else if (takeover === undefined && peers !== undefined && wasFollower(config.data))
+  else if (takeover === undefined && !isNew && peers !== undefined && wasFollower(config.data))
     fence.requireVotes(wasLeading(config.data, readEpochs(store)));
   // Who was promoted by force, or has what was acknowledged, may be behind others: what they have more is lost.
   if (takeover?.aheadIsLost !== true) await succession.look();
   if (takeover !== undefined && fence.fenced)
     throw overtaken("another node was promoted meanwhile, or has come further than this one");
   succession.start();
+  leadership?.lead({
+    confirm: () => confirmationOf(peers, present()),
+    ack: config.ack,
+    onLost: (reason) => fence.loseLease(reason),
+  });
   started.defer(() => succession.stop());
   const lookForTwins = async (): Promise<void> => {
     if (peers !== undefined && twins.isUncertain && !fence.fenced) twins.found(await peers.livePrimaries());
@@ -305,8 +313,11 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     foreign,
     feed,
     fence,
+    leadership,
     term,
-    handOver: new HandOver(clock),
+    handOver: new HandOver(clock, (to) => {
+      if (leadership !== undefined) fence.loseLease(`${to} took over, and did not become the primary`);
+    }),
     ageMs,
     acks,
     onPosition(asked, nodeId) {
@@ -383,7 +394,7 @@ function serveOthers(
     damage,
     moves,
   }: Pick<Data, "writer" | "copy" | "nodeKeyHash"> & { readonly damage: Damage; readonly moves: Moves },
-  { onPosition, feed, fence, peers, handOver, instance, ageMs }: Place,
+  { onPosition, feed, fence, leadership, peers, handOver, instance, ageMs }: Place,
   system: System,
 ): Node["replication"] {
   const snapshots = keepSnapshots({
@@ -416,7 +427,10 @@ function serveOthers(
       if (peers !== undefined && !(await peers.stands(request)))
         throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
       if (isLater) new Pledge(data).give({ ...request, force: true });
-      else await handOver.begin(request.node);
+      else {
+        await handOver.begin(request.node);
+        await leadership?.release(request.node);
+      }
     },
     ack: ack > 0,
     freshness: () => ({ number: feed.headNumber, ageMs: ageMs() }),
@@ -430,20 +444,32 @@ function serveOthers(
   });
 }
 
+/** What the peers say of the present term of this primary. */
+async function confirmationOf(peers: Upstream | undefined, present: State): Promise<Confirmation> {
+  const heads = ((await peers?.heads()) ?? []).map(({ head }) => head);
+  return {
+    edges: heads.filter(({ role, e, pledgedTo }) => role === "edge" && e === present.epoch && pledgedTo === undefined)
+      .length,
+    isSuperseded: heads.some((head) => compareEpochs(epochOf(head), present) > 0),
+  };
+}
+
 /** One that was replaced does not know how old its copy has become. */
-function requireInPlace({ problem }: Fence): void {
+function requireInPlace({ fence, leadership }: Pick<Place, "fence" | "leadership">): void {
+  const problem = fence.problem ?? leadership?.problem;
   if (problem !== undefined) throw new AppError("not_ready", `${problem}: this copy gets older`);
 }
 
-function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: boolean): NodeHealth {
+function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Place, damaged: boolean): NodeHealth {
   const { brokers, embedded } = feed;
   const { epoch, term, offset, digest } = writer.state;
   const feedConnected = brokers.some(({ connected }) => connected);
+  const problem = fence.problem ?? leadership?.problem;
   return {
     ...foreignHealth(foreign),
     ok: !writer.failed && !damaged,
     ...(writer.storage.problem === undefined ? {} : { degraded: writer.storage.problem }),
-    ...(fence.problem === undefined ? {} : { degraded: fence.problem }),
+    ...(problem === undefined ? {} : { degraded: problem }),
     storageOk: writer.storage.problem === undefined,
     role: "primary",
     state: fence.fenced ? "FENCED" : "PRIMARY",
@@ -461,7 +487,7 @@ function healthOf(writer: Writer, { feed, fence, foreign }: Place, damaged: bool
 
 function writesOver(
   writer: Writer,
-  { fence, acks, feed, foreign, term, handOver }: Place,
+  { fence, leadership, acks, feed, foreign, term, handOver }: Place,
   ackTimeoutMs: number,
 ): Writes {
   const write: Writer["write"] = async (request, meta) => {
@@ -472,6 +498,7 @@ function writesOver(
     const admit = (): void => {
       requireUnfenced();
       handOver.requireNone();
+      leadership?.require();
       if (feed.doubted)
         throw new AppError(
           "not_ready",
@@ -486,7 +513,10 @@ function writesOver(
     if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
     const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
-    if (await acks.reached(epoch, result.offset, ackTimeoutMs)) return result;
+    const isReached = await acks.reached(epoch, result.offset, ackTimeoutMs);
+    // It is committed, and what others have of it may stay; but whoever has the lease now may have begun without it.
+    leadership?.require();
+    if (isReached) return result;
     requireUnfenced();
     throw new AppError(
       "not_ready",

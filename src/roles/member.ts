@@ -5,15 +5,20 @@
  */
 import type { Config } from "../config/config.ts";
 import { startEdgeNode } from "../replication/edge-node.ts";
-import type { MintedKeys } from "../replication/identity.ts";
+import { acquireLeadership, isFree } from "../replication/failover/campaign.ts";
+import type { Leadership } from "../replication/failover/leadership.ts";
+import type { Lease } from "../replication/failover/lease.ts";
+import { approvedHistory } from "../replication/history-notes.ts";
+import { nodeIdOf, type MintedKeys } from "../replication/identity.ts";
 import type { Node, Promoted } from "../replication/node.ts";
-import { startPrimaryNode, type Takeover } from "../replication/primary-node.ts";
+import { startPrimaryNode, type PrimaryOptions, type Takeover } from "../replication/primary-node.ts";
 import { formatToken } from "../replication/position.ts";
 import type { FenceReason, Seen } from "../replication/succession/fence.ts";
 import { isPromoted, notePromotion, PrimaryIsAlive } from "../replication/succession/promotion.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { presentStore } from "../store/data-directory.ts";
 import { isSameSuccession } from "../store/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -40,7 +45,10 @@ export function startEdge(config: Config, system: System = realSystem): Promise<
 class Member {
   readonly #config: Config;
   readonly #system: System;
+  readonly #lease: Lease | undefined;
   #node: Node | undefined;
+  /** Under which this node is the primary. */
+  #leadership: Leadership | undefined;
   #service: RunningRole | undefined;
   /** Why the present primary is none any more, and what it lacks. */
   #fenced: { readonly reason: FenceReason; readonly lacking: Seen | undefined } | undefined;
@@ -52,45 +60,53 @@ class Member {
   private constructor(config: Config, system: System) {
     this.#config = config;
     this.#system = system;
+    this.#lease = config.failover === undefined ? undefined : openLeaseOf(config, config.failover, system);
   }
 
   static async start(config: Config, role: "primary" | "edge", system: System): Promise<RunningRole> {
     const member = new Member(config, system);
-    const node = role === "primary" ? await member.#startPrimary() : await member.#startEdge();
+    // With a lease a node is an edge until it has it.
+    const isPrimary = role === "primary" && member.#lease === undefined;
+    const node = isPrimary ? await member.#startPrimary() : await member.#startEdge();
     member.#node = node;
     const service = await serveNode(config, node, system);
     member.#service = service;
     if (member.#fenced !== undefined) member.#stepDown();
+    if (member.#lease !== undefined && config.role === "primary") void member.#beginHistory(member.#lease);
     return { ...service, stop: () => member.#stop() };
   }
 
-  #startPrimary(takeover?: Takeover): Promise<Node> {
+  #startPrimary({ takeover, leadership }: Pick<PrimaryOptions, "takeover" | "leadership"> = {}): Promise<Node> {
     this.#fenced = undefined;
+    this.#leadership = leadership;
     const announce = (minted: MintedKeys): Promise<void> => print(mintedKeysText(minted));
     const onFenced = (reason: FenceReason, lacking?: Seen): void => {
       this.#fenced = { reason, lacking };
       if (this.#node?.role === "primary") this.#stepDown();
     };
-    return startPrimaryNode(asPrimary(this.#config), { announce, takeover, onFenced }, this.#system);
+    return startPrimaryNode(asPrimary(this.#config), { announce, takeover, leadership, onFenced }, this.#system);
   }
 
   #startEdge(): Promise<Node> {
     const becomePrimary = (takeover: Takeover): Promise<Promoted> => this.#becomePrimary(takeover);
     // The request for the promotion is one that is under way.
     const onEnding = (): Promise<void> => must(this.#service).drain(1);
-    return startEdgeNode(asEdge(this.#config), { becomePrimary, onEnding }, this.#system);
+    return startEdgeNode(asEdge(this.#config), { becomePrimary, onEnding, lease: this.#lease }, this.#system);
   }
 
   /** The edge has just ended. */
   async #becomePrimary(takeover: Takeover): Promise<Promoted> {
+    const { leadership } = takeover;
     if (this.#isStopped) {
       takeover.directory.unlock();
+      await leadership?.release();
       throw new AppError("not_ready", "this node is shutting down");
     }
     let node: Node;
     try {
-      node = await this.#startPrimary(takeover);
+      node = await this.#startPrimary({ takeover, leadership });
     } catch (error) {
+      await leadership?.release();
       log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
       this.#change(() => this.#goOnAsEdge());
       throw error;
@@ -115,10 +131,12 @@ class Member {
       await must(this.#node)
         .stop()
         .catch((error: unknown) => log.error("this primary did not end well: {error}", { error }));
+      await this.#leadership?.release();
       await this.#goOnAsEdge();
       log.warning("this node goes on as an edge");
     });
-    if (reason === "behind") void this.#changing.then(() => this.#recover(lacking));
+    // With a lease it takes part in the choice of the next primary, as each edge does.
+    if (reason === "behind" && this.#lease === undefined) void this.#changing.then(() => this.#recover(lacking));
   }
 
   /** Meanwhile nobody answers here, so there is no end to it but a stop. */
@@ -161,6 +179,49 @@ class Member {
     await node.promote?.({ force: false, automatic: true });
   }
 
+  /**
+   * A first primary begins the history, once it has the lease. Where there is one already, somewhere, this node stays an edge: its data directory is empty
+   * since it is new, or not mounted.
+   */
+  async #beginHistory(lease: Lease): Promise<void> {
+    const { data, failoverTtl: ttlMs } = this.#config;
+    for (; !this.#isStopped; await this.#pause()) {
+      if (presentStore(data) !== undefined) return;
+      try {
+        const state = await lease.holder();
+        if (state?.record.hasHistory === true && approvedHistory(data, "abandon-history") === undefined)
+          return log.warning("{engine} knows of a history that has begun: this node stays an edge", {
+            engine: lease.engine,
+          });
+        if (!isFree(state)) continue;
+        const { clock } = this.#system;
+        const leadership = await acquireLeadership({ lease, minTerm: 0, force: false, ttlMs, clock });
+        if (leadership === undefined) continue;
+        this.#change(() => this.#startHistory(leadership));
+        return await this.#changing;
+      } catch (error) {
+        log.warning("the first history can't begin yet: {reason}", { reason: reasonOf(error) });
+      }
+    }
+  }
+
+  /** Where a peer has a history after all, this node goes on as an edge. */
+  async #startHistory(leadership: Leadership): Promise<void> {
+    const service = must(this.#service);
+    await service.drain(0);
+    await must(this.#node).stop();
+    try {
+      if (this.#isStopped || presentStore(this.#config.data) !== undefined)
+        throw new AppError("conflict", "this node has got a copy of a history meanwhile");
+      this.#replace(await this.#startPrimary({ leadership }));
+      log.warning("this node has the lease of term {term} and begins a history", { term: leadership.term });
+    } catch (error) {
+      log.error("this node can't begin a history, and goes on as an edge: {reason}", { reason: reasonOf(error) });
+      await leadership.release();
+      await this.#goOnAsEdge();
+    }
+  }
+
   #change(body: () => Promise<void>): void {
     this.#changing = this.#changing
       .then(body)
@@ -182,7 +243,16 @@ class Member {
     await this.#changing;
     await must(this.#service).stop();
     await Promise.all(this.#ends);
+    // Only now: until here it may have written.
+    await this.#leadership?.release();
+    this.#lease?.close();
   }
+}
+
+function openLeaseOf(config: Config, url: string, system: System): Lease {
+  const { failoverTtl: ttlMs, failoverUsername: username, failoverPassword: password } = config;
+  const { failoverCa: ca, failoverCert: cert, failoverKey: key } = config;
+  return system.openLease({ url, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });
 }
 
 /** Another node has taken this one's place while it caught up. */

@@ -146,6 +146,10 @@ export const metrics = {
     "Times that something could not be stored, by why: a full disk, a read-only file system, an input/output error and so on",
     ["reason"],
   ),
+  /** `outcome`: renewed or failed. */
+  leaseRenewals: counter("ostiary_lease_renewals_total", "Renewals of the lease of the primary (`failover`)", [
+    "outcome",
+  ]),
   /** Timers whose work failed, and failures of the system that nothing had caught: the node goes on. */
   strayFailures: counter(
     "ostiary_stray_failures_total",

@@ -274,9 +274,17 @@ describe("the edges that a promotion asks", () => {
     "acknowledge nothing of the primary while they wait for the promotion, also after a restart",
     () =>
       withCluster(async (cluster) => {
-        // Keeps the promotion waiting, and then from succeeding.
-        using mute = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
         const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
+        // Gives no pledge: so it keeps the promotion waiting, and then from succeeding.
+        const never = new Promise<Response>(() => {});
+        const toC = (request: Request): Promise<Response> =>
+          fetch(request.url.replace(/^http:..[^/]+/, `http://127.0.0.1:${portC}`), { headers: request.headers }).catch(
+            () => new Response(null, { status: 503 }),
+          );
+        using mute = Bun.serve({
+          port: 0,
+          fetch: (request) => (request.method === "POST" ? never : toC(request)),
+        });
         const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
         const line = await openProxy(Number(port));
         const urlC = `http://127.0.0.1:${portC}`;

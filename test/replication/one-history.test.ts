@@ -117,6 +117,8 @@ describe("terms", () => {
         const dayMs = 86_400_000;
         const clock = { ...realSystem.clock, wallMs: () => Date.now() + dayMs };
         await written(a.url, "ann");
+        for (const { url } of [b, c])
+          await eventually(async () => expect((await mayRead(url, "ann")).allowed).toBe(true), 15_000);
         await a.stop();
         await b.stop();
         const ahead = await cluster.promotable("edge-b", ofB, { ...realSystem, clock });

@@ -10,7 +10,14 @@ import { withDirectory } from "./cluster.ts";
 const present = { epoch: "1".repeat(16), term: nextSuccession(firstTerm) };
 const earlier = { epoch: "0".repeat(16), term: firstTerm };
 const later = { epoch: "2".repeat(16), term: nextSuccession(present.term) };
-const asking = (node: string, token: string, force = false) => ({ node, token, force, wanted: undefined, ...present });
+const asking = (node: string, token: string, force = false) => ({
+  node,
+  token,
+  force,
+  wanted: undefined,
+  leased: false,
+  ...present,
+});
 
 /** What a node says of itself, as far as it matters here. */
 const head = (node: string, candidacy: string | undefined, { epoch, term } = present): NodeHead =>

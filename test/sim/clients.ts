@@ -38,6 +38,8 @@ export interface ClientOptions {
   /** Names of the nodes: of those that take writes, and of all. */
   readonly writable: readonly string[];
   readonly all: readonly string[];
+  /** Whether a lease says who is the primary. */
+  readonly isLeased: boolean;
 }
 
 export interface Answer {
@@ -57,6 +59,8 @@ export class Clients {
   readonly acknowledged: Acknowledged[] = [];
   readonly #options: ClientOptions;
   readonly #owner: Owner = { name: "client", alive: true, frozenUntilMs: 0 };
+  /** When a primary of each term first acknowledged a write. */
+  readonly #firstAcknowledged: { readonly term: number; readonly atMs: number }[] = [];
   #requests = 0;
   #policies = 0;
 
@@ -128,9 +132,14 @@ export class Clients {
     this.counts.writes++;
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const to = attempt === 0 && host !== undefined ? host : random.pick(writable);
+      const sentMs = time.nowMs;
       const answer = await this.call(to, "POST", path, body, { "X-Request-ID": name });
       trace(`${name} at ${to}: ${answer?.status ?? "no answer"} ${answer?.token ?? ""}`);
-      if (answer?.status === 200) return this.#acknowledge(name, answer, attempt);
+      if (answer?.status === 200) {
+        // Sent again, it may be answered with the position that it got before.
+        if (attempt === 0) this.#requireOnePrimary(name, answer, sentMs);
+        return this.#acknowledge(name, answer, attempt);
+      }
       if (answer !== undefined && answer.status !== 503)
         return this.#options.fail(
           new Violation(`${to} answers the write ${name} with ${answer.status} ${answer.body}`),
@@ -138,6 +147,22 @@ export class Clients {
       await time.sleep(random.between(20, 1500));
     }
     this.counts.unanswered++;
+  }
+
+  /** With a lease, what is sent after a later primary has acknowledged something is not acknowledged by an earlier one. */
+  #requireOnePrimary(name: string, { token }: Answer, sentMs: number): void {
+    const { histories, time, fail, isLeased } = this.#options;
+    if (!isLeased || token === null) return;
+    const term = histories.termOf(token.split(":")[0] ?? "");
+    const later = this.#firstAcknowledged.find((first) => first.term > term && first.atMs < sentMs);
+    if (later !== undefined)
+      fail(
+        new Violation(
+          `the write ${name} was acknowledged by the primary of term ${term}, after one of term ${later.term} had acknowledged a write: two primaries at once`,
+        ),
+      );
+    if (this.#firstAcknowledged.every((first) => first.term !== term))
+      this.#firstAcknowledged.push({ term, atMs: time.nowMs });
   }
 
   #acknowledge(name: string, { token, body }: Answer, attempt: number): void {

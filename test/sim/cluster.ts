@@ -9,8 +9,9 @@ import { adminKey, nodeKey } from "../replication/cluster.ts";
 import { SimulatedBroker } from "./brokers.ts";
 import { Clients } from "./clients.ts";
 import type { DiskCounts } from "./disks.ts";
-import { Histories, type Violation } from "./histories.ts";
+import { Histories, type Point, type Violation } from "./histories.ts";
 import { Judge } from "./judge.ts";
+import { SimulatedEngine } from "./leases.ts";
 import { Network } from "./network.ts";
 import { Machine, type World } from "./nodes.ts";
 import type { Plant } from "./plants.ts";
@@ -29,6 +30,8 @@ export interface Shape {
   readonly tears: boolean;
   /** Whether the nodes' wall clocks are off from the beginning. */
   readonly skewed: boolean;
+  /** Whether nodes choose the primary by themselves, with a lease. */
+  readonly failover: boolean;
   /** Whether edges answer from no copy that may be older than `maxStalenessMs`. */
   readonly strict: boolean;
 }
@@ -48,12 +51,13 @@ const inMemory = "/dev/shm";
 
 export class Cluster {
   readonly time = new Time();
-  readonly histories = new Histories();
+  readonly histories = new Histories((point) => this.#led(point));
   readonly commits: CommitCounts = { prepared: 0, used: 0, failed: 0 };
   readonly disks: DiskCounts = { commitsFailed: 0, commitsLeft: 0, snapshotsFailed: 0 };
   readonly random: Random;
   readonly shape: Shape;
   readonly network: Network;
+  readonly engine: SimulatedEngine;
   readonly brokers: readonly SimulatedBroker[];
   readonly clients: Clients;
   readonly judge: Judge;
@@ -65,15 +69,21 @@ export class Cluster {
   /** Whom the operator takes for the primary. */
   primary: Machine;
   violation: Error | undefined;
+  /** The epochs that begun without an operator. */
+  readonly chosen = new Set<string>();
 
   constructor(seed: number, plant: Plant) {
     this.#plant = plant;
     this.random = new Random(seed);
-    this.shape = shapeOf(this.random.fork("shape"));
+    this.shape = {
+      ...shapeOf(this.random.fork("shape")),
+      failover: plant.failover ?? this.random.fork("failover").chance(0.3),
+    };
     this.root = mkdtempSync(join(hasMemory() ? inMemory : tmpdir(), "ostiary-sim-"));
     const { time, histories } = this;
     const fail = (violation: Error): void => void (this.violation ??= violation);
     this.network = new Network(time, this.random.fork("network"));
+    this.engine = new SimulatedEngine(time, this.network, this.random.fork("engine"));
     this.brokers = Array.from(
       { length: this.shape.brokers },
       (_, index) =>
@@ -100,6 +110,7 @@ export class Cluster {
       commits: this.commits,
       disks: this.disks,
       judge: this.judge,
+      engine: this.engine,
       random: this.random.fork("machines"),
       plant,
       trace: (text) => this.note(text),
@@ -121,6 +132,7 @@ export class Cluster {
       fail,
       writable: names,
       all: [...names, this.fallback.name],
+      isLeased: this.shape.failover,
     });
   }
 
@@ -150,6 +162,13 @@ export class Cluster {
     return (await response.json()) as Standing;
   }
 
+  /** With failover the nodes choose the primary, and nobody tells this cluster. */
+  #led({ by, epoch }: Point): void {
+    if (!this.shape.failover) return;
+    this.chosen.add(epoch);
+    this.primary = must(this.members.find(({ name }) => name === by));
+  }
+
   close(): void {
     for (const machine of this.machines) machine.kill();
     rmSync(this.root, { recursive: true, force: true });
@@ -171,6 +190,11 @@ export class Cluster {
       flags["adminKey"] = adminKey;
       flags["ack"] = this.shape.ack === 0 || this.#plant.impatient === true ? "none" : `edges:${this.shape.ack}`;
       flags["broker"] = this.brokers.map(({ host }) => `mqtt://${host}`).join(",");
+    }
+    if (role !== "fallback" && this.shape.failover) {
+      flags["failover"] = "etcd://engine:2379";
+      flags["failoverTtl"] = "3s";
+      flags["failoverMayLoseWrites"] = "true";
     }
     if (role === "edge" && this.shape.strict) flags["maxStaleness"] = `${maxStalenessMs}ms`;
     if (role !== "primary") flags["primary"] = this.primary === machine ? must(others[0]) : this.primary.url;
@@ -210,7 +234,7 @@ const limits = {
 /** How far wall clocks are off. */
 export const skewsMs = [0, -3_600_000, -5000, 5000, 3_600_000] as const;
 
-function shapeOf(random: Random): Shape {
+function shapeOf(random: Random): Omit<Shape, "failover"> {
   const ack = random.pick([0, 0, 1, 2]);
   return {
     ack,

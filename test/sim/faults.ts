@@ -20,8 +20,14 @@ export interface Fault {
   readonly name: string;
   /** Against the others. */
   readonly weight: number;
+  /** Whether it can only happen with failover, or only without; both where it is not said. */
+  readonly failover?: boolean;
   /** False where it can't happen now. */
   readonly strike: (scene: Scene) => boolean | Promise<boolean>;
+}
+
+export function fits({ failover }: Fault, { shape }: Cluster): boolean {
+  return failover === undefined || failover === shape.failover;
 }
 
 export const faults: readonly Fault[] = [
@@ -65,15 +71,22 @@ export const faults: readonly Fault[] = [
   { name: "a clock is put wrong", weight: 2, strike: skew },
   { name: "a backup is made", weight: 3, strike: backUp },
   { name: "an old backup is put back", weight: 2, strike: restore },
-  { name: "an edge is promoted over a dead primary", weight: 4, strike: failOver },
-  { name: "an edge is promoted over a parted primary", weight: 3, strike: failOverParted },
-  { name: "an edge is promoted over a living primary", weight: 2, strike: usurp },
+  { name: "an edge is promoted over a dead primary", weight: 4, failover: false, strike: failOver },
+  { name: "an edge is promoted over a parted primary", weight: 3, failover: false, strike: failOverParted },
+  { name: "an edge is promoted over a living primary", weight: 2, failover: false, strike: usurp },
   {
     name: "the only edge that has a write loses its power, and then is promoted",
     weight: 2,
+    failover: false,
     strike: failOverAfterPowerCut,
   },
-  { name: "two edges that do not reach each other are promoted", weight: 2, strike: failOverTwice },
+  { name: "two edges that do not reach each other are promoted", weight: 2, failover: false, strike: failOverTwice },
+  { name: "the engine stands still", weight: 4, failover: true, strike: stopEngine },
+  { name: "a node is parted from the engine", weight: 6, failover: true, strike: partFromEngine },
+  { name: "the primary is frozen", weight: 6, failover: true, strike: freezePrimary },
+  { name: "the primary is parted from all", weight: 4, failover: true, strike: isolatePrimary },
+  { name: "the primary hands over", weight: 4, failover: true, strike: handOver },
+  { name: "an old copy of a directory is put back", weight: 4, failover: true, strike: putBack },
 ];
 
 /** Undoes it after a while, or when all is to be well. */
@@ -146,12 +159,55 @@ function isolated(scene: Scene, machine: Machine, lowMs: number, highMs: number)
   const others = [
     ...cluster.machines.filter((other) => other !== machine),
     ...cluster.brokers.map(({ host }) => ({ name: host })),
+    { name: cluster.engine.host },
   ];
   const mends = others.flatMap(({ name }) => [
     cluster.network.cut(machine.name, name),
     cluster.network.cut(name, machine.name),
   ]);
   return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
+}
+
+function stopEngine(scene: Scene): boolean {
+  const { engine } = scene.cluster;
+  if (engine.isDown) return false;
+  return later(scene, 300, 12_000, engine.stop());
+}
+
+/** The primary as often as all others. */
+function partFromEngine(scene: Scene): boolean {
+  const { cluster, random } = scene;
+  const { name } = random.chance(0.5) ? cluster.primary : random.pick(cluster.members);
+  const { host } = cluster.engine;
+  const mends = [cluster.network.cut(name, host)];
+  if (random.chance(0.6)) mends.push(cluster.network.cut(host, name));
+  return later(scene, 300, 12_000, () => mends.forEach((mend) => mend()));
+}
+
+/** Mostly for longer than its lease lasts. */
+function freezePrimary({ cluster, random }: Scene): boolean {
+  if (!cluster.primary.up) return false;
+  cluster.primary.freeze(random.between(1000, 12_000));
+  return true;
+}
+
+function isolatePrimary(scene: Scene): boolean {
+  if (!scene.cluster.primary.up) return false;
+  return isolated(scene, scene.cluster.primary, 1000, 12_000);
+}
+
+/** As of a machine that is rolled back. Without peers that have the rest its writes would be lost, so all others run. */
+async function putBack({ cluster, operator, random }: Scene): Promise<boolean> {
+  const machine = random.pick(cluster.members);
+  if (!cluster.members.every(({ up }) => up)) return false;
+  return operator.putBack(machine);
+}
+
+async function handOver({ operator, random }: Scene): Promise<boolean> {
+  const candidates = await operator.candidates();
+  if (candidates.length === 0) return false;
+  await operator.handOver(random.pick(candidates));
+  return true;
 }
 
 function partFromBroker(scene: Scene): boolean {
@@ -271,8 +327,9 @@ function skew({ cluster, random }: Scene): boolean {
   return true;
 }
 
-function backUp({ cluster, operator }: Scene): boolean {
+function backUp({ cluster, operator, random }: Scene): boolean {
   if (!cluster.primary.up) return false;
+  if (cluster.shape.failover) for (const machine of cluster.members) operator.copy(machine, random);
   operator.backUp();
   return true;
 }

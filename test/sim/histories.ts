@@ -41,6 +41,15 @@ export class Histories {
   readonly #idle = new Map<string, Point[]>();
   readonly #byPosition = new Map<string, Point[]>();
   readonly #beginnings = new Map<string, Point[]>();
+  /** By epoch. */
+  readonly #terms = new Map<string, number>();
+  #greatestTerm = 0;
+  readonly #onLed: (point: Point) => void;
+
+  /** `onLed` is called when a primary begins a later term than all before. */
+  constructor(onLed: (point: Point) => void = () => {}) {
+    this.#onLed = onLed;
+  }
 
   get size(): number {
     return this.#points.size;
@@ -155,7 +164,21 @@ export class Histories {
     if (this.at(epoch, offset).length > 0)
       throw new Violation(`${by} committed ${epoch}:${offset}, a position that was used before`);
     const names = { request: meta.request, requestHash: nameOf(request, meta) };
-    return this.#add({ ...row, ...names, parent, epoch, offset, facts, inserted, deleted, atMs, by });
+    const point = this.#add({ ...row, ...names, parent, epoch, offset, facts, inserted, deleted, atMs, by });
+    if (request.kind === "epoch") this.#led(point, request.term);
+    return point;
+  }
+
+  #led(point: Point, term: number): void {
+    this.#terms.set(point.epoch, term);
+    if (term <= this.#greatestTerm) return;
+    this.#greatestTerm = term;
+    this.#onLed(point);
+  }
+
+  /** 0 of a history's first epoch. */
+  termOf(epoch: string): number {
+    return this.#terms.get(epoch) ?? 0;
   }
 
   #requireFirst(name: string, parent: Point, by: string): void {

@@ -28,6 +28,7 @@ import { closeConnections } from "./connections.ts";
 import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Judge } from "./judge.ts";
+import type { SimulatedEngine } from "./leases.ts";
 import type { Network, Serve } from "./network.ts";
 import type { Plant } from "./plants.ts";
 import type { Random } from "./random.ts";
@@ -44,6 +45,7 @@ export interface World {
   readonly disks: DiskCounts;
   readonly random: Random;
   readonly judge: Judge;
+  readonly engine: SimulatedEngine;
   readonly plant: Plant;
   readonly trace: (text: string) => void;
   readonly fail: (violation: Violation) => void;
@@ -319,6 +321,7 @@ export class Machine {
         };
         return { ...client, snapshot };
       },
+      openLease: (options) => this.#world.engine.open(options, this.name, process, process.clock),
       spawnWorker: (name) =>
         spawnSimulated(name, {
           time,

@@ -8,6 +8,7 @@ import { must } from "../../src/util/assert.ts";
 import type { Cluster, Standing } from "./cluster.ts";
 import { isWithin, type Point } from "./histories.ts";
 import type { Machine } from "./nodes.ts";
+import type { Random } from "./random.ts";
 
 export interface OperatorCounts {
   promotions: number;
@@ -43,6 +44,7 @@ export class Operator {
   readonly #restores: Restore[] = [];
   readonly #backups = new Map<Machine, { readonly path: string; readonly point: Point | undefined }>();
   #backupCount = 0;
+  readonly #copies = new Map<Machine, { readonly path: string; readonly point: Point | undefined }>();
   /** What was found in files of events that were never replicated, of directories that are gone. */
   readonly #kept = new Set<string>();
 
@@ -61,6 +63,28 @@ export class Operator {
     const { primary } = this.#cluster;
     const epoch = this.#backups.get(primary)?.point?.epoch;
     return epoch !== undefined && epoch === primary.process?.watcher.point?.epoch;
+  }
+
+  /** Of a node that may be an edge, now and then. */
+  copy(machine: Machine, random: Random): void {
+    if (!machine.up || random.chance(0.5)) return;
+    const path = join(this.#cluster.root, `copy-${this.#backupCount++}`);
+    this.#copies.set(machine, { path, point: machine.backup(path) });
+  }
+
+  /** Puts the copy of a node's files in place of them, and starts it. Whether there was one. */
+  async putBack(machine: Machine): Promise<boolean> {
+    const copy = this.#copies.get(machine);
+    const before = machine.process?.watcher.point;
+    if (copy?.point === undefined || before === undefined) return false;
+    machine.kill();
+    this.keepUnreplicated();
+    machine.restore(copy.path);
+    this.#cluster.note(`${machine.name} is put back to ${copy.point.epoch}:${copy.point.offset}`);
+    this.#restores.push({ before, after: copy.point });
+    this.counts.restores++;
+    await this.#cluster.start(machine);
+    return true;
   }
 
   /** Puts a copy of the primary's files in place of them, as of a machine that is rolled back, and starts it. */
@@ -97,6 +121,14 @@ export class Operator {
     // What was saved of the primary of before must not be put back over what came after it.
     this.#backups.clear();
     return true;
+  }
+
+  /** Tells an edge to take over from the primary, which hands over. */
+  async handOver(edge: Machine): Promise<void> {
+    const answer = await this.#cluster.clients.call(edge.name, "POST", "/api/promote", { graceful: true });
+    this.#cluster.note(`handing over to ${edge.name}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`);
+    if (answer?.status === 200) this.counts.promotions++;
+    else this.counts.refusedPromotions++;
   }
 
   /** Edges that are up, whoever has most first. */

@@ -17,6 +17,8 @@ export interface Plant {
   readonly fragileTimer?: (process: Process) => void;
   /** Edges are told that their disks need not have it, where they should. */
   readonly hastyEdges?: boolean;
+  /** Whether nodes choose the primary by themselves; by chance where it is not said. */
+  readonly failover?: boolean;
   /** Nodes are told to wait for no edges, where they should. */
   readonly impatient?: boolean;
 }

@@ -5,9 +5,10 @@ import type { BrokerCounts } from "./brokers.ts";
 import type { ClientCounts } from "./clients.ts";
 import { Cluster, logEventsKept } from "./cluster.ts";
 import type { DiskCounts } from "./disks.ts";
-import { faults, type Scene } from "./faults.ts";
+import { faults, fits, type Scene } from "./faults.ts";
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
 import { positionOf, type JudgeCounts } from "./judge.ts";
+import type { LeaseCounts } from "./leases.ts";
 import type { NetworkCounts } from "./network.ts";
 import { Operator, primariesOf, type OperatorCounts } from "./operator.ts";
 import { nothing, type Plant } from "./plants.ts";
@@ -27,6 +28,7 @@ export interface Outcome {
   readonly brokers: BrokerCounts;
   readonly operator: OperatorCounts;
   readonly commits: CommitCounts;
+  readonly leases: LeaseCounts & { readonly chosen: number };
   readonly disks: DiskCounts & { readonly commitsFound: number };
   /** Acknowledged writes that the history that went on has not, for reasons that allow it. */
   readonly lost: number;
@@ -73,6 +75,7 @@ export async function runSeed(seed: number, plant: Plant = nothing): Promise<Out
     brokers: sum(cluster.brokers.map(({ counts }) => counts)),
     operator: operator.counts,
     commits: cluster.commits,
+    leases: { ...cluster.engine.counts, chosen: cluster.chosen.size },
     disks: { ...cluster.disks, commitsFound: cluster.histories.revived },
     lost,
     failure,
@@ -83,10 +86,14 @@ export async function runSeed(seed: number, plant: Plant = nothing): Promise<Out
 async function boot(cluster: Cluster): Promise<void> {
   const { time, machines, primary, clients } = cluster;
   void cluster.start(primary);
-  await time.pass(bootMs, () => primary.up);
+  await time.pass(bootMs, () => primary.up && (!cluster.shape.failover || primary.wasPrimary));
   for (const machine of machines) if (machine !== primary) void cluster.start(machine);
   await time.pass(bootMs, () => machines.every(({ up }) => up));
   await during(cluster, clients.loadPolicy());
+  if (!cluster.shape.failover) return;
+  // Without acknowledgements of edges a primary takes the only policy with it.
+  const { point: loaded } = cluster.primary;
+  await time.pass(bootMs, () => cluster.members.every(({ point }) => point === loaded));
 }
 
 /** Lets time pass until it is done. */
@@ -115,9 +122,10 @@ async function step(scene: Scene, struck: Record<string, number>): Promise<void>
 }
 
 async function strike(scene: Scene, struck: Record<string, number>): Promise<void> {
-  const total = faults.reduce((sum, { weight }) => sum + weight, 0);
+  const possible = faults.filter((fault) => fits(fault, scene.cluster));
+  const total = possible.reduce((sum, { weight }) => sum + weight, 0);
   let at = scene.random.next() * total;
-  const fault = faults.find(({ weight }) => (at -= weight) < 0);
+  const fault = possible.find(({ weight }) => (at -= weight) < 0);
   if (fault === undefined) return;
   scene.cluster.note(`--- ${fault.name}?`);
   if (!(await fault.strike(scene))) return;
@@ -180,10 +188,11 @@ function requireKept(cluster: Cluster, operator: Operator): number {
 }
 
 /** While edges had to have it first, only what was thrown away by force may be missing: nothing is acknowledged beside a successor either. */
-function requireExcuse({ shape }: Cluster, { promotions }: Operator, point: Point, end: Point): void {
+function requireExcuse({ shape, chosen }: Cluster, { promotions }: Operator, point: Point, end: Point): void {
   const [begin] = [...backFrom(end, (at) => !isWithin(at, point))].slice(-1);
   const promotion = promotions.find(({ epoch }) => epoch === begin?.epoch);
-  if (begin === undefined || promotion === undefined || promotion.forced) return;
+  if (begin === undefined || promotion?.forced === true) return;
+  if (promotion === undefined && !chosen.has(begin.epoch)) return;
   throw new Violation(
     `a write was acknowledged by ${shape.ack} edges (${positionOf(point)}) and is gone since ${begin.by} was promoted at ${positionOf(begin)}`,
   );

@@ -13,7 +13,8 @@ export function noTotals(): Totals {
 }
 
 export function addOutcome(totals: Totals, outcome: Outcome): void {
-  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, commits, disks } = outcome;
+  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, commits, leases, disks } =
+    outcome;
   totals.runs++;
   if (outcome.failure !== undefined) totals.failures++;
   addCounts(totals.counts, {
@@ -42,6 +43,10 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "of these left on the disk": disks.commitsLeft,
     "of these found after a crash": disks.commitsFound,
     "snapshots failed on a disk": disks.snapshotsFailed,
+    "records of the lease written": leases.writes,
+    "of these over one that had changed": leases.conflicts,
+    "calls of the engine without an answer": leases.unanswered,
+    "primaries chosen by a lease": leases.chosen,
     promotions: operator.promotions,
     "promotions refused": operator.refusedPromotions,
     "primaries of before made edges": operator.demotions,

@@ -41,6 +41,8 @@ export interface LogServerOptions {
   readonly candidacy: () => string | undefined;
   /** The greatest term that this node has promised to a candidate. */
   readonly promised: () => number;
+  /** The candidate whose promotion this edge waits for. */
+  readonly pledgedTo?: (() => string | undefined) | undefined;
   /** The candidate for which this primary has stopped its writes. */
   readonly handsOverTo?: (() => string | undefined) | undefined;
   /** Gives this node's pledge, where it has one to give. AppError `conflict` where it can't be had. */
@@ -153,6 +155,7 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
       led: options.led,
       candidacy: options.candidacy(),
       promised: options.promised(),
+      pledgedTo: options.pledgedTo?.(),
       handsOverTo: options.handsOverTo?.(),
     };
   });
@@ -183,7 +186,16 @@ function askedPledge(query: URLSearchParams): PledgeRequest {
       "invalid_request",
       "`wanted` is the term that the candidate is going to begin, and is malformed",
     );
-  return { node, token, epoch, term, wanted, force: isSet("force"), graceful: isSet("graceful") };
+  return {
+    node,
+    token,
+    epoch,
+    term,
+    wanted,
+    force: isSet("force"),
+    graceful: isSet("graceful"),
+    leased: isSet("leased"),
+  };
 }
 
 function askedPosition(query: URLSearchParams): Asked {

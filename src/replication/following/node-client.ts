@@ -113,10 +113,10 @@ export function connectNode(
       return response.ok ? await headIn(response, url) : undefined;
     },
 
-    async pledge(own, { node, token }, { force, graceful, term }) {
+    async pledge(own, { node, token }, { term, ...how }) {
       const query = positionQuery(own);
-      const asked = { node, token, force: String(force), graceful: String(graceful), wanted: String(term) };
-      for (const [name, value] of Object.entries(asked)) query.set(name, value);
+      const asked = { node, token, ...how, wanted: term };
+      for (const [name, value] of Object.entries(asked)) if (value !== undefined) query.set(name, String(value));
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
       return await pledgeIn(response, url);

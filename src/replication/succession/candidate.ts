@@ -10,7 +10,7 @@ import { ledEpoch } from "../primary-store.ts";
 import type { PromoteOptions } from "../node.ts";
 import type { System } from "../system.ts";
 import type { Pledge, PledgeRequest } from "./pledge.ts";
-import { type Mandate, requirePromotable } from "./promotion.ts";
+import { type AcquireLease, type Mandate, requirePromotable } from "./promotion.ts";
 
 const log = getLogger("edge");
 
@@ -24,10 +24,16 @@ export interface Candidate {
   readonly token: string | undefined;
   /** The greatest term that this node has promised, or stood for. */
   readonly promised: number;
+  /** The candidate whose promotion this edge waits for. */
+  readonly pledgedTo: string | undefined;
   /** Gives what it may begin as the primary. AppError `conflict` where it may not, `internal` where it could store nothing. */
-  stand(options: Required<PromoteOptions>): Promise<Mandate>;
+  stand(options: StandOptions): Promise<Mandate>;
   /** AppError `conflict` where this node does not give its pledge. */
   pledgeTo(request: PledgeRequest): Promise<void>;
+}
+
+export interface StandOptions extends Required<PromoteOptions> {
+  readonly acquire: AcquireLease;
 }
 
 export interface CandidateOptions {
@@ -46,6 +52,12 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
   keepPledge(options, started);
   const led = ledEpoch(config.data);
   let token: string | undefined;
+  /** Of the lease that this node has for its candidacy. Undefined where it has none (yet). */
+  let leasedTerm: number | undefined;
+  let isDecided = false;
+  /** A candidacy without a lease, or with an earlier one, is superseded by a later lease. */
+  const isSupersededBy = ({ leased, wanted = 0 }: PledgeRequest): boolean =>
+    leased && config.failover !== undefined && !isDecided && wanted > (leasedTerm ?? 0);
   return {
     led,
     get token() {
@@ -54,7 +66,10 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
     get promised() {
       return pledge.term;
     },
-    async stand({ force, graceful, automatic }) {
+    get pledgedTo() {
+      return pledge.to;
+    },
+    async stand({ force, graceful, automatic, acquire }) {
       // A primary begins with an event of its own, and who could not write it would have given up its copy in vain.
       requireWritable(config.data);
       token = randomBytes(8).toString("hex");
@@ -62,9 +77,17 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
         const candidacy = { node: id, token };
         const epochs = (): readonly Epoch[] => readEpochs(following.copy.reader());
         const common = { following, pledge, led, epochs, candidacy, ack: config.ack, system };
-        return await requirePromotable({ ...common, force, graceful, automatic });
+        const acquireNoted: AcquireLease = async (askForIt) => {
+          const leadership = await acquire(askForIt);
+          leasedTerm = leadership?.term;
+          return leadership;
+        };
+        const mandate = await requirePromotable({ ...common, force, graceful, automatic, acquire: acquireNoted });
+        isDecided = true;
+        return mandate;
       } catch (error) {
         token = undefined;
+        leasedTerm = undefined;
         throw error;
       }
     },
@@ -76,7 +99,8 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
       if (!(await upstream.stands(request)))
         throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
       if (isIdle()) return;
-      if (token !== undefined && !request.force) throw new AppError("conflict", "it is about to be promoted itself");
+      if (token !== undefined && !request.force && !isSupersededBy(request))
+        throw new AppError("conflict", "it is about to be promoted itself");
       pledge.give(request);
     },
   };

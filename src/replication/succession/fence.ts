@@ -33,9 +33,15 @@ export interface FenceOptions {
 
 /**
  * Why this node is no primary any more. `replaced`: another one is, so it stays an edge. `behind`: its data are not the newest, or its directory was an
- * edge's: it asks for votes once it has caught up.
+ * edge's: it asks for votes once it has caught up. `unleased`: it has lost the lease of the primary, and takes part in the choice of the next one.
  */
-export type FenceReason = "replaced" | "behind";
+export type FenceReason = "replaced" | "behind" | "unleased";
+
+const problems: Readonly<Record<FenceReason, string>> = {
+  replaced: "another primary has taken over",
+  behind: "the data of this node are not the newest, it fetches the rest from its peers",
+  unleased: "this node has lost the lease of the primary",
+};
 
 export class Fence {
   readonly #options: FenceOptions;
@@ -52,10 +58,7 @@ export class Fence {
 
   /** Why this node takes no writes, for clients. Undefined while it does. */
   get problem(): string | undefined {
-    if (this.#reason === undefined) return undefined;
-    return this.#reason === "replaced"
-      ? "another primary has taken over"
-      : "the data of this node are not the newest, it fetches the rest from its peers";
+    return this.#reason && problems[this.#reason];
   }
 
   /** What only this node has, once that is known and if there is any. */
@@ -87,6 +90,12 @@ export class Fence {
         ? "this data directory was an edge's: this node asks its peers for their votes before it is the primary"
         : "this node was replaced as the primary: it goes on as an edge; to make it the primary, promote it",
     );
+  }
+
+  /** Another node has the lease of the primary. Its log may go on from here, or from an earlier position. */
+  loseLease(reason: string): void {
+    if (!this.#close("unleased")) return;
+    log.error("this node is not the primary any more: {reason}. It goes on as an edge", { reason });
   }
 
   /** Others have come to there by what this node wrote, which it does not have itself any more. `isHeld`: a node has it still, and can give it back. */

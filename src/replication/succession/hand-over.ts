@@ -13,14 +13,17 @@ const patienceMs = 20_000;
 
 export class HandOver {
   readonly #clock: Clock;
+  readonly #onGivenUp: (to: string) => void;
   #writing = 0;
   /** Resolves when nothing is written any more. */
   #idle: PromiseWithResolvers<void> | undefined;
   #to: string | undefined;
   #cancel = (): void => {};
 
-  constructor(clock: Clock) {
+  /** `onGivenUp` is called when the other node did not become the primary. */
+  constructor(clock: Clock, onGivenUp: (to: string) => void) {
     this.#clock = clock;
+    this.#onGivenUp = onGivenUp;
   }
 
   /** The node that is to be the primary. Undefined while this one takes writes. */
@@ -52,7 +55,8 @@ export class HandOver {
     this.#cancel();
     this.#cancel = this.#clock.after(patienceMs, () => {
       this.#to = undefined;
-      log.warning("{node} did not become the primary: this one takes writes again", { node: to });
+      log.warning("{node} did not become the primary: this one goes on", { node: to });
+      this.#onGivenUp(to);
     });
     if (this.#writing === 0) return;
     this.#idle ??= Promise.withResolvers<void>();

@@ -33,8 +33,10 @@ export interface VoteOptions {
   readonly force: boolean;
   /** Whether a primary hands over to it. */
   readonly graceful: boolean;
-  /** The term that it is going to begin. */
-  readonly term: number;
+  /** Whether the term is that of the lease of the primary: nobody else begins that term, and a later one supersedes it. */
+  readonly leased: boolean;
+  /** The term that it is going to begin. Undefined where only the primary is asked, to hand over. */
+  readonly term: number | undefined;
 }
 
 /** `epoch` and its term are where the candidate stands. */
@@ -43,7 +45,16 @@ export interface PledgeRequest extends Candidacy, EpochName, Omit<VoteOptions, "
   readonly wanted: number | undefined;
 }
 
-const noteSchema = z.array(z.object({ node: z.string(), token: z.string(), epoch: z.string(), term: z.number() }));
+const noteSchema = z.array(
+  z.object({
+    node: z.string(),
+    token: z.string(),
+    epoch: z.string(),
+    term: z.number(),
+    /** The term that the candidate is going to begin, where it has the lease for it. */
+    leased: z.number().optional(),
+  }),
+);
 /** To whom, and for which epoch and those before it. */
 export type Given = z.infer<typeof noteSchema>[number];
 
@@ -52,8 +63,12 @@ export function promisedTerm(directory: string): number {
   return Number(readNote(directory, termName) ?? 0) || 0;
 }
 
-/** Whether this epoch is no later than the promise's, or only another start of the same primary. */
-function isNotAfter(epoch: EpochName, given: EpochName): boolean {
+/**
+ * Whether this epoch is no later than the promise's, or only another start of the same primary. A leased candidate may be overtaken by one of an earlier
+ * lease that has its votes already: what that one writes counts here only once the later candidate has given up.
+ */
+function isNotAfter(epoch: EpochName, given: Given): boolean {
+  if (given.leased !== undefined) return epoch.term < given.leased;
   return compareEpochs(epoch, given) <= 0 || (isSameSuccession(epoch.term, given.term) && isStart(epoch.term));
 }
 
@@ -93,9 +108,17 @@ export class Pledge {
     return this.#given[0]?.node;
   }
 
+  /** Whether it was given to a candidate that a later lease does not supersede. */
+  get isFirm(): boolean {
+    return this.#given.some(({ leased }) => leased === undefined);
+  }
+
   /** AppError `conflict` where it was given to another, or where the term that is wanted was promised before. */
-  give({ node, token, epoch, term, force, wanted }: Omit<PledgeRequest, "graceful">): void {
-    const others = this.#given.filter((given) => given.node !== node);
+  give({ node, token, epoch, term, force, wanted, leased }: Omit<PledgeRequest, "graceful">): void {
+    const isLease = leased && wanted !== undefined;
+    const others = this.#given.filter(
+      (given) => given.node !== node && !(isLease && (given.leased ?? wanted) < wanted),
+    );
     if (others.length > 0 && !force) {
       throw new AppError(
         "conflict",
@@ -110,7 +133,7 @@ export class Pledge {
         );
       this.reserve(wanted);
     }
-    const given = [...others, { node, token, epoch, term }];
+    const given = [...others, { node, token, epoch, term, ...(isLease ? { leased: wanted } : {}) }];
     writeNote(this.#directory, noteName, JSON.stringify(given));
     this.#given = given;
     log.warning(

@@ -15,6 +15,7 @@ import type { Clock } from "../../util/clock.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
 import type { Upstream } from "../following/upstream.ts";
+import type { Leadership } from "../failover/leadership.ts";
 import type { System } from "../system.ts";
 import type { Candidacy, Pledge } from "./pledge.ts";
 
@@ -54,8 +55,10 @@ export interface PromotionOptions {
   readonly force: boolean;
   /** Asks a primary that answers to hand over. */
   readonly graceful: boolean;
-  /** Whether no operator asks: then at least one other node has to give its pledge. */
+  /** Whether no operator asks and no lease was acquired: then at least one other node has to give its pledge. */
   readonly automatic: boolean;
+  /** Gives the lease under which it is promoted, whose term the others are asked for; undefined where there is no such lease. */
+  readonly acquire: AcquireLease;
   readonly system: System;
 }
 
@@ -69,43 +72,86 @@ export class PrimaryIsAlive extends AppError {
   }
 }
 
+/** Gives the lease that a node needs to be the primary, undefined where none is configured. `askForIt` is called before where another node holds it. */
+export type AcquireLease = (askForIt: () => Promise<void>) => Promise<Leadership | undefined>;
+
 /** What a node may begin as the primary. */
 export interface Mandate {
   /** The epoch that its own will follow. */
   readonly after: EpochName;
   /** The term of its own: later than all that the nodes know that were asked. */
   readonly term: number;
+  readonly leadership: Leadership | undefined;
 }
 
 /** AppError `conflict` says why the node may not become the primary, and what `force` would pass over. */
 export async function requirePromotable(options: PromotionOptions): Promise<Mandate> {
-  const { following, pledge, candidacy, force, graceful, system } = options;
+  const { following } = options;
   following.engine();
   // The primary's file is the truth: nobody could repair it, and nobody could take a snapshot of it.
   await following.audit();
   following.engine();
   const state = must(following.present());
-  // Before anybody pledges anything, which would hold up the writes of a primary that is well.
+  const { heads, leadership } = await requireLease(options, state);
+  try {
+    return await collectVotes(options, state, heads, leadership);
+  } catch (error) {
+    await leadership?.release();
+    throw error;
+  }
+}
+
+type Heads = Awaited<ReturnType<Upstream["heads"]>>;
+
+/** Before anybody promises anything, which would hold up the writes of a primary that is well. */
+async function requireLease(
+  { following, candidacy, force, graceful, acquire }: PromotionOptions,
+  state: State,
+): Promise<{ readonly heads: Heads; readonly leadership: Leadership | undefined }> {
   const heads = await following.upstream.heads();
   requireGone(heads, state, force || graceful);
-  requireFree(pledge, force);
-  const term = nextSuccession(state.term, pledge.term, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
+  const leadership = await acquire(async () => {
+    if (graceful) await following.upstream.askToHandOver(state, candidacy);
+  });
+  // One that answered may hand over, or be an edge, by now.
+  const isUnsure = leadership !== undefined && heads.some(({ head }) => head.role === "primary");
+  return { heads: isUnsure ? await following.upstream.heads() : heads, leadership };
+}
+
+async function collectVotes(
+  options: PromotionOptions,
+  state: State,
+  heads: Heads,
+  leadership: Leadership | undefined,
+): Promise<Mandate> {
+  const { following, pledge, candidacy, force, graceful, system } = options;
+  const leased = leadership !== undefined;
+  requireFree(pledge, force, leased);
+  const term =
+    leadership?.term ??
+    nextSuccession(state.term, pledge.term, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
+  requireLater(term, pledge);
   pledge.reserve(term);
-  const asked = await following.upstream.pledges(state, candidacy, { force, graceful, term });
+  const answering = new Set(heads.map(({ url }) => url));
+  const how = { force, graceful, leased, term };
+  const asked = await following.upstream.pledges(state, candidacy, how, answering);
   const standings = asked.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
   requireGone(standings, state, force || graceful);
-  if (!force) requirePledges(asked, standings, state, options);
+  if (!force) requirePledges(asked, standings, state, options, leased);
   if (graceful) requireHandedOver(heads, standings, state, candidacy);
   const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
   const reached = await reach(following, furthest, system.clock);
   // That may have taken seconds.
   following.engine();
-  requireFree(pledge, force);
+  requireFree(pledge, force, leased);
+  leadership?.require();
+  if (pledge.term > term && leased) throw new AppError("conflict", "this node has voted for a later lease meanwhile");
   // Only force passes over a greater promise, and then comes after it.
   const promised = Math.max(0, ...standings.map(({ head }) => head.promised ?? 0));
-  if (reached || force) return { after: state, term: promised > term ? nextSuccession(promised) : term };
+  if (promised > term && leased) throw new AppError("conflict", "another node has acquired a later lease");
+  if (reached || force) return { after: state, term: promised > term ? nextSuccession(promised) : term, leadership };
   throw new AppError(
     "conflict",
     `another node has come to ${furthest}, this one only to ${must(following.present()).offset}: promote that one, or use force and lose what is between`,
@@ -131,9 +177,18 @@ function requireGone(standings: readonly Standing[], present: State, force: bool
   throw new PrimaryIsAlive(primary.url);
 }
 
-/** This node has not promised to wait for another. */
-function requireFree(pledge: Pledge, force: boolean): void {
-  if (pledge.to === undefined || force) return;
+/** Others of the same term may have been voted for, by this node among them. */
+function requireLater(term: number, pledge: Pledge): void {
+  if (term > pledge.term) return;
+  throw new AppError(
+    "conflict",
+    `this node has promised the term ${pledge.term}, which is not before ${term}: try again`,
+  );
+}
+
+/** This node has not promised to wait for another, other than one whose lease is over. */
+function requireFree(pledge: Pledge, force: boolean, leased: boolean): void {
+  if (pledge.to === undefined || force || (leased && !pledge.isFirm)) return;
   throw new AppError("conflict", `${pledge.to} is about to be promoted: look in a moment whether it was, or use force`);
 }
 
@@ -145,6 +200,7 @@ function requirePledges(
   standings: readonly Standing[],
   state: State,
   { following, led, epochs, ack, automatic }: PromotionOptions,
+  leased: boolean,
 ): void {
   for (const { url, answer } of asked) {
     if (answer === undefined || !("refused" in answer)) continue;
@@ -159,7 +215,7 @@ function requirePledges(
   const isPrimaryHere =
     hasLed(led, epochs(), state) || standings.some(({ head }) => hasLed(head.led, head.epochs, state));
   const edges = silent.length - (isPrimaryHere ? 0 : 1);
-  if (automatic && standings.length === 0)
+  if (automatic && !leased && standings.length === 0)
     throw new AppError("conflict", "no other node gives its pledge, and nobody has asked for this promotion");
   if (needed === 0 || edges < needed) return;
   throw new AppError(

@@ -1,0 +1,236 @@
+/** Automatic failover with a lease in a real etcd: three nodes that may be the primary, and an edge has each write that is acknowledged. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Oso } from "oso-cloud";
+import { builtBinary } from "../../scripts/built-binary.ts";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { must } from "../../src/util/assert.ts";
+import { eventually, healthOf, scenarioTimeoutMs } from "./cluster.ts";
+import { Etcd } from "./etcd.ts";
+
+const names = ["node-a", "node-b", "node-c"] as const;
+/** What is asked of default settings. */
+const availableWithinMs = 15_000;
+const policy = 'actor User {} resource Repo { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }';
+
+interface Members {
+  readonly nodes: readonly NodeProcess[];
+  readonly etcd: Etcd;
+  readonly adminKey: string;
+  /** The one that takes writes now. */
+  primary(): Promise<NodeProcess>;
+  /** Writes one fact through a node, and says what its status was; 0 without an answer. */
+  write(node: NodeProcess, name: string): Promise<number>;
+}
+
+async function withMembers(scenario: (members: Members) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-failover-"));
+  const etcd = await Etcd.start(join(directory, "etcd"));
+  const [binary, adminKey, nodeKey] = [await builtBinary(), newAdminKey(), randomHex(32)];
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const urls = ports.map((port) => `http://127.0.0.1:${port}`);
+  const nodes = names.map((name, index) => {
+    const others = urls.filter((_, other) => other !== index);
+    const environment = {
+      OSTIARY_ADMIN_KEY: adminKey,
+      OSTIARY_NODE_KEY: nodeKey,
+      OSTIARY_MQTT_PORT: "0",
+      OSTIARY_ACK: "edges:1",
+      OSTIARY_FAILOVER: etcd.url("ostiary"),
+      OSTIARY_PEERS: others.join(","),
+      ...(index === 0 ? {} : { OSTIARY_PRIMARY: must(urls[0]) }),
+    };
+    const role = index === 0 ? "primary" : "edge";
+    return new NodeProcess({
+      binary,
+      name,
+      role,
+      port: must(ports[index]),
+      directory: join(directory, name),
+      environment,
+    });
+  });
+  const members: Members = {
+    nodes,
+    etcd,
+    adminKey,
+    async primary() {
+      let found: NodeProcess | undefined;
+      await eventually(
+        async () => {
+          const healths = await Promise.all(nodes.map(async (node) => ({ node, health: await node.health() })));
+          const primaries = healths.filter(({ health }) => health?.state === "PRIMARY");
+          found = primaries[0]?.node;
+          return primaries.length === 1;
+        },
+        "one node is the primary",
+        availableWithinMs,
+      );
+      return must(found);
+    },
+    async write(node, name) {
+      const body = JSON.stringify([{ inserts: [relation(name)] }]);
+      const headers = { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" };
+      const send = { method: "POST", headers, body, signal: AbortSignal.timeout(8000) };
+      return fetch(`${node.url}/api/batch`, send).then(
+        ({ status }) => status,
+        () => 0,
+      );
+    },
+  };
+  try {
+    for (const node of nodes) node.launch();
+    await members.primary();
+    await Promise.all(nodes.map((node) => node.ready()));
+    await new Oso(must(nodes[1]).url, adminKey).policy(policy);
+    await scenario(members);
+  } catch (error) {
+    const outputs = nodes.map(({ name, output }) => `--- ${name}\n${output.slice(-6000)}`);
+    throw new Error([String(error instanceof Error ? error.stack : error), ...outputs].join("\n"), { cause: error });
+  } finally {
+    await Promise.all([...nodes.map((node) => node.kill()), etcd.stop()]);
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function relation(name: string) {
+  const args = [
+    { type: "User", id: "ann" },
+    { type: "String", id: "reader" },
+    { type: "Repo", id: name },
+  ];
+  return { predicate: "has_role", args };
+}
+
+/** Which of these a node has. */
+async function held({ adminKey }: Members, node: NodeProcess): Promise<Set<string>> {
+  const headers = { Authorization: `Bearer ${adminKey}`, "Ostiary-Consistency": "latest" };
+  const answer = await fetch(`${node.url}/api/facts?predicate=has_role`, { headers });
+  expect(answer.status).toBe(200);
+  const facts = (await answer.json()) as readonly { readonly args: readonly { readonly id: string }[] }[];
+  return new Set(facts.flatMap(({ args }) => args[2]?.id ?? []));
+}
+
+/** Writes until one is acknowledged again; gives how long that took. */
+async function untilWritable({ write }: Members, node: NodeProcess, name: string): Promise<number> {
+  const startMs = performance.now();
+  await eventually(async () => (await write(node, name)) === 200, "a write is acknowledged again", 25_000);
+  return performance.now() - startMs;
+}
+
+test(
+  "the primary is killed: another node is the primary within 15 s, has all that was acknowledged, and the old one follows it",
+  () =>
+    withMembers(async (members) => {
+      const first = await members.primary();
+      const [one, other] = members.nodes.filter((node) => node !== first) as [NodeProcess, NodeProcess];
+      const acknowledged: string[] = [];
+      for (let index = 0; index < 30; index++) {
+        const name = `before-${index}`;
+        if ((await members.write(must(members.nodes[index % 3]), name)) === 200) acknowledged.push(name);
+      }
+      expect(acknowledged.length).toBe(30);
+      const { epoch } = await healthOf(first);
+      await first.kill();
+      expect(await untilWritable(members, one, "after")).toBeLessThan(availableWithinMs);
+      acknowledged.push("after");
+      const second = await members.primary();
+      expect([one, other]).toContain(second);
+      expect((await healthOf(second)).epoch).not.toBe(epoch);
+      for (const node of [one, other]) {
+        const present = await held(members, node);
+        expect(acknowledged.filter((name) => !present.has(name))).toEqual([]);
+      }
+      await first.start(({ role, state }) => role === "edge" && state === "LIVE");
+      expect(await members.primary()).toBe(second);
+      expect(await members.write(first, "through the old one")).toBe(200);
+      expect((await held(members, first)).has("after")).toBe(true);
+    }),
+  scenarioTimeoutMs,
+);
+
+test(
+  "the primary is frozen for longer than its lease: when it goes on it acknowledges nothing, and becomes an edge of its successor",
+  () =>
+    withMembers(async (members) => {
+      const first = await members.primary();
+      const other = must(members.nodes.find((node) => node !== first));
+      process.kill(must(first.pid), "SIGSTOP");
+      const late = Array.from({ length: 5 }, (_, index) => members.write(first, `late-${index}`));
+      expect(await untilWritable(members, other, "meanwhile")).toBeLessThan(availableWithinMs);
+      process.kill(must(first.pid), "SIGCONT");
+      const statuses = await Promise.all(late);
+      await first.ready(({ role, state }) => role === "edge" && state === "LIVE");
+      const present = await held(members, other);
+      // Those it has sent on to its successor are there; none was acknowledged that is not.
+      statuses.forEach((status, index) => status === 200 && expect(present.has(`late-${index}`)).toBe(true));
+      expect(present.has("meanwhile")).toBe(true);
+      expect((await held(members, first)).has("meanwhile")).toBe(true);
+    }),
+  scenarioTimeoutMs,
+);
+
+test(
+  "the primary hands over with one command, and a node that is stopped gives the lease back at once",
+  () =>
+    withMembers(async (members) => {
+      const first = await members.primary();
+      const [one] = members.nodes.filter((node) => node !== first) as [NodeProcess];
+      const headers = { Authorization: `Bearer ${members.adminKey}`, "Content-Type": "application/json" };
+      const promote = { method: "POST", headers, body: JSON.stringify({ graceful: true }) };
+      const answer = await fetch(`${one.url}/api/promote`, promote);
+      expect({ status: answer.status, text: answer.status === 200 ? "" : await answer.text() }).toEqual({
+        status: 200,
+        text: "",
+      });
+      expect(await members.primary()).toBe(one);
+      await first.ready(({ role, state }) => role === "edge" && state === "LIVE");
+      expect(await members.write(first, "to the new one")).toBe(200);
+      const refused = await fetch(`${first.url}/api/promote`, { method: "POST", headers, body: "{}" });
+      expect({ status: refused.status, text: await refused.text() }).toMatchObject({
+        status: 409,
+        text: expect.stringContaining("is alive"),
+      });
+
+      const startMs = performance.now();
+      expect(await one.stop()).toBe(0);
+      await untilWritable(members, first, "after the stop");
+      // Far less than the lease lasts.
+      expect(performance.now() - startMs).toBeLessThan(5500);
+    }),
+  scenarioTimeoutMs,
+);
+
+test(
+  "etcd fails: the primary goes on while an edge confirms its term, and stops when none does",
+  () =>
+    withMembers(async (members) => {
+      const first = await members.primary();
+      const others = members.nodes.filter((node) => node !== first);
+      const engine = must(members.etcd.members[0]);
+      engine.freeze();
+      // Longer than the lease lasts.
+      for (const endMs = performance.now() + 9000; performance.now() < endMs; await Bun.sleep(300))
+        expect(await members.write(first, `without etcd ${Math.round(performance.now())}`)).toBe(200);
+      await Promise.all(others.map((node) => node.kill()));
+      await eventually(
+        async () => {
+          const health = await fetch(`${first.url}/readyz`);
+          return health.status === 503 && (await health.text()).includes("lease");
+        },
+        "the primary says that its lease is over",
+        15_000,
+      );
+      const startMs = performance.now();
+      expect(await members.write(first, "alone")).toBe(503);
+      // Refused before the commit, and not after the wait for edges.
+      expect(performance.now() - startMs).toBeLessThan(2000);
+      engine.thaw();
+      for (const node of others) node.launch();
+      expect(await untilWritable(members, must(others[0]), "again")).toBeLessThan(availableWithinMs);
+      expect((await held(members, await members.primary())).has("alone")).toBe(false);
+    }),
+  scenarioTimeoutMs,
+);

@@ -1,0 +1,221 @@
+/** How long the holder of a lease may act as the primary, by a clock that the test moves. */
+import { expect, test } from "bun:test";
+import { type Confirmation, Leadership } from "../../src/replication/failover/leadership.ts";
+import { type Lease, LeaseLost, type LeaseRecord } from "../../src/replication/failover/lease.ts";
+import type { Clock } from "../../src/util/clock.ts";
+
+const ttlMs = 6000;
+/** The last sixth is not used. */
+const validMs = 5000;
+const record: LeaseRecord = { term: 3, node: "a", token: "t", hasHistory: false };
+
+type Renewal = "renewed" | "lost" | "failed" | "slow";
+
+/** A process with its clock: it can pass time, stand still, and have its clock stand still as well. */
+class Holder {
+  renewal: Renewal = "renewed";
+  confirmation: Confirmation = { edges: 0, isSuperseded: false };
+  readonly renewals: LeaseRecord[] = [];
+  readonly released: (string | undefined)[] = [];
+  readonly lost: string[] = [];
+  readonly leadership: Leadership;
+  #nowMs = 0;
+  #wallMs = 0;
+  #timers: { atMs: number; readonly body: () => void; readonly everyMs?: number }[] = [];
+  #answer: (() => void) | undefined;
+
+  constructor(ack: number, { leads = true } = {}) {
+    const lease: Lease = {
+      engine: "the test's engine",
+      acquire: async () => record,
+      renew: (held) => this.#renew(held),
+      release: async (_held, successor) => void this.released.push(successor),
+      holder: async () => undefined,
+      close() {},
+    };
+    this.leadership = new Leadership({ lease, record, askedMs: 0, ttlMs, clock: this.#clock() });
+    if (!leads) return;
+    const confirm = async (): Promise<Confirmation> => this.confirmation;
+    this.leadership.lead({ confirm, ack, onLost: (reason) => void this.lost.push(reason) });
+  }
+
+  get isValid(): boolean {
+    return this.leadership.problem === undefined;
+  }
+
+  async pass(ms: number): Promise<void> {
+    await settle();
+    const endMs = this.#nowMs + ms;
+    for (;;) {
+      const next = this.#timers.toSorted((one, two) => one.atMs - two.atMs)[0];
+      if (next === undefined || next.atMs > endMs) break;
+      this.#wallMs += Math.max(0, next.atMs - this.#nowMs);
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      if (next.everyMs === undefined) this.#timers = this.#timers.filter((timer) => timer !== next);
+      else next.atMs = this.#nowMs + next.everyMs;
+      next.body();
+      await settle();
+    }
+    this.#wallMs += endMs - this.#nowMs;
+    this.#nowMs = endMs;
+  }
+
+  /** As a stopped process. With `clock: "stopped"` as a machine that was suspended. */
+  standStill(ms: number, { clock }: { readonly clock: "running" | "stopped" }): void {
+    if (clock === "running") this.#nowMs += ms;
+    this.#wallMs += ms;
+  }
+
+  answerSlowly(): Promise<void> {
+    this.#answer?.();
+    return settle();
+  }
+
+  #renew(held: LeaseRecord): Promise<void> {
+    this.renewals.push(held);
+    switch (this.renewal) {
+      case "renewed":
+        return Promise.resolve();
+      case "lost":
+        return Promise.reject(new LeaseLost("node b has it"));
+      case "failed":
+        return Promise.reject(new Error("no quorum"));
+      case "slow":
+        return new Promise((resolve) => (this.#answer = resolve));
+    }
+  }
+
+  #clock(): Clock {
+    const add = (timer: { atMs: number; readonly body: () => void; readonly everyMs?: number }): (() => void) => {
+      this.#timers.push(timer);
+      return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
+    };
+    return {
+      monotonicMs: () => this.#nowMs,
+      wallMs: () => this.#wallMs,
+      after: (delayMs, body) => add({ atMs: this.#nowMs + delayMs, body }),
+      every: (everyMs, body) => add({ atMs: this.#nowMs + everyMs, body, everyMs }),
+      random: () => 0,
+    };
+  }
+}
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+test("a lease that is renewed stays valid, and says from then on that a history has begun", async () => {
+  const holder = new Holder(0);
+  for (let passed = 0; passed < 60_000; passed += 500) {
+    await holder.pass(500);
+    expect(holder.isValid).toBe(true);
+  }
+  expect(holder.renewals.length).toBe(31);
+  expect(holder.renewals[0]).toEqual({ ...record, hasHistory: true });
+});
+
+test("a candidate's says nothing of a history", async () => {
+  const holder = new Holder(0, { leads: false });
+  await holder.pass(3000);
+  expect(holder.renewals).toEqual([record]);
+});
+
+test("without an engine it is over before the lease expires there, counted from when the last renewal was asked for", async () => {
+  const holder = new Holder(0);
+  holder.renewal = "slow";
+  // Asked for after a third of the time to live, answered a second later.
+  await holder.pass(3000);
+  await holder.answerSlowly();
+  holder.renewal = "failed";
+  await holder.pass(2000 + validMs - 3000 - 1);
+  expect(holder.isValid).toBe(true);
+  await holder.pass(1);
+  expect(holder.leadership.problem).toContain("could not be renewed at the test's engine");
+  expect(() => holder.leadership.require()).toThrow("send the write again");
+  holder.renewal = "renewed";
+  await holder.pass(600);
+  expect(holder.isValid).toBe(true);
+});
+
+test("without an engine as many edges as a write needs keep it valid", async () => {
+  const holder = new Holder(2);
+  holder.renewal = "failed";
+  holder.confirmation = { edges: 2, isSuperseded: false };
+  await holder.pass(30_000);
+  expect(holder.isValid).toBe(true);
+  holder.confirmation = { edges: 1, isSuperseded: false };
+  await holder.pass(ttlMs);
+  expect(holder.isValid).toBe(false);
+});
+
+test.each([
+  ["where writes need no edges", 0, { edges: 2, isSuperseded: false }],
+  ["that know of a later term", 2, { edges: 2, isSuperseded: true }],
+] as const)("without an engine edges do not keep it valid %s", async (_name, ack, confirmation) => {
+  const holder = new Holder(ack);
+  holder.renewal = "failed";
+  holder.confirmation = confirmation;
+  await holder.pass(ttlMs);
+  expect(holder.isValid).toBe(false);
+});
+
+test("it is lost at once where another node has it", async () => {
+  const holder = new Holder(1);
+  await holder.pass(1000);
+  holder.renewal = "lost";
+  await holder.pass(1000);
+  expect(holder.isValid).toBe(false);
+  expect(holder.lost).toEqual(["node b has it"]);
+  await holder.pass(60_000);
+  expect(holder.renewals.length).toBe(2);
+  expect(holder.lost.length).toBe(1);
+});
+
+test.each(["running", "stopped"] as const)(
+  "after the process stood still, with its clock %s, it is not valid before it is renewed and peers agree",
+  async (clock) => {
+    const holder = new Holder(1);
+    await holder.pass(2000);
+    holder.renewal = "slow";
+    holder.standStill(2500, { clock });
+    // The deadline is not over by that clock.
+    expect(holder.leadership.problem).toContain("stood still");
+    await holder.pass(10);
+    await holder.answerSlowly();
+    // Nobody confirms it yet.
+    expect(holder.leadership.problem).toContain("stood still");
+    holder.renewal = "renewed";
+    holder.confirmation = { edges: 1, isSuperseded: true };
+    await holder.pass(600);
+    expect(holder.leadership.problem).toContain("stood still");
+    holder.confirmation = { edges: 1, isSuperseded: false };
+    await holder.pass(600);
+    expect(holder.isValid).toBe(true);
+  },
+);
+
+test("a process that stands still again while it asks has to ask again", async () => {
+  const holder = new Holder(0);
+  await holder.pass(2000);
+  holder.renewal = "slow";
+  holder.standStill(2500, { clock: "stopped" });
+  expect(holder.isValid).toBe(false);
+  await settle();
+  holder.standStill(3_600_000, { clock: "stopped" });
+  await holder.answerSlowly();
+  expect(holder.leadership.problem).toContain("stood still");
+  holder.renewal = "renewed";
+  await holder.answerSlowly();
+  await holder.pass(600);
+  expect(holder.isValid).toBe(true);
+});
+
+test("what is given up is not valid, and is not renewed any more", async () => {
+  const holder = new Holder(0, { leads: false });
+  await holder.leadership.release("b");
+  await holder.leadership.release();
+  expect(holder.released).toEqual(["b"]);
+  expect(holder.isValid).toBe(false);
+  await holder.pass(60_000);
+  expect(holder.renewals).toEqual([]);
+});

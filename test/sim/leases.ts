@@ -1,0 +1,96 @@
+/**
+ * The simulated coordination engine that keeps the lease of the primary: one record with compare-and-swap, under the real lease. It may stand still for a
+ * while and lose requests and answers, some nodes may not reach it, and the clocks by which nodes observe the lease run a little faster or slower.
+ */
+import type { Lease, LeaseOptions } from "../../src/replication/failover/lease.ts";
+import {
+  RecordLease,
+  type RecordStore,
+  type TimedRecord,
+  type Version,
+} from "../../src/replication/failover/record-lease.ts";
+import type { Clock } from "../../src/util/clock.ts";
+import type { Network } from "./network.ts";
+import type { Random } from "./random.ts";
+import type { Owner, Time } from "./time.ts";
+
+export interface LeaseCounts {
+  reads: number;
+  writes: number;
+  /** Writes over a record that another node has replaced. */
+  conflicts: number;
+  unanswered: number;
+}
+
+const ratesOfClocks = [0.96, 1, 1.04];
+
+export class SimulatedEngine {
+  readonly host = "engine";
+  readonly counts: LeaseCounts = { reads: 0, writes: 0, conflicts: 0, unanswered: 0 };
+  /** It gives no answer while it stands still. */
+  isDown = false;
+  readonly #time: Time;
+  readonly #network: Network;
+  readonly #random: Random;
+  #record: TimedRecord | undefined;
+  #revision = 0;
+
+  constructor(time: Time, network: Network, random: Random) {
+    this.#time = time;
+    this.#network = network;
+    this.#random = random;
+  }
+
+  open({ node, ttlMs }: LeaseOptions, from: string, owner: Owner, clock: Clock): Lease {
+    const call = <T>(work: () => T, signal: AbortSignal): Promise<T> => this.#call(from, owner, work, signal);
+    const store: RecordStore<number> = {
+      read: (signal) =>
+        call(() => {
+          this.counts.reads++;
+          return this.#record && { record: this.#record, origin: this.#revision };
+        }, signal),
+      write: (record, replaced, signal) => call(() => this.#write(record, replaced), signal),
+    };
+    const rate = this.#random.pick(ratesOfClocks);
+    const observing = { ...clock, monotonicMs: () => clock.monotonicMs() * rate };
+    return new RecordLease(store, { engine: "the simulated engine", remedy: "wait", node, ttlMs }, observing);
+  }
+
+  stop(): () => void {
+    this.isDown = true;
+    return () => (this.isDown = false);
+  }
+
+  #write(record: TimedRecord, replaced: Version<number> | undefined): Version<number> | undefined {
+    this.counts.writes++;
+    if ((replaced?.origin ?? 0) !== this.#revision) {
+      this.counts.conflicts++;
+      return undefined;
+    }
+    this.#record = record;
+    return { record, origin: ++this.#revision };
+  }
+
+  /** The request or its answer may be lost. */
+  #call<T>(from: string, owner: Owner, work: () => T, signal: AbortSignal): Promise<T> {
+    const { lost } = this.#network.weather;
+    return new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => {
+        this.counts.unanswered++;
+        this.#time.touch();
+        reject(new Error("the simulated engine gave no answer in time"));
+      });
+      if (this.#isLost(from, this.host, lost)) return;
+      this.#time.at(this.#random.between(1, 20), undefined, () => {
+        if (this.isDown) return;
+        const answer = work();
+        if (this.#isLost(this.host, from, lost)) return;
+        this.#time.at(this.#random.between(1, 20), owner, () => resolve(answer));
+      });
+    });
+  }
+
+  #isLost(from: string, to: string, lost: number): boolean {
+    return !this.#network.reaches(from, to) || this.#random.chance(lost);
+  }
+}

@@ -63,6 +63,8 @@ export class Cluster {
   readonly judge: Judge;
   readonly members: readonly Machine[];
   readonly fallback: Machine;
+  /** Runs now and then on a copy of the primary's directory. */
+  readonly twin: Machine;
   readonly root: string;
   readonly trace: string[] = [];
   readonly #plant: Plant;
@@ -118,6 +120,7 @@ export class Cluster {
     };
     this.members = ["a", "b", "c", "d"].map((name) => new Machine(name, this.root, world));
     this.fallback = new Machine("f", this.root, world);
+    this.twin = new Machine("t", this.root, world);
     const clocks = this.random.fork("clocks");
     if (this.shape.skewed) for (const machine of this.machines) machine.skewMs = clocks.pick(skewsMs);
     this.primary = must(this.members[0]);
@@ -132,6 +135,7 @@ export class Cluster {
       fail,
       writable: names,
       all: [...names, this.fallback.name],
+      mayLosePolicy: this.shape.ack === 0,
       isLeased: this.shape.failover,
     });
   }
@@ -169,8 +173,15 @@ export class Cluster {
     this.primary = must(this.members.find(({ name }) => name === by));
   }
 
+  /** Starts a second process of the primary, elsewhere, on this copy of its directory. */
+  startTwin(directory: string): Promise<void> {
+    this.twin.restore(directory);
+    const { data, ...config } = this.#config(this.primary, "primary");
+    return this.twin.start({ ...config, data: this.twin.directory });
+  }
+
   close(): void {
-    for (const machine of this.machines) machine.kill();
+    for (const machine of [...this.machines, this.twin]) machine.kill();
     rmSync(this.root, { recursive: true, force: true });
   }
 

@@ -1,4 +1,5 @@
 /** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
+import { join } from "node:path";
 import { fairBroker, type Lie } from "./brokers.ts";
 import { skewsMs, type Cluster } from "./cluster.ts";
 import type { DiskState } from "./disks.ts";
@@ -81,6 +82,8 @@ export const faults: readonly Fault[] = [
     strike: failOverAfterPowerCut,
   },
   { name: "two edges that do not reach each other are promoted", weight: 2, failover: false, strike: failOverTwice },
+  { name: "a primary of before starts where it reaches nobody", weight: 3, failover: false, strike: startAlone },
+  { name: "a copy of the primary's directory is started elsewhere", weight: 3, failover: false, strike: startTwin },
   { name: "the engine stands still", weight: 4, failover: true, strike: stopEngine },
   { name: "a node is parted from the engine", weight: 6, failover: true, strike: partFromEngine },
   { name: "the primary is frozen", weight: 6, failover: true, strike: freezePrimary },
@@ -166,6 +169,33 @@ function isolated(scene: Scene, machine: Machine, lowMs: number, highMs: number)
     cluster.network.cut(name, machine.name),
   ]);
   return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
+}
+
+/** After its successor was promoted, and twice: it begins a term each time, and none of them may come after its successor's. */
+async function startAlone(scene: Scene): Promise<boolean> {
+  const { cluster, operator, random } = scene;
+  const [edge] = await operator.candidates();
+  if (edge === undefined) return false;
+  const before = cluster.primary;
+  if (before.process !== undefined) before.kill();
+  if (!(await operator.promote(edge, false))) return later(scene, 100, 3000, () => startAgain(scene, before));
+  isolated(scene, before, 14_000, 15_000);
+  for (let starts = 0; starts < 2; starts++) {
+    void cluster.start(before, "primary");
+    for (let writes = 0; writes < 2; writes++) void cluster.clients.write(edge.name);
+    await cluster.time.sleep(random.between(6000, 7000));
+    before.kill();
+  }
+  return later(scene, 100, 5000, () => startAgain(scene, before));
+}
+
+async function startTwin(scene: Scene): Promise<boolean> {
+  const { cluster } = scene;
+  if (!cluster.primary.up || cluster.twin.process !== undefined) return false;
+  const path = join(cluster.root, `twin-${cluster.time.nowMs}`);
+  cluster.primary.backup(path);
+  void cluster.startTwin(path);
+  return later(scene, 3000, 9000, () => cluster.twin.kill());
 }
 
 function stopEngine(scene: Scene): boolean {

@@ -4,6 +4,7 @@
  */
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   openSync,
   closeSync,
@@ -405,7 +406,10 @@ function* logsIn(from: string, to: string) {
   for (const name of readdirSync(to)) {
     if (!/^store-\d+\.db-wal$/.test(name)) continue;
     const path = join(to, name);
-    const index = readFileSync(join(from, name.replace(/-wal$/, "-shm")));
+    const memory = join(from, name.replace(/-wal$/, "-shm"));
+    // It was closed just now, so all of its log is in the database.
+    if (!existsSync(memory)) continue;
+    const index = readFileSync(memory);
     yield { path, bytes: statSync(path).size, frames: index.readUInt32LE(16), copied: index.readUInt32LE(96) };
   }
 }

@@ -1,17 +1,21 @@
 /** The simulation is worth something only if it notices what is wrong: each of these is planted into the program under test, and must be found. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
+import { Leadership } from "../../src/replication/failover/leadership.ts";
 import { Freshness } from "../../src/replication/following/freshness.ts";
+import { Fence } from "../../src/replication/succession/fence.ts";
+import { Pledge } from "../../src/replication/succession/pledge.ts";
 import { StartTerm } from "../../src/replication/succession/start-term.ts";
 import { readNote, writeNote } from "../../src/store/data-directory.ts";
 import type { State } from "../../src/store/state.ts";
+import { isStart, nextSuccession } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import { storageFailureIn } from "../../src/util/storage-failure.ts";
 import type { Plant } from "./plants.ts";
 import { runSeed } from "./run.ts";
 
 /** Chance decides whether a fault shows in a run; within so many it does. */
-const seedsMax = 40;
+const seedsMax = 200;
 
 /** The plant is found as what it is. It may show in another way first, which is a finding as well, but not this one. */
 async function expectFound(plant: Plant, wanted: RegExp): Promise<void> {
@@ -33,6 +37,18 @@ async function changed(prototype: object, members: PropertyDescriptorMap, body: 
     Object.defineProperties(prototype, own);
   }
 }
+
+/** Each start of a primary begins a succession, which nobody has voted for. */
+const startsAreSuccessions: Plant = {
+  failover: false,
+  writer: (_owner, commands) => ({
+    ...commands,
+    write(request, meta) {
+      if (request.kind !== "epoch" || !isStart(request.term)) return commands.write(request, meta);
+      return commands.write({ ...request, term: nextSuccession(request.term) }, meta);
+    },
+  }),
+};
 
 /** Takes one fact out of a node's store behind its back. */
 function loseFact(path: string): void {
@@ -175,6 +191,33 @@ describe("is found:", () => {
       begin: { value: async () => {}, configurable: true },
     };
     await changed(StartTerm.prototype, none, () => expectFound({}, /a position that was used before|the token says/));
+  }, 240_000);
+
+  test("a start that counts as a succession, so that a primary which was rolled back deposes its successor", async () => {
+    await expectFound(startsAreSuccessions, /was acknowledged by|is gone, without a trace|no peace/);
+  }, 240_000);
+
+  test("a primary that does not step aside for its successor", async () => {
+    const stubborn = {
+      consider: { value: () => {}, configurable: true },
+      fence: { value: () => {}, configurable: true },
+    };
+    await changed(Fence.prototype, stubborn, () => expectFound({ failover: false }, /no peace|was acknowledged by/));
+  }, 240_000);
+
+  test("a lease that is not looked at", async () => {
+    const valid = {
+      problem: { get: () => undefined, configurable: true },
+      require: { value: () => {}, configurable: true },
+    };
+    await changed(Leadership.prototype, valid, () => expectFound({ failover: true }, /two primaries at once/));
+  }, 240_000);
+
+  test("an edge that counts although it has voted for another primary", async () => {
+    const forgetful = { to: { get: () => undefined, configurable: true } };
+    await changed(Pledge.prototype, forgetful, () =>
+      expectFound({ failover: true }, /was acknowledged by|is gone, without a trace|two primaries at once/),
+    );
   }, 240_000);
 
   test("a replayed head that counts as fresh", async () => {

@@ -56,10 +56,8 @@ export async function findPrimaries(search: TwinSearch): Promise<Primaries> {
   const alive = found.filter(({ head }) => head.f === history);
   const twin = alive.find(({ head }) => (head.node ?? id) === id && isOtherStart(head, state));
   if (twin !== undefined) throw refusal(twin.head, twin.where, config.data);
-  // Of two successors of one primary, whose terms may be the same, the one that is alive stays.
-  const other = alive.find(
-    ({ head }) => compareEpochs(epochOf(head), state) >= 0 || isSameSuccession(head.n, state.term),
-  );
+  // One of an earlier epoch is replaced by this node, and will notice.
+  const other = alive.find(({ head }) => compareEpochs(epochOf(head), state) >= 0);
   return {
     retained: atBrokers.flatMap(({ retained }) => (retained?.f === history ? [retained] : [])),
     primary: other && `${other.head.node ?? "another node"} is the primary, as ${other.where} says`,

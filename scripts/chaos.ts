@@ -1,52 +1,75 @@
 /**
  * A cluster of real processes under faults drawn from a seed: nodes and brokers are killed and frozen, links are cut, disks fill up and fail, while
  * clients write and read all the time. In the end everything that was acknowledged must be there, all nodes must hold the same, no answer may have
- * been wrong, no read may have failed, and no node may have ended by itself. How it is done, and how it is judged, is in `test/chaos`.
+ * been wrong, no read may have failed, and no node may have ended by itself. Where nodes choose the primary by themselves (`--failover`), no two of them
+ * may have acknowledged writes at once, and writes must be possible again soon. How it is done, and how it is judged, is in `test/chaos`.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { faultKinds, type FaultKind } from "../test/chaos/faults.ts";
+import { brokerKinds, hostsOf, isUnguarded, type ClusterPlan } from "../test/chaos/cluster-plan.ts";
+import type { AnyKind } from "../test/chaos/disturbance.ts";
+import { faultKinds } from "../test/chaos/faults.ts";
+import { memberFaultKinds } from "../test/chaos/member-rules.ts";
 import { inNamespace, isInside, missingForNamespaces, openNamespaces } from "../test/chaos/namespaces.ts";
-import { undergo, type Outcome } from "../test/chaos/ordeal.ts";
+import { undergo } from "../test/chaos/ordeal.ts";
+import { render } from "../test/chaos/outcome-table.ts";
 import { openProxies } from "../test/chaos/proxies.ts";
 import { builtBinary } from "./built-binary.ts";
 import { installTools } from "./test-tools.ts";
 
-const usage = `scripts/chaos [--seconds N] [--seed N] [--writes N] [--faults KIND,…] [--proxies] [--json FILE]
+const usage = `scripts/chaos [--failover etcd] [--ack edges:N|none] [--broker embedded] [--seconds N] [--seed N] [--writes N]
+              [--faults KIND,…] [--proxies] [--json FILE]
 
-  --seconds N  how long faults strike (default 300)
-  --seed N     what they are drawn with (default 1)
-  --writes N   how many writes a second (default 200)
-  --faults …   only these kinds, separated by commas (default all):
-               ${faultKinds.slice(0, 4).join(", ")},
-               ${faultKinds.slice(4).join(", ")}
-  --proxies    cut links with proxies on loopback also where there could be network namespaces
-  --json FILE  write the outcome, and the first of what was wrong, to a file as well`;
+  --failover etcd  three nodes choose the primary among them with a lease in etcd, of which there are three members; needs network namespaces.
+                   Writes have to be possible again 15 s after etcd answers and two of the nodes run and reach it and each other
+  --ack edges:N    acknowledge a write once N edges have it; with --failover edges:1 by default. Without --failover: three nodes that an operator
+                   promotes. With --failover, \`none\` takes the guards away: it allows lost writes (failoverMayLoseWrites), and the lease is
+                   taken away in etcd when the primary is cut from the cluster, by default the only fault. Such a run is expected to fail:
+                   the checker has to report lost writes and two acknowledging primaries
+  --broker KIND    ${brokerKinds.join(" or ")}: two of the first (default), or the nodes' own
+  --seconds N      how long faults strike (default 300)
+  --seed N         what they are drawn with (default 1)
+  --writes N       how many writes a second (default 200)
+  --faults …       only these kinds, separated by commas (default all):
+                   ${faultKinds.slice(0, 4).join(", ")},
+                   ${faultKinds.slice(4).join(", ")}
+                   with --failover or --ack:
+                   ${memberFaultKinds.slice(0, 7).join(", ")},
+                   ${memberFaultKinds.slice(7).join(", ")}
+  --proxies        cut links with proxies on loopback also where there could be network namespaces
+  --json FILE      write the outcome, and the first of what was wrong, to a file as well`;
+
+/** Then clients still reach a primary that nobody else does. */
+const unguardedKinds: readonly AnyKind[] = ["cut from the cluster"];
 
 interface Options {
+  readonly plan: ClusterPlan;
   readonly seconds: number;
   readonly seed: number;
   readonly writes: number;
-  readonly kinds: readonly FaultKind[];
+  readonly kinds: readonly AnyKind[];
   readonly proxies: boolean;
   readonly json: string | undefined;
 }
 
-async function main({ seconds, seed, writes, kinds, proxies, json }: Options): Promise<number> {
+async function main({ plan, seconds, seed, writes, kinds, proxies, json }: Options): Promise<number> {
   const tell = (text: string): void => void process.stderr.write(`${text}\n`);
   if (!isInside()) {
-    await installTools(["mosquitto", "iproute2"]);
+    const others = plan.members === undefined ? [] : ["faketime", ...(plan.members.failover ? ["etcd-server"] : [])];
+    await installTools(["mosquitto", "iproute2", ...others]);
     await builtBinary();
     const missing = proxies ? "--proxies" : missingForNamespaces();
     if (missing === undefined) return inNamespace();
+    if (plan.members !== undefined) throw new Error(`--failover and --ack need network namespaces (${missing})`);
     tell(`links are cut with proxies (${missing})`);
   }
   // What was started and made goes with this process, however it ends.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
   const binary = await builtBinary();
-  const network = isInside() ? openNamespaces() : await openProxies();
+  const hosts = hostsOf(plan);
+  const network = isInside() ? openNamespaces(hosts) : await openProxies(hosts);
   try {
-    const outcome = await undergo({ binary, network, seconds, seed, kinds, writesPerSecond: writes, tell });
+    const outcome = await undergo({ binary, network, plan, seconds, seed, kinds, writesPerSecond: writes, tell });
     process.stdout.write(render(outcome));
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(outcome, null, 2)}\n`);
     return outcome.ok ? 0 : 1;
@@ -55,65 +78,12 @@ async function main({ seconds, seed, writes, kinds, proxies, json }: Options): P
   }
 }
 
-function render({
-  faults,
-  writes,
-  reads,
-  disks,
-  exits,
-  isEqual,
-  recoveryMs,
-  violations,
-  failures,
-  ...run
-}: Outcome): string {
-  const number = (value: number): string => Math.round(value).toLocaleString("en");
-  const list = (counts: Readonly<Record<string, number>>): string =>
-    Object.entries(counts)
-      .map(([name, count]) => `${name} ${number(count)}`)
-      .join(", ");
-  const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0);
-  const usual = `median ${reads.p50Ms.toFixed(1)}, p99 ${reads.p99Ms.toFixed(1)}`;
-  const rows: [string, string, string][] = [
-    ...Object.entries(faults).map(([kind, byHost]): [string, string, string] => [
-      kind,
-      number(sum(byHost)),
-      list(byHost),
-    ]),
-    ["writes acknowledged", number(writes.acknowledged), `${number(writes.perSecond)} a second`],
-    ["  refused, and sent again", number(writes.refused), "certainly not done"],
-    ["  unanswered, and sent again", number(writes.unanswered), "done or not"],
-    ["  lost", number(writes.lost), "must be 0"],
-    ["reads answered", number(reads.answered), `${number(reads.perSecond)} a second: ${list(reads.byNode)}`],
-    ["  failed", number(reads.failed), "must be 0"],
-    ["  wrong", number(reads.wrong), "must be 0"],
-    ["  longest, ms", number(reads.longestMs), `without a token ${number(reads.longestWithoutTokenMs)}; ${usual}`],
-    ["nodes that ended by themselves", number(exits.length), "must be 0"],
-    [
-      "reads with a failing disk",
-      number(disks.readsAnswered),
-      `${number(disks.readsRefused)} refused, with errors of reads`,
-    ],
-    ["writes with a failing disk", number(disks.writesAcknowledged), `${number(disks.writesRefused)} refused with 503`],
-    ["  writable again after, ms", number(disks.writableAfterMs), "at the most"],
-    ["  wrong behaviour", number(disks.failures.length), "must be 0"],
-    ["nodes equal at the end", isEqual ? "yes" : "no", `${number(recoveryMs)} ms after the last fault`],
-  ];
-  const table = rows.map(([what, value, note]) => `  ${what.padEnd(30)} ${value.padStart(9)}   ${note}`.trimEnd());
-  const wrong = [
-    ...violations.map(({ fault, message }) => `${fault}: ${message}`),
-    ...failures.map((text) => `failed: ${text}`),
-    ...exits,
-    ...disks.failures,
-    ...Object.entries(disks.missing).map(([what, why]) => `left out: ${what}, since ${why}`),
-  ];
-  const title = `${run.seconds} s of chaos in ${run.network}, seed ${run.seed}`;
-  return `${[title, ...table, ...wrong, run.ok ? "passed" : "FAILED"].join("\n")}\n`;
-}
-
 function readOptions(): Options | string {
   const { values } = parseArgs({
     options: {
+      failover: { type: "string" },
+      ack: { type: "string" },
+      broker: { type: "string", default: "mosquitto" },
       seconds: { type: "string", default: "300" },
       seed: { type: "string", default: "1" },
       writes: { type: "string", default: "200" },
@@ -130,14 +100,27 @@ function readOptions(): Options | string {
     if (Number.isInteger(value) && value >= from && value <= to) return value;
     throw new Error(`--${name} must be a whole number from ${from} to ${to}, not \`${values[name]}\``);
   };
-  const kinds = (values.faults?.split(",") ?? faultKinds).map((name) => {
-    const kind = faultKinds.find((known) => known === name.trim());
-    if (kind === undefined) throw new Error(`--faults knows ${faultKinds.join(", ")}; not \`${name.trim()}\``);
+  const plan = readPlan(values.failover, values.ack, values.broker);
+  const all: readonly AnyKind[] = plan.members === undefined ? faultKinds : memberFaultKinds;
+  const kinds = (values.faults?.split(",") ?? (isUnguarded(plan) ? unguardedKinds : all)).map((name) => {
+    const kind = all.find((known) => known === name.trim());
+    if (kind === undefined) throw new Error(`--faults knows ${all.join(", ")}; not \`${name.trim()}\``);
     return kind;
   });
   const seconds = wholeNumber("seconds", 1, 86_400);
   const seed = wholeNumber("seed", 0, 2 ** 31);
-  return { seconds, seed, writes: wholeNumber("writes", 1, 5000), kinds, proxies, json };
+  return { plan, seconds, seed, writes: wholeNumber("writes", 1, 5000), kinds, proxies, json };
+}
+
+function readPlan(failover: string | undefined, ack: string | undefined, broker: string): ClusterPlan {
+  if (failover !== undefined && failover !== "etcd") throw new Error(`--failover knows etcd; not \`${failover}\``);
+  if (ack !== undefined && !/^(?:none|edges:[1-2])$/.test(ack))
+    throw new Error(`--ack must be none, edges:1 or edges:2, not \`${ack}\``);
+  const kind = brokerKinds.find((known) => known === broker);
+  if (kind === undefined) throw new Error(`--broker knows ${brokerKinds.join(", ")}; not \`${broker}\``);
+  const hasMembers = failover !== undefined || ack !== undefined;
+  const members = hasMembers ? { failover: failover !== undefined, ack: ack ?? "edges:1" } : undefined;
+  return { members, broker: kind };
 }
 
 try {

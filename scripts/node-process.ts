@@ -38,6 +38,7 @@ export interface Health {
   readonly state: string;
   /** This and what follows are null while there is no copy. */
   readonly epoch: string | null;
+  readonly term: number | null;
   readonly offset: number | null;
   readonly digest: string | null;
 }

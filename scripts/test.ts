@@ -65,6 +65,7 @@ const stages: readonly (readonly Stage[])[] = [
 const longStages: readonly (readonly Stage[])[] = [
   [longRun("siege", 30 * minute, "siege.ts", "--seconds", "600")],
   [longRun("chaos", 20 * minute, "chaos.ts", "--seconds", "300")],
+  [longRun("failover", 20 * minute, "chaos.ts", "--failover", "etcd", "--seconds", "300")],
   [longRun("seeds", 60 * minute, "sim.ts", "--seeds", "1000")],
 ];
 

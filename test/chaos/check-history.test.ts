@@ -1,7 +1,7 @@
 /** The checker accepts what a right cluster answers, and notices each fault that is planted. */
 import { describe, expect, test } from "bun:test";
 import { checkHistory, type Fault } from "./check-history.ts";
-import type { Answer, History, Read, Write } from "./history.ts";
+import type { Answer, Epoch, History, Read, Write } from "./history.ts";
 import { simulatedHistory, type Planted } from "./simulated-history.ts";
 
 const seeds = Array.from({ length: 15 }, (_, index) => index + 1);
@@ -14,6 +14,7 @@ describe("a simulated cluster", () => {
       expect(history.writes.length).toBeGreaterThan(800);
       expect(history.reads.length).toBeGreaterThan(800);
       expect(history.writes.some(({ sends }) => sends > 1)).toBe(true);
+      expect(history.epochs.length).toBeGreaterThan(3);
       expect({ seed, violations: checkHistory(history) }).toEqual({ seed, violations: [] });
     }
   });
@@ -28,7 +29,8 @@ describe("a simulated cluster", () => {
     ["copy set back", ["step back", "stale answer"]],
     ["invented answer", ["impossible answer"]],
     ["offset given twice", ["writes out of order"]],
-    ["another history", ["another history"]],
+    ["write lost in a promotion", ["lost write"]],
+    ["two acknowledging primaries", ["two acknowledging primaries"]],
   ];
 
   test.each(planted)("with a %s is found wrong, whatever the seed", (fault, signs) => {
@@ -64,7 +66,7 @@ describe("by hand", () => {
     ["no to one while the next is being written", has(2, false), { ...token(7), endMs: 51 }, undefined],
     ["no to one before the next is written", has(2, false), { ...token(7), startMs: 41, endMs: 49 }, "stale answer"],
   ])("%s", (_, answer, given, fault) => {
-    expect(faultsOf({ writes, reads: [read(answer, given)], ends: [] })).toEqual(
+    expect(faultsOf(seen({ writes, reads: [read(answer, given)] }))).toEqual(
       new Set(fault === undefined ? [] : [fault]),
     );
   });
@@ -75,9 +77,9 @@ describe("by hand", () => {
       read(holds(1), { startMs: 72, endMs: 73, node: "other" }),
       read(holds(2), { startMs: 74, endMs: 75 }),
     ];
-    expect(checkHistory({ writes, reads, ends: [] }).map(({ fault }) => fault)).toEqual(["step back"]);
+    expect(checkHistory(seen({ writes, reads })).map(({ fault }) => fault)).toEqual(["step back"]);
     const overlapping = reads.map((one) => ({ ...one, startMs: 69 }));
-    expect(checkHistory({ writes, reads: overlapping, ends: [] })).toEqual([]);
+    expect(checkHistory(seen({ writes, reads: overlapping }))).toEqual([]);
   });
 
   test("parts of one answer that were never true together", () => {
@@ -94,8 +96,7 @@ describe("by hand", () => {
         },
         {},
       );
-    const faultOf = (r: number, s: number) =>
-      faultsOf({ writes: [...writes, ...others], reads: [group(r, s)], ends: [] });
+    const faultOf = (r: number, s: number) => faultsOf(seen({ writes: [...writes, ...others], reads: [group(r, s)] }));
     for (const [r, s] of [
       [1, 1],
       [2, 1],
@@ -113,7 +114,7 @@ describe("by hand", () => {
   test("a write that was sent twice may stand anywhere between its begin and its answer; one without an answer anywhere", () => {
     const twice = { ...write(3, 50, 60, 12), sends: 2 };
     const faultOf = (last: Write, offset: number) =>
-      faultsOf({ writes: [...writes.slice(0, 2), last], reads: [read(holds(2), token(offset))], ends: [] });
+      faultsOf(seen({ writes: [...writes.slice(0, 2), last], reads: [read(holds(2), token(offset))] }));
     expect(faultOf(twice, 11)).toEqual(new Set());
     expect(faultOf(twice, 12)).toEqual(new Set(["stale answer"]));
     expect(faultOf({ ...twice, token: undefined, endMs: Infinity }, 100)).toEqual(new Set());
@@ -122,11 +123,12 @@ describe("by hand", () => {
   test("the end", () => {
     const unanswered: Write = { ...write(4, 70, 0, 0), endMs: Infinity, token: undefined };
     const faultOf = (...nodes: number[][]) =>
-      faultsOf({
-        writes: [...writes, unanswered],
-        reads: [],
-        ends: nodes.map((versions, index) => ({ node: `node-${index}`, versions: new Map([["r", versions]]) })),
-      });
+      faultsOf(
+        seen({
+          writes: [...writes, unanswered],
+          ends: nodes.map((versions, index) => ({ node: `node-${index}`, versions: new Map([["r", versions]]) })),
+        }),
+      );
     expect(faultOf([3], [3])).toEqual(new Set());
     expect(faultOf([4])).toEqual(new Set());
     expect(faultOf([2])).toEqual(new Set(["lost write"]));
@@ -138,14 +140,64 @@ describe("by hand", () => {
 
   test("an offset that contradicts the times", () => {
     const wrong = [write(1, 10, 20, 5), write(1, 30, 40, 4, "s")];
-    expect(faultsOf({ writes: wrong, reads: [], ends: [] })).toEqual(new Set(["writes out of order"]));
+    expect(faultsOf(seen({ writes: wrong }))).toEqual(new Set(["writes out of order"]));
     const atOnce = [write(1, 10, 20, 5), write(1, 15, 40, 4, "s")];
-    expect(faultsOf({ writes: atOnce, reads: [], ends: [] })).toEqual(new Set());
+    expect(faultsOf(seen({ writes: atOnce }))).toEqual(new Set());
   });
 });
 
+describe("several primaries", () => {
+  const epochs: readonly Epoch[] = [
+    { epoch: "a", term: 1, offset: 0 },
+    { epoch: "b", term: 2, offset: 7 },
+  ];
+  const first = [write(1, 10, 20, 5), write(2, 30, 40, 7)];
+  const inB = (one: Write): Write => ({ ...one, token: one.token && { ...one.token, epoch: "b" } });
+  const ends = [{ node: "edge", versions: new Map([["r", [3]]]) }];
+
+  test("that write one after the other", () => {
+    expect(faultsOf(seen({ writes: [...first, inB(write(3, 50, 60, 9))], epochs, ends }))).toEqual(new Set());
+  });
+
+  test("and what the first acknowledged beyond the beginning of the second is lost", () => {
+    const writes = [...first, write(3, 50, 60, 8)];
+    const violations = checkHistory(seen({ writes, epochs, ends }));
+    expect(violations.map(({ fault }) => fault)).toEqual(["lost write"]);
+    expect(violations[0]?.message).toContain("a from 0 on, b from 7 on");
+  });
+
+  test("and what was acknowledged in an epoch that is not part of the history is lost", () => {
+    const writes = [...first, { ...write(3, 50, 60, 6), token: { epoch: "c", offset: 6 } }];
+    expect(faultsOf(seen({ writes, epochs, ends }))).toEqual(new Set(["lost write"]));
+  });
+
+  test("and a token of what was lost says nothing about an answer", () => {
+    const reads = [read({ kind: "register", register: "r", versions: [1] }, { token: { epoch: "a", offset: 100 } })];
+    expect(faultsOf(seen({ writes: first.slice(0, 1), reads, epochs }))).toEqual(new Set());
+  });
+
+  test.each<[string, Partial<Write>, boolean]>([
+    ["sent before the second acknowledged anything", { sentMs: 59 }, false],
+    ["sent after the second acknowledged something", { sentMs: 61 }, true],
+    ["begun before, but sent after that", { startMs: 50, sentMs: 61 }, true],
+    ["done by an attempt before", { sentMs: 61, sends: 2 }, false],
+  ])("and the first acknowledges what was %s", (_, given, isFound) => {
+    const late = { ...write(1, 50, 70, 6, "s"), ...given };
+    const writes = [...first, inB(write(1, 50, 60, 9, "t")), late];
+    const found = faultsOf(seen({ writes, epochs }));
+    expect(found.has("two acknowledging primaries")).toBe(isFound);
+    expect(found.has("lost write")).toBe(false);
+  });
+});
+
+function seen(given: Partial<History>): History {
+  const epochs = given.epochs ?? [{ epoch: "a", term: 1, offset: 0 }];
+  const terms = new Map(epochs.map(({ epoch, term }) => [epoch, term]));
+  return { writes: [], reads: [], ends: [], epochs, terms, ...given };
+}
+
 function write(version: number, startMs: number, endMs: number, offset: number, register = "r"): Write {
-  return { register, group: "g", version, startMs, endMs, sends: 1, token: { epoch: "a", offset } };
+  return { register, group: "g", version, startMs, sentMs: startMs, endMs, sends: 1, token: { epoch: "a", offset } };
 }
 
 function read(answer: Answer, given: Partial<Read>): Read {

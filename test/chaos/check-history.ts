@@ -1,24 +1,28 @@
 /**
  * Whether a right cluster could have given the answers of a history.
  *
- * The log is one sequence of events, and an acknowledged write says where in it it stands. So each answer is true of a range of offsets: from where
+ * The log is one sequence of events, and an acknowledged write says where in it it stands. (Where primaries were replaced, it is the log that survived,
+ * and `surviving.ts` sorts out what is not in it.) So each answer is true of a range of offsets: from where
  * the version that it names came in, to before the next one did. A read is right where that range is not empty and reaches beyond its
  * token (the copy was not older than what it names), and beyond what was read from the same node before it began (no copy goes back).
  *
  * What can't be known is taken in favour of the cluster: of a write that was sent twice only that it was done after it was begun and before
  * it was acknowledged; of one without an answer not even that.
  */
+import { checkPrimaries } from "./check-primaries.ts";
 import type { Answer, History, Position, Read, Versions, Write } from "./history.ts";
+import { Registers, withOffsetsBefore } from "./registers.ts";
+import { surviving } from "./surviving.ts";
 
 export type Fault =
-  | "lost write" // acknowledged, and not there at the end
+  | "lost write" // acknowledged, and not there at the end, or not part of the history that survived
   | "impossible state" // at the end: a register with several versions, with one that nobody wrote; nodes that differ
   | "impossible answer" // true at no offset
   | "answer from the future" // names what had not been written yet
   | "stale answer" // older than its token
   | "step back" // older than what the same node said before
   | "writes out of order" // positions that contradict the times
-  | "another history"; // tokens of several epochs
+  | "two acknowledging primaries"; // one acknowledged what was sent after its successor had acknowledged something
 
 export interface Violation {
   readonly fault: Fault;
@@ -33,81 +37,15 @@ interface Range {
 }
 
 export function checkHistory(history: History): Violation[] {
-  const registers = new Registers(history.writes);
+  const { writes, reads, lost } = surviving(history);
+  const registers = new Registers(writes);
   return [
-    ...checkEpochs(history),
-    ...checkOrder(history.writes),
-    ...checkReads(history.reads, registers),
+    ...lost.map((write): Violation => ({ fault: "lost write", message: describeLost(write, history) })),
+    ...checkPrimaries(history),
+    ...checkOrder(writes),
+    ...checkReads(reads, registers),
     ...checkEnds(history, registers),
   ];
-}
-
-/** One write of a register, with where its event may stand in the log. */
-interface Version {
-  readonly write: Write;
-  readonly earliest: number;
-  readonly latest: number;
-}
-
-class Registers {
-  /** By register, and in it by version; nobody has version 0. */
-  readonly #versions = new Map<string, (Version | undefined)[]>();
-  readonly #groups = new Map<string, string[]>();
-
-  constructor(writes: readonly Write[]) {
-    for (const { write, before } of withOffsetsBefore(writes)) {
-      let versions = this.#versions.get(write.register);
-      if (versions === undefined) {
-        this.#versions.set(write.register, (versions = []));
-        this.#groups.set(write.group, [...(this.#groups.get(write.group) ?? []), write.register]);
-      }
-      const acknowledged = write.token?.offset ?? Infinity;
-      const earliest = write.sends === 1 && write.token !== undefined ? acknowledged : before + 1;
-      versions[write.version] = { write, earliest, latest: acknowledged };
-    }
-  }
-
-  get names(): Iterable<string> {
-    return this.#versions.keys();
-  }
-
-  inGroup(group: string): readonly string[] {
-    return this.#groups.get(group) ?? [];
-  }
-
-  /** Undefined where nobody has written it. */
-  version(register: string, version: number): Version | undefined {
-    return this.#versions.get(register)?.[version];
-  }
-
-  /** The last version that was acknowledged, 0 where none was. */
-  lastAcknowledged(register: string): number {
-    const versions = this.#versions.get(register) ?? [];
-    return Math.max(
-      0,
-      versions.findLastIndex((version) => version?.write.token !== undefined),
-    );
-  }
-}
-
-/** Each write with the largest offset that had been acknowledged before it began: its own event comes after that one. */
-function withOffsetsBefore(writes: readonly Write[]): { readonly write: Write; readonly before: number }[] {
-  const ended = writes.filter(({ token }) => token !== undefined).sort((a, b) => a.endMs - b.endMs);
-  let [next, before] = [0, 0];
-  return [...writes]
-    .sort((a, b) => a.startMs - b.startMs)
-    .map((write) => {
-      for (let done = ended[next]; done !== undefined && done.endMs < write.startMs; done = ended[++next])
-        before = Math.max(before, done.token?.offset ?? 0);
-      return { write, before };
-    });
-}
-
-function checkEpochs({ writes, reads }: History): Violation[] {
-  const tokens = [...writes, ...reads].flatMap(({ token }) => token ?? []);
-  const epochs = [...new Set(tokens.map(({ epoch }) => epoch))];
-  if (epochs.length <= 1) return [];
-  return [{ fault: "another history", message: `tokens are of several epochs: ${epochs.join(", ")}` }];
 }
 
 function checkOrder(writes: readonly Write[]): Violation[] {
@@ -254,6 +192,11 @@ function checkEnd(node: string, register: string, held: readonly number[], regis
 function differing(a: Versions, b: Versions): string | undefined {
   const names = new Set([...a.keys(), ...b.keys()]);
   return [...names].find((name) => (a.get(name) ?? []).join() !== (b.get(name) ?? []).join());
+}
+
+function describeLost(write: Write, { epochs }: History): string {
+  const known = epochs.map(({ epoch, offset }) => `${epoch} from ${offset} on`).join(", ");
+  return `${describeWrite(write)} was acknowledged, but is not part of the history in the end: ${known}`;
 }
 
 function describeWrite({ register, version, startMs, endMs, sends, token }: Write): string {

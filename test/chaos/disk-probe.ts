@@ -3,7 +3,7 @@
  * node has to say what is wrong. Afterwards it waits until the node takes writes again.
  */
 import { random, type Random } from "../../scripts/benchmark/random.ts";
-import type { NodeName } from "./ordeal-cluster.ts";
+import type { NodeName } from "./cluster-plan.ts";
 import type { Readers } from "./readers.ts";
 import type { Writers } from "./writers.ts";
 

@@ -4,10 +4,11 @@
  */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import type { Health } from "../../scripts/node-process.ts";
+import type { NodeName } from "./cluster-plan.ts";
 import { DiskProbe, noDiskFigures } from "./disk-probe.ts";
 import { diskFaultKinds, type DiskFaultKind } from "./disks.ts";
-import { hosts, isBroker, type Host } from "./network.ts";
-import type { NodeName, OrdealCluster } from "./ordeal-cluster.ts";
+import { isBroker, type Host } from "./network.ts";
+import type { OrdealCluster } from "./ordeal-cluster.ts";
 import type { Readers } from "./readers.ts";
 import type { Writers } from "./writers.ts";
 
@@ -71,7 +72,7 @@ export class Faults {
       await Bun.sleep(this.#next() * pauseMsMax);
       const leftMs = endMs - performance.now();
       if (leftMs < durationMsMin) break;
-      const [host, kind] = [pick(this.#next, hosts), pick(this.#next, this.#kinds)];
+      const [host, kind] = [pick(this.#next, this.#cluster.hosts), pick(this.#next, this.#kinds)];
       const drawnMs = durationMsMin + below(this.#next, durationMsMax - durationMsMin);
       if (!(await this.#isAllowed(host, kind))) continue;
       const fault = { kind, host, startMs: performance.now(), durationMs: Math.min(drawnMs, leftMs) };
@@ -85,7 +86,8 @@ export class Faults {
   async #isAllowed(host: Host, kind: FaultKind): Promise<boolean> {
     if (this.#active.has(host) || this.#active.size >= atOnceMax) return false;
     if (isBroker(host) && (kind === "cut from clients" || isDiskFault(kind))) return false;
-    const readers = readersUnder(new Map(this.#active).set(host, kind));
+    const brokers = this.#cluster.hosts.filter(isBroker);
+    const readers = readersUnder(new Map(this.#active).set(host, kind), brokers);
     if (readers.includes("fallback")) return true;
     const healths = await Promise.all(readers.map((name) => this.#cluster.node(name).health()));
     return healths.some((health) => health?.ok === true && isFollowing(health));
@@ -176,11 +178,15 @@ export class Faults {
 
 /**
  * Who answers every read while there are these faults, whatever its token. The fallback does, unless it is dead, frozen or cut from those who ask; that
- * it is cut from the cluster only makes it older. An edge does where it learns of every write: itself sound, and the primary and a broker too.
+ * it is cut from the cluster only makes it older. An edge does where it learns of every write: itself sound, and the primary and a broker too; a primary has
+ * a broker of its own where there are no others.
  */
-export function readersUnder(faults: ReadonlyMap<Host, FaultKind>): ("edge-a" | "edge-b" | "fallback")[] {
+export function readersUnder(
+  faults: ReadonlyMap<Host, FaultKind>,
+  brokers: readonly Host[],
+): ("edge-a" | "edge-b" | "fallback")[] {
   const isSound = (host: Host): boolean => !faults.has(host);
-  const isFed = isSound("primary") && hosts.some((host) => isBroker(host) && isSound(host));
+  const isFed = isSound("primary") && (brokers.length === 0 || brokers.some(isSound));
   const edges = isFed ? (["edge-a", "edge-b"] as const).filter(isSound) : [];
   const fallback = faults.get("fallback");
   const isFallbackThere = fallback === undefined || stillAnswers.has(fallback);

@@ -21,6 +21,8 @@ export interface Write {
   readonly version: number;
   /** All times are milliseconds of one clock. This is when it was sent first. */
   readonly startMs: number;
+  /** When it was sent last. */
+  readonly sentMs: number;
   /** When its answer came; Infinity where none did. */
   readonly endMs: number;
   /** How often it was sent to somebody who may have taken it. */
@@ -50,9 +52,22 @@ export type Answer =
 /** By register; those with none may be missing. */
 export type Versions = ReadonlyMap<string, readonly number[]>;
 
+/** What one primary wrote from its promotion or start on. */
+export interface Epoch {
+  readonly epoch: string;
+  /** A later epoch has a higher one. */
+  readonly term: number;
+  /** The last offset of the epoch before. Offsets go on from one epoch to the next. */
+  readonly offset: number;
+}
+
 export interface History {
   readonly writes: readonly Write[];
   readonly reads: readonly Read[];
+  /** Those of the history that all nodes had when all was quiet, oldest first. What is in no epoch of it was lost in a promotion. */
+  readonly epochs: readonly Epoch[];
+  /** Terms of all epochs that were seen, also of those that did not survive. */
+  readonly terms: ReadonlyMap<string, number>;
   /** What each node held when all was quiet. */
   readonly ends: readonly { readonly node: string; readonly versions: Versions }[];
 }

@@ -1,12 +1,13 @@
 /**
  * A network of Linux network namespaces: one for each host, with two bridges between them, one for clients and one for the cluster. A link is
- * cut by taking its interface down, which is as near to a pulled cable as one machine comes.
+ * cut by taking its interface down, which is as near to a pulled cable as one machine comes. Two hosts are cut from each other by a wrong entry for the
+ * other one in the neighbour table of each: then their packets go to an Ethernet address that nobody has.
  *
  * The bridges belong to the namespace of this process, which should be one of its own (`inNamespace`): then all of this is gone when the process
  * is, and nothing that it sends can leave the machine.
  */
 import { findProgram, programPath } from "../e2e/program.ts";
-import { hosts, isBroker, type Host, type Network, type Side } from "./network.ts";
+import { isEtcd, isNode, type Host, type Network, type Side } from "./network.ts";
 
 const insideVariable = "OSTIARY_CHAOS_NAMESPACE";
 
@@ -37,12 +38,12 @@ const sides: readonly Side[] = ["clients", "cluster"];
 /** Of this process, at both bridges. */
 const ownNumber = 254;
 
-const numberOf = (host: Host): number => hosts.indexOf(host) + 1;
-const namespaceOf = (host: Host): string => `ostiary-chaos-${process.pid}-${host}`;
-/** The end of the cable that is in this process's namespace. Names of interfaces are short. */
-const cableOf = (host: Host, side: Side): string => `${side}-${numberOf(host)}`;
+const nobody = "02:00:00:00:00:00";
 
-export function openNamespaces(): Network {
+const namespaceOf = (host: Host): string => `ostiary-chaos-${process.pid}-${host}`;
+
+export function openNamespaces(hosts: readonly Host[]): Network {
+  const numberOf = (host: Host): number => hosts.indexOf(host) + 1;
   ip("link", "set", "lo", "up");
   for (const side of sides) {
     ip("link", "add", "name", side, "type", "bridge");
@@ -53,41 +54,58 @@ export function openNamespaces(): Network {
     for (const host of hosts) Bun.spawnSync([programPath("ip"), "netns", "delete", namespaceOf(host)]);
   };
   process.once("exit", removeAll);
-  hosts.forEach(connect);
+  for (const host of hosts) connect(host, numberOf(host));
+  const between = async (one: Host, other: Host, ...change: string[]): Promise<void> => {
+    const pairs = [[one, other] as const, [other, one] as const];
+    const entry = (of: Host): string[] => [...change, `${networks.cluster}.${numberOf(of)}`, "dev", "cluster"];
+    await Promise.all(pairs.map(([from, to]) => ipLater("-n", namespaceOf(from), "neigh", ...entry(to))));
+  };
   return {
     kind: "namespaces",
     place: (host) => ({
       through: [programPath("ip"), "netns", "exec", namespaceOf(host)],
       listen: "0.0.0.0",
-      address: `${networks[isBroker(host) ? "cluster" : "clients"]}.${numberOf(host)}`,
+      address: `${networks[isNode(host) ? "clients" : "cluster"]}.${numberOf(host)}`,
       port: portOf(host),
     }),
-    address: (from, to) => `${networks[from === "clients" ? "clients" : "cluster"]}.${numberOf(to)}:${portOf(to)}`,
-    cut: (host, side) => setLink(host, side, "down"),
-    mend: (host, side) => setLink(host, side, "up"),
+    address(from, to) {
+      const side = from === "clients" && isNode(to) ? "clients" : "cluster";
+      return `${networks[side]}.${numberOf(to)}:${portOf(to)}`;
+    },
+    cut: (host, side) => ipLater("link", "set", cableOf(side, numberOf(host)), "down"),
+    mend: (host, side) => ipLater("link", "set", cableOf(side, numberOf(host)), "up"),
+    cutBetween: (one, other) => between(one, other, "replace", "lladdr", nobody, "nud", "permanent", "to"),
+    mendBetween: (one, other) => between(one, other, "delete"),
     close: () => Promise.resolve(removeAll()),
   };
 }
 
-const portOf = (host: Host): number => (isBroker(host) ? 1883 : 8080);
+function portOf(host: Host): number {
+  if (isNode(host)) return 8080;
+  return isEtcd(host) ? 2379 : 1883;
+}
 
-function connect(host: Host): void {
+/** The end of the cable that is in this process's namespace. Names of interfaces are short. */
+const cableOf = (side: Side, number: number): string => `${side}-${number}`;
+
+function connect(host: Host, number: number): void {
   const namespace = namespaceOf(host);
   ip("netns", "add", namespace);
   ip("-n", namespace, "link", "set", "lo", "up");
   for (const side of sides) {
-    const cable = cableOf(host, side);
+    const cable = cableOf(side, number);
     ip("link", "add", "name", cable, "type", "veth", "peer", "name", side, "netns", namespace);
     ip("link", "set", cable, "master", side, "up");
-    ip("-n", namespace, "addr", "add", `${networks[side]}.${numberOf(host)}/24`, "dev", side);
+    ip("-n", namespace, "addr", "add", `${networks[side]}.${number}/24`, "dev", side);
     ip("-n", namespace, "link", "set", side, "up");
   }
 }
 
 /** Not at once like the others: this happens while clients measure how long their reads take. */
-async function setLink(host: Host, side: Side, state: "up" | "down"): Promise<void> {
-  const child = Bun.spawn([programPath("ip"), "link", "set", cableOf(host, side), state], { stderr: "pipe" });
-  if ((await child.exited) !== 0) throw new Error(`ip link set ${state} failed: ${await child.stderr.text()}`);
+async function ipLater(...parameters: string[]): Promise<void> {
+  const child = Bun.spawn([programPath("ip"), ...parameters], { stderr: "pipe" });
+  if ((await child.exited) === 0) return;
+  throw new Error(`ip ${parameters.join(" ")} failed: ${(await child.stderr.text()).trim()}`);
 }
 
 function ip(...parameters: string[]): void {

@@ -5,11 +5,14 @@
 import { connect, type Socket } from "node:net";
 import { must } from "../../src/util/assert.ts";
 import { inNamespace, isInside, openNamespaces } from "./namespaces.ts";
-import type { Network, Side } from "./network.ts";
+import { hosts, type Network, type Side } from "./network.ts";
 import { openProxies } from "./proxies.ts";
 
 /** Sends back what it gets. */
 const echo = `require("node:net").createServer((s) => s.on("error", () => 0).pipe(s)).listen(+process.argv[1], process.argv[2])`;
+
+/** Ends with status 0 when it has connected. */
+const knock = `require("node:net").connect(+process.argv[1], process.argv[2], () => process.exit(0)); setTimeout(() => process.exit(1), 1500)`;
 
 interface Line {
   /** Whether an echo comes within a time in which it otherwise does. */
@@ -75,18 +78,36 @@ async function trial(network: Network): Promise<Record<string, boolean[]>> {
       clusterCut: await during("cluster"),
       clusterMended: await after(),
     };
+    const others = network.kind === "namespaces" ? await cutBetween(network) : {};
     fromClients.close();
     fromEdge.close();
-    return seen;
+    return { ...seen, ...others };
   } finally {
     listener.kill("SIGKILL");
     await listener.exited;
   }
 }
 
+/** Whether a connection comes about from one host, and from another. */
+async function reach(network: Network): Promise<boolean[]> {
+  const attempts = (["edge-a", "edge-b"] as const).map((from) => {
+    const [host, port] = network.address(from, "primary").split(":") as [string, string];
+    const { through } = network.place(from);
+    return Bun.spawn([...through, process.execPath, "-e", knock, port, host], { stderr: "inherit" }).exited;
+  });
+  return (await Promise.all(attempts)).map((status) => status === 0);
+}
+
+async function cutBetween(network: Network): Promise<Record<string, boolean[]>> {
+  await network.cutBetween("primary", "edge-a");
+  const edgeCut = await reach(network);
+  await network.mendBetween("primary", "edge-a");
+  return { edgeCut, edgeMended: await reach(network) };
+}
+
 const kind = must(process.argv[2]);
 if (kind === "namespaces" && !isInside()) process.exit(await inNamespace());
-const network = kind === "namespaces" ? openNamespaces() : await openProxies();
+const network = kind === "namespaces" ? openNamespaces(hosts) : await openProxies(hosts);
 process.stdout.write(JSON.stringify(await trial(network)));
 await network.close();
 process.exit(0);

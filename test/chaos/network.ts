@@ -5,9 +5,18 @@
 import type { Place } from "../../scripts/node-process.ts";
 
 export const hosts = ["primary", "edge-a", "edge-b", "fallback", "broker-a", "broker-b"] as const;
-export type Host = (typeof hosts)[number];
+export const memberNames = ["node-a", "node-b", "node-c"] as const;
+export const etcdNames = ["etcd-a", "etcd-b", "etcd-c"] as const;
+/** A node that may be the primary or an edge. */
+export type Member = (typeof memberNames)[number];
+export type Etcd = (typeof etcdNames)[number];
+export type Host = (typeof hosts)[number] | Member | Etcd;
 
 export const isBroker = (host: Host): boolean => host.startsWith("broker");
+export const isEtcd = (host: Host): host is Etcd => host.startsWith("etcd");
+export const isMember = (host: Host): host is Member => host.startsWith("node");
+/** Whether clients ask it. The others are on the side of the cluster alone. */
+export const isNode = (host: Host): boolean => !isBroker(host) && !isEtcd(host);
 
 export type Side = "clients" | "cluster";
 
@@ -19,5 +28,8 @@ export interface Network {
   /** From now on nothing goes through, and nobody is told: packets are lost, connections stay. */
   cut(host: Host, side: Side): Promise<void>;
   mend(host: Host, side: Side): Promise<void>;
+  /** The same for what two hosts of the cluster send each other. Rejects in a network of proxies. */
+  cutBetween(one: Host, other: Host): Promise<void>;
+  mendBetween(one: Host, other: Host): Promise<void>;
   close(): Promise<void>;
 }

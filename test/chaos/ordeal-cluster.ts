@@ -1,12 +1,16 @@
-/** The cluster that a run of chaos disturbs: a primary, two edges, a fallback and two brokers as processes, each on a host of its own. */
-import { mkdtempSync, rmSync } from "node:fs";
+/** The cluster that a run of chaos disturbs: nodes, brokers and perhaps members of etcd as processes, each on a host of its own. */
+import { copyFileSync, linkSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newAdminKey, NodeProcess, randomHex, type Health } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
+import { Clocks } from "./clocks.ts";
+import { hostsOf, nodesOf, planNode, type ClusterPlan, type NodeName } from "./cluster-plan.ts";
 import { Disks } from "./disks.ts";
-import { hosts, isBroker, type Host, type Network } from "./network.ts";
+import { EtcdMember } from "./etcd.ts";
+import { isBroker, isEtcd, type Host, type Network } from "./network.ts";
+import { sendPolicy } from "./policy.ts";
 
 /** A process that can be killed and frozen, and come back. */
 export interface Victim {
@@ -17,32 +21,23 @@ export interface Victim {
   start(): Promise<void>;
 }
 
-export const nodeNames = ["primary", "edge-a", "edge-b", "fallback"] as const;
-export type NodeName = (typeof nodeNames)[number];
-
-/** Versions of registers are users who hold a role on them: the role is the register's group. See `history.ts`. */
-export const groups = ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"] as const;
-
 const recoveryMsMax = 40_000;
 const superviseMs = 300;
-
-const policy = `
-actor User {}
-declare probe(User);
-resource Register {
-  permissions = ["read"];
-  roles = ${JSON.stringify(groups)};
-${groups.map((group) => `  "read" if "${group}";`).join("\n")}
-}
-`;
+/** Of what each node wrote, in the report of a run that failed. */
+const wordsKept = 20_000;
 
 export class OrdealCluster {
+  readonly plan: ClusterPlan;
   readonly network: Network;
   readonly adminKey = newAdminKey();
+  readonly nodeKey = randomHex(32);
   readonly disks: Disks;
-  readonly #directory = mkdtempSync(join(tmpdir(), "ostiary-chaos-"));
+  readonly clocks: Clocks;
+  /** Holds all that is kept on disk. */
+  readonly directory = mkdtempSync(join(tmpdir(), "ostiary-chaos-"));
   readonly #nodes = new Map<Host, NodeProcess>();
   readonly #brokers = new Map<Host, Mosquitto>();
+  readonly #etcd = new Map<Host, EtcdMember>();
 
   /** Exits that the supervisor has seen. */
   readonly #seen = new Map<NodeProcess, number>();
@@ -50,29 +45,28 @@ export class OrdealCluster {
 
   readonly #killAll = (): void => {
     clearInterval(this.#supervisor);
-    for (const process of [...this.#nodes.values(), ...this.#brokers.values()]) void process.kill();
+    for (const process of this.#processes) void process.kill();
     this.disks.close();
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   };
 
-  private constructor(network: Network) {
+  private constructor(plan: ClusterPlan, network: Network) {
+    this.plan = plan;
     this.network = network;
-    this.disks = new Disks(this.#directory, network.kind === "proxies");
+    this.disks = new Disks(this.directory, network.kind === "proxies");
+    this.clocks = new Clocks(this.directory);
     // Also where this process is interrupted. Signals are sent at once.
     process.once("exit", this.#killAll);
   }
 
   /** All running and all following. Whatever happens, `stop` has to follow. */
-  static async start(binary: string, network: Network): Promise<OrdealCluster> {
-    const cluster = new OrdealCluster(network);
+  static async start(binary: string, network: Network, plan: ClusterPlan): Promise<OrdealCluster> {
+    const cluster = new OrdealCluster(plan, network);
     try {
+      await cluster.#startEtcd();
       await cluster.#startBrokers();
-      await cluster.#describeNodes(binary);
-      await cluster.node("primary").start();
-      await cluster.#loadPolicy();
-      const followers = (["edge-a", "edge-b", "fallback"] as const).map((name) => cluster.node(name));
-      await Promise.all(followers.map((node) => node.start()));
-      await Promise.all(nodeNames.map((name) => cluster.recovered(name)));
+      await cluster.#describeNodes(cluster.#keepBinary(binary));
+      await cluster.#startNodes();
       cluster.#supervisor = setInterval(() => cluster.#startEnded(), superviseMs);
       return cluster;
     } catch (error) {
@@ -80,6 +74,19 @@ export class OrdealCluster {
       await cluster.stop();
       throw new Error(`${error instanceof Error ? error.message : String(error)}\n${words}`, { cause: error });
     }
+  }
+
+  /** Names of all nodes. */
+  get nodes(): readonly NodeName[] {
+    return nodesOf(this.plan);
+  }
+
+  get hosts(): readonly Host[] {
+    return hostsOf(this.plan);
+  }
+
+  get #processes(): (NodeProcess | Mosquitto | EtcdMember)[] {
+    return [...this.#nodes.values(), ...this.#brokers.values(), ...this.#etcd.values()];
   }
 
   node(name: NodeName): NodeProcess {
@@ -92,8 +99,8 @@ export class OrdealCluster {
   }
 
   victim(host: Host): Victim {
-    const broker = this.#brokers.get(host);
-    if (broker !== undefined) return broker;
+    const other = this.#brokers.get(host) ?? this.#etcd.get(host);
+    if (other !== undefined) return other;
     const node = must(this.#nodes.get(host));
     return {
       kill: () => node.kill(),
@@ -119,29 +126,74 @@ export class OrdealCluster {
     }
   }
 
+  /** Whether the coordination engine answers somebody whose links are whole. */
+  hasEngine(): Promise<boolean> {
+    return this.#askEngine((member) => member.hasQuorum());
+  }
+
+  /** Makes the engine say that the primary has given up its lease, as no engine should. Resolves with whether it does. */
+  takeLease(): Promise<boolean> {
+    const released = (record: string): string =>
+      JSON.stringify({ ...(JSON.parse(record) as object), released: true, renewal: randomHex(8) });
+    return this.#askEngine((member) => member.replace("ostiary/term", released));
+  }
+
+  /** The first member that does it is enough. */
+  #askEngine(ask: (member: EtcdMember) => Promise<boolean>): Promise<boolean> {
+    const answers = [...this.#etcd.values()].map(async (member) => {
+      if (!(await ask(member))) throw new Error("no quorum");
+    });
+    return Promise.any(answers).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** How nodes ended that nobody has killed. */
   get exits(): readonly string[] {
     return [...this.#nodes.values()].flatMap(({ exits }) => exits);
   }
 
   lastWords(): string {
-    const told = [...this.#nodes].map(([name, { output }]) => `--- ${name}\n${output.slice(-4000)}`);
+    const told = [...this.#nodes].map(([name, { output }]) => `--- ${name}\n${output.slice(-wordsKept)}`);
     return told.join("\n");
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#supervisor);
-    await Promise.all([...this.#nodes.values(), ...this.#brokers.values()].map((process) => process.kill()));
+    await Promise.all(this.#processes.map((process) => process.kill()));
     this.disks.close();
     process.off("exit", this.#killAll);
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** A build meanwhile must not change what is started again. */
+  #keepBinary(binary: string): string {
+    const kept = join(this.directory, "ostiary");
+    try {
+      linkSync(binary, kept);
+    } catch {
+      copyFileSync(binary, kept);
+    }
+    return kept;
+  }
+
+  async #startEtcd(): Promise<void> {
+    for (const host of this.hosts.filter(isEtcd)) {
+      const member = new EtcdMember(host, this.directory, this.network);
+      this.#etcd.set(host, member);
+      await member.start();
+    }
+    if (this.#etcd.size === 0) return;
+    for (const endMs = performance.now() + recoveryMsMax; !(await this.hasEngine()); await Bun.sleep(100))
+      if (performance.now() > endMs) throw new Error("etcd does not answer");
   }
 
   async #startBrokers(): Promise<void> {
-    for (const host of hosts.filter(isBroker)) {
+    for (const host of this.hosts.filter(isBroker)) {
       const like = [...this.#brokers.values()][0];
       const options = { place: this.network.place(host), ...(like === undefined ? {} : { like }) };
-      this.#brokers.set(host, await prepareMosquitto(join(this.#directory, host), options));
+      this.#brokers.set(host, await prepareMosquitto(join(this.directory, host), options));
     }
     await Promise.all([...this.#brokers.values()].map((broker) => broker.start()));
   }
@@ -156,35 +208,39 @@ export class OrdealCluster {
   }
 
   async #describeNodes(binary: string): Promise<void> {
-    const nodeKey = randomHex(32);
-    const [broker] = this.#brokers.values();
-    for (const name of nodeNames) {
-      const login = name === "fallback" ? {} : must(broker)[name === "primary" ? "primary" : "edge"];
-      const own: Readonly<Record<string, string>> =
-        name === "primary"
-          ? { OSTIARY_ADMIN_KEY: this.adminKey, OSTIARY_MQTT_PORT: "0" }
-          : { OSTIARY_PRIMARY: `http://${this.network.address(name, "primary")}` };
-      const follows =
-        name === "fallback" ? { OSTIARY_REFRESH: "2s" } : { ...login, OSTIARY_BROKER: this.#brokersOf(name) };
+    const [mosquitto] = this.#brokers.values();
+    const around = { network: this.network, adminKey: this.adminKey, mosquitto };
+    for (const name of this.nodes) {
+      const { role, settings } = planNode(name, this.plan, around);
       const { port, ...place } = this.network.place(name);
       const { directory, environment: disk } = await this.disks.prepare(name);
-      const environment = { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...own, ...follows, ...disk };
-      const role = name === "edge-a" || name === "edge-b" ? "edge" : name;
+      const clock = this.plan.members === undefined ? {} : this.clocks.prepare(name);
+      const common = { OSTIARY_NODE_KEY: this.nodeKey, OSTIARY_LOG_LEVEL: "warning" };
+      const preloaded = [disk["LD_PRELOAD"], clock["LD_PRELOAD"]].filter((path) => path !== undefined);
+      const preload = preloaded.length === 0 ? {} : { LD_PRELOAD: preloaded.join(":") };
+      const environment = { ...common, ...settings, ...disk, ...clock, ...preload };
       this.#nodes.set(name, new NodeProcess({ binary, name, role, port, directory, environment, place }));
     }
   }
 
-  #brokersOf(name: NodeName): string {
-    return [...this.#brokers.keys()].map((broker) => `mqtt://${this.network.address(name, broker)}`).join(",");
+  /** The first one begins the history, with an engine once it has the lease. Where writes need edges, the policy does too. */
+  async #startNodes(): Promise<void> {
+    const [first, ...others] = this.nodes as [NodeName, ...NodeName[]];
+    this.node(first).launch();
+    if (this.plan.members?.failover !== true) await this.node(first).ready();
+    if (this.plan.members === undefined) await this.#loadPolicy(first);
+    for (const name of others) this.node(name).launch();
+    if (this.plan.members !== undefined) await this.#loadPolicy(first);
+    await Promise.all(this.nodes.map((name) => this.recovered(name)));
   }
 
-  async #loadPolicy(): Promise<void> {
-    const response = await fetch(`${this.urlOf("primary")}/api/policy`, {
-      method: "POST",
-      headers: { Authorization: `Bearer ${this.adminKey}` },
-      body: JSON.stringify({ src: policy, filename: "policy.polar" }),
-    });
-    if (!response.ok) throw new Error(`the policy was refused: ${await response.text()}`);
+  /** Some time may pass until there is a primary that takes it. */
+  async #loadPolicy(name: NodeName): Promise<void> {
+    for (const endMs = performance.now() + recoveryMsMax; ; await Bun.sleep(superviseMs)) {
+      const answer = await sendPolicy(this.urlOf(name), this.adminKey);
+      if (answer === undefined) return;
+      if (performance.now() > endMs) throw new Error(`the policy was refused: ${answer}`);
+    }
   }
 }
 

@@ -6,14 +6,17 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
-import { hosts, isBroker, type Host, type Network, type Side } from "./network.ts";
+import { isBroker, isMember, isNode, type Host, type Network, type Side } from "./network.ts";
 
-export async function openProxies(): Promise<Network> {
+const unable = (): Promise<never> => Promise.reject(new Error("proxies cut no two hosts from each other"));
+
+/** `hosts` are all of the cluster. */
+export async function openProxies(hosts: readonly Host[]): Promise<Network> {
   const ports = new Map<Host, number>();
   for (const host of hosts) ports.set(host, await freePort());
   const proxies = new Map<string, Proxy>();
   const cutEnds = new Set<string>();
-  for (const [from, to] of links()) {
+  for (const [from, to] of links(hosts)) {
     const ends = from === "clients" ? [endOf(to, "clients")] : [endOf(from, "cluster"), endOf(to, "cluster")];
     proxies.set(`${from} ${to}`, await Proxy.open(must(ports.get(to)), ends));
   }
@@ -32,6 +35,8 @@ export async function openProxies(): Promise<Network> {
       cutEnds.delete(endOf(host, side));
       settle();
     },
+    cutBetween: unable,
+    mendBetween: unable,
     async close() {
       await Promise.all([...proxies.values()].map((proxy) => proxy.close()));
     },
@@ -39,13 +44,13 @@ export async function openProxies(): Promise<Network> {
 }
 
 /** Who speaks to whom. */
-function links(): (readonly [Host | "clients", Host])[] {
-  const nodes = hosts.filter((host) => !isBroker(host));
+function links(hosts: readonly Host[]): (readonly [Host | "clients", Host])[] {
+  const nodes = hosts.filter(isNode);
   const brokers = hosts.filter(isBroker);
-  const followers = nodes.filter((host) => host !== "primary");
+  const leaders = nodes.filter((host) => host === "primary" || isMember(host));
   return [
     ...nodes.map((node) => ["clients", node] as const),
-    ...followers.map((node) => [node, "primary"] as const),
+    ...nodes.flatMap((node) => leaders.filter((leader) => leader !== node).map((leader) => [node, leader] as const)),
     ...nodes.flatMap((node) => brokers.map((broker) => [node, broker] as const)),
   ];
 }

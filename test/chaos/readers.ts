@@ -15,6 +15,8 @@ export interface ReadersOptions {
   readonly key: string;
   readonly seed: number;
   readonly writers: Writers;
+  /** What a node is called that has not gone back since: another name each time that its directory was set back. */
+  readonly nameNow: (node: string) => string;
 }
 
 const readerCount = 6;
@@ -85,9 +87,10 @@ export class Readers {
 
   /** An answer does not say who gave it. */
   async #signed(answering: Promise<Response>, url: string): Promise<Response> {
+    const name = this.#options.nameNow(this.#names.get(new URL(url).host) ?? url);
     const answer = await answering;
     const headers = new Headers(answer.headers);
-    headers.set(answeredBy, this.#names.get(new URL(url).host) ?? url);
+    headers.set(answeredBy, name);
     return new Response(await answer.arrayBuffer(), { status: answer.status, headers });
   }
 }

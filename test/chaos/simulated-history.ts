@@ -1,10 +1,11 @@
 /**
  * Histories of a cluster that exists on paper only: a log, copies that follow it at their own pace, clients that write and read at the same time, all
- * by a seed. As it stands it is right. With a fault planted it is wrong in one way, for the checker to find.
+ * by a seed. From time to time another primary takes over, without what was not acknowledged yet. As it stands it is right. With a fault planted it is
+ * wrong in one way, for the checker to find.
  */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { must } from "../../src/util/assert.ts";
-import type { Answer, History, Position, Read, Write } from "./history.ts";
+import type { Answer, Epoch, History, Position, Read, Write } from "./history.ts";
 
 export type Planted =
   | "skipped event" // a copy leaves one out
@@ -16,7 +17,8 @@ export type Planted =
   | "copy set back" // a copy goes on from an old state
   | "invented answer" // a copy answers once with a version that nobody wrote
   | "offset given twice"
-  | "another history"; // half way, positions begin to be of another epoch
+  | "write lost in a promotion" // a new primary begins before the last write that was acknowledged
+  | "two acknowledging primaries"; // the old primary acknowledges one more write after its successor did
 
 const groups = ["g0", "g1", "g2"];
 const writerCount = 9;
@@ -25,12 +27,17 @@ const copyNames = ["edge-a", "edge-b", "fallback"] as const;
 const lengthMs = 1500;
 /** The first event at which a fault may strike, and how many events later its second half does. */
 const [faultFrom, faultEvents] = [200, 40];
+/** Until another primary takes over, on average. */
+const promotionMs = 200;
 
 interface Event {
+  /** Empty where a primary only says that it begins. */
   readonly register: string;
   readonly version: number;
   /** Whether the version before goes; always, in a right cluster. */
   readonly replaces: boolean;
+  /** It was not acknowledged when another primary took over, and that one did not have it. */
+  isLost: boolean;
 }
 
 interface Copy {
@@ -56,6 +63,7 @@ class Simulation {
   readonly #planted: Planted | undefined;
   readonly #agenda: { readonly atMs: number; readonly act: () => void }[] = [];
   readonly #log: Event[] = [];
+  readonly #epochs: Epoch[] = [{ epoch: "epoch-1", term: 1, offset: 0 }];
   readonly #copies = copyNames.map((name): Copy => ({ name, offset: 0, versions: new Map(), stuckTo: 0 }));
   readonly #registers: Register[] = [];
   readonly #writes: Write[] = [];
@@ -76,13 +84,15 @@ class Simulation {
     for (let index = 0; index < writerCount; index++) this.#writeNext(this.#newRegister(groups[index % groups.length]));
     for (let index = 0; index < readerCount; index++) this.#in(0, () => this.#read());
     for (const copy of this.#copies) this.#in(0, () => this.#follow(copy));
+    this.#in(2 * promotionMs, () => this.#promote());
     for (let due = this.#due(); due !== undefined; due = this.#due()) {
       this.#nowMs = due.atMs;
       due.act();
     }
     for (const copy of this.#copies) this.#advance(copy, this.#log.length);
     const ends = this.#copies.map(({ name, versions }) => ({ node: name, versions: plain(versions) }));
-    return { writes: this.#writes, reads: this.#reads, ends };
+    const terms = new Map(this.#epochs.map(({ epoch, term }) => [epoch, term]));
+    return { writes: this.#writes, reads: this.#reads, epochs: this.#epochs, terms, ends };
   }
 
   #due() {
@@ -120,19 +130,27 @@ class Simulation {
     // The register with which a copy went wrong is written on, so that it shows.
     const luck = name === this.#victim?.register ? 0 : this.#next();
     const isSentAgain = luck > 0.97;
-    const begun = { register: name, group, version, startMs: this.#nowMs, sends: isSentAgain ? 2 : 1 };
+    const startMs = this.#nowMs;
+    const begun = { register: name, group, version, startMs, sentMs: startMs, sends: isSentAgain ? 2 : 1 };
     let offset = 0;
     let isRetired = isSentAgain;
+    let event: Event | undefined;
     this.#in(3, () => {
       // What comes after a dropped write would show that it is not there; this is about what nobody overwrites.
       const isDropped = !isSentAgain && this.#strikes("dropped write");
       isRetired ||= isDropped;
-      if (luck < 0.995 && !isDropped) this.#append(begun, isSentAgain);
+      if (luck < 0.995 && !isDropped) event = this.#append(begun, isSentAgain);
       offset = this.#log.length + (isDropped ? 1 : 0);
     });
     const answer = (): void => {
-      if (isSentAgain) offset = this.#log.length;
-      this.#writes.push({ ...begun, endMs: this.#nowMs, token: this.#position(offset) });
+      // The primary that had it is gone, and its client sends it again.
+      const isRepeated = event?.isLost === true;
+      if (isRepeated) this.#append(begun, true);
+      isRetired ||= isRepeated;
+      const isSeveral = isSentAgain || isRepeated;
+      if (isSeveral) offset = this.#log.length;
+      const token = this.#position(offset, begun.sentMs, isSeveral);
+      this.#writes.push({ ...begun, sends: isSeveral ? 2 : 1, endMs: this.#nowMs, token });
       this.#acknowledged = Math.max(this.#acknowledged, offset);
     };
     const isAnswered = luck < 0.99;
@@ -147,18 +165,48 @@ class Simulation {
     });
   }
 
-  #append({ register, version }: { readonly register: string; readonly version: number }, isRetired: boolean): void {
+  #append({ register, version }: { readonly register: string; readonly version: number }, isRetired: boolean): Event {
     // The first write of a register leaves no trace where it goes wrong: there is nothing that it would have to replace.
     const isFit = version > 1 && !isRetired;
-    const event = { register, version, replaces: !(isFit && this.#strikes("half a write")) };
+    const event = { register, version, replaces: !(isFit && this.#strikes("half a write")), isLost: false };
     if (isFit && this.#log.length > faultFrom) this.#victim ??= event;
     this.#log.push(event);
+    return event;
   }
 
-  #position(offset: number): Position {
-    const epoch = this.#planted === "another history" && this.#log.length > faultFrom ? "b" : "a";
+  #position(offset: number, sentMs: number, isSeveral: boolean): Position {
+    const last = must(this.#epochs.at(-1));
+    const before = this.#epochs.at(-2);
+    const hasBegun = this.#writes.some(({ token, endMs }) => token?.epoch === last.epoch && endMs < sentMs);
+    if (before !== undefined && hasBegun && !isSeveral && this.#strikes("two acknowledging primaries"))
+      return { epoch: before.epoch, offset: last.offset };
     const isTaken = this.#writes.some(({ sends, token }) => sends === 1 && token?.offset === offset - 1);
-    return { epoch, offset: isTaken && this.#strikes("offset given twice") ? offset - 1 : offset };
+    return this.#at(isTaken && this.#strikes("offset given twice") ? offset - 1 : offset);
+  }
+
+  /** In the epoch to which the event at this offset belongs. */
+  #at(offset: number): Position {
+    const { epoch } = must(this.#epochs.findLast((one) => one.offset < offset) ?? this.#epochs[0]);
+    return { epoch, offset };
+  }
+
+  /** The new primary has all that was acknowledged, and perhaps more. Copies that have what it has not go back. */
+  #promote(): void {
+    if (this.#nowMs > lengthMs) return;
+    const isLossy = this.#strikes("write lost in a promotion");
+    const more = below(this.#next, this.#log.length - this.#acknowledged + 1);
+    // The event with which a copy goes wrong stays, so that it shows.
+    const victims = this.#victim === undefined ? 0 : this.#log.indexOf(this.#victim) + 1;
+    const offset = isLossy ? this.#acknowledged - faultEvents : Math.max(victims, this.#acknowledged + more);
+    for (const event of this.#log.splice(offset)) event.isLost = true;
+    const term = this.#epochs.length + 1;
+    this.#epochs.push({ epoch: `epoch-${term}`, term, offset });
+    this.#log.push({ register: "", version: 0, replaces: true, isLost: false });
+    for (const copy of this.#copies.filter((one) => one.offset > offset)) {
+      [copy.offset, copy.versions] = [0, new Map()];
+      this.#advance(copy, offset);
+    }
+    this.#in(2 * promotionMs, () => this.#promote());
   }
 
   #follow(copy: Copy): void {
@@ -192,7 +240,7 @@ class Simulation {
     const mayBeOld = copy.name === "fallback";
     const offset = Math.max(1, this.#acknowledged - below(this.#next, 4));
     const isStuck = (): boolean => this.#log.length < copy.stuckTo;
-    const token = this.#acknowledged > 0 && this.#next() < 0.5 && !isStuck() ? { epoch: "a", offset } : undefined;
+    const token = this.#acknowledged > 0 && this.#next() < 0.5 && !isStuck() ? this.#at(offset) : undefined;
     const begun = { startMs: this.#nowMs, node: copy.name, mayBeOld, token };
     this.#in(3, () => {
       const waits = token !== undefined && !mayBeOld && this.#planted !== "reads that do not wait";
@@ -219,6 +267,7 @@ class Simulation {
 }
 
 function apply({ versions }: Copy, { register, version, replaces }: Event): void {
+  if (register === "") return;
   const held = versions.get(register) ?? new Set();
   if (replaces) held.delete(version - 1);
   versions.set(register, held.add(version));

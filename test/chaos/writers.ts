@@ -6,7 +6,7 @@ import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fe
 import { pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { must } from "../../src/util/assert.ts";
 import { positionOf, type Position, type Write } from "./history.ts";
-import { groups } from "./ordeal-cluster.ts";
+import { groups } from "./policy.ts";
 
 export interface WriterCounts {
   acknowledged: number;
@@ -113,10 +113,13 @@ export class Writers {
     const body = JSON.stringify(changesTo(register, group, version));
     const startMs = performance.now();
     let sends = 0;
+    let sentMs = startMs;
     for (let againAfterMs = againAfterMsMin; ; againAfterMs = Math.min(2 * againAfterMs, againAfterMsMax)) {
+      const attemptMs = performance.now();
       const sent = await this.#send(fetchFrom, body);
       if (sent !== "refused") sends++;
-      const begun = { register, group, version, startMs, sends };
+      if (sent !== "refused") sentMs = attemptMs;
+      const begun = { register, group, version, startMs, sentMs, sends };
       if (typeof sent === "object") {
         this.counts.acknowledged++;
         this.#newest = newer(this.#newest, sent.token);
@@ -147,9 +150,9 @@ export class Writers {
 }
 
 /** Both an edge without its primary and `redundantFetch` say so where they know. */
-const isNotDone = (text: string): boolean => text.includes("nothing was written");
+export const isNotDone = (text: string): boolean => text.includes("nothing was written");
 
-function changesTo(register: string, group: string, version: number): unknown[] {
+export function changesTo(register: string, group: string, version: number): unknown[] {
   const inserts = [{ inserts: [factOf(register, group, version)] }];
   return version === 1 ? inserts : [{ deletes: [factOf(register, group, version - 1)] }, ...inserts];
 }

@@ -1,0 +1,67 @@
+/**
+ * Copies of the data directories of nodes, and how a directory becomes an old or a damaged one: as when the disk of a machine is set back to a snapshot, or
+ * has lost the end of a file. All of it is done while the node of the directory does not run; a copy is also taken of one that is frozen.
+ */
+import { mkdirSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { below, pick, type Random } from "../../scripts/benchmark/random.ts";
+import { programPath } from "../e2e/program.ts";
+
+interface Copy {
+  readonly path: string;
+  readonly takenMs: number;
+}
+
+/** An older copy is replaced by the next one. */
+const keptMsMax = 60_000;
+/** How much a file loses at its end. */
+const tornBytesMax = 20_000;
+
+export class DataCopies {
+  readonly #directory: string;
+  readonly #copies = new Map<string, Copy>();
+
+  /** Copies are kept in this directory. */
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Takes a copy unless there is one that is not too old yet. */
+  async keep(name: string, data: string): Promise<void> {
+    const now = performance.now();
+    const before = this.#copies.get(name);
+    if (before !== undefined && now - before.takenMs < keptMsMax) return;
+    const path = join(this.#directory, `${name}.copy`);
+    rmSync(path, { recursive: true, force: true });
+    mkdirSync(path, { mode: 0o700 });
+    await copy(data, path);
+    this.#copies.set(name, { path, takenMs: now });
+  }
+
+  /** Sets the directory back. Gives how old it is then, in ms. */
+  async putBack(name: string, data: string): Promise<number> {
+    const kept = this.#copies.get(name);
+    if (kept === undefined) throw new Error(`there is no copy of the data of ${name}`);
+    for (const entry of readdirSync(data)) rmSync(join(data, entry), { recursive: true, force: true });
+    await copy(kept.path, data);
+    return performance.now() - kept.takenMs;
+  }
+}
+
+/** Cuts off the end of one of the files of the database. Gives which, and by how much. */
+export function tear(data: string, next: Random): string {
+  const files = readdirSync(data).filter((name) => /\.db(?:-wal)?$/.test(name));
+  const torn = files.filter((name) => statSync(join(data, name)).size > 0);
+  if (torn.length === 0) return "nothing";
+  const name = pick(next, torn);
+  const { size } = statSync(join(data, name));
+  const lost = Math.min(size, 1 + below(next, tornBytesMax));
+  truncateSync(join(data, name), size - lost);
+  return `${name} without its last ${lost} of ${size} bytes`;
+}
+
+/** In a process of its own: clients in this one measure how long their reads take. */
+async function copy(from: string, to: string): Promise<void> {
+  const child = Bun.spawn([programPath("cp"), "-a", `${from}/.`, to], { stderr: "pipe" });
+  if ((await child.exited) !== 0) throw new Error(`the copy of ${from} failed: ${await child.stderr.text()}`);
+}

@@ -1,0 +1,216 @@
+/**
+ * What is done to a cluster whose primary changes, drawn from a seed: as `faults.ts` does, and besides a node loses the coordination engine or the other
+ * nodes alone, the engine loses its quorum, a directory is set back or loses the end of a file, a clock is set wrong, an operator promotes a node.
+ */
+import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
+import { healthAt, type Health } from "../../scripts/node-process.ts";
+import { isUnguarded, type NodeName } from "./cluster-plan.ts";
+import { DataCopies } from "./data-copies.ts";
+import { MemberActs } from "./member-acts.ts";
+import {
+  engineFaultKinds,
+  hostsFor,
+  isAllowed,
+  lossFaultKinds,
+  together,
+  type MemberFaultKind,
+} from "./member-rules.ts";
+import { isMember, memberNames, type Host } from "./network.ts";
+import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { Watch } from "./watch.ts";
+
+export interface MemberFault {
+  readonly kind: MemberFaultKind;
+  readonly host: Host;
+  readonly startMs: number;
+  readonly durationMs: number;
+}
+
+export interface MemberFaultsOptions {
+  readonly cluster: OrdealCluster;
+  readonly watch: Watch;
+  readonly kinds: readonly MemberFaultKind[];
+  readonly seed: number;
+  readonly tell: (text: string) => void;
+}
+
+const pauseMsMax = 2000;
+const durationMsMin = 300;
+/** By kind, where it is not 8 s. A lease of six seconds has to expire in some of them. */
+const durationMsMax: Partial<Record<MemberFaultKind, number>> = {
+  freeze: 20_000,
+  "cut from the cluster": 15_000,
+  "cut from the other nodes": 15_000,
+};
+const usualMsMax = 8000;
+/** So long a primary is cut off at least where another one is to come meanwhile. */
+const unguardedMs = 12_000;
+/** How likely it is that a member is chosen since it is the primary, and that a second member is struck. */
+const [primaryMostly, secondMostly, memberMostly] = [0.6, 0.2, 0.7];
+/** Drawn more often than the others: after these another node becomes the primary, and data are lost only where all nodes are well. */
+const shares: Partial<Record<MemberFaultKind, number>> = {
+  kill: 3,
+  freeze: 3,
+  "cut from the cluster": 3,
+  "rolled-back directory": 8,
+  "torn file": 3,
+  promotion: 2,
+};
+const catchUpMsMax = 30_000;
+
+export class MemberFaults {
+  /** By node, how often its directory was set back. */
+  readonly setBack = new Map<string, number>();
+  readonly #options: MemberFaultsOptions;
+  readonly #kinds: readonly MemberFaultKind[];
+  readonly #next: Random;
+  readonly #acts: MemberActs;
+  /** Then it is always the primary that is struck, and it alone. */
+  readonly #isUnguarded: boolean;
+  /** Until a host has recovered. */
+  readonly #active = new Map<Host, MemberFaultKind>();
+  /** Only until the cause is gone. */
+  readonly #disturbed = new Map<Host, MemberFaultKind>();
+  readonly #done: MemberFault[] = [];
+  /** Members that did not recover in time. */
+  readonly failures: string[] = [];
+
+  constructor(options: MemberFaultsOptions) {
+    const { cluster, kinds, seed } = options;
+    this.#options = options;
+    const hasEngine = cluster.plan.members?.failover === true;
+    const hasClocks = cluster.clocks.missing === undefined;
+    const isUsable = (kind: MemberFaultKind): boolean =>
+      (hasEngine || !(engineFaultKinds as readonly string[]).includes(kind)) && (hasClocks || kind !== "wrong clock");
+    this.#kinds = kinds.filter(isUsable).flatMap((kind) => Array<MemberFaultKind>(shares[kind] ?? 1).fill(kind));
+    this.#next = random(seed);
+    this.#isUnguarded = isUnguarded(cluster.plan);
+    this.#acts = new MemberActs({ cluster, copies: new DataCopies(cluster.directory), next: this.#next });
+  }
+
+  /** The name of a node, and how often it was set back. */
+  readonly nameNow = (node: string): string => {
+    const times = this.setBack.get(node);
+    return times === undefined ? node : `${node}#${times}`;
+  };
+
+  /** One after the other, overlapping, for as long; resolves with all of them when the last has passed and everybody has recovered. */
+  async run(lengthMs: number): Promise<readonly MemberFault[]> {
+    await this.#acts.keepCopies();
+    const endMs = performance.now() + lengthMs;
+    const running: Promise<void>[] = [];
+    for (;;) {
+      await Bun.sleep(this.#next() * pauseMsMax);
+      const leftMs = endMs - performance.now();
+      if (leftMs < durationMsMin) break;
+      const kind = pick(this.#next, this.#kinds);
+      const host = this.#chooseHost(kind);
+      const drawnMs = durationMsMin + below(this.#next, (durationMsMax[kind] ?? usualMsMax) - durationMsMin);
+      const leastMs = this.#isUnguarded && kind === "cut from the cluster" ? unguardedMs : 0;
+      const isSecond = this.#next() < secondMostly && !this.#isUnguarded;
+      if (!isAllowed(this.#active, host, kind, isSecond)) continue;
+      if (isLoss(kind) && !(await this.#areWell())) continue;
+      const fault = {
+        kind,
+        host,
+        startMs: performance.now(),
+        durationMs: Math.min(Math.max(drawnMs, leastMs), leftMs),
+      };
+      this.#done.push(fault);
+      this.#active.set(host, kind);
+      running.push(this.#suffer(fault));
+    }
+    await Promise.all(running);
+    return this.#done;
+  }
+
+  #chooseHost(kind: MemberFaultKind): Host {
+    const { cluster, watch } = this.#options;
+    const possible = hostsFor(kind, cluster.hosts);
+    // Only an edge is promoted.
+    const members = possible.filter(isMember).filter((name) => kind !== "promotion" || !watch.primaries.includes(name));
+    const luck = this.#next();
+    const isOfMembers = members.length > 0 && this.#next() < memberMostly;
+    const primary = members.find((name) => watch.primaries.includes(name));
+    if (primary !== undefined && (this.#isUnguarded || (isOfMembers && luck < primaryMostly))) return primary;
+    return pick(this.#next, isOfMembers || (kind === "promotion" && members.length > 0) ? members : possible);
+  }
+
+  async #suffer({ kind, host, startMs, durationMs }: MemberFault): Promise<void> {
+    // As it was before the fault.
+    const role = this.#roleOf(host);
+    const tell = (what: string): void =>
+      this.#options.tell(
+        `${(startMs / 1000).toFixed(1)} s: ${host}${role}: ${what}, for ${(durationMs / 1000).toFixed(1)} s`,
+      );
+    this.#disturb(host, kind);
+    const { text, undo } = await this.#acts.begin(host, kind);
+    tell(text);
+    if (isLoss(kind)) this.setBack.set(host, (this.setBack.get(host) ?? 0) + 1);
+    await Bun.sleep(durationMs);
+    await undo();
+    this.#soothe(host);
+    await this.#recover(host, kind);
+    this.#active.delete(host);
+  }
+
+  #roleOf(host: Host): string {
+    return this.#options.watch.primaries.includes(host as NodeName) ? " (primary)" : "";
+  }
+
+  #disturb(host: Host, kind: MemberFaultKind): void {
+    const before = together(this.#disturbed);
+    this.#disturbed.set(host, kind);
+    const after = together(this.#disturbed);
+    this.#options.watch.nodesChanged(after.length >= 2, after.length < before.length);
+  }
+
+  #soothe(host: Host): void {
+    this.#disturbed.delete(host);
+    this.#options.watch.nodesChanged(together(this.#disturbed).length >= 2, false);
+  }
+
+  /** Who follows again, follows a primary; and there is none for some time where others are disturbed. */
+  async #recover(host: Host, kind: MemberFaultKind): Promise<void> {
+    const isAlone = (): boolean => this.#active.size === 1;
+    const fit = (health: Health): boolean => health.ok && (!isAlone() || isFollowing(health));
+    try {
+      await this.#options.cluster.recovered(host, isLoss(kind) ? isFollowing : fit);
+      if (isLoss(kind)) await this.#caughtUp(host);
+    } catch (error) {
+      this.failures.push(`${host} does not recover from: ${kind}: ${reason(error)}`);
+    }
+  }
+
+  /** What one of two has lost the other one has alone, until the first has it again. */
+  async #caughtUp(host: Host): Promise<void> {
+    const target = Math.max(...(await this.#offsets()));
+    for (const endMs = performance.now() + catchUpMsMax; performance.now() < endMs; await Bun.sleep(200)) {
+      const { offset } = (await this.#health(host)) ?? { offset: null };
+      if (offset !== null && offset >= target) return;
+    }
+    throw new Error(`it does not come to ${target}`);
+  }
+
+  /** Whether all members hold what was acknowledged. */
+  async #areWell(): Promise<boolean> {
+    const healths = await Promise.all(memberNames.map((name) => this.#health(name)));
+    return healths.every((health) => health !== undefined && isFollowing(health));
+  }
+
+  async #offsets(): Promise<number[]> {
+    const healths = await Promise.all(memberNames.map((name) => this.#health(name)));
+    return healths.map((health) => health?.offset ?? 0);
+  }
+
+  #health(host: Host): Promise<Health | undefined> {
+    return healthAt(this.#options.cluster.urlOf(host as NodeName)).catch(() => undefined);
+  }
+}
+
+const isLoss = (kind: MemberFaultKind): boolean => (lossFaultKinds as readonly string[]).includes(kind);
+
+const isFollowing = ({ ok, role, state }: Health): boolean => ok && (role !== "edge" || state === "LIVE");
+
+const reason = (error: unknown): string =>
+  error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);

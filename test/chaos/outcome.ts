@@ -1,0 +1,147 @@
+/** What came of a run of chaos: its figures, and whether it has passed. */
+import type { AvailabilityFigures } from "./availability.ts";
+import type { Violation } from "./check-history.ts";
+import type { DiskFigures } from "./disk-probe.ts";
+import type { AnyKind, Struck } from "./disturbance.ts";
+import { faultKinds } from "./faults.ts";
+import type { Read } from "./history.ts";
+import { memberFaultKinds } from "./member-rules.ts";
+import type { Network } from "./network.ts";
+import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { Readers } from "./readers.ts";
+import type { WriterCounts, Writers } from "./writers.ts";
+
+export interface Outcome {
+  readonly ok: boolean;
+  readonly network: Network["kind"];
+  readonly seed: number;
+  readonly seconds: number;
+  /** By kind, then by host. */
+  readonly faults: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly writes: WriterCounts & { readonly perSecond: number; readonly lost: number };
+  readonly reads: ReadFigures;
+  /** What nodes did while their disks failed, and which faults of disks this machine does not permit. */
+  readonly disks: DiskFigures & { readonly missing: Readonly<Record<string, string>> };
+  /** Where the primary changes. */
+  readonly primaries: PrimaryFigures | undefined;
+  /** How nodes ended that nobody has killed. */
+  readonly exits: readonly string[];
+  /** Whether all nodes were at the same position with the same digest at the end. */
+  readonly isEqual: boolean;
+  /** How long after the last fault that was so. */
+  readonly recoveryMs: number;
+  /** The first of them. */
+  readonly violations: readonly Violation[];
+  readonly failures: readonly string[];
+}
+
+export interface PrimaryFigures {
+  /** How often a node became the primary. */
+  readonly terms: number;
+  /** Undefined where nobody but an operator promotes. */
+  readonly availability: AvailabilityFigures | undefined;
+  /** Nodes that did not come back after a fault. */
+  readonly unrecovered: readonly string[];
+}
+
+interface ReadFigures {
+  readonly answered: number;
+  readonly perSecond: number;
+  readonly failed: number;
+  readonly wrong: number;
+  readonly byNode: Readonly<Record<string, number>>;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly longestMs: number;
+  readonly longestWithoutTokenMs: number;
+}
+
+const shownMax = 20;
+const shownOfEachMax = 6;
+/** For how long writes may not be possible although they should be. */
+const waitMsMax = 15_000;
+
+export interface Judged {
+  readonly cluster: OrdealCluster;
+  readonly options: { readonly network: Network; readonly seed: number; readonly seconds: number };
+  readonly faults: readonly Struck[];
+  readonly disks: DiskFigures;
+  readonly writers: Writers;
+  readonly readers: Readers;
+  readonly violations: readonly Violation[];
+  readonly primaries: PrimaryFigures | undefined;
+  readonly loadedSeconds: number;
+  readonly recoveryMs: number;
+  readonly isEqual: boolean;
+}
+
+export function outcomeOf({ cluster, options, disks, violations, primaries, ...judged }: Judged): Outcome {
+  const { writers, readers, isEqual, recoveryMs, loadedSeconds } = judged;
+  const { exits } = cluster;
+  const { counts } = writers;
+  const lost = violations.filter(({ fault }) => fault === "lost write").length;
+  const reads = figuresOf(readers, loadedSeconds, violations.length - lost);
+  const isRight = violations.length === 0 && reads.failed === 0 && exits.length === 0 && disks.failures.length === 0;
+  const isAvailable =
+    (primaries?.availability?.worstMs ?? 0) <= waitMsMax && (primaries?.unrecovered.length ?? 0) === 0;
+  return {
+    ok: isEqual && isRight && isAvailable && counts.acknowledged > 0 && reads.answered > 0,
+    network: options.network.kind,
+    seed: options.seed,
+    seconds: options.seconds,
+    faults: tally(judged.faults),
+    writes: { ...counts, perSecond: counts.acknowledged / loadedSeconds, lost },
+    reads,
+    disks: { ...disks, failures: disks.failures.slice(0, shownMax), missing: cluster.disks.missing },
+    primaries,
+    exits: exits.slice(0, shownMax),
+    isEqual,
+    recoveryMs,
+    violations: firstOfEach(violations),
+    failures: readers.failures.slice(0, shownMax),
+  };
+}
+
+/** Of each fault. */
+function firstOfEach(violations: readonly Violation[]): readonly Violation[] {
+  const counts = new Map<string, number>();
+  return violations.filter(({ fault }) => {
+    const count = (counts.get(fault) ?? 0) + 1;
+    counts.set(fault, count);
+    return count <= shownOfEachMax;
+  });
+}
+
+function figuresOf({ reads, failures }: Readers, seconds: number, wrong: number): ReadFigures {
+  const lasted = ({ startMs, endMs }: Read): number => endMs - startMs;
+  const times = Float64Array.from(reads, lasted).sort();
+  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
+  const byNode: Record<string, number> = {};
+  for (const { node } of reads) byNode[node] = (byNode[node] ?? 0) + 1;
+  return {
+    answered: reads.length,
+    perSecond: reads.length / seconds,
+    failed: failures.length,
+    wrong,
+    byNode,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    longestMs: at(1),
+    longestWithoutTokenMs: reads.reduce(
+      (most, read) => (read.token === undefined ? Math.max(most, lasted(read)) : most),
+      0,
+    ),
+  };
+}
+
+function tally(faults: readonly Struck[]): Record<string, Record<string, number>> {
+  const kinds = [...new Set<AnyKind>([...faultKinds, ...memberFaultKinds])];
+  const struck = kinds.filter((kind) => faults.some((fault) => fault.kind === kind));
+  return Object.fromEntries(
+    struck.map((kind) => {
+      const byHost: Record<string, number> = {};
+      for (const fault of faults) if (fault.kind === kind) byHost[fault.host] = (byHost[fault.host] ?? 0) + 1;
+      return [kind, byHost];
+    }),
+  );
+}

@@ -1,0 +1,32 @@
+/**
+ * What of a history is part of the log that survived. A primary that is replaced may have acknowledged a write that its successor has not. The position
+ * of that write is in no epoch of the surviving log, so nothing can be concluded from its offset.
+ */
+import type { Epoch, History, Position, Read, Write } from "./history.ts";
+
+export interface Surviving {
+  /** All of them. What was lost stands there as a write without an answer. */
+  readonly writes: readonly Write[];
+  /** All of them, without those tokens that name what was lost. */
+  readonly reads: readonly Read[];
+  /** Writes that were acknowledged and lost. */
+  readonly lost: readonly Write[];
+}
+
+export function surviving({ writes, reads, epochs }: History): Surviving {
+  const survives = survivalIn(epochs);
+  const isLost = ({ token }: Write): boolean => token !== undefined && !survives(token);
+  return {
+    writes: writes.map((write) => (isLost(write) ? { ...write, endMs: Infinity, token: undefined } : write)),
+    reads: reads.map((read) =>
+      read.token === undefined || survives(read.token) ? read : { ...read, token: undefined },
+    ),
+    lost: writes.filter(isLost),
+  };
+}
+
+/** Whether the log contains a position: its epoch is part of it, and did not end before that offset. */
+function survivalIn(epochs: readonly Epoch[]): (position: Position) => boolean {
+  const ends = new Map(epochs.map(({ epoch }, index) => [epoch, epochs[index + 1]?.offset ?? Infinity]));
+  return ({ epoch, offset }) => offset <= (ends.get(epoch) ?? -1);
+}

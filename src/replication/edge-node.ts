@@ -173,7 +173,11 @@ function serveOthers(
     storePath: () => copy.engine().path,
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
-    present: () => must(present()),
+    present() {
+      // Says why there is none.
+      following.engine();
+      return must(present());
+    },
     nodeKeyHash,
     system,
   });

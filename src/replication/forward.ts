@@ -7,6 +7,7 @@ import { traceparentOf } from "../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { atMostEvery } from "../util/at-most-every.ts";
 import { deadline } from "../util/deadline.ts";
 import { reasonOf } from "../util/reason.ts";
 import type { Arrivals } from "./following/arrivals.ts";
@@ -39,20 +40,36 @@ const [patienceMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
 const policyPath = "/api/policy";
 const unreachable = "the primary can't be reached, nothing was written";
 
+/** Between two lines of the log about writes that could not be sent on. */
+const complaintIntervalMs = 5000;
+
 export function createForwarder(options: ForwarderOptions): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
+  const complaints = atMostEvery(complaintIntervalMs, options.system.clock);
+  const complain = (cause: unknown): void => {
+    const writes = complaints();
+    if (writes > 0)
+      log.warning("{writes} writes could not be sent on, the last one since: {reason}", {
+        writes,
+        reason: reasonOf(cause),
+      });
+  };
   return (request) =>
     withSpan("forward", { kind: SpanKind.CLIENT, attributes: { "url.path": pathOf(request) } }, async () => {
       if (options.isForeign())
         throw new AppError("not_ready", "the primary has another history than this node, nothing was written");
       if (!options.primaryAlive()) await requireAlive(options);
-      const answer = await send(request, options);
+      const answer = await send(request, options, complain);
       const token = answer.headers["osooffset"];
       if (token !== undefined && answer.status < 300) await arrival(token, options);
       return answer;
     });
 }
 
-async function send(request: ForwardedRequest, options: ForwarderOptions): Promise<ForwardedAnswer> {
+async function send(
+  request: ForwardedRequest,
+  options: ForwarderOptions,
+  complain: (cause: unknown) => void,
+): Promise<ForwardedAnswer> {
   const traceparent = traceparentOf();
   const history = options.history();
   const headers = {
@@ -74,9 +91,7 @@ async function send(request: ForwardedRequest, options: ForwarderOptions): Promi
     return { status: response.status, headers: Object.fromEntries(response.headers), body: answered };
   } catch (cause) {
     options.onSilence();
-    log.warning("a write could not be sent on: {reason}", {
-      reason: reasonOf(cause),
-    });
+    complain(cause);
     throw new AppError("not_ready", outcomeOf(cause), { cause });
   } finally {
     stopWatching();

@@ -37,7 +37,7 @@ export function startPrimary(config: Config, system: System = realSystem): Promi
 
 /** The replica and the feed first, then the API. It listens at once, and says that it is not ready while it has no replica. */
 export function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
-  if (!isPromoted(config.data)) return Member.start(config, "edge", system);
+  if (!isPromoted(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
   log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
   return Member.start(config, "primary", system);
 }

@@ -193,6 +193,27 @@ describe("settings are checked together", () => {
     expect(problems({ flags: { role: "primary", brokerKey: "a.key" } })[0]).toStartWith("brokerCert is not set");
   });
 
+  test("failover needs peers, a node key, and edges that have each write, or that their loss is accepted", () => {
+    const engine = { failover: "etcd://10.0.0.1:2379,10.0.0.2:2379" };
+    const peers = { nodeKey, peers: "http://10.0.0.2:8080", ack: "edges:1" };
+    expect(load({ flags: { role: "primary", ...engine, ...peers } }).problems).toEqual([]);
+    const missing = problems({ flags: { role: "primary", ...engine } });
+    expect(missing.map((problem) => problem.split(" ")[0])).toEqual(["peers", "nodeKey", "failover"]);
+    expect(missing[2]).toContain("`failoverMayLoseWrites: true`");
+    const lossy = { ...peers, ack: "none", failoverMayLoseWrites: "true" };
+    expect(load({ flags: { role: "primary", ...engine, ...lossy } }).problems).toEqual([]);
+    const fallback = { role: "fallback", primary: "http://10.0.0.1:8080", nodeKey };
+    expect(problems({ flags: { ...fallback, ...engine } })[0]).toContain("a fallback never becomes the primary");
+    for (const failover of ["etcd://", "zk://a:2181", "etcd://user:secret-word@a:2379", "s3://bucket"]) {
+      const [problem = ""] = problems({ flags: { role: "primary", ...peers, failover } });
+      expect(problem).toStartWith("failover is");
+      expect(problem).not.toContain("secret-word");
+    }
+    expect(problems({ flags: { role: "primary", ...engine, ...peers, failoverCert: "a.crt" } })[0]).toStartWith(
+      "failoverKey is not set",
+    );
+  });
+
   test("who follows needs a primary and a node key, who only has a snapshot no primary", () => {
     const missing = (flags: Record<string, string>) => problems({ flags }).map((problem) => problem.split(" ")[0]);
     expect(missing({ role: "edge" })).toEqual(["primary", "nodeKey"]);

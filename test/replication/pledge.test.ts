@@ -75,6 +75,38 @@ describe("a pledge", () => {
       expect(pledge.to).toBe("b");
     }));
 
+  test("with a lease is superseded by a later lease and by nothing else, and that is kept over a restart", () =>
+    withPledge((pledge, directory) => {
+      const leased = (node: string, wanted: number) => ({ ...asking(node, "1"), leased: true, wanted });
+      const [first, second] = [nextSuccession(present.term), nextSuccession(nextSuccession(present.term))];
+      pledge.give(leased("b", first));
+      expect(() => pledge.give(leased("c", first))).toThrow("has promised the term");
+      expect(() => pledge.give(asking("c", "1"))).toThrow("it waits for the promotion of b");
+      pledge.give(leased("c", second));
+      expect([pledge.to, pledge.term, pledge.isFirm]).toEqual(["c", second, false]);
+      const again = new Pledge(directory);
+      expect([again.to, again.term]).toEqual(["c", second]);
+      expect(() => again.give(leased("b", first))).toThrow("it waits for the promotion of c");
+    }));
+
+  test("with a lease does not end with the epoch of a primary of an earlier lease, but with its own or a later one", () =>
+    withPledge((pledge) => {
+      const [first, second] = [nextSuccession(present.term), nextSuccession(nextSuccession(present.term))];
+      pledge.give({ ...asking("b", "1"), leased: true, wanted: second });
+      pledge.moved({ epoch: "3".repeat(16), term: first });
+      expect(pledge.to).toBe("b");
+      pledge.moved({ epoch: "4".repeat(16), term: second });
+      expect(pledge.to).toBeUndefined();
+    }));
+
+  test("that an operator asked for is superseded by no lease", () =>
+    withPledge((pledge) => {
+      pledge.give(asking("b", "1"));
+      const wanted = nextSuccession(present.term);
+      expect(() => pledge.give({ ...asking("c", "1"), leased: true, wanted })).toThrow("waits for the promotion of b");
+      expect(pledge.isFirm).toBe(true);
+    }));
+
   test("is given to one; one with force gets another, and each ends by itself", () =>
     withPledge((pledge, directory) => {
       pledge.give(asking("b", "1"));

@@ -137,8 +137,7 @@ export class Clients {
       const answer = await this.call(to, "POST", path, body, { "X-Request-ID": name });
       trace(`${name} at ${to}: ${answer?.status ?? "no answer"} ${answer?.token ?? ""}`);
       if (answer?.status === 200) {
-        // Sent again, it may be answered with the position that it got before.
-        if (attempt === 0) this.#requireOnePrimary(name, answer, sentMs);
+        this.#requireOnePrimary(name, answer, attempt, sentMs);
         return this.#acknowledge(name, answer, attempt);
       }
       // Where no edge has to have it, the only policy may go with its primary.
@@ -153,12 +152,13 @@ export class Clients {
   }
 
   /** With a lease, what is sent after a later primary has acknowledged something is not acknowledged by an earlier one. */
-  #requireOnePrimary(name: string, { token }: Answer, sentMs: number): void {
+  #requireOnePrimary(name: string, { token }: Answer, attempt: number, sentMs: number): void {
     const { histories, time, fail, isLeased } = this.#options;
     if (!isLeased || token === null) return;
     const term = histories.termOf(token.split(":")[0] ?? "");
     const later = this.#firstAcknowledged.find((first) => first.term > term && first.atMs < sentMs);
-    if (later !== undefined)
+    // What is sent again may be answered with the position that it got before.
+    if (later !== undefined && attempt === 0)
       fail(
         new Violation(
           `the write ${name} was acknowledged by the primary of term ${term}, after one of term ${later.term} had acknowledged a write: two primaries at once`,

@@ -176,8 +176,7 @@ export class Cluster {
   /** Starts a second process of the primary, elsewhere, on this copy of its directory. */
   startTwin(directory: string): Promise<void> {
     this.twin.restore(directory);
-    const { data, ...config } = this.#config(this.primary, "primary");
-    return this.twin.start({ ...config, data: this.twin.directory });
+    return this.twin.start({ ...this.#config(this.primary, "primary"), data: this.twin.directory });
   }
 
   close(): void {

@@ -221,9 +221,20 @@ function freezePrimary({ cluster, random }: Scene): boolean {
   return true;
 }
 
+/** When another node may be the primary. */
+const successionMs = [8000, 10_000, 12_000, 14_000];
+
+/** Clients still reach it, and write to it and to others when it may have a successor. */
 function isolatePrimary(scene: Scene): boolean {
-  if (!scene.cluster.primary.up) return false;
-  return isolated(scene, scene.cluster.primary, 1000, 12_000);
+  const { cluster, random } = scene;
+  const { primary } = cluster;
+  if (!primary.up) return false;
+  const others = cluster.members.filter((member) => member !== primary);
+  for (const delayMs of successionMs) {
+    cluster.time.at(delayMs - 1000, undefined, () => void cluster.clients.write(random.pick(others).name));
+    cluster.time.at(delayMs, undefined, () => void cluster.clients.write(primary.name));
+  }
+  return isolated(scene, primary, 1000, 18_000);
 }
 
 /** As of a machine that is rolled back. Without peers that have the rest its writes would be lost, so all others run. */

@@ -19,6 +19,14 @@ export interface OperatorCounts {
   wiped: number;
 }
 
+export interface Unreplicated {
+  /** Of the node when it saved the event. */
+  readonly epoch: string;
+  readonly offset: number;
+  /** As events name it. */
+  readonly request: string;
+}
+
 interface Restore {
   readonly before: Point;
   readonly after: Point;
@@ -46,7 +54,7 @@ export class Operator {
   #backupCount = 0;
   readonly #copies = new Map<Machine, { readonly path: string; readonly point: Point | undefined }>();
   /** What was found in files of events that were never replicated, of directories that are gone. */
-  readonly #kept = new Set<string>();
+  readonly #kept = new Map<string, Unreplicated>();
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -188,22 +196,24 @@ export class Operator {
   }
 
   keepUnreplicated(): void {
-    for (const hash of this.#unreplicatedNow()) this.#kept.add(hash);
+    for (const event of this.#unreplicatedNow()) this.#kept.set(`${event.request} ${event.offset}`, event);
   }
 
-  /** Requests, as events name them, that are in files of what was never replicated. */
-  unreplicated(): ReadonlySet<string> {
+  /** The events that are in files of what was never replicated. */
+  unreplicated(): readonly Unreplicated[] {
     this.keepUnreplicated();
-    return this.#kept;
+    return [...this.#kept.values()];
   }
 
-  *#unreplicatedNow(): Generator<string> {
+  *#unreplicatedNow(): Generator<Unreplicated> {
     for (const { directory } of this.#cluster.machines) {
       for (const name of readdirSync(directory)) {
         if (!name.startsWith("unreplicated-")) continue;
         for (const line of readFileSync(join(directory, name), "utf8").split("\n").filter(Boolean)) {
-          const { effect } = JSON.parse(line) as { effect: { request?: string } };
-          if (effect.request !== undefined) yield effect.request;
+          const { epoch, offset, effect } = JSON.parse(line) as Omit<Unreplicated, "request"> & {
+            readonly effect: { readonly request?: string };
+          };
+          if (effect.request !== undefined) yield { epoch, offset, request: effect.request };
         }
       }
     }

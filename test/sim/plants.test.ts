@@ -1,10 +1,8 @@
 /** The simulation is worth something only if it notices what is wrong: each of these is planted into the program under test, and must be found. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { Leadership } from "../../src/replication/failover/leadership.ts";
 import { Freshness } from "../../src/replication/following/freshness.ts";
 import { Fence } from "../../src/replication/succession/fence.ts";
-import { Pledge } from "../../src/replication/succession/pledge.ts";
 import { StartTerm } from "../../src/replication/succession/start-term.ts";
 import { readNote, writeNote } from "../../src/store/data-directory.ts";
 import type { State } from "../../src/store/state.ts";
@@ -15,7 +13,7 @@ import type { Plant } from "./plants.ts";
 import { runSeed } from "./run.ts";
 
 /** Chance decides whether a fault shows in a run; within so many it does. */
-const seedsMax = 200;
+const seedsMax = 60;
 
 /** The plant is found as what it is. It may show in another way first, which is a finding as well, but not this one. */
 async function expectFound(plant: Plant, wanted: RegExp): Promise<void> {
@@ -203,21 +201,6 @@ describe("is found:", () => {
       fence: { value: () => {}, configurable: true },
     };
     await changed(Fence.prototype, stubborn, () => expectFound({ failover: false }, /no peace|was acknowledged by/));
-  }, 240_000);
-
-  test("a lease that is not looked at", async () => {
-    const valid = {
-      problem: { get: () => undefined, configurable: true },
-      require: { value: () => {}, configurable: true },
-    };
-    await changed(Leadership.prototype, valid, () => expectFound({ failover: true }, /two primaries at once/));
-  }, 240_000);
-
-  test("an edge that counts although it has voted for another primary", async () => {
-    const forgetful = { to: { get: () => undefined, configurable: true } };
-    await changed(Pledge.prototype, forgetful, () =>
-      expectFound({ failover: true }, /was acknowledged by|is gone, without a trace|two primaries at once/),
-    );
   }, 240_000);
 
   test("a replayed head that counts as fresh", async () => {

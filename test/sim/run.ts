@@ -10,7 +10,7 @@ import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
 import { positionOf, type JudgeCounts } from "./judge.ts";
 import type { LeaseCounts } from "./leases.ts";
 import type { NetworkCounts } from "./network.ts";
-import { Operator, primariesOf, type OperatorCounts } from "./operator.ts";
+import { Operator, primariesOf, type OperatorCounts, type Unreplicated } from "./operator.ts";
 import { nothing, type Plant } from "./plants.ts";
 import { actor } from "./time.ts";
 import type { CommitCounts } from "./watched-writer.ts";
@@ -175,16 +175,34 @@ async function unrest(cluster: Cluster): Promise<string | undefined> {
 function requireKept(cluster: Cluster, operator: Operator): number {
   const end = cluster.primary.process?.watcher.point;
   if (end === undefined) throw new Violation("the primary has no history");
-  const unreplicated = operator.unreplicated();
+  const saved = operator.unreplicated();
+  requireGone(cluster, operator, saved, end);
+  const unreplicated = new Set(saved.map(({ request }) => request));
   const missing = cluster.clients.acknowledged.filter(({ point }) => point !== undefined && !isWithin(point, end));
   for (const { request, point, token } of missing) {
     if (point === undefined || operator.wasRestoredAway(point)) continue;
-    const saved = point.requestHash !== undefined && unreplicated.has(point.requestHash);
-    if (!saved && cluster.histories.wentOnFor(point) >= logEventsKept) continue;
-    if (!saved) throw new Violation(`the write ${request} was acknowledged (${token}) and is gone, without a trace`);
+    const isSaved = point.requestHash !== undefined && unreplicated.has(point.requestHash);
+    if (!isSaved && cluster.histories.wentOnFor(point) >= logEventsKept) continue;
+    if (!isSaved) throw new Violation(`the write ${request} was acknowledged (${token}) and is gone, without a trace`);
     if (cluster.shape.ack > 0 && !cluster.shape.tears) requireExcuse(cluster, operator, point, end);
   }
   return missing.length;
+}
+
+/**
+ * What is in files of what was never replicated is not in the history that went on. By force, or with an old copy of a directory, a history may go on
+ * that was given up before.
+ */
+function requireGone({ histories }: Cluster, { counts }: Operator, saved: readonly Unreplicated[], end: Point): void {
+  if (counts.forcedPromotions > 0 || counts.restores > 0) return;
+  const points = new Map([...backFrom(end, () => true)].map((point) => [point.offset, point]));
+  const there = saved.find(({ epoch, offset, request }) => {
+    const point = points.get(offset);
+    // Sent again, a request may be done at the same offset of another history.
+    return point?.requestHash === request && (point.epoch === epoch || histories.continues(point, epoch));
+  });
+  if (there !== undefined)
+    throw new Violation(`the event at ${there.offset} is in the history that went on, and in a file of what is not`);
 }
 
 /** While edges had to have it first, only what was thrown away by force may be missing: nothing is acknowledged beside a successor either. */

@@ -245,6 +245,9 @@ export class Upstream {
       if (this.#isOwn(headOf(answer))) return { error: new Error(`${from.url} is this node itself`) };
       if (!this.#admits(answer, from)) return { error: new Error(`${from.url} has another history than this node`) };
       if ("refused" in answer && this.#isOther(answer.refused.epochs)) return { answer, from };
+      // One that is no primary (any more) may only be behind: what this node has more is part of the history all the same.
+      if ("refused" in answer && answer.refused.head.role !== "primary" && !leadsOn(answer, asked))
+        return { error: new Error(`${from.url} is not the primary, and stands where this node does or before`) };
       if (isOf(headOf(answer), asked)) return { answer, from };
       return { error: new Error(`${from.url} knows nothing of the present epoch: another primary took its place`) };
     } catch (error) {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { diskFaultKinds } from "../chaos/disks.ts";
+import { missingForNamespaces } from "../chaos/namespaces.ts";
 import type { Outcome } from "../chaos/ordeal.ts";
 import { eventually } from "./cluster.ts";
 
@@ -51,6 +52,29 @@ test(
       expect(writes.acknowledged).toBeGreaterThan(500);
       expect(reads.answered).toBeGreaterThan(500);
       expect(output).toContain("passed");
+    }),
+  180_000,
+);
+
+test.skipIf(missingForNamespaces() !== undefined)(
+  "30 seconds of chaos with failover (skipped without network namespaces): nothing acknowledged is lost, and one primary acknowledges at a time",
+  () =>
+    withFolder(async (folder) => {
+      await builtBinary();
+      const file = join(folder, "outcome.json");
+      const run = chaos(folder, "--failover", "etcd", "--seconds", "30", "--seed", "5", "--json", file);
+      const [status, output, progress] = await Promise.all([run.exited, run.stdout.text(), run.stderr.text()]);
+      expect({ status, told: status === 0 ? "" : progress + output }).toEqual({ status: 0, told: "" });
+      const { ok, writes, reads, primaries, violations } = JSON.parse(readFileSync(file, "utf8")) as Outcome;
+      expect({ ok, violations, lost: writes.lost, wrong: reads.wrong }).toEqual({
+        ok: true,
+        violations: [],
+        lost: 0,
+        wrong: 0,
+      });
+      // The first one, and at least one that a fault has made necessary.
+      expect(primaries?.terms).toBeGreaterThan(1);
+      expect(writes.acknowledged).toBeGreaterThan(500);
     }),
   180_000,
 );

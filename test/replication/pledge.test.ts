@@ -80,7 +80,8 @@ describe("a pledge", () => {
       const leased = (node: string, wanted: number) => ({ ...asking(node, "1"), leased: true, wanted });
       const [first, second] = [nextSuccession(present.term), nextSuccession(nextSuccession(present.term))];
       pledge.give(leased("b", first));
-      expect(() => pledge.give(leased("c", first))).toThrow("has promised the term");
+      expect(() => pledge.give(leased("c", first))).toThrow("it waits for the promotion of b");
+      expect(() => pledge.give(leased("b", first))).toThrow("has promised the term");
       expect(() => pledge.give(asking("c", "1"))).toThrow("it waits for the promotion of b");
       pledge.give(leased("c", second));
       expect([pledge.to, pledge.term, pledge.isFirm]).toEqual(["c", second, false]);

@@ -8,7 +8,7 @@ import { runSeed, type Outcome } from "./run.ts";
 import { addOutcome, failureText, noTotals, totalsText } from "./totals.ts";
 
 const alone = process.env["SIM_SEED"];
-const count = Number(process.env["SIM_SEEDS"] ?? 50);
+const count = Number(process.env["SIM_SEEDS"] ?? 100);
 const seeds = alone === undefined ? Array.from({ length: count }, (_, index) => index + 1) : [Number(alone)];
 const minutes = 60_000;
 

@@ -204,6 +204,36 @@ test(
 );
 
 test(
+  "an operator takes the lease away with force, and a primary that lost its directory begins no second history",
+  () =>
+    withMembers(async (members) => {
+      const first = await members.primary();
+      const [one] = members.nodes.filter((node) => node !== first) as [NodeProcess];
+      expect(await members.write(first, "before")).toBe(200);
+      const headers = { Authorization: `Bearer ${members.adminKey}`, "Content-Type": "application/json" };
+      const forced = { method: "POST", headers, body: JSON.stringify({ force: true }) };
+      const answer = await fetch(`${one.url}/api/promote`, forced);
+      expect({ status: answer.status, text: answer.status === 200 ? "" : await answer.text() }).toEqual({
+        status: 200,
+        text: "",
+      });
+      await first.ready(({ role, state }) => role === "edge" && state === "LIVE");
+      expect(await members.primary()).toBe(one);
+      const { epoch } = await healthOf(one);
+
+      // The node whose role says that it is the primary, on an empty directory.
+      const configured = must(members.nodes[0]);
+      await configured.kill();
+      rmSync(configured.directory, { recursive: true });
+      await untilWritable(members, must(members.nodes[1]), "meanwhile");
+      await configured.start(({ role, state }) => role === "edge" && state === "LIVE");
+      expect((await held(members, configured)).has("before")).toBe(true);
+      if (one !== configured) expect((await healthOf(configured)).epoch).toBe(epoch);
+    }),
+  scenarioTimeoutMs,
+);
+
+test(
   "etcd fails: the primary goes on while an edge confirms its term, and stops when none does",
   () =>
     withMembers(async (members) => {

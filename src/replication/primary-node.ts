@@ -284,7 +284,8 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     clock,
   });
   const twins = new TwinWatch({ id, instance, present, fence });
-  const listener = listenerFor({ history, startMs: clock.wallMs(), foreign, twins, succession, fence, acknowledge });
+  const hearing = { history, startMs: clock.wallMs(), hasPeers: peers !== undefined };
+  const listener = listenerFor({ ...hearing, foreign, twins, succession, fence, acknowledge });
   const feed = await openFeed(config, store, nodeKeyHash, { node: id, instance, ageMs }, listener, system);
   started.defer(() => feed.close());
   for (const { e: epoch, n: termThere, l: offset } of others.retained)
@@ -336,6 +337,7 @@ interface Hearing {
   readonly history: string;
   /** When it was started, in ms since 1970. */
   readonly startMs: number;
+  readonly hasPeers: boolean;
   readonly foreign: ForeignWatch;
   readonly twins: TwinWatch;
   readonly succession: Succession;
@@ -344,7 +346,16 @@ interface Hearing {
 }
 
 /** What a primary makes of what others say at brokers. */
-function listenerFor({ history, startMs, foreign, twins, succession, fence, acknowledge }: Hearing): FeedListener {
+function listenerFor({
+  history,
+  startMs,
+  hasPeers,
+  foreign,
+  twins,
+  succession,
+  fence,
+  acknowledge,
+}: Hearing): FeedListener {
   return {
     head(head, retained) {
       // A retained one may be what is left of a primary that was started on an empty directory.
@@ -353,7 +364,9 @@ function listenerFor({ history, startMs, foreign, twins, succession, fence, ackn
       if (twins.isOfThisNode(head, retained)) return;
       const [offset, hash] = head.from;
       const epoch = epochOf(head);
-      succession.heard({ ...epoch, offset: head.l }, [{ ...epoch, offset, hash, timeMs: head.t }]);
+      // That is one epoch of its history. With peers this node asks one of them for all, and saves exactly what only it has.
+      const known = hasPeers ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
+      succession.heard({ ...epoch, offset: head.l }, known);
     },
     status(nodeId, { epoch, offset, hash }) {
       if (epoch === null || offset === null) return;

@@ -334,8 +334,8 @@ function tearUp({ cluster, random }: Scene): boolean {
 }
 
 /** A file is torn only where others have all that is in it: of a primary that was replaced and has told nobody yet, it is the only copy. */
-function isFollower({ primary }: Cluster, machine: Machine): boolean {
-  if (machine === primary || machine.wasPrimary) return false;
+function isFollower({ primary, engine }: Cluster, machine: Machine): boolean {
+  if (machine === primary || machine.wasPrimary || engine.isHolder(machine.name)) return false;
   const [own, newest] = [machine.point, primary.point];
   return own === undefined || (newest !== undefined && isWithin(own, newest));
 }

@@ -56,6 +56,11 @@ export class SimulatedEngine {
     return new RecordLease(store, { engine: "the simulated engine", remedy: "wait", node, ttlMs }, observing);
   }
 
+  /** Whether that node had the lease last: it is the primary, or about to be. */
+  isHolder(name: string): boolean {
+    return this.#record?.node === name;
+  }
+
   stop(): () => void {
     this.isDown = true;
     return () => (this.isDown = false);

@@ -281,7 +281,8 @@ function saveWhatOnlyWeHave(
   const own = openLog(copy.reader());
   let saved: Unreplicated | undefined;
   try {
-    saved = saveUnreplicated(directory, own, present, lastCommonOffset(present, own, theirs));
+    const common = lastCommonOffset(present, own, readEpochs(copy.reader()), theirs);
+    saved = saveUnreplicated(directory, own, present, common);
     storage.works("events");
   } catch (error) {
     storage.failed("events", error, directory);

@@ -4,14 +4,24 @@ import type { Log } from "../../store/log.ts";
 import type { State } from "../../store/state.ts";
 
 /**
- * The last offset that this store has in common with a history of these epochs, as far as that can be told: epochs begin at positions with a known
- * hash, so it is the last such position that this store has too. 0 where it has none of them.
+ * The last offset that this store has in common with a history of these epochs, as far as that can be told. Epochs begin at positions with a known hash,
+ * so such a position that this store has too is in common. Both histories then are the same up to where the first of them leaves the last epoch that
+ * they share, since one primary wrote all of that epoch (as leader epochs in Kafka, KIP-101). 0 where they share none.
  */
-export function lastCommonOffset(present: State, log: Log, epochs: readonly Epoch[]): number {
+export function lastCommonOffset(present: State, log: Log, own: readonly Epoch[], theirs: readonly Epoch[]): number {
   const hashAt = (offset: number): string | undefined =>
     offset === present.offset ? present.hash : log.hashAt(offset);
-  const common = epochs.filter(({ offset, hash }) => offset <= present.offset && hashAt(offset) === hash);
-  return Math.max(0, ...common.map(({ offset }) => offset));
+  const isShared = ({ epoch, offset, hash }: Epoch): boolean =>
+    own.some((mine) => mine.epoch === epoch && mine.offset === offset && mine.hash === hash) ||
+    (offset <= present.offset && hashAt(offset) === hash);
+  const last = theirs.findLastIndex(isShared);
+  const common = theirs[last];
+  if (common === undefined) return 0;
+  const index = own.findIndex(({ epoch }) => epoch === common.epoch);
+  const next = theirs[last + 1];
+  // Their last epoch may end anywhere.
+  if (index === -1 || next === undefined) return common.offset;
+  return Math.min(own[index + 1]?.offset ?? present.offset, next.offset);
 }
 
 /** Where somebody says that he stands. */

@@ -5,7 +5,7 @@
  * directory was rolled back, until it has fetched from its peers what it lacks.
  */
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
-import { compareEpochs, type Epoch, type EpochName } from "../../store/epochs.ts";
+import { compareEpochs, type Epoch, type EpochName, readEpochs } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
 import { readState, type State } from "../../store/state.ts";
 import type { StorageStatus } from "../storage-status.ts";
@@ -132,7 +132,12 @@ export class Fence {
     const present = readState(store);
     let saved: Unreplicated | undefined;
     try {
-      saved = saveUnreplicated(directory, eventLog, present, lastCommonOffset(present, eventLog, epochs));
+      saved = saveUnreplicated(
+        directory,
+        eventLog,
+        present,
+        lastCommonOffset(present, eventLog, readEpochs(store), epochs),
+      );
       storage.works("events");
     } catch (error) {
       // They are still in the database, and the next one who knows of the successor makes another attempt.

@@ -87,7 +87,8 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
 /** A copy of a directory whose node is down. */
 function saved(data: string): () => void {
   const copy = `${data}-saved`;
-  cpSync(data, copy, { recursive: true });
+  // Not the `-shm`: it goes when the last connection of this process is collected.
+  cpSync(data, copy, { recursive: true, filter: (path) => !path.endsWith("-shm") });
   return () => {
     rmSync(data, { recursive: true });
     cpSync(copy, data, { recursive: true });

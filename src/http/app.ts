@@ -49,6 +49,8 @@ import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
 export interface App {
   /** Never rejects. `cut` ends the connection of a request within some seconds, also where its peer takes nothing of what waits for it. */
   fetch(request: Request, cut?: Exchange["cut"]): Response | Promise<Response>;
+  /** How many requests are not answered yet. */
+  readonly inFlight: number;
   readonly routes: readonly RegisteredRoute[];
   /** Ends answers that would go on for ever. */
   close(): void;
@@ -86,14 +88,18 @@ export function createApp(node: Node, limits: Limits): App {
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(unmatchedRoutes(routes));
+  // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
+  const exchanges = exchanging(node, limits, { bodies: reader, large }, (exchange, received) => {
+    const request = withRoutableUrl(received);
+    if (isAuthorize(request)) return authorize(exchange, request);
+    attachExchange(request, exchange);
+    return app.fetch(request);
+  });
   return {
-    // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
-    fetch: exchanging(node, limits, { bodies: reader, large }, (exchange, received) => {
-      const request = withRoutableUrl(received);
-      if (isAuthorize(request)) return authorize(exchange, request);
-      attachExchange(request, exchange);
-      return app.fetch(request);
-    }),
+    fetch: exchanges.fetch,
+    get inFlight() {
+      return exchanges.inFlight;
+    },
     routes,
     endStreams() {
       streams.close();
@@ -128,7 +134,7 @@ const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({
 type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
 
 /** Opens an exchange and a span around each request, and bounds how many there are at a time. What is made for each request is little. */
-function exchanging(node: Node, limits: Limits, streams: Streams, handle: Handle): App["fetch"] {
+function exchanging(node: Node, limits: Limits, streams: Streams, handle: Handle): Pick<App, "fetch" | "inFlight"> {
   let inFlight = 0;
   const answered = (exchange: Exchange, response: Response): Response => {
     inFlight -= 1;
@@ -159,9 +165,14 @@ function exchanging(node: Node, limits: Limits, streams: Streams, handle: Handle
     }
     return answer instanceof Promise ? settled(exchange, answer) : answered(exchange, answer);
   };
-  return (received, cut) => {
-    const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };
-    return withSpan("request", options, respond, received, cut);
+  return {
+    fetch(received, cut) {
+      const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };
+      return withSpan("request", options, respond, received, cut);
+    },
+    get inFlight() {
+      return inFlight;
+    },
   };
 }
 

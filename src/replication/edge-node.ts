@@ -36,8 +36,8 @@ const log = getLogger("edge");
 export interface EdgeOptions {
   /** Starts a primary where this edge has just ended, and lets it answer in its place. Without it the edge can't be promoted. */
   readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
-  /** Called when this edge is about to end, so that a primary takes its place. */
-  readonly onEnding?: () => Promise<void>;
+  /** Called when this edge is about to end, so that a primary takes its place; `requests` of those under way wait for that. */
+  readonly onEnding?: (requests: number) => Promise<void>;
   /** What it needs to be the primary, where `failover` is configured; then it takes it by itself when it is free. */
   readonly lease?: Lease | undefined;
 }
@@ -77,7 +77,7 @@ export async function startEdgeNode(
     const mandate = await candidate.stand({ force, graceful, automatic, acquire });
     const { path } = following.copy.engine();
     lock.keep();
-    await onEnding();
+    await onEnding(automatic ? 0 : 1);
     // The primary opens all of it anew, so what this edge could not end is no reason to be neither.
     await running.disposeAsync().catch((error: unknown) => log.error("this edge did not end well: {error}", { error }));
     return must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });

@@ -89,8 +89,7 @@ class Member {
 
   #startEdge(): Promise<Node> {
     const becomePrimary = (takeover: Takeover): Promise<Promoted> => this.#becomePrimary(takeover);
-    // The request for the promotion is one that is under way.
-    const onEnding = (): Promise<void> => must(this.#service).drain(1);
+    const onEnding = (requests: number): Promise<void> => must(this.#service).drain(requests);
     return startEdgeNode(asEdge(this.#config), { becomePrimary, onEnding, lease: this.#lease }, this.#system);
   }
 

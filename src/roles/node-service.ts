@@ -3,7 +3,6 @@ import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
-import type { Cut } from "../runtime/serve.ts";
 import { build } from "../runtime/version.ts";
 import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
@@ -34,25 +33,14 @@ export async function serveNode(
   let node = first;
   try {
     let app = createApp(node, limits);
-    let inFlight = 0;
-    let onIdle = (): void => {};
     let change: Change | undefined;
-    const answer = async (request: Request, cut: Cut): Promise<Response> => {
-      inFlight++;
-      try {
-        return await app.fetch(request, cut);
-      } finally {
-        inFlight--;
-        onIdle();
-      }
-    };
     const listener = system.serve({
       hostname: host,
       port,
       fetch: (request, cut) =>
         change === undefined
-          ? answer(request, cut)
-          : change.over.then((isOver) => (isOver ? answer(request, cut) : changing())),
+          ? app.fetch(request, cut)
+          : change.over.then((isOver) => (isOver ? app.fetch(request, cut) : changing())),
       get websocket() {
         const { mqttConnection } = node;
         if (mqttConnection === undefined) return undefined;
@@ -68,16 +56,9 @@ export async function serveNode(
       async drain(besides) {
         change ??= startChange(system.clock);
         app.endStreams();
-        await new Promise<void>((resolve) => {
-          const cancel = system.clock.after(drainMsMax, resolve);
-          onIdle = () => {
-            if (inFlight > besides) return;
-            cancel();
-            resolve();
-          };
-          onIdle();
-        });
-        onIdle = () => {};
+        const endMs = system.clock.monotonicMs() + drainMsMax;
+        while (app.inFlight > besides && system.clock.monotonicMs() < endMs)
+          await new Promise<void>((resolve) => system.clock.after(drainLookMs, resolve));
       },
       refuse: () => change?.end(false),
       replace(next) {
@@ -102,6 +83,7 @@ export async function serveNode(
 }
 
 const drainMsMax = 1000;
+const drainLookMs = 5;
 /** Who asks meanwhile waits so long. */
 const changeMsMax = 5000;
 

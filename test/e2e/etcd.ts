@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { programPath } from "./program.ts";
+import { ServerProgram } from "./server-program.ts";
 
 export interface EtcdOptions {
   readonly members?: number;
@@ -91,58 +92,13 @@ export class Etcd {
   }
 }
 
-class EtcdMember {
+class EtcdMember extends ServerProgram {
   readonly url: string;
   readonly host: string;
-  readonly #port: number;
-  readonly #command: string[];
-  #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
-  #output = "";
 
   constructor(command: string[], port: number, url: string) {
-    this.#command = command;
-    this.#port = port;
+    super(command, { host: "127.0.0.1", port });
     this.url = url;
     this.host = new URL(url).host;
-  }
-
-  async start(): Promise<void> {
-    const started = Bun.spawn(this.#command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
-    this.#process = started;
-    void this.#keep(started.stderr);
-    const deadline = Date.now() + 15_000;
-    while (!(await this.#listens())) {
-      if (started.exitCode !== null || Date.now() > deadline) throw new Error(`etcd does not start:\n${this.#output}`);
-      await Bun.sleep(50);
-    }
-  }
-
-  /** Stops it from doing anything, with all connections kept: what a machine that hangs looks like. */
-  freeze(): void {
-    this.#process?.kill("SIGSTOP");
-  }
-
-  thaw(): void {
-    this.#process?.kill("SIGCONT");
-  }
-
-  async kill(): Promise<void> {
-    this.#process?.kill("SIGKILL");
-    await this.#process?.exited;
-  }
-
-  async #listens(): Promise<boolean> {
-    try {
-      const socket = await Bun.connect({ hostname: "127.0.0.1", port: this.#port, socket: { data: () => {} } });
-      socket.end();
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  async #keep(stream: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const chunk of stream) this.#output += decoder.decode(chunk, { stream: true });
   }
 }

@@ -8,6 +8,7 @@ import { freePort, randomHex, type Place } from "../../scripts/node-process.ts";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import type { Certificate } from "./certificates.ts";
 import { programPath } from "./program.ts";
+import { ServerProgram } from "./server-program.ts";
 
 const users = ["ostiary-primary", "ostiary-edge", "ostiary-witness"] as const;
 type User = (typeof users)[number];
@@ -112,17 +113,15 @@ function writeConfig(directory: string, text: string): string {
   return path;
 }
 
-class MosquittoProcess implements Mosquitto {
+class MosquittoProcess extends ServerProgram implements Mosquitto {
   readonly url: string;
   readonly primary: Settings;
   readonly edge: Settings;
   readonly passwords: Readonly<Record<User, string>>;
-  readonly #command: string[];
-  #process: Bun.Subprocess<"ignore", "ignore", "pipe"> | undefined;
-  #output = "";
 
   constructor(command: string[], url: string, passwords: Readonly<Record<User, string>>) {
-    this.#command = command;
+    const { hostname, port } = new URL(url);
+    super(command, { host: hostname === "localhost" ? "127.0.0.1" : hostname, port: Number(port) });
     this.url = url;
     this.passwords = passwords;
     const as = (user: User): Settings => ({
@@ -132,56 +131,6 @@ class MosquittoProcess implements Mosquitto {
     });
     this.primary = as("ostiary-primary");
     this.edge = as("ostiary-edge");
-  }
-
-  get output(): string {
-    return this.#output;
-  }
-
-  async start(): Promise<void> {
-    const started = Bun.spawn(this.#command, {
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "pipe",
-    });
-    this.#process = started;
-    void this.#keep(started.stderr);
-    const deadline = Date.now() + 5000;
-    while (!(await this.#listens())) {
-      if (started.exitCode !== null || Date.now() > deadline)
-        throw new Error(`mosquitto does not start:\n${this.#output}`);
-      await Bun.sleep(20);
-    }
-  }
-
-  freeze(): void {
-    this.#process?.kill("SIGSTOP");
-  }
-
-  thaw(): void {
-    this.#process?.kill("SIGCONT");
-  }
-
-  async kill(): Promise<void> {
-    this.#process?.kill("SIGKILL");
-    await this.#process?.exited;
-  }
-
-  async #listens(): Promise<boolean> {
-    const { hostname, port } = new URL(this.url);
-    const host = hostname === "localhost" ? "127.0.0.1" : hostname;
-    try {
-      const socket = await Bun.connect({ hostname: host, port: Number(port), socket: { data: () => {} } });
-      socket.end();
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  async #keep(stream: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const chunk of stream) this.#output += decoder.decode(chunk, { stream: true });
   }
 }
 

@@ -36,6 +36,8 @@ const searchIntervalMs = 1000;
 /** Where a node is known to be in a later epoch: its primary is looked for at once. */
 const urgentSearchIntervalMs = 100;
 const headTimeoutMs = 1000;
+/** How long the primary alone is asked for its log. */
+const primaryPatienceMs = 500;
 /** Who is asked for its pledge asks others itself first. */
 const pledgeTimeoutMs = 3 * headTimeoutMs;
 
@@ -50,8 +52,11 @@ export class Upstream {
   readonly histories: Histories;
   #primary: Neighbour;
   #searchedAtMs = Number.NEGATIVE_INFINITY;
-  /** Rejects when another node is the primary: what its predecessor was asked is not waited for. */
-  #switched = unhandled(Promise.withResolvers<never>());
+  /** Searches are numbered. What an earlier one than the last that led to a switch has found is out of date. */
+  #searches = 0;
+  #switchedBy = 0;
+  /** What ends requests to the primary when another node is: their answers are not waited for. */
+  readonly #abandon = new Set<(reason: Error) => void>();
 
   /** The first is the primary until another one shows. `own` is where this node stands. */
   constructor(
@@ -80,13 +85,14 @@ export class Upstream {
 
   /**
    * What follows in the log: the primary's or, while it gives none, that of whoever has more. Throws where nobody has, with the reason why the
-   * primary gave nothing.
+   * primary gave nothing. A primary that is frozen keeps nobody from asking the others; one that is only slow is waited for.
    */
   async log(position: Asked): Promise<Sourced> {
     const asked = this.#named(position);
     const before = this.#primary;
-    const failure = await this.#fromPrimary(asked);
-    if ("answer" in failure) return failure;
+    const first = this.#fromPrimary(asked);
+    const soon = await this.#inTime(first, primaryPatienceMs);
+    if (soon !== undefined && "answer" in soon) return soon;
     if ((await this.findPrimary(asked)) || this.#primary !== before) {
       const second = await this.#fromPrimary(asked);
       if ("answer" in second) return second;
@@ -96,7 +102,9 @@ export class Upstream {
       if (answer === undefined || this.#isOwn(headOf(answer)) || !this.#admits(answer, from)) continue;
       if (leadsOn(answer, asked)) return { answer, from };
     }
-    throw failure.error;
+    const late = await first;
+    if ("answer" in late) return late;
+    throw late.error;
   }
 
   /**
@@ -133,16 +141,16 @@ export class Upstream {
     const intervalMs = isUrgent ? urgentSearchIntervalMs : searchIntervalMs;
     if (this.#neighbours.length === 1 || now - this.#searchedAtMs < intervalMs) return false;
     this.#searchedAtMs = now;
+    const search = ++this.#searches;
     const found = await this.#latestPrimary(least);
-    if (found === undefined || found.neighbour === this.#primary) return false;
+    if (found === undefined || found.neighbour === this.#primary || search < this.#switchedBy) return false;
+    this.#switchedBy = search;
     log.warning("the primary is {url} from now on, no longer {before}", {
       url: found.neighbour.url,
       before: this.#primary.url,
     });
     this.#primary = found.neighbour;
-    const { reject } = this.#switched;
-    this.#switched = unhandled(Promise.withResolvers<never>());
-    reject(new Error("another node is the primary now"));
+    for (const abandon of this.#abandon) abandon(new Error("another node is the primary now"));
     for (const listener of this.#onSwitch) listener();
     return true;
   }
@@ -174,7 +182,7 @@ export class Upstream {
     );
     return answers.flatMap(({ neighbour, answer: head }) => {
       // A node that was replaced, or may not write yet, is none.
-      const isPrimary = head?.role === "primary" && head.a === undefined;
+      const isPrimary = head?.role === "primary" && head.a !== null;
       return isPrimary && this.histories.admits(historyIn(head.epochs), neighbour.url) ? [head] : [];
     });
   }
@@ -194,7 +202,7 @@ export class Upstream {
   async askToHandOver(own: Asked, candidacy: Candidacy): Promise<void> {
     const asked = this.#named(own);
     const primaries = (await this.#heads()).filter(({ head }) => head.role === "primary" && head.e === own.epoch);
-    const how = { force: false, graceful: true, leased: false, term: undefined };
+    const how = { force: false, graceful: true, leased: false, wanted: undefined };
     await Promise.all(
       primaries.map(({ neighbour: { client } }) => this.#inTime(client.pledge(asked, candidacy, how), pledgeTimeoutMs)),
     );
@@ -241,7 +249,7 @@ export class Upstream {
   async #fromPrimary(asked: Asked): Promise<Sourced | { readonly error: Error }> {
     const from = this.#primary;
     try {
-      const answer = await Promise.race([from.client.log(asked), this.#switched.promise]);
+      const answer = await this.#unlessSwitched(from.client.log(asked));
       if (this.#isOwn(headOf(answer))) return { error: new Error(`${from.url} is this node itself`) };
       if (!this.#admits(answer, from)) return { error: new Error(`${from.url} has another history than this node`) };
       if ("refused" in answer && this.#isOther(answer.refused.epochs)) return { answer, from };
@@ -255,24 +263,32 @@ export class Upstream {
     }
   }
 
+  async #unlessSwitched<T>(answer: Promise<T>): Promise<T> {
+    const { promise: switched, reject } = Promise.withResolvers<never>();
+    this.#abandon.add(reject);
+    try {
+      return await Promise.race([answer, switched]);
+    } finally {
+      this.#abandon.delete(reject);
+    }
+  }
+
   #isOwn({ node }: Pick<NodeHead, "node">): boolean {
     return node !== undefined && node === this.#ownId;
   }
 
   /** `onHead` is called with each as it comes. */
   async #heads(onHead: (standing: Standing) => void = () => {}): Promise<readonly Standing[]> {
-    const standings: Standing[] = [];
-    await Promise.all(
-      this.#neighbours.map(async (neighbour) => {
+    const standings = await Promise.all(
+      this.#neighbours.map(async (neighbour): Promise<Standing | undefined> => {
         const head = await this.#inTime(neighbour.client.head(this.#own()));
-        if (head === undefined || this.#isOwn(head)) return;
-        if (!this.histories.admits(historyIn(head.epochs), neighbour.url)) return;
-        standings.push({ neighbour, head });
+        if (head === undefined || this.#isOwn(head)) return undefined;
+        if (!this.histories.admits(historyIn(head.epochs), neighbour.url)) return undefined;
         onHead({ neighbour, head });
+        return { neighbour, head };
       }),
     );
-    const order = ({ neighbour }: Standing): number => this.#neighbours.indexOf(neighbour);
-    return standings.toSorted((one, other) => order(one) - order(other));
+    return standings.filter((standing) => standing !== undefined);
   }
 
   /** All at once. Who fails or takes too long has no answer. */
@@ -297,12 +313,6 @@ export class Upstream {
       );
     });
   }
-}
-
-/** Its rejection is one of many reasons, and nobody may be waiting for it. */
-function unhandled<T>(resolvers: PromiseWithResolvers<T>): PromiseWithResolvers<T> {
-  resolvers.promise.catch(() => {});
-  return resolvers;
 }
 
 function headOf(answer: LogAnswer): Pick<NodeHead, "e" | "n" | "node"> {

@@ -15,7 +15,7 @@ const containers = "the container tests are skipped";
 
 const tools: readonly Tool[] = [
   tool("mosquitto", "the tests with Mosquitto fail"),
-  tool("etcd", "the tests with etcd are skipped", "etcd-server"),
+  tool("etcd", "the tests with etcd fail", "etcd-server"),
   tool("faketime", "the chaos run sets no clocks wrong"),
   tool("ip", "the chaos test cuts links with proxies", "iproute2"),
   tool("mosquitto_pub", containers, "mosquitto-clients"),

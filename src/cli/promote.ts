@@ -1,4 +1,4 @@
-/** Makes an edge the primary. Who decides that the old one is gone is outside: an operator, or whatever holds the lease. */
+/** Makes an edge the primary, on the word of an operator or of a program outside. With `failover` the node needs the lease as well. */
 import type { Command } from "commander";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
@@ -13,11 +13,11 @@ interface Promoted {
 export const promoteCommand: AddCommand = (program) => {
   withAccess(program.command("promote"), "admin")
     .description(
-      "Make an edge the primary, under a new epoch: it first takes from its peers what it has not. Refused while the old primary answers, where another node has more or is promoted at the same time, and with `--ack` while so many edges can't be asked that only they may have a write that was acknowledged",
+      "Make an edge the primary, under a new epoch: it first takes from its peers what it has not. Refused while the old primary answers, where another node has more or is promoted at the same time, and with `--ack` while so many edges can't be asked that only they may have a write that was acknowledged. With `failover` it waits for the lease: at most one and a half times its time to live",
     )
     .option(
       "--force",
-      "also then: what the old primary accepts until it learns of its successor is then not part of the history that goes on",
+      "also then: what the old primary accepts until it learns of its successor is then not part of the history that goes on; with `failover` it also takes the lease from its holder",
     )
     .option(
       "--graceful",

@@ -16,8 +16,9 @@ import { checkedConfig, configFile } from "./setting-options.ts";
 
 const details = `
 What is restored begins a new epoch: nodes of the history that is left behind, which may have seen more, save what only they have
-(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409. Nodes follow a later term only: the nodes in \`peers\` are asked for
-theirs, and the epoch begins a later one. If they can't be asked, say it with --term (\`/healthcheck\` of a node shows it).
+(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409.
+Nodes follow only a later term, so \`restore\` asks the nodes in \`peers\` for theirs and begins a later one. If they can't be asked, give the
+greatest one with --term (\`/healthcheck\` of a node shows it).
 
 Examples:
   ostiary restore monday.backup --list                                               what moments it covers

@@ -131,7 +131,8 @@ const feed = {
     placeholder: "name",
   }),
   failoverPassword: optionalText(/./, {
-    description: "The password that belongs to it",
+    description:
+      "The password of `failoverUsername` for etcd, or the bearer token for `kubernetes+http://` and `kubernetes+https://`",
     allowed: "a text",
     placeholder: "secret",
     secret: true,

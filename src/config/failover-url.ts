@@ -10,7 +10,7 @@ export interface EtcdPlace {
 
 export interface KubernetesPlace {
   readonly kind: "kubernetes";
-  /** `http://host:port`, or undefined for the API server of the pod's own cluster. */
+  /** `http://host:port` or `https://host:port`; undefined for the API server of the pod's own cluster. */
   readonly server: string | undefined;
   readonly namespace: string;
   readonly name: string;

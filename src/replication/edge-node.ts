@@ -17,18 +17,17 @@ import { openFollowingCopy, type FollowingCopy } from "./following/following-cop
 import { keyLookup } from "./following/key-lookup.ts";
 import { createLogServer } from "./following/log-server.ts";
 import { Moves } from "./following/moves.ts";
-import { Campaign } from "./failover/campaign.ts";
 import type { Lease } from "./failover/lease.ts";
+import { openPromotions, type PromotionsOptions } from "./failover/promotions.ts";
 import { createForwarder } from "./forward.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { nodeIdOf } from "./identity.ts";
-import type { Node, NodeHealth, Promoted, PromoteOptions } from "./node.ts";
+import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
 import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
-import { type Candidate, type CandidateOptions, openCandidate } from "./succession/candidate.ts";
+import { type Candidate, openCandidate } from "./succession/candidate.ts";
 import { Pledge } from "./succession/pledge.ts";
-import type { AcquireLease } from "./succession/promotion.ts";
 import { realSystem, type System } from "./system.ts";
 
 const log = getLogger("edge");
@@ -38,7 +37,7 @@ export interface EdgeOptions {
   readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
   /** Called when this edge is about to end, so that a primary takes its place; `requests` of those under way wait for that. */
   readonly onEnding?: (requests: number) => Promise<void>;
-  /** What it needs to be the primary, where `failover` is configured; then it takes it by itself when it is free. */
+  /** The lease of the primary, with `failover`. The edge takes it when it is free, and then asks for votes. */
   readonly lease?: Lease | undefined;
 }
 
@@ -70,26 +69,23 @@ export async function startEdgeNode(
   feed.start();
 
   const running = started.move();
-  const promote = async (
-    { force, graceful = false, automatic = false }: PromoteOptions,
-    acquire: AcquireLease,
-  ): Promise<Promoted> => {
+  const perform: PromotionsOptions["perform"] = async ({ force, graceful = false, automatic = false }, acquire) => {
     const mandate = await candidate.stand({ force, graceful, automatic, acquire });
-    const { path } = following.copy.engine();
-    lock.keep();
-    await onEnding(automatic ? 0 : 1);
-    // The primary opens all of it anew, so what this edge could not end is no reason to be neither.
-    await running.disposeAsync().catch((error: unknown) => log.error("this edge did not end well: {error}", { error }));
-    return must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });
+    try {
+      const { path } = following.copy.engine();
+      lock.keep();
+      await onEnding(automatic ? 0 : 1);
+      // The primary opens all of it anew, so what this edge could not end is no reason to be neither.
+      await running.disposeAsync().catch(complainOfEnd);
+      return await must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });
+    } catch (error) {
+      await mandate.leadership?.release();
+      throw error;
+    }
   };
-  let promoting: Promise<Promoted> | undefined;
-  const promoteOnce = (options: PromoteOptions, acquire: AcquireLease): Promise<Promoted> =>
-    (promoting ??= promote(options, acquire).finally(() => (promoting = undefined)));
-  const isPromoting = (): boolean => promoting !== undefined;
-  const campaign =
-    lease && campaignOf({ lease, id, config, following, candidate, pledge, isPromoting, system }, promoteOnce);
-  running.defer(() => campaign?.stop());
-  campaign?.start();
+  const promotions = openPromotions({ config, id, following, candidate, pledge, lease, perform, system });
+  running.defer(promotions.stop);
+  promotions.start();
   return {
     role: "edge",
     id,
@@ -111,14 +107,7 @@ export async function startEdgeNode(
       onSilence: () => void upstream.findPrimary(),
     }),
     lookUpKey: keyLookup(config, () => upstream.primary.client, system.clock),
-    promote:
-      becomePrimary &&
-      ((options) =>
-        promoteOnce(options, async (askForIt) => {
-          if (campaign === undefined) return undefined;
-          await askForIt();
-          return campaign.take(options.force);
-        })),
+    promote: becomePrimary && promotions.promote,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
     waitForLatest: () => waitForLatest(following, config.consistencyWait),
     requireFresh: () => requireConfirmed(following, config.maxStaleness),
@@ -129,31 +118,16 @@ export async function startEdgeNode(
     endWaits: moves.wake,
     backup: backupsOf(following, config, system),
     mqttConnection: undefined,
-    stop: () => running.disposeAsync(),
+    async stop() {
+      await running.disposeAsync();
+      // It may be on its way to a primary, or hold the lease.
+      await promotions.settled();
+    },
   };
 }
 
-interface CampaignParts extends CandidateOptions {
-  readonly candidate: Candidate;
-  readonly lease: Lease;
-  readonly isPromoting: () => boolean;
-}
-
-function campaignOf(
-  { lease, id, config, following, candidate, pledge, isPromoting, system }: CampaignParts,
-  promote: (options: PromoteOptions, acquire: AcquireLease) => Promise<Promoted>,
-): Campaign {
-  return new Campaign({
-    lease,
-    id,
-    ttlMs: config.failoverTtl,
-    clock: system.clock,
-    standing: () => (following.copy.ready && !pledge.isFirm ? following.present() : undefined),
-    promised: () => candidate.promised,
-    heads: async () => (await following.upstream.heads()).map(({ head }) => head),
-    isPromoting,
-    promote: (acquire) => promote({ force: false, graceful: true, automatic: true }, acquire),
-  });
+function complainOfEnd(error: unknown): void {
+  log.error("this edge did not end well: {error}", { error });
 }
 
 /** The same that a primary serves to nodes, from this copy. */
@@ -232,6 +206,11 @@ async function waitForLatest({ upstream, arrivals, present }: FollowingCopy, wai
     });
   });
   const own = present();
+  if (head.role === "primary" && typeof head.a === "number")
+    throw new AppError(
+      "not_ready",
+      "the primary can't renew its lease and does not know that it is the only one: read without `Ostiary-Consistency`",
+    );
   if (head.role !== "primary" || head.a !== undefined)
     throw new AppError(
       "not_ready",

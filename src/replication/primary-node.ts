@@ -45,7 +45,7 @@ import { Acks } from "./succession/acks.ts";
 import { Fence, type FenceOptions, type FenceReason, type Seen } from "./succession/fence.ts";
 import { ForeignWatch } from "./succession/foreign-watch.ts";
 import { HandOver } from "./succession/hand-over.ts";
-import { Pledge, promisedTerm } from "./succession/pledge.ts";
+import { Pledge, promisedTerm, type PledgeRequest } from "./succession/pledge.ts";
 import type { Mandate } from "./succession/promotion.ts";
 import { StartTerm } from "./succession/start-term.ts";
 import { type Succession, watchSuccession } from "./succession/succession.ts";
@@ -138,9 +138,9 @@ export async function startPrimaryNode(
     forward: undefined,
     promote: undefined,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
-    waitForLatest: async () => requireInPlace(place),
+    waitForLatest: async () => requireNewest(place, 0),
     requireFresh() {
-      if (config.maxStaleness !== undefined) requireInPlace(place);
+      if (config.maxStaleness !== undefined) requireNewest(place, config.maxStaleness);
     },
     reportDamage: damage.report,
     present: () => writer.state,
@@ -160,7 +160,7 @@ async function beginTerm(
   isPromoted: boolean,
   clock: System["clock"],
 ): Promise<void> {
-  // To open all of it may have taken so long that it looks as if the process had stood still.
+  // Opening may have taken so long that the lease has to be confirmed again.
   await leadership?.confirmed();
   await beginAtStart(term, writer, data, isPromoted);
   if (adminKey !== undefined && term.isBegun) await acceptAdminKey(adminKey, writer, clock);
@@ -236,7 +236,7 @@ interface Place {
   readonly term: StartTerm;
   readonly handOver: HandOver;
   /** Null while its word that a copy is the newest is worth nothing: while it may not write. */
-  readonly ageMs: () => null | undefined;
+  readonly ageMs: () => number | null | undefined;
   readonly acks: Acks;
   readonly onPosition: LogServerOptions["onPosition"];
 }
@@ -270,8 +270,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     // Who is asked learns of the new term by that, without waiting for a broker or for the next look.
     void peers?.heads();
   });
-  const mayWrite = (): boolean => !fence.fenced && term.isBegun && leadership?.problem === undefined;
-  const ageMs = (): null | undefined => (mayWrite() ? undefined : null);
+  const ageMs = (): number | null | undefined => (fence.fenced || !term.isBegun ? null : leadership?.ageMs);
   // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
   const stored = (): State => (copy.ready ? readState(store) : writer.state);
   const succession = watchSuccession({
@@ -304,10 +303,12 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     onLost: (reason) => fence.loseLease(reason),
   });
   started.defer(() => succession.stop());
-  const lookForTwins = async (): Promise<void> => {
-    if (peers !== undefined && twins.isUncertain && !fence.fenced) twins.found(await peers.livePrimaries());
-  };
-  started.defer(clock.every(config.limits.peerCheckIntervalMs, () => void lookForTwins()));
+  if (peers !== undefined)
+    started.defer(clock.every(config.limits.peerCheckIntervalMs, () => void lookForTwins(peers, twins, fence)));
+  const handOver = new HandOver(clock, (to) => {
+    if (leadership !== undefined) fence.loseLease(`it gave the lease to ${to}, which did not become the primary`);
+  });
+  started.defer(() => handOver.close());
   return {
     instance,
     peers,
@@ -316,9 +317,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     fence,
     leadership,
     term,
-    handOver: new HandOver(clock, (to) => {
-      if (leadership !== undefined) fence.loseLease(`${to} took over, and did not become the primary`);
-    }),
+    handOver,
     ageMs,
     acks,
     onPosition(asked, nodeId) {
@@ -330,6 +329,10 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
       acknowledge(nodeId, asked);
     },
   };
+}
+
+async function lookForTwins(peers: Upstream, twins: TwinWatch, fence: Fence): Promise<void> {
+  if (twins.isUncertain && !fence.fenced) twins.found(await peers.livePrimaries());
 }
 
 interface Hearing {
@@ -410,6 +413,12 @@ function serveOthers(
   { onPosition, feed, fence, leadership, peers, handOver, instance, ageMs }: Place,
   system: System,
 ): Node["replication"] {
+  let promised = promisedTerm(data);
+  const promise = (request: PledgeRequest): void => {
+    const pledge = new Pledge(data);
+    pledge.give({ ...request, force: true });
+    promised = pledge.term;
+  };
   const snapshots = keepSnapshots({
     storePath: () => copy.engine().path,
     directory: join(data, "snapshots"),
@@ -428,7 +437,8 @@ function serveOthers(
     instance,
     led: undefined,
     candidacy: () => undefined,
-    promised: () => promisedTerm(data),
+    promised: () => promised,
+    leased: leadership !== undefined,
     handsOverTo: () => handOver.to,
     async pledge(request) {
       // A candidate for this primary's own epoch sees in the head that there is a primary. One that was replaced may be an edge tomorrow.
@@ -439,10 +449,12 @@ function serveOthers(
         throw new AppError("conflict", "it has no `peers`, and could not follow its successor");
       if (peers !== undefined && !(await peers.stands(request)))
         throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
-      if (isLater) new Pledge(data).give({ ...request, force: true });
+      if (isLater) promise(request);
       else {
         await handOver.begin(request.node);
-        await leadership?.release(request.node);
+        const released = leadership?.release(request.node);
+        // One that has the lease already does not wait for it.
+        if (!request.leased) await released;
       }
     },
     ack: ack > 0,
@@ -467,10 +479,12 @@ async function confirmationOf(peers: Upstream | undefined, present: State): Prom
   };
 }
 
-/** One that was replaced does not know how old its copy has become. */
-function requireInPlace({ fence, leadership }: Pick<Place, "fence" | "leadership">): void {
-  const problem = fence.problem ?? leadership?.problem;
-  if (problem !== undefined) throw new AppError("not_ready", `${problem}: this copy gets older`);
+/** AppError `not_ready` where this primary was known to be the only one longer ago than that. One without a term or a lease does not know at all. */
+function requireNewest({ fence, leadership, ageMs }: Place, maxMs: number): void {
+  const age = ageMs();
+  if (age === undefined || (age !== null && age <= maxMs)) return;
+  const problem = fence.problem ?? leadership?.problem ?? "the lease of the primary can't be renewed";
+  throw new AppError("not_ready", `${problem}: this node does not know whether its data are the newest`);
 }
 
 function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Place, damaged: boolean): NodeHealth {
@@ -527,9 +541,13 @@ function writesOver(
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
     const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
     const isReached = await acks.reached(epoch, result.offset, ackTimeoutMs);
-    // It is committed, and what others have of it may stay; but whoever has the lease now may have begun without it.
-    leadership?.require();
-    if (isReached) return result;
+    // It is committed and may survive. But another node may have the lease now, and have begun without it.
+    if (isReached && leadership?.problem === undefined) return result;
+    if (leadership?.problem !== undefined)
+      throw new AppError(
+        "not_ready",
+        `the write is committed here, but ${leadership.problem}: send it again to be sure of it, it is done only once`,
+      );
     requireUnfenced();
     throw new AppError(
       "not_ready",

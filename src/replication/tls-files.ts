@@ -1,25 +1,32 @@
-/** What a node shows to external brokers over TLS, and whom it trusts there: the files that the settings name, read and checked at start. */
+/** The PEM files of TLS that settings name: read and checked at start. */
 import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Config } from "../../config/config.ts";
-import { AppError } from "../../util/app-error.ts";
+import { AppError } from "../util/app-error.ts";
 
-/** PEM texts. */
-export interface BrokerTls {
+interface TlsPaths {
   readonly ca: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
 }
 
-/** AppError `conflict` names the setting whose file can't be read or used. */
-export function readTls({ brokerCa, brokerCert, brokerKey }: Config): BrokerTls {
-  const ca = readPem("brokerCa", brokerCa, certificate);
-  const cert = readPem("brokerCert", brokerCert, certificate);
-  const key = readPem("brokerKey", brokerKey, privateKey);
+/** PEM texts. */
+export interface TlsFiles {
+  /** The authority that is trusted instead of the system's. */
+  readonly ca: string | undefined;
+  /** What a node shows of itself, and its private key. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+/** `owner` begins the names of the settings, such as `broker` in `brokerCa`. AppError `conflict` names the one whose file can't be read or used. */
+export function readTlsFiles(owner: "broker" | "failover", paths: TlsPaths): TlsFiles {
+  const ca = readPem(`${owner}Ca`, paths.ca, certificate);
+  const cert = readPem(`${owner}Cert`, paths.cert, certificate);
+  const key = readPem(`${owner}Key`, paths.key, privateKey);
   if (cert !== undefined && key !== undefined && !cert.parsed.checkPrivateKey(key.parsed)) {
     throw new AppError(
       "conflict",
-      `the key \`${brokerKey}\` of \`brokerKey\` does not belong to the certificate \`${brokerCert}\` of \`brokerCert\``,
+      `the key \`${paths.key}\` of \`${owner}Key\` does not belong to the certificate \`${paths.cert}\` of \`${owner}Cert\``,
     );
   }
   return { ca: ca?.text, cert: cert?.text, key: key?.text };

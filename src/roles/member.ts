@@ -1,12 +1,12 @@
 /**
  * A node that can be the primary or an edge, and changes from one to the other in the same process and at the same address. An edge that is promoted
  * becomes the primary, and stays it over restarts until another one is promoted over it. A primary that was replaced becomes an edge of its successor.
- * One whose data directory is an old one becomes an edge until it has fetched the rest from its peers, and then asks them for their votes.
+ * One whose data directory is an old one becomes an edge until it has fetched the rest from its peers, and then asks them for their votes. With
+ * `failover` each node starts as an edge, and is the primary while it has the lease.
  */
 import type { Config } from "../config/config.ts";
 import { startEdgeNode } from "../replication/edge-node.ts";
-import { acquireLeadership, isFree } from "../replication/failover/campaign.ts";
-import type { Leadership } from "../replication/failover/leadership.ts";
+import { Leadership } from "../replication/failover/leadership.ts";
 import type { Lease } from "../replication/failover/lease.ts";
 import { approvedHistory } from "../replication/history-notes.ts";
 import { nodeIdOf, type MintedKeys } from "../replication/identity.ts";
@@ -22,6 +22,7 @@ import { presentStore } from "../store/data-directory.ts";
 import { isSameSuccession } from "../store/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { sleep } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { serveNode, type RunningRole } from "./node-service.ts";
 
@@ -47,12 +48,12 @@ class Member {
   readonly #system: System;
   readonly #lease: Lease | undefined;
   #node: Node | undefined;
-  /** Under which this node is the primary. */
+  /** The lease under which this node is the primary. */
   #leadership: Leadership | undefined;
   #service: RunningRole | undefined;
   /** Why the present primary is none any more, and what it lacks. */
   #fenced: { readonly reason: FenceReason; readonly lacking: Seen | undefined } | undefined;
-  /** Ends of nodes that came after the stop. */
+  /** Nodes that started after the stop, while they end. */
   #ends: Promise<void>[] = [];
   #changing: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -126,16 +127,20 @@ class Member {
     this.#change(async () => {
       if (this.#isStopped) return;
       await must(this.#service).drain(0);
-      // The edge opens all of it anew.
-      await must(this.#node)
-        .stop()
-        .catch((error: unknown) => log.error("this primary did not end well: {error}", { error }));
+      await this.#endNode();
       await this.#leadership?.release();
       await this.#goOnAsEdge();
       log.warning("this node goes on as an edge");
     });
     // With a lease it takes part in the choice of the next primary, as each edge does.
     if (reason === "behind" && this.#lease === undefined) void this.#changing.then(() => this.#recover(lacking));
+  }
+
+  /** What takes its place opens all of it anew. */
+  #endNode(): Promise<void> {
+    return must(this.#node)
+      .stop()
+      .catch((error: unknown) => log.error("this node did not end well: {error}", { error }));
   }
 
   /** Meanwhile nobody answers here, so there is no end to it but a stop. */
@@ -192,9 +197,9 @@ class Member {
           return log.warning("{engine} knows of a history that has begun: this node stays an edge", {
             engine: lease.engine,
           });
-        if (!isFree(state)) continue;
+        if (state?.isHeld === true) continue;
         const { clock } = this.#system;
-        const leadership = await acquireLeadership({ lease, minTerm: 0, force: false, ttlMs, clock });
+        const leadership = await Leadership.acquire({ lease, minTerm: 0, force: false, ttlMs, clock });
         if (leadership === undefined) continue;
         this.#change(() => this.#startHistory(leadership));
         return await this.#changing;
@@ -208,12 +213,13 @@ class Member {
   async #startHistory(leadership: Leadership): Promise<void> {
     const service = must(this.#service);
     await service.drain(0);
-    await must(this.#node).stop();
+    await this.#endNode();
     try {
       if (this.#isStopped || presentStore(this.#config.data) !== undefined)
         throw new AppError("conflict", "this node has got a copy of a history meanwhile");
       this.#replace(await this.#startPrimary({ leadership }));
       log.warning("this node has the lease of term {term} and begins a history", { term: leadership.term });
+      if (this.#fenced !== undefined) this.#stepDown();
     } catch (error) {
       log.error("this node can't begin a history, and goes on as an edge: {reason}", { reason: reasonOf(error) });
       await leadership.release();
@@ -234,7 +240,7 @@ class Member {
   }
 
   #pause(): Promise<void> {
-    return new Promise((resolve) => this.#system.clock.after(retryPauseMs, resolve));
+    return sleep(this.#system.clock, retryPauseMs);
   }
 
   async #stop(): Promise<void> {

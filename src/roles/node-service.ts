@@ -6,6 +6,7 @@ import { realSystem, type System } from "../replication/system.ts";
 import { build } from "../runtime/version.ts";
 import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import { sleep } from "../util/clock.ts";
 import { guardConnections } from "./connection-guard.ts";
 
 export interface RunningRole {
@@ -57,8 +58,7 @@ export async function serveNode(
         change ??= startChange(system.clock);
         app.endStreams();
         const endMs = system.clock.monotonicMs() + drainMsMax;
-        while (app.inFlight > besides && system.clock.monotonicMs() < endMs)
-          await new Promise<void>((resolve) => system.clock.after(drainLookMs, resolve));
+        while (app.inFlight > besides && system.clock.monotonicMs() < endMs) await sleep(system.clock, drainLookMs);
       },
       refuse: () => change?.end(false),
       replace(next) {

@@ -12,6 +12,11 @@ export interface Clock {
   random(): number;
 }
 
+/** Resolves after `delayMs`. */
+export function sleep(clock: Pick<Clock, "after">, delayMs: number): Promise<void> {
+  return new Promise((resolve) => clock.after(delayMs, resolve));
+}
+
 type OnFailedTimer = (error: unknown) => void;
 
 /** Default: report the failure as an unguarded timer would. A program that starts nodes sets its own handler. */

@@ -13,6 +13,8 @@ import { Etcd } from "./etcd.ts";
 const names = ["node-a", "node-b", "node-c"] as const;
 /** What is asked of default settings. */
 const availableWithinMs = 15_000;
+/** How long the lease lasts, by default. */
+const ttlMs = 6000;
 const policy = 'actor User {} resource Repo { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }';
 
 interface Members {
@@ -25,7 +27,10 @@ interface Members {
   write(node: NodeProcess, name: string): Promise<number>;
 }
 
-async function withMembers(scenario: (members: Members) => Promise<void>): Promise<void> {
+async function withMembers(
+  scenario: (members: Members) => Promise<void>,
+  { unleased }: { readonly unleased?: string } = {},
+): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-failover-"));
   const etcd = await Etcd.start(join(directory, "etcd"));
   const [binary, adminKey, nodeKey] = [await builtBinary(), newAdminKey(), randomHex(32)];
@@ -38,7 +43,7 @@ async function withMembers(scenario: (members: Members) => Promise<void>): Promi
       OSTIARY_NODE_KEY: nodeKey,
       OSTIARY_MQTT_PORT: "0",
       OSTIARY_ACK: "edges:1",
-      OSTIARY_FAILOVER: etcd.url("ostiary"),
+      ...(name === unleased ? {} : { OSTIARY_FAILOVER: etcd.url("ostiary") }),
       OSTIARY_PEERS: others.join(","),
       ...(index === 0 ? {} : { OSTIARY_PRIMARY: must(urls[0]) }),
     };
@@ -197,8 +202,8 @@ test(
       const startMs = performance.now();
       expect(await one.stop()).toBe(0);
       await untilWritable(members, first, "after the stop");
-      // Far less than the lease lasts.
-      expect(performance.now() - startMs).toBeLessThan(5500);
+      // Nobody has waited for the lease to expire.
+      expect(performance.now() - startMs).toBeLessThan(ttlMs - 1000);
     }),
   scenarioTimeoutMs,
 );
@@ -228,8 +233,30 @@ test(
       await untilWritable(members, must(members.nodes[1]), "meanwhile");
       await configured.start(({ role, state }) => role === "edge" && state === "LIVE");
       expect((await held(members, configured)).has("before")).toBe(true);
-      if (one !== configured) expect((await healthOf(configured)).epoch).toBe(epoch);
+      expect((await healthOf(configured)).epoch).toBe(epoch);
     }),
+  scenarioTimeoutMs,
+);
+
+test(
+  "nobody takes over from a primary that is not configured for failover yet, and then it is switched on without a loss",
+  () =>
+    withMembers(
+      async (members) => {
+        const [first, one, other] = members.nodes as [NodeProcess, NodeProcess, NodeProcess];
+        const { epoch } = await healthOf(first);
+        // The edges have it already: they look for a free lease all the time.
+        for (const endMs = performance.now() + 1.5 * ttlMs; performance.now() < endMs; await Bun.sleep(300))
+          expect(await members.write(first, `before ${Math.round(performance.now())}`)).toBe(200);
+        expect((await healthOf(first)).epoch).toBe(epoch);
+        await first.stop();
+        first.launch({ OSTIARY_FAILOVER: members.etcd.url("ostiary") });
+        await untilWritable(members, one, "after");
+        await first.ready(({ state }) => state === "LIVE" || state === "PRIMARY");
+        for (const node of [first, one, other]) expect((await held(members, node)).has("after")).toBe(true);
+      },
+      { unleased: "node-a" },
+    ),
   scenarioTimeoutMs,
 );
 
@@ -242,7 +269,7 @@ test(
       const engine = must(members.etcd.members[0]);
       engine.freeze();
       // Longer than the lease lasts.
-      for (const endMs = performance.now() + 9000; performance.now() < endMs; await Bun.sleep(300))
+      for (const endMs = performance.now() + 1.5 * ttlMs; performance.now() < endMs; await Bun.sleep(300))
         expect(await members.write(first, `without etcd ${Math.round(performance.now())}`)).toBe(200);
       await Promise.all(others.map((node) => node.kill()));
       await eventually(

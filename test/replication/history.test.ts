@@ -10,8 +10,11 @@ class Written {
   readonly epochs: readonly Epoch[];
   readonly #end: number;
   readonly #trim: number;
+  readonly #resumedAt: number;
 
-  constructor(begins: Readonly<Record<string, number>>, end: number, trim = 0) {
+  /** From `resumedAt` on the events are others than at the same positions of the same epoch before: of a machine that was resumed from a copy of its memory. */
+  constructor(begins: Readonly<Record<string, number>>, end: number, trim = 0, resumedAt = Number.POSITIVE_INFINITY) {
+    this.#resumedAt = resumedAt;
     this.epochs = Object.entries(begins).map(([epoch, offset], index) => ({
       epoch,
       term: index + 1,
@@ -42,7 +45,7 @@ class Written {
   #hashAt(offset: number): string {
     const events = Array.from({ length: offset }, (_, index) => {
       const epoch = this.epochs.findLast((candidate) => candidate.offset <= index)?.epoch;
-      return `${epoch}${index + 1}`;
+      return `${epoch}${index + 1}${index >= this.#resumedAt ? "'" : ""}`;
     });
     return events.join(" ");
   }
@@ -59,6 +62,11 @@ describe("the last common offset", () => {
     expect(new Written({ a: 0, b: 4 }, 6).commonWith(new Written({ a: 0, c: 7 }, 9))).toBe(4);
     expect(new Written({ a: 0, b: 7 }, 8).commonWith(new Written({ a: 0, c: 4 }, 9))).toBe(4);
     expect(new Written({ a: 0, b: 2, c: 8 }, 9).commonWith(new Written({ a: 0, b: 2, d: 6, e: 7 }, 9))).toBe(6);
+  });
+
+  test("is at the beginning of the epoch where the same positions were written twice", () => {
+    const resumed = new Written({ a: 0, b: 2, z: 8 }, 9, 0, 6);
+    expect(new Written({ a: 0, b: 2 }, 12).commonWith(resumed)).toBe(2);
   });
 
   test("is at the beginning of the last epoch that they share where the other is in it still: it may have gone on otherwise", () => {

@@ -8,6 +8,7 @@ import { realSystem } from "../../src/replication/system.ts";
 import { encodeFront } from "../../src/store/snapshot-file.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
+import { nextSuccession } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   type Cluster,
@@ -168,15 +169,15 @@ test("a file that is not there, or not meant for this node, is refused where the
     expect(mayRead(without.node, "ann")).toBe(true);
   }));
 
-test("whoever makes a primary of an imported copy begins a new epoch", () =>
+test("a primary on an imported copy begins a succession", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const file = await snapshotOf(primary, cluster.directory);
     const edge = await cluster.edge("promoted", nowhere as Running<PrimaryNode>, { import: file });
-    const { epoch } = standing(edge.node);
+    const { term } = edge.node.health();
     await edge.stop();
     await primary.stop();
     const promoted = await cluster.primary({ data: edge.data });
-    expect(promoted.node.health().epoch).not.toBe(epoch);
+    expect(promoted.node.health().term).toBe(nextSuccession(must(term)));
     expect(mayRead(promoted.node, "ann")).toBe(true);
   }));

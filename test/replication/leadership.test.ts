@@ -6,7 +6,7 @@ import type { Clock } from "../../src/util/clock.ts";
 
 const ttlMs = 6000;
 /** The last sixth is not used. */
-const validMs = 5000;
+const validMs = ttlMs - ttlMs / 6;
 const record: LeaseRecord = { term: 3, node: "a", token: "t", hasHistory: false };
 
 type Renewal = "renewed" | "lost" | "failed" | "slow";
@@ -15,6 +15,7 @@ type Renewal = "renewed" | "lost" | "failed" | "slow";
 class Holder {
   renewal: Renewal = "renewed";
   confirmation: Confirmation = { edges: 0, isSuperseded: false };
+  confirmations = 0;
   readonly renewals: LeaseRecord[] = [];
   readonly released: (string | undefined)[] = [];
   readonly lost: string[] = [];
@@ -35,7 +36,10 @@ class Holder {
     };
     this.leadership = new Leadership({ lease, record, askedMs: 0, ttlMs, clock: this.#clock() });
     if (!leads) return;
-    const confirm = async (): Promise<Confirmation> => this.confirmation;
+    const confirm = async (): Promise<Confirmation> => {
+      this.confirmations++;
+      return this.confirmation;
+    };
     this.leadership.lead({ confirm, ack, onLost: (reason) => void this.lost.push(reason) });
   }
 
@@ -110,7 +114,7 @@ test("a lease that is renewed stays valid, and says from then on that a history 
     await holder.pass(500);
     expect(holder.isValid).toBe(true);
   }
-  expect(holder.renewals.length).toBe(31);
+  expect(holder.renewals.length).toBe(1 + 60_000 / (ttlMs / 3));
   expect(holder.renewals[0]).toEqual({ ...record, hasHistory: true });
 });
 
@@ -146,6 +150,36 @@ test("without an engine as many edges as a write needs keep it valid", async () 
   holder.confirmation = { edges: 1, isSuperseded: false };
   await holder.pass(ttlMs);
   expect(holder.isValid).toBe(false);
+});
+
+test("what edges confirm is as old as the question: they may vote for a successor the next moment", async () => {
+  const holder = new Holder(1);
+  holder.confirmation = { edges: 1, isSuperseded: false };
+  await holder.pass(1000);
+  expect(holder.leadership.ageMs).toBeUndefined();
+  holder.renewal = "failed";
+  await holder.pass(validMs);
+  expect(holder.isValid).toBe(true);
+  expect(holder.leadership.ageMs).toBeGreaterThanOrEqual(0);
+  expect(holder.leadership.ageMs).toBeLessThanOrEqual(ttlMs / 12);
+  holder.renewal = "renewed";
+  await holder.pass(ttlMs / 12);
+  expect(holder.leadership.ageMs).toBeUndefined();
+  holder.renewal = "lost";
+  await holder.pass(ttlMs / 3);
+  expect(holder.leadership.ageMs).toBeNull();
+});
+
+test("edges are asked while an engine that failed before is asked again, not after it", async () => {
+  const holder = new Holder(1);
+  holder.confirmation = { edges: 1, isSuperseded: false };
+  holder.renewal = "failed";
+  await holder.pass(2500);
+  const asked = holder.confirmations;
+  expect(asked).toBeGreaterThan(0);
+  holder.renewal = "slow";
+  await holder.pass(ttlMs / 12);
+  expect(holder.confirmations).toBe(asked + 1);
 });
 
 test.each([

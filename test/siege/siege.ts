@@ -58,6 +58,9 @@ const mixedWeight = 5;
 /** What random requests need in the end, next to the weights. */
 const remainderWeight = 1;
 const restSeconds = 60;
+const [warmUpSecondsMin, warmUpSecondsMax, warmUpRequestsPerSecond] = [10, 30, 150];
+/** A short run waits for memory to be 5 % below its bound: some is allocated until it is read again. */
+const releasedShare = 0.95;
 const attackerGraceMs = 15_000;
 
 export async function besiege(options: SiegeOptions): Promise<SiegeOutcome> {
@@ -172,8 +175,9 @@ class Siege {
 
   /** Requests of all kinds, enough of them that what runs often is compiled: memory is compared with a node that has worked. */
   async #warmUp(): Promise<Counts> {
-    const seconds = Math.min(30, Math.max(10, this.#options.seconds / 10));
-    const { report } = await this.#attack(background, { seconds, scale: 1, requests: Math.round(seconds * 150) });
+    const seconds = Math.min(warmUpSecondsMax, Math.max(warmUpSecondsMin, this.#options.seconds / 10));
+    const requests = Math.round(seconds * warmUpRequestsPerSecond);
+    const { report } = await this.#attack(background, { seconds, scale: 1, requests });
     return { [background]: report.counts };
   }
 
@@ -211,11 +215,13 @@ class Siege {
 
   async #rest(warm: Phase["anonymousBytes"]): Promise<Counts> {
     const endMs = Date.now() + restSeconds * 1000;
-    // A short run does not wait longer than it must, with some room for what is allocated until memory is read again.
+    // A short run does not wait longer than it must.
     const isShort = this.#options.seconds < fullSeconds;
     const isReleased = (): boolean => {
       const now = this.#memory();
-      return nodeNames.every((name) => (now[name] ?? Infinity) <= (warm[name] ?? 0) * bounds.memoryRatio * 0.95);
+      return nodeNames.every(
+        (name) => (now[name] ?? Infinity) <= (warm[name] ?? 0) * bounds.memoryRatio * releasedShare,
+      );
     };
     while (Date.now() < endMs && !(isShort && isReleased())) await Bun.sleep(1000);
     return {};

@@ -102,6 +102,7 @@ export class Cluster {
       time,
       fail,
       maxStalenessMs: this.shape.strict ? maxStalenessMs : undefined,
+      isLeased: this.shape.failover,
       living: () => this.primary.point,
     });
     const world: World = {

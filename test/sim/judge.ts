@@ -27,6 +27,8 @@ export interface JudgeOptions {
   readonly fail: (violation: Violation) => void;
   /** Of edges, where they have such a limit. */
   readonly maxStalenessMs: number | undefined;
+  /** Whether a lease says who is the primary. */
+  readonly isLeased: boolean;
   /** Where the history stands that goes on. */
   readonly living: () => Point | undefined;
 }
@@ -128,7 +130,7 @@ export class Judge {
 
   /**
    * What the primary had committed before the question, and is part of the history that goes on, must be in the answer. What followed in another epoch
-   * a primary that was replaced need not know yet.
+   * a primary that was replaced need not know yet, unless a lease kept it from vouching for anything.
    */
   #judgeLatest({ process, latest }: Given, right: readonly Point[]): void {
     const end = this.#options.living();
@@ -137,7 +139,7 @@ export class Judge {
     const lacksNothing = (point: Point): boolean => {
       if (isWithin(latest, point) || !isWithin(point, end)) return true;
       const [next] = [...backFrom(end, (at) => at !== point)].slice(-1);
-      return next?.epoch !== point.epoch;
+      return !this.#options.isLeased && next?.epoch !== point.epoch;
     };
     if (right.some(lacksNothing)) return;
     throw new Violation(

@@ -3,12 +3,8 @@
  * while and lose requests and answers, some nodes may not reach it, and the clocks by which nodes observe the lease run a little faster or slower.
  */
 import type { Lease, LeaseOptions } from "../../src/replication/failover/lease.ts";
-import {
-  RecordLease,
-  type RecordStore,
-  type TimedRecord,
-  type Version,
-} from "../../src/replication/failover/record-lease.ts";
+import { RecordLease, type RecordStore, type Version } from "../../src/replication/failover/record-lease.ts";
+import type { StoredRecord } from "../../src/replication/failover/stored-record.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -32,7 +28,7 @@ export class SimulatedEngine {
   readonly #time: Time;
   readonly #network: Network;
   readonly #random: Random;
-  #record: TimedRecord | undefined;
+  #record: StoredRecord | undefined;
   #revision = 0;
 
   constructor(time: Time, network: Network, random: Random) {
@@ -66,7 +62,7 @@ export class SimulatedEngine {
     return () => (this.isDown = false);
   }
 
-  #write(record: TimedRecord, replaced: Version<number> | undefined): Version<number> | undefined {
+  #write(record: StoredRecord, replaced: Version<number> | undefined): Version<number> | undefined {
     this.counts.writes++;
     if ((replaced?.origin ?? 0) !== this.#revision) {
       this.counts.conflicts++;

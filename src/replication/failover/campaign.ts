@@ -5,10 +5,10 @@
 import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Clock } from "../../util/clock.ts";
+import { sleep, type Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
-import type { Lease, LeaseState } from "./lease.ts";
+import type { Lease } from "./lease.ts";
 import { Leadership } from "./leadership.ts";
 
 const log = getLogger("failover");
@@ -18,7 +18,7 @@ const rankDelayMs = 700;
 /** After a promotion that failed. */
 const pauseMs = 1500;
 
-export interface CampaignOptions {
+interface CampaignOptions {
   readonly lease: Lease;
   /** This node's id. */
   readonly id: string;
@@ -41,6 +41,7 @@ export class Campaign {
   #notBeforeMs = 0;
   #isStopped = false;
   #problem: string | undefined;
+  #refusal: string | undefined;
   #cancel = (): void => {};
 
   constructor(options: CampaignOptions) {
@@ -57,7 +58,7 @@ export class Campaign {
   }
 
   async #lookAndGoOn(): Promise<void> {
-    await this.#look().catch((error: unknown) => this.#complain(reasonOf(error)));
+    await this.#look().catch((error: unknown) => this.#noteOutcome(reasonOf(error)));
     if (!this.#isStopped) this.#cancel = this.#options.clock.after(this.#options.ttlMs / 6, () => this.start());
   }
 
@@ -78,7 +79,7 @@ export class Campaign {
       });
       if (leadership !== undefined) return leadership;
       if (clock.monotonicMs() > endMs) throw new AppError("conflict", await this.#whoHolds());
-      await new Promise<void>((resolve) => clock.after(ttlMs / 20, resolve));
+      await sleep(clock, ttlMs / 20);
     }
   }
 
@@ -90,8 +91,8 @@ export class Campaign {
   async #look(): Promise<void> {
     const { lease, clock, isPromoting, promote } = this.#options;
     const state = await lease.holder();
-    this.#complain(undefined);
-    if (!isFree(state)) {
+    this.#noteOutcome(undefined);
+    if (state?.isHeld === true) {
       this.#freeSinceMs = undefined;
       return;
     }
@@ -105,14 +106,14 @@ export class Campaign {
       await promote(() => this.#acquireFree(heads));
     } catch (error) {
       if (error instanceof TakenLease) return;
-      log.warning("this edge was not promoted: {reason}", { reason: reasonOf(error) });
+      this.#noteRefusal(reasonOf(error));
       this.#notBeforeMs = clock.monotonicMs() + pauseMs;
     }
   }
 
   async #acquireFree(heads: readonly NodeHead[]): Promise<Leadership> {
     const leadership = await this.#acquire(heads, false);
-    if (leadership === undefined) throw new TakenLease("another node has taken the lease");
+    if (leadership === undefined) throw new TakenLease();
     log.warning("this edge has the lease of term {term} and asks for votes", { term: leadership.term });
     return leadership;
   }
@@ -132,11 +133,17 @@ export class Campaign {
   async #acquire(heads: readonly NodeHead[], force: boolean): Promise<Leadership | undefined> {
     const { lease, ttlMs, clock, standing, promised } = this.#options;
     const known = Math.max(standing()?.term ?? 0, promised(), ...heads.flatMap((head) => [head.n, head.promised ?? 0]));
-    return acquireLeadership({ lease, minTerm: known, force, ttlMs, clock });
+    return Leadership.acquire({ lease, minTerm: known, force, ttlMs, clock });
   }
 
-  /** Once, until it changes. */
-  #complain(problem: string | undefined): void {
+  /** Logs the same reason once: it may last until an operator does something. */
+  #noteRefusal(reason: string): void {
+    if (reason !== this.#refusal) log.warning("this edge was not promoted, and tries on: {reason}", { reason });
+    this.#refusal = reason;
+  }
+
+  /** Logs the first failure; the next one only after a success. */
+  #noteOutcome(problem: string | undefined): void {
     if (problem !== undefined && this.#problem === undefined)
       log.warning("the lease of the primary can't be looked at: {reason}", { reason: problem });
     this.#problem = problem;
@@ -144,30 +151,8 @@ export class Campaign {
 }
 
 /** Another edge was faster. */
-class TakenLease extends Error {}
-
-export interface Acquisition {
-  readonly lease: Lease;
-  /** The term is later than this one. */
-  readonly minTerm: number;
-  readonly force: boolean;
-  readonly ttlMs: number;
-  readonly clock: Clock;
-}
-
-/** Undefined where another node holds the lease. */
-export async function acquireLeadership({
-  lease,
-  minTerm,
-  force,
-  ttlMs,
-  clock,
-}: Acquisition): Promise<Leadership | undefined> {
-  const askedMs = clock.monotonicMs();
-  const record = await lease.acquire(minTerm, { force });
-  return record && new Leadership({ lease, record, askedMs, ttlMs, clock });
-}
-
-export function isFree(state: LeaseState | undefined): boolean {
-  return state === undefined || !state.isHeld;
+class TakenLease extends AppError {
+  constructor() {
+    super("conflict", "another node has taken the lease: look in a moment who is the primary");
+  }
 }

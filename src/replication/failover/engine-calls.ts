@@ -66,6 +66,21 @@ export async function attempt<Result>(
   }
 }
 
+/** Far more than a record takes, also with what other programs have put beside it. */
+const answerBytesMax = 1024 * 1024;
+
+/** The text of an engine's answer. Throws where it is longer than any that is expected. */
+export async function textOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > answerBytesMax) throw new Error(`an answer of more than ${answerBytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
 /** Who has the lease that this node believed to have. */
 export function lost(engine: string, record: { readonly node: string; readonly term: number } | undefined): LeaseLost {
   const by =

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { describeProblem } from "../../util/bounded-schema.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { System } from "../system.ts";
-import { attempt } from "./engine-calls.ts";
+import { attempt, textOf } from "./engine-calls.ts";
 
 export interface EtcdClientOptions {
   /** `http://host:port` of each member. */
@@ -109,14 +109,20 @@ export class EtcdClient {
       redirect: "error",
       ...this.#options.tls,
     });
-    const answer: unknown = await response.json().catch((error: unknown) => {
-      signal.throwIfAborted();
-      return response.ok ? Promise.reject(new Error(`no JSON: ${reasonOf(error)}`)) : undefined;
-    });
+    const answer = jsonIn(await textOf(response));
+    if (answer === undefined && response.ok) throw new Error("an answer that is not JSON");
     if (!response.ok) throw failure(response.status, answer, token);
     const parsed = schema.safeParse(answer);
     if (!parsed.success) throw new Error(`an unexpected answer: ${describeProblem(parsed.error)}`);
     return parsed.data;
+  }
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

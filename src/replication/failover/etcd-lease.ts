@@ -14,8 +14,8 @@ import { callBudgetMs } from "./engine-calls.ts";
 import { EtcdClient, int64 } from "./etcd-client.ts";
 import type { EtcdPlace } from "../../config/failover-url.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { RecordLease, timedRecord, type RecordStore, type TimedRecord, type Version } from "./record-lease.ts";
-import { parseRecord } from "./stored-record.ts";
+import { RecordLease, type RecordStore, type Version } from "./record-lease.ts";
+import { parseRecord, type StoredRecord } from "./stored-record.ts";
 
 const keyValue = z.object({ value: z.string().default(""), mod_revision: int64 });
 const rangeResponse = z.object({ kvs: z.array(keyValue).max(1).default([]) });
@@ -52,11 +52,11 @@ class EtcdKey implements RecordStore<string> {
     const [found] = kvs;
     if (found === undefined) return undefined;
     const text = Buffer.from(found.value, "base64").toString("utf8");
-    return { record: parseRecord(text, timedRecord, `the key \`${this.#name}\``), origin: found.mod_revision };
+    return { record: parseRecord(text, `the key \`${this.#name}\``), origin: found.mod_revision };
   }
 
   async write(
-    record: TimedRecord,
+    record: StoredRecord,
     replaced: Version<string> | undefined,
     signal: AbortSignal,
   ): Promise<Version<string> | undefined> {

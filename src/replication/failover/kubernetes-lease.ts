@@ -9,11 +9,12 @@ import { z } from "zod";
 import { tlsFetchOptions, type TlsTexts } from "../../runtime/tls-fetch.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { System } from "../system.ts";
-import { attempt, callBudgetMs } from "./engine-calls.ts";
+import { attempt, callBudgetMs, textOf } from "./engine-calls.ts";
 import type { KubernetesPlace } from "../../config/failover-url.ts";
 import { apiVersion, leaseObjectWith, versionIn, type LeaseObject } from "./kubernetes-object.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { RecordLease, type RecordStore, type TimedRecord, type Version } from "./record-lease.ts";
+import { RecordLease, type RecordStore, type Version } from "./record-lease.ts";
+import { type StoredRecord } from "./stored-record.ts";
 
 const status = z.object({ message: z.string() });
 
@@ -119,7 +120,7 @@ class LeaseObjects implements RecordStore<LeaseObject> {
   }
 
   async write(
-    record: TimedRecord,
+    record: StoredRecord,
     replaced: Version<LeaseObject> | undefined,
     signal: AbortSignal,
   ): Promise<Version<LeaseObject> | undefined> {
@@ -151,7 +152,7 @@ class LeaseObjects implements RecordStore<LeaseObject> {
         redirect: "error",
         ...this.#options.tls,
       });
-      const text = await response.text();
+      const text = await textOf(response);
       // A namespace that is missing gives 404 as well, but then nothing can be created in it either.
       if (method === "POST" ? response.status === 409 : response.status === 404 || response.status === 409)
         return undefined;

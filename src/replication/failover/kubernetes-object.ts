@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 import { describeProblem } from "../../util/bounded-schema.ts";
-import { timedRecord, type TimedRecord, type Version } from "./record-lease.ts";
+import { type Version } from "./record-lease.ts";
+import { storedRecord, type StoredRecord } from "./stored-record.ts";
 
 export const apiVersion = "coordination.k8s.io/v1";
 const annotationPrefix = "ostiary.dev/";
@@ -39,14 +40,14 @@ export function versionIn(text: string): Version<LeaseObject> {
   return { record: recordIn(parsed.data), origin: parsed.data };
 }
 
-function recordIn({ metadata: { annotations = {} }, spec }: LeaseObject): TimedRecord | undefined {
+function recordIn({ metadata: { annotations = {} }, spec }: LeaseObject): StoredRecord | undefined {
   const own = (name: string): string | undefined => annotations[annotationPrefix + name];
   const holder = spec?.holderIdentity ?? "";
   if (own("term") === undefined) {
     if (holder === "") return undefined;
     throw new Error("the Lease is of another program; name another one in `failover`");
   }
-  const parsed = timedRecord.safeParse({
+  const parsed = storedRecord.safeParse({
     term: Number(own("term")),
     node: own("node"),
     token: own("token"),
@@ -62,7 +63,7 @@ function recordIn({ metadata: { annotations = {} }, spec }: LeaseObject): TimedR
 
 /** The object to write: new, or what was read with another record. */
 export function leaseObjectWith(
-  record: TimedRecord,
+  record: StoredRecord,
   replaced: Version<LeaseObject> | undefined,
   { namespace, name, wallMs }: { readonly namespace: string; readonly name: string; readonly wallMs: number },
 ): object {
@@ -92,7 +93,7 @@ function annotationsOf({
   hasHistory,
   renewal,
   ttlMs,
-}: TimedRecord): Record<string, string> {
+}: StoredRecord): Record<string, string> {
   const own = {
     term: String(term),
     node,
@@ -106,7 +107,7 @@ function annotationsOf({
 }
 
 /** As client-go has it: a lease that was released has no holder and lasts one second. The times are only for people. */
-function specOf(record: TimedRecord, replaced: Version<LeaseObject> | undefined, now: string): object {
+function specOf(record: StoredRecord, replaced: Version<LeaseObject> | undefined, now: string): object {
   const before = replaced?.origin.spec;
   const isSame = replaced?.record?.token === record.token && replaced.record.term === record.term;
   const transitions = before?.leaseTransitions ?? 0;

@@ -6,7 +6,7 @@
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Clock } from "../../util/clock.ts";
+import { sleep, type Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { type Lease, LeaseLost, type LeaseRecord } from "./lease.ts";
 
@@ -21,7 +21,7 @@ export interface Confirmation {
 }
 
 /** The primary that acts under the lease. */
-export interface Leader {
+interface Leader {
   readonly confirm: () => Promise<Confirmation>;
   /** How many edges have each write that is acknowledged, besides the primary. */
   readonly ack: number;
@@ -29,7 +29,17 @@ export interface Leader {
   readonly onLost: (reason: string) => void;
 }
 
-export interface LeadershipOptions {
+interface Acquisition {
+  readonly lease: Lease;
+  /** The term is later than this one. */
+  readonly minTerm: number;
+  /** Takes it from its holder. */
+  readonly force: boolean;
+  readonly ttlMs: number;
+  readonly clock: Clock;
+}
+
+interface LeadershipOptions {
   readonly lease: Lease;
   /** As acquired. */
   readonly record: LeaseRecord;
@@ -39,7 +49,9 @@ export interface LeadershipOptions {
   readonly clock: Clock;
 }
 
+/** Between two looks at both clocks. */
 const tickMs = 250;
+/** Between two looks whether the lease is confirmed. */
 const lookMs = 50;
 
 export class Leadership {
@@ -47,7 +59,10 @@ export class Leadership {
   #record: LeaseRecord;
   #leader: Leader | undefined;
   #validUntilMs: number;
-  /** How often this process stood still, and up to which of these times the lease was confirmed since. */
+  /** The same by renewals alone, and when the question was asked that was answered last, by the engine or by peers. */
+  #renewedUntilMs: number;
+  #confirmedMs: number;
+  /** How often this process stood still, and how many of these times were confirmed since. */
   #gaps = 0;
   #confirmedGaps = 0;
   #lost: string | undefined;
@@ -62,9 +77,18 @@ export class Leadership {
     this.#options = options;
     this.#record = options.record;
     this.#validUntilMs = this.#deadlineFrom(options.askedMs);
+    this.#renewedUntilMs = this.#validUntilMs;
+    this.#confirmedMs = options.askedMs;
     this.#ticked = this.#now();
     this.#cancelTicks = options.clock.every(tickMs, () => this.#tick());
     this.#cancelRenewal = options.clock.after(this.#renewalMs, () => void this.#renew());
+  }
+
+  /** Undefined where another node holds the lease. Rejects where the engine gives no answer. */
+  static async acquire({ lease, minTerm, force, ttlMs, clock }: Acquisition): Promise<Leadership | undefined> {
+    const askedMs = clock.monotonicMs();
+    const record = await lease.acquire(minTerm, { force });
+    return record && new Leadership({ lease, record, askedMs, ttlMs, clock });
   }
 
   /** Of the primary that acts under this lease. */
@@ -83,6 +107,16 @@ export class Leadership {
     return `the lease of the primary could not be renewed at ${this.#options.lease.engine}`;
   }
 
+  /**
+   * How long ago this node was known to be the only primary, in ms: undefined while the engine keeps others from it. Peers that confirm the term instead
+   * may vote for a successor in the next moment. Null where it may not act as the primary.
+   */
+  get ageMs(): number | null | undefined {
+    if (this.problem !== undefined) return null;
+    const nowMs = this.#options.clock.monotonicMs();
+    return nowMs < this.#renewedUntilMs ? undefined : nowMs - this.#confirmedMs;
+  }
+
   /** AppError `not_ready` where the node may not act as the primary now. */
   require(): void {
     const { problem } = this;
@@ -93,8 +127,7 @@ export class Leadership {
   async confirmed(): Promise<void> {
     const { clock, ttlMs } = this.#options;
     const endMs = clock.monotonicMs() + ttlMs;
-    while (this.problem !== undefined && !this.#isEnded && clock.monotonicMs() < endMs)
-      await new Promise<void>((resolve) => clock.after(lookMs, resolve));
+    while (this.problem !== undefined && !this.#isEnded && clock.monotonicMs() < endMs) await sleep(clock, lookMs);
     this.require();
   }
 
@@ -139,7 +172,7 @@ export class Leadership {
     this.#ticked = this.#now();
   }
 
-  /** A process that stood still may have missed its deadline by a clock that stood still as well. */
+  /** A machine that was suspended may have stopped its monotonic clock as well, so both clocks are compared. */
   #look(): void {
     const now = this.#now();
     const passedMs = now.monotonicMs - this.#ticked.monotonicMs;
@@ -164,6 +197,8 @@ export class Leadership {
     const { lease, clock } = this.#options;
     const [askedMs, gaps] = [clock.monotonicMs(), this.#gaps];
     const isDoubted = gaps > this.#confirmedGaps;
+    // At the same time where it will be needed: an engine that does not answer takes as long as there is.
+    const peers = this.#isFailing || isDoubted ? this.#askPeers() : undefined;
     let failure: unknown;
     try {
       await lease.renew(this.#record);
@@ -173,12 +208,14 @@ export class Leadership {
       metrics.leaseRenewals.inc({ outcome: "failed" });
       failure = error;
     }
-    this.#tell(failure);
+    this.#noteOutcome(failure);
     const isRenewed = failure === undefined;
-    const isConfirmed = isRenewed && !isDoubted ? true : await this.#isConfirmed(isRenewed);
+    const isConfirmed = isRenewed && !isDoubted ? true : await this.#isConfirmed(isRenewed, peers ?? this.#askPeers());
     if (this.#isEnded) return;
     if (isConfirmed) {
       this.#validUntilMs = this.#deadlineFrom(askedMs);
+      if (isRenewed) this.#renewedUntilMs = this.#validUntilMs;
+      this.#confirmedMs = askedMs;
       this.#confirmedGaps = gaps;
     }
     const delayMs = isConfirmed && isRenewed ? this.#renewalMs : this.#renewalMs / 4;
@@ -186,16 +223,23 @@ export class Leadership {
     this.#cancelRenewal = clock.after(delayMs, () => void this.#renew());
   }
 
-  /** Whether the peers confirm the term. Where the engine has renewed the lease it is enough that none of those that answer knows better. */
-  async #isConfirmed(isRenewed: boolean): Promise<boolean> {
-    if (this.#leader === undefined) return isRenewed;
-    const { ack, confirm } = this.#leader;
-    const { edges, isSuperseded } = await confirm().catch(() => ({ edges: 0, isSuperseded: false }));
+  /**
+   * Whether the term is still the latest one. With `--ack` as many edges as each write needs must confirm it; without, a renewal is enough. A peer that
+   * knows of a later term always refutes it.
+   */
+  async #isConfirmed(isRenewed: boolean, peers: Promise<Confirmation>): Promise<boolean> {
+    const { edges, isSuperseded } = await peers;
     if (isSuperseded) return false;
-    return ack > 0 ? edges >= ack : isRenewed;
+    const needed = this.#leader?.ack ?? 0;
+    return needed > 0 ? edges >= needed : isRenewed;
   }
 
-  #tell(failure: unknown): void {
+  async #askPeers(): Promise<Confirmation> {
+    const nothing = { edges: 0, isSuperseded: false };
+    return (await this.#leader?.confirm().catch(() => nothing)) ?? nothing;
+  }
+
+  #noteOutcome(failure: unknown): void {
     if (failure !== undefined && !this.#isFailing)
       log.warning("the lease can't be renewed, this node tries again: {reason}", { reason: reasonOf(failure) });
     if (failure === undefined && this.#isFailing) log.info("the lease is renewed again");

@@ -1,6 +1,6 @@
 /**
  * The lease of the primary, kept in a coordination engine outside (etcd, Kubernetes, S3). It says which node may act as the primary, and for how long.
- * It is not what keeps acknowledged writes from being lost: that are the votes of the edges and `--ack`.
+ * It does not keep acknowledged writes from being lost: the votes of the edges and `--ack` do that.
  */
 
 /** What the engine stores. It stays there when the lease expires or is released, so that terms only grow. */

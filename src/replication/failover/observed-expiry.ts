@@ -1,5 +1,5 @@
 /**
- * Tells whether a lease has expired, without comparing the clocks of two machines: a lease has expired when its record
+ * The expiry of a lease as this node observes it. No clocks of two machines are compared: a lease has expired when its record
  * has not changed for as long as the lease lasts, by this node's own clock. The leader election of client-go does the
  * same. So a node that has just started waits that long before it takes a lease that was not released.
  *

@@ -3,26 +3,24 @@
  * the one that was read. The store knows nothing of the expiry (`observed-expiry.ts`).
  */
 import { randomBytes } from "node:crypto";
-import { z } from "zod";
 import type { Clock } from "../../util/clock.ts";
 import { EngineCalls, lost, type EngineCallsOptions } from "./engine-calls.ts";
 import type { Lease, LeaseRecord, LeaseState } from "./lease.ts";
 import { ObservedExpiry } from "./observed-expiry.ts";
-import { isHeldBy, leaseRecord, releasing, renewing, storedRecord, succeeding } from "./stored-record.ts";
-
-export const timedRecord = storedRecord.extend({
-  /** Another one with each write: so each write can be seen, and a writer finds its own again. */
-  renewal: z.string().min(1).max(1000),
-  /** How long the lease lasts, by its holder's setting. */
-  ttlMs: z.number().positive(),
-});
-
-export type TimedRecord = z.output<typeof timedRecord>;
+import {
+  isHeldBy,
+  leaseOf,
+  type NextRecord,
+  releasing,
+  renewing,
+  type StoredRecord,
+  succeeding,
+} from "./stored-record.ts";
 
 /** A record as it was read. */
 export interface Version<Origin> {
   /** Undefined where there is a place for a record and none in it. */
-  readonly record: TimedRecord | undefined;
+  readonly record: StoredRecord | undefined;
   /** What the store needs for the next write. */
   readonly origin: Origin;
 }
@@ -32,7 +30,7 @@ export interface RecordStore<Origin> {
   read(signal: AbortSignal): Promise<Version<Origin> | undefined>;
   /** Creates the record, or replaces the version given. Undefined where somebody else was faster. */
   write(
-    record: TimedRecord,
+    record: StoredRecord,
     replaced: Version<Origin> | undefined,
     signal: AbortSignal,
   ): Promise<Version<Origin> | undefined>;
@@ -108,13 +106,13 @@ export class RecordLease<Origin> implements Lease {
     this.#calls.close();
   }
 
-  #isFree(record: TimedRecord | undefined): boolean {
+  #isFree(record: StoredRecord | undefined): boolean {
     if (record === undefined || record.released || record.successor === this.#node) return true;
     return this.#expiry.hasExpired(record.ttlMs);
   }
 
   /** Writes what `body` makes of the record, as long as that is the one held. Resolves with whether it was. */
-  async #change(held: LeaseRecord, body: (record: TimedRecord) => StoredPart, signal: AbortSignal): Promise<boolean> {
+  async #change(held: LeaseRecord, body: (record: StoredRecord) => NextRecord, signal: AbortSignal): Promise<boolean> {
     // Mostly it is what this node wrote last, and one request is enough.
     let stored = this.#isOf(held, this.#known?.record) ? this.#known : await this.#read(signal);
     for (;;) {
@@ -126,7 +124,7 @@ export class RecordLease<Origin> implements Lease {
     }
   }
 
-  #isOf(held: LeaseRecord, record: TimedRecord | undefined): record is TimedRecord {
+  #isOf(held: LeaseRecord, record: StoredRecord | undefined): record is StoredRecord {
     return record !== undefined && isHeldBy(record, held.token) && record.term === held.term;
   }
 
@@ -145,12 +143,12 @@ export class RecordLease<Origin> implements Lease {
    * whether the write has arrived.
    */
   async #write(
-    record: StoredPart,
+    record: NextRecord,
     replaced: Version<Origin> | undefined,
     signal: AbortSignal,
   ): Promise<Version<Origin> | undefined> {
     const renewal = `${this.#token}-${++this.#writes}`;
-    const next: TimedRecord = { ...record, renewal, ttlMs: this.#ttlMs };
+    const next: StoredRecord = { ...record, renewal, ttlMs: this.#ttlMs };
     let failure: unknown;
     try {
       const written = await this.#store.write(next, replaced, signal);
@@ -164,10 +162,4 @@ export class RecordLease<Origin> implements Lease {
     if (failure !== undefined) throw failure;
     return undefined;
   }
-}
-
-type StoredPart = z.output<typeof storedRecord>;
-
-function leaseOf({ renewal: _renewal, ttlMs: _ttlMs, ...record }: TimedRecord): LeaseRecord {
-  return leaseRecord(record);
 }

@@ -8,11 +8,11 @@ import { createHash } from "node:crypto";
 import { tlsFetchOptions, type TlsTexts } from "../../runtime/tls-fetch.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { System } from "../system.ts";
-import { attempt, callBudgetMs } from "./engine-calls.ts";
+import { attempt, callBudgetMs, textOf } from "./engine-calls.ts";
 import type { S3Place } from "../../config/failover-url.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { RecordLease, timedRecord, type RecordStore, type TimedRecord, type Version } from "./record-lease.ts";
-import { parseRecord } from "./stored-record.ts";
+import { RecordLease, type RecordStore, type Version } from "./record-lease.ts";
+import { parseRecord, type StoredRecord } from "./stored-record.ts";
 
 /** Throws AppError `conflict` where the environment has no credentials. */
 export function s3Lease(
@@ -86,11 +86,11 @@ class S3Object implements RecordStore<string> {
     const answer = await this.#send("GET", this.#url, {}, undefined, signal);
     if (answer.status === 404 && codeIn(answer.text) !== "NoSuchBucket") return undefined;
     if (answer.status !== 200) throw failure(answer);
-    return { record: parseRecord(answer.text, timedRecord, "the object"), origin: etagOf(answer) };
+    return { record: parseRecord(answer.text, "the object"), origin: etagOf(answer) };
   }
 
   async write(
-    record: TimedRecord,
+    record: StoredRecord,
     replaced: Version<string> | undefined,
     signal: AbortSignal,
   ): Promise<Version<string> | undefined> {
@@ -158,7 +158,7 @@ class S3Object implements RecordStore<string> {
         redirect: "error",
         ...tls,
       });
-      return { status: response.status, etag: response.headers.get("ETag") ?? undefined, text: await response.text() };
+      return { status: response.status, etag: response.headers.get("ETag") ?? undefined, text: await textOf(response) };
     });
   }
 }

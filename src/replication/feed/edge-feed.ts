@@ -15,7 +15,7 @@ import type { Follower } from "../following/follower.ts";
 import type { Upstream } from "../following/upstream.ts";
 import type { BrokerStatus, NodeHealth } from "../node.ts";
 import type { System } from "../system.ts";
-import { readTls } from "./broker-credentials.ts";
+import { brokerTls } from "./broker-tls.ts";
 import { BrokerLink } from "./broker-link.ts";
 import type { Outlet } from "./outlet.ts";
 import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
@@ -112,7 +112,7 @@ function latest(work: () => Promise<void>): () => void {
 function openLinks({ config, id, upstream, system }: EdgeFeedOptions, topics: Topics, seal: Seal): BrokerLink[] {
   const { broker, brokerUsername, brokerPassword, limits } = config;
   const nodeKey = must(config.nodeKey, "an edge has a node key");
-  const tls = readTls(config);
+  const tls = brokerTls(config);
   const common = {
     clientId: id,
     will: {

@@ -8,7 +8,7 @@
  * head it publishes a greater one, and names the last one over HTTP. So heads are ordered by `n` and `q`, and one that a broker repeats is known as old.
  * An older primary sends none. `i` which start of a node's process a primary is: two with the same `node` and different `i` are twins. `a` how many ms ago the copy of a sender that is not the primary was known to be the newest, null where it does not know;
  * `node` its id, `led` the last epoch that it was the primary of, `candidacy` which attempt of it to become the primary is under way, `promised` the greatest
- * term that it has promised to a candidate, `pledgedTo` the candidate that it waits for now, `handsOverTo` the candidate for which a primary has stopped its writes.
+ * term that it has promised to a candidate, `pledgedTo` the candidate that it waits for now, `leased` whether a primary acts under a lease, `handsOverTo` the candidate for which a primary has stopped its writes.
  * What a later version adds is passed over; what it changes has another `v`.
  */
 import { z } from "zod";
@@ -73,6 +73,7 @@ const nodeHeadSchema = headSchema.extend({
   promised: term.optional(),
   pledgedTo: z.string().optional(),
   handsOverTo: z.string().optional(),
+  leased: z.boolean().optional(),
 });
 /** Why a node gives no page from somebody's position, and what history it has itself: enough to tell who is ahead, and where they part. */
 const refusalSchema = z.object({

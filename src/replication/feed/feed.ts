@@ -16,7 +16,7 @@ import { reasonOf } from "../../util/reason.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { System } from "../system.ts";
 import type { Move, Next } from "../writing/store-writer.ts";
-import { readTls } from "./broker-credentials.ts";
+import { brokerTls } from "./broker-tls.ts";
 import { BrokerLink, type Claim } from "./broker-link.ts";
 import { startBroker, type Broker } from "./broker.ts";
 import { decodeHead, decodeStatus, epochOf, type Head, type Status } from "./envelope.ts";
@@ -55,7 +55,7 @@ export interface HeadSender {
   /** Which start of its process it is. */
   readonly instance: string;
   /** Null while its word that a copy is the newest is worth nothing. */
-  readonly ageMs: () => null | undefined;
+  readonly ageMs: () => number | null | undefined;
 }
 
 /** Who hears of others at the brokers. */
@@ -238,7 +238,7 @@ function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal, sequ
 function openLinks(config: Config, claim: Claim, system: System): ReadonlyMap<string, BrokerLink> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
-  const tls = readTls(config);
+  const tls = brokerTls(config);
   const clientId = primaryClientId(config, tls.key);
   const linkTo = (url: string): BrokerLink =>
     new BrokerLink(

@@ -21,7 +21,11 @@ export function lastCommonOffset(present: State, log: Log, own: readonly Epoch[]
   const next = theirs[last + 1];
   // Their last epoch may end anywhere.
   if (index === -1 || next === undefined) return common.offset;
-  return Math.min(own[index + 1]?.offset ?? present.offset, next.offset);
+  const end = own[index + 1]?.offset ?? present.offset;
+  if (end <= next.offset) return end;
+  // Another hash there: a machine that was resumed has written the same positions again.
+  const mine = hashAt(next.offset);
+  return mine === undefined || mine === next.hash ? next.offset : common.offset;
 }
 
 /** Where somebody says that he stands. */

@@ -43,6 +43,8 @@ export interface LogServerOptions {
   readonly promised: () => number;
   /** The candidate whose promotion this edge waits for. */
   readonly pledgedTo?: (() => string | undefined) | undefined;
+  /** A primary's: whether it acts under a lease (`failover`). */
+  readonly leased?: boolean;
   /** The candidate for which this primary has stopped its writes. */
   readonly handsOverTo?: (() => string | undefined) | undefined;
   /** Gives this node's pledge, where it has one to give. AppError `conflict` where it can't be had. */
@@ -156,6 +158,7 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
       candidacy: options.candidacy(),
       promised: options.promised(),
       pledgedTo: options.pledgedTo?.(),
+      leased: options.leased,
       handsOverTo: options.handsOverTo?.(),
     };
   });

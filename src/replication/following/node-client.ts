@@ -113,9 +113,9 @@ export function connectNode(
       return response.ok ? await headIn(response, url) : undefined;
     },
 
-    async pledge(own, { node, token }, { term, ...how }) {
+    async pledge(own, { node, token }, how) {
       const query = positionQuery(own);
-      const asked = { node, token, ...how, wanted: term };
+      const asked = { node, token, ...how };
       for (const [name, value] of Object.entries(asked)) if (value !== undefined) query.set(name, String(value));
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
-import { readTls } from "../feed/broker-credentials.ts";
+import { brokerTls } from "../feed/broker-tls.ts";
 import { BrokerLink } from "../feed/broker-link.ts";
 import { decodeHead, type Head } from "../feed/envelope.ts";
 import { sealWith } from "../feed/seal.ts";
@@ -43,7 +43,7 @@ export async function headsAt(
   const clientId = `ostiary-look-${randomBytes(4).toString("hex")}`;
   const { brokerConnectTimeoutMs: connectTimeoutMs, brokerKeepaliveMs: keepaliveMs } = limits;
   const link = new BrokerLink(
-    { ...readTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, exclusive: false },
+    { ...brokerTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, exclusive: false },
     system,
   );
   let retained: Head | undefined;

@@ -77,8 +77,8 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
         const candidacy = { node: id, token };
         const epochs = (): readonly Epoch[] => readEpochs(following.copy.reader());
         const common = { following, pledge, led, epochs, candidacy, ack: config.ack, system };
-        const acquireNoted: AcquireLease = async (askForIt) => {
-          const leadership = await acquire(askForIt);
+        const acquireNoted: AcquireLease = async (askToHandOver) => {
+          const leadership = await acquire(askToHandOver);
           leasedTerm = leadership?.term;
           return leadership;
         };
@@ -95,6 +95,9 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
       // It may be among its own peers. And who is in a later epoch has nothing to promise.
       const isIdle = (): boolean => request.token === token || compareEpochs(present() ?? request, request) > 0;
       if (isIdle()) return;
+      // It asked a primary to hand over, which is none any more. With a lease it asks for the vote by the number of that.
+      if (config.failover !== undefined && request.graceful && request.wanted === undefined)
+        throw new AppError("conflict", "it is no primary that could hand over");
       // What nobody stands for would never end, and what comes late is over.
       if (!(await upstream.stands(request)))
         throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);

@@ -92,7 +92,7 @@ export class Fence {
     );
   }
 
-  /** Another node has the lease of the primary. Its log may go on from here, or from an earlier position. */
+  /** This node has lost or given up the lease. The next primary may continue from this position or from an earlier one. */
   loseLease(reason: string): void {
     if (!this.#close("unleased")) return;
     log.error("this node is not the primary any more: {reason}. It goes on as an edge", { reason });

@@ -1,6 +1,7 @@
 /**
  * A primary hands over to an edge that is promoted gracefully: it takes no further write, finishes those that are under way, and tells where it then
- * stands. The edge fetches the rest and begins its term, which fences this primary. Where nothing comes of it, writes are taken again after a while.
+ * stands. The edge fetches the rest and begins its term, which fences this primary. If that
+ * node does not become the primary, this one takes writes again; with a lease, which it gave away, it becomes an edge.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -8,7 +9,7 @@ import type { Clock } from "../../util/clock.ts";
 
 const log = getLogger("primary");
 
-/** Longer than the promotion of an edge takes that is told of it. */
+/** Longer than the promotion of the other node takes. */
 const patienceMs = 20_000;
 
 export class HandOver {
@@ -37,6 +38,11 @@ export class HandOver {
     throw new AppError("not_ready", `${this.#to} is about to become the primary: send the write again in a moment`);
   }
 
+  /** This primary ends: whether the other one has become it is not waited for any more. */
+  close(): void {
+    this.#cancel();
+  }
+
   /** Counts a write as under way while `work` runs. */
   async during<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#writing++;
@@ -55,7 +61,7 @@ export class HandOver {
     this.#cancel();
     this.#cancel = this.#clock.after(patienceMs, () => {
       this.#to = undefined;
-      log.warning("{node} did not become the primary: this one goes on", { node: to });
+      log.warning("{node} did not become the primary", { node: to });
       this.#onGivenUp(to);
     });
     if (this.#writing === 0) return;

@@ -4,7 +4,9 @@
  * nothing that its successor has not; and of two that would be promoted at once, one is refused. It is the promise of the first phase of Paxos
  * (Lamport, "Paxos Made Simple", section 2.2), with the term of the epoch as the number.
  *
- * A term is promised to one candidate only, so two that share a voter never begin the same one. It is kept on disk, since a restart must not undo it. It ends with a later epoch that others voted for, not with another start of the old primary; or when the peer says that it is not about to be promoted.
+ * A term is promised to one candidate only, so two candidates that share a voter never begin the same one. The promise is kept on disk: a restart must
+ * not undo it. It ends with a later succession, or when the candidate is not about to be promoted any more. Another start of the old primary does not
+ * end it.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -35,15 +37,12 @@ export interface VoteOptions {
   readonly graceful: boolean;
   /** Whether the term is that of the lease of the primary: nobody else begins that term, and a later one supersedes it. */
   readonly leased: boolean;
-  /** The term that it is going to begin. Undefined where only the primary is asked, to hand over. */
-  readonly term: number | undefined;
+  /** The term that it is going to begin. Undefined from a node of an earlier version, and where the primary is asked to hand over. */
+  readonly wanted: number | undefined;
 }
 
 /** `epoch` and its term are where the candidate stands. */
-export interface PledgeRequest extends Candidacy, EpochName, Omit<VoteOptions, "term"> {
-  /** The term that it is going to begin. Undefined from a node of an earlier version. */
-  readonly wanted: number | undefined;
-}
+export interface PledgeRequest extends Candidacy, EpochName, VoteOptions {}
 
 const noteSchema = z.array(
   z.object({
@@ -52,7 +51,7 @@ const noteSchema = z.array(
     epoch: z.string(),
     term: z.number(),
     /** The term that the candidate is going to begin, where it has the lease for it. */
-    leased: z.number().optional(),
+    leaseTerm: z.number().optional(),
   }),
 );
 /** To whom, and for which epoch and those before it. */
@@ -68,7 +67,7 @@ export function promisedTerm(directory: string): number {
  * lease that has its votes already: what that one writes counts here only once the later candidate has given up.
  */
 function isNotAfter(epoch: EpochName, given: Given): boolean {
-  if (given.leased !== undefined) return epoch.term < given.leased;
+  if (given.leaseTerm !== undefined) return epoch.term < given.leaseTerm;
   return compareEpochs(epoch, given) <= 0 || (isSameSuccession(epoch.term, given.term) && isStart(epoch.term));
 }
 
@@ -110,14 +109,14 @@ export class Pledge {
 
   /** Whether it was given to a candidate that a later lease does not supersede. */
   get isFirm(): boolean {
-    return this.#given.some(({ leased }) => leased === undefined);
+    return this.#given.some(({ leaseTerm }) => leaseTerm === undefined);
   }
 
   /** AppError `conflict` where it was given to another, or where the term that is wanted was promised before. */
   give({ node, token, epoch, term, force, wanted, leased }: Omit<PledgeRequest, "graceful">): void {
     const isLease = leased && wanted !== undefined;
     const others = this.#given.filter(
-      (given) => given.node !== node && !(isLease && (given.leased ?? wanted) < wanted),
+      (given) => given.node !== node && !(isLease && (given.leaseTerm ?? wanted) < wanted),
     );
     if (others.length > 0 && !force) {
       throw new AppError(
@@ -133,7 +132,7 @@ export class Pledge {
         );
       this.reserve(wanted);
     }
-    const given = [...others, { node, token, epoch, term, ...(isLease ? { leased: wanted } : {}) }];
+    const given = [...others, { node, token, epoch, term, ...(isLease ? { leaseTerm: wanted } : {}) }];
     writeNote(this.#directory, noteName, JSON.stringify(given));
     this.#given = given;
     log.warning(

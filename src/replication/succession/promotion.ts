@@ -1,7 +1,8 @@
 /**
  * Whether an edge may take its primary's place. Not while that one answers, or another has taken it already, and not while a peer has more: the edge
  * first takes from its peers what it has not, so that whichever edge is promoted has all that any of them had. Of those it also has their pledge, so
- * that nothing is acknowledged behind its back. Who decides that the primary is gone is for somebody outside: an operator, or whatever holds the lease.
+ * that nothing is acknowledged behind its back. It does not decide that the primary is gone: an
+ * operator does, or the lease (`failover/campaign.ts`).
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +12,7 @@ import type { State } from "../../store/state.ts";
 import { isSameSuccession, nextSuccession } from "../../store/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { Clock } from "../../util/clock.ts";
+import { sleep, type Clock } from "../../util/clock.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
 import type { FollowingCopy } from "../following/following-copy.ts";
 import type { Upstream } from "../following/upstream.ts";
@@ -55,7 +56,7 @@ export interface PromotionOptions {
   readonly force: boolean;
   /** Asks a primary that answers to hand over. */
   readonly graceful: boolean;
-  /** Whether no operator asks and no lease was acquired: then at least one other node has to give its pledge. */
+  /** Whether the node itself asks, and no operator. Without a lease it then needs the vote of at least one other node. */
   readonly automatic: boolean;
   /** Gives the lease under which it is promoted, whose term the others are asked for; undefined where there is no such lease. */
   readonly acquire: AcquireLease;
@@ -72,8 +73,11 @@ export class PrimaryIsAlive extends AppError {
   }
 }
 
-/** Gives the lease that a node needs to be the primary, undefined where none is configured. `askForIt` is called before where another node holds it. */
-export type AcquireLease = (askForIt: () => Promise<void>) => Promise<Leadership | undefined>;
+/**
+ * Acquires the lease of the primary; undefined where none is configured. A graceful promotion calls `askToHandOver` first, so that a primary can give the
+ * lease up.
+ */
+export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
 
 /** What a node may begin as the primary. */
 export interface Mandate {
@@ -105,14 +109,15 @@ type Heads = Awaited<ReturnType<Upstream["heads"]>>;
 
 /** Before anybody promises anything, which would hold up the writes of a primary that is well. */
 async function requireLease(
-  { following, candidacy, force, graceful, acquire }: PromotionOptions,
+  { following, candidacy, force, graceful, automatic, acquire }: PromotionOptions,
   state: State,
 ): Promise<{ readonly heads: Heads; readonly leadership: Leadership | undefined }> {
   const heads = await following.upstream.heads();
   requireGone(heads, state, force || graceful);
-  const leadership = await acquire(async () => {
-    if (graceful) await following.upstream.askToHandOver(state, candidacy);
-  });
+  // One without a lease is none that has lost it: it was not configured for failover yet, and is well.
+  const unleased = heads.find(({ head }) => head.role === "primary" && head.e === state.epoch && head.leased !== true);
+  if (automatic && unleased !== undefined) throw new PrimaryIsAlive(unleased.url);
+  const leadership = await acquire(() => following.upstream.askToHandOver(state, candidacy));
   // One that answered may hand over, or be an edge, by now.
   const isUnsure = leadership !== undefined && heads.some(({ head }) => head.role === "primary");
   return { heads: isUnsure ? await following.upstream.heads() : heads, leadership };
@@ -133,7 +138,7 @@ async function collectVotes(
   requireLater(term, pledge);
   pledge.reserve(term);
   const answering = new Set(heads.map(({ url }) => url));
-  const how = { force, graceful, leased, term };
+  const how = { force, graceful, leased, wanted: term };
   const asked = await following.upstream.pledges(state, candidacy, how, answering);
   const standings = asked.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
@@ -253,7 +258,7 @@ async function reach({ present, follower }: FollowingCopy, offset: number, clock
   for (const end = clock.monotonicMs() + catchUpWaitMs; !reached() && clock.monotonicMs() < end;) {
     // As after a connection: whatever others have is fetched.
     follower.subscribed();
-    await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
+    await sleep(clock, lookAgainMs);
   }
   return reached();
 }

@@ -1,7 +1,7 @@
 /**
  * Notices at run time that another process is the primary of the same node and data (`twins.ts`). A broker may repeat heads of a former process, so a
- * head only raises an alert. A primary that no node is known to follow asks its peers which primary they follow. If another process answers them that
- * was started earlier, this one gives way.
+ * head only raises an alert. A primary that no node is known to follow asks its peers which primary they follow. If they follow another process
+ * that was started earlier, this one gives way.
  */
 import { compareEpochs } from "../../store/epochs.ts";
 import type { State } from "../../store/state.ts";

@@ -1,0 +1,72 @@
+/** An edge's promotions, one at a time: those that an operator asks for, and with a lease those that the edge begins by itself. */
+import type { Promoted, PromoteOptions } from "../node.ts";
+import type { Candidate, CandidateOptions } from "../succession/candidate.ts";
+import type { AcquireLease } from "../succession/promotion.ts";
+import { Campaign } from "./campaign.ts";
+import type { Lease } from "./lease.ts";
+
+export interface PromotionsOptions extends CandidateOptions {
+  readonly candidate: Candidate;
+  readonly lease: Lease | undefined;
+  /** Asks for votes and makes this node the primary. */
+  readonly perform: (options: PromoteOptions, acquire: AcquireLease) => Promise<Promoted>;
+}
+
+export interface Promotions {
+  /** As an operator asks. */
+  promote(options: PromoteOptions): Promise<Promoted>;
+  /** From now on the edge takes a free lease. */
+  start(): void;
+  stop(): void;
+  /** Resolves when none is under way. */
+  settled(): Promise<void>;
+}
+
+export function openPromotions(options: PromotionsOptions): Promotions {
+  const { lease, perform } = options;
+  let underWay: Promise<Promoted> | undefined;
+  /** The last one that the edge began by itself. */
+  let own: Promise<Promoted | undefined> | undefined;
+  const once: PromotionsOptions["perform"] = (how, acquire) =>
+    (underWay ??= perform(how, acquire).finally(() => (underWay = undefined)));
+  const promoteItself = (acquire: AcquireLease): Promise<Promoted> => {
+    // A primary that has lost its lease may still answer: it is asked to hand over.
+    const promoted = once({ force: false, graceful: true, automatic: true }, acquire);
+    own = promoted.catch(() => undefined);
+    return promoted;
+  };
+  const campaign = lease && campaignOf({ ...options, lease }, () => underWay !== undefined, promoteItself);
+  return {
+    async promote(how) {
+      // What the edge began by itself was begun in another way: without force, say.
+      const promoted = underWay === undefined ? undefined : await own;
+      if (promoted !== undefined) return promoted;
+      return once(how, async (askToHandOver) => {
+        if (campaign === undefined) return undefined;
+        if (how.graceful === true) await askToHandOver();
+        return campaign.take(how.force);
+      });
+    },
+    start: () => campaign?.start(),
+    stop: () => campaign?.stop(),
+    settled: async () => void (await underWay?.catch(() => undefined)),
+  };
+}
+
+function campaignOf(
+  { lease, id, config, following, candidate, pledge, system }: PromotionsOptions & { readonly lease: Lease },
+  isPromoting: () => boolean,
+  promote: (acquire: AcquireLease) => Promise<Promoted>,
+): Campaign {
+  return new Campaign({
+    lease,
+    id,
+    ttlMs: config.failoverTtl,
+    clock: system.clock,
+    standing: () => (following.copy.ready && !pledge.isFirm ? following.present() : undefined),
+    promised: () => candidate.promised,
+    heads: async () => (await following.upstream.heads()).map(({ head }) => head),
+    isPromoting,
+    promote,
+  });
+}

@@ -241,6 +241,10 @@ const limitShape = {
     3_600_000,
     "How often a node reads its database from end to end and computes the digest anew, to see whether it still is what it should be",
   ),
+  scrubIntervalMs: time(
+    3_600_000,
+    "The longest time in which a node reads all pages of its database and compares them with their checksums; at least 4 MiB are read each second, so that a small database is read through in seconds",
+  ),
   // The change feed: what happens, for applications
   eventsPageMax: count(1000, "The most events of one page of `/api/events`; a larger `limit` is cut to it"),
   eventsPageBytesMax: size(1 * MiB, "The largest page of `/api/events`; a single larger event is given alone"),

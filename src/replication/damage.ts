@@ -10,6 +10,7 @@ import { reasonOf } from "../util/reason.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
 import { auditCopyAside } from "./snapshots/snapshot-jobs.ts";
 import type { System } from "./system.ts";
+import type { Writer } from "./writing/writer.ts";
 
 const log = getLogger("primary");
 
@@ -27,13 +28,15 @@ export interface RecheckOptions {
   /** The database that is suspected; undefined where there is none any more. */
   readonly path: () => string | undefined;
   readonly isSuspected: () => boolean;
+  /** Rejects where pages of it still are not what was written to them. */
+  readonly requirePages: () => Promise<void>;
   /** A check from end to end has found the database sound that is still suspected. */
   readonly onSound: (path: string) => void;
 }
 
 /** Lets another thread check a suspected database again and again, until it is sound or no longer suspected. Returns the function that starts this. */
 export function rechecks(
-  { path, isSuspected, onSound }: RecheckOptions,
+  { path, isSuspected, requirePages, onSound }: RecheckOptions,
   started: AsyncDisposableStack,
   system: System,
 ): () => void {
@@ -50,6 +53,7 @@ export function rechecks(
     const checked = path();
     if (isStopped || checked === undefined || !isSuspected()) return void (isRunning = false);
     try {
+      await requirePages();
       await auditCopyAside(system, checked);
       isRunning = false;
       if (!isStopped && isSuspected() && path() === checked) onSound(checked);
@@ -64,8 +68,21 @@ export function rechecks(
   };
 }
 
-/** Of the primary's database at `path`, for as long as what was started runs. It is read from end to end every `intervalMs`. */
-export function watchDamage(path: string, intervalMs: number, started: AsyncDisposableStack, system: System): Damage {
+export interface WatchOptions {
+  readonly path: string;
+  readonly writer: Writer;
+  /** How often it is read from end to end, in ms. */
+  readonly intervalMs: number;
+  /** Called each time that damage is found where none was known. */
+  readonly onFound: () => void;
+}
+
+/** Of the primary's database, for as long as what was started runs. */
+export function watchDamage(
+  { path, writer, intervalMs, onFound }: WatchOptions,
+  started: AsyncDisposableStack,
+  system: System,
+): Damage {
   let found = false;
   const onSound = (): void => {
     found = false;
@@ -73,7 +90,8 @@ export function watchDamage(path: string, intervalMs: number, started: AsyncDisp
       path,
     });
   };
-  const recheck = rechecks({ path: () => path, isSuspected: () => found, onSound }, started, system);
+  const requirePages = (): Promise<void> => writer.requirePagesAgain();
+  const recheck = rechecks({ path: () => path, isSuspected: () => found, requirePages, onSound }, started, system);
   const suspect = (reason: string): void => {
     if (found) return;
     found = true;
@@ -82,7 +100,9 @@ export function watchDamage(path: string, intervalMs: number, started: AsyncDisp
       { path, reason },
     );
     recheck();
+    onFound();
   };
+  writer.onDamaged(({ problem }) => suspect(problem));
   // What was written once and is read again and again may change on the disk without a word of SQLite's.
   const audit = async (): Promise<void> => {
     try {

@@ -3,6 +3,7 @@
  * disk, and answers from it whoever else is gone. It never waits and never writes; it only says how old its copy is.
  */
 import type { Config } from "../config/config.ts";
+import type { Limits } from "../config/limits.ts";
 import { isDamage } from "../runtime/sqlite.ts";
 import { lockDirectory, writeNote } from "../store/data-directory.ts";
 import { contains, firstEpoch, type EpochName } from "../store/epochs.ts";
@@ -12,7 +13,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
-import { detailOf } from "../util/reason.ts";
+import { detailOf, reasonOf } from "../util/reason.ts";
 import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
 import { rechecks } from "./damage.ts";
@@ -29,6 +30,7 @@ import { fetchSnapshot } from "./snapshots/install-snapshot.ts";
 import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshots/snapshot-note.ts";
 import { StorageStatus } from "./storage-status.ts";
 import { realSystem, type System } from "./system.ts";
+import { watchPages } from "./watched-pages.ts";
 import { ageOf } from "./writing/event-time.ts";
 
 const log = getLogger("fallback");
@@ -70,12 +72,13 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   started.defer(() => copy.close());
   let state: State | undefined;
   let note: SnapshotNote | undefined;
-  let damaged = false;
   const storage = new StorageStatus();
   let confirmedAtMs: number | undefined;
   const guard = new HistoryGuard(data, clock);
+  const damage = watchCopy(copy, limits, started, system);
   const open = (path: string): void => {
-    state = copy.open(path, damaged);
+    state = copy.open(path, damage.found);
+    damage.replaced(path);
     guard.settle(firstEpoch(copy.reader()).epoch);
   };
   const sound = await storeToStartFrom(config, guard, system);
@@ -95,15 +98,12 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   const fetching = { directory: data, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) };
   const refresh = async (): Promise<void> => {
     if (upstream === undefined) return;
-    const { fetched, from } = await fetchFromAny(upstream, damaged ? undefined : state, (primary) =>
-      fetchSnapshot({ ...fetching, primary }, damaged ? undefined : note?.tag),
+    const { fetched, from } = await fetchFromAny(upstream, damage.found ? undefined : state, (primary) =>
+      fetchSnapshot({ ...fetching, primary }, damage.found ? undefined : note?.tag),
     );
-    if (fetched !== "unchanged") {
-      open(fetched.path);
-      damaged = false;
-    }
+    if (fetched !== "unchanged") open(fetched.path);
     // It may have been found damaged meanwhile: then it is fetched again, whether it is the newest or not.
-    if (damaged) return;
+    if (damage.found) return;
     if (await confirms(from, must(state))) copy.proven();
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     confirmedAtMs = clock.monotonicMs();
@@ -114,14 +114,10 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   started.defer(() => timer.stop());
   started.defer(() => upstream?.close());
 
-  const onSound = (path: string): void => {
-    log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
-      path,
-    });
-    damaged = false;
-  };
-  const path = (): string | undefined => (copy.ready ? copy.path : undefined);
-  const recheck = rechecks({ path, isSuspected: () => damaged, onSound }, started, system);
+  damage.onFound(() => {
+    note = undefined;
+    timer.soon();
+  });
 
   const running = started.move();
   return {
@@ -130,22 +126,65 @@ async function startFetching(config: Config, system: System): Promise<Node> {
       ...foreignHealth(guard),
     })),
     engine() {
-      if (!damaged) return copy.engine();
+      if (!damage.found) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
     present: () => state,
     history: undefined,
     backup: createBackupServer({ storePath: () => copy.path, data, nodeKeyHash: nodeKeyHashOf(config), system }),
-    reportDamage(error) {
-      if (!isDamage(error)) return false;
-      if (!damaged) log.error("the copy is damaged: it answers nothing until there is a fresh one: {error}", { error });
-      damaged = true;
-      note = undefined;
-      recheck();
-      timer.soon();
-      return true;
-    },
+    reportDamage: damage.report,
     stop: () => running.disposeAsync(),
+  };
+}
+
+interface CopyDamage {
+  readonly found: boolean;
+  /** Whether it was damage. */
+  report(error: unknown): boolean;
+  /** The copy is the sound file at `path` from now on. */
+  replaced(path: string): void;
+  /** Called each time that some is found. */
+  onFound(listener: () => void): void;
+}
+
+/** Looks at a copy that nobody writes to, for as long as what was started runs. */
+function watchCopy(copy: Copy, limits: Limits, started: AsyncDisposableStack, system: System): CopyDamage {
+  let found = false;
+  let onFound = (): void => {};
+  const { clock } = system;
+  const suspect = (reason: string): void => {
+    if (found) return;
+    log.error("the copy is damaged: it answers nothing until there is a fresh one: {reason}", { reason });
+    found = true;
+    recheck();
+    onFound();
+  };
+  const pages = watchPages(limits, suspect, started, clock);
+  const onSound = (path: string): void => {
+    log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
+      path,
+    });
+    found = false;
+  };
+  const path = (): string | undefined => (copy.ready ? copy.path : undefined);
+  const { requirePages } = pages;
+  const recheck = rechecks({ path, isSuspected: () => found, requirePages, onSound }, started, system);
+  return {
+    get found() {
+      return found;
+    },
+    report(error) {
+      const isFound = isDamage(error);
+      if (isFound) suspect(reasonOf(error));
+      return isFound;
+    },
+    replaced(path) {
+      pages.open(path);
+      found = false;
+    },
+    onFound(listener) {
+      onFound = listener;
+    },
   };
 }
 

@@ -103,7 +103,11 @@ export async function startPrimaryNode(
     await beginTerm(config, opened, place, takeover !== undefined, system.clock);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
-  const damage = watchDamage(path, limits.copyCheckIntervalMs, started, system);
+  const onFound = (): void => {
+    // Another node has all that was acknowledged, and can answer.
+    if (leadership !== undefined) fence.loseLease("its database is damaged or cannot be read");
+  };
+  const damage = watchDamage({ path, writer, intervalMs: limits.copyCheckIntervalMs, onFound }, started, system);
   const moves = new Moves(system.clock);
   const serveLog = serveOthers(config, id, { writer, copy, nodeKeyHash, damage, moves }, place, system);
   const arrivals = new Arrivals({
@@ -134,7 +138,7 @@ export async function startPrimaryNode(
       return copy.engine();
     },
     history,
-    writes: writesOver(writer, place, limits.ackTimeoutMs),
+    writes: writesOver(writer, place, damage, limits.ackTimeoutMs),
     forward: undefined,
     promote: undefined,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
@@ -515,6 +519,7 @@ function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Place, d
 function writesOver(
   writer: Writer,
   { fence, leadership, acks, feed, foreign, term, handOver }: Place,
+  damage: Damage,
   ackTimeoutMs: number,
 ): Writes {
   const write: Writer["write"] = async (request, meta) => {
@@ -524,6 +529,7 @@ function writesOver(
     };
     const admit = (): void => {
       requireUnfenced();
+      damage.requireNone();
       handOver.requireNone();
       leadership?.require();
       if (feed.doubted)

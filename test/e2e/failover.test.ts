@@ -1,12 +1,14 @@
 /** Automatic failover with a lease in a real etcd: three nodes that may be the primary, and an edge has each write that is acknowledged. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { presentStore } from "../../src/store/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
+import { flipBit } from "../replication/flip-bit.ts";
 import { eventually, healthOf, scenarioTimeoutMs } from "./cluster.ts";
 import { Etcd } from "./etcd.ts";
 
@@ -21,6 +23,8 @@ interface Members {
   readonly nodes: readonly NodeProcess[];
   readonly etcd: Etcd;
   readonly adminKey: string;
+  /** Where each node has a directory of its name. */
+  readonly directory: string;
   /** The one that takes writes now. */
   primary(): Promise<NodeProcess>;
   /** Writes one fact through a node, and says what its status was; 0 without an answer. */
@@ -61,6 +65,7 @@ async function withMembers(
     nodes,
     etcd,
     adminKey,
+    directory,
     async primary() {
       let found: NodeProcess | undefined;
       await eventually(
@@ -257,6 +262,31 @@ test(
       },
       { unleased: "node-a" },
     ),
+  scenarioTimeoutMs,
+);
+
+test(
+  "bits flip in the primary's database: it gives the lease up, and follows its successor with a sound copy",
+  () =>
+    withMembers(async (members) => {
+      const first = await members.primary();
+      const other = must(members.nodes.find((node) => node !== first));
+      expect(await members.write(first, "before")).toBe(200);
+      // Until it has read all pages once, and moved what was written to the file.
+      await Bun.sleep(3000);
+      const path = must(presentStore(join(members.directory, first.name)));
+      const { size } = statSync(path);
+      for (let page = 2; page < size / 4096; page++) flipBit(path, page * 4096 - 100, 2);
+      await eventually(
+        async () => (await healthOf(first)).role === "edge" && (await healthOf(first)).state === "LIVE",
+        "the damaged primary is an edge with a sound copy",
+        30_000,
+      );
+      expect(await members.primary()).not.toBe(first);
+      expect(await members.write(first, "after")).toBe(200);
+      for (const node of [first, other])
+        expect([...(await held(members, node))].toSorted()).toEqual(["after", "before"]);
+    }),
   scenarioTimeoutMs,
 );
 

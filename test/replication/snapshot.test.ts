@@ -1,15 +1,6 @@
 /** Snapshots: what they hold and leave behind, and that nothing damaged is ever taken for one, nor for a database to start from. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  copyFileSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  readSync,
-  writeFileSync,
-  writeSync,
-  closeSync,
-} from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkStructure, ContentCheck } from "../../src/replication/snapshots/check-copy.ts";
@@ -26,6 +17,7 @@ import { buildSnapshot, openSnapshot, unpackSnapshot, type Snapshot } from "../.
 import type { State } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
+import { flipBit } from "./flip-bit.ts";
 
 // Threads are started for each check, and start slowly on a machine that has much else to do.
 setDefaultTimeout(30_000);
@@ -245,7 +237,7 @@ test("a database on disk in which one bit is another is not started from", () =>
       for (const end of new Set([must(ends[0]), must(ends.at(-1))])) {
         copyFileSync(path, copy);
         // There the page's first row ends, be it a leaf or one that leads to others.
-        flip(copy, end - 1);
+        flipBit(copy, end - 1, 0);
         if (!isRefused(copy)) missed.push(`${name}, before ${end}`);
       }
     }
@@ -280,14 +272,6 @@ function pagesOf(path: string): Map<string, number[]> {
   return new Map(
     [...Map.groupBy(rows, ({ name }) => name)].map(([name, pages]) => [name, pages.map(({ end }) => end)]),
   );
-}
-
-function flip(path: string, place: number): void {
-  const file = openSync(path, "r+");
-  const byte = new Uint8Array(1);
-  readSync(file, byte, 0, 1, place);
-  writeSync(file, Uint8Array.of(must(byte[0]) ^ 0x01), 0, 1, place);
-  closeSync(file);
 }
 
 describe("closures", () => {

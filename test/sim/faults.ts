@@ -66,6 +66,7 @@ export const faults: readonly Fault[] = [
   { name: "the network is bad", weight: 6, strike: networkWeather },
   { name: "a file is torn while its node is down", weight: 4, strike: tearDown },
   { name: "a file is torn under a node", weight: 3, strike: tearUp },
+  { name: "bits flip under a node", weight: 4, strike: flipBits },
   { name: "a disk is full", weight: 3, strike: (scene) => spoilDisk(scene, "full") },
   { name: "a disk fails", weight: 3, strike: (scene) => spoilDisk(scene, "failing") },
   { name: "a disk fails now and then", weight: 3, strike: (scene) => spoilDisk(scene, "unsteady") },
@@ -332,6 +333,19 @@ function tearUp({ cluster, random }: Scene): boolean {
   const candidates = cluster.machines.filter((machine) => isFollower(cluster, machine) && machine.up);
   return candidates.length > 0 && random.pick(candidates).tear();
 }
+
+function flipBits({ cluster, random }: Scene): boolean {
+  if (!cluster.shape.tears) return false;
+  const candidates = cluster.machines.filter((machine) => isFollower(cluster, machine) && machine.up);
+  if (candidates.length === 0) return false;
+  const machine = random.pick(candidates);
+  for (const delayMs of askedAfterFlipMs)
+    cluster.time.at(delayMs, undefined, () => void cluster.clients.ask(machine.name));
+  return machine.flipBits();
+}
+
+/** When its node must have noticed. */
+const askedAfterFlipMs = [1300, 1500, 1700, 2000, 2500, 3000, 3500];
 
 /** A file is torn only where others have all that is in it: of a primary that was replaced and has told nobody yet, it is the only copy. */
 function isFollower({ primary, engine }: Cluster, machine: Machine): boolean {

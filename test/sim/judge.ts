@@ -74,7 +74,7 @@ export class Judge {
     const fromMs = this.#time.nowMs;
     const response = await serve(request);
     const answer = response.status === 200 ? ((await response.clone().json()) as unknown) : undefined;
-    if (!process.alive) return response;
+    if (!process.alive || this.#time.nowMs < process.deceivedUntilMs) return response;
     try {
       this.#judge({ process, question, body, token, latest, fromMs, status: response.status, answer });
     } catch (error) {

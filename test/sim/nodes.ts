@@ -20,10 +20,12 @@ import type { Config } from "../../src/config/config.ts";
 import { connectNode, type NodeClient } from "../../src/replication/following/node-client.ts";
 import type { System } from "../../src/replication/system.ts";
 import { isSystemError } from "../../src/runtime/process.ts";
+import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { startFallback } from "../../src/roles/fallback.ts";
 import type { RunningRole } from "../../src/roles/node-service.ts";
 import type { Clock } from "../../src/util/clock.ts";
+import { flipBit } from "../replication/flip-bit.ts";
 import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
 import { closeConnections } from "./connections.ts";
 import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
@@ -52,8 +54,25 @@ export interface World {
   readonly fail: (violation: Violation) => void;
 }
 
+/** The pages that hold facts. */
+function leavesOfFacts(path: string): readonly number[] {
+  const store = openSqlite(path, { readonly: true });
+  try {
+    const sql = "SELECT pageno FROM dbstat WHERE name LIKE 'fact_%' AND pagetype = 'leaf' AND ncell > 0";
+    return store.prepare(sql).values().flat().map(Number);
+  } finally {
+    store.close();
+  }
+}
+
 /** What waited while a process was frozen is done by then. */
 const thawMs = 100;
+
+/** After that a node has compared all pages of its small database with their checksums. */
+const knowsPagesAfterMs = 1200;
+
+const damageReported =
+  /its file is damaged|the copy is damaged|the database `?\/\S+ is damaged|is not what was written to it/;
 
 /** One process of a node. */
 export class Process implements Owner {
@@ -67,6 +86,8 @@ export class Process implements Owner {
   alive = true;
   frozenUntilMs = 0;
   frozenFromMs = 0;
+  /** Until when nobody can know of a bit that has flipped in its database. */
+  deceivedUntilMs = 0;
   running: RunningRole | undefined;
   failed: unknown;
   stopping: Promise<void> | undefined;
@@ -250,9 +271,27 @@ export class Machine {
     return true;
   }
 
+  /** Flips some bits of facts in the database in use. False where the process does not know yet what is in its pages. */
+  flipBits(): boolean {
+    const process = this.#process;
+    const { nowMs } = this.#world.time;
+    const opened = process?.watcher.opened;
+    if (process === undefined || opened === undefined || nowMs < opened.atMs + knowsPagesAfterMs) return false;
+    const pages = leavesOfFacts(opened.path);
+    if (pages.length === 0) return false;
+    this.#wasTorn = true;
+    process.deceivedUntilMs = Math.max(nowMs, process.frozenUntilMs) + knowsPagesAfterMs;
+    for (const page of pages) {
+      // What is in a page is at its end.
+      for (let flips = 0; flips < 3; flips++)
+        flipBit(opened.path, page * pageBytes - 1 - this.#random.below(150), this.#random.below(8));
+    }
+    return true;
+  }
+
   /** Looks at what its node logs: a sound database must never be taken for a damaged one. */
   hears(text: string): void {
-    if (this.#wasTorn || !/its file is damaged|the copy is damaged|the database `?\/\S+ is damaged/.test(text)) return;
+    if (this.#wasTorn || !damageReported.test(text)) return;
     this.#world.fail(new Violation(`${this.name} takes a sound database for a damaged one: ${text}`));
   }
 

@@ -5,6 +5,7 @@ import { Freshness } from "../../src/replication/following/freshness.ts";
 import { Fence } from "../../src/replication/succession/fence.ts";
 import { StartTerm } from "../../src/replication/succession/start-term.ts";
 import { readNote, writeNote } from "../../src/store/data-directory.ts";
+import { PageChecksums } from "../../src/store/page-checksums.ts";
 import type { State } from "../../src/store/state.ts";
 import { isStart, nextSuccession } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
@@ -211,6 +212,13 @@ describe("is found:", () => {
     };
     await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/));
   }, 120_000);
+
+  test("bits that flip in a database in use, whose pages nobody compares with their checksums", async () => {
+    const unseen = {
+      check: { value: () => ({ problem: undefined, isEnd: true }), configurable: true },
+    };
+    await changed(PageChecksums.prototype, unseen, () => expectFound({}, /which is right at none of/));
+  }, 240_000);
 
   test("a token that is refused although its write is there", async () => {
     const plant: Plant = {

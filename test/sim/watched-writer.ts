@@ -50,6 +50,7 @@ export class StoreWatcher {
   #left: LeftRow[] = [];
   #leftAt: Point | undefined;
   #reader: SqlDatabase | undefined;
+  #opened: { readonly path: string; readonly atMs: number } | undefined;
   #point: Point | undefined;
   /** How careful the writer is with what it commits. */
   synchronous: OpenRequest["synchronous"] = "FULL";
@@ -66,6 +67,11 @@ export class StoreWatcher {
     this.#time = time;
     this.#histories = histories;
     this.#fail = fail;
+  }
+
+  /** The file that is open, and since when. */
+  get opened(): { readonly path: string; readonly atMs: number } | undefined {
+    return this.#opened;
   }
 
   /** Where the file stands. */
@@ -86,7 +92,8 @@ export class StoreWatcher {
     this.#reader = undefined;
   }
 
-  opened({ path, synchronous }: OpenRequest, state: State): void {
+  open({ path, synchronous }: OpenRequest, state: State): void {
+    this.#opened = { path, atMs: this.#time.nowMs };
     this.synchronous = synchronous;
     this.#reader = openSqlite(path, { readonly: true });
     const point = this.#histories.find(state);
@@ -197,7 +204,7 @@ export function watchedWriter(commands: WriterCommands, watcher: StoreWatcher): 
     open(options) {
       watcher.letGo();
       const state = commands.open(options);
-      watcher.opened(options, state);
+      watcher.open(options, state);
       return state;
     },
     async write(request, meta) {

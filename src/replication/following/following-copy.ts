@@ -51,8 +51,8 @@ export interface FollowingCopy {
   engine(): Engine;
   /** Whether it was damage, and the copy is given up. */
   reportDamage(error: unknown): boolean;
-  /** Reads it from end to end; what is damaged is given up. */
-  audit(): Promise<void>;
+  /** Reads all pages of it; where one is not what was written to it, the copy is given up. */
+  checkPages(): Promise<void>;
   /**
    * For people: how long ago it was last known to be the newest, in ms. Before the primary was heard of, that is guessed from the time that the last
    * event names. Null before there is one.
@@ -108,10 +108,10 @@ export async function openFollowingCopy(
   started.defer(() => upstream.close());
   upstream.onSwitch(() => follower.subscribed());
   writer.onReplaced(() => follower.filesLost());
-  const { reportDamage, distrustDamaged } = suspectDamage(copy, follower, started, system);
-  const audit = (): Promise<void> => auditOnce(copy, distrustDamaged, follower, system);
+  const { reportDamage, distrustDamaged } = suspectDamage(copy, writer, follower, started, system);
   // Disks forget: what is never looked at is never missed.
-  started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit()));
+  const audit = (): void => void auditOnce(copy, distrustDamaged, follower, system);
+  started.defer(clock.every(limits.copyCheckIntervalMs, audit));
   const { history, present, onMoved } = standing;
   const arrivals = arrivalsAt(standing, copy, follower, clock);
   return {
@@ -134,7 +134,9 @@ export async function openFollowingCopy(
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
     reportDamage,
-    audit,
+    async checkPages() {
+      if (copy.ready) await writer.requirePages().catch((error: unknown) => distrustDamaged(reasonOf(error)));
+    },
     ...agesOf(follower, present, clock),
   };
 }
@@ -180,7 +182,13 @@ interface DamageReports {
   readonly distrustDamaged: (reason: string) => void;
 }
 
-function suspectDamage(copy: Copy, follower: Follower, started: AsyncDisposableStack, system: System): DamageReports {
+function suspectDamage(
+  copy: Copy,
+  writer: Writer,
+  follower: Follower,
+  started: AsyncDisposableStack,
+  system: System,
+): DamageReports {
   const onSound = (path: string): void => {
     log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
       path,
@@ -188,11 +196,13 @@ function suspectDamage(copy: Copy, follower: Follower, started: AsyncDisposableS
     follower.foundSound();
   };
   const path = (): string | undefined => (copy.ready ? copy.path : undefined);
-  const recheck = rechecks({ path, isSuspected: () => follower.isDamaged, onSound }, started, system);
+  const requirePages = (): Promise<void> => writer.requirePagesAgain();
+  const recheck = rechecks({ path, isSuspected: () => follower.isDamaged, requirePages, onSound }, started, system);
   const distrustDamaged = (reason: string): void => {
     follower.distrust(reason, true);
     recheck();
   };
+  writer.onDamaged((damaged) => damaged.path === path() && distrustDamaged(damaged.problem));
   return {
     distrustDamaged,
     reportDamage(error) {

@@ -7,6 +7,7 @@ import { type Changes, whileChanging } from "../../store/changes.ts";
 import { openStore } from "../../store/database.ts";
 import { writeNodeSetting } from "../../store/keys.ts";
 import { openLog, type Log } from "../../store/log.ts";
+import { PageChecksums, type Checkpointed } from "../../store/page-checksums.ts";
 import { rememberIds } from "../../store/remembered.ts";
 import type { Clock } from "../../util/clock.ts";
 import { SteadyClock } from "../../util/steady-clock.ts";
@@ -31,6 +32,7 @@ export interface Open {
   /** Only where it is believed are events removed by age. */
   readonly time: SteadyClock;
   readonly store: SqlDatabase;
+  readonly pages: PageChecksums;
   readonly log: Log;
   readonly limits: Limits;
   readonly changes: Changes;
@@ -42,7 +44,9 @@ export interface Begun<T> {
   readonly transaction: Transaction;
 }
 
-/** How long a checkpoint waits for readers, since writes wait for it. */
+/** From so many pages in the write-ahead log on, they are moved to the file after a commit. */
+const logPagesMax = 1000;
+/** How long a checkpoint that empties the log waits for readers, since writes wait for it. */
 const checkpointWaitMs = 50;
 const busyTimeoutMs = 5000;
 
@@ -50,16 +54,23 @@ const busyTimeoutMs = 5000;
 export function openForWriting(options: OpenRequest, clock: Clock): Open {
   const { path, synchronous, create = true, reserveBytes = 0, limits, changes } = options;
   const store = openStore(path, { synchronous, create });
+  let pages: PageChecksums | undefined;
   try {
+    store.exec(ownCheckpoints);
     rememberIds(store);
     const guard = new StorageGuard(path, reserveBytes, limits, clock);
     const time = new SteadyClock(clock, limits.logAgeSteadyMs);
-    return { options, guard, time, store, log: openLog(store), limits, changes };
+    pages = new PageChecksums(path);
+    return { options, guard, time, store, pages, log: openLog(store), limits, changes };
   } catch (error) {
     store.close();
+    pages?.close();
     throw error;
   }
 }
+
+/** SQLite makes none by itself, since nobody would know what it has written. */
+const ownCheckpoints = "PRAGMA wal_autocheckpoint = 0";
 
 /** Another connection to the same file. Throws a StorageError where that is not at its path any more. */
 export function reopen(before: Open): Open {
@@ -68,6 +79,7 @@ export function reopen(before: Open): Open {
   const store = openStore(options.path, { synchronous: options.synchronous, create: false });
   try {
     guard.requireFiles();
+    store.exec(ownCheckpoints);
     rememberIds(store);
     return { ...before, store, log: openLog(store) };
   } catch (error) {
@@ -77,19 +89,38 @@ export function reopen(before: Open): Open {
 }
 
 /** Throws where the disk does not take what is in the WAL, or a commit. */
-export function requireCommits(store: SqlDatabase, nowMs: number): void {
-  checkpoint(store);
-  store.transaction(() => writeNodeSetting(store, "storage_probe", String(nowMs)), "immediate");
+export function requireCommits(open: Open, nowMs: number): void {
+  emptyLog(open);
+  open.store.transaction(() => writeNodeSetting(open.store, "storage_probe", String(nowMs)), "immediate");
+}
+
+/** Moves what is in the write-ahead log to the file where that is so many pages, as far as readers allow. To be called after each commit. */
+export function boundLog({ store, pages }: Pick<Open, "store" | "pages">, pagesMax = logPagesMax): void {
+  if (pages.countUnmoved() >= pagesMax) pages.checkpoint(() => runCheckpoint(store, "PASSIVE"));
 }
 
 /** Moves all of the WAL into the file and empties it, unless readers keep it from that for longer than writes may wait. */
-export function checkpoint(store: SqlDatabase): void {
+export function emptyLog({ store, pages }: Pick<Open, "store" | "pages">): void {
   try {
     store.exec(`PRAGMA busy_timeout = ${checkpointWaitMs}`);
-    store.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    pages.checkpoint(() => {
+      // One that empties the log does not say how much was in it.
+      const first = runCheckpoint(store, "PASSIVE");
+      const second = runCheckpoint(store, "TRUNCATE");
+      return first && second && second.isEmptied ? { ...first, moved: first.frames, isEmptied: true } : second;
+    });
   } finally {
     store.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
   }
+}
+
+/** Undefined where another process makes one. */
+function runCheckpoint(store: SqlDatabase, mode: "PASSIVE" | "TRUNCATE"): Checkpointed | undefined {
+  const statement = store.prepare(`PRAGMA wal_checkpoint(${mode})`);
+  const [isBusy, frames, moved] = (statement.values()[0] ?? []).map(Number);
+  statement.finalize();
+  if (frames === undefined || moved === undefined || moved < 0) return undefined;
+  return { frames, moved, isEmptied: mode === "TRUNCATE" && isBusy === 0 };
 }
 
 export function change<T>(open: Open, body: () => T): T {

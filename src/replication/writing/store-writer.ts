@@ -11,6 +11,7 @@ import { refreshDerived } from "../../engine/derived-tables.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys.ts";
 import { agedIn, excessOf } from "../../store/log-retention.ts";
 import type { StoredLogRow } from "../../store/log.ts";
+import { PageScrub, scrubTickMs } from "../../store/page-scrub.ts";
 import { createState, findState, readState, requireEnvironment, type State } from "../../store/state.ts";
 import { firstTerm } from "../../store/terms.ts";
 import { must } from "../../util/assert.ts";
@@ -30,9 +31,10 @@ import {
 import { replay, type Replayed, type ReplayRequest } from "./replay.ts";
 import {
   begin,
+  boundLog,
   change,
-  checkpoint,
   commit,
+  emptyLog,
   openForWriting,
   reopen,
   requireCommits,
@@ -64,14 +66,15 @@ export interface Next {
  * `next` and `moving` come before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
  * is left to be said once it is on disk, when everybody waits for it. `committedMs` in ms since 1970 with a fraction: whoever has asked since then was
  * answered with it. `storage` comes each time that the storage begins to fail in another way, and with null when it works again.
- * `clockSetMs` says by how much the wall clock was set.
+ * `clockSetMs` says by how much the wall clock was set. `damaged` comes again and again while the file at `path` is not what was written to it.
  */
 export type WriterEvent =
   | { readonly next: Next }
   | { readonly moving: Move }
   | { readonly moved: { readonly committedMs: number } }
   | { readonly storage: StorageFailure | null }
-  | { readonly clockSetMs: number };
+  | { readonly clockSetMs: number }
+  | { readonly damaged: { readonly path: string; readonly problem: string } };
 
 /** What a replay did. */
 export interface Arrived extends Replayed {
@@ -105,6 +108,8 @@ const groupWritesMax = 256;
 const idleRequestsMax = 10_000;
 /** How often the files and the free space are looked at, and an attempt is made to end a failure. */
 const storageCheckMs = 1000;
+const pagesCheckBytes = 64 * 2 ** 20;
+
 export class StoreWriter {
   readonly #tell: (event: WriterEvent) => void;
   readonly #clock: Clock;
@@ -117,7 +122,7 @@ export class StoreWriter {
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
   #toldStorage: StorageFailure["reason"] | undefined;
-  #cancelCheck = (): void => {};
+  #cancelTimers = (): void => {};
 
   /** `tell` is called before and after each commit that moves the position. */
   constructor(tell: (event: WriterEvent) => void, clock: Clock) {
@@ -138,9 +143,21 @@ export class StoreWriter {
       throw error;
     }
     this.#state = state;
-    this.#cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
+    this.#startTimers(open);
     this.#checkStorage();
     return state;
+  }
+
+  #startTimers({ pages, limits }: Open): void {
+    const { path } = pages;
+    const scrub = new PageScrub(pages, limits.scrubIntervalMs, (problem) => this.#tell({ damaged: { path, problem } }));
+    const cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
+    const cancelScrub = this.#clock.every(scrubTickMs, () => scrub.tick());
+    this.#cancelTimers = () => {
+      cancelCheck();
+      cancelScrub();
+      scrub.stop();
+    };
   }
 
   /** Makes what a store lacks. Gives where it stands. */
@@ -260,13 +277,27 @@ export class StoreWriter {
     return true;
   }
 
+  /** Reads all pages of the file. Says what is not what was written to it; undefined where all is. */
+  checkPages(): string | undefined {
+    const { pages } = must(this.#open);
+    for (;;) {
+      const { problem, isEnd } = pages.check(pagesCheckBytes);
+      if (problem !== undefined || isEnd) return problem;
+    }
+  }
+
+  /** The same for the pages that were not, as a disk may have misread them. */
+  checkPagesAgain(): string | undefined {
+    return must(this.#open).pages.checkAgain();
+  }
+
   /** Lets go of the file, with everything in it and nothing in the WAL. */
   close(): void {
-    const store = this.#open?.store;
+    const { store, pages } = this.#open ?? {};
     // Gone whatever happens: a file that is damaged must not keep its successor from being opened.
     this.#open = undefined;
     this.#state = undefined;
-    this.#cancelCheck();
+    this.#cancelTimers();
     try {
       this.#rollBackPrepared();
       store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -275,6 +306,7 @@ export class StoreWriter {
       if (storageFailureIn(error) === undefined) throw error;
     } finally {
       store?.close();
+      pages?.close();
     }
   }
 
@@ -335,7 +367,7 @@ export class StoreWriter {
     const open = reopen(before);
     this.#open = open;
     before.store.close();
-    requireCommits(open.store, this.#clock.wallMs());
+    requireCommits(open, this.#clock.wallMs());
     this.#continueFrom(readState(open.store));
     open.guard.recovered();
     this.#tellStorage(open.guard.problem);
@@ -375,7 +407,7 @@ export class StoreWriter {
     try {
       open.guard.look();
       if (open.guard.failure !== undefined) this.#recover(open);
-      else if (this.#prepared === undefined) this.#boundWal(open);
+      else if (this.#prepared === undefined) this.#boundWal(open, 1);
     } catch (error) {
       // Whatever else it is, the next write meets it.
       open.guard.failed(error);
@@ -383,13 +415,17 @@ export class StoreWriter {
     this.#tellStorage(open.guard.problem);
   }
 
-  /** A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. */
-  #boundWal(open: Open): void {
+  /**
+   * A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. What is in it is not looked at
+   * by the scrub, so nothing stays there alone for more than a second.
+   */
+  #boundWal(open: Open, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
-    if (open.guard.walBytes <= open.limits.walCheckpointBytes || now - this.#checkpointAtMs < storageCheckMs) return;
-    this.#checkpointAtMs = now;
     try {
-      checkpoint(open.store);
+      if (open.guard.walBytes <= open.limits.walCheckpointBytes || now - this.#checkpointAtMs < storageCheckMs)
+        return boundLog(open, framesMax);
+      this.#checkpointAtMs = now;
+      emptyLog(open);
     } catch (error) {
       this.#storageFailed(open, error);
     }

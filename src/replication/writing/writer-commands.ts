@@ -20,6 +20,8 @@ export function writerCommands(writer: StoreWriter) {
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
     saveReplaced: (target: string) => writer.saveReplaced(target),
+    checkPages: () => writer.checkPages(),
+    checkPagesAgain: () => writer.checkPagesAgain(),
     close: () => writer.close(),
   };
 }

@@ -41,6 +41,11 @@ export interface SerializedBatch {
   readonly json: string;
 }
 
+interface Damaged {
+  readonly path: string;
+  readonly problem: string;
+}
+
 type PolicyRequest = WriteRequest & { readonly kind: "policy" };
 
 /** How often a policy is checked again because another one became active meanwhile. */
@@ -63,6 +68,7 @@ export class Writer {
   #failed = false;
   #path = "";
   readonly #onReplaced: (() => void)[] = [];
+  readonly #onDamaged: ((damaged: Damaged) => void)[] = [];
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "approvePolicies" | "clock"> = realSystem) {
     this.#options = options;
@@ -74,6 +80,7 @@ export class Writer {
       if ("moving" in event) return void (this.#moving = event.moving);
       if ("clockSetMs" in event) return this.#clockSet(event.clockSetMs);
       if ("storage" in event) return this.#storageChanged(event.storage);
+      if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
       const move = must(this.#moving, "the writer says where a commit leads before it");
       this.#state = move.state;
       for (const listener of this.#onMoved) listener(move);
@@ -99,6 +106,21 @@ export class Writer {
   /** Called when the files of the database are found to be gone or replaced. */
   onReplaced(listener: () => void): void {
     this.#onReplaced.push(listener);
+  }
+
+  /** Called again and again while pages of the file at `path` are not what was written to it. */
+  onDamaged(listener: (damaged: Damaged) => void): void {
+    this.#onDamaged.push(listener);
+  }
+
+  /** Rejects where a page of the open file is not what was written to it, with what was found. */
+  async requirePages(): Promise<void> {
+    requireNone(await this.#worker.call("checkPages"));
+  }
+
+  /** The same for those that were not, once a disk may read them rightly. */
+  async requirePagesAgain(): Promise<void> {
+    requireNone(await this.#worker.call("checkPagesAgain"));
   }
 
   /** Whether the Worker died by itself: then nothing can be written any more. */
@@ -221,6 +243,10 @@ export class Writer {
     this.#failed = true;
     log.fatal("the writer died, this node takes no further changes and has to be started anew: {error}", { error });
   }
+}
+
+function requireNone(problem: string | undefined): void {
+  if (problem !== undefined) throw new Error(problem);
 }
 
 function countFailure(error: unknown): never {

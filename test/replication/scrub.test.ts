@@ -1,0 +1,220 @@
+/** Bits that flip in the files of a database in use: they are found before anybody asks for what they changed, and what is sound is never suspected. */
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Node } from "../../src/replication/node.ts";
+import { boundLog, emptyLog } from "../../src/replication/writing/open-store.ts";
+import { presentStore } from "../../src/store/data-directory.ts";
+import { openStore } from "../../src/store/database.ts";
+import { PageChecksums } from "../../src/store/page-checksums.ts";
+import { must } from "../../src/util/assert.ts";
+import { random as randomFrom } from "../../scripts/benchmark/random.ts";
+import { flipBit } from "./flip-bit.ts";
+import { adminKey, converged, eventually, insert, loadPolicy, refusal, withCluster, type Running } from "./cluster.ts";
+
+setDefaultTimeout(60_000);
+
+const directory = mkdtempSync(join(tmpdir(), "ostiary-scrub-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let files = 0;
+
+/** A table, with an index, in a database whose checkpoints are made by hand. */
+function openTable(): { readonly store: SqlDatabase; readonly path: string } {
+  const path = join(directory, `store-${++files}.db`);
+  const store = openStore(path);
+  store.exec("PRAGMA wal_autocheckpoint = 0");
+  // So small that transactions spill into the log.
+  store.exec("PRAGMA cache_size = 10");
+  store.exec("CREATE TABLE item (id INTEGER PRIMARY KEY, text TEXT) STRICT");
+  store.exec("CREATE INDEX item_text ON item (text)");
+  return { store, path };
+}
+
+/** The first thing that is wrong, looking at everything once. */
+function problemIn(pages: PageChecksums): string | undefined {
+  for (;;) {
+    const { problem, isEnd } = pages.check(50_000);
+    if (problem !== undefined || isEnd) return problem;
+  }
+}
+
+describe("checksums of pages", () => {
+  test.each([1, 2, 3])("agree with what SQLite writes, whatever is written, read and moved (seed %p)", (seed) => {
+    const random = randomFrom(seed);
+    const { store, path } = openTable();
+    const pages = new PageChecksums(path);
+    let reader: SqlDatabase | undefined;
+    let checks = 0;
+    for (let step = 0; step < 600; step++) {
+      const chance = random();
+      if (chance < 0.45) {
+        const begun = store.begin("immediate");
+        const rows = Math.floor(random() * 60);
+        for (let row = 0; row < rows; row++) {
+          const id = Math.floor(random() * 3000);
+          store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)").run(id, "x".repeat(Math.floor(random() * 900)));
+        }
+        // A cache that spills puts into the log what is then rolled back.
+        if (random() < 0.2) begun.rollback();
+        else begun.commit();
+        pages.countUnmoved();
+      } else if (chance < 0.55) {
+        store.exec(`DELETE FROM item WHERE id % 7 = ${step % 7}`);
+        pages.countUnmoved();
+      } else if (chance < 0.7) boundLog({ store, pages }, 1);
+      else if (chance < 0.75) {
+        store.exec("PRAGMA busy_timeout = 0");
+        emptyLog({ store, pages });
+      } else if (chance < 0.85) {
+        reader?.close();
+        reader = openSqlite(path, { readonly: true });
+        reader.exec("BEGIN");
+        reader.prepare("SELECT count(*) FROM item").values();
+      } else if (chance < 0.9) {
+        reader?.close();
+        reader = undefined;
+      } else if (chance < 0.93) {
+        // As an operator's `sqlite3` may do.
+        const other = openSqlite(path);
+        other.exec("PRAGMA busy_timeout = 0");
+        other.prepare("PRAGMA wal_checkpoint(PASSIVE)").values();
+        other.close();
+      } else {
+        checks++;
+        expect(problemIn(pages)).toBeUndefined();
+      }
+    }
+    reader?.close();
+    expect(problemIn(pages)).toBeUndefined();
+    expect(checks).toBeGreaterThan(10);
+    expect(pages.bytes).toBeGreaterThan(100_000);
+    store.close();
+    pages.close();
+  });
+
+  test("know of any bit of any page that flips, and of one that flips back", () => {
+    const { store, path } = openTable();
+    const pages = new PageChecksums(path);
+    const insertItem = store.prepare("INSERT INTO item VALUES (?1, ?2)");
+    store.transaction(() => {
+      for (let id = 0; id < 3000; id++) insertItem.run(id, `text ${id * 7919}`);
+    });
+    store.exec("DELETE FROM item WHERE id > 2000"); // so that there are free pages
+    boundLog({ store, pages }, 1);
+    expect(problemIn(pages)).toBeUndefined();
+    expect(pages.isComplete).toBe(true);
+    const random = randomFrom(7);
+    const { size } = statSync(path);
+    for (let index = 0; index < 300; index++) {
+      const [position, bit] = [Math.floor(random() * size), Math.floor(random() * 8)];
+      flipBit(path, position, bit);
+      expect(problemIn(pages)).toContain(`page ${Math.floor(position / pages.pageBytes) + 1} of`);
+      expect(pages.checkAgain()).toBeDefined();
+      flipBit(path, position, bit);
+      expect(pages.checkAgain()).toBeUndefined();
+      expect(problemIn(pages)).toBeUndefined();
+    }
+    store.close();
+    pages.close();
+  });
+
+  test("know of a bit that flips in the write-ahead log before it gets into the file", () => {
+    const random = randomFrom(8);
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const { store, path } = openTable();
+      const pages = new PageChecksums(path);
+      emptyLog({ store, pages });
+      const insertItem = store.prepare("INSERT INTO item VALUES (?1, ?2)");
+      for (let id = 0; id < 100; id++) insertItem.run(id, `text ${id * 7919}`);
+      const bytes = statSync(`${path}-wal`).size;
+      flipBit(`${path}-wal`, 32 + Math.floor(random() * (bytes - 32)), Math.floor(random() * 8));
+      boundLog({ store, pages }, 1);
+      expect(pages.problem).toContain("-wal` is not what was written to it");
+      store.close();
+      pages.close();
+    }
+  });
+});
+
+const pageBytes = 4096;
+
+/** The root pages of the tables of that name, the last page of the deepest level first: where most of what they hold is. */
+function pagesOf(path: string, name: RegExp): number[] {
+  const store = openSqlite(path, { readonly: true });
+  const pages = store
+    .prepare("SELECT pageno, name FROM dbstat WHERE pagetype = 'leaf' ORDER BY pageno DESC")
+    .values()
+    .filter(([, table]) => name.test(String(table)))
+    .map(([page]) => Number(page));
+  store.close();
+  return pages;
+}
+
+async function statusOf({ url }: Running<Node>): Promise<number> {
+  const body = { actor_type: "User", actor_id: "ann", action: "read", resource_type: "Repo", resource_id: "main" };
+  const headers = { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" };
+  return (await fetch(`${url}/api/authorize`, { method: "POST", headers, body: JSON.stringify(body) })).status;
+}
+
+const many = Array.from({ length: 3000 }, (_, index) => `user-${index}`);
+
+describe("a bit that flips in the database in use, where no question reads it,", () => {
+  test("keeps a primary from answering, until the page is right again", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann", ...many);
+      await primary.stop();
+      // What was in the log is in the file after a start.
+      const again = await cluster.primary();
+      const path = must(presentStore(again.data));
+      const [page] = pagesOf(path, /^fact_/);
+      // The first pass notes what is there.
+      await Bun.sleep(2500);
+      expect(await statusOf(again)).toBe(200);
+      flipBit(path, (must(page) - 1) * pageBytes + 4000, 3);
+      await eventually(async () => expect(await statusOf(again)).toBe(503), 5000);
+      expect(again.node.health().ok).toBe(false);
+      expect(await refusal(insert(again.node, "bob"))).toMatchObject({ code: "not_ready" });
+      flipBit(path, (must(page) - 1) * pageBytes + 4000, 3);
+      await eventually(async () => expect(await statusOf(again)).toBe(200), 10_000);
+    }));
+
+  test.each([["fact_"], ["symbol"], ["log"], ["free"]])("makes an edge take a fresh copy (%s)", (table) =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann", ...many);
+      const edge = await cluster.edge("edge", primary);
+      await converged(edge.node, primary.node);
+      const path = must(presentStore(edge.data));
+      const page = table === "free" ? statSync(path).size / pageBytes : must(pagesOf(path, new RegExp(`^${table}`))[0]);
+      await Bun.sleep(2500);
+      flipBit(path, (page - 1) * pageBytes + 4000, 3);
+      await eventually(async () => {
+        expect(presentStore(edge.data)).not.toBe(path);
+        expect(await statusOf(edge)).toBe(200);
+      }, 10_000);
+      await converged(edge.node, primary.node);
+    }),
+  );
+
+  test("makes a fallback fetch a fresh snapshot", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann", ...many);
+      const fallback = await cluster.fallback(primary);
+      await eventually(async () => expect(await statusOf(fallback)).toBe(200));
+      const path = must(presentStore(fallback.data));
+      await Bun.sleep(2500);
+      flipBit(path, (must(pagesOf(path, /^fact_/)[0]) - 1) * pageBytes + 4000, 3);
+      await eventually(async () => {
+        expect(presentStore(fallback.data)).not.toBe(path);
+        expect(await statusOf(fallback)).toBe(200);
+      }, 10_000);
+    }));
+});

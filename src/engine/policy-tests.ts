@@ -14,6 +14,8 @@ import type { Span } from "../polar/span.ts";
 import { openStore } from "../store/database.ts";
 import { createState } from "../store/state.ts";
 import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import { replacedDefault } from "./unused-rules.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { joinSources } from "./active-policy.ts";
 import { applyEvent } from "./apply.ts";
@@ -156,7 +158,7 @@ class Runner {
       const outcome = checkAssertion(assertion, this.#active, answers);
       if (this.#measures) this.#measure(assertion, answers);
       if (outcome.problem === undefined) return undefined;
-      const notes = this.#explain(outcome, answers);
+      const notes = [...this.#explain(outcome, answers), ...this.#tellOfDefault(assertion, answers)];
       return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
     } catch (error) {
       if (!(error instanceof AppError) && !(error instanceof Exhausted)) throw error;
@@ -193,6 +195,18 @@ class Runner {
       telling.cutShort(error.reason);
     }
     return telling.cut === undefined ? notes : [...notes, "saying all of why takes more work than a test may take"];
+  }
+
+  /** A permission that is there and allows nothing, since `allow` rules of the policy's own replace the one that would ask for it. */
+  #tellOfDefault(assertion: Assertion, answers: Answers): string[] {
+    const replacing = replacedDefault(this.#active.policy);
+    if (replacing === undefined || assertion.predicate !== "allow" || !assertion.expected) return [];
+    const permission = checkAssertion({ ...assertion, predicate: "has_permission" }, this.#active, answers);
+    if (permission.problem !== undefined) return [];
+    const { file, line, column } = must(new Telling(this.#sources, this.#limits).rule(replacing));
+    return [
+      `note: has_permission says just this, but allows nothing: the \`allow\` rule at ${file}:${line}:${column} replaces the default one, which would ask for it`,
+    ];
   }
 
   #measure(assertion: Assertion, answers: Answers): void {

@@ -11,6 +11,7 @@ import { quote } from "../polar/report.ts";
 import { must } from "../util/assert.ts";
 import { whyUnaccepted } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
+import { warnOfReplacedDefault, warnOfUnusedRules } from "./unused-rules.ts";
 
 export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagnostic[] {
   const { policy, program, universe, signatures } = active;
@@ -20,6 +21,8 @@ export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagno
       ? warnOfNoActor(policy)
       : [...warnOfDeadRules(reach, active), ...warnOfNames(reach, active)]),
     ...warnOfDuplicates(active),
+    ...warnOfUnusedRules(policy),
+    ...warnOfReplacedDefault(policy),
     ...policy.tests.flatMap((test) => warnOfTest(test, reach, active)),
   ];
 }

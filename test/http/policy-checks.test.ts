@@ -99,7 +99,7 @@ describe("a policy that is only asked about", () => {
         body: { src: `${other} is_public(o: Org) if opened(o, by);` },
       });
       expect(doubtful.json).toEqual({
-        message: "policy loaded; it has 1 warning, which `POST /api/validate` lists",
+        message: "policy loaded; it has 2 warnings, which `POST /api/validate` lists",
       });
       expect(await oso.authorize(User("ann"), "read", Org("acme"))).toBe(false);
       const back = await api.call("POST", "/api/policy", { body: { src: good } });

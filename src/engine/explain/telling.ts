@@ -44,7 +44,7 @@ export class Telling {
   }
 
   /** `null` for a rule that no text has. */
-  rule({ span, implicit }: ProgramRule): Rule | null {
+  rule({ span, implicit }: Pick<ProgramRule, "span" | "implicit">): Rule | null {
     if (implicit) return null;
     const { text, starts } = this.#sources.get(span.file) ?? { text: "", starts: [] };
     return { text: ruleText(span, text), file: span.file, ...positionAt(starts, span.start) };

@@ -3,6 +3,7 @@
  * that goes further gets a warning, because it may be refused there.
  */
 import type { NameKind } from "../declarations.ts";
+import { unreachable } from "../../util/assert.ts";
 import { quote } from "../report.ts";
 import type { Expression, Program, Term } from "../syntax.ts";
 import { expressionsOf, termsOf, writtenExpressions } from "../walk.ts";
@@ -12,7 +13,8 @@ export function checkNegation(context: Context): void {
   for (const statement of context.program.statements) {
     if (statement.kind !== "rule" || !statement.body || statement.flawed) continue;
     const head = statement.head.params.map(({ term }) => term);
-    reportLoose(statement.body, new Set(namesOf(head)), context);
+    const scope = { given: new Set(namesOf(head)), typed: new Set<string>(), outer: undefined, values: valuesOnce() };
+    reportLoose(statement.body, scope, context);
   }
   const derived = derivedPredicates(context);
   for (const written of writtenExpressions(context.program)) {
@@ -34,22 +36,23 @@ export function checkNegation(context: Context): void {
 
 /**
  * `role matches String and not has_role(user, role, org)` holds as soon as there is any other string, so nearly always: `matches` says what a
- * variable may be, and gives it no value. `bound` are the names that have a value.
+ * variable may be, and gives it no value. `scope` is what is known where the expression stands.
  */
-function reportLoose(body: Expression, bound: ReadonlySet<string>, { report }: Context): void {
-  const positive = [...outsideNot(body)];
-  const given = new Set([
-    ...bound,
-    ...positive.flatMap((part) => (part.kind === "matches" ? [] : namesOf(termsOf(part)))),
-  ]);
-  const typed = new Set(positive.flatMap((part) => (part.kind === "matches" ? [part.variable.name] : [])));
-  for (const part of expressionsOf(body)) {
-    if (part.kind !== "not") continue;
-    const loose = namesOf(termsOf(part)).find((name) => typed.has(name) && !given.has(name));
-    if (loose === undefined) continue;
-    report.warning(
+function reportLoose(expression: Expression, scope: Scope, context: Context): void {
+  if (expression.kind === "or") {
+    for (const operand of expression.operands) reportLoose(operand, scope, context);
+  } else if (expression.kind === "and") {
+    const typed = expression.operands.flatMap((part) => (part.kind === "matches" ? [part.variable.name] : []));
+    const inner = { given: scope.values(expression), typed: new Set(typed), outer: scope, values: scope.values };
+    for (const operand of expression.operands) reportLoose(operand, inner, context);
+  } else if (expression.kind === "not") {
+    const loose = namesOf(termsOf(expression)).find(
+      (name) => isKnown(name, "typed", scope) && !isKnown(name, "given", scope),
+    );
+    if (loose === undefined) return reportLoose(expression.operand, scope, context);
+    context.report.warning(
       "rule/loose-negation",
-      part.span,
+      expression.span,
       `nothing but \`matches\` restricts ${quote(loose)}, so nearly any value makes this true`,
       {
         hint: `give it a value outside of the \`not\`, or put ${quote(`${loose} matches …`)} inside it`,
@@ -58,11 +61,49 @@ function reportLoose(body: Expression, bound: ReadonlySet<string>, { report }: C
   }
 }
 
-/** The conditions that stand under no `not`, without those that only connect others. */
-function* outsideNot(expression: Expression): Generator<Expression> {
-  if (expression.kind === "not") return;
-  if (expression.kind !== "and" && expression.kind !== "or") return yield expression;
-  for (const operand of expression.operands) yield* outsideNot(operand);
+interface Scope {
+  /** Names that have a value. */
+  readonly given: ReadonlySet<string>;
+  /** Names that a `matches` mentions. */
+  readonly typed: ReadonlySet<string>;
+  readonly outer: Scope | undefined;
+  readonly values: (expression: Expression) => ReadonlySet<string>;
+}
+
+function isKnown(name: string, how: "given" | "typed", scope: Scope | undefined): boolean {
+  return scope !== undefined && (scope[how].has(name) || isKnown(name, how, scope.outer));
+}
+
+/** Tells the names that have a value where a condition holds. One of several alternatives gives none for sure. Each condition is looked at once. */
+function valuesOnce(): (expression: Expression) => ReadonlySet<string> {
+  const known = new Map<Expression, ReadonlySet<string>>();
+  const find = (expression: Expression): ReadonlySet<string> => {
+    switch (expression.kind) {
+      case "and":
+        return new Set(expression.operands.flatMap((operand) => [...values(operand)]));
+      case "or": {
+        const [first = new Set<string>(), ...others] = expression.operands.map(values);
+        return new Set([...first].filter((name) => others.every((other) => other.has(name))));
+      }
+      case "call":
+      case "equal":
+      case "in":
+      case "compare":
+        return new Set(namesOf(termsOf(expression)));
+      case "not":
+      case "matches":
+      case "boolean":
+        return new Set();
+      default:
+        return unreachable(expression);
+    }
+  };
+  const values = (expression: Expression): ReadonlySet<string> => {
+    const found = known.get(expression) ?? find(expression);
+    known.set(expression, found);
+    return found;
+  };
+  return values;
 }
 
 function namesOf(terms: Iterable<Term>): string[] {

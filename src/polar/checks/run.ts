@@ -15,6 +15,7 @@ import { checkShorthand } from "./shorthand.ts";
 import { checkSingletons } from "./singletons.ts";
 import { checkSupertypes } from "./supertypes.ts";
 import { checkTestNames } from "./test-names.ts";
+import { checkUndeclaredNames } from "./undeclared-names.ts";
 import { checkUndeclaredTypes } from "./undeclared-types.ts";
 import { checkUnbound } from "./unbound.ts";
 import { checkUnsupported } from "./unsupported.ts";
@@ -28,6 +29,7 @@ const checks: readonly ((context: Context) => void)[] = [
   checkShorthand,
   checkRelationActors,
   checkUndeclaredTypes,
+  checkUndeclaredNames,
   checkLiterals,
   checkLists,
   checkSingletons,

@@ -85,3 +85,35 @@ test "bots may not" {
   assert_not allow(User{"ann"}, "burn", Doc{"d"});
   assert_not has_role(User{"bob"}, "owner", Doc{"d"});
 }
+# --- rules that change no decision
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+deny(user: User, "view", _: Doc) if is_banned(user);
+is_banned(user: User) if is_reported(user);
+may_export(user: User) if is_staff(user);
+round(x) if about(x);
+about(x) if round(x) or is_flat(x);
+is_public(Doc{"x"});
+# --- rules that applications or tests ask for
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow_field(user: User, "read", doc: Doc, "title") if has_role(user, "viewer", doc);
+may_export(user: User) if is_staff(user);
+deny(user: User) if is_banned(user);
+has_role(user: User, "viewer", doc: Doc) if wrote(user, doc);
+test "exports" {
+  setup { is_staff(User{"ann"}); is_banned(User{"bob"}); }
+  assert may_export(User{"ann"});
+  assert deny(User{"bob"});
+}
+# --- allow rules that replace the default one
+actor User {}
+global { roles = ["root"]; permissions = ["burn"]; "burn" if "root"; }
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(user: User, "view", doc: Doc) if is_open(doc) and has_role(user, "viewer", doc);
+# --- allow rules beside the default one
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(user: User, "view", doc: Doc) if is_open(doc) and has_role(user, "viewer", doc);
+allow(actor: Actor, action: String, resource: Resource) if may(actor, action, resource);
+may(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);

@@ -59,3 +59,22 @@ has_permission(user: User, "leave", org: Org) if role matches String and is_role
 has_permission(user: User, "leave", org: Org) if not (role matches String and has_role(user, role, org));
 has_permission(user: User, "leave", org: Org) if not has_role(user, _role, org);
 has_permission(user: User, "leave", org: Org) if role matches String and role in ["member"] and not has_role(user, role, org);
+# --- a negation that nearly any value makes true, beside an alternative that gives it one
+actor User {}
+resource Org { roles = ["member"]; permissions = ["leave"]; }
+has_permission(user: User, "leave", org: Org) if role matches String and (not has_role(user, role, org) or has_role(user, role, org));
+has_permission(user: User, "leave", org: Org) if role matches String and (role = "member" or role in ["owner"]) and not has_role(user, role, org);
+has_permission(user: User, "leave", org: Org) if role matches String and is_role(role) and (not has_role(user, role, org) or is_open(org));
+# --- names that no block declares
+actor User {}
+actor Bot extends User {}
+global { roles = ["admin"]; }
+resource Item { roles = ["viewer"]; permissions = ["view"]; relations = { parent: Item }; "view" if "viewer"; }
+resource Doc extends Item { roles = ["owner"]; }
+resource Bare {}
+has_role(user: User, "veiwer", doc: Doc) if wrote(user, doc);
+has_permission(user: User, "view", doc: Doc) if is_open(doc) and not has_role(user, "blocked", doc);
+has_permission(user: User, "view", doc: Doc) if has_relation(doc, "parnet", item) and item matches Item and has_role(user, "owner", item);
+has_permission(user: User, "view", doc: Doc) if has_role(user, "amdin") and not not has_permission(user, "veiw", doc);
+has_permission(user: User, "view", bare: Bare) if has_role(user, "anything", bare);
+has_permission(user: User, "view", resource: Resource) if has_role(user, "owner", resource) and has_role(user, "nobody", resource);

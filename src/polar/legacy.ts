@@ -3,7 +3,7 @@
  * of its own with the cure, instead of "unexpected token".
  */
 import { quote } from "./report.ts";
-import { type Stream, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
+import { type Stream, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Token } from "./token.ts";
 
 const operators: Readonly<Record<string, { code: string; hint: string }>> = {
@@ -48,6 +48,70 @@ export function acceptEquals(stream: Stream): boolean {
   const token = peek(stream);
   if (isMark(token, "==") || isMark(token, ":=")) explainLegacy(stream);
   else if (!isMark(token, "=")) return false;
+  advance(stream);
+  return true;
+}
+
+const connectives = { and: ["&&", "&"], or: ["||", "|"] } as const;
+
+/** `and` or `or`, and what others write for it. */
+export function acceptConnective(stream: Stream, word: keyof typeof connectives): boolean {
+  if (!isWord(peek(stream), word)) {
+    if (!connectives[word].some((mark) => isMark(peek(stream), mark))) return false;
+    explainLegacy(stream);
+  }
+  advance(stream);
+  return true;
+}
+
+/** `not`, and what others write for it. */
+export function acceptNot(stream: Stream): boolean {
+  if (!isWord(peek(stream), "not")) {
+    if (!isMark(peek(stream), "!")) return false;
+    explainLegacy(stream);
+  }
+  advance(stream);
+  return true;
+}
+
+/** Whether what stands here would use the value of what stands before it. */
+function usesValue(token: Token): boolean {
+  return /^(?:[<>]=?|[!:=]?=|[+\-*/%^])$/.test(token.kind === "punctuation" ? token.text : "") || isWord(token, "in");
+}
+
+const clocks = /^(now|time|today|date|current_?(unix_?)?time(stamp)?|timestamp|unix_?time)$/i;
+
+/** A call as a value, `now() < end` or `end > now()`: reported and stepped over, so that a variable may stand in for it. */
+export function skipCallAsValue(stream: Stream, place: "left" | "right"): boolean {
+  const name = peek(stream);
+  if (name.kind !== "identifier" || !isMark(peek(stream, 1), "(")) return false;
+  const start = stream.index;
+  advance(stream);
+  skipParentheses(stream);
+  if (place === "left" && !usesValue(peek(stream))) {
+    stream.index = start;
+    return false;
+  }
+  stream.report.error(
+    "syntax/call-as-value",
+    spanFrom(stream, name),
+    `${quote(`${name.text}(…)`)} has no value: a call is a condition`,
+    {
+      hint: clocks.test(name.text)
+        ? "the present time, in seconds, is `@current_unix_time`"
+        : `give it an argument for the value, as in ${quote(`${name.text}(…, value) and value < …`)}`,
+    },
+  );
+  return true;
+}
+
+/** `@current_time` and the like where a value stands: reported, and the present time stands in for it. */
+export function acceptFlagAsValue(stream: Stream): boolean {
+  const token = peek(stream);
+  if (token.kind !== "flag") return false;
+  stream.report.error("syntax/flag-as-value", spanOf(stream, token), `${quote(token.text)} is no value`, {
+    hint: "the present time, in seconds, is `@current_unix_time`; there are no others of its kind",
+  });
   advance(stream);
   return true;
 }

@@ -2,6 +2,7 @@
  * Text to tokens, all at once: policies are small, and the parser's recovery likes to look ahead and back. A bad character or number is
  * reported here and becomes a token that the parser skips in silence, so each slip gives one message.
  */
+import { foreignSchema } from "./foreign-schema.ts";
 import { type Report, quote } from "./report.ts";
 import type { Source } from "./source.ts";
 import type { Span } from "./span.ts";
@@ -15,7 +16,20 @@ export interface Lexed {
 
 export function tokenize(source: Source, report: Report): Lexed {
   const { name: file, text } = source;
-  const lexer: Lexer = { file, text, at: 0, startsLine: true, tokens: [], comments: [], report };
+  const lexer: Lexer = { file, text, at: 0, startsLine: true, quotesTold: false, tokens: [], comments: [], report };
+  const foreign = foreignSchema(text);
+  if (foreign !== undefined) {
+    const { engine, start, end, hint } = foreign;
+    report.error(
+      "syntax/foreign-schema",
+      { file, start, end },
+      `this is a schema of ${engine}, not a policy in Polar`,
+      {
+        hint,
+      },
+    );
+    lexer.at = text.length;
+  }
   for (;;) {
     skipBlank(lexer);
     if (lexer.at >= lexer.text.length) break;
@@ -30,14 +44,16 @@ interface Lexer {
   readonly text: string;
   at: number;
   startsLine: boolean;
+  /** Whether it was said that strings stand in double quotes. */
+  quotesTold: boolean;
   readonly tokens: Token[];
   readonly comments: Comment[];
   readonly report: Report;
 }
 
 // Letters are all that is not ASCII punctuation, a digit or blank; control, format and surrogate characters are left out, because a name
-// that looks like another name has no place in an authorization policy.
-const letters = String.raw`_A-Za-z[[\u{80}-\u{10ffff}]--[\s\p{Cc}\p{Cf}\p{Cs}]]`;
+// that looks like another name has no place in an authorization policy. Nor are quotes of other languages letters.
+const letters = String.raw`_A-Za-z[[\u{80}-\u{10ffff}]--[\s\p{Cc}\p{Cf}\p{Cs}\p{Pi}\p{Pf}„‚]]`;
 const segment = `[${letters}][${letters}0-9]*`;
 const identifier = new RegExp(`${segment}(?:::${segment})*\\??`, "vy");
 const flag = new RegExp(`@(${segment})`, "vy");
@@ -45,6 +61,8 @@ const number = /[+-]?\d+(\.\d+)?([eE][+-]?\d+)?/y;
 const blank = /\s+|#[^\n\r]*/y;
 const lineEnd = /\r\n?|\n/y;
 const punctuation = /matches!(?!=)|::|!=|<=|>=|\?=|==|:=|&&|\|\||[{}[\](),;:=<>.+\-*/!|&%^]/y;
+/** In single quotes, backquotes, or the quotes that word processors and other languages have. */
+const foreignString = /'([^'"\n\r]*)'|`([^`"\n\r]*)`|[“”„«»]([^“”„«»\n\r]*)["“”«»]|[‘’‚]([^‘’‚\n\r]*)['‘’]/y;
 const loneSurrogate = /\p{Cs}/u;
 
 function readToken(lexer: Lexer): void {
@@ -61,7 +79,25 @@ function readToken(lexer: Lexer): void {
   const mention = match(flag, text, at);
   if (mention?.[1] === "current_unix_time") return push(lexer, "now", mention[0], at + mention[0].length);
   if (mention) return push(lexer, "flag", mention[0], at + mention[0].length);
+  const foreign = match(foreignString, text, at);
+  if (foreign) return readForeignString(lexer, foreign);
   readInvalid(lexer, unknownLength(text, at));
+}
+
+/** Reported once: whoever writes one string so writes all of them so. */
+function readForeignString(lexer: Lexer, [found, ...texts]: RegExpExecArray): void {
+  const end = lexer.at + found.length;
+  if (!lexer.quotesTold)
+    lexer.report.error(
+      "syntax/quotes",
+      spanOf(lexer, end),
+      `${quote(found)} is no string: strings stand in double quotes`,
+      {
+        hint: 'write `"text"`, here and wherever else other quotes stand',
+      },
+    );
+  lexer.quotesTold = true;
+  push(lexer, "string", texts.find((text) => text !== undefined) ?? "", end);
 }
 
 /** `//` and `/*`, as most languages have it: reported, and stepped over like a comment, so that the rest is looked at too. */
@@ -93,7 +129,7 @@ function unknownLength(text: string, at: number): number {
 function readInvalid(lexer: Lexer, length: number, message?: string): void {
   const { text, at, report } = lexer;
   const found = text.slice(at, at + length);
-  const hint = found.startsWith("'") ? { hint: 'strings stand in double quotes: `"text"`' } : {};
+  const hint = /^['“”„«»‘’‚]/.test(found) ? { hint: 'strings stand in double quotes: `"text"`' } : {};
   report.error(
     "syntax/invalid-character",
     spanOf(lexer, at + length),

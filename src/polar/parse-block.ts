@@ -105,7 +105,21 @@ function parseAtom(stream: Stream): ShorthandExpression | undefined {
   if (!term) return undefined;
   if (!acceptWord(stream, "on")) return { kind: "name", term, span: term.span };
   const target = parseShorthandTerm(stream, "a relation after `on`");
-  return target && { kind: "on", term, target, span: spanFrom(stream, start) };
+  const last = target && isWord(peek(stream), "on") ? refuseChain(stream, term, target) : target;
+  return last && { kind: "on", term, target: last, span: spanFrom(stream, start) };
+}
+
+/** Reported, and read as if only the last relation were there, so that the rest of the block is looked at too. */
+function refuseChain(stream: Stream, term: ShorthandTerm, target: ShorthandTerm): ShorthandTerm | undefined {
+  const first = peek(stream);
+  let next: ShorthandTerm | undefined = target;
+  while (next !== undefined && acceptWord(stream, "on")) next = parseShorthandTerm(stream, "a relation after `on`");
+  if (next === undefined) return undefined;
+  const inner = `"${term.text}" if "${term.text}" on "${target.text}";`;
+  stream.report.error("syntax/chained-on", spanFrom(stream, first), "`on` follows one relation, not a chain of them", {
+    hint: `write ${quote(inner)} into the block of the type that ${quote(next.text)} leads to, and here ${quote(`"${term.text}" on "${next.text}"`)}`,
+  });
+  return next;
 }
 
 function isConnective(word: string): boolean {

@@ -1,10 +1,10 @@
 /** The body of a rule: `or` over `and` over `not` over single conditions. */
 import { expect, expectName, unexpected } from "./expect.ts";
-import { acceptEquals, followsAccess } from "./legacy.ts";
+import { acceptEquals, acceptNot, followsAccess, skipCallAsValue } from "./legacy.ts";
 import type { Comparison } from "./policy.ts";
 import { parseAlternatives } from "./parse-operands.ts";
 import { quote } from "./report.ts";
-import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom } from "./stream.ts";
+import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Expression, Term } from "./syntax.ts";
 import { parseCall, parseList, parseTerm } from "./parse-term.ts";
 import type { Token } from "./token.ts";
@@ -15,7 +15,7 @@ export function parseExpression(stream: Stream): Expression | undefined {
 
 function parseNot(stream: Stream): Expression | undefined {
   const start = peek(stream);
-  if (!acceptWord(stream, "not")) return parseCondition(stream);
+  if (!acceptNot(stream)) return parseCondition(stream);
   const operand = nested(stream, parseNot);
   return operand && { kind: "not", operand, span: spanFrom(stream, start) };
 }
@@ -26,9 +26,15 @@ function parseCondition(stream: Stream): Expression | undefined {
     const inner = nested(stream, parseExpression);
     return inner && expect(stream, ")", "or another condition") ? inner : undefined;
   }
+  if (skipCallAsValue(stream, "left")) return parseOperator(stream, start, variableAt(stream, start));
   if (start.kind === "identifier" && isMark(peek(stream, 1), "(")) return parseCall(stream);
   const term = parseTerm(stream);
   return term && parseOperator(stream, start, term);
+}
+
+/** In place of what was reported. */
+function variableAt(stream: Stream, token: Token): Term {
+  return { kind: "variable", name: token.text, span: spanOf(stream, token) };
 }
 
 const comparisons: readonly string[] = ["<", "<=", ">", ">=", "!="] satisfies Comparison[];

@@ -1,6 +1,7 @@
 /** `or` over `and` over operands, as conditions of longhand and of shorthand rules both have it. */
+import { acceptConnective } from "./legacy.ts";
 import type { Span } from "./span.ts";
-import { type Stream, acceptWord, peek, spanFrom } from "./stream.ts";
+import { type Stream, peek, spanFrom } from "./stream.ts";
 
 interface Connected<E> {
   readonly kind: "and" | "or";
@@ -25,7 +26,7 @@ function parseOperands<E>(
   const first = operand(stream);
   if (!first) return undefined;
   const operands = [first];
-  while (acceptWord(stream, operator)) {
+  while (acceptConnective(stream, operator)) {
     const next = operand(stream);
     if (!next) return undefined;
     operands.push(next);

@@ -1,6 +1,6 @@
 /** Terms, calls and heads: what rules, facts and tests are made of. */
 import { expect, expectName, separated, unexpected } from "./expect.ts";
-import { explainAccess, skipAccess } from "./legacy.ts";
+import { acceptFlagAsValue, explainAccess, skipAccess, skipCallAsValue } from "./legacy.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Call, Head, List, Name, Param, Scalar, Term } from "./syntax.ts";
@@ -67,11 +67,14 @@ export function parseTerm(stream: Stream): Term | undefined {
     return { kind: "integer", text: "0", span: spanOf(stream, advance(stream)) };
   }
   if (isMark(token, "{") || isMark(token, "[")) return refuseStructure(stream);
+  if (acceptFlagAsValue(stream)) return { kind: "now", span: spanOf(stream, token) };
   if (token.kind !== "identifier" || reservedWords.has(token.text) || isNew(stream))
     return unexpected(stream, "a value or a variable");
   if (isMark(peek(stream, 1), "{")) return parseTyped(stream);
-  advance(stream);
-  skipAccess(stream, token);
+  if (!skipCallAsValue(stream, "right")) {
+    advance(stream);
+    skipAccess(stream, token);
+  }
   return { kind: "variable", name: token.text, span: spanOf(stream, token) };
 }
 

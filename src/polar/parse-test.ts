@@ -104,12 +104,24 @@ function parseFact(stream: Stream): Call | undefined {
   return fact && expectSemicolon(stream, "after the fact") && fact;
 }
 
+/** `assert not p(…)`, which is read as `assert_not p(…)`. */
+function skipNegation(stream: Stream): boolean {
+  const token = peek(stream);
+  if (!isMark(token, "!") && !isWord(token, "not")) return false;
+  stream.report.error("syntax/negated-assertion", spanOf(stream, token), `\`assert ${token.text}\` is no assertion`, {
+    hint: "write `assert_not …`",
+  });
+  advance(stream);
+  return true;
+}
+
 /** `("assert" | "assert_not") head [ "iff" expr ] ";"` */
 function parseAssertion(stream: Stream): Assertion | undefined {
   const start = peek(stream);
-  const expected = !isWord(start, "assert_not");
-  if (expected && !isWord(start, "assert")) return unexpected(stream, "`setup`, `assert` or `assert_not`");
+  const isAssert = isWord(start, "assert");
+  if (!isAssert && !isWord(start, "assert_not")) return unexpected(stream, "`setup`, `assert` or `assert_not`");
   advance(stream);
+  const expected = isAssert && !skipNegation(stream);
   const head = parseHead(stream);
   if (!head) return undefined;
   const hasCondition = acceptWord(stream, "iff");

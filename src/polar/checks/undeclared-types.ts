@@ -16,10 +16,23 @@ export function checkUndeclaredTypes({ program, declarations, report }: Context)
     if (declarations.types.has(text) || primitiveTypes.has(text) || abstractTypes.has(text) || seen.has(text)) continue;
     seen.add(text);
     report.warning(`${stage}/undeclared-type`, span, `type ${quote(text)} is not declared`, {
-      hint: report.suggest(text, known) ?? `declare it: ${quote(`resource ${text} {}`)}`,
+      hint:
+        report.suggest(text, known) ??
+        `declare it: ${quote(`${isActor(program, text) ? "actor" : "resource"} ${text} {}`)}`,
     });
   }
 }
+
+/** Whether somewhere a value of the type has a role or a permission, or is allowed something. */
+function isActor(program: Program, type: string): boolean {
+  return program.statements.some((statement) => {
+    if (statement.kind !== "rule" || !takesActor.has(statement.head.predicate.text)) return false;
+    const [first] = statement.head.params;
+    return first?.type?.text === type || (first?.term.kind === "typed" && first.term.type.text === type);
+  });
+}
+
+const takesActor: ReadonlySet<string> = new Set(["allow", "has_role", "has_permission"]);
 
 interface Mention {
   readonly stage: "block" | "rule" | "test";

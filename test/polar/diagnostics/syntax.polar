@@ -85,3 +85,31 @@ f("c") resource Org {}
 # --- a setup that is never closed
 f(x) if g(x);
 test "t" { setup { g("a"); assert f("a"); assert_not f("b"); }
+# --- several habits in one body
+f(x) if g(x) && x == y || !h(x) and now() < end & until(x, end);
+f(x) if @current_time < end and until(x, end) and 3 > level(x);
+f(x) if has(x, owner(x)) and in_time(x);
+# --- single and typographic quotes are told of once
+resource Doc { roles = ['viewer', “editor”]; permissions = [‘view’]; 'view' if "viewer"; }
+f(`a`);
+it's(x);
+# --- a chain of relations
+actor User {}
+resource Org { roles = ["admin"]; }
+resource Project { roles = ["admin"]; relations = { org: Org }; "admin" if "admin" on "org"; }
+resource Task { roles = ["admin"]; relations = { project: Project }; "admin" if "admin" on "org" on "project"; "admin" if "amdin"; }
+# --- negated assertions
+f("a");
+test "t" { assert !f("b"); assert not f("c"); assert_not f("d"); }
+# --- a schema of SpiceDB
+// Everybody.
+definition user {}
+definition doc { relation viewer: user | group#member
+  permission view = viewer + owner }
+# --- a schema of OpenFGA
+model
+  schema 1.1
+type user
+type doc
+  relations
+    define viewer: [user] or owner

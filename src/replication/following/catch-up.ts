@@ -4,6 +4,7 @@
  */
 import type { State } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { pageRows, type Head, type Page, type Refusal } from "../feed/envelope.ts";
@@ -43,7 +44,8 @@ export async function catchUp(options: CatchUpOptions, present: State | undefine
     const { answer, from } = await options.upstream.log(state);
     if (options.stopped()) return;
     if ("refused" in answer) {
-      if (fresh) throw new Error(`the log does not continue a fresh snapshot: ${answer.refused.message}`);
+      if (fresh)
+        throw new AppError("not_ready", `the log does not continue a fresh snapshot: ${answer.refused.message}`);
       state = await replace(options, state, answer.refused, from);
       fresh = true;
       continue;
@@ -81,7 +83,8 @@ async function applyPage(
   page: Page,
   from: Neighbour,
 ): Promise<State> {
-  if (page.head.s !== environment) throw new Error(`the other node serves environment \`${page.head.s}\``);
+  if (page.head.s !== environment)
+    throw new AppError("not_ready", `the other node serves environment \`${page.head.s}\``);
   const rows = pageRows(page);
   if (rows.length === 0) return state;
   return replay({ epoch: page.e, rows, hash: page.h, digest: page.d }, from === upstream.primary ? "primary" : "peer");
@@ -90,7 +93,8 @@ async function applyPage(
 /** The log of that node can't be followed from here. */
 async function replace(options: CatchUpOptions, state: State, refused: Refusal, from: Neighbour): Promise<State> {
   const { code, message, head, epochs } = refused;
-  if (head.s !== options.environment) throw new Error(`the other node serves environment \`${head.s}\``);
+  if (head.s !== options.environment)
+    throw new AppError("not_ready", `the other node serves environment \`${head.s}\``);
   log.info("the log of {url} can't be followed from {offset}, taking a snapshot: {reason}", {
     url: from.url,
     offset: state.offset,
@@ -109,5 +113,5 @@ async function takeSnapshot({ upstream, installSnapshot }: CatchUpOptions): Prom
       failures.push(`${url}: ${reasonOf(error)}`);
     }
   }
-  throw new Error(`no snapshot to be had: ${failures.join("; ")}`);
+  throw new AppError("not_ready", `no snapshot to be had: ${failures.join("; ")}`);
 }

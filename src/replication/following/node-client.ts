@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { apiKeyRole, type ApiKeyRole } from "../../engine/event.ts";
 import type { Snapshot } from "../../store/snapshot.ts";
+import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
@@ -165,7 +166,7 @@ async function pledgeIn(response: Response, url: string): Promise<PledgeAnswer> 
   if (response.status === 409) return { refused: message };
   // Not just any 404: what stands before an edge that is down may say that as well.
   if (response.status === 404 && role === "fallback") return { uncounted: true };
-  throw new Error(`${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
+  throw new AppError("not_ready", `${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
 }
 
 async function foundKeyIn(response: Response): Promise<FoundKey> {
@@ -210,7 +211,8 @@ function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly si
 }
 
 async function failure(what: string, response: Response): Promise<Error> {
-  return new Error(
+  return new AppError(
+    "not_ready",
     `the primary gave no answer to a request for ${what}: ${response.status} ${(await refusalOf(response)).message}`,
   );
 }

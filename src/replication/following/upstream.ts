@@ -6,6 +6,7 @@
  */
 import { compareEpochs, type EpochName } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
@@ -130,7 +131,8 @@ export class Upstream {
     const { client, url } = this.#primary;
     const own = this.#own();
     const head = await (own === undefined || waitMs === 0 ? client.head(own) : client.nextHead(own, waitMs));
-    if (!this.histories.admits(historyIn(head.epochs), url)) throw new Error(`${url} has another history`);
+    if (!this.histories.admits(historyIn(head.epochs), url))
+      throw new AppError("not_ready", `${url} has another history`);
     return head;
   }
 
@@ -150,7 +152,7 @@ export class Upstream {
       before: this.#primary.url,
     });
     this.#primary = found.neighbour;
-    for (const abandon of this.#abandon) abandon(new Error("another node is the primary now"));
+    for (const abandon of this.#abandon) abandon(new AppError("not_ready", "another node is the primary now"));
     for (const listener of this.#onSwitch) listener();
     return true;
   }
@@ -250,14 +252,22 @@ export class Upstream {
     const from = this.#primary;
     try {
       const answer = await this.#unlessSwitched(from.client.log(asked));
-      if (this.#isOwn(headOf(answer))) return { error: new Error(`${from.url} is this node itself`) };
-      if (!this.#admits(answer, from)) return { error: new Error(`${from.url} has another history than this node`) };
+      if (this.#isOwn(headOf(answer))) return { error: new AppError("not_ready", `${from.url} is this node itself`) };
+      if (!this.#admits(answer, from))
+        return { error: new AppError("not_ready", `${from.url} has another history than this node`) };
       if ("refused" in answer && this.#isOther(answer.refused.epochs)) return { answer, from };
       // One that is no primary (any more) may only be behind: what this node has more is part of the history all the same.
       if ("refused" in answer && answer.refused.head.role !== "primary" && !leadsOn(answer, asked))
-        return { error: new Error(`${from.url} is not the primary, and stands where this node does or before`) };
+        return {
+          error: new AppError("not_ready", `${from.url} is not the primary, and stands where this node does or before`),
+        };
       if (isOf(headOf(answer), asked)) return { answer, from };
-      return { error: new Error(`${from.url} knows nothing of the present epoch: another primary took its place`) };
+      return {
+        error: new AppError(
+          "not_ready",
+          `${from.url} knows nothing of the present epoch: another primary took its place`,
+        ),
+      };
     } catch (error) {
       return { error: error instanceof Error ? error : new Error(reasonOf(error)) };
     }

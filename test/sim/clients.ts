@@ -53,6 +53,8 @@ const users = Array.from({ length: 6 }, (_, index) => `u${index}`);
 const repos = ["main", "docs", "infra"];
 const attemptsMax = 6;
 const clientTimeoutMs = 12_000;
+/** Of several requests between nodes, and the moment for which a node waits for the feed. */
+const promptMs = 500;
 const tokensKept = 30;
 
 export class Clients {
@@ -78,6 +80,36 @@ export class Clients {
     else await this.#write("/api/batch", this.#changes(), host);
   }
 
+  /** Whether a node that nobody should write to acknowledges a write. */
+  async isWritten(host: string): Promise<boolean> {
+    return (await this.call(host, "POST", "/api/batch", this.#changes()))?.status === 200;
+  }
+
+  /** Writes at one node and reads that at another, while both reach the primary and it acknowledges alone: neither takes long. */
+  async writeAndRead(writer: string, reader: string): Promise<void> {
+    const name = `w${this.#requests++}`;
+    const written = await this.#inTime(name, writer, "POST", "/api/batch", this.#changes(), { "X-Request-ID": name });
+    if (written === undefined) return;
+    this.counts.writes++;
+    this.#acknowledge(name, written, 0);
+    const headers = written.token === null ? {} : { OsoOffset: written.token };
+    await this.#inTime(`the read of ${name}`, reader, "GET", "/api/facts?predicate=has_role", undefined, headers);
+  }
+
+  async #inTime(what: string, ...asked: Parameters<Clients["call"]>): Promise<Answer | undefined> {
+    const { time, fail, trace } = this.#options;
+    const startMs = time.nowMs;
+    const answer = await this.call(...asked);
+    const tookMs = Math.round(time.nowMs - startMs);
+    trace(`${what} at ${asked[0]}: ${answer?.status ?? "no answer"} after ${tookMs} ms`);
+    if (answer?.status === 200 && tookMs <= promptMs) return answer;
+    // Now and then a write fails for no other reason.
+    if (answer?.status === 503 && answer.body.includes("the disk is full")) return undefined;
+    const found = `${answer?.status ?? "no answer"} ${answer?.status === 200 ? "" : answer?.body}`;
+    fail(new Violation(`${what} at ${asked[0]} took ${tookMs} ms although only brokers are down: ${found}`));
+    return undefined;
+  }
+
   async loadPolicy(): Promise<void> {
     // A comment makes it another policy, of the same meaning; long ones do not travel over the broker.
     const comment = "#".repeat(1 + (this.#policies % 3) * 400);
@@ -85,11 +117,19 @@ export class Clients {
   }
 
   async ask(host?: string): Promise<void> {
-    const { random, all } = this.#options;
-    const headers: Record<string, string> = {};
+    const { random } = this.#options;
     const recent = this.acknowledged.slice(-tokensKept);
-    if (recent.length > 0 && random.chance(0.6)) headers["OsoOffset"] = random.pick(recent).token;
-    else if (random.chance(0.3)) headers["Ostiary-Consistency"] = "latest";
+    if (recent.length > 0 && random.chance(0.6)) await this.#ask({ OsoOffset: random.pick(recent).token }, host);
+    else if (random.chance(0.3)) await this.askLatest(host);
+    else await this.#ask({}, host);
+  }
+
+  askLatest(host?: string): Promise<void> {
+    return this.#ask({ "Ostiary-Consistency": "latest" }, host);
+  }
+
+  async #ask(headers: Record<string, string>, host: string | undefined): Promise<void> {
+    const { random, all } = this.#options;
     const [user, repo] = [random.pick(users), random.pick(repos)];
     const to = host ?? random.pick(all);
     this.counts.questions++;

@@ -34,6 +34,8 @@ export interface Shape {
   readonly failover: boolean;
   /** Whether edges answer from no copy that may be older than `maxStalenessMs`. */
   readonly strict: boolean;
+  /** How long the lease lasts. */
+  readonly leaseMs: number;
 }
 
 export const maxStalenessMs = 6000;
@@ -67,7 +69,7 @@ export class Cluster {
   readonly twin: Machine;
   readonly root: string;
   readonly trace: string[] = [];
-  readonly #plant: Plant;
+  readonly plant: Plant;
   /** Whom the operator takes for the primary. */
   primary: Machine;
   violation: Error | undefined;
@@ -75,11 +77,12 @@ export class Cluster {
   readonly chosen = new Set<string>();
 
   constructor(seed: number, plant: Plant) {
-    this.#plant = plant;
+    this.plant = plant;
     this.random = new Random(seed);
     this.shape = {
       ...shapeOf(this.random.fork("shape")),
       failover: plant.failover ?? this.random.fork("failover").chance(0.3),
+      ...plant.shape,
     };
     this.root = mkdtempSync(join(hasMemory() ? inMemory : tmpdir(), "ostiary-sim-"));
     const { time, histories } = this;
@@ -199,12 +202,12 @@ export class Cluster {
     };
     if (role !== "fallback") {
       flags["adminKey"] = adminKey;
-      flags["ack"] = this.shape.ack === 0 || this.#plant.impatient === true ? "none" : `edges:${this.shape.ack}`;
+      flags["ack"] = this.shape.ack === 0 || this.plant.impatient === true ? "none" : `edges:${this.shape.ack}`;
       flags["broker"] = this.brokers.map(({ host }) => `mqtt://${host}`).join(",");
     }
     if (role !== "fallback" && this.shape.failover) {
       flags["failover"] = "etcd://engine:2379";
-      flags["failoverTtl"] = "3s";
+      flags["failoverTtl"] = `${this.shape.leaseMs}ms`;
       flags["failoverMayLoseWrites"] = "true";
     }
     if (role === "edge" && this.shape.strict) flags["maxStaleness"] = `${maxStalenessMs}ms`;
@@ -256,6 +259,7 @@ function shapeOf(random: Random): Omit<Shape, "failover"> {
     skewed: random.chance(0.4),
     tears: ack === 0 || random.chance(0.3),
     strict: random.chance(0.6),
+    leaseMs: random.pick([3000, 5000]),
   };
 }
 

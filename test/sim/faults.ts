@@ -6,30 +6,20 @@ import type { DiskState } from "./disks.ts";
 import { isWithin } from "./histories.ts";
 import { fair } from "./network.ts";
 import type { Machine } from "./nodes.ts";
-import { isReplaced, type Operator } from "./operator.ts";
-import type { Random } from "./random.ts";
-
-export interface Scene {
-  readonly cluster: Cluster;
-  readonly operator: Operator;
-  readonly random: Random;
-  /** Undoes all that was not undone yet. */
-  readonly undo: Set<() => void>;
-}
-
-export interface Fault {
-  readonly name: string;
-  /** Against the others. */
-  readonly weight: number;
-  /** Whether it can only happen with failover, or only without; both where it is not said. */
-  readonly failover?: boolean;
-  /** False where it can't happen now. */
-  readonly strike: (scene: Scene) => boolean | Promise<boolean>;
-}
-
-export function fits({ failover }: Fault, { shape }: Cluster): boolean {
-  return failover === undefined || failover === shape.failover;
-}
+import { isReplaced } from "./operator.ts";
+import { scenes } from "./scenes.ts";
+import {
+  anEdge,
+  cutBothWays,
+  down,
+  type Fault,
+  isolated,
+  later,
+  type Scene,
+  startAgain,
+  thePrimary,
+  up,
+} from "./scene.ts";
 
 export const faults: readonly Fault[] = [
   { name: "an edge is killed", weight: 5, strike: (scene) => down(scene, anEdge(scene), (machine) => machine.kill()) },
@@ -91,44 +81,8 @@ export const faults: readonly Fault[] = [
   { name: "the primary is parted from all", weight: 4, failover: true, strike: isolatePrimary },
   { name: "the primary hands over", weight: 4, failover: true, strike: handOver },
   { name: "an old copy of a directory is put back", weight: 4, failover: true, strike: putBack },
+  ...scenes,
 ];
-
-/** Undoes it after a while, or when all is to be well. */
-function later(scene: Scene, lowMs: number, highMs: number, undo: () => void): true {
-  const once = (): void => {
-    if (scene.undo.delete(once)) undo();
-  };
-  scene.undo.add(once);
-  scene.cluster.time.at(scene.random.between(lowMs, highMs), undefined, once);
-  return true;
-}
-
-function up(machine: Machine): Machine | undefined {
-  return machine.up ? machine : undefined;
-}
-
-function anEdge({ cluster, random }: Scene): Machine | undefined {
-  const edges = cluster.members.filter((member) => member !== cluster.primary && member.up);
-  return edges.length === 0 ? undefined : random.pick(edges);
-}
-
-function thePrimary({ cluster }: Scene): Machine | undefined {
-  return up(cluster.primary);
-}
-
-function down(scene: Scene, machine: Machine | undefined, how: (machine: Machine) => void): boolean {
-  if (machine === undefined) return false;
-  how(machine);
-  return later(scene, 100, 9000, () => startAgain(scene, machine));
-}
-
-/** With the role that it has by then. One that was replaced comes back as what it was, now and then: it does not know yet. */
-function startAgain({ cluster, random }: Scene, machine: Machine): void {
-  if (machine.process !== undefined) return;
-  const proper = cluster.roleOf(machine);
-  const asBefore = proper === "edge" && machine.wasPrimary && random.chance(0.6);
-  void cluster.start(machine, asBefore ? "primary" : proper);
-}
 
 async function restart(scene: Scene): Promise<boolean> {
   const running = scene.cluster.machines.filter((machine) => machine.up);
@@ -156,20 +110,6 @@ function part(scene: Scene): boolean {
 
 function isolate(scene: Scene): boolean {
   return isolated(scene, scene.random.pick(scene.cluster.machines), 300, 10_000);
-}
-
-function isolated(scene: Scene, machine: Machine, lowMs: number, highMs: number): true {
-  const { cluster } = scene;
-  const others = [
-    ...cluster.machines.filter((other) => other !== machine),
-    ...cluster.brokers.map(({ host }) => ({ name: host })),
-    { name: cluster.engine.host },
-  ];
-  const mends = others.flatMap(({ name }) => [
-    cluster.network.cut(machine.name, name),
-    cluster.network.cut(name, machine.name),
-  ]);
-  return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
 }
 
 /** After its successor was promoted, and twice: it begins a term each time, and none of them may come after its successor's. */
@@ -290,10 +230,7 @@ function brokersLieToOne(scene: Scene): boolean {
   if (edge === undefined) return false;
   for (const broker of cluster.brokers) broker.lie("repeat");
   const others = cluster.members.filter((other) => other !== edge);
-  const mends = others.flatMap(({ name }) => [
-    cluster.network.cut(edge.name, name),
-    cluster.network.cut(name, edge.name),
-  ]);
+  const mends = others.map(({ name }) => cutBothWays(cluster, edge.name, name));
   for (const delayMs of questionsMs) cluster.time.at(delayMs, undefined, () => void cluster.clients.ask(edge.name));
   return later(scene, 10_000, 20_000, () => {
     for (const broker of cluster.brokers) broker.lie(undefined);

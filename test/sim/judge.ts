@@ -112,15 +112,18 @@ export class Judge {
     );
   }
 
-  /** What followed in the same epoch, and is part of the history that goes on, must not be known to the primary for long. */
+  /**
+   * What followed, and is part of the history that goes on, must not have been there for long. What followed in another epoch a primary that was replaced
+   * need not know yet, unless a lease kept it from vouching for anything.
+   */
   #judgeAge({ process, fromMs }: Given, point: Point | undefined): void {
-    const { maxStalenessMs, living } = this.#options;
+    const { maxStalenessMs, living, isLeased } = this.#options;
     const end = living();
     if (maxStalenessMs === undefined || point === undefined || end === undefined) return;
     this.counts.fresh++;
     if (point === end || !isWithin(point, end)) return;
     const [next] = [...backFrom(end, (at) => at !== point)].slice(-1);
-    if (next === undefined || next.epoch !== point.epoch) return;
+    if (next === undefined || (next.epoch !== point.epoch && !isLeased)) return;
     const ageMs = fromMs - next.atMs;
     if (ageMs > maxStalenessMs + freshSlackMs)
       throw new Violation(

@@ -184,7 +184,8 @@ export class Machine {
     this.#process = process;
     attachDisk(process, this.disk, process.watcher);
     world.trace(`${this.name} starts as ${config.role}`);
-    const { fragileTimer } = world.plant;
+    const { fragileTimer, starting } = world.plant;
+    starting?.(this.directory);
     if (fragileTimer !== undefined) process.clock.every(1000, () => fragileTimer(process));
     const system = this.#systemOf(process, random);
     const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "../../src/util/assert.ts";
 import type { Cluster, Standing } from "./cluster.ts";
-import { isWithin, type Point } from "./histories.ts";
+import { isWithin, type Point, Violation } from "./histories.ts";
 import type { Machine } from "./nodes.ts";
 import type { Random } from "./random.ts";
 
@@ -137,6 +137,17 @@ export class Operator {
     this.#cluster.note(`handing over to ${edge.name}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`);
     if (answer?.status === 200) this.counts.promotions++;
     else this.counts.refusedPromotions++;
+  }
+
+  /** The same where nothing is wrong: then it must succeed. */
+  async succeed(edge: Machine): Promise<void> {
+    const answer = await this.#cluster.clients.call(edge.name, "POST", "/api/promote", { graceful: true });
+    this.#cluster.note(
+      `${edge.name} takes over, with all well: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`,
+    );
+    if (answer?.status !== 200)
+      throw new Violation(`${edge.name} can't be promoted with all well: ${answer?.status} ${answer?.body}`);
+    this.#cluster.primary = edge;
   }
 
   /** Edges that are up, whoever has most first. */

@@ -1,5 +1,6 @@
 /** Faults that are planted into the program under test, to see that the simulation notices them. In earnest there are none. */
 import type { WriterCommands } from "../../src/replication/writing/writer-commands.ts";
+import type { Shape } from "./cluster.ts";
 import type { Serve } from "./network.ts";
 import type { Process } from "./nodes.ts";
 import type { Owner } from "./time.ts";
@@ -13,10 +14,16 @@ export interface Plant {
   readonly forgetfulDisks?: boolean;
   /** How likely a write fails of which others were told already, where it is to be likelier than mostly. */
   readonly failing?: number;
+  /** Done with the data directory of each node before it starts. */
+  readonly starting?: (directory: string) => void;
   /** Done each second on a node that ends when it fails. */
   readonly fragileTimer?: (process: Process) => void;
   /** Edges are told that their disks need not have it, where they should. */
   readonly hastyEdges?: boolean;
+  /** The name of a fault that strikes as often as all others together. */
+  readonly favourite?: string;
+  /** What the seed does not choose. */
+  readonly shape?: Partial<Shape>;
   /** Whether nodes choose the primary by themselves; by chance where it is not said. */
   readonly failover?: boolean;
   /** Nodes are told to wait for no edges, where they should. */

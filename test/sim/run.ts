@@ -1,18 +1,21 @@
 /** One seed: a cluster is made, lives through a while of faults and work, is left in peace, and is looked at. */
 import { startLogging } from "../../src/telemetry/logger.ts";
+import { must } from "../../src/util/assert.ts";
 import { reasonOf } from "../../src/util/reason.ts";
 import type { BrokerCounts } from "./brokers.ts";
 import type { ClientCounts } from "./clients.ts";
 import { Cluster, logEventsKept } from "./cluster.ts";
 import type { DiskCounts } from "./disks.ts";
-import { faults, fits, type Scene } from "./faults.ts";
+import { faults } from "./faults.ts";
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
 import { positionOf, type JudgeCounts } from "./judge.ts";
 import type { LeaseCounts } from "./leases.ts";
 import type { NetworkCounts } from "./network.ts";
 import { Operator, primariesOf, type OperatorCounts, type Unreplicated } from "./operator.ts";
 import { nothing, type Plant } from "./plants.ts";
+import { unrest } from "./peace.ts";
 import { actor } from "./time.ts";
+import { type Fault, fits, type Scene } from "./scene.ts";
 import type { CommitCounts } from "./watched-writer.ts";
 
 export interface Outcome {
@@ -58,6 +61,7 @@ export async function runSeed(seed: number, plant: Plant = nothing): Promise<Out
     for (; steps < stepsMax && cluster.violation === undefined; steps++) await step(scene, struck);
     if (cluster.violation === undefined) await rest(scene);
     if (cluster.violation === undefined) lost = requireKept(cluster, operator);
+    if (cluster.violation === undefined) await succeed(scene);
   } catch (error) {
     failure = error instanceof Error ? error : new Error(reasonOf(error));
   }
@@ -122,22 +126,46 @@ async function step(scene: Scene, struck: Record<string, number>): Promise<void>
 }
 
 async function strike(scene: Scene, struck: Record<string, number>): Promise<void> {
-  const possible = faults.filter((fault) => fits(fault, scene.cluster));
-  const total = possible.reduce((sum, { weight }) => sum + weight, 0);
-  let at = scene.random.next() * total;
-  const fault = possible.find(({ weight }) => (at -= weight) < 0);
-  if (fault === undefined) return;
+  const fault = chosenFault(scene);
   scene.cluster.note(`--- ${fault.name}?`);
   if (!(await fault.strike(scene))) return;
   struck[fault.name] = (struck[fault.name] ?? 0) + 1;
 }
 
+function chosenFault({ cluster, random }: Scene): Fault {
+  const possible = faults.filter((fault) => fits(fault, cluster));
+  const { favourite } = cluster.plant;
+  if (favourite !== undefined && random.chance(0.5)) return must(possible.find(({ name }) => name === favourite));
+  const total = possible.reduce((sum, { weight }) => sum + weight, 0);
+  let at = random.next() * total;
+  return must(possible.find(({ weight }) => (at -= weight) < 0));
+}
+
 /** All is well again, and stays so: then all nodes come to the same state. */
 async function rest(scene: Scene): Promise<void> {
-  const { cluster, operator, undo } = scene;
+  scene.cluster.note("--- peace");
+  for (const mend of scene.undo) mend();
+  await becomeQuiet(scene, "no peace");
+}
+
+/** Whatever happened before, an edge can take over from the primary, and all follow it. */
+async function succeed(scene: Scene): Promise<void> {
+  const { cluster, operator, random } = scene;
+  const before = cluster.primary.point;
+  const candidates = await operator.candidates();
+  if (candidates.length === 0) throw new Violation("no edge could be promoted, with all well");
+  const edge = random.pick(candidates);
+  await during(cluster, operator.succeed(edge));
+  await becomeQuiet(scene, `no peace since ${edge.name} was promoted with all well`);
+  if (cluster.violation !== undefined) return;
+  const [primary] = await primariesOf(cluster);
+  if (primary !== edge) throw new Violation(`${edge.name} was promoted with all well, and is not the primary`);
+  if (before === undefined || edge.point === undefined || !isWithin(before, edge.point))
+    throw new Violation(`${edge.name} was promoted with all well, and lacks what the primary had`);
+}
+
+async function becomeQuiet({ cluster, operator }: Scene, otherwise: string): Promise<void> {
   const { time } = cluster;
-  cluster.note("--- peace");
-  for (const mend of undo) mend();
   const endMs = time.nowMs + restMs;
   for (;;) {
     await time.pass(1000);
@@ -145,30 +173,8 @@ async function rest(scene: Scene): Promise<void> {
     await during(cluster, operator.tidyUp());
     const problem = await unrest(cluster);
     if (problem === undefined) return;
-    if (time.nowMs > endMs) throw new Violation(`no peace: ${problem}`);
+    if (time.nowMs > endMs) throw new Violation(`${otherwise}: ${problem}`);
   }
-}
-
-async function unrest(cluster: Cluster): Promise<string | undefined> {
-  const primaries = await primariesOf(cluster);
-  if (primaries.length !== 1) return `${primaries.map(({ name }) => name).join(" and ") || "nobody"} is the primary`;
-  const standings = await Promise.all(
-    cluster.machines.map(async (machine) => ({ name: machine.name, standing: await cluster.standing(machine) })),
-  );
-  const first = standings[0]?.standing;
-  const said = standings.map(
-    ({ name, standing }) => `${name} ${standing?.state} ${standing?.epoch}:${standing?.offset} ${standing?.digest}`,
-  );
-  const quiet = ["PRIMARY", "LIVE", "FOLLOWING", "SNAPSHOT"];
-  const agreed = standings.every(
-    ({ standing }) =>
-      standing !== undefined &&
-      quiet.includes(standing.state) &&
-      standing.epoch === first?.epoch &&
-      standing.offset === first?.offset &&
-      standing.digest === first?.digest,
-  );
-  return agreed ? undefined : said.join("; ");
 }
 
 /** Nothing that was acknowledged is missing, but what the operator threw away himself or knows of by a file. Gives the number of those. */

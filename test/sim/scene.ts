@@ -1,0 +1,86 @@
+/** Where faults strike, and what many of them do. */
+import type { Cluster } from "./cluster.ts";
+import type { Machine } from "./nodes.ts";
+import type { Operator } from "./operator.ts";
+import type { Random } from "./random.ts";
+
+export interface Scene {
+  readonly cluster: Cluster;
+  readonly operator: Operator;
+  readonly random: Random;
+  /** Undoes all that was not undone yet. */
+  readonly undo: Set<() => void>;
+}
+
+export interface Fault {
+  readonly name: string;
+  /** Against the others. */
+  readonly weight: number;
+  /** Whether it can only happen with failover, or only without; both where it is not said. */
+  readonly failover?: boolean;
+  /** False where it can't happen now. */
+  readonly strike: (scene: Scene) => boolean | Promise<boolean>;
+}
+
+export function fits({ failover }: Fault, { shape }: Cluster): boolean {
+  return failover === undefined || failover === shape.failover;
+}
+
+/** Undoes it after a while, or when all is to be well. */
+export function later(scene: Scene, lowMs: number, highMs: number, undo: () => void): true {
+  const once = (): void => {
+    if (scene.undo.delete(once)) undo();
+  };
+  scene.undo.add(once);
+  scene.cluster.time.at(scene.random.between(lowMs, highMs), undefined, once);
+  return true;
+}
+
+export function up(machine: Machine): Machine | undefined {
+  return machine.up ? machine : undefined;
+}
+
+export function anEdge({ cluster, random }: Scene): Machine | undefined {
+  const edges = cluster.members.filter((member) => member !== cluster.primary && member.up);
+  return edges.length === 0 ? undefined : random.pick(edges);
+}
+
+export function thePrimary({ cluster }: Scene): Machine | undefined {
+  return up(cluster.primary);
+}
+
+export function down(scene: Scene, machine: Machine | undefined, how: (machine: Machine) => void): boolean {
+  if (machine === undefined) return false;
+  how(machine);
+  return later(scene, 100, 9000, () => startAgain(scene, machine));
+}
+
+/** With the role that it has by then. One that was replaced comes back as what it was, now and then: it does not know yet. */
+export function startAgain({ cluster, random }: Scene, machine: Machine): void {
+  if (machine.process !== undefined) return;
+  const proper = cluster.roleOf(machine);
+  const asBefore = proper === "edge" && machine.wasPrimary && random.chance(0.6);
+  void cluster.start(machine, asBefore ? "primary" : proper);
+}
+
+export function isolated(scene: Scene, machine: Machine, lowMs: number, highMs: number): true {
+  return parted(scene, [machine], lowMs, highMs);
+}
+
+/** They reach each other, and nobody else but clients reaches them. */
+export function parted(scene: Scene, machines: readonly Machine[], lowMs: number, highMs: number): true {
+  const { cluster } = scene;
+  const others = [
+    ...cluster.machines.filter((other) => !machines.includes(other)).map(({ name }) => name),
+    ...cluster.brokers.map(({ host }) => host),
+    cluster.engine.host,
+  ];
+  const mends = machines.flatMap(({ name }) => others.map((other) => cutBothWays(cluster, name, other)));
+  return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
+}
+
+/** Gives what mends it. */
+export function cutBothWays({ network }: Cluster, one: string, other: string): () => void {
+  const mends = [network.cut(one, other), network.cut(other, one)];
+  return () => mends.forEach((mend) => mend());
+}

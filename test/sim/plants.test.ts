@@ -1,15 +1,24 @@
 /** The simulation is worth something only if it notices what is wrong: each of these is planted into the program under test, and must be found. */
 import { Database } from "bun:sqlite";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, mock, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { Leadership } from "../../src/replication/failover/leadership.ts";
+import type { NodeHead } from "../../src/replication/feed/envelope.ts";
+import { Follower } from "../../src/replication/following/follower.ts";
 import { Freshness } from "../../src/replication/following/freshness.ts";
 import { Fence } from "../../src/replication/succession/fence.ts";
+import { Pledge } from "../../src/replication/succession/pledge.ts";
 import { StartTerm } from "../../src/replication/succession/start-term.ts";
+import { TwinWatch } from "../../src/replication/succession/twin-watch.ts";
+import * as twins from "../../src/replication/succession/twins.ts";
 import { readNote, writeNote } from "../../src/store/data-directory.ts";
 import { PageChecksums } from "../../src/store/page-checksums.ts";
 import type { State } from "../../src/store/state.ts";
 import { isStart, nextSuccession } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import { storageFailureIn } from "../../src/util/storage-failure.ts";
+import { Process } from "./nodes.ts";
 import type { Plant } from "./plants.ts";
 import { runSeed } from "./run.ts";
 
@@ -39,7 +48,7 @@ async function changed(prototype: object, members: PropertyDescriptorMap, body: 
 
 /** Each start of a primary begins a succession, which nobody has voted for. */
 const startsAreSuccessions: Plant = {
-  failover: false,
+  favourite: "a primary of before starts where it reaches nobody",
   writer: (_owner, commands) => ({
     ...commands,
     write(request, meta) {
@@ -48,6 +57,46 @@ const startsAreSuccessions: Plant = {
     },
   }),
 };
+
+/** The terms of earlier versions: the time at which they begin. */
+const termsOfClocks: Plant = {
+  favourite: "a clock is put wrong",
+  writer: (owner, commands) => ({
+    ...commands,
+    write(request, meta) {
+      if (request.kind !== "epoch" || !(owner instanceof Process)) return commands.write(request, meta);
+      return commands.write({ ...request, term: owner.clock.wallMs() }, meta);
+    },
+  }),
+};
+
+/** The heads that a primary gives over HTTP, without what says whether it may still be one. */
+const assuredHeads: Plant = {
+  failover: true,
+  favourite: "the primary and an edge are parted from all others",
+  async serve(_process, request, serve) {
+    const response = await serve(request);
+    if (response.status !== 200 || new URL(request.url).pathname !== "/replication/v1/head") return response;
+    const { a, ...head } = (await response.json()) as NodeHead;
+    return Response.json(head.role === "primary" ? head : { ...head, a });
+  },
+};
+
+const unseen = "an edge is promoted that others reach and its primary does not";
+const withVotes = { ack: 1, tears: false };
+
+/** Runs `body` while a primary starts without a look at others, and never looks whether others follow another process of it. */
+async function withoutTwins(body: () => Promise<void>): Promise<void> {
+  const path = "../../src/replication/succession/twins.ts";
+  const own = { ...twins };
+  const findPrimaries = (): Promise<twins.Primaries> => Promise.resolve({ retained: [], primary: undefined });
+  await mock.module(path, () => ({ ...own, findPrimaries }));
+  try {
+    await changed(TwinWatch.prototype, { found: { value: () => {}, configurable: true } }, body);
+  } finally {
+    await mock.module(path, () => own);
+  }
+}
 
 /** Takes one fact out of a node's store behind its back. */
 function loseFact(path: string): void {
@@ -228,5 +277,41 @@ describe("is found:", () => {
       },
     };
     await expectFound(plant, /is lost, which it has/);
+  }, 120_000);
+
+  test("a primary that vouches for copies although it may have been replaced", async () => {
+    await expectFound(assuredHeads, /answers the latest from|its copy is too old/);
+  }, 120_000);
+
+  test("a primary that does not look at its lease, where nothing but that keeps it from writing", async () => {
+    const plant: Plant = { failover: true, favourite: "the primary is parted from all", shape: { ack: 0 } };
+    const valid = { problem: { get: () => undefined, configurable: true } };
+    await changed(Leadership.prototype, valid, () => expectFound(plant, /two primaries at once/));
+  }, 120_000);
+
+  test("a vote that is no promise", async () => {
+    const forgetful = { give: { value: () => {}, configurable: true } };
+    const plant: Plant = { favourite: unseen, shape: withVotes };
+    await changed(Pledge.prototype, forgetful, () => expectFound(plant, /was acknowledged by 1 edges/));
+  }, 120_000);
+
+  test("a vote that is forgotten at a restart", async () => {
+    const starting = (directory: string): void => rmSync(join(directory, "pledge"), { force: true });
+    await expectFound({ favourite: unseen, shape: withVotes, starting }, /was acknowledged by 1 edges/);
+  }, 120_000);
+
+  test("terms that clocks give, so that a clock that was wrong once keeps later primaries from their place", async () => {
+    await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the present one/);
+  }, 120_000);
+
+  test("a read that waits for the feed, which is silent, and asks nobody", async () => {
+    const plant: Plant = { favourite: "all brokers are down, and nothing else", shape: { ack: 0 } };
+    const patient = { catchUpSoon: { value: () => {}, configurable: true } };
+    await changed(Follower.prototype, patient, () => expectFound(plant, /although only brokers are down/));
+  }, 120_000);
+
+  test("a primary on a copy of another's directory, where nobody looks for twins", async () => {
+    const plant: Plant = { favourite: "a copy of the primary's directory is started while all reach each other" };
+    await withoutTwins(() => expectFound(plant, /acknowledges writes beside it|gave way to a copy of itself/));
   }, 120_000);
 });

@@ -1,9 +1,11 @@
 /** Faults that are told from others only where nothing else goes wrong: each begins when all is well, and ends before the next fault strikes. */
 import { join } from "node:path";
+import type { Cluster } from "./cluster.ts";
 import { Violation } from "./histories.ts";
+import type { Machine } from "./nodes.ts";
 import { isReplaced } from "./operator.ts";
 import { calm } from "./peace.ts";
-import { anEdge, cutBothWays, type Fault, later, parted, type Scene } from "./scene.ts";
+import { anEdge, cutBothWays, type Fault, later, parted, type Scene, startAgain } from "./scene.ts";
 
 export const scenes: readonly Fault[] = [
   { name: "the primary and an edge are parted from all others", weight: 1, failover: true, strike: partWithEdge },
@@ -15,10 +17,22 @@ export const scenes: readonly Fault[] = [
     strike: promoteUnseen,
   },
   {
+    name: "two edges are promoted at once that others reach and they do not each other",
+    weight: 1,
+    failover: false,
+    strike: promoteTwo,
+  },
+  {
     name: "a copy of the primary's directory is started while all reach each other",
     weight: 1,
     failover: false,
     strike: startTwin,
+  },
+  {
+    name: "a copy of the primary's directory is started apart from all, and joins them",
+    weight: 1,
+    failover: false,
+    strike: joinTwin,
   },
 ];
 
@@ -86,24 +100,71 @@ async function promoteUnseen(scene: Scene): Promise<boolean> {
   return true;
 }
 
+/** One of the others votes for both, or for one of them. With one edge that must have each write, neither could be sure that the other has none. */
+async function promoteTwo(scene: Scene): Promise<boolean> {
+  const { cluster, operator, random } = scene;
+  const { time } = cluster;
+  if (cluster.shape.ack === 1) return false;
+  const primary = await calm(scene);
+  const [one, other] = await operator.candidates();
+  if (primary === undefined || one === undefined || other === undefined) return false;
+  primary.kill();
+  later(scene, 8000, 10_000, () => startAgain(scene, primary));
+  later(scene, 8000, 10_000, cutBothWays(cluster, one.name, other.name));
+  const first = operator.promote(one, false);
+  await time.sleep(random.between(0, 200));
+  const second = await operator.promote(other, false);
+  if ((await first) && second)
+    throw new Violation(`${one.name} and ${other.name} were both promoted with the same votes`);
+  return true;
+}
+
 /** The newcomer must be the one that gives way, before it has acknowledged anything. */
 async function startTwin(scene: Scene): Promise<boolean> {
   const { cluster } = scene;
   const { clients, time, twin } = cluster;
-  const primary = twin.process === undefined ? await calm(scene) : undefined;
+  const primary = await startCopy(scene);
   if (primary === undefined) return false;
-  const path = join(cluster.root, `twin-${time.nowMs}`);
-  primary.backup(path);
-  void cluster.startTwin(path);
-  later(scene, 9000, 10_000, () => twin.kill());
   for (let writes = 0; writes < 4; writes++) {
     void clients.write(primary.name);
     await time.sleep(2000);
     if (await clients.isWritten(twin.name))
       throw new Violation(`a copy of ${primary.name} acknowledges writes beside it`);
   }
+  await requirePrimary(cluster, primary);
+  return true;
+}
+
+/** It could hear of nobody when it started, and writes until it does. */
+async function joinTwin(scene: Scene): Promise<boolean> {
+  const { cluster } = scene;
+  const { time, twin } = cluster;
+  const primary = await startCopy(scene);
+  if (primary === undefined) return false;
+  parted(scene, [twin], 7000, 8000);
+  await time.sleep(14_000);
+  const standing = await cluster.standing(twin);
+  if (standing?.role === "primary" && !isReplaced(standing))
+    throw new Violation(`a copy of ${primary.name} stays a primary beside it`);
+  await requirePrimary(cluster, primary);
+  return true;
+}
+
+/** Gives the primary whose copy it is; undefined where it can't be now. */
+async function startCopy(scene: Scene): Promise<Machine | undefined> {
+  const { cluster } = scene;
+  const { time, twin } = cluster;
+  const primary = twin.process === undefined ? await calm(scene) : undefined;
+  if (primary === undefined) return undefined;
+  const path = join(cluster.root, `twin-${time.nowMs}`);
+  primary.backup(path);
+  void cluster.startTwin(path);
+  later(scene, 15_000, 16_000, () => twin.kill());
+  return primary;
+}
+
+async function requirePrimary(cluster: Cluster, primary: Machine): Promise<void> {
   const standing = await cluster.standing(primary);
   if (standing?.role !== "primary" || isReplaced(standing))
     throw new Violation(`${primary.name} gave way to a copy of itself`);
-  return true;
 }

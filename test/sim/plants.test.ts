@@ -83,16 +83,17 @@ const assuredHeads: Plant = {
 };
 
 const unseen = "an edge is promoted that others reach and its primary does not";
+const powerCut = "the only edge that has a write loses its power, and then is promoted";
 const withVotes = { ack: 1, tears: false };
 
-/** Runs `body` while a primary starts without a look at others, and never looks whether others follow another process of it. */
-async function withoutTwins(body: () => Promise<void>): Promise<void> {
+/** Runs `body` while a primary starts without a look at other processes of its node. */
+async function withoutSearch(body: () => Promise<void>): Promise<void> {
   const path = "../../src/replication/succession/twins.ts";
   const own = { ...twins };
   const findPrimaries = (): Promise<twins.Primaries> => Promise.resolve({ retained: [], primary: undefined });
   await mock.module(path, () => ({ ...own, findPrimaries }));
   try {
-    await changed(TwinWatch.prototype, { found: { value: () => {}, configurable: true } }, body);
+    await body();
   } finally {
     await mock.module(path, () => own);
   }
@@ -160,7 +161,8 @@ describe("is found:", () => {
   }, 120_000);
 
   test("an acknowledged write that was not on the disk", async () => {
-    await expectFound({ forgetfulDisks: true }, /is gone|is lost|the token says|no policy is loaded yet/);
+    const plant: Plant = { forgetfulDisks: true, favourite: powerCut, shape: withVotes };
+    await expectFound(plant, /is gone|is lost|the token says|no policy is loaded yet/);
   }, 120_000);
 
   test("a write that is acknowledged although its commit failed", async () => {
@@ -218,7 +220,8 @@ describe("is found:", () => {
   }, 120_000);
 
   test("an edge that counts for an acknowledgement before it is on its disk", async () => {
-    await expectFound({ hastyEdges: true }, /was acknowledged by|is gone, without a trace/);
+    const plant: Plant = { hastyEdges: true, favourite: powerCut, shape: withVotes };
+    await expectFound(plant, /was acknowledged by|is gone, without a trace/);
   }, 240_000);
 
   test("the latest that is not waited for", async () => {
@@ -238,7 +241,10 @@ describe("is found:", () => {
       isBegun: { get: () => true, configurable: true },
       begin: { value: async () => {}, configurable: true },
     };
-    await changed(StartTerm.prototype, none, () => expectFound({}, /a position that was used before|the token says/));
+    const plant: Plant = { favourite: "an old backup is put back" };
+    await changed(StartTerm.prototype, none, () =>
+      expectFound(plant, /a position that was used before|the token says/),
+    );
   }, 240_000);
 
   test("a start that counts as a succession, so that a primary which was rolled back deposes its successor", async () => {
@@ -300,6 +306,21 @@ describe("is found:", () => {
     await expectFound({ favourite: unseen, shape: withVotes, starting }, /was acknowledged by 1 edges/);
   }, 120_000);
 
+  test("a vote for two candidates", async () => {
+    const { give } = Pledge.prototype;
+    const generous = {
+      value(this: Pledge, request: Parameters<Pledge["give"]>[0]): void {
+        give.call(this, { ...request, force: true });
+      },
+      configurable: true,
+    };
+    const plant: Plant = {
+      favourite: "two edges are promoted at once that others reach and they do not each other",
+      shape: { ack: 0 },
+    };
+    await changed(Pledge.prototype, { give: generous }, () => expectFound(plant, /both promoted with the same votes/));
+  }, 120_000);
+
   test("terms that clocks give, so that a clock that was wrong once keeps later primaries from their place", async () => {
     await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the present one/);
   }, 120_000);
@@ -310,8 +331,16 @@ describe("is found:", () => {
     await changed(Follower.prototype, patient, () => expectFound(plant, /although only brokers are down/));
   }, 120_000);
 
-  test("a primary on a copy of another's directory, where nobody looks for twins", async () => {
+  test("a primary that starts on a copy of another's directory, since it does not ask for that one", async () => {
     const plant: Plant = { favourite: "a copy of the primary's directory is started while all reach each other" };
-    await withoutTwins(() => expectFound(plant, /acknowledges writes beside it|gave way to a copy of itself/));
+    await withoutSearch(() => expectFound(plant, /acknowledges writes beside it|gave way to a copy of itself/));
+  }, 120_000);
+
+  test("a primary on a copy of another's directory that does not see whom the others follow", async () => {
+    const plant: Plant = {
+      favourite: "a copy of the primary's directory is started apart from all, and joins them",
+    };
+    const blind = { found: { value: () => {}, configurable: true } };
+    await changed(TwinWatch.prototype, blind, () => expectFound(plant, /stays a primary beside it/));
   }, 120_000);
 });

@@ -22,6 +22,14 @@ class Observer {
 
   /** The store gives no answers. */
   isSilent(seconds: number): void {
+    for (let second = 0; second < seconds; second++) {
+      this.#expiry.missed();
+      this.#nowMs += 1000;
+    }
+  }
+
+  /** The node asks the store nothing. */
+  isBusy(seconds: number): void {
     this.#nowMs += 1000 * seconds;
   }
 }
@@ -53,6 +61,14 @@ test("after the store was silent, its holder has half of the time to live for a 
   observer.reads("1", 2);
   expect(observer.hasExpired).toBe(false);
   observer.reads("1", 1);
+  expect(observer.hasExpired).toBe(true);
+});
+
+test("a node that was busy with something else has not heard a silence", () => {
+  const observer = new Observer();
+  observer.reads("1", 1);
+  observer.isBusy(4);
+  observer.reads("1", 2);
   expect(observer.hasExpired).toBe(true);
 });
 

@@ -259,7 +259,7 @@ function shapeOf(random: Random): Omit<Shape, "failover"> {
     skewed: random.chance(0.4),
     tears: ack === 0 || random.chance(0.3),
     strict: random.chance(0.6),
-    leaseMs: random.pick([3000, 5000]),
+    leaseMs: random.pick([2000, 3000, 5000]),
   };
 }
 

@@ -9,6 +9,7 @@ import { anEdge, cutBothWays, type Fault, later, parted, type Scene, startAgain 
 
 export const scenes: readonly Fault[] = [
   { name: "the primary and an edge are parted from all others", weight: 1, failover: true, strike: partWithEdge },
+  { name: "the primary is parted from all, and nothing else", weight: 1, failover: true, strike: partPrimary },
   { name: "all brokers are down, and nothing else", weight: 1, strike: stopBrokers },
   {
     name: "an edge is promoted that others reach and its primary does not",
@@ -56,6 +57,24 @@ async function partWithEdge(scene: Scene): Promise<boolean> {
     void clients.ask(edge.name);
   }
   return true;
+}
+
+/** By far enough for a lease of 5 s and a second or two for votes. */
+const successorWithinMs = 12_000;
+
+/** It gives no answer, also no refusal: all the same another node takes its place soon. */
+async function partPrimary(scene: Scene): Promise<boolean> {
+  const { cluster } = scene;
+  const { time } = cluster;
+  const primary = await calm(scene);
+  if (primary === undefined) return false;
+  parted(scene, [primary], successorWithinMs + 2000, successorWithinMs + 3000);
+  const others = cluster.members.filter((member) => member !== primary);
+  for (const endMs = time.nowMs + successorWithinMs; time.nowMs < endMs; await time.sleep(100)) {
+    const standings = await Promise.all(others.map((member) => cluster.standing(member)));
+    if (standings.some((standing) => standing?.role === "primary")) return true;
+  }
+  throw new Violation(`nobody has taken the place of ${primary.name} after ${successorWithinMs} ms of silence`);
 }
 
 /** Whoever waits for an event has it as soon as with a broker. Acknowledgements of edges are not waited for so, and take until the feed counts as silent. */

@@ -13,6 +13,8 @@ export class ObservedExpiry {
   #version: string | undefined;
   #sinceMs = 0;
   #readMs = 0;
+  /** Whether an attempt to read has failed since the last reading. */
+  #hasMissed = false;
 
   constructor(clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
@@ -24,11 +26,18 @@ export class ObservedExpiry {
    */
   observe(version: string, durationMs: number): void {
     const nowMs = this.#clock.monotonicMs();
-    const wasSilent = nowMs - this.#readMs > durationMs / 2;
+    // A node that did not ask, since it was busy with a promotion, has not heard a silence.
+    const wasSilent = this.#hasMissed && nowMs - this.#readMs > durationMs / 2;
     this.#readMs = nowMs;
+    this.#hasMissed = false;
     if (version !== this.#version) this.#sinceMs = nowMs;
     else if (wasSilent) this.#sinceMs = Math.max(this.#sinceMs, nowMs - durationMs / 2);
     this.#version = version;
+  }
+
+  /** Called after each attempt to read that gave no answer. */
+  missed(): void {
+    this.#hasMissed = true;
   }
 
   hasExpired(durationMs: number): boolean {

@@ -129,8 +129,12 @@ export class RecordLease<Origin> implements Lease {
   }
 
   async #read(signal: AbortSignal): Promise<Version<Origin> | undefined> {
-    const stored = await this.#store.read(signal);
-    return this.#see(stored);
+    try {
+      return this.#see(await this.#store.read(signal));
+    } catch (error) {
+      this.#expiry.missed();
+      throw error;
+    }
   }
 
   #see(stored: Version<Origin> | undefined): Version<Origin> | undefined {

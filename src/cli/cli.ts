@@ -1,8 +1,9 @@
 /** The command line's table of contents. Every command is a file; none writes to standard output what is not its answer. */
 import { Command, CommanderError } from "commander";
-import { printError } from "../runtime/process.ts";
+import { isSystemError, printError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable, printableLines } from "../util/printable.ts";
+import { reasonOf } from "../util/reason.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
 import { backupCommand } from "./backup.ts";
@@ -21,9 +22,10 @@ import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
+import { limitsHeading } from "./setting-options.ts";
 import { UsageError, type ExitStatus } from "./command.ts";
 import { validateCommand } from "./validate.ts";
-import { versionCommand } from "./version.ts";
+import { versionCommand, versionText } from "./version.ts";
 
 const examples = `
 Examples:
@@ -58,6 +60,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     .description(
       "Authorization for your own machines: Polar policies behind Oso Cloud's API, on nodes that answer by themselves.",
     )
+    .version(versionText, "-V, --version", "Say which build this is")
     .exitOverride()
     .configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) })
     .configureHelp({ helpWidth: 120 })
@@ -85,6 +88,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     versionCommand,
   ];
   for (const command of commands) command(program, finish);
+  if (!parameters.includes("--all")) hideLimits(program);
 
   try {
     await program.parseAsync(parameters, { from: "user" });
@@ -100,11 +104,18 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
   }
 }
 
+/** There are so many that nobody finds the other settings among them. */
+function hideLimits(program: Command): void {
+  for (const { options } of program.commands)
+    for (const option of options) if (option.helpGroupHeading === limitsHeading) option.hideHelp();
+}
+
 /** What went wrong for people; a bug shows its stack, since nobody can do anything with its message alone. */
 function describe(error: unknown): string {
   if (error instanceof AppError) return printable(error.message);
   const failure = storageFailureIn(error);
   const path = pathIn(error);
+  if (failure === undefined && isSystemError(error)) return printable(reasonOf(error));
   if (failure !== undefined && path !== undefined) return printable(describeStorageFailure(failure, path));
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

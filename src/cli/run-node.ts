@@ -1,5 +1,6 @@
 /** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
 import type { Config } from "../config/config.ts";
+import { serviceVariables } from "../config/load.ts";
 import { keepFilesPrivate, onStrayError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
 import { widePaths } from "../store/file-modes.ts";
@@ -24,6 +25,7 @@ export async function runNode(
   startLogging({ ...config.log, lineBytesMax: config.limits.logLineBytesMax });
   const log = getLogger("node");
   warnOfWideFiles(config.data);
+  tellOfServiceVariables();
   const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
   onStrayError(report);
   onFailedTimer(report);
@@ -41,7 +43,11 @@ export async function runNode(
     // A start may take long (an edge without a primary waits for one), and whoever asks it to stop meanwhile is not kept waiting.
     const node = await Promise.race([start(), asked.then(() => undefined)]);
     if (node === undefined) return;
-    log.info("{role} {version} listens on {url}", { role: config.role, version: build.version, url: node.url });
+    log.info("{role} {version} listens on {url}", {
+      role: config.role,
+      version: build.version,
+      url: boundUrl(config.host, node.url),
+    });
     await ready?.(node);
     const signal = await asked;
     log.info("{signal}: finishing what is in flight, then stopping", { signal });
@@ -50,6 +56,22 @@ export async function runNode(
   } finally {
     await tracing.stop();
   }
+}
+
+/** Others may reach it there, not only this machine. */
+function boundUrl(host: string, url: string): string {
+  const bound = new URL(url);
+  bound.hostname = host.includes(":") ? `[${host}]` : host;
+  return bound.origin;
+}
+
+function tellOfServiceVariables(): void {
+  const names = serviceVariables(process.env);
+  if (names.length === 0) return;
+  getLogger("node").info(
+    "{names} are not read: Kubernetes sets them for a service of that name. `enableServiceLinks: false` in the pod keeps them away",
+    { names: names.join(", ") },
+  );
 }
 
 const reportIntervalMs = 1000;

@@ -7,9 +7,13 @@ import { settings, type Setting } from "../config/settings.ts";
 import { parseYaml } from "../runtime/yaml.ts";
 import { UsageError } from "./command.ts";
 
+/** They are shown only with `--all`. */
+export const limitsHeading = "Limits:";
+
 /** Adds `--config` and a flag for each setting. */
 export function addSettingOptions(command: Command): Command {
   command.addOption(new Option("--config <file>", "A YAML file with settings [OSTIARY_CONFIG]").helpGroup("Options:"));
+  command.addOption(new Option("--all", "With --help: show the limits too").helpGroup("Options:"));
   for (const setting of settings) command.addOption(settingOption(setting));
   return command.addHelpText(
     "after",
@@ -61,7 +65,7 @@ async function readConfigFile(path: string): Promise<{ name: string; content: un
 
 function settingOption(setting: Setting): Option {
   const standard = setting.standard === undefined ? "" : ` (default: ${String(setting.standard)})`;
-  const group = setting.path[0] === "limits" ? "Limits:" : "Settings:";
+  const group = setting.path[0] === "limits" ? limitsHeading : "Settings:";
   return new Option(
     `${setting.flag} <${setting.placeholder}>`,
     `${setting.description}${standard} [${setting.variable}]`,

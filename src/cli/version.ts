@@ -8,9 +8,9 @@ export const versionCommand: AddCommand = (program) => {
     .description("Say which build this is")
     .option("--json", "as JSON")
     .action(async (options: { json?: true }) => {
-      const commit = build.commit === null ? "" : `, commit ${build.commit}`;
-      await print(
-        options.json ? `${JSON.stringify(build)}\n` : `ostiary ${build.version} (Bun ${build.bun}${commit})\n`,
-      );
+      await print(options.json ? `${JSON.stringify(build)}\n` : `${versionText}\n`);
     });
 };
+
+const commit = build.commit === null ? "" : `, commit ${build.commit}`;
+export const versionText = `ostiary ${build.version} (Bun ${build.bun}${commit})`;

@@ -47,7 +47,9 @@ interface Given {
 function lookUp(setting: Setting, sources: ConfigSources): Given | undefined {
   const flag = sources.flags[setting.name];
   if (flag !== undefined) return { value: flag, from: `the flag ${setting.flag}` };
-  const variable = sources.environment[setting.variable];
+  const variable = isOfService(setting.variable, sources.environment[setting.variable])
+    ? undefined
+    : sources.environment[setting.variable];
   if (variable !== undefined && variable !== "") return { value: variable, from: `the variable ${setting.variable}` };
   const content = sources.file?.content;
   const value = isGroup(content) ? valueAt(content, setting.path) : undefined;
@@ -157,13 +159,34 @@ function unknownKeys({ file }: ConfigSources): string[] {
     .map((name) => `${name} in the file ${file.name} is not a setting${suggestion(name, known)}`);
 }
 
-// What a Kubernetes service called `ostiary` puts into the environment of each container, and what the project's own tests read.
-const foreignVariable = /^OSTIARY_(?:TEST_|SERVICE_|PORT_\d+_|CONFIG$)/;
+/** What the project's own tests read, and the name of the file. */
+const foreignVariable = /^OSTIARY_(?:TEST_|CONFIG$)/;
+/** What Kubernetes puts into each container for a service named `ostiary` or `ostiary-…`; https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables */
+const serviceVariable =
+  /^OSTIARY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
+
+/** Whether a variable speaks of a Kubernetes service. Where a setting has its name (`OSTIARY_PORT`), the value tells. */
+function isOfService(name: string, value: string | undefined): boolean {
+  if (!serviceVariable.test(name)) return false;
+  const isAddress = name.endsWith("PORT") && !name.endsWith("SERVICE_PORT");
+  return !isAddress || /^(?:tcp|udp|sctp):\/\//.test(value ?? "");
+}
+
+/** Variables that are not read, since Kubernetes has put them there for a service of that name. */
+export function serviceVariables(environment: ConfigSources["environment"]): readonly string[] {
+  return Object.keys(environment).filter((name) => isOfService(name, environment[name]));
+}
 
 function unknownVariables(environment: ConfigSources["environment"]): string[] {
   const known = settings.map(({ variable }) => variable);
   return Object.keys(environment)
-    .filter((name) => name.startsWith("OSTIARY_") && !known.includes(name) && !foreignVariable.test(name))
+    .filter(
+      (name) =>
+        name.startsWith("OSTIARY_") &&
+        !known.includes(name) &&
+        !foreignVariable.test(name) &&
+        !isOfService(name, environment[name]),
+    )
     .map((name) => `the variable ${name} is not a setting${suggestion(name, known)}`);
 }
 

@@ -71,7 +71,13 @@ function unusable(path: string, error: unknown): unknown {
       cause: error,
     });
   const { code } = error as NodeJS.ErrnoException;
-  if (code !== "EEXIST" && code !== "ENOTDIR") return error;
+  if (code === undefined) return error;
+  if (code !== "EEXIST" && code !== "ENOTDIR")
+    return new AppError(
+      "conflict",
+      `the data directory \`${path}\` cannot be made (${code}): name another with \`--data\``,
+      { cause: error },
+    );
   return new AppError(
     "conflict",
     `the data directory cannot be used: \`${path}\`, or a part of that path, is a file: name a directory with \`--data\``,

@@ -40,7 +40,7 @@ function write(name: string, content: string | Uint8Array): string {
 
 describe("help", () => {
   test("of serve tells of every setting by flag, variable, prose and default", async () => {
-    const { status, output } = await run(["serve", "--help"]);
+    const { status, output } = await run(["serve", "--help", "--all"]);
     expect(status).toBe(0);
     const flat = output.replace(/\s+/g, " ");
     for (const { flag, variable, description, standard } of settings) {
@@ -49,6 +49,13 @@ describe("help", () => {
       expect(flat).toContain(description);
       if (standard !== undefined) expect(flat).toContain(`(default: ${String(standard)})`);
     }
+  });
+
+  test("of serve leaves the limits out where nobody asks for all", async () => {
+    const { status, output } = await run(["serve", "--help"]);
+    expect(status).toBe(0);
+    for (const { flag } of settings) expect(output.includes(`${flag} <`)).toBe(!flag.startsWith("--limits-"));
+    expect(output).toContain("--all");
   });
 
   test("is what a call without a command gets, with examples", async () => {
@@ -115,6 +122,18 @@ test("config prints what is in force, as YAML or JSON", async () => {
   const byVariable = await run(["config"], { OSTIARY_CONFIG: file, OSTIARY_NODE_KEY: "0123456789abcdef-secret" });
   expect(byVariable.output).toContain("batchEntriesMax: 7");
   expect(byVariable.output).not.toContain("0123456789abcdef");
+});
+
+test.each([["version"], ["--version"], ["-V"]])("%s says which build this is", async (how) => {
+  expect(await run([how])).toMatchObject({ status: 0, output: expect.stringMatching(/^ostiary \d+\.\d+\.\d+ \(Bun /) });
+});
+
+test("a data directory that can't be made is named, without a stack", async () => {
+  const { status, errors } = await run(["serve", "--role", "primary", "--data", "/proc/nowhere"]);
+  expect(status).toBe(1);
+  expect(errors).toMatch(
+    /^error: the data directory `\/proc\/nowhere` cannot be made \(\w+\): name another with `--data`\n$/,
+  );
 });
 
 test("version as JSON", async () => {

@@ -3,6 +3,7 @@ import { developmentEnvironment, developmentKey } from "../../src/config/config.
 import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { describeConfig, settings } from "../../src/config/settings.ts";
+import { must } from "../../src/util/assert.ts";
 import { formatYaml, parseYaml } from "../../src/runtime/yaml.ts";
 
 const nodeKey = "node-key-0123456789";
@@ -158,12 +159,27 @@ describe("a bad setting is refused", () => {
   });
 
   test("but not for variables that others put there", () => {
+    const defaults = must(load({ flags: { role: "primary" } }).config);
     const environment = {
       OSTIARY_SERVICE_HOST: "10.0.0.1",
+      OSTIARY_SERVICE_PORT: "8080",
+      OSTIARY_SERVICE_PORT_HTTP: "8080",
+      OSTIARY_PORT: "tcp://10.0.0.1:8080",
       OSTIARY_PORT_8080_TCP: "tcp://10.0.0.1:8080",
+      OSTIARY_PORT_8080_TCP_ADDR: "10.0.0.1",
+      OSTIARY_PRIMARY_SERVICE_HOST: "10.0.0.2",
+      OSTIARY_PRIMARY_PORT: "tcp://10.0.0.2:8080",
+      OSTIARY_PRIMARY_PORT_8080_TCP_PROTO: "tcp",
+      OSTIARY_MQTT_PORT: "tcp://10.0.0.3:1883",
       OSTIARY_CONFIG: "x.yaml",
     };
-    expect(load({ flags: { role: "primary" }, environment }).problems).toEqual([]);
+    const { config, problems: found } = load({ flags: { role: "primary" }, environment });
+    expect(found).toEqual([]);
+    expect(config).toMatchObject({ port: defaults.port, mqttPort: defaults.mqttPort });
+    expect(load({ flags: { role: "primary" }, environment: { OSTIARY_PORT: "9000" } }).config?.port).toBe(9000);
+    expect(problems({ flags: { role: "primary" }, environment: { OSTIARY_PORTS: "tcp://10.0.0.1:8080" } })).toEqual([
+      "the variable OSTIARY_PORTS is not a setting; did you mean `OSTIARY_PORT`?",
+    ]);
   });
 
   test("when the file holds no settings", () => {

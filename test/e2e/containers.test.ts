@@ -110,7 +110,12 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     };
     const compose = (...parameters: string[]) =>
       podman.run(
-        ["podman-compose", "-p", podman.prefix, "-f", join(projectRoot, "compose", "cluster.yaml"), ...parameters],
+        [
+          ...["podman-compose", "-p", podman.prefix, "-f", join(projectRoot, "compose", "cluster.yaml")],
+          // Docker mounts nothing but what the file says.
+          ...(parameters[0] === "up" ? ["--podman-run-args=--read-only-tmpfs=false"] : []),
+          ...parameters,
+        ],
         {
           environment,
           timeoutMs: 90_000,

@@ -94,9 +94,11 @@ export function requireCommits(open: Open, nowMs: number): void {
   open.store.transaction(() => writeNodeSetting(open.store, "storage_probe", String(nowMs)), "immediate");
 }
 
-/** Moves what is in the write-ahead log to the file where that is so many pages, as far as readers allow. To be called after each commit. */
-export function boundLog({ store, pages }: Pick<Open, "store" | "pages">, pagesMax = logPagesMax): void {
-  if (pages.countUnmoved() >= pagesMax) pages.checkpoint(() => runCheckpoint(store, "PASSIVE"));
+/** Moves what is in the write-ahead log to the file where that is so many pages, as far as readers allow. To be called after each commit. Says whether it was moved. */
+export function boundLog({ store, pages }: Pick<Open, "store" | "pages">, pagesMax = logPagesMax): boolean {
+  if (pages.countUnmoved() < pagesMax) return false;
+  pages.checkpoint(() => runCheckpoint(store, "PASSIVE"));
+  return true;
 }
 
 /** Moves all of the WAL into the file and empties it, unless readers keep it from that for longer than writes may wait. */

@@ -108,6 +108,8 @@ const groupWritesMax = 256;
 const idleRequestsMax = 10_000;
 /** How often the files and the free space are looked at, and an attempt is made to end a failure. */
 const storageCheckMs = 1000;
+/** The longest that anything is in the log alone, unless readers keep it there. */
+const logMovedMs = 30_000;
 const pagesCheckBytes = 64 * 2 ** 20;
 
 export class StoreWriter {
@@ -121,6 +123,9 @@ export class StoreWriter {
   #waiting: Waiting[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
+  #committedAtMs = Number.NEGATIVE_INFINITY;
+  /** When all that readers allowed was moved from the log to the file. */
+  #movedAtMs = Number.NEGATIVE_INFINITY;
   #toldStorage: StorageFailure["reason"] | undefined;
   #cancelTimers = (): void => {};
 
@@ -193,6 +198,7 @@ export class StoreWriter {
       throw error;
     }
     const committedMs = preciseNow();
+    this.#committedAtMs = this.#clock.monotonicMs();
     const { state } = result;
     this.#state = state;
     if (request.rows.length > 0) this.#tell({ moved: { committedMs } });
@@ -329,6 +335,7 @@ export class StoreWriter {
       return;
     }
     const committedMs = preciseNow();
+    this.#committedAtMs = this.#clock.monotonicMs();
     const { outcomes, state, hasMoved } = begun.result;
     this.#state = state;
     if (hasMoved) this.#tell({ moved: { committedMs } });
@@ -407,7 +414,7 @@ export class StoreWriter {
     try {
       open.guard.look();
       if (open.guard.failure !== undefined) this.#recover(open);
-      else if (this.#prepared === undefined) this.#boundWal(open, 1);
+      else if (this.#prepared === undefined) this.#moveLog(open);
     } catch (error) {
       // Whatever else it is, the next write meets it.
       open.guard.failed(error);
@@ -416,16 +423,27 @@ export class StoreWriter {
   }
 
   /**
-   * A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. What is in it is not looked at
-   * by the scrub, so nothing stays there alone for more than a second.
+   * What is in the log is not looked at by the scrub, so it does not stay there alone for long. A checkpoint keeps a write waiting for the disk twice: it is
+   * made when nobody has written for a while, or else seldom.
    */
+  #moveLog(open: Open): void {
+    const now = this.#clock.monotonicMs();
+    const isIdle = now - this.#committedAtMs >= storageCheckMs;
+    this.#boundWal(open, isIdle || now - this.#movedAtMs >= logMovedMs ? 1 : undefined);
+  }
+
+  /** A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. */
   #boundWal(open: Open, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
     try {
-      if (open.guard.walBytes <= open.limits.walCheckpointBytes || now - this.#checkpointAtMs < storageCheckMs)
-        return boundLog(open, framesMax);
+      const isLong = open.guard.walBytes > open.limits.walCheckpointBytes;
+      if (!isLong || now - this.#checkpointAtMs < storageCheckMs) {
+        if (boundLog(open, framesMax)) this.#movedAtMs = now;
+        return;
+      }
       this.#checkpointAtMs = now;
       emptyLog(open);
+      this.#movedAtMs = now;
     } catch (error) {
       this.#storageFailed(open, error);
     }

@@ -129,8 +129,13 @@ describe("checksums of pages", () => {
       emptyLog({ store, pages });
       const insertItem = store.prepare("INSERT INTO item VALUES (?1, ?2)");
       for (let id = 0; id < 100; id++) insertItem.run(id, `text ${id * 7919}`);
+      pages.countUnmoved();
       const bytes = statSync(`${path}-wal`).size;
-      flipBit(`${path}-wal`, 32 + Math.floor(random() * (bytes - 32)), Math.floor(random() * 8));
+      flipBit(
+        `${path}-wal`,
+        32 + 4120 * Math.floor(random() * ((bytes - 32) / 4120)) + 24 + Math.floor(random() * 4096),
+        Math.floor(random() * 8),
+      );
       boundLog({ store, pages }, 1);
       expect(pages.problem).toContain("-wal` is not what was written to it");
       store.close();

@@ -168,6 +168,41 @@ describe("the primary of before", () => {
       expect(mayRead(rejoined.node, "new")).toBe(true);
     }));
 
+  test("has what only it has until a copy of the other history is there, and no file says otherwise before", () =>
+    withCluster(async (cluster) => {
+      const { primary, b, c } = await threeNodes(cluster);
+      await b.stop();
+      await c.stop();
+      await insert(primary.node, "only-here");
+      await primary.stop();
+      const { port } = new URL(b.url);
+      const edge = await cluster.promotable("edge-b", { primary: primary.url, port, peers: c.url, ...quick });
+      expect((await post(edge.url, "/api/promote", {})).status).toBe(200);
+      let refused = 0;
+      let isThere = false;
+      using successor = Bun.serve({
+        port: 0,
+        fetch({ url, headers }) {
+          const { pathname, search } = new URL(url);
+          if (!pathname.includes("snapshot") || isThere) return fetch(`${edge.url}${pathname}${search}`, { headers });
+          refused++;
+          return Response.json({ message: "not now" }, { status: 503 });
+        },
+      });
+      const back = await cluster.edge(
+        "primary",
+        { url: `http://127.0.0.1:${successor.port}` },
+        { ...quick, "limits.retryDelayMsMin": "50ms", "limits.retryDelayMsMax": "200ms" },
+      );
+      const files = (): string[] => readdirSync(back.data).filter((name) => name.startsWith("unreplicated-"));
+      await eventually(() => expect(refused).toBeGreaterThan(1));
+      expect(files()).toEqual([]);
+      expect(mayRead(back.node, "only-here")).toBe(true);
+      isThere = true;
+      await eventually(() => expect(mayRead(back.node, "only-here")).toBe(false));
+      expect(files().length).toBe(1);
+    }));
+
   test("is told by those who follow another, where it knows no peers itself", () =>
     withCluster(async (cluster) => {
       const { primary, b, c, portA } = await threeNodes(cluster, { mqttPort: "0" });

@@ -139,6 +139,11 @@ export class Histories {
     return (this.#beginnings.get(epoch) ?? []).some((first) => isWithin(point, first));
   }
 
+  /** Whether another history has another event at its offset. */
+  hasRivalOf({ offset, hash }: Point): boolean {
+    return [...this.#points.values()].some((other) => other.offset === offset && other.hash !== hash);
+  }
+
   /** How many events came after it on the longest history that contains it. */
   wentOnFor(point: Point): number {
     const after = [...this.#points.values()].filter((other) => isWithin(point, other));

@@ -196,22 +196,17 @@ function requireKept(cluster: Cluster, operator: Operator): number {
 }
 
 /**
- * What is in files of what was never replicated is not in the history that went on. By force, with an old copy of a directory, or where two edges were
- * promoted apart from each other, a history may go on that was given up before.
+ * What is in files of what was never replicated is not in the history that went on. Where a rival history is lost with its primary, and by force or with
+ * an old backup, a history may go on that was given up before: then another history had another event there.
  */
-function requireGone(
-  { histories, shape }: Cluster,
-  { counts }: Operator,
-  saved: readonly Unreplicated[],
-  end: Point,
-): void {
-  const mayReturn = counts.promotions > 1 && !shape.failover;
-  if (mayReturn || counts.forcedPromotions > 0 || counts.restores > 0) return;
+function requireGone({ histories }: Cluster, { counts }: Operator, saved: readonly Unreplicated[], end: Point): void {
+  if (counts.forcedPromotions > 0 || counts.restores > 0) return;
   const points = new Map([...backFrom(end, () => true)].map((point) => [point.offset, point]));
   const there = saved.find(({ epoch, offset, request }) => {
     const point = points.get(offset);
     // Sent again, a request may be done at the same offset of another history.
-    return point?.requestHash === request && (point.epoch === epoch || histories.continues(point, epoch));
+    const isSame = point?.requestHash === request && (point.epoch === epoch || histories.continues(point, epoch));
+    return isSame && !histories.hasRivalOf(point);
   });
   if (there !== undefined)
     throw new Violation(`the event at ${there.offset} is in the history that went on, and in a file of what is not`);

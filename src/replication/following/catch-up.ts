@@ -22,8 +22,8 @@ export interface CatchUpOptions {
   readonly stopped: () => boolean;
   /** Applies what follows, as the primary or as a peer has it. */
   readonly replay: (request: ReplayRequest, from: "primary" | "peer") => Promise<State>;
-  /** Replaces this copy by a fresh snapshot of that node. */
-  readonly installSnapshot: (from: NodeClient) => Promise<State>;
+  /** Replaces this copy by a fresh snapshot of that node; `replacing` is called when it was fetched and found sound. Where it throws, the copy stays. */
+  readonly installSnapshot: (from: NodeClient, replacing: () => unknown) => Promise<State>;
   /** This copy is about to be replaced by one of another history: the last moment to save what only this one has. */
   readonly parting: (theirs: Refusal["epochs"]) => unknown;
   /** To be called before the primary is asked. */
@@ -100,15 +100,15 @@ async function replace(options: CatchUpOptions, state: State, refused: Refusal, 
     offset: state.offset,
     reason: message,
   });
-  if (code !== "trimmed") options.parting(epochs);
-  return options.installSnapshot(from.client);
+  // Not before the snapshot is there: until then this copy may be what the history goes on from.
+  return options.installSnapshot(from.client, () => code !== "trimmed" && options.parting(epochs));
 }
 
 async function takeSnapshot({ upstream, installSnapshot }: CatchUpOptions): Promise<State> {
   const failures: string[] = [];
   for (const { url, client } of await upstream.sources()) {
     try {
-      return await installSnapshot(client);
+      return await installSnapshot(client, () => {});
     } catch (error) {
       failures.push(`${url}: ${reasonOf(error)}`);
     }

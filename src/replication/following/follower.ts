@@ -43,8 +43,8 @@ export interface FollowerOptions {
   readonly upstream: Upstream;
   /** Where this copy stands; undefined before there is one. */
   readonly present: () => State | undefined;
-  /** Replaces this copy by a fresh snapshot of that node; `isDistrusted` says that nobody may answer from the present one any more. */
-  readonly installSnapshot: (from: NodeClient, isDistrusted: boolean) => Promise<State>;
+  /** As for catching up; `isDistrusted` says that nobody may answer from the present copy any more. */
+  readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<State>;
   /** The file is damaged, or could not be read. */
   readonly onDamage: (error: unknown) => void;
   readonly parting: CatchUpOptions["parting"];
@@ -117,7 +117,7 @@ export class Follower {
       proven,
       stopped: () => this.#stopped,
       replay: (request, from) => this.#replay(request, from),
-      installSnapshot: (from) => this.#installSnapshot(from),
+      installSnapshot: (from, replacing) => this.#installSnapshot(from, replacing),
       ask: () => this.#freshness.ask(),
       confirmed: (head, state, question) => this.#confirmed(head, state, question),
     };
@@ -474,8 +474,8 @@ export class Follower {
     this.#reach(state);
   }
 
-  async #installSnapshot(from: NodeClient): Promise<State> {
-    const state = await this.#options.installSnapshot(from, this.#diverged);
+  async #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<State> {
+    const state = await this.#options.installSnapshot(from, replacing, this.#diverged);
     this.#inbox.clear();
     this.#divergence.clear();
     this.#diverged = false;

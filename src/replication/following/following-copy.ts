@@ -252,7 +252,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, guard: History
       .open(copy.path, { create: false })
       .catch((error: unknown) => log.error("the copy can't be written until there is a fresh one: {error}", { error }));
   };
-  const installSnapshot: Standing["installSnapshot"] = async (from, isDistrusted) => {
+  const installSnapshot: Standing["installSnapshot"] = async (from, replacing, isDistrusted) => {
     const { data: directory, environment, limits } = config;
     if (writer.failed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
@@ -262,6 +262,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, guard: History
     });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
+      replacing();
       return await adopt(installed.path, isDistrusted);
     } catch (error) {
       // The one before stays in use; each further attempt would leave another file.

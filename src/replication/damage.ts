@@ -28,15 +28,15 @@ export interface RecheckOptions {
   /** The database that is suspected; undefined where there is none any more. */
   readonly path: () => string | undefined;
   readonly isSuspected: () => boolean;
-  /** Rejects where pages of it still are not what was written to them. */
-  readonly requirePages: () => Promise<void>;
+  /** Reads its damaged pages again. Resolves with the damage that is left. */
+  readonly checkDamagedPages: (path: string) => Promise<string | undefined>;
   /** A check from end to end has found the database sound that is still suspected. */
   readonly onSound: (path: string) => void;
 }
 
 /** Lets another thread check a suspected database again and again, until it is sound or no longer suspected. Returns the function that starts this. */
 export function rechecks(
-  { path, isSuspected, requirePages, onSound }: RecheckOptions,
+  { path, isSuspected, checkDamagedPages, onSound }: RecheckOptions,
   started: AsyncDisposableStack,
   system: System,
 ): () => void {
@@ -53,7 +53,8 @@ export function rechecks(
     const checked = path();
     if (isStopped || checked === undefined || !isSuspected()) return void (isRunning = false);
     try {
-      await requirePages();
+      const problem = await checkDamagedPages(checked);
+      if (problem !== undefined) throw new Error(problem);
       await auditCopyAside(system, checked);
       isRunning = false;
       if (!isStopped && isSuspected() && path() === checked) onSound(checked);
@@ -90,8 +91,8 @@ export function watchDamage(
       path,
     });
   };
-  const requirePages = (): Promise<void> => writer.requirePagesAgain();
-  const recheck = rechecks({ path: () => path, isSuspected: () => found, requirePages, onSound }, started, system);
+  const checkDamagedPages = (): Promise<string | undefined> => writer.checkDamagedPages(path);
+  const recheck = rechecks({ path: () => path, isSuspected: () => found, checkDamagedPages, onSound }, started, system);
   const suspect = (reason: string): void => {
     if (found) return;
     found = true;

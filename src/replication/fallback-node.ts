@@ -12,6 +12,7 @@ import type { State } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { atMostEvery } from "../util/at-most-every.ts";
 import type { Clock } from "../util/clock.ts";
 import { detailOf, reasonOf } from "../util/reason.ts";
 import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
@@ -78,7 +79,7 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   const damage = watchCopy(copy, limits, started, system);
   const open = (path: string): void => {
     state = copy.open(path, damage.found);
-    damage.replaced(path);
+    damage.replaced();
     guard.settle(firstEpoch(copy.reader()).epoch);
   };
   const sound = await storeToStartFrom(config, guard, system);
@@ -141,8 +142,8 @@ interface CopyDamage {
   readonly found: boolean;
   /** Whether it was damage. */
   report(error: unknown): boolean;
-  /** The copy is the sound file at `path` from now on. */
-  replaced(path: string): void;
+  /** The copy is another file now, which was just found sound. Throws where that can't be opened. */
+  replaced(): void;
   /** Called each time that some is found. */
   onFound(listener: () => void): void;
 }
@@ -159,7 +160,14 @@ function watchCopy(copy: Copy, limits: Limits, started: AsyncDisposableStack, sy
     recheck();
     onFound();
   };
-  const pages = watchPages(limits, suspect, started, clock);
+  const complaints = atMostEvery(60_000, clock);
+  const reports = {
+    onDamage: suspect,
+    onUnreadable(reason: string) {
+      if (complaints() > 0) log.warning("the copy cannot be checked now: {reason}", { reason });
+    },
+  };
+  const pages = watchPages(limits, reports, started, clock);
   const onSound = (path: string): void => {
     log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
       path,
@@ -167,8 +175,8 @@ function watchCopy(copy: Copy, limits: Limits, started: AsyncDisposableStack, sy
     found = false;
   };
   const path = (): string | undefined => (copy.ready ? copy.path : undefined);
-  const { requirePages } = pages;
-  const recheck = rechecks({ path, isSuspected: () => found, requirePages, onSound }, started, system);
+  const { checkDamagedPages } = pages;
+  const recheck = rechecks({ path, isSuspected: () => found, checkDamagedPages, onSound }, started, system);
   return {
     get found() {
       return found;
@@ -178,9 +186,9 @@ function watchCopy(copy: Copy, limits: Limits, started: AsyncDisposableStack, sy
       if (isFound) suspect(reasonOf(error));
       return isFound;
     },
-    replaced(path) {
-      pages.open(path);
+    replaced() {
       found = false;
+      pages.open(copy.reader());
     },
     onFound(listener) {
       onFound = listener;

@@ -105,7 +105,7 @@ export async function startPrimaryNode(
   }
   const onFound = (): void => {
     // Another node has all that was acknowledged, and can answer.
-    if (leadership !== undefined) fence.loseLease("its database is damaged or cannot be read");
+    if (leadership !== undefined) fence.giveUpDamaged();
   };
   const damage = watchDamage({ path, writer, intervalMs: limits.copyCheckIntervalMs, onFound }, started, system);
   const moves = new Moves(system.clock);

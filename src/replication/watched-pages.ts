@@ -1,20 +1,23 @@
-/** Compares the pages of a copy that nobody writes to with their checksums. Such a copy is replaced as a whole. */
+/** The scrub of a database that nobody writes to, such as the copy of a fallback, which is replaced as a whole. */
 import type { Limits } from "../config/limits.ts";
+import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { PageChecksums } from "../store/page-checksums.ts";
-import { PageScrub, scrubTickMs } from "../store/page-scrub.ts";
+import { PageScrub, scrubTickMs, type ScrubReports } from "../store/page-scrub.ts";
 import type { Clock } from "../util/clock.ts";
 
 export interface WatchedPages {
-  /** The copy is the file at `path` from now on. */
-  open(path: string): void;
-  /** Rejects where one still is not. */
-  requirePages(): Promise<void>;
+  /** The database is that of this connection from now on. */
+  open(store: SqlDatabase): void;
+  /** Reads the damaged pages again. Resolves with the damage that is left. */
+  checkDamagedPages(): Promise<string | undefined>;
 }
 
-/** For as long as what was started runs. `onProblem` is called again and again while a page is not what it was. */
+const emptyLog = { committed: 0, moved: 0 };
+
+/** Runs until `started` is disposed of. */
 export function watchPages(
   { scrubIntervalMs }: Pick<Limits, "scrubIntervalMs">,
-  onProblem: (problem: string) => void,
+  reports: ScrubReports,
   started: AsyncDisposableStack,
   clock: Clock,
 ): WatchedPages {
@@ -27,14 +30,12 @@ export function watchPages(
   started.defer(close);
   started.defer(clock.every(scrubTickMs, () => opened?.scrub.tick()));
   return {
-    open(path) {
+    open(store) {
       close();
-      const pages = new PageChecksums(path);
-      opened = { pages, scrub: new PageScrub(pages, scrubIntervalMs, onProblem) };
+      const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
+      const pages = new PageChecksums(store.path, pageBytes, () => emptyLog);
+      opened = { pages, scrub: new PageScrub(pages, scrubIntervalMs, reports) };
     },
-    async requirePages() {
-      const problem = opened?.pages.checkAgain();
-      if (problem !== undefined) throw new Error(problem);
-    },
+    checkDamagedPages: async () => opened?.pages.checkDamaged(),
   };
 }

@@ -18,7 +18,7 @@ import { isPromoted, notePromotion, PrimaryIsAlive } from "../replication/succes
 import { realSystem, type System } from "../replication/system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { presentStore } from "../store/data-directory.ts";
+import { presentStore, setAside } from "../store/data-directory.ts";
 import { isSameSuccession } from "../store/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -128,6 +128,7 @@ class Member {
       if (this.#isStopped) return;
       await must(this.#service).drain(0);
       await this.#endNode();
+      if (reason === "damaged") putAside(this.#config.data);
       await this.#leadership?.release();
       await this.#goOnAsEdge();
       log.warning("this node goes on as an edge");
@@ -258,6 +259,17 @@ function openLeaseOf(config: Config, url: string, system: System): Lease {
   const { failoverTtl: ttlMs, failoverUsername: username, failoverPassword: password } = config;
   const { failoverCa: ca, failoverCert: cert, failoverKey: key } = config;
   return system.openLease({ url, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });
+}
+
+/** The check at a start looks at facts, keys and policy. A damaged page may hold something else, such as events. */
+function putAside(data: string): void {
+  const path = presentStore(data);
+  if (path === undefined) return;
+  try {
+    log.warning("the damaged database is kept as {aside}", { aside: setAside(path) });
+  } catch (error) {
+    log.error("the damaged database {path} cannot be put aside: {error}", { path, error });
+  }
 }
 
 /** Another node has taken this one's place while it caught up. */

@@ -1,6 +1,6 @@
 /**
- * Reads a database in use from end to end, again and again, a little at a time, and compares its pages with their checksums. A small one is read through
- * every second, a large one within the interval that is configured.
+ * A scrub: it reads a database in use from end to end, again and again, and compares its pages with their checksums. It reads a little each second: a
+ * small database completely, a large one within the configured interval.
  */
 import { reasonOf } from "../util/reason.ts";
 import type { PageChecksums } from "./page-checksums.ts";
@@ -8,56 +8,72 @@ import type { PageChecksums } from "./page-checksums.ts";
 /** How often `tick` is to be called. */
 export const scrubTickMs = 1000;
 const tickBytesMin = 4 * 2 ** 20;
-/** While pages are not known yet: they were checked just now, and are in memory mostly. */
-const firstTickBytesMin = 64 * 2 ** 20;
-/** So little that nobody who waits for the thread notices. */
+/** In the first pass: the check at the start has just read the file, so it is in memory. */
+const firstPassTickBytesMin = 64 * 2 ** 20;
+/** Little enough to keep nobody waiting for the thread. */
 const stepBytes = 2 ** 20;
+
+export interface ScrubReports {
+  /** Called with the damage, at each tick while there is some. */
+  readonly onDamage: (problem: string) => void;
+  /** The file can't be read now, which says nothing about its content. */
+  readonly onUnreadable: (reason: string) => void;
+}
 
 export class PageScrub {
   readonly #pages: PageChecksums;
   readonly #intervalMs: number;
-  readonly #onProblem: (problem: string) => void;
+  readonly #reports: ScrubReports;
+  #next = 1;
+  #isFirstPass = true;
   #isRunning = false;
   #isStopped = false;
 
-  /** `onProblem` is called with what is wrong, at each tick for as long as it is. */
-  constructor(pages: PageChecksums, intervalMs: number, onProblem: (problem: string) => void) {
+  constructor(pages: PageChecksums, intervalMs: number, reports: ScrubReports) {
     this.#pages = pages;
     this.#intervalMs = intervalMs;
-    this.#onProblem = onProblem;
+    this.#reports = reports;
   }
 
   /** Reads as much as is due. */
   tick(): void {
     if (this.#isRunning || this.#isStopped) return;
     this.#isRunning = true;
-    const { bytes, isComplete } = this.#pages;
-    const leastBytes = isComplete ? tickBytesMin : firstTickBytesMin;
-    this.#step(Math.max(leastBytes, Math.ceil((bytes * scrubTickMs) / this.#intervalMs)));
+    this.#step(this.#dueBytes());
   }
 
-  /** Before the files are closed. */
+  /** To be called before the files are closed. */
   stop(): void {
     this.#isStopped = true;
   }
 
+  #dueBytes(): number {
+    const leastBytes = this.#isFirstPass ? firstPassTickBytesMin : tickBytesMin;
+    return this.#orUnreadable(leastBytes, () => {
+      const bytes = this.#pages.pages * this.#pages.pageBytes;
+      return Math.max(leastBytes, Math.ceil((bytes * scrubTickMs) / this.#intervalMs));
+    });
+  }
+
   #step(bytes: number): void {
     if (this.#isStopped) return;
-    const isEnd = this.#check(Math.min(bytes, stepBytes));
+    const skipped = this.#next + Math.max(1, Math.floor(stepBytes / this.#pages.pageBytes));
+    this.#next = this.#orUnreadable(skipped, () => this.#pages.check(this.#next, Math.min(bytes, stepBytes)));
+    const { problem } = this.#pages;
+    if (problem !== undefined) this.#reports.onDamage(problem);
+    const isEnd = this.#next === 1;
+    this.#isFirstPass &&= !isEnd;
     const left = bytes - stepBytes;
-    if (!isEnd && left > 0) return void setImmediate(() => this.#step(left));
+    if (!isEnd && left > 0 && problem === undefined) return void setImmediate(() => this.#step(left));
     this.#isRunning = false;
   }
 
-  /** Whether nothing more is to be read in this tick. */
-  #check(bytes: number): boolean {
+  #orUnreadable<T>(otherwise: T, body: () => T): T {
     try {
-      const { problem, isEnd } = this.#pages.check(bytes);
-      if (problem !== undefined) this.#onProblem(problem);
-      return isEnd || problem !== undefined;
+      return body();
     } catch (error) {
-      this.#onProblem(`\`${this.#pages.path}\` can't be read: ${reasonOf(error)}`);
-      return true;
+      this.#reports.onUnreadable(reasonOf(error));
+      return otherwise;
     }
   }
 }

@@ -133,12 +133,14 @@ export function failingDisk(directory: string, data: string): FailingDisk {
   writeFileSync(control, Buffer.alloc(controlBytes));
   return {
     environment: { LD_PRELOAD: library.path, FAILING_DISK_DIRECTORY: data, FAILING_DISK_CONTROL: control },
-    // In place: the library has the file mapped.
-    fail: (rules) =>
-      writeFileSync(control, Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]), {
-        flag: "r+",
-      }),
+    fail: (rules) => writeFailingDiskRules(control, rules),
   };
+}
+
+/** Writes the rules into the control file. In place, since the library has it mapped. */
+export function writeFailingDiskRules(control: string, rules: string): void {
+  const content = Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]);
+  writeFileSync(control, content, { flag: "r+" });
 }
 
 const controlBytes = 4096;

@@ -51,8 +51,8 @@ export interface FollowingCopy {
   engine(): Engine;
   /** Whether it was damage, and the copy is given up. */
   reportDamage(error: unknown): boolean;
-  /** Reads all pages of it; where one is not what was written to it, the copy is given up. */
-  checkPages(): Promise<void>;
+  /** Compares its pages for at most `maxMs`; where one is damaged, the copy is given up. */
+  checkPages(maxMs: number): Promise<void>;
   /**
    * For people: how long ago it was last known to be the newest, in ms. Before the primary was heard of, that is guessed from the time that the last
    * event names. Null before there is one.
@@ -134,8 +134,10 @@ export async function openFollowingCopy(
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
     reportDamage,
-    async checkPages() {
-      if (copy.ready) await writer.requirePages().catch((error: unknown) => distrustDamaged(reasonOf(error)));
+    async checkPages(maxMs) {
+      if (!copy.ready) return;
+      const problem = await writer.checkPages(maxMs).catch(warnOfUnreadable);
+      if (problem !== undefined) distrustDamaged(problem);
     },
     ...agesOf(follower, present, clock),
   };
@@ -196,8 +198,9 @@ function suspectDamage(
     follower.foundSound();
   };
   const path = (): string | undefined => (copy.ready ? copy.path : undefined);
-  const requirePages = (): Promise<void> => writer.requirePagesAgain();
-  const recheck = rechecks({ path, isSuspected: () => follower.isDamaged, requirePages, onSound }, started, system);
+  const checkDamagedPages = (checked: string): Promise<string | undefined> => writer.checkDamagedPages(checked);
+  const isSuspected = (): boolean => follower.isDamaged;
+  const recheck = rechecks({ path, isSuspected, checkDamagedPages, onSound }, started, system);
   const distrustDamaged = (reason: string): void => {
     follower.distrust(reason, true);
     recheck();
@@ -306,6 +309,11 @@ function saveWhatOnlyWeHave(
   );
 }
 
+/** A disk that can't be read now says nothing about what is on it. */
+function warnOfUnreadable(error: unknown): undefined {
+  log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
+}
+
 async function auditOnce(
   copy: Copy,
   distrustDamaged: DamageReports["distrustDamaged"],
@@ -317,9 +325,8 @@ async function auditOnce(
   try {
     await auditCopyAside(system, copy.engine().path);
   } catch (error) {
-    // It may have been replaced or closed meanwhile, and a disk that cannot be read now says nothing of what is on it.
-    if (storageFailureIn(error) !== undefined)
-      return log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
+    // It may have been replaced or closed meanwhile.
+    if (storageFailureIn(error) !== undefined) return warnOfUnreadable(error);
     if (copy.ready && copy.path === path) distrustDamaged(reasonOf(error));
   }
 }

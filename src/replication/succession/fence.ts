@@ -34,13 +34,15 @@ export interface FenceOptions {
 /**
  * Why this node is no primary any more. `replaced`: another one is, so it stays an edge. `behind`: its data are not the newest, or its directory was an
  * edge's: it asks for votes once it has caught up. `unleased`: it has lost the lease of the primary, and takes part in the choice of the next one.
+ * `damaged`: it has given the lease up, since its database is damaged and other nodes have all that was acknowledged.
  */
-export type FenceReason = "replaced" | "behind" | "unleased";
+export type FenceReason = "replaced" | "behind" | "unleased" | "damaged";
 
 const problems: Readonly<Record<FenceReason, string>> = {
   replaced: "another primary has taken over",
   behind: "the data of this node are not the newest, it fetches the rest from its peers",
   unleased: "this node has lost the lease of the primary",
+  damaged: "the database of this node is damaged, it fetches a sound one from its peers",
 };
 
 export class Fence {
@@ -96,6 +98,14 @@ export class Fence {
   loseLease(reason: string): void {
     if (!this.#close("unleased")) return;
     log.error("this node is not the primary any more: {reason}. It goes on as an edge", { reason });
+  }
+
+  /** The database is damaged. Only for a primary with a lease: another node can take that. */
+  giveUpDamaged(): void {
+    if (!this.#close("damaged")) return;
+    log.error(
+      "this node is not the primary any more: its database is damaged. It goes on as an edge with a fresh copy",
+    );
   }
 
   /** Others have come to there by what this node wrote, which it does not have itself any more. `isHeld`: a node has it still, and can give it back. */

@@ -39,6 +39,8 @@ export function forgetPromotion(directory: string): void {
 
 const catchUpWaitMs = 5000;
 const lookAgainMs = 50;
+/** Enough for gigabytes that are in memory. The scrub goes on with the rest. */
+const pagesCheckMs = 2000;
 
 export interface PromotionOptions {
   readonly following: FollowingCopy;
@@ -92,9 +94,9 @@ export interface Mandate {
 export async function requirePromotable(options: PromotionOptions): Promise<Mandate> {
   const { following } = options;
   following.engine();
-  // The primary's file is the truth: nobody could repair it, and nobody could take a snapshot of it. What is in the pages was compared with the primary's
-  // digest at each event; to compute it anew would take a second for a million facts, in which nobody can write.
-  await following.checkPages();
+  // Nobody could repair the file of a primary. Computing the digest takes a second for a million facts, in which nobody can write; it was compared with
+  // the primary's at each event.
+  await following.checkPages(pagesCheckMs);
   following.engine();
   const state = must(following.present());
   const { heads, leadership } = await requireLease(options, state);

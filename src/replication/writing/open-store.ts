@@ -7,7 +7,7 @@ import { type Changes, whileChanging } from "../../store/changes.ts";
 import { openStore } from "../../store/database.ts";
 import { writeNodeSetting } from "../../store/keys.ts";
 import { openLog, type Log } from "../../store/log.ts";
-import { PageChecksums, type Checkpointed } from "../../store/page-checksums.ts";
+import { type CountFrames, PageChecksums } from "../../store/page-checksums.ts";
 import { rememberIds } from "../../store/remembered.ts";
 import type { Clock } from "../../util/clock.ts";
 import { SteadyClock } from "../../util/steady-clock.ts";
@@ -44,11 +44,13 @@ export interface Begun<T> {
   readonly transaction: Transaction;
 }
 
-/** From so many pages in the write-ahead log on, they are moved to the file after a commit. */
-const logPagesMax = 1000;
+/** With so many frames in the write-ahead log, a checkpoint follows a commit. SQLite's own default. */
+const logFramesMax = 1000;
 /** How long a checkpoint that empties the log waits for readers, since writes wait for it. */
 const checkpointWaitMs = 50;
 const busyTimeoutMs = 5000;
+/** The writer makes checkpoints after commits, never within one. */
+const noAutomaticCheckpoints = "PRAGMA wal_autocheckpoint = 0";
 
 /** Opens the file, and makes it where it is missing and may be made. */
 export function openForWriting(options: OpenRequest, clock: Clock): Open {
@@ -56,11 +58,12 @@ export function openForWriting(options: OpenRequest, clock: Clock): Open {
   const store = openStore(path, { synchronous, create });
   let pages: PageChecksums | undefined;
   try {
-    store.exec(ownCheckpoints);
+    store.exec(noAutomaticCheckpoints);
     rememberIds(store);
     const guard = new StorageGuard(path, reserveBytes, limits, clock);
     const time = new SteadyClock(clock, limits.logAgeSteadyMs);
-    pages = new PageChecksums(path);
+    const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
+    pages = new PageChecksums(path, pageBytes, frameCounter(store));
     return { options, guard, time, store, pages, log: openLog(store), limits, changes };
   } catch (error) {
     store.close();
@@ -69,9 +72,6 @@ export function openForWriting(options: OpenRequest, clock: Clock): Open {
   }
 }
 
-/** SQLite makes none by itself, since nobody would know what it has written. */
-const ownCheckpoints = "PRAGMA wal_autocheckpoint = 0";
-
 /** Another connection to the same file. Throws a StorageError where that is not at its path any more. */
 export function reopen(before: Open): Open {
   const { options, guard } = before;
@@ -79,8 +79,9 @@ export function reopen(before: Open): Open {
   const store = openStore(options.path, { synchronous: options.synchronous, create: false });
   try {
     guard.requireFiles();
-    store.exec(ownCheckpoints);
+    store.exec(noAutomaticCheckpoints);
     rememberIds(store);
+    before.pages.reconnect(frameCounter(store));
     return { ...before, store, log: openLog(store) };
   } catch (error) {
     store.close();
@@ -92,37 +93,43 @@ export function reopen(before: Open): Open {
 export function requireCommits(open: Open, nowMs: number): void {
   emptyLog(open);
   open.store.transaction(() => writeNodeSetting(open.store, "storage_probe", String(nowMs)), "immediate");
+  open.pages.readLog();
 }
 
-/** Moves what is in the write-ahead log to the file where that is so many pages, as far as readers allow. To be called after each commit. Says whether it was moved. */
-export function boundLog({ store, pages }: Pick<Open, "store" | "pages">, pagesMax = logPagesMax): boolean {
-  if (pages.countUnmoved() < pagesMax) return false;
-  pages.checkpoint(() => runCheckpoint(store, "PASSIVE"));
+type Logged = Pick<Open, "store" | "pages">;
+
+/**
+ * Reads what was committed. Makes a checkpoint if the log has `framesMax` frames or more; readers may keep it from moving all of them. To be called after
+ * each commit. Returns whether there was a checkpoint.
+ */
+export function boundLog({ store, pages }: Logged, framesMax = logFramesMax): boolean {
+  pages.readLog();
+  if (pages.unmoved < framesMax) return false;
+  store.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  pages.readLog();
   return true;
 }
 
 /** Moves all of the WAL into the file and empties it, unless readers keep it from that for longer than writes may wait. */
-export function emptyLog({ store, pages }: Pick<Open, "store" | "pages">): void {
+export function emptyLog({ store, pages }: Logged): void {
+  pages.readLog();
   try {
     store.exec(`PRAGMA busy_timeout = ${checkpointWaitMs}`);
-    pages.checkpoint(() => {
-      // One that empties the log does not say how much was in it.
-      const first = runCheckpoint(store, "PASSIVE");
-      const second = runCheckpoint(store, "TRUNCATE");
-      return first && second && second.isEmptied ? { ...first, moved: first.frames, isEmptied: true } : second;
-    });
+    store.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   } finally {
     store.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
   }
+  pages.readLog();
 }
 
-/** Undefined where another process makes one. */
-function runCheckpoint(store: SqlDatabase, mode: "PASSIVE" | "TRUNCATE"): Checkpointed | undefined {
-  const statement = store.prepare(`PRAGMA wal_checkpoint(${mode})`);
-  const [isBusy, frames, moved] = (statement.values()[0] ?? []).map(Number);
-  statement.finalize();
-  if (frames === undefined || moved === undefined || moved < 0) return undefined;
-  return { frames, moved, isEmptied: mode === "TRUNCATE" && isBusy === 0 };
+/** `NOOP` moves nothing (SQLite 3.51). */
+export function frameCounter(store: SqlDatabase): CountFrames {
+  const statement = store.prepare("PRAGMA wal_checkpoint(NOOP)");
+  return () => {
+    if (store.inTransaction) return undefined;
+    const [, committed = -1, moved = -1] = (statement.values()[0] ?? []).map(Number);
+    return moved < 0 ? undefined : { committed, moved };
+  };
 }
 
 export function change<T>(open: Open, body: () => T): T {

@@ -16,6 +16,7 @@ import { createState, findState, readState, requireEnvironment, type State } fro
 import { firstTerm } from "../../store/terms.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
 import { StorageError, storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
 import {
@@ -66,7 +67,8 @@ export interface Next {
  * `next` and `moving` come before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
  * is left to be said once it is on disk, when everybody waits for it. `committedMs` in ms since 1970 with a fraction: whoever has asked since then was
  * answered with it. `storage` comes each time that the storage begins to fail in another way, and with null when it works again.
- * `clockSetMs` says by how much the wall clock was set. `damaged` comes again and again while the file at `path` is not what was written to it.
+ * `clockSetMs` says by how much the wall clock was set. `damaged` comes each second while pages of the file at `path` are damaged. `trouble` is a failure
+ * that nobody waits for.
  */
 export type WriterEvent =
   | { readonly next: Next }
@@ -74,7 +76,8 @@ export type WriterEvent =
   | { readonly moved: { readonly committedMs: number } }
   | { readonly storage: StorageFailure | null }
   | { readonly clockSetMs: number }
-  | { readonly damaged: { readonly path: string; readonly problem: string } };
+  | { readonly damaged: { readonly path: string; readonly problem: string } }
+  | { readonly trouble: string };
 
 /** What a replay did. */
 export interface Arrived extends Replayed {
@@ -108,9 +111,9 @@ const groupWritesMax = 256;
 const idleRequestsMax = 10_000;
 /** How often the files and the free space are looked at, and an attempt is made to end a failure. */
 const storageCheckMs = 1000;
-/** The longest that anything is in the log alone, unless readers keep it there. */
+/** The longest that a commit is only in the log, unless readers keep it there. */
 const logMovedMs = 30_000;
-const pagesCheckBytes = 64 * 2 ** 20;
+const pagesStepBytes = 2 ** 20;
 
 export class StoreWriter {
   readonly #tell: (event: WriterEvent) => void;
@@ -124,7 +127,7 @@ export class StoreWriter {
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
   #committedAtMs = Number.NEGATIVE_INFINITY;
-  /** When all that readers allowed was moved from the log to the file. */
+  /** When the last checkpoint was made. */
   #movedAtMs = Number.NEGATIVE_INFINITY;
   #toldStorage: StorageFailure["reason"] | undefined;
   #cancelTimers = (): void => {};
@@ -155,9 +158,16 @@ export class StoreWriter {
 
   #startTimers({ pages, limits }: Open): void {
     const { path } = pages;
-    const scrub = new PageScrub(pages, limits.scrubIntervalMs, (problem) => this.#tell({ damaged: { path, problem } }));
+    const scrub = new PageScrub(pages, limits.scrubIntervalMs, {
+      onDamage: (problem) => this.#tell({ damaged: { path, problem } }),
+      onUnreadable: (reason) => this.#tell({ trouble: `the pages of \`${path}\` can't be compared: ${reason}` }),
+    });
     const cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
-    const cancelScrub = this.#clock.every(scrubTickMs, () => scrub.tick());
+    const cancelScrub = this.#clock.every(scrubTickMs, () => {
+      // Damage can't be confirmed inside a transaction, and this one is only speculative.
+      this.#rollBackPrepared();
+      scrub.tick();
+    });
     this.#cancelTimers = () => {
       cancelCheck();
       cancelScrub();
@@ -263,7 +273,9 @@ export class StoreWriter {
 
   writeSetting(key: NodeSetting, value: string): void {
     this.#rollBackPrepared();
-    writeNodeSetting(must(this.#open).store, key, value);
+    const { store, pages } = this.#requireStorage();
+    writeNodeSetting(store, key, value);
+    pages.readLog();
   }
 
   /**
@@ -283,18 +295,23 @@ export class StoreWriter {
     return true;
   }
 
-  /** Reads all pages of the file. Says what is not what was written to it; undefined where all is. */
-  checkPages(): string | undefined {
-    const { pages } = must(this.#open);
-    for (;;) {
-      const { problem, isEnd } = pages.check(pagesCheckBytes);
-      if (problem !== undefined || isEnd) return problem;
+  /** Compares the pages of the file for at most `maxMs`. Resolves with the damage that is known then. */
+  async checkPages(maxMs: number): Promise<string | undefined> {
+    const open = must(this.#open);
+    const endMs = this.#clock.monotonicMs() + maxMs;
+    for (let next = open.pages.check(1, pagesStepBytes); next > 1 && this.#clock.monotonicMs() < endMs;) {
+      await new Promise(setImmediate);
+      if (this.#open?.pages !== open.pages) break;
+      next = open.pages.check(next, pagesStepBytes);
     }
+    return open.pages.problem;
   }
 
-  /** The same for the pages that were not, as a disk may have misread them. */
-  checkPagesAgain(): string | undefined {
-    return must(this.#open).pages.checkAgain();
+  /** Reads the damaged pages of the file at `path` again. Returns the damage that is left. Throws where another file is open. */
+  checkDamagedPages(path: string): string | undefined {
+    const { pages } = must(this.#open);
+    if (pages.path !== path) throw new Error(`\`${path}\` is not the file that is open`);
+    return pages.checkDamaged();
   }
 
   /** Lets go of the file, with everything in it and nothing in the WAL. */
@@ -311,8 +328,8 @@ export class StoreWriter {
       // Whatever is in the WAL is found there by the next one who opens the file.
       if (storageFailureIn(error) === undefined) throw error;
     } finally {
-      store?.close();
       pages?.close();
+      store?.close();
     }
   }
 
@@ -423,8 +440,8 @@ export class StoreWriter {
   }
 
   /**
-   * What is in the log is not looked at by the scrub, so it does not stay there alone for long. A checkpoint keeps a write waiting for the disk twice: it is
-   * made when nobody has written for a while, or else seldom.
+   * The scrub compares pages of the file, so what is only in the log must not stay there for long. A checkpoint delays a write by two syncs of the disk:
+   * it is made when nothing was written for a while, and every 30 s otherwise.
    */
   #moveLog(open: Open): void {
     const now = this.#clock.monotonicMs();
@@ -445,6 +462,9 @@ export class StoreWriter {
       emptyLog(open);
       this.#movedAtMs = now;
     } catch (error) {
+      // The writes are committed and answered. A later commit tries again.
+      if (storageFailureIn(error) === undefined)
+        this.#tell({ trouble: `no checkpoint can be made: ${reasonOf(error)}` });
       this.#storageFailed(open, error);
     }
   }

@@ -20,8 +20,8 @@ export function writerCommands(writer: StoreWriter) {
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
     saveReplaced: (target: string) => writer.saveReplaced(target),
-    checkPages: () => writer.checkPages(),
-    checkPagesAgain: () => writer.checkPagesAgain(),
+    checkPages: (maxMs: number) => writer.checkPages(maxMs),
+    checkDamagedPages: (path: string) => writer.checkDamagedPages(path),
     close: () => writer.close(),
   };
 }

@@ -15,6 +15,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import { atMostEvery } from "../../util/at-most-every.ts";
 import type { Clock } from "../../util/clock.ts";
 import { storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
@@ -48,6 +49,9 @@ interface Damaged {
 
 type PolicyRequest = WriteRequest & { readonly kind: "policy" };
 
+/** The same failure may come each second. */
+const troubleIntervalMs = 60_000;
+
 /** How often a policy is checked again because another one became active meanwhile. */
 const policyChecksMax = 3;
 
@@ -69,10 +73,12 @@ export class Writer {
   #path = "";
   readonly #onReplaced: (() => void)[] = [];
   readonly #onDamaged: ((damaged: Damaged) => void)[] = [];
+  readonly #troubles: ReturnType<typeof atMostEvery>;
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "approvePolicies" | "clock"> = realSystem) {
     this.#options = options;
     this.#clock = system.clock;
+    this.#troubles = atMostEvery(troubleIntervalMs, system.clock);
     this.#approve = system.approvePolicies(options.limits);
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
     this.#worker.onEvent((event) => {
@@ -80,6 +86,7 @@ export class Writer {
       if ("moving" in event) return void (this.#moving = event.moving);
       if ("clockSetMs" in event) return this.#clockSet(event.clockSetMs);
       if ("storage" in event) return this.#storageChanged(event.storage);
+      if ("trouble" in event) return this.#troubled(event.trouble);
       if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
       const move = must(this.#moving, "the writer says where a commit leads before it");
       this.#state = move.state;
@@ -108,19 +115,19 @@ export class Writer {
     this.#onReplaced.push(listener);
   }
 
-  /** Called again and again while pages of the file at `path` are not what was written to it. */
+  /** Called each second while pages of the file at `path` are damaged. */
   onDamaged(listener: (damaged: Damaged) => void): void {
     this.#onDamaged.push(listener);
   }
 
-  /** Rejects where a page of the open file is not what was written to it, with what was found. */
-  async requirePages(): Promise<void> {
-    requireNone(await this.#worker.call("checkPages"));
+  /** Compares the pages of the open file for at most `maxMs`. Resolves with the damage, if any. Rejects where the file can't be read. */
+  checkPages(maxMs: number): Promise<string | undefined> {
+    return this.#worker.call("checkPages", maxMs);
   }
 
-  /** The same for those that were not, once a disk may read them rightly. */
-  async requirePagesAgain(): Promise<void> {
-    requireNone(await this.#worker.call("checkPagesAgain"));
+  /** Reads the damaged pages of the file at `path` again. Resolves with the damage that is left. Rejects where another file is open. */
+  checkDamagedPages(path: string): Promise<string | undefined> {
+    return this.#worker.call("checkDamagedPages", path);
   }
 
   /** Whether the Worker died by itself: then nothing can be written any more. */
@@ -221,6 +228,10 @@ export class Writer {
     return this.#worker.stop();
   }
 
+  #troubled(trouble: string): void {
+    if (this.#troubles(trouble) > 0) log.warning("{trouble}", { trouble });
+  }
+
   #clockSet(setMs: number): void {
     log.warning(
       "the clock of this machine was set {direction} by {seconds} s: events get their times from it, and none are removed by age until it has been steady for {steady}",
@@ -243,10 +254,6 @@ export class Writer {
     this.#failed = true;
     log.fatal("the writer died, this node takes no further changes and has to be started anew: {error}", { error });
   }
-}
-
-function requireNone(problem: string | undefined): void {
-  if (problem !== undefined) throw new Error(problem);
 }
 
 function countFailure(error: unknown): never {

@@ -241,7 +241,11 @@ test(
       const never = new Promise<Response>(() => {});
       using frozen = Bun.serve({
         port: 0,
-        fetch: ({ url, headers }) => (isFrozen ? never : fetch(url.replace(/^http:..[^/]+/, primary.url), { headers })),
+        // Requests that were under way get no answer either.
+        fetch: async ({ url, headers }) => {
+          const answer = await fetch(url.replace(/^http:..[^/]+/, primary.url), { headers });
+          return isFrozen ? never : answer;
+        },
       });
       const c = await cluster.edge(
         "edge-c",

@@ -74,7 +74,7 @@ describe.skipIf(!installed)("with two Mosquittos (skipped where it is not instal
     withTwo(async (primary, edge) => {
       const counts = async () => ({
         duplicates: await total(metrics.feedDuplicates),
-        catchUps: await total(metrics.catchUps),
+        gaps: await total(metrics.feedGaps),
       });
       // What came before has come twice, once nothing comes any more.
       let before = await counts();
@@ -89,8 +89,9 @@ describe.skipIf(!installed)("with two Mosquittos (skipped where it is not instal
         await Bun.sleep(10);
       }
       await converged(edge.node, primary.node);
-      await eventually(async () => expect((await counts()).duplicates - before.duplicates).toBe(20));
-      expect((await counts()).catchUps).toBe(before.catchUps);
+      // More where the machine is so busy that the edge fetches an event over HTTP first.
+      await eventually(async () => expect((await counts()).duplicates - before.duplicates).toBeGreaterThanOrEqual(20));
+      expect((await counts()).gaps).toBe(before.gaps);
       expect(edge.node.health().brokers).toEqual([
         { broker: name(first), connected: true },
         { broker: name(second), connected: true },

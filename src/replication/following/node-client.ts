@@ -62,6 +62,8 @@ export interface NodeClient {
   close(): void;
 }
 
+/** A head is small, so a node that takes longer counts as silent. */
+const headTimeoutMs = 2000;
 /** A client waits for it. */
 const apiKeyTimeoutMs = 1000;
 /** The node that is asked asks another. */
@@ -93,7 +95,7 @@ export function connectNode(
     url,
     async head(own) {
       const query = own === undefined ? "" : `?${positionQuery(own)}`;
-      using stall = watchStall(logTimeoutMs, clock);
+      using stall = watchStall(headTimeoutMs, clock);
       const response = await get(`head${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
       return await headIn(response, url);
@@ -102,7 +104,7 @@ export function connectNode(
     async nextHead(own, waitMs) {
       const query = positionQuery(own);
       query.set("wait", String(Math.round(waitMs)));
-      using stall = watchStall(logTimeoutMs + waitMs, clock);
+      using stall = watchStall(headTimeoutMs + waitMs, clock);
       const response = await get(`head?${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
       return await headIn(response, url);

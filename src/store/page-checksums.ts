@@ -9,7 +9,7 @@
  */
 import { fstatSync, readSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import { closeDeleted, rawDescriptor } from "./raw-files.ts";
+import { closeDeleted, openRawFile, releaseRawFile, type RawFile } from "./raw-files.ts";
 import { WalReader } from "./wal-reader.ts";
 
 /** What SQLite says of the write-ahead log. */
@@ -36,7 +36,7 @@ export class PageChecksums {
   readonly path: string;
   readonly pageBytes: number;
   #countFrames: CountFrames;
-  readonly #file: number;
+  readonly #file: RawFile;
   readonly #buffer: Buffer;
   readonly #log: WalReader;
   /** By page number; 0 means unknown. */
@@ -57,7 +57,7 @@ export class PageChecksums {
     this.path = path;
     this.pageBytes = pageBytes;
     this.#countFrames = countFrames;
-    this.#file = rawDescriptor(path);
+    this.#file = openRawFile(path);
     this.#buffer = Buffer.alloc(pagesAtOnce * pageBytes);
     this.#log = new WalReader(`${path}-wal`, pageBytes);
   }
@@ -70,7 +70,7 @@ export class PageChecksums {
 
   /** Pages of the file. */
   get pages(): number {
-    return Math.floor(fstatSync(this.#file).size / this.pageBytes);
+    return Math.floor(fstatSync(this.#file.descriptor).size / this.pageBytes);
   }
 
   /** Frames that were committed and not moved at the last `readLog`. */
@@ -126,6 +126,7 @@ export class PageChecksums {
   /** To be called when the connection that writes is closed. */
   close(): void {
     this.#log.close();
+    releaseRawFile(this.#file);
   }
 
   /** Another process may have made a checkpoint just now, so the log is read before a page counts as damaged. */
@@ -138,7 +139,7 @@ export class PageChecksums {
   /** Learns the checksums of pages that have none. */
   #findDifferent(first: number, count: number): readonly number[] {
     const { pageBytes } = this;
-    const read = readSync(this.#file, this.#buffer, 0, count * pageBytes, (first - 1) * pageBytes);
+    const read = readSync(this.#file.descriptor, this.#buffer, 0, count * pageBytes, (first - 1) * pageBytes);
     const different: number[] = [];
     for (let page = first; (page - first + 1) * pageBytes <= read; page++) {
       if ((this.#lastFrames.get(page) ?? -1) >= this.#moved) continue;

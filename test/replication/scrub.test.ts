@@ -1,6 +1,16 @@
 /** Bits that flip in the files of a database in use: they are found before anybody asks for what they changed, and what is sound is never suspected. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
@@ -175,6 +185,38 @@ describe("checksums of pages", () => {
     expect(problemIn(pages)).toBeUndefined();
     store.close();
     pages.close();
+  });
+
+  test("go on reading a database that was deleted, and let go of it at the end", () => {
+    const { store, path } = openTable();
+    const pages = new PageChecksums(path, pageBytes, frameCounter(store));
+    const descriptors = (): string[] =>
+      readdirSync("/proc/self/fd").flatMap((name) => {
+        try {
+          return [readlinkSync(`/proc/self/fd/${name}`)];
+        } catch {
+          return [];
+        }
+      });
+    const insertItem = store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)");
+    for (let id = 0; id < 50; id++) insertItem.run(id, `text ${id}`);
+    emptyLog({ store, pages });
+    expect(problemIn(pages)).toBeUndefined();
+    for (const file of [path, `${path}-wal`, `${path}-shm`]) rmSync(file);
+    const others = [];
+    for (let id = 0; id < 10; id++) {
+      insertItem.run(id, `other ${id}`);
+      pages.readLog();
+      others.push(openSync(import.meta.path, "r"));
+    }
+    expect(problemIn(pages)).toBeUndefined();
+    others.forEach(closeSync);
+    pages.close();
+    store.close();
+    const another = openTable();
+    new PageChecksums(another.path, pageBytes, frameCounter(another.store)).readLog();
+    if (process.platform === "linux") expect(descriptors().filter((file) => file.startsWith(path))).toEqual([]);
+    another.store.close();
   });
 
   test("read what was committed, and not all that is in the log, while a reader keeps it there", () => {

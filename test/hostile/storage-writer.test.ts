@@ -11,6 +11,7 @@ import { connect, serveCommands, type Port, type Way } from "../../src/runtime/w
 import { newChanges } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
 import * as diskSpace from "../../src/store/disk-space.ts";
+import { closeDeleted } from "../../src/store/raw-files.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { storageFailureIn } from "../../src/util/storage-failure.ts";
@@ -97,6 +98,10 @@ test("a database that is gone is not replaced by an empty one, and what could no
     const other = join(directory, "other.db");
     openStore(other).close();
     expect(() => copy.open(other)).toThrow();
+    // The descriptor that pages are compared with stays until the file is deleted.
+    expect(openIn(directory)).toEqual([path]);
+    rmSync(path);
+    closeDeleted();
     expect(openIn(directory)).toEqual([]);
   }));
 

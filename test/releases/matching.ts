@@ -1,0 +1,56 @@
+/** Whether an answer of today says what a recorded one said. Later versions may say more; they may not say less, or something else. */
+import type { Exchange } from "./recorded.ts";
+
+/** Members that name a moment or are drawn at random: only their type is compared. */
+const unstable: ReadonlySet<string> = new Set(["head", "next_page_token"]);
+const unstableInKeys: ReadonlySet<string> = new Set(["id", "token", "created"]);
+
+export interface Answered {
+  readonly status: number;
+  readonly answer: unknown;
+}
+
+/** What differs, as a path and both values; undefined where nothing does. `isRepeated` of a write that was made again: it makes other keys. */
+export function difference(recorded: Exchange, { status, answer }: Answered, isRepeated = false): string | undefined {
+  const where = `${recorded.method} ${recorded.path}`;
+  if (status !== recorded.status) return `${where}: status ${status}, recorded is ${recorded.status}`;
+  const ofKeys = isRepeated && recorded.path.startsWith("/api/keys");
+  const isRefusal = status >= 400;
+  const found = compare(recorded.answer, answer, (name) => {
+    // The text of an error may become better.
+    if (isRefusal || unstable.has(name)) return true;
+    return ofKeys && unstableInKeys.has(name);
+  });
+  return found === undefined ? undefined : `${where}${found}`;
+}
+
+function compare(recorded: unknown, found: unknown, isLoose: (name: string) => boolean): string | undefined {
+  if (Array.isArray(recorded)) {
+    if (!Array.isArray(found) || found.length !== recorded.length) return differs(recorded, found);
+    return firstOf(recorded, (value, index) => at(index, compare(value, found[index], isLoose)));
+  }
+  if (!isObject(recorded)) return Object.is(recorded, found) ? undefined : differs(recorded, found);
+  if (!isObject(found)) return differs(recorded, found);
+  return firstOf(Object.entries(recorded), ([name, value]) => {
+    const other = found[name];
+    if (isLoose(name)) return at(name, typeof value === typeof other ? undefined : differs(value, other));
+    return at(name, compare(value, other, isLoose));
+  });
+}
+
+function firstOf<T>(values: readonly T[], check: (value: T, index: number) => string | undefined): string | undefined {
+  for (const [index, value] of values.entries()) {
+    const problem = check(value, index);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+const at = (member: string | number, problem: string | undefined): string | undefined =>
+  problem === undefined ? undefined : `.${member}${problem}`;
+
+const differs = (recorded: unknown, found: unknown): string =>
+  `: ${JSON.stringify(found)}, recorded is ${JSON.stringify(recorded)}`;
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,0 +1,101 @@
+/**
+ * What the program of a release left behind, as `record.ts` wrote it to a folder of that release: data directories, a backup, snapshots, messages between
+ * nodes, and exchanges over the API. Tests hold today's code against all of it.
+ */
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** The folder with one folder for each release. */
+export const releasesFolder = import.meta.dir;
+
+export const nodeNames = ["primary", "edge", "fallback"] as const;
+export type NodeName = (typeof nodeNames)[number];
+
+/** One request over the API, and how it was answered. */
+export interface Exchange {
+  readonly method: string;
+  readonly path: string;
+  /** Which key the request carries; a key with the role `read` is made for it where exchanges are repeated. */
+  readonly key?: "admin" | "read" | "none";
+  readonly body?: unknown;
+  readonly status: number;
+  /** JSON. */
+  readonly answer: unknown;
+}
+
+export interface FeedMessage {
+  readonly topic: string;
+  readonly retained: boolean;
+  readonly payload: string;
+}
+
+/** What a primary said to other nodes over HTTP while it stood at one offset. The bodies are as they were sent. */
+export interface Served {
+  readonly head: string;
+  /** By the offset after which it begins. */
+  readonly pages: Readonly<Record<string, string>>;
+}
+
+export interface Replication {
+  /** The tag of `feed.snapshot`. */
+  readonly snapshotTag: string;
+  /** `before` the messages were published, and `after`. */
+  readonly before: Served;
+  readonly after: Served;
+  /** In the order of their arrival, from a broker that had a retained head. */
+  readonly messages: readonly FeedMessage[];
+  /** The head that the promoted edge left at its broker. */
+  readonly promotedHead: FeedMessage;
+  readonly refusals: readonly { readonly status: number; readonly body: string }[];
+}
+
+export interface Release {
+  readonly version: string;
+  readonly commit: string | null;
+  readonly environment: string;
+  readonly adminKey: string;
+  readonly readKey: string;
+  readonly nodeKey: string;
+  /** Where all nodes stood in the end. */
+  readonly epoch: string;
+  readonly term: number;
+  readonly offset: number;
+  readonly digest: string;
+  /** The oldest offset to which the backup reaches back. */
+  readonly trimmedTo: number;
+}
+
+/** The versions of which there is a folder, oldest first. */
+export function recordedVersions(): string[] {
+  return readdirSync(releasesFolder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .toSorted(Bun.semver.order);
+}
+
+export const readRelease = (version: string): Release =>
+  JSON.parse(readFileSync(recordedFile(version, "release.json"), "utf8")) as Release;
+
+/** What was written, in order, to a primary that began with nothing. */
+export const readHistory = (version: string): Exchange[] => unpackJson(version, "history.json.zst") as Exchange[];
+/** What was asked in the end. */
+export const readAnswers = (version: string): Exchange[] => unpackJson(version, "answers.json.zst") as Exchange[];
+export const readReplication = (version: string): Replication =>
+  unpackJson(version, "replication.json.zst") as Replication;
+
+export const recordedFile = (version: string, name: string): string => join(releasesFolder, version, name);
+
+function unpackJson(version: string, name: string): unknown {
+  return JSON.parse(Buffer.from(Bun.zstdDecompressSync(readFileSync(recordedFile(version, name)))).toString("utf8"));
+}
+
+/** Puts what a node of that release left where a node of today looks for it. */
+export function unpackDirectory(version: string, node: NodeName, target: string): void {
+  mkdirSync(target, { recursive: true });
+  const source = recordedFile(version, node);
+  for (const name of readdirSync(source)) {
+    const path = join(source, name);
+    if (!name.endsWith(".zst")) cpSync(path, join(target, name));
+    else writeFileSync(join(target, name.slice(0, -".zst".length)), Bun.zstdDecompressSync(readFileSync(path)));
+  }
+}

@@ -48,6 +48,8 @@ export async function soundStore(writer: Writer, config: Config, system: System)
   useUp(data, "abandon-history");
   await checkStoreAside(system, present, limits).catch((cause: unknown) => {
     requireStorage(cause, present);
+    // A newer version wrote it: it is not damaged.
+    if (cause instanceof AppError && cause.code === "conflict") throw cause;
     throw new AppError(
       "internal",
       `the database \`${present}\` is damaged, restore it from a backup or a node's copy: ${reasonOf(cause)}`,

@@ -51,14 +51,20 @@ export function openStore(path: string, options: StoreOptions = {}): SqlDatabase
   }
 }
 
+/**
+ * A database of a newer version is not damaged. Its code is `conflict`, so nobody puts the file aside or replaces it: the node does not start, and the
+ * operator decides.
+ */
+export function newerFormat(path: string, version: number): AppError {
+  return new AppError(
+    "conflict",
+    `the database \`${path}\` has format ${version}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it. Start that version or a later one. To go back to this version, use a backup from before the upgrade; an edge or a fallback can also start with an empty data directory, and takes a snapshot from a primary of this version`,
+  );
+}
+
 function migrate(database: SqlDatabase, readonly: boolean): void {
   const version = Number(database.prepare("PRAGMA user_version").values()[0]?.[0]);
-  if (version > schemaVersion) {
-    throw new AppError(
-      "internal",
-      `the data file has format ${version}, this binary knows formats up to ${schemaVersion}`,
-    );
-  }
+  if (version > schemaVersion) throw newerFormat(database.path, version);
   if (readonly || version === schemaVersion) return;
   database.transaction(() => {
     runMigrations(database, version, schemaVersion);

@@ -8,7 +8,7 @@ import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { closureTableSql } from "./closure-tables.ts";
-import { runMigrations, schemaVersion } from "./database.ts";
+import { newerFormat, runMigrations, schemaVersion } from "./database.ts";
 import { factIndexSql, factTableSql, tableOf } from "./fact-tables.ts";
 
 type Schema = "main" | "source";
@@ -38,11 +38,7 @@ export function requireKnownSchemaIn(path: string): void {
 /** The same of an open database, or of one that is attached to it. Inside the caller's transaction. */
 export function requireKnownSchema(database: SqlDatabase, schema: Schema = "main"): void {
   const version = Number(database.prepare(`PRAGMA ${schema}.user_version`).values()[0]?.[0]);
-  if (version > schemaVersion)
-    throw new AppError(
-      "internal",
-      `the data file has format ${version}, this binary knows formats up to ${schemaVersion}`,
-    );
+  if (version > schemaVersion) throw newerFormat(database.path, version);
   const found = objectsOf(database, schema);
   const expected = openSqlite(":memory:");
   try {

@@ -4,8 +4,7 @@
  * does not have to be deleted from a copy that then has to be written a second time.
  */
 import { openSqliteBeside, type SqlDatabase } from "../runtime/sqlite.ts";
-import { AppError } from "../util/app-error.ts";
-import { mappedBytesMax, openStore, schemaVersion } from "./database.ts";
+import { mappedBytesMax, newerFormat, openStore, schemaVersion } from "./database.ts";
 import { firstEpoch } from "./epochs.ts";
 import { requireKnownSchema } from "./expected-schema.ts";
 import { earliestMoment, type Moment } from "./past.ts";
@@ -54,11 +53,7 @@ function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): 
     copy.exec(`PRAGMA source.mmap_size = ${mappedBytesMax}`);
     copy.transaction(() => {
       const schema = Number(copy.prepare("PRAGMA source.user_version").values()[0]?.[0]);
-      if (schema > schemaVersion)
-        throw new AppError(
-          "conflict",
-          `\`${source}\` has format ${schema}, this binary knows formats up to ${schemaVersion}`,
-        );
+      if (schema > schemaVersion) throw newerFormat(source, schema);
       // The copy gets what the source has, and a trigger would run with each row.
       requireKnownSchema(copy, "source");
       copyTables(copy, left);

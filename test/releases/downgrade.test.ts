@@ -1,0 +1,81 @@
+/** What a node does with data of a later release: it refuses them, says what to do, and leaves them as they are. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { backUp, copyTo } from "../../src/replication/backup/backup.ts";
+import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { presentStore } from "../../src/store/data-directory.ts";
+import { schemaVersion } from "../../src/store/database.ts";
+import { hashKey } from "../../src/store/keys.ts";
+import { encodeFront, readFront } from "../../src/store/snapshot-file.ts";
+import { must } from "../../src/util/assert.ts";
+import { eventually, refusal, type Cluster } from "../replication/cluster.ts";
+import { withLogLines } from "../replication/log-lines.ts";
+import { RecordedPrimary } from "./recorded-primary.ts";
+import { nodeNames, recordedFile, recordedVersions, unpackDirectory, type Release } from "./recorded.ts";
+import { withRelease } from "./with-release.ts";
+
+const version = must(recordedVersions().at(-1));
+const limits = defaultLimits;
+const onStep = (): void => {};
+const warn = (problem: string): never => {
+  throw new Error(problem);
+};
+
+describe("the data of a later release", () => {
+  const start = {
+    primary: (cluster: Cluster, release: Release) => cluster.primary({ adminKey: release.adminKey }),
+    edge: (cluster: Cluster) => cluster.edge("edge", { url: "http://127.0.0.1:1" }),
+    fallback: (cluster: Cluster) => cluster.fallback({ url: "http://127.0.0.1:1" }),
+  };
+
+  test.each(nodeNames)("of a %s are refused, and left as they are", (name) =>
+    withRelease(version, async (cluster, release) => {
+      const directory = join(cluster.directory, name);
+      unpackDirectory(release.version, name, directory);
+      const path = must(presentStore(directory));
+      const later = openSqlite(path);
+      later.exec(`PRAGMA user_version = ${schemaVersion + 1}`);
+      later.close();
+      const before = readFileSync(path);
+      const { message } = await refusal(start[name](cluster, release));
+      expect(message).toStartWith(
+        `the database \`${path}\` has format ${schemaVersion + 1}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it.`,
+      );
+      expect(message).not.toContain("damaged");
+      expect(presentStore(directory)).toBe(path);
+      expect(readFileSync(path).equals(before)).toBe(true);
+      expect((await refusal(copyOf(path, join(cluster.directory, "a.backup")))).message).toContain("a newer version");
+    }),
+  );
+});
+
+test("a fallback takes no snapshot of a later format, and answers from its own copy", () =>
+  withLogLines((lines) =>
+    withRelease(version, async (cluster, release) => {
+      unpackDirectory(version, "fallback", join(cluster.directory, "fallback"));
+      const { epoch, offset, digest } = release;
+      const primary = new RecordedPrimary(version, undefined, laterSnapshot(release));
+      try {
+        const { node } = await cluster.fallback(primary, { "log.level": "warning" });
+        await eventually(() => expect(lines.join("\n")).toContain("the snapshot was made by a newer Ostiary"));
+        expect(node.health()).toMatchObject({ ok: true, epoch, offset, digest });
+      } finally {
+        await cluster.stop();
+        await primary.close();
+      }
+    }),
+  ));
+
+/** The recorded snapshot, as if a later release had made it of a later state. */
+function laterSnapshot({ nodeKey }: Release): Uint8Array {
+  const path = recordedFile(version, "all.snapshot");
+  const { manifest, length } = readFront(path);
+  const later = { ...manifest, schema: schemaVersion + 1, offset: manifest.offset + 1 };
+  return Buffer.concat([encodeFront(later, { nodeKeyHash: hashKey(nodeKey) }), readFileSync(path).subarray(length)]);
+}
+
+async function copyOf(path: string, target: string): Promise<unknown> {
+  return backUp({ target, write: copyTo(path, onStep), limits, onStep, warn });
+}

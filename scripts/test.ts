@@ -10,7 +10,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -31,6 +31,8 @@ interface Stage {
 
 const bun = process.execPath;
 const minute = 60_000;
+const upgrade = "test/releases/mixed-versions.test.ts";
+const isSlowOfReleases = (path: string): boolean => /^test\/releases\/(?:all-versions|reproducible)\./.test(path);
 const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
 
 /** One line after the other. Those of one line keep one processor busy each, so some of them run at the same time; what takes longest comes first. */
@@ -45,11 +47,13 @@ const stages: readonly (readonly Stage[])[] = [
   [
     tests(
       "unit",
-      (path) => !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|hostile|replication|sim)\//.test(path),
+      (path) =>
+        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|hostile|releases|replication|sim)\//.test(path),
     ),
     tests("replication", (path) => path.startsWith("test/replication/")),
     tests("http", (path) => path.startsWith("test/http/")),
     tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
+    tests("releases", (path) => path.startsWith("test/releases/") && path !== upgrade && !isSlowOfReleases(path)),
     tests("simulation", (path) => path.startsWith("test/sim/")),
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("cases", (path) => path === "test/cases.test.ts"),
@@ -58,11 +62,13 @@ const stages: readonly (readonly Stage[])[] = [
   [inParts(3, "hostile", (path) => path.startsWith("test/hostile/"), 3 * minute)],
   // Each scenario of these runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
+  [tests("upgrade", (path) => path === upgrade, true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
 ];
 
 /** Run with `--full`, or by name. */
 const longStages: readonly (readonly Stage[])[] = [
+  [tests("releases-all", isSlowOfReleases, true)],
   [longRun("siege", 30 * minute, "siege.ts", "--seconds", "600")],
   [longRun("chaos", 20 * minute, "chaos.ts", "--seconds", "300")],
   [longRun("failover", 20 * minute, "chaos.ts", "--failover", "etcd", "--seconds", "300")],
@@ -91,7 +97,7 @@ async function main(words: readonly string[]): Promise<number> {
   const longNames = longStages.flat().map(({ name }) => name);
   const isWanted = (name: string): boolean =>
     wanted.includes(name) || (longNames.includes(name) ? isFull : wanted.length === 0);
-  if (["e2e", "containers", "hostile", ...longNames].some(isWanted)) await installTools();
+  if (["e2e", "upgrade", "containers", "hostile", ...longNames].some(isWanted)) await installTools();
 
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
   const failures: string[] = [];

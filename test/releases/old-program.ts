@@ -1,0 +1,52 @@
+/**
+ * The program of a release, built from its tagged commit with the packages of that commit. What was built is kept in `dist/` by its commit. A clone without
+ * tags (a shallow one) has no commit to build from.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
+
+/** The commit of a release. Undefined where this clone does not have its tag. */
+export function taggedCommit(version: string): string | undefined {
+  if (Bun.which("git") === null) return undefined;
+  const reference = `refs/tags/${version}^{commit}`;
+  const found = Bun.spawnSync(["git", "-C", projectRoot, "rev-parse", "--verify", "--quiet", reference]);
+  return found.success ? found.stdout.toString().trim() : undefined;
+}
+
+/** The path of the program. */
+export async function programAt(commit: string): Promise<string> {
+  const kept = join(projectRoot, "dist", "releases", commit, "ostiary");
+  if (existsSync(kept)) return kept;
+  const tree = mkdtempSync(join(tmpdir(), "ostiary-release-"));
+  try {
+    const archive = join(tree, "tree.tar");
+    await run(["git", "archive", "--output", archive, commit], projectRoot);
+    await run(["tar", "-xf", archive], tree);
+    await addPackages(tree);
+    await run([process.execPath, join("scripts", "build.ts")], tree);
+    mkdirSync(join(kept, ".."), { recursive: true });
+    // Another run may be building it as well.
+    const unfinished = `${kept}.${process.pid}`;
+    await run(["cp", join(tree, "dist", "ostiary"), unfinished], tree);
+    renameSync(unfinished, kept);
+    return kept;
+  } finally {
+    rmSync(tree, { recursive: true, force: true });
+  }
+}
+
+/** Today's packages where the lock file is the same. */
+async function addPackages(tree: string): Promise<void> {
+  const lock = (root: string): string => readFileSync(join(root, "bun.lock"), "utf8");
+  const target = join(tree, "node_modules");
+  if (lock(tree) === lock(projectRoot)) symlinkSync(join(projectRoot, "node_modules"), target);
+  else await run([process.execPath, "install", "--frozen-lockfile", "--ignore-scripts"], tree);
+}
+
+async function run(command: string[], cwd: string): Promise<void> {
+  const child = Bun.spawn(command, { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const [status, output, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+  if (status !== 0) throw new Error(`${command.join(" ")} ended with status ${status}:\n${output}${errors}`);
+}

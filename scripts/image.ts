@@ -53,12 +53,21 @@ async function fillContext(context: string, binary: string): Promise<void> {
 async function buildWithBuildah(work: string): Promise<void> {
   const env = containerEnvironment(work);
   // The docker format, because the OCI one has no place for the health check.
-  await $`buildah build --isolation chroot --format docker --layers=false ${buildArguments()} -t ${name} ${join(work, "context")}`
+  await $`buildah build --isolation chroot --format docker --layers=false ${timestamp()} ${buildArguments()} -t ${name} ${join(work, "context")}`
     .env(env)
     .quiet();
   await $`buildah tag ${name} ostiary:latest`.env(env).quiet();
   await $`buildah push ${name} ${`docker-archive:${dockerArchive}:${name}`}`.env(env).quiet();
   await $`buildah push ${name} ${`oci-archive:${ociArchive}:${packageJson.version}`}`.env(env).quiet();
+}
+
+/**
+ * With SOURCE_DATE_EPOCH the layers have the same bytes each time. The archives do not: a configuration in the docker format names the container in which
+ * it was built.
+ */
+function timestamp(): string[] {
+  const seconds = process.env["SOURCE_DATE_EPOCH"];
+  return seconds === undefined ? [] : ["--timestamp", seconds];
 }
 
 /** Docker's own `save` writes one archive that is in both formats. */

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Oso } from "oso-cloud";
+import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { questions } from "../../scripts/example/questions.ts";
 import { freePort, healthAt, newAdminKey, randomHex, type Health } from "../../scripts/node-process.ts";
@@ -25,6 +26,18 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
   }, 250_000);
 
   afterAll(() => podman.removeAll(), 60_000);
+
+  test("the image says what it is", async () => {
+    const labels = JSON.parse(
+      await podman.podman("image", "inspect", "--format", "{{json .Labels}}", "ostiary:latest"),
+    ) as Record<string, string>;
+    expect(labels).toMatchObject({
+      "org.opencontainers.image.title": "ostiary",
+      "org.opencontainers.image.licenses": packageJson.license,
+      "org.opencontainers.image.version": packageJson.version,
+    });
+    expect(labels["org.opencontainers.image.revision"]).toMatch(/^[0-9a-f]{40}$/);
+  });
 
   test("a policy is decided on an edge that learnt of it from a primary in another container", async () => {
     const { prefix } = podman;

@@ -1,0 +1,82 @@
+/** What has to be true of a repository before a version of it is released, and the files of it that name the version. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const versionPattern = /^\d+\.\d+\.\d+(?:-[0-9a-z.-]+)?$/;
+
+/** Every reason why this version can't be released from the repository at `root`, each with its remedy. */
+export function problemsOf(root: string, version: string): string[] {
+  if (!versionPattern.test(version))
+    return [`\`${version}\` is no version: give three numbers, such as 0.2.0, or 0.2.0-rc.1 for a preview`];
+  const problems: string[] = [];
+  const branch = git(root, "rev-parse", "--abbrev-ref", "HEAD");
+  if (branch !== "main")
+    problems.push(`the branch is \`${branch}\`: releases are made from \`main\` (git switch main)`);
+  const changed = git(root, "status", "--porcelain").split("\n").filter(Boolean);
+  if (changed.length > 0)
+    problems.push(
+      `the tree has changes that are not committed: commit them or put them aside (git stash --include-untracked)\n${listOf(changed)}`,
+    );
+  const versions = releasedVersions(root);
+  const last = versions.at(-1);
+  if (versions.includes(version))
+    problems.push(`there is a tag \`${version}\` already: a release is never changed, choose the next version`);
+  else if (last !== undefined && Bun.semver.order(version, last) <= 0)
+    problems.push(`${version} is not higher than the last release, ${last}`);
+  const notes = notesOf(root, version);
+  if (notes === undefined) problems.push(`CHANGELOG.md has no section \`## [${version}] - YYYY-MM-DD\`: write one`);
+  else if (notes === "")
+    problems.push(
+      `the section of ${version} in CHANGELOG.md is empty: say what changes for people who run or use Ostiary`,
+    );
+  return problems;
+}
+
+const listOf = (changed: readonly string[]): string => {
+  const shown = changed.slice(0, 10).map((line) => `    ${line}`);
+  return [...shown, ...(changed.length > shown.length ? [`    and ${changed.length - shown.length} more`] : [])].join(
+    "\n",
+  );
+};
+
+/** Tags that are versions, lowest first. */
+function releasedVersions(root: string): string[] {
+  const tags = git(root, "tag", "--list").split("\n");
+  return tags.filter((tag) => versionPattern.test(tag)).toSorted(Bun.semver.order);
+}
+
+/** The section of a version in CHANGELOG.md without its heading. Undefined where there is none. */
+export function notesOf(root: string, version: string): string | undefined {
+  const path = join(root, "CHANGELOG.md");
+  const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+  const start = lines.findIndex((line) => isHeadingOf(line, version));
+  if (start === -1) return undefined;
+  const length = lines.slice(start + 1).findIndex((line) => line.startsWith("## "));
+  const section = lines.slice(start + 1, length === -1 ? undefined : start + 1 + length);
+  // Headings of groups alone say nothing.
+  return section.every((line) => line.trim() === "" || line.startsWith("#")) ? "" : section.join("\n").trim();
+}
+
+function isHeadingOf(line: string, version: string): boolean {
+  const [, named, date] = /^## \[([^\]]+)\](?: - (\S+))?\s*$/.exec(line) ?? [];
+  return named === version && date !== undefined && /^\d{4}-\d\d-\d\d$/.test(date);
+}
+
+/** Writes the version wherever the tree names it: `package.json`, from which the program has it, and the README's name of the image. */
+export function setVersion(root: string, version: string): void {
+  const replaceIn = (name: string, pattern: RegExp, text: string): void => {
+    const path = join(root, name);
+    const before = readFileSync(path, "utf8");
+    if (!pattern.test(before)) throw new Error(`${name} does not name the version as expected (${pattern.source})`);
+    writeFileSync(path, before.replace(pattern, text));
+  };
+  replaceIn("package.json", /^ {2}"version": "[^"]+",$/m, `  "version": "${version}",`);
+  replaceIn("README.md", /(?<=`ostiary:)[^`]+(?=`)/, version);
+}
+
+/** Throws where git does. */
+export function git(root: string, ...words: string[]): string {
+  const { success, stdout, stderr } = Bun.spawnSync(["git", "-C", root, ...words]);
+  if (!success) throw new Error(`git ${words.join(" ")} failed: ${stderr.toString().trim()}`);
+  return stdout.toString().trimEnd();
+}

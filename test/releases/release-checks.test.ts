@@ -1,0 +1,123 @@
+/** What `scripts/release` refuses, in a small repository of its own, and that the tree names one version only. */
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import packageJson from "../../package.json" with { type: "json" };
+import { projectRoot } from "../../scripts/built-binary.ts";
+import { git, notesOf, problemsOf, setVersion } from "../../scripts/release-checks.ts";
+import { schemaVersion } from "../../src/store/database.ts";
+import { withDirectory } from "../replication/cluster.ts";
+
+const changelog = `# Changelog
+
+## [Unreleased]
+
+## [0.3.0] - 2026-12-01
+
+### Added
+
+## [0.2.0] - 2026-11-30
+
+### Added
+
+- Something.
+
+## [0.1.0] - 2026-11-28
+
+- The first.
+`;
+
+/** A repository with the release 0.1.0, from which 0.2.0 can be made. */
+function withRepository(body: (root: string) => void): Promise<void> {
+  return withDirectory(async (root) => {
+    writeFileSync(join(root, "package.json"), `{\n  "name": "x",\n  "version": "0.1.0",\n  "private": true\n}\n`);
+    writeFileSync(join(root, "README.md"), "It is named `ostiary:0.1.0`.\n");
+    writeFileSync(join(root, "CHANGELOG.md"), changelog);
+    git(root, "init", "--quiet", "--initial-branch=main");
+    git(root, "config", "user.name", "somebody");
+    git(root, "config", "user.email", "somebody@example.org");
+    commit(root, "release: 0.1.0");
+    git(root, "tag", "--annotate", "0.1.0", "--message", "0.1.0");
+    git(root, "tag", "not-a-version");
+    body(root);
+  });
+}
+
+function commit(root: string, subject: string): void {
+  git(root, "add", "--all");
+  git(root, "commit", "--quiet", "--allow-empty", "--message", subject);
+}
+
+const refusalOf = (root: string, version: string): string => problemsOf(root, version).join("\n");
+
+describe("a release", () => {
+  test("can be made of a clean `main` with a higher version and notes", () =>
+    withRepository((root) => {
+      expect(problemsOf(root, "0.2.0")).toEqual([]);
+      setVersion(root, "0.2.0");
+      expect(readFileSync(join(root, "package.json"), "utf8")).toContain(`"version": "0.2.0",`);
+      expect(readFileSync(join(root, "README.md"), "utf8")).toBe("It is named `ostiary:0.2.0`.\n");
+      expect(notesOf(root, "0.2.0")).toBe("### Added\n\n- Something.");
+    }));
+
+  test("is not made of a tree with changes, which are named", () =>
+    withRepository((root) => {
+      mkdirSync(join(root, "src"));
+      writeFileSync(join(root, "src", "new.ts"), "");
+      expect(refusalOf(root, "0.2.0")).toContain("not committed");
+      expect(refusalOf(root, "0.2.0")).toContain("src/");
+    }));
+
+  test("is not made of another branch", () =>
+    withRepository((root) => {
+      git(root, "switch", "--quiet", "--create", "topic");
+      expect(refusalOf(root, "0.2.0")).toBe("the branch is `topic`: releases are made from `main` (git switch main)");
+    }));
+
+  test.each([
+    ["0.1.0", "there is a tag `0.1.0` already"],
+    ["0.0.9", "0.0.9 is not higher than the last release, 0.1.0"],
+    ["0.1.0-rc.1", "0.1.0-rc.1 is not higher than the last release, 0.1.0"],
+    ["0.4.0", "CHANGELOG.md has no section `## [0.4.0] - YYYY-MM-DD`"],
+    ["0.3.0", "the section of 0.3.0 in CHANGELOG.md is empty"],
+    ["v0.2.0", "`v0.2.0` is no version"],
+    ["0.2", "`0.2` is no version"],
+  ])("is not made with the version %s", (version, reason) =>
+    withRepository((root) => expect(refusalOf(root, version)).toContain(reason)),
+  );
+
+  test("is compared with versions as numbers, not as text", () =>
+    withRepository((root) => {
+      git(root, "tag", "0.10.0");
+      expect(refusalOf(root, "0.2.0")).toContain("0.2.0 is not higher than the last release, 0.10.0");
+    }));
+});
+
+describe("this tree", () => {
+  test("has notes of its version", () => {
+    expect(notesOf(projectRoot, packageJson.version)?.length).toBeGreaterThan(100);
+  });
+
+  test("says in its changelog which format the database has: nobody goes back over a new one by mistake", () => {
+    const newest = /format of the database is (\d+)/.exec(readFileSync(join(projectRoot, "CHANGELOG.md"), "utf8"));
+    expect(Number(newest?.[1])).toBe(schemaVersion);
+  });
+
+  test("says in its license, its package and its image that it is under Apache-2.0", () => {
+    expect(packageJson.license).toBe("Apache-2.0");
+    expect(readFileSync(join(projectRoot, "LICENSE"), "utf8")).toContain(
+      "Apache License\n                           Version 2.0",
+    );
+    const recipe = readFileSync(join(projectRoot, "appliance", "Containerfile"), "utf8");
+    expect(recipe).toContain('org.opencontainers.image.licenses="Apache-2.0"');
+    expect(recipe).toContain('org.opencontainers.image.version="${VERSION}"');
+  });
+
+  test.each(["CHANGELOG.md", "SECURITY.md"])("has links in %s that lead somewhere", (name) => {
+    const text = readFileSync(join(projectRoot, name), "utf8");
+    const targets = [...text.matchAll(/\]\(([^)#]+)/g)].map(([, target]) => target ?? "");
+    const inside = targets.filter((target) => !target.startsWith("https://"));
+    expect(inside.length).toBeGreaterThan(0);
+    for (const target of inside) expect(readFileSync(join(projectRoot, target), "utf8")).not.toBe("");
+  });
+});

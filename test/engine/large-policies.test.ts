@@ -47,9 +47,24 @@ test.each([
   ],
   ["actors", times(300, (index) => `actor A${index} { roles = ["a"]; permissions = ["b"]; "b" if "a"; }`)],
   ["policy facts", times(10_000, (index) => `has_role(User{"${index}"}, "r", Doc{"${index}"});`)],
+  [
+    "types that extend each other",
+    times(
+      2000,
+      (index) => `resource R${index}${index % 90 === 0 ? "" : ` extends R${index - 1}`} { roles = ["r${index}"]; }
+      has_role(u: User, "r${index}", d: R${index}) if owns${index % 20}(u, d) and not has_role(u, "x", d);`,
+    ),
+  ],
   ["tests", times(2000, (index) => `test "${index}" { assert_not allow(User{"ann"}, "p", Doc{"${index}"}); }`)],
 ])("many: %s", (_, rules) => {
   expect(errorsOf(rules)).toEqual([]);
+});
+
+test("a chain of types beyond the limit is refused as such", () => {
+  const chain = times(25_000, (index) => `resource R${index + 1} extends R${index} {}`);
+  expect(errorsOf(`resource R0 { roles = ["a"]; } ${chain} has_role(u: User, "b", d: R0) if owns(u, d);`)).toEqual([
+    "block/extends-too-deep",
+  ]);
 });
 
 const resources = times(200, (index) => `resource R${index} {}`);

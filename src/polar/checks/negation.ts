@@ -13,7 +13,7 @@ export function checkNegation(context: Context): void {
   for (const statement of context.program.statements) {
     if (statement.kind !== "rule" || !statement.body || statement.flawed) continue;
     const head = statement.head.params.map(({ term }) => term);
-    const scope = { given: new Set(namesOf(head)), typed: new Set<string>(), outer: undefined, values: valuesOnce() };
+    const scope = { given: new Set(namesOf(head)), loose: none, outer: undefined, variablesOf: variablesOnce() };
     reportLoose(statement.body, scope, context);
   }
   const derived = derivedPredicates(context);
@@ -42,12 +42,11 @@ function reportLoose(expression: Expression, scope: Scope, context: Context): vo
   if (expression.kind === "or") {
     for (const operand of expression.operands) reportLoose(operand, scope, context);
   } else if (expression.kind === "and") {
-    const typed = expression.operands.flatMap((part) => (part.kind === "matches" ? [part.variable.name] : []));
-    const inner = { given: scope.values(expression), typed: new Set(typed), outer: scope, values: scope.values };
+    const inner = { ...scope.variablesOf(expression), outer: scope, variablesOf: scope.variablesOf };
     for (const operand of expression.operands) reportLoose(operand, inner, context);
   } else if (expression.kind === "not") {
     const loose = namesOf(termsOf(expression)).find(
-      (name) => isKnown(name, "typed", scope) && !isKnown(name, "given", scope),
+      (name) => isKnown(name, "loose", scope) && !isKnown(name, "given", scope),
     );
     if (loose === undefined) return reportLoose(expression.operand, scope, context);
     context.report.warning(
@@ -61,49 +60,60 @@ function reportLoose(expression: Expression, scope: Scope, context: Context): vo
   }
 }
 
-interface Scope {
-  /** Names that have a value. */
+/** The variables of a condition, where it holds. */
+interface Variables {
+  /** Those that have a value. */
   readonly given: ReadonlySet<string>;
-  /** Names that a `matches` mentions. */
-  readonly typed: ReadonlySet<string>;
-  readonly outer: Scope | undefined;
-  readonly values: (expression: Expression) => ReadonlySet<string>;
+  /** Those that have a type and no value, at least in one of its alternatives. */
+  readonly loose: ReadonlySet<string>;
 }
 
-function isKnown(name: string, how: "given" | "typed", scope: Scope | undefined): boolean {
+interface Scope extends Variables {
+  readonly outer: Scope | undefined;
+  readonly variablesOf: (expression: Expression) => Variables;
+}
+
+function isKnown(name: string, how: keyof Variables, scope: Scope | undefined): boolean {
   return scope !== undefined && (scope[how].has(name) || isKnown(name, how, scope.outer));
 }
 
-/** Tells the names that have a value where a condition holds. One of several alternatives gives none for sure. Each condition is looked at once. */
-function valuesOnce(): (expression: Expression) => ReadonlySet<string> {
-  const known = new Map<Expression, ReadonlySet<string>>();
-  const find = (expression: Expression): ReadonlySet<string> => {
+const none: ReadonlySet<string> = new Set();
+
+/** Looks at each condition once, however many others it is a part of. */
+function variablesOnce(): (expression: Expression) => Variables {
+  const known = new Map<Expression, Variables>();
+  const find = (expression: Expression): Variables => {
     switch (expression.kind) {
-      case "and":
-        return new Set(expression.operands.flatMap((operand) => [...values(operand)]));
+      case "and": {
+        const parts = expression.operands.map(variablesOf);
+        const given = new Set(parts.flatMap((part) => [...part.given]));
+        return { given, loose: new Set(parts.flatMap((part) => [...part.loose])).difference(given) };
+      }
       case "or": {
-        const [first = new Set<string>(), ...others] = expression.operands.map(values);
-        return new Set([...first].filter((name) => others.every((other) => other.has(name))));
+        const parts = expression.operands.map(variablesOf);
+        const given = parts.map((part) => part.given).reduce((one, other) => one.intersection(other));
+        return { given, loose: new Set(parts.flatMap((part) => [...part.loose])) };
       }
       case "call":
       case "equal":
       case "in":
       case "compare":
-        return new Set(namesOf(termsOf(expression)));
-      case "not":
+        return { given: new Set(namesOf(termsOf(expression))), loose: none };
       case "matches":
+        return { given: none, loose: new Set([expression.variable.name]) };
+      case "not":
       case "boolean":
-        return new Set();
+        return { given: none, loose: none };
       default:
         return unreachable(expression);
     }
   };
-  const values = (expression: Expression): ReadonlySet<string> => {
+  const variablesOf = (expression: Expression): Variables => {
     const found = known.get(expression) ?? find(expression);
     known.set(expression, found);
     return found;
   };
-  return values;
+  return variablesOf;
 }
 
 function namesOf(terms: Iterable<Term>): string[] {

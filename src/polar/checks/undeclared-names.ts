@@ -1,107 +1,223 @@
 /**
- * Roles, permissions and relations that longhand rules name and no block declares: a slip in a name that `not` turns into an `allow`. A warning, since
- * Oso Cloud takes such policies. A type that declares no names of a kind says nothing about them.
+ * Roles, permissions and relations that rules name outside of shorthand and no block declares: a slip in a name that `not` turns into an `allow`. A
+ * warning, since Oso Cloud takes such policies. A name that one rule gives and another asks for is no slip, and a type whose block declares nothing
+ * at all leaves its names to the facts.
  */
-import type { DeclaredName, NameKind } from "../declarations.ts";
+import type { NameKind } from "../declarations.ts";
 import { quote } from "../report.ts";
-import type { Call, Expression, Name, Param, RuleStatement, Term } from "../syntax.ts";
-import { expressionsOf } from "../walk.ts";
-import { type Context, abstractTypes } from "./context.ts";
+import type { Block, Name, Param, RuleStatement, Scalar, ShorthandTerm, Term } from "../syntax.ts";
+import { callsOf } from "../walk.ts";
+import type { Context } from "./context.ts";
+import { type Owner, Owners } from "./owners.ts";
+import {
+  type Scope,
+  scopedCalls,
+  scopeOfBody,
+  scopeOfHead,
+  scopeOfTypes,
+  stringsSaidOf,
+  typesSaidOf,
+} from "./scoped-calls.ts";
+
+export function checkUndeclaredNames(context: Context): void {
+  if (context.program.incomplete) return;
+  const owners = Owners.of(context);
+  if (!owners) return;
+  const rules = context.program.statements.flatMap((statement): NamingRule[] => {
+    if (statement.kind === "rule") return statement.flawed ? [] : [longhandRule(statement, owners)];
+    return statement.kind === "block" ? statement.rules.map((rule) => shorthandRule(rule, statement, owners)) : [];
+  });
+  const hasOwnAllow = rules.some(({ predicate }) => predicate === "allow");
+  const known: Known = {
+    owners,
+    given: new NameIndex(owners, hasOwnAllow),
+    asked: new NameIndex(owners, hasOwnAllow),
+  };
+  for (const { head, calls } of rules) {
+    if (head) known.given.add(head);
+    // A rule that asks for every name asks for none of them by name.
+    for (const call of calls) if (call.names) known.asked.add(call);
+  }
+  for (const rule of rules) checkRule(rule, known, context);
+}
+
+/** A rule, as far as it names roles, permissions and relations. */
+interface NamingRule {
+  readonly predicate: string;
+  readonly head: Naming | undefined;
+  readonly calls: readonly Naming[];
+}
+
+/** A head or a call with the name of a role, a permission or a relation. */
+interface Naming {
+  readonly place: "head" | "body" | "not";
+  readonly predicate: string;
+  readonly arity: number;
+  readonly kind: NameKind;
+  /** Those that it may have; `undefined` where it may have any. */
+  readonly names: readonly Scalar[] | undefined;
+  readonly owner: Owner;
+}
 
 const kindOf: ReadonlyMap<string, NameKind> = new Map([
+  ["allow", "permission"],
   ["has_role", "role"],
   ["has_permission", "permission"],
   ["has_relation", "relation"],
 ]);
 
-export function checkUndeclaredNames(context: Context): void {
-  if (context.program.incomplete || context.declarations.tooMany) return;
-  for (const statement of context.program.statements) {
-    if (statement.kind !== "rule" || statement.flawed) continue;
-    const types = typesIn(statement);
-    const { predicate, params } = statement.head;
-    check({ predicate, args: params.map(({ term }) => term), place: "head" }, types, context);
-    for (const call of callsIn(statement.body, false)) check(call, types, context);
+function longhandRule({ head, body }: RuleStatement, owners: Owners): NamingRule {
+  const scope = scopeOfHead(head);
+  const own = { place: "head", predicate: head.predicate, args: head.params } as const;
+  const calls = body === undefined ? [] : [...scopedCalls(body, scope)];
+  return {
+    predicate: head.predicate.text,
+    head: namingOf(own, scopeOfBody(body, scope), owners),
+    calls: calls.flatMap(({ call, scope: around, isNegated }) => {
+      const args = call.args.map((term): Param => ({ term, type: undefined }));
+      const place = isNegated ? "not" : "body";
+      return namingOf({ place, predicate: call.predicate, args }, around, owners) ?? [];
+    }),
+  };
+}
+
+/** The checks of shorthand see to names in quotes; `role if …` gives any role, and calls are as in longhand. */
+function shorthandRule({ head, body }: Block["rules"][number], block: Block, owners: Owners): NamingRule {
+  const isGlobal = block.blockKind === "global";
+  const resource = { type: block.name.text, exact: false };
+  const scope = scopeOfTypes([
+    ["actor", [{ type: "Actor", exact: false }]],
+    ...(isGlobal ? [] : ([["resource", [resource]]] as const)),
+  ]);
+  const owner = isGlobal ? owners.global : owners.narrowest([resource]);
+  return {
+    predicate: "",
+    head: head.quoted || !owner ? undefined : anyName(head, owner, isGlobal ? 2 : 3),
+    calls: callsOf(body).flatMap((call) => {
+      const args = call.args.map((term): Param => ({ term, type: undefined }));
+      return namingOf({ place: "body", predicate: call.predicate, args }, scope, owners) ?? [];
+    }),
+  };
+}
+
+function anyName({ text }: ShorthandTerm, owner: Owner, arity: number): Naming {
+  const kind = text === "role" ? "role" : "permission";
+  return { place: "head", predicate: `has_${kind}`, arity, kind, names: undefined, owner };
+}
+
+interface Written {
+  readonly place: Naming["place"];
+  readonly predicate: Name;
+  readonly args: readonly Param[];
+}
+
+function namingOf({ place, predicate: { text }, args }: Written, scope: Scope, owners: Owners): Naming | undefined {
+  const kind = kindOf.get(text);
+  const [first, name, last] = args;
+  const arity = args.length;
+  if (kind === undefined || !first || !name || arity > 3 || (kind === "relation" && arity < 3)) return undefined;
+  // `has_relation` begins with what has it, the others end with what they are for.
+  const owned = kind === "relation" ? first : last;
+  const owner = owned === undefined ? owners.global : ownerOf(owned, scope, owners);
+  return owner && { place, predicate: text, arity, kind, names: namesOf(name.term, scope), owner };
+}
+
+function ownerOf({ term, type }: Param, scope: Scope, owners: Owners): Owner | undefined {
+  if (term.kind === "typed") return owners.narrowest([{ type: term.type.text, exact: true }]);
+  if (term.kind !== "variable") return undefined;
+  const said = typesSaidOf(term.name, scope);
+  return owners.narrowest(type ? [...said, { type: type.text, exact: false }] : said);
+}
+
+function namesOf(term: Term, scope: Scope): readonly Scalar[] | undefined {
+  if (term.kind === "variable") return stringsSaidOf(term.name, scope);
+  return term.kind === "string" ? [term] : [];
+}
+
+interface Known {
+  readonly owners: Owners;
+  /** By heads of rules. */
+  readonly given: NameIndex;
+  /** By conditions of rules. */
+  readonly asked: NameIndex;
+}
+
+/** The names that some heads or conditions have, with the owners for which they have them. */
+class NameIndex {
+  readonly #owners: Owners;
+  readonly #hasOwnAllow: boolean;
+  readonly #found = new Map<string, Set<Owner>>();
+
+  constructor(owners: Owners, hasOwnAllow: boolean) {
+    this.#owners = owners;
+    this.#hasOwnAllow = hasOwnAllow;
+  }
+
+  add({ predicate, arity, names, owner }: Naming): void {
+    const keys = names?.map(({ text }) => keyOf(this.#asked(predicate), arity, text));
+    for (const key of keys ?? [keyOf(this.#asked(predicate), arity, undefined)])
+      this.#found.getOrInsertComputed(key, () => new Set()).add(owner);
+  }
+
+  has({ predicate, arity, owner }: Naming, name: string): boolean {
+    return [name, undefined].some((one) => {
+      const found = this.#found.get(keyOf(this.#asked(predicate), arity, one));
+      return (
+        found !== undefined && (found.has(owner) || found.values().some((other) => this.#owners.overlap(other, owner)))
+      );
+    });
+  }
+
+  /** The default `allow` is `has_permission` by another name. */
+  #asked(predicate: string): string {
+    return predicate === "allow" && !this.#hasOwnAllow ? "has_permission" : predicate;
   }
 }
 
-interface NamedCall {
-  readonly predicate: Name;
-  readonly args: readonly Term[];
-  readonly place: "head" | "body" | "not";
+function keyOf(predicate: string, arity: number, name: string | undefined): string {
+  return JSON.stringify([predicate, arity, name]);
 }
 
-function* callsIn(expression: Expression | undefined, isNegated: boolean): Generator<NamedCall> {
-  if (expression === undefined) return;
-  if (expression.kind === "call") yield placed(expression, isNegated);
-  if (expression.kind === "not") yield* callsIn(expression.operand, !isNegated);
-  if (expression.kind !== "and" && expression.kind !== "or") return;
-  for (const operand of expression.operands) yield* callsIn(operand, isNegated);
+/** A name that several calls of a rule may have, as with `role in […]`, needs to be known to one of them. */
+function checkRule({ head, calls }: NamingRule, known: Known, context: Context): void {
+  const unknown = new Map<Scalar, Naming | undefined>();
+  for (const naming of head ? [head, ...calls] : calls) {
+    for (const name of naming.names ?? []) {
+      const isKnown = unknown.has(name) && unknown.get(name) === undefined;
+      if (isKnown || !isUndeclared(name.text, naming, known)) unknown.set(name, undefined);
+      else if (!unknown.has(name)) unknown.set(name, naming);
+    }
+  }
+  for (const [name, naming] of unknown) if (naming) report(name, naming, context);
 }
 
-function placed({ predicate, args }: Call, isNegated: boolean): NamedCall {
-  return { predicate, args, place: isNegated ? "not" : "body" };
+function isUndeclared(name: string, naming: Naming, { given, asked }: Known): boolean {
+  const { names } = naming.owner;
+  if (!names || names[naming.kind].has(name) || !declaresSome(naming, names)) return false;
+  return !(naming.place === "head" ? asked : given).has(naming, name);
 }
 
-/** The one type that a rule says of a variable. */
-function typesIn({ head, body }: RuleStatement): ReadonlyMap<string, string | undefined> {
-  const said = [
-    ...head.params.flatMap(({ term, type }: Param) =>
-      term.kind === "variable" && type ? [[term.name, type.text]] : [],
-    ),
-    ...(body === undefined ? [] : [...expressionsOf(body)]).flatMap((part) =>
-      part.kind === "matches" ? [[part.variable.name, part.type.text]] : [],
-    ),
-  ] as [string, string][];
-  const byName = Map.groupBy(said, ([name]) => name);
-  return new Map([...byName].map(([name, types]) => [name, types.length === 1 ? types[0]?.[1] : undefined]));
+/** A slip is one beside names that are declared: of the same kind for what a rule gives, since a policy may leave all of a kind to longhand. */
+function declaresSome({ place, predicate, kind }: Naming, names: NonNullable<Owner["names"]>): boolean {
+  if (place === "head" || predicate === "allow") return names[kind].size > 0;
+  return Object.values(names).some(({ size }) => size > 0);
 }
 
-function check(
-  { predicate, args, place }: NamedCall,
-  types: ReadonlyMap<string, string | undefined>,
-  context: Context,
-): void {
-  const kind = kindOf.get(predicate.text);
-  // `has_relation` begins with what has it, the others end with what they are for.
-  const [first, name, last] = args;
-  if (kind === undefined || name?.kind !== "string") return;
-  const owner = kind === "relation" ? first : last;
-  const type = owner === undefined ? "global" : typeOf(owner, types);
-  if (type === undefined || (kind === "relation" && args.length !== 3)) return;
-  const declared = declaredFor(type, context);
-  const names = declared?.filter((one) => one.kind === kind).map((one) => one.name) ?? [];
-  if (names.length === 0 || names.includes(name.text)) return;
-  const where = type === "global" ? "the `global` block" : quote(type);
-  const message = `${where} declares no ${kind} ${quote(name.text)}, ${consequences[place]}`;
-  context.report.warning("rule/undeclared-name", name.span, message, {
-    hint: context.report.suggest(name.text, names) ?? `declare it, or write a ${kind} that is declared`,
+function report({ text, span }: Scalar, { place, kind, owner }: Naming, { report: findings }: Context): void {
+  const others = kinds.filter((other) => owner.names?.[other].has(text));
+  const [other] = others;
+  findings.warning("rule/undeclared-name", span, `${owner.declaresNo} ${kind} ${quote(text)}${consequences[place]}`, {
+    hint:
+      other === undefined
+        ? (findings.suggest(text, owner.names?.[kind] ?? []) ?? `declare it, or write a ${kind} that is declared`)
+        : `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`,
   });
 }
 
-const consequences: Readonly<Record<NamedCall["place"], string>> = {
-  head: "so only a question or a rule with this very name finds what this rule gives",
-  body: "so this condition holds only where a fact says just that",
-  not: "so this `not` lets everybody pass, unless a fact says just that",
+const kinds: readonly NameKind[] = ["role", "permission", "relation"];
+
+const consequences: Readonly<Record<Naming["place"], string>> = {
+  head: ": this rule gives it, and no rule asks for it by name",
+  body: ", and no rule gives it: only a fact with this name can",
+  not: ", and no rule gives it, so this `not` excludes nobody by it, unless a fact has this name",
 };
-
-function typeOf(term: Term, types: ReadonlyMap<string, string | undefined>): string | undefined {
-  if (term.kind === "typed") return term.type.text;
-  return term.kind === "variable" ? types.get(term.name) : undefined;
-}
-
-/** What a value of the type may have declared: by its own block, by those above, or by those below. Undefined where that is not known. */
-function declaredFor(type: string, { declarations }: Context): readonly DeclaredName[] | undefined {
-  if (type === "global") return declarations.globalIncomplete ? undefined : [...declarations.global.values()];
-  const below = [...declarations.types.values()].filter(
-    ({ name }) => name === type || abstractTypes.has(type) || isBelow(name, type, declarations.types, new Set()),
-  );
-  if (below.length === 0 || below.some(({ incomplete }) => incomplete)) return undefined;
-  return below.flatMap(({ names }) => [...names.values()]);
-}
-
-function isBelow(name: string, type: string, types: Context["declarations"]["types"], seen: Set<string>): boolean {
-  if (seen.has(name)) return false;
-  seen.add(name);
-  return (types.get(name)?.supertypes ?? []).some(({ text }) => text === type || isBelow(text, type, types, seen));
-}

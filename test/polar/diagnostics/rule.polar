@@ -78,3 +78,66 @@ has_permission(user: User, "view", doc: Doc) if has_relation(doc, "parnet", item
 has_permission(user: User, "view", doc: Doc) if has_role(user, "amdin") and not not has_permission(user, "veiw", doc);
 has_permission(user: User, "view", bare: Bare) if has_role(user, "anything", bare);
 has_permission(user: User, "view", resource: Resource) if has_role(user, "owner", resource) and has_role(user, "nobody", resource);
+# --- names that another rule gives or asks for are no slips
+actor User {}
+global { roles = ["admin"]; }
+resource Folder { roles = ["viewer"]; permissions = ["view"]; relations = { parent: Folder }; "view" if "viewer"; }
+resource Doc { roles = ["owner"]; permissions = ["view"]; relations = { folder: Folder }; role if role on "folder"; }
+has_role(user: User, "blocked", folder: Folder) if is_reported(user, folder);
+has_permission(user: User, "view", folder: Folder) if is_open(folder) and not has_role(user, "blocked", folder);
+has_permission(user: User, "view", doc: Doc) if is_open(doc) and not has_role(user, "guest", doc);
+has_relation(doc: Doc, "ancestor", folder: Folder) if has_relation(doc, "folder", folder);
+has_relation(doc: Doc, "ancestor", above: Folder) if
+  below matches Folder and has_relation(doc, "ancestor", below) and has_relation(below, "parent", above);
+has_permission(user: User, "view", doc: Doc) if above matches Folder and has_relation(doc, "ancestor", above) and has_role(user, "viewer", above);
+has_role(user: User, role: String) if granted(user, role);
+has_permission(user: User, "view", doc: Doc) if is_open(doc) and has_role(user, "superadmin");
+# --- names that another rule gives for another type
+actor User {}
+resource Folder { roles = ["viewer"]; }
+resource Doc { roles = ["owner"]; permissions = ["view"]; }
+has_role(user: User, "blocked", folder: Folder) if is_reported(user, folder);
+has_permission(user: User, "view", doc: Doc) if has_role(user, "owner", doc) and not has_role(user, "blocked", doc);
+# --- the type of an owner is what its own conjunction says
+actor User {}
+resource Folder { roles = ["viewer"]; permissions = ["view"]; }
+resource Item { roles = ["holder"]; permissions = ["view"]; }
+resource Doc extends Item { roles = ["owner"]; }
+has_permission(user: User, "view", item: Item) if (item matches Doc and has_role(user, "ownre", item)) or has_role(user, "owner", item);
+has_permission(user: User, "view", item: Item) if has_relation(item, "in", x) and ((x matches Folder and has_role(user, "viewer", x)) or (x matches Doc and has_role(user, "owner", x)));
+has_permission(user: User, "view", item: Item) if holds(user, x) and not x matches Folder and has_role(user, "owner", x);
+has_permission(user: User, "view", folder: Folder) if same(x, folder) and (x matches Folder or has_role(user, "owner", x));
+has_permission(user: User, "view", folder: Folder) if same(x, folder) and has_role(user, "veiwer", x);
+has_permission(user: User, "view", item: Item) if item matches! Item and has_role(user, "owner", item);
+has_permission(user: User, "view", item: Item) if item = Doc{"d"} and has_role(user, "viewer", item);
+has_permission(user: User, "view", doc: Doc) if doc matches Item and has_role(user, "owner", doc) and not has_role(user, "holdre", doc);
+# --- names in lists and equalities, of calls in shorthand, of actions
+actor User {}
+resource Org { roles = ["admin"]; permissions = ["view"]; }
+resource Doc {
+  roles = ["owner", "viewer"]; permissions = ["view"]; relations = { org: Org };
+  "view" if has_role(actor, "veiwer", resource) or has_role(actor, "owner", resource);
+}
+resource Plain { permissions = ["view"]; }
+resource Bare {}
+has_permission(user: User, "view", doc: Doc) if role in ["owner", "veiwer"] and has_role(user, role, doc);
+has_permission(user: User, "view", doc: Doc) if role = "ownr" and has_role(user, role, doc);
+has_permission(user: User, "view", doc: Doc) if not (role in ["ownr"] and has_role(user, role, doc));
+has_permission(user: User, "view", doc: Doc) if
+  has_relation(doc, "org", org) and org matches Org and role in ["owner", "admin"] and (has_role(user, role, doc) or has_role(user, role, org));
+has_permission(user: User, action: String, doc: Doc) if action in ["view", "edti"] and wrote(user, doc);
+has_permission(user: User, "view", plain: Plain) if has_role(user, "view", plain);
+has_permission(user: User, "view", bare: Bare) if has_role(user, "viewer", bare);
+allow_field(user: User, "title", doc: Doc) if allow(user, "veiw", doc);
+# --- an action that no block declares
+actor User {}
+resource Doc { permissions = ["view"]; "view" if is_open(resource); }
+allow(user: User, "veiw", doc: Doc) if has_permission(user, "view", doc);
+allow(user: User, "view", _: Doc) if is_staff(user);
+# --- a negation that nearly any value makes true, in parentheses
+actor User {}
+resource Org { roles = ["member"]; permissions = ["leave"]; }
+has_permission(user: User, "leave", org: Org) if (role matches String and knows(user, org)) and not has_role(user, role, org);
+has_permission(user: User, "leave", org: Org) if (role matches String or knows(user, org)) and not has_role(user, role, org);
+has_permission(user: User, "leave", org: Org) if ((role matches String and is_role(role)) or knows(user, org)) and not has_role(user, role, org);
+has_permission(user: User, "leave", org: Org) if (role matches String and is_role(role)) and not has_role(user, role, org);

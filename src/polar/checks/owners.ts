@@ -1,0 +1,139 @@
+/**
+ * The owners of names: for every type, and for everything that rules can ask for in its place, the types that a value may have there and the names
+ * that blocks declare for them. Computed once for a policy, without recursion, since a chain of `extends` may be as long as the text allows.
+ */
+import type { NameKind, TypeEntry } from "../declarations.ts";
+import { quote } from "../report.ts";
+import { type Context, primitiveTypes } from "./context.ts";
+
+export interface Owner {
+  /** Who does not declare a name: `` `Doc` declares no ``, to be followed by its kind. */
+  readonly declaresNo: string;
+  readonly types: ReadonlySet<string>;
+  /** `undefined` where some are not known. */
+  readonly names: Names | undefined;
+}
+
+type Names = Readonly<Record<NameKind, ReadonlySet<string>>>;
+
+/** A type that a rule says of a variable; `exact` leaves out the types below it. */
+export interface SaidType {
+  readonly type: string;
+  readonly exact: boolean;
+}
+
+/** More than policies need, and less than takes long: of types and names that are passed on to the types above. */
+const passedOnMax = 1_000_000;
+
+export class Owners {
+  readonly global: Owner;
+  readonly #any: Owner;
+  readonly #subtree: ReadonlyMap<string, Owner>;
+  readonly #exact = new Map<string, Owner>();
+  readonly #declarations: Context["declarations"];
+
+  /** `undefined` where the types have errors that leave open what they inherit, and where there is too much of it. */
+  static of({ declarations, limits }: Context): Owners | undefined {
+    const types = [...declarations.types.values()];
+    const isKnown = !declarations.tooMany && declarations.cyclic.size === 0;
+    if (!isKnown || types.some(({ height }) => height > limits.depthMax)) return undefined;
+    const subtree = subtrees(types);
+    return subtree && new Owners(declarations, subtree);
+  }
+
+  private constructor(declarations: Context["declarations"], subtree: ReadonlyMap<string, Owner>) {
+    const types = [...declarations.types.values()];
+    this.#declarations = declarations;
+    this.#any = union("no block declares a", types);
+    const actors = union(
+      "no actor declares a",
+      types.filter(({ kind }) => kind === "actor"),
+    );
+    this.#subtree = new Map([...subtree, ["Actor", actors], ["Resource", this.#any]]);
+    const names = namesOf([...declarations.global.values()]);
+    this.global = {
+      declaresNo: "the `global` block declares no",
+      types: new Set(["global"]),
+      names: declarations.globalIncomplete ? undefined : names,
+    };
+  }
+
+  /** Of a value of which all these types are said: the narrowest of them stands for all. `undefined` where no type with names is all of them. */
+  narrowest(said: readonly SaidType[]): Owner | undefined {
+    if (said.some(({ type }) => primitiveTypes.has(type))) return undefined;
+    const [first = this.#any, ...others] = said.map((one) => this.#of(one));
+    const found = others.reduce((best, one) => (one.types.size < best.types.size ? one : best), first);
+    return [first, ...others].every((one) => one === found || !one.types.isDisjointFrom(found.types))
+      ? found
+      : undefined;
+  }
+
+  /** Whether a value may be of both. */
+  overlap(one: Owner, other: Owner): boolean {
+    // Only what may be of any type may be of a type without a block.
+    return one === this.#any || other === this.#any || !one.types.isDisjointFrom(other.types);
+  }
+
+  #of({ type, exact }: SaidType): Owner {
+    const entry = this.#declarations.types.get(type);
+    const known = exact && entry ? undefined : this.#subtree.get(type);
+    return known ?? this.#exact.getOrInsertComputed(type, () => single(type, entry));
+  }
+}
+
+function single(type: string, entry: TypeEntry | undefined): Owner {
+  const names = entry && !entry.incomplete ? namesOf([...entry.names.values()]) : undefined;
+  return { declaresNo: `${quote(type)} declares no`, types: new Set([type]), names };
+}
+
+function union(declaresNo: string, types: readonly TypeEntry[]): Owner {
+  const names = namesOf(types.flatMap(({ own }) => [...own.values()]));
+  return {
+    declaresNo,
+    types: new Set(types.map(({ name }) => name)),
+    names: types.some(({ incomplete }) => incomplete) ? undefined : names,
+  };
+}
+
+/** Of each type and those below it, subtypes before supertypes. */
+function subtrees(types: readonly TypeEntry[]): ReadonlyMap<string, Owner> | undefined {
+  const open = new Map(
+    types.map(({ name, names, incomplete }) => {
+      const known: Subtree = { types: new Set([name]), names: namesOf([...names.values()]), incomplete };
+      return [name, known];
+    }),
+  );
+  let passedOn = 0;
+  // A subtype is always higher in steps than what it extends.
+  for (const { name, supertypes } of types.toSorted((one, other) => other.height - one.height)) {
+    const from = open.get(name);
+    for (const { text } of supertypes) {
+      const to = open.get(text);
+      if (!from || !to) continue;
+      passedOn += from.types.size + kinds.reduce((sum, kind) => sum + from.names[kind].size, 0);
+      if (passedOn > passedOnMax) return undefined;
+      for (const type of from.types) to.types.add(type);
+      for (const kind of kinds) for (const declared of from.names[kind]) to.names[kind].add(declared);
+      to.incomplete ||= from.incomplete;
+    }
+  }
+  return new Map(
+    [...open].map(([name, { types: found, names, incomplete }]) => [
+      name,
+      { declaresNo: `${quote(name)} declares no`, types: found, names: incomplete ? undefined : names },
+    ]),
+  );
+}
+
+interface Subtree {
+  readonly types: Set<string>;
+  readonly names: Readonly<Record<NameKind, Set<string>>>;
+  incomplete: boolean;
+}
+
+const kinds: readonly NameKind[] = ["role", "permission", "relation"];
+
+function namesOf(declared: readonly { readonly name: string; readonly kind: NameKind }[]) {
+  const ofKind = (wanted: NameKind) => new Set(declared.flatMap(({ name, kind }) => (kind === wanted ? [name] : [])));
+  return { role: ofKind("role"), permission: ofKind("permission"), relation: ofKind("relation") };
+}

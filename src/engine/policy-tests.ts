@@ -15,7 +15,6 @@ import { openStore } from "../store/database.ts";
 import { createState } from "../store/state.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { replacedDefault } from "./unused-rules.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { joinSources } from "./active-policy.ts";
 import { applyEvent } from "./apply.ts";
@@ -28,6 +27,8 @@ import { Exercised } from "./explain/exercised.ts";
 import { NearestMisses } from "./explain/nearest-miss.ts";
 import { Telling } from "./explain/telling.ts";
 import { derivationLines, missLines } from "./explain/why.ts";
+import { type OwnAllow, ownAllow } from "./own-allow.ts";
+import { patternOf } from "./policy-warnings.ts";
 
 export interface TestRun {
   readonly success: boolean;
@@ -99,6 +100,8 @@ class Runner {
   /** On the clock of `performance.now()`. */
   readonly #endMs: number;
   readonly #exercised = new Set<ProgramRule>();
+  /** Looked for once, by the first assertion that needs it. */
+  #ownAllow: { readonly found: OwnAllow | undefined } | undefined;
   #isComplete = true;
   #explained = 0;
   #offset = 0;
@@ -158,7 +161,7 @@ class Runner {
       const outcome = checkAssertion(assertion, this.#active, answers);
       if (this.#measures) this.#measure(assertion, answers);
       if (outcome.problem === undefined) return undefined;
-      const notes = [...this.#explain(outcome, answers), ...this.#tellOfDefault(assertion, answers)];
+      const notes = this.#explain(assertion, outcome, answers);
       return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
     } catch (error) {
       if (!(error instanceof AppError) && !(error instanceof Exhausted)) throw error;
@@ -177,7 +180,7 @@ class Runner {
   }
 
   /** Why it is not as asserted, for the first differences. */
-  #explain({ missing, surplus }: Outcome, answers: Answers): string[] {
+  #explain(assertion: Assertion, { missing, surplus }: Outcome, answers: Answers): string[] {
     if (this.#explained >= explainedMax) return [];
     this.#explained += 1;
     const telling = new Telling(this.#sources, this.#limits);
@@ -190,6 +193,7 @@ class Runner {
         const proof = derivations.of(atom);
         if (proof) notes.push(...cut(derivationLines(telling.steps(proof))));
       }
+      notes.push(...this.#tellOfDefault(assertion, answers, telling));
     } catch (error) {
       if (!(error instanceof Exhausted)) throw error;
       telling.cutShort(error.reason);
@@ -197,16 +201,28 @@ class Runner {
     return telling.cut === undefined ? notes : [...notes, "saying all of why takes more work than a test may take"];
   }
 
-  /** A permission that is there and allows nothing, since `allow` rules of the policy's own replace the one that would ask for it. */
-  #tellOfDefault(assertion: Assertion, answers: Answers): string[] {
-    const replacing = replacedDefault(this.#active.policy);
-    if (replacing === undefined || assertion.predicate !== "allow" || !assertion.expected) return [];
-    const permission = checkAssertion({ ...assertion, predicate: "has_permission" }, this.#active, answers);
-    if (permission.problem !== undefined) return [];
-    const { file, line, column } = must(new Telling(this.#sources, this.#limits).rule(replacing));
+  /** A permission that holds and allows nothing, since `allow` rules of the policy's own replace the one that would ask for it. Throws `Exhausted`. */
+  #tellOfDefault(assertion: Assertion, answers: Answers, telling: Telling): string[] {
+    if (assertion.predicate !== "allow" || !assertion.expected) return [];
+    this.#ownAllow ??= { found: ownAllow(this.#active) };
+    const own = this.#ownAllow.found;
+    const permission = { ...assertion, predicate: "has_permission" };
+    const pattern = patternOf(permission, this.#active.universe);
+    if (!own || !pattern || own.asksFor(pattern) || !this.#holds(permission, answers)) return [];
+    const { file, line, column } = must(telling.rule(own.rule));
     return [
-      `note: has_permission says just this, but allows nothing: the \`allow\` rule at ${file}:${line}:${column} replaces the default one, which would ask for it`,
+      `note: has_permission holds, but allows nothing: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default one, which would ask for it`,
     ];
+  }
+
+  /** False, too, where the question can't be answered. */
+  #holds(assertion: Assertion, answers: Answers): boolean {
+    try {
+      return checkAssertion(assertion, this.#active, answers).problem === undefined;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return false;
+    }
   }
 
   #measure(assertion: Assertion, answers: Answers): void {

@@ -11,7 +11,8 @@ import { quote } from "../polar/report.ts";
 import { must } from "../util/assert.ts";
 import { whyUnaccepted } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { warnOfReplacedDefault, warnOfUnusedRules } from "./unused-rules.ts";
+import { warnOfReplacedDefault } from "./own-allow.ts";
+import { warnOfUnusedRules } from "./unused-rules.ts";
 
 export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagnostic[] {
   const { policy, program, universe, signatures } = active;
@@ -22,7 +23,7 @@ export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagno
       : [...warnOfDeadRules(reach, active), ...warnOfNames(reach, active)]),
     ...warnOfDuplicates(active),
     ...warnOfUnusedRules(policy),
-    ...warnOfReplacedDefault(policy),
+    ...warnOfReplacedDefault(active),
     ...policy.tests.flatMap((test) => warnOfTest(test, reach, active)),
   ];
 }
@@ -175,7 +176,10 @@ const takesNames: ReadonlySet<string> = new Set(
 );
 
 /** `undefined` where no values have the types asked for. */
-function patternOf({ predicate, params }: Assertion, universe: ActivePolicy["universe"]): Pattern | undefined {
+export function patternOf(
+  { predicate, params }: Pick<Assertion, "predicate" | "params">,
+  universe: ActivePolicy["universe"],
+): Pattern | undefined {
   const args = params.map(({ term }): Argument => {
     if (term.kind !== "variable")
       return {

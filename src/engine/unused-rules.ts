@@ -1,78 +1,105 @@
-/**
- * Rules that are written and change no decision: those of predicates that nothing asks for on the way from `allow`, and permissions of blocks that `allow`
- * rules of the policy's own pass over. Oso Cloud takes such policies without a word.
- */
+/** Rules that change no decision, because no rule on the way from `allow` asks for their predicate. Oso Cloud accepts such policies without a warning. */
+import { predicateKey, splitKey } from "../datalog/program.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Expression, Policy, Rule } from "../polar/policy.ts";
 import { quote } from "../polar/report.ts";
 import { must } from "../util/assert.ts";
 
-/** Applications ask for these by name, and for `allow_field` and its like. */
-const askedFor = ["allow", "has_role", "has_permission", "has_relation"];
-const alsoAskedFor = /^allow_/;
-
-const meantToDeny = /^(deny|denied|forbid|forbidden|block|blocked|reject|disallow|prohibit|refuse)/;
+/** Applications ask for these by name: `allow` with any arguments, and `allow_field` and its like. */
+const askedFor: readonly string[] = [
+  "has_role/2",
+  "has_role/3",
+  "has_permission/2",
+  "has_permission/3",
+  "has_relation/3",
+];
+const alsoAskedFor = /^allow(?:_|\/)/;
 
 export function warnOfUnusedRules(policy: Policy): Diagnostic[] {
   const calls = callsOf(policy.rules);
-  // What a test asserts is meant to be asked for, unless its name says that it should deny.
-  const asserted = policy.tests.flatMap(({ assertions }) => assertions.map(({ predicate }) => predicate));
-  const meant = [
-    ...[...calls.keys()].filter((predicate) => alsoAskedFor.test(predicate)),
-    ...asserted.filter((predicate) => !meantToDeny.test(predicate)),
-  ];
-  const used = reachedFrom([...askedFor, ...meant], calls);
-  const unused = [...calls.keys()].filter((predicate) => !used.has(predicate));
-  const firsts = new Map(policy.rules.toReversed().map((rule) => [rule.predicate, rule]));
-  return notCalled(unused, calls).map((predicate) => warnOfUnused(predicate, must(firsts.get(predicate))));
+  const used = reachedFrom(
+    [...askedFor, ...calls.keys().filter((key) => alsoAskedFor.test(key)), ...testedKeys(policy)],
+    calls,
+  );
+  const unused = [...calls.keys()].filter((key) => !used.has(key));
+  const firsts = new Map(policy.rules.toReversed().map((rule) => [keyOf(rule), rule]));
+  const arities = Map.groupBy(
+    new Set([...calls.keys(), ...calls.values().flatMap((called) => called)]),
+    (key) => splitKey(key)[0],
+  );
+  return notCalled(unused, calls).map((key) => {
+    const [name, arity] = splitKey(key);
+    const isOneOfSeveral = (arities.get(name)?.length ?? 0) > 1;
+    return warnOfUnused(isOneOfSeveral ? `${quote(name)} with ${countOf(arity)}` : quote(name), must(firsts.get(key)));
+  });
 }
 
-/** Those that no other of them asks for, and one of each circle: what only another one asks for is not worth a word of its own. */
+function countOf(count: number): string {
+  return count === 1 ? "one argument" : `${count} arguments`;
+}
+
+/** What a test asserts is for applications to ask, unless its name says that it should deny. */
+function testedKeys({ tests }: Policy): string[] {
+  return tests.flatMap(({ assertions }) =>
+    assertions.flatMap((assertion) => (isMeantToDeny(assertion.predicate) ? [] : [keyOf(assertion)])),
+  );
+}
+
+/** Those that no other of them asks for, and one of each circle: what only another one asks for gets no warning of its own. */
 function notCalled(unused: readonly string[], calls: Calls): string[] {
   const calledByOthers = new Set(
-    unused.flatMap((predicate) => [...(calls.get(predicate) ?? [])].filter((called) => called !== predicate)),
+    unused.flatMap((key) => [...(calls.get(key) ?? [])].filter((called) => called !== key)),
   );
   const seen = new Set<string>();
   const uncalledFirst = unused.toSorted(
     (one, other) => Number(calledByOthers.has(one)) - Number(calledByOthers.has(other)),
   );
-  const found = uncalledFirst.filter((predicate) => {
-    if (seen.has(predicate)) return false;
-    reachedFrom([predicate], calls, seen);
+  const found = uncalledFirst.filter((key) => {
+    if (seen.has(key)) return false;
+    reachedFrom([key], calls, seen);
     return true;
   });
   const told = new Set(found);
-  return unused.filter((predicate) => told.has(predicate));
+  return unused.filter((key) => told.has(key));
 }
 
-function warnOfUnused(predicate: string, { span, body }: Rule): Diagnostic {
-  const isDenial = meantToDeny.test(predicate);
+function warnOfUnused(name: string, { predicate, span, body }: Rule): Diagnostic {
   const what = body === undefined ? "fact" : "rule";
   return {
     code: "rule/unused",
     severity: "warning",
     span,
-    message:
-      `${quote(predicate)} is not used by any rule on the way from ` +
-      "`allow`" +
-      `, so this ${what} has no effect on authorize, list or actions`,
-    hint: isDenial
-      ? `only ` +
-        "`not`" +
-        ` takes access away: write ${quote(`allow(…) if … and not ${predicate}(…)`)}, or the same in the rules of permissions`
+    message: `${name} is not used by any rule on the way from \`allow\`, so this ${what} has no effect on authorize, list or actions`,
+    hint: isMeantToDeny(predicate)
+      ? `only \`not\` takes access away: add ${quote(`and not ${predicate}(…)`)} to the rules of permissions, or to an \`allow\` rule that asks for \`has_permission(…)\``
       : "use it in a rule, or remove it; a query that names it is still answered",
   };
 }
 
-/** By predicate, whatever its number of arguments: what its rules ask for. */
+const denials =
+  /(?:^|_)(?:den(?:y|ied|ies)|forbid(?:s|den)?|block(?:s|ed)?|reject(?:s|ed)?|disallow(?:s|ed)?|prohibit(?:s|ed)?|refuse[sd]?|ban(?:s|ned)?|revoke[sd]?|suspend(?:s|ed)?|exclude[sd]?|cannot|cant|(?:can|may|must|is|are)_not|not_(?:allowed|permitted|authori[sz]ed)|un(?:allowed|authori[sz]ed))(?:_|$)/;
+
+/** Whether one of the words in the name says so, in `snake_case` or `camelCase`. */
+function isMeantToDeny(name: string): boolean {
+  const words = name
+    .replaceAll(/(\p{Ll}|\d)(?=\p{Lu})/gu, "$1_")
+    .replaceAll("::", "_")
+    .replace(/\?$/, "");
+  return denials.test(words.toLowerCase());
+}
+
+function keyOf({ predicate, params }: Pick<Rule, "predicate" | "params">): string {
+  return predicateKey(predicate, params.length);
+}
+
+/** By predicate key, the keys that its rules ask for. */
 type Calls = ReadonlyMap<string, ReadonlySet<string>>;
 
 function callsOf(rules: readonly Rule[]): Calls {
   const calls = new Map<string, Set<string>>();
-  for (const { predicate, body } of rules) {
-    const called = calls.get(predicate) ?? new Set();
-    for (const other of callsIn(body)) called.add(other);
-    calls.set(predicate, called);
+  for (const rule of rules) {
+    const called = calls.getOrInsertComputed(keyOf(rule), () => new Set());
+    for (const key of calledIn(rule.body)) called.add(key);
   }
   return calls;
 }
@@ -88,33 +115,9 @@ function reachedFrom(roots: readonly string[], calls: Calls, seen = new Set<stri
   return seen;
 }
 
-function* callsIn(expression: Expression | undefined): Generator<string> {
-  if (expression?.kind === "call") yield expression.predicate;
-  if (expression?.kind === "not") yield* callsIn(expression.operand);
+function* calledIn(expression: Expression | undefined): Generator<string> {
+  if (expression?.kind === "call") yield predicateKey(expression.predicate, expression.args.length);
+  if (expression?.kind === "not") yield* calledIn(expression.operand);
   if (expression?.kind !== "and" && expression?.kind !== "or") return;
-  for (const operand of expression.operands) yield* callsIn(operand);
-}
-
-/** The first `allow` rule of a policy whose own ones never ask for a permission, although it gives some. */
-export function replacedDefault(policy: Policy): Rule | undefined {
-  const own = policy.rules.filter(({ predicate, implicit }) => predicate === "allow" && !implicit);
-  if (own.length === 0 || reachedFrom(["allow"], callsOf(policy.rules)).has("has_permission")) return undefined;
-  return policy.rules.some(({ predicate }) => predicate === "has_permission") ? own[0] : undefined;
-}
-
-export function warnOfReplacedDefault(policy: Policy): Diagnostic[] {
-  const rule = replacedDefault(policy);
-  const [permission] = policy.rules.filter(({ predicate }) => predicate === "has_permission");
-  if (rule === undefined || permission === undefined) return [];
-  return [
-    {
-      code: "rule/default-allow-replaced",
-      severity: "warning",
-      span: rule.span,
-      message:
-        "`allow` rules of your own replace the default one, so permissions, those of blocks included, allow nothing",
-      hint: "write the default one again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
-      related: [{ message: "this permission allows nothing", span: permission.span }],
-    },
-  ];
+  for (const operand of expression.operands) yield* calledIn(operand);
 }

@@ -113,4 +113,40 @@ describe("the tests of a policy", () => {
       ],
     ]);
   });
+
+  describe("where `allow` rules replace the default one", () => {
+    const facts = 'setup { has_role(User{"ann"}, "r", Doc{"d"}); is_banned(User{"ann"}); }';
+    const noted = (text: string): number[] =>
+      (run(text)?.failures ?? []).map(
+        ({ diagnostic }) =>
+          diagnostic.notes?.filter((note) => note.startsWith("note: has_permission holds, but allows nothing"))
+            .length ?? 0,
+      );
+
+    test("are told of a permission that holds and allows nothing, as often as anything is explained", () => {
+      const own = 'allow(u: User, "other", _: Doc) if is_banned(u);';
+      const failing = 'assert allow(User{"ann"}, "p", Doc{"d"});'.repeat(12);
+      expect(noted(`${own} test "t" { ${facts} ${failing} }`)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
+      const [first] = run(`${own} test "t" { ${facts} ${failing} }`)?.failures ?? [];
+      expect(first?.diagnostic.notes?.at(-1)).toBe(
+        "note: has_permission holds, but allows nothing: the `allow` rules, the first at policy.polar:2:1, replace the default one, which would ask for it",
+      );
+    });
+
+    test.each([
+      [
+        "that their condition is missing",
+        "allow(u: User, a: String, d: Doc) if has_permission(u, a, d) and not is_banned(u);",
+        "p",
+      ],
+      ["that there is no permission", 'allow(u: User, "other", _: Doc) if is_banned(u);', "q"],
+      [
+        "that it is asked for by another rule",
+        "allow(u: User, a: String, d: Doc) if may(u, a, d) and is_open(d); may(u: User, a: String, d: Doc) if has_permission(u, a, d);",
+        "p",
+      ],
+    ])("are not told so of a failure whose reason is %s", (_, own, action) => {
+      expect(noted(`${own} test "t" { ${facts} assert allow(User{"ann"}, "${action}", Doc{"d"}); }`)).toEqual([0]);
+    });
+  });
 });

@@ -117,3 +117,41 @@ resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
 allow(user: User, "view", doc: Doc) if is_open(doc) and has_role(user, "viewer", doc);
 allow(actor: Actor, action: String, resource: Resource) if may(actor, action, resource);
 may(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);
+# --- another number of arguments is another predicate
+actor User {}
+resource Doc { permissions = ["view"]; }
+has_permission(user: User, "view", doc: Doc) if knows(user, doc) and not is_banned(user);
+is_banned(user: User, "always") if is_reported(user);
+has_permission(user: User, "view", doc: Doc, true) if is_staff(user) and is_open(doc);
+# --- names that say that they deny
+actor User {}
+resource Doc { permissions = ["view"]; "view" if is_open(resource); }
+is_denied(user: User) if is_reported(user);
+not_allowed(user: User) if is_new(user);
+cannot_view(user: User, doc: Doc) if hides(doc, user);
+isBanned(user: User) if is_spammer(user);
+blockchain(doc: Doc) if is_signed(doc);
+nobanana(doc: Doc) if is_ripe(doc);
+# --- allow rules of another number of arguments
+actor User {}
+global { permissions = ["burn"]; "burn" if is_root(actor); }
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);
+# --- allow rules with two arguments
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(user: User, "enter") if is_staff(user);
+# --- allow rules that ask for permissions below a negation alone
+actor User {}
+resource Doc { roles = ["viewer", "blocked"]; permissions = ["view", "vanish"]; "view" if "viewer"; "vanish" if "blocked"; }
+allow(user: User, "view", doc: Doc) if has_role(user, "viewer", doc) and not has_permission(user, "vanish", doc);
+# --- allow rules that ask for permissions below two negations
+actor User {}
+resource Doc { permissions = ["view"]; "view" if is_open(resource); }
+allow(user: User, "view", doc: Doc) if knows(user, doc) and not is_kept_from(user, doc);
+is_kept_from(user: User, doc: Doc) if not has_permission(user, "view", doc);
+# --- allow rules for one of two types
+actor User {}
+resource Org { permissions = ["manage", "leave"]; "manage" if is_founder(actor); "leave" if is_member(actor); }
+resource Doc { permissions = ["view"]; relations = { org: Org }; "view" if "manage" on "org"; }
+allow(user: User, action: String, doc: Doc) if has_permission(user, action, doc) and not is_banned(user);

@@ -1,0 +1,110 @@
+/**
+ * The `allow` rules of a policy's own, and the permissions that they ask for. They replace the default ones, which ask for every permission, so a
+ * permission that they leave out allows nothing. Oso Cloud accepts such policies without a warning.
+ */
+import { ArgumentIndex, mayMeet } from "../datalog/argument-index.ts";
+import { argumentOf } from "../datalog/fact-types.ts";
+import { predicateKey, type Program, type ProgramLiteral, type ProgramRule, splitKey } from "../datalog/program.ts";
+import type { Pattern } from "../datalog/reachability.ts";
+import type { Diagnostic } from "../polar/diagnostic.ts";
+import type { Rule } from "../polar/policy.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+
+export interface OwnAllow {
+  /** The first of the rules. */
+  readonly rule: Rule;
+  /** Whether one of the rules, or one that they lead to, may grant something for this permission. False is certain, true is not. */
+  asksFor(permission: Pattern): boolean;
+}
+
+/** `undefined` where the default rules are there. */
+export function ownAllow({ policy, program }: ActivePolicy): OwnAllow | undefined {
+  const rule = policy.rules.find(({ predicate, implicit }) => predicate === "allow" && !implicit);
+  if (!rule) return undefined;
+  const asked = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<Pattern>()]));
+  for (const pattern of grantedBy(program)) asked.get(pattern.predicate)?.add(pattern, pattern.args);
+  return {
+    rule,
+    asksFor: ({ predicate, args }) =>
+      asked
+        .get(predicate)
+        ?.candidates(args)
+        .some((pattern) => mayMeet(pattern.args, args)) === true,
+  };
+}
+
+const permissionKeys = [3, 2].map((arity) => predicateKey("has_permission", arity));
+
+/** The calls that can make some `allow` true by being true: an even number of `not`s lies between the two. */
+function* grantedBy(program: Program): Generator<Pattern> {
+  const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
+  const seen = new Set<string>();
+  const waiting = [...rules.keys()]
+    .filter((predicate) => splitKey(predicate)[0] === "allow")
+    .map((predicate) => ({ predicate, grants: true }));
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const { predicate, grants } = next;
+    const key = `${grants} ${predicate}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    for (const rule of rules.get(predicate) ?? []) {
+      for (const call of callsIn(rule.body, grants)) {
+        waiting.push({ predicate: call.literal.predicate, grants: call.grants });
+        if (call.grants) yield patternOf(call.literal, rule);
+      }
+    }
+  }
+}
+
+type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
+
+function* callsIn(
+  body: readonly ProgramLiteral[],
+  grants: boolean,
+): Generator<{ readonly literal: ProgramCall; readonly grants: boolean }> {
+  for (const literal of body) {
+    if (literal.kind === "call") yield { literal, grants };
+    if (literal.kind === "not") yield* callsIn(literal.body, !grants);
+  }
+}
+
+function patternOf({ predicate, args }: ProgramCall, { types }: ProgramRule): Pattern {
+  return { predicate, args: args.map((term) => argumentOf(term, types)) };
+}
+
+export function warnOfReplacedDefault(active: ActivePolicy): Diagnostic[] {
+  const own = ownAllow(active);
+  if (!own) return [];
+  return permissionKeys.flatMap((key): Diagnostic[] => {
+    const permissions = active.program.rules.filter(({ predicate }) => predicate === key);
+    const lost = permissions.filter(({ head, types }) => {
+      return !own.asksFor({ predicate: key, args: head.map((term) => argumentOf(term, types)) });
+    });
+    const [first] = lost;
+    if (!first) return [];
+    const { all, some, hint } = texts[splitKey(key)[1] === 2 ? "global" : "resource"];
+    return [
+      {
+        code: "rule/default-allow-replaced",
+        severity: "warning",
+        span: own.rule.span,
+        message: `\`allow\` rules of your own replace the default one${lost.length === permissions.length ? all : some}`,
+        hint,
+        related: [{ message: "this permission allows nothing", span: first.span }],
+      },
+    ];
+  });
+}
+
+const texts = {
+  resource: {
+    all: ", so permissions, those of blocks included, allow nothing",
+    some: " and do not ask for all permissions, so some allow nothing",
+    hint: "write the default one again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
+  },
+  global: {
+    all: ", so global permissions allow nothing",
+    some: " and do not ask for all global permissions, so some allow nothing",
+    hint: "write the default one for them again: `allow(actor: Actor, action: String) if has_permission(actor, action);`",
+  },
+} as const;

@@ -5,11 +5,13 @@
 import { quote } from "../report.ts";
 import type { Name, Program, Term } from "../syntax.ts";
 import { callsOf, expressionsOf, ownTerms, writtenExpressions } from "../walk.ts";
+import { actorTypes } from "./actor-types.ts";
 import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
 
 export function checkUndeclaredTypes({ program, declarations, report }: Context): void {
   if (program.incomplete) return;
   const known = [...declarations.types.keys(), ...primitiveTypes];
+  const actors = actorTypes(program, declarations);
   const seen = new Set<string>();
   for (const { stage, type } of mentionedTypes(program)) {
     const { text, span } = type;
@@ -17,22 +19,10 @@ export function checkUndeclaredTypes({ program, declarations, report }: Context)
     seen.add(text);
     report.warning(`${stage}/undeclared-type`, span, `type ${quote(text)} is not declared`, {
       hint:
-        report.suggest(text, known) ??
-        `declare it: ${quote(`${isActor(program, text) ? "actor" : "resource"} ${text} {}`)}`,
+        report.suggest(text, known) ?? `declare it: ${quote(`${actors.has(text) ? "actor" : "resource"} ${text} {}`)}`,
     });
   }
 }
-
-/** Whether somewhere a value of the type has a role or a permission, or is allowed something. */
-function isActor(program: Program, type: string): boolean {
-  return program.statements.some((statement) => {
-    if (statement.kind !== "rule" || !takesActor.has(statement.head.predicate.text)) return false;
-    const [first] = statement.head.params;
-    return first?.type?.text === type || (first?.term.kind === "typed" && first.term.type.text === type);
-  });
-}
-
-const takesActor: ReadonlySet<string> = new Set(["allow", "has_role", "has_permission"]);
 
 interface Mention {
   readonly stage: "block" | "rule" | "test";

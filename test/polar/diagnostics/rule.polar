@@ -141,3 +141,16 @@ has_permission(user: User, "leave", org: Org) if (role matches String and knows(
 has_permission(user: User, "leave", org: Org) if (role matches String or knows(user, org)) and not has_role(user, role, org);
 has_permission(user: User, "leave", org: Org) if ((role matches String and is_role(role)) or knows(user, org)) and not has_role(user, role, org);
 has_permission(user: User, "leave", org: Org) if (role matches String and is_role(role)) and not has_role(user, role, org);
+# --- undeclared types that act: in bodies, in relations, in tests
+resource Doc { roles = ["viewer"]; permissions = ["view"]; relations = { owner: Person, team: Team };
+  "view" if "owner"; "view" if "viewer"; "view" if is_in(actor, Planet{"earth"}); }
+has_permission(user, "view", doc: Doc) if bot matches Bot and has_role(bot, "viewer", doc) and helps(bot, user);
+near(x: Lab) if has_role(Machine{"m"}, "viewer", x);
+test "t" {
+  setup { has_role(Key{"k"}, "viewer", Doc{"d"}); has_relation(Doc{"d"}, "team", Crew{"c"}); }
+  assert allow(Service{"s"}, "view", Doc{"d"});
+  assert_not has_permission(_: Visitor, "view", Doc{"d"});
+}
+# --- undeclared types of a policy without an actor
+resource Doc {}
+is_open(doc: Doc, user: User) if knows(user, doc, Page{"p"});

@@ -25,6 +25,17 @@ const operators: Readonly<Record<string, { code: string; hint: string }>> = {
 /** Reports the present token if an older dialect explains it. */
 export function explainLegacy(stream: Stream): boolean {
   const token = peek(stream);
+  if (token.kind === "flag") {
+    stream.report.error(
+      "syntax/misplaced-flag",
+      spanOf(stream, token),
+      `${quote(token.text)} may stand only before a rule`,
+      {
+        hint: "remove it: before a rule it is read and ignored",
+      },
+    );
+    return true;
+  }
   if (token.kind === "identifier" && token.text === "new" && peek(stream, 1).kind === "identifier") {
     stream.report.error(
       "syntax/new",
@@ -86,23 +97,78 @@ export function skipCallAsValue(stream: Stream, place: "left" | "right"): boolea
   const name = peek(stream);
   if (name.kind !== "identifier" || !isMark(peek(stream, 1), "(")) return false;
   const start = stream.index;
+  // Arguments side by side that are calls are one habit, and get one message.
+  const isNext = isMark(peek(stream, -1), ",") && stream.calledAt === start - 1;
   advance(stream);
   skipParentheses(stream);
   if (place === "left" && !usesValue(peek(stream))) {
     stream.index = start;
     return false;
   }
+  stream.calledAt = stream.index;
+  if (isNext) return true;
   stream.report.error(
     "syntax/call-as-value",
     spanFrom(stream, name),
     `${quote(`${name.text}(…)`)} has no value: a call is a condition`,
-    {
-      hint: clocks.test(name.text)
-        ? "the present time, in seconds, is `@current_unix_time`"
-        : `give it an argument for the value, as in ${quote(`${name.text}(…, value) and value < …`)}`,
-    },
+    { hint: hintForCall(stream, name, start, place) },
   );
   return true;
+}
+
+/** `start` is the token at which the call begins; the stream stands behind it. */
+function hintForCall(stream: Stream, { text }: Token, start: number, place: "left" | "right"): string {
+  if (clocks.test(text)) return "the present time, in seconds, is `@current_unix_time`";
+  const [second, first] = [stream.tokens[start - 2], stream.tokens[start - 1]];
+  if (place === "right" && second?.text === "forall" && first?.text === "(")
+    return "there is no `forall`: that all have something is that none lacks it, `not (g(…) and not h(…))`";
+  const [operator, value] = place === "left" ? [peek(stream), peek(stream, 1)] : [first, second];
+  const isComparison = value?.kind === "identifier" && /^(?:true|false)$/.test(value.text);
+  if (isComparison && /^(?:==?|!=)$/.test(operator?.text ?? "")) {
+    const isTrue = (value.text === "true") === (operator?.text !== "!=");
+    const call = `${text}(…)`;
+    return `a condition is true or false by itself: write ${quote(isTrue ? call : `not ${call}`)} alone`;
+  }
+  return `give it an argument for the value, as in ${quote(`${text}(…, value) and value < …`)}`;
+}
+
+/** `User("ann")`, which is meant as `User{"ann"}`. */
+function isValueInParentheses(stream: Stream): boolean {
+  const [name, open, id, close] = [peek(stream), peek(stream, 1), peek(stream, 2), peek(stream, 3)];
+  if (name.kind !== "identifier" || !isMark(open, "(") || !isMark(close, ")")) return false;
+  return /^\p{Lu}/u.test(name.text) && (id.kind === "string" || id.kind === "integer");
+}
+
+/** Whether such a value stands on the left of an operator. A call alone is a condition. */
+export function comparesValueInParentheses(stream: Stream): boolean {
+  return isValueInParentheses(stream) && usesValue(peek(stream, 4));
+}
+
+/** Where a value stands: reported, and to be read as one in braces. Nothing is stepped over. */
+export function acceptParenthesesOfValue(stream: Stream): boolean {
+  if (!isValueInParentheses(stream)) return false;
+  const [name, id, close] = [peek(stream), peek(stream, 2), peek(stream, 3)];
+  const value = id.kind === "string" ? JSON.stringify(id.text) : id.text;
+  stream.report.error(
+    "syntax/call-as-value",
+    { file: stream.file, start: name.start, end: close.end },
+    `${quote(`${name.text}(…)`)} is no value: the id of a value stands in braces`,
+    { hint: `write ${quote(`${name.text}{${value}}`)}` },
+  );
+  return true;
+}
+
+/** `@name` before a condition: reported and stepped over. */
+export function skipMisplacedFlag(stream: Stream): void {
+  const next = peek(stream, 1);
+  const isBeforeCondition = next.kind === "identifier" ? !usesValue(next) && !isConnective(next) : isMark(next, "(");
+  if (peek(stream).kind !== "flag" || !isBeforeCondition) return;
+  explainLegacy(stream);
+  advance(stream);
+}
+
+function isConnective(token: Token): boolean {
+  return isWord(token, "and") || isWord(token, "or") || isWord(token, "matches");
 }
 
 /** `@current_time` and the like where a value stands: reported, and the present time stands in for it. */

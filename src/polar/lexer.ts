@@ -19,15 +19,10 @@ export function tokenize(source: Source, report: Report): Lexed {
   const lexer: Lexer = { file, text, at: 0, startsLine: true, quotesTold: false, tokens: [], comments: [], report };
   const foreign = foreignSchema(text);
   if (foreign !== undefined) {
-    const { engine, start, end, hint } = foreign;
-    report.error(
-      "syntax/foreign-schema",
-      { file, start, end },
-      `this is a schema of ${engine}, not a policy in Polar`,
-      {
-        hint,
-      },
-    );
+    const { what, start, end, hint } = foreign;
+    report.error("syntax/foreign-schema", { file, start, end }, `this is ${what}, not a policy in Polar`, {
+      hint,
+    });
     lexer.at = text.length;
   }
   for (;;) {
@@ -53,7 +48,7 @@ interface Lexer {
 
 // Letters are all that is not ASCII punctuation, a digit or blank; control, format and surrogate characters are left out, because a name
 // that looks like another name has no place in an authorization policy. Nor are quotes of other languages letters.
-const letters = String.raw`_A-Za-z[[\u{80}-\u{10ffff}]--[\s\p{Cc}\p{Cf}\p{Cs}\p{Pi}\p{Pf}„‚]]`;
+const letters = String.raw`_A-Za-z[[\u{80}-\u{10ffff}]--[\s\p{Cc}\p{Cf}\p{Cs}\p{Pi}\p{Pf}„‚＂＇〝〞〟]]`;
 const segment = `[${letters}][${letters}0-9]*`;
 const identifier = new RegExp(`${segment}(?:::${segment})*\\??`, "vy");
 const flag = new RegExp(`@(${segment})`, "vy");
@@ -62,7 +57,8 @@ const blank = /\s+|#[^\n\r]*/y;
 const lineEnd = /\r\n?|\n/y;
 const punctuation = /matches!(?!=)|::|!=|<=|>=|\?=|==|:=|&&|\|\||[{}[\](),;:=<>.+\-*/!|&%^]/y;
 /** In single quotes, backquotes, or the quotes that word processors and other languages have. */
-const foreignString = /'([^'"\n\r]*)'|`([^`"\n\r]*)`|[“”„«»]([^“”„«»\n\r]*)["“”«»]|[‘’‚]([^‘’‚\n\r]*)['‘’]/y;
+const foreignString =
+  /'([^'"\n\r]*)'|'([^'’"\n\r]*)’|`([^`"\n\r]*)`|[“”„‟«»＂〝〞〟]([^"“”„‟«»＂〝〞〟\n\r]*)["“”‟«»＂〝〞〟]|[‘’‚‛‹›＇]([^'‘’‚‛‹›＇\n\r]*)['‘’‛‹›＇]/y;
 const loneSurrogate = /\p{Cs}/u;
 
 function readToken(lexer: Lexer): void {
@@ -84,7 +80,7 @@ function readToken(lexer: Lexer): void {
   readInvalid(lexer, unknownLength(text, at));
 }
 
-/** Reported once: whoever writes one string so writes all of them so. */
+/** Reported once: the other strings of such a text mostly have the same quotes. */
 function readForeignString(lexer: Lexer, [found, ...texts]: RegExpExecArray): void {
   const end = lexer.at + found.length;
   if (!lexer.quotesTold)
@@ -129,7 +125,7 @@ function unknownLength(text: string, at: number): number {
 function readInvalid(lexer: Lexer, length: number, message?: string): void {
   const { text, at, report } = lexer;
   const found = text.slice(at, at + length);
-  const hint = /^['“”„«»‘’‚]/.test(found) ? { hint: 'strings stand in double quotes: `"text"`' } : {};
+  const hint = /^['“”„‟«»＂〝〞〟‘’‚‛‹›＇]/.test(found) ? { hint: 'strings stand in double quotes: `"text"`' } : {};
   report.error(
     "syntax/invalid-character",
     spanOf(lexer, at + length),
@@ -170,7 +166,9 @@ function readString(lexer: Lexer): void {
     const next = text[at];
     if (next === undefined || next === "\n" || next === "\r") {
       report.error("syntax/unterminated-string", spanOf(lexer, at), "string without closing quote", {
-        hint: 'close it with `"` on the same line; a line break inside is written `\\n`',
+        hint: /^[^“„‟〝]*[”＂〞〟]/.test(value)
+          ? 'close it with `"`, not with a typographic quote'
+          : 'close it with `"` on the same line; a line break inside is written `\\n`',
       });
       return push(lexer, "unterminated", value, at);
     }

@@ -26,7 +26,7 @@ export function parseBlock(stream: Stream, blockKind: Block["blockKind"]): Block
     if (accept(stream, ";")) return true;
     const mayDeclare = !isWord(peek(stream, 1), "if") && peek(stream).kind !== "flag";
     const isSection = peek(stream).kind === "identifier" && isMark(peek(stream, 1), "=");
-    const item = isSection ? parseSection(stream) : parseShorthandRule(stream);
+    const item = isSection ? parseSection(stream) : parseShorthandRule(stream, sections);
     if (!item) incomplete ||= mayDeclare;
     else if ("value" in item) sections.push(item);
     else rules.push(item);
@@ -69,7 +69,7 @@ function parseDictionary(stream: Stream): Dictionary | undefined {
 }
 
 /** `{ FLAG } term "if" s_or ";"`. Flags are for Oso's own use and have no meaning here. */
-function parseShorthandRule(stream: Stream): ShorthandRule | undefined {
+function parseShorthandRule(stream: Stream, sections: readonly Section[]): ShorthandRule | undefined {
   const start = peek(stream);
   const flags = parseFlags(stream);
   const head = parseShorthandTerm(stream, "a declaration or a rule");
@@ -78,20 +78,21 @@ function parseShorthandRule(stream: Stream): ShorthandRule | undefined {
     const missing = head.quoted ? `\`if\` after ${quote(head.text)}` : `\`if\` or \`=\` after ${quote(head.text)}`;
     return unexpected(stream, missing);
   }
-  const body = parseOr(stream);
+  const body = parseOr(stream, sections);
   if (!body || refuseOperator(stream) || !expectSemicolon(stream, "after the rule")) return undefined;
   return { flags, head, body, span: spanFrom(stream, start) };
 }
 
-function parseOr(stream: Stream): ShorthandExpression | undefined {
-  return parseAlternatives(stream, parseAtom);
+/** `sections` are those of the block so far. */
+function parseOr(stream: Stream, sections: readonly Section[]): ShorthandExpression | undefined {
+  return parseAlternatives(stream, (inner) => parseAtom(inner, sections));
 }
 
-function parseAtom(stream: Stream): ShorthandExpression | undefined {
+function parseAtom(stream: Stream, sections: readonly Section[]): ShorthandExpression | undefined {
   const start = peek(stream);
   const next = peek(stream, 1);
   if (accept(stream, "(")) {
-    const inner = nested(stream, parseOr);
+    const inner = nested(stream, (deeper) => parseOr(deeper, sections));
     return inner && !refuseOperator(stream) && expect(stream, ")", "or another condition") ? inner : undefined;
   }
   if (isWord(start, "not")) return refuseNot(stream);
@@ -105,21 +106,43 @@ function parseAtom(stream: Stream): ShorthandExpression | undefined {
   if (!term) return undefined;
   if (!acceptWord(stream, "on")) return { kind: "name", term, span: term.span };
   const target = parseShorthandTerm(stream, "a relation after `on`");
-  const last = target && isWord(peek(stream), "on") ? refuseChain(stream, term, target) : target;
-  return last && { kind: "on", term, target: last, span: spanFrom(stream, start) };
+  const own = target && isWord(peek(stream), "on") ? refuseChain(stream, term, target, sections) : target;
+  return own && { kind: "on", term, target: own, span: spanFrom(stream, start) };
 }
 
-/** Reported, and read as if only the last relation were there, so that the rest of the block is looked at too. */
-function refuseChain(stream: Stream, term: ShorthandTerm, target: ShorthandTerm): ShorthandTerm | undefined {
-  const first = peek(stream);
-  let next: ShorthandTerm | undefined = target;
-  while (next !== undefined && acceptWord(stream, "on")) next = parseShorthandTerm(stream, "a relation after `on`");
-  if (next === undefined) return undefined;
-  const inner = `"${term.text}" if "${term.text}" on "${target.text}";`;
-  stream.report.error("syntax/chained-on", spanFrom(stream, first), "`on` follows one relation, not a chain of them", {
-    hint: `write ${quote(inner)} into the block of the type that ${quote(next.text)} leads to, and here ${quote(`"${term.text}" on "${next.text}"`)}`,
+/** Reported, and read as if only the relation of this block were there, so that the rest of the block is looked at too. */
+function refuseChain(
+  stream: Stream,
+  term: ShorthandTerm,
+  target: ShorthandTerm,
+  sections: readonly Section[],
+): ShorthandTerm | undefined {
+  const start = peek(stream);
+  const chain = [target];
+  while (acceptWord(stream, "on")) {
+    const next = parseShorthandTerm(stream, "a relation after `on`");
+    if (!next) return undefined;
+    chain.push(next);
+  }
+  const declared = new Set(
+    sections.flatMap(({ value }) => (value.kind === "dictionary" ? value.entries.map(({ key }) => key.text) : [])),
+  );
+  // Most people write the nearest relation last. Some write it first.
+  const isReversed = declared.has(target.text) && !declared.has(chain.at(-1)?.text ?? "");
+  const [own = target, ...further] = isReversed ? chain : chain.toReversed();
+  const related = [own, ...further];
+  const steps = further.map((relation, index) => {
+    const rule = `${written(term)} if ${written(term)} on ${written(relation)};`;
+    return `${quote(rule)} into the block of the type that ${quote(related[index]?.text ?? "")} leads to`;
   });
-  return next;
+  stream.report.error("syntax/chained-on", spanFrom(stream, start), "`on` follows one relation, not a chain of them", {
+    hint: `write ${steps.toReversed().join(", ")}, and here ${quote(`${written(term)} on ${written(own)}`)}`,
+  });
+  return own;
+}
+
+function written({ quoted, text }: ShorthandTerm): string {
+  return quoted ? `"${text}"` : text;
 }
 
 function isConnective(word: string): boolean {

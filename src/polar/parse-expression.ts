@@ -1,6 +1,13 @@
 /** The body of a rule: `or` over `and` over `not` over single conditions. */
 import { expect, expectName, unexpected } from "./expect.ts";
-import { acceptEquals, acceptNot, followsAccess, skipCallAsValue } from "./legacy.ts";
+import {
+  acceptEquals,
+  acceptNot,
+  comparesValueInParentheses,
+  followsAccess,
+  skipCallAsValue,
+  skipMisplacedFlag,
+} from "./legacy.ts";
 import type { Comparison } from "./policy.ts";
 import { parseAlternatives } from "./parse-operands.ts";
 import { quote } from "./report.ts";
@@ -14,6 +21,7 @@ export function parseExpression(stream: Stream): Expression | undefined {
 }
 
 function parseNot(stream: Stream): Expression | undefined {
+  skipMisplacedFlag(stream);
   const start = peek(stream);
   if (!acceptNot(stream)) return parseCondition(stream);
   const operand = nested(stream, parseNot);
@@ -26,8 +34,10 @@ function parseCondition(stream: Stream): Expression | undefined {
     const inner = nested(stream, parseExpression);
     return inner && expect(stream, ")", "or another condition") ? inner : undefined;
   }
-  if (skipCallAsValue(stream, "left")) return parseOperator(stream, start, variableAt(stream, start));
-  if (start.kind === "identifier" && isMark(peek(stream, 1), "(")) return parseCall(stream);
+  if (!comparesValueInParentheses(stream)) {
+    if (skipCallAsValue(stream, "left")) return parseOperator(stream, start, variableAt(stream, start));
+    if (start.kind === "identifier" && isMark(peek(stream, 1), "(")) return parseCall(stream);
+  }
   const term = parseTerm(stream);
   return term && parseOperator(stream, start, term);
 }

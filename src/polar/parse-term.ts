@@ -1,6 +1,6 @@
 /** Terms, calls and heads: what rules, facts and tests are made of. */
 import { expect, expectName, separated, unexpected } from "./expect.ts";
-import { acceptFlagAsValue, explainAccess, skipAccess, skipCallAsValue } from "./legacy.ts";
+import { acceptFlagAsValue, acceptParenthesesOfValue, explainAccess, skipAccess, skipCallAsValue } from "./legacy.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Call, Head, List, Name, Param, Scalar, Term } from "./syntax.ts";
@@ -70,7 +70,7 @@ export function parseTerm(stream: Stream): Term | undefined {
   if (acceptFlagAsValue(stream)) return { kind: "now", span: spanOf(stream, token) };
   if (token.kind !== "identifier" || reservedWords.has(token.text) || isNew(stream))
     return unexpected(stream, "a value or a variable");
-  if (isMark(peek(stream, 1), "{")) return parseTyped(stream);
+  if (isMark(peek(stream, 1), "{") || acceptParenthesesOfValue(stream)) return parseTyped(stream);
   if (!skipCallAsValue(stream, "right")) {
     advance(stream);
     skipAccess(stream, token);
@@ -80,8 +80,11 @@ export function parseTerm(stream: Stream): Term | undefined {
 
 /** A term without variables: what facts in tests are made of. */
 export function parseConcrete(stream: Stream): Term | undefined {
+  const errors = stream.report.diagnostics.length;
   const term = parseTerm(stream);
   if (term?.kind !== "variable" && term?.kind !== "now") return term;
+  // What stands in for something that was reported is no mistake of its own.
+  if (stream.report.diagnostics.length > errors) return undefined;
   const found = term.kind === "now" ? "`@current_unix_time`" : `variable ${quote(term.name)}`;
   stream.report.error("test/variable-in-fact", term.span, `${found} in a fact: facts of a test hold values only`, {
     hint: 'write a value, such as `"text"` or `User{"alice"}`',
@@ -109,7 +112,7 @@ function parseTyped(stream: Stream): Term | undefined {
   const start = peek(stream);
   const type = expectName(stream, "the name of a type");
   if (!type) return undefined;
-  advance(stream);
+  const open = advance(stream);
   const value = parseScalar(stream);
   if (!value && isMark(peek(stream, 1), ":")) {
     stream.report.error(
@@ -123,7 +126,8 @@ function parseTyped(stream: Stream): Term | undefined {
     return undefined;
   }
   if (!value) return unexpected(stream, `the id of a ${quote(type.text)}`);
-  if (!expect(stream, "}", "after the id")) return undefined;
+  // What was reported ends in a parenthesis.
+  if (!accept(stream, isMark(open, "(") ? ")" : "}") && !expect(stream, "}", "after the id")) return undefined;
   return { kind: "typed", type, value, span: spanFrom(stream, start) };
 }
 

@@ -20,7 +20,7 @@ export function parse(source: Source, depthMax: number, report: Report): Program
 }
 
 export function parseTokens(file: string, tokens: readonly Token[], depthMax: number, report: Report): Program {
-  const stream: Stream = { file, tokens, report, depthMax, index: 0, depth: 0, unclosedAt: -1 };
+  const stream: Stream = { file, tokens, report, depthMax, index: 0, depth: 0, unclosedAt: -1, calledAt: -1 };
   const statements: Statement[] = [];
   let incomplete = false;
   while (peek(stream).kind !== "end") {

@@ -64,16 +64,24 @@ function beginsTopLevel(stream: Stream): boolean {
 export function beginsNext(stream: Stream): boolean {
   const [token, next] = [peek(stream), peek(stream, 1)];
   if (token.kind === "string") return isWord(next, "if");
+  if (token.kind === "flag") return beginsFlaggedRule(stream);
   if (isAssertion(stream)) return true;
   return beginsTopLevel(stream) || (token.kind === "identifier" && isMark(next, "=") && sections.has(token.text));
+}
+
+function beginsFlaggedRule(stream: Stream): boolean {
+  let ahead = 0;
+  while (peek(stream, ahead).kind === "flag") ahead += 1;
+  const [head, next] = [peek(stream, ahead), peek(stream, ahead + 1)];
+  return isWord(next, "if") || (head.kind === "identifier" && isMark(next, "("));
 }
 
 const sections: ReadonlySet<string> = new Set(["roles", "permissions", "relations"]);
 
 /** `assert allow(…)`, as opposed to a fact whose predicate is called `assert`. */
 export function isAssertion(stream: Stream): boolean {
-  const token = peek(stream);
-  return (isWord(token, "assert") || isWord(token, "assert_not")) && peek(stream, 1).kind === "identifier";
+  const [token, next] = [peek(stream), peek(stream, 1)];
+  return (isWord(token, "assert") || isWord(token, "assert_not")) && (next.kind === "identifier" || isMark(next, "!"));
 }
 
 /**

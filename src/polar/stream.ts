@@ -16,6 +16,8 @@ export interface Stream {
   depth: number;
   /** Token at which a missing `}` was reported last: one message, however many blocks are open there. */
   unclosedAt: number;
+  /** Token behind the call that was reported last to stand where a value must. */
+  calledAt: number;
 }
 
 export function peek(stream: Stream, ahead = 0): Token {

@@ -113,3 +113,67 @@ type user
 type doc
   relations
     define viewer: [user] or owner
+# --- chains of relations: of a word, of three, the nearest first
+actor User {}
+resource Org { roles = ["admin"]; }
+resource Team { roles = ["admin"]; relations = { org: Org }; role if role on "org"; }
+resource Project { roles = ["admin"]; relations = { team: Team }; role if role on "team"; }
+resource Task {
+  roles = ["admin"];
+  relations = { project: Project };
+  role if role on "team" on "project";
+  "admin" if role on "project" on "team";
+  "admin" if ("admin" on "org" on "team" on "project");
+}
+# --- values with parentheses, conditions compared with truth
+f(x) if g(x, User("a")) and User("b") = x and x in [Doc("d"), Doc(1)];
+f(x) if is_admin(x) = true and is_new(x) == false or is_old(x) != true;
+f(x) if true = is_admin(x) or false != is_new(x);
+has_role(User("a"), "viewer", Doc("d"));
+test "t" { setup { has_role(User("a"), "viewer", Doc("d")); } assert allow(User("a"), "read", Doc("d")); }
+test fixture f { has_role(owner("a"), "viewer", Doc{"d"}); has_role(user, "viewer", Doc{"d"}); }
+# --- calls side by side as values
+f(x) if forall(g(x), h(x));
+f(x) if has(owner(x), boss(x)) and 3 < level(x);
+# --- a negated assertion behind a setup that is never closed
+f("a");
+test "t" { setup { g("a"); assert !f("b"); }
+# --- quotes that are mixed
+resource Doc { roles = [“viewer", "editor"]; permissions = [‘view', 'edit’]; "view" if "viewer"; }
+# --- quotes of full width
+resource Doc { roles = [＂viewer＂]; }
+f(＇a＇);
+# --- a string that a typographic quote was to close
+f("a”, x) if g(x);
+f("b “c” d, x) if g(x);
+# --- flags within a rule
+f(x) if @fast g(x) and @slow not h(x) and @now = x;
+f(x) @fast if g(x);
+resource Doc { roles = ["a", "b"]; "a" if @fast "b"; }
+# --- a schema of SpiceDB that begins with a caveat
+caveat is_open(day int) { day < 6 }
+definition user {}
+# --- a schema of SpiceDB that uses something
+use expiration
+definition user {}
+# --- a schema of OpenFGA without its first lines
+type user
+type doc
+  relations
+    define viewer: [user]
+# --- a module of OpenFGA
+module wiki
+extend type user
+# --- a policy of Cedar
+@id("1")
+permit (principal == User::"ann", action, resource);
+# --- another policy of Cedar
+forbid(
+  principal,
+  action in [Action::"view"],
+  resource
+) unless { resource.open };
+# --- a third policy of Cedar
+permit(principal, action, resource) when { principal.admin };
+# --- Polar that looks like Cedar
+permit(principal, action, resource) if may(principal, action, resource);

@@ -78,6 +78,7 @@ function render(report: PlanReport, isStored: boolean): string {
   const sections = [
     section("Answered", [
       `${question} is answered ${answers[report.answeredBy]}`,
+      ...report.unknown,
       ...(isStored && sql !== null ? [describeBound(report.rowsMax)] : []),
     ]),
     section("Rules", rules ? [rules.question, ...rules.nodes.flatMap(renderNode)] : []),

@@ -65,7 +65,7 @@ export function splitKey(key: string): [predicate: string, arity: number] {
 export function callersOf(program: Program): ReadonlyMap<string, readonly ProgramRule[]> {
   const callers = new Map<string, ProgramRule[]>();
   for (const rule of program.rules) {
-    for (const predicate of new Set(calledBy(rule.body))) {
+    for (const predicate of new Set(callsOf(rule.body).map(({ call }) => call.predicate))) {
       const known = callers.get(predicate);
       if (known) known.push(rule);
       else callers.set(predicate, [rule]);
@@ -74,11 +74,17 @@ export function callersOf(program: Program): ReadonlyMap<string, readonly Progra
   return callers;
 }
 
-function calledBy(body: readonly ProgramLiteral[]): string[] {
-  return body.flatMap((literal) => {
-    if (literal.kind === "not") return calledBy(literal.body);
-    return literal.kind === "call" ? [literal.predicate] : [];
-  });
+export type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
+
+/** Every call of a body, and whether an odd number of `not`s is around it. */
+export function* callsOf(
+  body: readonly ProgramLiteral[],
+  isNegated = false,
+): Generator<{ readonly call: ProgramCall; readonly isNegated: boolean }> {
+  for (const literal of body) {
+    if (literal.kind === "call") yield { call: literal, isNegated };
+    if (literal.kind === "not") yield* callsOf(literal.body, !isNegated);
+  }
 }
 
 /** The variables of a literal, those inside `not` included. */

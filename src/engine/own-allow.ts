@@ -4,7 +4,14 @@
  */
 import { ArgumentIndex, mayMeet } from "../datalog/argument-index.ts";
 import { argumentOf } from "../datalog/fact-types.ts";
-import { predicateKey, type Program, type ProgramLiteral, type ProgramRule, splitKey } from "../datalog/program.ts";
+import {
+  callsOf,
+  predicateKey,
+  type Program,
+  type ProgramCall,
+  type ProgramRule,
+  splitKey,
+} from "../datalog/program.ts";
 import type { Pattern } from "../datalog/reachability.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Rule } from "../polar/policy.ts";
@@ -48,23 +55,11 @@ function* grantedBy(program: Program): Generator<Pattern> {
     if (seen.has(key)) continue;
     seen.add(key);
     for (const rule of rules.get(predicate) ?? []) {
-      for (const call of callsIn(rule.body, grants)) {
-        waiting.push({ predicate: call.literal.predicate, grants: call.grants });
-        if (call.grants) yield patternOf(call.literal, rule);
+      for (const { call, isNegated } of callsOf(rule.body)) {
+        waiting.push({ predicate: call.predicate, grants: grants !== isNegated });
+        if (grants !== isNegated) yield patternOf(call, rule);
       }
     }
-  }
-}
-
-type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
-
-function* callsIn(
-  body: readonly ProgramLiteral[],
-  grants: boolean,
-): Generator<{ readonly literal: ProgramCall; readonly grants: boolean }> {
-  for (const literal of body) {
-    if (literal.kind === "call") yield { literal, grants };
-    if (literal.kind === "not") yield* callsIn(literal.body, !grants);
   }
 }
 

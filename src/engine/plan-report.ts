@@ -28,6 +28,7 @@ import { applyEvent } from "./apply.ts";
 import { ceilingOf } from "./ceiling.ts";
 import { type Plan, Plans, type Shape, type ShapeVariable } from "./plans.ts";
 import { closuresOf } from "./policy-closures.ts";
+import { unknownNames } from "./unknown-names.ts";
 
 /** One argument of a question: a value that comes with it, a value of the policy, or what is asked for. */
 export type PlanArgument =
@@ -53,6 +54,8 @@ export interface PlanReport {
    * a value is asked for that only a negation or a comparison restricts.
    */
   readonly answeredBy: "statement" | "steps" | "nothing" | "not-listable";
+  /** What the question names and the policy does not have, with what it has instead. */
+  readonly unknown: readonly string[];
   /** The question over nodes, and the nodes. */
   readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
   /** Tables of transitive closures that the statement reads, and those that are too large: these are walked. */
@@ -127,6 +130,7 @@ function reportOver(
   return {
     question: printedQuestion(question),
     answeredBy: answeredBy[plan.kind],
+    unknown: unknownNames(question, active),
     rules: body
       ? {
           question: printQuestion(body, names, labels),

@@ -59,6 +59,7 @@ const asked: readonly (readonly string[])[] = [
   ["User:mallory", "read", "Organization:acme"],
   ["User:tom", "raed", "Repository:compiler"],
   ["User:nobody", "read", "Planet:mars"],
+  ["Usr:tom", "raed", "Repositry:compiler"],
 ];
 
 test("prints the decision and its reasons", async () => {

@@ -102,6 +102,40 @@ test.each([
   expect((JSON.parse(output) as PlanReport).answeredBy).toBe(answeredBy as PlanReport["answeredBy"]);
 });
 
+test.each([
+  ["alow(User:_, read, Repository:_)", ["the policy has no predicate `alow`: did you mean `allow`?"]],
+  ["allow(User:_, read, Repository:_, String:_)", ["`allow` has another number of arguments in the policy: 2 or 3"]],
+  [
+    "allow(Usr:_, read, Repositry:_)",
+    [
+      "the policy has no type `Usr`: did you mean `User`?",
+      "the policy has no type `Repositry`: did you mean `Repository`?",
+    ],
+  ],
+  ["allow(Actor:_, read, Repository:_)", ["no value is of the type `Actor` itself: name one below it"]],
+  [
+    "allow(User:_, wirte, Repository:_)",
+    ["the policy has no permission `wirte` of `Repository`: did you mean `write`?"],
+  ],
+  ["allow(User:_, add_member, Repository:_)", ["the policy has no permission `add_member` of `Repository`"]],
+  [
+    "has_role(User:_, ownr, Organization:_)",
+    ["the policy has no role `ownr` of `Organization`: did you mean `owner`?"],
+  ],
+  ["has_role(User:_, suport)", ["the policy has no role `suport`: did you mean `support`?"]],
+  [
+    "has_relation(Repository:_, fodler, Folder:_)",
+    ["the policy has no relation `fodler` of `Repository`: did you mean `folder`?"],
+  ],
+  ["allow(User:_, read, Repository:_)", []],
+  ["has_role(User:_, String:?, Folder:_)", []],
+])("of %s it tells what the policy does not have", async (question, unknown) => {
+  const { output } = await plan(company, question, "--json");
+  expect((JSON.parse(output) as PlanReport).unknown).toEqual(unknown);
+  const printed = (await plan(company, question)).output.split("\n");
+  expect(printed.filter((line) => unknown.some((sentence) => line === `  ${sentence}`))).toHaveLength(unknown.length);
+});
+
 test("a value that only a negation restricts can't be listed", async () => {
   const policy = `${walked} allow(user: User, "see", folder: Folder) if not sealed(folder) and likes(user, "all");`;
   const { output } = await plan(policy, "allow(User:_, see, Folder:?)", "--json");

@@ -166,6 +166,7 @@ describe("an explanation", () => {
       expect(secret).toContain('"because":"is_secret(Report{\\"plans\\"})"');
       const slip = JSON.stringify(await explained(api, body("ann", "raed", Folder("top"))));
       expect(slip).toContain('"did_you_mean":"read"');
+      expect(slip).toContain('"unknown":["the policy has no permission `raed` of `Folder`: did you mean `read`?"]');
     }));
 
   test("of comparisons with the clock says what was compared, not when", () =>

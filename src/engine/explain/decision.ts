@@ -12,6 +12,7 @@ import { activationOf } from "../active-policies.ts";
 import { Engine } from "../engine.ts";
 import type { AuthorizeQuestion } from "../questions.ts";
 import { factTypesOf } from "../shapes.ts";
+import { unknownNames } from "../unknown-names.ts";
 import { Answers, Exhausted } from "./answers.ts";
 import type { Atom } from "./atom.ts";
 import { Derivations } from "./derivation.ts";
@@ -37,17 +38,19 @@ export function explainDecision(
   const active = activationOf(database)?.active;
   const stored = deciding.policy();
   const told = { allowed, question: callOf(atom) };
-  if (!active || !stored) return { ...told, policy: null, derivation: null, denial: null, truncated: null };
+  if (!active || !stored)
+    return { ...told, policy: null, derivation: null, denial: null, unknown: [], truncated: null };
 
   const answers = answersFor(active, database, question, { limits, clock });
   const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
   const telling = new Telling([{ name: policy.filename, text: stored.source }], limits);
   if (!allowed) {
     const denial = new NearestMisses(active, answers, telling).of(atom);
-    return { ...told, policy, derivation: null, denial, truncated: truncation(telling.cut, limits) };
+    const unknown = unknownNames({ predicate: "allow", args: atom.args }, active);
+    return { ...told, policy, derivation: null, denial, unknown, truncated: truncation(telling.cut, limits) };
   }
   const derivation = derivationOf(atom, active, answers, telling);
-  return { ...told, policy, derivation, denial: null, truncated: truncation(telling.cut, limits) };
+  return { ...told, policy, derivation, denial: null, unknown: [], truncated: truncation(telling.cut, limits) };
 }
 
 function derivationOf(atom: Atom, active: ActivePolicy, answers: Answers, telling: Telling): Explanation["derivation"] {

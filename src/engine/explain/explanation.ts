@@ -116,6 +116,8 @@ export const explanationSchema = z.object({
   derivation: step.nullable(),
   /** Why it is denied; `null` where it is not. */
   denial: miss.nullable(),
+  /** Of a denial: what the question names and the policy does not have, with what it has instead. Nodes of earlier versions do not say it. */
+  unknown: z.array(z.string()).default([]),
   /** `null` where the explanation is whole. */
   truncated: z.object({ reason: cutReason, message: z.string() }).nullable(),
 });

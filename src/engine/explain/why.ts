@@ -9,9 +9,10 @@ const pathEndSteps = 4;
 
 /** The decision, and all that is told of its reasons. */
 export function explanationLines(explanation: Explanation): string[] {
-  const { allowed, question, policy, derivation, denial, truncated } = explanation;
+  const { allowed, question, policy, derivation, denial, unknown, truncated } = explanation;
   const reasons = [
     ...(policy === null ? ["no policy is loaded, and nothing is allowed without one"] : []),
+    ...unknown,
     ...(derivation ? derivationLines(derivation) : []),
     ...(denial && policy ? missLines(denial) : []),
     ...(truncated ? [`the explanation was cut: ${truncated.message}`] : []),

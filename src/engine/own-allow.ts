@@ -77,13 +77,14 @@ export function warnOfReplacedDefault(active: ActivePolicy): Diagnostic[] {
     });
     const [first] = lost;
     if (!first) return [];
-    const { all, some, hint } = texts[splitKey(key)[1] === 2 ? "global" : "resource"];
+    const { none, some } = texts[splitKey(key)[1] === 2 ? "global" : "resource"];
+    const { effect, hint } = lost.length === permissions.length ? none : some;
     return [
       {
         code: "rule/default-allow-replaced",
         severity: "warning",
         span: own.rule.span,
-        message: `\`allow\` rules of your own replace the default one${lost.length === permissions.length ? all : some}`,
+        message: `\`allow\` rules of your own replace the default one${effect}`,
         hint,
         related: [{ message: "this permission allows nothing", span: first.span }],
       },
@@ -91,15 +92,26 @@ export function warnOfReplacedDefault(active: ActivePolicy): Diagnostic[] {
   });
 }
 
+/** Where the rules ask for none of the permissions, and where they ask for some: then they may restrict what the default one would give. */
 const texts = {
   resource: {
-    all: ", so permissions, those of blocks included, allow nothing",
-    some: " and do not ask for all permissions, so some allow nothing",
-    hint: "write the default one again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
+    none: {
+      effect: ", so permissions, those of blocks included, allow nothing",
+      hint: "write the default one again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
+    },
+    some: {
+      effect: " and do not ask for all permissions, so some allow nothing",
+      hint: "let an `allow` rule ask for `has_permission(actor, action, resource)` with their types and names too",
+    },
   },
   global: {
-    all: ", so global permissions allow nothing",
-    some: " and do not ask for all global permissions, so some allow nothing",
-    hint: "write the default one for them again: `allow(actor: Actor, action: String) if has_permission(actor, action);`",
+    none: {
+      effect: ", so global permissions allow nothing",
+      hint: "write the default one for them again: `allow(actor: Actor, action: String) if has_permission(actor, action);`",
+    },
+    some: {
+      effect: " and do not ask for all global permissions, so some allow nothing",
+      hint: "let an `allow` rule ask for `has_permission(actor, action)` with their types and names too",
+    },
   },
 } as const;

@@ -1,6 +1,6 @@
 /**
  * What is allowed in a policy and yet hardly meant: rules that can never hold or say nothing new, names that nobody can have, tests that can't
- * fail, facts of tests that nothing looks at. Warnings, each certain: whoever gets one has something to clear up.
+ * fail, facts of tests that nothing looks at. Each warning is certain: something in the policy has to be corrected.
  */
 import type { Argument } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";

@@ -7,12 +7,24 @@ import { expectGolden, readCases } from "../golden.ts";
 
 const directory = join(import.meta.dir, "warnings");
 
-test("warnings", () => {
-  const answers = readCases(join(directory, "warnings.polar")).map(({ name, text }) => {
+test.each(["warnings", "typos"])("%s", (suite) => {
+  const answers = readCases(join(directory, `${suite}.polar`)).map(({ name, text }) => {
     const sources = [{ name: "policy.polar", text }];
     const { policy, diagnostics } = checkPolicy(sources, { runTests: false });
     expect(policy).toBeDefined();
     return `# --- ${name}\n${renderDiagnostics(diagnostics, sources, { color: false })}`;
   });
-  expectGolden(join(directory, "warnings.txt"), answers.join("\n"));
+  expectGolden(join(directory, `${suite}.txt`), answers.join("\n"));
+});
+
+/** Of policies that mean what they say. That a `not` goes beyond Oso Cloud is true of some of them. */
+test("valid policies of many shapes get no warning", () => {
+  const cases = readCases(join(directory, "valid.polar"));
+  expect(cases.length).toBeGreaterThan(30);
+  for (const { name, text } of cases) {
+    const sources = [{ name: "policy.polar", text }];
+    const { diagnostics } = checkPolicy(sources, { runTests: false });
+    const found = diagnostics.filter(({ code }) => code !== "rule/wide-negation");
+    expect([name, renderDiagnostics(found, sources, { color: false })]).toEqual([name, ""]);
+  }
 });

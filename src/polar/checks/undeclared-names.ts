@@ -1,7 +1,7 @@
 /**
- * Roles, permissions and relations that rules name outside of shorthand and no block declares: a slip in a name that `not` turns into an `allow`. A
- * warning, since Oso Cloud takes such policies. A name that one rule gives and another asks for is no slip, and a type whose block declares nothing
- * at all leaves its names to the facts.
+ * Roles, permissions and relations that calls and heads of rules name and no block declares. The warning finds misspelt names: below a `not` such a
+ * name lets everybody pass. It is no error, since Oso Cloud accepts such policies. There is no warning where one rule gives the name and another
+ * asks for it, and none for types whose blocks declare nothing at all.
  */
 import type { NameKind } from "../declarations.ts";
 import { quote } from "../report.ts";
@@ -20,11 +20,12 @@ import {
 } from "./scoped-calls.ts";
 
 export function checkUndeclaredNames(context: Context): void {
-  if (context.program.incomplete) return;
+  // What a rule that was not read to its end gives is not known.
+  if (context.report.diagnostics.some(({ code }) => code.startsWith("syntax/"))) return;
   const owners = Owners.of(context);
   if (!owners) return;
   const rules = context.program.statements.flatMap((statement): NamingRule[] => {
-    if (statement.kind === "rule") return statement.flawed ? [] : [longhandRule(statement, owners)];
+    if (statement.kind === "rule") return [longhandRule(statement, owners)];
     return statement.kind === "block" ? statement.rules.map((rule) => shorthandRule(rule, statement, owners)) : [];
   });
   const hasOwnAllow = rules.some(({ predicate }) => predicate === "allow");
@@ -147,6 +148,7 @@ class NameIndex {
   readonly #owners: Owners;
   readonly #hasOwnAllow: boolean;
   readonly #found = new Map<string, Set<Owner>>();
+  readonly #names = new Map<string, Set<string>>();
 
   constructor(owners: Owners, hasOwnAllow: boolean) {
     this.#owners = owners;
@@ -154,6 +156,8 @@ class NameIndex {
   }
 
   add({ predicate, arity, names, owner }: Naming): void {
+    const known = this.#names.getOrInsertComputed(keyOf(this.#asked(predicate), arity, undefined), () => new Set());
+    for (const { text } of names ?? []) known.add(text);
     const keys = names?.map(({ text }) => keyOf(this.#asked(predicate), arity, text));
     for (const key of keys ?? [keyOf(this.#asked(predicate), arity, undefined)])
       this.#found.getOrInsertComputed(key, () => new Set()).add(owner);
@@ -166,6 +170,12 @@ class NameIndex {
         found !== undefined && (found.has(owner) || found.values().some((other) => this.#owners.overlap(other, owner)))
       );
     });
+  }
+
+  /** Names that they have for the owner. */
+  *names(naming: Naming): Generator<string> {
+    const names = this.#names.get(keyOf(this.#asked(naming.predicate), naming.arity, undefined)) ?? [];
+    for (const name of names) if (this.has(naming, name)) yield name;
   }
 
   /** The default `allow` is `has_permission` by another name. */
@@ -188,7 +198,7 @@ function checkRule({ head, calls }: NamingRule, known: Known, context: Context):
       else if (!unknown.has(name)) unknown.set(name, naming);
     }
   }
-  for (const [name, naming] of unknown) if (naming) report(name, naming, context);
+  for (const [name, naming] of unknown) if (naming) report(name, naming, known, context);
 }
 
 function isUndeclared(name: string, naming: Naming, { given, asked }: Known): boolean {
@@ -197,21 +207,28 @@ function isUndeclared(name: string, naming: Naming, { given, asked }: Known): bo
   return !(naming.place === "head" ? asked : given).has(naming, name);
 }
 
-/** A slip is one beside names that are declared: of the same kind for what a rule gives, since a policy may leave all of a kind to longhand. */
+/** A policy may leave all names of a type to the facts, and give all permissions or roles of a type in longhand. */
 function declaresSome({ place, predicate, kind }: Naming, names: NonNullable<Owner["names"]>): boolean {
   if (place === "head" || predicate === "allow") return names[kind].size > 0;
   return Object.values(names).some(({ size }) => size > 0);
 }
 
-function report({ text, span }: Scalar, { place, kind, owner }: Naming, { report: findings }: Context): void {
+function report({ text, span }: Scalar, naming: Naming, known: Known, { report: findings }: Context): void {
+  const { place, kind, owner } = naming;
   const others = kinds.filter((other) => owner.names?.[other].has(text));
   const [other] = others;
   findings.warning("rule/undeclared-name", span, `${owner.declaresNo} ${kind} ${quote(text)}${consequences[place]}`, {
     hint:
       other === undefined
-        ? (findings.suggest(text, owner.names?.[kind] ?? []) ?? `declare it, or write a ${kind} that is declared`)
+        ? (findings.suggest(text, knownNames(naming, known)) ?? `declare it, or write a ${kind} that is declared`)
         : `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`,
   });
+}
+
+/** Those that are declared, and for a condition those that rules give. */
+function* knownNames(naming: Naming, { given }: Known): Generator<string> {
+  yield* naming.owner.names?.[naming.kind] ?? [];
+  if (naming.place !== "head") yield* given.names(naming);
 }
 
 const kinds: readonly NameKind[] = ["role", "permission", "relation"];

@@ -1,0 +1,199 @@
+# --- 1 shorthand alone
+actor User {}
+resource Org { roles = ["owner", "member"]; permissions = ["view", "edit"]; "member" if "owner"; "view" if "member"; "edit" if "owner"; }
+# --- 2 longhand alone, with blocks that declare nothing
+actor User {}
+resource Org {}
+has_permission(user: User, "view", org: Org) if has_role(user, "member", org);
+has_permission(user: User, "edit", org: Org) if has_role(user, "owner", org) and not has_role(user, "suspended", org);
+# --- 3 longhand without a block for a resource
+actor User {}
+allow(user: User, "read", "everything") if is_admin(user);
+# --- 4 roles handed down a relation
+actor User {}
+resource Org { roles = ["admin"]; permissions = ["view"]; "view" if "admin"; }
+resource Repo { roles = ["reader"]; permissions = ["view"]; relations = { org: Org }; role if role on "org"; "view" if "reader"; }
+has_permission(user: User, "view", repo: Repo) if has_role(user, "admin", repo);
+# --- 5 all permissions for owners
+actor User {}
+resource Doc { permissions = ["view"]; relations = { owner: User }; permission if "owner"; }
+may_export(user: User, doc: Doc) if has_permission(user, "export", doc);
+allow_export(user: User, doc: Doc) if may_export(user, doc);
+# --- 6 subtypes: names of a supertype
+actor User {}
+resource Item { roles = ["owner"]; permissions = ["view"]; "view" if "owner"; }
+resource Doc extends Item { permissions = ["print"]; }
+has_permission(user: User, "print", doc: Doc) if has_role(user, "owner", doc);
+# --- 7 subtypes: names of a subtype asked for above
+actor User {}
+resource Item { roles = ["owner"]; permissions = ["view"]; "view" if "owner"; }
+resource Doc extends Item { roles = ["editor"]; }
+has_permission(user: User, "view", item: Item) if has_role(user, "editor", item);
+# --- 8 two supertypes
+actor User {}
+resource Owned { roles = ["owner"]; }
+resource Shared { roles = ["guest"]; }
+resource Doc extends Owned, Shared { permissions = ["view"]; }
+has_permission(user: User, "view", doc: Doc) if has_role(user, "owner", doc) or has_role(user, "guest", doc);
+# --- 9 any resource
+actor User {}
+resource Org { roles = ["member"]; permissions = ["view"]; }
+resource Doc { roles = ["owner"]; permissions = ["view", "edit"]; }
+has_permission(user: User, "view", resource: Resource) if has_role(user, "member", resource) or has_role(user, "owner", resource);
+has_permission(user: User, "edit", resource) if has_role(user, "owner", resource);
+# --- 10 narrowed in each alternative
+actor User {}
+resource Org { roles = ["member"]; permissions = ["view"]; }
+resource Doc { roles = ["owner"]; permissions = ["view"]; }
+has_permission(user: User, "view", x: Resource) if
+  (x matches Org and has_role(user, "member", x)) or (x matches Doc and has_role(user, "owner", x));
+# --- 11 a name in a list that two types share
+actor User {}
+resource Org { roles = ["admin", "member"]; permissions = ["view"]; "view" if "admin" or "member"; }
+resource Doc { roles = ["owner"]; permissions = ["view"]; relations = { org: Org }; }
+has_permission(user: User, "view", doc: Doc) if
+  has_relation(doc, "org", org) and org matches Org and role in ["owner", "admin"] and
+  (has_role(user, role, doc) or has_role(user, role, org));
+# --- 12 a derived relation that no block declares
+actor User {}
+resource Folder { roles = ["viewer"]; permissions = ["view"]; relations = { parent: Folder }; "view" if "viewer"; }
+has_relation(low: Folder, "above", high: Folder) if has_relation(low, "parent", high);
+has_relation(low: Folder, "above", high: Folder) if
+  middle matches Folder and has_relation(low, "parent", middle) and has_relation(middle, "above", high);
+has_permission(user: User, "view", low: Folder) if
+  high matches Folder and has_relation(low, "above", high) and has_role(user, "viewer", high);
+# --- 13 a derived role that no block declares, under not
+actor User {}
+resource Org { roles = ["member"]; permissions = ["view"]; }
+has_role(user: User, "outcast", org: Org) if has_left(user, org);
+has_permission(user: User, "view", org: Org) if has_role(user, "member", org) and not has_role(user, "outcast", org);
+# --- 14 global roles and permissions
+actor User {}
+global { roles = ["admin"]; permissions = ["enter"]; "enter" if "admin"; }
+resource Org { permissions = ["view"]; "view" if global "admin"; }
+has_permission(user: User, "view", _: Org) if has_role(user, "admin") and not has_permission(user, "leave");
+has_permission(user: User, "leave") if is_leaving(user);
+# --- 15 roles in the whole system without a global block
+actor User {}
+resource Org { permissions = ["view"]; }
+has_permission(user: User, "view", _: Org) if has_role(user, "support");
+# --- 16 an allow rule with a ban
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(user: User, action: String, doc: Doc) if has_permission(user, action, doc) and not is_banned(user);
+is_banned(user: User) if is_reported(user);
+# --- 17 an allow rule through another predicate
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(actor, action, resource) if permitted(actor, action, resource);
+permitted(actor, action, resource) if has_permission(actor, action, resource);
+# --- 18 allow rules for single actions, all of them declared
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view", "edit"]; "view" if "viewer"; "edit" if "viewer"; }
+allow(user: User, "view", doc: Doc) if has_permission(user, "view", doc);
+allow(user: User, "edit", doc: Doc) if has_permission(user, "edit", doc) and is_open(doc);
+# --- 19 allow rules alone
+actor User {}
+resource Doc { roles = ["viewer"]; }
+allow(user: User, "view", doc: Doc) if has_role(user, "viewer", doc);
+# --- 20 fields
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow_field(user: User, "view", doc: Doc, field: String) if allow(user, "view", doc) and field in ["title", "text"];
+# --- 21 a predicate that a test asks for
+actor User {}
+resource Doc { permissions = ["view"]; "view" if is_open(resource); }
+may_export(user: User) if is_staff(user);
+test "exports" { setup { is_staff(User{"ann"}); } assert may_export(User{"ann"}); }
+# --- 22 for all
+actor User {}
+resource Lab { permissions = ["enter"]; }
+has_permission(user: User, "enter", lab: Lab) if
+  works_at(user, lab) and not (requires(lab, badge) and not has_badge(user, badge));
+# --- 23 a type inside a negation
+actor User {}
+resource Org { roles = ["member"]; permissions = ["join"]; }
+has_permission(user: User, "join", org: Org) if is_open(org) and not (role matches String and has_role(user, role, org));
+# --- 24 a typed variable with a value, in parentheses
+actor User {}
+resource Org { roles = ["member"]; permissions = ["join"]; }
+has_permission(user: User, "join", org: Org) if
+  (other matches Org and is_partner(org, other)) and not has_role(user, "member", other);
+# --- 25 a typed variable that each alternative gives a value
+actor User {}
+resource Org { roles = ["member"]; permissions = ["join"]; }
+has_permission(user: User, "join", org: Org) if
+  other matches Org and (is_partner(org, other) or is_parent(org, other)) and not has_role(user, "member", other);
+# --- 26 times and levels
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; }
+has_role(user: User, role: String, doc: Doc) if has_role_until(user, role, doc, end) and @current_unix_time < end;
+has_permission(user: User, "view", doc: Doc) if
+  has_role(user, "viewer", doc) and has_level(user, level) and needs_level(doc, needed) and level >= needed;
+# --- 27 groups are actors
+actor User {}
+actor Group { roles = ["member"]; }
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+has_role(user: User, role: String, doc: Doc) if
+  group matches Group and has_role(user, "member", group) and has_role(group, role, doc);
+# --- 28 permissions on oneself
+actor User { permissions = ["rename"]; }
+has_permission(user: User, "rename", user: User);
+# --- 29 policy facts
+actor User {}
+resource Section { roles = ["writer"]; permissions = ["write"]; "write" if "writer"; }
+has_role(_: User, "writer", Section{"letters"});
+# --- 30 a value of one type
+actor User {}
+resource Org { roles = ["member"]; permissions = ["view"]; "view" if "member"; }
+resource Doc { permissions = ["view"]; }
+has_permission(user: User, "view", _: Doc) if has_role(user, "member", Org{"acme"});
+# --- 31 custom roles: their names are data
+actor User {}
+resource Org { permissions = ["view", "edit"]; }
+has_permission(user: User, action: String, org: Org) if has_role(user, role, org) and grants(org, role, action);
+# --- 32 a call in a shorthand rule, of a role and of a relation
+actor User {}
+resource Org { roles = ["admin"]; permissions = ["view"]; "view" if "admin"; }
+resource Doc {
+  roles = ["viewer"]; permissions = ["view"]; relations = { org: Org };
+  "view" if has_role(actor, "viewer", resource) and has_relation(resource, "org", Org{"acme"});
+}
+# --- 33 a block that is opened twice
+actor User {}
+resource Doc { roles = ["viewer"]; }
+resource Doc { roles = ["editor"]; permissions = ["view"]; "view" if "viewer"; }
+has_permission(user: User, "view", doc: Doc) if has_role(user, "editor", doc) and is_open(doc);
+# --- 34 exactly one type
+actor User {}
+actor Robot extends User {}
+resource Item { roles = ["owner"]; permissions = ["view"]; }
+resource Doc extends Item { roles = ["editor"]; }
+has_permission(user: User, "view", item: Item) if
+  item matches! Doc and (has_role(user, "editor", item) or has_role(user, "owner", item)) and user matches! User;
+# --- 35 words of denial that are used
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; }
+has_permission(user: User, "view", doc: Doc) if has_role(user, "viewer", doc) and not is_denied(user, doc) and not cannot_view(user);
+is_denied(user: User, doc: Doc) if blocks(doc, user);
+cannot_view(user: User) if is_suspended(user);
+# --- 36 the same predicate with two numbers of arguments
+actor User {}
+resource Doc { permissions = ["view"]; }
+has_permission(user: User, "view", doc: Doc) if may_see(user, doc);
+may_see(user: User, doc: Doc) if may_see(user, doc, "always");
+may_see(user: User, doc: Doc, "always") if knows(user, doc);
+# --- 37 an equality of roles
+actor User {}
+resource Doc { roles = ["viewer", "editor"]; permissions = ["view"]; }
+has_permission(user: User, "view", doc: Doc) if has_role(user, role, doc) and (role = "viewer" or role = "editor");
+# --- 38 a negation beside lists
+actor User {}
+resource Doc { roles = ["viewer", "banned", "muted"]; permissions = ["view"]; }
+has_permission(user: User, "view", doc: Doc) if
+  has_role(user, "viewer", doc) and not (role in ["banned", "muted"] and has_role(user, role, doc));
+# --- 39 a permission that decides about another type
+actor User {}
+resource Org { roles = ["owner"]; permissions = ["manage"]; "manage" if "owner"; }
+resource Doc { permissions = ["view"]; relations = { org: Org }; "view" if "manage" on "org"; }
+allow(user: User, action: String, doc: Doc) if has_permission(user, action, doc);

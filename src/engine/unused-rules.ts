@@ -77,7 +77,7 @@ function warnOfUnused(name: string, { predicate, span, body }: Rule): Diagnostic
 }
 
 const denials =
-  /(?:^|_)(?:den(?:y|ied|ies)|forbid(?:s|den)?|block(?:s|ed)?|reject(?:s|ed)?|disallow(?:s|ed)?|prohibit(?:s|ed)?|refuse[sd]?|ban(?:s|ned)?|revoke[sd]?|suspend(?:s|ed)?|exclude[sd]?|cannot|cant|(?:can|may|must|is|are)_not|not_(?:allowed|permitted|authori[sz]ed)|un(?:allowed|authori[sz]ed))(?:_|$)/;
+  /(?:^|_)(?:den(?:y|ied|ies)|forbid(?:s|den)?|block(?:s|ed)?|reject(?:s|ed)?|disallow(?:s|ed)?|prohibit(?:s|ed)?|refuse[sd]?|ban(?:s|ned)?|revoke[sd]?|suspend(?:s|ed)?|exclude[sd]?|cannot|cant|(?:can|may|must|should)_not|not_(?:allowed|permitted|authori[sz]ed)|un(?:allowed|authori[sz]ed))(?:_|$)/;
 
 /** Whether one of the words in the name says so, in `snake_case` or `camelCase`. */
 function isMeantToDeny(name: string): boolean {

@@ -72,7 +72,7 @@ function conjunctsOf(expression: Expression): Expression[] {
 
 /** Each is looked at for every call: more of them than people write are left out. */
 const typesMax = 8;
-const stringsMax = 100;
+const stringsMax = 32;
 
 function narrowed(conjuncts: readonly Expression[], outer: Scope): Scope {
   const types = new Map<string, SaidType[]>();

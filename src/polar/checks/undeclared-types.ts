@@ -11,15 +11,15 @@ import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
 export function checkUndeclaredTypes({ program, declarations, report }: Context): void {
   if (program.incomplete) return;
   const known = [...declarations.types.keys(), ...primitiveTypes];
-  const actors = actorTypes(program, declarations);
+  let actors: ReadonlySet<string> | undefined;
+  const isActor = (type: string): boolean => (actors ??= actorTypes(program, declarations)).has(type);
   const seen = new Set<string>();
   for (const { stage, type } of mentionedTypes(program)) {
     const { text, span } = type;
     if (declarations.types.has(text) || primitiveTypes.has(text) || abstractTypes.has(text) || seen.has(text)) continue;
     seen.add(text);
     report.warning(`${stage}/undeclared-type`, span, `type ${quote(text)} is not declared`, {
-      hint:
-        report.suggest(text, known) ?? `declare it: ${quote(`${actors.has(text) ? "actor" : "resource"} ${text} {}`)}`,
+      hint: report.suggest(text, known) ?? `declare it: ${quote(`${isActor(text) ? "actor" : "resource"} ${text} {}`)}`,
     });
   }
 }

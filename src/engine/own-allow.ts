@@ -40,14 +40,16 @@ export function ownAllow({ policy, program }: ActivePolicy): OwnAllow | undefine
   };
 }
 
+const isAskedByApplications = /^allow(?:_|$)/;
+
 const permissionKeys = [3, 2].map((arity) => predicateKey("has_permission", arity));
 
-/** The calls that can make some `allow` true by being true: an even number of `not`s lies between the two. */
+/** The calls that can make some `allow`, `allow_field` or the like true by being true: an even number of `not`s lies between the two. */
 function* grantedBy(program: Program): Generator<Pattern> {
   const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
   const seen = new Set<string>();
   const waiting = [...rules.keys()]
-    .filter((predicate) => splitKey(predicate)[0] === "allow")
+    .filter((predicate) => isAskedByApplications.test(splitKey(predicate)[0]))
     .map((predicate) => ({ predicate, grants: true }));
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const { predicate, grants } = next;

@@ -17,7 +17,8 @@ An argument of the question is
 
 It prints the rules that are left once types and constants are known (has_role#3 is one of them; without a number, facts
 answer), which transitive closures are kept for them, the SQL statement, and SQLite's plan for it. Where no statement
-fits, the rules are evaluated step by step, which is slower.
+fits, the rules are evaluated step by step, which is slower. Names in the question that the policy does not have are told,
+with the nearest ones that it has.
 
 Examples:
   ostiary plan policy.polar 'allow(User:_, read, Repository:_)'       as POST /api/authorize asks

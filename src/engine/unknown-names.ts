@@ -1,6 +1,7 @@
 /** Names in a question that the policy does not have, each with the nearest one that it has: nothing but a slip tells them apart from a denial. */
 import { argumentOf } from "../datalog/fact-types.ts";
 import { callsOf, predicateKey, type ProgramRule, splitKey } from "../datalog/program.ts";
+import { isLink } from "../datalog/signature.ts";
 import type { DeclaredName } from "../polar/policy.ts";
 import { quote } from "../polar/report.ts";
 import { suggestion } from "../polar/suggest.ts";
@@ -14,12 +15,8 @@ export interface AskedCall {
 
 /** A sentence for each of them. */
 export function unknownNames(call: AskedCall, active: ActivePolicy): string[] {
-  const types = [...new Set(call.args.map(({ type }) => type))];
-  return [
-    ...unknownPredicate(call, active),
-    ...types.flatMap((type) => unknownType(type, active)),
-    ...unknownName(call, active),
-  ];
+  const types = call.args.flatMap((_, position) => unknownType(call, position, active));
+  return [...unknownPredicate(call, active), ...new Set(types), ...unknownName(call, active)];
 }
 
 function unknownPredicate({ predicate, args }: AskedCall, { program, factTypes }: ActivePolicy): string[] {
@@ -36,12 +33,21 @@ function unknownPredicate({ predicate, args }: AskedCall, { program, factTypes }
 
 const builtIn: readonly string[] = ["String", "Integer", "Boolean"];
 
-function unknownType(type: string, { policy, types }: ActivePolicy): string[] {
-  const known = new Set([...policy.types.keys(), ...types, ...builtIn]);
+/** Where the rules take any type, one that they do not name is told only if it looks like another. */
+function unknownType(call: AskedCall, position: number, active: ActivePolicy): string[] {
+  const type = call.args[position]?.type ?? "";
+  const known = new Set([...active.policy.types.keys(), ...active.types, ...builtIn]);
   if (known.has(type)) return [];
   if (type === "Actor" || type === "Resource")
     return [`no value is of the type ${quote(type)} itself: name one below it`];
-  return [`the policy has no type ${quote(type)}${didYouMean(type, known)}`];
+  const hint = didYouMean(type, known);
+  return hint === "" && takesAny(call, position, active) ? [] : [`the policy has no type ${quote(type)}${hint}`];
+}
+
+function takesAny({ predicate, args }: AskedCall, position: number, { signatures }: ActivePolicy): boolean {
+  const anything = args.map(() => ({ types: undefined, id: undefined }));
+  const found = signatures.get(predicateKey(predicate, args.length))?.candidates(() => anything) ?? [];
+  return found.some((types) => types[position] === undefined || isLink(types[position]));
 }
 
 const kinds: ReadonlyMap<string, DeclaredName["kind"]> = new Map([
@@ -62,7 +68,8 @@ function unknownName({ predicate, args }: AskedCall, active: ActivePolicy): stri
     ...declaredNames(kind, isKnownType ? owner : undefined, args.length, active),
     ...active.program.rules.flatMap((rule) => namesIn(rule, kind, isKnownType ? owner : undefined, args.length)),
   ]);
-  if (known.has(name.id)) return [];
+  // Where the policy names none, all of them are data.
+  if (known.size === 0 || known.has(name.id)) return [];
   const where = isKnownType ? ` of ${quote(owner)}` : "";
   return [`the policy has no ${kind} ${quote(name.id)}${where}${didYouMean(name.id, known)}`];
 }

@@ -136,6 +136,15 @@ test.each([
   expect(printed.filter((line) => unknown.some((sentence) => line === `  ${sentence}`))).toHaveLength(unknown.length);
 });
 
+test("a type that the policy does not name is told where no rule takes any type", async () => {
+  const unknownUnder = async (policy: string): Promise<readonly string[]> =>
+    (JSON.parse((await plan(policy, "allow(Person:_, read, Page:_)", "--json")).output) as PlanReport).unknown;
+  expect(await unknownUnder("allow(actor, _action, resource) if owns(actor, resource);")).toEqual([]);
+  expect(await unknownUnder('actor User {} allow(actor: User, "read", resource) if owns(actor, resource);')).toEqual([
+    "the policy has no type `Person`",
+  ]);
+});
+
 test("a value that only a negation restricts can't be listed", async () => {
   const policy = `${walked} allow(user: User, "see", folder: Folder) if not sealed(folder) and likes(user, "all");`;
   const { output } = await plan(policy, "allow(User:_, see, Folder:?)", "--json");

@@ -171,6 +171,11 @@ function refuseOperator(stream: Stream): boolean {
   const isOperator = token.kind === "punctuation" && /^(?:[<>]=?|[!:=]?=|matches!|\.)$/.test(token.text);
   if (!isOperator && !isWord(token, "in") && !isWord(token, "matches") && !isWord(token, "not")) return false;
   const message = `${quote(token.text)} cannot stand in a shorthand rule`;
-  stream.report.error("syntax/operator-in-shorthand", spanOf(stream, token), message, { hint: longhandHint });
+  const isNeedless =
+    isMark(peek(stream, -1), ")") && /^(?:==? true|!= false)$/.test(`${token.text} ${peek(stream, 1).text}`);
+  const hint = isNeedless
+    ? `a condition is true or false by itself: leave out ${quote(`${token.text} ${peek(stream, 1).text}`)}`
+    : longhandHint;
+  stream.report.error("syntax/operator-in-shorthand", spanOf(stream, token), message, { hint });
   return true;
 }

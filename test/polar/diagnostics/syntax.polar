@@ -177,3 +177,6 @@ forbid(
 permit(principal, action, resource) when { principal.admin };
 # --- Polar that looks like Cedar
 permit(principal, action, resource) if may(principal, action, resource);
+# --- a condition compared with truth in a shorthand rule
+actor User {}
+resource Doc { permissions = ["view", "edit"]; "view" if is_open(resource) = true; "edit" if is_open(resource) = false; }

@@ -1,6 +1,6 @@
 /**
- * The `allow` rules of a policy's own, and the permissions that they ask for. They replace the default ones, which ask for every permission, so a
- * permission that they leave out allows nothing. Oso Cloud accepts such policies without a warning.
+ * The `allow` rules of a policy's own, and the permissions that they allow. They replace the default ones, which allow every permission, so a permission
+ * that they leave out is not enough to be allowed. Oso Cloud accepts such policies without a warning.
  */
 import { ArgumentIndex, mayMeet } from "../datalog/argument-index.ts";
 import { argumentOf } from "../datalog/fact-types.ts";
@@ -20,29 +20,55 @@ import type { ActivePolicy } from "./active-policy.ts";
 export interface OwnAllow {
   /** The first of the rules. */
   readonly rule: Rule;
-  /** Whether one of the rules, or one that they lead to, may grant something for this permission. False is certain, true is not. */
+  /** Whether one of the rules, or one that they lead to, asks for the permission. False is certain, true is not. */
   asksFor(permission: Pattern): boolean;
+  /** Whether one of the rules may allow an action of the permission's name. False is certain, true is not. */
+  mayAllow(permission: Pattern): boolean;
 }
 
 /** `undefined` where the default rules are there. */
 export function ownAllow({ policy, program }: ActivePolicy): OwnAllow | undefined {
   const rule = policy.rules.find(({ predicate, implicit }) => predicate === "allow" && !implicit);
   if (!rule) return undefined;
-  const asked = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<Pattern>()]));
-  for (const pattern of grantedBy(program)) asked.get(pattern.predicate)?.add(pattern, pattern.args);
+  const asked = new PatternIndex(grantedBy(program));
+  const allowed = new PatternIndex(allowedBy(program));
   return {
     rule,
-    asksFor: ({ predicate, args }) =>
-      asked
-        .get(predicate)
-        ?.candidates(args)
-        .some((pattern) => mayMeet(pattern.args, args)) === true,
+    asksFor: (permission) => asked.meets(permission),
+    mayAllow: (permission) => allowed.meets(permission),
   };
+}
+
+/** Patterns of permissions. */
+class PatternIndex {
+  readonly #byPredicate = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<Pattern>()]));
+
+  constructor(patterns: Iterable<Pattern>) {
+    for (const pattern of patterns) this.#byPredicate.get(pattern.predicate)?.add(pattern, pattern.args);
+  }
+
+  meets({ predicate, args }: Pattern): boolean {
+    const candidates = this.#byPredicate.get(predicate)?.candidates(args);
+    return candidates?.some((pattern) => mayMeet(pattern.args, args)) === true;
+  }
 }
 
 const isAskedByApplications = /^allow(?:_|$)/;
 
 const permissionKeys = [3, 2].map((arity) => predicateKey("has_permission", arity));
+
+/** What the heads of `allow`, `allow_field` and the like allow, as the permission of the same name. */
+function* allowedBy(program: Program): Generator<Pattern> {
+  for (const { predicate, head, types } of program.rules) {
+    const [name, arity] = splitKey(predicate);
+    if (!isAskedByApplications.test(name)) continue;
+    const args = head.map((term) => argumentOf(term, types));
+    for (const key of permissionKeys) {
+      const length = splitKey(key)[1];
+      if (name === "allow" ? arity === length : arity > length) yield { predicate: key, args: args.slice(0, length) };
+    }
+  }
+}
 
 /** The calls that can make some `allow`, `allow_field` or the like true by being true: an even number of `not`s lies between the two. */
 function* grantedBy(program: Program): Generator<Pattern> {
@@ -65,6 +91,10 @@ function* grantedBy(program: Program): Generator<Pattern> {
   }
 }
 
+function headOf({ predicate, head, types }: ProgramRule): Pattern {
+  return { predicate, args: head.map((term) => argumentOf(term, types)) };
+}
+
 function patternOf({ predicate, args }: ProgramCall, { types }: ProgramRule): Pattern {
   return { predicate, args: args.map((term) => argumentOf(term, types)) };
 }
@@ -74,9 +104,12 @@ export function warnOfReplacedDefault(active: ActivePolicy): Diagnostic[] {
   if (!own) return [];
   return permissionKeys.flatMap((key): Diagnostic[] => {
     const permissions = active.program.rules.filter(({ predicate }) => predicate === key);
-    const lost = permissions.filter(({ head, types }) => {
-      return !own.asksFor({ predicate: key, args: head.map((term) => argumentOf(term, types)) });
-    });
+    const patterns = permissions.map((permission) => ({ permission, pattern: headOf(permission) }));
+    // A permission that no `allow` rule allows may still be a condition of others that are allowed.
+    const isNoneAllowed = patterns.every(({ pattern }) => !own.mayAllow(pattern));
+    const lost = patterns.flatMap(({ permission, pattern }) =>
+      isNoneAllowed || !own.asksFor(pattern) ? [permission] : [],
+    );
     const [first] = lost;
     if (!first) return [];
     const { none, some } = texts[splitKey(key)[1] === 2 ? "global" : "resource"];
@@ -88,7 +121,7 @@ export function warnOfReplacedDefault(active: ActivePolicy): Diagnostic[] {
         span: own.rule.span,
         message: `\`allow\` rules of your own replace the default one${effect}`,
         hint,
-        related: [{ message: "this permission allows nothing", span: first.span }],
+        related: [{ message: "this permission is not enough to be allowed", span: first.span }],
       },
     ];
   });
@@ -98,21 +131,21 @@ export function warnOfReplacedDefault(active: ActivePolicy): Diagnostic[] {
 const texts = {
   resource: {
     none: {
-      effect: ", so permissions, those of blocks included, allow nothing",
+      effect: ", so no permission is enough to be allowed, those of blocks included",
       hint: "write the default one again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
     },
     some: {
-      effect: " and do not ask for all permissions, so some allow nothing",
+      effect: " and leave out some permissions, which are not enough to be allowed",
       hint: "let an `allow` rule ask for `has_permission(actor, action, resource)` with their types and names too",
     },
   },
   global: {
     none: {
-      effect: ", so global permissions allow nothing",
+      effect: ", so no global permission is enough to be allowed",
       hint: "write the default one for them again: `allow(actor: Actor, action: String) if has_permission(actor, action);`",
     },
     some: {
-      effect: " and do not ask for all global permissions, so some allow nothing",
+      effect: " and leave out some global permissions, which are not enough to be allowed",
       hint: "let an `allow` rule ask for `has_permission(actor, action)` with their types and names too",
     },
   },

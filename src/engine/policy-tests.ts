@@ -201,17 +201,19 @@ class Runner {
     return telling.cut === undefined ? notes : [...notes, "saying all of why takes more work than a test may take"];
   }
 
-  /** A permission that holds and allows nothing, since `allow` rules of the policy's own replace the one that would ask for it. Throws `Exhausted`. */
+  /** A permission that holds and is not enough, since `allow` rules of the policy's own replace the default one. Throws `Exhausted`. */
   #tellOfDefault(assertion: Assertion, answers: Answers, telling: Telling): string[] {
     if (assertion.predicate !== "allow" || !assertion.expected) return [];
     this.#ownAllow ??= { found: ownAllow(this.#active) };
     const own = this.#ownAllow.found;
     const permission = { ...assertion, predicate: "has_permission" };
     const pattern = patternOf(permission, this.#active.universe);
-    if (!own || !pattern || own.asksFor(pattern) || !this.#holds(permission, answers)) return [];
+    if (!own || !pattern) return [];
+    const mayHelp = own.asksFor(pattern) && own.mayAllow(pattern);
+    if (mayHelp || !this.#holds(permission, answers)) return [];
     const { file, line, column } = must(telling.rule(own.rule));
     return [
-      `note: has_permission holds, but allows nothing: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default one, which would ask for it`,
+      `note: has_permission holds, but is not enough: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default one, which would ask for it`,
     ];
   }
 

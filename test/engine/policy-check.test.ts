@@ -119,8 +119,8 @@ describe("the tests of a policy", () => {
     const noted = (text: string): number[] =>
       (run(text)?.failures ?? []).map(
         ({ diagnostic }) =>
-          diagnostic.notes?.filter((note) => note.startsWith("note: has_permission holds, but allows nothing"))
-            .length ?? 0,
+          diagnostic.notes?.filter((note) => note.startsWith("note: has_permission holds, but is not enough")).length ??
+          0,
       );
 
     test("are told of a permission that holds and allows nothing, as often as anything is explained", () => {
@@ -129,7 +129,7 @@ describe("the tests of a policy", () => {
       expect(noted(`${own} test "t" { ${facts} ${failing} }`)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
       const [first] = run(`${own} test "t" { ${facts} ${failing} }`)?.failures ?? [];
       expect(first?.diagnostic.notes?.at(-1)).toBe(
-        "note: has_permission holds, but allows nothing: the `allow` rules, the first at policy.polar:2:1, replace the default one, which would ask for it",
+        "note: has_permission holds, but is not enough: the `allow` rules, the first at policy.polar:2:1, replace the default one, which would ask for it",
       );
     });
 

@@ -1,8 +1,8 @@
 /** Whether an answer of today says what a recorded one said. Later versions may say more; they may not say less, or something else. */
 import type { Exchange } from "./recorded.ts";
 
-/** Members that name a moment or are drawn at random: only their type is compared. */
-const unstable: ReadonlySet<string> = new Set(["head", "next_page_token"]);
+/** Members that name a moment, are drawn at random or are text for people: only their type is compared. */
+const unstable: ReadonlySet<string> = new Set(["head", "next_page_token", "message"]);
 const unstableInKeys: ReadonlySet<string> = new Set(["id", "token", "created"]);
 
 export interface Answered {

@@ -214,14 +214,14 @@ function declaresSome({ place, predicate, kind }: Naming, names: NonNullable<Own
 }
 
 function report({ text, span }: Scalar, naming: Naming, known: Known, { report: findings }: Context): void {
-  const { place, kind, owner } = naming;
-  const others = kinds.filter((other) => owner.names?.[other].has(text));
-  const [other] = others;
+  const { place, predicate, kind, owner } = naming;
+  const other = kinds.find((one) => owner.names?.[one].has(text));
+  const sameName = other && `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`;
+  const hint = sameName ?? findings.suggest(text, knownNames(naming, known));
+  // An action of its own need not be a permission.
+  if (hint === undefined && place === "head" && predicate === "allow") return;
   findings.warning("rule/undeclared-name", span, `${owner.declaresNo} ${kind} ${quote(text)}${consequences[place]}`, {
-    hint:
-      other === undefined
-        ? (findings.suggest(text, knownNames(naming, known)) ?? `declare it, or write a ${kind} that is declared`)
-        : `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`,
+    hint: hint ?? `declare it, or write a ${kind} that is declared`,
   });
 }
 

@@ -202,3 +202,8 @@ actor User {}
 resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
 allow(user: User, "enter") if is_staff(user);
 allow_field(user: User, action: String, doc: Doc, field: String) if has_permission(user, action, doc) and is_shown(field);
+# --- 41 an action of its own, which is no permission
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(user: User, action: String, doc: Doc) if has_permission(user, action, doc);
+allow(user: User, "share", doc: Doc) if has_permission(user, "view", doc) and may_share(user);

@@ -155,3 +155,8 @@ actor User {}
 resource Org { permissions = ["manage", "leave"]; "manage" if is_founder(actor); "leave" if is_member(actor); }
 resource Doc { permissions = ["view"]; relations = { org: Org }; "view" if "manage" on "org"; }
 allow(user: User, action: String, doc: Doc) if has_permission(user, action, doc) and not is_banned(user);
+
+# --- an allow rule of its own that asks for a permission, which nothing else allows
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
+allow(user: User, "share", doc: Doc) if has_permission(user, "view", doc) and may_share(user);

@@ -52,6 +52,7 @@ import { type Succession, watchSuccession } from "./succession/succession.ts";
 import { TwinWatch } from "./succession/twin-watch.ts";
 import { findPrimaries } from "./succession/twins.ts";
 import { realSystem, type System } from "./system.ts";
+import { type CommitTimes, watchCommits } from "./writing/commit-times.ts";
 import { Writer } from "./writing/writer.ts";
 
 export interface PrimaryNode extends Node {
@@ -109,7 +110,7 @@ export async function startPrimaryNode(
   };
   const damage = watchDamage({ path, writer, intervalMs: limits.copyCheckIntervalMs, onFound }, started, system);
   const moves = new Moves(system.clock);
-  const serveLog = serveOthers(config, id, { writer, copy, nodeKeyHash, damage, moves }, place, system);
+  const serveLog = serveOthers(config, id, { ...opened, damage, moves }, place, system);
   const arrivals = new Arrivals({
     present: () => writer.state,
     epochs: () => readEpochs(copy.reader()),
@@ -181,6 +182,7 @@ function backupsOfPrimary(
 
 interface Data extends Secrets {
   readonly writer: Writer;
+  readonly commits: CommitTimes;
   readonly copy: Copy;
   readonly path: string;
   /** Whether the history begins with this start. */
@@ -201,6 +203,7 @@ async function openData(
   const { path, isNew } =
     takeover === undefined ? await soundStore(writer, config, system) : { path: takeover.path, isNew: false };
   await writer.open(path, { create: false });
+  const commits = watchCommits(writer);
   const copy = new Copy(data, limits, system.clock, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);
@@ -210,7 +213,7 @@ async function openData(
   // A first start that fails later must have stored the keys that it has shown.
   if (writer.state.offset === 0 && secrets.adminKey !== undefined)
     await acceptAdminKey(secrets.adminKey, writer, system.clock);
-  return { writer, copy, path, isNew, ...secrets };
+  return { writer, commits, copy, path, isNew, ...secrets };
 }
 
 interface PlaceOptions {
@@ -219,6 +222,7 @@ interface PlaceOptions {
   readonly id: string;
   readonly isNew: boolean;
   readonly writer: Writer;
+  readonly commits: CommitTimes;
   readonly copy: Copy;
   readonly store: SqlDatabase;
   readonly nodeKeyHash: string;
@@ -246,7 +250,8 @@ interface Place {
 }
 
 async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
-  const { config, id, isNew, writer, copy, store, nodeKeyHash, takeover, leadership, onFenced, system } = options;
+  const { config, id, isNew, writer, commits, copy, store, nodeKeyHash, takeover, leadership, onFenced, system } =
+    options;
   const { clock } = system;
   const present = (): State => writer.state;
   const instance = mintEpoch(clock);
@@ -289,7 +294,7 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
   const twins = new TwinWatch({ id, instance, present, fence });
   const hearing = { history, startMs: clock.wallMs(), hasPeers: peers !== undefined };
   const listener = listenerFor({ ...hearing, foreign, twins, succession, fence, acknowledge });
-  const feed = await openFeed(config, store, nodeKeyHash, { node: id, instance, ageMs }, listener, system);
+  const feed = await openFeed(config, store, nodeKeyHash, { node: id, instance, ageMs, commits }, listener, system);
   started.defer(() => feed.close());
   for (const { e: epoch, n: termThere, l: offset } of others.retained)
     succession.heard({ epoch, term: termThere, offset });
@@ -407,13 +412,7 @@ function overtaken(reason: string): AppError {
 function serveOthers(
   { data, limits, ack }: Config,
   id: string,
-  {
-    writer,
-    copy,
-    nodeKeyHash,
-    damage,
-    moves,
-  }: Pick<Data, "writer" | "copy" | "nodeKeyHash"> & { readonly damage: Damage; readonly moves: Moves },
+  { writer, commits, copy, nodeKeyHash, damage, moves }: Data & { readonly damage: Damage; readonly moves: Moves },
   { onPosition, feed, fence, leadership, peers, handOver, instance, ageMs }: Place,
   system: System,
 ): Node["replication"] {
@@ -463,6 +462,7 @@ function serveOthers(
     },
     ack: ack > 0,
     freshness: () => ({ number: feed.headNumber, ageMs: ageMs() }),
+    commits,
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),

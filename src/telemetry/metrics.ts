@@ -91,7 +91,7 @@ export const metrics = {
     querySeconds,
     ["kind"],
   ),
-  /** `source`: write, feed or catch_up. */
+  /** `source`: write, feed, fetch (the feed announced them without their bodies), poll or catch_up. */
   eventsApplied: counter("ostiary_events_applied_total", "Events that changed this node's copy, by the way they came", [
     "source",
   ]),
@@ -107,7 +107,10 @@ export const metrics = {
   }),
   /** `direction`: published or received. */
   feedEvents: counter("ostiary_feed_events_total", "Events that went to a broker or came from one", ["direction"]),
-  feedGaps: counter("ostiary_feed_gaps_total", "Messages of the feed that did not follow this node's position"),
+  feedGaps: counter(
+    "ostiary_feed_gaps_total",
+    "Messages of the feed before which others are missing, or that belong to another epoch",
+  ),
   feedDuplicates: counter("ostiary_feed_duplicates_total", "Messages of the feed that this node had already"),
   feedRefused: counter(
     "ostiary_feed_refused_total",

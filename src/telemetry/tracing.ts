@@ -12,6 +12,7 @@ import {
   type Span,
   SpanKind,
 } from "@opentelemetry/api";
+import { preciseNow } from "../util/clock.ts";
 import { childOf, parseTraceparent } from "./trace-context.ts";
 
 export interface TracingOptions {
@@ -114,7 +115,8 @@ function startIn(name: string, options: SpanOptions, parent: Context): Span {
     {
       kind: options.kind ?? SpanKind.INTERNAL,
       ...(options.attributes === undefined ? {} : { attributes: options.attributes }),
-      startTime: options.startTime ?? nowMs(),
+      // Left to itself the SDK starts spans at whole milliseconds, and the steps of a request, which take less, would show in a wrong order.
+      startTime: options.startTime ?? preciseNow(),
       ...(links.length === 0 ? {} : { links }),
     },
     parent,
@@ -130,12 +132,12 @@ function settle<T>(span: Span, body: () => T): T {
     throw error;
   }
   if (!(result instanceof Promise)) {
-    span.end(nowMs());
+    span.end(preciseNow());
     return result;
   }
   const settled = result.then(
     (value: unknown) => {
-      span.end(nowMs());
+      span.end(preciseNow());
       return value;
     },
     (error: unknown) => {
@@ -149,10 +151,5 @@ function settle<T>(span: Span, body: () => T): T {
 function fail(span: Span, error: unknown): void {
   span.recordException(error instanceof Error ? error : String(error));
   span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
-  span.end(nowMs());
-}
-
-/** Left to itself the SDK starts spans at whole milliseconds, and the steps of a request, which take less, would show in a wrong order. */
-function nowMs(): number {
-  return performance.timeOrigin + performance.now();
+  span.end(preciseNow());
 }

@@ -4,6 +4,8 @@ export interface Clock {
   monotonicMs(): number;
   /** Milliseconds since 1970. */
   wallMs(): number;
+  /** The same with a fraction, for durations between nodes. The threads of a process agree on it. */
+  preciseMs(): number;
   /** Calls `body` once after `delayMs`, unless the result is called before. */
   after(delayMs: number, body: () => void): () => void;
   /** Calls `body` each `intervalMs`, until the result is called. */
@@ -15,6 +17,19 @@ export interface Clock {
 /** Resolves after `delayMs`. */
 export function sleep(clock: Pick<Clock, "after">, delayMs: number): Promise<void> {
   return new Promise((resolve) => clock.after(delayMs, resolve));
+}
+
+/** Where the two clocks of a process differ by more, the wall clock was set since the process began. */
+const settingMsMin = 5;
+let setByMs = 0;
+
+/** Milliseconds since 1970 with a fraction, by the wall clock as it is set now. */
+export function preciseNow(): number {
+  const nowMs = performance.timeOrigin + performance.now() + setByMs;
+  const differenceMs = Date.now() - nowMs;
+  if (Math.abs(differenceMs) < settingMsMin) return nowMs;
+  setByMs += differenceMs;
+  return nowMs + differenceMs;
 }
 
 type OnFailedTimer = (error: unknown) => void;
@@ -43,6 +58,7 @@ function guarded(body: () => void): () => void {
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
+  preciseMs: preciseNow,
   after(delayMs, body) {
     const timer = setTimeout(guarded(body), delayMs);
     return () => clearTimeout(timer);

@@ -4,7 +4,7 @@ import { Oso } from "oso-cloud";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { randomHex, type NodeProcess } from "../../scripts/node-process.ts";
 import { startCollector, type Span } from "../../scripts/otlp-collector.ts";
-import { brokers, eventually, scenarioTimeoutMs, withCluster, type Cluster } from "./cluster.ts";
+import { brokers, eventually, expectConverged, scenarioTimeoutMs, withCluster, type Cluster } from "./cluster.ts";
 
 const server = 2; // SPAN_KIND_SERVER
 
@@ -108,6 +108,102 @@ test(
     }),
   scenarioTimeoutMs,
 );
+
+test(
+  "the steps of writes are in the order of time on every node, whatever way the events came, and are what the metric measures",
+  () =>
+    traced("embedded", async (cluster, spansOf) => {
+      const { primary, edges } = cluster;
+      const [edge, missing] = edges;
+      if (edge === undefined || missing === undefined) throw new Error("two edges are needed");
+      const before = await commitToVisible(cluster, edge);
+      const callers: Caller[] = [];
+      const write = async (users: number): Promise<void> => {
+        const caller = { traceId: randomHex(16), spanId: randomHex(8) };
+        callers.push(caller);
+        const name = `user-${callers.length}`;
+        await clientWithin(cluster, primary, caller).batch((batch) => {
+          for (let user = 0; user < users; user++)
+            batch.insert(["has_role", User(`${name}-${user}`), "reader", Repository("kernel")]);
+          return Promise.resolve();
+        });
+      };
+      // One by one, so that edges prepare them; at once, so that one commit has several; and one that no message carries.
+      for (let count = 0; count < 5; count++) await write(1);
+      await Promise.all(Array.from({ length: 8 }, () => write(1)));
+      await write(1000);
+      await missing.stop();
+      await write(1);
+      missing.launch();
+      await missing.ready();
+      await expectConverged(primary, edges);
+      const visibleOn = (name: string): readonly Span[] =>
+        callers.flatMap(({ traceId }) => named(spansOf(traceId), name, "commit to visible"));
+      await eventually(
+        async () => edges.every(({ name }) => visibleOn(name).length === callers.length),
+        "both edges report all",
+      );
+      const after = await commitToVisible(cluster, edge);
+      expect(after.count - before.count).toBe(callers.length);
+      const spansMs = visibleOn(edge.name).reduce((sum, { durationMs }) => sum + durationMs, 0);
+      expect((after.sum - before.sum) * 1000).toBeCloseTo(spansMs, 1);
+
+      const seen = new Set<string>();
+      for (const { traceId } of callers) {
+        const spans = spansOf(traceId);
+        for (const { name } of edges) for (const step of requireOrder(spans, name)) seen.add(step);
+      }
+      expect(seen).toEqual(new Set(["prepare", "fetch", "feed", "catch_up"]));
+    }),
+  scenarioTimeoutMs,
+);
+
+/** Of clocks that are read in different processes, in milliseconds. */
+const toleranceMs = 1;
+
+/** Gives what was special about the way of the event to this node. */
+function requireOrder(spans: readonly Span[], node: string): string[] {
+  const request = only(spans.filter((span) => span.node === "primary" && span.kind === server));
+  const [validate, append] = [only(named(spans, "primary", "validate")), only(named(spans, "primary", "append"))];
+  expect(validate.startMs).toBeGreaterThanOrEqual(request.startMs - toleranceMs);
+  expect(append.startMs).toBeGreaterThanOrEqual(endOf(validate) - 0.01);
+  const committedMs = endOf(append);
+  for (const publish of named(spans, "primary", "publish"))
+    expect(publish.startMs).toBeGreaterThanOrEqual(committedMs - 0.01);
+  const visible = only(named(spans, node, "commit to visible"));
+  expect(Math.abs(visible.startMs - committedMs)).toBeLessThan(toleranceMs);
+  const apply = only(named(spans, node, "apply"));
+  expect(endOf(apply)).toBeLessThanOrEqual(endOf(visible) + 0.01);
+  const [prepare] = named(spans, node, "prepare");
+  if (prepare !== undefined) {
+    expect(prepare.startMs).toBeGreaterThanOrEqual(endOf(validate) - toleranceMs);
+    expect(endOf(prepare)).toBeLessThanOrEqual(apply.startMs);
+  }
+  const [fetch] = named(spans, node, "fetch");
+  if (fetch !== undefined) expect(fetch.startMs).toBeGreaterThanOrEqual(committedMs - toleranceMs);
+  // A batch of several traces has one of its own.
+  const [receive] = named(spans, node, "receive");
+  if (receive !== undefined) {
+    expect(receive.startMs).toBeGreaterThanOrEqual(committedMs - toleranceMs);
+    expect(receive.startMs).toBeLessThanOrEqual(apply.startMs);
+    expect(Math.abs(endOf(receive) - endOf(visible))).toBeLessThan(0.01);
+    if (fetch !== undefined) expect(endOf(fetch)).toBeLessThanOrEqual(receive.startMs + 0.01);
+  }
+  const special = [prepare, fetch].flatMap((span) => (span === undefined ? [] : [span.name]));
+  const source = String(apply.attributes["ostiary.source"]);
+  return [...special, source];
+}
+
+const endOf = ({ startMs, durationMs }: Span): number => startMs + durationMs;
+
+async function commitToVisible({ adminKey }: Cluster, { url }: NodeProcess): Promise<{ sum: number; count: number }> {
+  const response = await fetch(`${url}/metrics`, { headers: { Authorization: `Bearer ${adminKey}` } });
+  const text = await response.text();
+  const [sum = Number.NaN, count = Number.NaN] = ["sum", "count"].map((part) =>
+    Number(new RegExp(`^ostiary_commit_to_visible_seconds_${part} (.+)$`, "m").exec(text)?.[1]),
+  );
+  return { sum, count };
+}
 
 interface Caller {
   readonly traceId: string;

@@ -25,6 +25,7 @@ class SetClock implements Clock {
   readonly #timers = new Set<{ readonly intervalMs: number; readonly body: () => void; nextMs: number }>();
   monotonicMs = (): number => this.#monotonicMs;
   wallMs = (): number => this.#wallMs;
+  preciseMs = (): number => this.#wallMs;
   random = (): number => 0.5;
   after = (): (() => void) => () => {};
   every = (intervalMs: number, body: () => void): (() => void) => {

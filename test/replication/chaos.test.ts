@@ -16,6 +16,7 @@ import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/writing/writer.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import type { State } from "../../src/store/state.ts";
+import { metrics } from "../../src/telemetry/metrics.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import {
   eventually,
@@ -160,6 +161,37 @@ test.each([1, 2, 3, 4, 5])("seed %d: drops, duplicates, delays and reordering en
     });
   }),
 );
+
+test("a message that is lost is one gap, and one reason to catch up", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+      const arrived = (): Promise<void> =>
+        eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
+      let isLost = false;
+      const client = await listen(primary, (topic, payload, retained) => {
+        if (topic !== topics.events) follower.receiveHead(payload, retained, "embedded");
+        else if (!isLost) follower.receiveBatch(payload);
+        isLost = false;
+      });
+      await arrived();
+      await eventually(() => expect(follower.feedState).toBe("LIVE"));
+      const before = await gapsAndCatchUps();
+      isLost = true;
+      await insert(primary.node, "ann");
+      await insert(primary.node, "bob");
+      await arrived();
+      const after = await gapsAndCatchUps();
+      expect(after.map((count, index) => count - (before[index] ?? 0))).toEqual([1, 1]);
+      await client.endAsync();
+    });
+  }));
+
+async function gapsAndCatchUps(): Promise<number[]> {
+  const counters = await Promise.all([metrics.feedGaps.get(), metrics.catchUps.get()]);
+  return counters.map(({ values }) => values.reduce((sum, { value }) => sum + value, 0));
+}
 
 test("messages that are no messages, or of others, change nothing", () =>
   withCluster(async (cluster) => {

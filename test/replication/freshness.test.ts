@@ -30,6 +30,7 @@ function movedClock(): MovedClock {
   return {
     monotonicMs: () => nowMs,
     wallMs: () => 0,
+    preciseMs: () => 0,
     after,
     every: () => () => {},
     random: () => 0,

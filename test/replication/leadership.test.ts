@@ -97,6 +97,7 @@ class Holder {
     return {
       monotonicMs: () => this.#nowMs,
       wallMs: () => this.#wallMs,
+      preciseMs: () => this.#wallMs,
       after: (delayMs, body) => add({ atMs: this.#nowMs + delayMs, body }),
       every: (everyMs, body) => add({ atMs: this.#nowMs + everyMs, body, everyMs }),
       random: () => 0,

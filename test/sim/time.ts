@@ -187,6 +187,7 @@ export function clockOf(
   return {
     monotonicMs: () => 1000 + time.nowMs - startMs,
     wallMs: () => Math.round(beginning + time.nowMs + skewMs()),
+    preciseMs: () => beginning + time.nowMs + skewMs(),
     after: (delayMs, body) => time.at(delayMs, owner, guarded(body)),
     every(intervalMs, body) {
       let cancel = (): void => {};

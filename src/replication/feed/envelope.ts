@@ -3,7 +3,7 @@
  * that the chain hash was made of. Everything that arrives passes these schemas; a message of another version is no message.
  *
  * `s` environment, `e` epoch, `n` its term, `p` offset before the first row, `l` offset of the last row, `h` chain hash after it, `d` digest at it,
- * `t` time of sending, which is only informative; `ev` rows; `f` the first epoch of the history (not said by older versions); `from` where the epoch
+ * `t` time of sending, which is only informative; `ev` rows; `c` when each was committed, which is only informative too (not said by older versions); `f` the first epoch of the history (not said by older versions); `from` where the epoch
  * began (offset and hash), `role` of the sender, `ack` whether it waits for others; `q` the head's sequence number: a primary of one epoch gives each
  * head it publishes a greater one, and names the last one over HTTP. So heads are ordered by `n` and `q`, and one that a broker repeats is known as old.
  * An older primary sends none. `i` which start of a node's process a primary is: two with the same `node` and different `i` are twins. `a` how many ms ago the copy of a sender that is not the primary was known to be the newest, null where it does not know;
@@ -18,6 +18,7 @@ import { describeProblem, listOf } from "../../util/bounded-schema.ts";
 
 const offset = z.number().int().nonnegative();
 const timeMs = z.number().int().nonnegative();
+const timeMsPrecise = z.number().nonnegative();
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
 const traceparent = z.string().max(64).nullable();
 const common = { v: z.literal(1), s: z.string().min(1), e: hash, t: timeMs };
@@ -29,6 +30,7 @@ const sentRow = z.tuple([offset, timeMs, z.string(), z.union([z.string(), refere
 
 const term = z.number().int().nonnegative();
 const digest = hash.nullable();
+const committed = listOf(timeMsPrecise.nullable(), {}).optional();
 const batchSchema = z.object({
   ...common,
   n: term,
@@ -37,6 +39,7 @@ const batchSchema = z.object({
   h: hash,
   d: digest,
   ev: listOf(sentRow, { min: 1 }),
+  c: committed,
 });
 const headSchema = z.object({
   ...common,
@@ -62,6 +65,7 @@ const pageSchema = z.object({
   h: hash,
   d: digest,
   ev: listOf(wholeRow, {}),
+  c: committed,
   head: headSchema,
 });
 /** All epochs of a node's history, oldest first. */
@@ -130,6 +134,11 @@ export function pageRows(page: Page): LogRow[] {
   return page.ev.map(([offset, timeMs, kind, body, traceparent]) => ({ offset, timeMs, kind, body, traceparent }));
 }
 
+/** When the primary committed the rows after `offset`, where the message says it of each of its rows. */
+export function committedAfter({ ev, c }: Pick<Batch, "ev" | "c">, offset: number): (number | null)[] | undefined {
+  return c?.length === ev.length ? c.filter((_, index) => (ev[index]?.[0] ?? 0) > offset) : undefined;
+}
+
 /** `isOne` is true of nothing that the schema would refuse, and quicker. */
 function decode<T>(
   schema: z.ZodType<T>,
@@ -150,11 +159,16 @@ function decode<T>(
 /** The messages that come all the time: with the schema alone decoding one would take as long as to apply it. */
 function isBatch(value: unknown): value is Batch {
   if (typeof value !== "object" || value === null) return false;
-  const { v, s, e, n, t, p, l, h, d, ev } = value as Record<string, unknown>;
+  const { v, s, e, n, t, p, l, h, d, ev, c } = value as Record<string, unknown>;
   if (v !== 1 || typeof s !== "string" || s === "" || !isHash(e) || !isHash(h) || !(d === null || isHash(d)))
     return false;
   if (![n, t, p, l].every(isCount) || !Array.isArray(ev) || ev.length === 0) return false;
+  if (c !== undefined && !(Array.isArray(c) && c.every(isTimeOrNull))) return false;
   return ev.every(isWholeRow);
+}
+
+function isTimeOrNull(value: unknown): boolean {
+  return value === null || (Number.isFinite(value) && Number(value) >= 0);
 }
 
 function isWholeRow(row: unknown): boolean {

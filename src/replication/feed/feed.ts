@@ -15,6 +15,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { System } from "../system.ts";
+import type { CommitTimes } from "../writing/commit-times.ts";
 import type { Move, Next } from "../writing/store-writer.ts";
 import { brokerTls } from "./broker-tls.ts";
 import { BrokerLink, type Claim } from "./broker-link.ts";
@@ -48,14 +49,15 @@ export interface Feed {
   close(): Promise<void>;
 }
 
-/** The primary, in its heads. */
-export interface HeadSender {
+/** The primary, as its heads and batches tell of it. */
+export interface Sender {
   /** The node's id. */
   readonly node: string;
   /** Which start of its process it is. */
   readonly instance: string;
   /** Null while its word that a copy is the newest is worth nothing. */
   readonly ageMs: () => number | null | undefined;
+  readonly commits: CommitTimes;
 }
 
 /** Who hears of others at the brokers. */
@@ -72,7 +74,7 @@ export async function openFeed(
   config: Config,
   store: SqlDatabase,
   nodeKeyHash: string,
-  sender: HeadSender,
+  sender: Sender,
   listener: FeedListener,
   system: System,
 ): Promise<Feed> {
@@ -100,7 +102,7 @@ export async function openFeed(
   embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload, false));
   for (const link of links.values()) listenAt(link, topics, hear, listener);
   const newHead = headMaker(config, store, sequence, sender, clock);
-  const common = { store, topics, limits, clock, newHead };
+  const common = { store, topics, limits, clock, newHead, commits: sender.commits };
   const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
   let stopped = false;
   let cancelHeads = (): void => {};
@@ -147,7 +149,7 @@ function headMaker(
   { ack }: Config,
   store: SqlDatabase,
   sequence: HeadSequence,
-  { node, instance, ageMs }: HeadSender,
+  { node, instance, ageMs }: Sender,
   { wallMs }: Clock,
 ): HeadMaker {
   const log = openLog(store);

@@ -4,26 +4,33 @@
  */
 import type { Batch } from "./envelope.ts";
 
+export interface Received {
+  readonly batch: Batch;
+  readonly bytes: number;
+  /** When it arrived, in ms since 1970 with a fraction. */
+  readonly atMs: number;
+}
+
 export interface Inbox {
   /** False where there was no room. */
-  push(batch: Batch, bytes: number): boolean;
-  first(): Batch | undefined;
+  push(received: Received): boolean;
+  first(): Received | undefined;
   /** Forgets the first. */
   shift(): void;
   clear(): void;
 }
 
 export function createInbox(messagesMax: number, bytesMax: number): Inbox {
-  let entries: { readonly batch: Batch; readonly bytes: number }[] = [];
+  let entries: Received[] = [];
   let total = 0;
   return {
-    push(batch, bytes) {
-      if (entries.length >= messagesMax || total + bytes > bytesMax) return false;
-      entries.push({ batch, bytes });
-      total += bytes;
+    push(received) {
+      if (entries.length >= messagesMax || total + received.bytes > bytesMax) return false;
+      entries.push(received);
+      total += received.bytes;
       return true;
     },
-    first: () => entries[0]?.batch,
+    first: () => entries[0],
     shift() {
       total -= entries.shift()?.bytes ?? 0;
     },

@@ -13,7 +13,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { preciseNow } from "../writing/append.ts";
+import type { CommitTimes } from "../writing/commit-times.ts";
 import type { Move, Next } from "../writing/store-writer.ts";
 import { type Batch, type Head, type SentRow, wholeRows } from "./envelope.ts";
 import type { Outlet } from "./outlet.ts";
@@ -32,6 +32,7 @@ export interface PublisherOptions {
   readonly topics: Topics;
   readonly limits: Limits;
   readonly clock: Clock;
+  readonly commits: CommitTimes;
   /** Makes a head with a number of its own. Undefined while there are no numbers. */
   readonly newHead: () => Head | undefined;
 }
@@ -43,6 +44,7 @@ export class Publisher {
   readonly #topics: Topics;
   readonly #limits: Limits;
   readonly #clock: Clock;
+  readonly #commits: CommitTimes;
   readonly #newHead: PublisherOptions["newHead"];
   #cursor: number;
   #epoch: string;
@@ -59,13 +61,14 @@ export class Publisher {
   #stopped = false;
   #complained = false;
 
-  constructor({ store, outlet, topics, limits, clock, newHead }: PublisherOptions) {
+  constructor({ store, outlet, topics, limits, clock, commits, newHead }: PublisherOptions) {
     this.#store = store;
     this.#log = openLog(store);
     this.#outlet = outlet;
     this.#topics = topics;
     this.#limits = limits;
     this.#clock = clock;
+    this.#commits = commits;
     this.#newHead = newHead;
     const { offset, epoch } = readState(store);
     this.#cursor = offset;
@@ -129,7 +132,7 @@ export class Publisher {
 
   async #send(batch: Batch, rows: readonly StoredLogRow[]): Promise<void> {
     const connection = this.#connection;
-    const startTime = preciseNow();
+    const startTime = this.#clock.preciseMs();
     this.#inFlight++;
     try {
       await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
@@ -140,7 +143,7 @@ export class Publisher {
       // Whatever it was (connection lost, not allowed), the edges learn of these events from the log.
       this.#complain(error);
     }
-    recordPublishSpans(rows, startTime);
+    recordPublishSpans(rows, startTime, this.#clock.preciseMs());
     if (connection !== this.#connection) return;
     this.#inFlight--;
     this.wake();
@@ -159,6 +162,7 @@ export class Publisher {
       h: last?.hash ?? state.hash,
       d: last?.digest ?? null,
       ev: rows.map((row) => sentRow(row, this.#limits.feedInlineBytesMax)),
+      c: this.#commits.of(rows),
     };
   }
 
@@ -208,8 +212,7 @@ function sentRow(row: StoredLogRow, inlineBytesMax: number): SentRow {
 }
 
 /** One span per sampled event, in the trace of the request that wrote it. */
-function recordPublishSpans(rows: readonly StoredLogRow[], startTime: number): void {
-  const endTime = preciseNow();
+function recordPublishSpans(rows: readonly StoredLogRow[], startTime: number, endTime: number): void {
   for (const { traceparent: parent, offset } of rows) {
     if (parent === null) continue;
     const attributes = { "ostiary.offset": offset, "messaging.system": "mqtt" };

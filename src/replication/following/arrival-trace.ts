@@ -2,49 +2,85 @@
  * What the arrival of events is worth to whoever looks on: the time from commit on the primary to visible here as a metric, and spans in the
  * traces of the requests that caused them. A batch holds events of different traces, so its own span links to them all; it is a child only
  * where they are one. Each event's `apply` is a child of what the event carries, so that a trace really goes from the write to its arrival.
+ *
+ * The clocks of two machines differ. An event can't arrive before its commit: where it seems to, it counts as committed when it arrived.
  */
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
-import { preciseNow } from "../writing/append.ts";
 import type { ReplayedEvent } from "../writing/replay.ts";
 import type { Arrived } from "../writing/store-writer.ts";
 
-/**
- * Gives the milliseconds that the last of the events was under way; undefined where there is none. They are visible once they are committed: every
- * read that begins later is of the new state.
- */
-export function recordArrival(
-  { events, committedMs }: Pick<Arrived, "events" | "committedMs">,
-  source: "feed" | "catch_up",
-  receivedMs: number,
-): number | undefined {
-  // Other machines tell the time by the wall clock, which may have been set since this process began.
-  const visibleMs = Date.now() - Math.round(preciseNow() - committedMs);
-  metrics.eventsApplied.inc({ source }, events.length);
-  for (const event of events) metrics.commitToVisible.observe(Math.max(0, visibleMs - event.timeMs) / 1000);
-  const sampled = events.filter((event) => event.traceparent !== null);
-  if (sampled.length > 0) recordSpans(sampled, source, receivedMs, visibleMs);
-  const last = events.at(-1);
-  return last && Math.max(0, visibleMs - last.timeMs);
+/** How events came: in a message of the feed, fetched because the feed only announced them, fetched from a primary that is polled, or missed before. */
+export type Source = "feed" | "fetch" | "poll" | "catch_up";
+
+export interface Arrival {
+  readonly source: Source;
+  /** When this node had them, in ms since 1970. */
+  readonly receivedMs: number;
+  /** When the primary committed each; null where that is not known. */
+  readonly committedMs: readonly (number | null)[] | undefined;
+  readonly announced: Announced | undefined;
 }
 
-function recordSpans(events: readonly ReplayedEvent[], source: string, receivedMs: number, visibleMs: number): void {
-  const traceparents = [...new Set(events.map((event) => event.traceparent))];
+/** Up to where the feed announced events that this node then fetched, and when. */
+export interface Announced {
+  readonly offset: number;
+  readonly atMs: number;
+}
+
+interface Timed {
+  readonly event: ReplayedEvent;
+  /** By this node's clock. */
+  readonly committedMs: number;
+}
+
+/**
+ * Gives the milliseconds that the last of the events was under way; undefined where there is none. They are visible once they are committed here: every
+ * read that begins later is of the new state. An event without a time of commit is counted from its own time, when it was asked for.
+ */
+export function recordArrival(arrived: Arrived, arrival: Arrival): number | undefined {
+  const { source, receivedMs, committedMs } = arrival;
+  const { events, committedMs: visibleMs } = arrived;
+  const timed = events.map((event, index): Timed => {
+    const atMs = committedMs?.[index] ?? event.timeMs;
+    return { event, committedMs: Math.min(atMs, receivedMs, visibleMs) };
+  });
+  metrics.eventsApplied.inc({ source }, events.length);
+  for (const event of timed) metrics.commitToVisible.observe((visibleMs - event.committedMs) / 1000);
+  const sampled = timed.filter(({ event }) => event.traceparent !== null);
+  if (sampled.length > 0) recordSpans(sampled, arrived, arrival);
+  const last = timed.at(-1);
+  return last && Math.round(visibleMs - last.committedMs);
+}
+
+function recordSpans(
+  sampled: readonly Timed[],
+  { startMs, committedMs: visibleMs, wasPrepared }: Arrived,
+  { source, receivedMs, announced }: Arrival,
+): void {
+  const traceparents = [...new Set(sampled.map(({ event }) => event.traceparent))];
   recordSpan("receive", {
     kind: SpanKind.CONSUMER,
     parent: traceparents.length === 1 ? traceparents[0] : null,
     links: traceparents.length === 1 ? [] : traceparents,
     attributes: {
-      "messaging.system": "mqtt",
-      "messaging.batch.message_count": events.length,
+      ...(source === "feed" ? { "messaging.system": "mqtt", "messaging.operation.type": "receive" } : {}),
+      "messaging.batch.message_count": sampled.length,
       "ostiary.source": source,
     },
-    startTime: receivedMs,
+    startTime: Math.min(receivedMs, visibleMs),
     endTime: visibleMs,
   });
-  for (const { traceparent: parent, offset, timeMs, startMs, endMs } of events) {
-    const attributes = { "ostiary.offset": offset, "ostiary.commit_to_visible_ms": visibleMs - timeMs };
-    recordSpan("apply", { parent, attributes, startTime: startMs, endTime: endMs });
-    recordSpan("commit to visible", { parent, attributes, startTime: timeMs, endTime: visibleMs });
+  for (const { event, committedMs } of sampled) {
+    const { traceparent: parent, offset, changes } = event;
+    const attributes = { "ostiary.offset": offset, "ostiary.facts.changed": changes, "ostiary.source": source };
+    const span = (name: string, startTime: number, endTime: number, kind = SpanKind.INTERNAL): void =>
+      recordSpan(name, { kind, parent, attributes, startTime, endTime });
+    if (source === "fetch" && announced !== undefined && offset <= announced.offset)
+      span("fetch", announced.atMs, receivedMs, SpanKind.CLIENT);
+    // What was prepared was done before the event came, so it is not what came of it.
+    if (wasPrepared) span("prepare", event.startMs, event.endMs);
+    span("apply", wasPrepared ? startMs : event.startMs, wasPrepared ? visibleMs : event.endMs);
+    span("commit to visible", committedMs, visibleMs);
   }
 }

@@ -7,7 +7,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { pageRows, type Head, type Page, type Refusal } from "../feed/envelope.ts";
+import { committedAfter, pageRows, type Head, type Page, type Refusal } from "../feed/envelope.ts";
 import type { ReplayRequest } from "../writing/replay.ts";
 import type { Question } from "./freshness.ts";
 import type { NodeClient } from "./node-client.ts";
@@ -87,7 +87,11 @@ async function applyPage(
     throw new AppError("not_ready", `the other node serves environment \`${page.head.s}\``);
   const rows = pageRows(page);
   if (rows.length === 0) return state;
-  return replay({ epoch: page.e, rows, hash: page.h, digest: page.d }, from === upstream.primary ? "primary" : "peer");
+  const committedMs = committedAfter(page, state.offset);
+  return replay(
+    { epoch: page.e, rows, hash: page.h, digest: page.d, committedMs },
+    from === upstream.primary ? "primary" : "peer",
+  );
 }
 
 /** The log of that node can't be followed from here. */

@@ -17,39 +17,28 @@ import { atMostEvery } from "../../util/at-most-every.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import { decodeBatch, decodeHead, epochOf, wholeRows, type Batch, type Head } from "../feed/envelope.ts";
-import { createInbox, type Inbox } from "../feed/inbox.ts";
+import {
+  committedAfter,
+  decodeBatch,
+  decodeHead,
+  epochOf,
+  wholeRows,
+  type Batch,
+  type Head,
+} from "../feed/envelope.ts";
+import { createInbox, type Inbox, type Received } from "../feed/inbox.ts";
 import type { ReplayRequest } from "../writing/replay.ts";
 import type { Arrived } from "../writing/store-writer.ts";
-import type { Writer } from "../writing/writer.ts";
-import { recordArrival } from "./arrival-trace.ts";
+import { type Announced, recordArrival, type Source } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { Confirmations } from "./confirmations.ts";
 import { watchDivergence } from "./divergence.ts";
 import { Freshness, momentOf, type Awaited, type Question } from "./freshness.ts";
-import { Hints } from "./hints.ts";
+import { type Cause, causeOf, Hints } from "./hints.ts";
+import type { FollowerOptions } from "./follower-options.ts";
 import type { NodeClient } from "./node-client.ts";
-import type { Upstream } from "./upstream.ts";
 
 const log = getLogger("follow");
-
-export interface FollowerOptions {
-  readonly environment: string;
-  readonly limits: Limits;
-  /** The oldest copy that may be answered from. */
-  readonly maxStalenessMs?: number | undefined;
-  readonly clock: Clock;
-  readonly writer: Pick<Writer, "replay" | "prepare">;
-  readonly upstream: Upstream;
-  /** Where this copy stands; undefined before there is one. */
-  readonly present: () => State | undefined;
-  /** As for catching up; `isDistrusted` says that nobody may answer from the present copy any more. */
-  readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<State>;
-  /** The file is damaged, or could not be read. */
-  readonly onDamage: (error: unknown) => void;
-  readonly parting: CatchUpOptions["parting"];
-  readonly proven: CatchUpOptions["proven"];
-}
 
 /** Applying the same events fails this often before the copy itself is taken for damaged. */
 const replayFailuresMax = 3;
@@ -82,9 +71,10 @@ export class Follower {
   #cancelWatch = (): void => {};
   #cancelRetry = (): void => {};
   #running: Promise<void> = Promise.resolve();
-  #catchingUp = false;
-  /** Whether the primary has to be asked, and not before when (by the clock). */
-  #catchUpWanted = true;
+  /** Why the logs of others are being asked. */
+  #asking: Cause | undefined;
+  /** Why they have to be asked, and not before when (by the clock). */
+  #wanted: Cause | undefined = "missed";
   #catchUpAtMs = 0;
   #failures = 0;
   /** When the present copy came, and how many before it did not last either. */
@@ -92,8 +82,10 @@ export class Follower {
   #poorCopies = 0;
   #replayFailures = 0;
   #offsetAtHead = 0;
-  /** The last message that did not follow. */
-  #gap: Batch | undefined;
+  /** The last message that could not be applied when its turn came. */
+  #unapplied: Batch | undefined;
+  /** The last offset that the feed has announced without the events up to there, and when it did. */
+  #announced: Announced | undefined;
   #nextPollMs = 0;
   #isPolling = false;
   #ackWanted = false;
@@ -107,7 +99,7 @@ export class Follower {
     this.#freshness = new Freshness({ limits, maxStalenessMs, clock });
     const { windowMs } = this.#freshness;
     this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
-    this.#hints = new Hints({ limits, clock, ask: () => this.#wantCatchUp() });
+    this.#hints = new Hints({ limits, clock, ask: (cause) => this.#want(cause) });
     this.#complaints = atMostEvery(complaintIntervalMs, clock);
     this.#catchUpOptions = {
       environment,
@@ -150,7 +142,7 @@ export class Follower {
     if (this.#diverged) return "DIVERGED";
     if (this.#options.present() === undefined) return "BOOTSTRAP";
     const { isFeedAlive, isTrusted, isPrimaryAlive } = this.#freshness;
-    if (isFeedAlive && (this.#catchUpWanted || this.#catchingUp)) return "CATCHUP";
+    if (isFeedAlive && (this.#wanted === "missed" || this.#asking === "missed")) return "CATCHUP";
     if (isFeedAlive && isTrusted) return "LIVE";
     return isPrimaryAlive ? "STALE_FEED" : "DISCONNECTED";
   }
@@ -190,14 +182,15 @@ export class Follower {
       return this.#hints.take();
     }
     metrics.feedEvents.inc({ direction: "received" }, decoded.message.ev.length);
-    if (!this.#inbox.push(decoded.message, payload.byteLength)) return this.#hints.take();
+    const received = { batch: decoded.message, bytes: payload.byteLength, atMs: this.#clock.preciseMs() };
+    if (!this.#inbox.push(received)) return this.#hints.take();
     this.#work();
   }
 
   /** What the primary is about to commit. Nothing of it counts before it comes as a batch. */
   receiveNext(payload: Uint8Array): void {
     const present = this.#options.present();
-    if (present === undefined || this.#working || this.#catchUpWanted || this.#diverged || this.#stopped) return;
+    if (present === undefined || this.#working || this.#wanted !== undefined || this.#diverged || this.#stopped) return;
     const decoded = decodeBatch(payload);
     if ("problem" in decoded) return;
     const { s, e, p, h, d } = decoded.message;
@@ -264,7 +257,10 @@ export class Follower {
   #checkLater(head: Head, { offset }: State): void {
     this.#clock.after(this.#limits.gapGraceMs, () => {
       const present = this.#options.present();
-      if (present?.epoch === head.e && present.offset === offset && offset < head.l) this.#hints.take();
+      if (present?.epoch !== head.e || present.offset !== offset || offset >= head.l) return;
+      // What is being fetched or applied may be what the head tells of.
+      if (this.#working && !this.#stopped) this.#checkLater(head, present);
+      else this.#hints.take();
     });
   }
 
@@ -340,18 +336,18 @@ export class Follower {
     while (!this.#stopped && !this.#freshness.isFeedAlive && this.#isFollowing) {
       const askedAtMs = this.#clock.monotonicMs();
       const isNew = await this.#confirm(waitMs);
-      if (isNew) this.#wantCatchUp();
+      if (isNew) this.#want("polled");
       await this.#running;
       // A primary of an earlier version answers at once, with news or without.
       if (!isNew && this.#clock.monotonicMs() - askedAtMs < waitMs / 2) break;
     }
     this.#isPolling = false;
-    if (!this.#isFollowing) this.#wantCatchUp();
+    if (!this.#isFollowing) this.#want(this.#wanted ?? this.#asking ?? "missed");
   }
 
   /** Whether this copy follows the primary, and nothing but the next event is missing. */
   get #isFollowing(): boolean {
-    const isAsked = this.#catchUpWanted || this.#catchingUp;
+    const isAsked = this.#wanted !== undefined || this.#asking !== undefined;
     return this.#options.present() !== undefined && !isAsked && !this.#diverged;
   }
 
@@ -402,7 +398,11 @@ export class Follower {
   }
 
   #wantCatchUp(): void {
-    this.#catchUpWanted = true;
+    this.#want("missed");
+  }
+
+  #want(cause: Cause): void {
+    this.#wanted = causeOf(this.#wanted, cause);
     this.#work();
   }
 
@@ -416,35 +416,36 @@ export class Follower {
     this.#working = true;
     while (this.#workWanted && !this.#stopped) {
       this.#workWanted = false;
-      if (this.#catchUpWanted && this.#clock.monotonicMs() >= this.#catchUpAtMs) {
-        await this.#tryToCatchUp();
+      if (this.#wanted !== undefined && this.#clock.monotonicMs() >= this.#catchUpAtMs) {
+        await this.#tryToCatchUp(this.#wanted);
         this.#workWanted = true;
       } else if (await this.#takeFromInbox()) this.#workWanted = true;
     }
     this.#working = false;
   }
 
-  async #tryToCatchUp(): Promise<void> {
-    this.#catchUpWanted = false;
-    this.#catchingUp = true;
+  async #tryToCatchUp(cause: Cause): Promise<void> {
+    this.#wanted = undefined;
+    this.#asking = cause;
     const before = this.#options.present();
     try {
       const trusted = !this.#diverged && !this.#filesLost && this.#replayFailures < replayFailuresMax;
       await catchUp(this.#catchUpOptions, trusted ? before : undefined);
       this.#failures = 0;
       if (!this.#diverged) this.#catchUpAtMs = 0;
-      metrics.catchUps.inc({ result: "done" });
+      this.#announced = undefined;
+      if (this.#asking === "missed") metrics.catchUps.inc({ result: "done" });
       this.#hints.answered(before !== this.#options.present());
     } catch (error) {
       if (this.#stopped) return;
       this.#catchUpFailed(error);
     } finally {
-      this.#catchingUp = false;
+      this.#asking = undefined;
     }
   }
 
   #catchUpFailed(error: unknown): void {
-    this.#catchUpWanted = true;
+    this.#wanted = "missed";
     metrics.catchUps.inc({ result: "failed" });
     // A disk that fails here is no word of the primary's.
     if (this.#doubted && storageFailureIn(error) === undefined)
@@ -475,6 +476,7 @@ export class Follower {
   }
 
   async #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<State> {
+    this.#asking = "missed";
     const state = await this.#options.installSnapshot(from, replacing, this.#diverged);
     this.#inbox.clear();
     this.#divergence.clear();
@@ -489,32 +491,38 @@ export class Follower {
 
   /** Applies or drops the first message. False where there is none, or none that can be applied before catching up. */
   async #takeFromInbox(): Promise<boolean> {
-    const batch = this.#inbox.first();
+    const received = this.#inbox.first();
     const present = this.#options.present();
-    if (batch === undefined || present === undefined || this.#diverged) return false;
+    if (received === undefined || present === undefined || this.#diverged) return false;
+    const { batch } = received;
     const order = compareEpochs(epochOf(batch), present);
     if (order < 0 || (order === 0 && batch.l <= present.offset)) {
       metrics.feedDuplicates.inc();
       this.#inbox.shift();
       return true;
     }
-    const rows = order === 0 && batch.p <= present.offset ? wholeRows(batch) : undefined;
-    if (rows !== undefined) return this.#applyBatch(present, batch, rows);
-    if (this.#catchUpWanted) return false;
-    metrics.feedGaps.inc();
+    const isNext = order === 0 && batch.p <= present.offset;
+    const rows = isNext ? wholeRows(batch) : undefined;
+    if (rows !== undefined) return this.#applyBatch(present, received, rows);
+    if (this.#wanted !== undefined) return false;
+    if (isNext) this.#announced = { offset: batch.l, atMs: received.atMs };
+    // What follows events that were announced does not tell of others.
+    const isGap = order !== 0 || batch.p > Math.max(present.offset, this.#announced?.offset ?? 0);
+    if (isGap && batch !== this.#unapplied) metrics.feedGaps.inc();
     // It stays, in the hope that it follows what the log gives; it goes where it can't (another epoch, bodies only referred to) or did not.
-    const hopeless = order !== 0 || batch.p <= present.offset || batch === this.#gap;
+    const hopeless = order !== 0 || isNext || batch === this.#unapplied;
     if (hopeless) this.#inbox.shift();
-    this.#gap = batch;
-    this.#hints.take();
+    this.#unapplied = batch;
+    this.#hints.take(isGap ? "missed" : "announced");
     return true;
   }
 
-  async #applyBatch(present: State, batch: Batch, rows: readonly LogRow[]): Promise<boolean> {
+  async #applyBatch({ offset }: State, { batch, atMs }: Received, rows: readonly LogRow[]): Promise<boolean> {
     this.#inbox.shift();
-    const next = rows.filter((row) => row.offset > present.offset);
+    const next = rows.filter((row) => row.offset > offset);
+    const committedMs = committedAfter(batch, offset);
     try {
-      await this.#replay({ epoch: batch.e, rows: next, hash: batch.h, digest: batch.d }, "feed");
+      await this.#replay({ epoch: batch.e, rows: next, hash: batch.h, digest: batch.d, committedMs }, "feed", atMs);
     } catch (error) {
       const events = `${batch.p + 1} to ${batch.l}`;
       if (error instanceof AppError && error.code === "conflict") {
@@ -528,14 +536,18 @@ export class Follower {
       } else {
         if (storageFailureIn(error) === undefined)
           log.error("events {events} could not be applied: {error}", { events, error });
-        this.#catchUpWanted = true;
+        this.#wanted = "missed";
       }
     }
     return true;
   }
 
-  async #replay(request: ReplayRequest, from: "feed" | "primary" | "peer"): Promise<State> {
-    const startMs = Date.now();
+  async #replay(
+    request: ReplayRequest,
+    from: "feed" | "primary" | "peer",
+    receivedMs = this.#clock.preciseMs(),
+  ): Promise<State> {
+    const source = from === "feed" ? from : sources[this.#asking ?? "missed"];
     let arrived: Arrived;
     try {
       arrived = await this.#options.writer.replay(request);
@@ -547,8 +559,9 @@ export class Follower {
     this.#replayFailures = 0;
     if (wasPrepared && from === "feed") metrics.eventsPrepared.inc(events.length);
     for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
-    this.#visibleAfterMs =
-      recordArrival(arrived, from === "feed" ? "feed" : "catch_up", startMs) ?? this.#visibleAfterMs;
+    const { committedMs } = request;
+    const arrival = { source, receivedMs, committedMs, announced: this.#announced };
+    this.#visibleAfterMs = recordArrival(arrived, arrival) ?? this.#visibleAfterMs;
     this.#reach(state);
     return state;
   }
@@ -565,3 +578,5 @@ export class Follower {
     else if (unfitting) this.distrust(`what follows does not fit it: ${error.message}`);
   }
 }
+
+const sources: Readonly<Record<Cause, Source>> = { announced: "fetch", polled: "poll", missed: "catch_up" };

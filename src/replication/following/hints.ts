@@ -1,14 +1,26 @@
 /**
- * Decides when the primary is asked because of what the feed said. The feed may tell of something of which the primary knows nothing, if a broker repeats
+ * Decides when the primary is asked because of what the feed said, and remembers why. The feed may tell of something of which the primary knows nothing, if a broker repeats
  * messages of a history that was given up. So each answer without news doubles the delay before the primary is asked again.
  */
 import type { Limits } from "../../config/limits.ts";
+import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
+
+/**
+ * Why the logs of others are asked. Only what was missed makes a copy catch up: events that the feed announces without their bodies, and those of which
+ * a primary that is polled tells, come by HTTP because that is their way.
+ */
+export type Cause = "announced" | "polled" | "missed";
+
+/** The one that counts, of two. */
+export function causeOf(first: Cause | undefined, second: Cause): Cause {
+  return first === undefined || second === "missed" ? second : first;
+}
 
 export interface HintsOptions {
   readonly limits: Pick<Limits, "retryDelayMsMin" | "retryDelayMsMax">;
   readonly clock: Clock;
-  readonly ask: () => void;
+  readonly ask: (cause: Cause) => void;
 }
 
 export class Hints {
@@ -17,22 +29,20 @@ export class Hints {
   /** The number of answers in a row without news. */
   #vain = 0;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
-  #cancel: (() => void) | undefined;
+  #waiting: { readonly cause: Cause; readonly cancel: () => void } | undefined;
 
   constructor(options: HintsOptions) {
     this.#options = options;
   }
 
   /** The feed says that there is more than this copy has. */
-  take(): void {
+  take(cause: Cause = "missed"): void {
     const { limits, clock } = this.#options;
     const delayMs = this.#vain === 0 ? 0 : Math.min(limits.retryDelayMsMin * 2 ** this.#vain, limits.retryDelayMsMax);
     const waitMs = this.#answeredAtMs + delayMs - clock.monotonicMs();
-    if (waitMs <= 0) return this.#ask();
-    this.#cancel ??= clock.after(waitMs, () => {
-      this.#cancel = undefined;
-      this.#ask();
-    });
+    if (waitMs <= 0) return this.#ask(cause);
+    const cancel = this.#waiting?.cancel ?? clock.after(waitMs, () => this.#end());
+    this.#waiting = { cause: causeOf(this.#waiting?.cause, cause), cancel };
   }
 
   /** The primary was asked, for whatever reason. */
@@ -44,11 +54,17 @@ export class Hints {
   }
 
   stop(): void {
-    this.#cancel?.();
+    this.#waiting?.cancel();
   }
 
-  #ask(): void {
+  #end(): void {
+    const { cause } = must(this.#waiting);
+    this.#waiting = undefined;
+    this.#ask(cause);
+  }
+
+  #ask(cause: Cause): void {
     this.#isAsked = true;
-    this.#options.ask();
+    this.#options.ask(cause);
   }
 }

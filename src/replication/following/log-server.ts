@@ -18,6 +18,7 @@ import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { Head, NodeHead, Page, Refusal } from "../feed/envelope.ts";
 import { readHead, type HeadOptions } from "../feed/head.ts";
 import { chainHash, type Position } from "../position.ts";
+import type { CommitTimes } from "../writing/commit-times.ts";
 import { storageComplaints, storageFailed } from "../storage-status.ts";
 import type { SnapshotKeeper } from "../snapshots/snapshot-keeper.ts";
 import { serveSnapshot } from "../snapshots/snapshot-server.ts";
@@ -53,6 +54,8 @@ export interface LogServerOptions {
   readonly ack: boolean;
   /** What others can tell from this node's heads of how new they are; `number` is the greatest that a head of this primary had until now. */
   readonly freshness: () => Pick<HeadOptions, "number" | "ageMs">;
+  /** A primary's. */
+  readonly commits?: CommitTimes;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
@@ -222,7 +225,7 @@ function requireHash(first: string): string {
 }
 
 function servePage(options: LogServerOptions, request: Request, query: URLSearchParams): Response {
-  const { limits, clock } = options;
+  const { clock } = options;
   const asked = askedPosition(query);
   const store = options.store();
   const log = openLog(store);
@@ -231,7 +234,7 @@ function servePage(options: LogServerOptions, request: Request, query: URLSearch
     const head = readHead(store, log, headOptionsOf(options), clock.wallMs());
     const refused = whyNotFrom(store, log, head, asked);
     if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
-    return pageAfter(store, log, head, asked, limits);
+    return pageAfter(store, log, head, asked, options);
   });
   options.onPosition(asked, nodeIdOf(request));
   return "code" in answer
@@ -266,7 +269,13 @@ function hasHash(log: Log, head: Head, offset: number, hash: string): boolean {
   return next === undefined || chainHash(hash, next) === next.hash;
 }
 
-function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limits: Limits): Page {
+function pageAfter(
+  store: SqlDatabase,
+  log: Log,
+  head: Head,
+  asked: Asked,
+  { limits, commits }: Pick<LogServerOptions, "limits" | "commits">,
+): Page {
   const rows = log.read(asked.offset, { eventsMax: limits.logPageEventsMax, bytesMax: limits.logPageBytesMax });
   const last = rows.at(-1);
   const offset = last?.offset ?? asked.offset;
@@ -277,6 +286,7 @@ function pageAfter(store: SqlDatabase, log: Log, head: Head, asked: Asked, limit
     h: last?.hash ?? asked.hash,
     d: last?.digest ?? null,
     ev: rows.map((row) => [row.offset, row.timeMs, row.kind, row.body, row.traceparent]),
+    c: commits?.of(rows),
     head,
   };
 }

@@ -12,6 +12,7 @@ import * as schema from "../../store/schema.ts";
 import { readState, type State } from "../../store/state.ts";
 import { statement } from "../../store/statements.ts";
 import { AppError } from "../../util/app-error.ts";
+import { preciseNow } from "../../util/clock.ts";
 import { chainHash } from "../position.ts";
 import { commitEvent, countsOf } from "./commit-event.ts";
 import { eventTime } from "./event-time.ts";
@@ -216,9 +217,4 @@ function warningOf(effect: Effect | undefined): Pick<WriteResult, "warning"> {
 function presentPosition(store: SqlDatabase): WriteResult {
   const { epoch, offset, timeMs } = readState(store);
   return { epoch, offset, timeMs, unchanged: true };
-}
-
-/** Wall clock with a fraction of a millisecond, comparable between threads of one process. */
-export function preciseNow(): number {
-  return performance.timeOrigin + performance.now();
 }

@@ -9,9 +9,9 @@ import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import type { Log, LogRow } from "../../store/log.ts";
 import { readState, type State } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
+import { preciseNow } from "../../util/clock.ts";
 import { chainHashes } from "../position.ts";
-import { preciseNow } from "./append.ts";
-import { commitEvent } from "./commit-event.ts";
+import { commitEvent, countsOf } from "./commit-event.ts";
 
 export interface ReplayRequest {
   /** The epoch after the last row; one of the rows may begin it. */
@@ -21,6 +21,8 @@ export interface ReplayRequest {
   readonly hash: string;
   /** Its digest there; null where it is not known. */
   readonly digest: string | null;
+  /** When the primary committed each row, in ms since 1970; null where nobody knows. */
+  readonly committedMs?: readonly (number | null)[] | undefined;
 }
 
 export interface Replayed {
@@ -34,6 +36,8 @@ export interface ReplayedEvent {
   readonly timeMs: number;
   readonly traceparent: string | null;
   readonly digest: string;
+  /** Facts that it inserted and deleted. */
+  readonly changes: number;
   readonly startMs: number;
   readonly endMs: number;
 }
@@ -63,7 +67,9 @@ export function replay(
     const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
     position = stored;
     const { offset, timeMs, traceparent, digest } = stored;
-    return { offset, timeMs, traceparent, digest: String(digest), startMs, endMs: preciseNow() };
+    const { inserted, deleted } = countsOf(decidedThere);
+    const changes = inserted + deleted;
+    return { offset, timeMs, traceparent, digest: String(digest), changes, startMs, endMs: preciseNow() };
   });
   const state = readState(store);
   requireSame(state, request);

@@ -22,7 +22,6 @@ import { mintEpoch } from "../position.ts";
 import {
   append,
   nameOf,
-  preciseNow,
   type Appended,
   type OnDecided,
   type WriteMeta,
@@ -81,6 +80,8 @@ export type WriterEvent =
 
 /** What a replay did. */
 export interface Arrived extends Replayed {
+  /** When the replay began, in ms since 1970. */
+  readonly startMs: number;
   readonly committedMs: number;
   /** Whether it had been prepared. */
   readonly wasPrepared: boolean;
@@ -196,6 +197,7 @@ export class StoreWriter {
 
   /** Applies what a primary wrote, all or none. AppError `conflict` where it does not follow, or leads to another state. */
   replay(request: ReplayRequest): Arrived {
+    const startMs = this.#clock.preciseMs();
     const open = this.#requireStorage();
     const prepared = this.#takePrepared(request);
     let result: Replayed;
@@ -207,14 +209,14 @@ export class StoreWriter {
       this.#storageFailed(open, error);
       throw error;
     }
-    const committedMs = preciseNow();
+    const committedMs = this.#clock.preciseMs();
     this.#committedAtMs = this.#clock.monotonicMs();
     const { state } = result;
     this.#state = state;
     if (request.rows.length > 0) this.#tell({ moved: { committedMs } });
     this.#trim(open, state);
     this.#boundWal(open);
-    return { ...result, committedMs, wasPrepared: prepared !== undefined };
+    return { ...result, startMs, committedMs, wasPrepared: prepared !== undefined };
   }
 
   /**
@@ -351,7 +353,7 @@ export class StoreWriter {
       for (const write of group) write.reject(reason);
       return;
     }
-    const committedMs = preciseNow();
+    const committedMs = this.#clock.preciseMs();
     this.#committedAtMs = this.#clock.monotonicMs();
     const { outcomes, state, hasMoved } = begun.result;
     this.#state = state;
@@ -409,7 +411,7 @@ export class StoreWriter {
     if (state.offset === known.offset) return;
     this.#state = state;
     this.#tell({ moving: { state, rows: [] } });
-    this.#tell({ moved: { committedMs: preciseNow() } });
+    this.#tell({ moved: { committedMs: this.#clock.preciseMs() } });
   }
 
   #storageFailed({ guard }: Open, error: unknown): void {
@@ -499,7 +501,7 @@ export class StoreWriter {
     };
     const name = nameOf(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
-    const now = preciseNow();
+    const now = this.#clock.preciseMs();
     if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined }, name };
     store.exec("SAVEPOINT request");
     try {

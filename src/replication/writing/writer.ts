@@ -64,7 +64,7 @@ export class Writer {
   readonly changes = newChanges();
   /** What is reported of the storage of this node. */
   readonly storage = new StorageStatus();
-  readonly #onMoved: ((move: Move) => void)[] = [];
+  readonly #onMoved: ((move: Move, committedMs: number) => void)[] = [];
   readonly #onNext: ((next: Next) => void)[] = [];
   #state: State | undefined;
   /** Where the next commit leads, or the last one has led. */
@@ -90,7 +90,7 @@ export class Writer {
       if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
       const move = must(this.#moving, "the writer says where a commit leads before it");
       this.#state = move.state;
-      for (const listener of this.#onMoved) listener(move);
+      for (const listener of this.#onMoved) listener(move, event.moved.committedMs);
     });
     void this.#watch();
   }
@@ -100,8 +100,8 @@ export class Writer {
     return must(this.#state, "the writer has a store open");
   }
 
-  /** Called after each commit that moved the position. */
-  onMoved(listener: (move: Move) => void): void {
+  /** Called after each commit that moved the position, with when that was in ms since 1970. */
+  onMoved(listener: (move: Move, committedMs: number) => void): void {
     this.#onMoved.push(listener);
   }
 

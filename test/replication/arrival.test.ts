@@ -1,0 +1,152 @@
+/** What is counted of events on their way to an edge, and from when to when their way is measured. */
+import { describe, expect, test } from "bun:test";
+import { recordArrival } from "../../src/replication/following/arrival-trace.ts";
+import { CommitTimes } from "../../src/replication/writing/commit-times.ts";
+import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { metrics } from "../../src/telemetry/metrics.ts";
+import { converged, eventually, insert, loadPolicy, reader, untraced, withCluster } from "./cluster.ts";
+
+interface Metric {
+  get(): Promise<{ values: readonly { readonly labels: object; readonly value: number }[] }>;
+}
+
+async function total(metric: Metric, labels: object = {}): Promise<number> {
+  const { values } = await metric.get();
+  return values.filter((one) => Bun.deepMatch(labels, one.labels)).reduce((sum, { value }) => sum + value, 0);
+}
+
+const sources = ["feed", "fetch", "poll", "catch_up"] as const;
+
+async function counted() {
+  const applied = await Promise.all(sources.map((source) => total(metrics.eventsApplied, { source })));
+  const [gaps, catchUps] = [await total(metrics.feedGaps), await total(metrics.catchUps)];
+  return { gaps, catchUps, ...Object.fromEntries(sources.map((source, index) => [source, applied[index] ?? 0])) };
+}
+
+async function changed(before: Readonly<Record<string, number>>) {
+  const after: Readonly<Record<string, number>> = await counted();
+  return Object.fromEntries(Object.entries(after).map(([name, value]) => [name, value - (before[name] ?? 0)]));
+}
+
+/** As many facts as do not fit a message. */
+const largeUsers = (write: number): string[] => Array.from({ length: 20 }, (_, index) => `u${write}-${index}`);
+const smallMessages = { "limits.feedInlineBytesMax": "1KiB" };
+
+const insertLarge = (node: PrimaryNode, write: number) => insert(node, ...largeUsers(write));
+
+describe("events that the feed only announces", () => {
+  test("are fetched, and neither gaps nor reasons to catch up", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(smallMessages);
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary);
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      const before = await counted();
+      const states = new Set<string>();
+      const look = setInterval(() => states.add(edge.node.health().state), 1);
+      for (let write = 0; write < 20; write++) await insertLarge(primary.node, write);
+      // Several at a time, and small ones among them, which come in messages.
+      for (let round = 0; round < 10; round++) {
+        const writes = Array.from({ length: 4 }, (_, index) => insertLarge(primary.node, 100 + 4 * round + index));
+        await Promise.all([...writes, insert(primary.node, `small-${round}`)]);
+      }
+      await converged(edge.node, primary.node);
+      clearInterval(look);
+      const { fetch = 0, feed = 0, ...others } = await changed(before);
+      expect(others).toEqual({ gaps: 0, catchUps: 0, poll: 0, catch_up: 0 });
+      expect(fetch).toBeGreaterThanOrEqual(60);
+      expect(fetch + feed).toBe(70);
+      expect([...states]).toEqual(["LIVE"]);
+    }));
+
+  test("are fetched by polling where there is no feed, which is no catching up either", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const fallback = await cluster.fallback(primary, { follow: "true" });
+      await converged(fallback.node, primary.node);
+      await eventually(() => expect(fallback.node.health().state).toBe("FOLLOWING"));
+      const before = await counted();
+      for (let write = 0; write < 5; write++) {
+        await insert(primary.node, `user-${write}`);
+        await converged(fallback.node, primary.node);
+      }
+      expect(await changed(before)).toEqual({ gaps: 0, catchUps: 0, feed: 0, fetch: 0, poll: 5, catch_up: 0 });
+    }));
+});
+
+/** So long before they were committed the writes were asked for: longer than a clock that was set back would be hidden. */
+const queuedMs = 8000;
+
+function insertQueued(node: PrimaryNode, users: readonly string[]) {
+  const meta = { ...untraced, timeMs: Date.now() - queuedMs };
+  return node.writes.batch([{ inserts: users.map((user) => reader(user)) }], meta);
+}
+
+describe("from the commit on the primary until it is visible is measured", () => {
+  test.each(["in a message", "fetched"])("of an event that came %s", (way) =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(smallMessages);
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary);
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      const before = await total(metrics.commitToVisible, { le: 2.5 });
+      await insertQueued(primary.node, way === "fetched" ? largeUsers(0) : ["ann"]);
+      await converged(edge.node, primary.node);
+      await eventually(() => expect(edge.node.health().visibleAfterMs).toBeLessThan(2500));
+      expect(await total(metrics.commitToVisible, { le: 2.5 })).toBe(before + 1);
+    }),
+  );
+
+  test("of events that an edge missed; of those that nobody knows the commit of, from when they were asked for", () =>
+    withCluster(async (cluster) => {
+      const first = await cluster.primary();
+      await loadPolicy(first.node);
+      const early = await cluster.edge("edge-1", first);
+      await converged(early.node, first.node);
+      await early.stop();
+      await insertQueued(first.node, ["ann"]);
+      const awayMs = 300;
+      await Bun.sleep(awayMs);
+      const back = await cluster.edge("edge-1", first);
+      await converged(back.node, first.node);
+      expect(back.node.health().visibleAfterMs).toBeGreaterThanOrEqual(awayMs);
+      expect(back.node.health().visibleAfterMs).toBeLessThan(queuedMs);
+      await back.stop();
+      await insertQueued(first.node, ["bob"]);
+      await first.stop();
+      const late = async () =>
+        (await total(metrics.commitToVisible, { le: "+Inf" })) - (await total(metrics.commitToVisible, { le: 5 }));
+      const before = await late();
+      const second = await cluster.primary();
+      const last = await cluster.edge("edge-1", second);
+      await converged(last.node, second.node);
+      expect(await late()).toBe(before + 1);
+    }));
+
+  test("never as less than nothing where the clocks of two machines differ", async () => {
+    const event = { offset: 7, traceparent: null, digest: "", changes: 1, startMs: 1004, endMs: 1005 };
+    const arrived = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006, wasPrepared: false };
+    const state = {} as never;
+    for (const committedMs of [undefined, [null], [99_000]]) {
+      const arrival = { source: "feed", receivedMs: 1002, committedMs, announced: undefined } as const;
+      expect(recordArrival({ ...arrived, state }, arrival)).toBe(4);
+    }
+    const known = { source: "feed", receivedMs: 1002, committedMs: [1000.5], announced: undefined } as const;
+    const before = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
+    recordArrival({ ...arrived, state }, known);
+    const after = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
+    expect(Number(after?.value) - Number(before?.value)).toBeCloseTo(0.0055, 6);
+  });
+});
+
+test("the commits of the last events are known, several of which may have been in one", () => {
+  const times = new CommitTimes(10);
+  const of = (...offsets: number[]) => times.of(offsets.map((offset) => ({ offset })));
+  expect(of(10, 11)).toBeUndefined();
+  times.note(13, 1000.12345);
+  times.note(14, 2000);
+  expect(of(10, 11, 13, 14, 15)).toEqual([null, 1000.123, 1000.123, 2000, null]);
+  for (let offset = 15; offset < 40_000; offset++) times.note(offset, offset);
+  expect(of(14, 39_999)).toEqual([null, 39_999]);
+});

@@ -17,8 +17,9 @@ import { keepIds, learnIds } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readRevision, type Revision } from "../store/revision.ts";
 import { readState, type State } from "../store/state.ts";
-import { StoreFiles } from "../store/store-files.ts";
-import type { ClosureCounts } from "../telemetry/metrics.ts";
+import { countFacts } from "../store/degrees.ts";
+import { fileBytes, StoreFiles } from "../store/store-files.ts";
+import type { ClosureCounts, FileBytes } from "../telemetry/metrics.ts";
 import { type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
@@ -327,9 +328,14 @@ export class Engine {
     return this.#present.read(() => readState(this.#database));
   }
 
-  /** The closures that this copy keeps, and those that it gave up. */
-  closures(): ClosureCounts {
-    return this.#present.read(() => countClosures(this.#database));
+  /** How much this copy holds. Nothing is counted for it. */
+  contents(): { readonly closures: ClosureCounts; readonly facts: number; readonly files: FileBytes } {
+    const files = fileBytes(this.#database.path);
+    return this.#present.read(() => ({
+      closures: countClosures(this.#database),
+      facts: countFacts(this.#database),
+      files,
+    }));
   }
 
   close(): void {

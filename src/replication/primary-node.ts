@@ -29,7 +29,7 @@ import type { Upstream } from "./following/upstream.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { noteHistory } from "./history-notes.ts";
 import { acceptAdminKey, nodeIdOf, settleSecrets, type Announce, type Secrets } from "./identity.ts";
-import type { Node, NodeHealth, Writes } from "./node.ts";
+import type { Node, NodeHealth, WriteMeta, WriteResult, Writes } from "./node.ts";
 import { mintEpoch } from "./position.ts";
 import {
   beginAtStart,
@@ -53,6 +53,7 @@ import { TwinWatch } from "./succession/twin-watch.ts";
 import { findPrimaries } from "./succession/twins.ts";
 import { realSystem, type System } from "./system.ts";
 import { type CommitTimes, watchCommits } from "./writing/commit-times.ts";
+import { countWrite } from "./writing/write-counts.ts";
 import { Writer } from "./writing/writer.ts";
 
 export interface PrimaryNode extends Node {
@@ -516,13 +517,15 @@ function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Place, d
   };
 }
 
+type Asked = Parameters<Writer["write"]>[0];
+
 function writesOver(
   writer: Writer,
   { fence, leadership, acks, feed, foreign, term, handOver }: Place,
   damage: Damage,
   ackTimeoutMs: number,
 ): Writes {
-  const write: Writer["write"] = async (request, meta) => {
+  const attempt = async (request: Asked, meta: WriteMeta, onCommitted: () => void): Promise<WriteResult> => {
     const requireUnfenced = (): void => {
       if (fence.problem !== undefined)
         throw new AppError("not_ready", `${fence.problem}: this primary writes nothing any more, send the write again`);
@@ -543,6 +546,7 @@ function writesOver(
       await term.begin();
     }
     const result = await handOver.during(() => writer.write(request, meta, admit));
+    onCommitted();
     if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
     const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
@@ -560,6 +564,8 @@ function writesOver(
       "the write is committed here, but not enough edges have it yet: send it again to be sure of it, it is done only once",
     );
   };
+  const write = (request: Asked, meta: WriteMeta): Promise<WriteResult> =>
+    countWrite(request.kind, (onCommitted) => attempt(request, meta, onCommitted));
   return {
     history: foreign.own,
     batch: (changes, meta) =>

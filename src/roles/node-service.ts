@@ -4,7 +4,7 @@ import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { build } from "../runtime/version.ts";
-import { type ClosureCounts, observeNode, type NodeReading } from "../telemetry/metrics.ts";
+import { observeNode, type NodeReading } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { sleep } from "../util/clock.ts";
 import { guardConnections } from "./connection-guard.ts";
@@ -125,16 +125,18 @@ function readingOf(node: Node): NodeReading {
     foreignHistory: foreignHistory !== undefined,
     snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
     storageOk,
-    closures: closuresOf(node),
+    replicaAgeMs: role === "primary" ? undefined : (ageMs ?? undefined),
+    ...contentsOf(node),
   };
 }
 
 /** Undefined while the node has no copy that it answers from. */
-function closuresOf(node: Node): ClosureCounts | undefined {
+function contentsOf(node: Node): Pick<NodeReading, "closures" | "facts" | "files"> {
   try {
-    return node.engine().closures();
+    return node.engine().contents();
   } catch (error) {
-    if (error instanceof AppError && error.code === "not_ready") return undefined;
+    if (error instanceof AppError && error.code === "not_ready")
+      return { closures: undefined, facts: undefined, files: undefined };
     throw error;
   }
 }

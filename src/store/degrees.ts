@@ -134,6 +134,12 @@ export function dropDegrees(database: SqlDatabase, table: string): void {
   statement(database, "DELETE FROM degree_shape WHERE table_name = ?1").run(table);
 }
 
+/** The number of facts, as each transaction has kept it. */
+export function countFacts(database: SqlDatabase): number {
+  const sql = "SELECT total(most) FROM degree WHERE kinds = 'rows' AND table_name GLOB 'fact_*'";
+  return Number(statement(database, sql).values()[0]?.[0]);
+}
+
 /** For all of them to be counted anew by `keepDegrees`. */
 export function dropAllDegrees(database: SqlDatabase): void {
   statement(database, "DELETE FROM degree").run();

@@ -5,6 +5,12 @@
 import { statSync } from "node:fs";
 import { StorageError } from "../util/storage-failure.ts";
 
+/** Of the database at `path` and its log, by now; 0 for a file that is not there. */
+export function fileBytes(path: string): { readonly database: number; readonly wal: number } {
+  const bytes = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  return { database: bytes(path), wal: bytes(`${path}-wal`) };
+}
+
 export class StoreFiles {
   readonly path: string;
   readonly #identities = new Map<string, string>();

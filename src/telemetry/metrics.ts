@@ -9,7 +9,9 @@ import { CounterTally, HistogramTally } from "./tallies.ts";
 const registry = new Registry();
 const registers = [registry];
 
-const requestSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
+const requestSeconds = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20,
+];
 const querySeconds = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1, 20];
 const lagSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300];
 
@@ -33,20 +35,19 @@ function histogramTally<Label extends string>(
 export const metrics = {
   httpDuration: histogramTally(
     "ostiary_http_request_duration_seconds",
-    "Time from a request's arrival to its answer",
+    "Time from the arrival of a request to its response; `route` is the pattern of the route, never a path",
     requestSeconds,
     ["method", "route", "status"],
   ),
-  /** Only on fallbacks: the name and labels that dashboards of Oso Cloud's fallback nodes know. In milliseconds. */
   fallbackHttpRequests: histogramTally(
     "oso_fallback_http_requests",
-    "Milliseconds from a request's arrival at a fallback to its answer",
+    "On fallbacks, under the name and labels that dashboards of Oso Cloud's fallback nodes know: milliseconds from the arrival of a request to its response",
     requestSeconds.map((seconds) => seconds * 1000),
     ["path", "status_code"],
   ),
   connections: new Gauge({
     name: "ostiary_connections",
-    help: "TCP connections to the API's port that were open when they were last counted",
+    help: "Open TCP connections to the API's port when they were last counted",
     registers,
   }),
   connectionsClosed: counter(
@@ -63,108 +64,123 @@ export const metrics = {
     help: "Responses that are being sent in slices",
     registers,
   }),
-  /** `reason`: sent, client, slow or failed. */
-  largeResponsesEnded: counter("ostiary_large_responses_ended_total", "Responses sent in slices, by how they ended", [
-    "reason",
-  ]),
-  /** `result`: allow or deny. */
-  decisions: counterTally("ostiary_decisions_total", "Answers to `authorize`", ["result"]),
-  /** `result`: hit or miss, as below. */
-  planCache: counterTally("ostiary_plan_cache_total", "Questions whose shape was already prepared, or had to be", [
+  largeResponsesEnded: counter(
+    "ostiary_large_responses_ended_total",
+    "Responses sent in slices; `reason` is sent, client (the client went away), slow or failed",
+    ["reason"],
+  ),
+  decisions: counterTally("ostiary_decisions_total", "Decisions of `POST /api/authorize`; `result` is allow or deny", [
     "result",
   ]),
-  decisionMemo: counterTally(
-    "ostiary_decision_memo_total",
-    "Decisions that were asked for again and still stood, or had to be made",
+  planCache: counterTally(
+    "ostiary_plan_cache_total",
+    "Lookups of the prepared plan of a query; `result` is hit or miss",
     ["result"],
   ),
-  /** `kind`: as below, authorizeResources or listing. */
+  decisionMemo: counterTally(
+    "ostiary_decision_memo_total",
+    "Decisions answered from the decision cache (`result` hit) or computed and put there (miss)",
+    ["result"],
+  ),
   queriesAside: counter(
     "ostiary_queries_aside_total",
-    "Questions answered in a process aside, since they may take long",
+    "Queries that ran in a worker process since they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
     ["kind"],
   ),
-  /** `kind`: authorize, list, actions, query or facts. */
   queryDuration: histogramTally(
     "ostiary_query_duration_seconds",
-    "Time that the engine takes for a question, but for decisions that it remembers",
+    "Time that the engine takes for a query on the serving thread, except for decisions from the cache; `kind` is authorize, list, actions, query or facts",
     querySeconds,
     ["kind"],
   ),
-  /** `source`: write, feed, fetch (the feed announced them without their bodies), poll or catch_up. */
-  eventsApplied: counter("ostiary_events_applied_total", "Events that changed this node's copy, by the way they came", [
-    "source",
-  ]),
+  writes: counter(
+    "ostiary_writes_total",
+    "On the primary, writes that reached the writer; `kind` is batch, policy, clear or keys; `result` is done, unchanged (nothing to do), repeated (done before), refused (the request is wrong), failed, or unacknowledged (committed, but `ack` edges did not confirm it in time)",
+    ["kind", "result"],
+  ),
+  eventsApplied: counter(
+    "ostiary_events_applied_total",
+    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, since the feed only announces events larger than `feedInlineBytesMax`), poll (over HTTP, while there is no feed) or catch_up (over HTTP, since this node had missed them)",
+    ["source"],
+  ),
   eventsPrepared: counter(
     "ostiary_events_prepared_total",
-    "Events of the feed that this node had prepared while the primary was still committing them",
+    "Events of the feed that this node had applied speculatively while the primary was still committing them",
   ),
   commitToVisible: new Histogram({
     name: "ostiary_commit_to_visible_seconds",
-    help: "Time from an event's commit on the primary to its visibility here",
+    help: "Time from the commit of an event on the primary until it is visible on this node",
     buckets: lagSeconds,
     registers,
   }),
-  /** `direction`: published or received. */
-  feedEvents: counter("ostiary_feed_events_total", "Events that went to a broker or came from one", ["direction"]),
+  feedEvents: counter(
+    "ostiary_feed_events_total",
+    "Events that a broker took from this node or brought to it, with or without their bodies; `direction` is published or received",
+    ["direction"],
+  ),
   feedGaps: counter(
     "ostiary_feed_gaps_total",
     "Messages of the feed before which others are missing, or that belong to another epoch",
   ),
-  feedDuplicates: counter("ostiary_feed_duplicates_total", "Messages of the feed that this node had already"),
+  feedDuplicates: counter(
+    "ostiary_feed_duplicates_total",
+    "Messages of the feed whose events this node had already, by another broker or over HTTP",
+  ),
   feedRefused: counter(
     "ostiary_feed_refused_total",
-    "Messages of the feed that come from no node of this environment, or would continue another history than this node's",
+    "Messages of the feed that no node of this environment sent, or that continue another history",
   ),
   feedOldHeads: counter(
     "ostiary_feed_old_heads_total",
     "Heads of the feed that are older than one that this node knows: a broker repeats or delays messages",
   ),
-  /** `result`: done or failed. */
   confirmations: counter(
     "ostiary_confirmations_total",
-    "Times that this node asked the primary whether its copy is the newest, although the feed was alive",
+    "Requests of this node to the primary for its position; `result` is done or failed",
     ["result"],
   ),
   copiesDistrusted: counter(
     "ostiary_copies_distrusted_total",
-    "Times that this node found its copy damaged or different from the primary's",
+    "Times that this node found its database damaged or different from the primary's",
   ),
-  /** `result`: done or failed. */
-  catchUps: counter("ostiary_catch_ups_total", "Times that this node asked the primary for what it missed", ["result"]),
+  catchUps: counter(
+    "ostiary_catch_ups_total",
+    "Times that this node asked other nodes for what it had missed, also at each connection to a broker; `result` is done or failed",
+    ["result"],
+  ),
   eventStreams: new Gauge({
     name: "ostiary_event_streams",
-    help: "Streams of the change feed that are open",
+    help: "Open event streams of clients (`GET /api/events` as server-sent events)",
     registers,
   }),
-  /** `reason`: client, end, gone, unauthorized, slow or stop. */
-  eventStreamsEnded: counter("ostiary_event_streams_ended_total", "Streams of the change feed that ended, by why", [
-    "reason",
-  ]),
-  /** `action`: built, served, installed, unchanged or failed. */
-  snapshots: counter("ostiary_snapshots_total", "What happened with snapshots", ["action"]),
-  /** `reason`: one of `StorageReason`, or other. */
-  storageFailures: counter(
-    "ostiary_storage_failures_total",
-    "Times that something could not be stored, by why: a full disk, a read-only file system, an input/output error and so on",
+  eventStreamsEnded: counter(
+    "ostiary_event_streams_ended_total",
+    "Event streams of clients that ended; `reason` is client, end, gone, unauthorized, slow or stop",
     ["reason"],
   ),
-  /** `outcome`: renewed or failed. */
-  leaseRenewals: counter("ostiary_lease_renewals_total", "Renewals of the lease of the primary (`failover`)", [
-    "outcome",
+  snapshots: counter(
+    "ostiary_snapshots_total",
+    "Snapshots; `action` is built, served, installed, unchanged (the own one is the newest) or failed",
+    ["action"],
+  ),
+  snapshotBytes: counter("ostiary_snapshot_bytes_total", "Bytes of snapshots; `direction` is sent or received", [
+    "direction",
   ]),
-  /** Timers whose work failed, and failures of the system that nothing had caught: the node goes on. */
+  storageFailures: counter(
+    "ostiary_storage_failures_total",
+    "Times that something could not be stored; `reason` is full, reserve (less space than the reserve), wal (the write-ahead log is too long), read_only, io, descriptors, permission, unopenable, replaced or other",
+    ["reason"],
+  ),
+  leaseRenewals: counter(
+    "ostiary_lease_renewals_total",
+    "Renewals of the lease of the primary (`failover`); `outcome` is renewed or failed",
+    ["outcome"],
+  ),
   strayFailures: counter(
     "ostiary_stray_failures_total",
     "Failures of timers, and failures of the system that no other code had handled; the node went on",
   ),
   logLinesLost: counter("ostiary_log_lines_lost_total", "Lines of the log that could not be written"),
-  /** `direction`: sent or received. */
-  snapshotBytes: counter(
-    "ostiary_snapshot_bytes_total",
-    "Bytes of snapshots that went to other nodes or came from them",
-    ["direction"],
-  ),
 } as const;
 
 export const feedStates = [
@@ -192,12 +208,16 @@ export interface NodeReading {
   readonly brokers: readonly { readonly broker: string; readonly connected: boolean }[];
   readonly brokerClients: number | undefined;
   readonly snapshotAgeMs: number | undefined;
+  /** How long ago this node's data were last known to be the primary's latest; undefined on a primary. */
+  readonly replicaAgeMs: number | undefined;
   /** Whether the node can store what it should. */
   readonly storageOk: boolean;
   /** Whether a node around this one has another history. */
   readonly foreignHistory: boolean;
-  /** Undefined while there is no copy to count in. */
+  /** These three are undefined while there is no copy to count in. */
   readonly closures: ClosureCounts | undefined;
+  readonly facts: number | undefined;
+  readonly files: FileBytes | undefined;
 }
 
 /** Of the tables that answer recursion: those that are kept, those that are too large so that facts are walked instead, and all their rows. */
@@ -205,6 +225,12 @@ export interface ClosureCounts {
   readonly kept: number;
   readonly walked: number;
   readonly rows: number;
+}
+
+/** Sizes of the database's files. */
+export interface FileBytes {
+  readonly database: number;
+  readonly wal: number;
 }
 
 type Reader = () => NodeReading;
@@ -242,7 +268,7 @@ gauge(
 );
 gauge(
   "ostiary_feed_state",
-  "1 for the state in which this node is, 0 for the others",
+  "1 for the `state` in which this node is, 0 for the others",
   (shown, { feedState }) => {
     for (const state of feedStates) shown.set({ state }, state === feedState ? 1 : 0);
   },
@@ -251,12 +277,12 @@ gauge(
 valueGauge("ostiary_log_offset", "The last offset of this node's log", ({ logOffset }) => logOffset);
 valueGauge(
   "ostiary_applied_offset",
-  "The last offset that this node's copy contains",
+  "The last offset that this node's database contains",
   ({ appliedOffset }) => appliedOffset,
 );
 gauge(
   "ostiary_broker_connected",
-  "1 where this node is connected to the broker, 0 where it is not",
+  "1 where this node is connected to the `broker` (`host:port`), 0 where it is not",
   (shown, { brokers }) => {
     for (const { broker, connected } of brokers) shown.set({ broker }, connected ? 1 : 0);
   },
@@ -274,13 +300,29 @@ valueGauge(
   ({ snapshotAgeMs }) => snapshotAgeMs,
 );
 valueGauge(
+  "ostiary_replica_age_seconds",
+  "On edges and fallbacks, seconds since their data were last known to be the primary's latest",
+  ({ replicaAgeMs }) => (replicaAgeMs === undefined ? undefined : replicaAgeMs / 1000),
+);
+valueGauge("ostiary_stored_facts", "Facts in this node's database", ({ facts }) => facts);
+gauge(
+  "ostiary_stored_bytes",
+  "Sizes of the files of this node's database; `file` is database, or wal (the write-ahead log)",
+  (shown, { files }) => {
+    if (files === undefined) return;
+    shown.set({ file: "database" }, files.database);
+    shown.set({ file: "wal" }, files.wal);
+  },
+  ["file"],
+);
+valueGauge(
   "ostiary_storage_ok",
   "1 where this node can store what it should, 0 where its disk is full, fails or was taken away",
   ({ storageOk }) => (storageOk ? 1 : 0),
 );
 gauge(
   "ostiary_closures",
-  "Transitive closures of the active policy: kept as tables, or walked with each question because they are too large",
+  "Transitive closures of the active policy; `state` is kept (as a table), or walked (with each query, because it is too large)",
   (shown, { closures }) => {
     if (closures === undefined) return;
     shown.set({ state: "kept" }, closures.kept);
@@ -308,6 +350,18 @@ export function observeNode(read: Reader): () => void {
 }
 
 export const metricsContentType = registry.contentType;
+
+/** Every metric, in the order of `/metrics`. */
+export function describeMetrics(): readonly Described[] {
+  return registry.getMetricsAsArray() as unknown as readonly Described[];
+}
+
+interface Described {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly labelNames: readonly string[];
+}
 
 /** The body of `/metrics`. */
 export function renderMetrics(): Promise<string> {

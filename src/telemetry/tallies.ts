@@ -23,11 +23,13 @@ export class CounterTally<Label extends string> {
   readonly type = "counter";
   readonly name: string;
   readonly help: string;
+  readonly labelNames: readonly Label[];
   readonly #cells: Cells<Label, { count: number }>;
 
   constructor({ name, help }: Described, labelNames: readonly Label[], registry: Registry) {
     this.name = name;
     this.help = help;
+    this.labelNames = labelNames;
     this.#cells = new Cells(labelNames, () => ({ count: 0 }));
     register(registry, this);
   }
@@ -48,6 +50,7 @@ export class HistogramTally<Label extends string> {
   readonly type = "histogram";
   readonly name: string;
   readonly help: string;
+  readonly labelNames: readonly Label[];
   readonly #bounds: readonly number[];
   /** `counts` by the first bound that is not below a value; the last is for values above all. */
   readonly #cells: Cells<Label, { readonly counts: number[]; sum: number }>;
@@ -56,6 +59,7 @@ export class HistogramTally<Label extends string> {
   constructor({ name, help }: Described, labelNames: readonly Label[], bounds: readonly number[], registry: Registry) {
     this.name = name;
     this.help = help;
+    this.labelNames = labelNames;
     this.#bounds = bounds;
     this.#cells = new Cells(labelNames, () => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
     register(registry, this);

@@ -15,7 +15,10 @@ const edge: NodeReading = {
   brokerClients: undefined,
   snapshotAgeMs: 250,
   storageOk: true,
+  replicaAgeMs: 1500,
   closures: { kept: 3, walked: 1, rows: 4711 },
+  facts: 12_000,
+  files: { database: 8192, wal: 4152 },
 };
 
 test("what was recorded is rendered for Prometheus", async () => {
@@ -24,27 +27,30 @@ test("what was recorded is rendered for Prometheus", async () => {
     Number(/ostiary_decisions_total\{result="deny"\} (\d+)/.exec(await renderMetrics())?.[1] ?? 0);
   const before = await denied();
   const labels = { method: "POST", route: "/api/rendered", status: 200 };
-  for (const seconds of [0.0007, 0.001, 30]) metrics.httpDuration.observe(labels, seconds);
+  for (const seconds of [0.00004, 0.0007, 0.001, 30]) metrics.httpDuration.observe(labels, seconds);
   metrics.fallbackHttpRequests.observe({ path: "/api/rendered", status_code: 200 }, 3);
   metrics.decisions.inc({ result: "deny" }, 2);
   expect(await denied()).toBe(before + 2);
   const text = await renderMetrics();
   expect(text).toContain("# TYPE ostiary_http_request_duration_seconds histogram\n");
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="0.0005",method="POST",route="/api/rendered",status="200"} 0\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.00005",method="POST",route="/api/rendered",status="200"} 1\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="0.001",method="POST",route="/api/rendered",status="200"} 2\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.0005",method="POST",route="/api/rendered",status="200"} 1\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="20",method="POST",route="/api/rendered",status="200"} 2\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.001",method="POST",route="/api/rendered",status="200"} 3\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/api/rendered",status="200"} 3\n',
+    'ostiary_http_request_duration_seconds_bucket{le="20",method="POST",route="/api/rendered",status="200"} 3\n',
+  );
+  expect(text).toContain(
+    'ostiary_http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/api/rendered",status="200"} 4\n',
   );
   const both = '{method="POST",route="/api/rendered",status="200"}';
-  expect(text).toContain(`ostiary_http_request_duration_seconds_sum${both} 30.0017\n`);
-  expect(text).toContain(`ostiary_http_request_duration_seconds_count${both} 3\n`);
+  expect(text).toContain(`ostiary_http_request_duration_seconds_sum${both} 30.00174\n`);
+  expect(text).toContain(`ostiary_http_request_duration_seconds_count${both} 4\n`);
   expect(text).toContain('oso_fallback_http_requests_bucket{le="5",path="/api/rendered",status_code="200"} 1\n');
   expect(text).toMatch(/process_resident_memory_bytes \d+/);
 });
@@ -64,6 +70,10 @@ test("a node is asked at each scrape, tells only what applies to it, and not aft
   expect(text).toContain('ostiary_closures{state="kept"} 3\n');
   expect(text).toContain('ostiary_closures{state="walked"} 1\n');
   expect(text).toContain("ostiary_closure_rows 4711\n");
+  expect(text).toContain("ostiary_replica_age_seconds 1.5\n");
+  expect(text).toContain("ostiary_stored_facts 12000\n");
+  expect(text).toContain('ostiary_stored_bytes{file="database"} 8192\n');
+  expect(text).toContain('ostiary_stored_bytes{file="wal"} 4152\n');
   expect(text).not.toMatch(/^ostiary_log_offset /m);
   forget();
   expect(await renderMetrics()).not.toContain("ostiary_closures{");

@@ -1,0 +1,175 @@
+/** What `/metrics` shows: all of it in Prometheus' format, all of it in the README, and the numbers right. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
+import { describeMetrics } from "../../src/telemetry/metrics.ts";
+import { openStore } from "../../src/store/database.ts";
+import { factTables } from "../../src/store/fact-tables.ts";
+import { admin } from "../http/api.ts";
+import {
+  adminKey,
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  post,
+  reader,
+  untraced,
+  withCluster,
+} from "../replication/cluster.ts";
+import { type Family, parsePrometheus } from "./prometheus-text.ts";
+
+async function scrape(url: string): Promise<Family[]> {
+  const response = await fetch(`${url}/metrics`, { headers: admin });
+  expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+  return parsePrometheus(await response.text());
+}
+
+function valueOf(
+  families: readonly Family[],
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): number | undefined {
+  const samples = families.find((family) => family.name === name)?.samples ?? [];
+  const isMeant = (given: ReadonlyMap<string, string>): boolean =>
+    Object.entries(labels).every(([label, value]) => given.get(label) === value);
+  return samples.find((sample) => isMeant(sample.labels))?.value;
+}
+
+test("the README describes every metric that is exposed, and no other", () => {
+  const path = join(projectRoot, "README.md");
+  const readme = readFileSync(path, "utf8");
+  const lines = describeMetrics().map(({ name, type, labelNames, help }) => {
+    const labels = labelNames.map((label) => `\`${label}\``).join(", ");
+    return `- \`${name}\` (${type}${labels === "" ? "" : `; ${labels}`}): ${help}.`;
+  });
+  const list = /(?<=<!-- metrics: .* -->\n\n)[^]*?(?=\n\n<!-- end of metrics -->)/;
+  if (process.env["UPDATE"] === "1")
+    writeFileSync(
+      path,
+      readme.replace(list, () => lines.join("\n")),
+    );
+  expect(list.exec(readFileSync(path, "utf8"))?.[0].split("\n")).toEqual(lines);
+  const named = [...readme.matchAll(/`((?:ostiary|oso_fallback)_\w+?)(?:\{[^`]*\})?`/g)].map((match) => match[1] ?? "");
+  const known = new Set(describeMetrics().map(({ name }) => name));
+  expect(named.filter((name) => !known.has(name))).toEqual([]);
+});
+
+describe("over HTTP", () => {
+  test("a primary and an edge give what Prometheus takes, with labels that are declared and how much they store", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary);
+      const users = Array.from({ length: 50 }, (_, index) => `user-${index}`);
+      await insert(primary.node, ...users);
+      await primary.node.writes.batch([{ deletes: [reader("user-7")] }], untraced);
+      await converged(edge.node, primary.node);
+      const question = {
+        actor_type: "User",
+        actor_id: "user-1",
+        action: "read",
+        resource_type: "Repo",
+        resource_id: 'a\\b"c\nd',
+      };
+      expect((await post(primary.url, "/api/authorize", question, adminKey)).status).toBe(200);
+
+      const declared = new Map(describeMetrics().map(({ name, labelNames }) => [name, new Set<string>(labelNames)]));
+      for (const { url } of [primary, edge]) {
+        const families = await scrape(url);
+        expect(families.map(({ name }) => name)).toEqual([...declared.keys()]);
+        for (const { name, samples } of families)
+          for (const { labels } of samples)
+            expect([...labels.keys()].filter((label) => label !== "le").toSorted()).toEqual(
+              [...(declared.get(name) ?? [])].toSorted(),
+            );
+        expect(valueOf(families, "ostiary_stored_facts")).toBe(49);
+        expect(valueOf(families, "ostiary_stored_bytes", { file: "database" })).toBeGreaterThan(4096);
+        expect(valueOf(families, "ostiary_stored_bytes", { file: "wal" })).toBeGreaterThanOrEqual(0);
+      }
+      // Both nodes are in this process, which answers for the edge here: its age is known, and a primary has none.
+      await eventually(async () =>
+        expect(valueOf(await scrape(edge.url), "ostiary_replica_age_seconds")).toBeLessThan(5),
+      );
+      await edge.stop();
+      expect(valueOf(await scrape(primary.url), "ostiary_replica_age_seconds")).toBeUndefined();
+    }));
+
+  test("the number of facts is what a count gives, after whatever changes them", () =>
+    withCluster(async (cluster) => {
+      const first = await cluster.primary();
+      const facts = async (url: string) => valueOf(await scrape(url), "ostiary_stored_facts");
+      expect(await facts(first.url)).toBe(0);
+      await loadPolicy(first.node);
+      await insert(first.node, "ann", "bob", "cid");
+      await insert(first.node, "ann");
+      expect(await facts(first.url)).toBe(3);
+      const path = first.node.engine().path;
+      const counted = (): number => {
+        const store = openStore(path, { readonly: true });
+        try {
+          const count = (table: string) => Number(store.prepare(`SELECT count(*) FROM ${table}`).values()[0]?.[0]);
+          return factTables(store).reduce((sum, { table }) => sum + count(table), 0);
+        } finally {
+          store.close();
+        }
+      };
+      // Another policy has other tables; those facts stay.
+      const other = `actor User {} resource Team { relations = { member: User }; }`;
+      await first.node.writes.policy({ source: other, filename: null, force: true }, untraced);
+      expect([await facts(first.url), counted()]).toEqual([3, 3]);
+      await first.stop();
+      const second = await cluster.primary();
+      expect([await facts(second.url), counted()]).toEqual([3, 3]);
+      await second.node.writes.clear(untraced);
+      expect([await facts(second.url), counted()]).toEqual([0, 0]);
+    }));
+
+  test("writes are counted by what they ask for and how they end", () =>
+    withCluster(async (cluster) => {
+      const { node, url } = await cluster.primary();
+      const counts = async () => {
+        const families = await scrape(url);
+        const of = (kind: string, result: string) => valueOf(families, "ostiary_writes_total", { kind, result }) ?? 0;
+        return {
+          policy: of("policy", "done"),
+          done: of("batch", "done"),
+          unchanged: of("batch", "unchanged"),
+          repeated: of("batch", "repeated"),
+          refused: of("batch", "refused"),
+          cleared: of("clear", "done"),
+          unacknowledged: of("batch", "unacknowledged"),
+        };
+      };
+      const before = await counts();
+      await loadPolicy(node);
+      await node.writes.batch([{ inserts: [reader("ann")] }], { ...untraced, request: "r1" });
+      await node.writes.batch([{ inserts: [reader("ann")] }], { ...untraced, request: "r1" });
+      await insert(node, "ann");
+      const unknown = { predicate: "unknown", args: [] };
+      await node.writes.batch([{ inserts: [unknown] }], untraced).catch(() => undefined);
+      await node.writes.clear(untraced);
+      const after = await counts();
+      const more = Object.entries(after).map(([name, count]) => [name, count - before[name as keyof typeof before]]);
+      expect(Object.fromEntries(more)).toEqual({
+        policy: 1,
+        done: 1,
+        unchanged: 1,
+        repeated: 1,
+        refused: 1,
+        cleared: 1,
+        unacknowledged: 0,
+      });
+    }));
+
+  test("a write that no edge acknowledges is counted as such", () =>
+    withCluster(async (cluster) => {
+      const { node, url } = await cluster.primary({ ack: "edges:1", "limits.ackTimeoutMs": "100ms" });
+      const lacking = async () =>
+        valueOf(await scrape(url), "ostiary_writes_total", { kind: "policy", result: "unacknowledged" }) ?? 0;
+      const before = await lacking();
+      await loadPolicy(node).catch(() => undefined);
+      expect(await lacking()).toBe(before + 1);
+    }));
+});

@@ -17,6 +17,8 @@ export interface Span {
   readonly startMs: number;
   readonly durationMs: number;
   readonly failed: boolean;
+  /** What the span, and each exception in it, says of a failure. */
+  readonly failures: readonly string[];
   readonly attributes: Readonly<Record<string, AttributeValue>>;
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
 }
@@ -75,9 +77,14 @@ function decodeSpan(span: Message, node: string): Span {
     startMs: Number(start) / 1e6,
     durationMs: Number(integer(span, 8) - start) / 1e6,
     failed: status !== undefined && integer(status, 3) === 2n,
+    failures: [...(status === undefined ? [] : [text(status, 2)]), ...exceptions(span)].filter((said) => said !== ""),
     attributes: attributes(messages(span, 9)),
     links: messages(span, 13).map((link) => ({ traceId: hex(link, 1), spanId: hex(link, 2) })),
   };
+}
+
+function exceptions(span: Message): string[] {
+  return messages(span, 11).flatMap((event) => Object.values(attributes(messages(event, 3))).map(String));
 }
 
 /** Numbers, strings and booleans; lists and maps, which the nodes do not send, are left out. */

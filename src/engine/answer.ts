@@ -4,7 +4,7 @@ import { NotEnumerable } from "../datalog/flat.ts";
 import type { Body } from "../datalog/specialise.ts";
 import type { SqlDatabase, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
-import { type Span, withSpan } from "../telemetry/tracing.ts";
+import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
 import { sortRows, sortTexts } from "./text-order.ts";
@@ -58,8 +58,10 @@ export class Answering {
       : this.#stepByStep(this.#plan, given, []).length > 0;
   }
 
-  static #holds(_: Span, answering: Answering, given: Given): boolean {
-    return must(answering.#execute(given, 1)[0])[0] === 1;
+  static #holds(span: Span, answering: Answering, given: Given): boolean {
+    const isAllowed = must(answering.#execute(given, 1)[0])[0] === 1;
+    if (span.isRecording()) span.setAttributes(decided(isAllowed, "miss"));
+    return isAllowed;
   }
 
   /** Of a yes or no: whether the answer may be another in the next second. */
@@ -94,7 +96,11 @@ export class Answering {
     const most = this.#rowsMax(asked);
     const inPlaceRowsMax = Math.floor(answerValuesInPlaceMax / Math.max(1, asked.length));
     const rowsMax = inPlace ? Math.min(inPlaceRowsMax, most) : most;
-    const found = withSpan("query", {}, () => this.#execute(given, rowsMax + 1));
+    const found = withSpan("query", {}, (span) => {
+      const rows = this.#execute(given, rowsMax + 1);
+      if (asked.length > 0) recordRows(span, rows.length);
+      return rows;
+    });
     if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
     if (found.length > rowsMax && rowsMax < most) throw new TooCostly(`its answer has more than ${rowsMax} rows`);
     // Columns are texts of values, or NULL.
@@ -109,9 +115,11 @@ export class Answering {
       case "not-enumerable":
         throw notEnumerable();
       case "evaluator":
-        return withSpan("query", {}, () => {
+        return withSpan("query", {}, (span) => {
           try {
-            return this.#evaluate(plan.body, given, asked);
+            const rows = this.#evaluate(plan.body, given, asked);
+            recordRows(span, rows.length);
+            return rows;
           } catch (error) {
             if (error instanceof NotEnumerable) throw notEnumerable();
             if (this.#limits.inPlace && error instanceof AppError && error.code === "query_too_expensive")
@@ -214,4 +222,9 @@ function* combinations(choices: readonly (readonly (number | undefined)[])[], pr
   const [first, ...rest] = choices;
   if (!first) yield prefix;
   else for (const value of first) yield* combinations(rest, [...prefix, value]);
+}
+
+/** Of a span that decides. */
+export function decided(isAllowed: boolean, cache: "hit" | "miss"): Readonly<Record<string, string>> {
+  return { "ostiary.decision": isAllowed ? "allow" : "deny", "ostiary.decision_cache": cache };
 }

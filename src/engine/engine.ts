@@ -20,13 +20,13 @@ import { readState, type State } from "../store/state.ts";
 import { countFacts } from "../store/degrees.ts";
 import { fileBytes, StoreFiles } from "../store/store-files.ts";
 import type { ClosureCounts, FileBytes } from "../telemetry/metrics.ts";
-import { type Span, withSpan } from "../telemetry/tracing.ts";
+import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
-import { Answering, type AnsweringLimits, type Given } from "./answer.ts";
+import { Answering, type AnsweringLimits, decided, type Given } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 import { InPlace, TooCostly } from "./in-place.ts";
@@ -122,7 +122,7 @@ export class Engine {
       const plans = this.#present.plans(reading);
       if (plans === undefined) return false;
       const known = memo.recall(question, now);
-      if (known !== undefined) return known;
+      if (known !== undefined) return asRecalled(known);
       const shape = this.#shapes.of(
         {
           kind: "authorize",
@@ -244,7 +244,7 @@ export class Engine {
 
   /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
   facts(pattern: FactPattern): Fact[] {
-    return this.#present.timed("facts", () => {
+    const found = (): Fact[] => {
       const degrees = this.#present.degrees();
       return factsPatterns(this.#database, pattern).flatMap(({ table, pattern: whole }) => {
         const arity = whole.args.length;
@@ -255,7 +255,14 @@ export class Engine {
         this.#inPlace?.admitValues(bound * arity);
         return matchFacts(this.#database, whole, this.#limits.queryRowsMax);
       });
-    });
+    };
+    return this.#present.timed("facts", () =>
+      withSpan("query", {}, (span) => {
+        const facts = found();
+        recordRows(span, facts.length);
+        return facts;
+      }),
+    );
   }
 
   /** All of them, one by one, of one state. Nothing else must be asked of this engine meanwhile. */
@@ -345,7 +352,7 @@ export class Engine {
 
   #remembered(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     const known = this.#present.remembered(question, now);
-    return known === undefined ? undefined : withSpan("query", recalled, () => known);
+    return known === undefined ? undefined : asRecalled(known);
   }
 
   /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */
@@ -403,6 +410,11 @@ function contextOf(contextFacts: readonly Fact[]): readonly FactType[] {
   return contextFacts.length === 0 ? noContext : factTypesOf(contextFacts);
 }
 
-const recalled = { attributes: { "ostiary.memo": "hit" } } as const;
+function asRecalled(known: boolean): boolean {
+  return withSpan("query", known ? recalledAllow : recalledDeny, () => known);
+}
+
+const recalledAllow = { attributes: decided(true, "hit") };
+const recalledDeny = { attributes: decided(false, "hit") };
 
 const noContext: readonly FactType[] = [];

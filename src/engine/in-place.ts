@@ -6,10 +6,13 @@ import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import type { Degrees } from "../store/degrees.ts";
 import { type Ceiling, ceilingOf } from "./ceiling.ts";
+import { notAFailure } from "../telemetry/tracing.ts";
 import type { Plan } from "./plans.ts";
 
 /** The question has to be asked of an engine whose process can be ended. */
-export class TooCostly extends Error {}
+export class TooCostly extends Error {
+  readonly [notAFailure] = true;
+}
 
 interface Known {
   readonly ceiling: Ceiling;

@@ -5,7 +5,7 @@
 import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/value.ts";
 import { metrics } from "../telemetry/metrics.ts";
-import { withSpan } from "../telemetry/tracing.ts";
+import { recordRows, withSpan } from "../telemetry/tracing.ts";
 import type { WorkerHandle } from "../runtime/worker.ts";
 import type { AnswerParts } from "./answer-parts.ts";
 import { AsideLane } from "./aside-lane.ts";
@@ -106,13 +106,15 @@ export class Answers {
   ): Promise<T> {
     metrics.queriesAside.inc({ kind });
     const store = this.#storeOf(engine);
-    const answer = await withSpan("query aside", {}, () =>
-      this.#lane.run(
+    const answer = await withSpan("query aside", {}, async (span) => {
+      const answered = await this.#lane.run(
         holder,
         (cell) => ask(cell, store),
         (cell) => cell.call("openEngine", store),
-      ),
-    );
+      );
+      if (Array.isArray(answered)) recordRows(span, answered.length);
+      return answered;
+    });
     return answer as T;
   }
 

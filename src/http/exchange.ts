@@ -158,7 +158,10 @@ export function finishExchange(exchange: Exchange, response: Response): void {
     metrics.fallbackHttpRequests.observe({ path: route, status_code: response.status }, milliseconds);
   }
   if (!span.isRecording()) return;
-  if (response.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+  if (response.status >= 500) {
+    span.setStatus({ code: SpanStatusCode.ERROR });
+    span.setAttribute("error.type", String(response.status));
+  }
   span.updateName(`${method} ${route}`);
   span.setAttributes({
     "http.request.method": method,

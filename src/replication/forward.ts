@@ -54,15 +54,22 @@ export function createForwarder(options: ForwarderOptions): (request: ForwardedR
       });
   };
   return (request) =>
-    withSpan("forward", { kind: SpanKind.CLIENT, attributes: { "url.path": pathOf(request) } }, async () => {
+    withSpan("forward", { kind: SpanKind.CLIENT, attributes: requestOf(request) }, async (span) => {
       if (options.isForeign())
         throw new AppError("not_ready", "the primary has another history than this node, nothing was written");
       if (!options.primaryAlive()) await requireAlive(options);
       const answer = await send(request, options, complain);
+      span.setAttribute("http.response.status_code", answer.status);
       const token = answer.headers["osooffset"];
       if (token !== undefined && answer.status < 300) await arrival(token, options);
       return answer;
     });
+}
+
+/** With the pattern of the path: the id of a key is content. */
+function requestOf(request: ForwardedRequest) {
+  const template = pathOf(request).replace(/^(\/api\/keys\/).+/, "$1:id");
+  return { "http.request.method": request.method, "url.template": template };
 }
 
 async function send(

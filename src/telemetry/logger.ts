@@ -5,6 +5,7 @@
 import { configureSync, getLogger as getLogtapeLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { context, trace } from "@opentelemetry/api";
 import { printable, printableLines } from "../util/printable.ts";
+import { isSecretName, mask, maskSecrets } from "./mask-secrets.ts";
 import { metrics } from "./metrics.ts";
 import { traceIdOf } from "./trace-context.ts";
 
@@ -119,17 +120,4 @@ function showValue(name: string, value: unknown): string {
 function stackOf(error: Error): string {
   const own = error.stack ?? error.message;
   return error.cause instanceof Error ? `${own}\ncaused by ${stackOf(error.cause)}` : own;
-}
-
-const mask = "********";
-const apiKey = /\be_([A-Za-z0-9-]+)_([A-Za-z0-9-]+)_[A-Za-z0-9]+/g;
-const bearer = /\b(Bearer|Basic) [\w.~+/=-]+/g;
-const secretName = /(?:password|secret|token|authorization|nodekey|adminkey|apikey)$/i;
-
-function isSecretName(name: string): boolean {
-  return secretName.test(name);
-}
-
-function maskSecrets(line: string): string {
-  return line.replace(apiKey, `e_$1_$2_${mask}`).replace(bearer, `$1 ${mask}`);
 }

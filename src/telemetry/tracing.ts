@@ -12,7 +12,9 @@ import {
   type Span,
   SpanKind,
 } from "@opentelemetry/api";
+import { AppError } from "../util/app-error.ts";
 import { preciseNow } from "../util/clock.ts";
+import { maskSecrets } from "./mask-secrets.ts";
 import { childOf, parseTraceparent } from "./trace-context.ts";
 
 export interface TracingOptions {
@@ -85,6 +87,11 @@ export function recordSpan(name: string, options: SpanOptions & { readonly endTi
   if (active) startIn(name, options, parentContext(options)).end(options.endTime);
 }
 
+/** How many rows were found. */
+export function recordRows(span: Span, rows: number): void {
+  if (span.isRecording()) span.setAttribute("db.response.returned_rows", rows);
+}
+
 export { type Span, SpanKind };
 
 function isConfigured(environment: NodeJS.ProcessEnv): boolean {
@@ -148,8 +155,20 @@ function settle<T>(span: Span, body: () => T): T {
   return settled as T;
 }
 
+/** On errors that only say that the work is done elsewhere. */
+export const notAFailure = Symbol("not a failure");
+
+/** The text of a refusal repeats what was sent, so its code has to do. */
 function fail(span: Span, error: unknown): void {
-  span.recordException(error instanceof Error ? error : String(error));
-  span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+  if (error instanceof Error && notAFailure in error) span.setAttribute("ostiary.offloaded", true);
+  else if (error instanceof AppError) {
+    span.setAttribute("error.type", error.code);
+    span.setStatus({ code: SpanStatusCode.ERROR });
+  } else {
+    const { name, message, stack = "" } = error instanceof Error ? error : new Error(String(error));
+    span.setAttribute("error.type", name);
+    span.recordException({ name, message: maskSecrets(message), stack: maskSecrets(stack) });
+    span.setStatus({ code: SpanStatusCode.ERROR, message: maskSecrets(message) });
+  }
   span.end(preciseNow());
 }

@@ -28,11 +28,17 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         for (const name of ["validate", "append", "publish"]) {
           expect(only(named(spans, "primary", name)).durationMs).toBeGreaterThanOrEqual(0);
         }
+        expect(only(named(spans, "primary", "append")).attributes).toMatchObject({
+          "ostiary.kind": "batch",
+          "ostiary.facts.inserted": 1,
+          "ostiary.facts.deleted": 0,
+        });
         for (const { name: node } of edges) {
           expect(named(spans, node, "receive")).toHaveLength(1);
           const visible = only(named(spans, node, "commit to visible"));
           expect(visible.durationMs).toBeGreaterThanOrEqual(0);
           expect(visible.durationMs).toBeLessThan(5000);
+          expect(visible.attributes).toMatchObject({ "ostiary.facts.inserted": 1, "ostiary.facts.deleted": 0 });
         }
         // Every span hangs, over others of this trace, on what the caller sent.
         const parents = new Set([caller.spanId, ...spans.map(({ spanId }) => spanId)]);
@@ -79,6 +85,7 @@ test(
         ["compiler", true, ["query", "reply"]],
       ];
       const memos: unknown[] = [];
+      const decisions: unknown[] = [];
       for (const [resource, allowed, steps] of asked) {
         const caller = { traceId: randomHex(16), spanId: randomHex(8) };
         expect(await clientWithin(cluster, edge, caller).authorize(User("alice"), "delete", Repository(resource))).toBe(
@@ -87,6 +94,9 @@ test(
         await eventually(async () => spansOf(caller.traceId).some(({ kind }) => kind === server), "the edge reports");
         const spans = spansOf(caller.traceId);
         const request = only(spans.filter(({ kind }) => kind === server));
+        const decision = request.attributes["ostiary.decision"];
+        expect(only(named(spans, edge.name, "query")).attributes["ostiary.decision"]).toBe(String(decision));
+        decisions.push(decision);
         expect(request.node).toBe(edge.name);
         expect(request.parentSpanId).toBe(caller.spanId);
         for (const name of steps) {
@@ -96,10 +106,18 @@ test(
           });
         }
         plans.push(...named(spans, edge.name, "plan").map(({ attributes }) => attributes["ostiary.plan_cache"]));
-        memos.push(only(named(spans, edge.name, "query")).attributes["ostiary.memo"]);
+        memos.push(only(named(spans, edge.name, "query")).attributes["ostiary.decision_cache"]);
       }
       expect(plans).toEqual(["miss", "hit"]);
-      expect(memos).toEqual([undefined, undefined, "hit"]);
+      expect(memos).toEqual(["miss", "miss", "hit"]);
+      expect(decisions).toEqual(["allow", "deny", "allow"]);
+
+      const lister = { traceId: randomHex(16), spanId: randomHex(8) };
+      const listed = await clientWithin(cluster, edge, lister).list(User("alice"), "delete", "Repository");
+      expect(listed.length).toBeGreaterThan(0);
+      await eventually(async () => spansOf(lister.traceId).some(({ kind }) => kind === server), "the edge reports");
+      const query = only(named(spansOf(lister.traceId), edge.name, "query"));
+      expect(query.attributes).toEqual({ "db.response.returned_rows": listed.length });
 
       const response = await fetch(`${edge.url}/api/policy`, {
         headers: { Authorization: `Bearer ${cluster.adminKey}` },

@@ -125,7 +125,7 @@ describe("from the commit on the primary until it is visible is measured", () =>
     }));
 
   test("never as less than nothing where the clocks of two machines differ", async () => {
-    const event = { offset: 7, traceparent: null, digest: "", changes: 1, startMs: 1004, endMs: 1005 };
+    const event = { offset: 7, traceparent: null, digest: "", inserted: 1, deleted: 0, startMs: 1004, endMs: 1005 };
     const arrived = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006, wasPrepared: false };
     const state = {} as never;
     for (const committedMs of [undefined, [null], [99_000]]) {

@@ -1,6 +1,7 @@
 /** Run by the tests in a process of its own, since tracing is set up once per process. Prints what it saw as JSON. */
-import { startTracing, withSpan, recordSpan, SpanKind } from "../../src/telemetry/tracing.ts";
+import { notAFailure, startTracing, withSpan, recordSpan, SpanKind } from "../../src/telemetry/tracing.ts";
 import { traceIdOf, traceparentOf } from "../../src/telemetry/trace-context.ts";
+import { AppError } from "../../src/util/app-error.ts";
 
 const incoming = process.argv[2] ?? null;
 const tracing = await startTracing({ attributes: { "ostiary.role": "primary", "service.instance.id": "node-1" } });
@@ -14,7 +15,13 @@ const seen = await withSpan(
       await Bun.sleep(1);
       return traceparentOf(child);
     });
-    await withSpan("failing", {}, () => Promise.reject(new Error("no such luck"))).catch(() => undefined);
+    const failures = {
+      failing: new Error("no such luck with Bearer abc.def and e_env_id_0123456789abcdef"),
+      refused: new AppError("invalid_request", "the fact `owns(alice, house)` is not used"),
+      offloaded: Object.assign(new Error("too large for here"), { [notAFailure]: true }),
+    };
+    for (const [name, error] of Object.entries(failures))
+      await withSpan(name, {}, () => Promise.reject(error)).catch(() => undefined);
     return { traceId: traceIdOf(span), outer: traceparentOf(span), inner };
   },
 );

@@ -44,7 +44,24 @@ describe("with a collector", () => {
     const root = byName.get("request");
     expect(root).toMatchObject({ parentSpanId: "", node: "node-1", failed: false, attributes: { route: "/x" } });
     expect(byName.get("query")).toMatchObject({ parentSpanId: root?.spanId, failed: false });
-    expect(byName.get("failing")).toMatchObject({ parentSpanId: root?.spanId, failed: true });
+    const told = byName.get("failing")?.failures ?? [];
+    expect(told).toContain("no such luck with Bearer ******** and e_env_id_********");
+    expect(told.join()).not.toMatch(/abc\.def|0123456789abcdef/);
+    expect(byName.get("failing")).toMatchObject({
+      parentSpanId: root?.spanId,
+      failed: true,
+      attributes: { "error.type": "Error" },
+    });
+    expect(byName.get("refused")).toMatchObject({
+      failed: true,
+      attributes: { "error.type": "invalid_request" },
+      failures: [],
+    });
+    expect(byName.get("offloaded")).toMatchObject({
+      failed: false,
+      attributes: { "ostiary.offloaded": true },
+      failures: [],
+    });
     expect(byName.get("commit to visible")?.durationMs).toBeCloseTo(500, 0);
     expect(seen.inner).toBe(`00-${seen.traceId}-${byName.get("query")?.spanId}-01`);
 

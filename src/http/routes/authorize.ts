@@ -28,7 +28,9 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers, bo
     return answers.ask("authorize", question, holder);
   };
   const reply = (exchange: Exchange, allowed: boolean): Response => {
-    metrics.decisions.inc(allowed ? allow : deny);
+    const decision = allowed ? allow : deny;
+    metrics.decisions.inc(decision);
+    if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
     return replyText(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
   const turns = new Turns();

@@ -72,8 +72,9 @@ function recordSpans(
     endTime: visibleMs,
   });
   for (const { event, committedMs } of sampled) {
-    const { traceparent: parent, offset, changes } = event;
-    const attributes = { "ostiary.offset": offset, "ostiary.facts.changed": changes, "ostiary.source": source };
+    const { traceparent: parent, offset, inserted, deleted } = event;
+    const changed = { "ostiary.facts.inserted": inserted, "ostiary.facts.deleted": deleted };
+    const attributes = { "ostiary.offset": offset, "ostiary.source": source, ...changed };
     const span = (name: string, startTime: number, endTime: number, kind = SpanKind.INTERNAL): void =>
       recordSpan(name, { kind, parent, attributes, startTime, endTime });
     if (source === "fetch" && announced !== undefined && offset <= announced.offset)

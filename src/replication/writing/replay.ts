@@ -36,8 +36,9 @@ export interface ReplayedEvent {
   readonly timeMs: number;
   readonly traceparent: string | null;
   readonly digest: string;
-  /** Facts that it inserted and deleted. */
-  readonly changes: number;
+  /** Facts that it inserted, and that it deleted. */
+  readonly inserted: number;
+  readonly deleted: number;
   readonly startMs: number;
   readonly endMs: number;
 }
@@ -67,9 +68,8 @@ export function replay(
     const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
     position = stored;
     const { offset, timeMs, traceparent, digest } = stored;
-    const { inserted, deleted } = countsOf(decidedThere);
-    const changes = inserted + deleted;
-    return { offset, timeMs, traceparent, digest: String(digest), changes, startMs, endMs: preciseNow() };
+    const counts = countsOf(decidedThere);
+    return { offset, timeMs, traceparent, digest: String(digest), ...counts, startMs, endMs: preciseNow() };
   });
   const state = readState(store);
   requireSame(state, request);

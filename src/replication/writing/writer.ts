@@ -157,7 +157,9 @@ export class Writer {
   ): Promise<WriteResult> {
     admit();
     const { result, startMs, decidedMs, committedMs } = await this.#decided(request, meta, admit).catch(countFailure);
-    const attributes = { "ostiary.kind": request.kind, "ostiary.offset": result.offset };
+    const { offset, inserted = 0, deleted = 0 } = result;
+    const changed = { "ostiary.facts.inserted": inserted, "ostiary.facts.deleted": deleted };
+    const attributes = { "ostiary.kind": request.kind, "ostiary.offset": offset, ...changed };
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });

@@ -49,6 +49,7 @@ const complaints = storageComplaints();
 
 export function refusal(exchange: Exchange, thrown: unknown): Response {
   const error = publicError(thrown);
+  exchange.errorCode = error.code;
   if (error.code === "internal") {
     const failure = storageFailureIn(thrown);
     if (failure !== undefined) {

@@ -6,13 +6,17 @@ import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import type { AnswerParts } from "../engine/answer-parts.ts";
 import type { ApiKey } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
+import { getLogger, isDebugging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { traceIdOf } from "../telemetry/trace-context.ts";
 import { recordSpan } from "../telemetry/tracing.ts";
+import type { ErrorCode } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { BodyReader } from "./body.ts";
 import type { Lease } from "./byte-budget.ts";
 import { type LargeResponses, wholeCharactersMax } from "./large-responses.ts";
+
+const log = getLogger("http");
 
 /** What reads the bodies of requests, and what sends large responses. */
 export interface Streams {
@@ -34,6 +38,8 @@ export interface Exchange extends Streams {
   readonly cut: ((received: Request) => void) | undefined;
   /** The route's pattern. Never the path: this becomes a label and the name of the span. */
   route: string;
+  /** Why it was refused; undefined where it was not. */
+  errorCode: ErrorCode | undefined;
   /** Who asks; undefined where nobody was asked for a key. */
   key: ApiKey | undefined;
   /** When the key had been checked and the body was here; of a request that is traced. */
@@ -67,6 +73,7 @@ export function beginExchange(
     bodies,
     cut,
     route: "unmatched",
+    errorCode: undefined,
     key: undefined,
     decodedMs: undefined,
     bodyIsRead: false,
@@ -157,10 +164,11 @@ export function finishExchange(exchange: Exchange, response: Response): void {
   if (exchange.node.role === "fallback") {
     metrics.fallbackHttpRequests.observe({ path: route, status_code: response.status }, milliseconds);
   }
+  if (isDebugging()) logAnswered(exchange, response.status, milliseconds);
   if (!span.isRecording()) return;
   if (response.status >= 500) {
     span.setStatus({ code: SpanStatusCode.ERROR });
-    span.setAttribute("error.type", String(response.status));
+    span.setAttribute("error.type", exchange.errorCode ?? String(response.status));
   }
   span.updateName(`${method} ${route}`);
   span.setAttributes({
@@ -169,6 +177,17 @@ export function finishExchange(exchange: Exchange, response: Response): void {
     "http.response.status_code": response.status,
     "ostiary.request_id": exchange.requestId,
   });
+}
+
+/** The route, not the path: ids are content. */
+function logAnswered(
+  { method, route, errorCode, requestId, span }: Exchange,
+  status: number,
+  milliseconds: number,
+): void {
+  const ms = Number(milliseconds.toFixed(3));
+  const properties = { method, route, status, ms, errorCode, requestId, traceId: traceIdOf(span) ?? undefined };
+  log.debug("{method} {route} was answered with {status} in {ms} ms", properties);
 }
 
 function announcesBody({ headers }: Request): boolean {

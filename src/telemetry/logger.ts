@@ -18,9 +18,17 @@ export interface LoggingOptions {
 
 const lineBytesMaxDefault = 8192;
 
+let isDebug = false;
+
+/** Whether lines of level `debug` are written: to be asked before the values of a frequent line are put together. */
+export function isDebugging(): boolean {
+  return isDebug;
+}
+
 /** May be called again, as tests do; the last call holds. One call per thread. */
 export function startLogging(options: LoggingOptions, write: (line: string) => void = writeToStderr): void {
   const format = options.format === "json" ? formatJson : formatText;
+  isDebug = options.level === "debug";
   configureSync({
     reset: true,
     sinks: { lines: (record) => write(`${format(record, options.lineBytesMax ?? lineBytesMaxDefault)}\n`) },
@@ -53,7 +61,7 @@ function countLost(): void {
 export function formatText(record: LogRecord, lineBytesMax = lineBytesMaxDefault): string {
   const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${printable(messageOf(record))}`;
   const pairs = Object.entries(record.properties)
-    .filter(([name]) => !mentions(record, name))
+    .filter(([name, value]) => value !== undefined && !mentions(record, name))
     .map(([name, value]) =>
       value instanceof Error ? "" : ` ${name}=${maskSecrets(printable(showValue(name, value)))}`,
     );

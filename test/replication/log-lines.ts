@@ -4,7 +4,7 @@ import { startLogging } from "../../src/telemetry/logger.ts";
 /** Runs `body` with the lines that are logged meanwhile, from this level on. */
 export async function withLogLines(
   body: (lines: readonly string[]) => Promise<void>,
-  level: "info" | "warning" = "warning",
+  level: "debug" | "info" | "warning" = "warning",
 ): Promise<void> {
   const lines: string[] = [];
   startLogging({ level, format: "text" }, (line) => lines.push(line));

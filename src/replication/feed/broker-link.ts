@@ -223,6 +223,7 @@ export class BrokerLink implements Outlet {
       this.#doubted = isTakenOver && mayDoubt && this.#options.exclusive !== false;
     });
     client.on("close", () => {
+      log.debug("the connection to the broker {broker} is closed", { broker: this.name });
       if (this.#client !== client || this.#ended) return;
       if (connectedMs !== undefined) this.#countQuickClose(this.#system.clock.monotonicMs() - connectedMs);
       else if (!explained) this.#failed(new Error("it ends the connection without an answer"));

@@ -63,6 +63,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     aedes.handle(watchSlowness(guardPackets(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs));
   };
 
+  aedes.on("clientReady", ({ id }) => log.debug("node {node} connected to the embedded broker", { node: id }));
+  aedes.on("clientDisconnect", ({ id }) => log.debug("node {node} left the embedded broker", { node: id }));
+
   return {
     get clients() {
       return aedes.connectedClients;

@@ -8,7 +8,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { SqlDatabase } from "../../runtime/sqlite.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log.ts";
 import { readState, type State } from "../../store/state.ts";
-import { getLogger } from "../../telemetry/logger.ts";
+import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -137,6 +137,7 @@ export class Publisher {
     try {
       await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
       metrics.feedEvents.inc({ direction: "published" }, rows.length);
+      if (isDebugging()) logPublished(batch, this.#outlet.name, this.#clock.preciseMs() - startTime);
       this.#complained = false;
       this.#announcing.answered();
     } catch (error) {
@@ -209,6 +210,12 @@ function sentRow(row: StoredLogRow, inlineBytesMax: number): SentRow {
   const ref = (): string => createHash("sha256").update(row.body).digest("hex");
   const body = size > inlineBytesMax ? { ref: ref(), size } : row.body;
   return [row.offset, row.timeMs, row.kind, body, row.traceparent];
+}
+
+function logPublished({ p, l, ev }: Batch, broker: string, milliseconds: number): void {
+  const announced = ev.filter(([, , , body]) => typeof body !== "string").length;
+  const properties = { first: p + 1, last: l, announced, broker, ms: Number(milliseconds.toFixed(3)) };
+  log.debug("published events {first} to {last}, {announced} of them without their bodies, at {broker}", properties);
 }
 
 /** One span per sampled event, in the trace of the request that wrote it. */

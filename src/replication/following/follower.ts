@@ -10,7 +10,7 @@ import { isDamage } from "../../runtime/sqlite.ts";
 import { compareEpochs } from "../../store/epochs.ts";
 import type { LogRow } from "../../store/log.ts";
 import type { State } from "../../store/state.ts";
-import { getLogger } from "../../telemetry/logger.ts";
+import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics, type FeedState } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { atMostEvery } from "../../util/at-most-every.ts";
@@ -29,6 +29,7 @@ import {
 import { createInbox, type Inbox, type Received } from "../feed/inbox.ts";
 import type { ReplayRequest } from "../writing/replay.ts";
 import type { Arrived } from "../writing/store-writer.ts";
+import { logApplied, logReceived } from "./arrival-log.ts";
 import { type Announced, recordArrival, type Source } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { Confirmations } from "./confirmations.ts";
@@ -182,6 +183,7 @@ export class Follower {
       return this.#hints.take();
     }
     metrics.feedEvents.inc({ direction: "received" }, decoded.message.ev.length);
+    if (isDebugging()) logReceived(decoded.message);
     const received = { batch: decoded.message, bytes: payload.byteLength, atMs: this.#clock.preciseMs() };
     if (!this.#inbox.push(received)) return this.#hints.take();
     this.#work();
@@ -427,7 +429,12 @@ export class Follower {
   async #tryToCatchUp(cause: Cause): Promise<void> {
     this.#wanted = undefined;
     this.#asking = cause;
+    const startMs = this.#clock.monotonicMs();
     const before = this.#options.present();
+    log.debug("asking the logs of other nodes: {cause}, this node is at {offset}", {
+      cause,
+      offset: before?.offset ?? 0,
+    });
     try {
       const trusted = !this.#diverged && !this.#filesLost && this.#replayFailures < replayFailuresMax;
       await catchUp(this.#catchUpOptions, trusted ? before : undefined);
@@ -435,7 +442,10 @@ export class Follower {
       if (!this.#diverged) this.#catchUpAtMs = 0;
       this.#announced = undefined;
       if (this.#asking === "missed") metrics.catchUps.inc({ result: "done" });
-      this.#hints.answered(before !== this.#options.present());
+      const after = this.#options.present();
+      this.#hints.answered(before !== after);
+      const ms = Math.round(this.#clock.monotonicMs() - startMs);
+      log.debug("the logs are followed to their end: this node is at {offset}", { offset: after?.offset ?? 0, ms });
     } catch (error) {
       if (this.#stopped) return;
       this.#catchUpFailed(error);
@@ -559,6 +569,7 @@ export class Follower {
     this.#replayFailures = 0;
     if (wasPrepared && from === "feed") metrics.eventsPrepared.inc(events.length);
     for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
+    if (isDebugging()) logApplied(arrived, source);
     const { committedMs } = request;
     const arrival = { source, receivedMs, committedMs, announced: this.#announced };
     this.#visibleAfterMs = recordArrival(arrived, arrival) ?? this.#visibleAfterMs;

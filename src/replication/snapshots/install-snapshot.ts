@@ -47,6 +47,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
   // Stays for the next attempt until it is whole.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
+  log.debug("asking {url} for a snapshot", { url: primary.url });
   try {
     await requireOwnHistory(options);
     // Asked before the download: a node of another environment or an older version would fetch it again and again.
@@ -61,6 +62,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       requireRoom(directory, manifest, packed);
     });
     if (snapshot === "unchanged") {
+      log.debug("the snapshot of {url} is the one that this node has", { url: primary.url });
       metrics.snapshots.inc({ action: "unchanged" });
       return "unchanged";
     }

@@ -56,6 +56,7 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
 
   const build = async (): Promise<Kept> => {
     const startMs = clock.monotonicMs();
+    log.debug("making a snapshot at {offset}", { offset: present().offset });
     const snapshot = await buildSnapshotAside(system, storePath(), directory, nodeKeyHash);
     // Counted from the end: who could not wait so long comes again.
     const madeMs = clock.monotonicMs();
@@ -71,6 +72,7 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
 
   /** A damaged file would be refused by whoever gets it, again and again. */
   const checked = async (old: Kept): Promise<Kept> => {
+    log.debug("comparing the snapshot of an earlier start with its checksum: {path}", { path: old.snapshot.path });
     try {
       await verifySnapshotAside(system, old.snapshot);
       old.isWhole = true;

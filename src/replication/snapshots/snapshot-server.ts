@@ -5,8 +5,11 @@
 import { closeSync, openSync, read } from "node:fs";
 import { promisify } from "node:util";
 import { snapshotBytesTag, snapshotTag } from "../../store/snapshot.ts";
+import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { SnapshotKeeper } from "./snapshot-keeper.ts";
+
+const log = getLogger("snapshot");
 
 const pieceBytes = 256 * 1024;
 
@@ -19,14 +22,22 @@ export async function serveSnapshot({ headers }: Request, keeper: SnapshotKeeper
   const tag = snapshotBytesTag(manifest);
   const common = { ETag: tag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache" };
   const known = (headers.get("if-none-match") ?? "").split(",").map((name) => name.trim());
-  if (known.includes(tag) || known.includes(snapshotTag(manifest)))
+  if (known.includes(tag) || known.includes(snapshotTag(manifest))) {
+    log.debug("the snapshot at {offset} is known to the node that asks", { offset: manifest.offset });
     return new Response(null, { status: 304, headers: common });
+  }
 
   const wanted = ifRange === null || ifRange === tag ? rangeOf(headers.get("range"), size) : "all";
   if (wanted === "none")
     return new Response(null, { status: 416, headers: { ...common, "Content-Range": `bytes */${size}` } });
   const { first, last } = wanted === "all" ? { first: 0, last: size - 1 } : wanted;
   metrics.snapshots.inc({ action: "served" });
+  log.debug("sending a snapshot at {offset}, bytes {first} to {last} of {size}", {
+    offset: manifest.offset,
+    first,
+    last,
+    size,
+  });
   const content = { "Content-Type": "application/zstd", "Content-Length": String(last - first + 1) };
   const part = wanted === "all" ? {} : { "Content-Range": `bytes ${first}-${last}/${size}` };
   return new Response(

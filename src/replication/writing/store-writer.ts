@@ -66,7 +66,7 @@ export interface Next {
  * `next` and `moving` come before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
  * is left to be said once it is on disk, when everybody waits for it. `committedMs` in ms since 1970 with a fraction: whoever has asked since then was
  * answered with it. `storage` comes each time that the storage begins to fail in another way, and with null when it works again.
- * `clockSetMs` says by how much the wall clock was set. `damaged` comes each second while pages of the file at `path` are damaged. `trouble` is a failure
+ * `checkpoint` comes after each, with the bytes of the log before it. `clockSetMs` says by how much the wall clock was set. `damaged` comes each second while pages of the file at `path` are damaged. `trouble` is a failure
  * that nobody waits for.
  */
 export type WriterEvent =
@@ -75,6 +75,7 @@ export type WriterEvent =
   | { readonly moved: { readonly committedMs: number } }
   | { readonly storage: StorageFailure | null }
   | { readonly clockSetMs: number }
+  | { readonly checkpoint: { readonly ms: number; readonly walBytes: number } }
   | { readonly damaged: { readonly path: string; readonly problem: string } }
   | { readonly trouble: string };
 
@@ -454,15 +455,20 @@ export class StoreWriter {
   /** A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. */
   #boundWal(open: Open, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
+    const { walBytes } = open.guard;
+    const made = (): void => {
+      this.#movedAtMs = now;
+      this.#tell({ checkpoint: { ms: Math.round(this.#clock.monotonicMs() - now), walBytes } });
+    };
     try {
       const isLong = open.guard.walBytes > open.limits.walCheckpointBytes;
       if (!isLong || now - this.#checkpointAtMs < storageCheckMs) {
-        if (boundLog(open, framesMax)) this.#movedAtMs = now;
+        if (boundLog(open, framesMax)) made();
         return;
       }
       this.#checkpointAtMs = now;
       emptyLog(open);
-      this.#movedAtMs = now;
+      made();
     } catch (error) {
       // The writes are committed and answered. A later commit tries again.
       if (storageFailureIn(error) === undefined)

@@ -10,7 +10,7 @@ import type { WorkerHandle } from "../../runtime/worker.ts";
 import { newChanges } from "../../store/changes.ts";
 import type { NodeSetting } from "../../store/keys.ts";
 import type { State } from "../../store/state.ts";
-import { getLogger } from "../../telemetry/logger.ts";
+import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -87,6 +87,7 @@ export class Writer {
       if ("clockSetMs" in event) return this.#clockSet(event.clockSetMs);
       if ("storage" in event) return this.#storageChanged(event.storage);
       if ("trouble" in event) return this.#troubled(event.trouble);
+      if ("checkpoint" in event) return log.debug("made a checkpoint of the write-ahead log", event.checkpoint);
       if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
       const move = must(this.#moving, "the writer says where a commit leads before it");
       this.#state = move.state;
@@ -161,6 +162,7 @@ export class Writer {
     const changed = { "ostiary.facts.inserted": inserted, "ostiary.facts.deleted": deleted };
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": offset, ...changed };
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
+    if (isDebugging()) this.#logCommitted(request.kind, result);
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
     return { ...result, committedMs };
@@ -194,6 +196,11 @@ export class Writer {
       approval = await withSpan("check policy", {}, () => this.#approve(upload, meta.sender ?? ""));
       admit();
     }
+  }
+
+  #logCommitted(kind: string, { epoch, offset, inserted, deleted, unchanged, repeated }: WriteResult): void {
+    const properties = { kind, epoch, offset, inserted, deleted, unchanged, repeated };
+    log.debug("a write ({kind}) was committed, up to {offset}", properties);
   }
 
   replay(request: ReplayRequest): Promise<Arrived> {

@@ -1,0 +1,28 @@
+/** Lines of the log, at the level `debug`, for events that arrive: their positions, never their content. */
+import { getLogger } from "../../telemetry/logger.ts";
+import type { Batch } from "../feed/envelope.ts";
+import type { Arrived } from "../writing/store-writer.ts";
+import type { Source } from "./arrival-trace.ts";
+
+const log = getLogger("follow");
+
+export function logReceived({ p, l, ev }: Batch): void {
+  const announced = ev.filter(([, , , body]) => typeof body !== "string").length;
+  log.debug("received events {first} to {last} of the feed, {announced} of them without their bodies", {
+    first: p + 1,
+    last: l,
+    announced,
+  });
+}
+
+export function logApplied({ events, startMs, committedMs, wasPrepared }: Arrived, source: Source): void {
+  if (events.length === 0) return;
+  const ms = Number((committedMs - startMs).toFixed(3));
+  log.debug("applied events {first} to {last}, which came by {source}", {
+    first: events[0]?.offset,
+    last: events.at(-1)?.offset,
+    source,
+    wasPrepared,
+    ms,
+  });
+}

@@ -1,0 +1,91 @@
+/** What a cluster logs at the level `debug`, and what it never logs. */
+import { expect, test } from "bun:test";
+import type { Cluster } from "../replication/cluster.ts";
+import {
+  adminKey,
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  nodeKey,
+  post,
+  withCluster,
+} from "../replication/cluster.ts";
+import { withLogLines } from "../replication/log-lines.ts";
+
+const traceId = "0af7651916cd43dd8448eb211c80319c";
+const users = Array.from({ length: 30 }, (_, index) => `confidential-${index}`);
+
+async function work(cluster: Cluster): Promise<void> {
+  const primary = await cluster.primary({ "limits.feedInlineBytesMax": "1KiB" });
+  await loadPolicy(primary.node);
+  const edge = await cluster.edge("edge-1", primary);
+  await converged(edge.node, primary.node);
+  await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+  await insert(primary.node, "confidential-a");
+  await insert(primary.node, ...users);
+  await converged(edge.node, primary.node);
+  const body = {
+    actor_type: "User",
+    actor_id: "confidential-a",
+    action: "read",
+    resource_type: "Repo",
+    resource_id: "main",
+  };
+  const headers = { authorization: `Bearer ${adminKey}`, traceparent: `00-${traceId}-b7ad6b7169203331-01` };
+  const asked = { method: "POST", headers, body: JSON.stringify(body) };
+  expect(await (await fetch(`${edge.url}/api/authorize`, asked)).json()).toEqual({ allowed: true });
+  expect((await post(edge.url, "/api/authorize", { ...body, actor_id: 1 }, adminKey)).status).toBe(400);
+  await fetch(`${edge.url}/api/keys/confidential-key`, { method: "DELETE", headers });
+  // A checkpoint follows once nothing was written for a second.
+  await Bun.sleep(2500);
+  await edge.stop();
+}
+
+test("each request, event, connection, checkpoint and step of a snapshot has a line, without any content", () =>
+  withLogLines(
+    (lines) =>
+      withCluster(async (cluster) => {
+        await work(cluster);
+        const text = lines.join("");
+        for (const line of [
+          `http: POST /api/authorize was answered with 200 in [\\d.]+ ms requestId=\\S+ traceId=${traceId}\n`,
+          "http: POST /api/authorize was answered with 400 in [\\d.]+ ms errorCode=invalid_request requestId=",
+          "http: DELETE /api/keys/:id was answered with \\d+ in",
+          "http: GET \\S*replication\\S* was answered with 200 in",
+          "writer: a write \\(policy\\) was committed, up to \\d+ epoch=",
+          "writer: a write \\(batch\\) was committed, up to \\d+ epoch=\\w+ inserted=30 deleted=0\n",
+          "writer: made a checkpoint of the write-ahead log ms=\\d+ walBytes=\\d+\n",
+          "publish: published events \\d+ to \\d+, 0 of them without their bodies, at embedded ms=",
+          "publish: published events \\d+ to \\d+, 1 of them without their bodies, at embedded ms=",
+          "follow: received events \\d+ to \\d+ of the feed, 1 of them without their bodies\n",
+          "follow: applied events \\d+ to \\d+, which came by feed wasPrepared=\\w+ ms=[\\d.]+\n",
+          "follow: applied events \\d+ to \\d+, which came by fetch wasPrepared=false ms=",
+          "follow: asking the logs of other nodes: missed, this node is at \\d+\n",
+          "follow: asking the logs of other nodes: announced, this node is at \\d+\n",
+          "follow: the logs are followed to their end: this node is at \\d+ ms=\\d+\n",
+          "broker: node edge-1 connected to the embedded broker\n",
+          "broker: node edge-1 left the embedded broker\n",
+          "broker: the connection to the broker \\S+ is closed\n",
+          "snapshot: asking http\\S+ for a snapshot\n",
+          "snapshot: making a snapshot at \\d+\n",
+          "snapshot: sending a snapshot at \\d+, bytes 0 to \\d+ of \\d+\n",
+          "snapshot: installed a snapshot at \\d+, unpacked in",
+        ]) {
+          expect(text).toMatch(new RegExp(line));
+        }
+        for (const secret of ["confidential", adminKey, nodeKey, "has_role", '"read" if'])
+          expect(text).not.toContain(secret);
+      }),
+    "debug",
+  ));
+
+test("at the level `info` none of that is logged", () =>
+  withLogLines(
+    (lines) =>
+      withCluster(async (cluster) => {
+        await work(cluster);
+        expect(lines.filter((line) => / debug /.test(line) || line.includes("was answered with"))).toEqual([]);
+      }),
+    "info",
+  ));

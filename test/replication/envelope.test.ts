@@ -28,6 +28,7 @@ const batch = {
     [4, 5, "facts", JSON.stringify(effect), trace],
     [5, 6, "policy", "{}", null],
   ],
+  c: [1000.125, null],
 };
 
 /** What can stand where something else should. */
@@ -141,7 +142,7 @@ function isFact(value: unknown): boolean {
 
 function isBatch(value: unknown): boolean {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  const { v, s, e, n, t, p, l, h, d, ev } = value as Record<string, unknown>;
+  const { v, s, e, n, t, p, l, h, d, ev, c } = value as Record<string, unknown>;
   const isRow = (row: unknown): boolean => {
     if (!Array.isArray(row) || row.length !== 5) return false;
     const [at, time, kind, body, traced] = row as unknown[];
@@ -156,6 +157,8 @@ function isBatch(value: unknown): boolean {
     [n, t, p, l].every(isNumber) &&
     Array.isArray(ev) &&
     ev.length > 0 &&
-    ev.every(isRow)
+    ev.every(isRow) &&
+    (c === undefined ||
+      (Array.isArray(c) && c.every((time) => time === null || (typeof time === "number" && time >= 0))))
   );
 }

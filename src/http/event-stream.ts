@@ -64,6 +64,7 @@ export class EventStream {
     this.#place = start;
     this.#options = options;
     metrics.eventStreams.inc();
+    logger.debug("an event stream begins after {offset}", { ...start });
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => controller.enqueue(encoder.encode(opening(start))),
@@ -162,6 +163,7 @@ export class EventStream {
     this.#wake?.();
     metrics.eventStreams.dec();
     metrics.eventStreamsEnded.inc({ reason: ending });
+    logger.debug("an event stream ended: {ending}", { ending });
     this.#options.onEnded();
   }
 }

@@ -37,6 +37,8 @@ async function work(cluster: Cluster): Promise<void> {
   expect(await (await fetch(`${edge.url}/api/authorize`, asked)).json()).toEqual({ allowed: true });
   expect((await post(edge.url, "/api/authorize", { ...body, actor_id: 1 }, adminKey)).status).toBe(400);
   await fetch(`${edge.url}/api/keys/confidential-key`, { method: "DELETE", headers });
+  const stream = await fetch(`${edge.url}/api/events`, { headers: { ...headers, accept: "text/event-stream" } });
+  await stream.body?.cancel();
   // A checkpoint follows once nothing was written for a second.
   await Bun.sleep(2500);
   await edge.stop();
@@ -67,6 +69,8 @@ test("each request, event, connection, checkpoint and step of a snapshot has a l
           "broker: node edge-1 connected to the embedded broker\n",
           "broker: node edge-1 left the embedded broker\n",
           "broker: the connection to the broker \\S+ is closed\n",
+          "events: an event stream begins after \\d+ epoch=\\w+\n",
+          "events: an event stream ended: client\n",
           "snapshot: asking http\\S+ for a snapshot\n",
           "snapshot: making a snapshot at \\d+\n",
           "snapshot: sending a snapshot at \\d+, bytes 0 to \\d+ of \\d+\n",

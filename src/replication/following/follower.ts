@@ -460,8 +460,10 @@ export class Follower {
     // A disk that fails here is no word of the primary's.
     if (this.#doubted && storageFailureIn(error) === undefined)
       this.distrust("a head of the feed says so, and the primary can't be asked");
-    if (this.#failures++ === 0)
-      log.warning("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
+    const isFirst = this.#failures++ === 0;
+    log[isFirst ? "warning" : "debug"]("catching up with the primary failed, trying again: {error}", {
+      error: detailOf(error),
+    });
     this.#postpone(this.#failures, this.#limits.retryDelayMsMax);
   }
 

@@ -84,7 +84,10 @@ function recording<T>(name: string, options: SpanOptions, body: Body<T>, first: 
 
 /** A span over something that began and ended elsewhere, such as the way of an event from commit to here. */
 export function recordSpan(name: string, options: SpanOptions & { readonly endTime: number }): void {
-  if (active) startIn(name, options, parentContext(options)).end(options.endTime);
+  if (!active) return;
+  // Between the two a clock may have been set.
+  const endTime = Math.max(options.endTime, options.startTime ?? 0);
+  startIn(name, options, parentContext(options)).end(endTime);
 }
 
 /** How many rows were found. */

@@ -9,7 +9,8 @@ import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { presentStore } from "../store/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { checkedConfig, configFile } from "./setting-options.ts";
+import { configFile } from "./config-file.ts";
+import { checkedConfig } from "./setting-options.ts";
 
 interface Options {
   readonly data?: string;

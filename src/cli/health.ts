@@ -3,7 +3,8 @@ import { print } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { AppError } from "../util/app-error.ts";
 import { UsageError, type AddCommand } from "./command.ts";
-import { checkedConfig, configFile } from "./setting-options.ts";
+import { configFile } from "./config-file.ts";
+import { checkedConfig } from "./setting-options.ts";
 
 const timeoutMs = 2500;
 

@@ -2,7 +2,8 @@
 import { Option, type Command } from "commander";
 import { hashKey } from "../store/keys.ts";
 import type { Authenticity } from "../store/snapshot-mac.ts";
-import { checkedConfig, configFile } from "./setting-options.ts";
+import { configFile } from "./config-file.ts";
+import { checkedConfig } from "./setting-options.ts";
 
 export interface NodeKeyOptions {
   readonly nodeKey?: string;

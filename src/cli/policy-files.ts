@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Source } from "../polar/source.ts";
+import { fileProblem } from "../util/file-problem.ts";
 
 export interface PolicyFiles {
   readonly sources: readonly Source[];
@@ -26,7 +27,7 @@ export async function readBytes(path: string): Promise<Uint8Array | Diagnostic> 
   try {
     return await readFile(path);
   } catch (error) {
-    return unreadable(path, `the file can't be read: ${reason(error as NodeJS.ErrnoException)}`);
+    return unreadable(path, `the file can't be read: ${fileProblem(error)}`);
   }
 }
 
@@ -40,11 +41,4 @@ export function decode(name: string, bytes: Uint8Array): Source | Diagnostic {
 
 function unreadable(file: string, message: string): Diagnostic {
   return { code: "file/unreadable", severity: "error", message, span: { file, start: 0, end: 0 } };
-}
-
-function reason(error: NodeJS.ErrnoException): string {
-  if (error.code === "ENOENT") return "there is no such file";
-  if (error.code === "EISDIR") return "it is a directory";
-  if (error.code === "EACCES") return "reading it is not permitted";
-  return error.message;
 }

@@ -12,7 +12,8 @@ import { contentOf, describeContent, iso } from "./backup-content.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { authenticityTexts, nodeKeyHashFrom, withUnauthenticated } from "./node-key.ts";
 import { withProgress } from "./progress-line.ts";
-import { checkedConfig, configFile } from "./setting-options.ts";
+import { configFile } from "./config-file.ts";
+import { checkedConfig } from "./setting-options.ts";
 
 const details = `
 What is restored begins a new epoch: nodes of the history that is left behind, which may have seen more, save what only they have

@@ -1,11 +1,10 @@
 /** The settings of `config/` as command-line options: their flags, prose and defaults come from the schema, so `--help` can't go stale. */
-import { readFile } from "node:fs/promises";
 import { Option, type Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { settings, type Setting } from "../config/settings.ts";
-import { parseYaml } from "../runtime/yaml.ts";
 import { UsageError } from "./command.ts";
+import { configFile } from "./config-file.ts";
 
 /** They are shown only with `--all`. */
 export const limitsHeading = "Limits:";
@@ -33,34 +32,11 @@ export async function configFromCommand(command: Command, environment: NodeJS.Pr
   return checkedConfig({ flags, environment, file });
 }
 
-/** The content of the file that the flag or the environment names. */
-export async function configFile(
-  flag: string | undefined,
-  environment: NodeJS.ProcessEnv,
-): Promise<ConfigSources["file"]> {
-  const path = flag ?? environment["OSTIARY_CONFIG"];
-  return path ? readConfigFile(path) : undefined;
-}
-
 export function checkedConfig(sources: ConfigSources): Config {
   const { config, problems } = loadConfig(sources);
   if (config !== undefined) return config;
   const count = problems.length === 1 ? "a setting is" : `${problems.length} settings are`;
   throw new UsageError(`${count} wrong\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
-}
-
-async function readConfigFile(path: string): Promise<{ name: string; content: unknown }> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw new UsageError(`the configuration file \`${path}\` can't be read: ${(error as Error).message}`);
-  }
-  try {
-    return { name: path, content: parseYaml(text) };
-  } catch (error) {
-    throw new UsageError(`the configuration file \`${path}\` is not YAML: ${(error as Error).message}`);
-  }
 }
 
 function settingOption(setting: Setting): Option {

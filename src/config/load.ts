@@ -59,12 +59,18 @@ function lookUp(setting: Setting, sources: ConfigSources): Given | undefined {
 
 function refusal(setting: Setting, given: Given): string {
   const shown = setting.secret ? "has a value (not shown)" : `is \`${showValue(given.value)}\``;
-  return `${setting.name} ${shown} from ${given.from}; allowed: ${setting.allowed}`;
+  return `${setting.name} ${shown} from ${given.from}; allowed: ${setting.allowed}${unquoted(setting, given.value)}`;
+}
+
+/** `password: 123456` is a number in YAML, and `name: true` is a boolean. */
+function unquoted({ schema }: Setting, value: unknown): string {
+  const isBare = typeof value === "number" || typeof value === "boolean";
+  return isBare && schema.safeParse(String(value)).success ? "; put it into quotes" : "";
 }
 
 function showValue(value: unknown): string {
   // A password does not belong into a URL, but where somebody put one it must not be repeated either.
-  const shown = (typeof value === "string" ? value : JSON.stringify(value)).replace(/\/\/[^/]*@/, "//***@");
+  const shown = (typeof value === "string" ? value : JSON.stringify(value)).replace(/\/\/.*@/s, "//***@");
   return shown.length > 100 ? `${shown.slice(0, 100)}…` : shown;
 }
 
@@ -147,7 +153,10 @@ function checkBrokers({ broker, brokerCert, brokerKey }: Config): string[] {
 
 function unknownKeys({ file }: ConfigSources): string[] {
   if (file === undefined || file.content === null || file.content === undefined) return [];
-  if (!isGroup(file.content)) return [`the file ${file.name} does not hold settings; write \`name: value\` lines`];
+  if (!isGroup(file.content))
+    return [
+      `the file ${file.name} holds no settings, but ${Array.isArray(file.content) ? "a list" : "a single value"}; write \`name: value\` lines, with a space after the colon`,
+    ];
   const found = Object.entries(file.content).flatMap(([key, value]) => {
     if (!groups.has(key)) return [key];
     if (value === null) return [];

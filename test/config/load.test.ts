@@ -115,6 +115,23 @@ describe("a bad setting is refused", () => {
   test("without repeating a password that was put into a URL", () => {
     const found = problems({ flags: { role: "primary", broker: "mqtt://me:hunter2@broker:1883" } });
     expect(found[0]).toStartWith("broker is `mqtt://***@broker:1883` from");
+    for (const broker of ["mqtt://a:hunter2@b,mqtt://c:hunter3@d", "mqtt://a:hun/ter2@b", "mqtt://a:hunter2,hunter3@b"])
+      expect(problems({ flags: { role: "primary", broker } }).join()).not.toContain("hun");
+    expect(
+      problems({ file: file({ role: "primary", peers: ["http://a:hunter2@b", "http://c:hunter3@d"] }) }).join(),
+    ).not.toContain("hunter");
+  });
+
+  test("with the cure where YAML took a text for a number or a boolean", () => {
+    const found = problems({
+      file: file({ role: "primary", brokerUsername: 7, brokerPassword: 123456, nodeId: true, port: "x" }),
+    });
+    expect(found).toEqual([
+      "port is `x` from the file node.yaml; allowed: a whole number from 0 to 65535",
+      "nodeId is `true` from the file node.yaml; allowed: up to 64 letters, digits, `.`, `_` and `-`; put it into quotes",
+      "brokerUsername is `7` from the file node.yaml; allowed: a text; put it into quotes",
+      "brokerPassword has a value (not shown) from the file node.yaml; allowed: a text; put it into quotes",
+    ]);
   });
 
   test.each([
@@ -183,7 +200,12 @@ describe("a bad setting is refused", () => {
   });
 
   test("when the file holds no settings", () => {
-    expect(problems({ file: file(["a"]) })[0]).toContain("does not hold settings");
+    expect(problems({ file: file(["hunter2"]) })[0]).toBe(
+      "the file node.yaml holds no settings, but a list; write `name: value` lines, with a space after the colon",
+    );
+    expect(problems({ file: file("nodeKey:hunter2") })[0]).toBe(
+      "the file node.yaml holds no settings, but a single value; write `name: value` lines, with a space after the colon",
+    );
     expect(load({ file: file(null), flags: { role: "primary" } }).problems).toEqual([]);
   });
 });

@@ -52,6 +52,7 @@ const packages: readonly { readonly pattern: RegExp; readonly folders: readonly 
   { pattern: /^(?:elysia|@elysiajs\/.*)$/, folders: ["http", "roles"] },
   { pattern: /^drizzle-orm/, folders: ["runtime", "store", "engine"] },
   { pattern: /^commander$/, folders: ["cli"] },
+  { pattern: /^yaml$/, folders: ["runtime"] },
   { pattern: /^bun(?:$|:)/, folders: ["runtime"] },
 ];
 

@@ -1,6 +1,6 @@
 /** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
 import type { Config } from "../config/config.ts";
-import { serviceVariables } from "../config/load.ts";
+import { aboutServiceVariables } from "../config/service-variables.ts";
 import { keepFilesPrivate, onStrayError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
 import { widePaths } from "../store/file-modes.ts";
@@ -58,20 +58,15 @@ export async function runNode(
   }
 }
 
-/** Others may reach it there, not only this machine. */
-function boundUrl(host: string, url: string): string {
-  const bound = new URL(url);
-  bound.hostname = host.includes(":") ? `[${host}]` : host;
-  return bound.origin;
+/** Others may reach it there, not only this machine. With the port, also where that is 80. */
+export function boundUrl(host: string, url: string): string {
+  const { port } = new URL(url);
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port || "80"}`;
 }
 
 function tellOfServiceVariables(): void {
-  const names = serviceVariables(process.env);
-  if (names.length === 0) return;
-  getLogger("node").info(
-    "{names} are not read: Kubernetes sets them for a service of that name. `enableServiceLinks: false` in the pod keeps them away",
-    { names: names.join(", ") },
-  );
+  const text = aboutServiceVariables(process.env);
+  if (text !== undefined) getLogger("node").info("{text}", { text });
 }
 
 const reportIntervalMs = 1000;

@@ -5,12 +5,13 @@
 import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
+import { type Environment, serviceVariables } from "./service-variables.ts";
 import { groups, isGroup, putAt, settings, valueAt, type Setting } from "./settings.ts";
 
 export interface ConfigSources {
   /** What the file holds, already parsed, and its name for messages. */
   readonly file?: { readonly name: string; readonly content: unknown } | undefined;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
   /** By setting name (`log.level`). */
   readonly flags: Readonly<Record<string, string>>;
 }
@@ -19,7 +20,8 @@ export type LoadedConfig =
   | { readonly config: Config; readonly problems: readonly [] }
   | { readonly config: undefined; readonly problems: readonly string[] };
 
-export function loadConfig(sources: ConfigSources): LoadedConfig {
+export function loadConfig(given: ConfigSources): LoadedConfig {
+  const sources = { ...given, environment: withoutServices(given.environment) };
   const problems = [...unknownKeys(sources), ...unknownVariables(sources.environment)];
   const collected: Record<string, unknown> = {};
   for (const setting of settings) {
@@ -47,9 +49,7 @@ interface Given {
 function lookUp(setting: Setting, sources: ConfigSources): Given | undefined {
   const flag = sources.flags[setting.name];
   if (flag !== undefined) return { value: flag, from: `the flag ${setting.flag}` };
-  const variable = isOfService(setting.variable, sources.environment[setting.variable])
-    ? undefined
-    : sources.environment[setting.variable];
+  const variable = sources.environment[setting.variable];
   if (variable !== undefined && variable !== "") return { value: variable, from: `the variable ${setting.variable}` };
   const content = sources.file?.content;
   const value = isGroup(content) ? valueAt(content, setting.path) : undefined;
@@ -170,32 +170,16 @@ function unknownKeys({ file }: ConfigSources): string[] {
 
 /** What the project's own tests read, and the name of the file. */
 const foreignVariable = /^OSTIARY_(?:TEST_|CONFIG$)/;
-/** What Kubernetes puts into each container for a service named `ostiary` or `ostiary-…`; https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables */
-const serviceVariable =
-  /^OSTIARY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
-/** Whether a variable speaks of a Kubernetes service. Where a setting has its name (`OSTIARY_PORT`), the value tells. */
-function isOfService(name: string, value: string | undefined): boolean {
-  if (!serviceVariable.test(name)) return false;
-  const isAddress = name.endsWith("PORT") && !name.endsWith("SERVICE_PORT");
-  return !isAddress || /^(?:tcp|udp|sctp):\/\//.test(value ?? "");
+function withoutServices(environment: Environment): Environment {
+  const ignored = serviceVariables(environment);
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !ignored.includes(name)));
 }
 
-/** Variables that are not read, since Kubernetes has put them there for a service of that name. */
-export function serviceVariables(environment: ConfigSources["environment"]): readonly string[] {
-  return Object.keys(environment).filter((name) => isOfService(name, environment[name]));
-}
-
-function unknownVariables(environment: ConfigSources["environment"]): string[] {
+function unknownVariables(environment: Environment): string[] {
   const known = settings.map(({ variable }) => variable);
   return Object.keys(environment)
-    .filter(
-      (name) =>
-        name.startsWith("OSTIARY_") &&
-        !known.includes(name) &&
-        !foreignVariable.test(name) &&
-        !isOfService(name, environment[name]),
-    )
+    .filter((name) => name.startsWith("OSTIARY_") && !known.includes(name) && !foreignVariable.test(name))
     .map((name) => `the variable ${name} is not a setting${suggestion(name, known)}`);
 }
 

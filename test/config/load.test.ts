@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { aboutServiceVariables, serviceVariables } from "../../src/config/service-variables.ts";
 import { describeConfig, settings } from "../../src/config/settings.ts";
 import { must } from "../../src/util/assert.ts";
 import { formatYaml, parseYaml } from "../../src/runtime/yaml.ts";
@@ -17,6 +18,27 @@ function problems(sources: Partial<ConfigSources>): string[] {
   expect(loaded.config).toBeUndefined();
   return [...loaded.problems];
 }
+
+/** As Kubernetes sets them for the Services `ostiary`, `ostiary-primary`, `ostiary-mqtt` and `ostiary-service`. */
+const ofServices = {
+  OSTIARY_SERVICE_HOST: "10.0.0.1",
+  OSTIARY_SERVICE_PORT: "8080",
+  OSTIARY_SERVICE_PORT_HTTP: "8080",
+  OSTIARY_PORT: "tcp://10.0.0.1:8080",
+  OSTIARY_PORT_8080_TCP: "tcp://10.0.0.1:8080",
+  OSTIARY_PORT_8080_TCP_PROTO: "tcp",
+  OSTIARY_PORT_8080_TCP_PORT: "8080",
+  OSTIARY_PORT_8080_TCP_ADDR: "10.0.0.1",
+  OSTIARY_PRIMARY_SERVICE_HOST: "10.0.0.2",
+  OSTIARY_PRIMARY_SERVICE_PORT: "8080",
+  OSTIARY_PRIMARY_PORT: "tcp://10.0.0.2:8080",
+  OSTIARY_PRIMARY_PORT_8080_TCP: "tcp://10.0.0.2:8080",
+  OSTIARY_MQTT_SERVICE_HOST: "10.0.0.3",
+  OSTIARY_MQTT_SERVICE_PORT: "1883",
+  OSTIARY_MQTT_PORT: "tcp://10.0.0.3:1883",
+  OSTIARY_SERVICE_SERVICE_HOST: "10.0.0.4",
+  OSTIARY_SERVICE_PORT_80_TCP: "tcp://10.0.0.4:80",
+};
 
 const file = (content: unknown) => ({ name: "node.yaml", content });
 
@@ -177,26 +199,46 @@ describe("a bad setting is refused", () => {
 
   test("but not for variables that others put there", () => {
     const defaults = must(load({ flags: { role: "primary" } }).config);
-    const environment = {
-      OSTIARY_SERVICE_HOST: "10.0.0.1",
-      OSTIARY_SERVICE_PORT: "8080",
-      OSTIARY_SERVICE_PORT_HTTP: "8080",
-      OSTIARY_PORT: "tcp://10.0.0.1:8080",
-      OSTIARY_PORT_8080_TCP: "tcp://10.0.0.1:8080",
-      OSTIARY_PORT_8080_TCP_ADDR: "10.0.0.1",
-      OSTIARY_PRIMARY_SERVICE_HOST: "10.0.0.2",
-      OSTIARY_PRIMARY_PORT: "tcp://10.0.0.2:8080",
-      OSTIARY_PRIMARY_PORT_8080_TCP_PROTO: "tcp",
-      OSTIARY_MQTT_PORT: "tcp://10.0.0.3:1883",
-      OSTIARY_CONFIG: "x.yaml",
-    };
-    const { config, problems: found } = load({ flags: { role: "primary" }, environment });
+    const { config, problems: found } = load({
+      flags: { role: "primary" },
+      environment: { ...ofServices, OSTIARY_CONFIG: "x.yaml" },
+    });
     expect(found).toEqual([]);
     expect(config).toMatchObject({ port: defaults.port, mqttPort: defaults.mqttPort });
-    expect(load({ flags: { role: "primary" }, environment: { OSTIARY_PORT: "9000" } }).config?.port).toBe(9000);
-    expect(problems({ flags: { role: "primary" }, environment: { OSTIARY_PORTS: "tcp://10.0.0.1:8080" } })).toEqual([
+    const own = load({ flags: { role: "primary" }, environment: { ...ofServices, OSTIARY_PORT: "9000" } });
+    expect(own.config?.port).toBe(9000);
+  });
+
+  test("which only those of a Kubernetes Service are that has a host as well", () => {
+    const problem = (environment: ConfigSources["environment"]) =>
+      problems({ flags: { role: "primary" }, environment });
+    const port =
+      "port is `tcp://10.0.0.1:8080` from the variable OSTIARY_PORT; allowed: a whole number from 0 to 65535";
+    expect(problem({ OSTIARY_PORT: "tcp://10.0.0.1:8080" })).toEqual([port]);
+    // Of another Service.
+    expect(problem({ OSTIARY_PORT: "tcp://10.0.0.1:8080", OSTIARY_PRIMARY_SERVICE_HOST: "10.0.0.2" })).toEqual([port]);
+    expect(problem({ OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_MQTT_PORT: "tcp://10.0.0.3:1883" })[0]).toStartWith(
+      "mqttPort is",
+    );
+    expect(problem({ OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_PORT: "http://10.0.0.1" })[0]).toStartWith("port is");
+    expect(problem({ OSTIARY_PRIMARY_SERVICE_PORT: "8080", OSTIARY_EDGE_PORT_8080_TCP_ADDR: "x" })).toEqual([
+      "the variable OSTIARY_PRIMARY_SERVICE_PORT is not a setting",
+      "the variable OSTIARY_EDGE_PORT_8080_TCP_ADDR is not a setting",
+    ]);
+    expect(problem({ ...ofServices, OSTIARY_PORTS: "tcp://10.0.0.1:8080" })).toEqual([
       "the variable OSTIARY_PORTS is not a setting; did you mean `OSTIARY_PORT`?",
     ]);
+  });
+
+  test("and they are named, with what keeps them away", () => {
+    expect(serviceVariables(ofServices)).toEqual(Object.keys(ofServices));
+    expect(aboutServiceVariables({ OSTIARY_ROLE: "primary", PORT: "tcp://x" })).toBeUndefined();
+    expect(aboutServiceVariables({ OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_PORT: "tcp://10.0.0.1:8080" })).toBe(
+      "Kubernetes has set OSTIARY_SERVICE_HOST, OSTIARY_PORT for a Service, and they are ignored: set `enableServiceLinks: false` in the pod to avoid them",
+    );
+    expect(aboutServiceVariables(ofServices)).toContain(
+      `OSTIARY_SERVICE_HOST, OSTIARY_SERVICE_PORT, OSTIARY_SERVICE_PORT_HTTP and ${Object.keys(ofServices).length - 3} more`,
+    );
   });
 
   test("when the file holds no settings", () => {

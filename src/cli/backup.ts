@@ -5,13 +5,14 @@ import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
 import { backUp, copyTo, type BackupOptions } from "../replication/backup/backup.ts";
 import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
-import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
+import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { presentStore } from "../store/data-directory.ts";
 import { storedNodeKeyHash } from "../store/keys.ts";
 import { authenticityOf } from "../store/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
 import { megabytes } from "../util/megabytes.ts";
 import { type AddCommand, UsageError } from "./command.ts";
+import { printWarning } from "./color.ts";
 import { contentOf, describeContent } from "./backup-content.ts";
 import { accessOf, withAccess } from "./node-api.ts";
 import { type NodeKeyOptions, nodeKeyHashFrom, withNodeKey } from "./node-key.ts";
@@ -67,7 +68,7 @@ export const backupCommand: AddCommand = (program) => {
         warnings.push(
           "the backup has no MAC, so `ostiary restore` asks for --allow-unauthenticated: put the node key into OSTIARY_NODE_KEY to make one that has",
         );
-      for (const warning of warnings) await printError(`warning: ${warning}\n`);
+      for (const warning of warnings) await printWarning(warning);
       await print(json ? `${JSON.stringify(contentOf(made, authenticity))}\n` : describeContent(made, authenticity));
     });
 };

@@ -1,12 +1,13 @@
 /** The command line's table of contents. Every command is a file; none writes to standard output what is not its answer. */
 import { Command, CommanderError } from "commander";
-import { isSystemError, printError } from "../runtime/process.ts";
+import { isSystemError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable, printableLines } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
 import { backupCommand } from "./backup.ts";
+import { printFailure, paint } from "./color.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
 import { eventsCommand } from "./events.ts";
@@ -62,7 +63,11 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     )
     .version(versionText, "-V, --version", "Say which build this is")
     .exitOverride()
-    .configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) })
+    .configureOutput({
+      writeErr: (text) => void process.stderr.write(printableLines(text)),
+      outputError: (text) =>
+        void process.stderr.write(printableLines(text).replace(/^error:/, paint("stderr", "red", "error:"))),
+    })
     .configureHelp({ helpWidth: 120 })
     .addHelpText("after", examples);
   const commands = [
@@ -91,17 +96,24 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
   if (!parameters.includes("--all")) hideLimits(program);
 
   try {
-    await program.parseAsync(parameters, { from: "user" });
+    await program.parseAsync(asVersionCommand(parameters), { from: "user" });
     return status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof UsageError) {
-      await printError(`error: ${error.message}\n`);
+      await printFailure(error.message);
       return 2;
     }
-    await printError(`error: ${describe(error)}\n`);
+    await printFailure(describe(error));
     return 1;
   }
+}
+
+/** `--version --json` is `version --json`. */
+function asVersionCommand(parameters: readonly string[]): readonly string[] {
+  const isVersion = parameters.some((word) => word === "--version" || word === "-V");
+  const others = parameters.filter((word) => word !== "--version" && word !== "-V");
+  return isVersion && others.every((word) => word === "--json") ? ["version", ...others] : parameters;
 }
 
 /** There are so many that nobody finds the other settings among them. */

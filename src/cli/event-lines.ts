@@ -33,6 +33,9 @@ const known = z.discriminatedUnion("type", [
 type Known = z.output<typeof known>;
 const any = z.object({ ...common, type: z.string() });
 
+/** Above the lines. */
+export const eventHeadings = `${"TIME".padEnd(24)}  ${"OFFSET".padStart(8)}  CHANGE\n`;
+
 /** Whole lines. An event that this program does not know, of a newer node, is named at least. */
 export function eventLines(event: unknown): string {
   const told = known.safeParse(event).data;

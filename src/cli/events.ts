@@ -4,7 +4,7 @@ import { z } from "zod";
 import { printError, printMore, stopSignal } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { UsageError, type AddCommand } from "./command.ts";
-import { eventLines } from "./event-lines.ts";
+import { eventHeadings, eventLines } from "./event-lines.ts";
 import { followEvents } from "./follow-events.ts";
 import { accessOf, callNode, withAccess, type Access } from "./node-api.ts";
 
@@ -37,21 +37,32 @@ export const eventsCommand: AddCommand = (program) => {
         throw new UsageError(`\`${after}\` is no place in a log; write an offset, or the id of an event`);
       const access = accessOf(self, "read");
       const textOf = (event: unknown): string => (json ? `${JSON.stringify(event)}\n` : eventLines(event));
-      await (follow ? followAll(access, after, textOf) : printAll(access, after, textOf));
+      const headings = json ? "" : eventHeadings;
+      if (follow) {
+        await printMore(headings);
+        return followAll(access, after, textOf);
+      }
+      await printAll(access, after, textOf, headings);
     });
 };
 
 const page = z.object({ events: z.array(z.unknown()), next: z.string(), head: z.string() });
 
-async function printAll(access: Access, after: string | undefined, textOf: (event: unknown) => string): Promise<void> {
-  let from = after;
+async function printAll(
+  access: Access,
+  after: string | undefined,
+  textOf: (event: unknown) => string,
+  headings: string,
+): Promise<void> {
+  let [from, above] = [after, headings];
   for (;;) {
     const query = new URLSearchParams({ limit: "1000", ...(from !== undefined && { after: from }) });
     const answer = page.safeParse(await callNode(access, "GET", `/api/events?${query}`));
     if (!answer.success)
       throw new AppError("invalid_request", "the node's answer is not a page of events, it may be of another version");
     const { events, next, head } = answer.data;
-    if (!(await printMore(events.map(textOf).join("")))) return;
+    if (!(await printMore(above + events.map(textOf).join("")))) return;
+    above = "";
     if (next === head || events.length === 0) return;
     from = next;
   }

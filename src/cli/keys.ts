@@ -4,11 +4,18 @@ import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { table } from "./table.ts";
 
 interface ListedKey {
   readonly id: string;
   readonly name: string;
   readonly role: string;
+  readonly created: string;
+}
+
+interface MadeKey {
+  readonly id: string;
+  readonly token: string;
 }
 
 export const keysCommand: AddCommand = (program) => {
@@ -17,12 +24,12 @@ export const keysCommand: AddCommand = (program) => {
     .description("Make a key; it is shown this once")
     .addOption(new Option("--role <role>", "what it may do").choices(["admin", "write", "read"]).default("write"))
     .requiredOption("--name <name>", "what it is for")
-    .action(async (options: { role: string; name: string }, command: Command) => {
+    .option("--json", "as JSON, with its id")
+    .action(async (options: { role: string; name: string; json?: true }, command: Command) => {
       const { role, name } = options;
-      const made = (await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name })) as {
-        token: string;
-      };
-      await print(`${printable(made.token)}\n`);
+      const made = (await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name })) as MadeKey;
+      const { id, token } = made;
+      await print(options.json ? `${JSON.stringify({ id, name, role, token }, null, 2)}\n` : `${printable(token)}\n`);
     });
   withAccess(keys.command("list"), "admin")
     .description("Show the keys that there are, without their secrets")
@@ -31,14 +38,17 @@ export const keysCommand: AddCommand = (program) => {
       const { keys: listed } = (await callNode(accessOf(command, "admin"), "GET", "/api/keys")) as {
         keys: ListedKey[];
       };
-      const lines = listed.map(({ id, role, name }) => `${[id, role.padEnd(5), name].map(printable).join("  ")}\n`);
-      await print(options.json ? `${JSON.stringify(listed, null, 2)}\n` : lines.join(""));
+      const rows = listed.map(({ id, role, created, name }) => [id, role, created, name]);
+      await print(
+        options.json ? `${JSON.stringify(listed, null, 2)}\n` : table(["ID", "ROLE", "CREATED", "NAME"], rows),
+      );
     });
   withAccess(keys.command("revoke"), "admin")
     .description("Take a key away; nodes refuse it as soon as they learn of it")
     .argument("<id>", "as `ostiary keys list` shows it")
-    .action(async (id: string, _options: unknown, command: Command) => {
+    .option("--json", "as JSON")
+    .action(async (id: string, options: { json?: true }, command: Command) => {
       await callNode(accessOf(command, "admin"), "DELETE", `/api/keys/${encodeURIComponent(id)}`);
-      await print(`revoked ${printable(id)}\n`);
+      await print(options.json ? `${JSON.stringify({ id, revoked: true }, null, 2)}\n` : `revoked ${printable(id)}\n`);
     });
 };

@@ -7,6 +7,7 @@ import type { Source } from "../polar/source.ts";
 import { print, printColored, wantsColor } from "../runtime/process.ts";
 import { must } from "../util/assert.ts";
 import { printable } from "../util/printable.ts";
+import { paint } from "./color.ts";
 import type { PolicyFiles } from "./policy-files.ts";
 
 export interface CheckedPolicy extends PolicyCheck {
@@ -60,7 +61,7 @@ function renderTests({ tests, failures }: TestRun, sources: readonly Source[]): 
   const failed = Map.groupBy(failures, ({ test }) => test);
   const lines = tests.flatMap(({ name, passed, total }) => {
     const own = failed.get(name)?.map(({ diagnostic }) => diagnostic) ?? [];
-    const line = `${own.length === 0 ? "pass" : "FAIL"}  ${printable(name)} (${passed} of ${total})`;
+    const line = `${own.length === 0 ? "pass" : paint("stdout", "red", "FAIL")}  ${printable(name)} (${passed} of ${total})`;
     return own.length === 0 ? [line] : [line, "", renderDiagnostics(own, sources, { color })];
   });
   const sum = tests.length === 0 ? "the policy has no tests" : `${countOf(tests)} of ${tests.length} tests passed`;

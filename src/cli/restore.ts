@@ -1,6 +1,6 @@
 /** A backup becomes the data directory of a primary, as it was at some moment. */
 import { z } from "zod";
-import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
+import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/backup/restore.ts";
 import type { Config } from "../config/config.ts";
 import { askKnownTerm } from "../replication/succession/known-term.ts";
@@ -10,6 +10,7 @@ import { printable } from "../util/printable.ts";
 import { describeMoment } from "../store/past.ts";
 import { contentOf, describeContent, iso } from "./backup-content.ts";
 import { type AddCommand, UsageError } from "./command.ts";
+import { printWarning } from "./color.ts";
 import { authenticityTexts, nodeKeyHashFrom, withUnauthenticated } from "./node-key.ts";
 import { withProgress } from "./progress-line.ts";
 import { configFile } from "./config-file.ts";
@@ -105,8 +106,8 @@ async function knownTermOf({ term }: Options, config: Config): Promise<number> {
   }
   const known = await askKnownTerm(config, realSystem);
   if (known.silent.length > 0)
-    await printError(
-      `warning: ${known.silent.join(" and ")} did not tell its term (the node that is restored cannot). A node in a later term than the restored one does not follow it: if there is one, restore again with --term\n`,
+    await printWarning(
+      `${known.silent.join(" and ")} did not tell its term (the node that is restored cannot). A node in a later term than the restored one does not follow it: if there is one, restore again with --term`,
     );
   return known.term;
 }
@@ -126,7 +127,7 @@ async function restoring(options: Omit<RestoreOptions, "onStep" | "warn">): Prom
       restore({ ...options, onStep: progress.begin, warn: (problem) => warnings.push(problem) }),
     );
   } finally {
-    for (const warning of warnings) await printError(`warning: ${warning}\n`);
+    for (const warning of warnings) await printWarning(warning);
   }
 }
 

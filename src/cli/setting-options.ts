@@ -22,6 +22,10 @@ export function addSettingOptions(command: Command): Command {
 
 /** The effective configuration; refuses the call with every problem that there is. */
 export async function configFromCommand(command: Command, environment: NodeJS.ProcessEnv): Promise<Config> {
+  if (command.getOptionValue("all") === true)
+    throw new UsageError(
+      `\`--all\` belongs to \`--help\`: \`ostiary ${command.name()} --help --all\` shows every setting; without \`--help\`, leave out \`--all\``,
+    );
   const flags = Object.fromEntries(
     settings.flatMap((setting): [string, string][] => {
       const value: unknown = command.getOptionValue(settingOption(setting).attributeName());

@@ -8,6 +8,7 @@ import { printable } from "../util/printable.ts";
 import type { Snapshot } from "../store/snapshot.ts";
 import { megabytes } from "../util/megabytes.ts";
 import { type AddCommand, UsageError } from "./command.ts";
+import { printWarning } from "./color.ts";
 import {
   authenticityTexts,
   type NodeKeyOptions,
@@ -101,8 +102,8 @@ function addCreate(group: Command): void {
           : snapshotFromDirectory(data, out, nodeKeyHash, progress),
       );
       if (authenticityOf(made.signed, nodeKeyHash) === "absent")
-        await printError(
-          "warning: the snapshot has no MAC, so nodes and `ostiary snapshot import` take it only with --allow-unauthenticated: put the node key into OSTIARY_NODE_KEY to make one that has\n",
+        await printWarning(
+          "the snapshot has no MAC, so nodes and `ostiary snapshot import` take it only with --allow-unauthenticated: put the node key into OSTIARY_NODE_KEY to make one that has",
         );
       await print(json ? `${JSON.stringify(madeReport(made), null, 2)}\n` : describeMade(made));
     });

@@ -91,9 +91,12 @@ export async function readInput(): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** Colours only for people: on a terminal, and not where NO_COLOR asks for none. */
+/** Colours only for people: on a terminal, or where FORCE_COLOR asks for them (`0` and `false` do not), and never where NO_COLOR is set. */
 export function wantsColor(stream: "stdout" | "stderr"): boolean {
-  return isTerminal(stream) && (process.env["NO_COLOR"] ?? "") === "";
+  const { NO_COLOR: none = "", FORCE_COLOR: forced = "", TERM: terminal } = process.env;
+  if (none !== "") return false;
+  if (forced !== "") return !/^(?:0|false)$/i.test(forced);
+  return isTerminal(stream) && terminal !== "dumb";
 }
 
 /** Whether a person is looking at what is written there. */

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
+import { boundUrl } from "../../src/cli/run-node.ts";
 import { settings } from "../../src/config/settings.ts";
 
 const binary = await builtBinary();
@@ -90,6 +91,12 @@ describe("a wrong call has status 2 and says what would be right", () => {
     ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` can't be read"],
     ["an edge without a primary", () => ["serve", "--role", "edge"], "2 settings are wrong"],
     ["a port for dev", () => ["dev", "--port", "many"], "port is `many`"],
+    [
+      "--all without --help",
+      () => ["serve", "--role", "primary", "--all"],
+      "`--all` belongs to `--help`: `ostiary serve --help --all` shows every setting; without `--help`, leave out `--all`",
+    ],
+    ["the same for config", () => ["config", "--all"], "`ostiary config --help --all`"],
     ["keys without a key", () => ["keys", "list"], "OSO_AUTH is not set"],
     [
       "a role of a key",
@@ -126,6 +133,21 @@ test.each([["version"], ["--version"], ["-V"]])("%s says which build this is", a
   expect(await run([how])).toMatchObject({ status: 0, output: expect.stringMatching(/^ostiary \d+\.\d+\.\d+ \(Bun /) });
 });
 
+test("the address that a node logs has its port, also where that is HTTP's own", () => {
+  expect(boundUrl("0.0.0.0", "http://127.0.0.1:80")).toBe("http://0.0.0.0:80");
+  expect(boundUrl("::", "http://127.0.0.1:80")).toBe("http://[::]:80");
+  expect(boundUrl("node-a", "http://node-a:8080")).toBe("http://node-a:8080");
+});
+
+test("config says which variables of Kubernetes it has ignored", async () => {
+  const ofService = { OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_PORT: "tcp://10.0.0.1:8080" };
+  const { status, output, errors } = await run(["config", "--role", "primary", "--json"], ofService);
+  expect({ status, port: (JSON.parse(output) as { port: number }).port }).toEqual({ status: 0, port: 8080 });
+  expect(errors).toBe(
+    "note: Kubernetes has set OSTIARY_SERVICE_HOST, OSTIARY_PORT for a Service, and they are ignored: set `enableServiceLinks: false` in the pod to avoid them\n",
+  );
+});
+
 test("a data directory that can't be made is named, without a stack", async () => {
   const { status, errors } = await run(["serve", "--role", "primary", "--data", "/proc/nowhere"]);
   expect(status).toBe(1);
@@ -134,12 +156,17 @@ test("a data directory that can't be made is named, without a stack", async () =
   );
 });
 
-test("version as JSON", async () => {
-  const { commit, ...others } = JSON.parse((await run(["version", "--json"])).output) as Record<string, unknown>;
-  expect(others).toMatchObject({ version: expect.stringMatching(/^\d+\.\d+\.\d+$/), bun: Bun.version });
-  // None where it is built outside of a repository.
-  expect(String(commit)).toMatch(/^(null|[0-9a-f]{7,40}(-modified)?)$/);
-});
+test.each([[["version", "--json"]], [["--version", "--json"]], [["--json", "-V"]]])(
+  "%p is JSON",
+  async (parameters) => {
+    const { status, output, errors } = await run(parameters);
+    expect({ status, errors }).toEqual({ status: 0, errors: "" });
+    const { commit, ...others } = JSON.parse(output) as Record<string, unknown>;
+    expect(others).toMatchObject({ version: expect.stringMatching(/^\d+\.\d+\.\d+$/), bun: Bun.version });
+    // None where it is built outside of a repository.
+    expect(String(commit)).toMatch(/^(null|[0-9a-f]{7,40}(-modified)?)$/);
+  },
+);
 
 describe("policies", () => {
   const blocks =
@@ -236,11 +263,30 @@ describe("a node", () => {
     expect(made.output).toMatch(/^e_default_\w+_\w+\n$/);
     const id = made.output.split("_")[2] ?? "";
     const listed = await run(["keys", "list"], access);
-    expect(listed.output).toContain(`${id}  read   billing\n`);
+    const [headings, ...rows] = listed.output.trimEnd().split("\n");
+    expect(headings).toMatch(/^ID +ROLE +CREATED +NAME$/);
+    const row = rows.find((line) => line.startsWith(`${id} `)) ?? "";
+    expect(row).toMatch(/^\w+ +read +\d{4}-\d\d-\d\dT[\d:.]+Z  billing$/);
+    for (const [heading, cell] of [
+      ["ROLE", "read"],
+      ["NAME", "billing"],
+    ] as const)
+      expect(row.indexOf(cell)).toBe(headings?.indexOf(heading) ?? -1);
     expect(listed.output).not.toContain(made.output.trim());
+    const asJson = JSON.parse((await run(["keys", "list", "--json"], access)).output) as object[];
+    expect(asJson).toContainEqual({ id, name: "billing", role: "read", created: expect.any(String) });
     expect((await run(["keys", "list"], { ...access, OSO_AUTH: made.output })).errors).toContain("answered 403");
     expect((await run(["keys", "revoke", id], access)).output).toBe(`revoked ${id}\n`);
     expect((await run(["keys", "revoke", id], access)).status).toBe(1);
+    const other = await run(["keys", "create", "--name", "shop", "--json"], access);
+    const { id: otherId, ...others } = JSON.parse(other.output) as Record<string, string>;
+    expect(others).toEqual({
+      name: "shop",
+      role: "write",
+      token: expect.stringMatching(new RegExp(`^e_default_${otherId}_`)),
+    });
+    const revoked = await run(["keys", "revoke", "--json", otherId ?? ""], access);
+    expect(JSON.parse(revoked.output)).toEqual({ id: otherId, revoked: true });
     expect((await run(["health", "--url", access.OSO_URL])).status).toBe(0);
 
     node.kill("SIGTERM");

@@ -38,7 +38,9 @@ describe("the log", () => {
 
         const { status, output, errors } = await run(["events"], "", access(primary.url));
         expect([status, errors]).toEqual([0, ""]);
-        const lines = output.trimEnd().split("\n");
+        const [headings, ...lines] = output.trimEnd().split("\n");
+        expect(headings).toMatch(/^TIME {22,}OFFSET  CHANGE$/);
+        expect(headings?.indexOf("CHANGE")).toBe(lines[0]?.indexOf("+ key") ?? -1);
         expect(lines.slice(0, 6).map(place)).toEqual([
           '1  + key admin "admin" (admin)',
           "2  policy wild.polar loaded (number 1, 15 lines)",
@@ -51,7 +53,7 @@ describe("the log", () => {
         expect(lines).toHaveLength(5 + 51);
         expect(lines.at(-1)).toEndWith("6  … 10 more changes; --json has all");
         const later = await run(["events", "--after", "3"], "", access(primary.url));
-        expect(later.output).toBe(`${lines.slice(3).join("\n")}\n`);
+        expect(later.output).toBe(`${[headings, ...lines.slice(3)].join("\n")}\n`);
       }),
     timeoutMs,
   );

@@ -41,7 +41,7 @@ test("keys, facts, explanations and events of a node", () =>
     const access = { OSO_URL: primary.url, OSO_AUTH: adminKey };
     const keys = await run(["keys", "list"], "", access);
     expectPlain(keys);
-    expect(keys.output.trimEnd().split("\n")).toHaveLength(2);
+    expect(keys.output.trimEnd().split("\n")).toHaveLength(3);
     expectPlain(await run(["events"], "", access));
     expectPlain(await run(["events", "--json"], "", access));
     expectPlain(await run(["explain", `User:${evil}`, "read", "Repo:main"], "", access));

@@ -1,0 +1,82 @@
+/** Failures are in colour on a terminal, and wherever the environment asks for it (https://no-color.org, https://force-color.org). */
+import { describe, expect, test } from "bun:test";
+import { builtBinary } from "../../scripts/built-binary.ts";
+import { workspace } from "./workspace.ts";
+
+const { run, write, path } = workspace();
+const binary = await builtBinary();
+
+const red = "\u001b[31m";
+const failing =
+  'actor User {}\nresource Doc {\n  permissions = ["read"];\n}\ntest "t" {\n  assert allow(User{"a"}, "read", Doc{"d"});\n}\n';
+
+/** Each prints a failure; the text is red where colours are wanted. */
+const failures: readonly (readonly [name: string, parameters: () => readonly string[], text: string])[] = [
+  ["an unknown command", () => ["serv"], "error:"],
+  ["an unknown flag", () => ["serve", "--prot", "1"], "error:"],
+  ["a wrong call", () => ["keys", "list"], "error:"],
+  ["wrong settings", () => ["config", "--role", "leader"], "error:"],
+  ["a node that does not answer", () => ["health", "--url", "http://127.0.0.1:9"], "error:"],
+  ["a wrong policy", () => ["validate", write("wrong.polar", "allow(")], "error:"],
+  ["a wrong policy to format", () => ["fmt", write("wrong.polar", "allow(")], "error:"],
+  ["a test that fails", () => ["test", write("failing.polar", failing)], "FAIL"],
+];
+
+describe.each(failures)("%s", (_name, parameters, text) => {
+  test("is red on a terminal", async () => {
+    expect(await onTerminal(parameters(), {})).toContain(`${red}${text}\u001b[0m`);
+  });
+
+  test.each([{ NO_COLOR: "1" }, { NO_COLOR: "0", FORCE_COLOR: "1" }, { FORCE_COLOR: "0" }, { TERM: "dumb" }])(
+    "is not on a terminal with %j",
+    async (environment) => {
+      const shown = await onTerminal(parameters(), environment);
+      expect(shown).toContain(text);
+      expect(shown).not.toContain("\u001b[");
+    },
+  );
+
+  test.each([{}, { FORCE_COLOR: "" }, { FORCE_COLOR: "false" }, { NO_COLOR: "1", FORCE_COLOR: "1" }])(
+    "is not in a pipe with %j",
+    async (environment) => {
+      const { output, errors } = await run(parameters(), "", environment);
+      expect(output + errors).toContain(text);
+      expect(output + errors).not.toContain("\u001b[");
+    },
+  );
+
+  test.each([{ FORCE_COLOR: "1" }, { FORCE_COLOR: "true", NO_COLOR: "" }, { FORCE_COLOR: "3", TERM: "dumb" }])(
+    "is red in a pipe with %j",
+    async (environment) => {
+      const { output, errors } = await run(parameters(), "", environment);
+      expect(output + errors).toContain(`${red}${text}\u001b[0m`);
+    },
+  );
+});
+
+test("JSON never has colours", async () => {
+  const { output } = await run(["test", "--json", write("failing.polar", failing)], "", { FORCE_COLOR: "1" });
+  expect(JSON.parse(output)).toMatchObject({ success: false });
+  expect(output).not.toContain("\u001b");
+});
+
+async function onTerminal(
+  parameters: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<string> {
+  const decoder = new TextDecoder();
+  let shown = "";
+  const child = Bun.spawn([binary, ...parameters], {
+    cwd: path("."),
+    env: { PATH: process.env["PATH"] ?? "", TERM: "xterm", ...environment },
+    terminal: {
+      cols: 120,
+      rows: 40,
+      data: (_terminal, bytes) => void (shown += decoder.decode(bytes, { stream: true })),
+    },
+  });
+  await child.exited;
+  for (let tries = 0; shown === "" && tries < 100; tries++) await Bun.sleep(10);
+  child.terminal?.close();
+  return shown;
+}

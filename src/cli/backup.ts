@@ -88,14 +88,18 @@ function storeIn(data: string): string {
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
   const { url, key } = accessOf(command, "admin");
   return async (target) => {
+    let begun = false;
     progress.begin(`waiting for ${url}`);
     await downloadSnapshot({
       get: (headers) => request(url, { ...headers, Authorization: `Bearer ${key}` }),
       target,
       knownTag: undefined,
       accept() {},
-      onProgress: (received, size) =>
-        progress.reached(`fetching: ${Math.floor((100 * received) / size)} % of ${megabytes(size)} MB`),
+      onProgress: (received, size) => {
+        if (!begun) progress.begin(`fetching ${megabytes(size)} MB`);
+        begun = true;
+        progress.reached(received, size);
+      },
       failure: refusalOf,
     });
   };

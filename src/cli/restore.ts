@@ -120,11 +120,16 @@ async function list(file: string, options: Options): Promise<void> {
   );
 }
 
-async function restoring(options: Omit<RestoreOptions, "onStep" | "warn">): Promise<Restored> {
+async function restoring(options: Omit<RestoreOptions, "onStep" | "onUndone" | "warn">): Promise<Restored> {
   const warnings: string[] = [];
   try {
     return await withProgress((progress) =>
-      restore({ ...options, onStep: progress.begin, warn: (problem) => warnings.push(problem) }),
+      restore({
+        ...options,
+        onStep: progress.begin,
+        onUndone: progress.reached,
+        warn: (problem) => warnings.push(problem),
+      }),
     );
   } finally {
     for (const warning of warnings) await printWarning(warning);

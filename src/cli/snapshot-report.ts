@@ -48,8 +48,8 @@ export async function inspectSnapshot(
     snapshot = openSnapshot(file);
     requireKnownFormat(snapshot.manifest);
     authenticity = authenticityOf(snapshot.signed, nodeKeyHash);
-    progress.begin(full ? "unpacking and checking" : "checking");
-    await (full ? unpackForNothing(snapshot, warnings) : verifySnapshotAside(realSystem, snapshot));
+    progress.begin("checking");
+    await (full ? unpackForNothing(snapshot, warnings, progress) : verifySnapshotAside(realSystem, snapshot));
     return report(null);
   } catch (error) {
     const problem = named(file, error);
@@ -58,12 +58,12 @@ export async function inspectSnapshot(
   }
 }
 
-async function unpackForNothing(snapshot: Snapshot, warnings: string[]): Promise<void> {
+async function unpackForNothing(snapshot: Snapshot, warnings: string[], progress: ProgressLine): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-inspect-"));
+  const path = join(directory, "copy.db");
   try {
-    await unpackSnapshotAside(realSystem, snapshot, join(directory, "copy.db"), defaultLimits, (warning) =>
-      warnings.push(warning),
-    );
+    progress.begin("unpacking", { path, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
+    await unpackSnapshotAside(realSystem, snapshot, path, defaultLimits, (warning) => warnings.push(warning));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -21,6 +21,7 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
   const url = given.replace(/\/+$/, "");
   requirePlace(out);
   const part = `${out}.part`;
+  let begun = false;
   progress.begin("waiting for the snapshot");
   try {
     const snapshot = await downloadSnapshot({
@@ -32,8 +33,11 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
       target: part,
       knownTag: undefined,
       accept() {},
-      onProgress: (received, size) =>
-        progress.reached(`fetching: ${Math.floor((100 * received) / size)} % of ${megabytes(size)} MB`),
+      onProgress: (received, size) => {
+        if (!begun) progress.begin(`fetching ${megabytes(size)} MB`);
+        begun = true;
+        progress.reached(received, size);
+      },
       failure: refusalOf,
     });
     if (snapshot === "unchanged") throw new Error("it says that nothing has changed");

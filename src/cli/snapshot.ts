@@ -62,8 +62,7 @@ export const snapshotCommand: AddCommand = (program, finish) => {
       const { data, force, json, allowUnauthenticated = false } = options;
       const nodeKeyHash = await nodeKeyHashFrom(options);
       const { state, path, authenticity, previous } = await withProgress((progress) => {
-        progress.begin("unpacking and checking");
-        const common = { file, data, limits: defaultLimits, nodeKeyHash, allowUnauthenticated };
+        const common = { file, data, limits: defaultLimits, nodeKeyHash, allowUnauthenticated, onStep: progress.begin };
         return importSnapshot({ ...common, force: force === true });
       });
       if (previous !== undefined)

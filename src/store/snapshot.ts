@@ -78,7 +78,7 @@ async function pack(
   kind: SnapshotManifest["kind"],
   nodeKeyHash: string | undefined,
 ): Promise<Manifested> {
-  const copyPath = `${target}.db`;
+  const copyPath = copyBeside(target);
   removeFiles(databaseFiles(copyPath));
   try {
     // What is written from now on may be missing.
@@ -107,6 +107,11 @@ async function pack(
   } finally {
     removeFiles(databaseFiles(copyPath));
   }
+}
+
+/** Where the database is copied to before it is packed into the file at `target`. */
+export function copyBeside(target: string): string {
+  return `${target}.db`;
 }
 
 type Manifested = Omit<SnapshotManifest, "snapshot">;

@@ -1,10 +1,12 @@
 /** Failures are in colour on a terminal, and wherever the environment asks for it (https://no-color.org, https://force-color.org). */
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { workspace } from "./workspace.ts";
 
 const { run, write, path } = workspace();
 const binary = await builtBinary();
+
+type Environment = Readonly<Record<string, string>>;
 
 const red = "\u001b[31m";
 const failing =
@@ -22,37 +24,47 @@ const failures: readonly (readonly [name: string, parameters: () => readonly str
   ["a test that fails", () => ["test", write("failing.polar", failing)], "FAIL"],
 ];
 
-describe.each(failures)("%s", (_name, parameters, text) => {
-  test("is red on a terminal", async () => {
-    expect(await onTerminal(parameters(), {})).toContain(`${red}${text}\u001b[0m`);
-  });
-
-  test.each([{ NO_COLOR: "1" }, { NO_COLOR: "0", FORCE_COLOR: "1" }, { FORCE_COLOR: "0" }, { TERM: "dumb" }])(
-    "is not on a terminal with %j",
-    async (environment) => {
-      const shown = await onTerminal(parameters(), environment);
-      expect(shown).toContain(text);
-      expect(shown).not.toContain("\u001b[");
-    },
-  );
-
-  test.each([{}, { FORCE_COLOR: "" }, { FORCE_COLOR: "false" }, { NO_COLOR: "1", FORCE_COLOR: "1" }])(
-    "is not in a pipe with %j",
-    async (environment) => {
-      const { output, errors } = await run(parameters(), "", environment);
-      expect(output + errors).toContain(text);
-      expect(output + errors).not.toContain("\u001b[");
-    },
-  );
-
-  test.each([{ FORCE_COLOR: "1" }, { FORCE_COLOR: "true", NO_COLOR: "" }, { FORCE_COLOR: "3", TERM: "dumb" }])(
-    "is red in a pipe with %j",
-    async (environment) => {
-      const { output, errors } = await run(parameters(), "", environment);
-      expect(output + errors).toContain(`${red}${text}\u001b[0m`);
-    },
-  );
+test.each(failures)("%s is red on a terminal, and in a pipe where that is wanted", async (_name, parameters, text) => {
+  const shown = `${red}${text}\u001b[0m`;
+  expect(await onTerminal(parameters(), {})).toContain(shown);
+  const { output, errors } = await run(parameters(), "", { FORCE_COLOR: "1" });
+  expect(output + errors).toContain(shown);
 });
+
+const failed = ["test", "failing.polar"];
+const asked = async (environment: Environment): Promise<string> => {
+  write("failing.polar", failing);
+  const { output, errors } = await run(failed, "", environment);
+  return output + errors;
+};
+
+test.each<[Environment]>([
+  [{ NO_COLOR: "1" }],
+  [{ NO_COLOR: "0", FORCE_COLOR: "1" }],
+  [{ FORCE_COLOR: "0" }],
+  [{ TERM: "dumb" }],
+])("there are no colours on a terminal with %j", async (environment) => {
+  write("failing.polar", failing);
+  const shown = await onTerminal(failed, environment);
+  expect(shown).toContain("FAIL");
+  expect(shown).not.toContain("\u001b[");
+});
+
+test.each<[Environment]>([
+  [{}],
+  [{ FORCE_COLOR: "" }],
+  [{ FORCE_COLOR: "false" }],
+  [{ NO_COLOR: "1", FORCE_COLOR: "1" }],
+])("there are no colours in a pipe with %j", async (environment) => {
+  const shown = await asked(environment);
+  expect(shown).toContain("FAIL");
+  expect(shown).not.toContain("\u001b[");
+});
+
+test.each<[Environment]>([[{ FORCE_COLOR: "true", NO_COLOR: "" }], [{ FORCE_COLOR: "3", TERM: "dumb" }]])(
+  "there are colours in a pipe with %j",
+  async (environment) => expect(await asked(environment)).toContain(`${red}FAIL\u001b[0m`),
+);
 
 test("JSON never has colours", async () => {
   const { output } = await run(["test", "--json", write("failing.polar", failing)], "", { FORCE_COLOR: "1" });

@@ -2,13 +2,14 @@
  * A backup: one file with all that a node has (facts, policies, keys, the log, and what going back needs), made from one state of its database while
  * the node goes on. It has the form of a snapshot. Nobody is told that it is there before it was read again, unpacked, and found to be what was copied.
  */
-import { renameSync } from "node:fs";
+import { renameSync, statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
-import { buildBackup, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
+import { copyBeside, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { aboutFile } from "../file-error.ts";
-import { unpackSnapshotAside, type Warn } from "../snapshots/snapshot-jobs.ts";
+import type { OnStep } from "../file-growth.ts";
+import { buildBackupAside, unpackSnapshotAside, type Warn } from "../snapshots/snapshot-jobs.ts";
 import { realSystem } from "../system.ts";
 import { checkHistoryIn } from "./check-history.ts";
 
@@ -18,8 +19,7 @@ export interface BackupOptions {
   /** Writes the backup into the file at `path`. */
   readonly write: (path: string) => Promise<unknown>;
   readonly limits: Limits;
-  /** Hears what is done next. */
-  readonly onStep: (step: string) => void;
+  readonly onStep: OnStep;
   /** Hears of what is not as it should be and can be made from the facts. */
   readonly warn: Warn;
 }
@@ -32,8 +32,7 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
     await write(unchecked).catch((error: unknown) => {
       throw error instanceof AppError ? error : aboutFile(target, "written", error);
     });
-    onStep("reading it again and checking it");
-    await check(unchecked, unpacked, limits, warn);
+    await check(unchecked, unpacked, limits, warn, onStep);
     renameSync(unchecked, target);
     return openSnapshot(target);
   } finally {
@@ -48,8 +47,9 @@ export function copyTo(
   nodeKeyHash?: string,
 ): BackupOptions["write"] {
   return (path) => {
-    onStep("copying");
-    return buildBackup(storePath, path, nodeKeyHash);
+    onStep("copying", { path: copyBeside(path), bytes: statSync(storePath).size, next: "packing" });
+    // In a thread aside, so that this one can tell how far it has come.
+    return buildBackupAside(realSystem, storePath, path, nodeKeyHash);
   };
 }
 
@@ -60,9 +60,17 @@ export async function unpackBackup(backup: Snapshot, target: string, limits: Lim
   checkHistoryIn(target);
 }
 
-async function check(file: string, unpacked: string, limits: Limits, warn: Warn): Promise<void> {
+async function check(
+  file: string,
+  unpacked: string,
+  limits: Limits,
+  warn: Warn,
+  onStep: BackupOptions["onStep"],
+): Promise<void> {
   try {
-    await unpackBackup(openSnapshot(file), unpacked, limits, warn);
+    const backup = openSnapshot(file);
+    onStep("reading it again", { path: unpacked, bytes: backup.manifest.unpackedBytes, next: "checking it" });
+    await unpackBackup(backup, unpacked, limits, warn);
   } catch (cause) {
     throw new AppError("internal", `what was copied is not sound, so there is no backup: ${reasonOf(cause)}`, {
       cause,

@@ -57,7 +57,12 @@ export function offsetOf(store: SqlDatabase, destination: Destination, untilMs: 
 }
 
 /** Goes back to an offset that `offsetOf` gave. Throws, and changes nothing, where log and data do not belong together. */
-export function goBack(store: SqlDatabase, target: number, limits: Limits): { state: State; undone: Undone } {
+export function goBack(
+  store: SqlDatabase,
+  target: number,
+  limits: Limits,
+  onUndone: (done: number, total: number) => void = () => {},
+): { state: State; undone: Undone } {
   return store.transaction(() => {
     const log = openLog(store);
     const head = readState(store).offset;
@@ -66,6 +71,7 @@ export function goBack(store: SqlDatabase, target: number, limits: Limits): { st
     for (let offset = head; offset > target; offset--) {
       const kind = undo(store, log, offset);
       undone[kind] = (undone[kind] ?? 0) + 1;
+      onUndone(head - offset + 1, head - target);
     }
     const last = target === 0 ? origin : must(log.rowAt(target));
     advanceState(store, last);

@@ -27,6 +27,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
 import { aboutFile } from "../file-error.ts";
+import type { OnStep } from "../file-growth.ts";
 import { noteHistory } from "../history-notes.ts";
 import { mintEpoch } from "../position.ts";
 import { requireAuthentic } from "../snapshots/import-snapshot.ts";
@@ -55,8 +56,9 @@ export interface RestoreOptions {
   /** Also a backup whose MAC is missing or can't be verified. One whose MAC is wrong never is restored. */
   readonly allowUnauthenticated: boolean;
   readonly limits: Limits;
-  /** Hears what is done next. */
-  readonly onStep: (step: string) => void;
+  readonly onStep: OnStep;
+  /** Hears how many of the events that are to be undone are. */
+  readonly onUndone?: (done: number, total: number) => void;
   readonly warn: Warn;
 }
 
@@ -84,11 +86,11 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   using place = takePlace(options);
   const unpacked = join(place.workspace, "restoring.db");
   try {
-    onStep("unpacking and checking");
+    onStep("unpacking", { path: unpacked, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
     await unpack(snapshot, unpacked, limits, warn);
     onStep("going back");
     const known = Math.max(options.knownTerm, place.replaced?.term ?? 0);
-    const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, known, limits);
+    const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, known, options);
     if (restored.offset < snapshot.manifest.offset) {
       onStep("checking what it came to");
       await checkStoreAside(realSystem, unpacked, limits, warn);
@@ -171,14 +173,14 @@ function takeBack(
   destination: Destination,
   madeMs: number,
   knownTerm: number,
-  limits: Limits,
+  { limits, onUndone }: Pick<RestoreOptions, "limits" | "onUndone">,
 ): Omit<Restored, "replaced" | "previous" | "authenticity"> {
   const store = openStore(path, { wal: false });
   try {
     // Whoever is interrupted begins anew, and the file is synced when it is whole.
     store.exec("PRAGMA synchronous = OFF");
     const { term } = readState(store);
-    const { state, undone } = goBack(store, offsetOf(store, destination, madeMs), limits);
+    const { state, undone } = goBack(store, offsetOf(store, destination, madeMs), limits, onUndone);
     const begun = beginEpochAfter(store, Math.max(term, knownTerm), limits);
     const { environment, offset, timeMs, digest } = state;
     return { environment, offset, timeMs, digest, undone, ...begun };

@@ -18,10 +18,11 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
+import type { OnStep } from "../file-growth.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
-import { installSnapshot, type Installed } from "./install-snapshot.ts";
+import { installSnapshot, unpackedIn, type Installed } from "./install-snapshot.ts";
 import { writeSnapshotNote } from "./snapshot-note.ts";
 import { soundStore } from "./sound-store.ts";
 
@@ -48,6 +49,7 @@ export interface ImportOptions {
   readonly nodeKeyHash: string | undefined;
   /** Also a file whose MAC is missing or can't be verified. One whose MAC is wrong never is. */
   readonly allowUnauthenticated: boolean;
+  readonly onStep?: OnStep;
 }
 
 export interface Imported extends Installed {
@@ -58,13 +60,14 @@ export interface Imported extends Installed {
 
 /** Puts it into the directory of a node that does not run, once it is checked from end to end. AppError says why where that is refused. */
 export async function importSnapshot(options: ImportOptions): Promise<Imported> {
-  const { file, data, force, limits, nodeKeyHash, allowUnauthenticated } = options;
+  const { file, data, force, limits, nodeKeyHash, allowUnauthenticated, onStep } = options;
   const snapshot = openSnapshotFile(file);
   const authenticity = requireAuthentic(snapshot, nodeKeyHash, allowUnauthenticated);
   const directory = lockDirectory(data);
   try {
     refuseWrongDirectory(data, snapshot, force);
     const guard = new HistoryGuard(data, realSystem.clock);
+    onStep?.("unpacking", { path: unpackedIn(data), bytes: snapshot.manifest.unpackedBytes, next: "checking" });
     const installed = await install(snapshot, data, limits, guard, realSystem);
     guard.settle(must(historyOf(installed.path)));
     const previous = removeReplacedStores(data, false);

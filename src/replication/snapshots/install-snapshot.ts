@@ -106,6 +106,11 @@ async function requireOwnHistory({ guard, primary }: InstallOptions): Promise<vo
   guard.require(epochs[0]?.epoch, primary.url);
 }
 
+/** Where a snapshot is unpacked and checked. */
+export function unpackedIn(directory: string): string {
+  return join(directory, "incoming.db");
+}
+
 /** Puts a snapshot, checked from end to end, into the directory as its present database. */
 export async function installSnapshot(
   snapshot: Snapshot,
@@ -120,7 +125,7 @@ export async function installSnapshot(
     readonly from: string;
   },
 ): Promise<Installed> {
-  const unpacked = join(directory, "incoming.db");
+  const unpacked = unpackedIn(directory);
   try {
     const { state, unpackMs, checkMs } = await unpackSnapshotAside(system, snapshot, unpacked, limits);
     guard.require(historyOf(unpacked), from);

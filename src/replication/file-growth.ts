@@ -1,0 +1,11 @@
+/** A file that a job writes, and whose size it knows beforehand: so others see how far it has come. */
+export interface Growing {
+  readonly path: string;
+  /** Its size at the end. */
+  readonly bytes: number;
+  /** What the job does then, which nobody can see the progress of. */
+  readonly next: string;
+}
+
+/** Hears what is done next. */
+export type OnStep = (step: string, growing?: Growing) => void;

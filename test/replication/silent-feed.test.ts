@@ -49,6 +49,32 @@ describe("with no broker that can be reached", () => {
       }
     }));
 
+  test(
+    "edges say in plain words that they ask the primary over HTTP, and why",
+    () =>
+      withCluster(
+        async (cluster) => {
+          const { primary, edges } = await withoutBroker(cluster, { "limits.pollIntervalMs": "1s" });
+          const following = async (url: string) =>
+            ((await (await fetch(`${url}/healthcheck`)).json()) as { following?: string }).following;
+          expect(await following(edges[0].url)).toBe(
+            "it asks the primary for events over HTTP, because no broker is connected",
+          );
+          expect(await following(primary.url)).toBeUndefined();
+          const connected = await cluster.edge("edge-3", primary);
+          await eventually(async () => expect(await following(connected.url)).toBe("a broker brings the events"));
+          await primary.stop();
+          for (const { url } of [edges[0], connected])
+            await eventually(
+              async () => expect(await following(url)).toBe("the primary does not answer: this copy may be old"),
+              15_000,
+            );
+        },
+        { "limits.pollIntervalMs": "1s", "limits.staleFeedAfterMs": "300ms" },
+      ),
+    30_000,
+  );
+
   test("edges say that they are as new as the primary, and stop without waiting for it", () =>
     withCluster(async (cluster) => {
       const { primary, edges } = await withoutBroker(cluster);

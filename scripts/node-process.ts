@@ -41,6 +41,8 @@ export interface Health {
   readonly term: number | null;
   readonly offset: number | null;
   readonly digest: string | null;
+  /** How it learns of events, in plain words; not of a primary. */
+  readonly following?: string;
 }
 
 const newline = 10;

@@ -7,27 +7,41 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Oso } from "oso-cloud";
 import { builtBinary } from "./built-binary.ts";
+import { paint, printFailure } from "../src/cli/color.ts";
 import { describeAppliance, type Appliance } from "./example/appliance.ts";
 import { facts } from "./example/facts.ts";
 import { questions, type Answer } from "./example/questions.ts";
+import { watchNodes } from "./example/watch-nodes.ts";
+import { whatNext } from "./example/what-next.ts";
 import { randomHex, type Health, type NodeProcess } from "./node-process.ts";
 import { startCollector, type Collector, type Span } from "./otlp-collector.ts";
 import { drawTrace } from "./trace-tree.ts";
 
-const usage = `scripts/up [--exit] [--json] [--data DIR]
+const usage = `scripts/up [--exit] [--json] [--data DIR] [--broker URL]
 
-  --exit      end after the questions: status 0 if every answer was right, 1 otherwise
-  --json      print one JSON object instead of a report (progress goes to standard error)
-  --data DIR  keep data and keys there and use them again the next time; otherwise they are thrown away`;
+  --exit        end after the questions: status 0 if every answer was right, 1 otherwise
+  --json        print one JSON object instead of a report (progress goes to standard error)
+  --data DIR    keep data and keys there and use them again the next time; otherwise they are thrown away
+  --broker URL  use your own broker, such as mqtt://127.0.0.1:1883, instead of the one inside the primary`;
 
-const { values: flags } = parseArgs({
-  options: {
-    exit: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-    data: { type: "string" },
-    help: { type: "boolean", short: "h", default: false },
-  },
-});
+const flags = parseFlags();
+
+function parseFlags() {
+  try {
+    return parseArgs({
+      options: {
+        exit: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        data: { type: "string" },
+        broker: { type: "string" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    }).values;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${usage}\n`);
+    process.exit(2);
+  }
+}
 
 /** For people; programs get their JSON on standard output alone. */
 const say = (text: string): void => void (flags.json ? process.stderr : process.stdout).write(`${text}\n`);
@@ -45,8 +59,14 @@ interface Asked {
 
 async function main(): Promise<number> {
   const collector = startCollector();
+  say("Starts a primary, two edges and a fallback on this machine, loads an example and asks an edge about it.\n");
   const binary = await step("binary", async () => [await builtBinary(), "dist/ostiary is built"]);
-  const appliance = await describeAppliance({ binary, directory: flags.data, collectorUrl: collector.url });
+  const appliance = await describeAppliance({
+    binary,
+    directory: flags.data,
+    broker: flags.broker,
+    collectorUrl: collector.url,
+  });
   const stopAsked = onStop();
   process.once("exit", () => appliance.kill());
   try {
@@ -55,11 +75,15 @@ async function main(): Promise<number> {
     const asked = await askAll(appliance);
     const read = await traceOneDecision(appliance, collector);
     const allRight = asked.every(({ right }) => right);
-    if (flags.json) process.stdout.write(`${JSON.stringify(report(appliance, asked, write, read, allRight))}\n`);
+    const following = await followingOf(appliance);
+    if (flags.json)
+      process.stdout.write(`${JSON.stringify(report(appliance, asked, write, read, allRight, following))}\n`);
     else print(appliance, asked, write, read);
     if (!flags.exit) {
+      const watch = watchNodes(appliance.nodes, say);
       say(whatNext(appliance));
       await stopAsked;
+      watch.stop();
     }
     return flags.exit && !allRight ? 1 : 0;
   } catch (error) {
@@ -84,8 +108,23 @@ async function startNodes({ primary, edges, fallback }: Appliance): Promise<void
   const start = (node: NodeProcess, fit: (health: Health) => boolean) =>
     step(node.name, async () => [await node.start(fit), `ready at ${node.url}`]);
   await start(primary, ({ ok }) => ok);
-  // An edge could answer earlier, but what it shall show is that it learns over MQTT.
-  await Promise.all([...edges.map((edge) => start(edge, isLive)), start(fallback, ({ ok }) => ok)]);
+  await Promise.all([...edges.map(startEdge), start(fallback, ({ ok }) => ok)]);
+}
+
+const brokerWaitMs = 5000;
+
+/** An edge could answer earlier, but what it shall show is that it learns over MQTT. Without a broker it says what it does instead. */
+async function startEdge(edge: NodeProcess): Promise<void> {
+  await step(edge.name, async () => {
+    edge.launch();
+    await edge.ready(isLive, brokerWaitMs).catch(() => edge.ready());
+    return [undefined, `ready at ${edge.url}: ${(await edge.health())?.following}`];
+  });
+}
+
+/** By name, of those that follow a node. */
+async function followingOf({ nodes }: Appliance): Promise<ReadonlyMap<string, string | undefined>> {
+  return new Map(await Promise.all(nodes.map(async (node) => [node.name, (await node.health())?.following] as const)));
 }
 
 const isLive = ({ ok, state }: Health): boolean => ok && state === "LIVE";
@@ -105,9 +144,9 @@ async function loadExample({ primary, edges, adminKey }: Appliance, collector: C
   });
   const offset = (await primary.health())?.offset ?? 0;
   await step("edges", async () => {
-    const arrived = await until(5000, async () => (await offsets(edges)).every((reached) => reached >= offset));
+    const arrived = await until(10_000, async () => (await offsets(edges)).every((reached) => reached >= offset));
     if (!arrived) throw new Error(`the edges have not reached offset ${offset}`);
-    return [undefined, `both have learnt of it over MQTT (offset ${offset})`];
+    return [undefined, `both have the policy and the facts (offset ${offset} of the log)`];
   });
   // Where kept data hold these facts already, nothing is written, and no edge has anything to tell.
   const arrived = (name: string, span: string): boolean => hasSpan(collector.trace(traceId), name, span);
@@ -150,20 +189,20 @@ function print(appliance: Appliance, asked: readonly Asked[], write: readonly Sp
   const answers = asked.map(({ answer }) => show(answer));
   const answerWidth = Math.max(...answers.map((answer) => answer.length));
   say(
-    `\nAsked at ${appliance.edges[0].name} (${appliance.edges[0].url}) through oso-cloud; time of the first call, and of the second:\n`,
+    `\nAsked at ${appliance.edges[0].name} (${appliance.edges[0].url}) through the official client (oso-cloud). Question, answer, time of the first call and of the second, reason:\n`,
   );
   for (const [index, { question, right, expected, firstMs, againMs, why }] of asked.entries()) {
     const times = `${firstMs.toFixed(1)} ms`.padStart(9) + `${againMs.toFixed(1)} ms`.padStart(9);
-    const mark = right ? "✓" : `✗ expected ${show(expected)}`;
+    const mark = right ? "✓" : paint(flags.json ? "stderr" : "stdout", "red", `✗ expected ${show(expected)}`);
     say(`  ${mark} ${question.padEnd(width)}  ${(answers[index] ?? "").padEnd(answerWidth)} ${times}   ${why}`);
   }
   say(`\n${asked.filter(({ right }) => right).length} of ${asked.length} answers are right.`);
   const arrived = write.some(({ name }) => name === "apply");
   const way = arrived
-    ? "from the request to the edges' copies"
+    ? "from the request at the primary to the copies of the edges"
     : "which were there already, so that no edge heard of it";
-  say(`\nThe write of the facts, ${way} (start, duration):\n\n${drawTrace(write)}`);
-  say(`\nOne decision on ${appliance.edges[1].name}:\n\n${drawTrace(read)}`);
+  say(`\nTrace of the write of the facts, ${way} (step, node, start, duration):\n\n${drawTrace(write)}`);
+  say(`\nTrace of one decision on ${appliance.edges[1].name}:\n\n${drawTrace(read)}`);
 }
 
 const report = (
@@ -172,32 +211,14 @@ const report = (
   write: readonly Span[],
   read: readonly Span[],
   allRight: boolean,
+  following: ReadonlyMap<string, string | undefined>,
 ) => ({
   allRight,
-  nodes: nodes.map(({ name, url, pid }) => ({ name, url, pid })),
+  nodes: nodes.map(({ name, url, pid }) => ({ name, url, pid, following: following.get(name) })),
   adminKey,
   questions: asked,
   traces: { write, read },
 });
-
-function whatNext({ primary, edges, fallback, adminKey }: Appliance): string {
-  const question = `'{"actor_type":"User","actor_id":"bob","action":"write","resource_type":"Repository","resource_id":"compiler","context_facts":[]}'`;
-  const ban = `'[{"inserts":[{"predicate":"is_banned","args":[{"type":"User","id":"bob"}]}]}]'`;
-  return `
-It goes on running; Ctrl-C ends it. To try next:
-
-  KEY=${adminKey}
-  ask() { curl -s "$1/api/authorize" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${question}; echo; }
-
-  ask ${edges[0].url}            # an edge
-  curl -s ${edges[1].url}/api/batch -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d ${ban}; echo
-  ask ${edges[0].url}            # bob was banned at the other edge, which sent the write on to the primary
-  OSO_URL=${edges[0].url} OSO_AUTH=$KEY dist/ostiary explain User:bob write Repository:compiler   # and why
-  kill -9 ${primary.pid}; ask ${edges[0].url}; ask ${fallback.url}   # without a primary: an edge and the fallback answer
-  curl -s ${edges[0].url}/metrics -H "Authorization: Bearer $KEY"
-
-All settings: dist/ostiary serve --help, or appliance/ostiary.yaml.`;
-}
 
 /** Resolves at the first Ctrl-C or request to end. */
 function onStop(): Promise<void> {
@@ -225,8 +246,8 @@ const show = (answer: Answer): string => (typeof answer === "boolean" ? (answer 
 if (flags.help) {
   process.stdout.write(`${usage}\n`);
 } else {
-  const status = await main().catch((error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  const status = await main().catch(async (error: unknown) => {
+    await printFailure(error instanceof Error ? error.message : String(error));
     return 1;
   });
   process.exit(status);

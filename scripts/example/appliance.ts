@@ -20,9 +20,14 @@ export interface ApplianceOptions {
   readonly binary: string;
   /** Where data and keys are kept for the next time; a temporary directory where it is left out. */
   readonly directory: string | undefined;
+  /** A broker in place of the one inside the primary. It must accept clients without a login. */
+  readonly broker: string | undefined;
   /** Where the nodes send their traces. */
   readonly collectorUrl: string;
 }
+
+/** Much less than usual, so that a change is soon there to be seen. */
+export const fallbackRefreshMs = 5000;
 
 const names = ["primary", "edge-a", "edge-b", "fallback"] as const;
 type Name = (typeof names)[number];
@@ -42,6 +47,7 @@ export async function describeAppliance(options: ApplianceOptions): Promise<Appl
     OSTIARY_NODE_KEY: nodeKey,
     OTEL_EXPORTER_OTLP_ENDPOINT: options.collectorUrl,
     OTEL_BSP_SCHEDULE_DELAY: "100",
+    ...(options.broker === undefined ? {} : { OSTIARY_BROKER: options.broker }),
   };
   const follow = { ...common, OSTIARY_PRIMARY: `http://127.0.0.1:${ports.primary}` };
   const node = (name: Name, role: "primary" | "edge" | "fallback", environment: Readonly<Record<string, string>>) =>
@@ -57,7 +63,7 @@ export async function describeAppliance(options: ApplianceOptions): Promise<Appl
   // Edges reach the embedded broker over WebSocket on the primary's port, so that no port of its own has to be found for it.
   const primary = node("primary", "primary", { ...common, OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" });
   const edges = [node("edge-a", "edge", follow), node("edge-b", "edge", follow)] as const;
-  const fallback = node("fallback", "fallback", { ...follow, OSTIARY_REFRESH: "5s" });
+  const fallback = node("fallback", "fallback", { ...follow, OSTIARY_REFRESH: `${fallbackRefreshMs}ms` });
   const nodes = [primary, ...edges, fallback];
   const removeTemporary = (): void => {
     if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
@@ -95,7 +101,14 @@ async function identityOf(directory: string): Promise<Identity> {
       fallback: await freePort(),
     },
   };
-  mkdirSync(directory, { recursive: true });
-  writeFileSync(path, `${JSON.stringify(identity, null, 2)}\n`, { mode: 0o600 });
+  try {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(path, `${JSON.stringify(identity, null, 2)}\n`, { mode: 0o600 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(`\`${directory}\` can't be used (${code}): name a directory that may be written with --data`, {
+      cause: error,
+    });
+  }
   return identity;
 }

@@ -1,15 +1,89 @@
 /** The first command that anybody runs: every answer right, its traces whole, and nothing left running however it ends. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { freePort } from "../../scripts/node-process.ts";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import type { Span } from "../../scripts/otlp-collector.ts";
 
 interface Report {
   readonly allRight: boolean;
-  readonly nodes: readonly { readonly name: string; readonly url: string; readonly pid: number }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly url: string;
+    readonly pid: number;
+    readonly following?: string;
+  }[];
   readonly questions: readonly { readonly question: string; readonly right: boolean; readonly firstMs: number }[];
   readonly traces: { readonly write: readonly Span[]; readonly read: readonly Span[] };
 }
+
+test("scripts/up says that edges ask the primary over HTTP while there is no broker", async () => {
+  await builtBinary();
+  const broker = `mqtt://127.0.0.1:${await freePort()}`;
+  const up = Bun.spawn([join(projectRoot, "scripts", "up"), "--exit", "--json", "--broker", broker], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: 100_000,
+    killSignal: "SIGTERM",
+  });
+  const [status, output, progress] = await Promise.all([up.exited, up.stdout.text(), up.stderr.text()]);
+  expect({ status, progress: status === 0 ? "" : progress }).toEqual({ status: 0, progress: "" });
+  const polling = "it asks the primary for events over HTTP, because no broker is connected";
+  const { nodes } = JSON.parse(output) as Report;
+  expect(nodes.map(({ following }) => following)).toEqual([undefined, polling, polling, undefined]);
+  for (const edge of ["edge-a", "edge-b"])
+    expect(progress).toMatch(new RegExp(`^${edge} +ready at http:\\S+: ${polling} `, "m"));
+}, 120_000);
+
+const shells = ["sh", "bash", "zsh"].filter((shell) => Bun.which(shell) !== null);
+
+test.each(shells)(
+  "what scripts/up suggests works in %s, and the fallback says how old its answer is",
+  async (shell) => {
+    await builtBinary();
+    const up = Bun.spawn([join(projectRoot, "scripts", "up")], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: 90_000,
+    });
+    let told = "";
+    const decoder = new TextDecoder();
+    const reading = (async () => {
+      for await (const chunk of up.stdout) told += decoder.decode(chunk, { stream: true });
+    })();
+    const says = async (text: string): Promise<void> => {
+      for (let tries = 0; !told.includes(text) && tries < 3000 && up.exitCode === null; tries++) await Bun.sleep(20);
+      expect(told).toContain(text);
+    };
+    try {
+      await says("All settings");
+      const commands = told.slice(told.indexOf("Try these")).match(/^ {2}\S.*$/gm) ?? [];
+      expect(commands).toHaveLength(10);
+      const ran = Bun.spawn([shell, ...(shell === "zsh" ? ["-f"] : [])], {
+        cwd: projectRoot,
+        stdin: Buffer.from(`${commands.join("\n")}\n`),
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const [output, errors, status] = await Promise.all([ran.stdout.text(), ran.stderr.text(), ran.exited]);
+      expect({ status, errors }).toEqual({ status: 0, errors: "" });
+      const answers = output.match(/^\{"allowed":.*\}$/gm);
+      expect(answers?.slice(0, 3)).toEqual(['{"allowed":true}', '{"allowed":false}', '{"allowed":false}']);
+      expect(answers).toHaveLength(4);
+      // The fallback's alone, with its age above it.
+      expect(output.match(/^x-ostiary-snapshot-age-ms: \d+\r?\n\{"allowed":(?:true|false)\}$/gim)).toHaveLength(1);
+      expect(output).toContain("ostiary_");
+      await says("primary: it ended with signal SIGKILL");
+      await says("edge-a: the primary does not answer: this copy may be old");
+    } finally {
+      up.kill("SIGINT");
+      await Promise.all([up.exited, reading]);
+    }
+  },
+  120_000,
+);
 
 test("scripts/up --exit --json", async () => {
   await builtBinary();
@@ -42,7 +116,7 @@ test("scripts/up --exit --json", async () => {
 }, 120_000);
 
 test.each([
-  ["while it starts", "primary"],
+  ["while it starts", "ready at"],
   ["when all is running", "All settings"],
 ])(
   "scripts/up takes everything down when it is interrupted %s",

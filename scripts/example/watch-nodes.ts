@@ -1,0 +1,22 @@
+/** Says how each node learns of events, and when that changes or a node ends: for whoever stops one to see what the others do. */
+import type { NodeProcess } from "../node-process.ts";
+
+const intervalMs = 1000;
+
+/** Until `stop` is called. What is known at the beginning is not said again. */
+export function watchNodes(nodes: readonly NodeProcess[], say: (text: string) => void): { stop(): void } {
+  const known = new Map<string, string | undefined>();
+  let stopped = false;
+  const look = async (node: NodeProcess): Promise<void> => {
+    const state = node.running
+      ? ((await node.health())?.following ?? known.get(node.name))
+      : `it ended with ${node.ending}`;
+    if (stopped) return;
+    if (known.has(node.name) && state !== known.get(node.name)) say(`${node.name}: ${state}`);
+    known.set(node.name, state);
+  };
+  void (async () => {
+    for (; !stopped; await Bun.sleep(intervalMs)) await Promise.all(nodes.map(look));
+  })();
+  return { stop: () => void (stopped = true) };
+}

@@ -17,7 +17,7 @@ const tools: readonly Tool[] = [
   tool("mosquitto", "the tests with Mosquitto fail"),
   tool("etcd", "the tests with etcd fail", "etcd-server"),
   tool("faketime", "the chaos run sets no clocks wrong"),
-  tool("zsh", "what the README and \`scripts/up\` suggest is not tried with zsh"),
+  tool("zsh", "what the README and `scripts/up` suggest is not tried with zsh"),
   tool("ip", "the chaos test cuts links with proxies", "iproute2"),
   tool("mosquitto_pub", containers, "mosquitto-clients"),
   tool("podman", containers),

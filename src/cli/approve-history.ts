@@ -6,11 +6,11 @@ import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { approve, knownHistory, refusedHistory, type Approval } from "../replication/history-notes.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
-import { presentStore } from "../store/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { configFile } from "./config-file.ts";
 import { checkedConfig } from "./setting-options.ts";
+import { storeIn } from "./stored-data.ts";
 
 interface Options {
   readonly data?: string;
@@ -72,7 +72,7 @@ older history do not follow the new one before each of them is told to (\`ostiar
     .action(async (id: string, options: Options) => {
       const data = await directoryOf(options);
       requireId(id);
-      if (hasDatabase(data))
+      if (storeIn(data) !== undefined)
         throw new AppError("conflict", `\`${data}\` has a database: this is for a primary that starts without one`);
       give(data, "abandon-history", id);
       await print(`the primary in ${data} may begin a new history although others know ${id}\n`);
@@ -94,10 +94,6 @@ async function directoryOf({ data, config }: Options): Promise<string> {
 
 function requireId(id: string): void {
   if (!/^[0-9a-f]{16}$/.test(id)) throw new UsageError(`\`${id}\` names no history, such as 0123456789abcdef`);
-}
-
-function hasDatabase(data: string): boolean {
-  return existsSync(data) && presentStore(data) !== undefined;
 }
 
 function give(data: string, approval: Approval, id: string): void {

@@ -6,7 +6,6 @@ import { defaultLimits } from "../config/limits.ts";
 import { backUp, copyTo, type BackupOptions } from "../replication/backup/backup.ts";
 import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
-import { presentStore } from "../store/data-directory.ts";
 import { storedNodeKeyHash } from "../store/keys.ts";
 import { authenticityOf } from "../store/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
@@ -14,9 +13,10 @@ import { megabytes } from "../util/megabytes.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
 import { contentOf, describeContent } from "./backup-content.ts";
-import { accessOf, withAccess } from "./node-api.ts";
+import { accessOf, noAnswerFrom, withAccess } from "./node-api.ts";
 import { type NodeKeyOptions, nodeKeyHashFrom, withNodeKey } from "./node-key.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
+import { requireStoreIn } from "./stored-data.ts";
 
 const details = `
 It holds facts, policies, keys (their hashes) and the log of one moment, and is made while the node goes on. Before it is there under its
@@ -57,7 +57,7 @@ export const backupCommand: AddCommand = (program) => {
       const made = await withProgress((progress) =>
         backUp({
           target: out,
-          write: data === undefined ? fetchFrom(command, progress) : copyOf(storeIn(data), given, progress),
+          write: data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), given, progress),
           limits: defaultLimits,
           onStep: progress.begin,
           warn: (problem) => warnings.push(problem),
@@ -76,13 +76,6 @@ export const backupCommand: AddCommand = (program) => {
 /** A primary that has made its node key itself has its hash in its database. */
 function copyOf(path: string, given: string | undefined, progress: ProgressLine): BackupOptions["write"] {
   return copyTo(path, progress.begin, given ?? storedNodeKeyHash(path));
-}
-
-function storeIn(data: string): string {
-  const path = existsSync(data) ? presentStore(data) : undefined;
-  if (path === undefined)
-    throw new UsageError(`\`${data}\` is no data directory of a node: there is no database in it`);
-  return path;
 }
 
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
@@ -109,7 +102,7 @@ async function request(url: string, headers: Record<string, string>): Promise<Re
   try {
     return await fetch(`${url}/api/backup`, { headers });
   } catch (error) {
-    throw new AppError("not_ready", `no answer from ${url}: ${(error as Error).message}`);
+    throw new AppError("not_ready", noAnswerFrom(url, error));
   }
 }
 

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { isSystemError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
+import { fileProblem } from "../util/file-problem.ts";
 import { printable, printableLines } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
@@ -129,6 +130,7 @@ function describe(error: unknown): string {
   const path = pathIn(error);
   if (failure === undefined && isSystemError(error)) return printable(reasonOf(error));
   if (failure !== undefined && path !== undefined) return printable(describeStorageFailure(failure, path));
+  if (path !== undefined) return printable(`\`${path}\` can't be used: ${fileProblem(error)}; name another`);
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

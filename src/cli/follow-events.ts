@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../util/app-error.ts";
-import { refusalOf, type Access } from "./node-api.ts";
+import { noAnswerFrom, refusalOf, type Access } from "./node-api.ts";
 import { parseServerSentEvents, type ServerSentEvent } from "./server-sent-events.ts";
 
 export interface FollowOptions {
@@ -69,7 +69,7 @@ async function oneStream(access: Access, place: Place, options: FollowOptions): 
   } catch (error) {
     if (options.signal.aborted) return undefined;
     if (error instanceof AppError) throw error;
-    return `no answer from ${url}: ${(error as Error).message}`;
+    return noAnswerFrom(url, error);
   } finally {
     clearTimeout(watch);
   }

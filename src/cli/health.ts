@@ -2,6 +2,8 @@
 import { print } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { AppError } from "../util/app-error.ts";
+import { connectionProblem } from "../util/connection-problem.ts";
+import { reasonOf } from "../util/reason.ts";
 import { UsageError, type AddCommand } from "./command.ts";
 import { configFile } from "./config-file.ts";
 import { checkedConfig } from "./setting-options.ts";
@@ -37,6 +39,10 @@ async function ask(url: string): Promise<Response> {
   try {
     return await fetch(`${url}/healthcheck`, { signal: AbortSignal.timeout(timeoutMs) });
   } catch (error) {
-    throw new AppError("not_ready", `no answer from ${url}: ${(error as Error).message}`);
+    const reason = connectionProblem(error) ?? reasonOf(error);
+    throw new AppError(
+      "not_ready",
+      `no answer from ${url}: ${reason}; check that a node runs there, or name another with \`--url\``,
+    );
   }
 }

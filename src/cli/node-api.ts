@@ -2,6 +2,8 @@
 import type { Command } from "commander";
 import type { ApiKeyRole } from "../engine/event.ts";
 import { AppError } from "../util/app-error.ts";
+import { connectionProblem } from "../util/connection-problem.ts";
+import { reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 
 export interface Access {
@@ -44,10 +46,15 @@ export async function callNode({ url, key }: Access, method: string, path: strin
       signal: AbortSignal.timeout(30_000),
     });
   } catch (error) {
-    throw new AppError("not_ready", `no answer from ${url}: ${(error as Error).message}`);
+    throw new AppError("not_ready", noAnswerFrom(url, error));
   }
   if (!response.ok) throw await refusalOf(url, response);
   return response.json().catch(() => ({}));
+}
+
+/** What to say where nobody answers. */
+export function noAnswerFrom(url: string, error: unknown): string {
+  return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another with \`--url\` or OSO_URL`;
 }
 
 /** What a node says where it refuses. */

@@ -1,13 +1,12 @@
 /** What a question becomes: for those who want to know why one is fast or slow, and for tests that pin it. */
-import { existsSync } from "node:fs";
 import { defaultLimits } from "../config/limits.ts";
 import { type PlacedNode, type PlanReport, reportPlan, reportStoredPlan } from "../engine/plan-report.ts";
-import { presentStore } from "../store/data-directory.ts";
 import { print } from "../runtime/process.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { parsePlanQuestion } from "./plan-question.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printProblems } from "./policy-report.ts";
+import { requireStoreIn } from "./stored-data.ts";
 
 const details = `
 An argument of the question is
@@ -46,7 +45,7 @@ export const planCommand: AddCommand = (program, finish) => {
         print(options.json ? `${JSON.stringify(report, null, 2)}\n` : render(report, options.data !== undefined));
       if (options.data !== undefined) {
         if (files.length > 0) throw new UsageError("with --data the policy is that of the node: name no file");
-        return show(reportStoredPlan(requireStore(options.data), question, defaultLimits));
+        return show(reportStoredPlan(requireStoreIn(options.data), question, defaultLimits));
       }
       if (files.length === 0)
         throw new UsageError(
@@ -65,12 +64,6 @@ const answers: Readonly<Record<PlanReport["answeredBy"], string>> = {
   nothing: "with no: nothing in the policy gives it",
   "not-listable": "with an error: only `not` or a comparison restricts what is asked for",
 };
-
-function requireStore(directory: string): string {
-  const path = existsSync(directory) ? presentStore(directory) : undefined;
-  if (path === undefined) throw new UsageError(`there is no store of a node in \`${directory}\``);
-  return path;
-}
 
 /** `isStored`: it is of a node, with what it holds. */
 function render(report: PlanReport, isStored: boolean): string {

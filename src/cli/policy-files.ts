@@ -27,7 +27,7 @@ export async function readBytes(path: string): Promise<Uint8Array | Diagnostic> 
   try {
     return await readFile(path);
   } catch (error) {
-    return unreadable(path, `the file can't be read: ${fileProblem(error)}`);
+    return unreadable(path, `the file can't be read: ${fileProblem(error)}; name a policy file that may be read`);
   }
 }
 

@@ -104,6 +104,8 @@ function warnOfWideFiles(data: string): void {
       command: `chmod -R go= ${data}`,
     });
   } catch (error) {
+    // The directory can't be made either, and that ends the start.
+    if ((error as NodeJS.ErrnoException).code === "ENOTDIR") return;
     log.warning("the modes of the files in {data} can't be read: {reason}", { data, reason: reasonOf(error) });
   }
 }

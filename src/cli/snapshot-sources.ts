@@ -4,7 +4,6 @@ import { basename, dirname, join } from "node:path";
 import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
 import { buildSnapshotAside, verifySnapshotAside } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
-import { presentStore } from "../store/data-directory.ts";
 import { hashKey, storedNodeKeyHash } from "../store/keys.ts";
 import { removeFiles, type Snapshot } from "../store/snapshot.ts";
 import { authenticityOf } from "../store/snapshot-mac.ts";
@@ -13,6 +12,7 @@ import { megabytes } from "../util/megabytes.ts";
 import { reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 import type { ProgressLine } from "./progress-line.ts";
+import { requireStoreIn } from "./stored-data.ts";
 
 export async function snapshotFromNode(given: string, out: string, progress: ProgressLine): Promise<Snapshot> {
   const nodeKey = process.env["OSTIARY_NODE_KEY"]?.trim();
@@ -65,8 +65,7 @@ export async function snapshotFromDirectory(
   nodeKeyHash: string | undefined,
   progress: ProgressLine,
 ): Promise<Snapshot> {
-  const store = existsSync(data) ? presentStore(data) : undefined;
-  if (store === undefined) throw new UsageError(`\`${data}\` is no data directory of a node: it holds no database`);
+  const store = requireStoreIn(data);
   const beside = emptyBeside(out);
   progress.begin("copying and packing");
   try {

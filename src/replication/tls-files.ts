@@ -2,6 +2,7 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { AppError } from "../util/app-error.ts";
+import { fileProblem } from "../util/file-problem.ts";
 
 interface TlsPaths {
   readonly ca: string | undefined;
@@ -56,7 +57,7 @@ function readPem<T>(setting: string, path: string | undefined, { what, parse }: 
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw refuse(`can't be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"})`, cause);
+    throw refuse(`can't be read: ${fileProblem(cause)}; name another, or make it readable for this process`, cause);
   }
   try {
     return { text, parsed: parse(text) };

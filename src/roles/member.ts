@@ -18,7 +18,7 @@ import { isPromoted, notePromotion, PrimaryIsAlive } from "../replication/succes
 import { realSystem, type System } from "../replication/system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { presentStore, setAside } from "../store/data-directory.ts";
+import { presentStore, requireWritable, setAside } from "../store/data-directory.ts";
 import { isSameSuccession } from "../store/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -32,12 +32,14 @@ const log = getLogger("node");
 const retryPauseMs = 1000;
 
 /** The store and log first, then brokers, then the API. Keys that a first start makes are shown once. */
-export function startPrimary(config: Config, system: System = realSystem): Promise<RunningRole> {
+export async function startPrimary(config: Config, system: System = realSystem): Promise<RunningRole> {
+  requireWritable(config.data);
   return Member.start(config, "primary", system);
 }
 
 /** The replica and the feed first, then the API. It listens at once, and says that it is not ready while it has no replica. */
-export function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
+export async function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
+  requireWritable(config.data);
   if (!isPromoted(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
   log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
   return Member.start(config, "primary", system);

@@ -75,9 +75,9 @@ function listen(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<S
 }
 
 const listenProblems: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another program uses this port",
-  EADDRNOTAVAIL: "this machine does not have this address",
-  EACCES: "not permitted",
+  EADDRINUSE: "another program uses this port; choose another with `--port`, or end that program",
+  EADDRNOTAVAIL: "this machine does not have this address; choose another with `--host`",
+  EACCES: "this user may not listen there; choose a port from 1024 on with `--port`",
 };
 
 function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<SocketData> {

@@ -1,10 +1,11 @@
-/** Why a file that somebody named can't be read, in words. */
+/** Why a file or a directory that somebody named can't be used, in words. */
 const problems: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   ENOTDIR: "a part of its path is a file",
   EISDIR: "it is a directory",
   EACCES: "reading it is not permitted",
   EPERM: "reading it is not permitted",
+  EEXIST: "a part of its path is a file",
   ELOOP: "its symbolic links lead in a circle",
 };
 

@@ -69,8 +69,12 @@ describe("help", () => {
 describe("a policy file that can't be read is a problem of the policy, with status 1", () => {
   const binary = (): string => write("binary.polar", new Uint8Array([0xff, 0xfe, 0x00]));
   test.each([
-    ["one that is not there", () => "nowhere.polar", "the file can't be read: there is no such file"],
-    ["a directory", () => ".", "the file can't be read: it is a directory"],
+    [
+      "one that is not there",
+      () => "nowhere.polar",
+      "the file can't be read: there is no such file; name a policy file that may be read",
+    ],
+    ["a directory", () => ".", "the file can't be read: it is a directory; name a policy file that may be read"],
     ["no text", binary, "the file is not UTF-8 text"],
   ])("%s", async (_, file, message) => {
     const path = file();

@@ -215,7 +215,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
       const start = async (flags: Record<string, string>): Promise<string> =>
         (await refusal(cluster.primary({ ...as("ostiary-primary"), ...flags }))).message;
       expect(await start({ brokerCa: "/nowhere/ca.crt" })).toBe(
-        "the file `/nowhere/ca.crt` of `brokerCa` can't be read (ENOENT)",
+        "the file `/nowhere/ca.crt` of `brokerCa` can't be read: there is no such file; name another, or make it readable for this process",
       );
       expect(await start({ brokerCert: garbage })).toBe(
         `the file \`${garbage}\` of \`brokerCert\` holds no certificate in PEM form`,

@@ -114,7 +114,8 @@ async function takeSnapshot({ upstream, installSnapshot }: CatchUpOptions): Prom
     try {
       return await installSnapshot(client, () => {});
     } catch (error) {
-      failures.push(`${url}: ${reasonOf(error)}`);
+      const reason = reasonOf(error);
+      failures.push(reason.includes(url) ? reason : `${url}: ${reason}`);
     }
   }
   throw new AppError("not_ready", `no snapshot to be had: ${failures.join("; ")}`);

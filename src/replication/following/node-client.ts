@@ -3,6 +3,7 @@ import { z } from "zod";
 import { apiKeyRole, type ApiKeyRole } from "../../engine/event.ts";
 import type { Snapshot } from "../../store/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
+import { connectionProblem } from "../../util/connection-problem.ts";
 import type { Clock } from "../../util/clock.ts";
 import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
@@ -87,6 +88,8 @@ export function connectNode(
       headers: { ...own, ...headers },
       signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
+    }).catch((error: unknown) => {
+      throw unreachable(url, error);
     });
   };
   const get = (path: string, headers: Named, signal: AbortSignal) => send("GET", path, headers, signal);
@@ -160,6 +163,15 @@ export function connectNode(
 
     close: () => closing.abort(new Error("this node is shutting down")),
   };
+}
+
+/** The same error, with the address and the cure where nobody was reached. */
+function unreachable(url: string, error: unknown): unknown {
+  const problem = connectionProblem(error);
+  if (problem === undefined) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  const text = `no answer from ${url}: ${problem}; start that node, or correct its address in \`primary\` or \`peers\``;
+  return Object.assign(new Error(text, { cause: error }), { code });
 }
 
 async function pledgeIn(response: Response, url: string): Promise<PledgeAnswer> {

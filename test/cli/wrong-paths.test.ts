@@ -1,0 +1,158 @@
+/** Paths, ports and addresses that can't be used: one sentence that names them and the cure, and never a stack trace. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { createServer } from "node:net";
+import { builtBinary } from "../../scripts/built-binary.ts";
+import { freePort } from "../../scripts/node-process.ts";
+import { workspace } from "./workspace.ts";
+
+const { run, start, write, path } = workspace();
+const binary = await builtBinary();
+
+const environment = { OSTIARY_NODE_KEY: "0123456789abcdef0123", OSTIARY_MQTT_PORT: "0", OSTIARY_PORT: "0" };
+const file = (): string => write("file", "");
+const edge = ["serve", "--role", "edge", "--primary", "http://127.0.0.1:9"];
+const failover = ["--failover", "etcd://127.0.0.1:9", "--peers", "http://127.0.0.1:9", "--ack", "edges:1"];
+const isFile = "is a file: name a directory with `--data`\n";
+const noStore = "`file` is no data directory of a node: there is no database in it; name one with `--data`\n";
+
+describe("a data directory that is a file", () => {
+  test.each([
+    ["of a primary", ["serve", "--role", "primary", "--data", "file"], 1, isFile],
+    ["of a primary with failover", ["serve", "--role", "primary", ...failover, "--data", "file"], 1, isFile],
+    ["of an edge", [...edge, "--data", "file"], 1, isFile],
+    ["of an edge, below it", [...edge, "--data", "file/data"], 1, isFile],
+    ["of a fallback", ["serve", "--role", "fallback", "--primary", "http://127.0.0.1:9", "--data", "file"], 1, isFile],
+    ["of a backup", ["backup", "--data", "file", "--out", "x"], 2, noStore],
+    ["of a plan", ["plan", "--data", "file", "allow(User:_, read, Doc:_)"], 2, noStore],
+    ["of a snapshot", ["snapshot", "create", "--data", "file", "--out", "x"], 2, noStore],
+    [
+      "of an approval",
+      ["adopt-history", "0123456789abcdef", "--data", "file"],
+      1,
+      "`file/history` can't be used: a part of its path is a file; name another\n",
+    ],
+  ])("%s", async (_name, parameters, status, said) => {
+    file();
+    const told = await run(parameters, "", environment);
+    expect(told.errors).toContain(said);
+    expect({ status: told.status, output: told.output }).toEqual({ status, output: "" });
+    expect(told.errors).toMatch(/^error: .*\n$/);
+  });
+});
+
+test("a primary with failover makes its data directory", async () => {
+  await using node = start(["serve", "--role", "primary", ...failover, "--data", "made"], environment);
+  await logOf(node.stderr, /listens on/);
+});
+
+/** Who runs as root may read and write everything. */
+const setpriv = Bun.which("setpriv");
+const isRoot = process.getuid?.() === 0;
+
+test.skipIf(isRoot && setpriv === null)("files and directories that this user may not use", async () => {
+  const asNobody = isRoot ? [setpriv ?? "", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
+  const [closed, config, policy] = [path("closed"), write("closed.yaml", "role: primary\n"), write("closed.polar", "")];
+  mkdirSync(closed);
+  if (isRoot) chownSync(closed, 0, 0);
+  chmodSync(path("."), 0o755);
+  for (const [name, mode] of [
+    [closed, 0o555],
+    [path(config), 0o000],
+    [path(policy), 0o000],
+  ] as const)
+    chmodSync(name, mode);
+  const tell = async (...parameters: string[]): Promise<string> => {
+    const child = Bun.spawn([...asNobody, binary, ...parameters], {
+      cwd: path("."),
+      env: environment,
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [errors, status] = await Promise.all([child.stderr.text(), child.exited]);
+    expect(status).toBeGreaterThan(0);
+    expect(errors).not.toContain("    at ");
+    return errors;
+  };
+  const notWritable = (name: string): string =>
+    `error: the data directory cannot be used: this process may not write \`${name}\`: give the user of the process read and write permission`;
+  expect(await tell("serve", "--role", "primary", "--data", `${closed}/data`)).toStartWith(
+    notWritable(`${closed}/data`),
+  );
+  expect(await tell(...edge, "--data", closed)).toContain(notWritable(closed));
+  expect(await tell("serve", "--config", config)).toStartWith(
+    "error: the configuration file `closed.yaml` can't be read: reading it is not permitted; name a file with settings",
+  );
+  expect(await tell("validate", policy)).toContain("reading it is not permitted; name a policy file that may be read");
+});
+
+test("a file of a certificate or of a key that is missing", async () => {
+  const failing = async (...flags: string[]): Promise<string> => {
+    const tls = ["--failover-cert", "nowhere.pem", "--failover-key", "nowhere.pem", ...failover, ...flags];
+    return (await run(["serve", "--role", "primary", ...tls, "--data", "tls"], "", environment)).errors;
+  };
+  const broker = ["--broker", "mqtts://127.0.0.1:9", "--broker-cert", "nowhere.pem", "--broker-key", "nowhere.pem"];
+  const missing = (setting: string): string =>
+    `error: the file \`nowhere.pem\` of \`${setting}\` can't be read: there is no such file; name another, or make it readable for this process\n`;
+  expect(await failing()).toBe(missing("failoverCert"));
+  expect((await run(["serve", "--role", "primary", ...broker, "--data", "tls"], "", environment)).errors).toBe(
+    missing("brokerCert"),
+  );
+});
+
+test("a port that another program uses", async () => {
+  const port = await freePort();
+  const other = createServer().listen(port, "127.0.0.1");
+  afterAll(() => void other.close());
+  const taken = `error: can't listen on 127.0.0.1:${port}: another program uses this port; choose another with \`--port\`, or end that program\n`;
+  const parameters = ["--port", String(port), "--data", "port"];
+  const primary = await run(["serve", "--role", "primary", ...parameters], "", environment);
+  expect(primary.errors).toBe(taken);
+  expect(primary.status).toBe(1);
+  expect((await run([...edge, ...parameters], "", environment)).errors).toEndWith(taken);
+  expect((await run(["dev", "--port", String(port), "--data", "dev"])).errors).toEndWith(taken);
+});
+
+test("a primary that can't be reached, in the log of an edge and of a fallback", async () => {
+  const cure = "start that node, or correct its address in `primary` or `peers`";
+  for (const [role, url, problem] of [
+    ["edge", "http://127.0.0.1:9", "nothing listens there (ECONNREFUSED)"],
+    ["fallback", "http://127.0.0.1:9", "nothing listens there (ECONNREFUSED)"],
+    ["edge", "http://no-such-host.invalid:8080", "its host is not known (E"],
+  ] as const) {
+    await using node = start(["serve", "--role", role, "--primary", url, "--data", `${role}-alone`], environment);
+    const [line] = await logOf(node.stderr, /^.*trying again: .*$/m);
+    expect(line).toContain(`no answer from ${url}: ${problem}`);
+    expect(line).toContain(cure);
+  }
+});
+
+test("a node that does not answer a command", async () => {
+  const access = { OSO_URL: "http://127.0.0.1:9", OSO_AUTH: "e_default_admin_0123456789abcdef" };
+  for (const parameters of [
+    ["keys", "list"],
+    ["events"],
+    ["explain", "User:a", "read", "Doc:b"],
+    ["backup", "--out", "x"],
+  ])
+    expect(await run(parameters, "", access)).toEqual({
+      status: 1,
+      output: "",
+      errors:
+        "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another with `--url` or OSO_URL\n",
+    });
+  expect((await run(["health", "--url", "http://127.0.0.1:9"])).errors).toBe(
+    "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another with `--url`\n",
+  );
+});
+
+async function logOf(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<RegExpExecArray> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream.values({ preventCancel: true })) {
+    text += decoder.decode(bytes, { stream: true });
+    const match = pattern.exec(text);
+    if (match !== null) return match;
+  }
+  throw new Error(`the log ended:\n${text}`);
+}

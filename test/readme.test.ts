@@ -98,6 +98,9 @@ describe("flags in the README", () => {
     "keys revoke",
     "health",
     "promote",
+    "events",
+    "backup",
+    "restore",
   ];
   const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);
   const helps = new Map<string, string>();
@@ -139,6 +142,81 @@ describe("flags in the README", () => {
     expect(alone.length).toBeGreaterThan(3);
     expect(alone.filter((flag) => !known.includes(flag))).toEqual([]);
   });
+});
+
+describe("commands in the README", () => {
+  const shells = ["sh", "bash", "zsh"].filter((shell) => Bun.which(shell) !== null);
+  const scripts = blocks.filter(({ language }) => language === "sh").map(({ text }) => text);
+
+  test.each(shells)("are right for %s", (shell) => {
+    expect(scripts.length).toBeGreaterThan(5);
+    const refused = scripts.flatMap((script) => {
+      const { stderr, exitCode } = Bun.spawnSync([shell, "-n"], { stdin: Buffer.from(script) });
+      return exitCode === 0 ? [] : [`${script}${stderr.toString()}`];
+    });
+    expect(refused).toEqual([]);
+  });
+
+  test("have no comments, which zsh does not take at its prompt, and rely on no word splitting, which it does not do", () => {
+    const lines = scripts.flatMap((script) => script.split("\n"));
+    expect(lines.filter((line) => /(?:^|\s)#/.test(line))).toEqual([]);
+    expect(lines.filter((line) => /^\$\w/.test(line.trim()))).toEqual([]);
+  });
+
+  test("start with the one that puts the binary on the PATH", () => {
+    const [first] = code.filter((line) => /\bostiary (?:test|dev|validate|serve|keys|events)\b/.test(line));
+    const before = readme.slice(0, readme.indexOf(first ?? ""));
+    expect(before).toContain('export PATH="$PWD/dist:$PATH"');
+    expect(lines.filter((line) => /^bun\b/.test(line))).toEqual([]);
+    expect(inBackticks.filter((text) => text.startsWith("bun "))).toEqual([]);
+  });
+
+  test.each(shells)(
+    "of the first minute run in %s",
+    (shell) => {
+      const script = scripts.find((text) => text.includes("ostiary dev")) ?? "";
+      // The node would run until somebody presses Ctrl-C; another test asks it.
+      const ran = Bun.spawnSync([shell], {
+        cwd: projectRoot,
+        stdin: Buffer.from(script.replace(/^ostiary dev .*$/m, "")),
+        env: { ...process.env, OSTIARY_PACKAGES: "installed" },
+      });
+      expect(ran.stderr.toString()).toBe("");
+      expect(ran.stdout.toString()).toMatch(/^dist\/ostiary: .* MB/);
+      expect(ran.stdout.toString()).toContain("tests passed\n");
+      expect(ran.exitCode).toBe(0);
+    },
+    60_000,
+  );
+
+  test("pack what applications install, under the name that the README gives it", () => {
+    const folder = mkdtempSync(join(tmpdir(), "ostiary-pack-"));
+    try {
+      const [, command = "", file = ""] = /`scripts\/(bun pm pack)`[^`]*`(ostiary-[\d.]+\.tgz)`/.exec(readme) ?? [];
+      const packed = Bun.spawnSync(
+        [process.execPath, ...command.split(" ").slice(1), "--destination", folder, "--quiet"],
+        { cwd: projectRoot },
+      );
+      expect({ errors: packed.exitCode === 0 ? "" : packed.stderr.toString() }).toEqual({ errors: "" });
+      expect(existsSync(join(folder, file))).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 60_000);
+});
+
+test("the policy gives the result that the README shows", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-policy-"));
+  try {
+    const policy = blocks.find(({ language }) => language === "polar")?.text ?? "";
+    writeFileSync(join(folder, "policy.polar"), policy);
+    const run = (...parameters: string[]) => Bun.spawnSync([binary, ...parameters], { cwd: folder });
+    const shown = blocks.find(({ language }) => language === "text")?.text;
+    expect(run("test", "policy.polar").stdout.toString()).toBe(shown ?? "");
+    expect(run("fmt", "--check", "policy.polar").exitCode).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("the example gives the answers that the README shows", async () => {

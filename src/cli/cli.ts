@@ -51,6 +51,7 @@ Examples:
   ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      everything in one file, for \`ostiary snapshot import\`
 
 \`ostiary <command> --help\` says more about a command.
+Failures are red on a terminal: NO_COLOR=1 turns colours off, FORCE_COLOR=1 turns them on elsewhere.
 `;
 
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {

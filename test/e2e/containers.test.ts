@@ -13,7 +13,7 @@ import { freePort, healthAt, newAdminKey, randomHex, type Health } from "../../s
 import { writeRootArchive } from "../../scripts/root-archive.ts";
 import { eventually, loadExample } from "./cluster.ts";
 import { missingForContainers, Podman } from "./podman.ts";
-import { programPath } from "./program.ts";
+import { findProgram, programPath } from "./program.ts";
 
 if (missingForContainers !== undefined) console.log(`the container tests are skipped: ${missingForContainers}`);
 
@@ -88,6 +88,34 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
       expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", container)).toBe("0");
     }
   }, 120_000);
+
+  const shells = ["sh", "bash", "zsh"].filter((shell) => findProgram(shell) !== null);
+
+  test.each(shells)(
+    "the commands of the README start three nodes, in %s",
+    async (shell) => {
+      const { prefix } = podman;
+      const readme = readFileSync(join(projectRoot, "README.md"), "utf8");
+      const block = /^```sh\n(docker network create.*?)^```$/ms.exec(readme)?.[1] ?? "";
+      const ports = [await freePort(), await freePort(), await freePort()];
+      const own = `${prefix}-${shell}`;
+      const script = block
+        .replaceAll("docker ", "podman ")
+        .replaceAll(/(network create|--network) ostiary/g, `$1 ${own}`)
+        .replaceAll(/--name (\w+) -v (\w+-data):/g, `--name ${own}-$1 --network-alias $1 -v ${own}-$2:`)
+        .replaceAll(/127\.0\.0\.1:808(\d):/g, (_, index: string) => `127.0.0.1:${ports[Number(index)]}:`);
+      const words = [shell, ...(shell === "zsh" ? ["-f"] : []), "-c", `${script}\necho "key: $OSTIARY_ADMIN_KEY"`];
+      const output = await podman.run(words, { timeoutMs: 90_000 });
+      const [, adminKey = ""] = /^key: (\S+)$/m.exec(output) ?? [];
+      const [primary = 0, edge = 0, fallback = 0] = ports;
+      await eventually(async () => (await healthOn(edge)).state === "LIVE", "the edge is live", 20_000);
+      await eventually(async () => (await healthOn(fallback)).ok, "the fallback has a copy", 20_000);
+      await loadExample(new Oso(`http://127.0.0.1:${primary}`, adminKey));
+      await expectAnswers(edge, adminKey);
+      await podman.podman("rm", "-f", "-t", "5", ...["primary", "edge", "fallback"].map((name) => `${own}-${name}`));
+    },
+    120_000,
+  );
 
   test("the compose files refuse to run without their secrets", async () => {
     const all = secrets();

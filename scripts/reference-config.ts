@@ -23,7 +23,7 @@ const intro = [
   "  ostiary serve --config ostiary.yaml     starts a node with it",
   "  ostiary config --config ostiary.yaml    shows what is in force",
   "",
-  "A variable of the environment (OSTIARY_…) wins over this file, and a flag wins over both. What is left empty here is not set. Secrets are better kept in the environment than here.",
+  "A variable of the environment (OSTIARY_…) wins over this file, and a flag wins over both. What is left empty here is not set. Anchors, aliases and tags of YAML are refused; put a value that begins with `&`, `*` or `!` into quotes. Secrets are better kept in the environment than here.",
 ].join("\n");
 
 export function referenceConfig(): string {

@@ -43,6 +43,7 @@ describe("a breach of layers is noticed", () => {
     ["src/http/a.ts", `import { openSqlite } from "../runtime/sqlite.ts";`, "touch SQLite"],
     ["src/http/a.ts", `export { trace } from "@opentelemetry/sdk-trace";`, "belongs to telemetry"],
     ["src/http/a.ts", `import mqtt from "mqtt";`, "belongs to replication"],
+    ["src/cli/a.ts", `import { parse } from "yaml";`, "belongs to runtime"],
     ["src/engine/a.ts", `const { Elysia } = await import("elysia");`, "belongs to http, roles"],
     ["src/engine/a.ts", `const { x } = await import("../http/app.ts");`, "`engine` must not import `http`"],
     ["src/roles/a.ts", `import { runCommandLine } from "../cli/cli.ts";`, "`roles` must not import `cli`"],

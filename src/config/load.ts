@@ -58,8 +58,17 @@ function lookUp(setting: Setting, sources: ConfigSources): Given | undefined {
 }
 
 function refusal(setting: Setting, given: Given): string {
-  const shown = setting.secret ? "has a value (not shown)" : `is \`${showValue(given.value)}\``;
+  const shown = setting.secret
+    ? "has a value (not shown)"
+    : holdsGroup(given.value)
+      ? "holds a group of values (not shown)"
+      : `is \`${showValue(given.value)}\``;
   return `${setting.name} ${shown} from ${given.from}; allowed: ${setting.allowed}${unquoted(setting, given.value)}`;
+}
+
+/** Somebody may have put a secret into it: `broker: { url: …, password: … }`. */
+function holdsGroup(value: unknown): boolean {
+  return isGroup(value) || (Array.isArray(value) && value.some(holdsGroup));
 }
 
 /** `password: 123456` is a number in YAML, and `name: true` is a boolean. */

@@ -144,6 +144,14 @@ describe("a bad setting is refused", () => {
     ).not.toContain("hunter");
   });
 
+  test("without repeating one that is in a group where a value belongs", () => {
+    const values = [{ password: "hunter2" }, [{ url: "mqtt://a", password: "hunter2" }], [[{ password: "hunter2" }]]];
+    for (const broker of values)
+      expect(problems({ file: file({ role: "primary", broker }) })[0]).toStartWith(
+        "broker holds a group of values (not shown) from the file node.yaml; allowed: `embedded`, or",
+      );
+  });
+
   test("with the cure where YAML took a text for a number or a boolean", () => {
     const found = problems({
       file: file({ role: "primary", brokerUsername: 7, brokerPassword: 123456, nodeId: true, port: "x" }),

@@ -5,6 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { paint } from "../src/cli/color.ts";
 import { projectRoot } from "./built-binary.ts";
 import { installTools } from "./test-tools.ts";
 
@@ -114,7 +115,7 @@ async function main(words: readonly string[]): Promise<number> {
     }
   }
   rmSync(reports, { recursive: true, force: true });
-  for (const failure of failures) console.log(`failed: ${failure}`);
+  for (const failure of failures) console.log(`${paint("stdout", "red", "failed:")} ${failure}`);
   console.log(describe(sum));
   return sum.failed === 0 ? 0 : 1;
 }

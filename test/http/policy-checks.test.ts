@@ -122,12 +122,15 @@ describe("a policy that is only asked about", () => {
         expect(performance.now() - question).toBeLessThan(1500);
         const statuses = (await Promise.all(answers)).map(({ status }) => status).sort();
         expect(statuses).toEqual([400, 400, 429, 429]);
-        const after = await api.call("POST", "/api/test", { body: { src: good } });
-        expect(after.json).toMatchObject({ success: true });
+        // On a busy machine the worker process that follows may take a while to start.
+        await eventually(async () => {
+          const after = await api.call("POST", "/api/test", { body: { src: good } });
+          expect(after.json).toMatchObject({ success: true });
+        });
       },
       { "limits.policyCheckTimeMsMax": "2s", "limits.policyChecksWaitingMax": "4" },
     );
-  }, 20_000);
+  }, 30_000);
 
   test("may be asked of any node", async () => {
     await withCluster(async (cluster) => {

@@ -12,7 +12,7 @@ export function problemsOf(root: string, version: string): string[] {
   const branch = git(root, "rev-parse", "--abbrev-ref", "HEAD");
   if (branch !== "main")
     problems.push(`the branch is \`${branch}\`: releases are made from \`main\` (git switch main)`);
-  const changed = git(root, "status", "--porcelain").split("\n").filter(Boolean);
+  const changed = git(root, "status", "--porcelain", "--untracked-files=all").split("\n").filter(Boolean);
   if (changed.length > 0)
     problems.push(
       `the tree has changes that are not committed: commit them or put them aside (git stash --include-untracked)\n${listOf(changed)}`,
@@ -72,6 +72,20 @@ export function setVersion(root: string, version: string): void {
   };
   replaceIn("package.json", /^ {2}"version": "[^"]+",$/m, `  "version": "${version}",`);
   replaceIn("README.md", /(?<=`ostiary:)[^`]+(?=`)/, version);
+}
+
+/** The files that a release changes. Others may be edited while it is made. */
+export function filesOf(version: string): readonly string[] {
+  return ["package.json", "README.md", `test/releases/${version}`];
+}
+
+/** Takes the branch back to the commit `before`, and the files of the release to what they were. Other files stay as they are. */
+export function undoRelease(root: string, version: string, before: string): void {
+  git(root, "reset", "--quiet", "--soft", before);
+  git(root, "reset", "--quiet", "--", ...filesOf(version));
+  git(root, "clean", "--quiet", "--force", "-d", "--", `test/releases/${version}`);
+  const tracked = filesOf(version).filter((path) => git(root, "ls-files", "--", path) !== "");
+  git(root, "checkout", "--quiet", "--", ...tracked);
 }
 
 /** Throws where git does. */

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBinary } from "./build-binary.ts";
 import { projectRoot as root } from "./built-binary.ts";
-import { git, notesOf, problemsOf, setVersion } from "./release-checks.ts";
+import { filesOf, git, notesOf, problemsOf, setVersion, undoRelease } from "./release-checks.ts";
 
 const usage = `scripts/release <version> [--no-image] [--dry-run]
 
@@ -97,7 +97,7 @@ async function release(plan: Plan): Promise<void> {
       await run("test/releases/record.ts");
     });
     await step("commit", async () => {
-      git(root, "add", "--all");
+      git(root, "add", "--", ...filesOf(version));
       git(root, "commit", "--quiet", "--message", `release: ${version}`);
     });
     rmSync(output, { recursive: true, force: true });
@@ -117,13 +117,10 @@ async function release(plan: Plan): Promise<void> {
       );
     });
   } catch (error) {
-    // The tree had no other changes.
-    git(root, "reset", "--quiet", "--hard", before);
-    git(root, "clean", "--quiet", "--force", "-d", "--", "test/releases");
-    throw new Error(
-      `${version} was not released, and the repository is as it was before: ${(error as Error).message}`,
-      { cause: error },
-    );
+    undoRelease(root, version, before);
+    throw new Error(`${version} was not released, and what this had changed is undone: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 

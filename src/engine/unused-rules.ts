@@ -85,7 +85,8 @@ function isMeantToDeny(name: string): boolean {
     .replaceAll(/(\p{Ll}|\d)(?=\p{Lu})/gu, "$1_")
     .replaceAll("::", "_")
     .replace(/\?$/, "");
-  return denials.test(words.toLowerCase());
+  // What one may do to others: `can_block(user, other)` takes nothing away from anybody.
+  return denials.test(words.toLowerCase()) && !/^(?:can|may|must|should)_(?!not)/.test(words.toLowerCase());
 }
 
 function keyOf({ predicate, params }: Pick<Rule, "predicate" | "params">): string {

@@ -163,14 +163,14 @@ export class Copy {
 
   #removeReplaced(): void {
     // Those that have just retired may still be read.
-    if (this.#retired.size > 0) return;
-    removeReplaced(this.#directory, this.#isProven);
+    const usedPaths = [...this.#retired.keys()].map(({ path }) => path);
+    removeReplaced(this.#directory, this.#isProven, usedPaths);
   }
 }
 
 /** As `removeReplacedStores`, and says what is kept. */
-export function removeReplaced(directory: string, isProven: boolean): void {
-  const previous = removeReplacedStores(directory, isProven);
+export function removeReplaced(directory: string, isProven: boolean, usedPaths: readonly string[] = []): void {
+  const previous = removeReplacedStores(directory, isProven, usedPaths);
   if (previous === undefined) return;
   getLogger("store").warning(
     "the database of the history that this node had before is kept as {previous}: remove it once nobody needs it (rm {previous})",

@@ -74,13 +74,15 @@ export interface WatchOptions {
   readonly writer: Writer;
   /** How often it is read from end to end, in ms. */
   readonly intervalMs: number;
+  /** Whether it is read at once too: a start has checked it, a promotion has not. */
+  readonly atOnce: boolean;
   /** Called each time that damage is found where none was known. */
   readonly onFound: () => void;
 }
 
 /** Of the primary's database, for as long as what was started runs. */
 export function watchDamage(
-  { path, writer, intervalMs, onFound }: WatchOptions,
+  { path, writer, intervalMs, atOnce, onFound }: WatchOptions,
   started: AsyncDisposableStack,
   system: System,
 ): Damage {
@@ -114,6 +116,7 @@ export function watchDamage(
     }
   };
   started.defer(system.clock.every(intervalMs, () => void audit()));
+  if (atOnce) void audit();
   return {
     get found() {
       return found;

@@ -109,7 +109,8 @@ export async function startPrimaryNode(
     // Another node has all that was acknowledged, and can answer.
     if (leadership !== undefined) fence.giveUpDamaged();
   };
-  const damage = watchDamage({ path, writer, intervalMs: limits.copyCheckIntervalMs, onFound }, started, system);
+  const intervalMs = limits.copyCheckIntervalMs;
+  const damage = watchDamage({ path, writer, intervalMs, atOnce: takeover !== undefined, onFound }, started, system);
   const moves = new Moves(system.clock);
   const serveLog = serveOthers(config, id, { ...opened, damage, moves }, place, system);
   const arrivals = new Arrivals({

@@ -3,6 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import type { SqlDatabase } from "../runtime/sqlite.ts";
 import { PageChecksums } from "../store/page-checksums.ts";
 import { PageScrub, scrubTickMs, type ScrubReports } from "../store/page-scrub.ts";
+import { closeDeleted } from "../store/raw-files.ts";
 import type { Clock } from "../util/clock.ts";
 
 export interface WatchedPages {
@@ -28,7 +29,13 @@ export function watchPages(
     opened = undefined;
   };
   started.defer(close);
-  started.defer(clock.every(scrubTickMs, () => opened?.scrub.tick()));
+  started.defer(
+    clock.every(scrubTickMs, () => {
+      opened?.scrub.tick();
+      // The database that this one has replaced.
+      closeDeleted();
+    }),
+  );
   return {
     open(store) {
       close();

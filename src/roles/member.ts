@@ -268,7 +268,9 @@ function putAside(data: string): void {
   const path = presentStore(data);
   if (path === undefined) return;
   try {
-    log.warning("the damaged database is kept as {aside}", { aside: setAside(path) });
+    log.warning("the damaged database is kept as {aside}: without `ack` it may hold writes that no other node has", {
+      aside: setAside(path),
+    });
   } catch (error) {
     log.error("the damaged database {path} cannot be put aside: {error}", { path, error });
   }

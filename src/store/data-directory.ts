@@ -130,18 +130,23 @@ export function storesIn(directory: string): string[] {
 }
 
 /**
- * Removes the databases that the present one has replaced. While that is not proven, the oldest of them, which was, stays. Nobody may have them
- * open any more. One of another history stays under a name of its own: where that happens, its path is returned.
+ * Removes the databases that the present one has replaced, except those at `usedPaths`. While that is not proven, the oldest of them, which was, stays.
+ * One of another history stays under a name of its own: where that happens, its path is returned.
  */
-export function removeReplacedStores(directory: string, isProven: boolean): string | undefined {
-  const [present, ...replaced] = storesIn(directory);
+export function removeReplacedStores(
+  directory: string,
+  isProven: boolean,
+  usedPaths: readonly string[] = [],
+): string | undefined {
+  const [present, ...others] = storesIn(directory);
+  const replaced = others.filter((path) => !usedPaths.includes(path));
   if (present === undefined || replaced.length === 0) return undefined;
   const history = historyOf(present);
   const foreign = replaced.find((path) => ![history, undefined].includes(historyOf(path)));
   const previous = foreign === undefined ? undefined : keepPrevious(directory, foreign);
   const own = replaced.filter((path) => path !== foreign);
   for (const path of isProven ? own : own.slice(0, -1)) removeFiles(databaseFiles(path));
-  boundOldFiles(directory);
+  boundOldFiles(directory, usedPaths);
   return previous;
 }
 
@@ -160,7 +165,7 @@ export function historyOf(path: string): string | undefined {
 }
 
 const previousName = "previous-history.db";
-const damagedName = /^store-\d+\.db\.damaged$/;
+const damagedName = /^store-\d+\.db\.damaged(?:-wal)?$/;
 
 function keepPrevious(directory: string, path: string): string {
   const kept = join(directory, previousName);
@@ -180,6 +185,8 @@ export function setAside(path: string): string {
   removeFiles(damagedIn(directory));
   const aside = `${path}.damaged`;
   renameSync(path, aside);
+  // The log may hold what is not in the database yet.
+  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
   removeFiles(databaseFiles(path));
   boundOldFiles(directory);
   return aside;
@@ -192,8 +199,11 @@ function damagedIn(directory: string): string[] {
 }
 
 /** There are never more than two files beside the present database: the damaged one is of the least use. */
-function boundOldFiles(directory: string): void {
-  const others = storesIn(directory).length - 1 + (existsSync(join(directory, previousName)) ? 1 : 0);
+function boundOldFiles(directory: string, usedPaths: readonly string[] = []): void {
+  const others =
+    storesIn(directory).filter((path) => !usedPaths.includes(path)).length -
+    1 +
+    (existsSync(join(directory, previousName)) ? 1 : 0);
   if (others >= 2) removeFiles(damagedIn(directory));
 }
 

@@ -51,14 +51,19 @@ export function openStore(path: string, options: StoreOptions = {}): SqlDatabase
   }
 }
 
+/** A format that is further ahead is damage: bits have flipped in its number. */
+const formatsAheadMax = 1000;
+
 /**
  * A database of a newer version is not damaged. Its code is `conflict`, so nobody puts the file aside or replaces it: the node does not start, and the
  * operator decides.
  */
 export function newerFormat(path: string, version: number): AppError {
+  if (version > schemaVersion + formatsAheadMax)
+    return new AppError("internal", `the database \`${path}\` has format ${version}, which no version of Ostiary has`);
   return new AppError(
     "conflict",
-    `the database \`${path}\` has format ${version}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it. Start that version or a later one. To go back to this version, use a backup from before the upgrade; an edge or a fallback can also start with an empty data directory, and takes a snapshot from a primary of this version`,
+    `the database \`${path}\` has format ${version}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it, or the file is damaged. Start that version or a later one. To go back to this version, use a backup from before the upgrade; an edge or a fallback can also start with an empty data directory, and takes a snapshot from a primary of this version`,
   );
 }
 

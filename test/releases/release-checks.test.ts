@@ -1,10 +1,10 @@
 /** What `scripts/release` refuses, in a small repository of its own, and that the tree names one version only. */
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
-import { git, notesOf, problemsOf, setVersion } from "../../scripts/release-checks.ts";
+import { filesOf, git, notesOf, problemsOf, setVersion, undoRelease } from "../../scripts/release-checks.ts";
 import { schemaVersion } from "../../src/store/database.ts";
 import { withDirectory } from "../replication/cluster.ts";
 
@@ -51,6 +51,36 @@ function commit(root: string, subject: string): void {
 const refusalOf = (root: string, version: string): string => problemsOf(root, version).join("\n");
 
 describe("a release", () => {
+  test("sees untracked files that git is configured not to show", () =>
+    withRepository((root) => {
+      git(root, "config", "status.showUntrackedFiles", "no");
+      writeFileSync(join(root, "notes.txt"), "mine");
+      expect(refusalOf(root, "0.2.0")).toContain("notes.txt");
+    }));
+
+  test("that fails is undone, and what somebody edited meanwhile stays", () =>
+    withRepository((root) => {
+      const before = git(root, "rev-parse", "HEAD");
+      setVersion(root, "0.2.0");
+      const recorded = join(root, "test", "releases", "0.2.0");
+      mkdirSync(recorded, { recursive: true });
+      writeFileSync(join(recorded, "answers.json"), "[]");
+      writeFileSync(join(root, "CHANGELOG.md"), "edited");
+      writeFileSync(join(root, "notes.txt"), "mine");
+      git(root, "add", "--", ...filesOf("0.2.0"));
+      git(root, "commit", "--quiet", "--message", "release: 0.2.0");
+      expect(git(root, "show", "--name-only", "--format=").split("\n").toSorted()).toEqual([
+        "README.md",
+        "package.json",
+        "test/releases/0.2.0/answers.json",
+      ]);
+      undoRelease(root, "0.2.0", before);
+      expect(git(root, "rev-parse", "HEAD")).toBe(before);
+      expect(git(root, "status", "--porcelain")).toBe(" M CHANGELOG.md\n?? notes.txt");
+      expect(readFileSync(join(root, "package.json"), "utf8")).toContain(`"version": "0.1.0"`);
+      expect(existsSync(recorded)).toBe(false);
+    }));
+
   test("can be made of a clean `main` with a higher version and notes", () =>
     withRepository((root) => {
       expect(problemsOf(root, "0.2.0")).toEqual([]);

@@ -40,6 +40,20 @@ test("a fallback fetches snapshots on its timer, and nothing where nothing chang
     expect((await post(fallback.url, "/api/batch", [{ inserts: [reader("x")] }])).status).toBe(503);
   }));
 
+test("a fallback removes the copies that it has replaced, also where it fetches one each second", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    const fallback = await cluster.fallback(primary);
+    for (let refresh = 0; refresh < 8; refresh++) {
+      await insert(primary.node, `user-${refresh}`);
+      await converged(fallback.node, primary.node);
+    }
+    // Those of the last two seconds may still be read.
+    const copies = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
+    expect(copies.length).toBeLessThan(6);
+  }));
+
 test("a fallback takes a snapshot that stands at the same offset with other events", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -45,6 +46,17 @@ function openTable(): { readonly store: SqlDatabase; readonly path: string } {
   store.exec("CREATE TABLE item (id INTEGER PRIMARY KEY, text TEXT) STRICT");
   store.exec("CREATE INDEX item_text ON item (text)");
   return { store, path };
+}
+
+/** Linux says which files this process has open. */
+function openFiles(): string[] {
+  return readdirSync("/proc/self/fd").flatMap((name) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${name}`)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** The damage that one pass finds. */
@@ -190,14 +202,6 @@ describe("checksums of pages", () => {
   test("go on reading a database that was deleted, and let go of it at the end", () => {
     const { store, path } = openTable();
     const pages = new PageChecksums(path, pageBytes, frameCounter(store));
-    const descriptors = (): string[] =>
-      readdirSync("/proc/self/fd").flatMap((name) => {
-        try {
-          return [readlinkSync(`/proc/self/fd/${name}`)];
-        } catch {
-          return [];
-        }
-      });
     const insertItem = store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)");
     for (let id = 0; id < 50; id++) insertItem.run(id, `text ${id}`);
     emptyLog({ store, pages });
@@ -215,7 +219,7 @@ describe("checksums of pages", () => {
     store.close();
     const another = openTable();
     new PageChecksums(another.path, pageBytes, frameCounter(another.store)).readLog();
-    if (process.platform === "linux") expect(descriptors().filter((file) => file.startsWith(path))).toEqual([]);
+    if (process.platform === "linux") expect(openFiles().filter((file) => file.startsWith(path))).toEqual([]);
     another.store.close();
   });
 
@@ -325,4 +329,21 @@ describe("a bit that flips in the database in use, where no question reads it,",
         expect(await statusOf(fallback)).toBe(200);
       }, 10_000);
     }));
+
+  test.skipIf(process.platform !== "linux")("is looked for by a fallback in its present copy alone", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const fallback = await cluster.fallback(primary);
+      for (let refresh = 0; refresh < 3; refresh++) {
+        await insert(primary.node, `user-${refresh}`);
+        await converged(fallback.node, primary.node);
+      }
+      const first = join(fallback.data, "store-1.db");
+      await eventually(() => expect(existsSync(first)).toBe(false), 40_000);
+      const deleted = (): string[] =>
+        openFiles().filter((path) => path.startsWith(fallback.data) && path.endsWith(".db (deleted)"));
+      await eventually(() => expect(deleted()).toEqual([]));
+    }),
+  );
 });

@@ -139,9 +139,9 @@ export class Histories {
     return (this.#beginnings.get(epoch) ?? []).some((first) => isWithin(point, first));
   }
 
-  /** Whether another history has another event at its offset. */
-  hasRivalOf({ offset, hash }: Point): boolean {
-    return [...this.#points.values()].some((other) => other.offset === offset && other.hash !== hash);
+  /** Whether another history parted from that of the point before it: nodes may have given the point up for that history. */
+  hasRivalOf(point: Point): boolean {
+    return [...this.#points.values()].some((other) => !isWithin(point, other) && !isWithin(other, point));
   }
 
   /** How many events came after it on the longest history that contains it. */

@@ -115,6 +115,7 @@ export class Machine {
   readonly #root: string;
   readonly #random: Random;
   #directories = 0;
+  #starts = 0;
   #process: Process | undefined;
   /** Where its database stood when the last process ended. */
   #leftAt: Point | undefined;
@@ -166,7 +167,8 @@ export class Machine {
   /** Resolves when it has come up, or has failed to. */
   async start(config: Config): Promise<void> {
     const world = this.#world;
-    const random = this.#random.fork(`start ${this.#directories}`);
+    // Another one for each start, or each would give its epochs the same names.
+    const random = this.#random.fork(`start ${++this.#starts}`);
     const process = new Process(
       this.name,
       config.role,

@@ -33,11 +33,11 @@ export function checkUndeclaredNames(context: Context): void {
     owners,
     given: new NameIndex(owners, hasOwnAllow),
     asked: new NameIndex(owners, hasOwnAllow),
+    askedByVariable: new NameIndex(owners, hasOwnAllow),
   };
   for (const { head, calls } of rules) {
     if (head) known.given.add(head);
-    // A rule that asks for every name asks for none of them by name.
-    for (const call of calls) if (call.names) known.asked.add(call);
+    for (const call of calls) (call.names ? known.asked : known.askedByVariable).add(call);
   }
   for (const rule of rules) checkRule(rule, known, context);
 }
@@ -139,8 +139,10 @@ interface Known {
   readonly owners: Owners;
   /** By heads of rules. */
   readonly given: NameIndex;
-  /** By conditions of rules. */
+  /** By conditions of rules that name what they ask for. */
   readonly asked: NameIndex;
+  /** By conditions of rules that ask for every name. */
+  readonly askedByVariable: NameIndex;
 }
 
 /** The names that some heads or conditions have, with the owners for which they have them. */
@@ -218,9 +220,11 @@ function report({ text, span }: Scalar, naming: Naming, known: Known, { report: 
   const other = kinds.find((one) => owner.names?.[one].has(text));
   const sameName = other && `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`;
   const hint = sameName ?? findings.suggest(text, knownNames(naming, known));
-  // An action of its own need not be a permission.
-  if (hint === undefined && place === "head" && predicate === "allow") return;
-  findings.warning("rule/undeclared-name", span, `${owner.declaresNo} ${kind} ${quote(text)}${consequences[place]}`, {
+  // An action need not be a permission, and a rule that asks for every role may mean one that no block declares.
+  const mayBeMeant = place === "head" && (predicate === "allow" || known.askedByVariable.has(naming, text));
+  if (hint === undefined && mayBeMeant) return;
+  const consequence = place === "head" && predicate === "allow" ? ofAction : consequences[place];
+  findings.warning("rule/undeclared-name", span, `${owner.declaresNo} ${kind} ${quote(text)}${consequence}`, {
     hint: hint ?? `declare it, or write a ${kind} that is declared`,
   });
 }
@@ -232,6 +236,8 @@ function* knownNames(naming: Naming, { given }: Known): Generator<string> {
 }
 
 const kinds: readonly NameKind[] = ["role", "permission", "relation"];
+
+const ofAction = ": only a question for this very action finds this rule";
 
 const consequences: Readonly<Record<Naming["place"], string>> = {
   head: ": this rule gives it, and no rule asks for it by name",

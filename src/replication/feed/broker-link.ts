@@ -194,6 +194,8 @@ export class BrokerLink implements Outlet {
     let isTakenOver = false;
 
     client.on("connect", (connack) => {
+      // Its answer may come after this link was closed.
+      if (this.#client !== client) return;
       connectedMs = this.#system.clock.monotonicMs();
       this.#failures = 0;
       this.#complaint = undefined;

@@ -34,6 +34,7 @@ import { type Announced, recordArrival, type Source } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { Confirmations } from "./confirmations.ts";
 import { watchDivergence } from "./divergence.ts";
+import { GapCheck } from "./gap-check.ts";
 import { Freshness, momentOf, type Awaited, type Question } from "./freshness.ts";
 import { type Cause, causeOf, Hints } from "./hints.ts";
 import type { FollowerOptions } from "./follower-options.ts";
@@ -58,6 +59,7 @@ export class Follower {
   readonly #freshness: Freshness;
   readonly #confirmations: Confirmations;
   readonly #hints: Hints;
+  readonly #gapCheck: GapCheck;
   readonly #complaints: ReturnType<typeof atMostEvery>;
   #diverged = false;
   /** Whether that is suspected only because the file was damaged or could not be read. */
@@ -101,6 +103,13 @@ export class Follower {
     const { windowMs } = this.#freshness;
     this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
     this.#hints = new Hints({ limits, clock, ask: (cause) => this.#want(cause) });
+    this.#gapCheck = new GapCheck({
+      graceMs: limits.gapGraceMs,
+      clock,
+      present: options.present,
+      isBusy: () => this.#working && !this.#stopped,
+      onGap: () => this.#hints.take(),
+    });
     this.#complaints = atMostEvery(complaintIntervalMs, clock);
     this.#catchUpOptions = {
       environment,
@@ -131,6 +140,7 @@ export class Follower {
     this.#cancelWatch();
     this.#cancelRetry();
     this.#hints.stop();
+    this.#gapCheck.stop();
     await Promise.all([this.#running, this.#confirmations.stop()]);
   }
 
@@ -238,13 +248,14 @@ export class Follower {
   #takeHint(head: Head, present: State): void {
     const order = compareEpochs(epochOf(head), present);
     if (order > 0) this.#hints.take();
-    else if (order === 0 && head.l > present.offset) this.#checkLater(head, present);
+    else if (order === 0 && head.l > present.offset) this.#gapCheck.plan(head, present);
   }
 
   #take(awaited: Awaited, present: State): void {
     this.#freshness.await(awaited);
     this.#reach(present);
-    if (awaited.head.l > present.offset) this.#checkLater(awaited.head, present);
+    // The last message before a pause has no successor that would show its loss; the head does.
+    if (awaited.head.l > present.offset) this.#gapCheck.plan(awaited.head, present);
   }
 
   /** The copy stands there: what the heads say that it has reached must be true of it. */
@@ -253,17 +264,6 @@ export class Follower {
       this.#compare(head, state, source);
       if (source === "primary") this.#doubted = false;
     }
-  }
-
-  /** The last message before a pause has no successor that would show its loss; the head does. */
-  #checkLater(head: Head, { offset }: State): void {
-    this.#clock.after(this.#limits.gapGraceMs, () => {
-      const present = this.#options.present();
-      if (present?.epoch !== head.e || present.offset !== offset || offset >= head.l) return;
-      // What is being fetched or applied may be what the head tells of.
-      if (this.#working && !this.#stopped) this.#checkLater(head, present);
-      else this.#hints.take();
-    });
   }
 
   /**

@@ -101,7 +101,7 @@ export function connectNode(
       using stall = watchStall(headTimeoutMs, clock);
       const response = await get(`head${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
-      return await headIn(response, url);
+      return await headIn(response, url, stall.progress);
     },
 
     async nextHead(own, waitMs) {
@@ -110,7 +110,7 @@ export function connectNode(
       using stall = watchStall(headTimeoutMs + waitMs, clock);
       const response = await get(`head?${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
-      return await headIn(response, url);
+      return await headIn(response, url, stall.progress);
     },
 
     async primaryHead() {
@@ -189,8 +189,8 @@ async function foundKeyIn(response: Response): Promise<FoundKey> {
   return apiKeySchema.parse(await response.json()).role ?? "unknown";
 }
 
-async function headIn(response: Response, url: string): Promise<NodeHead> {
-  const decoded = decodeNodeHead(await response.text());
+async function headIn(response: Response, url: string, progress = (): void => {}): Promise<NodeHead> {
+  const decoded = decodeNodeHead(await textOf(response, progress));
   if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
   return decoded.message;
 }

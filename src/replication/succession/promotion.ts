@@ -39,7 +39,7 @@ export function forgetPromotion(directory: string): void {
 
 const catchUpWaitMs = 5000;
 const lookAgainMs = 50;
-/** Enough for gigabytes that are in memory. The scrub goes on with the rest. */
+/** Enough for gigabytes that are in memory. The new primary's first audit looks at the rest. */
 const pagesCheckMs = 2000;
 
 export interface PromotionOptions {

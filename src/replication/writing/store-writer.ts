@@ -300,14 +300,16 @@ export class StoreWriter {
 
   /** Compares the pages of the file for at most `maxMs`. Resolves with the damage that is known then. */
   async checkPages(maxMs: number): Promise<string | undefined> {
-    const open = must(this.#open);
+    const { pages } = must(this.#open);
     const endMs = this.#clock.monotonicMs() + maxMs;
-    for (let next = open.pages.check(1, pagesStepBytes); next > 1 && this.#clock.monotonicMs() < endMs;) {
+    for (let next = 1; this.#open?.pages === pages;) {
+      // Damage can't be confirmed inside a transaction.
+      this.#rollBackPrepared();
+      next = pages.check(next, pagesStepBytes);
+      if (next === 1 || this.#clock.monotonicMs() >= endMs) break;
       await new Promise(setImmediate);
-      if (this.#open?.pages !== open.pages) break;
-      next = open.pages.check(next, pagesStepBytes);
     }
-    return open.pages.problem;
+    return pages.problem;
   }
 
   /** Reads the damaged pages of the file at `path` again. Returns the damage that is left. Throws where another file is open. */

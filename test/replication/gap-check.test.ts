@@ -1,0 +1,58 @@
+/** A head that names events which do not come: how long the node waits, and that heads do not pile up checks. */
+import { expect, test } from "bun:test";
+import type { Head } from "../../src/replication/feed/envelope.ts";
+import { GapCheck } from "../../src/replication/following/gap-check.ts";
+import type { State } from "../../src/store/state.ts";
+
+function setUp() {
+  const timers = new Set<() => void>();
+  const at = { epoch: "e", offset: 3, isBusy: false, gaps: 0 };
+  const present = (): State => ({ epoch: at.epoch, offset: at.offset }) as State;
+  const check = new GapCheck({
+    graceMs: 200,
+    clock: {
+      after(_delayMs, body) {
+        timers.add(body);
+        return () => timers.delete(body);
+      },
+    },
+    present,
+    isBusy: () => at.isBusy,
+    onGap: () => void at.gaps++,
+  });
+  const pass = (): void => {
+    for (const body of [...timers]) {
+      timers.delete(body);
+      body();
+    }
+  };
+  const hear = (l: number): void => check.plan({ e: at.epoch, l } as Head, present());
+  return { at, timers, check, pass, hear };
+}
+
+test("many heads at one position make one check, however long the node is busy", () => {
+  const { at, timers, pass, hear } = setUp();
+  at.isBusy = true;
+  for (let head = 4; head < 300; head++) {
+    hear(head);
+    expect(timers.size).toBe(1);
+    pass();
+  }
+  expect(at.gaps).toBe(0);
+  at.isBusy = false;
+  pass();
+  expect([at.gaps, timers.size]).toEqual([1, 0]);
+});
+
+test("events that come in time are no gap, and the next head is checked anew", () => {
+  const { at, timers, check, pass, hear } = setUp();
+  hear(4);
+  at.offset = 4;
+  hear(5);
+  expect(timers.size).toBe(1);
+  pass();
+  expect(at.gaps).toBe(1);
+  hear(6);
+  check.stop();
+  expect(timers.size).toBe(0);
+});

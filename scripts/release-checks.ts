@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const versionPattern = /^\d+\.\d+\.\d+(?:-[0-9a-z.-]+)?$/;
+const versionPattern = /^(?:(?:0|[1-9]\d*)\.){2}(?:0|[1-9]\d*)(?:-[0-9a-z.-]+)?$/;
 
 /** Every reason why this version can't be released from the repository at `root`, each with its remedy. */
 export function problemsOf(root: string, version: string): string[] {
@@ -72,6 +72,7 @@ export function setVersion(root: string, version: string): void {
   };
   replaceIn("package.json", /^ {2}"version": "[^"]+",$/m, `  "version": "${version}",`);
   replaceIn("README.md", /(?<=`ostiary:)[^`]+(?=`)/, version);
+  replaceIn("README.md", /(?<=`ostiary-)\d[^`]*(?=\.tgz`)/, version);
 }
 
 /** The files that a release changes. Others may be edited while it is made. */

@@ -21,7 +21,7 @@ It leaves in dist/release-<version>/ (not part of the repository):
   ostiary-<version>-image-linux-<arch>.tar, …-image-oci-….tar  the image, for the processor of this machine
   LICENSE, RELEASE-NOTES.md, SHA256SUMS                        the notes are the section of CHANGELOG.md
 and in the repository a commit "release: <version>" and an annotated tag <version>. Push both: git push origin main <version>
-If a step fails, the commit is undone. After an interruption undo it yourself, if there is one without a tag: git reset --hard HEAD~1
+If a step fails, the commit is undone. After an interruption undo it yourself, if there is one without a tag: git reset --keep HEAD~1
 
 The same commit gives the same programs with the same Bun: \`scripts/build linux-x64\` and \`scripts/build linux-arm64\` in a clone at the tag make them
 again. The layers of the image are the same on the same system, since the C library is taken from it. Its archives are not: buildah notes the
@@ -40,14 +40,9 @@ interface Plan {
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      "no-image": { type: "boolean", default: false },
-      "dry-run": { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
+  const parsed = parse();
+  if (parsed === undefined) return 2;
+  const { values, positionals } = parsed;
   const [version, ...more] = positionals;
   if (values.help || version === undefined || more.length > 0) {
     (values.help ? console.log : console.error)(usage);
@@ -77,6 +72,23 @@ async function main(): Promise<number> {
   console.log(`\ndist/release-${version}: ${readdirSync(plan.output).join(", ")}`);
   console.log(`push it with: git push origin main ${version}`);
   return 0;
+}
+
+/** Undefined where an option is unknown, which is said. */
+function parse() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        "no-image": { type: "boolean", default: false },
+        "dry-run": { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    return undefined;
+  }
 }
 
 function imageProblems(): string[] {

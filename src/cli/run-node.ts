@@ -1,4 +1,5 @@
 /** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
+import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { aboutServiceVariables } from "../config/service-variables.ts";
 import { keepFilesPrivate, onStrayError, stopSignal } from "../runtime/process.ts";
@@ -97,7 +98,8 @@ function warnOfWideFiles(data: string): void {
   const log = getLogger("node");
   try {
     const wide = widePaths(data);
-    if (wide.length === 0) return;
+    // Of somebody else's files this process can change nothing, and a start that may not write there says so itself.
+    if (wide.length === 0 || !isWritable(data)) return;
     const more = wide.length > pathsMax ? ` and ${wide.length - pathsMax} more` : "";
     log.warning("others on this machine may open {paths}: take that away with {command}", {
       paths: `${wide.slice(0, pathsMax).join(", ")}${more}`,
@@ -107,5 +109,14 @@ function warnOfWideFiles(data: string): void {
     // The directory can't be made either, and that ends the start.
     if ((error as NodeJS.ErrnoException).code === "ENOTDIR") return;
     log.warning("the modes of the files in {data} can't be read: {reason}", { data, reason: reasonOf(error) });
+  }
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -33,13 +33,11 @@ export function approvePolicy(
   reading: (body: (store: SqlDatabase) => PolicyApproval) => PolicyApproval,
 ): PolicyApproval {
   const sources = [{ name: filename || "policy.polar", text: source }];
-  const { active, warnings } = acceptPolicy(sources, { runTests, limits });
+  const { active, warning } = acceptPolicy(sources, { runTests, limits });
   return reading((store) => {
     const orphans = findOrphans(store, activationOf(store)?.active, active);
     const notes = [
-      ...(warnings > 0
-        ? [`it has ${warnings} warning${warnings > 1 ? "s" : ""}, which \`POST /api/validate\` lists`]
-        : []),
+      ...(warning === undefined ? [] : [warning]),
       ...(orphans.length > 0 ? [describeOrphans(orphans)] : []),
     ];
     return { replaces: readState(store).policyId, ...(notes.length > 0 ? { warning: notes.join("; ") } : {}) };

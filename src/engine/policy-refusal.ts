@@ -3,6 +3,7 @@
  * beside it. A policy that has errors, or whose own tests fail, is refused whole; the one before stays active.
  */
 import type { Limits } from "../config/limits.ts";
+import type { Diagnostic } from "../polar/diagnostic.ts";
 import { diagnosticToJson } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
 import { AppError } from "../util/app-error.ts";
@@ -12,8 +13,8 @@ import { failureToJson, testResult, validationError } from "./policy-report.ts";
 
 export interface AcceptedPolicy {
   readonly active: ActivePolicy;
-  /** How many there were; the answer to an upload has no place for them. */
-  readonly warnings: number;
+  /** A sentence with the first of its warnings; undefined where there are none. The answer to an upload has no other place for them. */
+  readonly warning: string | undefined;
 }
 
 /** Throws `invalid_policy`, whose details are the body of the answer. */
@@ -45,7 +46,25 @@ export function acceptPolicy(
       diagnostics: failures.map((failure) => failureToJson(failure, sources)),
     });
   }
-  return { active, warnings: diagnostics.length };
+  return { active, warning: describeWarnings(diagnostics, sources) };
+}
+
+/** The sentence is stored with the policy. */
+const [warningsToldMax, warningCharactersMax] = [3, 600];
+
+function describeWarnings(warnings: readonly Diagnostic[], sources: readonly Source[]): string | undefined {
+  if (warnings.length === 0) return undefined;
+  const told = warnings.slice(0, warningsToldMax).map((warning) => {
+    const { file, line, column, message, hint } = diagnosticToJson(warning, sources);
+    const text = `${file}:${line}:${column}: ${message}${hint === undefined ? "" : ` (hint: ${hint})`}`;
+    return text.length > warningCharactersMax ? `${text.slice(0, warningCharactersMax)}…` : text;
+  });
+  const count = `${warnings.length} warning${warnings.length > 1 ? "s" : ""}`;
+  return `the policy has ${count}, which \`POST /api/validate\` lists: ${listedWith(told, warnings.length)}`;
+}
+
+function listedWith(told: readonly string[], count: number): string {
+  return (count > told.length ? [...told, `and ${count - told.length} more`] : told).join("; ");
 }
 
 function listed(names: readonly string[], max: number): readonly string[] {

@@ -63,7 +63,7 @@ export function newerFormat(path: string, version: number): AppError {
     return new AppError("internal", `the database \`${path}\` has format ${version}, which no version of Ostiary has`);
   return new AppError(
     "conflict",
-    `the database \`${path}\` has format ${version}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it, or the file is damaged. Start that version or a later one. To go back to this version, use a backup from before the upgrade; an edge or a fallback can also start with an empty data directory, and takes a snapshot from a primary of this version`,
+    `the database \`${path}\` has format ${version}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it. Start that version or a later one. To go back to this version, use a backup from before the upgrade; an edge or a fallback can also start with an empty data directory, and takes a snapshot from a primary of this version`,
   );
 }
 

@@ -41,7 +41,7 @@ describe("the data of a later release", () => {
       const before = readFileSync(path);
       const { message } = await refusal(start[name](cluster, release));
       expect(message).toStartWith(
-        `the database \`${path}\` has format ${schemaVersion + 1}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it.`,
+        `the database \`${path}\` has format ${schemaVersion + 1}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it`,
       );
       expect(message).not.toContain("damaged");
       expect(presentStore(directory)).toBe(path);

@@ -31,7 +31,7 @@ const changelog = `# Changelog
 function withRepository(body: (root: string) => void): Promise<void> {
   return withDirectory(async (root) => {
     writeFileSync(join(root, "package.json"), `{\n  "name": "x",\n  "version": "0.1.0",\n  "private": true\n}\n`);
-    writeFileSync(join(root, "README.md"), "It is named `ostiary:0.1.0`.\n");
+    writeFileSync(join(root, "README.md"), "It is named `ostiary:0.1.0`, and `ostiary-0.1.0.tgz`.\n");
     writeFileSync(join(root, "CHANGELOG.md"), changelog);
     git(root, "init", "--quiet", "--initial-branch=main");
     git(root, "config", "user.name", "somebody");
@@ -86,7 +86,9 @@ describe("a release", () => {
       expect(problemsOf(root, "0.2.0")).toEqual([]);
       setVersion(root, "0.2.0");
       expect(readFileSync(join(root, "package.json"), "utf8")).toContain(`"version": "0.2.0",`);
-      expect(readFileSync(join(root, "README.md"), "utf8")).toBe("It is named `ostiary:0.2.0`.\n");
+      expect(readFileSync(join(root, "README.md"), "utf8")).toBe(
+        "It is named `ostiary:0.2.0`, and `ostiary-0.2.0.tgz`.\n",
+      );
       expect(notesOf(root, "0.2.0")).toBe("### Added\n\n- Something.");
     }));
 

@@ -338,7 +338,8 @@ export class Follower {
     while (!this.#stopped && !this.#freshness.isFeedAlive && this.#isFollowing) {
       const askedAtMs = this.#clock.monotonicMs();
       const isNew = await this.#confirm(waitMs);
-      if (isNew) this.#want("polled");
+      // Once the feed is alive it brings what the head names.
+      if (isNew && !this.#freshness.isFeedAlive) this.#want("polled");
       await this.#running;
       // A primary of an earlier version answers at once, with news or without.
       if (!isNew && this.#clock.monotonicMs() - askedAtMs < waitMs / 2) break;

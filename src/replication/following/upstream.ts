@@ -93,10 +93,10 @@ export class Upstream {
     const before = this.#primary;
     const first = this.#fromPrimary(asked);
     const soon = await this.#inTime(first, primaryPatienceMs);
-    if (soon !== undefined && "answer" in soon) return soon;
+    if (soon !== undefined && "answer" in soon && isFinal(soon.answer)) return soon;
     if ((await this.findPrimary(asked)) || this.#primary !== before) {
       const second = await this.#fromPrimary(asked);
-      if ("answer" in second) return second;
+      if ("answer" in second && isFinal(second.answer)) return second;
     }
     for (const from of this.#others()) {
       const answer = await from.client.log(asked).catch(() => undefined);
@@ -332,6 +332,11 @@ function headOf(answer: LogAnswer): Pick<NodeHead, "e" | "n" | "node"> {
 /** Its first epoch. */
 function historyIn(epochs: NodeHead["epochs"]): string | undefined {
   return epochs[0]?.epoch;
+}
+
+/** Whether nobody else needs to be asked. A node that is no primary (any more) may lack events that others have. */
+function isFinal(answer: LogAnswer): boolean {
+  return !("page" in answer) || answer.page.ev.length > 0 || answer.page.head.role === "primary";
 }
 
 /** Whether a peer's answer brings this copy on: a page with something in it, or word of a later history or of one that goes further. */

@@ -3,10 +3,13 @@ import { randomBytes } from "node:crypto";
 import type { Config } from "../config/config.ts";
 import { readNote, writeNote } from "../store/data-directory.ts";
 import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys.ts";
+import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Writer } from "./writing/writer.ts";
+
+const log = getLogger("primary");
 
 /** The configured id, or one that was made at the first start and kept with the data. */
 export function nodeIdOf(config: Config): string {
@@ -61,4 +64,21 @@ export async function acceptAdminKey(text: string, writer: Writer, clock: Clock)
     throw new AppError("invalid_request", "the admin key has not the form `e_<environment>_<key id>_<secret>`");
   const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: clock.wallMs() } as const;
   await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null });
+}
+
+const retryMs = 1000;
+
+/** Where the disk does not take the key now: tries again each second while `mayWrite`, until it does or `started` is disposed of. */
+export function acceptAdminKeyLater(
+  text: string,
+  writer: Writer,
+  mayWrite: () => boolean,
+  started: AsyncDisposableStack,
+  clock: Clock,
+): void {
+  log.warning("the admin key of the configuration can't be stored now, and is accepted once the disk takes it");
+  const cancel = clock.every(retryMs, () => {
+    if (mayWrite()) acceptAdminKey(text, writer, clock).then(cancel, () => {});
+  });
+  started.defer(cancel);
 }

@@ -13,6 +13,7 @@ import { readState, type State } from "../store/state.ts";
 import { nextStart, nextSuccession } from "../store/terms.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import { storageFailureIn } from "../util/storage-failure.ts";
 import { createBackupServer } from "./backup/backup-server.ts";
 import { Copy } from "./copy.ts";
 import { watchDamage, type Damage } from "./damage.ts";
@@ -28,7 +29,14 @@ import { peersOf } from "./following/neighbours.ts";
 import type { Upstream } from "./following/upstream.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { noteHistory } from "./history-notes.ts";
-import { acceptAdminKey, nodeIdOf, settleSecrets, type Announce, type Secrets } from "./identity.ts";
+import {
+  acceptAdminKey,
+  acceptAdminKeyLater,
+  nodeIdOf,
+  settleSecrets,
+  type Announce,
+  type Secrets,
+} from "./identity.ts";
 import type { Node, NodeHealth, WriteMeta, WriteResult, Writes } from "./node.ts";
 import { mintEpoch } from "./position.ts";
 import {
@@ -102,7 +110,7 @@ export async function startPrimaryNode(
   const { fence, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin a term over that of its successor.
   if (!fence.fenced) {
-    await beginTerm(config, opened, place, takeover !== undefined, system.clock);
+    await beginTerm(started, config, opened, place, takeover !== undefined, system.clock);
     keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const onFound = (): void => {
@@ -161,16 +169,25 @@ export async function startPrimaryNode(
 }
 
 async function beginTerm(
+  started: AsyncDisposableStack,
   { data }: Config,
   { writer, adminKey }: Data,
-  { term, leadership }: Place,
+  { term, fence, leadership }: Place,
   isPromoted: boolean,
   clock: System["clock"],
 ): Promise<void> {
   // Opening may have taken so long that the lease has to be confirmed again.
   await leadership?.confirmed();
   await beginAtStart(term, writer, data, isPromoted);
-  if (adminKey !== undefined && term.isBegun) await acceptAdminKey(adminKey, writer, clock);
+  if (adminKey === undefined || !term.isBegun) return;
+  try {
+    await acceptAdminKey(adminKey, writer, clock);
+  } catch (error) {
+    // The others follow the term that has begun, so a promotion can't fail any more.
+    if (!isPromoted || storageFailureIn(error) === undefined) throw error;
+    const mayWrite = (): boolean => !fence.fenced && leadership?.problem === undefined;
+    acceptAdminKeyLater(adminKey, writer, mayWrite, started, clock);
+  }
 }
 
 function backupsOfPrimary(

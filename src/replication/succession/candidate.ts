@@ -72,9 +72,13 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
     async stand({ force, graceful, automatic, acquire }) {
       // A primary begins with an event of its own, and who could not write it would have given up its copy in vain.
       requireWritable(config.data);
-      token = randomBytes(8).toString("hex");
+      const own = randomBytes(8).toString("hex");
       try {
-        const candidacy = { node: id, token };
+        const candidacy = { node: id, token: own };
+        // Before that it asks nobody for anything, and may vote for another.
+        const onStanding = (): void => {
+          token = own;
+        };
         const epochs = (): readonly Epoch[] => readEpochs(following.copy.reader());
         const common = { following, pledge, led, epochs, candidacy, ack: config.ack, system };
         const acquireNoted: AcquireLease = async (askToHandOver) => {
@@ -82,7 +86,14 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
           leasedTerm = leadership?.term;
           return leadership;
         };
-        const mandate = await requirePromotable({ ...common, force, graceful, automatic, acquire: acquireNoted });
+        const mandate = await requirePromotable({
+          ...common,
+          force,
+          graceful,
+          automatic,
+          acquire: acquireNoted,
+          onStanding,
+        });
         isDecided = true;
         return mandate;
       } catch (error) {

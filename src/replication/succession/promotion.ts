@@ -52,6 +52,8 @@ export interface PromotionOptions {
   readonly epochs: () => readonly EpochName[];
   /** What its peers are asked to give their pledge to. */
   readonly candidacy: Candidacy;
+  /** Called before the first other node is asked for something: until then this node found that it may stand. */
+  readonly onStanding: () => void;
   /** How many edges have each write that was acknowledged (`--ack`), besides the primary. */
   readonly ack: number;
   /** Goes on whatever stands against it, but for a later epoch. */
@@ -112,7 +114,7 @@ type Heads = Awaited<ReturnType<Upstream["heads"]>>;
 
 /** Before anybody promises anything, which would hold up the writes of a primary that is well. */
 async function requireLease(
-  { following, candidacy, force, graceful, automatic, acquire }: PromotionOptions,
+  { following, candidacy, force, graceful, automatic, acquire, onStanding }: PromotionOptions,
   state: State,
 ): Promise<{ readonly heads: Heads; readonly leadership: Leadership | undefined }> {
   const heads = await following.upstream.heads();
@@ -120,6 +122,7 @@ async function requireLease(
   // One without a lease is none that has lost it: it was not configured for failover yet, and is well.
   const unleased = heads.find(({ head }) => head.role === "primary" && head.e === state.epoch && head.leased !== true);
   if (automatic && unleased !== undefined) throw new PrimaryIsAlive(unleased.url);
+  onStanding();
   const leadership = await acquire(() => following.upstream.askToHandOver(state, candidacy));
   // One that answered may hand over, or be an edge, by now.
   const isUnsure = leadership !== undefined && heads.some(({ head }) => head.role === "primary");

@@ -125,11 +125,8 @@ describe("a policy that is only asked about", () => {
         expect(performance.now() - question).toBeLessThan(1500);
         const statuses = (await Promise.all(answers)).map(({ status }) => status).sort();
         expect(statuses).toEqual([400, 400, 429, 429]);
-        // On a busy machine the worker process that follows may take a while to start.
-        await eventually(async () => {
-          const after = await api.call("POST", "/api/test", { body: { src: good } });
-          expect(after.json).toMatchObject({ success: true });
-        });
+        const after = await api.call("POST", "/api/test", { body: { src: good } });
+        expect(after.json).toMatchObject({ success: true });
       },
       { "limits.policyCheckTimeMsMax": "4s", "limits.policyChecksWaitingMax": "4" },
     );

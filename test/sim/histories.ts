@@ -139,9 +139,12 @@ export class Histories {
     return (this.#beginnings.get(epoch) ?? []).some((first) => isWithin(point, first));
   }
 
-  /** Whether another history parted from that of the point before it: nodes may have given the point up for that history. */
+  /** Whether a history of the same term or a later one parted from that of the point before it: nodes give the point up for such a history. */
   hasRivalOf(point: Point): boolean {
-    return [...this.#points.values()].some((other) => !isWithin(point, other) && !isWithin(other, point));
+    const termOf = ({ epoch }: Point): number => this.#terms.get(epoch) ?? 0;
+    return [...this.#points.values()].some(
+      (other) => termOf(other) >= termOf(point) && !isWithin(point, other) && !isWithin(other, point),
+    );
   }
 
   /** How many events came after it on the longest history that contains it. */

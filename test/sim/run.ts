@@ -200,7 +200,7 @@ function requireKept(cluster: Cluster, operator: Operator): number {
 
 /**
  * What is in files of what was never replicated is not in the history that went on. Where a rival history is lost with its primary, and by force or with
- * an old backup, a history may go on that was given up before: then another history had another event there.
+ * an old backup, a history may go on that was given up before, for another one (`hasRivalOf`).
  */
 function requireGone({ histories }: Cluster, { counts }: Operator, saved: readonly Unreplicated[], end: Point): void {
   if (counts.forcedPromotions > 0 || counts.restores > 0) return;

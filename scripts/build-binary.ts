@@ -15,7 +15,7 @@ export interface BuildOptions {
   readonly target?: string;
 }
 
-/** It gets its name when it is whole, so whoever starts it meanwhile gets the old one or the new one, never half of one. */
+/** The file gets its name when it is complete, so a program that is started during the build is the old or the new one, never a part. */
 export async function buildBinary({ output, target }: BuildOptions): Promise<void> {
   mkdirSync(dirname(output), { recursive: true });
   // A folder of its own and not another name: the name is part of the bytes.

@@ -1,4 +1,4 @@
-/** Says how each node learns of events, and when that changes or a node ends: for whoever stops one to see what the others do. */
+/** Says how each node learns of events, when that changes and when a node ends, so that people can stop one and see what the others do. */
 import type { NodeProcess } from "../node-process.ts";
 
 const intervalMs = 1000;

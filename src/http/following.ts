@@ -1,4 +1,4 @@
-/** In plain words, for whoever asks for the health of a node: how it learns of events. */
+/** How a node learns of events, in plain words for the health endpoint. */
 import type { NodeHealth } from "../replication/node.ts";
 import type { FeedState } from "../telemetry/metrics.ts";
 

@@ -80,7 +80,7 @@ function readToken(lexer: Lexer): void {
   readInvalid(lexer, unknownLength(text, at));
 }
 
-/** Reported once: the other strings of such a text mostly have the same quotes. */
+/** Reported once, since the other strings of the text have mostly the same quotes. */
 function readForeignString(lexer: Lexer, [found, ...texts]: RegExpExecArray): void {
   const end = lexer.at + found.length;
   if (!lexer.quotesTold)

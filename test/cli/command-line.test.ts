@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { boundUrl } from "../../src/cli/run-node.ts";
 import { settings } from "../../src/config/settings.ts";
+import { readUntil } from "./read-until.ts";
 
 const binary = await builtBinary();
 let directory = "";
@@ -327,15 +328,3 @@ describe("a node", () => {
     expect(readdirSync(directory).filter((name) => !before.includes(name))).toEqual(["wrong.polar"]);
   });
 });
-
-/** Reads on until the pattern matches, and leaves the rest of the stream to flow. */
-async function readUntil(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<RegExpExecArray> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const bytes of stream.values({ preventCancel: true })) {
-    text += decoder.decode(bytes, { stream: true });
-    const match = pattern.exec(text);
-    if (match !== null) return match;
-  }
-  throw new Error(`the stream ended before ${pattern}:\n${text}`);
-}

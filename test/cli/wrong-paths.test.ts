@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
+import { readUntil } from "./read-until.ts";
 import { workspace } from "./workspace.ts";
 
 const { run, start, write, path } = workspace();
@@ -43,7 +44,7 @@ describe("a data directory that is a file", () => {
 
 test("a primary with failover makes its data directory", async () => {
   await using node = start(["serve", "--role", "primary", ...failover, "--data", "made"], environment);
-  await logOf(node.stderr, /listens on/);
+  await readUntil(node.stderr, /listens on/);
 });
 
 /** Who runs as root may read and write everything. */
@@ -121,7 +122,7 @@ test("a primary that can't be reached, in the log of an edge and of a fallback",
     ["edge", "http://no-such-host.invalid:8080", "its host is not known (E"],
   ] as const) {
     await using node = start(["serve", "--role", role, "--primary", url, "--data", `${role}-alone`], environment);
-    const [line] = await logOf(node.stderr, /^.*trying again: .*$/m);
+    const [line] = await readUntil(node.stderr, /^.*trying again: .*$/m);
     expect(line).toContain(`no answer from ${url}: ${problem}`);
     expect(line).toContain(cure);
   }
@@ -145,14 +146,3 @@ test("a node that does not answer a command", async () => {
     "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another with `--url`\n",
   );
 });
-
-async function logOf(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<RegExpExecArray> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const bytes of stream.values({ preventCancel: true })) {
-    text += decoder.decode(bytes, { stream: true });
-    const match = pattern.exec(text);
-    if (match !== null) return match;
-  }
-  throw new Error(`the log ended:\n${text}`);
-}

@@ -17,10 +17,10 @@ interface Report {
   readonly traces: { readonly write: readonly Span[]; readonly read: readonly Span[] };
 }
 
-test("scripts/up says that edges ask the primary over HTTP while there is no broker", async () => {
+/** What `scripts/up --exit --json` reports, and what it says meanwhile. */
+async function runToItsEnd(...flags: string[]): Promise<{ readonly report: Report; readonly progress: string }> {
   await builtBinary();
-  const broker = `mqtt://127.0.0.1:${await freePort()}`;
-  const up = Bun.spawn([join(projectRoot, "scripts", "up"), "--exit", "--json", "--broker", broker], {
+  const up = Bun.spawn([join(projectRoot, "scripts", "up"), "--exit", "--json", ...flags], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -29,8 +29,13 @@ test("scripts/up says that edges ask the primary over HTTP while there is no bro
   });
   const [status, output, progress] = await Promise.all([up.exited, up.stdout.text(), up.stderr.text()]);
   expect({ status, progress: status === 0 ? "" : progress }).toEqual({ status: 0, progress: "" });
+  return { report: JSON.parse(output) as Report, progress };
+}
+
+test("scripts/up says that edges ask the primary over HTTP while there is no broker", async () => {
+  const { report, progress } = await runToItsEnd("--broker", `mqtt://127.0.0.1:${await freePort()}`);
   const polling = "it asks the primary for events over HTTP, because no broker is connected";
-  const { nodes } = JSON.parse(output) as Report;
+  const { nodes } = report;
   expect(nodes.map(({ following }) => following)).toEqual([undefined, polling, polling, undefined]);
   for (const edge of ["edge-a", "edge-b"])
     expect(progress).toMatch(new RegExp(`^${edge} +ready at http:\\S+: ${polling} `, "m"));
@@ -86,18 +91,7 @@ test.each(shells)(
 );
 
 test("scripts/up --exit --json", async () => {
-  await builtBinary();
-  const up = Bun.spawn([join(projectRoot, "scripts", "up"), "--exit", "--json"], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: 100_000,
-    killSignal: "SIGTERM",
-  });
-  const [status, output, progress] = await Promise.all([up.exited, up.stdout.text(), up.stderr.text()]);
-  expect({ status, progress: status === 0 ? "" : progress }).toEqual({ status: 0, progress: "" });
-
-  const report = JSON.parse(output) as Report;
+  const { report } = await runToItsEnd();
   expect(report.questions.length).toBeGreaterThanOrEqual(12);
   expect(report.questions.filter(({ right }) => !right)).toEqual([]);
   expect(report.allRight).toBe(true);

@@ -48,7 +48,7 @@ export function copyTo(
 ): BackupOptions["write"] {
   return (path) => {
     onStep("copying", { path: copyBeside(path), bytes: statSync(storePath).size, next: "packing" });
-    // In a thread aside, so that this one can tell how far it has come.
+    // In a worker thread, so that this one can show the progress.
     return buildBackupAside(realSystem, storePath, path, nodeKeyHash);
   };
 }

@@ -58,6 +58,14 @@ describe("a release", () => {
       expect(refusalOf(root, "0.2.0")).toContain("notes.txt");
     }));
 
+  test("that fails before its commit is undone", () =>
+    withRepository((root) => {
+      const before = git(root, "rev-parse", "HEAD");
+      setVersion(root, "0.2.0");
+      undoRelease(root, "0.2.0", before);
+      expect([git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")]).toEqual([before, ""]);
+    }));
+
   test("that fails is undone, and what somebody edited meanwhile stays", () =>
     withRepository((root) => {
       const before = git(root, "rev-parse", "HEAD");

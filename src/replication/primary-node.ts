@@ -129,7 +129,6 @@ export async function startPrimaryNode(
     clock: system.clock,
   });
   const history = eventHistory({ reader: () => copy.reader(), primary: true });
-  writer.onNext((next) => feed.announce(next));
   writer.onMoved((moved) => {
     feed.wake(moved);
     copy.moved(moved.state);

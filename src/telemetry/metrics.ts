@@ -103,10 +103,6 @@ export const metrics = {
     "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, since the feed only announces events larger than `feedInlineBytesMax`), poll (over HTTP, while there is no feed) or catch_up (over HTTP, since this node had missed them)",
     ["source"],
   ),
-  eventsPrepared: counter(
-    "ostiary_events_prepared_total",
-    "Events of the feed that this node had applied speculatively while the primary was still committing them",
-  ),
   commitToVisible: new Histogram({
     name: "ostiary_commit_to_visible_seconds",
     help: "Time from the commit of an event on the primary until it is visible on this node",

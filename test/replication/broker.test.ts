@@ -83,15 +83,12 @@ describe("logging in", () => {
 describe("what an edge may do", () => {
   test("it reads events and heads, and writes its own status", async () => {
     const edge = await login("edge-1");
-    await edge.subscribeAsync([topics.events, topics.next, topics.head], { qos: 0 });
+    await edge.subscribeAsync([topics.events, topics.head], { qos: 0 });
     const received: string[] = [];
     edge.on("message", (topic, payload) => received.push(`${topic} ${payload.toString()}`));
     await broker.publish(topics.events, "one", { qos: 1, retain: false });
     await broker.publish(topics.head, "two", { qos: 0, retain: true });
-    await broker.publish(topics.next, "three", { qos: 0, retain: false });
-    await eventually(() =>
-      expect(received).toEqual([`${topics.events} one`, `${topics.head} two`, `${topics.next} three`]),
-    );
+    await eventually(() => expect(received).toEqual([`${topics.events} one`, `${topics.head} two`]));
     await edge.publishAsync(topics.status("edge-1"), "here", { qos: 1, retain: true });
     expect(edge.connected).toBe(true);
     await edge.endAsync();
@@ -99,7 +96,6 @@ describe("what an edge may do", () => {
 
   for (const [what, topic] of [
     ["events", topics.events],
-    ["events before they are committed", topics.next],
     ["heads", topics.head],
     ["another node's status", topics.status("edge-2")],
     ["a topic of its own making", "ostiary/v1/test/other"],
@@ -108,7 +104,7 @@ describe("what an edge may do", () => {
     test(`it can't publish ${what}: nobody gets it and the connection ends`, async () => {
       const received: string[] = [];
       const witness = await login("witness");
-      await witness.subscribeAsync([topics.events, topics.next, topics.head], { qos: 0 });
+      await witness.subscribeAsync([topics.events, topics.head], { qos: 0 });
       witness.on("message", (_topic, payload) => received.push(payload.toString()));
       const edge = await login("edge-1");
       const end = closed(edge);

@@ -144,7 +144,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       await converged(edge.node, primary.node);
       const before = standing(edge.node);
       const intruder = await client("edge", "intruder");
-      for (const topic of [topics.events, topics.next, topics.head, topics.status("edge-1")]) {
+      for (const topic of [topics.events, topics.head, topics.status("edge-1")]) {
         expect((await refusal(intruder.publishAsync(topic, "forged", { qos: 1 }))).message).toContain("Not authorized");
       }
       expect(standing(edge.node)).toEqual(before);

@@ -17,7 +17,6 @@ import { Machine, type World } from "./nodes.ts";
 import type { Plant } from "./plants.ts";
 import { Random } from "./random.ts";
 import { Time } from "./time.ts";
-import type { CommitCounts } from "./watched-writer.ts";
 
 /** What differs from seed to seed. */
 export interface Shape {
@@ -54,7 +53,6 @@ const inMemory = "/dev/shm";
 export class Cluster {
   readonly time = new Time();
   readonly histories = new Histories((point) => this.#led(point));
-  readonly commits: CommitCounts = { prepared: 0, used: 0, failed: 0 };
   readonly disks: DiskCounts = { commitsFailed: 0, commitsLeft: 0, snapshotsFailed: 0 };
   readonly random: Random;
   readonly shape: Shape;
@@ -113,7 +111,6 @@ export class Cluster {
       network: this.network,
       brokers: this.brokers,
       histories,
-      commits: this.commits,
       disks: this.disks,
       judge: this.judge,
       engine: this.engine,

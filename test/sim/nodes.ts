@@ -37,14 +37,13 @@ import type { Plant } from "./plants.ts";
 import type { Random } from "./random.ts";
 import { approveSimulated, spawnSimulated } from "./threads.ts";
 import { actor, clockOf, type Owner, type Time } from "./time.ts";
-import { type CommitCounts, StoreWatcher } from "./watched-writer.ts";
+import { StoreWatcher } from "./watched-writer.ts";
 
 export interface World {
   readonly time: Time;
   readonly network: Network;
   readonly brokers: readonly SimulatedBroker[];
   readonly histories: Histories;
-  readonly commits: CommitCounts;
   readonly disks: DiskCounts;
   readonly random: Random;
   readonly judge: Judge;
@@ -98,7 +97,7 @@ export class Process implements Owner {
     this.directory = directory;
     this.startedMs = world.time.nowMs;
     this.clock = clock(this);
-    this.watcher = new StoreWatcher(name, world.time, world.histories, world.commits, world.fail);
+    this.watcher = new StoreWatcher(name, world.time, world.histories, world.fail);
     this.#time = world.time;
   }
 
@@ -371,7 +370,6 @@ export class Machine {
           owner: process,
           clock: process.clock,
           random: threads,
-          disk: random.fork("disk"),
           machineDisk: this.disk,
           watcher: process.watcher,
           plant: this.#world.plant,

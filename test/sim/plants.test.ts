@@ -130,14 +130,6 @@ describe("is found:", () => {
     await expectFound(plant, /which is right at none of/);
   }, 120_000);
 
-  test("a copy that takes what is only announced", async () => {
-    const plant: Plant = {
-      writer: (_owner, commands) => ({ ...commands, prepare: (request) => void commands.replay(request) }),
-      failing: 0.3,
-    };
-    await expectFound(plant, /which never was|another digest/);
-  }, 120_000);
-
   test("a request that is done twice", async () => {
     const plant: Plant = {
       writer: (_owner, commands) => ({

@@ -12,8 +12,6 @@ export interface Plant {
   readonly serve?: (process: Process, request: Request, serve: Serve) => Promise<Response> | undefined;
   /** Disks say that they have written what they have not. */
   readonly forgetfulDisks?: boolean;
-  /** How likely a write fails of which others were told already, where it is to be likelier than mostly. */
-  readonly failing?: number;
   /** Done with the data directory of each node before it starts. */
   readonly starting?: (directory: string) => void;
   /** Done each second on a node that ends when it fails. */

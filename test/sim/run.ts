@@ -16,7 +16,6 @@ import { nothing, type Plant } from "./plants.ts";
 import { unrest } from "./peace.ts";
 import { actor } from "./time.ts";
 import { type Fault, fits, type Scene } from "./scene.ts";
-import type { CommitCounts } from "./watched-writer.ts";
 
 export interface Outcome {
   readonly seed: number;
@@ -30,7 +29,6 @@ export interface Outcome {
   readonly network: NetworkCounts;
   readonly brokers: BrokerCounts;
   readonly operator: OperatorCounts;
-  readonly commits: CommitCounts;
   readonly leases: LeaseCounts & { readonly chosen: number };
   readonly disks: DiskCounts & { readonly commitsFound: number };
   /** Acknowledged writes that the history that went on has not, for reasons that allow it. */
@@ -78,7 +76,6 @@ export async function runSeed(seed: number, plant: Plant = nothing): Promise<Out
     network: cluster.network.counts,
     brokers: sum(cluster.brokers.map(({ counts }) => counts)),
     operator: operator.counts,
-    commits: cluster.commits,
     leases: { ...cluster.engine.counts, chosen: cluster.chosen.size },
     disks: { ...cluster.disks, commitsFound: cluster.histories.revived },
     lost,

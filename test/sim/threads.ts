@@ -18,7 +18,6 @@ import {
 } from "../../src/runtime/worker.ts";
 import { openStore } from "../../src/store/database.ts";
 import type { State } from "../../src/store/state.ts";
-import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { SimulatedDisk } from "./disks.ts";
@@ -32,7 +31,6 @@ export interface ThreadOptions {
   readonly owner: Owner;
   readonly clock: Clock;
   readonly random: Random;
-  readonly disk: Random;
   readonly machineDisk: SimulatedDisk;
   readonly watcher: StoreWatcher;
   readonly plant: Plant;
@@ -41,15 +39,12 @@ export interface ThreadOptions {
 const delayMsMax = 2;
 /** Long enough for other policies to become active meanwhile. */
 const checkDelayMsMax = 500;
-/** How likely a write fails of which others were told already. */
-const failingMostly = 0.03;
 
 export function spawnSimulated<C extends Commands, Event>(
   name: WorkerName,
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
-  const { time, owner, clock, random, disk, machineDisk, watcher, plant } = options;
-  const failing = plant.failing ?? failingMostly;
+  const { time, owner, clock, random, machineDisk, watcher, plant } = options;
   const here = new Line(time, owner, random);
   const there = new Line(time, owner, random);
   const near = spokenTo(name, { send: (message) => there.send(message), onMessage: here.onMessage });
@@ -60,9 +55,6 @@ export function spawnSimulated<C extends Commands, Event>(
       if ("moving" in event) moving = event.moving.state;
       if ("moved" in event) watcher.moved(must(moving));
       emit(event);
-      if (!("next" in event) || event.next.row.kind !== "facts" || !disk.chance(failing)) return;
-      watcher.counts.failed++;
-      throw new AppError("not_ready", "the disk is full");
     }, clock);
     const commands = watchedWriter(plantIn(plant, owner, writerCommands(writer)), watcher);
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), far);

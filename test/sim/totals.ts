@@ -13,8 +13,7 @@ export function noTotals(): Totals {
 }
 
 export function addOutcome(totals: Totals, outcome: Outcome): void {
-  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, commits, leases, disks } =
-    outcome;
+  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, leases, disks } = outcome;
   totals.runs++;
   if (outcome.failure !== undefined) totals.failures++;
   addCounts(totals.counts, {
@@ -36,9 +35,6 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "messages of brokers that lied": brokers.lies,
     "answers whose freshness was checked": answers.fresh,
     "answers of the latest": answers.latest,
-    "events prepared on copies": commits.prepared,
-    "of these committed so": commits.used,
-    "writes failed that copies were told of": commits.failed,
     "commits failed on a disk": disks.commitsFailed,
     "of these left on the disk": disks.commitsLeft,
     "of these found after a crash": disks.commitsFound,

@@ -26,18 +26,10 @@ interface LeftRow {
   readonly epoch: string | undefined;
 }
 
-export interface CommitCounts {
-  /** Events that copies prepared, those of them that were committed as they were prepared, and writes that failed after copies were told of them. */
-  prepared: number;
-  used: number;
-  failed: number;
-}
-
 /** How long reads may still be of the state before, once the file has moved on or another took its place. */
 const lagMs = 20;
 
 export class StoreWatcher {
-  readonly counts: CommitCounts;
   readonly #name: string;
   readonly #time: Time;
   readonly #histories: Histories;
@@ -55,14 +47,7 @@ export class StoreWatcher {
   /** How careful the writer is with what it commits. */
   synchronous: OpenRequest["synchronous"] = "FULL";
 
-  constructor(
-    name: string,
-    time: Time,
-    histories: Histories,
-    counts: CommitCounts,
-    fail: (violation: Violation) => void,
-  ) {
-    this.counts = counts;
+  constructor(name: string, time: Time, histories: Histories, fail: (violation: Violation) => void) {
     this.#name = name;
     this.#time = time;
     this.#histories = histories;
@@ -214,15 +199,6 @@ export function watchedWriter(commands: WriterCommands, watcher: StoreWatcher): 
       });
       watcher.wrote(request, meta, committed.result);
       return committed;
-    },
-    replay(request) {
-      const arrived = commands.replay(request);
-      if (arrived.wasPrepared) watcher.counts.used++;
-      return arrived;
-    },
-    prepare(request) {
-      watcher.counts.prepared++;
-      commands.prepare(request);
     },
     close() {
       watcher.letGo();

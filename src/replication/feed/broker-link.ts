@@ -104,9 +104,6 @@ export class BrokerLink implements Outlet {
     return this.#client?.connected ?? false;
   }
 
-  /** Who listens at the broker is not known here. */
-  readonly heard = true;
-
   /** Whether the broker has given this link's identity to another, and it is not known yet to whom. */
   get doubted(): boolean {
     return this.#doubted;

@@ -72,9 +72,6 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     },
     name: embeddedBroker,
     connected: true,
-    get heard() {
-      return aedes.connectedClients > 0;
-    },
     window: windowMax,
     handle,
     onConnect: (listener) => listener(),
@@ -106,7 +103,7 @@ function brokerOptions(
   connections: BrokerConnections,
 ): AedesOptions {
   const refusals = atMostEvery(complaintIntervalMs);
-  const readable = new Set([topics.events, topics.next, topics.head]);
+  const readable = new Set([topics.events, topics.head]);
   return {
     concurrency: 100,
     drainTimeout: drainTimeoutMs,

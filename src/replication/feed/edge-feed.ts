@@ -20,7 +20,6 @@ import { BrokerLink } from "./broker-link.ts";
 import type { Outlet } from "./outlet.ts";
 import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
 import { topicsOf, type Topics } from "./topics.ts";
-import { Trial } from "./trial.ts";
 
 const log = getLogger("edge");
 
@@ -149,15 +148,12 @@ function follow(
   link.onMessage((topic, payload, retained) => {
     if (!believed(link.name, topic, payload)) return;
     if (topic === topics.events) follower.receiveBatch(payload);
-    else if (topic === topics.next) follower.receiveNext(payload);
     else if (topic === topics.head) follower.receiveHead(payload, retained, link.name);
   });
   let complained = false;
-  const subscribeToNext = nextOf(link, topics.next);
   const subscribe = async (): Promise<void> => {
     try {
       await link.subscribe([topics.events, topics.head]);
-      void subscribeToNext();
       complained = false;
       follower.subscribed();
       await publishStatus();
@@ -170,31 +166,6 @@ function follow(
     }
   };
   link.onConnect(() => void subscribe());
-}
-
-/** Subscribes to events before they are committed, at each connection. What comes of it is not waited for: a node can do without. */
-function nextOf(link: BrokerLink, topic: string): () => Promise<void> {
-  const trial = new Trial(() =>
-    log.warning(
-      "the broker at {broker} ends the connection when this node asks to be told of events before they are committed: it does not ask any more, let it read {topic}",
-      { broker: link.name, topic },
-    ),
-  );
-  return async () => {
-    trial.connected();
-    if (!trial.isAllowed) return;
-    trial.begin();
-    try {
-      await link.subscribe([topic]);
-    } catch (error) {
-      if (!link.connected) return;
-      log.info(
-        "{broker} does not tell this node of events before they are committed, they come a little later: {reason}",
-        { broker: link.name, reason: reasonOf(error) },
-      );
-    }
-    trial.answered();
-  };
 }
 
 /** Tells whoever looks at the broker how this node is. */

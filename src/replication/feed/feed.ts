@@ -16,7 +16,7 @@ import { reasonOf } from "../../util/reason.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { System } from "../system.ts";
 import type { CommitTimes } from "../writing/commit-times.ts";
-import type { Move, Next } from "../writing/store-writer.ts";
+import type { Move } from "../writing/store-writer.ts";
 import { brokerTls } from "./broker-tls.ts";
 import { BrokerLink, type Claim } from "./broker-link.ts";
 import { startBroker, type Broker } from "./broker.ts";
@@ -42,8 +42,6 @@ export interface Feed {
   stop(): void;
   /** Publishes a head now. */
   publishHead(): void;
-  /** Something is about to be committed. */
-  announce(next: Next): void;
   /** Something was committed. */
   wake(moved: Move): void;
   close(): Promise<void>;
@@ -134,7 +132,6 @@ export async function openFeed(
       for (const link of links.values()) void link.close();
     },
     publishHead: () => publishHeads(publishers, newHead),
-    announce: (next) => publishers.forEach((publisher) => publisher.announce(next)),
     wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
     async close() {
       stop();

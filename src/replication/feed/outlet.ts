@@ -3,8 +3,6 @@ export interface Outlet {
   /** `host:port` of the broker, or `embedded`. */
   readonly name: string;
   readonly connected: boolean;
-  /** False where nobody can be listening. */
-  readonly heard: boolean;
   /** How many messages may be under way at once without any being queued or dropped. */
   readonly window: number;
   /** Called for each connection that is made, and at once where there is one already. */

@@ -14,11 +14,10 @@ import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { CommitTimes } from "../writing/commit-times.ts";
-import type { Move, Next } from "../writing/store-writer.ts";
-import { type Batch, type Head, type SentRow, wholeRows } from "./envelope.ts";
+import type { Move } from "../writing/store-writer.ts";
+import { type Batch, type Head, type SentRow } from "./envelope.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Topics } from "./topics.ts";
-import { Trial } from "./trial.ts";
 
 const log = getLogger("publish");
 
@@ -51,13 +50,6 @@ export class Publisher {
   #inFlight = 0;
   /** Counts connections, so that an answer that comes late is not counted for the next one. */
   #connection = 0;
-  /** Telling of what is not committed yet. That it was allowed shows when the batch after it is acknowledged. */
-  readonly #announcing = new Trial(() =>
-    log.warning(
-      "the broker at {broker} ends the connection when it is told of events before they are committed: it is not told any more, let this primary write to {topic}",
-      { broker: this.#outlet.name, topic: this.#topics.next },
-    ),
-  );
   #stopped = false;
   #complained = false;
 
@@ -79,24 +71,8 @@ export class Publisher {
     this.#outlet.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
-      this.#announcing.connected();
       this.#jump(readState(this.#store));
     });
-  }
-
-  /**
-   * Facts are about to be changed, which edges can prepare meanwhile. They are told only where nothing else is under way: who is busy with what came before
-   * gains nothing by it. That it was committed in the end they learn from the batch alone.
-   */
-  announce({ before, row }: Next): void {
-    const { connected, heard } = this.#outlet;
-    if (this.#stopped || !connected || !heard || this.#inFlight > 0 || !this.#announcing.isAllowed) return;
-    if (row.kind !== "facts" || before.epoch !== this.#epoch || before.offset !== this.#cursor) return;
-    const batch = this.#batch(before, [row]);
-    if (wholeRows(batch) === undefined) return;
-    this.#announcing.begin();
-    // Nobody misses what is lost here.
-    this.#outlet.publish(this.#topics.next, JSON.stringify(batch), { qos: 0, retain: false }).catch(() => {});
   }
 
   /** Something was committed: `moved`, where that is known. */
@@ -139,7 +115,6 @@ export class Publisher {
       metrics.feedEvents.inc({ direction: "published" }, rows.length);
       if (isDebugging()) logPublished(batch, this.#outlet.name, this.#clock.preciseMs() - startTime);
       this.#complained = false;
-      this.#announcing.answered();
     } catch (error) {
       // Whatever it was (connection lost, not allowed), the edges learn of these events from the log.
       this.#complain(error);

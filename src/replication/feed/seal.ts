@@ -53,9 +53,6 @@ export function sealed(outlet: Outlet, seal: Seal): Outlet {
     get connected() {
       return outlet.connected;
     },
-    get heard() {
-      return outlet.heard;
-    },
     get window() {
       return outlet.window;
     },

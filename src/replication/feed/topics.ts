@@ -1,12 +1,10 @@
 /**
- * The four kinds of topics. There is exactly one topic of events, since brokers keep order only within one subscription at one QoS: events
+ * The three kinds of topics. There is exactly one topic of events, since brokers keep order only within one subscription at one QoS: events
  * go out at QoS 1 (the acknowledgement is the primary's flow control) and are subscribed to at QoS 0, all others are QoS 0 throughout.
  */
 export interface Topics {
   /** Batches of events, written by the primary alone. */
   readonly events: string;
-  /** The batch that the primary is about to commit, so that edges can do the work while it does. Whoever hears nothing of it loses only time. */
-  readonly next: string;
   /** Where the primary stands: retained, each second. */
   readonly head: string;
   /** A node's own status: retained, and its will. The only topic that an edge may write. */
@@ -17,7 +15,6 @@ export function topicsOf(prefix: string, environment: string): Topics {
   const base = `${prefix}/${environment}`;
   return {
     events: `${base}/ev`,
-    next: `${base}/next`,
     head: `${base}/head`,
     status: (nodeId) => `${base}/node/${nodeId}`,
   };

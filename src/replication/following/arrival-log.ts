@@ -15,14 +15,13 @@ export function logReceived({ p, l, ev }: Batch): void {
   });
 }
 
-export function logApplied({ events, startMs, committedMs, wasPrepared }: Arrived, source: Source): void {
+export function logApplied({ events, startMs, committedMs }: Arrived, source: Source): void {
   if (events.length === 0) return;
   const ms = Number((committedMs - startMs).toFixed(3));
   log.debug("applied events {first} to {last}, which came by {source}", {
     first: events[0]?.offset,
     last: events.at(-1)?.offset,
     source,
-    wasPrepared,
     ms,
   });
 }

@@ -55,7 +55,7 @@ export function recordArrival(arrived: Arrived, arrival: Arrival): number | unde
 
 function recordSpans(
   sampled: readonly Timed[],
-  { startMs, committedMs: visibleMs, wasPrepared }: Arrived,
+  { committedMs: visibleMs }: Arrived,
   { source, receivedMs, announced }: Arrival,
 ): void {
   const traceparents = [...new Set(sampled.map(({ event }) => event.traceparent))];
@@ -79,9 +79,7 @@ function recordSpans(
       recordSpan(name, { kind, parent, attributes, startTime, endTime });
     if (source === "fetch" && announced !== undefined && offset <= announced.offset)
       span("fetch", announced.atMs, receivedMs, SpanKind.CLIENT);
-    // What was prepared was done before the event came, so it is not what came of it.
-    if (wasPrepared) span("prepare", event.startMs, event.endMs);
-    span("apply", wasPrepared ? startMs : event.startMs, wasPrepared ? visibleMs : event.endMs);
+    span("apply", event.startMs, event.endMs);
     span("commit to visible", committedMs, visibleMs);
   }
 }

@@ -13,7 +13,7 @@ export interface FollowerOptions {
   /** The oldest copy that may be answered from. */
   readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
-  readonly writer: Pick<Writer, "replay" | "prepare">;
+  readonly writer: Pick<Writer, "replay">;
   readonly upstream: Upstream;
   /** Where this copy stands; undefined before there is one. */
   readonly present: () => State | undefined;

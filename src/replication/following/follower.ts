@@ -2,8 +2,7 @@
  * An edge follows its primary. Messages of the feed are put into an inbox and applied in order by one loop, which alone moves this copy:
  * what follows the present position is applied, what is older is dropped, and before a gap, another epoch or a hash that does not come out
  * the loop asks the primary's log, and takes a snapshot where the log can't help. While the feed is silent it waits for the primary's next head over
- * HTTP; while the feed is alive it asks for the primary's head now and then, since a broker can hold back what it likes. What the primary is only about to commit moves
- * nothing; the writer may do the work of it where it has nothing else to do.
+ * HTTP; while the feed is alive it asks for the primary's head now and then, since a broker can hold back what it likes.
  */
 import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";
@@ -197,19 +196,6 @@ export class Follower {
     const received = { batch: decoded.message, bytes: payload.byteLength, atMs: this.#clock.preciseMs() };
     if (!this.#inbox.push(received)) return this.#hints.take();
     this.#work();
-  }
-
-  /** What the primary is about to commit. Nothing of it counts before it comes as a batch. */
-  receiveNext(payload: Uint8Array): void {
-    const present = this.#options.present();
-    if (present === undefined || this.#working || this.#wanted !== undefined || this.#diverged || this.#stopped) return;
-    const decoded = decodeBatch(payload);
-    if ("problem" in decoded) return;
-    const { s, e, p, h, d } = decoded.message;
-    const rows = wholeRows(decoded.message);
-    if (s !== this.#options.environment || e !== present.epoch || p !== present.offset) return;
-    if (rows?.every(({ kind }) => kind === "facts") !== true) return;
-    this.#options.writer.prepare({ epoch: e, rows, hash: h, digest: d });
   }
 
   /** `broker` is named in the log. */
@@ -568,9 +554,8 @@ export class Follower {
       this.#replayFailed(error, from);
       throw error;
     }
-    const { state, events, wasPrepared } = arrived;
+    const { state, events } = arrived;
     this.#replayFailures = 0;
-    if (wasPrepared && from === "feed") metrics.eventsPrepared.inc(events.length);
     for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
     if (isDebugging()) logApplied(arrived, source);
     const { committedMs } = request;

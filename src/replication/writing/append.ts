@@ -9,7 +9,7 @@ import { findAnswered } from "../../store/answered.ts";
 import { epochAt, readEpochs } from "../../store/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log.ts";
 import * as schema from "../../store/schema.ts";
-import { readState, type State } from "../../store/state.ts";
+import { readState } from "../../store/state.ts";
 import { statement } from "../../store/statements.ts";
 import { AppError } from "../../util/app-error.ts";
 import { preciseNow } from "../../util/clock.ts";
@@ -64,17 +64,17 @@ export interface Appended {
   readonly row: StoredLogRow | undefined;
 }
 
-/** Told of a row once it is decided, before it is applied, with the state before it: its digest is not known yet. */
-export type OnDecided = (before: State, row: StoredLogRow) => void;
-
-/** Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. */
+/**
+ * Decides, applies and appends one request inside the caller's transaction. Throws an AppError where the request is refused. `admit` is called before the
+ * effect is applied, and throws where there is no space for it.
+ */
 export function append(
   store: SqlDatabase,
   log: Log,
   request: WriteRequest,
   meta: WriteMeta,
   limits: Limits,
-  onDecided: OnDecided = () => {},
+  admit: () => void = () => {},
 ): Appended {
   const startMs = preciseNow();
   const name = nameOf(request, meta);
@@ -87,7 +87,7 @@ export function append(
   const { written, row } =
     named === undefined
       ? { written: presentPosition(store), row: undefined }
-      : appendEffect(store, log, named, wanted, meta.traceparent, limits, onDecided);
+      : appendEffect(store, log, named, wanted, meta.traceparent, limits, admit);
   return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
 }
 
@@ -175,13 +175,13 @@ function appendEffect(
   wantedMs: number,
   traceparent: string | null,
   limits: Limits,
-  onDecided: OnDecided,
+  admit: () => void,
 ): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   const timeMs = eventTime(wantedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
   const hash = chainHash(state.hash, row);
-  onDecided(state, { ...row, hash, digest: null });
+  admit();
   const stored = commitEvent(store, log, state, row, effect, limits, hash);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
   return { written: { epoch, offset: row.offset, timeMs, ...countsOf(effect) }, row: stored };

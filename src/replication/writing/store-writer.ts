@@ -1,10 +1,6 @@
 /**
  * The only connection that writes a node's store. Writes that wait together are committed together: one transaction, one fsync, but each request
  * in a savepoint and with an event of its own, so that a refused one spoils nothing. Usually in a thread of its own (`writer-worker.ts`).
- *
- * While a primary applies a write and waits for its disk, copies can do their part: it tells what it is about to commit, and a copy prepares that in a
- * transaction which it leaves open. INVARIANT: only a replay of the very same events, which the primary sends once it has committed them, commits
- * that transaction; whatever else is asked of the writer rolls it back first.
  */
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/derived-tables.ts";
@@ -19,15 +15,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { StorageError, storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
-import {
-  append,
-  nameOf,
-  type Appended,
-  type OnDecided,
-  type WriteMeta,
-  type WriteRequest,
-  type WriteResult,
-} from "./append.ts";
+import { append, nameOf, type Appended, type WriteMeta, type WriteRequest, type WriteResult } from "./append.ts";
 import { replay, type Replayed, type ReplayRequest } from "./replay.ts";
 import {
   begin,
@@ -55,22 +43,14 @@ export interface Move {
   readonly rows: readonly StoredLogRow[];
 }
 
-/** What a primary is about to commit, behind the state before it: alone in its transaction, and of a size that fits a message of the feed. */
-export interface Next {
-  readonly before: State;
-  /** Without its digest. */
-  readonly row: StoredLogRow;
-}
-
 /**
- * `next` and `moving` come before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
+ * `moving` comes before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
  * is left to be said once it is on disk, when everybody waits for it. `committedMs` in ms since 1970 with a fraction: whoever has asked since then was
  * answered with it. `storage` comes each time that the storage begins to fail in another way, and with null when it works again.
  * `checkpoint` comes after each, with the bytes of the log before it. `clockSetMs` says by how much the wall clock was set. `damaged` comes each second while pages of the file at `path` are damaged. `trouble` is a failure
  * that nobody waits for.
  */
 export type WriterEvent =
-  | { readonly next: Next }
   | { readonly moving: Move }
   | { readonly moved: { readonly committedMs: number } }
   | { readonly storage: StorageFailure | null }
@@ -84,8 +64,6 @@ export interface Arrived extends Replayed {
   /** When the replay began, in ms since 1970. */
   readonly startMs: number;
   readonly committedMs: number;
-  /** Whether it had been prepared. */
-  readonly wasPrepared: boolean;
 }
 
 interface Waiting {
@@ -93,10 +71,6 @@ interface Waiting {
   readonly meta: WriteMeta;
   readonly resolve: (committed: Committed) => void;
   readonly reject: (error: unknown) => void;
-}
-
-interface Prepared extends Begun<Replayed> {
-  readonly request: ReplayRequest;
 }
 
 type Outcome = { readonly appended: Appended; readonly name: string | undefined } | { readonly error: unknown };
@@ -122,7 +96,6 @@ export class StoreWriter {
   readonly #clock: Clock;
   readonly #idle = new Map<string, WriteResult>();
   #open: Open | undefined;
-  #prepared: Prepared | undefined;
   /** Where the open store stands, as far as this has moved it. */
   #state: State | undefined;
   #waiting: Waiting[] = [];
@@ -165,11 +138,7 @@ export class StoreWriter {
       onUnreadable: (reason) => this.#tell({ trouble: `the pages of \`${path}\` can't be compared: ${reason}` }),
     });
     const cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
-    const cancelScrub = this.#clock.every(scrubTickMs, () => {
-      // Damage can't be confirmed inside a transaction, and this one is only speculative.
-      this.#rollBackPrepared();
-      scrub.tick();
-    });
+    const cancelScrub = this.#clock.every(scrubTickMs, () => scrub.tick());
     this.#cancelTimers = () => {
       cancelCheck();
       cancelScrub();
@@ -200,10 +169,9 @@ export class StoreWriter {
   replay(request: ReplayRequest): Arrived {
     const startMs = this.#clock.preciseMs();
     const open = this.#requireStorage();
-    const prepared = this.#takePrepared(request);
     let result: Replayed;
     try {
-      const begun = prepared ?? this.#apply(open, request);
+      const begun = this.#apply(open, request);
       commit(open, begun.transaction);
       ({ result } = begun);
     } catch (error) {
@@ -217,22 +185,7 @@ export class StoreWriter {
     if (request.rows.length > 0) this.#tell({ moved: { committedMs } });
     this.#trim(open, state);
     this.#boundWal(open);
-    return { ...result, startMs, committedMs, wasPrepared: prepared !== undefined };
-  }
-
-  /**
-   * Does the work of a replay that may be asked for next. What can't be applied is left to that replay to say. Until then the file can't be written by
-   * anybody else, but nobody else writes it.
-   */
-  prepare(request: ReplayRequest): void {
-    // Each broker tells of it.
-    if (this.#hasPrepared(request)) return;
-    this.#rollBackPrepared();
-    try {
-      this.#prepared = { request, ...this.#apply(must(this.#open), request) };
-    } catch {
-      // Nothing is prepared.
-    }
+    return { ...result, startMs, committedMs };
   }
 
   #apply(open: Open, request: ReplayRequest): Begun<Replayed> {
@@ -244,38 +197,11 @@ export class StoreWriter {
     });
   }
 
-  /** What was prepared, if it is what is asked for now; anything else is rolled back. */
-  #takePrepared(request: ReplayRequest): Prepared | undefined {
-    if (!this.#hasPrepared(request)) this.#rollBackPrepared();
-    const prepared = this.#prepared;
-    this.#prepared = undefined;
-    return prepared;
-  }
-
-  #hasPrepared({ epoch, rows, hash, digest }: ReplayRequest): boolean {
-    const prepared = this.#prepared;
-    // The hash is over all events up to the last, so the same one stands for the same events.
-    return (
-      prepared?.request.hash === hash &&
-      prepared.request.epoch === epoch &&
-      prepared.request.rows.length === rows.length &&
-      (digest === null || prepared.result.state.digest === digest)
-    );
-  }
-
-  #rollBackPrepared(): void {
-    const prepared = this.#prepared;
-    this.#prepared = undefined;
-    prepared?.transaction.rollback();
-  }
-
   readSetting(key: NodeSetting): string | undefined {
-    this.#rollBackPrepared();
     return readNodeSetting(must(this.#open).store, key);
   }
 
   writeSetting(key: NodeSetting, value: string): void {
-    this.#rollBackPrepared();
     const { store, pages } = this.#requireStorage();
     writeNodeSetting(store, key, value);
     pages.readLog();
@@ -293,7 +219,6 @@ export class StoreWriter {
     } catch (error) {
       if (storageFailureIn(error)?.reason !== "replaced") throw error;
     }
-    this.#rollBackPrepared();
     store.exec(`VACUUM INTO '${target.replaceAll("'", "''")}'`);
     return true;
   }
@@ -327,7 +252,6 @@ export class StoreWriter {
     this.#state = undefined;
     this.#cancelTimers();
     try {
-      this.#rollBackPrepared();
       store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
       // Whatever is in the WAL is found there by the next one who opens the file.
@@ -346,7 +270,6 @@ export class StoreWriter {
     let begun: Begun<Attempted> | undefined;
     try {
       open = this.#requireStorage();
-      this.#rollBackPrepared();
       begun = begin(open, () => this.#attemptAll(must(this.#open), group));
       commit(open, begun.transaction);
     } catch (error) {
@@ -392,7 +315,6 @@ export class StoreWriter {
    * commit may have left behind in the WAL, which a start after a crash would otherwise take for committed. Throws where it fails.
    */
   #recover(before: Open): Open {
-    this.#rollBackPrepared();
     const open = reopen(before);
     this.#open = open;
     before.store.close();
@@ -436,7 +358,7 @@ export class StoreWriter {
     try {
       open.guard.look();
       if (open.guard.failure !== undefined) this.#recover(open);
-      else if (this.#prepared === undefined) this.#moveLog(open);
+      else this.#moveLog(open);
     } catch (error) {
       // Whatever else it is, the next write meets it.
       open.guard.failed(error);
@@ -481,7 +403,7 @@ export class StoreWriter {
 
   /** Inside the caller's transaction. Whatever can be done before its commit is, since others wait for what comes after that. */
   #attemptAll({ store, limits }: Open, group: readonly Waiting[]): Attempted {
-    const outcomes = group.map((write) => this.#attempt(write, group.length === 1));
+    const outcomes = group.map((write) => this.#attempt(write));
     const rows = outcomes.flatMap((outcome) =>
       "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
     );
@@ -491,21 +413,17 @@ export class StoreWriter {
     return { outcomes, state, hasMoved };
   }
 
-  /**
-   * Where it is alone, others are told of it as soon as it is decided. Only what is appended needs space: what is so already, or was done before, is
-   * answered on any disk.
-   */
-  #attempt({ request, meta }: Waiting, isAlone: boolean): Outcome {
+  /** Only what is appended needs space: what is so already, or was done before, is answered on any disk. */
+  #attempt({ request, meta }: Waiting): Outcome {
     const { store, log, limits, guard } = must(this.#open);
     let refused: unknown;
-    const onDecided: OnDecided = (before, row) => {
+    const admit = (): void => {
       try {
         guard.requireSpace(spaceNeedOf(request));
       } catch (error) {
         this.#tellStorage(guard.problem);
         throw (refused = refusedBy(error, false));
       }
-      if (isAlone && fitting([row], limits).length > 0) this.#tell({ next: { before, row } });
     };
     const name = nameOf(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
@@ -513,7 +431,7 @@ export class StoreWriter {
     if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined }, name };
     store.exec("SAVEPOINT request");
     try {
-      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, onDecided);
+      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, admit);
       store.exec("RELEASE request");
       return { appended, name };
     } catch (error) {

@@ -16,7 +16,6 @@ export function writerCommands(writer: StoreWriter) {
     writeJson: (json: string, meta: WriteMeta) =>
       writer.write({ kind: "batch", changes: JSON.parse(json) as Change[] }, meta),
     replay: (request: ReplayRequest) => writer.replay(request),
-    prepare: (request: ReplayRequest) => writer.prepare(request),
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
     saveReplaced: (target: string) => writer.saveReplaced(target),

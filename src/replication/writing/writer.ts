@@ -23,7 +23,7 @@ import { StorageStatus } from "../storage-status.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { Arrived, Committed, Move, Next, WriterEvent } from "./store-writer.ts";
+import type { Arrived, Committed, Move, WriterEvent } from "./store-writer.ts";
 import type { WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
@@ -65,7 +65,6 @@ export class Writer {
   /** What is reported of the storage of this node. */
   readonly storage = new StorageStatus();
   readonly #onMoved: ((move: Move, committedMs: number) => void)[] = [];
-  readonly #onNext: ((next: Next) => void)[] = [];
   #state: State | undefined;
   /** Where the next commit leads, or the last one has led. */
   #moving: Move | undefined;
@@ -82,7 +81,6 @@ export class Writer {
     this.#approve = system.approvePolicies(options.limits);
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
     this.#worker.onEvent((event) => {
-      if ("next" in event) return this.#onNext.forEach((listener) => listener(event.next));
       if ("moving" in event) return void (this.#moving = event.moving);
       if ("clockSetMs" in event) return this.#clockSet(event.clockSetMs);
       if ("storage" in event) return this.#storageChanged(event.storage);
@@ -104,11 +102,6 @@ export class Writer {
   /** Called after each commit that moved the position, with when that was in ms since 1970. */
   onMoved(listener: (move: Move, committedMs: number) => void): void {
     this.#onMoved.push(listener);
-  }
-
-  /** Called before a commit that may yet fail, where it is of one event. */
-  onNext(listener: (next: Next) => void): void {
-    this.#onNext.push(listener);
   }
 
   /** Called when the files of the database are found to be gone or replaced. */
@@ -205,11 +198,6 @@ export class Writer {
 
   replay(request: ReplayRequest): Promise<Arrived> {
     return this.#worker.call("replay", request).catch(countFailure);
-  }
-
-  /** Does the work of a replay that is likely to be asked for next, but for its commit. */
-  prepare(request: ReplayRequest): void {
-    this.#worker.tell("prepare", request);
   }
 
   /** Begins a new epoch of that term behind what is there, as an event of its own. AppError `conflict` where the term is not a later one. */

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../util/app-error.ts";
+import { backoffMs } from "../util/backoff.ts";
 import { noAnswerFrom, refusalOf, type Access } from "./node-api.ts";
 import { parseServerSentEvents, type ServerSentEvent } from "./server-sent-events.ts";
 
@@ -16,8 +17,7 @@ export interface FollowOptions {
   readonly onInterruption: (reason: string) => Promise<void>;
 }
 
-const retryDelayMsMin = 200;
-const retryDelayMsMax = 5000;
+const retryDelay = { minMs: 200, maxMs: 5000 };
 /** Longer than a node ever says nothing, unless it was told to. */
 const silenceMsMax = 90_000;
 /** Of these statuses another attempt may have another answer. */
@@ -26,15 +26,13 @@ const passing = new Set([408, 429, 500, 502, 503, 504]);
 /** Calls `onEvent` with all that happens behind a place; without one, from now on. AppError where that can't go on. */
 export async function followEvents(access: Access, after: string | undefined, options: FollowOptions): Promise<void> {
   const place: Place = { last: after };
-  for (let delayMs = retryDelayMsMin; !options.signal.aborted;) {
+  for (let failures = 0; !options.signal.aborted; failures++) {
     const { last } = place;
     const reason = await oneStream(access, place, options);
     if (reason === undefined) return;
-    const quiet = place.last === last;
-    if (delayMs === retryDelayMsMin || !quiet) await options.onInterruption(reason);
-    if (!quiet) delayMs = retryDelayMsMin;
-    await sleep(delayMs, undefined, { signal: options.signal }).catch(() => {});
-    delayMs = Math.min(delayMs * 2, retryDelayMsMax);
+    if (place.last !== last) failures = 0;
+    if (failures === 0) await options.onInterruption(reason);
+    await sleep(backoffMs(failures, retryDelay, Math.random()), undefined, { signal: options.signal }).catch(() => {});
   }
 }
 

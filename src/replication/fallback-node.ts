@@ -13,6 +13,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { atMostEvery } from "../util/at-most-every.ts";
+import { backoffMs } from "../util/backoff.ts";
 import type { Clock } from "../util/clock.ts";
 import { detailOf, reasonOf } from "../util/reason.ts";
 import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
@@ -335,9 +336,10 @@ function repeat(
         log.warning("fetching a snapshot failed, trying again: {error}", { error: detailOf(error) });
     }
     if (stopped) return;
-    const backOffMs = Math.min(limits.retryDelayMsMin * 2 ** failures, ready() ? intervalMs : limits.retryDelayMsMax);
-    const delayMs = failures === 0 ? intervalMs : backOffMs;
-    cancel = clock.after(delayMs * (0.9 + clock.random() / 5), () => (running = once()));
+    const delays = { minMs: limits.retryDelayMsMin, maxMs: ready() ? intervalMs : limits.retryDelayMsMax };
+    const delayMs =
+      failures === 0 ? intervalMs * (0.9 + clock.random() / 5) : backoffMs(failures, delays, clock.random());
+    cancel = clock.after(delayMs, () => (running = once()));
   };
   let running = once();
   return {

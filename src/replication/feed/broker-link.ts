@@ -13,6 +13,7 @@ import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
 import { brokerAddress } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { backoffMs } from "../../util/backoff.ts";
 import { realSystem, type System } from "../system.ts";
 import { explainFailure } from "./broker-failure.ts";
 import { windowMax, type Outlet } from "./outlet.ts";
@@ -45,9 +46,8 @@ export interface Claim {
   judge(payload: Uint8Array): "successor" | "predecessor" | "unknown";
 }
 
-const retryDelayMsMin = 500;
-/** With its jitter below 2 s: a broker that is back is of use only to those who are connected. */
-const retryDelayMsMax = 1300;
+/** Short: a broker that is back serves only nodes that are connected. */
+const retryDelay = { minMs: 500, maxMs: 1900 };
 const goodbyeMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
@@ -310,7 +310,7 @@ export class BrokerLink implements Outlet {
     // A broker that takes a connection and ends it at once is no better than one that takes none.
     const steps = Math.max(this.#failures, this.#quickCloses - 1);
     const { clock } = this.#system;
-    const delayMs = Math.min(retryDelayMsMin * 2 ** steps, retryDelayMsMax) * (0.5 + clock.random());
+    const delayMs = backoffMs(steps, retryDelay, clock.random());
     this.#cancelRetry = clock.after(delayMs, () => this.#attempt());
   }
 

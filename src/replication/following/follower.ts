@@ -13,6 +13,7 @@ import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics, type FeedState } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { atMostEvery } from "../../util/at-most-every.ts";
+import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
@@ -454,10 +455,9 @@ export class Follower {
     this.#postpone(this.#failures, this.#limits.retryDelayMsMax);
   }
 
-  /** Catches up later, the later the more often it came to nothing. */
-  #postpone(failures: number, delayMsMax: number): void {
-    const delayMs =
-      Math.min(this.#limits.retryDelayMsMin * 2 ** failures, delayMsMax) * (0.5 + this.#clock.random() / 2);
+  /** Catches up after a delay that grows with the number of failures in a row. */
+  #postpone(failures: number, maxMs: number): void {
+    const delayMs = backoffMs(failures, { minMs: this.#limits.retryDelayMsMin, maxMs }, this.#clock.random());
     this.#catchUpAtMs = this.#clock.monotonicMs() + delayMs;
     this.#cancelRetry();
     this.#cancelRetry = this.#clock.after(delayMs, () => {

@@ -4,6 +4,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { must } from "../../util/assert.ts";
+import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 
 /**
@@ -38,7 +39,8 @@ export class Hints {
   /** The feed says that there is more than this copy has. */
   take(cause: Cause = "missed"): void {
     const { limits, clock } = this.#options;
-    const delayMs = this.#vain === 0 ? 0 : Math.min(limits.retryDelayMsMin * 2 ** this.#vain, limits.retryDelayMsMax);
+    const delays = { minMs: limits.retryDelayMsMin, maxMs: limits.retryDelayMsMax };
+    const delayMs = this.#vain === 0 ? 0 : backoffMs(this.#vain, delays, clock.random());
     const waitMs = this.#answeredAtMs + delayMs - clock.monotonicMs();
     if (waitMs <= 0) return this.#ask(cause);
     const cancel = this.#waiting?.cancel ?? clock.after(waitMs, () => this.#end());

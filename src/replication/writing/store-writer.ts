@@ -228,8 +228,6 @@ export class StoreWriter {
     const { pages } = must(this.#open);
     const endMs = this.#clock.monotonicMs() + maxMs;
     for (let next = 1; this.#open?.pages === pages;) {
-      // Damage can't be confirmed inside a transaction.
-      this.#rollBackPrepared();
       next = pages.check(next, pagesStepBytes);
       if (next === 1 || this.#clock.monotonicMs() >= endMs) break;
       await new Promise(setImmediate);

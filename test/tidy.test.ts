@@ -3,7 +3,6 @@ import { describe, expect, test } from "bun:test";
 import { workerEntries } from "../src/runtime/worker.ts";
 import { checkBans } from "./tidy/bans.ts";
 import { checkLayers, unreachable } from "./tidy/layers.ts";
-import { checkSize, fileLinesMax, functionLinesMax } from "./tidy/size.ts";
 import { parseSource, readSources } from "./tidy/source-file.ts";
 
 const sources = readSources();
@@ -11,10 +10,6 @@ const sources = readSources();
 describe("the tree is tidy", () => {
   test("imports follow the table of layers", () => {
     expect(sources.flatMap(checkLayers)).toEqual([]);
-  });
-
-  test("files and functions are short", () => {
-    expect(sources.flatMap(checkSize)).toEqual([]);
   });
 
   test("nothing banned is in it", () => {
@@ -113,34 +108,6 @@ describe("a banned thing is noticed", () => {
       ["test/b.test.ts", `test.skipIf(process.getuid?.() !== 0)("x", () => {});`],
     ] as const;
     expect(allowed.flatMap(([path, text]) => checkBans(parseSource(path, text)))).toEqual([]);
-  });
-});
-
-describe("an overlong thing is noticed", () => {
-  const lines = (count: number): string => "  work();\n".repeat(count);
-
-  test("a file", () => {
-    expect(checkSize(parseSource("src/a.ts", "\n".repeat(fileLinesMax)))).toEqual([]);
-    expect(checkSize(parseSource("src/a.ts", "\n".repeat(fileLinesMax + 1)))).toHaveLength(1);
-  });
-
-  test.each([
-    ["a function", "function f(a: { b: number }): Promise<{ c: number }> {\n", "}\n"],
-    ["an arrow", "const f = (a = () => ({})) => {\n", "};\n"],
-    ["a method", "class A { async *f<T extends { x: 1 }>(): T {\n", "} }\n"],
-    ["a callback", "list.map((x) => {\n", "});\n"],
-    ["with braces in texts", "function f() { const a = `}${'{'}`, b = /[}{]/; // }\n", "}\n"],
-  ])("%s", (_name, opening, closing) => {
-    expect(checkSize(parseSource("src/a.ts", opening + lines(functionLinesMax - 2) + closing))).toEqual([]);
-    const found = checkSize(parseSource("src/a.ts", `\n${opening}${lines(functionLinesMax - 1)}${closing}`));
-    expect(found).toEqual([
-      `src/a.ts:2: a function of ${functionLinesMax + 1} lines, at most ${functionLinesMax} are allowed`,
-    ]);
-  });
-
-  test("but not a group of tests", () => {
-    const group = `describe("x", () => {\n${lines(200)}});\ndescribe.each([1])("x", () => {\n${lines(200)}});\n`;
-    expect(checkSize(parseSource("test/a.test.ts", group))).toEqual([]);
   });
 });
 

@@ -11,7 +11,7 @@ import type { AnyKind } from "../test/chaos/disturbance.ts";
 import { faultKinds } from "../test/chaos/faults.ts";
 import { memberFaultKinds } from "../test/chaos/member-rules.ts";
 import { inNamespace, isInside, missingForNamespaces, openNamespaces } from "../test/chaos/namespaces.ts";
-import { undergo } from "../test/chaos/ordeal.ts";
+import { runChaos } from "../test/chaos/ordeal.ts";
 import { render } from "../test/chaos/outcome-table.ts";
 import { openProxies } from "../test/chaos/proxies.ts";
 import { builtBinary } from "./built-binary.ts";
@@ -69,7 +69,7 @@ async function main({ plan, seconds, seed, writes, kinds, proxies, json }: Optio
   const hosts = hostsOf(plan);
   const network = isInside() ? openNamespaces(hosts) : await openProxies(hosts);
   try {
-    const outcome = await undergo({ binary, network, plan, seconds, seed, kinds, writesPerSecond: writes, tell });
+    const outcome = await runChaos({ binary, network, plan, seconds, seed, kinds, writesPerSecond: writes, tell });
     process.stdout.write(render(outcome));
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(outcome, null, 2)}\n`);
     return outcome.ok ? 0 : 1;

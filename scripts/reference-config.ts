@@ -43,7 +43,7 @@ function entry(setting: Setting): string {
   const others = setting.path[0] === "limits" ? "" : ` ${setting.variable}, ${setting.flag}.`;
   const prose = `${setting.description}.\nAllowed: ${setting.allowed}.${others}`;
   // A node without a role does not start; every other setting can be left alone.
-  const standard = setting.name === "role" ? "primary" : setting.standard;
+  const standard = setting.name === "role" ? "primary" : setting.default;
   return `${comment(prose, indent)}\n${indent}${setting.path.at(-1)}:${standard === undefined || standard === "" ? "" : ` ${String(standard)}`}\n`;
 }
 

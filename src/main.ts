@@ -2,9 +2,9 @@
  * The program: hands its arguments to the command line and ends with the status that this gives. As a cell it starts nothing of that, since a
  * question may be waiting for it.
  */
-import { cellName, serveCell } from "./runtime/cell.ts";
+import { workerProcessName, serveWorkerProcess } from "./runtime/cell.ts";
 
-const cell = cellName();
-if (cell) await serveCell(cell);
+const cell = workerProcessName();
+if (cell) await serveWorkerProcess(cell);
 const { runCommandLine } = await import("./cli/cli.ts");
 process.exit(await runCommandLine(process.argv.slice(2)));

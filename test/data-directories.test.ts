@@ -16,11 +16,11 @@ import { join } from "node:path";
 import { defaultLimits } from "../src/config/limits.ts";
 import { applyEvent } from "../src/engine/apply.ts";
 import { decodeEffect } from "../src/engine/event.ts";
-import { backUp, copyTo } from "../src/replication/backup/backup.ts";
+import { backUp, backupWriter } from "../src/replication/backup/backup.ts";
 import type { Node } from "../src/replication/node.ts";
 import { restore } from "../src/replication/backup/restore.ts";
-import type { SqlDatabase } from "../src/runtime/sqlite.ts";
-import { presentStore } from "../src/store/data-directory.ts";
+import type { Connection } from "../src/runtime/sqlite.ts";
+import { currentStorePath } from "../src/store/data-directory.ts";
 import { openStore, schemaVersion } from "../src/store/database.ts";
 import { factTables } from "../src/store/fact-tables.ts";
 import { openLog } from "../src/store/log.ts";
@@ -30,13 +30,13 @@ import { must } from "../src/util/assert.ts";
 import {
   converged,
   refusal,
-  standing,
+  positionOf,
   withCluster,
   withDirectory,
   type Cluster,
   type Running,
 } from "./replication/cluster.ts";
-import { expectSound } from "./replication/sound.ts";
+import { expectVerified } from "./replication/sound.ts";
 
 const kept = join(import.meta.dir, "data-directories");
 const formats = readdirSync(kept).toSorted();
@@ -125,7 +125,7 @@ describe.each(formats)("a data directory of %s", (format) => {
         const primary = await cluster.primary({ adminKey: told.adminKey });
         const { epoch, offset, digest, adminKey } = told;
         // The start begins a term, and changes nothing else.
-        expect(standing(primary.node)).toMatchObject({ offset: offset + 1, digest });
+        expect(positionOf(primary.node)).toMatchObject({ offset: offset + 1, digest });
         await primary.node.waitFor(`${epoch}:${offset}`);
         await expectAnswers(primary, told);
 
@@ -144,10 +144,10 @@ describe.each(formats)("a data directory of %s", (format) => {
         for (const { url } of [primary, ...edges])
           expect(await ask(url, adminKey, "POST", "/api/authorize", carol)).toEqual({ allowed: true });
         // Those that were there before had no need of a snapshot.
-        for (const name of [edgeDirectory, thirdDirectory]) expect(presentStore(name)).toEndWith("store-1.db");
+        for (const name of [edgeDirectory, thirdDirectory]) expect(currentStorePath(name)).toEndWith("store-1.db");
         await cluster.stop();
-        const paths = [...old, join(cluster.directory, "new")].map((name) => must(presentStore(name)));
-        for (const path of paths) expectSound(path);
+        const paths = [...old, join(cluster.directory, "new")].map((name) => must(currentStorePath(name)));
+        for (const path of paths) expectVerified(path);
         const stores = paths.map((path) => openStore(path, { readonly: true }));
         const wanted = appliedUpTo(must(paths[0]), Infinity);
         for (const store of stores) expect(indexesIn(store, wanted)).toEqual(indexesIn(wanted, wanted));
@@ -162,10 +162,10 @@ describe.each(formats)("a data directory of %s", (format) => {
       withDirectory(async (directory) => {
         const data = join(directory, "data");
         unpack(format, "primary", data);
-        const path = must(presentStore(data));
+        const path = must(currentStorePath(data));
         const before = readFileSync(path);
         const file = join(directory, "old.backup");
-        const { manifest } = await backUp({ target: file, write: copyTo(path, onStep), limits, onStep, warn });
+        const { manifest } = await backUp({ target: file, write: backupWriter(path, onStep), limits, onStep, warn });
         const { offset, digest } = toldBy(format);
         // Before the fifth format nobody kept what was cleared, which is the ninth event.
         const earliest = format < "format-5" ? 9 : 0;
@@ -185,20 +185,20 @@ describe.each(formats)("a data directory of %s", (format) => {
         };
         for (const target of [earliest, 11, 15, offset - 1, offset]) {
           const restored = join(directory, `restored-${target}`);
-          const result = await restore({ ...usual, directory: restored, destination: { offset: target } });
-          const store = openStore(must(presentStore(restored)), { readonly: true });
+          const result = await restore({ ...usual, directory: restored, target: { offset: target } });
+          const store = openStore(must(currentStorePath(restored)), { readonly: true });
           const wanted = appliedUpTo(store.path, target);
           expect(factsIn(store)).toEqual(factsIn(wanted));
           expect(indexesIn(store, wanted)).toEqual(indexesIn(wanted, wanted));
           expect(result.digest).toBe(readState(wanted).digest);
           for (const opened of [store, wanted]) opened.close();
-          expectSound(must(presentStore(restored)));
+          expectVerified(must(currentStorePath(restored)));
         }
         if (earliest > 0) {
           const tooFar = restore({
             ...usual,
             directory: join(directory, "too-far"),
-            destination: { offset: earliest - 1 },
+            target: { offset: earliest - 1 },
           });
           expect((await refusal(tooFar)).message).toContain(`the earliest point is offset ${earliest} of`);
         }
@@ -214,7 +214,7 @@ const warn = (problem: string): never => {
 };
 
 /** What the first events of a log make of an empty store. */
-function appliedUpTo(path: string, offset: number): SqlDatabase {
+function appliedUpTo(path: string, offset: number): Connection {
   const source = openStore(path, { readonly: true });
   const store = openStore(":memory:");
   createState(store, "default", "0000000000000001");
@@ -227,7 +227,7 @@ function appliedUpTo(path: string, offset: number): SqlDatabase {
 }
 
 /** By predicate, the orders that are kept beside its own, of those that another store knows as well. */
-function indexesIn(store: SqlDatabase, other: SqlDatabase): string[] {
+function indexesIn(store: Connection, other: Connection): string[] {
   const names = store.prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'");
   const known = new Set(factTables(other).map(({ predicate }) => predicate));
   return factTables(store)
@@ -238,6 +238,6 @@ function indexesIn(store: SqlDatabase, other: SqlDatabase): string[] {
     .sort();
 }
 
-function factsIn(store: SqlDatabase): string[] {
+function factsIn(store: Connection): string[] {
   return [...scanFacts(store)].map((fact) => JSON.stringify(fact)).sort();
 }

@@ -1,6 +1,6 @@
 /** The oracle's own promises: what a wildcard is, when answers are equal, and that it refuses what it can't decide. */
 import { expect, test } from "bun:test";
-import type { Query, Row } from "../src/engine/questions.ts";
+import type { Query, QueryRow } from "../src/engine/questions.ts";
 import { defaultLimits } from "../src/config/limits.ts";
 import { polarLimits } from "../src/engine/active-policy.ts";
 import { compile } from "../src/polar/compile.ts";
@@ -32,7 +32,7 @@ function pairs(predicate: string, first: string, second: string): Query {
 }
 
 test("a wildcard row and concrete rows together are the right answer, also where they overlap", () => {
-  const rows: Row[] = [
+  const rows: QueryRow[] = [
     { a: null, b: "open" },
     { a: "ann", b: "draft" },
   ];
@@ -42,7 +42,7 @@ test("a wildcard row and concrete rows together are the right answer, also where
 
 test("an answer that is too wide, too narrow, of no known value or given twice is told", () => {
   const query = pairs("sees", "User", "Doc");
-  const [everyone, ann]: [Row, Row] = [
+  const [everyone, ann]: [QueryRow, QueryRow] = [
     { a: null, b: "open" },
     { a: "ann", b: "draft" },
   ];
@@ -57,7 +57,7 @@ test("an answer that is too wide, too narrow, of no known value or given twice i
 });
 
 test("enumerating the known users is no answer where unknown ones are meant too", () => {
-  const rows: Row[] = ["ann", "zoe"].map((a) => ({ a, b: "open" }));
+  const rows: QueryRow[] = ["ann", "zoe"].map((a) => ({ a, b: "open" }));
   expect(differences(slow, pairs("sees", "User", "Doc"), [...rows, { a: "ann", b: "draft" }])).toContain(
     "no row for a = any other User:*1, b = Doc:open",
   );

@@ -2,7 +2,7 @@
  * What `apply` costs over SQLite itself: the same facts, a thousand a transaction, applied as events to one file and written as bare rows
  * (known ids, prepared statements, the same tables and indexes, the same durability) to another, in turns.
  */
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { databaseFiles, removeFiles } from "../../src/store/snapshot.ts";
 import { BareInserts, BareRows } from "./bare-rows.ts";
@@ -41,7 +41,7 @@ export function measureApply(path: string, policy: string, facts: Iterable<Fact>
   return { facts: count, appliedPerSecond: perSecond(appliedNs), insertedPerSecond: perSecond(insertedNs) };
 }
 
-function requireEqual(subject: SqlDatabase, bare: SqlDatabase, tables: Iterable<string>): void {
+function requireEqual(subject: Connection, bare: Connection, tables: Iterable<string>): void {
   for (const table of tables) {
     const [one, other] = [subject, bare].map((store) => store.prepare(`SELECT count(*) FROM ${table}`).values());
     if (!Bun.deepEquals(one, other)) throw new Error(`the two files differ in ${table}`);

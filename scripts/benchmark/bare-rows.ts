@@ -1,8 +1,8 @@
 /** The rows that facts come to in a store, and how they are written with nothing around them: known ids, prepared statements, one transaction. */
-import type { SqlDatabase, SqlRow, SqlStatement } from "../../src/runtime/sqlite.ts";
+import type { Connection, SqlRow, SqlStatement } from "../../src/runtime/sqlite.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
-import { lookUp, typeNumber } from "../../src/store/symbols.ts";
+import { findSymbol, findTypeId } from "../../src/store/symbols.ts";
 
 export interface TableRow {
   readonly table: string;
@@ -11,11 +11,11 @@ export interface TableRow {
 
 /** The rows that a store holds for facts, values that it has just come to know among them. */
 export class BareRows {
-  readonly #store: SqlDatabase;
+  readonly #store: Connection;
   readonly #known = new Set<string>();
 
   /** `before` has the values that are no new ones, `store` the ids of all. */
-  constructor(before: SqlDatabase, store: SqlDatabase) {
+  constructor(before: Connection, store: Connection) {
     this.#store = store;
     for (const row of before.prepare("SELECT t.name, s.value FROM symbol s JOIN type t ON t.id = s.type").values())
       this.#known.add(JSON.stringify(row));
@@ -32,11 +32,11 @@ export class BareRows {
     const key = JSON.stringify([value.type, value.id]);
     if (this.#known.has(key)) return [];
     this.#known.add(key);
-    return [{ table: "symbol", values: [this.#idOf(value), typeNumber(this.#store, value.type) ?? null, value.id] }];
+    return [{ table: "symbol", values: [this.#idOf(value), findTypeId(this.#store, value.type) ?? null, value.id] }];
   }
 
   #idOf(value: Value): number {
-    const id = lookUp(this.#store, value);
+    const id = findSymbol(this.#store, value);
     if (id === undefined) throw new Error(`${value.type}:${value.id} was not stored`);
     return id;
   }
@@ -49,10 +49,10 @@ export class BareRows {
 }
 
 export class BareInserts {
-  readonly #store: SqlDatabase;
+  readonly #store: Connection;
   readonly #statements = new Map<string, SqlStatement>();
 
-  constructor(store: SqlDatabase) {
+  constructor(store: Connection) {
     this.#store = store;
   }
 

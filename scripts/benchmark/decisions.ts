@@ -4,7 +4,7 @@
  */
 import { Engine } from "../../src/engine/engine.ts";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
-import type { SqlDatabase, SqlRow } from "../../src/runtime/sqlite.ts";
+import type { Connection, SqlRow } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
 import type { Company } from "./company.ts";
@@ -105,14 +105,14 @@ export function timeDepths(path: string, depths: readonly Depth[], blocks: numbe
 /** With the ids of values in memory, as a node has them soon after its start. */
 export function openEngine(path: string, memo: Memo): Engine {
   const engine = new Engine(openStore(path, { readonly: true }), { limits: engineLimits(memo) });
-  for (const _ of engine.learnIds());
+  for (const _ of engine.warmUpSymbols());
   return engine;
 }
 
 export const allowedShare = (engine: Engine, questions: readonly AuthorizeQuestion[]): number =>
   questions.filter((question) => engine.authorize(question)).length / questions.length;
 
-function probeTask(store: SqlDatabase, next: Random): (index: number) => void {
+function probeTask(store: Connection, next: Random): (index: number) => void {
   const table = factTable(store, "has_role", 3);
   if (table === undefined) throw new Error("the file holds no roles");
   const stored = store.prepare(`SELECT a1, a2, a3 FROM ${table}`).values();

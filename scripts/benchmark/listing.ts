@@ -4,10 +4,10 @@
  */
 import type { Engine } from "../../src/engine/engine.ts";
 import type { Query } from "../../src/engine/questions.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
-import { lookUp } from "../../src/store/symbols.ts";
+import { findSymbol } from "../../src/store/symbols.ts";
 import { Repository, Text } from "./company.ts";
 import { openEngine } from "./decisions.ts";
 import { listedPredicate, type Listed, type Listing } from "./landmarks.ts";
@@ -65,13 +65,13 @@ const whoCan = (repository: string): Query => ({
   contextFacts: [],
 });
 
-function selecting(store: SqlDatabase): (listed: Listed) => string[] {
+function selecting(store: Connection): (listed: Listed) => string[] {
   const table = factTable(store, listedPredicate, 2);
   if (table === undefined) throw new Error("the file holds no landmarks");
   const statement = store.prepare(`SELECT s.value FROM ${table} f JOIN symbol s ON s.id = f.a2 WHERE f.a1 = ?1`);
   const ids = new Map<string, number | null>();
   return ({ key }) => {
-    const id = ids.get(key) ?? lookUp(store, Text(key)) ?? null;
+    const id = ids.get(key) ?? findSymbol(store, Text(key)) ?? null;
     ids.set(key, id);
     return statement.values(id).map((row) => String(row[0]));
   };

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import { openStore } from "../../src/store/database.ts";
-import { nextStore } from "../../src/store/data-directory.ts";
+import { nextStorePath } from "../../src/store/data-directory.ts";
 import { measureApply } from "./applying.ts";
 import { measureBodies } from "./bodies.ts";
 import { measureCheck } from "./checking.ts";
@@ -88,7 +88,7 @@ async function measureEmpty({ binary, directory, policy, seed, quick, show }: Be
 function measureStore({ directory, policy, company, seed, quick, show }: Bench): string {
   const primary = join(directory, "company", "primary");
   mkdirSync(primary, { recursive: true });
-  const path = nextStore(primary);
+  const path = nextStorePath(primary);
   show(section.applySection(measureApply(path, policy, factsOf(company))));
   const landmarks = landmarksOf(company);
   const store = openStore(path);

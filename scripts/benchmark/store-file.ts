@@ -2,18 +2,18 @@
 import type { Effect } from "../../src/engine/event.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
 import { zeroHash, advanceState, createState, readState } from "../../src/store/state.ts";
-import { rememberIds } from "../../src/store/remembered.ts";
+import { enableWriterCache } from "../../src/store/remembered.ts";
 import { openStore } from "../../src/store/database.ts";
 import type { Fact } from "../../src/store/fact.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 
 /** As many facts as a batch may hold. */
 export const factsPerEvent = 1000;
 
 /** A new file, as durable as a primary's, with the policy active and no facts. */
-export function createFile(path: string, policy: string): SqlDatabase {
+export function createFile(path: string, policy: string): Connection {
   const store = openStore(path, { synchronous: "FULL" });
-  rememberIds(store);
+  enableWriterCache(store);
   store.transaction(() => createState(store, "default", zeroHash), "immediate");
   applyEffect(store, { kind: "policy", id: 1, source: policy, filename: null });
   return store;
@@ -43,16 +43,16 @@ export function writeFile(path: string, policy: string, facts: Iterable<Fact>): 
 
 const eventsPerTransaction = 1000;
 
-export function applyFacts(store: SqlDatabase, facts: Iterable<Fact>): void {
+export function applyFacts(store: Connection, facts: Iterable<Fact>): void {
   for (const chunk of inChunks(facts)) applyEffect(store, factsEffect(chunk));
 }
 
 /** One event in a transaction of its own. */
-export function applyEffect(store: SqlDatabase, effect: Effect): void {
+export function applyEffect(store: Connection, effect: Effect): void {
   store.transaction(() => applyNext(store, effect), "immediate");
 }
 
-function applyNext(store: SqlDatabase, effect: Effect): void {
+function applyNext(store: Connection, effect: Effect): void {
   const offset = readState(store).offset + 1;
   const timeMs = Date.now();
   applyEvent(store, { offset, timeMs, traceparent: null, effect });

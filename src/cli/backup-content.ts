@@ -1,7 +1,7 @@
 /** What a backup says of itself. */
-import { describeMoment } from "../store/past.ts";
+import { describePointInTime } from "../store/past.ts";
 import type { Snapshot } from "../store/snapshot.ts";
-import { megabytes } from "../util/megabytes.ts";
+import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
 import type { Authenticity } from "../store/snapshot-mac.ts";
 import { authenticityTexts } from "./node-key.ts";
@@ -21,9 +21,9 @@ export function describeContent({ path, manifest, size }: Snapshot, authenticity
   const { kind, environment, epoch, madeMs, schema, unpackedBytes } = manifest;
   const lines = [
     `${printable(path)}: a ${kind} of environment \`${printable(environment)}\`, made ${iso(madeMs)}`,
-    `  from    ${describeMoment(manifest.from ?? manifest)}`,
-    `  to      ${describeMoment(manifest)}, epoch ${epoch}`,
-    `  size    ${megabytes(size)} MB, unpacked ${megabytes(unpackedBytes)} MB, format ${schema}`,
+    `  from    ${describePointInTime(manifest.from ?? manifest)}`,
+    `  to      ${describePointInTime(manifest)}, epoch ${epoch}`,
+    `  size    ${formatMegabytes(size)} MB, unpacked ${formatMegabytes(unpackedBytes)} MB, format ${schema}`,
     `  origin  ${authenticityTexts[authenticity]}`,
   ];
   return `${lines.join("\n")}\n`;

@@ -3,13 +3,13 @@ import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
-import { backUp, copyTo, type BackupOptions } from "../replication/backup/backup.ts";
+import { backUp, backupWriter, type BackupOptions } from "../replication/backup/backup.ts";
 import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { storedNodeKeyHash } from "../store/keys.ts";
 import { authenticityOf } from "../store/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
-import { megabytes } from "../util/megabytes.ts";
+import { formatMegabytes } from "../util/megabytes.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
 import { contentOf, describeContent } from "./backup-content.ts";
@@ -75,7 +75,7 @@ export const backupCommand: AddCommand = (program) => {
 
 /** A primary that has made its node key itself has its hash in its database. */
 function copyOf(path: string, given: string | undefined, progress: ProgressLine): BackupOptions["write"] {
-  return copyTo(path, progress.begin, given ?? storedNodeKeyHash(path));
+  return backupWriter(path, progress.begin, given ?? storedNodeKeyHash(path));
 }
 
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
@@ -89,11 +89,11 @@ function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["wri
       knownTag: undefined,
       accept() {},
       onProgress: (received, size) => {
-        if (!begun) progress.begin(`fetching ${megabytes(size)} MB`);
+        if (!begun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
         begun = true;
         progress.reached(received, size);
       },
-      failure: refusalOf,
+      responseError: refusalOf,
     });
   };
 }

@@ -24,7 +24,7 @@ import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
-import { limitsHeading } from "./setting-options.ts";
+import { advancedHeading } from "./setting-options.ts";
 import { UsageError, type ExitStatus } from "./command.ts";
 import { validateCommand } from "./validate.ts";
 import { versionCommand, versionText } from "./version.ts";
@@ -121,7 +121,7 @@ function asVersionCommand(parameters: readonly string[]): readonly string[] {
 /** There are so many that nobody finds the other settings among them. */
 function hideLimits(program: Command): void {
   for (const { options } of program.commands)
-    for (const option of options) if (option.helpGroupHeading === limitsHeading) option.hideHelp();
+    for (const option of options) if (option.helpGroupHeading === advancedHeading) option.hideHelp();
 }
 
 /** What went wrong for people; a bug shows its stack, since nobody can do anything with its message alone. */

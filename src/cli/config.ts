@@ -1,4 +1,4 @@
-import { aboutServiceVariables } from "../config/service-variables.ts";
+import { describeServiceVariables } from "../config/service-variables.ts";
 import { describeConfig } from "../config/settings.ts";
 import { print, printError } from "../runtime/process.ts";
 import { formatYaml } from "../runtime/yaml.ts";
@@ -11,7 +11,7 @@ export const configCommand: AddCommand = (program) => {
     .description("Print the settings in force, secrets masked, or say what is wrong with them")
     .option("--json", "as JSON");
   addSettingOptions(command).action(async () => {
-    const ignored = aboutServiceVariables(process.env);
+    const ignored = describeServiceVariables(process.env);
     if (ignored !== undefined) await printError(`note: ${ignored}\n`);
     const described = describeConfig(await configFromCommand(command, process.env));
     await print(command.getOptionValue("json") ? `${JSON.stringify(described, null, 2)}\n` : formatYaml(described));

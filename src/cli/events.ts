@@ -1,12 +1,12 @@
 /** What happened in an environment, and what happens: the change feed of a running node, for people and for programs. */
 import type { Command } from "commander";
 import { z } from "zod";
-import { printError, printMore, stopSignal } from "../runtime/process.ts";
+import { printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { UsageError, type AddCommand } from "./command.ts";
 import { eventHeadings, eventLines } from "./event-lines.ts";
 import { followEvents } from "./follow-events.ts";
-import { accessOf, callNode, withAccess, type Access } from "./node-api.ts";
+import { accessOf, callNode, withAccess, type NodeAccess } from "./node-api.ts";
 
 const details = `
 A place is an offset, or better the id of an event (\`epoch:offset\`), which is refused where it is part of no history any more. Where the log of the
@@ -39,7 +39,7 @@ export const eventsCommand: AddCommand = (program) => {
       const textOf = (event: unknown): string => (json ? `${JSON.stringify(event)}\n` : eventLines(event));
       const headings = json ? "" : eventHeadings;
       if (follow) {
-        await printMore(headings);
+        await printUntilClosed(headings);
         return followAll(access, after, textOf);
       }
       await printAll(access, after, textOf, headings);
@@ -49,7 +49,7 @@ export const eventsCommand: AddCommand = (program) => {
 const page = z.object({ events: z.array(z.unknown()), next: z.string(), head: z.string() });
 
 async function printAll(
-  access: Access,
+  access: NodeAccess,
   after: string | undefined,
   textOf: (event: unknown) => string,
   headings: string,
@@ -61,20 +61,24 @@ async function printAll(
     if (!answer.success)
       throw new AppError("invalid_request", "the node's answer is not a page of events, it may be of another version");
     const { events, next, head } = answer.data;
-    if (!(await printMore(above + events.map(textOf).join("")))) return;
+    if (!(await printUntilClosed(above + events.map(textOf).join("")))) return;
     above = "";
     if (next === head || events.length === 0) return;
     from = next;
   }
 }
 
-async function followAll(access: Access, after: string | undefined, textOf: (event: unknown) => string): Promise<void> {
+async function followAll(
+  access: NodeAccess,
+  after: string | undefined,
+  textOf: (event: unknown) => string,
+): Promise<void> {
   const stop = new AbortController();
   void stopSignal().then(() => stop.abort());
   await followEvents(access, after, {
     signal: stop.signal,
     async onEvent(event) {
-      if (!(await printMore(textOf(event)))) stop.abort();
+      if (!(await printUntilClosed(textOf(event)))) stop.abort();
     },
     onInterruption: (reason) => printError(`${reason}; trying again\n`),
   });

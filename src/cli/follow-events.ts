@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
-import { noAnswerFrom, refusalOf, type Access } from "./node-api.ts";
+import { noAnswerFrom, refusalOf, type NodeAccess } from "./node-api.ts";
 import { parseServerSentEvents, type ServerSentEvent } from "./server-sent-events.ts";
 
 export interface FollowOptions {
@@ -24,8 +24,12 @@ const silenceMsMax = 90_000;
 const passing = new Set([408, 429, 500, 502, 503, 504]);
 
 /** Calls `onEvent` with all that happens behind a place; without one, from now on. AppError where that can't go on. */
-export async function followEvents(access: Access, after: string | undefined, options: FollowOptions): Promise<void> {
-  const place: Place = { last: after };
+export async function followEvents(
+  access: NodeAccess,
+  after: string | undefined,
+  options: FollowOptions,
+): Promise<void> {
+  const place: StreamPosition = { last: after };
   for (let failures = 0; !options.signal.aborted; failures++) {
     const { last } = place;
     const reason = await oneStream(access, place, options);
@@ -36,13 +40,17 @@ export async function followEvents(access: Access, after: string | undefined, op
   }
 }
 
-interface Place {
+interface StreamPosition {
   /** What to go on from: `undefined` before anything is known. */
   last: string | undefined;
 }
 
 /** Why it ended; `undefined` where it was asked to. AppError where another one would end in the same way. */
-async function oneStream(access: Access, place: Place, options: FollowOptions): Promise<string | undefined> {
+async function oneStream(
+  access: NodeAccess,
+  place: StreamPosition,
+  options: FollowOptions,
+): Promise<string | undefined> {
   const { url } = access;
   const silence = new AbortController();
   const watch = setTimeout(() => silence.abort(new Error("nothing came for too long")), silenceMsMax);

@@ -6,7 +6,7 @@ import { connectionProblem } from "../util/connection-problem.ts";
 import { reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 
-export interface Access {
+export interface NodeAccess {
   readonly url: string;
   readonly key: string;
 }
@@ -21,7 +21,7 @@ export function withAccess(command: Command, role: ApiKeyRole): Command {
     );
 }
 
-export function accessOf(command: Command, role: ApiKeyRole): Access {
+export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
   const url =
     (command.getOptionValue("url") as string | undefined) ?? (process.env["OSO_URL"] || "http://127.0.0.1:8080");
   const key = process.env["OSO_AUTH"]?.trim();
@@ -36,7 +36,12 @@ function article(role: ApiKeyRole): string {
 }
 
 /** The answer's JSON. Throws `AppError` with what the node said where it refuses. */
-export async function callNode({ url, key }: Access, method: string, path: string, body?: object): Promise<unknown> {
+export async function callNode(
+  { url, key }: NodeAccess,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<unknown> {
   let response: Response;
   try {
     response = await fetch(`${url}${path}`, {

@@ -1,12 +1,12 @@
 /** What takes long, told on standard error while it lasts, and only where a person is looking. With a percentage where the end is known. */
 import { statSync } from "node:fs";
-import type { Growing } from "../replication/file-growth.ts";
+import type { GrowingFile } from "../replication/file-growth.ts";
 import { isTerminal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 
 export interface ProgressLine {
   /** What is being done from now on, and the file that shows how far it has come. */
-  begin(text: string, growing?: Growing): void;
+  begin(text: string, growing?: GrowingFile): void;
   /** How much of what was begun is done. Shown at once, also where nothing else of this thread comes to run. */
   reached(done: number, total: number): void;
 }
@@ -18,7 +18,7 @@ const clear = "\r\u001B[2K";
 export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>): Promise<T> {
   const isShown = isTerminal("stderr");
   let [text, share, shownMs] = ["", "", 0];
-  let growing: Growing | undefined;
+  let growing: GrowingFile | undefined;
   let startMs = performance.now();
   const show = (): void => {
     shownMs = performance.now();
@@ -44,7 +44,7 @@ export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>):
   }
 }
 
-function describeGrowth(text: string, { path, bytes, next }: Growing): string {
+function describeGrowth(text: string, { path, bytes, next }: GrowingFile): string {
   const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   return size >= bytes ? next : `${text}${percentOf(size, bytes)}`;
 }

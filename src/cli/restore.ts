@@ -1,13 +1,13 @@
 /** A backup becomes the data directory of a primary, as it was at some moment. */
 import { z } from "zod";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
-import { openBackup, restore, type Restored, type RestoreOptions } from "../replication/backup/restore.ts";
+import { openBackup, restore, type RestoreResult, type RestoreOptions } from "../replication/backup/restore.ts";
 import type { Config } from "../config/config.ts";
 import { askKnownTerm } from "../replication/succession/known-term.ts";
 import { realSystem } from "../replication/system.ts";
 import { requireAuthentic } from "../replication/snapshots/import-snapshot.ts";
 import { printable } from "../util/printable.ts";
-import { describeMoment } from "../store/past.ts";
+import { describePointInTime } from "../store/past.ts";
 import { contentOf, describeContent, iso } from "./backup-content.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
@@ -85,7 +85,7 @@ export const restoreCommand: AddCommand = (program) => {
         knownTerm: await knownTermOf(options, config),
         file,
         directory: config.data,
-        destination,
+        target: destination,
         force: options.force ?? false,
         dryRun: options.dryRun ?? false,
         nodeKeyHash: await nodeKeyHashFrom(options),
@@ -120,7 +120,7 @@ async function list(file: string, options: Options): Promise<void> {
   );
 }
 
-async function restoring(options: Omit<RestoreOptions, "onStep" | "onUndone" | "warn">): Promise<Restored> {
+async function restoring(options: Omit<RestoreOptions, "onStep" | "onUndone" | "warn">): Promise<RestoreResult> {
   const warnings: string[] = [];
   try {
     return await withProgress((progress) =>
@@ -136,7 +136,7 @@ async function restoring(options: Omit<RestoreOptions, "onStep" | "onUndone" | "
   }
 }
 
-function destinationOf({ toOffset, toTime }: Options): RestoreOptions["destination"] {
+function destinationOf({ toOffset, toTime }: Options): RestoreOptions["target"] {
   if (toOffset !== undefined && toTime !== undefined)
     throw new UsageError("--to-offset and --to-time both say where to go back to: give one of them");
   if (toOffset !== undefined) {
@@ -151,12 +151,12 @@ function destinationOf({ toOffset, toTime }: Options): RestoreOptions["destinati
   return { timeMs: Date.parse(toTime) };
 }
 
-function tell(restored: Restored, directory: string, dryRun: boolean): string {
+function tell(restored: RestoreResult, directory: string, dryRun: boolean): string {
   const { environment, digest, undone, epoch, term, replaced, previous, authenticity } = restored;
   const counts = Object.entries(undone).map(([kind, count]) => `${count} ${kind}`);
   const total = Object.values(undone).reduce((sum, count) => sum + count, 0);
   const lines = [
-    `${dryRun ? "would be restored" : "restored"} to ${describeMoment(restored)}, environment ${printable(environment)}`,
+    `${dryRun ? "would be restored" : "restored"} to ${describePointInTime(restored)}, environment ${printable(environment)}`,
     `  origin    ${authenticityTexts[authenticity]}`,
     `  undone    ${total === 0 ? "nothing" : `${total} events: ${counts.join(", ")}`}`,
     `  digest    ${digest}`,
@@ -175,6 +175,6 @@ function tell(restored: Restored, directory: string, dryRun: boolean): string {
   return `${lines.join("\n")}\n`;
 }
 
-function asJson({ timeMs, ...rest }: Restored): object {
+function asJson({ timeMs, ...rest }: RestoreResult): object {
   return { ...rest, time: iso(timeMs) };
 }

@@ -1,10 +1,10 @@
 /** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
 import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
-import { aboutServiceVariables } from "../config/service-variables.ts";
-import { keepFilesPrivate, onStrayError, stopSignal } from "../runtime/process.ts";
+import { describeServiceVariables } from "../config/service-variables.ts";
+import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
-import { widePaths } from "../store/file-modes.ts";
+import { pathsOpenToOthers } from "../store/file-modes.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";
@@ -25,10 +25,10 @@ export async function runNode(
   keepFilesPrivate();
   startLogging({ ...config.log, lineBytesMax: config.limits.logLineBytesMax });
   const log = getLogger("node");
-  warnOfWideFiles(config.data);
-  tellOfServiceVariables();
+  warnAboutFileModes(config.data);
+  logServiceVariables();
   const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
-  onStrayError(report);
+  onUnhandledError(report);
   onFailedTimer(report);
   const asked = stopSignal();
   const tracing = await startTracing({
@@ -65,8 +65,8 @@ export function boundUrl(host: string, url: string): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port || "80"}`;
 }
 
-function tellOfServiceVariables(): void {
-  const text = aboutServiceVariables(process.env);
+function logServiceVariables(): void {
+  const text = describeServiceVariables(process.env);
   if (text !== undefined) getLogger("node").info("{text}", { text });
 }
 
@@ -79,7 +79,7 @@ const reportIntervalMs = 1000;
 function reporter(write: (error: unknown) => void): (error: unknown, isFatal?: boolean) => void {
   const loggedMs = new Map<string, number>();
   return (error, isFatal = false) => {
-    metrics.strayFailures.inc();
+    metrics.unhandledErrors.inc();
     const kind = String((error as { readonly code?: unknown }).code ?? reasonOf(error));
     const now = performance.now();
     if (!isFatal && now - (loggedMs.get(kind) ?? Number.NEGATIVE_INFINITY) < reportIntervalMs) return;
@@ -94,10 +94,10 @@ const kindsMax = 100;
 const pathsMax = 5;
 
 /** What is in it is as secret as the keys that open it. */
-function warnOfWideFiles(data: string): void {
+function warnAboutFileModes(data: string): void {
   const log = getLogger("node");
   try {
-    const wide = widePaths(data);
+    const wide = pathsOpenToOthers(data);
     // Of somebody else's files this process can change nothing, and a start that may not write there says so itself.
     if (wide.length === 0 || !isWritable(data)) return;
     const more = wide.length > pathsMax ? ` and ${wide.length - pathsMax} more` : "";

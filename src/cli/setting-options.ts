@@ -7,7 +7,7 @@ import { UsageError } from "./command.ts";
 import { configFile } from "./config-file.ts";
 
 /** They are shown only with `--all`. */
-export const limitsHeading = "Limits:";
+export const advancedHeading = "Limits:";
 
 /** Adds `--config` and a flag for each setting. */
 export function addSettingOptions(command: Command): Command {
@@ -44,8 +44,8 @@ export function checkedConfig(sources: ConfigSources): Config {
 }
 
 function settingOption(setting: Setting): Option {
-  const standard = setting.standard === undefined ? "" : ` (default: ${String(setting.standard)})`;
-  const group = setting.path[0] === "limits" ? limitsHeading : "Settings:";
+  const standard = setting.default === undefined ? "" : ` (default: ${String(setting.default)})`;
+  const group = setting.path[0] === "limits" ? advancedHeading : "Settings:";
   return new Option(
     `${setting.flag} <${setting.placeholder}>`,
     `${setting.description}${standard} [${setting.variable}]`,

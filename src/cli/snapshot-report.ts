@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultLimits } from "../config/limits.ts";
-import { named } from "../replication/snapshots/import-snapshot.ts";
-import { unpackSnapshotAside, verifySnapshotAside } from "../replication/snapshots/snapshot-jobs.ts";
+import { snapshotFileError } from "../replication/snapshots/import-snapshot.ts";
+import { unpackSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../store/snapshot-file.ts";
 import { openSnapshot, type Snapshot } from "../store/snapshot.ts";
 import { type Authenticity, authenticityOf } from "../store/snapshot-mac.ts";
-import { megabytes } from "../util/megabytes.ts";
+import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { authenticityTexts } from "./node-key.ts";
@@ -49,10 +49,10 @@ export async function inspectSnapshot(
     requireKnownFormat(snapshot.manifest);
     authenticity = authenticityOf(snapshot.signed, nodeKeyHash);
     progress.begin("checking");
-    await (full ? unpackForNothing(snapshot, warnings, progress) : verifySnapshotAside(realSystem, snapshot));
+    await (full ? unpackForNothing(snapshot, warnings, progress) : verifySnapshotInWorker(realSystem, snapshot));
     return report(null);
   } catch (error) {
-    const problem = named(file, error);
+    const problem = snapshotFileError(file, error);
     if (problem.code === "not_found") throw problem;
     return report(reasonOf(error));
   }
@@ -63,7 +63,7 @@ async function unpackForNothing(snapshot: Snapshot, warnings: string[], progress
   const path = join(directory, "copy.db");
   try {
     progress.begin("unpacking", { path, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
-    await unpackSnapshotAside(realSystem, snapshot, path, defaultLimits, (warning) => warnings.push(warning));
+    await unpackSnapshotInWorker(realSystem, snapshot, path, defaultLimits, (warning) => warnings.push(warning));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -90,7 +90,7 @@ function manifestRows({ size, authenticity, ...manifest }: SnapshotReport): (rea
     ["digest", `${digest}`],
     ["last change", timeMs === 0 ? "none yet" : momentOf(timeMs)],
     ["made", momentOf(madeMs)],
-    ["size", `${megabytes(size)} MB, unpacked ${megabytes(unpackedBytes)} MB in format ${schema}`],
+    ["size", `${formatMegabytes(size)} MB, unpacked ${formatMegabytes(unpackedBytes)} MB in format ${schema}`],
     ["SHA-256", `${sha256}`],
     ...(authenticity === undefined ? [] : [["origin", authenticityTexts[authenticity]] as const]),
   ];

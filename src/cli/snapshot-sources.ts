@@ -2,13 +2,13 @@
 import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
-import { buildSnapshotAside, verifySnapshotAside } from "../replication/snapshots/snapshot-jobs.ts";
+import { buildSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
 import { hashKey, storedNodeKeyHash } from "../store/keys.ts";
 import { removeFiles, type Snapshot } from "../store/snapshot.ts";
 import { authenticityOf } from "../store/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
-import { megabytes } from "../util/megabytes.ts";
+import { formatMegabytes } from "../util/megabytes.ts";
 import { reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 import type { ProgressLine } from "./progress-line.ts";
@@ -34,16 +34,16 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
       knownTag: undefined,
       accept() {},
       onProgress: (received, size) => {
-        if (!begun) progress.begin(`fetching ${megabytes(size)} MB`);
+        if (!begun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
         begun = true;
         progress.reached(received, size);
       },
-      failure: refusalOf,
+      responseError: refusalOf,
     });
     if (snapshot === "unchanged") throw new Error("it says that nothing has changed");
     progress.begin("checking");
     authenticityOf(snapshot.signed, hashKey(nodeKey));
-    await verifySnapshotAside(realSystem, snapshot).catch((error: unknown) => {
+    await verifySnapshotInWorker(realSystem, snapshot).catch((error: unknown) => {
       removeFiles([part]);
       throw error;
     });
@@ -69,7 +69,7 @@ export async function snapshotFromDirectory(
   const beside = emptyBeside(out);
   progress.begin("copying and packing");
   try {
-    return moved(await buildSnapshotAside(realSystem, store, beside, nodeKeyHash ?? storedNodeKeyHash(store)), out);
+    return moved(await buildSnapshotInWorker(realSystem, store, beside, nodeKeyHash ?? storedNodeKeyHash(store)), out);
   } catch (error) {
     throw new AppError("internal", `no snapshot of \`${store}\`: ${reasonOf(error)}`, { cause: error });
   } finally {

@@ -6,7 +6,7 @@ import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
 import { authenticityOf } from "../store/snapshot-mac.ts";
 import { printable } from "../util/printable.ts";
 import type { Snapshot } from "../store/snapshot.ts";
-import { megabytes } from "../util/megabytes.ts";
+import { formatMegabytes } from "../util/megabytes.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
 import {
@@ -118,5 +118,5 @@ function madeReport({ path, size, manifest }: Snapshot): object {
 }
 
 function describeMade({ path, size, manifest: { environment, offset } }: Snapshot): string {
-  return `${printable(path)}: environment \`${printable(environment)}\` at offset ${offset}, ${megabytes(size)} MB\n`;
+  return `${printable(path)}: environment \`${printable(environment)}\` at offset ${offset}, ${formatMegabytes(size)} MB\n`;
 }

@@ -1,11 +1,11 @@
 /** The database in a data directory that a command was given. */
 import { statSync } from "node:fs";
-import { presentStore } from "../store/data-directory.ts";
+import { currentStorePath } from "../store/data-directory.ts";
 import { UsageError } from "./command.ts";
 
 /** Undefined where there is none, and where the path is that of a file. */
 export function storeIn(data: string): string | undefined {
-  return statSync(data, { throwIfNoEntry: false })?.isDirectory() ? presentStore(data) : undefined;
+  return statSync(data, { throwIfNoEntry: false })?.isDirectory() ? currentStorePath(data) : undefined;
 }
 
 export function requireStoreIn(data: string): string {

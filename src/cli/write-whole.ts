@@ -4,7 +4,7 @@ import type { Stats } from "node:fs";
 import { AppError } from "../util/app-error.ts";
 
 /** Throws `invalid_request` where the file can't be written; what was there stays. A file that is replaced keeps owner and permissions. */
-export async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeFileAtomically(path: string, text: string): Promise<void> {
   let temporary: string | undefined;
   try {
     const { target, replaced } = await existing(path);

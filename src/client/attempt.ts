@@ -6,7 +6,7 @@
 /** `fetch`, as far as it is used here. The official client has one of its own (`node-fetch` on Node), so it is not taken from the platform. */
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
-export interface Attempt {
+export interface RequestAttempt {
   readonly answer: Promise<Response>;
   /** Ends the request where it is; nobody waits for its answer any more. */
   abort(): void;
@@ -24,7 +24,7 @@ export class NoAnswerError extends Error {
   }
 }
 
-export function attempt(fetch: Fetch, url: string, init: RequestInit, timeoutMs: number): Attempt {
+export function attempt(fetch: Fetch, url: string, init: RequestInit, timeoutMs: number): RequestAttempt {
   const controller = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

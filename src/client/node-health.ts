@@ -7,7 +7,7 @@
 /** The longest rest is the first one doubled this often. */
 const doublingsMax = 3;
 
-export class NodeHealth {
+export class NodeAvailability {
   /** Scheme, host, port and whatever path stands before `/api`, without a slash at the end. */
   readonly base: string;
   readonly #restMs: number;
@@ -20,7 +20,7 @@ export class NodeHealth {
   }
 
   /** Whether it has not failed since its last answer. */
-  get trusted(): boolean {
+  get isTrusted(): boolean {
     return this.#failures === 0;
   }
 
@@ -28,33 +28,33 @@ export class NodeHealth {
     return this.#restsUntilMs;
   }
 
-  get rests(): boolean {
+  get isResting(): boolean {
     return this.#restsUntilMs > performance.now();
   }
 
   /** A request is on its way. Where the node is in doubt, this request is the one that finds out. */
-  asked(): void {
-    if (!this.trusted) this.#restsUntilMs = performance.now() + this.#restMs;
+  requestStarted(): void {
+    if (!this.isTrusted) this.#restsUntilMs = performance.now() + this.#restMs;
   }
 
-  answered(): void {
+  requestSucceeded(): void {
     this.#failures = 0;
     this.#restsUntilMs = 0;
   }
 
-  failed(): void {
+  requestFailed(): void {
     this.#restsUntilMs = performance.now() + this.#restMs * 2 ** Math.min(this.#failures, doublingsMax);
     this.#failures++;
   }
 }
 
 /** Those that do not rest, in the order given, then the others, those first whose rest ends first. */
-export function inOrder(nodes: readonly NodeHealth[]): {
-  readonly ready: NodeHealth[];
-  readonly resting: NodeHealth[];
+export function byAvailability(nodes: readonly NodeAvailability[]): {
+  readonly ready: NodeAvailability[];
+  readonly resting: NodeAvailability[];
 } {
   return {
-    ready: nodes.filter((node) => !node.rests),
-    resting: nodes.filter((node) => node.rests).sort((a, b) => a.restsUntilMs - b.restsUntilMs),
+    ready: nodes.filter((node) => !node.isResting),
+    resting: nodes.filter((node) => node.isResting).sort((a, b) => a.restsUntilMs - b.restsUntilMs),
   };
 }

@@ -5,14 +5,14 @@
  * The fallback comes last, since its copy may be old: after all others have failed, or when those that are still silent have failed before,
  * or when nobody has answered for long.
  */
-import { attempt, codeOf, NoAnswerError, type Attempt, type Fetch } from "./attempt.ts";
-import { inOrder, type NodeHealth } from "./node-health.ts";
+import { attempt, codeOf, NoAnswerError, type RequestAttempt, type Fetch } from "./attempt.ts";
+import { byAvailability, type NodeAvailability } from "./node-health.ts";
 
 export interface ReadRace {
   readonly fetch: Fetch;
-  readonly nodes: readonly NodeHealth[];
-  readonly fallback: NodeHealth | undefined;
-  readonly requestTo: (node: NodeHealth) => { readonly url: string; readonly init: RequestInit };
+  readonly nodes: readonly NodeAvailability[];
+  readonly fallback: NodeAvailability | undefined;
+  readonly requestTo: (node: NodeAvailability) => { readonly url: string; readonly init: RequestInit };
   readonly hedgeAfterMs: number;
   readonly fallbackAfterMs: number;
   readonly timeoutMs: number;
@@ -25,8 +25,8 @@ export function raceReads(race: ReadRace): Promise<Response> {
 }
 
 interface Runner {
-  readonly node: NodeHealth;
-  readonly attempt: Attempt;
+  readonly node: NodeAvailability;
+  readonly attempt: RequestAttempt;
   readonly startMs: number;
   /** Whether the node was well when it was asked. */
   readonly trusted: boolean;
@@ -36,7 +36,7 @@ class Race {
   readonly #race: ReadRace;
   readonly #resolve: (answer: Response) => void;
   readonly #reject: (reason: unknown) => void;
-  readonly #queue: NodeHealth[];
+  readonly #queue: NodeAvailability[];
   readonly #running = new Set<Runner>();
   readonly #refusals: Response[] = [];
   readonly #errors: { readonly base: string; readonly error: unknown }[] = [];
@@ -86,12 +86,12 @@ class Race {
     return this.#startMs + this.#race.fallbackAfterMs - performance.now();
   }
 
-  #ask(node: NodeHealth): void {
+  #ask(node: NodeAvailability): void {
     const { fetch, requestTo, timeoutMs } = this.#race;
     const { url, init } = requestTo(node);
     const startMs = performance.now();
-    const runner = { node, attempt: attempt(fetch, url, init, timeoutMs), startMs, trusted: node.trusted };
-    node.asked();
+    const runner = { node, attempt: attempt(fetch, url, init, timeoutMs), startMs, trusted: node.isTrusted };
+    node.requestStarted();
     this.#running.add(runner);
     void runner.attempt.answer.then(
       (answer) => this.#answered(runner, answer),
@@ -101,8 +101,8 @@ class Race {
 
   #answered(runner: Runner, answer: Response): void {
     if (!this.#running.delete(runner)) return;
-    if (answer.status < 500) runner.node.answered();
-    else runner.node.failed();
+    if (answer.status < 500) runner.node.requestSucceeded();
+    else runner.node.requestFailed();
     if (!mayBeBetterElsewhere(answer.status)) return this.#win(runner, answer);
     this.#refusals.push(answer);
     this.#askNext();
@@ -110,7 +110,7 @@ class Race {
 
   #failed(runner: Runner, error: unknown): void {
     if (!this.#running.delete(runner)) return;
-    runner.node.failed();
+    runner.node.requestFailed();
     this.#errors.push({ base: runner.node.base, error });
     this.#askNext();
   }
@@ -119,7 +119,7 @@ class Race {
     const nowMs = performance.now();
     for (const { node, startMs } of this.#running) {
       // Asked before the winner, and still silent: the next request should not wait for it. One that is frozen would never be noticed else.
-      if (startMs <= winner.startMs && nowMs - startMs >= this.#race.hedgeAfterMs) node.failed();
+      if (startMs <= winner.startMs && nowMs - startMs >= this.#race.hedgeAfterMs) node.requestFailed();
     }
     this.#end();
     this.#resolve(answer);
@@ -151,8 +151,8 @@ class Race {
 }
 
 /** Where no node is well, the fallback is second: what may be frozen is given one chance, not several, before an old answer is taken. */
-function queueOf({ nodes, fallback }: ReadRace): NodeHealth[] {
-  const { ready, resting } = inOrder(nodes);
+function queueOf({ nodes, fallback }: ReadRace): NodeAvailability[] {
+  const { ready, resting } = byAvailability(nodes);
   const queue = [...ready, ...resting];
   if (fallback !== undefined) queue.splice(ready.length === 0 ? 1 : queue.length, 0, fallback);
   return queue;

@@ -9,7 +9,7 @@
  * Nothing of Bun's or Node's own is used: this runs wherever there are `AbortController`, `Response` and `setTimeout`.
  */
 import { attempt, NoAnswerError, neverSent, type Fetch } from "./attempt.ts";
-import { inOrder, NodeHealth } from "./node-health.ts";
+import { byAvailability, NodeAvailability } from "./node-health.ts";
 import { raceReads } from "./read-race.ts";
 
 export interface RedundantFetchOptions {
@@ -45,7 +45,7 @@ export function redundantFetch(urls: readonly string[], options: RedundantFetchO
   const { fallbackAfterMs = 500, fallbackAfterMs: fallbackAfterMsWithToken = 2500 } = options;
   checkDurations({ hedgeAfterMs, fallbackAfterMs, timeoutMs, restMs });
   if (urls.length === 0) throw new TypeError("redundantFetch needs the URL of at least one node");
-  const nodeAt = (url: string): NodeHealth => new NodeHealth(checkedBase(url), restMs);
+  const nodeAt = (url: string): NodeAvailability => new NodeAvailability(checkedBase(url), restMs);
   const readers = urls.map(nodeAt);
   // A node that can't reach the primary answers reads as ever, so who is well is another matter for writes.
   const writers = urls.map(nodeAt);
@@ -55,7 +55,7 @@ export function redundantFetch(urls: readonly string[], options: RedundantFetchO
     (url, init = {}) => {
       const from = new URL(url);
       const path = pathOf(from);
-      const requestTo = ({ base }: NodeHealth) => ({
+      const requestTo = ({ base }: NodeAvailability) => ({
         url: base + path,
         init: new URL(base).protocol === from.protocol ? init : withoutAgent(init),
       });
@@ -70,26 +70,26 @@ export function redundantFetch(urls: readonly string[], options: RedundantFetchO
 
 interface Write {
   readonly fetch: Fetch;
-  readonly nodes: readonly NodeHealth[];
-  readonly requestTo: (node: NodeHealth) => { readonly url: string; readonly init: RequestInit };
+  readonly nodes: readonly NodeAvailability[];
+  readonly requestTo: (node: NodeAvailability) => { readonly url: string; readonly init: RequestInit };
   readonly timeoutMs: number;
 }
 
 async function write({ fetch, nodes, requestTo, timeoutMs }: Write): Promise<Response> {
-  const { ready, resting } = inOrder(nodes);
+  const { ready, resting } = byAvailability(nodes);
   let refused: unknown;
   for (const node of [...ready, ...resting]) {
     const { url, init } = requestTo(node);
-    node.asked();
+    node.requestStarted();
     try {
       const answer = await attempt(fetch, url, init, timeoutMs).answer;
       // The answer counts as it is. But where the application repeats the write, the next node may do better.
-      if (answer.status < 500) node.answered();
-      else node.failed();
+      if (answer.status < 500) node.requestSucceeded();
+      else node.requestFailed();
       return answer;
     } catch (error) {
       if (init.signal?.aborted === true) throw error;
-      node.failed();
+      node.requestFailed();
       if (!neverSent(error)) throw error;
       refused = error;
     }

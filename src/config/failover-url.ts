@@ -1,6 +1,6 @@
 /** The setting `failover`: the URL of the place where a coordination engine keeps the lease of the primary. */
 
-export interface EtcdPlace {
+export interface EtcdLocation {
   readonly kind: "etcd";
   readonly protocol: "http" | "https";
   /** With ports. */
@@ -8,7 +8,7 @@ export interface EtcdPlace {
   readonly prefix: string;
 }
 
-export interface KubernetesPlace {
+export interface KubernetesLocation {
   readonly kind: "kubernetes";
   /** `http://host:port` or `https://host:port`; undefined for the API server of the pod's own cluster. */
   readonly server: string | undefined;
@@ -16,7 +16,7 @@ export interface KubernetesPlace {
   readonly name: string;
 }
 
-export interface S3Place {
+export interface S3Location {
   readonly kind: "s3";
   readonly bucket: string;
   readonly key: string;
@@ -25,7 +25,7 @@ export interface S3Place {
   readonly region: string;
 }
 
-export type FailoverPlace = EtcdPlace | KubernetesPlace | S3Place;
+export type LeaseLocation = EtcdLocation | KubernetesLocation | S3Location;
 type Parsed<Place> = Place | { readonly problem: string };
 
 const host = /^(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d{1,5})?$/;
@@ -44,7 +44,7 @@ export function failoverUrlProblem(url: string): string | undefined {
 }
 
 /** Never repeats the URL: it might contain a password. */
-export function parseFailoverUrl(url: string): Parsed<FailoverPlace> {
+export function parseFailoverUrl(url: string): Parsed<LeaseLocation> {
   const [, scheme = "", authority = "", path = "", query = ""] =
     /^([a-z0-9+]+):\/\/([^/?#]*)\/?([^?#]*)(?:\?([^#]*))?$/.exec(url) ?? [];
   if (scheme === "") return { problem: "is no URL such as `etcd://host:2379`" };
@@ -66,7 +66,7 @@ export function parseFailoverUrl(url: string): Parsed<FailoverPlace> {
   }
 }
 
-function parseEtcd(scheme: string, authority: string, path: string): Parsed<EtcdPlace> {
+function parseEtcd(scheme: string, authority: string, path: string): Parsed<EtcdLocation> {
   const hosts = authority.split(",");
   if (!hosts.every((each) => host.test(each)))
     return { problem: "must name the members of etcd, such as `etcd://a:2379,b:2379,c:2379/prefix`" };
@@ -80,7 +80,7 @@ function parseEtcd(scheme: string, authority: string, path: string): Parsed<Etcd
   };
 }
 
-function parseKubernetes(scheme: string, authority: string, path: string): Parsed<KubernetesPlace> {
+function parseKubernetes(scheme: string, authority: string, path: string): Parsed<KubernetesLocation> {
   const inPod = scheme === "kubernetes";
   const [namespace = "", name = "", ...more] = inPod ? [authority, ...path.split("/")] : path.split("/");
   const isServer = inPod || host.test(authority);
@@ -90,7 +90,7 @@ function parseKubernetes(scheme: string, authority: string, path: string): Parse
   return { kind: "kubernetes", server, namespace, name };
 }
 
-function parseS3(bucket: string, key: string, query: string): Parsed<S3Place> {
+function parseS3(bucket: string, key: string, query: string): Parsed<S3Location> {
   if (!bucketPattern.test(bucket) || !keyPattern.test(key))
     return { problem: "must name a bucket and an object, such as `s3://bucket/key?region=eu-central-1`" };
   const parameters = new URLSearchParams(query);

@@ -28,7 +28,7 @@ export function serviceVariables(environment: Environment): readonly string[] {
 const namesMax = 3;
 
 /** What to tell of them; undefined where there are none. */
-export function aboutServiceVariables(environment: Environment): string | undefined {
+export function describeServiceVariables(environment: Environment): string | undefined {
   const names = serviceVariables(environment);
   if (names.length === 0) return undefined;
   const more = names.length > namesMax ? ` and ${names.length - namesMax} more` : "";

@@ -15,7 +15,7 @@ export interface Setting extends SettingInfo {
   readonly flag: string;
   readonly schema: z.ZodType;
   /** As a person would write it; undefined where there is none. */
-  readonly standard: unknown;
+  readonly default: unknown;
 }
 
 /** In the order of the schema. */
@@ -59,7 +59,7 @@ function flatten(schema: z.ZodObject, parents: readonly string[]): Setting[] {
     if (inner instanceof z.ZodObject) return flatten(inner, path);
     const member = value as z.ZodType;
     const info = must(settingInfo.get(member), `setting \`${path.join(".")}\` has no description`);
-    return [{ ...info, ...names(path), path, schema: member, standard: standardOf(member) }];
+    return [{ ...info, ...names(path), path, schema: member, default: defaultOf(member) }];
   });
 }
 
@@ -68,7 +68,7 @@ function names(path: readonly string[]): Pick<Setting, "name" | "variable" | "fl
   return { name: path.join("."), variable: `OSTIARY_${words.replaceAll("-", "_").toUpperCase()}`, flag: `--${words}` };
 }
 
-function standardOf(schema: z.ZodType): unknown {
+function defaultOf(schema: z.ZodType): unknown {
   if (!(schema instanceof z.ZodDefault)) return undefined;
   return z.encode(schema, schema.parse(undefined));
 }

@@ -2,13 +2,13 @@
  * Things with arguments (heads of rules, signatures), found by what their arguments may be: a policy with thousands of rules for `has_role/3` has
  * few of them for any one type and name. It only narrows the search: what it finds may still not meet.
  */
-import type { Argument } from "./fact-types.ts";
+import type { ArgumentPattern } from "./fact-types.ts";
 
 export class ArgumentIndex<T> {
   readonly #items: T[] = [];
   readonly #places: Place[] = [];
 
-  add(item: T, args: readonly Argument[]): void {
+  add(item: T, args: readonly ArgumentPattern[]): void {
     const number = this.#items.push(item) - 1;
     args.forEach((arg, position) => {
       const place = (this.#places[position] ??= { byType: new Map(), byValue: new Map(), open: [] });
@@ -24,7 +24,7 @@ export class ArgumentIndex<T> {
   }
 
   /** In the order in which they were added, those that may have these arguments, and perhaps others. */
-  candidates(args: readonly Argument[]): readonly T[] {
+  candidates(args: readonly ArgumentPattern[]): readonly T[] {
     let best: readonly (readonly number[])[] | undefined;
     let bestSize = this.#items.length;
     args.forEach((arg, position) => {
@@ -41,7 +41,7 @@ export class ArgumentIndex<T> {
 }
 
 /** True where values could be both. */
-export function mayMeet(args: readonly Argument[], others: readonly Argument[]): boolean {
+export function mayUnify(args: readonly ArgumentPattern[], others: readonly ArgumentPattern[]): boolean {
   return args.every(({ types, id }, position) => {
     const other = others[position];
     if (!other) return false;

@@ -8,8 +8,8 @@
  */
 import { factArgumentsMax, type Policy } from "../polar/policy.ts";
 import { must } from "../util/assert.ts";
-import { argumentOf, factUses, type Argument, type FactUse } from "./fact-types.ts";
-import type { Program } from "./program.ts";
+import { argumentPattern, factUses, type ArgumentPattern, type FactUse } from "./fact-types.ts";
+import type { DatalogProgram } from "./program.ts";
 import { createTypeSets, type TypeSet, type TypeSets } from "./type-sets.ts";
 import type { Universe } from "./universe.ts";
 
@@ -34,7 +34,12 @@ export interface ClientArgument {
  * Sorted, without duplicates and without tuples that another one covers. One tuple has one type in each place; a predicate that would have more
  * than `tuplesMax` of them (rules about any Resource, of many) keeps the sets of types instead.
  */
-export function clientTypes(policy: Policy, program: Program, universe: Universe, tuplesMax: number): ClientTypes {
+export function clientTypes(
+  policy: Policy,
+  program: DatalogProgram,
+  universe: Universe,
+  tuplesMax: number,
+): ClientTypes {
   const facts = [...factUses(policy, program, universe)];
   return { facts: tuplesOf(facts, tuplesMax), queries: tuplesOf(headUses(program, facts), tuplesMax) };
 }
@@ -42,10 +47,10 @@ export function clientTypes(policy: Policy, program: Program, universe: Universe
 type Use = Pick<FactUse, "predicate" | "args">;
 
 /** The heads of all rules. */
-function headUses(program: Program, facts: readonly Use[]): Use[] {
+function headUses(program: DatalogProgram, facts: readonly Use[]): Use[] {
   const explicit = program.rules
     .filter((rule) => !rule.implicit)
-    .map((rule) => ({ predicate: rule.predicate, args: rule.head.map((term) => argumentOf(term, rule.types)) }));
+    .map((rule) => ({ predicate: rule.predicate, args: rule.head.map((term) => argumentPattern(term, rule.types)) }));
   const implicit = program.rules
     .filter((rule) => rule.implicit)
     .flatMap(({ predicate, body }) => {
@@ -84,7 +89,7 @@ interface Place {
 type Row = readonly Place[];
 
 /** No row where an argument can have no type at all. */
-function rowOf(args: readonly Argument[], sets: TypeSets): Row[] {
+function rowOf(args: readonly ArgumentPattern[], sets: TypeSets): Row[] {
   if (args.some(({ types }) => types?.size === 0)) return [];
   return [args.map(({ types, id }) => ({ set: sets.of(types), ids: id === undefined ? undefined : [id] }))];
 }

@@ -6,20 +6,28 @@
  * are eliminated like that (Brzozowski and McCluskey 1963). Whatever nodes can't be told apart even so is left to be walked.
  */
 import { must } from "../util/assert.ts";
-import { asCalls, goesBack, joined, openArguments, type Step, stepOf, turned } from "./closure-steps.ts";
+import {
+  stepLiterals,
+  isBackward,
+  compose,
+  openArguments,
+  type ClosureStep,
+  stepOf,
+  inverse,
+} from "./closure-steps.ts";
 import type { Closure } from "./closures.ts";
 import type { ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { Literal, Node, NodeClause } from "./specialise.ts";
+import type { SpecialisedLiteral, PredicateNode, NodeClause } from "./specialise.ts";
 
 export interface Component {
-  readonly moving: readonly Moving[];
+  readonly moving: readonly MovedArgument[];
   /** Without nodes that were taken out: these are no recursion any more when the others are none. */
-  readonly members: ReadonlyMap<Node, Member>;
+  readonly members: ReadonlyMap<PredicateNode, Member>;
 }
 
 /** An argument of the nodes that steps move, by its number among the open ones. */
-export interface Moving {
+export interface MovedArgument {
   readonly position: number;
   readonly closure: Closure;
   /** True where the steps go against the direction of their facts, which a closure never does. */
@@ -27,7 +35,7 @@ export interface Moving {
 }
 
 export interface Member {
-  readonly leaps: readonly Leap[];
+  readonly steps: readonly NodeStep[];
   /** What answers the node without a step. */
   readonly base: readonly NodeClause[];
   /** Facts of the node's predicate, where calls from within the component are answered by them too. */
@@ -35,16 +43,16 @@ export interface Member {
 }
 
 /** A step of a node, the argument that it moves, and the node where it leads. */
-export interface Leap {
+export interface NodeStep {
   readonly position: number;
-  readonly step: Step;
-  readonly target: Node;
+  readonly step: ClosureStep;
+  readonly target: PredicateNode;
   /** The step and the argument, to compare. */
   readonly key: string;
 }
 
-type Call = Extract<Literal, { kind: "call" }>;
-type Members = ReadonlyMap<Node, Member>;
+type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
+type Members = ReadonlyMap<PredicateNode, Member>;
 
 /** More arguments that move would multiply each clause by more than it is worth. */
 const movingMax = 3;
@@ -53,12 +61,12 @@ const clausesMax = 100;
 const stepAtomsMax = 6;
 
 /** The component with these nodes; `undefined` where they have to be walked. */
-export function componentOf(nodes: readonly Node[]): Component | undefined {
+export function componentOf(nodes: readonly PredicateNode[]): Component | undefined {
   const found = splitNodes(nodes);
   const members = found && withDistinctTypes(found);
   if (!members) return undefined;
   const byPosition = Map.groupBy(
-    [...members.values()].flatMap(({ leaps }) => leaps),
+    [...members.values()].flatMap(({ steps: leaps }) => leaps),
     ({ position }) => position,
   );
   const positions = [...byPosition.keys()];
@@ -71,24 +79,27 @@ export function componentOf(nodes: readonly Node[]): Component | undefined {
 }
 
 /** The clause as a step and then a call of a node that is `wanted`, if it is that. (The text of a step through a closure can be long.) */
-export function leapOf(clause: NodeClause, wanted: (target: Node) => boolean = () => true): Leap | undefined {
+export function nodeStepOf(
+  clause: NodeClause,
+  wanted: (target: PredicateNode) => boolean = () => true,
+): NodeStep | undefined {
   const [call, ...others] = nodeCalls(clause);
   const found = call && others.length === 0 && wanted(call.node) ? stepOf(clause, call) : undefined;
   return call && found && found !== "nowhere" ? leap(found.position, found.step, call.node) : undefined;
 }
 
 /** By position, the types of the open arguments. */
-export function openTypes(node: Node): TypeName[] {
+export function openTypes(node: PredicateNode): TypeName[] {
   return node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
 }
 
 /** `undefined` where a node does anything but steps and then one call within the component. */
-function splitNodes(nodes: readonly Node[]): Members | undefined {
+function splitNodes(nodes: readonly PredicateNode[]): Members | undefined {
   const within = new Set(nodes);
-  const facts = new Map<Node, NodeClause[]>();
-  const split = new Map<Node, Pick<Member, "leaps" | "base">>();
+  const facts = new Map<PredicateNode, NodeClause[]>();
+  const split = new Map<PredicateNode, Pick<Member, "steps" | "base">>();
   for (const node of nodes) {
-    const leaps: Leap[] = [];
+    const leaps: NodeStep[] = [];
     const base: NodeClause[] = [];
     for (const clause of node.clauses) {
       const calls = nodeCalls(clause).filter(({ node: target }) => within.has(target));
@@ -102,7 +113,7 @@ function splitNodes(nodes: readonly Node[]): Members | undefined {
       facts.set(call.node, factsOf(clause, call));
       if (found !== "nowhere") leaps.push(leap(found.position, found.step, call.node));
     }
-    split.set(node, { leaps: distinct(leaps), base: base.filter((clause) => !addsNothing(clause, leaps)) });
+    split.set(node, { steps: distinct(leaps), base: base.filter((clause) => !addsNothing(clause, leaps)) });
   }
   return new Map([...split].map(([node, parts]) => [node, { ...parts, facts: facts.get(node) ?? [] }]));
 }
@@ -115,24 +126,24 @@ function factsOf(clause: NodeClause, call: Call): NodeClause[] {
 }
 
 /** `writer on parent` adds nothing to `reader on parent` where every writer is a reader. */
-function addsNothing(clause: NodeClause, leaps: readonly Leap[]): boolean {
-  const found = leapOf(clause);
+function addsNothing(clause: NodeClause, leaps: readonly NodeStep[]): boolean {
+  const found = nodeStepOf(clause);
   return found !== undefined && leaps.some(({ key, target }) => key === found.key && target.copies.has(found.target));
 }
 
-function leap(position: number, step: Step, target: Node): Leap {
+function leap(position: number, step: ClosureStep, target: PredicateNode): NodeStep {
   return { position, step, target, key: JSON.stringify([position, step]) };
 }
 
-function distinct(leaps: readonly Leap[]): Leap[] {
+function distinct(leaps: readonly NodeStep[]): NodeStep[] {
   return [...new Map(leaps.map((one) => [`${one.target.id} ${one.key}`, one])).values()];
 }
 
-function nodeCalls(clause: NodeClause): (Call & { readonly node: Node })[] {
+function nodeCalls(clause: NodeClause): (Call & { readonly node: PredicateNode })[] {
   return clause.body.literals.filter(isNodeCall);
 }
 
-function isNodeCall(literal: Literal): literal is Call & { readonly node: Node } {
+function isNodeCall(literal: SpecialisedLiteral): literal is Call & { readonly node: PredicateNode } {
   return literal.kind === "call" && literal.node !== undefined;
 }
 
@@ -144,7 +155,7 @@ function withDistinctTypes(members: Members): Members | undefined {
     const several = [...alike.values()].filter((group) => group.length > 1).flat();
     if (several.length === 0) return left;
     const [between] = several
-      .filter(([node, { leaps }]) => leaps.every(({ target }) => target !== node))
+      .filter(([node, { steps: leaps }]) => leaps.every(({ target }) => target !== node))
       .sort(([left], [right]) => (nodeText(left) < nodeText(right) ? -1 : 1));
     const fewer = between && without(...between, left);
     if (!fewer) return undefined;
@@ -152,38 +163,38 @@ function withDistinctTypes(members: Members): Members | undefined {
   }
 }
 
-function nodeText({ predicate, args }: Node): string {
+function nodeText({ predicate, args }: PredicateNode): string {
   return JSON.stringify([predicate, args]);
 }
 
 /** The others, with what the node does in place of steps to it; `undefined` where that is no step or becomes too much. */
-function without(node: Node, member: Member, members: Members): Members | undefined {
-  const left = new Map<Node, Member>();
+function without(node: PredicateNode, member: Member, members: Members): Members | undefined {
+  const left = new Map<PredicateNode, Member>();
   let clauses = 0;
-  for (const [other, { leaps, base, facts }] of members) {
+  for (const [other, { steps: leaps, base, facts }] of members) {
     if (other === node) continue;
     const [to, elsewhere] = [leaps.filter(isTo), leaps.filter((one) => !isTo(one))];
-    const onwards = to.flatMap((first) => member.leaps.map((second) => ({ first, second })));
+    const onwards = to.flatMap((first) => member.steps.map((second) => ({ first, second })));
     if (onwards.some(({ first, second }) => first.position !== second.position)) return undefined;
     const onward = onwards.map(({ first, second }) =>
-      leap(first.position, joined(first.step, second.step), second.target),
+      leap(first.position, compose(first.step, second.step), second.target),
     );
     if (onward.some(({ step }) => step.atoms.length > stepAtomsMax)) return undefined;
     const ends = to.flatMap((first) =>
       [...member.base, ...member.facts].map((clause) => behindStep(other, first, clause)),
     );
-    left.set(other, { leaps: distinct([...elsewhere, ...onward]), base: [...base, ...ends], facts });
+    left.set(other, { steps: distinct([...elsewhere, ...onward]), base: [...base, ...ends], facts });
     clauses += elsewhere.length + onward.length + base.length + ends.length;
   }
   return clauses > clausesMax ? undefined : left;
 
-  function isTo({ target }: Leap): boolean {
+  function isTo({ target }: NodeStep): boolean {
     return target === node;
   }
 }
 
 /** The clause for whoever is one step away from it. */
-function behindStep(node: Node, { position, step }: Leap, clause: NodeClause): NodeClause {
+function behindStep(node: PredicateNode, { position, step }: NodeStep, clause: NodeClause): NodeClause {
   const first = clause.body.types.length;
   const from: ProgramTerm = { kind: "var", index: first };
   const to = must(clause.head[position]);
@@ -194,7 +205,7 @@ function behindStep(node: Node, { position, step }: Leap, clause: NodeClause): N
     head: clause.head.with(position, from),
     body: {
       types: [...clause.body.types, openTypes(node)[position], ...between],
-      literals: [...clause.body.literals, ...asCalls(step, terms)],
+      literals: [...clause.body.literals, ...stepLiterals(step, terms)],
     },
   };
 }
@@ -203,7 +214,7 @@ function behindStep(node: Node, { position, step }: Leap, clause: NodeClause): N
 function movesByType(members: Members, position: number): boolean {
   if (members.size === 1) return true;
   const ways = new Map<TypeName, string>();
-  return [...members].every(([node, { leaps }]) => {
+  return [...members].every(([node, { steps: leaps }]) => {
     const type = openTypes(node)[position];
     const own = leaps.flatMap((one) => (one.position === position ? [one.key] : []));
     const way = JSON.stringify(own.sort());
@@ -214,10 +225,10 @@ function movesByType(members: Members, position: number): boolean {
 }
 
 /** The closure of any of the steps. */
-function closureOf(found: readonly Step[]): Pick<Moving, "closure" | "isReverse"> {
-  const isReverse = found.every(goesBack);
+function closureOf(found: readonly ClosureStep[]): Pick<MovedArgument, "closure" | "isReverse"> {
+  const isReverse = found.every(isBackward);
   const steps = new Map(
-    found.map((step) => (isReverse ? turned(step) : step)).map((step) => [JSON.stringify(step), step]),
+    found.map((step) => (isReverse ? inverse(step) : step)).map((step) => [JSON.stringify(step), step]),
   );
   const texts = [...steps.keys()].sort();
   return { closure: { name: `[${texts.join(",")}]`, steps: texts.map((text) => must(steps.get(text))) }, isReverse };

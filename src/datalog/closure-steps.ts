@@ -6,19 +6,19 @@ import { must } from "../util/assert.ts";
 import type { Constant, ProgramTerm } from "./program.ts";
 import { termVariables } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { Literal, NodeClause } from "./specialise.ts";
+import type { SpecialisedLiteral, NodeClause } from "./specialise.ts";
 
 export type StepTerm =
   { readonly kind: "var"; readonly index: number } | { readonly kind: "const"; readonly value: Constant };
 
 /** A conjunction of stored facts that leads from variable 0 to variable 1. */
-export interface Step {
+export interface ClosureStep {
   readonly atoms: readonly { readonly predicate: string; readonly args: readonly StepTerm[] }[];
   /** By variable; `undefined` for any type. */
   readonly types: readonly TypeName[];
 }
 
-type Call = Extract<Literal, { kind: "call" }>;
+type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
 
 /**
  * The step of a clause that is `call` and a walk along stored facts to it, and which of the open arguments it moves; `nowhere` where the call is
@@ -27,7 +27,7 @@ type Call = Extract<Literal, { kind: "call" }>;
 export function stepOf(
   clause: NodeClause,
   call: Call,
-): { readonly position: number; readonly step: Step } | "nowhere" | undefined {
+): { readonly position: number; readonly step: ClosureStep } | "nowhere" | undefined {
   const { head, body } = clause;
   const open = openArguments(call);
   const variables = head.flatMap(termVariables);
@@ -51,14 +51,14 @@ export function openArguments({ node, args }: Call): ProgramTerm[] {
 }
 
 /** Facts mostly lead from their first argument on: who is in a team is found from the member, not from the team. */
-export function goesBack({ atoms }: Step): boolean {
+export function isBackward({ atoms }: ClosureStep): boolean {
   const leads = (end: number): boolean =>
     atoms.some(({ args: [first] }) => first?.kind === "var" && first.index === end);
   return leads(1) && !leads(0);
 }
 
 /** The same facts from the other end. */
-export function turned({ atoms, types: [from, to, ...others] }: Step): Step {
+export function inverse({ atoms, types: [from, to, ...others] }: ClosureStep): ClosureStep {
   const turn = (arg: StepTerm): StepTerm =>
     arg.kind === "var" && arg.index < 2 ? { kind: "var", index: 1 - arg.index } : arg;
   const renamed = atoms.map(({ predicate, args }) => ({ predicate, args: args.map(turn) }));
@@ -66,7 +66,7 @@ export function turned({ atoms, types: [from, to, ...others] }: Step): Step {
 }
 
 /** Facts that lead over the first step and on over the second. */
-export function joined(first: Step, second: Step): Step {
+export function compose(first: ClosureStep, second: ClosureStep): ClosureStep {
   // Those of the second come behind those of the first; it begins where the first one ends.
   const shift = first.types.length;
   const moved = (arg: StepTerm): StepTerm => {
@@ -78,7 +78,7 @@ export function joined(first: Step, second: Step): Step {
 }
 
 /** The step's facts as literals, with a term for each of its variables. */
-export function asCalls({ atoms }: Step, terms: readonly ProgramTerm[]): Literal[] {
+export function stepLiterals({ atoms }: ClosureStep, terms: readonly ProgramTerm[]): SpecialisedLiteral[] {
   return atoms.map(({ predicate, args }) => ({
     kind: "call",
     predicate,
@@ -93,7 +93,7 @@ function isVariable(term: ProgramTerm, index: number | undefined): boolean {
   return term.kind === "var" && term.index === index;
 }
 
-function isStored(literal: Literal): literal is Call {
+function isStored(literal: SpecialisedLiteral): literal is Call {
   const isFact = literal.kind === "call" && literal.fact && !literal.context && literal.node === undefined;
   return isFact && literal.args.every((arg) => arg.kind !== "now");
 }
@@ -103,7 +103,7 @@ function canonical(
   atoms: readonly { readonly predicate: string; readonly args: readonly ProgramTerm[] }[],
   ends: readonly number[],
   types: readonly TypeName[],
-): Step {
+): ClosureStep {
   const numbers = new Map(ends.map((variable, index) => [variable, index]));
   const number = (variable: number): number => {
     const known = numbers.get(variable);

@@ -7,27 +7,27 @@
  * the closure of all their steps, and it leads to the base of any of them. Everything else is walked when it is asked.
  */
 import { must } from "../util/assert.ts";
-import { type Component, componentOf, leapOf, type Moving, openTypes } from "./closure-components.ts";
-import type { Step } from "./closure-steps.ts";
+import { type Component, componentOf, nodeStepOf, type MovedArgument, openTypes } from "./closure-components.ts";
+import type { ClosureStep } from "./closure-steps.ts";
 import type { ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { Node, NodeClause } from "./specialise.ts";
+import type { PredicateNode, NodeClause } from "./specialise.ts";
 
 export interface Closure {
   /** The steps as text: equal steps, one closure. As the predicate of a call it is a stored relation from one end to the other. */
   readonly name: string;
   /** Any of them is a step. Those that begin at one type may lead to several. */
-  readonly steps: readonly Step[];
+  readonly steps: readonly ClosureStep[];
 }
 
 /** No predicate of a policy begins like this. */
-export function isClosure(predicate: string): boolean {
+export function isClosurePredicate(predicate: string): boolean {
   return predicate.startsWith("[");
 }
 
 /** The predicates of the facts that a closure is made of. */
-export function predicatesOf(name: string): Set<string> {
-  const steps = JSON.parse(name) as readonly Step[];
+export function closurePredicates(name: string): Set<string> {
+  const steps = JSON.parse(name) as readonly ClosureStep[];
   return new Set(steps.flatMap(({ atoms }) => atoms.map(({ predicate }) => predicate)));
 }
 
@@ -35,9 +35,9 @@ export function predicatesOf(name: string): Set<string> {
 export type ClosureChoice = (closure: Closure) => boolean;
 
 /** Rewrites the nodes whose closures are kept. `component` as in `Node`. True where any was. */
-export function useClosures(nodes: readonly Node[], choose: ClosureChoice): boolean {
+export function useClosures(nodes: readonly PredicateNode[], choose: ClosureChoice): boolean {
   const recursive = nodes.filter((node) => node.recursive);
-  const rewritten = new Map<Node, Component>();
+  const rewritten = new Map<PredicateNode, Component>();
   for (const members of Map.groupBy(recursive, (node) => node.component).values()) {
     const component = componentOf(members);
     const kept = component?.moving.map(({ closure }) => choose(closure));
@@ -51,14 +51,14 @@ export function useClosures(nodes: readonly Node[], choose: ClosureChoice): bool
 }
 
 /** What contains a rewritten node has its clauses, the step among them: a step and then the closure are the closure. */
-function throughClosures(node: Node, rewritten: ReadonlyMap<Node, Component>): NodeClause[] {
+function throughClosures(node: PredicateNode, rewritten: ReadonlyMap<PredicateNode, Component>): NodeClause[] {
   const contained = [...node.copies].filter((copied) => copied !== node && rewritten.has(copied));
   if (contained.length === 0) return [...node.clauses];
-  const leapsOf = new Map(contained.map((copied) => [copied, rewritten.get(copied)?.members.get(copied)?.leaps ?? []]));
+  const leapsOf = new Map(contained.map((copied) => [copied, rewritten.get(copied)?.members.get(copied)?.steps ?? []]));
   const targets = new Set([...leapsOf.values()].flatMap((leaps) => leaps.map(({ target }) => target)));
-  const taken = new Set<Node>();
+  const taken = new Set<PredicateNode>();
   const clauses = node.clauses.filter((clause) => {
-    const leap = leapOf(clause, (target) => targets.has(target));
+    const leap = nodeStepOf(clause, (target) => targets.has(target));
     const source = contained.find((copied) =>
       leapsOf.get(copied)?.some(({ key, target }) => key === leap?.key && target === leap.target),
     );
@@ -72,7 +72,7 @@ function throughClosures(node: Node, rewritten: ReadonlyMap<Node, Component>): N
  * The bases behind the closures of any of the arguments that move, and facts of their nodes' predicates as well, of each node whose other
  * arguments are of the same types.
  */
-function beyond(node: Node, { moving, members }: Component): NodeClause[] {
+function beyond(node: PredicateNode, { moving, members }: Component): NodeClause[] {
   const types = openTypes(node);
   return choices(moving).flatMap((chosen) => {
     const moved = new Set(chosen.map(({ position }) => position));
@@ -84,15 +84,15 @@ function beyond(node: Node, { moving, members }: Component): NodeClause[] {
 }
 
 /** All but none. */
-function choices(moving: readonly Moving[]): (readonly Moving[])[] {
-  return moving.reduce<(readonly Moving[])[]>(
+function choices(moving: readonly MovedArgument[]): (readonly MovedArgument[])[] {
+  return moving.reduce<(readonly MovedArgument[])[]>(
     (chosen, next) => [...chosen, [next], ...chosen.map((present) => [...present, next])],
     [],
   );
 }
 
 /** The clause for whoever is one or more steps away from it, in each of the arguments `chosen`. `open` are the types of who that is. */
-function behind(open: readonly TypeName[], clause: NodeClause, chosen: readonly Moving[]): NodeClause {
+function behind(open: readonly TypeName[], clause: NodeClause, chosen: readonly MovedArgument[]): NodeClause {
   const head = [...clause.head];
   const types = [...clause.body.types];
   const literals = [...clause.body.literals];

@@ -3,7 +3,7 @@
  * that nothing names, so it can't be the one that is looked for, and such types are tried as well.
  */
 import { type ProgramLiteral, termVariables } from "./program.ts";
-import { isLink, type TypeName } from "./signature.ts";
+import { isTypeVariable, type TypeName } from "./signature.ts";
 
 /**
  * Each typing of the body, and what becomes of it by the types that the body asks for within an even number of negations. `scope` are the body's
@@ -17,7 +17,7 @@ export function withDemandedTypes(
 ): readonly (readonly TypeName[])[] {
   const demanded = demandedTypes(body, 0).filter(([variable]) => scope.has(variable));
   return demanded.reduce((typings, [variable, types]) => {
-    const isOpen = ({ [variable]: present }: readonly TypeName[]) => present === undefined || isLink(present);
+    const isOpen = ({ [variable]: present }: readonly TypeName[]) => present === undefined || isTypeVariable(present);
     spend(typings.filter(isOpen).length * types.size);
     return typings.flatMap((typing) =>
       isOpen(typing) ? [typing, ...[...types].map((type) => withType(typing, variable, type))] : [typing],

@@ -6,7 +6,7 @@
 import { factArgumentsMax, type Policy } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
-import { predicateKey, type Program, type ProgramLiteral, type ProgramTerm } from "./program.ts";
+import { predicateKey, type DatalogProgram, type ProgramLiteral, type ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
 import { Budget, TooLarge } from "./too-large.ts";
 import type { Universe } from "./universe.ts";
@@ -17,7 +17,7 @@ export interface FactType {
 }
 
 /** What an argument may be: of one of these types (`undefined`: of any), and this one value where the policy writes it out. */
-export interface Argument {
+export interface ArgumentPattern {
   readonly types: ReadonlySet<string> | undefined;
   readonly id: string | undefined;
 }
@@ -25,7 +25,7 @@ export interface Argument {
 /** One place where the policy takes a predicate for a fact that may be stored. `predicate` is a key. */
 export interface FactUse {
   readonly predicate: string;
-  readonly args: readonly Argument[];
+  readonly args: readonly ArgumentPattern[];
   /** The rule or the declaration. */
   readonly span: Span;
 }
@@ -33,7 +33,7 @@ export interface FactUse {
 /** All accepted fact types, distinct, in order of first use. */
 export function inferFactTypes(
   policy: Policy,
-  program: Program,
+  program: DatalogProgram,
   universe: Universe,
   limits: { readonly typingsMax: number; readonly predicatesMax: number },
 ): FactType[] {
@@ -55,7 +55,7 @@ export function inferFactTypes(
 }
 
 /** Every call in the body of a rule that may be one of a fact, and every `declare`. */
-export function* factUses(policy: Policy, program: Program, universe: Universe): Generator<FactUse> {
+export function* factUses(policy: Policy, program: DatalogProgram, universe: Universe): Generator<FactUse> {
   for (const rule of program.rules) {
     if (rule.implicit) continue;
     for (const use of uses(rule.body, rule.types, rule.span)) {
@@ -109,7 +109,7 @@ function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, Known> {
 type Allowed = readonly (ReadonlySet<string> | undefined)[];
 
 /** What a term may be, where `allowed` says the types of the variables around it. */
-export function argumentOf(term: ProgramTerm, allowed: Allowed): Argument {
+export function argumentPattern(term: ProgramTerm, allowed: Allowed): ArgumentPattern {
   switch (term.kind) {
     case "var":
       return { types: allowed[term.index], id: undefined };
@@ -129,7 +129,7 @@ function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Ge
   for (const literal of body) {
     if (literal.kind === "not") yield* uses(literal.body, allowed, span);
     if (literal.kind !== "call") continue;
-    yield { predicate: literal.predicate, args: literal.args.map((arg) => argumentOf(arg, allowed)), span };
+    yield { predicate: literal.predicate, args: literal.args.map((arg) => argumentPattern(arg, allowed)), span };
   }
 }
 
@@ -138,7 +138,7 @@ function narrowed(body: readonly ProgramLiteral[], around: Allowed): Allowed | u
   const allowed = [...around];
   let grown = true;
   const narrow = (term: ProgramTerm, types: ReadonlySet<string> | undefined): boolean => {
-    const before = argumentOf(term, allowed).types;
+    const before = argumentPattern(term, allowed).types;
     const after = types && (before?.intersection(types) ?? types);
     if (after === undefined || after.size === before?.size) return true;
     if (term.kind === "var") allowed[term.index] = after;
@@ -151,7 +151,7 @@ function narrowed(body: readonly ProgramLiteral[], around: Allowed): Allowed | u
       return literal.operator === "!=" || (narrow(literal.left, integer) && narrow(literal.right, integer));
     if (literal.kind !== "equal") return true;
     const { left, right } = literal;
-    return narrow(left, argumentOf(right, allowed).types) && narrow(right, argumentOf(left, allowed).types);
+    return narrow(left, argumentPattern(right, allowed).types) && narrow(right, argumentPattern(left, allowed).types);
   };
   while (grown) {
     grown = false;
@@ -162,7 +162,7 @@ function narrowed(body: readonly ProgramLiteral[], around: Allowed): Allowed | u
 
 const integer: ReadonlySet<string> = new Set(["Integer"]);
 
-function product(args: readonly Argument[]): TypeName[][] {
+function product(args: readonly ArgumentPattern[]): TypeName[][] {
   return args.reduce<TypeName[][]>(
     (rows, { types }) => rows.flatMap((row) => (types ? [...types] : [undefined]).map((type) => [...row, type])),
     [[]],

@@ -2,17 +2,17 @@
  * One of several constants, such as any of three roles: found by one lookup after another, or by one that finds the facts by all else and passes by
  * those with other constants.
  */
-import type { AtomTerm } from "./flat.ts";
+import type { FlatArgument } from "./flat.ts";
 import { bindSource, isKnown } from "./order.ts";
 import type { Constant } from "./program.ts";
-import { isFewBeside, type Names, type Relation, type Select } from "./sql.ts";
+import { isFewBeside, type SqlCatalogue, type Relation, type Select } from "./sql.ts";
 
 /**
  * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than
  * three lookups. Where an index finds the rows by what else there is, one lookup does for all constants. Where there would be many combinations, the
  * lists stay. The relations are in join order.
  */
-export function withOneEach(select: Select, names: Names): Select[] {
+export function expandConstantLists(select: Select, names: SqlCatalogue): Select[] {
   const relations = withFilters(select, names);
   let expanded: Select[] = [{ ...select, relations }];
   for (const [number, relation] of relations.entries()) {
@@ -26,7 +26,7 @@ export function withOneEach(select: Select, names: Names): Select[] {
 
 const combinationsMax = 16;
 
-function withFilters({ relations }: Select, names: Names): Relation[] {
+function withFilters({ relations }: Select, names: SqlCatalogue): Relation[] {
   const bound = new Set<string>();
   return relations.map((relation) => {
     const found = [withoutConstants(relation), relation].find((one) => isFoundAtOnce(one, bound, names));
@@ -37,22 +37,22 @@ function withFilters({ relations }: Select, names: Names): Relation[] {
 
 /** A constant is a list of one. What is found without it is found in one place with what is found without others: all that an actor has. */
 function withoutConstants(relation: Relation): Relation {
-  const args = relation.args.map((arg): AtomTerm =>
+  const args = relation.args.map((arg): FlatArgument =>
     arg.kind === "const" ? { kind: "oneOf", values: [arg.value] } : arg,
   );
   return { ...relation, args };
 }
 
 /** Whether one look finds the facts whichever of the constants they hold, and few others with them. */
-function isFoundAtOnce(relation: Relation, bound: ReadonlySet<string>, names: Names): boolean {
+function isFoundAtOnce(relation: Relation, bound: ReadonlySet<string>, names: SqlCatalogue): boolean {
   const { table, args } = relation;
   if (table.kind !== "fact" || !args.some((arg) => arg.kind === "oneOf")) return false;
   const { predicate } = table;
   const known = args.flatMap((arg, position) => (arg.kind !== "oneOf" && isKnown(arg, bound) ? [position] : []));
   const isBetween = args.some(
-    (arg, position) => arg.kind === "var" && arg.type !== undefined && names.seeks(predicate, known, position),
+    (arg, position) => arg.kind === "var" && arg.type !== undefined && names.hasIndex(predicate, known, position),
   );
-  const isLooked = known.length > 0 && (isBetween || (known.length > 1 && names.seeks(predicate, known)));
+  const isLooked = known.length > 0 && (isBetween || (known.length > 1 && names.hasIndex(predicate, known)));
   return isLooked && isFewBeside(relation, known, names);
 }
 

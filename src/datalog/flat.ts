@@ -5,9 +5,9 @@
 import type { Comparison } from "../polar/policy.ts";
 import type { Constant } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { Node } from "./specialise.ts";
+import type { PredicateNode } from "./specialise.ts";
 
-export type Term =
+export type FlatTerm =
   | { readonly kind: "var"; readonly id: number; readonly type: TypeName }
   | { readonly kind: "const"; readonly value: Constant }
   /** A value that the request brings. */
@@ -17,27 +17,27 @@ export type Term =
   | { readonly kind: "fresh"; readonly type: TypeName };
 
 /** Only as a fact argument: one of several constants of one type. */
-export type AtomTerm = Term | { readonly kind: "oneOf"; readonly values: readonly Constant[] };
+export type FlatArgument = FlatTerm | { readonly kind: "oneOf"; readonly values: readonly Constant[] };
 
-export type Atom =
-  | { readonly kind: "fact"; readonly predicate: string; readonly args: readonly AtomTerm[] }
-  | { readonly kind: "context"; readonly predicate: string; readonly args: readonly AtomTerm[] }
+export type FlatAtom =
+  | { readonly kind: "fact"; readonly predicate: string; readonly args: readonly FlatArgument[] }
+  | { readonly kind: "context"; readonly predicate: string; readonly args: readonly FlatArgument[] }
   /** The answers of a recursive node; one argument for each of its open ones. */
-  | { readonly kind: "recursive"; readonly node: Node; readonly args: readonly Term[] }
+  | { readonly kind: "recursive"; readonly node: PredicateNode; readonly args: readonly FlatTerm[] }
   /** One of the ids that the request lists for a variable. */
-  | { readonly kind: "ids"; readonly param: string; readonly args: readonly Term[] };
+  | { readonly kind: "ids"; readonly param: string; readonly args: readonly FlatTerm[] };
 
 /** Plain JSON, all of it: clauses are held against each other as texts. */
-export type Condition =
-  | { readonly kind: "equal"; readonly left: Term; readonly right: Term }
-  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Term; readonly right: Term }
-  | { readonly kind: "type"; readonly term: Term; readonly types: readonly string[] };
+export type FlatCondition =
+  | { readonly kind: "equal"; readonly left: FlatTerm; readonly right: FlatTerm }
+  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: FlatTerm; readonly right: FlatTerm }
+  | { readonly kind: "type"; readonly term: FlatTerm; readonly types: readonly string[] };
 
 export interface FlatClause {
   /** What the goal asks for, in its order. */
-  readonly head: readonly Term[];
-  readonly atoms: readonly Atom[];
-  readonly conditions: readonly Condition[];
+  readonly head: readonly FlatTerm[];
+  readonly atoms: readonly FlatAtom[];
+  readonly conditions: readonly FlatCondition[];
   /** Each: none of its alternatives holds. Their heads are empty; variables of the outer clause are shared. */
   readonly negations: readonly (readonly FlatClause[])[];
 }
@@ -48,11 +48,11 @@ export class NotEnumerable extends Error {}
 /** The goal does not fit into one SQL statement; the tabled evaluator takes it. */
 export class NotPlannable extends Error {}
 
-export function atomVariables(atom: Atom): number[] {
+export function atomVariables(atom: FlatAtom): number[] {
   return atom.args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []));
 }
 
-export function conditionTerms(condition: Condition): readonly Term[] {
+export function conditionTerms(condition: FlatCondition): readonly FlatTerm[] {
   return condition.kind === "type" ? [condition.term] : [condition.left, condition.right];
 }
 
@@ -67,21 +67,21 @@ export function clauseVariables(clause: FlatClause): Set<number> {
 }
 
 /** The clause with every term replaced. */
-export function mapClause(clause: FlatClause, map: (term: Term) => Term): FlatClause {
+export function mapClauseTerms(clause: FlatClause, map: (term: FlatTerm) => FlatTerm): FlatClause {
   return {
     head: clause.head.map(map),
     atoms: clause.atoms.map((atom) => mapAtom(atom, map)),
-    conditions: clause.conditions.map((condition) => renameCondition(condition, map)),
-    negations: clause.negations.map((bodies) => bodies.map((body) => mapClause(body, map))),
+    conditions: clause.conditions.map((condition) => mapConditionTerms(condition, map)),
+    negations: clause.negations.map((bodies) => bodies.map((body) => mapClauseTerms(body, map))),
   };
 }
 
-export function renameCondition(condition: Condition, map: (term: Term) => Term): Condition {
+export function mapConditionTerms(condition: FlatCondition, map: (term: FlatTerm) => FlatTerm): FlatCondition {
   if (condition.kind === "type") return { ...condition, term: map(condition.term) };
   return { ...condition, left: map(condition.left), right: map(condition.right) };
 }
 
-function mapAtom(atom: Atom, map: (term: Term) => Term): Atom {
+function mapAtom(atom: FlatAtom, map: (term: FlatTerm) => FlatTerm): FlatAtom {
   switch (atom.kind) {
     case "fact":
     case "context":

@@ -7,11 +7,11 @@ import type { Expression, Param, Policy, Rule, Term } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
 import { unreachable } from "../util/assert.ts";
 import { ArgumentIndex } from "./argument-index.ts";
-import { argumentOf } from "./fact-types.ts";
+import { argumentPattern } from "./fact-types.ts";
 import {
   predicateKey,
   substitute,
-  type Program,
+  type DatalogProgram,
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
@@ -33,7 +33,7 @@ type Conjunct =
 type Conjunction = readonly Conjunct[];
 
 /** Throws `TooLarge`. */
-export function normalise(policy: Policy, universe: Universe, limits: SizeLimits): Program {
+export function normalise(policy: Policy, universe: Universe, limits: SizeLimits): DatalogProgram {
   const budget = new Budget(limits.conditionsMax, "alternatives");
   const rules = policy.rules.flatMap((rule) => {
     const normalised = normaliseRule(rule, universe, limits);
@@ -49,7 +49,7 @@ function indexOf(rules: readonly ProgramRule[]): ArgumentIndex<ProgramRule> {
   for (const rule of rules) {
     index.add(
       rule,
-      rule.head.map((term) => argumentOf(term, rule.types)),
+      rule.head.map((term) => argumentPattern(term, rule.types)),
     );
   }
   return index;

@@ -9,7 +9,7 @@ import type { Span } from "../polar/span.ts";
 import {
   callersOf,
   literalVariables,
-  type Program,
+  type DatalogProgram,
   type ProgramLiteral,
   type ProgramRule,
   termVariables,
@@ -22,7 +22,7 @@ export interface OpenComparison {
 type Call = Extract<ProgramLiteral, { kind: "call" }>;
 
 /** The rules that compare, or let another rule compare, a variable of their own that may be open. */
-export function findOpenComparisons(program: Program): OpenComparison[] {
+export function findOpenComparisons(program: DatalogProgram): OpenComparison[] {
   const open = new Set<string>();
   const restricted = new Set<string>();
   const callers = callersOf(program);

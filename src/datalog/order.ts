@@ -4,11 +4,11 @@
  * a relation before those against it. Nothing unconnected while something connected is left.
  */
 import { must } from "../util/assert.ts";
-import type { AtomTerm } from "./flat.ts";
+import type { FlatArgument } from "./flat.ts";
 
 /** Anything that can stand in a FROM clause. `args` are its columns, in order. */
-export interface Source {
-  readonly args: readonly AtomTerm[];
+export interface JoinSource {
+  readonly args: readonly FlatArgument[];
   /** Tables before computed sources, of equally well known ones. */
   readonly computed: boolean;
   /** Where nothing is known yet, this one comes first: the few calls that were demanded. */
@@ -16,22 +16,22 @@ export interface Source {
 }
 
 /** The most rows that a source has where what is bound has one value each; `undefined` where nobody knows. */
-export type Estimate<S extends Source> = (source: S, bound: ReadonlySet<string>) => number | undefined;
+export type Estimate<S extends JoinSource> = (source: S, bound: ReadonlySet<string>) => number | undefined;
 
 /** The name under which a term's value is looked up, `undefined` for constants. */
-export function termKey(term: AtomTerm): string | undefined {
+export function termKey(term: FlatArgument): string | undefined {
   if (term.kind === "var") return `v${term.id}`;
   return term.kind === "param" ? term.name : undefined;
 }
 
 /** True where the term's value is known, given the variables bound so far. Parameters of the request always are; `@…` are columns. */
-export function isKnown(term: AtomTerm, bound: ReadonlySet<string>): boolean {
+export function isKnown(term: FlatArgument, bound: ReadonlySet<string>): boolean {
   const key = termKey(term);
   return key === undefined || bound.has(key) || (term.kind === "param" && !key.startsWith("@"));
 }
 
 /** Adds what a source binds. */
-export function bindSource(source: Source, bound: Set<string>): void {
+export function bindSource(source: JoinSource, bound: Set<string>): void {
   for (const arg of source.args) {
     const key = termKey(arg);
     if (key !== undefined) bound.add(key);
@@ -39,7 +39,7 @@ export function bindSource(source: Source, bound: Set<string>): void {
 }
 
 /** Splits `sources` into those that hang together with what is bound, in join order, and the rest. Adds to `bound`. */
-export function connected<S extends Source>(
+export function connected<S extends JoinSource>(
   sources: readonly S[],
   bound: Set<string>,
   estimate?: Estimate<S>,
@@ -57,7 +57,11 @@ export function connected<S extends Source>(
 }
 
 /** All `sources` in join order. Adds to `bound`. */
-export function joinOrder<S extends Source>(sources: readonly S[], bound: Set<string>, estimate?: Estimate<S>): S[] {
+export function joinOrder<S extends JoinSource>(
+  sources: readonly S[],
+  bound: Set<string>,
+  estimate?: Estimate<S>,
+): S[] {
   const ordered: S[] = [];
   let left = [...sources];
   while (left.length > 0) {
@@ -73,13 +77,13 @@ export function joinOrder<S extends Source>(sources: readonly S[], bound: Set<st
   return ordered;
 }
 
-function isConnected(source: Source | undefined, bound: ReadonlySet<string>): boolean {
+function isConnected(source: JoinSource | undefined, bound: ReadonlySet<string>): boolean {
   if (!source) return false;
   const open = source.args.filter((arg) => termKey(arg) !== undefined);
   return open.length === 0 || open.some((arg) => isKnown(arg, bound));
 }
 
-function best<S extends Source>(
+function best<S extends JoinSource>(
   sources: readonly S[],
   bound: ReadonlySet<string>,
   estimate: Estimate<S> | undefined,
@@ -98,7 +102,7 @@ function best<S extends Source>(
   return others.reduce((winner, index) => (must(scores[index]) > must(scores[winner]) ? index : winner), must(first));
 }
 
-function scoreOf(source: Source, bound: ReadonlySet<string>): number {
+function scoreOf(source: JoinSource, bound: ReadonlySet<string>): number {
   let known = 0;
   let free = 0;
   let constants = 0;

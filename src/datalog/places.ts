@@ -4,57 +4,64 @@
  * hangs on them.
  */
 import { must } from "../util/assert.ts";
-import type { AtomTerm, Condition, Term } from "./flat.ts";
-import { renameCondition } from "./flat.ts";
+import type { FlatArgument, FlatCondition, FlatTerm } from "./flat.ts";
+import { mapConditionTerms } from "./flat.ts";
 import { bindSource, isKnown, joinOrder } from "./order.ts";
-import { estimateBy, type Names, type Relation, type Select } from "./sql.ts";
+import { estimateBy, type SqlCatalogue, type Relation, type Select } from "./sql.ts";
 
-export type Test =
-  { readonly kind: "condition"; readonly condition: Condition } | { readonly kind: "none"; readonly body: Select };
+export type DecisionTest =
+  { readonly kind: "condition"; readonly condition: FlatCondition } | { readonly kind: "none"; readonly body: Select };
 
 /** What is known once `relation` and those before it were joined, what must hold then, and the ways to go on; none where nothing is left to ask. */
-export interface Place {
+export interface DecisionNode {
   readonly relation: Relation | undefined;
-  tests: Test[];
-  readonly next: Map<string, Place>;
+  tests: DecisionTest[];
+  readonly branches: Map<string, DecisionNode>;
 }
 
-export function newPlace(relation?: Relation, tests: Test[] = []): Place {
-  return { relation, tests, next: new Map() };
+export function decisionNode(relation?: Relation, tests: DecisionTest[] = []): DecisionNode {
+  return { relation, tests, branches: new Map() };
 }
 
 /**
  * The place behind a source, made where no clause went there before. Adds to `names` the variables that the source is the first to bind: they get
  * those of the place, or `fresh` numbers.
  */
-export function placeBehind(place: Place, relation: Relation, names: Map<number, Term>, fresh: () => number): Place {
+export function childFor(
+  place: DecisionNode,
+  relation: Relation,
+  names: Map<number, FlatTerm>,
+  fresh: () => number,
+): DecisionNode {
   const key = keyOf(relation, names);
-  const known = place.next.get(key);
+  const known = place.branches.get(key);
   relation.args.forEach((arg, position) => {
     if (arg.kind !== "var" || names.has(arg.id)) return;
     const same = known?.relation?.args[position];
     names.set(arg.id, same?.kind === "var" ? same : { ...arg, id: fresh() });
   });
   if (known) return known;
-  const made = newPlace(renameRelation(relation, (term) => (term.kind === "var" ? must(names.get(term.id)) : term)));
-  place.next.set(key, made);
+  const made = decisionNode(
+    renameRelation(relation, (term) => (term.kind === "var" ? must(names.get(term.id)) : term)),
+  );
+  place.branches.set(key, made);
   return made;
 }
 
 /** A clause with every term replaced. */
-export function renameSelect(select: Select, rename: (term: Term) => Term): Select {
+export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatTerm): Select {
   return {
     head: select.head.map(rename),
     relations: select.relations.map((relation) => renameRelation(relation, rename)),
-    conditions: select.conditions.map((condition) => renameCondition(condition, rename)),
-    negations: select.negations.map((bodies) => bodies.map((body) => renameSelect(body, rename))),
+    conditions: select.conditions.map((condition) => mapConditionTerms(condition, rename)),
+    negations: select.negations.map((bodies) => bodies.map((body) => mapSelectTerms(body, rename))),
   };
 }
 
 /** A source up to the names of the variables that it is the first to bind. */
-function keyOf({ table, args, orSame }: Relation, names: ReadonlyMap<number, Term>): string {
+function keyOf({ table, args, isReflexive: orSame }: Relation, names: ReadonlyMap<number, FlatTerm>): string {
   const fresh = new Map<number, number>();
-  const describe = (arg: AtomTerm): unknown => {
+  const describe = (arg: FlatArgument): unknown => {
     if (arg.kind !== "var") return arg;
     const known = names.get(arg.id);
     if (known) return known;
@@ -64,22 +71,22 @@ function keyOf({ table, args, orSame }: Relation, names: ReadonlyMap<number, Ter
   return JSON.stringify([table, args.map(describe), orSame]);
 }
 
-function renameRelation(relation: Relation, rename: (term: Term) => Term): Relation {
+function renameRelation(relation: Relation, rename: (term: FlatTerm) => FlatTerm): Relation {
   return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
 }
 
 /** The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same place comes before others. */
-export function inSharedOrder(selects: readonly Select[], names: Names): Select[] {
-  const root = newPlace();
+export function orderWithSharedPrefixes(selects: readonly Select[], names: SqlCatalogue): Select[] {
+  const root = decisionNode();
   let variables = 0;
   return selects.map((select) => ({ ...select, relations: shareFrom(root, select, names, () => variables++) }));
 }
 
-function shareFrom(root: Place, { relations }: Select, names: Names, fresh: () => number): Relation[] {
+function shareFrom(root: DecisionNode, { relations }: Select, names: SqlCatalogue, fresh: () => number): Relation[] {
   const estimate = estimateBy(names);
   const bound = new Set<string>();
   const isFew = (relation: Relation): boolean => (estimate(relation, bound) ?? Infinity) <= sharedRowsMax;
-  const renamed = new Map<number, Term>();
+  const renamed = new Map<number, FlatTerm>();
   const ordered: Relation[] = [];
   let place = root;
   let left: readonly Relation[] = joinOrder(relations, new Set(), estimate);
@@ -87,11 +94,11 @@ function shareFrom(root: Place, { relations }: Select, names: Names, fresh: () =
     const first = must(left[0]);
     // One that only has to be looked up comes first, whoever shares it.
     const isWhole = first.args.every((arg) => isKnown(arg, bound));
-    const shared = isWhole ? undefined : left.find((one) => isFew(one) && place.next.has(keyOf(one, renamed)));
+    const shared = isWhole ? undefined : left.find((one) => isFew(one) && place.branches.has(keyOf(one, renamed)));
     const next = shared ?? first;
     ordered.push(next);
     bindSource(next, bound);
-    place = placeBehind(place, next, renamed, fresh);
+    place = childFor(place, next, renamed, fresh);
     const others = left.filter((one) => one !== next);
     left = shared ? joinOrder(others, new Set(bound), estimate) : others;
   }

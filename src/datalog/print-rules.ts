@@ -4,13 +4,13 @@
  */
 import type { Span } from "../polar/span.ts";
 import { must, unreachable } from "../util/assert.ts";
-import type { Step, StepTerm } from "./closure-steps.ts";
+import type { ClosureStep, StepTerm } from "./closure-steps.ts";
 import type { Closure } from "./closures.ts";
 import { splitKey, type Constant, type ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { Body, Literal, Node } from "./specialise.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "./specialise.ts";
 
-type Call = Extract<Literal, { kind: "call" }>;
+type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
 
 export interface PrintedRule {
   /** `(user, folder) if …` */
@@ -31,14 +31,14 @@ export interface PrintedNode {
 export type ClosureLabels = ReadonlyMap<string, string>;
 
 /** The question's own conjunction; `names` are those of its variables. */
-export function printQuestion(body: Body, names: readonly string[], closures: ClosureLabels): string {
+export function printQuestion(body: SpecialisedBody, names: readonly string[], closures: ClosureLabels): string {
   return body.literals.map((literal) => printLiteral(literal, namesFrom(names), closures)).join(" and ");
 }
 
 /** Every node that the question needs, in the order in which they are met. */
-export function printNodes(body: Body, closures: ClosureLabels): PrintedNode[] {
-  const nodes = new Set<Node>();
-  const visit = (literals: readonly Literal[]): void => {
+export function printNodes(body: SpecialisedBody, closures: ClosureLabels): PrintedNode[] {
+  const nodes = new Set<PredicateNode>();
+  const visit = (literals: readonly SpecialisedLiteral[]): void => {
     for (const literal of literals) {
       if (literal.kind === "not") for (const inner of literal.bodies) visit(inner.literals);
       if (literal.kind === "call" && literal.node) nodes.add(literal.node);
@@ -49,7 +49,7 @@ export function printNodes(body: Body, closures: ClosureLabels): PrintedNode[] {
   return [...nodes].map((node) => printNode(node, closures));
 }
 
-function printNode(node: Node, closures: ClosureLabels): PrintedNode {
+function printNode(node: PredicateNode, closures: ClosureLabels): PrintedNode {
   const args = node.args.map((arg) => (arg.kind === "const" ? printConstant(arg.value) : (arg.type ?? "_")));
   const rules = node.clauses.map((clause) => {
     const name = namesOf(clause.body.types);
@@ -66,14 +66,18 @@ export function printClosure({ steps }: Closure): string {
   return steps.map((step) => printStep(step, isMixed)).join(" or ");
 }
 
-function printStep({ atoms, types }: Step, withTypes: boolean): string {
+function printStep({ atoms, types }: ClosureStep, withTypes: boolean): string {
   const ends = ["from", "to"].map((end, index) => (withTypes ? `${end}: ${types[index]}` : end));
   const name = namesFrom([...ends, ...types.slice(2).map((_, index) => `via${index + 1}`)]);
   const term = (arg: StepTerm): string => (arg.kind === "const" ? printConstant(arg.value) : name(arg.index));
   return atoms.map(({ predicate, args }) => `${splitKey(predicate)[0]}(${args.map(term).join(", ")})`).join(" and ");
 }
 
-function printLiteral(literal: Literal, name: (variable: number) => string, closures: ClosureLabels): string {
+function printLiteral(
+  literal: SpecialisedLiteral,
+  name: (variable: number) => string,
+  closures: ClosureLabels,
+): string {
   const term = (one: ProgramTerm): string => printTerm(one, name);
   switch (literal.kind) {
     case "call":
@@ -108,7 +112,7 @@ function printCall(call: Call, term: (one: ProgramTerm) => string, closures: Clo
   return ways.length === 1 ? must(ways[0]) : `(${ways.join(" or ")})`;
 }
 
-function label({ predicate, id }: Node): string {
+function label({ predicate, id }: PredicateNode): string {
   return `${splitKey(predicate)[0]}#${id}`;
 }
 

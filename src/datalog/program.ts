@@ -44,7 +44,7 @@ export interface ProgramRule {
   readonly implicit: boolean;
 }
 
-export interface Program {
+export interface DatalogProgram {
   readonly rules: readonly ProgramRule[];
   /** By predicate key its rules, found by what the arguments of their heads may be. */
   readonly heads: ReadonlyMap<string, ArgumentIndex<ProgramRule>>;
@@ -62,10 +62,10 @@ export function splitKey(key: string): [predicate: string, arity: number] {
 }
 
 /** By predicate key, the rules that ask for it, under `not` too: those to look at again when more is known of it. */
-export function callersOf(program: Program): ReadonlyMap<string, readonly ProgramRule[]> {
+export function callersOf(program: DatalogProgram): ReadonlyMap<string, readonly ProgramRule[]> {
   const callers = new Map<string, ProgramRule[]>();
   for (const rule of program.rules) {
-    for (const predicate of new Set(callsOf(rule.body).map(({ call }) => call.predicate))) {
+    for (const predicate of new Set(programCalls(rule.body).map(({ call }) => call.predicate))) {
       const known = callers.get(predicate);
       if (known) known.push(rule);
       else callers.set(predicate, [rule]);
@@ -77,13 +77,13 @@ export function callersOf(program: Program): ReadonlyMap<string, readonly Progra
 export type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
 
 /** Every call of a body, and whether an odd number of `not`s is around it. */
-export function* callsOf(
+export function* programCalls(
   body: readonly ProgramLiteral[],
   isNegated = false,
 ): Generator<{ readonly call: ProgramCall; readonly isNegated: boolean }> {
   for (const literal of body) {
     if (literal.kind === "call") yield { call: literal, isNegated };
-    if (literal.kind === "not") yield* callsOf(literal.body, !isNegated);
+    if (literal.kind === "not") yield* programCalls(literal.body, !isNegated);
   }
 }
 

@@ -4,26 +4,26 @@
  */
 import type { Policy, Rule } from "../polar/policy.ts";
 import type { Span } from "../polar/span.ts";
-import { ArgumentIndex, mayMeet } from "./argument-index.ts";
-import { argumentOf, type Argument, factUses } from "./fact-types.ts";
-import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
+import { ArgumentIndex, mayUnify } from "./argument-index.ts";
+import { argumentPattern, type ArgumentPattern, factUses } from "./fact-types.ts";
+import type { DatalogProgram, ProgramLiteral, ProgramRule } from "./program.ts";
 import type { Signatures } from "./signature.ts";
-import { typings } from "./typings.ts";
+import { inferTypings } from "./typings.ts";
 import { Budget } from "./too-large.ts";
 import type { Universe } from "./universe.ts";
 
 /** A call as heads and facts are compared with it: each argument's types, and its value where it has only one. */
-export interface Pattern {
+export interface CallPattern {
   /** Predicate key. */
   readonly predicate: string;
-  readonly args: readonly Argument[];
+  readonly args: readonly ArgumentPattern[];
 }
 
 export interface Reachability {
   /** Rules that no facts can make hold. */
   readonly dead: readonly Rule[];
   /** True where a rule that can hold, or a fact, could make it true. The default `allow` counts as what it stands for. */
-  canHold(pattern: Pattern): boolean;
+  canHold(pattern: CallPattern): boolean;
   /**
    * True where a rule gives, or asks for, the predicate with the name as its second argument and, where there are `types`, one of them as
    * its third. What rules ask for, facts can give.
@@ -33,23 +33,23 @@ export interface Reachability {
 
 export function reachability(
   policy: Policy,
-  program: Program,
+  program: DatalogProgram,
   universe: Universe,
   signatures: Signatures,
   typingsMax: number,
 ): Reachability {
   const budget = new Budget(typingsMax, "types");
   const isLiving = (rule: ProgramRule): boolean =>
-    typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)).length > 0;
+    inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)).length > 0;
   const living = program.rules.filter(isLiving);
   const places = new Set(living.map(({ span }) => placeOf(span)));
   const uses = [...factUses(policy, program, universe)].map((use) => ({ ...use, copied: undefined }));
   const heads = indexHeads([...living.map(headOf), ...uses]);
   const named = namedBy([...living.filter((rule) => !rule.implicit).map(headOf), ...uses]);
-  const canHold = (pattern: Pattern): boolean =>
+  const canHold = (pattern: CallPattern): boolean =>
     (heads.get(pattern.predicate)?.candidates(pattern.args) ?? []).some(
       (head) =>
-        mayMeet(pattern.args, head.args) &&
+        mayUnify(pattern.args, head.args) &&
         (head.copied === undefined || canHold({ predicate: head.copied, args: pattern.args })),
     );
   return {
@@ -65,7 +65,7 @@ export function reachability(
 }
 
 /** Rules that say the same as an earlier one, each with the earlier one. */
-export function duplicateRules(program: Program): { readonly rule: Span; readonly first: Span }[] {
+export function duplicateRules(program: DatalogProgram): { readonly rule: Span; readonly first: Span }[] {
   const bySpan = Map.groupBy(
     program.rules.filter((rule) => !rule.implicit),
     ({ span }) => placeOf(span),
@@ -83,7 +83,7 @@ export function duplicateRules(program: Program): { readonly rule: Span; readonl
   return found;
 }
 
-interface Head extends Pattern {
+interface Head extends CallPattern {
   /** For a default `allow`: the predicate that it copies. */
   readonly copied: string | undefined;
 }
@@ -102,7 +102,7 @@ function headOf(rule: ProgramRule): Head {
   const [copied] = rule.implicit ? rule.body : [];
   return {
     predicate: rule.predicate,
-    args: rule.head.map((term) => argumentOf(term, rule.types)),
+    args: rule.head.map((term) => argumentPattern(term, rule.types)),
     copied: copied?.kind === "call" ? copied.predicate : undefined,
   };
 }
@@ -112,7 +112,7 @@ const anyType = "*";
 const noType = "";
 
 /** By predicate, second and third argument, so that thousands of names are looked up quickly. */
-function namedBy(patterns: readonly Pattern[]): Set<string> {
+function namedBy(patterns: readonly CallPattern[]): Set<string> {
   const named = new Set<string>();
   for (const { predicate, args } of patterns) {
     const [, name, third] = args;

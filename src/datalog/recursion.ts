@@ -6,7 +6,14 @@
  * recursive call follows from the walk alone, no answers are carried back: any demanded call that holds by itself is a hit.
  */
 import { must } from "../util/assert.ts";
-import { type Atom, type AtomTerm, type FlatClause, NotEnumerable, NotPlannable, type Term } from "./flat.ts";
+import {
+  type FlatAtom,
+  type FlatArgument,
+  type FlatClause,
+  NotEnumerable,
+  NotPlannable,
+  type FlatTerm,
+} from "./flat.ts";
 import { bindSource, isKnown, joinOrder, termKey } from "./order.ts";
 import {
   type AnswerVariant,
@@ -19,19 +26,19 @@ import {
   seedFor,
 } from "./resolve-recursion.ts";
 import { simplify } from "./simplify.ts";
-import type { Node } from "./specialise.ts";
-import { type Emission, emitSelect, type Relation, type Select } from "./sql.ts";
+import type { PredicateNode } from "./specialise.ts";
+import { type SqlContext, emitSelect, type Relation, type Select } from "./sql.ts";
 import { unfoldNode, type UnfoldOptions } from "./unfold.ts";
 
-type RecursiveAtom = Extract<Atom, { kind: "recursive" }>;
+type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
 
 /** A node with a pattern of known arguments. */
 interface Moded {
-  readonly node: Node;
+  readonly node: PredicateNode;
   readonly mode: string;
   readonly tag: number;
   /** Known arguments are `@position`, columns of the demand; the others variables. */
-  readonly args: readonly Term[];
+  readonly args: readonly FlatTerm[];
   readonly demand: Relation;
   readonly clauses: readonly ModedClause[];
 }
@@ -48,7 +55,7 @@ interface Variant {
 }
 
 export interface RecursionOptions {
-  readonly emission: Emission;
+  readonly emission: SqlContext;
   readonly unfold: UnfoldOptions;
   /** Takes a common table expression, in order of definition: `body` is the union of the selections, which have `columns` columns and a tag. */
   define(name: string, columns: number, body: string, selections: readonly string[]): void;
@@ -60,7 +67,7 @@ export interface RecursionOptions {
 /** One recursive node, for one pattern of known arguments. All methods throw `NotPlannable` where the recursion is not linear. */
 export class Recursion {
   readonly #options: RecursionOptions;
-  readonly #fixed: ReadonlyMap<number, Term>;
+  readonly #fixed: ReadonlyMap<number, FlatTerm>;
   readonly #demand: string;
   readonly #answers: string;
   readonly #moded = new Map<string, Moded>();
@@ -69,7 +76,12 @@ export class Recursion {
   #variantCount = 0;
 
   /** `fixed` are arguments, by position, that no step of the walk changes: they need no column. */
-  constructor(node: Node, mode: string, options: RecursionOptions, fixed: ReadonlyMap<number, Term> = new Map()) {
+  constructor(
+    node: PredicateNode,
+    mode: string,
+    options: RecursionOptions,
+    fixed: ReadonlyMap<number, FlatTerm> = new Map(),
+  ) {
     this.#options = options;
     this.#fixed = fixed;
     this.#demand = options.name("demand");
@@ -78,8 +90,8 @@ export class Recursion {
   }
 
   /** For one seed: what the request gives and the walk never changes goes into the rules as it is. */
-  static from(node: Node, mode: string, seed: Seed, options: RecursionOptions): Recursion {
-    const fixed = new Map<number, Term>();
+  static from(node: PredicateNode, mode: string, seed: Seed, options: RecursionOptions): Recursion {
+    const fixed = new Map<number, FlatTerm>();
     knownPositions(mode).forEach((position, index) => {
       const arg = must(seed.args[index]);
       if (isKnown(arg, new Set())) fixed.set(position, arg);
@@ -122,7 +134,7 @@ export class Recursion {
   }
 
   /** Defines the expressions and gives the variants of the answers, for these arguments. */
-  answers(seed: Seed, args: readonly Term[]): AnswerVariant[] {
+  answers(seed: Seed, args: readonly FlatTerm[]): AnswerVariant[] {
     this.#defineDemand(seed);
     plannable(() => this.#defineAnswers());
     return [...must(this.#variants.get(this.#root)).values()].map((variant) => this.#answer(variant, args));
@@ -155,11 +167,11 @@ export class Recursion {
     return isWhole && clause.negations.length === 0;
   }
 
-  #take(node: Node, mode: string): Moded {
+  #take(node: PredicateNode, mode: string): Moded {
     const key = `${node.id} ${mode}`;
     const known = this.#moded.get(key);
     if (known) return known;
-    const args = nodeTypes(node).map((type, position): Term =>
+    const args = nodeTypes(node).map((type, position): FlatTerm =>
       mode[position] === "b"
         ? (this.#fixed.get(position) ?? { kind: "param", name: `@${position}`, type })
         : { kind: "var", id: this.#options.unfold.fresh(), type },
@@ -203,12 +215,12 @@ export class Recursion {
   }
 
   /** Of the known arguments, in order, those that have a column in the demand. */
-  #demanded(mode: string, known: readonly Term[]): Term[] {
+  #demanded(mode: string, known: readonly FlatTerm[]): FlatTerm[] {
     const positions = knownPositions(mode);
     return known.filter((_, index) => !this.#fixed.has(must(positions[index])));
   }
 
-  #tagged(name: string, tag: number, args: readonly Term[], columns = args.map((_, index) => index)): Relation {
+  #tagged(name: string, tag: number, args: readonly FlatTerm[], columns = args.map((_, index) => index)): Relation {
     return { table: { kind: "tagged", name, tag, columns }, args, computed: true };
   }
 
@@ -283,7 +295,7 @@ export class Recursion {
     return resolveClause(without, this.#options.planner, [moded.demand], later);
   }
 
-  #variantOf(moded: Moded, head: readonly Term[], sources: readonly Relation[]): Variant {
+  #variantOf(moded: Moded, head: readonly FlatTerm[], sources: readonly Relation[]): Variant {
     refuseRepeatedWildcard(head, sources);
     const bound = new Set<string>();
     for (const source of sources) bindSource(source, bound);
@@ -299,14 +311,14 @@ export class Recursion {
     return variant;
   }
 
-  #answer(variant: Variant, args: readonly Term[]): AnswerVariant {
+  #answer(variant: Variant, args: readonly FlatTerm[]): AnswerVariant {
     const columns = args.flatMap((_, position) => (variant.wild.has(position) ? [] : [position]));
     const present = columns.map((position) => must(args[position]));
     return { relation: this.#tagged(this.#answers, variant.tag, present, columns), wild: [...variant.wild] };
   }
 }
 
-function nodeTypes(node: Node): (string | undefined)[] {
+function nodeTypes(node: PredicateNode): (string | undefined)[] {
   return node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
 }
 
@@ -315,7 +327,11 @@ function pad(columns: readonly string[], width: number): string[] {
 }
 
 /** Joins of `relations`, starting from `known`, that go against a relation's direction; with `open`, only those that bind one of these. */
-function reverseSteps(relations: readonly Relation[], known: readonly AtomTerm[], open: ReadonlySet<string>): number {
+function reverseSteps(
+  relations: readonly Relation[],
+  known: readonly FlatArgument[],
+  open: ReadonlySet<string>,
+): number {
   const bound = new Set(known.flatMap((term) => termKey(term) ?? []));
   return joinOrder(relations, new Set(bound)).filter((relation) => {
     const [first] = relation.args;
@@ -330,7 +346,7 @@ function knownPositions(mode: string): number[] {
   return [...mode].flatMap((known, position) => (known === "b" ? [position] : []));
 }
 
-function sameTerm(left: AtomTerm | undefined, right: AtomTerm): boolean {
+function sameTerm(left: FlatArgument | undefined, right: FlatArgument): boolean {
   return JSON.stringify(left) === JSON.stringify(right);
 }
 

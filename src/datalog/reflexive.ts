@@ -2,17 +2,17 @@
  * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder or on one above it is found
  * by one look at all that somebody has, where that is little.
  */
-import { isClosure } from "./closures.ts";
-import type { AtomTerm, Term } from "./flat.ts";
+import { isClosurePredicate } from "./closures.ts";
+import type { FlatArgument, FlatTerm } from "./flat.ts";
 import { bindSource } from "./order.ts";
-import { renameSelect } from "./places.ts";
-import { estimateBy, type Names, type Select } from "./sql.ts";
+import { mapSelectTerms } from "./places.ts";
+import { estimateBy, type SqlCatalogue, type Select } from "./sql.ts";
 
 /** To look at so many rows for the one that is looked for takes no longer than to look for that one alone. */
 const fewRows = 32;
 
 /** The clauses of a yes or no, their sources in join order, without those that another contains once a closure in it also leads from a value to itself. */
-export function withReflexiveClosures(selects: readonly Select[], names: Names): Select[] {
+export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCatalogue): Select[] {
   const clauses = new Map(selects.map((select) => [keyOf(select), select]));
   // Those that hold more than their keys say.
   const widened = new Set<string>();
@@ -35,7 +35,7 @@ interface Reflexive {
 }
 
 /** The clause with one of its closures reflexive, for each that is looked up once for each of a few values. */
-function reflexive(select: Select, names: Names): Reflexive[] {
+function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
   const estimate = estimateBy(names);
   const { relations } = select;
   const bound = new Set<string>();
@@ -45,20 +45,22 @@ function reflexive(select: Select, names: Names): Reflexive[] {
     const open = args.flatMap((arg) => (arg.kind === "var" && !bound.has(`v${arg.id}`) ? [`v${arg.id}`] : []));
     if ((estimate(relation, bound) ?? Infinity) <= fewRows) for (const variable of open) few.add(variable);
     bindSource(relation, bound);
-    if (table.kind !== "fact" || !isClosure(table.predicate) || open.length > 0) return [];
+    if (table.kind !== "fact" || !isClosurePredicate(table.predicate) || open.length > 0) return [];
     const [from, to] = args;
     const [inner, other] = to?.kind === "var" && few.has(`v${to.id}`) ? [to, from] : [from, to];
     if (inner?.kind !== "var" || !few.has(`v${inner.id}`)) return [];
     if ((other?.kind !== "var" && other?.kind !== "param") || other.type !== inner.type) return [];
     const rest = { ...select, relations: relations.toSpliced(place, 1) };
-    const contained = keyOf(renameSelect(rest, (term) => (term.kind === "var" && term.id === inner.id ? other : term)));
-    return [{ contained, select: { ...select, relations: relations.with(place, { ...relation, orSame: true }) } }];
+    const contained = keyOf(
+      mapSelectTerms(rest, (term) => (term.kind === "var" && term.id === inner.id ? other : term)),
+    );
+    return [{ contained, select: { ...select, relations: relations.with(place, { ...relation, isReflexive: true }) } }];
   });
 }
 
 /** The same for clauses that differ in the names of their variables and, mostly, in the order of their sources. */
 function keyOf({ relations, conditions, negations }: Select): string {
-  const masked = (arg: AtomTerm): unknown => (arg.kind === "var" ? ["v", arg.type ?? null] : arg);
+  const masked = (arg: FlatArgument): unknown => (arg.kind === "var" ? ["v", arg.type ?? null] : arg);
   const sorted = relations
     .map((relation) => ({ relation, text: JSON.stringify([relation.table, relation.args.map(masked)]) }))
     .toSorted((left, right) => (left.text < right.text ? -1 : Number(left.text > right.text)));
@@ -70,6 +72,6 @@ function keyOf({ relations, conditions, negations }: Select): string {
   });
 }
 
-function isVariable(value: unknown): value is Extract<Term, { kind: "var" }> {
+function isVariable(value: unknown): value is Extract<FlatTerm, { kind: "var" }> {
   return typeof value === "object" && value !== null && "kind" in value && value.kind === "var";
 }

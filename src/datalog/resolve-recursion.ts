@@ -3,10 +3,10 @@
  * seeded with the values that the rest of the clause knows (magic sets). A node may answer with wildcards in some columns; each such variant
  * gives a clause of its own, in which those arguments are unbound, so that no join ever has to look for NULL.
  */
-import type { Atom, Condition, FlatClause, Term } from "./flat.ts";
+import type { FlatAtom, FlatCondition, FlatClause, FlatTerm } from "./flat.ts";
 import { clauseVariables, conditionTerms, NotEnumerable, NotPlannable } from "./flat.ts";
 import { bindSource, connected, isKnown, joinOrder, termKey } from "./order.ts";
-import type { Node } from "./specialise.ts";
+import type { PredicateNode } from "./specialise.ts";
 import type { Relation, Select } from "./sql.ts";
 
 /** What a recursive atom can be replaced by: a source, and the positions of the arguments that it leaves open as wildcards. */
@@ -18,22 +18,22 @@ export interface AnswerVariant {
 /** Where the demanded values of a recursive node come from. */
 export interface Seed {
   readonly relations: readonly Relation[];
-  readonly conditions: readonly Condition[];
+  readonly conditions: readonly FlatCondition[];
   /** One for each argument that is known, in order. */
-  readonly args: readonly Term[];
+  readonly args: readonly FlatTerm[];
 }
 
 /** Plans recursive nodes for arguments that are known (`b`) or free (`f`). */
 export interface RecursionPlanner {
   /** How far the walk would fan out; lower is better. */
-  cost(node: Node, mode: string): number;
+  cost(node: PredicateNode, mode: string): number;
   /** The variants of the node's answers, for these arguments. */
-  answers(node: Node, mode: string, seed: Seed, args: readonly Term[]): readonly AnswerVariant[];
+  answers(node: PredicateNode, mode: string, seed: Seed, args: readonly FlatTerm[]): readonly AnswerVariant[];
   /** A source that has a row where any seed leads to an answer, if that can be told from the walk alone; all arguments are known. */
-  hits(node: Node, mode: string, seed: Seed): Relation | undefined;
+  hits(node: PredicateNode, mode: string, seed: Seed): Relation | undefined;
 }
 
-type RecursiveAtom = Extract<Atom, { kind: "recursive" }>;
+type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
 
 interface Partial {
   readonly clause: FlatClause;
@@ -135,7 +135,7 @@ function isApart(clause: FlatClause, relations: readonly Relation[], atom: Recur
 export function seedFor(
   atom: RecursiveAtom,
   relations: readonly Relation[],
-  conditions: readonly Condition[],
+  conditions: readonly FlatCondition[],
   outer: readonly Relation[],
 ): { seed: Seed; mode: string } {
   const bound = new Set<string>();
@@ -164,7 +164,7 @@ function mostKnown(
 }
 
 /** The source of an atom that is not recursive. */
-export function plainRelation(atom: Atom): Relation[] {
+export function plainRelation(atom: FlatAtom): Relation[] {
   switch (atom.kind) {
     case "recursive":
       return [];
@@ -189,7 +189,7 @@ export function refuseLostVariables(clause: FlatClause, sources: readonly Relati
 }
 
 /** "Any value, but twice the same" has no form as an answer: two wildcards would say that any two values will do. */
-export function refuseRepeatedWildcard(head: readonly Term[], sources: readonly Relation[]): void {
+export function refuseRepeatedWildcard(head: readonly FlatTerm[], sources: readonly Relation[]): void {
   const bound = new Set<string>();
   for (const source of sources) bindSource(source, bound);
   const seen = new Set<number>();

@@ -6,14 +6,14 @@
  * millions of edges.
  */
 import type { Span } from "../polar/span.ts";
-import { ArgumentIndex, mayMeet } from "./argument-index.ts";
+import { ArgumentIndex, mayUnify } from "./argument-index.ts";
 import { stronglyConnected } from "./components.ts";
-import { argumentOf, type Argument } from "./fact-types.ts";
-import type { Program, ProgramLiteral, ProgramRule } from "./program.ts";
+import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
+import type { DatalogProgram, ProgramLiteral, ProgramRule } from "./program.ts";
 import { must } from "../util/assert.ts";
 
 interface RuleNode {
-  readonly args: readonly Argument[];
+  readonly args: readonly ArgumentPattern[];
   /** Of a head: the calls in the bodies of its rules. Of a call: the heads that it may meet. */
   readonly targets: RuleNode[];
   /** A rule with this head; none for a call. */
@@ -63,12 +63,12 @@ export class RuleGraph {
   }
 
   #callOf({ predicate, args: terms }: Call, types: Types): RuleNode {
-    const args = terms.map((term) => argumentOf(term, types));
+    const args = terms.map((term) => argumentPattern(term, types));
     const key = keyOf(predicate, args);
     const known = this.#calls.get(key);
     if (known) return known;
     const candidates = this.#index.get(predicate)?.candidates(args) ?? [];
-    const node = { args, targets: candidates.filter((head) => mayMeet(args, head.args)), rule: undefined };
+    const node = { args, targets: candidates.filter((head) => mayUnify(args, head.args)), rule: undefined };
     this.#calls.set(key, node);
     return node;
   }
@@ -91,7 +91,7 @@ export class RuleGraph {
  * The rules of the predicates that ask for themselves again, by whatever way: only among these can a rule ask for itself again, and most rules of
  * large policies are not among them.
  */
-export function cyclicRules(program: Program): readonly ProgramRule[] {
+export function cyclicRules(program: DatalogProgram): readonly ProgramRule[] {
   const called = new Map<string, Set<string>>();
   for (const { predicate, body, types } of program.rules) {
     let predicates = called.get(predicate);
@@ -124,11 +124,11 @@ function narrowed(body: readonly ProgramLiteral[], around: Types): Types {
   return types;
 }
 
-function headArguments(rule: ProgramRule): Argument[] {
-  return rule.head.map((term) => argumentOf(term, rule.types));
+function headArguments(rule: ProgramRule): ArgumentPattern[] {
+  return rule.head.map((term) => argumentPattern(term, rule.types));
 }
 
-function keyOf(predicate: string, args: readonly Argument[]): string {
+function keyOf(predicate: string, args: readonly ArgumentPattern[]): string {
   return JSON.stringify([predicate, args.map(({ types, id }) => [types && setKey(types), id])]);
 }
 

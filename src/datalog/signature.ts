@@ -1,6 +1,6 @@
 /** What types the arguments of a predicate can have: one signature, and all of a predicate's. */
 import { ArgumentIndex } from "./argument-index.ts";
-import type { Argument } from "./fact-types.ts";
+import type { ArgumentPattern } from "./fact-types.ts";
 import type { ProgramTerm } from "./program.ts";
 
 /** A concrete type, or `undefined` for any (untyped variables that only untyped facts bind). */
@@ -20,13 +20,13 @@ export class SignatureList {
   add(signature: Signature): void {
     this.#all.push(signature);
     const args = signature.map((type) => ({
-      types: type === undefined || isLink(type) ? undefined : new Set([type]),
+      types: type === undefined || isTypeVariable(type) ? undefined : new Set([type]),
       id: undefined,
     }));
     this.#index.add(signature, args);
   }
 
-  candidates(args: () => readonly Argument[]): readonly Signature[] {
+  candidates(args: () => readonly ArgumentPattern[]): readonly Signature[] {
     return this.#all.length <= indexedMin ? this.#all : this.#index.candidates(args());
   }
 }
@@ -40,10 +40,10 @@ export function termType(term: ProgramTerm): TypeName {
 }
 
 /** Names of types begin with letters, so no type is taken for a link. */
-export function isLink(type: TypeName): type is string {
+export function isTypeVariable(type: TypeName): type is string {
   return type?.startsWith("?") === true;
 }
 
-export function linkOf(number: number): string {
+export function typeVariable(number: number): string {
   return `?${number}`;
 }

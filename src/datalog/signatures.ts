@@ -2,14 +2,14 @@
  * Types flow bottom up: which combinations of argument types can a predicate hold at all? An abstract run of the program over types, with
  * the storable facts as its base. It drives everything after it: a rule instance whose calls have no common typing is never compiled.
  */
-import { callersOf, type Program, type ProgramRule } from "./program.ts";
+import { callersOf, type DatalogProgram, type ProgramRule } from "./program.ts";
 import { type Signature, SignatureList, type Signatures } from "./signature.ts";
 import { Budget } from "./too-large.ts";
-import { headSignature, typings } from "./typings.ts";
+import { headSignature, inferTypings } from "./typings.ts";
 
 /** The least fixpoint over types: the base signatures (facts) and what the rules derive from them. */
 export function inferSignatures(
-  program: Program,
+  program: DatalogProgram,
   base: Iterable<readonly [string, Signature]>,
   typingsMax: number,
 ): Signatures {
@@ -31,7 +31,7 @@ export function inferSignatures(
   while (waiting.size > 0) {
     const grown = new Set<string>();
     for (const rule of waiting) {
-      for (const typing of typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)))
+      for (const typing of inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)))
         if (add(rule.predicate, headSignature(rule.head, typing))) grown.add(rule.predicate);
     }
     waiting = new Set([...grown].flatMap((predicate) => callers.get(predicate) ?? []));

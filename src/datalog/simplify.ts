@@ -3,9 +3,9 @@
  * writer, admin)`), and no call of a recursive node whose answers another clause's node contains by copy rules.
  */
 import type { Constant } from "./program.ts";
-import type { Atom, AtomTerm, FlatClause } from "./flat.ts";
+import type { FlatAtom, FlatArgument, FlatClause } from "./flat.ts";
 import { clauseVariables } from "./flat.ts";
-import type { Node } from "./specialise.ts";
+import type { PredicateNode } from "./specialise.ts";
 
 export function simplify(clauses: readonly FlatClause[]): FlatClause[] {
   return mergeConstants(dropSubsumed(unique(clauses.map(dropRepeatedAtoms))));
@@ -22,7 +22,7 @@ function dropRepeatedAtoms(clause: FlatClause): FlatClause {
   return { ...clause, atoms };
 }
 
-function describeExactly(term: AtomTerm): unknown {
+function describeExactly(term: FlatArgument): unknown {
   return term;
 }
 
@@ -41,7 +41,7 @@ function clauseKey(
   mask?: { readonly atom: number; readonly arg: number } | { readonly atom: number },
 ): string {
   const numbers = new Map([...clauseVariables(clause)].map((id, index) => [id, index]));
-  const describe = (term: AtomTerm): unknown =>
+  const describe = (term: FlatArgument): unknown =>
     term.kind === "var" ? ["v", numbers.get(term.id), term.type ?? null] : term;
   const atoms = clause.atoms.map((atom, index) => {
     if (mask?.atom !== index) return describeAtom(atom, describe);
@@ -52,7 +52,7 @@ function clauseKey(
 }
 
 /** Conditions and negations. Variables of negations have numbers of their own in the whole clause. */
-function describeTests(clause: FlatClause, describe: (term: AtomTerm) => unknown): unknown[] {
+function describeTests(clause: FlatClause, describe: (term: FlatArgument) => unknown): unknown[] {
   const conditions = clause.conditions.map((condition) =>
     condition.kind === "type"
       ? ["type", describe(condition.term), condition.types]
@@ -69,8 +69,8 @@ function describeTests(clause: FlatClause, describe: (term: AtomTerm) => unknown
   return [conditions, negations];
 }
 
-function describeAtom(atom: Atom, describe: (term: AtomTerm, position: number) => unknown): unknown {
-  const args = atom.args.map((arg: AtomTerm, position) => describe(arg, position));
+function describeAtom(atom: FlatAtom, describe: (term: FlatArgument, position: number) => unknown): unknown {
+  const args = atom.args.map((arg: FlatArgument, position) => describe(arg, position));
   switch (atom.kind) {
     case "recursive":
       return [atom.kind, atom.node.id, args];
@@ -86,12 +86,12 @@ function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
   let left = [...clauses];
   const longest = Math.max(0, ...clauses.map((clause) => clause.atoms.length));
   for (let position = 0; position < longest; position++) {
-    const groups = new Map<string, Set<Node>>();
+    const groups = new Map<string, Set<PredicateNode>>();
     const keyed = left.map((clause) => {
       const atom = clause.atoms[position];
       if (atom?.kind !== "recursive") return { clause, node: undefined, key: "" };
       const key = clauseKey(clause, { atom: position });
-      const nodes = groups.get(key) ?? new Set<Node>();
+      const nodes = groups.get(key) ?? new Set<PredicateNode>();
       groups.set(key, nodes.add(atom.node));
       return { clause, node: atom.node, key };
     });
@@ -103,7 +103,7 @@ function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
 }
 
 /** Of two nodes that contain each other (a cycle of copy rules) the one with the lower number stays. */
-function contains(outer: Node, inner: Node): boolean {
+function contains(outer: PredicateNode, inner: PredicateNode): boolean {
   return outer !== inner && outer.copies.has(inner) && (!inner.copies.has(outer) || outer.id < inner.id);
 }
 
@@ -142,13 +142,13 @@ function mergeAt(clauses: readonly FlatClause[], atom: number, arg: number): Fla
 function constantsAt(clause: FlatClause, atom: number, arg: number): readonly Constant[] | undefined {
   const found = clause.atoms[atom];
   if (found?.kind !== "fact" && found?.kind !== "context") return undefined;
-  const term: AtomTerm | undefined = found.args[arg];
+  const term: FlatArgument | undefined = found.args[arg];
   if (term?.kind === "const") return [term.value];
   return term?.kind === "oneOf" ? term.values : undefined;
 }
 
-function replaceArgument(clause: FlatClause, atom: number, arg: number, value: AtomTerm): FlatClause {
-  const atoms = clause.atoms.map((present, index): Atom => {
+function replaceArgument(clause: FlatClause, atom: number, arg: number, value: FlatArgument): FlatClause {
+  const atoms = clause.atoms.map((present, index): FlatAtom => {
     if (index !== atom || (present.kind !== "fact" && present.kind !== "context")) return present;
     return { ...present, args: present.args.map((term, position) => (position === arg ? value : term)) };
   });

@@ -6,11 +6,11 @@
 import { must } from "../util/assert.ts";
 import { type ClosureChoice, useClosures } from "./closures.ts";
 import { stronglyConnected } from "./components.ts";
-import { type Argument, type FactType, isCovered } from "./fact-types.ts";
+import { type ArgumentPattern, type FactType, isCovered } from "./fact-types.ts";
 import {
   type Constant,
   literalVariables,
-  type Program,
+  type DatalogProgram,
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
@@ -21,11 +21,11 @@ import { Budget } from "./too-large.ts";
 import { type Signatures, termType, type TypeName } from "./signature.ts";
 import { inferSignatures } from "./signatures.ts";
 import { withDemandedTypes } from "./demanded-types.ts";
-import { typings, withoutLinks } from "./typings.ts";
+import { inferTypings, withoutTypeVariables } from "./typings.ts";
 
 /** What the plans of a request may draw on. `context` are the argument types of its context facts. */
-export interface Knowledge {
-  readonly program: Program;
+export interface SpecialiseOptions {
+  readonly program: DatalogProgram;
   readonly facts: readonly FactType[];
   readonly context: readonly FactType[];
   readonly signatures: Signatures;
@@ -35,16 +35,16 @@ export interface Knowledge {
   readonly typingsMax: number;
 }
 
-export type NodeArg =
+export type NodeArgument =
   { readonly kind: "const"; readonly value: Constant } | { readonly kind: "open"; readonly type: TypeName };
 
-export interface Node {
+export interface PredicateNode {
   readonly id: number;
   readonly predicate: string;
-  readonly args: readonly NodeArg[];
+  readonly args: readonly NodeArgument[];
   clauses: readonly NodeClause[];
   /** Nodes whose answers this one contains by copy rules alone, itself included. */
-  copies: ReadonlySet<Node>;
+  copies: ReadonlySet<PredicateNode>;
   component: number;
   recursive: boolean;
   productive: boolean;
@@ -53,17 +53,17 @@ export interface Node {
 export interface NodeClause {
   /** One term for each open argument of the node. */
   readonly head: readonly ProgramTerm[];
-  readonly body: Body;
+  readonly body: SpecialisedBody;
   readonly rule: ProgramRule;
 }
 
 /** A typed conjunction. `types` is by variable; variables of an enclosing body keep their numbers. */
-export interface Body {
+export interface SpecialisedBody {
   readonly types: readonly TypeName[];
-  readonly literals: readonly Literal[];
+  readonly literals: readonly SpecialisedLiteral[];
 }
 
-export type Literal =
+export type SpecialisedLiteral =
   | {
       readonly kind: "call";
       readonly predicate: string;
@@ -71,10 +71,10 @@ export type Literal =
       /** Whether stored facts, context facts, and rules may answer it. */
       readonly fact: boolean;
       readonly context: boolean;
-      readonly node: Node | undefined;
+      readonly node: PredicateNode | undefined;
     }
   /** None of the bodies can be made true. `outer` are the variables that they share with what is around them; others are their own. */
-  | { readonly kind: "not"; readonly bodies: readonly Body[]; readonly outer: ReadonlySet<number> }
+  | { readonly kind: "not"; readonly bodies: readonly SpecialisedBody[]; readonly outer: ReadonlySet<number> }
   | Extract<ProgramLiteral, { kind: "equal" | "compare" | "type" }>;
 
 /** Thrown where a goal needs more nodes than its limit. */
@@ -82,7 +82,7 @@ export class TooManyNodes extends Error {}
 
 /** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
 export function signaturesFor(
-  program: Program,
+  program: DatalogProgram,
   facts: readonly FactType[],
   context: readonly FactType[],
   typingsMax: number,
@@ -98,19 +98,19 @@ export interface Goal {
 }
 
 /** The goal as a body over nodes, or `undefined` where nothing can satisfy it. */
-export function specialise(goal: Goal, knowledge: Knowledge): Body | undefined {
+export function specialise(goal: Goal, knowledge: SpecialiseOptions): SpecialisedBody | undefined {
   const [literals] = graphOf([goal], knowledge);
   const body = { types: goal.types, literals: must(literals) };
   return isProductive({ body }) ? prune({ body }).body : undefined;
 }
 
 /** Asks `closures` for each that one of the goals could read. What several goals lead to is looked at once. */
-export function offerClosures(goals: readonly Goal[], knowledge: Knowledge): void {
+export function findClosures(goals: readonly Goal[], knowledge: SpecialiseOptions): void {
   graphOf(goals, knowledge);
 }
 
 /** The calls of each goal, resolved into one graph for all. */
-function graphOf(goals: readonly Goal[], knowledge: Knowledge): readonly (readonly Literal[])[] {
+function graphOf(goals: readonly Goal[], knowledge: SpecialiseOptions): readonly (readonly SpecialisedLiteral[])[] {
   const graph = new Graph(knowledge);
   const resolved = goals.map(({ calls, types }) => {
     const scope = new Set(types.keys());
@@ -126,13 +126,13 @@ function graphOf(goals: readonly Goal[], knowledge: Knowledge): readonly (readon
 }
 
 class Graph {
-  readonly nodes: Node[] = [];
-  readonly #known = new Map<string, Node>();
-  readonly #knowledge: Knowledge;
+  readonly nodes: PredicateNode[] = [];
+  readonly #known = new Map<string, PredicateNode>();
+  readonly #knowledge: SpecialiseOptions;
   readonly #spend: (typings: number) => void;
   #grown = 0;
 
-  constructor(knowledge: Knowledge) {
+  constructor(knowledge: SpecialiseOptions) {
     this.#knowledge = knowledge;
     const budget = new Budget(knowledge.typingsMax, "types");
     this.#spend = (typings) => budget.spend(typings, undefined);
@@ -148,7 +148,7 @@ class Graph {
   }
 
   /** `scope` are the variables that mean the same outside of the literal as inside. */
-  resolve(literal: ProgramLiteral, types: readonly TypeName[], scope: ReadonlySet<number>): Literal {
+  resolve(literal: ProgramLiteral, types: readonly TypeName[], scope: ReadonlySet<number>): SpecialisedLiteral {
     if (literal.kind === "not") {
       const outer = new Set(literalVariables(literal).filter((variable) => scope.has(variable)));
       return { kind: "not", bodies: this.#negated(literal.body, types, outer), outer };
@@ -168,8 +168,8 @@ class Graph {
     };
   }
 
-  #node(predicate: string, args: readonly ProgramTerm[], types: readonly TypeName[]): Node {
-    const patterns = args.map((arg, position): NodeArg =>
+  #node(predicate: string, args: readonly ProgramTerm[], types: readonly TypeName[]): PredicateNode {
+    const patterns = args.map((arg, position): NodeArgument =>
       arg.kind === "const" ? { kind: "const", value: arg.value } : { kind: "open", type: types[position] },
     );
     const key = JSON.stringify([
@@ -179,7 +179,7 @@ class Graph {
     const known = this.#known.get(key);
     if (known) return known;
     if (this.nodes.length >= this.#knowledge.nodesMax) throw new TooManyNodes();
-    const node: Node = {
+    const node: PredicateNode = {
       id: this.nodes.length,
       predicate,
       args: patterns,
@@ -195,7 +195,7 @@ class Graph {
   }
 
   /** The rule as clauses of the node, one for each typing under which it can give what the node asks for. */
-  #clauses(node: Node, rule: ProgramRule): NodeClause[] {
+  #clauses(node: PredicateNode, rule: ProgramRule): NodeClause[] {
     const match = matchHead(node, rule);
     if (!match) return [];
     const { constants, known } = match;
@@ -212,8 +212,8 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    const found = typings(rule.types, body, this.#knowledge.signatures, this.#spend, known);
-    return withoutLinks(withDemandedTypes(found, body, scope, this.#spend))
+    const found = inferTypings(rule.types, body, this.#knowledge.signatures, this.#spend, known);
+    return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend))
       .filter((types) => fitsOpenTypes(node, rule, types))
       .map((types) => ({
         head,
@@ -223,7 +223,11 @@ class Graph {
   }
 
   /** The typings of a negated conjunction, given the types of the variables around it. */
-  #negated(body: readonly ProgramLiteral[], around: readonly TypeName[], outer: ReadonlySet<number>): Body[] {
+  #negated(
+    body: readonly ProgramLiteral[],
+    around: readonly TypeName[],
+    outer: ReadonlySet<number>,
+  ): SpecialisedBody[] {
     const known = around.map((type, variable) => (outer.has(variable) ? type : undefined));
     const scope = new Set([...outer, ...ownVariables(body)]);
     const allowed: (ReadonlySet<string> | undefined)[] = [];
@@ -240,9 +244,9 @@ class Graph {
       innerNarrowing(literal).every(([term, types]) => fitsConstant(term, types)),
     );
     if (!constantFits) return [];
-    const found = typings(allowed, body, this.#knowledge.signatures, this.#spend, known);
-    return withoutLinks(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
-      const narrowed = types.flatMap((type, variable): Literal[] =>
+    const found = inferTypings(allowed, body, this.#knowledge.signatures, this.#spend, known);
+    return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
+      const narrowed = types.flatMap((type, variable): SpecialisedLiteral[] =>
         type !== undefined && outer.has(variable) && known[variable] === undefined
           ? [{ kind: "type", term: { kind: "var", index: variable }, types: new Set([type]) }]
           : [],
@@ -255,14 +259,14 @@ class Graph {
   }
 }
 
-function argumentOfNode(arg: NodeArg): Argument {
+function argumentOfNode(arg: NodeArgument): ArgumentPattern {
   if (arg.kind === "const") return { types: new Set([arg.value.type]), id: arg.value.id };
   return { types: arg.type === undefined ? undefined : new Set([arg.type]), id: undefined };
 }
 
 /** What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't meet. */
 function matchHead(
-  node: Node,
+  node: PredicateNode,
   rule: ProgramRule,
 ): { constants: (Constant | undefined)[]; known: TypeName[] } | undefined {
   const constants: (Constant | undefined)[] = [];
@@ -290,7 +294,7 @@ function matchHead(
  * What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest alone. So a wildcard
  * always knows of which type it is.
  */
-function fitsOpenTypes(node: Node, rule: ProgramRule, types: readonly TypeName[]): boolean {
+function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly TypeName[]): boolean {
   return node.args.every((arg, position) => {
     if (arg.kind === "const" || arg.type !== undefined) return true;
     const term = must(rule.head[position]);
@@ -319,7 +323,7 @@ function fitsConstant(term: ProgramTerm, types: ReadonlySet<string>): boolean {
   return type === undefined || types.has(type);
 }
 
-function markProductive(nodes: readonly Node[]): void {
+function markProductive(nodes: readonly PredicateNode[]): void {
   for (let changed = true; changed;) {
     changed = false;
     for (const node of nodes) {
@@ -330,17 +334,17 @@ function markProductive(nodes: readonly Node[]): void {
   }
 }
 
-function isProductive(clause: { readonly body: Body }): boolean {
+function isProductive(clause: { readonly body: SpecialisedBody }): boolean {
   return clause.body.literals.every((literal) => literal.kind !== "call" || canAnswer(literal));
 }
 
-function canAnswer(call: Extract<Literal, { kind: "call" }>): boolean {
+function canAnswer(call: Extract<SpecialisedLiteral, { kind: "call" }>): boolean {
   return call.fact || call.context || (call.node?.productive ?? false);
 }
 
 /** Takes unproductive nodes out of calls, and bodies that can't hold out of negations. */
-function prune<C extends { readonly body: Body }>(clause: C): C {
-  const literals = clause.body.literals.flatMap((literal): Literal[] => {
+function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
+  const literals = clause.body.literals.flatMap((literal): SpecialisedLiteral[] => {
     if (literal.kind === "call")
       return [literal.node?.productive === false ? { ...literal, node: undefined } : literal];
     if (literal.kind !== "not") return [literal];
@@ -351,7 +355,7 @@ function prune<C extends { readonly body: Body }>(clause: C): C {
 }
 
 /** Replaces a copy clause by the clauses of what it copies: long role hierarchies, and cycles in them, cost nothing at query time. */
-function collapseCopies(nodes: readonly Node[]): void {
+function collapseCopies(nodes: readonly PredicateNode[]): void {
   const sources = new Map(
     nodes.map((node) => [node, node.clauses.flatMap((clause) => copySource(node, clause) ?? [])]),
   );
@@ -371,7 +375,10 @@ function collapseCopies(nodes: readonly Node[]): void {
 }
 
 /** Where a clause only hands its arguments on to another node: that node, and what remains of the call (facts of the same predicate). */
-function copySource(node: Node, clause: NodeClause): { node: Node; rest: NodeClause | undefined } | undefined {
+function copySource(
+  node: PredicateNode,
+  clause: NodeClause,
+): { node: PredicateNode; rest: NodeClause | undefined } | undefined {
   const [call, ...others] = clause.body.literals;
   if (others.length > 0 || call?.kind !== "call" || !call.node) return undefined;
   const open = call.args.filter((_, position) => call.node?.args[position]?.kind === "open");
@@ -391,12 +398,12 @@ function copySource(node: Node, clause: NodeClause): { node: Node; rest: NodeCla
   return { node: call.node, rest };
 }
 
-function sameTypes(left: Node, right: Node): boolean {
-  const open = (node: Node): TypeName[] => node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
+function sameTypes(left: PredicateNode, right: PredicateNode): boolean {
+  const open = (node: PredicateNode): TypeName[] => node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
   return JSON.stringify(open(left)) === JSON.stringify(open(right));
 }
 
-function markRecursion(nodes: readonly Node[]): void {
+function markRecursion(nodes: readonly PredicateNode[]): void {
   const successors = new Map(nodes.map((node) => [node, node.clauses.flatMap((clause) => calledNodes(clause.body))]));
   const component = stronglyConnected(nodes, (node) => successors.get(node) ?? []);
   const sizes = new Map<number, number>();
@@ -407,7 +414,7 @@ function markRecursion(nodes: readonly Node[]): void {
   }
 }
 
-function calledNodes(body: Body): Node[] {
+function calledNodes(body: SpecialisedBody): PredicateNode[] {
   return body.literals.flatMap((literal) => {
     if (literal.kind === "call") return literal.node ? [literal.node] : [];
     return literal.kind === "not" ? literal.bodies.flatMap(calledNodes) : [];

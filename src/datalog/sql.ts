@@ -3,34 +3,34 @@
  * values of a request are parameters, constants of the policy are their interned ids.
  */
 import { must, unreachable } from "../util/assert.ts";
-import type { AtomTerm, Condition, Term } from "./flat.ts";
-import { type Estimate, isKnown, joinOrder, type Source, termKey } from "./order.ts";
+import type { FlatArgument, FlatCondition, FlatTerm } from "./flat.ts";
+import { type Estimate, isKnown, joinOrder, type JoinSource, termKey } from "./order.ts";
 import type { Constant } from "./program.ts";
 import type { TypeName } from "./signature.ts";
 
 /** What the store knows: where facts live and which ids stand for what. */
-export interface Names {
+export interface SqlCatalogue {
   /**
    * Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are; with `next`, those in
    * a range of that argument.
    */
-  seeks(predicate: string, positions: readonly number[], next?: number): boolean;
+  hasIndex(predicate: string, positions: readonly number[], next?: number): boolean;
   /** The most rows of a table whose values in the columns (numbers from 1) are the same and which are within the ranges; infinite where nobody knows. */
-  most(table: string, columns: readonly number[], within: Loop["within"]): number;
+  rowsMax(table: string, columns: readonly number[], within: Loop["ranges"]): number;
   /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
   factTable(predicate: string): string | undefined;
   /** The interned id of a constant, -1 where the store does not have it. */
-  constant(value: Constant): number;
+  idOf(value: Constant): number;
   /** The range of ids of a type, empty where the store has no such type. */
-  range(type: string): IdRange;
+  idRange(type: string): IdRange;
 }
 
 /** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
-export interface Relation extends Source {
+export interface Relation extends JoinSource {
   /** True where one of several constants is looked for among the few rows that the other arguments find, not one after the other. */
   readonly filtered?: boolean;
   /** Only of a closure whose ends are both known: it holds of a value and itself as well. */
-  readonly orSame?: boolean;
+  readonly isReflexive?: boolean;
   readonly table:
     | { readonly kind: "fact"; readonly predicate: string }
     | { readonly kind: "context"; readonly predicate: string }
@@ -47,7 +47,7 @@ export interface Loop {
   /** `json_each` for what a request lists, `undefined` for what has no rows. */
   readonly table: string | undefined;
   /** By column of a table of facts or a closure: between which ids its values are, in one range or several; `undefined` where they may be any. */
-  readonly within: readonly (readonly IdRange[] | undefined)[];
+  readonly ranges: readonly (readonly IdRange[] | undefined)[];
 }
 
 export interface IdRange {
@@ -57,9 +57,9 @@ export interface IdRange {
 
 /** A clause ready for SQL. */
 export interface Select {
-  readonly head: readonly Term[];
+  readonly head: readonly FlatTerm[];
   readonly relations: readonly Relation[];
-  readonly conditions: readonly Condition[];
+  readonly conditions: readonly FlatCondition[];
   readonly negations: readonly (readonly Select[])[];
 }
 
@@ -67,7 +67,7 @@ export interface Select {
  * Numbers the parameters of a statement by name, in order of first use. Never bare: SQLite's planner looks at the values of bare parameters in a
  * join, and then plans the statement anew each time it is run with others, which takes ten times as long as running it.
  */
-export class Parameters {
+export class StatementParameters {
   readonly #slots = new Map<string, number>();
 
   /** An integer. */
@@ -91,9 +91,9 @@ export class Parameters {
   }
 }
 
-export interface Emission {
-  readonly names: Names;
-  readonly parameters: Parameters;
+export interface SqlContext {
+  readonly catalogue: SqlCatalogue;
+  readonly parameters: StatementParameters;
   /** Numbers for table aliases, unique within a statement so that nested queries never hide an outer one. */
   alias(): string;
   /** Names of sources that would be one row without columns: they are left out of every join. */
@@ -102,14 +102,14 @@ export interface Emission {
   readonly onLoop?: (loop: Loop) => void;
 }
 
-export type Bindings = ReadonlyMap<string, string>;
+export type SqlBindings = ReadonlyMap<string, string>;
 
 /** `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead the join. */
 export function emitSelect(
   select: Select,
   columns: (head: readonly string[]) => string,
-  emission: Emission,
-  outer: Bindings = new Map(),
+  emission: SqlContext,
+  outer: SqlBindings = new Map(),
   first?: Relation,
 ): string {
   const bindings = new Map(outer);
@@ -124,7 +124,7 @@ export function emitSelect(
     for (const arg of relation.args) bound.add(termKey(arg) ?? "");
     // As soon as its values are known, so that nothing is joined to a row that does not count.
     negated = negated.filter((body) => {
-      const fact = room > 0 ? soleFact(body, bound, outer, emission.names) : undefined;
+      const fact = room > 0 ? soleFact(body, bound, outer, emission.catalogue) : undefined;
       if (fact === undefined) return true;
       from.push(emitAbsence(fact, bindings, where, emission));
       room -= 1;
@@ -132,7 +132,7 @@ export function emitSelect(
     });
   };
   if (first) join(first);
-  for (const relation of joinOrder(select.relations, new Set(bound), estimateBy(emission.names))) join(relation);
+  for (const relation of joinOrder(select.relations, new Set(bound), estimateBy(emission.catalogue))) join(relation);
   for (const condition of select.conditions) where.push(emitCondition(condition, bindings, emission));
   for (const body of negated) where.push(`NOT EXISTS (${emitSelect(body, () => "1", emission, bindings)})`);
   const head = select.head.map((term) => (isKnown(term, bound) ? emitTerm(term, bindings, emission) : "NULL"));
@@ -148,7 +148,7 @@ const joinedMax = 64;
  * The one fact that a negated body is, where all its arguments are known and it is another one for each row. What is the same for all rows is for
  * `NOT EXISTS`, which is asked once then.
  */
-function soleFact(body: Select, bound: Set<string>, outer: Bindings, names: Names): Relation | undefined {
+function soleFact(body: Select, bound: Set<string>, outer: SqlBindings, names: SqlCatalogue): Relation | undefined {
   const [relation, ...others] = body.relations;
   if (relation?.table.kind !== "fact" || names.factTable(relation.table.predicate) === undefined) return undefined;
   if (others.length + body.conditions.length + body.negations.length > 0) return undefined;
@@ -157,7 +157,7 @@ function soleFact(body: Select, bound: Set<string>, outer: Bindings, names: Name
 }
 
 /** A join that finds no such fact: for each of many rows it takes half of what `NOT EXISTS` does. */
-function emitAbsence(fact: Relation, bindings: Bindings, where: string[], emission: Emission): string {
+function emitAbsence(fact: Relation, bindings: SqlBindings, where: string[], emission: SqlContext): string {
   const on: string[] = [];
   const table = emitRelation(fact, new Map(bindings), on, emission);
   where.push(`${table.slice(table.lastIndexOf(" ") + 1)}.a1 IS NULL`);
@@ -165,25 +165,25 @@ function emitAbsence(fact: Relation, bindings: Bindings, where: string[], emissi
 }
 
 /** The rows of facts and closures, as far as the store knows them: no rows are no reason to go by. */
-export function estimateBy(names: Names): Estimate<Relation> {
+export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
   return ({ table, args }, bound) => {
     const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
     if (name === undefined) return undefined;
     const known = args.flatMap((arg, position) => (isKnown(arg, bound) ? [position + 1] : []));
     const within = args.map((arg) => rangesOf(arg, names));
-    const most = names.most(name, known, within);
+    const most = names.rowsMax(name, known, within);
     return most > 0 && Number.isFinite(most) ? most : undefined;
   };
 }
 
 /** Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it does not have. */
-export function isFewBeside({ table, args }: Relation, known: readonly number[], names: Names): boolean {
+export function isFewBeside({ table, args }: Relation, known: readonly number[], names: SqlCatalogue): boolean {
   const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
   if (name === undefined) return true;
   const columns = known.map((position) => position + 1);
   const within = args.map((arg) => rangesOf(arg, names));
   const beside = args.flatMap((arg, position) =>
-    arg.kind === "oneOf" ? [names.most(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
+    arg.kind === "oneOf" ? [names.rowsMax(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
   );
   return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
 }
@@ -201,22 +201,22 @@ export function emitRelation(
   relation: Relation,
   bindings: Map<string, string>,
   where: string[],
-  emission: Emission,
+  emission: SqlContext,
 ): string {
   const alias = emission.alias();
   const { table } = relation;
-  const isInOwnOrder = goesByLists(relation, bindings, emission.names);
+  const isInOwnOrder = goesByLists(relation, bindings, emission.catalogue);
   relation.args.forEach((arg, position) =>
     emitArgument(relation, arg, columnOf(relation, alias, position), bindings, where, emission),
   );
-  const sees = (name: string | undefined, within: Loop["within"] = []): void =>
-    emission.onLoop?.({ alias, table: name, within });
+  const sees = (name: string | undefined, within: Loop["ranges"] = []): void =>
+    emission.onLoop?.({ alias, table: name, ranges: within });
   switch (table.kind) {
     case "fact": {
-      const name = emission.names.factTable(table.predicate);
+      const name = emission.catalogue.factTable(table.predicate);
       sees(
         name,
-        relation.args.map((arg) => rangesOf(arg, emission.names)),
+        relation.args.map((arg) => rangesOf(arg, emission.catalogue)),
       );
       return name === undefined
         ? `(SELECT ${relation.args.map((_, index) => `NULL AS a${index + 1}`).join(", ")} WHERE 0) AS ${alias}`
@@ -244,11 +244,11 @@ export function emitRelation(
  * Whether facts are to be looked for with one constant after another, in the order of the arguments themselves: where SQLite has to sort what it finds, it
  * would else take an order that spares it that, and pass by all that there is beside.
  */
-function goesByLists(relation: Relation, bindings: Bindings, names: Names): boolean {
+function goesByLists(relation: Relation, bindings: SqlBindings, names: SqlCatalogue): boolean {
   const { args, table, filtered } = relation;
   if (table.kind !== "fact" || filtered === true) return false;
   const bound = new Set(bindings.keys());
-  const isGiven = (arg: AtomTerm): boolean => isKnown(arg, bound);
+  const isGiven = (arg: FlatArgument): boolean => isKnown(arg, bound);
   const open = args.findIndex((arg) => !isGiven(arg));
   const leading = args.slice(0, Math.max(open, 0));
   if (!leading.some((arg) => arg.kind === "oneOf") || args.slice(open).some(isGiven)) return false;
@@ -256,17 +256,17 @@ function goesByLists(relation: Relation, bindings: Bindings, names: Names): bool
   return known.length > 0 && !isFewBeside(relation, known, names);
 }
 
-function rangesOf(arg: AtomTerm, names: Names): IdRange[] | undefined {
+function rangesOf(arg: FlatArgument, names: SqlCatalogue): IdRange[] | undefined {
   switch (arg.kind) {
     case "const":
     case "oneOf":
       return (arg.kind === "const" ? [arg.value] : arg.values).map((value) => {
-        const id = names.constant(value);
+        const id = names.idOf(value);
         return { low: id, high: id };
       });
     case "var":
     case "param":
-      return arg.type === undefined ? undefined : [names.range(arg.type)];
+      return arg.type === undefined ? undefined : [names.idRange(arg.type)];
     default:
       return undefined;
   }
@@ -292,14 +292,14 @@ function columnOf(relation: Relation, alias: string, position: number): string {
 
 function emitArgument(
   { filtered }: Relation,
-  arg: AtomTerm,
+  arg: FlatArgument,
   column: string,
   bindings: Map<string, string>,
   where: string[],
-  emission: Emission,
+  emission: SqlContext,
 ): void {
   if (arg.kind === "oneOf") {
-    const ids = arg.values.map((value) => emission.names.constant(value));
+    const ids = arg.values.map((value) => emission.catalogue.idOf(value));
     // The sign keeps SQLite from going by this column.
     where.push(
       filtered ? `(${ids.map((id) => `+${column} = ${id}`).join(" OR ")})` : `${column} IN (${ids.join(", ")})`,
@@ -318,12 +318,12 @@ function emitArgument(
   if (type !== undefined) where.push(emitRange(column, type, emission));
 }
 
-function emitRange(expression: string, type: string, emission: Emission): string {
-  const { low, high } = emission.names.range(type);
+function emitRange(expression: string, type: string, emission: SqlContext): string {
+  const { low, high } = emission.catalogue.idRange(type);
   return `${expression} BETWEEN ${low} AND ${high}`;
 }
 
-export function emitCondition(condition: Condition, bindings: Bindings, emission: Emission): string {
+export function emitCondition(condition: FlatCondition, bindings: SqlBindings, emission: SqlContext): string {
   switch (condition.kind) {
     case "equal":
       return `${emitTerm(condition.left, bindings, emission)} = ${emitTerm(condition.right, bindings, emission)}`;
@@ -342,7 +342,7 @@ export function emitCondition(condition: Condition, bindings: Bindings, emission
 }
 
 /** The id of a term. */
-export function emitTerm(term: Term, bindings: Bindings, emission: Emission): string {
+export function emitTerm(term: FlatTerm, bindings: SqlBindings, emission: SqlContext): string {
   switch (term.kind) {
     case "var":
       return must(bindings.get(`v${term.id}`), "a variable without a source");
@@ -351,18 +351,18 @@ export function emitTerm(term: Term, bindings: Bindings, emission: Emission): st
         ? must(bindings.get(term.name), "a demanded value without a source")
         : emission.parameters.number(term.name);
     case "const":
-      return String(emission.names.constant(term.value));
+      return String(emission.catalogue.idOf(term.value));
     case "now":
       return emission.parameters.number("now");
     case "fresh":
-      return term.type === undefined ? "-2" : String(emission.names.range(term.type).high);
+      return term.type === undefined ? "-2" : String(emission.catalogue.idRange(term.type).high);
     default:
       return unreachable(term);
   }
 }
 
 /** The number that an Integer term stands for; NULL, so that no comparison holds, where it stands for none. */
-function emitInteger(term: Term, bindings: Bindings, emission: Emission): string {
+function emitInteger(term: FlatTerm, bindings: SqlBindings, emission: SqlContext): string {
   if (term.kind === "const") return `CAST('${BigInt(term.value.id)}' AS INTEGER)`;
   if (term.kind === "now") return emission.parameters.number("nowSeconds");
   if (term.kind === "fresh") return "NULL";
@@ -370,7 +370,7 @@ function emitInteger(term: Term, bindings: Bindings, emission: Emission): string
 }
 
 /** The text of an interned id, or of a value that only this request brings. */
-export function emitValue(id: string, emission: Emission): string {
+export function emitValue(id: string, emission: SqlContext): string {
   const stored = `(SELECT value FROM symbol WHERE id = ${id})`;
   const brought = `(SELECT value ->> 1 FROM json_each(${emission.parameters.text("brought")}) WHERE value ->> 0 = ${id})`;
   return `COALESCE(${stored}, ${brought})`;

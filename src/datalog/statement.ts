@@ -1,7 +1,7 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
 import { must } from "../util/assert.ts";
 import { emitDecision } from "./decision.ts";
-import { type Atom, type AtomTerm, conditionTerms, NotPlannable, type Term } from "./flat.ts";
+import { type FlatAtom, type FlatArgument, conditionTerms, NotPlannable, type FlatTerm } from "./flat.ts";
 import { Recursion, type RecursionOptions } from "./recursion.ts";
 import {
   type AnswerVariant,
@@ -11,32 +11,32 @@ import {
 } from "./resolve-recursion.ts";
 import { bindSource, isKnown } from "./order.ts";
 import { simplify } from "./simplify.ts";
-import type { Body, Node } from "./specialise.ts";
+import type { SpecialisedBody, PredicateNode } from "./specialise.ts";
 import {
-  type Emission,
+  type SqlContext,
   emitSelect,
   emitTerm,
   emitValue,
   type Loop,
-  type Names,
-  Parameters,
+  type SqlCatalogue,
+  StatementParameters,
   type Select,
 } from "./sql.ts";
 import { unfoldBody, type UnfoldOptions } from "./unfold.ts";
 
 export interface StatementGoal {
-  readonly body: Body;
+  readonly body: SpecialisedBody;
   /** The term of each variable of the body. */
-  readonly terms: readonly Term[];
+  readonly terms: readonly FlatTerm[];
   /** What is asked for; empty for a yes or no. */
-  readonly head: readonly Term[];
+  readonly head: readonly FlatTerm[];
   /** Lists of ids that the request gives for variables. */
-  readonly ids: readonly Extract<Atom, { kind: "ids" }>[];
+  readonly ids: readonly Extract<FlatAtom, { kind: "ids" }>[];
   /** Numbers for variables from here on are free. */
   readonly firstVariable: number;
 }
 
-export interface Statement {
+export interface PlannedStatement {
   /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, NULL for a wildcard. */
   readonly sql: string;
   /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`. */
@@ -45,7 +45,7 @@ export interface Statement {
    * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says so, 1 or 0: whether there
    * are any that would be compared with the clock.
    */
-  readonly clock: "never" | "always" | Pick<Statement, "sql" | "parameters">;
+  readonly clock: "never" | "always" | Pick<PlannedStatement, "sql" | "parameters">;
   readonly loops: readonly Loop[];
   readonly expressions: readonly TableExpression[];
 }
@@ -65,7 +65,7 @@ export interface StatementLimits {
 }
 
 /** Throws `NotPlannable`, `NotEnumerable`. */
-export function planStatement(goal: StatementGoal, names: Names, limits: StatementLimits): Statement {
+export function planStatement(goal: StatementGoal, names: SqlCatalogue, limits: StatementLimits): PlannedStatement {
   return new Builder(names, limits, goal.firstVariable).build(goal);
 }
 
@@ -73,7 +73,7 @@ class Builder {
   readonly #definitions: string[] = [];
   readonly #expressions: TableExpression[] = [];
   readonly #loops: Loop[] = [];
-  readonly #emission: Emission;
+  readonly #emission: SqlContext;
   readonly #limits: StatementLimits;
   readonly #shared = new Map<string, readonly AnswerVariant[]>();
   readonly #costs = new Map<string, number>();
@@ -81,20 +81,20 @@ class Builder {
   #names = 0;
   #steps = 0;
 
-  constructor(names: Names, limits: StatementLimits, firstVariable: number) {
+  constructor(names: SqlCatalogue, limits: StatementLimits, firstVariable: number) {
     this.#limits = limits;
     this.#variables = firstVariable;
     let aliases = 0;
     this.#emission = {
-      names,
-      parameters: new Parameters(),
+      catalogue: names,
+      parameters: new StatementParameters(),
       alias: () => `t${aliases++}`,
       units: new Set(),
       onLoop: (loop) => this.#loops.push(loop),
     };
   }
 
-  build(goal: StatementGoal): Statement {
+  build(goal: StatementGoal): PlannedStatement {
     const options = this.#unfold();
     const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
     if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
@@ -135,7 +135,7 @@ class Builder {
     hits: (node, mode, seed) => Recursion.from(node, mode, seed, this.#options()).hits(seed),
   };
 
-  #costOf(node: Node, mode: string): number {
+  #costOf(node: PredicateNode, mode: string): number {
     try {
       return new Recursion(node, mode, this.#options()).cost();
     } catch (error) {
@@ -168,14 +168,14 @@ class Builder {
     };
   }
 
-  #clock(goal: StatementGoal, selects: readonly Select[]): Statement["clock"] {
+  #clock(goal: StatementGoal, selects: readonly Select[]): PlannedStatement["clock"] {
     const timeless =
       this.#definitions.length === 0 && goal.head.length === 0
         ? selects.flatMap((select) => withoutClock(select) ?? [])
         : [];
     if (timeless.length !== selects.length) return "always";
     const clocked = timeless.filter((select, index) => select !== selects[index]);
-    const parameters = new Parameters();
+    const parameters = new StatementParameters();
     const decision = emitDecision(clocked, { ...this.#emission, parameters });
     return { sql: `SELECT CASE WHEN ${decision} THEN 1 ELSE 0 END`, parameters: parameters.names() };
   }
@@ -246,14 +246,14 @@ function isGiven({ head }: Select): boolean {
   return head.every((term) => term.kind === "const");
 }
 
-function isBound(term: Term, { relations }: Select): boolean {
+function isBound(term: FlatTerm, { relations }: Select): boolean {
   const bound = new Set<string>();
   for (const relation of relations) bindSource(relation, bound);
   return isKnown(term, bound);
 }
 
 /** True where a value that the store does not have can be the answer: from a list of the request, a context fact, the clock. */
-function mayBeBrought(term: Term, { relations }: Select): boolean {
+function mayBeBrought(term: FlatTerm, { relations }: Select): boolean {
   return (
     term.kind === "param" ||
     term.kind === "now" ||
@@ -262,7 +262,7 @@ function mayBeBrought(term: Term, { relations }: Select): boolean {
 }
 
 /** The variant of a shared answer with the arguments of another call. */
-function rebase(variant: AnswerVariant, args: readonly Term[]): AnswerVariant {
+function rebase(variant: AnswerVariant, args: readonly FlatTerm[]): AnswerVariant {
   const wild = new Set(variant.wild);
   return { ...variant, relation: { ...variant.relation, args: args.filter((_, position) => !wild.has(position)) } };
 }
@@ -282,6 +282,6 @@ function mentionsClock({ relations, conditions, negations }: Select): boolean {
   );
 }
 
-function isNow(term: AtomTerm): boolean {
+function isNow(term: FlatArgument): boolean {
   return term.kind === "now";
 }

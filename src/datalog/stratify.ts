@@ -1,6 +1,6 @@
 /** Negation must be stratified: no rule may depend on the negation of something that depends on it, or the least model would not exist. */
 import type { Span } from "../polar/span.ts";
-import type { Program } from "./program.ts";
+import type { DatalogProgram } from "./program.ts";
 import { cyclicRules, RuleGraph } from "./rule-graph.ts";
 
 export interface NegativeCycle {
@@ -12,7 +12,7 @@ export interface NegativeCycle {
 }
 
 /** The first negative cycle of each rule that has one; empty for a stratified program. */
-export function findNegativeCycles(program: Program): NegativeCycle[] {
+export function findNegativeCycles(program: DatalogProgram): NegativeCycle[] {
   const rules = cyclicRules(program);
   const graph = new RuleGraph(rules);
   return rules.flatMap((rule) => {

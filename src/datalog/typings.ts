@@ -4,16 +4,16 @@
  * A typing has a concrete type for each variable, or `undefined` where any value will do. While it is being made, variables that must be of one
  * type, whichever it is, share a link (`?3`): `alike(x, x)` gives both places of a call one type, and who learns it of one knows it of the other.
  */
-import { argumentOf, type Argument } from "./fact-types.ts";
+import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
 import { must } from "../util/assert.ts";
 import type { ProgramLiteral, ProgramTerm } from "./program.ts";
-import { isLink, linkOf, type Signature, type Signatures, termType, type TypeName } from "./signature.ts";
+import { isTypeVariable, typeVariable, type Signature, type Signatures, termType, type TypeName } from "./signature.ts";
 
 type Allowed = readonly (ReadonlySet<string> | undefined)[];
 type Call = Extract<ProgramLiteral, { kind: "call" }>;
 
-/** `known` fixes variables beforehand; `spend` is told how many are made on the way, and may throw. Types may be links: see `withoutLinks`. */
-export function typings(
+/** `known` fixes variables beforehand; `spend` is told how many are made on the way, and may throw. Types may be links: see `withoutTypeVariables`. */
+export function inferTypings(
   allowed: Allowed,
   body: readonly ProgramLiteral[],
   signatures: Signatures,
@@ -40,18 +40,20 @@ export function typings(
 }
 
 /** For whoever needs concrete types alone: what is linked may be of any type. */
-export function withoutLinks(found: readonly (readonly TypeName[])[]): readonly (readonly TypeName[])[] {
-  if (!found.some((typing) => typing.some(isLink))) return found;
-  return distinct(found.map((typing) => typing.map((type) => (isLink(type) ? undefined : type))));
+export function withoutTypeVariables(found: readonly (readonly TypeName[])[]): readonly (readonly TypeName[])[] {
+  if (!found.some((typing) => typing.some(isTypeVariable))) return found;
+  return distinct(found.map((typing) => typing.map((type) => (isTypeVariable(type) ? undefined : type))));
 }
 
 /** What the arguments of a head are, with links between places that hold variables of one unknown type. */
 export function headSignature(head: readonly ProgramTerm[], typing: readonly TypeName[]): Signature {
-  const types = head.map((term) => (term.kind === "var" ? (typing[term.index] ?? linkOf(term.index)) : termType(term)));
+  const types = head.map((term) =>
+    term.kind === "var" ? (typing[term.index] ?? typeVariable(term.index)) : termType(term),
+  );
   return types.map((type) => {
-    if (!isLink(type)) return type;
+    if (!isTypeVariable(type)) return type;
     const first = types.indexOf(type);
-    return types.lastIndexOf(type) === first ? undefined : linkOf(first);
+    return types.lastIndexOf(type) === first ? undefined : typeVariable(first);
   });
 }
 
@@ -67,17 +69,19 @@ function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number 
 
 function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed, signatures: Signatures): TypeName[][] {
   const found: TypeName[][] = [];
-  const known = (): Argument[] =>
+  const known = (): ArgumentPattern[] =>
     call.args.map((arg) => {
       const type = arg.kind === "var" ? typing[arg.index] : undefined;
-      return type === undefined || isLink(type) ? argumentOf(arg, allowed) : { types: new Set([type]), id: undefined };
+      return type === undefined || isTypeVariable(type)
+        ? argumentPattern(arg, allowed)
+        : { types: new Set([type]), id: undefined };
     });
   for (const signature of signatures.get(call.predicate)?.candidates(known) ?? []) {
     const next = [...typing];
     const fits = call.args.every((arg, position) => {
       const type = signature[position];
       if (type === undefined) return true;
-      if (isLink(type)) return unify(arg, must(call.args[Number(type.slice(1))]), next, allowed);
+      if (isTypeVariable(type)) return unify(arg, must(call.args[Number(type.slice(1))]), next, allowed);
       return arg.kind === "var" ? assign(arg.index, type, next, allowed) : type === termType(arg);
     });
     if (fits) found.push(next);
@@ -88,7 +92,7 @@ function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed,
 /** Gives the variable, and those linked with it, the type. False where one of them can't have it. */
 function assign(variable: number, type: string, typing: TypeName[], allowed: Allowed): boolean {
   const present = typing[variable];
-  if (present !== undefined && !isLink(present)) return present === type;
+  if (present !== undefined && !isTypeVariable(present)) return present === type;
   const members = present === undefined ? [variable] : linked(present, typing);
   if (!members.every((member) => permits(allowed[member], type))) return false;
   for (const member of members) typing[member] = type;
@@ -107,14 +111,14 @@ function unify(one: ProgramTerm, other: ProgramTerm, typing: TypeName[], allowed
     const present = typing[index];
     return present === undefined ? [index] : linked(present, typing);
   });
-  const link = linkOf(Math.min(...members));
+  const link = typeVariable(Math.min(...members));
   for (const member of members) typing[member] = link;
   return true;
 }
 
 function concreteType(term: ProgramTerm, typing: readonly TypeName[]): TypeName {
   const type = term.kind === "var" ? typing[term.index] : termType(term);
-  return isLink(type) ? undefined : type;
+  return isTypeVariable(type) ? undefined : type;
 }
 
 function linked(link: string, typing: readonly TypeName[]): number[] {
@@ -126,10 +130,10 @@ function enumerateRest(typing: readonly TypeName[], allowed: Allowed, spend: (ty
   let complete: TypeName[][] = [[...typing]];
   allowed.forEach((types, variable) => {
     const present = typing[variable];
-    if ((present !== undefined && !isLink(present)) || types === undefined) return;
+    if ((present !== undefined && !isTypeVariable(present)) || types === undefined) return;
     spend(complete.length * types.size);
     complete = complete.flatMap((partial) => {
-      if (partial[variable] !== undefined && !isLink(partial[variable])) return [partial];
+      if (partial[variable] !== undefined && !isTypeVariable(partial[variable])) return [partial];
       return [...types].flatMap((type) => {
         const next = [...partial];
         return assign(variable, type, next, allowed) ? [next] : [];

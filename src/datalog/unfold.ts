@@ -4,10 +4,17 @@
  * it is known now, not at run time. Negations are unfolded last, when the terms around them are final.
  */
 import { must, unreachable } from "../util/assert.ts";
-import { type Atom, type Condition, type FlatClause, NotEnumerable, NotPlannable, type Term } from "./flat.ts";
+import {
+  type FlatAtom,
+  type FlatCondition,
+  type FlatClause,
+  NotEnumerable,
+  NotPlannable,
+  type FlatTerm,
+} from "./flat.ts";
 import type { ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { Body, Literal, Node } from "./specialise.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "./specialise.ts";
 
 export interface UnfoldOptions {
   /** Clauses in the result before the goal counts as not plannable. */
@@ -19,29 +26,29 @@ export interface UnfoldOptions {
 }
 
 interface State {
-  readonly bindings: ReadonlyMap<number, Term>;
-  readonly atoms: readonly Atom[];
-  readonly conditions: readonly Condition[];
-  readonly negations: readonly { readonly negation: Negation; readonly terms: readonly (Term | undefined)[] }[];
+  readonly bindings: ReadonlyMap<number, FlatTerm>;
+  readonly atoms: readonly FlatAtom[];
+  readonly conditions: readonly FlatCondition[];
+  readonly negations: readonly { readonly negation: Negation; readonly terms: readonly (FlatTerm | undefined)[] }[];
 }
 
-type Negation = Extract<Literal, { kind: "not" }>;
+type Negation = Extract<SpecialisedLiteral, { kind: "not" }>;
 
 const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [] };
 
 /** The alternatives of a body, of which `terms` gives each variable's term (by number), and `head` what is asked for. */
 export function unfoldBody(
-  body: Body,
-  terms: readonly (Term | undefined)[],
-  head: readonly Term[],
-  atoms: readonly Atom[],
+  body: SpecialisedBody,
+  terms: readonly (FlatTerm | undefined)[],
+  head: readonly FlatTerm[],
+  atoms: readonly FlatAtom[],
   options: UnfoldOptions,
 ): FlatClause[] {
   return new Unfolding(options, new Set()).run(body, terms, head, { ...emptyState, atoms });
 }
 
 /** The clauses of a node whose open arguments are the terms `args`. */
-export function unfoldNode(node: Node, args: readonly Term[], options: UnfoldOptions): FlatClause[] {
+export function unfoldNode(node: PredicateNode, args: readonly FlatTerm[], options: UnfoldOptions): FlatClause[] {
   const unfolding = new Unfolding(options, new Set());
   return node.clauses.flatMap((clause) => {
     const terms = unfolding.variables(clause.body.types);
@@ -61,15 +68,24 @@ class Unfolding {
     this.#rigid = rigid;
   }
 
-  run(body: Body, terms: readonly (Term | undefined)[], head: readonly Term[], state: State): FlatClause[] {
+  run(
+    body: SpecialisedBody,
+    terms: readonly (FlatTerm | undefined)[],
+    head: readonly FlatTerm[],
+    state: State,
+  ): FlatClause[] {
     return this.#conjunction(body.literals, terms, state).map((done) => this.#finish(head, done));
   }
 
-  variables(types: readonly TypeName[]): Term[] {
-    return types.map((type): Term => ({ kind: "var", id: this.#options.fresh(), type }));
+  variables(types: readonly TypeName[]): FlatTerm[] {
+    return types.map((type): FlatTerm => ({ kind: "var", id: this.#options.fresh(), type }));
   }
 
-  #conjunction(literals: readonly Literal[], terms: readonly (Term | undefined)[], start: State): State[] {
+  #conjunction(
+    literals: readonly SpecialisedLiteral[],
+    terms: readonly (FlatTerm | undefined)[],
+    start: State,
+  ): State[] {
     let states: State[] = [start];
     for (const literal of literals) {
       states = states.flatMap((state) => this.#literal(literal, terms, state));
@@ -78,7 +94,7 @@ class Unfolding {
     return states;
   }
 
-  #literal(literal: Literal, terms: readonly (Term | undefined)[], state: State): State[] {
+  #literal(literal: SpecialisedLiteral, terms: readonly (FlatTerm | undefined)[], state: State): State[] {
     this.#options.spend();
     switch (literal.kind) {
       case "call":
@@ -91,7 +107,7 @@ class Unfolding {
       }
       case "compare": {
         const { operator } = literal;
-        const condition: Condition = {
+        const condition: FlatCondition = {
           kind: "compare",
           operator,
           left: toTerm(literal.left, terms),
@@ -114,10 +130,14 @@ class Unfolding {
     }
   }
 
-  #call(call: Extract<Literal, { kind: "call" }>, terms: readonly (Term | undefined)[], state: State): State[] {
+  #call(
+    call: Extract<SpecialisedLiteral, { kind: "call" }>,
+    terms: readonly (FlatTerm | undefined)[],
+    state: State,
+  ): State[] {
     const args = call.args.map((arg) => toTerm(arg, terms));
     const results: State[] = [];
-    const withAtom = (atom: Atom): number => results.push({ ...state, atoms: [...state.atoms, atom] });
+    const withAtom = (atom: FlatAtom): number => results.push({ ...state, atoms: [...state.atoms, atom] });
     if (call.fact) withAtom({ kind: "fact", predicate: call.predicate, args });
     if (call.context) withAtom({ kind: "context", predicate: call.predicate, args });
     const { node } = call;
@@ -137,12 +157,12 @@ class Unfolding {
   }
 
   /** Applies the bindings and unfolds what is negated. */
-  #finish(head: readonly Term[], state: State): FlatClause {
-    const resolve = (term: Term): Term => resolveTerm(term, state.bindings);
+  #finish(head: readonly FlatTerm[], state: State): FlatClause {
+    const resolve = (term: FlatTerm): FlatTerm => resolveTerm(term, state.bindings);
     const atoms = state.atoms.map((atom) => ({
       ...atom,
       args: atom.args.map((arg) => (arg.kind === "oneOf" ? arg : resolve(arg))),
-    })) as Atom[];
+    })) as FlatAtom[];
     const finalHead = head.map(resolve);
     const bound = new Set([
       ...this.#rigid,
@@ -150,7 +170,7 @@ class Unfolding {
     ]);
     const asked = new Set(finalHead.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
     /** A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is the best witness. */
-    const witness = (term: Term): Term => {
+    const witness = (term: FlatTerm): FlatTerm => {
       const final = resolve(term);
       if (final.kind !== "var" || bound.has(final.id)) return final;
       if (asked.has(final.id)) throw new NotEnumerable();
@@ -159,7 +179,7 @@ class Unfolding {
     return {
       head: finalHead,
       atoms,
-      conditions: state.conditions.map((condition): Condition =>
+      conditions: state.conditions.map((condition): FlatCondition =>
         condition.kind === "type"
           ? { ...condition, term: witness(condition.term) }
           : withTwo(condition, witness(condition.left), witness(condition.right)),
@@ -176,15 +196,15 @@ class Unfolding {
   }
 
   /** `shared` gives the terms of the variables that the body shares with the clause around it. */
-  #negated(body: Body, shared: readonly (Term | undefined)[], bound: ReadonlySet<number>): FlatClause[] {
+  #negated(body: SpecialisedBody, shared: readonly (FlatTerm | undefined)[], bound: ReadonlySet<number>): FlatClause[] {
     const terms = body.types.map(
-      (type, variable): Term => shared[variable] ?? { kind: "var", id: this.#options.fresh(), type },
+      (type, variable): FlatTerm => shared[variable] ?? { kind: "var", id: this.#options.fresh(), type },
     );
     return new Unfolding(this.#options, bound).run(body, terms, [], emptyState);
   }
 }
 
-function withTwo<C extends Condition>(condition: C, left: Term, right: Term): C {
+function withTwo<C extends FlatCondition>(condition: C, left: FlatTerm, right: FlatTerm): C {
   refuseTwoWitnesses(left, right);
   return { ...condition, left, right };
 }
@@ -193,7 +213,7 @@ function withTwo<C extends Condition>(condition: C, left: Term, right: Term): C 
  * A value that nothing names is the best witness against something, but not where that something asks for a `not` in turn, or for another value:
  * then one that is named may do where it does not.
  */
-function refuseNestedWitness(shared: readonly (Term | undefined)[], bodies: readonly FlatClause[]): void {
+function refuseNestedWitness(shared: readonly (FlatTerm | undefined)[], bodies: readonly FlatClause[]): void {
   if (!shared.some((term) => term?.kind === "fresh")) return;
   const isNested = bodies.some(
     ({ atoms, negations, conditions }) =>
@@ -202,7 +222,7 @@ function refuseNestedWitness(shared: readonly (Term | undefined)[], bodies: read
   if (isNested) throw new NotPlannable("a value that nothing names, under more than one negation");
 }
 
-function isOfAnother(condition: Condition): boolean {
+function isOfAnother(condition: FlatCondition): boolean {
   return (
     condition.kind === "compare" &&
     condition.operator === "!=" &&
@@ -210,11 +230,11 @@ function isOfAnother(condition: Condition): boolean {
   );
 }
 
-function toTerm(term: ProgramTerm, terms: readonly (Term | undefined)[]): Term {
+function toTerm(term: ProgramTerm, terms: readonly (FlatTerm | undefined)[]): FlatTerm {
   return term.kind === "var" ? must(terms[term.index]) : term;
 }
 
-function resolveTerm(term: Term, bindings: ReadonlyMap<number, Term>): Term {
+function resolveTerm(term: FlatTerm, bindings: ReadonlyMap<number, FlatTerm>): FlatTerm {
   let current = term;
   while (current.kind === "var") {
     const next = bindings.get(current.id);
@@ -226,8 +246,8 @@ function resolveTerm(term: Term, bindings: ReadonlyMap<number, Term>): Term {
 
 /** Makes the terms equal pairwise, by binding variables or, where both sides are only known at run time, by a condition. */
 export function unify(
-  left: readonly Term[],
-  right: readonly Term[],
+  left: readonly FlatTerm[],
+  right: readonly FlatTerm[],
   state: State,
   rigid: ReadonlySet<number>,
 ): State | undefined {
@@ -238,7 +258,7 @@ export function unify(
     const second = resolveTerm(must(right[position]), bindings);
     if (isSame(first, second)) continue;
     refuseTwoWitnesses(first, second);
-    const type = meetTypes(typeOf(first), typeOf(second));
+    const type = meetTypes(flatTermType(first), flatTermType(second));
     if (type === false) return undefined;
     if (isFree(second, rigid)) bind(second, first, type, bindings, conditions, rigid);
     else if (isFree(first, rigid)) bind(first, second, type, bindings, conditions, rigid);
@@ -248,22 +268,22 @@ export function unify(
   return { ...state, bindings, conditions };
 }
 
-type Variable = Extract<Term, { kind: "var" }>;
+type Variable = Extract<FlatTerm, { kind: "var" }>;
 
-function isFree(term: Term, rigid: ReadonlySet<number>): term is Variable {
+function isFree(term: FlatTerm, rigid: ReadonlySet<number>): term is Variable {
   return term.kind === "var" && !rigid.has(term.id);
 }
 
 /** Binds `variable` to `target`; the more specific type of the two survives, or becomes a condition where the target's is fixed. */
 function bind(
   variable: Variable,
-  target: Term,
+  target: FlatTerm,
   type: TypeName,
-  bindings: Map<number, Term>,
-  conditions: Condition[],
+  bindings: Map<number, FlatTerm>,
+  conditions: FlatCondition[],
   rigid: ReadonlySet<number>,
 ): void {
-  if (type === undefined || typeOf(target) === type) {
+  if (type === undefined || flatTermType(target) === type) {
     bindings.set(variable.id, target);
   } else if (isFree(target, rigid)) {
     bindings.set(target.id, variable);
@@ -273,7 +293,7 @@ function bind(
   }
 }
 
-export function typeOf(term: Term): TypeName {
+export function flatTermType(term: FlatTerm): TypeName {
   switch (term.kind) {
     case "const":
       return term.value.type;
@@ -289,7 +309,7 @@ function meetTypes(left: TypeName, right: TypeName): TypeName | false {
   return right === undefined || left === right ? left : false;
 }
 
-function isSame(left: Term, right: Term): boolean {
+function isSame(left: FlatTerm, right: FlatTerm): boolean {
   switch (left.kind) {
     case "var":
       return right.kind === "var" && left.id === right.id;
@@ -305,6 +325,6 @@ function isSame(left: Term, right: Term): boolean {
 }
 
 /** Whether two values that nothing names are one is for the evaluator to try. */
-export function refuseTwoWitnesses(left: Term, right: Term): void {
+export function refuseTwoWitnesses(left: FlatTerm, right: FlatTerm): void {
   if (left.kind === "fresh" && right.kind === "fresh") throw new NotPlannable("two values that nothing names meet");
 }

@@ -7,22 +7,22 @@ import type { Fact } from "../store/fact.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../datalog/program.ts";
 
-export interface Unaccepted {
+export interface FactSchemaProblem {
   /** `has_role(User, "reader", Org) is not used in policy`, with the nearest that is. */
   readonly problem: string;
-  readonly cure: string;
+  readonly fix: string;
 }
 
 /** What is wrong with a fact, `undefined` where it may be stored. Without a policy nothing may. */
-export function whyUnaccepted(fact: Fact, active: ActivePolicy | undefined): Unaccepted | undefined {
+export function checkFactSchema(fact: Fact, active: ActivePolicy | undefined): FactSchemaProblem | undefined {
   const key = predicateKey(fact.predicate, fact.args.length);
   const types = fact.args.map((arg) => arg.type);
   const accepted = active?.factTypes ?? [];
   if (isCovered(accepted, key, types)) return undefined;
-  const near = nearest(fact.predicate, types, accepted).map((known) => `\`${formatSignature(known)}\``);
+  const near = nearest(fact.predicate, types, accepted).map((known) => `\`${formatFactType(known)}\``);
   return {
     problem: `${formatFact(fact)} is not used in policy${near.length > 0 ? `; the policy uses ${near.join(", ")}` : ""}`,
-    cure: active
+    fix: active
       ? `use this fact in a rule, or add \`declare ${fact.predicate}(${types.join(", ")});\``
       : "no policy is loaded yet: load one first",
   };
@@ -41,7 +41,7 @@ function nearest(predicate: string, types: readonly string[], accepted: readonly
 }
 
 /** `has_role(User, String, Org)`; `_` where any type is accepted. */
-export function formatSignature(known: FactType): string {
+export function formatFactType(known: FactType): string {
   return `${splitKey(known.predicate)[0]}(${known.types.map((type) => type ?? "_").join(", ")})`;
 }
 

@@ -1,5 +1,5 @@
 /** The active policy of a store, compiled once a connection. */
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { statement } from "../store/statements.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -11,20 +11,20 @@ export interface Activation {
   readonly stamp: number;
 }
 
-interface Known extends Activation {
+interface CachedActivation extends Activation {
   readonly source: string;
   readonly filename: string | null;
 }
 
-const knownTo = new WeakMap<SqlDatabase, Known>();
+const cachedActivations = new WeakMap<Connection, CachedActivation>();
 
 /** The policy that this connection sees active now; `undefined` where none was loaded. */
-export function activationOf(database: SqlDatabase): Activation | undefined {
-  return presentOf(database).activation;
+export function activationOf(database: Connection): Activation | undefined {
+  return snapshotState(database).activation;
 }
 
 /** As `activationOf`, but `undefined` where this binary can't use the policy: facts go on being written under it. */
-export function usableActivation(database: SqlDatabase): Activation | undefined {
+export function usableActivation(database: Connection): Activation | undefined {
   try {
     return activationOf(database);
   } catch (error) {
@@ -33,14 +33,14 @@ export function usableActivation(database: SqlDatabase): Activation | undefined 
   }
 }
 
-export interface PresentState {
+export interface SnapshotState {
   readonly activation: Activation | undefined;
   readonly version: number;
-  readonly degreeStamp: number;
+  readonly statisticsStamp: number;
 }
 
 /** As `activationOf`, with the number of changes and the stamp of the degrees that this connection sees. */
-export function presentOf(database: SqlDatabase): PresentState {
+export function snapshotState(database: Connection): SnapshotState {
   const row = must(
     statement(database, "SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
     "the store has no state",
@@ -48,12 +48,12 @@ export function presentOf(database: SqlDatabase): PresentState {
   return {
     activation: activationFor(database, Number(row[0]), Number(row[1])),
     version: Number(row[2]),
-    degreeStamp: Number(row[3]),
+    statisticsStamp: Number(row[3]),
   };
 }
 
-function activationFor(database: SqlDatabase, id: number, stamp: number): Activation | undefined {
-  const known = knownTo.get(database);
+function activationFor(database: Connection, id: number, stamp: number): Activation | undefined {
+  const known = cachedActivations.get(database);
   if (known && known.stamp === stamp && stamp !== 0) return known;
   if (id === 0) return undefined;
   const [source, filename] = must(
@@ -64,12 +64,12 @@ function activationFor(database: SqlDatabase, id: number, stamp: number): Activa
   const isSame = known?.source === present.source && known.filename === present.filename;
   if (isSame && known.stamp === stamp) return known;
   const made = { ...present, active: activate(present.source, present.filename) };
-  knownTo.set(database, made);
+  cachedActivations.set(database, made);
   return made;
 }
 
 /** Makes every question be planned anew, on all connections, from the commit of the present transaction on. */
-export function stampPlans(database: SqlDatabase): void {
+export function invalidatePlans(database: Connection): void {
   // By chance, not by counting: a number that was rolled back must not come again.
   statement(database, "UPDATE state SET plan_stamp = 1 + abs(random() % 9007199254740990)").run();
 }

@@ -6,7 +6,7 @@ import type { Source } from "../polar/source.ts";
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import { type FactType, inferFactTypes } from "../datalog/fact-types.ts";
 import { normalise, type SizeLimits } from "../datalog/normalise.ts";
-import type { Constant, Program, ProgramLiteral } from "../datalog/program.ts";
+import type { Constant, DatalogProgram, ProgramLiteral } from "../datalog/program.ts";
 import type { Signatures } from "../datalog/signature.ts";
 import { signaturesFor } from "../datalog/specialise.ts";
 import { createUniverse, type Universe } from "../datalog/universe.ts";
@@ -15,7 +15,7 @@ import { AppError } from "../util/app-error.ts";
 export interface ActivePolicy {
   readonly policy: Policy;
   readonly universe: Universe;
-  readonly program: Program;
+  readonly program: DatalogProgram;
   /** What may be stored; predicates are keys (`has_role/3`). */
   readonly factTypes: readonly FactType[];
   /** What each predicate can hold without context facts. */
@@ -27,7 +27,7 @@ export interface ActivePolicy {
 }
 
 /** What one node accepted, every node must be able to use, whatever its own limits: they hold for new policies. */
-const acceptedLimits: Limits = {
+const acceptedPolicyLimits: Limits = {
   ...defaultLimits,
   policyBytesMax: Number.MAX_SAFE_INTEGER,
   policyNestingMax: Number.MAX_SAFE_INTEGER,
@@ -40,18 +40,18 @@ const acceptedLimits: Limits = {
 };
 
 /** A policy that becomes active is asked for several times, by who lays out its tables and by who answers: the last ones are kept. */
-const kept = new Map<string, ActivePolicy>();
-const keptMax = 4;
+const recentPolicies = new Map<string, ActivePolicy>();
+const recentPoliciesMax = 4;
 
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
 export function activate(source: string, filename: string | null): ActivePolicy {
   const key = JSON.stringify([filename, source]);
-  const active = kept.get(key) ?? make(source, filename);
-  kept.delete(key);
-  kept.set(key, active);
-  for (const oldest of kept.keys()) {
-    if (kept.size <= keptMax) break;
-    kept.delete(oldest);
+  const active = recentPolicies.get(key) ?? make(source, filename);
+  recentPolicies.delete(key);
+  recentPolicies.set(key, active);
+  for (const oldest of recentPolicies.keys()) {
+    if (recentPolicies.size <= recentPoliciesMax) break;
+    recentPolicies.delete(oldest);
   }
   return active;
 }
@@ -59,12 +59,12 @@ export function activate(source: string, filename: string | null): ActivePolicy 
 function make(source: string, filename: string | null): ActivePolicy {
   const { policy, diagnostics } = compile(
     [{ name: filename ?? "policy.polar", text: source }],
-    polarLimits(acceptedLimits),
+    polarLimits(acceptedPolicyLimits),
   );
   if (!policy) {
     throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
   }
-  return prepare(policy, acceptedLimits);
+  return prepare(policy, acceptedPolicyLimits);
 }
 
 export function prepare(policy: Policy, limits: Limits): ActivePolicy {
@@ -107,7 +107,7 @@ export function joinSources(sources: readonly Source[]): string {
   return sources.map((source) => source.text).join("\n");
 }
 
-function collectConstants(program: Program): Constant[] {
+function collectConstants(program: DatalogProgram): Constant[] {
   const found = new Map<string, Constant>();
   const add = (value: Constant): void => void found.set(JSON.stringify([value.type, value.id]), value);
   const visit = (literal: ProgramLiteral): void => {

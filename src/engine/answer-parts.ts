@@ -4,14 +4,14 @@
  */
 
 /** One part of an answer's JSON. */
-export interface TextPart {
+export interface AnswerPart {
   readonly text: string;
   readonly isLast: boolean;
 }
 
 /** Where the parts after the first come from. */
 export interface PartSource {
-  next(): Promise<TextPart>;
+  next(): Promise<AnswerPart>;
   /** Ends the work. `isWhole` says whether the last part was read, so that nothing is left to do. */
   end(isWhole: boolean): void;
 }
@@ -19,9 +19,9 @@ export interface PartSource {
 /** The caller has to read all of it, or close it. */
 export class AnswerParts {
   readonly #source: PartSource | undefined;
-  #part: TextPart | undefined;
+  #part: AnswerPart | undefined;
 
-  constructor(first: TextPart, source: PartSource | undefined) {
+  constructor(first: AnswerPart, source: PartSource | undefined) {
     this.#part = first;
     this.#source = source;
   }
@@ -32,7 +32,7 @@ export class AnswerParts {
   }
 
   /** The next part. Rejects where the process that makes them has ended. */
-  async next(): Promise<TextPart> {
+  async next(): Promise<AnswerPart> {
     const part = this.#part ?? (await this.#source?.next());
     this.#part = undefined;
     if (part === undefined) throw new Error("the answer has no more parts");
@@ -49,7 +49,7 @@ export class AnswerParts {
 const partCharacters = 128 * 1024;
 
 /** The pieces up to the next bound between parts. */
-export function takePart(pieces: Iterator<string>): TextPart {
+export function takePart(pieces: Iterator<string>): AnswerPart {
   const taken: string[] = [];
   for (let length = 0; length < partCharacters;) {
     const { done, value } = pieces.next();

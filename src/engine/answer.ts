@@ -1,71 +1,71 @@
 /** One question on its way: values become ids, the plan runs, ids become texts. */
 import type { Limits } from "../config/limits.ts";
 import { NotEnumerable } from "../datalog/flat.ts";
-import type { Body } from "../datalog/specialise.ts";
-import type { SqlDatabase, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
+import type { SpecialisedBody } from "../datalog/specialise.ts";
+import type { Connection, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
-import { sortRows, sortTexts } from "./text-order.ts";
-import type { Binding } from "./bindings.ts";
-import { Brought } from "./brought.ts";
+import { sortRows, sortStrings } from "./text-order.ts";
+import type { ParameterBinding } from "./bindings.ts";
+import { RequestSymbols } from "./brought.ts";
 import { Evaluation, tooManyAnswers } from "./evaluate.ts";
-import { FactReader, type Ids } from "./fact-reader.ts";
-import { TooCostly } from "./in-place.ts";
+import { FactReader, type SymbolIds } from "./fact-reader.ts";
+import { OffloadRequired } from "./in-place.ts";
 import type { Plan, StatementPlan } from "./plans.ts";
-import type { TypeNumbers } from "./type-numbers.ts";
+import type { TypeIds } from "./type-numbers.ts";
 
 /** By variable: the value, or the values, that the request gives. */
-export type Given = readonly (Value | readonly Value[] | undefined)[];
+export type GivenValues = readonly (Value | readonly Value[] | undefined)[];
 
-export type AnsweringLimits = Limits & {
+export type ExecutionLimits = Limits & {
   /** The most facts that the evaluator reads in one go. */
   readonly factsAtATimeMax: number | undefined;
-  /** Whether others wait for the answer: then what takes many steps is `TooCostly`. */
-  readonly inPlace: boolean;
+  /** Whether others wait for the answer: then what takes many steps is `OffloadRequired`. */
+  readonly onServingThread: boolean;
 };
 
-export class Answering {
-  readonly #database: SqlDatabase;
-  readonly #types: TypeNumbers;
+export class QueryExecution {
+  readonly #database: Connection;
+  readonly #types: TypeIds;
   readonly #plan: Plan;
-  readonly #brought: Brought;
+  readonly #brought: RequestSymbols;
   readonly #now: number;
-  readonly #limits: AnsweringLimits;
+  readonly #limits: ExecutionLimits;
 
   /** `now` in seconds since 1970. */
   constructor(
-    database: SqlDatabase,
-    types: TypeNumbers,
+    database: Connection,
+    types: TypeIds,
     plan: Plan,
     contextFacts: readonly Fact[],
     now: number,
-    limits: AnsweringLimits,
+    limits: ExecutionLimits,
   ) {
     this.#database = database;
     this.#plan = plan;
     this.#types = types;
-    this.#brought = new Brought(database, types, contextFacts);
+    this.#brought = new RequestSymbols(database, types, contextFacts);
     this.#now = now;
     this.#limits = limits;
   }
 
   /** Whether there is any answer, all variables being given. */
-  holds(given: Given): boolean {
+  holds(given: GivenValues): boolean {
     return this.#plan.kind === "statement"
-      ? withSpan("query", {}, Answering.#holds, this, given)
+      ? withSpan("query", {}, QueryExecution.#holds, this, given)
       : this.#stepByStep(this.#plan, given, []).length > 0;
   }
 
-  static #holds(span: Span, answering: Answering, given: Given): boolean {
+  static #holds(span: Span, answering: QueryExecution, given: GivenValues): boolean {
     const isAllowed = must(answering.#execute(given, 1)[0])[0] === 1;
-    if (span.isRecording()) span.setAttributes(decided(isAllowed, "miss"));
+    if (span.isRecording()) span.setAttributes(decisionAttributes(isAllowed, "miss"));
     return isAllowed;
   }
 
   /** Of a yes or no: whether the answer may be another in the next second. */
-  hangsOnClock(given: Given): boolean {
+  dependsOnTime(given: GivenValues): boolean {
     if (this.#plan.kind !== "statement") return true;
     const { clock } = this.#plan;
     if (typeof clock === "string") return clock === "always";
@@ -73,26 +73,26 @@ export class Answering {
   }
 
   /** Whether facts are compared with the clock; of what is answered step by step that is not known, so they may be. */
-  get isClocked(): boolean {
+  get mayDependOnTime(): boolean {
     if (this.#plan.kind === "statement") return this.#plan.clock !== "never";
     return this.#plan.kind === "evaluator";
   }
 
   /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. To sort them here takes a tenth of what it takes SQLite. */
-  rows(given: Given, asked: readonly number[]): (string | null)[][] {
+  rows(given: GivenValues, asked: readonly number[]): (string | null)[][] {
     return sortRows(this.#bounded(this.#found(given, asked), asked));
   }
 
   /** The texts of the one free variable, the last, sorted, `*` for a wildcard. */
-  texts(given: Given): string[] {
+  ids(given: GivenValues): string[] {
     const asked = [given.length];
     const rows = this.#bounded(this.#found(given, asked), asked);
-    return sortTexts(rows.map((row) => row[0] ?? "*"));
+    return sortStrings(rows.map((row) => row[0] ?? "*"));
   }
 
-  #found(given: Given, asked: readonly number[]): (string | null)[][] {
+  #found(given: GivenValues, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "statement") return this.#stepByStep(this.#plan, given, asked);
-    const { inPlace, answerValuesInPlaceMax } = this.#limits;
+    const { onServingThread: inPlace, answerValuesInPlaceMax } = this.#limits;
     const most = this.#rowsMax(asked);
     const inPlaceRowsMax = Math.floor(answerValuesInPlaceMax / Math.max(1, asked.length));
     const rowsMax = inPlace ? Math.min(inPlaceRowsMax, most) : most;
@@ -102,13 +102,13 @@ export class Answering {
       return rows;
     });
     if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
-    if (found.length > rowsMax && rowsMax < most) throw new TooCostly(`its answer has more than ${rowsMax} rows`);
+    if (found.length > rowsMax && rowsMax < most) throw new OffloadRequired(`its answer has more than ${rowsMax} rows`);
     // Columns are texts of values, or NULL.
     return found as (string | null)[][];
   }
 
   /** Where no statement answers. */
-  #stepByStep(plan: Exclude<Plan, StatementPlan>, given: Given, asked: readonly number[]): (string | null)[][] {
+  #stepByStep(plan: Exclude<Plan, StatementPlan>, given: GivenValues, asked: readonly number[]): (string | null)[][] {
     switch (plan.kind) {
       case "nothing":
         return [];
@@ -122,8 +122,8 @@ export class Answering {
             return rows;
           } catch (error) {
             if (error instanceof NotEnumerable) throw notEnumerable();
-            if (this.#limits.inPlace && error instanceof AppError && error.code === "query_too_expensive")
-              throw new TooCostly("it takes many steps");
+            if (this.#limits.onServingThread && error instanceof AppError && error.code === "query_too_expensive")
+              throw new OffloadRequired("it takes many steps");
             if (error instanceof RangeError)
               throw new AppError("query_too_expensive", "the data nests deeper than the question can follow");
             throw error;
@@ -134,13 +134,13 @@ export class Answering {
     }
   }
 
-  #execute(given: Given, limit: number): SqlValue[][] {
+  #execute(given: GivenValues, limit: number): SqlValue[][] {
     return this.#plan.kind === "statement" ? this.#read(this.#plan, given, limit) : [];
   }
 
   #read(
-    { bindings, prepared }: { readonly bindings: readonly Binding[]; readonly prepared: SqlStatement },
-    given: Given,
+    { bindings, prepared }: { readonly bindings: readonly ParameterBinding[]; readonly prepared: SqlStatement },
+    given: GivenValues,
     limit: number,
   ): SqlValue[][] {
     let listing: number | undefined;
@@ -150,11 +150,11 @@ export class Answering {
       values.push(binding.kind === "brought" ? null : this.#bound(binding, given, limit));
     }
     // After all ids: they may bring values that must be listed.
-    if (listing !== undefined) values[listing] = this.#brought.asJson();
+    if (listing !== undefined) values[listing] = this.#brought.toJson();
     return prepared.values(...values);
   }
 
-  #bound(binding: Exclude<Binding, { kind: "brought" }>, given: Given, limit: number): SqlValue {
+  #bound(binding: Exclude<ParameterBinding, { kind: "brought" }>, given: GivenValues, limit: number): SqlValue {
     switch (binding.kind) {
       case "value":
         return this.#brought.idOf(must(given[binding.variable]) as Value);
@@ -173,14 +173,20 @@ export class Answering {
     }
   }
 
-  #ids(given: Given[number]): number[] {
+  #ids(given: GivenValues[number]): number[] {
     if (given === undefined) return [];
     return [given].flat().map((value) => this.#brought.idOf(value as Value));
   }
 
-  #evaluate(body: Body, given: Given, asked: readonly number[]): (string | null)[][] {
-    const { queryStepsMax, queryStepsInPlaceMax, queryValuesMax, queryTimeMsMax, factsAtATimeMax, inPlace } =
-      this.#limits;
+  #evaluate(body: SpecialisedBody, given: GivenValues, asked: readonly number[]): (string | null)[][] {
+    const {
+      queryStepsMax,
+      queryStepsInPlaceMax,
+      queryValuesMax,
+      queryTimeMsMax,
+      factsAtATimeMax,
+      onServingThread: inPlace,
+    } = this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now, factsAtATimeMax);
     const stepsMax = inPlace ? queryStepsInPlaceMax : queryStepsMax;
     const rowsMax = this.#rowsMax(asked);
@@ -218,13 +224,16 @@ function notEnumerable(): AppError {
   );
 }
 
-function* combinations(choices: readonly (readonly (number | undefined)[])[], prefix: Ids = []): Generator<Ids> {
+function* combinations(
+  choices: readonly (readonly (number | undefined)[])[],
+  prefix: SymbolIds = [],
+): Generator<SymbolIds> {
   const [first, ...rest] = choices;
   if (!first) yield prefix;
   else for (const value of first) yield* combinations(rest, [...prefix, value]);
 }
 
 /** Of a span that decides. */
-export function decided(isAllowed: boolean, cache: "hit" | "miss"): Readonly<Record<string, string>> {
+export function decisionAttributes(isAllowed: boolean, cache: "hit" | "miss"): Readonly<Record<string, string>> {
   return { "ostiary.decision": isAllowed ? "allow" : "deny", "ostiary.decision_cache": cache };
 }

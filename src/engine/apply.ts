@@ -3,8 +3,8 @@
  * construction. It is deterministic: the same events from the same state give the same rows, digest included.
  */
 import { desc } from "drizzle-orm";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { DegreeChange } from "../store/degree-change.ts";
+import type { Connection } from "../runtime/sqlite.ts";
+import { StatisticsUpdate } from "../store/degree-change.ts";
 import type { Fact } from "../store/fact.ts";
 import { clearFacts, deleteFact, ensureFactTable, hasFact, insertFact } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
@@ -13,7 +13,7 @@ import { intern, internType } from "../store/symbols.ts";
 import { must, unreachable } from "../util/assert.ts";
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import { activate, type ActivePolicy } from "./active-policy.ts";
-import { stampPlans } from "./active-policies.ts";
+import { invalidatePlans } from "./active-policies.ts";
 import { clearDerived, refreshDerived } from "./derived-tables.ts";
 import { ClosureChange } from "./closures.ts";
 import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
@@ -21,7 +21,7 @@ import type { Effect, Event } from "./event.ts";
 import { predicateKey, splitKey } from "../datalog/program.ts";
 
 /** Applies one event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to advance. */
-export function applyEvent(database: SqlDatabase, event: Event, limits: Limits = defaultLimits): void {
+export function applyEvent(database: Connection, event: Event, limits: Limits = defaultLimits): void {
   const { effect } = event;
   switch (effect.kind) {
     case "facts":
@@ -39,15 +39,15 @@ export function applyEvent(database: SqlDatabase, event: Event, limits: Limits =
   }
 }
 
-function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "facts" }>, limits: Limits): void {
-  const degrees = new DegreeChange(database);
+function applyFacts(database: Connection, effect: Extract<Effect, { kind: "facts" }>, limits: Limits): void {
+  const degrees = new StatisticsUpdate(database);
   const closures = new ClosureChange(database, limits, degrees);
   const changed = new Map<string, Fact>();
   let sum = parseDigest(readDigest(database));
   for (const fact of effect.deleted) {
     if (!hasFact(database, fact)) continue;
-    const lost = closures.lostWith(fact);
-    degrees.grow(must(deleteFact(database, fact)).table, -1);
+    const lost = closures.pairsLostWith(fact);
+    degrees.addRowCount(must(deleteFact(database, fact)).table, -1);
     closures.remove(lost);
     changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum -= factElement(fact);
@@ -55,8 +55,8 @@ function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "fact
   for (const fact of effect.inserted) {
     const row = insertFact(database, fact);
     if (!row) continue;
-    degrees.grow(row.table, 1);
-    degrees.look(row.table, row.ids);
+    degrees.addRowCount(row.table, 1);
+    degrees.addRow(row.table, row.ids);
     closures.add(fact);
     changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum += factElement(fact);
@@ -73,7 +73,7 @@ function applyFacts(database: SqlDatabase, effect: Extract<Effect, { kind: "fact
 
 /** The new policy's tables, indexes, types and constants are made in the transaction that makes it active: readers see one or the other. */
 function applyPolicy(
-  database: SqlDatabase,
+  database: Connection,
   effect: Extract<Effect, { kind: "policy" }>,
   timeMs: number,
   limits: Limits,
@@ -87,12 +87,12 @@ function applyPolicy(
     .run();
   layOutTables(database, activate(effect.source, effect.filename));
   statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
-  stampPlans(database);
+  invalidatePlans(database);
   refreshDerived(database, limits, true, "bounded");
 }
 
 /** What the policy's questions name: its fact tables, its types and constants. Inside the caller's transaction. */
-export function layOutTables(database: SqlDatabase, active: ActivePolicy): void {
+export function layOutTables(database: Connection, active: ActivePolicy): void {
   for (const type of active.types) internType(database, type);
   for (const constant of active.constants) intern(database, constant);
   for (const fact of active.factTypes) {
@@ -101,7 +101,7 @@ export function layOutTables(database: SqlDatabase, active: ActivePolicy): void 
   }
 }
 
-function applyClear(database: SqlDatabase, offset: number, limits: Limits): void {
+function applyClear(database: Connection, offset: number, limits: Limits): void {
   clearFacts(database, offset);
   clearDerived(database, limits);
   let sum = parseDigest(emptyDigest);
@@ -112,7 +112,7 @@ function applyClear(database: SqlDatabase, offset: number, limits: Limits): void
   statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
-function applyKeys(database: SqlDatabase, effect: Extract<Effect, { kind: "keys" }>): void {
+function applyKeys(database: Connection, effect: Extract<Effect, { kind: "keys" }>): void {
   let sum = parseDigest(readDigest(database));
   const take = (id: string): void => {
     const [row] = statement(
@@ -142,11 +142,11 @@ function roleOf(role: unknown): "admin" | "write" | "read" {
 }
 
 /** The digest as it is kept along the way. */
-export function readDigest(database: SqlDatabase): string {
+export function readDigest(database: Connection): string {
   return String(must(statement(database, "SELECT digest FROM state").values()[0], "the store has no state")[0]);
 }
 
 /** Inside the caller's transaction; counts as a change. */
-export function writeDigest(database: SqlDatabase, digest: string): void {
+export function writeDigest(database: Connection, digest: string): void {
   statement(database, "UPDATE state SET digest = ?1, version = version + 1").run(digest);
 }

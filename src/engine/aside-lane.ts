@@ -9,12 +9,12 @@
 import type { WorkerHandle } from "../runtime/worker.ts";
 import { AppError } from "../util/app-error.ts";
 import { FairQueue } from "../util/fair-queue.ts";
-import { Places } from "../util/places.ts";
-import { AnswerParts, type PartSource, type TextPart } from "./answer-parts.ts";
-import type { AsideCommands } from "./aside-worker.ts";
-import { type AsideCell, CellPool } from "./cell-pool.ts";
+import { SlotPool } from "../util/places.ts";
+import { AnswerParts, type PartSource, type AnswerPart } from "./answer-parts.ts";
+import type { WorkerCommands } from "./aside-worker.ts";
+import { type PooledWorker, WorkerPool } from "./cell-pool.ts";
 
-export interface LaneOptions {
+export interface WorkerQueueOptions {
   /** The most that may be there at a time, those at work included. */
   readonly waitingMax: number;
   /** How many may be at work, the slow ones apart. */
@@ -28,50 +28,50 @@ export interface LaneOptions {
   /** How many answers may be given in parts at a time, and for how long each. */
   readonly parts?: { readonly max: number; readonly timeMsMax: number };
   /** What the pieces of work are, in the text of a refusal. */
-  readonly what: string;
+  readonly description: string;
   /** What is answered where one takes too long, and where it takes too much memory. */
-  readonly late: string;
-  readonly large: string;
+  readonly timeoutMessage: string;
+  readonly memoryMessage: string;
   /** Shared with other lanes; without it the lane has processes of its own. */
-  readonly cells?: CellPool;
+  readonly pool?: WorkerPool;
 }
 
-type Worker = WorkerHandle<AsideCommands, never>;
+type WorkerPort = WorkerHandle<WorkerCommands, never>;
 
 /** A process is kept while it takes no more than this part of its memory. */
 const keptShare = 4;
 
-interface Job {
+interface WorkerJob {
   readonly holder: string;
-  readonly begin: (worker: Worker) => Promise<unknown>;
-  readonly work: (worker: Worker) => Promise<unknown>;
+  readonly begin: (worker: WorkerPort) => Promise<unknown>;
+  readonly work: (worker: WorkerPort) => Promise<unknown>;
   /** Whether the process goes on working for what came of it. Throws where it may not. `givesWay` says whether everything else comes first already. */
-  readonly lend: (cell: AsideCell, result: unknown, givesWay: boolean) => boolean;
+  readonly lend: (cell: PooledWorker, result: unknown, givesWay: boolean) => boolean;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
   waitTimer: ReturnType<typeof setTimeout> | undefined;
 }
 
-type Asked = Pick<Job, "holder" | "begin" | "work" | "lend">;
+type JobRequest = Pick<WorkerJob, "holder" | "begin" | "work" | "lend">;
 
-export class AsideLane {
-  readonly #options: LaneOptions;
-  readonly #cells: CellPool;
-  readonly #queue = new FairQueue<Job>();
+export class WorkerQueue {
+  readonly #options: WorkerQueueOptions;
+  readonly #cells: WorkerPool;
+  readonly #queue = new FairQueue<WorkerJob>();
   /** Those that wait, and those at work. */
-  readonly #present: Places;
-  readonly #atWork: Places;
-  readonly #slow: Places;
-  readonly #parted: Places;
+  readonly #present: SlotPool;
+  readonly #atWork: SlotPool;
+  readonly #slow: SlotPool;
+  readonly #parted: SlotPool;
 
-  constructor(options: LaneOptions) {
-    const { waitingMax, atWorkMax = 1, slow, parts, what } = options;
+  constructor(options: WorkerQueueOptions) {
+    const { waitingMax, atWorkMax = 1, slow, parts, description: what } = options;
     this.#options = options;
-    this.#cells = options.cells ?? new CellPool();
-    this.#present = new Places(waitingMax, what);
-    this.#atWork = new Places(atWorkMax, what);
-    this.#slow = new Places(slow?.max ?? 0, what);
-    this.#parted = new Places(parts?.max ?? 0, "large answers");
+    this.#cells = options.pool ?? new WorkerPool();
+    this.#present = new SlotPool(waitingMax, what);
+    this.#atWork = new SlotPool(atWorkMax, what);
+    this.#slow = new SlotPool(slow?.max ?? 0, what);
+    this.#parted = new SlotPool(parts?.max ?? 0, "large answers");
   }
 
   /**
@@ -80,8 +80,8 @@ export class AsideLane {
    */
   run<T>(
     holder: string,
-    work: (worker: Worker) => Promise<T>,
-    begin: Job["begin"] = () => Promise.resolve(),
+    work: (worker: WorkerPort) => Promise<T>,
+    begin: WorkerJob["begin"] = () => Promise.resolve(),
   ): Promise<T> {
     return this.#placed<T>({ holder, work, begin, lend: () => false });
   }
@@ -92,35 +92,35 @@ export class AsideLane {
    */
   async runParts(
     holder: string,
-    work: (worker: Worker) => Promise<TextPart>,
-    begin: Job["begin"],
+    work: (worker: WorkerPort) => Promise<AnswerPart>,
+    begin: WorkerJob["begin"],
     isLarge: boolean,
   ): Promise<AnswerParts> {
     let hasPlace = isLarge;
-    if (isLarge) this.#parted.take(holder);
+    if (isLarge) this.#parted.acquire(holder);
     let source: PartSource | undefined;
-    const lend = (cell: AsideCell, first: unknown, givesWay: boolean): boolean => {
-      if ((first as TextPart).isLast) return false;
-      if (!hasPlace && !this.#parted.mayTake(holder)) {
-        const refusal = this.#parted.refusal(holder);
+    const lend = (cell: PooledWorker, first: unknown, givesWay: boolean): boolean => {
+      if ((first as AnswerPart).isLast) return false;
+      if (!hasPlace && !this.#parted.canAcquire(holder)) {
+        const refusal = this.#parted.refusalError(holder);
         cell.worker.terminate(refusal);
         throw refusal;
       }
-      if (!hasPlace) this.#parted.take(holder);
+      if (!hasPlace) this.#parted.acquire(holder);
       hasPlace = false;
       source = this.#lend(holder, cell, givesWay);
       return true;
     };
     try {
-      const first = await this.#placed<TextPart>({ holder, work, begin, lend });
+      const first = await this.#placed<AnswerPart>({ holder, work, begin, lend });
       return new AnswerParts(first, source);
     } finally {
       if (hasPlace) this.#parted.release(holder);
     }
   }
 
-  #lend(holder: string, cell: AsideCell, hasGivenWay: boolean): PartSource {
-    const { parts, slow, late } = this.#options;
+  #lend(holder: string, cell: PooledWorker, hasGivenWay: boolean): PartSource {
+    const { parts, slow, timeoutMessage: late } = this.#options;
     let givesWay = hasGivenWay;
     let isOver = false;
     const end = (isIdle: boolean): void => {
@@ -133,14 +133,14 @@ export class AsideLane {
     };
     const giveWay = (): void => {
       givesWay = true;
-      cell.giveWay();
+      cell.lowerPriority();
     };
     const timers = [setTimeout(giveWay, slow?.afterMs ?? 0), setTimeout(() => end(false), parts?.timeMsMax ?? 0)];
     return { next: () => cell.worker.call("nextPart"), end };
   }
 
-  async #placed<T>(asked: Asked): Promise<T> {
-    this.#present.take(asked.holder);
+  async #placed<T>(asked: JobRequest): Promise<T> {
+    this.#present.acquire(asked.holder);
     try {
       return await this.#queued<T>(asked);
     } finally {
@@ -148,9 +148,9 @@ export class AsideLane {
     }
   }
 
-  #queued<T>(asked: Asked): Promise<T> {
+  #queued<T>(asked: JobRequest): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const job: Job = {
+      const job: WorkerJob = {
         ...asked,
         resolve: resolve as (result: unknown) => void,
         reject,
@@ -163,21 +163,21 @@ export class AsideLane {
     });
   }
 
-  #giveUp(job: Job): void {
-    if (this.#queue.delete(job)) job.reject(this.#present.refusal(job.holder));
+  #giveUp(job: WorkerJob): void {
+    if (this.#queue.delete(job)) job.reject(this.#present.refusalError(job.holder));
   }
 
   #next(): void {
-    const job = this.#queue.next((holder) => this.#atWork.mayTake(holder));
+    const job = this.#queue.next((holder) => this.#atWork.canAcquire(holder));
     if (job === undefined) return;
     clearTimeout(job.waitTimer);
-    this.#atWork.take(job.holder);
+    this.#atWork.acquire(job.holder);
     void this.#work(job);
     this.#next();
   }
 
-  async #work(job: Job): Promise<void> {
-    const { timeMsMax, memoryBytesMax, slow, late, large } = this.#options;
+  async #work(job: WorkerJob): Promise<void> {
+    const { timeMsMax, memoryBytesMax, slow, timeoutMessage: late, memoryMessage: large } = this.#options;
     const cell = this.#cellFor(job);
     if (!cell) return this.#passTurn(job);
     const end = (error: AppError): void => cell.worker.terminate(error);
@@ -188,10 +188,10 @@ export class AsideLane {
       await job.begin(cell.worker);
       if (slow) {
         const becomeSlow = (): void => {
-          if (!this.#slow.mayTake(job.holder)) return end(this.#slow.refusal(job.holder));
+          if (!this.#slow.canAcquire(job.holder)) return end(this.#slow.refusalError(job.holder));
           isSlow = true;
-          this.#slow.take(job.holder);
-          cell.giveWay();
+          this.#slow.acquire(job.holder);
+          cell.lowerPriority();
           this.#passTurn(job);
         };
         timers.push(setTimeout(becomeSlow, slow.afterMs));
@@ -215,18 +215,18 @@ export class AsideLane {
   }
 
   /** A process that is full of what the last piece left behind would reach its limit with the next one. */
-  #leave(cell: AsideCell): void {
+  #leave(cell: PooledWorker): void {
     if (cell.memoryBytes() <= this.#options.memoryBytesMax / keptShare) return this.#cells.keep(cell);
     cell.worker.terminate(new AppError("not_ready", "the process is not needed any more"));
   }
 
-  #passTurn({ holder }: Job): void {
+  #passTurn({ holder }: WorkerJob): void {
     this.#atWork.release(holder);
     this.#next();
   }
 
   /** `undefined` where there is none, which the job is told. */
-  #cellFor(job: Job): AsideCell | undefined {
+  #cellFor(job: WorkerJob): PooledWorker | undefined {
     try {
       return this.#cells.take();
     } catch (error) {

@@ -4,20 +4,20 @@ import { formatBytes } from "../config/value.ts";
 import { diagnosticToJson } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
 import { serveWorker } from "../runtime/worker.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { openStore } from "../store/database.ts";
 import type { FactPattern } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
-import { listPieces, takePart, type TextPart } from "./answer-parts.ts";
+import { listPieces, takePart, type AnswerPart } from "./answer-parts.ts";
 import { packListing, type PackedListing } from "./listings.ts";
-import { askEngine, type PartedKind, type QuestionKind, type Questions } from "./question-kinds.ts";
-import { questionOfJson } from "./question-text.ts";
+import { askEngine, type ListAnswerKind, type QuestionKind, type Questions } from "./question-kinds.ts";
+import { questionFromJson } from "./question-text.ts";
 import { Engine } from "./engine.ts";
 import { explainDecision } from "./explain/decision.ts";
-import { describeOrphans, findOrphans } from "./orphans.ts";
+import { describeUnusedFacts, findUnusedFacts } from "./orphans.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "./policy-approval.ts";
 import { checkPolicy } from "./policy-check.ts";
 import { policyReport } from "./policy-report.ts";
@@ -56,13 +56,13 @@ export interface ListingRequest extends Pick<AnswerRequest, "limits" | "storePat
 }
 
 export interface PartsRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
-  readonly kind: PartedKind;
-  readonly question: Questions[PartedKind]["question"] | string;
+  readonly kind: ListAnswerKind;
+  readonly question: Questions[ListAnswerKind]["question"] | string;
   /** Of the list in the answer; without one the list is the answer. */
   readonly key: string | undefined;
 }
 
-export type AsideCommands = typeof commands;
+export type WorkerCommands = typeof commands;
 
 const commands = {
   /** The report as JSON, which nobody on the way to the client has to read. */
@@ -73,7 +73,7 @@ const commands = {
     const orphans = active ? reading(storePath, (store) => orphansIn(store, active)) : [];
     if (orphans.length === 0) return JSON.stringify(report);
     const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
-    const message = describeOrphans(orphans);
+    const message = describeUnusedFacts(orphans);
     const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
     return JSON.stringify({ ...report, problems: [...report.problems, warning] });
   },
@@ -90,11 +90,11 @@ const commands = {
 
   /** Makes the next question wait for nothing but its answer. */
   openEngine({ limits, storePath }: Pick<AnswerRequest, "limits" | "storePath">): void {
-    engineOver(storePath, limits).refresh();
+    engineOver(storePath, limits).warmUpPolicy();
   },
 
   answer({ kind, question, limits, storePath }: AnswerRequest): Questions[QuestionKind]["answer"] {
-    const asked = typeof question === "string" ? questionOfJson(kind, question) : question;
+    const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
     return withinMemory(limits, () => askEngine(engineOver(storePath, limits), kind, asked));
   },
 
@@ -103,7 +103,7 @@ const commands = {
   },
 
   /** The first part of the answer as JSON; the others come with `nextPart`. */
-  answerParts(request: PartsRequest): TextPart {
+  answerParts(request: PartsRequest): AnswerPart {
     answerLimits = request.limits;
     return withinMemory(request.limits, () => {
       pieces = listPieces(itemsOf(request), request.key);
@@ -111,7 +111,7 @@ const commands = {
     });
   },
 
-  nextPart(): TextPart {
+  nextPart(): AnswerPart {
     return withinMemory(answerLimits, () => takePart(must(pieces, "an answer was begun")));
   },
 };
@@ -123,8 +123,8 @@ let answerLimits = defaultLimits;
 /** Facts are read from the store as they are sent; other answers have to be whole before they are sorted. */
 function itemsOf({ kind, question, limits, storePath }: PartsRequest): Iterable<unknown> {
   const engine = engineOver(storePath, limits);
-  const asked = typeof question === "string" ? questionOfJson(kind, question) : question;
-  return kind === "facts" ? engine.eachFact(asked as FactPattern) : askEngine<PartedKind>(engine, kind, asked);
+  const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
+  return kind === "facts" ? engine.eachFact(asked as FactPattern) : askEngine<ListAnswerKind>(engine, kind, asked);
 }
 
 function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
@@ -139,8 +139,8 @@ function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
 
 serveWorker(commands, () => {}, "aside");
 
-function orphansIn(store: SqlDatabase, active: ActivePolicy): ReturnType<typeof findOrphans> {
-  return findOrphans(store, activationOf(store)?.active, active);
+function orphansIn(store: Connection, active: ActivePolicy): ReturnType<typeof findUnusedFacts> {
+  return findUnusedFacts(store, activationOf(store)?.active, active);
 }
 
 /** The engine of the last question, which is mostly that of the next one too. */
@@ -159,7 +159,7 @@ function engineOver(storePath: string, limits: Limits): Engine {
 }
 
 /** In one transaction: whatever is read is of one state. */
-function reading<T>(storePath: string, body: (store: SqlDatabase) => T): T {
+function reading<T>(storePath: string, body: (store: Connection) => T): T {
   const store = opened(storePath);
   try {
     return store.transaction(() => body(store));
@@ -169,7 +169,7 @@ function reading<T>(storePath: string, body: (store: SqlDatabase) => T): T {
 }
 
 /** A copy may be replaced, and its file be gone, between the request and now. */
-function opened(storePath: string): SqlDatabase {
+function opened(storePath: string): Connection {
   try {
     return openStore(storePath, { readonly: true });
   } catch (error) {

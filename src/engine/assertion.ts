@@ -4,20 +4,20 @@ import type { Assertion, Expression, Term } from "../polar/policy.ts";
 import type { Value } from "../store/fact.ts";
 import { assert, must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import type { Answers, Argument } from "./explain/answers.ts";
-import { anyId, type Atom, formatAtom, type OpenAtom } from "./explain/atom.ts";
+import type { CallAnswers, CallArgument } from "./explain/answers.ts";
+import { anyId, type GroundAtom, formatAtom, type OpenAtom } from "./explain/atom.ts";
 
-export interface Outcome {
+export interface AssertionOutcome {
   /** What the assertion demands and the engine does not say. */
   readonly missing: readonly OpenAtom[];
   /** What the engine says and the assertion does not allow. */
-  readonly surplus: readonly Atom[];
+  readonly surplus: readonly GroundAtom[];
   /** `undefined` where the assertion holds. */
   readonly problem: string | undefined;
 }
 
 /** Throws `AppError` where the question can't be answered, `Exhausted` where it takes too much work. */
-export function checkAssertion(assertion: Assertion, active: ActivePolicy, answers: Answers): Outcome {
+export function checkAssertion(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): AssertionOutcome {
   const found = assertedAtoms(assertion, active, answers);
   const open = openAtom(assertion);
   if (assertion.iff) return compareWithList(assertion, assertion.iff, open, found);
@@ -27,17 +27,22 @@ export function checkAssertion(assertion: Assertion, active: ActivePolicy, answe
   return { missing: [], surplus: found, problem };
 }
 
-const held: Outcome = { missing: [], surplus: [], problem: undefined };
+const held: AssertionOutcome = { missing: [], surplus: [], problem: undefined };
 
 /**
  * The values that the variable has in all answers together must be the listed ones (polar.md 14), whatever other variables there are; of
  * `assert_not`, any others. A wildcard answer is never a listed value.
  */
-function compareWithList(assertion: Assertion, iff: Expression, open: OpenAtom, found: readonly Atom[]): Outcome {
+function compareWithList(
+  assertion: Assertion,
+  iff: Expression,
+  open: OpenAtom,
+  found: readonly GroundAtom[],
+): AssertionOutcome {
   assert(iff.kind === "in" && iff.term.kind === "variable", "the checks let only `variable in [...]` pass");
   const { name } = iff.term;
   const isNamed = assertion.params.map(({ term }) => term.kind === "variable" && term.name === name);
-  const textsOf = (atom: Atom): string[] => valuesOf(must(atom.args[isNamed.indexOf(true)])).map(printValue);
+  const textsOf = (atom: GroundAtom): string[] => valuesOf(must(atom.args[isNamed.indexOf(true)])).map(printValue);
   const listed = new Map(iff.values.map(({ type, id }) => [printValue({ type, id }), { type, id }]));
   const came = new Set(found.flatMap(textsOf));
   const missing = [...listed].filter(([text]) => !came.has(text));
@@ -69,9 +74,9 @@ function list(texts: readonly string[], none: string): string {
 }
 
 /** Everything that the assertion's head covers and the engine says, in order of its values. */
-export function assertedAtoms(assertion: Assertion, active: ActivePolicy, answers: Answers): Atom[] {
+export function assertedAtoms(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): GroundAtom[] {
   const predicate = predicateKey(assertion.predicate, assertion.params.length);
-  const atoms = new Map<string, Atom>();
+  const atoms = new Map<string, GroundAtom>();
   for (const args of answers.everyRow(predicate, argumentsOf(assertion, active))) {
     const atom = { predicate, args };
     atoms.set(formatAtom(atom), atom);
@@ -86,7 +91,7 @@ export function openAtom({ predicate, params }: Assertion): OpenAtom {
 }
 
 /** A variable may have the types that all its mentions allow. */
-function argumentsOf({ params }: Assertion, { universe }: ActivePolicy): Argument[] {
+function argumentsOf({ params }: Assertion, { universe }: ActivePolicy): CallArgument[] {
   const names = params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
   return params.map(({ term }, position) => {
     const value = valueOf(term);
@@ -106,13 +111,13 @@ function valueOf(term: Term): Value | undefined {
 }
 
 /** ` for "read", "write"`: the values of the assertion's variables. */
-function describe(assertion: Assertion, atoms: readonly Atom[]): string {
+function describe(assertion: Assertion, atoms: readonly GroundAtom[]): string {
   if (!assertion.params.some(({ term }) => term.kind === "variable")) return "";
   const shown = atoms.slice(0, 5).map((atom) => variablesOf(assertion, atom));
   return ` for ${shown.join(", ")}${atoms.length > 5 ? ", …" : ""}`;
 }
 
-function variablesOf({ params }: Assertion, { args }: Atom): string {
+function variablesOf({ params }: Assertion, { args }: GroundAtom): string {
   const values = params.flatMap(({ term }, index) => (term.kind === "variable" ? [printValue(must(args[index]))] : []));
   return values.length === 1 ? values.join() : `(${values.join(", ")})`;
 }

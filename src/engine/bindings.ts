@@ -1,6 +1,6 @@
 /** What a statement's parameters stand for: their names, as `statement.ts` gives them, read once a plan and not with each question. */
 
-export type Binding =
+export type ParameterBinding =
   /** The id of the value, or a list of those of the values, that the question gives for a variable. */
   | { readonly kind: "value" | "values"; readonly variable: number }
   /** The context facts of a predicate key. */
@@ -10,7 +10,7 @@ export type Binding =
   /** The values that the store does not have. */
   | { readonly kind: "brought" };
 
-export function bindingOf(name: string): Binding {
+export function parameterBinding(name: string): ParameterBinding {
   const colon = name.indexOf(":");
   const [kind, rest] = colon < 0 ? [name, ""] : [name.slice(0, colon), name.slice(colon + 1)];
   switch (kind) {

@@ -3,23 +3,23 @@
  * values the same id, different values different ones, so that two unknown users are never mistaken for each other.
  */
 import { predicateKey } from "../datalog/program.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import type { Fact, Value } from "../store/fact.ts";
-import { lookUpText } from "../store/known-ids.ts";
+import { findSymbolOfType } from "../store/known-ids.ts";
 import { statement } from "../store/statements.ts";
-import { broughtId } from "../store/symbols.ts";
+import { requestSymbol } from "../store/symbols.ts";
 import { checkValue } from "./fact-check.ts";
-import type { TypeNumbers } from "./type-numbers.ts";
+import type { TypeIds } from "./type-numbers.ts";
 
-export class Brought {
-  readonly #database: SqlDatabase;
-  readonly #types: TypeNumbers;
+export class RequestSymbols {
+  readonly #database: Connection;
+  readonly #types: TypeIds;
   /** None of them where there is nothing to be in them, as with most requests. */
   #ids: Map<string, number> | undefined;
   #values: Map<number, Value> | undefined;
   #facts: ReadonlyMap<string, number[][]> | undefined;
 
-  constructor(database: SqlDatabase, types: TypeNumbers, contextFacts: readonly Fact[]) {
+  constructor(database: Connection, types: TypeIds, contextFacts: readonly Fact[]) {
     this.#database = database;
     this.#types = types;
     if (contextFacts.length > 0) this.#facts = this.#rowsOf(contextFacts);
@@ -41,7 +41,7 @@ export class Brought {
   /** Throws `invalid_request` for a value that is none of its type. */
   idOf(value: Value): number {
     const type = this.#types.stored(value.type);
-    const stored = type === undefined ? undefined : lookUpText(this.#database, type, value.id);
+    const stored = type === undefined ? undefined : findSymbolOfType(this.#database, type, value.id);
     if (stored !== undefined) return stored;
     const key = JSON.stringify([value.type, value.id]);
     const known = this.#ids?.get(key);
@@ -49,7 +49,7 @@ export class Brought {
     checkValue(value);
     this.#ids ??= new Map();
     this.#values ??= new Map();
-    const id = broughtId(this.#types.of(value.type), this.#ids.size);
+    const id = requestSymbol(this.#types.of(value.type), this.#ids.size);
     this.#ids.set(key, id);
     this.#values.set(id, value);
     return id;
@@ -76,7 +76,7 @@ export class Brought {
   }
 
   /** `[[id, text], …]` of the values that the store does not know, for SQL. */
-  asJson(): string {
+  toJson(): string {
     return this.#values === undefined ? "[]" : JSON.stringify([...this.#values].map(([id, value]) => [id, value.id]));
   }
 }

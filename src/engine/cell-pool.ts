@@ -1,18 +1,18 @@
 /** Worker processes without work, kept for a moment in case there is more. */
-import { type Cell, spawnCell } from "../runtime/cell.ts";
+import { type WorkerProcess, spawnWorkerProcess } from "../runtime/cell.ts";
 import { AppError } from "../util/app-error.ts";
-import type { AsideCommands } from "./aside-worker.ts";
+import type { WorkerCommands } from "./aside-worker.ts";
 
-export type AsideCell = Cell<AsideCommands>;
+export type PooledWorker = WorkerProcess<WorkerCommands>;
 
 /** How long a process without work is kept. */
 const idleMs = 60_000;
 
-export class CellPool {
-  readonly #idle = new Map<AsideCell, ReturnType<typeof setTimeout>>();
+export class WorkerPool {
+  readonly #idle = new Map<PooledWorker, ReturnType<typeof setTimeout>>();
 
   /** Throws where the system starts no process. */
-  take(): AsideCell {
+  take(): PooledWorker {
     const [known] = this.#idle;
     if (!known) return this.#spawn();
     const [cell] = known;
@@ -20,7 +20,7 @@ export class CellPool {
     return cell;
   }
 
-  keep(cell: AsideCell): void {
+  keep(cell: PooledWorker): void {
     if (cell.worker.hasExited) return;
     const end = (): void => cell.worker.terminate(new AppError("not_ready", "the process is not needed now"));
     const timer = setTimeout(end, idleMs);
@@ -28,13 +28,13 @@ export class CellPool {
     this.#idle.set(cell, timer);
   }
 
-  #spawn(): AsideCell {
-    const cell = spawnCell<AsideCommands>("aside");
+  #spawn(): PooledWorker {
+    const cell = spawnWorkerProcess<WorkerCommands>("aside");
     void cell.worker.exited.then(() => this.#forget(cell));
     return cell;
   }
 
-  #forget(cell: AsideCell): void {
+  #forget(cell: PooledWorker): void {
     clearTimeout(this.#idle.get(cell));
     this.#idle.delete(cell);
   }

@@ -1,9 +1,16 @@
 /** The statements that fill and change one closure's table. Steps go through the same emitter as questions do; `?` parameters are ids. */
 import { must } from "../util/assert.ts";
-import type { Condition, Term } from "../datalog/flat.ts";
+import type { FlatCondition, FlatTerm } from "../datalog/flat.ts";
 import type { Closure } from "../datalog/closures.ts";
-import type { Step, StepTerm } from "../datalog/closure-steps.ts";
-import { type Emission, emitSelect, type Names, Parameters, type Relation, type Select } from "../datalog/sql.ts";
+import type { ClosureStep, StepTerm } from "../datalog/closure-steps.ts";
+import {
+  type SqlContext,
+  emitSelect,
+  type SqlCatalogue,
+  StatementParameters,
+  type Relation,
+  type Select,
+} from "../datalog/sql.ts";
 
 /** From and to. */
 export type Pair = readonly [from: number, to: number];
@@ -15,12 +22,12 @@ export interface Parametrised {
 }
 
 /** Where the ends of a change are gathered; they belong to the writing connection. */
-export const changeTables = `CREATE TEMP TABLE IF NOT EXISTS closure_from (c0 INTEGER PRIMARY KEY);
+export const scratchTables = `CREATE TEMP TABLE IF NOT EXISTS closure_from (c0 INTEGER PRIMARY KEY);
 CREATE TEMP TABLE IF NOT EXISTS closure_to (c0 INTEGER PRIMARY KEY);
 CREATE TEMP TABLE IF NOT EXISTS closure_walk (c0 INTEGER, c1 INTEGER, PRIMARY KEY (c0, c1)) WITHOUT ROWID`;
 
 /** All of them, for the writing connection to empty. */
-export const gathered = ["closure_from", "closure_to", "closure_walk"];
+export const scratchTableNames = ["closure_from", "closure_to", "closure_walk"];
 
 export class ClosureSql {
   /** Fills the empty table from the facts; at most `?1` rows. */
@@ -32,9 +39,9 @@ export class ClosureSql {
   /** Fills the table with what the gathered starts reach; at most `?1` rows. */
   readonly fillFrom: string;
   /** Whether the pair `?1`, `?2` is one of a step. */
-  readonly holds: string;
+  readonly stepHolds: string;
   /** A row where the pair `?1`, `?2` is in the table. */
-  readonly knows: string;
+  readonly contains: string;
   /** `?1` and all that reaches it, without what reaches `?2` already. */
   readonly gatherNewFrom: string;
   /** `?1` and all that reaches it. */
@@ -50,17 +57,17 @@ export class ClosureSql {
   /** Puts back what the walk found: its places, and what those that are no starts reach. */
   readonly rejoin: string;
   readonly #closure: Closure;
-  readonly #names: Names;
+  readonly #names: SqlCatalogue;
 
-  constructor(closure: Closure, table: string, names: Names) {
+  constructor(closure: Closure, table: string, names: SqlCatalogue) {
     this.#closure = closure;
     this.#names = names;
     this.all = this.#walk();
     this.fill = `INSERT INTO ${table} ${this.all}`;
     this.starts = this.#starts();
     this.fillFrom = `INSERT INTO ${table} ${this.#walk("closure_from", "anything")}`;
-    this.holds = this.#holds();
-    this.knows = `SELECT 1 FROM ${table} WHERE a1 = ?1 AND a2 = ?2`;
+    this.stepHolds = this.#holds();
+    this.contains = `SELECT 1 FROM ${table} WHERE a1 = ?1 AND a2 = ?2`;
     this.gatherNewFrom = `INSERT INTO closure_from SELECT ?1 UNION SELECT a1 FROM ${table} AS t WHERE a2 = ?1
       AND NOT EXISTS (SELECT 1 FROM ${table} WHERE a1 = t.a1 AND a2 = ?2)`;
     this.gatherFrom = `INSERT INTO closure_from SELECT ?1 UNION SELECT a1 FROM ${table} WHERE a2 = ?1`;
@@ -75,8 +82,8 @@ export class ClosureSql {
   }
 
   /** The pairs that the step makes of the fact which is its atom `index`. */
-  pairsOver(step: Step, index: number): Parametrised {
-    const parameters = new Parameters();
+  pairsOver(step: ClosureStep, index: number): Parametrised {
+    const parameters = new StatementParameters();
     const others = step.atoms.filter((_, position) => position !== index).flatMap(variablesOf);
     // Whatever else the fact says, the statement does not ask: it must not have a parameter for it.
     const known = new Set([0, 1, ...others]).intersection(new Set(variablesOf(must(step.atoms[index]))));
@@ -113,9 +120,9 @@ export class ClosureSql {
   /** Where steps lead from anywhere, or from what is in `starts`, over anything or over that alone. A step goes on from values of its own type alone. */
   #walk(starts?: string, over: "starts" | "anything" = "anything"): string {
     const emission = this.#emission();
-    const among = (step: Step): Relation[] => (starts === undefined ? [] : [named(starts, [endOf(step, 0)])]);
-    const through = (step: Step): Relation[] => (over === "starts" ? among(step) : []);
-    const walked = (step: Step): Relation => named("walk", [variable(origin), endOf(step, 0)]);
+    const among = (step: ClosureStep): Relation[] => (starts === undefined ? [] : [named(starts, [endOf(step, 0)])]);
+    const through = (step: ClosureStep): Relation[] => (over === "starts" ? among(step) : []);
+    const walked = (step: ClosureStep): Relation => named("walk", [variable(origin), endOf(step, 0)]);
     const first = this.#closure.steps.map((step) => this.#step(step, [0, 1], among(step), emission));
     const next = this.#closure.steps.map((step) =>
       this.#step(step, [origin, 1], [walked(step), ...through(step)], emission),
@@ -124,23 +131,28 @@ export class ClosureSql {
     return `SELECT c0, c1 FROM (WITH RECURSIVE walk(c0, c1) AS (${walk} LIMIT ?1) SELECT c0, c1 FROM walk)`;
   }
 
-  #step(step: Step, head: readonly number[], before: readonly Relation[], emission: Emission): string {
+  #step(step: ClosureStep, head: readonly number[], before: readonly Relation[], emission: SqlContext): string {
     const [first, ...others] = before;
     const relations = [...others, ...step.atoms.map((atom) => stepRelation(step, atom))];
     return emitSelect(selectOf(head, step, relations), (columns) => columns.join(", "), emission, new Map(), first);
   }
 
-  #emission(): Emission {
+  #emission(): SqlContext {
     let aliases = 0;
-    return { names: this.#names, parameters: new Parameters(), alias: () => `t${aliases++}`, units: new Set() };
+    return {
+      catalogue: this.#names,
+      parameters: new StatementParameters(),
+      alias: () => `t${aliases++}`,
+      units: new Set(),
+    };
   }
 }
 
-function variablesOf({ args }: Step["atoms"][number]): number[] {
+function variablesOf({ args }: ClosureStep["atoms"][number]): number[] {
   return args.flatMap((arg) => (arg.kind === "var" ? [arg.index] : []));
 }
 
-function selectOf(head: readonly number[], step: Step, relations: readonly Relation[]): Select {
+function selectOf(head: readonly number[], step: ClosureStep, relations: readonly Relation[]): Select {
   const terms = head.map((index) => (index === origin ? variable(origin) : endOf(step, index)));
   return { head: terms, relations, conditions: [], negations: [] };
 }
@@ -148,28 +160,28 @@ function selectOf(head: readonly number[], step: Step, relations: readonly Relat
 /** The variable for where a walk began; steps have none of that number. */
 const origin = 1_000_000;
 
-function variable(id: number): Term {
+function variable(id: number): FlatTerm {
   return { kind: "var", id, type: undefined };
 }
 
 /** Variable 0 or 1 of the step. */
-function endOf(step: Step, index: number): Term {
+function endOf(step: ClosureStep, index: number): FlatTerm {
   return termOf(step, { kind: "var", index });
 }
 
-function typeCondition(term: Term): Condition[] {
+function typeCondition(term: FlatTerm): FlatCondition[] {
   const type = term.kind === "var" ? term.type : undefined;
   return type === undefined ? [] : [{ kind: "type", term, types: [type] }];
 }
 
-function named(name: string, args: readonly Term[]): Relation {
+function named(name: string, args: readonly FlatTerm[]): Relation {
   return { table: { kind: "named", name }, args, computed: false };
 }
 
-function stepRelation(step: Step, { predicate, args }: Step["atoms"][number]): Relation {
+function stepRelation(step: ClosureStep, { predicate, args }: ClosureStep["atoms"][number]): Relation {
   return { table: { kind: "fact", predicate }, args: args.map((arg) => termOf(step, arg)), computed: false };
 }
 
-function termOf(step: Step, term: StepTerm): Term {
+function termOf(step: ClosureStep, term: StepTerm): FlatTerm {
   return term.kind === "const" ? term : { kind: "var", id: term.index, type: step.types[term.index] };
 }

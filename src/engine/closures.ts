@@ -5,11 +5,11 @@
  * several ways, and cost about what they change; past a limit the closure is given up, and questions walk the facts instead.
  */
 import type { Limits } from "../config/limits.ts";
-import type { Step } from "../datalog/closure-steps.ts";
+import type { ClosureStep } from "../datalog/closure-steps.ts";
 import type { Closure } from "../datalog/closures.ts";
 import { predicateKey, splitKey } from "../datalog/program.ts";
-import type { Names } from "../datalog/sql.ts";
-import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import type { SqlCatalogue } from "../datalog/sql.ts";
+import type { Connection, SqlStatement } from "../runtime/sqlite.ts";
 import {
   addClosureRows,
   type ClosureTable,
@@ -18,47 +18,47 @@ import {
   dropClosureTable,
   emptyClosureTable,
 } from "../store/closure-tables.ts";
-import type { DegreeChange } from "../store/degree-change.ts";
-import { dropDegrees } from "../store/degrees.ts";
+import type { StatisticsUpdate } from "../store/degree-change.ts";
+import { dropStatistics } from "../store/degrees.ts";
 import type { Fact } from "../store/fact.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
-import { lookUp, rangeOf, typeNumber } from "../store/symbols.ts";
+import { findSymbol, symbolRange, findTypeId } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
-import { type Activation, stampPlans, usableActivation } from "./active-policies.ts";
-import { ClosureSql, changeTables, gathered, type Pair, type Parametrised } from "./closure-sql.ts";
+import { type Activation, invalidatePlans, usableActivation } from "./active-policies.ts";
+import { ClosureSql, scratchTables, scratchTableNames, type Pair, type Parametrised } from "./closure-sql.ts";
 import { closuresOf } from "./policy-closures.ts";
 
 /** A place in a step where a fact of a predicate can stand. */
-interface Place {
-  readonly kept: Kept;
-  readonly step: Step;
+interface FactOccurrence {
+  readonly kept: MaterializedClosure;
+  readonly step: ClosureStep;
   readonly index: number;
   readonly pairs: Parametrised;
 }
 
-interface Kept {
+interface MaterializedClosure {
   readonly table: ClosureTable;
   readonly sql: ClosureSql;
 }
 
 /** The closures of the active policy on a writing connection. */
 export class Closures {
-  readonly #database: SqlDatabase;
-  readonly #places: ReadonlyMap<string, readonly Place[]>;
+  readonly #database: Connection;
+  readonly #places: ReadonlyMap<string, readonly FactOccurrence[]>;
 
-  private constructor(database: SqlDatabase, activation: Activation | undefined, limits: Limits) {
+  private constructor(database: Connection, activation: Activation | undefined, limits: Limits) {
     this.#database = database;
     const tables = new Map(closureTables(database).map((table) => [table.name, table]));
     const places = (activation ? closuresOf(activation.active, limits) : []).flatMap((closure) => {
       const table = tables.get(closure.name);
-      return table?.kept ? placesIn(closure, { table, sql: sqlFor(database, closure, table) }) : [];
+      return table?.isMaterialized ? placesIn(closure, { table, sql: sqlFor(database, closure, table) }) : [];
     });
     this.#places = Map.groupBy(places, ({ step, index }) => must(step.atoms[index]).predicate);
   }
 
   /** Made once for as long as the policy and its closures stay the same. */
-  static of(database: SqlDatabase, limits: Limits): Closures {
+  static of(database: Connection, limits: Limits): Closures {
     const activation = usableActivation(database);
     const known = made.get(database);
     if (known && known.activation === activation) return known.closures;
@@ -76,10 +76,10 @@ export class Closures {
     );
   }
 
-  #pairs({ step, index, pairs }: Place, fact: Fact): Pair[] {
+  #pairs({ step, index, pairs }: FactOccurrence, fact: Fact): Pair[] {
     const ids = new Map<number, number>();
     must(step.atoms[index]).args.forEach((arg, position) => {
-      if (arg.kind === "var") ids.set(arg.index, must(lookUp(this.#database, must(fact.args[position]))));
+      if (arg.kind === "var") ids.set(arg.index, must(findSymbol(this.#database, must(fact.args[position]))));
     });
     const [from, to] = [ids.get(0), ids.get(1)];
     if (step.atoms.length === 1 && from !== undefined && to !== undefined) return [[from, to]];
@@ -88,10 +88,10 @@ export class Closures {
   }
 }
 
-const made = new WeakMap<SqlDatabase, { readonly activation: Activation | undefined; readonly closures: Closures }>();
+const made = new WeakMap<Connection, { readonly activation: Activation | undefined; readonly closures: Closures }>();
 
 export interface FactPair {
-  readonly kept: Kept;
+  readonly kept: MaterializedClosure;
   readonly pair: Pair;
 }
 
@@ -101,18 +101,18 @@ const oneOfEach = `SELECT f.c0, t.c0 FROM closure_from AS f CROSS JOIN (SELECT m
 
 /** What one event does to the closures. Nothing of it outlives the event: its transaction may be rolled back. */
 export class ClosureChange {
-  readonly #database: SqlDatabase;
+  readonly #database: Connection;
   readonly #limits: Limits;
   readonly #closures: Closures;
-  readonly #degrees: DegreeChange;
+  readonly #degrees: StatisticsUpdate;
   /** By how many rows each closure has grown. */
-  readonly #grown = new Map<Kept, number>();
-  readonly #givenUp = new Set<Kept>();
+  readonly #grown = new Map<MaterializedClosure, number>();
+  readonly #givenUp = new Set<MaterializedClosure>();
   /** On the clock of `performance.now()`. */
   readonly #endMs: number;
   #canGather = false;
 
-  constructor(database: SqlDatabase, limits: Limits, degrees: DegreeChange) {
+  constructor(database: Connection, limits: Limits, degrees: StatisticsUpdate) {
     this.#database = database;
     this.#limits = limits;
     this.#endMs = performance.now() + limits.closureTimeMsMax;
@@ -126,7 +126,7 @@ export class ClosureChange {
   }
 
   /** To be asked before a fact goes: what it may take with it. */
-  lostWith(fact: Fact): FactPair[] {
+  pairsLostWith(fact: Fact): FactPair[] {
     return this.#closures.pairsOver(fact);
   }
 
@@ -141,16 +141,16 @@ export class ClosureChange {
       if (addClosureRows(this.#database, kept.table, grown) > this.#limits.closureRowsMax) this.#givenUp.add(kept);
     }
     for (const { table } of this.#givenUp) emptyClosureTable(this.#database, table);
-    if (this.#givenUp.size > 0) stampPlans(this.#database);
+    if (this.#givenUp.size > 0) invalidatePlans(this.#database);
   }
 
-  #holds({ sql }: Kept, [from, to]: Pair): boolean {
-    return this.#run(sql.holds).values(from, to)[0]?.[0] === 1;
+  #holds({ sql }: MaterializedClosure, [from, to]: Pair): boolean {
+    return this.#run(sql.stepHolds).values(from, to)[0]?.[0] === 1;
   }
 
-  #join(kept: Kept, [from, to]: Pair): void {
+  #join(kept: MaterializedClosure, [from, to]: Pair): void {
     const { sql } = kept;
-    if (this.#run(sql.knows).values(from, to).length > 0) return;
+    if (this.#run(sql.contains).values(from, to).length > 0) return;
     if (this.#isLate()) return void this.#givenUp.add(kept);
     this.#makeRoom();
     const starts = this.#run(sql.gatherNewFrom).run(from, to);
@@ -159,12 +159,12 @@ export class ClosureChange {
     else {
       this.#count(kept, this.#run(sql.join).run());
       // Each start with some end and each end with some start is enough: those with the same are counted.
-      for (const row of this.#run(oneOfEach).values()) this.#degrees.lookAtSome(kept.table.table, row.map(Number));
+      for (const row of this.#run(oneOfEach).values()) this.#degrees.sampleRow(kept.table.table, row.map(Number));
     }
     this.#forget();
   }
 
-  #part(kept: Kept, [from, to]: Pair): void {
+  #part(kept: MaterializedClosure, [from, to]: Pair): void {
     const { sql } = kept;
     if (this.#isLate()) return void this.#givenUp.add(kept);
     this.#makeRoom();
@@ -182,7 +182,7 @@ export class ClosureChange {
   /** For each event anew: tables that were made in a transaction are gone when it is rolled back. */
   #makeRoom(): void {
     if (this.#canGather) return;
-    this.#database.exec(changeTables);
+    this.#database.exec(scratchTables);
     this.#canGather = true;
   }
 
@@ -195,13 +195,13 @@ export class ClosureChange {
     return rows > this.#limits.closureUpdateRowsMax;
   }
 
-  #count(kept: Kept, rows: number): void {
+  #count(kept: MaterializedClosure, rows: number): void {
     this.#grown.set(kept, (this.#grown.get(kept) ?? 0) + rows);
-    this.#degrees.grow(kept.table.table, rows);
+    this.#degrees.addRowCount(kept.table.table, rows);
   }
 
   #forget(): void {
-    for (const table of gathered) this.#run(`DELETE FROM ${table}`).run();
+    for (const table of scratchTableNames) this.#run(`DELETE FROM ${table}`).run();
   }
 
   #run(sql: string): SqlStatement {
@@ -210,17 +210,17 @@ export class ClosureChange {
 }
 
 /** Whether others wait meanwhile: then what takes longer than `closureTimeMsMax` is not filled but walked. */
-export type Patience = "bounded" | "unbounded";
+export type FillTime = "bounded" | "unbounded";
 
 /**
  * Makes the closures that are kept be those of the active policy: missing ones are filled, others dropped; with `retry`, those that were given
  * up are tried again. Inside the caller's transaction.
  */
 export function refreshClosures(
-  database: SqlDatabase,
+  database: Connection,
   limits: Limits,
   retry: boolean,
-  patience: Patience = "unbounded",
+  patience: FillTime = "unbounded",
 ): void {
   const endMs = performance.now() + limits.closureTimeMsMax;
   const activation = usableActivation(database);
@@ -229,10 +229,10 @@ export function refreshClosures(
   );
   let isChanged = false;
   for (const table of closureTables(database)) {
-    if (wanted.has(table.name) && (table.kept || !retry)) wanted.delete(table.name);
+    if (wanted.has(table.name) && (table.isMaterialized || !retry)) wanted.delete(table.name);
     else {
       dropClosureTable(database, table);
-      dropDegrees(database, table.table);
+      dropStatistics(database, table.table);
       isChanged = true;
     }
   }
@@ -245,11 +245,11 @@ export function refreshClosures(
     if (!isFilled) emptyClosureTable(database, table);
     isChanged = true;
   }
-  if (isChanged) stampPlans(database);
+  if (isChanged) invalidatePlans(database);
 }
 
 /** False where the closure is too large to be kept. */
-function fill(database: SqlDatabase, closure: Closure, table: ClosureTable, limits: Limits): boolean {
+function fill(database: Connection, closure: Closure, table: ClosureTable, limits: Limits): boolean {
   if (closure.steps.length > stepsMax) return false;
   const rows = database.prepare(sqlFor(database, closure, table).fill).run(limits.closureRowsMax + 1);
   addClosureRows(database, table, rows);
@@ -262,14 +262,14 @@ function fill(database: SqlDatabase, closure: Closure, table: ClosureTable, limi
  */
 function fillUntil(
   endMs: number,
-  database: SqlDatabase,
+  database: Connection,
   closure: Closure,
   table: ClosureTable,
   { closureRowsMax }: Limits,
 ): boolean {
   if (closure.steps.length > stepsMax) return false;
   const sql = sqlFor(database, closure, table);
-  database.exec(changeTables);
+  database.exec(scratchTables);
   const starts = database.prepare(sql.starts).values(closureRowsMax + 1);
   if (starts.length > closureRowsMax) return false;
   const gather = database.prepare("INSERT OR IGNORE INTO closure_from SELECT value FROM json_each(?1)");
@@ -299,21 +299,21 @@ const startsTogetherMax = 64;
 const stepsMax = 200;
 
 /** All closures of an empty store, those that were given up among them. */
-export function clearClosures(database: SqlDatabase, limits: Limits): void {
+export function clearClosures(database: Connection, limits: Limits): void {
   for (const table of closureTables(database)) {
     dropClosureTable(database, table);
-    dropDegrees(database, table.table);
+    dropStatistics(database, table.table);
   }
   refreshClosures(database, limits, true);
 }
 
 /** Says where a closure's table is not what the facts say it should be; `undefined` where all are right. Computes all of them anew. */
-export function findClosureDamage(database: SqlDatabase, limits: Limits): string | undefined {
+export function findClosureDamage(database: Connection, limits: Limits): string | undefined {
   const activation = usableActivation(database);
   const tables = new Map(closureTables(database).map((table) => [table.name, table]));
   for (const closure of activation ? closuresOf(activation.active, limits) : []) {
     const table = tables.get(closure.name);
-    if (!table?.kept) continue;
+    if (!table?.isMaterialized) continue;
     const { all } = sqlFor(database, closure, table);
     const [row] = database
       .prepare(
@@ -329,27 +329,27 @@ export function findClosureDamage(database: SqlDatabase, limits: Limits): string
   return undefined;
 }
 
-function sqlFor(database: SqlDatabase, closure: Closure, { table }: ClosureTable): ClosureSql {
-  const names: Names = {
-    seeks: () => false,
-    most: () => Number.POSITIVE_INFINITY,
+function sqlFor(database: Connection, closure: Closure, { table }: ClosureTable): ClosureSql {
+  const names: SqlCatalogue = {
+    hasIndex: () => false,
+    rowsMax: () => Number.POSITIVE_INFINITY,
     factTable: (predicate) => factTable(database, ...splitKey(predicate)),
-    constant: (value) => lookUp(database, value) ?? -1,
-    range: (type) => {
-      const number = typeNumber(database, type);
-      return number === undefined ? { low: 0, high: -1 } : rangeOf(number);
+    idOf: (value) => findSymbol(database, value) ?? -1,
+    idRange: (type) => {
+      const number = findTypeId(database, type);
+      return number === undefined ? { low: 0, high: -1 } : symbolRange(number);
     },
   };
   return new ClosureSql(closure, table, names);
 }
 
-function placesIn(closure: Closure, kept: Kept): Place[] {
+function placesIn(closure: Closure, kept: MaterializedClosure): FactOccurrence[] {
   return closure.steps.flatMap((step) =>
     step.atoms.map((_, index) => ({ kept, step, index, pairs: kept.sql.pairsOver(step, index) })),
   );
 }
 
-function fits({ step, index }: Place, fact: Fact): boolean {
+function fits({ step, index }: FactOccurrence, fact: Fact): boolean {
   const values = new Map<number, string>();
   return must(step.atoms[index]).args.every((arg, position) => {
     const value = must(fact.args[position]);

@@ -1,22 +1,22 @@
 /** What a store keeps besides facts so that questions are answered fast, and can make anew from them: indexes, closures and degrees. */
 import type { Limits } from "../config/limits.ts";
 import { predicateKey } from "../datalog/program.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
-import { clearDegrees, dropAllDegrees, dropOutlivedDegrees, keepDegrees } from "../store/degrees.ts";
+import { clearDegrees, dropAllStatistics, dropOutdatedStatistics, ensureStatistics } from "../store/degrees.ts";
 import { factTables, setIndexes } from "../store/fact-tables.ts";
-import { lookUp } from "../store/symbols.ts";
+import { findSymbol } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
 import { usableActivation } from "./active-policies.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { clearClosures, findClosureDamage, type Patience, refreshClosures } from "./closures.ts";
+import { clearClosures, findClosureDamage, type FillTime, refreshClosures } from "./closures.ts";
 import { askedConstants, indexOrders, type Orders } from "./indexes.ts";
 
 /**
  * Makes it be that of the active policy; with `retry`, closures that were given up are tried again. The policy's tables and constants must be
  * there. Inside the caller's transaction.
  */
-export function refreshDerived(database: SqlDatabase, limits: Limits, retry: boolean, patience?: Patience): void {
+export function refreshDerived(database: Connection, limits: Limits, retry: boolean, patience?: FillTime): void {
   const active = usableActivation(database)?.active;
   const orders = active && indexOrders(active.program);
   if (orders) refreshIndexes(database, orders);
@@ -25,40 +25,40 @@ export function refreshDerived(database: SqlDatabase, limits: Limits, retry: boo
 }
 
 /** To be called when there are no facts any more. */
-export function clearDerived(database: SqlDatabase, limits: Limits): void {
+export function clearDerived(database: Connection, limits: Limits): void {
   clearClosures(database, limits);
   clearDegrees(database);
   refreshDerived(database, limits, true);
 }
 
 /** To be called when facts and policy are others than before: all of it is made anew, as for a policy that has just become active. */
-export function remakeDerived(database: SqlDatabase, limits: Limits): void {
+export function rebuildDerived(database: Connection, limits: Limits): void {
   clearClosures(database, limits);
-  dropAllDegrees(database);
+  dropAllStatistics(database);
   refreshDerived(database, limits, true);
 }
 
 /** The indexes of these orders and no others. */
-function refreshIndexes(database: SqlDatabase, orders: Orders): void {
+function refreshIndexes(database: Connection, orders: Orders): void {
   for (const { table, predicate, arity } of factTables(database))
     setIndexes(database, table, orders.get(predicateKey(predicate, arity)) ?? []);
 }
 
-function refreshDegrees(database: SqlDatabase, { program }: ActivePolicy, orders: Orders): void {
+function refreshDegrees(database: Connection, { program }: ActivePolicy, orders: Orders): void {
   const constants = askedConstants(program);
   for (const { table, predicate, arity } of factTables(database)) {
     const key = predicateKey(predicate, arity);
     const apart = [...(constants.get(key) ?? [])].map(
-      ([place, values]) => [place + 1, new Set(values.map((value) => must(lookUp(database, value))))] as const,
+      ([place, values]) => [place + 1, new Set(values.map((value) => must(findSymbol(database, value))))] as const,
     );
     const own = Array.from({ length: arity }, (_, column) => column);
     // Of those that begin as the table does, its own tells more.
     const others = (orders.get(key) ?? []).filter(([first]) => first !== 0);
     const numbered = [own, ...others].map((order) => order.map((column) => column + 1));
-    keepDegrees(database, table, { orders: numbered, apart: new Map(apart) });
+    ensureStatistics(database, table, { orders: numbered, distinguished: new Map(apart) });
   }
   for (const { table } of closureTables(database))
-    keepDegrees(database, table, { orders: closureOrders, apart: new Map() });
+    ensureStatistics(database, table, { orders: closureOrders, distinguished: new Map() });
 }
 
 const closureOrders = [
@@ -67,15 +67,15 @@ const closureOrders = [
 ];
 
 /** Says where a closure's table is not what the facts say; `undefined` where all are right. */
-export function findDerivedDamage(database: SqlDatabase, limits: Limits): string | undefined {
+export function findDerivedDamage(database: Connection, limits: Limits): string | undefined {
   return database.transaction(() => findClosureDamage(database, limits));
 }
 
 /** Makes what is missing or in another shape than this binary wants; with `damaged`, all closures anew. Degrees too where they may be far too large. */
-export function mendDerived(database: SqlDatabase, limits: Limits, damaged: boolean): void {
+export function repairDerived(database: Connection, limits: Limits, damaged: boolean): void {
   database.transaction(() => {
     if (damaged) clearClosures(database, limits);
-    dropOutlivedDegrees(database);
+    dropOutdatedStatistics(database);
     refreshDerived(database, limits, false);
   }, "immediate");
 }

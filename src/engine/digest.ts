@@ -42,7 +42,7 @@ export function valueText(type: string, id: string): string {
 }
 
 /** Sums up the hashes of many elements, without a `bigint` for each. */
-export class ElementSum {
+export class HashSum {
   #count = 0;
   #high = 0;
   #low = 0;

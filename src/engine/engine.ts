@@ -7,16 +7,16 @@ import { defaultLimits, type Limits } from "../config/limits.ts";
 import type { FactType } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
-import type { Changes } from "../store/changes.ts";
+import type { Connection } from "../runtime/sqlite.ts";
+import type { SequenceLock } from "../store/changes.ts";
 import { findApiKey } from "../store/keys.ts";
 import { countClosures } from "../store/closure-tables.ts";
 import type { Fact, FactPattern, Value } from "../store/fact.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
-import { keepIds, learnIds } from "../store/known-ids.ts";
+import { configureSymbolCache, warmUpSymbolCache } from "../store/known-ids.ts";
 import * as schema from "../store/schema.ts";
 import { readRevision, type Revision } from "../store/revision.ts";
-import { readState, type State } from "../store/state.ts";
+import { readState, type StoreState } from "../store/state.ts";
 import { countFacts } from "../store/degrees.ts";
 import { fileBytes, StoreFiles } from "../store/store-files.ts";
 import type { ClosureCounts, FileBytes } from "../telemetry/metrics.ts";
@@ -26,13 +26,13 @@ import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
 import { activate } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
-import { Answering, type AnsweringLimits, decided, type Given } from "./answer.ts";
+import { QueryExecution, type ExecutionLimits, decisionAttributes, type GivenValues } from "./answer.ts";
 import type { ApiKey } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
-import { InPlace, TooCostly } from "./in-place.ts";
+import { Admission, OffloadRequired } from "./in-place.ts";
 import type { Listing } from "./listings.ts";
-import type { Plan, Plans, Shape, Strategy } from "./plans.ts";
-import { type Kind, Present } from "./present.ts";
+import type { Plan, Planner, Shape, Strategy } from "./plans.ts";
+import { type QueryKind, ReadView } from "./present.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -40,9 +40,9 @@ import type {
   ListQuestion,
   Query,
   ResourcesQuestion,
-  Row,
+  QueryRow,
 } from "./questions.ts";
-import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, textVariable } from "./shapes.ts";
+import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, stringVariable } from "./shapes.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -53,11 +53,11 @@ export interface EngineOptions {
   /** Calls back later: how a state of the store is let go of that nobody has read for a moment. */
   readonly after?: Clock["after"];
   /** Of the store, where all its changes are told: a decision that is remembered then costs no look into it. */
-  readonly changes?: Changes | undefined;
+  readonly changes?: SequenceLock | undefined;
   /** Whoever asks has begun a transaction: several answers, of several engines on one connection, are then of one state. */
   readonly inTransaction?: boolean;
-  /** Whether it answers where others wait: it throws `TooCostly` for what may take long. */
-  readonly inPlace?: boolean;
+  /** Whether it answers where others wait: it throws `OffloadRequired` for what may take long. */
+  readonly onServingThread?: boolean;
   /** The most facts that the evaluator reads in one go; past that, `TooManyFacts`. */
   readonly factsAtATimeMax?: number;
 }
@@ -69,35 +69,35 @@ export interface StoredPolicy {
 }
 
 export class Engine {
-  readonly #database: SqlDatabase;
-  readonly #limits: AnsweringLimits;
+  readonly #database: Connection;
+  readonly #limits: ExecutionLimits;
   readonly #clock: () => number;
-  readonly #present: Present;
-  readonly #inPlace: InPlace | undefined;
+  readonly #present: ReadView;
+  readonly #inPlace: Admission | undefined;
   readonly #shapes = new AllowShapes();
   readonly #files: StoreFiles;
 
   /** `database` is a connection of the engine's own, read-only. */
-  constructor(database: SqlDatabase, options: EngineOptions = {}) {
+  constructor(database: Connection, options: EngineOptions = {}) {
     this.#database = database;
     this.#files = new StoreFiles(database.path);
     const limits = options.limits ?? defaultLimits;
     this.#limits = {
       ...limits,
-      factsAtATimeMax: options.inPlace ? limits.queryStepsInPlaceMax : options.factsAtATimeMax,
-      inPlace: options.inPlace ?? false,
+      factsAtATimeMax: options.onServingThread ? limits.queryStepsInPlaceMax : options.factsAtATimeMax,
+      onServingThread: options.onServingThread ?? false,
     };
-    if (this.#limits.inPlace) this.#inPlace = new InPlace(database, this.#limits);
+    if (this.#limits.onServingThread) this.#inPlace = new Admission(database, this.#limits);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    keepIds(database, limits.valueIdsKeptMax);
+    configureSymbolCache(database, limits.valueIdsKeptMax);
     const { strategy = "statement", changes, after, inTransaction = false } = options;
-    this.#present = new Present(database, {
+    this.#present = new ReadView(database, {
       limits,
       strategy,
       changes,
       after,
       inTransaction,
-      inPlace: this.#limits.inPlace,
+      onServingThread: this.#limits.onServingThread,
     });
   }
 
@@ -108,20 +108,20 @@ export class Engine {
   }
 
   /** The same for the question that came as `text` before, where the decision is remembered and still stands. */
-  recall(text: string): boolean | undefined {
+  cachedDecision(text: string): boolean | undefined {
     return this.#remembered(text, this.#clock());
   }
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
     const { actor, action, resource, contextFacts } = question;
     this.#check(contextFacts);
-    const { memo } = this.#present;
+    const { decisions: memo } = this.#present;
     // As `#answer` does it, without a closure: this is asked all the time.
     const reading = this.#present.begin();
     try {
       const plans = this.#present.plans(reading);
       if (plans === undefined) return false;
-      const known = memo.recall(question, now);
+      const known = memo.find(question, now);
       if (known !== undefined) return asRecalled(known);
       const shape = this.#shapes.of(
         {
@@ -133,11 +133,11 @@ export class Engine {
         contextOf(contextFacts),
       );
       const plan = this.#plan(plans, shape, contextFacts.length);
-      const answering = new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
-      const values: Given = [actor, { type: "String", id: action }, resource];
+      const answering = new QueryExecution(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+      const values: GivenValues = [actor, { type: "String", id: action }, resource];
       const allowed = answering.holds(values);
       const key = memo.keyOf(question);
-      if (key !== undefined) memo.remember(key, plan, allowed, answering.hangsOnClock(values) ? now : undefined);
+      if (key !== undefined) memo.add(key, plan, allowed, answering.dependsOnTime(values) ? now : undefined);
       return allowed;
     } finally {
       this.#present.end("authorize", reading);
@@ -146,12 +146,12 @@ export class Engine {
 
   /** Those of the resources on which the actor may do the action, in the order asked and as often. */
   authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
-    const { inPlace, queryTimeInPlaceMsMax, queryTimeMsMax } = this.#limits;
+    const { onServingThread: inPlace, queryTimeInPlaceMsMax, queryTimeMsMax } = this.#limits;
     const timeMsMax = inPlace ? queryTimeInPlaceMsMax : queryTimeMsMax;
     const endMs = performance.now() + timeMsMax;
     return resources.filter((resource) => {
       if (performance.now() > endMs) {
-        if (inPlace) throw new TooCostly("many resources");
+        if (inPlace) throw new OffloadRequired("many resources");
         throw new AppError(
           "query_too_expensive",
           `answering takes longer than ${timeMsMax} ms: ask for fewer resources`,
@@ -181,8 +181,8 @@ export class Engine {
       const constant = plans.isConstant(action) ? action : undefined;
       const shape = this.#shapes.of({ kind: "list", actorType: actor.type, action: constant, resourceType }, context);
       const answering = this.#answering(plans, shape, contextFacts, { now });
-      const ids = answering.texts([actor, { type: "String", id: action }]);
-      return { ids, isClocked: answering.isClocked };
+      const ids = answering.ids([actor, { type: "String", id: action }]);
+      return { ids, isClocked: answering.mayDependOnTime };
     });
   }
 
@@ -199,7 +199,7 @@ export class Engine {
   }
 
   /** Distinct rows, sorted, each with all variables; `null` where every value of the variable's type would do. */
-  query(query: Query): Row[] {
+  query(query: Query): QueryRow[] {
     const names = [...query.variables.keys()];
     const variables = [...query.variables.values()];
     if (variables.some(({ ids }) => ids?.length === 0)) return [];
@@ -218,7 +218,7 @@ export class Engine {
           const [only] = ids ?? [];
           if (ids === null) return free(type);
           if (ids.length > 1 || only === undefined) return { type, mode: "several", constant: undefined };
-          return type === "String" && plans.isConstant(only) ? textVariable(only) : given(type);
+          return type === "String" && plans.isConstant(only) ? stringVariable(only) : given(type);
         }),
         context,
       };
@@ -310,13 +310,13 @@ export class Engine {
   }
 
   /** Makes a policy that has just become active ready, so that no question has to wait for it. */
-  refresh(): void {
+  warmUpPolicy(): void {
     this.#present.read(() => activationOf(this.#database));
   }
 
   /** Reads ids of values ahead, a few hundred at each step, so that questions need not look them up. To be gone on with between questions. */
-  learnIds(): Generator<undefined, void> {
-    return learnIds(this.#database);
+  warmUpSymbols(): Generator<undefined, void> {
+    return warmUpSymbolCache(this.#database);
   }
 
   /** The file of this copy, for who opens it again. Throws a StorageError where it is gone, or where others are there: they may hold anything. */
@@ -331,12 +331,12 @@ export class Engine {
   }
 
   /** Where this copy stands. */
-  state(): State {
+  state(): StoreState {
     return this.#present.read(() => readState(this.#database));
   }
 
   /** How much this copy holds. Nothing is counted for it. */
-  contents(): { readonly closures: ClosureCounts; readonly facts: number; readonly files: FileBytes } {
+  size(): { readonly closures: ClosureCounts; readonly facts: number; readonly files: FileBytes } {
     const files = fileBytes(this.#database.path);
     return this.#present.read(() => ({
       closures: countClosures(this.#database),
@@ -351,16 +351,16 @@ export class Engine {
   }
 
   #remembered(question: AuthorizeQuestion | string, now: number): boolean | undefined {
-    const known = this.#present.remembered(question, now);
+    const known = this.#present.cachedDecision(question, now);
     return known === undefined ? undefined : asRecalled(known);
   }
 
   /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */
   #answer<T>(
-    kind: Kind,
+    kind: QueryKind,
     contextFacts: readonly Fact[],
     none: T,
-    body: (plans: Plans, context: readonly FactType[]) => T,
+    body: (plans: Planner, context: readonly FactType[]) => T,
   ): T {
     this.#check(contextFacts);
     return this.#present.timed(kind, (reading) => {
@@ -374,25 +374,25 @@ export class Engine {
   }
 
   /** `listed` is the length of the longest list that the question brings. */
-  #plan(plans: Plans, shape: KeyedShape, listed: number): Plan {
+  #plan(plans: Planner, shape: KeyedShape, listed: number): Plan {
     const plan = withSpan("plan", {}, planOf, plans, shape);
     this.#inPlace?.admit(plan, this.#present.degrees(), listed);
     return plan;
   }
 
   #answering(
-    plans: Plans,
+    plans: Planner,
     shape: KeyedShape,
     contextFacts: readonly Fact[],
     { listed = 0, now = this.#clock() }: { readonly listed?: number; readonly now?: number } = {},
-  ): Answering {
+  ): QueryExecution {
     const plan = this.#plan(plans, shape, Math.max(listed, contextFacts.length));
-    return new Answering(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+    return new QueryExecution(this.#database, plans.types, plan, contextFacts, now, this.#limits);
   }
 }
 
 /** For each table of the predicate the pattern with as many arguments as its facts have. */
-function factsPatterns(database: SqlDatabase, pattern: FactPattern) {
+function factsPatterns(database: Connection, pattern: FactPattern) {
   return factTables(database)
     .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
     .map(({ table, arity }) => {
@@ -401,9 +401,9 @@ function factsPatterns(database: SqlDatabase, pattern: FactPattern) {
     });
 }
 
-function planOf(span: Span, plans: Plans, { key, shape }: KeyedShape): Plan {
-  if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.has(key) ? "hit" : "miss");
-  return plans.of(key, shape);
+function planOf(span: Span, plans: Planner, { key, shape }: KeyedShape): Plan {
+  if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.hasPlan(key) ? "hit" : "miss");
+  return plans.planFor(key, shape);
 }
 
 function contextOf(contextFacts: readonly Fact[]): readonly FactType[] {
@@ -414,7 +414,7 @@ function asRecalled(known: boolean): boolean {
   return withSpan("query", known ? recalledAllow : recalledDeny, () => known);
 }
 
-const recalledAllow = { attributes: decided(true, "hit") };
-const recalledDeny = { attributes: decided(false, "hit") };
+const recalledAllow = { attributes: decisionAttributes(true, "hit") };
+const recalledDeny = { attributes: decisionAttributes(false, "hit") };
 
 const noContext: readonly FactType[] = [];

@@ -6,15 +6,15 @@
  */
 import type { ProgramTerm } from "../datalog/program.ts";
 import { termVariables } from "../datalog/program.ts";
-import type { Body, Literal, Node } from "../datalog/specialise.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../datalog/specialise.ts";
 import { NotEnumerable } from "../datalog/flat.ts";
 import { unnamedPerType } from "../store/symbols.ts";
 import { AppError } from "../util/app-error.ts";
 import { must, unreachable } from "../util/assert.ts";
-import type { FactReader, Ids } from "./fact-reader.ts";
+import type { FactReader, SymbolIds } from "./fact-reader.ts";
 
 /** The conjunction that is being solved: types by variable, and the variables whose values are the answer. */
-interface Frame {
+interface EvaluationFrame {
   readonly types: readonly (string | undefined)[];
   readonly asked: ReadonlySet<number>;
   /** The question itself: what only a negation restricts can't be listed. Inside of it, the values that there are can be tried. */
@@ -24,22 +24,22 @@ interface Frame {
 /** What a call says of an argument: its value, that its values are asked for, or that any will do. */
 type Demand = number | "asked" | "any";
 
-type Call = Extract<Literal, { kind: "call" }>;
+type CallLiteral = Extract<SpecialisedLiteral, { kind: "call" }>;
 
 /** Values by variable. Variables of one `roots` entry are one: they were made equal before either had a value. */
-interface Bindings {
-  readonly values: Ids;
+interface UnifiedBindings {
+  readonly values: SymbolIds;
   readonly roots: readonly number[];
 }
 
-interface Answer {
-  readonly row: Ids;
+interface TabledAnswer {
+  readonly row: SymbolIds;
   /** For each place the first place that it equals: itself, for most. */
   readonly links: readonly number[];
 }
 
 interface Table {
-  readonly answers: Map<string, Answer>;
+  readonly answers: Map<string, TabledAnswer>;
   complete: boolean;
 }
 
@@ -70,8 +70,8 @@ export class Evaluation {
   }
 
   /** Distinct values of the variables `asked`, given those of `known` (by variable). Throws `NotEnumerable`. */
-  run(body: Body, known: Ids, asked: readonly number[]): Ids[] {
-    const rows = new Map<string, Ids>();
+  run(body: SpecialisedBody, known: SymbolIds, asked: readonly number[]): SymbolIds[] {
+    const rows = new Map<string, SymbolIds>();
     const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
     this.#toFixpoint(() => {
       this.#solve(
@@ -111,10 +111,10 @@ export class Evaluation {
 
   /** Calls `found` for each way to make the literals true; it returns false to stop. Returns false where it was stopped. */
   #solve(
-    frame: Frame,
-    literals: readonly Literal[],
-    bindings: Bindings,
-    found: (bindings: Bindings) => boolean,
+    frame: EvaluationFrame,
+    literals: readonly SpecialisedLiteral[],
+    bindings: UnifiedBindings,
+    found: (bindings: UnifiedBindings) => boolean,
   ): boolean {
     if (literals.length === 0) return (hasLinks(bindings) && !this.#areTyped(frame, bindings)) || found(bindings);
     this.#step();
@@ -123,7 +123,7 @@ export class Evaluation {
     const untried = literal.kind === "call" ? undefined : this.#unknown(literal, bindings);
     if (untried !== undefined) return this.#tryValues(untried, frame, literals, bindings, found);
     const rest = literals.filter((_, index) => index !== next);
-    const go = (more: Bindings): boolean => this.#solve(frame, rest, more, found);
+    const go = (more: UnifiedBindings): boolean => this.#solve(frame, rest, more, found);
     switch (literal.kind) {
       case "call":
         return this.#call(frame, literal, rest, bindings, go);
@@ -169,7 +169,7 @@ export class Evaluation {
   }
 
   /** Tests that are ready first, then the call of which most is known; negations and comparisons last. */
-  #choose(literals: readonly Literal[], bindings: Bindings): number {
+  #choose(literals: readonly SpecialisedLiteral[], bindings: UnifiedBindings): number {
     let best = 0;
     let bestScore = Number.NEGATIVE_INFINITY;
     literals.forEach((literal, index) => {
@@ -180,11 +180,11 @@ export class Evaluation {
   }
 
   #call(
-    frame: Frame,
-    call: Call,
-    rest: readonly Literal[],
-    bindings: Bindings,
-    go: (bindings: Bindings) => boolean,
+    frame: EvaluationFrame,
+    call: CallLiteral,
+    rest: readonly SpecialisedLiteral[],
+    bindings: UnifiedBindings,
+    go: (bindings: UnifiedBindings) => boolean,
   ): boolean {
     const args = call.args.map((arg) => this.#value(arg, bindings));
     if (call.fact || call.context) {
@@ -214,7 +214,7 @@ export class Evaluation {
     return true;
   }
 
-  #answers(node: Node, demand: readonly Demand[]): Answer[] {
+  #answers(node: PredicateNode, demand: readonly Demand[]): TabledAnswer[] {
     const hasUnnamed = demand.some((wanted) => typeof wanted === "number" && this.#reader.isUnnamed(wanted));
     const key = `${node.id}:${demand.join()}${hasUnnamed && this.#isNegated ? ":not" : ""}`;
     let table = this.#tables.get(key);
@@ -225,7 +225,7 @@ export class Evaluation {
     return [...table.answers.values()];
   }
 
-  #clause(head: readonly ProgramTerm[], body: Body, demand: readonly Demand[], table: Table): void {
+  #clause(head: readonly ProgramTerm[], body: SpecialisedBody, demand: readonly Demand[], table: Table): void {
     const asked = new Set(head.filter((_, position) => demand[position] === "asked").flatMap(termVariables));
     const isYesOrNo = !demand.includes("asked");
     const given = demand.map((wanted) => (typeof wanted === "number" ? wanted : undefined));
@@ -249,7 +249,7 @@ export class Evaluation {
   }
 
   /** The values of `terms`; of those that nobody asks for, only that there are some. */
-  #answerOf(terms: readonly ProgramTerm[], bindings: Bindings, demand: readonly Demand[] = []): Answer {
+  #answerOf(terms: readonly ProgramTerm[], bindings: UnifiedBindings, demand: readonly Demand[] = []): TabledAnswer {
     const seen = new Map<number, number>();
     const row = terms.map((term, place) => (demand[place] === "any" ? undefined : this.#value(term, bindings)));
     const links = terms.map((term, place) => {
@@ -262,7 +262,11 @@ export class Evaluation {
   }
 
   /** Makes `terms` equal to an answer: variables get its values, and those at linked places become one. `undefined` where that can't be. */
-  #unify(terms: readonly ProgramTerm[], { row, links }: Answer, bindings: Bindings): Bindings | undefined {
+  #unify(
+    terms: readonly ProgramTerm[],
+    { row, links }: TabledAnswer,
+    bindings: UnifiedBindings,
+  ): UnifiedBindings | undefined {
     const values = [...bindings.values];
     let roots = bindings.roots;
     const now = (term: ProgramTerm): number | undefined => this.#value(term, { values, roots });
@@ -289,7 +293,7 @@ export class Evaluation {
     return { values, roots };
   }
 
-  #exists(body: Body, bindings: Bindings): boolean {
+  #exists(body: SpecialisedBody, bindings: UnifiedBindings): boolean {
     let holds = false;
     this.#isNegated = !this.#isNegated;
     this.#toFixpoint(() => {
@@ -311,7 +315,7 @@ export class Evaluation {
   }
 
   /** A variable that, when this condition's turn comes, still has no value. */
-  #unknown(literal: Exclude<Literal, Call>, bindings: Bindings): number | undefined {
+  #unknown(literal: Exclude<SpecialisedLiteral, CallLiteral>, bindings: UnifiedBindings): number | undefined {
     if (literal.kind === "equal") return undefined;
     return mentioned(literal).find((variable) => valueOf(bindings, variable) === undefined);
   }
@@ -322,10 +326,10 @@ export class Evaluation {
    */
   #tryValues(
     variable: number,
-    frame: Frame,
-    literals: readonly Literal[],
-    bindings: Bindings,
-    found: (bindings: Bindings) => boolean,
+    frame: EvaluationFrame,
+    literals: readonly SpecialisedLiteral[],
+    bindings: UnifiedBindings,
+    found: (bindings: UnifiedBindings) => boolean,
   ): boolean {
     if (frame.isQuestion && isAsked(variable, frame, bindings)) throw new NotEnumerable();
     const type = typesOf(variable, frame, bindings)[0];
@@ -338,7 +342,7 @@ export class Evaluation {
   }
 
   /** Whether values that variables came to by being made equal to others are of their types. Calls give no others. */
-  #areTyped(frame: Frame, bindings: Bindings): boolean {
+  #areTyped(frame: EvaluationFrame, bindings: UnifiedBindings): boolean {
     return frame.types.every((type, variable) => {
       if (type === undefined) return true;
       const value = valueOf(bindings, variable);
@@ -347,7 +351,7 @@ export class Evaluation {
     });
   }
 
-  #compare(literal: Extract<Literal, { kind: "compare" }>, bindings: Bindings): boolean {
+  #compare(literal: Extract<SpecialisedLiteral, { kind: "compare" }>, bindings: UnifiedBindings): boolean {
     const left = this.#value(literal.left, bindings);
     const right = this.#value(literal.right, bindings);
     if (literal.operator === "!=") return left === undefined || right === undefined || left !== right;
@@ -371,7 +375,7 @@ export class Evaluation {
     }
   }
 
-  #value(term: ProgramTerm, bindings: Bindings): number | undefined {
+  #value(term: ProgramTerm, bindings: UnifiedBindings): number | undefined {
     switch (term.kind) {
       case "var":
         return valueOf(bindings, term.index);
@@ -389,11 +393,11 @@ export function tooManyAnswers(rowsMax: number): AppError {
   return new AppError("query_too_expensive", `the question has more than ${rowsMax} answers`);
 }
 
-function valueOf({ values, roots }: Bindings, variable: number): number | undefined {
+function valueOf({ values, roots }: UnifiedBindings, variable: number): number | undefined {
   return values[roots[variable] ?? variable];
 }
 
-function unlinked(values: Ids): Bindings {
+function unlinked(values: SymbolIds): UnifiedBindings {
   return { values, roots: identity(values.length) };
 }
 
@@ -401,25 +405,25 @@ function identity(length: number): number[] {
   return Array.from({ length }, (_, index) => index);
 }
 
-function hasLinks({ roots }: Bindings): boolean {
+function hasLinks({ roots }: UnifiedBindings): boolean {
   return roots.some((root, variable) => root !== variable);
 }
 
 /** Goes on where there are bindings to go on with; true means that nobody wants to stop. */
-function proceed(bindings: Bindings | undefined, go: (bindings: Bindings) => boolean): boolean {
+function proceed(bindings: UnifiedBindings | undefined, go: (bindings: UnifiedBindings) => boolean): boolean {
   return bindings === undefined || go(bindings);
 }
 
 /** The types of all variables that are one with this one. */
-function typesOf(variable: number, frame: Frame, { roots }: Bindings): string[] {
+function typesOf(variable: number, frame: EvaluationFrame, { roots }: UnifiedBindings): string[] {
   return frame.types.flatMap((type, other) => (type !== undefined && roots[other] === roots[variable] ? [type] : []));
 }
 
-function isAsked(variable: number, frame: Frame, { roots }: Bindings): boolean {
+function isAsked(variable: number, frame: EvaluationFrame, { roots }: UnifiedBindings): boolean {
   return [...frame.asked].some((other) => roots[other] === roots[variable]);
 }
 
-function scoreOf(literal: Literal, isKnown: (term: ProgramTerm) => boolean): number {
+function scoreOf(literal: SpecialisedLiteral, isKnown: (term: ProgramTerm) => boolean): number {
   if (literal.kind === "not") return -1000;
   if (literal.kind === "call") {
     const known = literal.args.filter(isKnown).length;
@@ -436,9 +440,9 @@ function scoreOf(literal: Literal, isKnown: (term: ProgramTerm) => boolean): num
 function isOfNoInterest(
   arg: ProgramTerm,
   args: readonly ProgramTerm[],
-  rest: readonly Literal[],
-  frame: Frame,
-  bindings: Bindings,
+  rest: readonly SpecialisedLiteral[],
+  frame: EvaluationFrame,
+  bindings: UnifiedBindings,
 ): boolean {
   if (arg.kind !== "var" || isAsked(arg.index, frame, bindings)) return false;
   const isSame = (index: number): boolean => bindings.roots[index] === bindings.roots[arg.index];
@@ -446,7 +450,7 @@ function isOfNoInterest(
   return mentions === 1 && !rest.some((literal) => mentioned(literal).some(isSame));
 }
 
-function mentioned(literal: Literal): number[] {
+function mentioned(literal: SpecialisedLiteral): number[] {
   switch (literal.kind) {
     case "call":
       return literal.args.flatMap(termVariables);

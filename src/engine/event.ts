@@ -116,7 +116,7 @@ export interface Event {
 }
 
 /** One element of `POST /api/batch`: facts to add, or patterns of facts to take away. */
-export type Change = { readonly inserts: readonly Fact[] } | { readonly deletes: readonly FactPattern[] };
+export type FactChange = { readonly inserts: readonly Fact[] } | { readonly deletes: readonly FactPattern[] };
 
 export type { Fact, FactPattern } from "../store/fact.ts";
 import type { FactPattern } from "../store/fact.ts";

@@ -1,7 +1,7 @@
 /** Explanations of decisions, aside from the thread that answers questions. */
 import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/value.ts";
-import { AsideLane } from "./aside-lane.ts";
+import { WorkerQueue } from "./aside-lane.ts";
 import { checkFact } from "./fact-check.ts";
 import type { AuthorizeQuestion } from "./questions.ts";
 
@@ -10,20 +10,20 @@ const explanationsAtWorkMax = 2;
 
 export class Explanations {
   readonly #limits: Limits;
-  readonly #lane: AsideLane;
+  readonly #lane: WorkerQueue;
 
   constructor(limits: Limits) {
     this.#limits = limits;
     const { explanationsWaitingMax, explanationTimeMsMax, queryTimeMsMax, queryMemoryBytesMax } = limits;
-    this.#lane = new AsideLane({
+    this.#lane = new WorkerQueue({
       waitingMax: explanationsWaitingMax,
       atWorkMax: explanationsAtWorkMax,
       // The decision has the time of any question. An explanation ends by itself in time, but for a last question that it asks.
       timeMsMax: queryTimeMsMax + 2 * explanationTimeMsMax,
       memoryBytesMax: queryMemoryBytesMax,
-      what: "explanations",
-      late: `deciding and explaining take longer than ${queryTimeMsMax + 2 * explanationTimeMsMax} ms`,
-      large: `deciding and explaining take more than ${formatBytes(queryMemoryBytesMax)} of memory`,
+      description: "explanations",
+      timeoutMessage: `deciding and explaining take longer than ${queryTimeMsMax + 2 * explanationTimeMsMax} ms`,
+      memoryMessage: `deciding and explaining take more than ${formatBytes(queryMemoryBytesMax)} of memory`,
     });
   }
 

@@ -3,7 +3,7 @@ import type { Limits } from "../config/limits.ts";
 import { factArgumentsMax } from "../polar/policy.ts";
 import type { Fact, Value } from "../store/fact.ts";
 import { AppError } from "../util/app-error.ts";
-import { isWithin } from "../util/text-length.ts";
+import { fitsInBytes } from "../util/text-length.ts";
 
 const integerMin = -(2n ** 63n);
 const integerMax = 2n ** 63n - 1n;
@@ -27,7 +27,8 @@ function problemOfArgument({ type, id }: Value, bytesMax: number): string | unde
   for (const text of [type, id]) {
     // The database would store another character in its place, and two such values would become one.
     if (!text.isWellFormed()) return "holds half of a character (a lone surrogate)";
-    if (!isWithin(text, bytesMax)) return `is ${Buffer.byteLength(text)} bytes long; at most ${bytesMax} are allowed`;
+    if (!fitsInBytes(text, bytesMax))
+      return `is ${Buffer.byteLength(text)} bytes long; at most ${bytesMax} are allowed`;
   }
   const problem = problemOf({ type, id });
   if (problem !== undefined) return problem;

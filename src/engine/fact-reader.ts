@@ -1,18 +1,18 @@
 /** Facts for the evaluator: the stored ones by indexed probe, and the context facts of the request. Values are interned ids. */
 import type { Constant } from "../datalog/program.ts";
 import type { TypeName } from "../datalog/signature.ts";
-import type { Literal } from "../datalog/specialise.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { SpecialisedLiteral } from "../datalog/specialise.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { factTable } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
 import { unnamedPerType } from "../store/symbols.ts";
 import { splitKey } from "../datalog/program.ts";
 import { AppError } from "../util/app-error.ts";
-import type { Brought } from "./brought.ts";
-import type { TypeNumbers } from "./type-numbers.ts";
+import type { RequestSymbols } from "./brought.ts";
+import type { TypeIds } from "./type-numbers.ts";
 
 /** By position or variable; `undefined` where nothing is known. */
-export type Ids = readonly (number | undefined)[];
+export type SymbolIds = readonly (number | undefined)[];
 
 /** Thrown where a call means more facts than may be read in one go. */
 export class TooManyFacts extends AppError {
@@ -23,17 +23,17 @@ export class TooManyFacts extends AppError {
 
 const valuesAtATime = 1000;
 
-type Call = Extract<Literal, { kind: "call" }>;
+type CallLiteral = Extract<SpecialisedLiteral, { kind: "call" }>;
 
 export class FactReader {
   readonly now: number;
-  readonly #database: SqlDatabase;
-  readonly #types: TypeNumbers;
-  readonly #brought: Brought;
+  readonly #database: Connection;
+  readonly #types: TypeIds;
+  readonly #brought: RequestSymbols;
   readonly #factsMax: number | undefined;
 
   /** At most `factsMax` facts are read in one go; past that, `TooManyFacts`. */
-  constructor(database: SqlDatabase, types: TypeNumbers, brought: Brought, nowSeconds: number, factsMax?: number) {
+  constructor(database: Connection, types: TypeIds, brought: RequestSymbols, nowSeconds: number, factsMax?: number) {
     this.#factsMax = factsMax;
     this.#database = database;
     this.#types = types;
@@ -42,7 +42,7 @@ export class FactReader {
   }
 
   /** The facts that a call may mean, given what is known of its arguments, and the types of those that are not. */
-  rows(call: Call, args: Ids, types: readonly TypeName[]): Ids[] {
+  rows(call: CallLiteral, args: SymbolIds, types: readonly TypeName[]): SymbolIds[] {
     const stored = call.fact ? this.#stored(call.predicate, args, types) : [];
     const context = call.context
       ? this.#brought.rows(call.predicate).filter((row) => row.every((id, index) => fits(args[index], id)))
@@ -96,7 +96,7 @@ export class FactReader {
     return value?.type === "Integer" ? BigInt(value.id) : undefined;
   }
 
-  #stored(predicate: string, args: Ids, types: readonly TypeName[]): Ids[] {
+  #stored(predicate: string, args: SymbolIds, types: readonly TypeName[]): SymbolIds[] {
     const [name, arity] = splitKey(predicate);
     const table = factTable(this.#database, name, arity);
     if (!table) return [];

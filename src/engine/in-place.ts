@@ -3,61 +3,62 @@
  * start one there that takes long. What may look at too many rows, whatever it is asked with, is for elsewhere.
  */
 import type { Limits } from "../config/limits.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
-import type { Degrees } from "../store/degrees.ts";
-import { type Ceiling, ceilingOf } from "./ceiling.ts";
+import type { Connection } from "../runtime/sqlite.ts";
+import type { TableStatistics } from "../store/degrees.ts";
+import { type CostBound, costBoundOf } from "./ceiling.ts";
 import { notAFailure } from "../telemetry/tracing.ts";
 import type { Plan } from "./plans.ts";
 
 /** The question has to be asked of an engine whose process can be ended. */
-export class TooCostly extends Error {
+export class OffloadRequired extends Error {
   readonly [notAFailure] = true;
 }
 
-interface Known {
-  readonly ceiling: Ceiling;
+interface PlanBounds {
+  readonly costBound: CostBound;
   /** By the length of what a question lists. */
   readonly bounds: Map<number, number>;
-  degrees: Degrees;
+  degrees: TableStatistics;
 }
 
-export class InPlace {
-  readonly #database: SqlDatabase;
+export class Admission {
+  readonly #database: Connection;
   readonly #rowsMax: number;
   readonly #valuesMax: number;
-  readonly #known = new WeakMap<Plan, Known>();
+  readonly #known = new WeakMap<Plan, PlanBounds>();
 
-  constructor(database: SqlDatabase, limits: Limits) {
+  constructor(database: Connection, limits: Limits) {
     this.#database = database;
     this.#rowsMax = limits.queryRowsInPlaceMax;
     this.#valuesMax = limits.answerValuesInPlaceMax;
   }
 
-  /** Throws `TooCostly`. `listed` is the length of the longest list that the question brings. */
-  admit(plan: Plan, degrees: Degrees, listed: number): void {
+  /** Throws `OffloadRequired`. `listed` is the length of the longest list that the question brings. */
+  admit(plan: Plan, degrees: TableStatistics, listed: number): void {
     if (plan.kind !== "statement") return;
     let known = this.#known.get(plan);
     if (!known)
-      this.#known.set(plan, (known = { ceiling: ceilingOf(this.#database, plan), bounds: new Map(), degrees }));
+      this.#known.set(plan, (known = { costBound: costBoundOf(this.#database, plan), bounds: new Map(), degrees }));
     if (known.degrees !== degrees) {
       known.bounds.clear();
       known.degrees = degrees;
     }
     const length = roundedUp(listed);
     let bound = known.bounds.get(length);
-    if (bound === undefined) known.bounds.set(length, (bound = known.ceiling({ degrees, listed: length })));
+    if (bound === undefined)
+      known.bounds.set(length, (bound = known.costBound({ statistics: degrees, listed: length })));
     this.admitRows(bound);
   }
 
   /** The same for what may look at so many rows. */
   admitRows(bound: number): void {
     // Not a number is no bound either.
-    if (!(bound <= this.#rowsMax)) throw new TooCostly(`it may look at ${bound} rows`);
+    if (!(bound <= this.#rowsMax)) throw new OffloadRequired(`it may look at ${bound} rows`);
   }
 
   /** The same for an answer that may have so many values. */
   admitValues(bound: number): void {
-    if (!(bound <= this.#valuesMax)) throw new TooCostly(`its answer may have ${bound} values`);
+    if (!(bound <= this.#valuesMax)) throw new OffloadRequired(`its answer may have ${bound} values`);
   }
 }
 

@@ -3,11 +3,11 @@
  * arguments that rules fix to constants, then the rest. Where the same thing is asked for with one of several constants (any of three roles), such
  * an argument comes last: then one look finds all of them. The primary key already gives the order of the arguments themselves.
  */
-import type { Constant, Program, ProgramLiteral, ProgramRule } from "../datalog/program.ts";
+import type { Constant, DatalogProgram, ProgramLiteral, ProgramRule } from "../datalog/program.ts";
 import { literalVariables } from "../datalog/program.ts";
 import { must } from "../util/assert.ts";
 
-interface Use {
+interface ArgumentUse {
   readonly arity: number;
   /** Places whose value can be known before the fact is read. */
   readonly joined: Set<number>;
@@ -25,8 +25,8 @@ const primitives: ReadonlySet<string> = new Set(["String", "Integer", "Boolean"]
 /** By predicate key, the orders in which its facts are kept beside their own: column numbers from 0. */
 export type Orders = ReadonlyMap<string, readonly (readonly number[])[]>;
 
-export function indexOrders(program: Program): Orders {
-  const uses = new Map<string, Use>();
+export function indexOrders(program: DatalogProgram): Orders {
+  const uses = new Map<string, ArgumentUse>();
   for (const rule of program.rules) {
     for (const call of calls(rule.body)) {
       const use = uses.get(call.predicate) ?? newUse(call.args.length);
@@ -47,7 +47,7 @@ export function indexOrders(program: Program): Orders {
 }
 
 /** Who asks a rule for one of several constants asks its body for the same. */
-function handOn(program: Program, uses: ReadonlyMap<string, Use>): void {
+function handOn(program: DatalogProgram, uses: ReadonlyMap<string, ArgumentUse>): void {
   const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
   const asked = [...uses].flatMap(([predicate, { several }]) =>
     [...several].map((position) => ({ predicate, position })),
@@ -70,7 +70,7 @@ function handOn(program: Program, uses: ReadonlyMap<string, Use>): void {
 }
 
 /** By predicate key and place, the distinct constants that rules ask for. */
-export function askedConstants(program: Program): Map<string, Map<number, readonly Constant[]>> {
+export function askedConstants(program: DatalogProgram): Map<string, Map<number, readonly Constant[]>> {
   const asked = new Map<string, Map<number, Map<string, Constant>>>();
   for (const { predicate, args } of program.rules.flatMap((rule) => calls(rule.body))) {
     const places = entryOf(asked, predicate, () => new Map<number, Map<string, Constant>>());
@@ -97,7 +97,7 @@ function constantKey({ type, id }: Constant): string {
   return `${type.length} ${type}${id}`;
 }
 
-function newUse(arity: number): Use {
+function newUse(arity: number): ArgumentUse {
   return {
     arity,
     joined: new Set(),
@@ -113,7 +113,7 @@ function newUse(arity: number): Use {
  * has too few values to lead an index, and SQLite would take that index all the same. Of two that are equally good it takes the one that was made
  * last: led by the first argument, mostly an actor, whose facts a question reads anyway.
  */
-function ordersOf({ arity, joined, constant, several, objects }: Use): number[][] {
+function ordersOf({ arity, joined, constant, several, objects }: ArgumentUse): number[][] {
   const columns = Array.from({ length: arity }, (_, column) => column);
   const leading = [...joined].filter((first) => !constant.has(first));
   const beside = leading.some((first) => first !== 0 && objects.has(first));
@@ -130,7 +130,13 @@ function ordersOf({ arity, joined, constant, several, objects }: Use): number[][
 }
 
 /** How many constants there are now, for the same place beside the same types. */
-function addConstant({ constants }: Use, call: Call, rule: ProgramRule, position: number, id: string): number {
+function addConstant(
+  { constants }: ArgumentUse,
+  call: CallLiteral,
+  rule: ProgramRule,
+  position: number,
+  id: string,
+): number {
   const types = call.args.map((arg) => (arg.kind === "var" ? [...(rule.types[arg.index] ?? ["any"])] : arg.kind));
   const key = JSON.stringify([position, types]);
   const known = constants.get(key) ?? new Set();
@@ -138,9 +144,9 @@ function addConstant({ constants }: Use, call: Call, rule: ProgramRule, position
   return known.size;
 }
 
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
+type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
 
-function calls(body: readonly ProgramLiteral[]): Call[] {
+function calls(body: readonly ProgramLiteral[]): CallLiteral[] {
   return body.flatMap((literal) => {
     if (literal.kind === "call") return [literal];
     return literal.kind === "not" ? calls(literal.body) : [];
@@ -148,7 +154,7 @@ function calls(body: readonly ProgramLiteral[]): Call[] {
 }
 
 /** True where the variable can be known from somewhere else than this call: the head, another call, a condition. */
-function isShared(variable: number, call: Call, rule: ProgramRule): boolean {
+function isShared(variable: number, call: CallLiteral, rule: ProgramRule): boolean {
   if (rule.head.some((term) => term.kind === "var" && term.index === variable)) return true;
   const mentions = rule.body.flatMap(literalVariables).filter((index) => index === variable).length;
   return mentions > call.args.filter((arg) => arg.kind === "var" && arg.index === variable).length;

@@ -19,30 +19,30 @@ export interface Listing extends Revision {
   readonly ids: readonly string[];
 }
 
-export type ListingName = Omit<Listing, "ids">;
+export type ListingVersion = Omit<Listing, "ids">;
 
 /** The same with its ids in one block of memory: as it is kept, and as it comes from a worker process. */
-export interface PackedListing extends ListingName {
-  readonly ids: PackedTexts;
+export interface PackedListing extends ListingVersion {
+  readonly ids: PackedStrings;
 }
 
 export function packListing({ ids, ...name }: Listing): PackedListing {
-  return { ...name, ids: packTexts(ids) };
+  return { ...name, ids: packStrings(ids) };
 }
 
-export type ListingLimits = Pick<
+export type ResultSetLimits = Pick<
   Limits,
   "listingsKeptMax" | "listingsKeptBytesMax" | "listingKeptMs" | "listingFinishedKeptMs"
 >;
 
-export interface ListingPage {
+export interface ResultPage {
   readonly ids: readonly string[];
   /** The place of the id after them; `null` where they are the last. */
   readonly next: number | null;
 }
 
-interface Kept {
-  readonly texts: PackedTexts;
+interface ResultSet {
+  readonly texts: PackedStrings;
   /** The API key that began it first. */
   readonly holder: string;
   /** When it is too old, in milliseconds. */
@@ -53,16 +53,16 @@ interface Kept {
   readers: number;
 }
 
-export class Listings {
-  readonly #limits: ListingLimits;
+export class ResultSets {
+  readonly #limits: ResultSetLimits;
   readonly #nowMs: () => number;
   /** In the order in which they were begun. */
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept = new Map<string, ResultSet>();
   #bytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `nowMs` is a clock that only goes forward. */
-  constructor(limits: ListingLimits, nowMs: () => number = () => performance.now()) {
+  constructor(limits: ResultSetLimits, nowMs: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#nowMs = nowMs;
   }
@@ -75,7 +75,7 @@ export class Listings {
    * Keeps a copy of the list, where there is no room at the cost of the key that keeps the most; one that is larger than all room is not kept.
    * `question` is a digest of what was asked.
    */
-  keep(question: string, { ids, ...name }: PackedListing, holder = ""): void {
+  add(question: string, { ids, ...name }: PackedListing, holder = ""): void {
     const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
     if (listingsKeptMax === 0) return;
     const texts = ids;
@@ -92,7 +92,7 @@ export class Listings {
   }
 
   /** The first `count` ids of a list that is kept already, for one more who begins it. */
-  begin(question: string, name: ListingName, count: number): ListingPage | undefined {
+  begin(question: string, name: ListingVersion, count: number): ResultPage | undefined {
     const kept = this.#find(question, name);
     const page = kept && pageOf(kept.texts, 0, count);
     if (kept && page?.next !== null) {
@@ -103,7 +103,7 @@ export class Listings {
   }
 
   /** `count` ids from the place `start` on, none past the end; `undefined` where the list is not kept. With its last page a list is finished. */
-  page(question: string, name: ListingName, start: number, count: number): ListingPage | undefined {
+  page(question: string, name: ListingVersion, start: number, count: number): ResultPage | undefined {
     const kept = this.#find(question, name);
     const page = kept && pageOf(kept.texts, start, count);
     if (kept && page?.next === null && page.ids.length > 0) this.#finish(kept);
@@ -117,13 +117,13 @@ export class Listings {
     clearTimeout(this.#timer);
   }
 
-  #find(question: string, name: ListingName): Kept | undefined {
+  #find(question: string, name: ListingVersion): ResultSet | undefined {
     const kept = this.#kept.get(keyOf(question, name));
     return kept && kept.endMs > this.#nowMs() ? kept : undefined;
   }
 
   /** An answer may get lost, so for a moment the last page can be asked for again. */
-  #finish(kept: Kept): void {
+  #finish(kept: ResultSet): void {
     kept.readers = Math.max(0, kept.readers - 1);
     if (kept.readers > 0) return;
     kept.endMs = Math.min(kept.endMs, this.#nowMs() + this.#limits.listingFinishedKeptMs);
@@ -131,7 +131,7 @@ export class Listings {
   }
 
   /** The oldest list of the key whose lists have the greatest sum of sizes. */
-  #oldestOfLargest(sizeOf: (kept: Kept) => number): string {
+  #oldestOfLargest(sizeOf: (kept: ResultSet) => number): string {
     const sums = new Map<string, number>();
     for (const kept of this.#kept.values()) sums.set(kept.holder, (sums.get(kept.holder) ?? 0) + sizeOf(kept));
     const largest = Math.max(...sums.values());
@@ -161,18 +161,18 @@ export class Listings {
   }
 }
 
-function keyOf(question: string, { epoch, offset, second }: ListingName): string {
+function keyOf(question: string, { epoch, offset, second }: ListingVersion): string {
   return `${epoch} ${offset} ${second} ${question}`;
 }
 
 /** Many texts as one block of UTF-8: a fraction of the memory of as many strings, and known to the byte. Threads and processes hand it on as it is. */
-export interface PackedTexts {
+export interface PackedStrings {
   readonly block: Uint8Array<ArrayBuffer>;
   /** Where each ends in the block. */
   readonly ends: Uint32Array<ArrayBuffer>;
 }
 
-export function packTexts(given: readonly string[]): PackedTexts {
+export function packStrings(given: readonly string[]): PackedStrings {
   const joined = given.join("");
   const isAscii = Buffer.byteLength(joined) === joined.length;
   // Halves of surrogate pairs, which context facts may bring, must not meet.
@@ -188,7 +188,7 @@ export function packTexts(given: readonly string[]): PackedTexts {
 }
 
 /** `count` of the texts from the place `start` on. */
-export function pageOf({ block, ends }: PackedTexts, start: number, count: number): ListingPage {
+export function pageOf({ block, ends }: PackedStrings, start: number, count: number): ResultPage {
   const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
   const end = Math.min(start + count, ends.length);
   const ids: string[] = [];
@@ -197,6 +197,6 @@ export function pageOf({ block, ends }: PackedTexts, start: number, count: numbe
   return { ids, next: end < ends.length ? end : null };
 }
 
-function bytesOf({ block, ends }: PackedTexts): number {
+function bytesOf({ block, ends }: PackedStrings): number {
   return block.byteLength + ends.byteLength;
 }

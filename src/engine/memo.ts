@@ -4,7 +4,7 @@
  * facts are never kept. What is asked least goes first, as a clock of pages finds it (Corbató 1968): whoever was asked for since the hand passed
  * stays for another round.
  */
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { statement } from "../store/statements.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { Plan, StatementPlan } from "./plans.ts";
@@ -12,7 +12,7 @@ import type { AuthorizeQuestion } from "./questions.ts";
 
 interface Entry {
   readonly allowed: boolean;
-  readonly standing: Standing;
+  readonly standing: PlanVersion;
   readonly generation: number;
   /** The second in which it stands, in seconds since 1970; `undefined` where the clock does not matter. */
   readonly second: number | undefined;
@@ -21,7 +21,7 @@ interface Entry {
 }
 
 /** How often the answers of a plan were made void. */
-interface Standing {
+interface PlanVersion {
   generation: number;
 }
 
@@ -31,9 +31,9 @@ const plansMax = 10_000;
 /** Longer questions are not worth their memory. */
 const keyLengthMax = 512;
 
-export class DecisionMemo {
+export class DecisionCache {
   readonly #entriesMax: number;
-  readonly #standings = new Map<StatementPlan, Standing>();
+  readonly #standings = new Map<StatementPlan, PlanVersion>();
   readonly #entries = new Map<string, Entry>();
   /** Goes through the entries, to whose end those go that stay, and so it never ends while there are any. */
   #hand = this.#entries.entries();
@@ -45,7 +45,7 @@ export class DecisionMemo {
   }
 
   /** Makes void what changes since the last look can have touched. To be called in the transaction of each question. */
-  look(database: SqlDatabase, version: number): void {
+  invalidateChanged(database: Connection, version: number): void {
     if (version === this.#version || this.#entriesMax === 0) return;
     const changed = statement(database, "SELECT id FROM relation WHERE version > ?1").values(this.#version);
     this.#version = version;
@@ -55,9 +55,9 @@ export class DecisionMemo {
   }
 
   /** The decision, if it stands in the state of the last look and at `now`. */
-  recall(question: AuthorizeQuestion | string, now: number): boolean | undefined {
+  find(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     if (this.#entriesMax === 0) return undefined;
-    const key = typeof question === "string" ? textKey(question) : this.keyOf(question);
+    const key = typeof question === "string" ? stringKey(question) : this.keyOf(question);
     if (key === undefined) return undefined;
     const entry = this.#entries.get(key);
     const stands =
@@ -66,14 +66,14 @@ export class DecisionMemo {
       (entry.second === undefined || entry.second === now);
     if (!stands) return undefined;
     entry.wasAsked = true;
-    metrics.decisionMemo.inc(hit);
+    metrics.decisionCache.inc(hit);
     return entry.allowed;
   }
 
   /** Under what a decision on the question is kept; `undefined` for what is not kept. */
   keyOf({ actor, action, resource, contextFacts, text }: AuthorizeQuestion): string | undefined {
     if (contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
-    const known = text === undefined ? undefined : textKey(text);
+    const known = text === undefined ? undefined : stringKey(text);
     if (known !== undefined) return known;
     // With their lengths, since ids may hold any character.
     const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
@@ -82,9 +82,9 @@ export class DecisionMemo {
   }
 
   /** Under `key`, as `keyOf` gives it. `second` is the one in which the decision stands, where it hangs on the clock. */
-  remember(key: string, plan: Plan, allowed: boolean, second: number | undefined): void {
+  add(key: string, plan: Plan, allowed: boolean, second: number | undefined): void {
     if (plan.kind !== "statement") return;
-    metrics.decisionMemo.inc(miss);
+    metrics.decisionCache.inc(miss);
     const standing = this.#standingOf(plan);
     this.#put(key, { allowed, standing, generation: standing.generation, second, wasAsked: false });
   }
@@ -96,7 +96,7 @@ export class DecisionMemo {
     this.#hand = this.#entries.entries();
   }
 
-  #standingOf(plan: StatementPlan): Standing {
+  #standingOf(plan: StatementPlan): PlanVersion {
     const known = this.#standings.get(plan);
     if (known) return known;
     if (this.#standings.size >= plansMax) this.clear();
@@ -128,7 +128,7 @@ export class DecisionMemo {
 const roundsMax = 16;
 
 /** Where a text begins as JSON of an object does, it is no key that is made here. */
-function textKey(text: string): string | undefined {
+function stringKey(text: string): string | undefined {
   return text.length <= keyLengthMax && text.startsWith("{") ? text : undefined;
 }
 

@@ -8,19 +8,19 @@ import { metrics } from "../telemetry/metrics.ts";
 import { recordRows, withSpan } from "../telemetry/tracing.ts";
 import type { WorkerHandle } from "../runtime/worker.ts";
 import type { AnswerParts } from "./answer-parts.ts";
-import { AsideLane } from "./aside-lane.ts";
-import type { AnswerRequest, AsideCommands } from "./aside-worker.ts";
+import { WorkerQueue } from "./aside-lane.ts";
+import type { AnswerRequest, WorkerCommands } from "./aside-worker.ts";
 import type { Engine } from "./engine.ts";
-import { TooCostly } from "./in-place.ts";
+import { OffloadRequired } from "./in-place.ts";
 import { packListing, type PackedListing } from "./listings.ts";
-import { askEngine, type PartedKind, type QuestionKind, type Questions } from "./question-kinds.ts";
-import { QuestionText } from "./question-text.ts";
+import { askEngine, type ListAnswerKind, type QuestionKind, type Questions } from "./question-kinds.ts";
+import { SerializedQuestion } from "./question-text.ts";
 import type { ListingQuestion } from "./questions.ts";
 
-export class Answers {
+export class QueryDispatcher {
   readonly #engine: () => Engine;
   readonly #limits: Limits;
-  readonly #lane: AsideLane;
+  readonly #lane: WorkerQueue;
 
   /** `engine` gives the present one, or throws `not_ready`. */
   constructor(engine: () => Engine, limits: Limits) {
@@ -28,21 +28,21 @@ export class Answers {
     this.#limits = limits;
     const { queriesAsideMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
     const { largeResponsesMax, largeResponseTimeMsMax } = limits;
-    this.#lane = new AsideLane({
+    this.#lane = new WorkerQueue({
       waitingMax: queriesAsideMax,
       timeMsMax: queryTimeMsMax,
       slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
       memoryBytesMax: queryMemoryBytesMax,
       parts: { max: largeResponsesMax, timeMsMax: largeResponseTimeMsMax },
-      what: "questions that take long",
-      late: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
-      large: `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`,
+      description: "questions that take long",
+      timeoutMessage: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
+      memoryMessage: `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`,
     });
   }
 
   /** The decision on the question that came as `text`, where it is remembered and still stands. */
-  recall(text: string): boolean | undefined {
-    return this.#engine().recall(text);
+  cachedDecision(text: string): boolean | undefined {
+    return this.#engine().cachedDecision(text);
   }
 
   /**
@@ -52,12 +52,12 @@ export class Answers {
    */
   ask<Kind extends QuestionKind>(
     kind: Kind,
-    question: Questions[Kind]["question"] | QuestionText<Kind>,
+    question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
     holder: string,
   ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
     return (
-      inPlace(engine, kind, question) ??
+      answerOnServingThread(engine, kind, question) ??
       this.#askAside(engine, kind, holder, (cell, store) =>
         cell.call("answer", { kind, question: textOf(question), ...store }),
       )
@@ -68,15 +68,15 @@ export class Answers {
    * The same for answers that are lists: as what is sent as JSON, with the list under `key` where one is given, or as parts of that JSON. Parts have to
    * be read or closed.
    */
-  async askList<Kind extends PartedKind>(
+  async askList<Kind extends ListAnswerKind>(
     kind: Kind,
-    question: Questions[Kind]["question"] | QuestionText<Kind>,
+    question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
     { holder, key }: { readonly holder: string; readonly key?: string },
   ): Promise<object | AnswerParts> {
     const engine = this.#engine();
-    const answer = inPlace(engine, kind, question);
+    const answer = answerOnServingThread(engine, kind, question);
     if (answer !== undefined) return key === undefined ? answer : { [key]: answer };
-    metrics.queriesAside.inc({ kind });
+    metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     const request = { kind, question: textOf(question), key, ...store };
     return withSpan("query aside", {}, () =>
@@ -93,7 +93,7 @@ export class Answers {
   /** The same for a list that is given in pages. */
   async listing(question: ListingQuestion, holder: string): Promise<PackedListing> {
     const engine = this.#engine();
-    const listing = inPlace(engine, "listing", question);
+    const listing = answerOnServingThread(engine, "listing", question);
     if (listing !== undefined) return packListing(listing);
     return this.#askAside(engine, "listing", holder, (cell, store) => cell.call("listing", { question, ...store }));
   }
@@ -102,9 +102,9 @@ export class Answers {
     engine: Engine,
     kind: QuestionKind,
     holder: string,
-    ask: (cell: WorkerHandle<AsideCommands, never>, store: Store) => Promise<unknown>,
+    ask: (cell: WorkerHandle<WorkerCommands, never>, store: Store) => Promise<unknown>,
   ): Promise<T> {
-    metrics.queriesAside.inc({ kind });
+    metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     const answer = await withSpan("query aside", {}, async (span) => {
       const answered = await this.#lane.run(
@@ -126,22 +126,22 @@ export class Answers {
 type Store = Pick<AnswerRequest, "limits" | "storePath">;
 
 /** Undefined where the question is for a worker process. */
-function inPlace<Kind extends QuestionKind>(
+function answerOnServingThread<Kind extends QuestionKind>(
   engine: Engine,
   kind: Kind,
-  question: Questions[Kind]["question"] | QuestionText<Kind>,
+  question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
 ): Questions[Kind]["answer"] | undefined {
-  if (question instanceof QuestionText) return undefined;
+  if (question instanceof SerializedQuestion) return undefined;
   try {
     return askEngine(engine, kind, question);
   } catch (error) {
-    if (error instanceof TooCostly) return undefined;
+    if (error instanceof OffloadRequired) return undefined;
     throw error;
   }
 }
 
 function textOf<Kind extends QuestionKind>(
-  question: Questions[Kind]["question"] | QuestionText<Kind>,
+  question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
 ): Questions[Kind]["question"] | string {
-  return question instanceof QuestionText ? question.json : question;
+  return question instanceof SerializedQuestion ? question.json : question;
 }

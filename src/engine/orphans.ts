@@ -3,24 +3,24 @@
  * and count again as soon as a policy uses them. Whoever changes a policy should hear of it.
  */
 import { isCovered } from "../datalog/fact-types.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { countByTypes } from "../store/fact-tables.ts";
-import { formatSignature } from "./acceptance.ts";
+import { formatFactType } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../datalog/program.ts";
 
-export interface Orphans {
+export interface UnusedFacts {
   /** `has_role(User, String, Repository)` */
   readonly signature: string;
   readonly count: number;
 }
 
 /** By type, sorted; empty where nothing is left behind. Reads all facts of the predicates in question, and only those. */
-export function findOrphans(
-  database: SqlDatabase,
+export function findUnusedFacts(
+  database: Connection,
   before: ActivePolicy | undefined,
   after: ActivePolicy,
-): readonly Orphans[] {
+): readonly UnusedFacts[] {
   if (!before) return [];
   const accepts = ({ factTypes }: ActivePolicy, predicate: string, types: readonly (string | undefined)[]): boolean =>
     isCovered(factTypes, predicate, types);
@@ -29,13 +29,13 @@ export function findOrphans(
     .flatMap((predicate) =>
       countByTypes(database, ...splitKey(predicate))
         .filter(({ types }) => accepts(before, predicate, types) && !accepts(after, predicate, types))
-        .map(({ types, count }) => ({ signature: formatSignature({ predicate, types }), count })),
+        .map(({ types, count }) => ({ signature: formatFactType({ predicate, types }), count })),
     )
     .toSorted((one, other) => (one.signature < other.signature ? -1 : 1));
 }
 
 /** As a sentence for whoever loads the policy. */
-export function describeOrphans(orphans: readonly Orphans[]): string {
+export function describeUnusedFacts(orphans: readonly UnusedFacts[]): string {
   const list = orphans.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
   return `the policy no longer uses stored facts: ${list}; they stay, and are ignored until a policy uses them again`;
 }

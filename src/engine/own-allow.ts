@@ -2,32 +2,32 @@
  * The `allow` rules of a policy's own, and the permissions that they allow. They replace the default ones, which allow every permission, so a permission
  * that they leave out is not enough to be allowed. Oso Cloud accepts such policies without a warning.
  */
-import { ArgumentIndex, mayMeet } from "../datalog/argument-index.ts";
-import { argumentOf } from "../datalog/fact-types.ts";
+import { ArgumentIndex, mayUnify } from "../datalog/argument-index.ts";
+import { argumentPattern } from "../datalog/fact-types.ts";
 import {
-  callsOf,
+  programCalls,
   predicateKey,
-  type Program,
+  type DatalogProgram,
   type ProgramCall,
   type ProgramRule,
   splitKey,
 } from "../datalog/program.ts";
-import type { Pattern } from "../datalog/reachability.ts";
+import type { CallPattern } from "../datalog/reachability.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Rule } from "../polar/policy.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
-export interface OwnAllow {
+export interface CustomAllow {
   /** The first of the rules. */
   readonly rule: Rule;
   /** Whether one of the rules, or one that they lead to, asks for the permission. False is certain, true is not. */
-  asksFor(permission: Pattern): boolean;
+  asksFor(permission: CallPattern): boolean;
   /** Whether one of the rules may allow an action of the permission's name. False is certain, true is not. */
-  mayAllow(permission: Pattern): boolean;
+  mayAllow(permission: CallPattern): boolean;
 }
 
 /** `undefined` where the default rules are there. */
-export function ownAllow({ policy, program }: ActivePolicy): OwnAllow | undefined {
+export function customAllow({ policy, program }: ActivePolicy): CustomAllow | undefined {
   const rule = policy.rules.find(({ predicate, implicit }) => predicate === "allow" && !implicit);
   if (!rule) return undefined;
   const asked = new PatternIndex(grantedBy(program));
@@ -41,15 +41,15 @@ export function ownAllow({ policy, program }: ActivePolicy): OwnAllow | undefine
 
 /** Patterns of permissions. */
 class PatternIndex {
-  readonly #byPredicate = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<Pattern>()]));
+  readonly #byPredicate = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<CallPattern>()]));
 
-  constructor(patterns: Iterable<Pattern>) {
+  constructor(patterns: Iterable<CallPattern>) {
     for (const pattern of patterns) this.#byPredicate.get(pattern.predicate)?.add(pattern, pattern.args);
   }
 
-  meets({ predicate, args }: Pattern): boolean {
+  meets({ predicate, args }: CallPattern): boolean {
     const candidates = this.#byPredicate.get(predicate)?.candidates(args);
-    return candidates?.some((pattern) => mayMeet(pattern.args, args)) === true;
+    return candidates?.some((pattern) => mayUnify(pattern.args, args)) === true;
   }
 }
 
@@ -58,11 +58,11 @@ const isAskedByApplications = /^allow(?:_|$)/;
 const permissionKeys = [3, 2].map((arity) => predicateKey("has_permission", arity));
 
 /** What the heads of `allow`, `allow_field` and the like allow, as the permission of the same name. */
-function* allowedBy(program: Program): Generator<Pattern> {
+function* allowedBy(program: DatalogProgram): Generator<CallPattern> {
   for (const { predicate, head, types } of program.rules) {
     const [name, arity] = splitKey(predicate);
     if (!isAskedByApplications.test(name)) continue;
-    const args = head.map((term) => argumentOf(term, types));
+    const args = head.map((term) => argumentPattern(term, types));
     for (const key of permissionKeys) {
       const length = splitKey(key)[1];
       if (name === "allow" ? arity === length : arity > length) yield { predicate: key, args: args.slice(0, length) };
@@ -71,7 +71,7 @@ function* allowedBy(program: Program): Generator<Pattern> {
 }
 
 /** The calls that can make some `allow`, `allow_field` or the like true by being true: an even number of `not`s lies between the two. */
-function* grantedBy(program: Program): Generator<Pattern> {
+function* grantedBy(program: DatalogProgram): Generator<CallPattern> {
   const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
   const seen = new Set<string>();
   const waiting = [...rules.keys()]
@@ -83,7 +83,7 @@ function* grantedBy(program: Program): Generator<Pattern> {
     if (seen.has(key)) continue;
     seen.add(key);
     for (const rule of rules.get(predicate) ?? []) {
-      for (const { call, isNegated } of callsOf(rule.body)) {
+      for (const { call, isNegated } of programCalls(rule.body)) {
         waiting.push({ predicate: call.predicate, grants: grants !== isNegated });
         if (grants !== isNegated) yield patternOf(call, rule);
       }
@@ -91,16 +91,16 @@ function* grantedBy(program: Program): Generator<Pattern> {
   }
 }
 
-function headOf({ predicate, head, types }: ProgramRule): Pattern {
-  return { predicate, args: head.map((term) => argumentOf(term, types)) };
+function headOf({ predicate, head, types }: ProgramRule): CallPattern {
+  return { predicate, args: head.map((term) => argumentPattern(term, types)) };
 }
 
-function patternOf({ predicate, args }: ProgramCall, { types }: ProgramRule): Pattern {
-  return { predicate, args: args.map((term) => argumentOf(term, types)) };
+function patternOf({ predicate, args }: ProgramCall, { types }: ProgramRule): CallPattern {
+  return { predicate, args: args.map((term) => argumentPattern(term, types)) };
 }
 
-export function warnOfReplacedDefault(active: ActivePolicy): Diagnostic[] {
-  const own = ownAllow(active);
+export function replacedDefaultWarnings(active: ActivePolicy): Diagnostic[] {
+  const own = customAllow(active);
   if (!own) return [];
   return permissionKeys.flatMap((key): Diagnostic[] => {
     const permissions = active.program.rules.filter(({ predicate }) => predicate === key);

@@ -12,21 +12,21 @@ import {
 } from "../datalog/print-rules.ts";
 import { predicateKey } from "../datalog/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../polar/source.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { closureTables } from "../store/closure-tables.ts";
-import { Degrees } from "../store/degrees.ts";
+import { TableStatistics } from "../store/degrees.ts";
 import { openStore } from "../store/database.ts";
 import { factTables } from "../store/fact-tables.ts";
 import { statement } from "../store/statements.ts";
 import { createState } from "../store/state.ts";
-import { rangeOf } from "../store/symbols.ts";
+import { symbolRange } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
 import { AppError } from "../util/app-error.ts";
 import { type ActivePolicy, joinSources } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
 import { applyEvent } from "./apply.ts";
-import { ceilingOf } from "./ceiling.ts";
-import { type Plan, Plans, type Shape, type ShapeVariable } from "./plans.ts";
+import { costBoundOf } from "./ceiling.ts";
+import { type Plan, Planner, type Shape, type ShapeVariable } from "./plans.ts";
 import { closuresOf } from "./policy-closures.ts";
 import { unknownNames } from "./unknown-names.ts";
 
@@ -111,19 +111,19 @@ export function reportStoredPlan(path: string, question: PlanQuestion, limits: L
 }
 
 function reportOver(
-  store: SqlDatabase,
+  store: Connection,
   active: ActivePolicy,
   sources: readonly Source[],
   question: PlanQuestion,
   limits: Limits,
 ): PlanReport {
-  const degrees = new Degrees(store);
-  const plans = new Plans(store, active, limits, "statement", degrees);
+  const degrees = new TableStatistics(store);
+  const plans = new Planner(store, active, limits, "statement", degrees);
   const closures = closuresOf(active, limits);
   const tables = new Map(closureTables(store).map((table) => [table.name, table]));
   const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name)?.table ?? "closure"]));
   const shape = shapeOf(question);
-  const plan = plans.of("question", shape);
+  const plan = plans.planFor("question", shape);
   const body = plans.specialised(shape, plan.kind !== "evaluator");
   const names = question.args.map(argumentName);
   const used = plan.kind === "statement" ? namesIn(plan.sql) : new Set<string>();
@@ -140,10 +140,10 @@ function reportOver(
     closures: closures.flatMap((closure) => {
       const present = tables.get(closure.name);
       if (!present) return [];
-      const { table, rows, kept } = present;
+      const { table, rows, isMaterialized: kept } = present;
       return used.has(table) || !kept ? [{ table, step: printClosure(closure), rows, kept }] : [];
     }),
-    rowsMax: plan.kind === "statement" ? finite(ceilingOf(store, plan)({ degrees, listed: 1 })) : null,
+    rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics: degrees, listed: 1 })) : null,
     ...statementOf(store, plan),
   };
 }
@@ -178,7 +178,7 @@ type StatementPart = Pick<
   "tables" | "indexes" | "constants" | "types" | "sql" | "parameters" | "queryPlan"
 >;
 
-function statementOf(store: SqlDatabase, plan: Plan): StatementPart {
+function statementOf(store: Connection, plan: Plan): StatementPart {
   if (plan.kind !== "statement")
     return { tables: [], indexes: [], constants: [], types: [], sql: null, parameters: [], queryPlan: [] };
   const { sql, parameters } = plan;
@@ -200,7 +200,7 @@ function statementOf(store: SqlDatabase, plan: Plan): StatementPart {
       .prepare("SELECT id, name FROM type ORDER BY 1")
       .values()
       .flatMap(([id, type]) => {
-        const { low, high } = rangeOf(Number(id));
+        const { low, high } = symbolRange(Number(id));
         return numbers.has(low) || numbers.has(high) ? [{ low, high, type: String(type) }] : [];
       }),
     sql,
@@ -213,7 +213,7 @@ function namesIn(sql: string): Set<string> {
   return new Set([...sql.matchAll(/\b(?:fact|closure)_\d+\b/g)].map(([name]) => name));
 }
 
-function explainQueryPlan(store: SqlDatabase, { sql, parameters }: Extract<Plan, { kind: "statement" }>): string[] {
+function explainQueryPlan(store: Connection, { sql, parameters }: Extract<Plan, { kind: "statement" }>): string[] {
   const rows = store.prepare(`EXPLAIN QUERY PLAN ${sql}`).values(...parameters.map(() => null));
   const depths = new Map<unknown, number>();
   return rows.map(([id, parent, , detail]) => {

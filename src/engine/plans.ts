@@ -5,29 +5,29 @@
  */
 import { createHash } from "node:crypto";
 import type { Limits } from "../config/limits.ts";
-import { predicatesOf } from "../datalog/closures.ts";
+import { closurePredicates } from "../datalog/closures.ts";
 import type { FactType } from "../datalog/fact-types.ts";
-import { NotEnumerable, NotPlannable, type Term } from "../datalog/flat.ts";
+import { NotEnumerable, NotPlannable, type FlatTerm } from "../datalog/flat.ts";
 import type { Constant, ProgramTerm } from "../datalog/program.ts";
 import type { Signatures } from "../datalog/signature.ts";
-import { type Body, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
-import type { Names } from "../datalog/sql.ts";
+import { type SpecialisedBody, signaturesFor, specialise, TooManyNodes } from "../datalog/specialise.ts";
+import type { SqlCatalogue } from "../datalog/sql.ts";
 import { TooLarge } from "../datalog/too-large.ts";
-import { planStatement, type Statement } from "../datalog/statement.ts";
-import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
-import type { Degrees } from "../store/degrees.ts";
+import { planStatement, type PlannedStatement } from "../datalog/statement.ts";
+import type { Connection, SqlStatement } from "../runtime/sqlite.ts";
+import type { TableStatistics } from "../store/degrees.ts";
 import { closureTables } from "../store/closure-tables.ts";
 import { relationId, tableOf } from "../store/fact-tables.ts";
-import { lookUp } from "../store/symbols.ts";
+import { findSymbol } from "../store/symbols.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { type Binding, bindingOf } from "./bindings.ts";
+import { type ParameterBinding, parameterBinding } from "./bindings.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../datalog/program.ts";
-import { TooCostly } from "./in-place.ts";
+import { OffloadRequired } from "./in-place.ts";
 import { indexOrders, type Orders } from "./indexes.ts";
-import { TypeNumbers } from "./type-numbers.ts";
+import { TypeIds } from "./type-numbers.ts";
 
 /** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
 export interface ShapeVariable {
@@ -53,28 +53,29 @@ export type Plan =
       readonly prepared: SqlStatement;
       readonly parameters: readonly string[];
       /** What the parameters stand for. */
-      readonly bindings: readonly Binding[];
-      readonly loops: Statement["loops"];
-      readonly expressions: Statement["expressions"];
+      readonly bindings: readonly ParameterBinding[];
+      readonly loops: PlannedStatement["loops"];
+      readonly expressions: PlannedStatement["expressions"];
       /** The relations whose facts decide. */
       readonly reads: ReadonlySet<number>;
       /** As in `Statement`. */
-      readonly clock: "never" | "always" | { readonly prepared: SqlStatement; readonly bindings: readonly Binding[] };
+      readonly clock:
+        "never" | "always" | { readonly prepared: SqlStatement; readonly bindings: readonly ParameterBinding[] };
     }
-  | { readonly kind: "evaluator"; readonly body: Body };
+  | { readonly kind: "evaluator"; readonly body: SpecialisedBody };
 
 export type StatementPlan = Extract<Plan, { kind: "statement" }>;
 
 /** Which way questions are answered: by one statement where it fits, or always by the tabled evaluator. */
 export type Strategy = "statement" | "evaluator";
 
-export class Plans {
-  readonly types: TypeNumbers;
-  readonly #database: SqlDatabase;
+export class Planner {
+  readonly types: TypeIds;
+  readonly #database: Connection;
   readonly #active: ActivePolicy;
   readonly #limits: Limits;
   readonly #strategy: Strategy;
-  readonly #degrees: Degrees;
+  readonly #degrees: TableStatistics;
   readonly #plans = new Map<string, Plan>();
   readonly #typingsMax: number;
   readonly #isInPlace: boolean;
@@ -86,25 +87,27 @@ export class Plans {
   /** By name, the tables of the closures that are kept. */
   readonly #closures: ReadonlyMap<string, string>;
 
-  /** `degrees` as they are now. With `inPlace` others wait for the plans: then a shape that takes long to plan is `TooCostly`. */
+  /** `degrees` as they are now. With `onServingThread` others wait for the plans: then a shape that takes long to plan is `OffloadRequired`. */
   constructor(
-    database: SqlDatabase,
+    database: Connection,
     active: ActivePolicy,
     limits: Limits,
     strategy: Strategy,
-    degrees: Degrees,
+    degrees: TableStatistics,
     inPlace = false,
   ) {
     const { policyTypingsMax, planTypingsInPlaceMax } = limits;
     this.#isInPlace = inPlace;
     this.#typingsMax = inPlace ? Math.min(policyTypingsMax, planTypingsInPlaceMax) : policyTypingsMax;
     this.#degrees = degrees;
-    this.types = new TypeNumbers(database);
+    this.types = new TypeIds(database);
     this.#database = database;
     this.#active = active;
     this.#limits = limits;
     this.#strategy = strategy;
-    this.#closures = new Map(closureTables(database).flatMap(({ name, table, kept }) => (kept ? [[name, table]] : [])));
+    this.#closures = new Map(
+      closureTables(database).flatMap(({ name, table, isMaterialized: kept }) => (kept ? [[name, table]] : [])),
+    );
     this.#orders = indexOrders(active.program);
     this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
   }
@@ -119,18 +122,19 @@ export class Plans {
     return this.#active.policy.types.get(type)?.permissions ?? [];
   }
 
-  has(key: string): boolean {
+  hasPlan(key: string): boolean {
     return this.#plans.has(short(key));
   }
 
-  /** The plan of a shape, made now where it is new. `longKey` must tell shapes apart. Throws `TooCostly`. */
-  of(longKey: string, shape: Shape): Plan {
+  /** The plan of a shape, made now where it is new. `longKey` must tell shapes apart. Throws `OffloadRequired`. */
+  planFor(longKey: string, shape: Shape): Plan {
     const key = short(longKey);
     const known = this.#plans.get(key);
     metrics.planCache.inc(known ? hit : miss);
     if (known) return known;
     const hasManyCalls = shape.calls.length > this.#limits.queryCallsInPlaceMax;
-    if (this.#isInPlace && (hasManyCalls || this.#tooCostly.has(key))) throw new TooCostly("it takes long to plan");
+    if (this.#isInPlace && (hasManyCalls || this.#tooCostly.has(key)))
+      throw new OffloadRequired("it takes long to plan");
     const plan = this.#make(key, shape);
     if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
     this.#plans.set(key, plan);
@@ -138,8 +142,8 @@ export class Plans {
   }
 
   /** True where the store has become another since these were made: what then was the best order may not be now. */
-  isOutgrown(degrees: Degrees): boolean {
-    return degrees.total > 8 * Math.max(1000, this.#degrees.total);
+  isOutdated(degrees: TableStatistics): boolean {
+    return degrees.totalRows > 8 * Math.max(1000, this.#degrees.totalRows);
   }
 
   close(): void {
@@ -160,7 +164,7 @@ export class Plans {
    * The rules behind a question, `undefined` where nothing can answer it. Closures are for statements alone: the evaluator walks, so each can be
    * held against the other.
    */
-  specialised(shape: Shape, withClosures: boolean): Body | undefined {
+  specialised(shape: Shape, withClosures: boolean): SpecialisedBody | undefined {
     const goal = {
       calls: shape.calls.map(({ predicate, variables }) => ({
         predicate,
@@ -190,7 +194,7 @@ export class Plans {
       if (this.#isInPlace) {
         if (this.#tooCostly.size >= this.#limits.planCacheEntriesMax) this.#tooCostly.clear();
         this.#tooCostly.add(key);
-        throw new TooCostly("it takes long to plan");
+        throw new OffloadRequired("it takes long to plan");
       }
       throw new AppError("query_too_expensive", "the policy is too large for this question");
     }
@@ -200,7 +204,7 @@ export class Plans {
   #statement(shape: Shape): Plan | undefined {
     const body = this.specialised(shape, true);
     if (!body) return { kind: "nothing" };
-    const terms = shape.variables.map((variable, index): Term => {
+    const terms = shape.variables.map((variable, index): FlatTerm => {
       if (variable.constant) return { kind: "const", value: variable.constant };
       if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
       return { kind: "var", id: index, type: variable.type };
@@ -227,13 +231,13 @@ export class Plans {
       return {
         kind: "statement",
         ...statement,
-        bindings: statement.parameters.map(bindingOf),
+        bindings: statement.parameters.map(parameterBinding),
         prepared: this.#prepare(statement.sql),
         reads,
         clock:
           typeof clock === "string"
             ? clock
-            : { bindings: clock.parameters.map(bindingOf), prepared: this.#prepare(clock.sql) },
+            : { bindings: clock.parameters.map(parameterBinding), prepared: this.#prepare(clock.sql) },
       };
     } catch (error) {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };
@@ -266,7 +270,7 @@ export class Plans {
   }
 
   /** Adds to `reads` the relations that a statement comes to name. */
-  #names(reads: Set<number>): Names {
+  #names(reads: Set<number>): SqlCatalogue {
     const database = this.#database;
     const relation = (predicate: string): number | undefined => {
       const id = relationId(database, ...splitKey(predicate));
@@ -274,21 +278,21 @@ export class Plans {
       return id;
     };
     return {
-      seeks: (predicate, positions, next) =>
+      hasIndex: (predicate, positions, next) =>
         (this.#orders.get(predicate) ?? []).some(
           (order) =>
             order.every((position, place) => positions.includes(position) === place < positions.length) &&
             (next === undefined || order[positions.length] === next),
         ),
-      most: (table, columns, within) => this.#degrees.most(table, columns, within),
+      rowsMax: (table, columns, within) => this.#degrees.most(table, columns, within),
       factTable: (predicate) => {
         const closure = this.#closures.get(predicate);
-        if (closure !== undefined) predicatesOf(predicate).forEach(relation);
+        if (closure !== undefined) closurePredicates(predicate).forEach(relation);
         const id = closure === undefined ? relation(predicate) : undefined;
         return closure ?? (id === undefined ? undefined : tableOf(id));
       },
-      constant: (value) => lookUp(database, value) ?? -1,
-      range: (type) => this.types.range(type),
+      idOf: (value) => findSymbol(database, value) ?? -1,
+      idRange: (type) => this.types.range(type),
     };
   }
 }

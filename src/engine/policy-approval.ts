@@ -4,10 +4,10 @@
  * replaced, and so the verdict names that one.
  */
 import type { Limits } from "../config/limits.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { readState } from "../store/state.ts";
 import { activationOf } from "./active-policies.ts";
-import { describeOrphans, findOrphans } from "./orphans.ts";
+import { describeUnusedFacts, findUnusedFacts } from "./orphans.ts";
 import { acceptPolicy } from "./policy-refusal.ts";
 
 export interface UploadedPolicy {
@@ -30,15 +30,15 @@ export const noApproval: PolicyApproval = { replaces: -1 };
 export function approvePolicy(
   { source, filename, runTests }: UploadedPolicy,
   limits: Limits,
-  reading: (body: (store: SqlDatabase) => PolicyApproval) => PolicyApproval,
+  reading: (body: (store: Connection) => PolicyApproval) => PolicyApproval,
 ): PolicyApproval {
   const sources = [{ name: filename || "policy.polar", text: source }];
   const { active, warning } = acceptPolicy(sources, { runTests, limits });
   return reading((store) => {
-    const orphans = findOrphans(store, activationOf(store)?.active, active);
+    const orphans = findUnusedFacts(store, activationOf(store)?.active, active);
     const notes = [
       ...(warning === undefined ? [] : [warning]),
-      ...(orphans.length > 0 ? [describeOrphans(orphans)] : []),
+      ...(orphans.length > 0 ? [describeUnusedFacts(orphans)] : []),
     ];
     return { replaces: readState(store).policyId, ...(notes.length > 0 ? { warning: notes.join("; ") } : {}) };
   });

@@ -4,18 +4,18 @@
  */
 import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/value.ts";
-import { AsideLane, type LaneOptions } from "./aside-lane.ts";
+import { WorkerQueue, type WorkerQueueOptions } from "./aside-lane.ts";
 import type { CheckRequest } from "./aside-worker.ts";
-import { CellPool } from "./cell-pool.ts";
+import { WorkerPool } from "./cell-pool.ts";
 import type { PolicyApproval, UploadedPolicy } from "./policy-approval.ts";
 
 export class PolicyChecks {
   readonly #limits: Limits;
-  readonly #lane: AsideLane;
+  readonly #lane: WorkerQueue;
 
   constructor(limits: Limits) {
     this.#limits = limits;
-    this.#lane = new AsideLane(laneOptions(limits));
+    this.#lane = new WorkerQueue(laneOptions(limits));
   }
 
   /** The report (`policy-report.ts`) as JSON. Stores nothing. Throws `too_many_requests` where too many wait, `query_too_expensive` where it takes too much time or memory. */
@@ -34,22 +34,22 @@ export function approvePolicies(limits: Limits): ApprovePolicy {
   // Who uploads must learn in time whether the policy was taken: an edge waits for its primary no longer than for this and the check.
   const options = { ...laneOptions(limits), cells: uploadCells, waitMsMax: limits.policyCheckTimeMsMax };
   // Tests that take too long end by themselves, and then the answer says which ones: for that there is time left.
-  const lane = new AsideLane({ ...options, timeMsMax: 1.5 * limits.policyCheckTimeMsMax });
+  const lane = new WorkerQueue({ ...options, timeMsMax: 1.5 * limits.policyCheckTimeMsMax });
   return (upload, holder) => lane.run(holder, (worker) => worker.call("approve", { ...upload, limits }));
 }
 
 /** Of all primaries of this process: an upload needs no process of its own. */
-const uploadCells = new CellPool();
+const uploadCells = new WorkerPool();
 
-function laneOptions(limits: Limits): LaneOptions {
+function laneOptions(limits: Limits): WorkerQueueOptions {
   const { policyChecksWaitingMax, policyChecksAtWorkMax, policyCheckTimeMsMax, policyCheckMemoryBytesMax } = limits;
   return {
     waitingMax: policyChecksWaitingMax,
     atWorkMax: policyChecksAtWorkMax,
     timeMsMax: policyCheckTimeMsMax,
     memoryBytesMax: policyCheckMemoryBytesMax,
-    what: "checks of policies",
-    late: `checking the policy takes longer than ${policyCheckTimeMsMax} ms`,
-    large: `checking the policy takes more than ${formatBytes(policyCheckMemoryBytesMax)} of memory`,
+    description: "checks of policies",
+    timeoutMessage: `checking the policy takes longer than ${policyCheckTimeMsMax} ms`,
+    memoryMessage: `checking the policy takes more than ${formatBytes(policyCheckMemoryBytesMax)} of memory`,
   };
 }

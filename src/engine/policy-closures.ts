@@ -1,11 +1,11 @@
 /** Which closures questions under a policy may read: those of all rules that ask for themselves again. */
 import type { Limits } from "../config/limits.ts";
 import type { Closure } from "../datalog/closures.ts";
-import type { Program, ProgramRule } from "../datalog/program.ts";
+import type { DatalogProgram, ProgramRule } from "../datalog/program.ts";
 import { cyclicRules, RuleGraph } from "../datalog/rule-graph.ts";
-import { type Goal, offerClosures, TooManyNodes } from "../datalog/specialise.ts";
+import { type Goal, findClosures, TooManyNodes } from "../datalog/specialise.ts";
 import { Budget, TooLarge } from "../datalog/too-large.ts";
-import { typings, withoutLinks } from "../datalog/typings.ts";
+import { inferTypings, withoutTypeVariables } from "../datalog/typings.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
 export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
@@ -27,7 +27,7 @@ function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Clo
   const closures = new Map<string, Closure>();
   try {
     const goals = recursiveGoals(active, limits);
-    offerClosures(goals, {
+    findClosures(goals, {
       program: active.program,
       facts: active.factTypes,
       context: [],
@@ -53,8 +53,8 @@ function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSe
   const budget = new Budget(limits.policyTypingsMax, "types");
   const goals = new Map<string, Goal>();
   for (const rule of recursiveRules(program)) {
-    const typed = typings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
-    for (const types of withoutLinks(typed)) {
+    const typed = inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
+    for (const types of withoutTypeVariables(typed)) {
       const goal: Goal = { calls: [{ predicate: rule.predicate, args: rule.head }], types };
       const key = rule.head.map((term) => (term.kind === "var" ? [term.index, types[term.index]] : term));
       goals.set(JSON.stringify([rule.predicate, key]), goal);
@@ -64,7 +64,7 @@ function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSe
 }
 
 /** Rules that may ask for themselves again, without those that give the clock. */
-function recursiveRules(program: Program): ProgramRule[] {
+function recursiveRules(program: DatalogProgram): ProgramRule[] {
   const rules = cyclicRules(program);
   const graph = new RuleGraph(rules);
   return rules.filter((rule) => !graph.loopsOf(rule).next().done && rule.head.every((term) => term.kind !== "now"));

@@ -18,16 +18,16 @@ import { must } from "../util/assert.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { joinSources } from "./active-policy.ts";
 import { applyEvent } from "./apply.ts";
-import { assertedAtoms, checkAssertion, openAtom, type Outcome } from "./assertion.ts";
+import { assertedAtoms, checkAssertion, openAtom, type AssertionOutcome } from "./assertion.ts";
 import { Engine } from "./engine.ts";
 import type { Effect } from "./event.ts";
-import { Answers, Exhausted } from "./explain/answers.ts";
+import { CallAnswers, WorkLimitReached } from "./explain/answers.ts";
 import { Derivations } from "./explain/derivation.ts";
-import { Exercised } from "./explain/exercised.ts";
-import { NearestMisses } from "./explain/nearest-miss.ts";
-import { Telling } from "./explain/telling.ts";
-import { derivationLines, missLines } from "./explain/why.ts";
-import { type OwnAllow, ownAllow } from "./own-allow.ts";
+import { RuleCoverage } from "./explain/exercised.ts";
+import { FailedAttempts } from "./explain/nearest-miss.ts";
+import { Renderer } from "./explain/telling.ts";
+import { derivationLines, failedCallLines } from "./explain/why.ts";
+import { type CustomAllow, customAllow } from "./own-allow.ts";
 import { patternOf } from "./policy-warnings.ts";
 
 export interface TestRun {
@@ -64,7 +64,7 @@ export interface TestOptions {
 export function runPolicyTests(active: ActivePolicy, sources: readonly Source[], options: TestOptions = {}): TestRun {
   if (active.policy.tests.length === 0 && options.coverage !== true)
     return { success: true, tests: [], failures: [], coverage: undefined };
-  const runner = new Runner(active, sources, options);
+  const runner = new TestRunner(active, sources, options);
   try {
     const results = active.policy.tests.map((test) => runner.run(test));
     const failures = results.flatMap((result) => result.failures);
@@ -89,7 +89,7 @@ interface TestResult {
 const explainedMax = 10;
 const explanationLinesMax = 24;
 
-class Runner {
+class TestRunner {
   readonly #active: ActivePolicy;
   readonly #sources: readonly Source[];
   readonly #limits: Limits;
@@ -101,7 +101,7 @@ class Runner {
   readonly #endMs: number;
   readonly #exercised = new Set<ProgramRule>();
   /** Looked for once, by the first assertion that needs it. */
-  #ownAllow: { readonly found: OwnAllow | undefined } | undefined;
+  #ownAllow: { readonly found: CustomAllow | undefined } | undefined;
   #isComplete = true;
   #explained = 0;
   #offset = 0;
@@ -133,7 +133,7 @@ class Runner {
     this.#apply({ kind: "facts", inserted, deleted: [] });
     const { explanationStepsMax: stepsMax } = this.#limits;
     const options = { now: this.#clock(), stepsMax, endMs: this.#endMs, types: typesOf(test) };
-    const answers = new Answers(this.#engine, this.#active, options);
+    const answers = new CallAnswers(this.#engine, this.#active, options);
     const failures = assertions.flatMap((assertion): TestFailure[] => {
       const diagnostic = this.#isTooLate() ? this.#tooLate(assertion) : this.#check(assertion, answers);
       return diagnostic ? [{ test: name, diagnostic }] : [];
@@ -155,7 +155,7 @@ class Runner {
     this.#engine.close();
   }
 
-  #check(assertion: Assertion, answers: Answers): Diagnostic | undefined {
+  #check(assertion: Assertion, answers: CallAnswers): Diagnostic | undefined {
     const { span } = assertion;
     try {
       const outcome = checkAssertion(assertion, this.#active, answers);
@@ -164,7 +164,7 @@ class Runner {
       const notes = this.#explain(assertion, outcome, answers);
       return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
     } catch (error) {
-      if (!(error instanceof AppError) && !(error instanceof Exhausted)) throw error;
+      if (!(error instanceof AppError) && !(error instanceof WorkLimitReached)) throw error;
       const message = error instanceof AppError ? error.message : "the assertion takes more work than a test may take";
       return { code: "test/error", severity: "error", message, span };
     }
@@ -180,31 +180,33 @@ class Runner {
   }
 
   /** Why it is not as asserted, for the first differences. */
-  #explain(assertion: Assertion, { missing, surplus }: Outcome, answers: Answers): string[] {
+  #explain(assertion: Assertion, { missing, surplus }: AssertionOutcome, answers: CallAnswers): string[] {
     if (this.#explained >= explainedMax) return [];
     this.#explained += 1;
-    const telling = new Telling(this.#sources, this.#limits);
-    const misses = new NearestMisses(this.#active, answers, telling);
+    const telling = new Renderer(this.#sources, this.#limits);
+    const misses = new FailedAttempts(this.#active, answers, telling);
     const derivations = new Derivations(this.#active, answers);
     const notes: string[] = [];
     try {
-      for (const atom of missing.slice(0, 2)) notes.push(...cut(missLines(misses.of(atom))));
+      for (const atom of missing.slice(0, 2)) notes.push(...cut(failedCallLines(misses.of(atom))));
       for (const atom of surplus.slice(0, 2)) {
         const proof = derivations.of(atom);
         if (proof) notes.push(...cut(derivationLines(telling.steps(proof))));
       }
       notes.push(...this.#tellOfDefault(assertion, answers, telling));
     } catch (error) {
-      if (!(error instanceof Exhausted)) throw error;
-      telling.cutShort(error.reason);
+      if (!(error instanceof WorkLimitReached)) throw error;
+      telling.truncate(error.reason);
     }
-    return telling.cut === undefined ? notes : [...notes, "saying all of why takes more work than a test may take"];
+    return telling.truncation === undefined
+      ? notes
+      : [...notes, "saying all of why takes more work than a test may take"];
   }
 
   /** A permission that holds and is not enough, since `allow` rules of the policy's own replace the default one. Throws `Exhausted`. */
-  #tellOfDefault(assertion: Assertion, answers: Answers, telling: Telling): string[] {
+  #tellOfDefault(assertion: Assertion, answers: CallAnswers, telling: Renderer): string[] {
     if (assertion.predicate !== "allow" || !assertion.expected) return [];
-    this.#ownAllow ??= { found: ownAllow(this.#active) };
+    this.#ownAllow ??= { found: customAllow(this.#active) };
     const own = this.#ownAllow.found;
     const permission = { ...assertion, predicate: "has_permission" };
     const pattern = patternOf(permission, this.#active.universe);
@@ -218,7 +220,7 @@ class Runner {
   }
 
   /** False, too, where the question can't be answered. */
-  #holds(assertion: Assertion, answers: Answers): boolean {
+  #holds(assertion: Assertion, answers: CallAnswers): boolean {
     try {
       return checkAssertion(assertion, this.#active, answers).problem === undefined;
     } catch (error) {
@@ -227,15 +229,15 @@ class Runner {
     }
   }
 
-  #measure(assertion: Assertion, answers: Answers): void {
-    const exercised = new Exercised(this.#active, answers, this.#exercised);
+  #measure(assertion: Assertion, answers: CallAnswers): void {
+    const exercised = new RuleCoverage(this.#active, answers, this.#exercised);
     try {
       const found = assertedAtoms(assertion, this.#active, answers);
       for (const atom of found) exercised.visit(atom);
       // What a `not` kept from being true exercised the rules behind the `not`.
       if (found.length === 0) exercised.visit(openAtom(assertion));
     } catch (error) {
-      if (!(error instanceof Exhausted)) throw error;
+      if (!(error instanceof WorkLimitReached)) throw error;
       this.#isComplete = false;
     }
   }

@@ -2,17 +2,17 @@
  * What is allowed in a policy and yet hardly meant: rules that can never hold or say nothing new, names that nobody can have, tests that can't
  * fail, facts of tests that nothing looks at. Each warning is certain: something in the policy has to be corrected.
  */
-import type { Argument } from "../datalog/fact-types.ts";
+import type { ArgumentPattern } from "../datalog/fact-types.ts";
 import { predicateKey } from "../datalog/program.ts";
-import { duplicateRules, type Pattern, type Reachability, reachability } from "../datalog/reachability.ts";
+import { duplicateRules, type CallPattern, type Reachability, reachability } from "../datalog/reachability.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Assertion, DeclaredName, Policy, PolicyTest } from "../polar/policy.ts";
 import { quote } from "../polar/report.ts";
 import { must } from "../util/assert.ts";
-import { whyUnaccepted } from "./acceptance.ts";
+import { checkFactSchema } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { warnOfReplacedDefault } from "./own-allow.ts";
-import { warnOfUnusedRules } from "./unused-rules.ts";
+import { replacedDefaultWarnings } from "./own-allow.ts";
+import { unusedRuleWarnings } from "./unused-rules.ts";
 
 export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagnostic[] {
   const { policy, program, universe, signatures } = active;
@@ -22,8 +22,8 @@ export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagno
       ? warnOfNoActor(policy)
       : [...warnOfDeadRules(reach, active), ...warnOfNames(reach, active)]),
     ...warnOfDuplicates(active),
-    ...warnOfUnusedRules(policy),
-    ...warnOfReplacedDefault(active),
+    ...unusedRuleWarnings(policy),
+    ...replacedDefaultWarnings(active),
     ...policy.tests.flatMap((test) => warnOfTest(test, reach, active)),
   ];
 }
@@ -104,13 +104,13 @@ function grantedThrough(kind: DeclaredName["kind"]): readonly string[] {
 }
 
 function warnOfTest(test: PolicyTest, reach: Reachability, active: ActivePolicy): Diagnostic[] {
-  const facts = test.facts.map(({ predicate, args }): Pattern => ({
+  const facts = test.facts.map(({ predicate, args }): CallPattern => ({
     predicate: predicateKey(predicate, args.length),
     args: args.map(({ type, id }) => ({ types: new Set([type]), id })),
   }));
   const unused = test.facts.flatMap((fact): Diagnostic[] => {
-    const unaccepted = whyUnaccepted(fact, active);
-    return unaccepted ? [warning("test/unused-fact", fact.span, unaccepted.problem, { hint: unaccepted.cure })] : [];
+    const unaccepted = checkFactSchema(fact, active);
+    return unaccepted ? [warning("test/unused-fact", fact.span, unaccepted.problem, { hint: unaccepted.fix })] : [];
   });
   if (test.assertions.length === 0) {
     const message = `test ${quote(test.name)} has no assertions, so it cannot fail`;
@@ -124,7 +124,7 @@ function warnOfTest(test: PolicyTest, reach: Reachability, active: ActivePolicy)
 
 function warnOfAssertion(
   assertion: Assertion,
-  facts: readonly Pattern[],
+  facts: readonly CallPattern[],
   reach: Reachability,
   active: ActivePolicy,
 ): Diagnostic[] {
@@ -152,7 +152,7 @@ function warnOfAssertion(
  * Whether what must not be true is something that the policy speaks of: for somebody, a rule or a fact may make it true, or its name is a
  * declared one. Tests that deny, say, bots what only users may have guard the rules, and are none the worse for it.
  */
-function isConceivable(pattern: Pattern, reach: Reachability, { policy, universe }: ActivePolicy): boolean {
+function isConceivable(pattern: CallPattern, reach: Reachability, { policy, universe }: ActivePolicy): boolean {
   const [, ...rest] = pattern.args;
   const somebody = { types: undefined, id: undefined };
   const anybody = { ...pattern, args: pattern.args.length === 0 ? [] : [somebody, ...rest] };
@@ -179,8 +179,8 @@ const takesNames: ReadonlySet<string> = new Set(
 export function patternOf(
   { predicate, params }: Pick<Assertion, "predicate" | "params">,
   universe: ActivePolicy["universe"],
-): Pattern | undefined {
-  const args = params.map(({ term }): Argument => {
+): CallPattern | undefined {
+  const args = params.map(({ term }): ArgumentPattern => {
     if (term.kind !== "variable")
       return {
         types: new Set([term.kind === "now" ? "Integer" : term.type]),
@@ -196,7 +196,7 @@ export function patternOf(
   return { predicate: predicateKey(predicate, params.length), args };
 }
 
-function same(fact: Pattern, pattern: Pattern): boolean {
+function same(fact: CallPattern, pattern: CallPattern): boolean {
   return (
     fact.predicate === pattern.predicate &&
     fact.args.every((arg, index) => {

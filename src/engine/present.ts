@@ -3,29 +3,29 @@
  * are remembered of it. Each question is read of one state, whose time is taken.
  */
 import type { Limits } from "../config/limits.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { type Changes, presentChange } from "../store/changes.ts";
-import { Degrees } from "../store/degrees.ts";
+import type { Connection } from "../runtime/sqlite.ts";
+import { type SequenceLock, readSequence } from "../store/changes.ts";
+import { TableStatistics } from "../store/degrees.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { Clock } from "../util/clock.ts";
-import { presentOf, type PresentState } from "./active-policies.ts";
-import { DecisionMemo } from "./memo.ts";
-import { Plans, type Strategy } from "./plans.ts";
+import { snapshotState, type SnapshotState } from "./active-policies.ts";
+import { DecisionCache } from "./memo.ts";
+import { Planner, type Strategy } from "./plans.ts";
 import type { AuthorizeQuestion } from "./questions.ts";
-import { Reads } from "./reads.ts";
+import { ReadSnapshot } from "./reads.ts";
 
-export interface PresentOptions {
+export interface ReadViewOptions {
   readonly limits: Limits;
   readonly strategy: Strategy;
-  readonly inPlace: boolean;
+  readonly onServingThread: boolean;
   /** As in `EngineOptions`, these three. */
-  readonly changes: Changes | undefined;
+  readonly changes: SequenceLock | undefined;
   readonly after: Clock["after"] | undefined;
   readonly inTransaction: boolean;
 }
 
 /** A question that is being answered. */
-export interface Reading {
+export interface ReadHandle {
   /** Names the state that was there when it began, where nothing else is read already. */
   readonly change: number | undefined;
   readonly startMs: number;
@@ -33,24 +33,24 @@ export interface Reading {
   readonly isInner: boolean;
 }
 
-export class Present {
-  readonly memo: DecisionMemo;
-  readonly #database: SqlDatabase;
-  readonly #options: Pick<PresentOptions, "limits" | "strategy" | "inPlace">;
-  readonly #changes: Changes | undefined;
+export class ReadView {
+  readonly decisions: DecisionCache;
+  readonly #database: Connection;
+  readonly #options: Pick<ReadViewOptions, "limits" | "strategy" | "onServingThread">;
+  readonly #changes: SequenceLock | undefined;
   /** None where whoever asks has begun a transaction. */
-  readonly #reads: Reads | undefined;
+  readonly #reads: ReadSnapshot | undefined;
   /** The state of which the memo speaks, as `changes` names it. */
   #seen: number | undefined;
-  #degrees: { readonly of: Degrees; readonly stamp: number } | undefined;
-  #plans: { readonly activation: object; readonly plans: Plans } | undefined;
+  #degrees: { readonly of: TableStatistics; readonly stamp: number } | undefined;
+  #plans: { readonly activation: object; readonly planner: Planner } | undefined;
 
-  constructor(database: SqlDatabase, { changes, after, inTransaction, ...options }: PresentOptions) {
+  constructor(database: Connection, { changes, after, inTransaction, ...options }: ReadViewOptions) {
     this.#database = database;
     this.#options = options;
     this.#changes = changes;
-    this.memo = new DecisionMemo(options.limits.decisionMemoEntriesMax);
-    if (!inTransaction) this.#reads = new Reads(database, changes, after);
+    this.decisions = new DecisionCache(options.limits.decisionMemoEntriesMax);
+    if (!inTransaction) this.#reads = new ReadSnapshot(database, changes, after);
   }
 
   /** Runs `body` over one state. */
@@ -59,7 +59,7 @@ export class Present {
   }
 
   /** Runs `body` over one state, and takes its time. */
-  timed<T>(kind: Kind, body: (reading: Reading) => T): T {
+  timed<T>(kind: QueryKind, body: (reading: ReadHandle) => T): T {
     const reading = this.begin();
     try {
       return body(reading);
@@ -69,60 +69,60 @@ export class Present {
   }
 
   /** Begins what `timed` does, for whoever would have to make a closure for that: `end` has to follow, with what this gives. */
-  begin(): Reading {
+  begin(): ReadHandle {
     // Inside of another read the state may be an older one.
-    const change = this.#changes && this.#reads?.isReading !== true ? presentChange(this.#changes) : undefined;
+    const change = this.#changes && this.#reads?.isReading !== true ? readSequence(this.#changes) : undefined;
     const startMs = performance.now();
     return { change, startMs, isInner: this.#reads?.enter() ?? true };
   }
 
-  end(kind: Kind, { startMs, isInner }: Reading): void {
+  end(kind: QueryKind, { startMs, isInner }: ReadHandle): void {
     this.#reads?.leave(isInner);
     metrics.queryDuration.observe(kinds[kind], (performance.now() - startMs) / 1000);
   }
 
   /** Those of the policy that is active in the state that is read; `undefined` where none is. From then on the memo speaks of this state. */
-  plans({ change }: Reading): Plans | undefined {
+  plans({ change }: ReadHandle): Planner | undefined {
     this.#seen = undefined;
-    const { activation, version, degreeStamp } = this.#state();
+    const { activation, version, statisticsStamp: degreeStamp } = this.#state();
     if (!activation) return undefined;
-    const degrees = this.#degreesAt(degreeStamp);
-    this.memo.look(this.#database, version);
+    const statistics = this.#degreesAt(degreeStamp);
+    this.decisions.invalidateChanged(this.#database, version);
     // What was read belongs to this number, if no change has begun by now.
-    if (this.#changes && change === presentChange(this.#changes)) this.#seen = change;
-    const known = this.#plans?.activation === activation ? this.#plans.plans : undefined;
-    if (known && !known.types.isStale() && !known.isOutgrown(degrees)) return known;
-    this.#plans?.plans.close();
-    this.memo.clear();
-    const { limits, strategy, inPlace } = this.#options;
-    const plans = new Plans(this.#database, activation.active, limits, strategy, degrees, inPlace);
-    this.#plans = { activation, plans };
+    if (this.#changes && change === readSequence(this.#changes)) this.#seen = change;
+    const known = this.#plans?.activation === activation ? this.#plans.planner : undefined;
+    if (known && !known.types.isStale() && !known.isOutdated(statistics)) return known;
+    this.#plans?.planner.close();
+    this.decisions.clear();
+    const { limits, strategy, onServingThread: inPlace } = this.#options;
+    const plans = new Planner(this.#database, activation.active, limits, strategy, statistics, inPlace);
+    this.#plans = { activation, planner: plans };
     return plans;
   }
 
   /** As they are in the state that is read. */
-  degrees(): Degrees {
-    return this.#degreesAt(this.#state().degreeStamp);
+  degrees(): TableStatistics {
+    return this.#degreesAt(this.#state().statisticsStamp);
   }
 
   /** What is remembered, if nothing has changed since the last question: then the store need not be asked. */
-  remembered(question: AuthorizeQuestion | string, now: number): boolean | undefined {
-    if (this.#seen === undefined || !this.#changes || presentChange(this.#changes) !== this.#seen) return undefined;
-    return this.memo.recall(question, now);
+  cachedDecision(question: AuthorizeQuestion | string, now: number): boolean | undefined {
+    if (this.#seen === undefined || !this.#changes || readSequence(this.#changes) !== this.#seen) return undefined;
+    return this.decisions.find(question, now);
   }
 
   close(): void {
     this.#reads?.close();
-    this.#plans?.plans.close();
+    this.#plans?.planner.close();
   }
 
-  #degreesAt(stamp: number): Degrees {
-    if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new Degrees(this.#database), stamp };
+  #degreesAt(stamp: number): TableStatistics {
+    if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new TableStatistics(this.#database), stamp };
     return this.#degrees.of;
   }
 
-  #state(): PresentState {
-    return this.#reads?.state() ?? presentOf(this.#database);
+  #state(): SnapshotState {
+    return this.#reads?.state() ?? snapshotState(this.#database);
   }
 }
 
@@ -135,4 +135,4 @@ const kinds = {
   facts: { kind: "facts" },
 } as const;
 
-export type Kind = keyof typeof kinds;
+export type QueryKind = keyof typeof kinds;

@@ -9,7 +9,7 @@ import type {
   ListQuestion,
   Query,
   ResourcesQuestion,
-  Row,
+  QueryRow,
 } from "./questions.ts";
 
 /** The kinds of questions, and their answers. */
@@ -19,14 +19,14 @@ export interface Questions {
   list: { readonly question: ListQuestion; readonly answer: string[] };
   listing: { readonly question: ListingQuestion; readonly answer: Listing };
   actions: { readonly question: ActionsQuestion; readonly answer: string[] };
-  query: { readonly question: Query; readonly answer: Row[] };
+  query: { readonly question: Query; readonly answer: QueryRow[] };
   facts: { readonly question: FactPattern; readonly answer: Fact[] };
 }
 
 export type QuestionKind = keyof Questions;
 
 /** Questions whose answers are lists, and may be large. */
-export type PartedKind = "authorizeResources" | "list" | "query" | "facts";
+export type ListAnswerKind = "authorizeResources" | "list" | "query" | "facts";
 
 /** The kinds of questions are the names of the engine's methods. */
 export function askEngine<Kind extends QuestionKind>(

@@ -2,7 +2,7 @@
 import type { QuestionKind, Questions } from "./question-kinds.ts";
 
 /** A question that was checked, as JSON. */
-export class QuestionText<Kind extends QuestionKind> {
+export class SerializedQuestion<Kind extends QuestionKind> {
   readonly kind: Kind;
   readonly json: string;
 
@@ -16,7 +16,7 @@ export class QuestionText<Kind extends QuestionKind> {
 export const questionToJson = (question: object): string =>
   JSON.stringify(question, (_, value: unknown) => (value instanceof Map ? [...value] : value));
 
-export function questionOfJson<Kind extends QuestionKind>(kind: Kind, json: string): Questions[Kind]["question"] {
+export function questionFromJson<Kind extends QuestionKind>(kind: Kind, json: string): Questions[Kind]["question"] {
   const question = JSON.parse(json) as Questions[Kind]["question"];
   return kind === "query" && "variables" in question
     ? { ...question, variables: new Map(question.variables) }

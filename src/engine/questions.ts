@@ -43,4 +43,4 @@ export interface Query {
 }
 
 /** One answer: variable name to id, `null` where every value of the variable's type would do. */
-export type Row = Readonly<Record<string, string | null>>;
+export type QueryRow = Readonly<Record<string, string | null>>;

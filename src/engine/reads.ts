@@ -2,17 +2,17 @@
  * Reads of one state of the store. To take a state's lock and to look at which state it is costs as much as five lookups, so whoever reads next has
  * the same one for a moment, as long as nothing has changed.
  */
-import type { SqlDatabase, SqlStatement } from "../runtime/sqlite.ts";
+import type { Connection, SqlStatement } from "../runtime/sqlite.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
-import { type Changes, presentChange } from "../store/changes.ts";
-import { presentOf, type PresentState } from "./active-policies.ts";
+import { type SequenceLock, readSequence } from "../store/changes.ts";
+import { snapshotState, type SnapshotState } from "./active-policies.ts";
 
 /** For so long, nothing that was written meanwhile is moved from the log into the file: little, where writes are many. */
 const heldMsMax = 10;
 
-export class Reads {
-  readonly #database: SqlDatabase;
-  readonly #changes: Changes | undefined;
+export class ReadSnapshot {
+  readonly #database: Connection;
+  readonly #changes: SequenceLock | undefined;
   readonly #after: Clock["after"];
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
@@ -23,12 +23,12 @@ export class Reads {
   /** The state when the present read began. */
   #entered: number | undefined;
   /** What was read of the open transaction, once it was. */
-  #state: PresentState | undefined;
+  #state: SnapshotState | undefined;
   /** Whether the open transaction will be ended soon. */
   #isEnding = false;
 
   /** `database` is a connection that nobody else begins transactions on; `changes` tell of all that changes in its file. */
-  constructor(database: SqlDatabase, changes: Changes | undefined, after: Clock["after"] = systemClock.after) {
+  constructor(database: Connection, changes: SequenceLock | undefined, after: Clock["after"] = systemClock.after) {
     this.#after = after;
     this.#database = database;
     this.#changes = changes;
@@ -72,8 +72,8 @@ export class Reads {
   }
 
   /** The state that the present read is of. */
-  state(): PresentState {
-    return (this.#state ??= presentOf(this.#database));
+  state(): SnapshotState {
+    return (this.#state ??= snapshotState(this.#database));
   }
 
   close(): void {
@@ -83,7 +83,7 @@ export class Reads {
   }
 
   #present(): number | undefined {
-    return this.#changes && presentChange(this.#changes);
+    return this.#changes && readSequence(this.#changes);
   }
 
   #hold(state: number): void {

@@ -3,23 +3,23 @@
  * become the facts that they cover, and changes in one batch see those before them.
  */
 import { defaultLimits, type Limits } from "../config/limits.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern } from "../store/fact.ts";
 import { hasFact, matchFacts } from "../store/fact-tables.ts";
 import { AppError } from "../util/app-error.ts";
-import { whyUnaccepted } from "./acceptance.ts";
+import { checkFactSchema } from "./acceptance.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { activationOf } from "./active-policies.ts";
-import type { Change, Effect } from "./event.ts";
+import type { FactChange, Effect } from "./event.ts";
 import { checkFact } from "./fact-check.ts";
 
 /** The net effect of the changes, in order. Throws `invalid_request` naming the first fact that may not be stored, and changes nothing. */
 export function resolveChanges(
-  database: SqlDatabase,
-  changes: readonly Change[],
+  database: Connection,
+  changes: readonly FactChange[],
   limits: Limits = defaultLimits,
 ): Extract<Effect, { kind: "facts" }> {
-  const pending = new Pending(database);
+  const pending = new PendingChanges(database);
   const active = activationOf(database)?.active;
   for (const change of changes) {
     if ("inserts" in change) {
@@ -34,16 +34,16 @@ export function resolveChanges(
 }
 
 function checkAccepted(fact: Fact, active: ActivePolicy | undefined): void {
-  const found = whyUnaccepted(fact, active);
-  if (found) throw new AppError("invalid_request", `${found.problem}. Help: ${found.cure}`);
+  const found = checkFactSchema(fact, active);
+  if (found) throw new AppError("invalid_request", `${found.problem}. Help: ${found.fix}`);
 }
 
 /** Facts touched by a batch: whether each was stored before, and whether it is after what came so far. */
-class Pending {
-  readonly #database: SqlDatabase;
+class PendingChanges {
+  readonly #database: Connection;
   readonly #touched = new Map<string, { readonly fact: Fact; readonly stored: boolean; present: boolean }>();
 
-  constructor(database: SqlDatabase) {
+  constructor(database: Connection) {
     this.#database = database;
   }
 

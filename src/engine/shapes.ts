@@ -27,10 +27,10 @@ const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 /** So few that types which nobody else asks about take no memory for long. */
 const keptMax = 1000;
 
-type Kept = Map<string, Map<string, Map<string | undefined, KeyedShape>>>;
+type ShapesByType = Map<string, Map<string, Map<string | undefined, KeyedShape>>>;
 
 export class AllowShapes {
-  readonly #kept: Readonly<Record<AllowQuestion["kind"], Kept>> = {
+  readonly #kept: Readonly<Record<AllowQuestion["kind"], ShapesByType>> = {
     authorize: new Map(),
     list: new Map(),
     actions: new Map(),
@@ -62,7 +62,7 @@ export function allowShape(
 ): KeyedShape {
   const variables = [
     given(actorType),
-    kind === "actions" ? free("String") : textVariable(action),
+    kind === "actions" ? free("String") : stringVariable(action),
     kind === "list" ? free(resourceType) : given(resourceType),
   ];
   const brought = context.length === 0 ? "" : JSON.stringify(context);
@@ -85,7 +85,7 @@ export function free(type: string): ShapeVariable {
 }
 
 /** A given String; one that the policy mentions is part of the shape. */
-export function textVariable(constant: string | undefined): ShapeVariable {
+export function stringVariable(constant: string | undefined): ShapeVariable {
   if (constant === undefined) return given("String");
   return { type: "String", mode: "constant", constant: { type: "String", id: constant } };
 }

@@ -3,16 +3,16 @@
  * are read as ids, a value, which comes in many facts, is made into text once, and a fact's text is put together from the bytes of its values.
  */
 import { desc } from "drizzle-orm";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { factTables } from "../store/fact-tables.ts";
 import { scanRows } from "../store/scan-facts.ts";
 import * as schema from "../store/schema.ts";
 import { must } from "../util/assert.ts";
-import { ElementSum, factText, formatDigest, keyElement, policyElement } from "./digest.ts";
-import { ValueTexts } from "./value-texts.ts";
+import { HashSum, factText, formatDigest, keyElement, policyElement } from "./digest.ts";
+import { EncodedValues } from "./value-texts.ts";
 
 /** The caller's transaction makes it one state, whatever is written meanwhile. Throws where a fact names a value that there is not. */
-export function computeDigest(database: SqlDatabase): string {
+export function computeDigest(database: Connection): string {
   let sum = sumFacts(database);
   const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
   if (policy) sum += policyElement(policy.id, policy.source);
@@ -20,10 +20,10 @@ export function computeDigest(database: SqlDatabase): string {
   return formatDigest(sum);
 }
 
-function sumFacts(database: SqlDatabase): bigint {
-  const texts = new ValueTexts(database);
-  const sum = new ElementSum();
-  const line = new Line();
+function sumFacts(database: Connection): bigint {
+  const texts = new EncodedValues(database);
+  const sum = new HashSum();
+  const line = new FactEncoder();
   for (const { table, predicate, arity } of factTables(database)) {
     line.begin(factText(predicate));
     for (const page of scanRows(database, table, arity)) {
@@ -42,7 +42,7 @@ const encoder = new TextEncoder();
 const endOfFact = "]".charCodeAt(0);
 
 /** The text of one fact after another, in the same memory. */
-class Line {
+class FactEncoder {
   #bytes = new Uint8Array(4096);
   /** What is given out, by length: making one takes longer than filling it. */
   #views: Uint8Array[] = [];
@@ -62,7 +62,7 @@ class Line {
     this.#length = this.#beginning;
   }
 
-  append(texts: ValueTexts, id: number): void {
+  append(texts: EncodedValues, id: number): void {
     texts.find(id);
     const { bytes, start, end } = texts;
     this.#reserve(end - start);

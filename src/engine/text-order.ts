@@ -1,6 +1,6 @@
 /** The order of texts in answers: by code points, which is that of their UTF-8 bytes, in which SQLite sorts. */
 
-export function compareTexts(left: string, right: string): number {
+export function compareStrings(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
   for (let index = 0; index < length; index++) {
     const difference = rankAt(left, index) - rankAt(right, index);
@@ -10,37 +10,37 @@ export function compareTexts(left: string, right: string): number {
 }
 
 /** Sorts in place. */
-export function sortTexts(texts: string[]): string[] {
+export function sortStrings(texts: string[]): string[] {
   // Without surrogates it is the order of UTF-16 units, which the runtime sorts by in a fraction of the time.
-  return texts.some((text) => surrogate.test(text)) ? texts.sort(compareTexts) : texts.sort();
+  return texts.some((text) => surrogate.test(text)) ? texts.sort(compareStrings) : texts.sort();
 }
 
-type Row = (string | null)[];
+type StringRow = (string | null)[];
 
 /** Rows, no two alike, by their texts from left to right, `null` before all of them. Sorts in place, where it can't do better. */
-export function sortRows(rows: Row[]): Row[] {
+export function sortRows(rows: StringRow[]): StringRow[] {
   const [first] = rows;
   if (first?.length === 1) return sortSingles(rows);
   return rows.sort(rows.some((row) => row.some((text) => text !== null && surrogate.test(text))) ? byTexts : byUnits);
 }
 
 /** Texts alone are sorted many times as fast as rows. */
-function sortSingles(rows: readonly Row[]): Row[] {
+function sortSingles(rows: readonly StringRow[]): StringRow[] {
   const texts: string[] = [];
   for (const [text] of rows) if (text !== null && text !== undefined) texts.push(text);
-  const sorted: Row[] = sortTexts(texts).map((text) => [text]);
+  const sorted: StringRow[] = sortStrings(texts).map((text) => [text]);
   return texts.length < rows.length ? [[null], ...sorted] : sorted;
 }
 
-function byTexts(left: Row, right: Row): number {
-  return compareRows(left, right, compareTexts);
+function byTexts(left: StringRow, right: StringRow): number {
+  return compareRows(left, right, compareStrings);
 }
 
-function byUnits(left: Row, right: Row): number {
+function byUnits(left: StringRow, right: StringRow): number {
   return compareRows(left, right, (text, other) => (text < other ? -1 : 1));
 }
 
-function compareRows(left: Row, right: Row, compare: (text: string, other: string) => number): number {
+function compareRows(left: StringRow, right: StringRow, compare: (text: string, other: string) => number): number {
   for (let index = 0; index < left.length; index++) {
     const [text, other] = [left[index] ?? null, right[index] ?? null];
     if (text === other) continue;

@@ -2,20 +2,20 @@
  * Numbers of types, also of those that the store does not have but a request brings (in context facts). Statements hold such a number as text,
  * so it stays the same for as long as they are kept, and a type that the store comes to know makes everything planned before stale.
  */
-import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { newestType, rangeOf, temporaryTypes, typeNumber } from "../store/symbols.ts";
+import type { Connection } from "../runtime/sqlite.ts";
+import { lastTypeId, symbolRange, firstTemporaryTypeId, findTypeId } from "../store/symbols.ts";
 
 /** Types that one policy's plans may bring before all of them are dropped. */
 const broughtTypesMax = 10_000;
 
-export class TypeNumbers {
-  readonly #database: SqlDatabase;
+export class TypeIds {
+  readonly #database: Connection;
   readonly #brought = new Map<string, number>();
   readonly #stored = new Map<string, number>();
   /** The newest type of the store when no brought one was among its types. */
   #newestSeen = 0;
 
-  constructor(database: SqlDatabase) {
+  constructor(database: Connection) {
     this.#database = database;
   }
 
@@ -25,7 +25,7 @@ export class TypeNumbers {
   }
 
   range(type: string): { readonly low: number; readonly high: number } {
-    return rangeOf(this.of(type));
+    return symbolRange(this.of(type));
   }
 
   contains(type: string, id: number | undefined): boolean {
@@ -38,7 +38,7 @@ export class TypeNumbers {
   isStale(): boolean {
     if (this.#brought.size === 0) return false;
     if (this.#brought.size > broughtTypesMax) return true;
-    const newest = newestType(this.#database);
+    const newest = lastTypeId(this.#database);
     if (newest === this.#newestSeen) return false;
     for (const type of this.#brought.keys()) if (this.stored(type) !== undefined) return true;
     this.#newestSeen = newest;
@@ -49,7 +49,7 @@ export class TypeNumbers {
   stored(type: string): number | undefined {
     const known = this.#stored.get(type);
     if (known !== undefined) return known;
-    const number = typeNumber(this.#database, type);
+    const number = findTypeId(this.#database, type);
     if (number !== undefined) this.#stored.set(type, number);
     return number;
   }
@@ -57,8 +57,8 @@ export class TypeNumbers {
   #broughtNumber(type: string): number {
     const known = this.#brought.get(type);
     if (known !== undefined) return known;
-    if (this.#brought.size === 0) this.#newestSeen = newestType(this.#database);
-    const number = temporaryTypes + this.#brought.size;
+    if (this.#brought.size === 0) this.#newestSeen = lastTypeId(this.#database);
+    const number = firstTemporaryTypeId + this.#brought.size;
     this.#brought.set(type, number);
     return number;
   }

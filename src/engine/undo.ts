@@ -5,15 +5,15 @@
  */
 import { desc, inArray } from "drizzle-orm";
 import type { Limits } from "../config/limits.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { deleteFact, factTables, insertFact, restoreClearedFacts, setIndexes } from "../store/fact-tables.ts";
 import * as schema from "../store/schema.ts";
 import { statement } from "../store/statements.ts";
 import { AppError } from "../util/app-error.ts";
 import { unreachable } from "../util/assert.ts";
 import { layOutTables, readDigest, writeDigest } from "./apply.ts";
-import { stampPlans, usableActivation } from "./active-policies.ts";
-import { remakeDerived } from "./derived-tables.ts";
+import { invalidatePlans, usableActivation } from "./active-policies.ts";
+import { rebuildDerived } from "./derived-tables.ts";
 import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
 import { computeDigest } from "./store-digest.ts";
@@ -24,7 +24,7 @@ type EffectOf<Kind extends Effect["kind"]> = Extract<Effect, { kind: Kind }>;
  * Undoes the last event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to take back, and `finishUndo`
  * comes after the last one.
  */
-export function undoEvent(database: SqlDatabase, { offset, effect }: Pick<Event, "offset" | "effect">): void {
+export function undoEvent(database: Connection, { offset, effect }: Pick<Event, "offset" | "effect">): void {
   switch (effect.kind) {
     case "facts":
       return undoFacts(database, offset, effect);
@@ -42,16 +42,16 @@ export function undoEvent(database: SqlDatabase, { offset, effect }: Pick<Event,
 }
 
 /** Makes anew what hangs on facts and policy. Inside the caller's transaction. */
-export function finishUndo(database: SqlDatabase, limits: Limits): void {
-  stampPlans(database);
+export function finishUndo(database: Connection, limits: Limits): void {
+  invalidatePlans(database);
   const active = usableActivation(database)?.active;
   if (active) layOutTables(database, active);
   else for (const { table } of factTables(database)) setIndexes(database, table, []);
-  remakeDerived(database, limits);
+  rebuildDerived(database, limits);
   statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
-function undoFacts(database: SqlDatabase, offset: number, { inserted, deleted }: EffectOf<"facts">): void {
+function undoFacts(database: Connection, offset: number, { inserted, deleted }: EffectOf<"facts">): void {
   let sum = parseDigest(readDigest(database));
   for (const fact of inserted) {
     if (!deleteFact(database, fact)) throw misfit(offset, "a fact that it inserted is not there");
@@ -65,7 +65,7 @@ function undoFacts(database: SqlDatabase, offset: number, { inserted, deleted }:
 }
 
 /** Policies are never thrown away, so the one before is there. */
-function undoPolicy(database: SqlDatabase, offset: number, { id, source }: EffectOf<"policy">): void {
+function undoPolicy(database: Connection, offset: number, { id, source }: EffectOf<"policy">): void {
   const { orm } = database;
   const [last, before] = orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(2).all();
   if (last?.id !== id || last.source !== source) throw misfit(offset, "the policy that it made active is another one");
@@ -76,12 +76,12 @@ function undoPolicy(database: SqlDatabase, offset: number, { id, source }: Effec
   writeDigest(database, formatDigest(sum));
 }
 
-function undoClear(database: SqlDatabase, offset: number): void {
+function undoClear(database: Connection, offset: number): void {
   restoreClearedFacts(database, offset);
   writeDigest(database, computeDigest(database));
 }
 
-function undoKeys(database: SqlDatabase, offset: number, { added, replaced }: EffectOf<"keys">): void {
+function undoKeys(database: Connection, offset: number, { added, replaced }: EffectOf<"keys">): void {
   if (replaced === undefined) throw misfit(offset, "an older version wrote it, and did not say which keys it replaced");
   let sum = parseDigest(readDigest(database));
   const ids = added.map(({ id }) => id);

@@ -1,7 +1,7 @@
 /** Names in a question that the policy does not have, each with the nearest one that it has: nothing but a slip tells them apart from a denial. */
-import { argumentOf } from "../datalog/fact-types.ts";
-import { callsOf, predicateKey, type ProgramRule, splitKey } from "../datalog/program.ts";
-import { isLink } from "../datalog/signature.ts";
+import { argumentPattern } from "../datalog/fact-types.ts";
+import { programCalls, predicateKey, type ProgramRule, splitKey } from "../datalog/program.ts";
+import { isTypeVariable } from "../datalog/signature.ts";
 import type { DeclaredName } from "../polar/policy.ts";
 import { quote } from "../polar/report.ts";
 import { suggestion } from "../polar/suggest.ts";
@@ -47,7 +47,7 @@ function unknownType(call: AskedCall, position: number, active: ActivePolicy): s
 function takesAny({ predicate, args }: AskedCall, position: number, { signatures }: ActivePolicy): boolean {
   const anything = args.map(() => ({ types: undefined, id: undefined }));
   const found = signatures.get(predicateKey(predicate, args.length))?.candidates(() => anything) ?? [];
-  return found.some((types) => types[position] === undefined || isLink(types[position]));
+  return found.some((types) => types[position] === undefined || isTypeVariable(types[position]));
 }
 
 const kinds: ReadonlyMap<string, DeclaredName["kind"]> = new Map([
@@ -102,13 +102,13 @@ function namesIn(
   owner: string | undefined,
   arity: number,
 ): string[] {
-  const calls = [{ predicate, args: head }, ...callsOf(body).map(({ call }) => call)];
+  const calls = [{ predicate, args: head }, ...programCalls(body).map(({ call }) => call)];
   return calls.flatMap(({ predicate: key, args }) => {
     const [called, count] = splitKey(key);
     const [, name] = args;
     if (kinds.get(called) !== kind || count !== arity || name?.kind !== "const") return [];
     const owned = args[ownerOf(called)];
-    const allowed = owned && owner !== undefined ? argumentOf(owned, types).types : undefined;
+    const allowed = owned && owner !== undefined ? argumentPattern(owned, types).types : undefined;
     return !allowed || owner === undefined || allowed.has(owner) ? [name.value.id] : [];
   });
 }

@@ -15,7 +15,7 @@ const askedFor: readonly string[] = [
 ];
 const alsoAskedFor = /^allow(?:_|\/)/;
 
-export function warnOfUnusedRules(policy: Policy): Diagnostic[] {
+export function unusedRuleWarnings(policy: Policy): Diagnostic[] {
   const calls = callsOf(policy.rules);
   const used = reachedFrom(
     [...askedFor, ...calls.keys().filter((key) => alsoAskedFor.test(key)), ...testedKeys(policy)],

@@ -1,7 +1,7 @@
 /** What the values of facts are hashed as (`valueText`, after a comma), found by their ids. As bytes in one place they take 30 MB a million. */
-import type { SqlDatabase, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
+import type { Connection, SqlStatement, SqlValue } from "../runtime/sqlite.ts";
 import * as schema from "../store/schema.ts";
-import { numberWithinType, typeOf } from "../store/symbols.ts";
+import { ordinalOf, typeIdOf } from "../store/symbols.ts";
 import { must } from "../util/assert.ts";
 import { valueText } from "./digest.ts";
 
@@ -10,7 +10,7 @@ const bytesKept = 128 * 2 ** 20;
 const pageRows = 5000;
 const encoder = new TextEncoder();
 
-export class ValueTexts {
+export class EncodedValues {
   /** Where the text is that was asked for last: in `bytes` from `start` to before `end`. */
   bytes: Uint8Array;
   start = 0;
@@ -22,7 +22,7 @@ export class ValueTexts {
   /** By type and number, where the text of a value begins; where that of the next begins, it ends. */
   readonly #starts: number[][] = [];
 
-  constructor(database: SqlDatabase) {
+  constructor(database: Connection) {
     const types = database.orm.select().from(schema.type).all();
     this.#types = new Map(types.map(({ id, name }) => [id, name]));
     this.#select = database.prepare("SELECT type, value FROM symbol WHERE id = ?1");
@@ -32,8 +32,8 @@ export class ValueTexts {
 
   /** Throws where there is no such value. */
   find(id: number): void {
-    const starts = this.#starts[typeOf(id)];
-    const number = numberWithinType(id);
+    const starts = this.#starts[typeIdOf(id)];
+    const number = ordinalOf(id);
     const [start, end] = [starts?.[number], starts?.[number + 1]];
     if (start === undefined || end === undefined) return this.#lookUp(id);
     this.bytes = this.#kept;
@@ -48,7 +48,7 @@ export class ValueTexts {
     this.end = this.bytes.length;
   }
 
-  #keep(database: SqlDatabase): void {
+  #keep(database: Connection): void {
     const select = database.prepare(`SELECT id, type, value FROM symbol WHERE id > ?1 ORDER BY id LIMIT ${pageRows}`);
     let last = 0;
     while (this.#keptLength < bytesKept) {
@@ -59,8 +59,8 @@ export class ValueTexts {
   }
 
   #add(id: number, text: Uint8Array): void {
-    const starts = (this.#starts[typeOf(id)] ??= []);
-    const number = numberWithinType(id);
+    const starts = (this.#starts[typeIdOf(id)] ??= []);
+    const number = ordinalOf(id);
     // After a gap, where the one before it ends would be lost; it is looked up each time instead.
     if (starts.length > 0 && number !== starts.length - 1) return;
     if (this.#keptLength + text.length > this.#kept.length) {

@@ -7,7 +7,7 @@ import type { ApiKey, ApiKeyRole } from "../engine/event.ts";
 import type { Node } from "../replication/node.ts";
 import { AppError } from "../util/app-error.ts";
 import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
-import { authorizationOf, bearerIn, keyring } from "./keyring.ts";
+import { authorizationOf, bearerIn, apiKeyFinder } from "./keyring.ts";
 
 export interface AccessOptions {
   /** The least that a key must be allowed. */
@@ -25,7 +25,7 @@ export function readAccess(node: Node, options: AccessOptions) {
 
 /** The same without a plugin around it. */
 export function readGuard(node: Node, role: ApiKeyRole): Guard {
-  const findKey = keyring(node);
+  const findKey = apiKeyFinder(node);
   return (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), role);
     return recentEnough(node, request);
@@ -45,7 +45,7 @@ function recentEnough(node: Node, request: Request): Promise<void> | undefined {
 
 /** Guards writes: a key with the role. Whatever the caller has seen of the past, its write comes after it. */
 export function writeAccess(node: Node, options: AccessOptions) {
-  const findKey = keyring(node);
+  const findKey = apiKeyFinder(node);
   return access(options, (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), options.role);
     requireHistory(node, request);
@@ -68,7 +68,7 @@ function requireHistory({ writes }: Node, request: Request): void {
  * newer than this copy, so the primary is asked for it.
  */
 export function forwardGuard(node: Node): (exchange: Exchange, request: Request, role: ApiKeyRole) => Promise<void> {
-  const findKey = keyring(node);
+  const findKey = apiKeyFinder(node);
   return async (exchange, request, role) => {
     const authorization = authorizationOf(request);
     const text = bearerIn(authorization);

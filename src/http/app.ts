@@ -5,7 +5,7 @@
 import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
 import { AnswerParts } from "../engine/answer-parts.ts";
-import { Answers } from "../engine/node-answers.ts";
+import { QueryDispatcher } from "../engine/node-answers.ts";
 import type { Node } from "../replication/node.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
@@ -13,25 +13,25 @@ import { pathOf, pathStart } from "../util/request-url.ts";
 import { BodyParser } from "./body-parser.ts";
 import { BodyReader } from "./body.ts";
 import { ByteBudget } from "./byte-budget.ts";
-import { errors, refusal } from "./errors.ts";
+import { errors, errorResponse } from "./errors.ts";
 import { EventPages } from "./event-pages.ts";
-import { EventReads } from "./event-reads.ts";
+import { LogReadQueue } from "./event-reads.ts";
 import { EventStreams } from "./event-streams.ts";
 import {
-  adornLarge,
+  prepareResponse,
   attachExchange,
   beginExchange,
   type Exchange,
   exchangeOf,
   finishExchange,
   reply,
-  replyParts,
-  type Streams,
+  replyChunks,
+  type BodyHandlers,
 } from "./exchange.ts";
 import { LargeResponses } from "./large-responses.ts";
-import { answerAuthorize, authorizePath, authorizeRoute } from "./routes/authorize.ts";
+import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { backupRoutes } from "./routes/backup.ts";
-import { checkRoutes } from "./routes/check.ts";
+import { listRoutes } from "./routes/check.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { forwardedWrites, refusedWrites } from "./routes/elsewhere.ts";
@@ -44,11 +44,11 @@ import { policyReads, policyWrites } from "./routes/policy.ts";
 import { promoteRoutes } from "./routes/promote.ts";
 import { queryRoutes } from "./routes/query.ts";
 import { replicationRoutes } from "./routes/replication.ts";
-import { unmatchedRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
+import { notFoundRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
 
 export interface App {
   /** Never rejects. `cut` ends the connection of a request within some seconds, also where its peer takes nothing of what waits for it. */
-  fetch(request: Request, cut?: Exchange["cut"]): Response | Promise<Response>;
+  fetch(request: Request, cut?: Exchange["closeConnection"]): Response | Promise<Response>;
   /** How many requests are not answered yet. */
   readonly inFlight: number;
   readonly routes: readonly RegisteredRoute[];
@@ -59,14 +59,14 @@ export interface App {
 }
 
 export function createApp(node: Node, limits: Limits): App {
-  const asked = new Answers(() => node.engine(), limits);
-  const reads = new EventReads();
+  const asked = new QueryDispatcher(() => node.engine(), limits);
+  const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
-  const authorize = answerAuthorize(node, limits, asked, bodies);
+  const authorize = authorizeHandler(node, limits, asked, bodies);
   // Without `standardHostname` a request to a host with a short name is routed too.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
@@ -74,7 +74,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(checkRoutes(node, limits, asked, bodies))
+    .use(listRoutes(node, limits, asked, bodies))
     .use(queryRoutes(node, limits, asked, bodies))
     .use(explainRoutes(node, limits, bodies))
     .use(factReads(node, limits, asked))
@@ -87,7 +87,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(backupRoutes(node, limits))
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
-  const app = routed.use(unmatchedRoutes(routes));
+  const app = routed.use(notFoundRoutes(routes));
   // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
   const exchanges = exchanging(node, limits, { bodies: reader, large }, (exchange, received) => {
     const request = withRoutableUrl(received);
@@ -103,7 +103,7 @@ export function createApp(node: Node, limits: Limits): App {
     routes,
     endStreams() {
       streams.close();
-      node.endWaits?.();
+      node.endLongPolls?.();
     },
     close() {
       this.endStreams();
@@ -126,15 +126,20 @@ function writeRoutes(node: Node, limits: Limits, bodies: BodyParser) {
 /** What a route returned becomes the answer. */
 const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({ request, responseValue, set }) => {
   const exchange = exchangeOf(request);
-  if (responseValue instanceof Response) return adornLarge(exchange, responseValue);
-  if (responseValue instanceof AnswerParts) return replyParts(exchange, responseValue);
+  if (responseValue instanceof Response) return prepareResponse(exchange, responseValue);
+  if (responseValue instanceof AnswerParts) return replyChunks(exchange, responseValue);
   return reply(exchange, Number(set.status ?? 200), responseValue, set.headers);
 });
 
 type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
 
 /** Opens an exchange and a span around each request, and bounds how many there are at a time. What is made for each request is little. */
-function exchanging(node: Node, limits: Limits, streams: Streams, handle: Handle): Pick<App, "fetch" | "inFlight"> {
+function exchanging(
+  node: Node,
+  limits: Limits,
+  streams: BodyHandlers,
+  handle: Handle,
+): Pick<App, "fetch" | "inFlight"> {
   let inFlight = 0;
   const answered = (exchange: Exchange, response: Response): Response => {
     inFlight -= 1;
@@ -143,7 +148,7 @@ function exchanging(node: Node, limits: Limits, streams: Streams, handle: Handle
   };
   const failed = (exchange: Exchange, error: unknown): Response => {
     inFlight -= 1;
-    const response = refusal(exchange, error);
+    const response = errorResponse(exchange, error);
     finishExchange(exchange, response);
     return response;
   };
@@ -152,7 +157,7 @@ function exchanging(node: Node, limits: Limits, streams: Streams, handle: Handle
       (response) => answered(exchange, response),
       (error) => failed(exchange, error),
     );
-  const respond = (span: Span, received: Request, cut: Exchange["cut"]): Response | Promise<Response> => {
+  const respond = (span: Span, received: Request, cut: Exchange["closeConnection"]): Response | Promise<Response> => {
     const exchange = beginExchange(node, received, streams, span, cut);
     inFlight += 1;
     let answer: Response | Promise<Response>;

@@ -4,13 +4,13 @@
  * that a flood of bodies delays only the key that sends them; of one key the smallest is first.
  */
 import type { Limits } from "../config/limits.ts";
-import { questionOfJson, QuestionText } from "../engine/question-text.ts";
+import { questionFromJson, SerializedQuestion } from "../engine/question-text.ts";
 import { spawnWorker, type WorkerHandle } from "../runtime/worker.ts";
 import { AppError } from "../util/app-error.ts";
 import { FairQueue } from "../util/fair-queue.ts";
 import type { BodyCommands } from "./body-worker.ts";
 import { LargeBody } from "./large-body.ts";
-import { type Asked, type RequestName, type Requests, requestsOf } from "./requests.ts";
+import { type ParsedRequest, type RequestName, type RequestParsers, requestParsers } from "./requests.ts";
 
 interface Job {
   readonly name: RequestName;
@@ -32,7 +32,7 @@ type Unbounded = "authorizeResources" | "query";
 
 export class BodyParser {
   readonly #limits: Limits;
-  readonly #requests: Requests;
+  readonly #requests: RequestParsers;
   readonly #waiting = new FairQueue<Job>((job, other) => job.bytes.byteLength < other.bytes.byteLength);
   #thread: Thread | undefined;
   #isAtWork = false;
@@ -41,32 +41,38 @@ export class BodyParser {
 
   constructor(limits: Limits) {
     this.#limits = limits;
-    this.#requests = requestsOf(limits);
+    this.#requests = requestParsers(limits);
   }
 
   /** What the body asks for; a promise for a large one. Throws, or rejects with, AppError `invalid_request` or `too_large`. */
-  take<Name extends Exclude<RequestName, Unbounded>>(name: Name, body: unknown): Asked<Name> | Promise<Asked<Name>> {
-    if (!(body instanceof LargeBody)) return this.takeHere(name, body);
-    return this.#parse(name, body).then((json) => JSON.parse(json) as Asked<Name>);
+  parse<Name extends Exclude<RequestName, Unbounded>>(
+    name: Name,
+    body: unknown,
+  ): ParsedRequest<Name> | Promise<ParsedRequest<Name>> {
+    if (!(body instanceof LargeBody)) return this.parseValue(name, body);
+    return this.#parseInWorker(name, body).then((json) => JSON.parse(json) as ParsedRequest<Name>);
   }
 
   /** The same for the value of a small body. */
-  takeHere<Name extends RequestName>(name: Name, value: unknown): Asked<Name> {
-    return this.#requests[name](value) as Asked<Name>;
+  parseValue<Name extends RequestName>(name: Name, value: unknown): ParsedRequest<Name> {
+    return this.#requests[name](value) as ParsedRequest<Name>;
   }
 
   /** The same for a question that may be too large to be read here. */
-  async takeQuestion<Name extends Unbounded>(name: Name, body: unknown): Promise<Asked<Name> | QuestionText<Name>> {
-    if (!(body instanceof LargeBody)) return this.takeHere(name, body);
-    const json = await this.#parse(name, body);
+  async parseQuestion<Name extends Unbounded>(
+    name: Name,
+    body: unknown,
+  ): Promise<ParsedRequest<Name> | SerializedQuestion<Name>> {
+    if (!(body instanceof LargeBody)) return this.parseValue(name, body);
+    const json = await this.#parseInWorker(name, body);
     return json.length <= readHereCharactersMax
-      ? (questionOfJson(name, json) as Asked<Name>)
-      : new QuestionText<Name>(name, json);
+      ? (questionFromJson(name, json) as ParsedRequest<Name>)
+      : new SerializedQuestion<Name>(name, json);
   }
 
   /** The same for changes, which are only passed on to the writer: those of a large body as JSON. */
-  takeChanges(body: unknown): Asked<"batch"> | Promise<string> {
-    return body instanceof LargeBody ? this.#parse("batch", body) : this.takeHere("batch", body);
+  parseChanges(body: unknown): ParsedRequest<"batch"> | Promise<string> {
+    return body instanceof LargeBody ? this.#parseInWorker("batch", body) : this.parseValue("batch", body);
   }
 
   /** Ends the thread, once the bodies that wait for it were parsed. */
@@ -81,7 +87,7 @@ export class BodyParser {
     this.#thread = undefined;
   }
 
-  #parse(name: RequestName, { bytes, holder }: LargeBody): Promise<string> {
+  #parseInWorker(name: RequestName, { bytes, holder }: LargeBody): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     this.#waiting.add({ name, holder, bytes, resolve, reject });
     if (!this.#isAtWork) void this.#work();
@@ -93,7 +99,7 @@ export class BodyParser {
     clearTimeout(this.#idleTimer);
     for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
       try {
-        job.resolve(await this.#started().callWith([job.bytes.buffer], "parse", job.name, job.bytes));
+        job.resolve(await this.#started().callWithTransfer([job.bytes.buffer], "parse", job.name, job.bytes));
       } catch (error) {
         job.reject(error);
       }
@@ -107,7 +113,7 @@ export class BodyParser {
   #started(): Thread {
     if (this.#thread !== undefined && !this.#thread.hasExited) return this.#thread;
     this.#thread = spawnWorker<BodyCommands>("body");
-    this.#thread.tell("setLimits", this.#limits);
+    this.#thread.notify("setLimits", this.#limits);
     return this.#thread;
   }
 }

@@ -7,15 +7,15 @@ import { questionToJson } from "../engine/question-text.ts";
 import { serveWorker } from "../runtime/worker.ts";
 import { AppError } from "../util/app-error.ts";
 import { decodeText, parseJson } from "./body.ts";
-import { type RequestName, type Requests, requestsOf } from "./requests.ts";
+import { type RequestName, type RequestParsers, requestParsers } from "./requests.ts";
 
 export type BodyCommands = typeof commands;
 
-let requests: Requests = requestsOf(defaultLimits);
+let requests: RequestParsers = requestParsers(defaultLimits);
 
 const commands = {
   setLimits(limits: Limits): void {
-    requests = requestsOf(limits);
+    requests = requestParsers(limits);
   },
 
   /** What the body asks for, as JSON (`question-text.ts`). Throws what refuses it. */

@@ -21,32 +21,32 @@ const sweepIntervalMs = 500;
 type BodyLimits = Pick<Limits, "bodyTimeoutMs" | "bodyBytesPerSecondMin">;
 
 /** A body that is being read. */
-interface Reading {
+interface PendingBody {
   readonly startedMs: number;
   receivedBytes: number;
   readonly reject: (error: AppError) => void;
   /** Where it is in the list; -1 where it is not. */
-  place: number;
+  index: number;
 }
 
 /** A set of them. A `Set` hashes each, which would take a fifth of the time of a whole request for a decision. */
-class Readings {
-  readonly all: Reading[] = [];
+class PendingBodies {
+  readonly all: PendingBody[] = [];
 
-  add(reading: Reading): void {
-    reading.place = this.all.push(reading) - 1;
+  add(reading: PendingBody): void {
+    reading.index = this.all.push(reading) - 1;
   }
 
   /** False where it is not in the set. */
-  delete(reading: Reading): boolean {
-    const { place } = reading;
+  delete(reading: PendingBody): boolean {
+    const { index: place } = reading;
     const last = place === -1 ? undefined : this.all.pop();
     if (last === undefined) return false;
     if (last !== reading) {
       this.all[place] = last;
-      last.place = place;
+      last.index = place;
     }
-    reading.place = -1;
+    reading.index = -1;
     return true;
   }
 }
@@ -54,7 +54,7 @@ class Readings {
 export class BodyReader {
   readonly #limits: BodyLimits;
   readonly #budget: ByteBudget;
-  readonly #readings = new Readings();
+  readonly #readings = new PendingBodies();
   #sweeping: ReturnType<typeof setInterval> | undefined;
 
   constructor(limits: BodyLimits, budget: ByteBudget) {
@@ -88,9 +88,9 @@ export class BodyReader {
   }
 
   /** One promise and two functions for a body: nearly all requests have a small one, and each further step is a tenth of their time. */
-  #watched<T>(exchange: Exchange, read: (reading: Reading) => Promise<T>): Promise<T> {
+  #watched<T>(exchange: Exchange, read: (reading: PendingBody) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const reading: Reading = { startedMs: performance.now(), receivedBytes: 0, reject, place: -1 };
+      const reading: PendingBody = { startedMs: performance.now(), receivedBytes: 0, reject, index: -1 };
       this.#readings.add(reading);
       this.#sweeping ??= setInterval(() => this.#sweep(), sweepIntervalMs);
       read(reading).then(
@@ -108,7 +108,7 @@ export class BodyReader {
     });
   }
 
-  #fail(reading: Reading, error: AppError): void {
+  #fail(reading: PendingBody, error: AppError): void {
     this.#readings.delete(reading);
     reading.reject(error);
   }
@@ -117,17 +117,17 @@ export class BodyReader {
     exchange: Exchange,
     request: Request,
     bytesMax: number,
-    reading: Reading,
+    reading: PendingBody,
   ): Promise<string | LargeBody> {
     const reader = request.body?.getReader();
     if (reader === undefined) return "";
-    exchange.bodyLease ??= this.#budget.take(0, holderOf(exchange));
+    exchange.bodyReservation ??= this.#budget.take(0, holderOf(exchange));
     const pieces: Uint8Array[] = [];
-    for (let piece = await reader.read(); !piece.done && reading.place !== -1; piece = await reader.read()) {
+    for (let piece = await reader.read(); !piece.done && reading.index !== -1; piece = await reader.read()) {
       reading.receivedBytes += piece.value.byteLength;
       if (reading.receivedBytes > bytesMax) throw tooLarge(bytesMax);
       // Twice: the pieces, and what they become.
-      if (exchange.bodyLease?.resize(2 * reading.receivedBytes) !== true) throw tooMany;
+      if (exchange.bodyReservation?.resize(2 * reading.receivedBytes) !== true) throw tooMany;
       pieces.push(piece.value);
     }
     const bytes = Buffer.concat(pieces, reading.receivedBytes);

@@ -11,7 +11,7 @@ import { metrics } from "../telemetry/metrics.ts";
 export type Peer = "client" | "node";
 
 /** Bytes taken from the budget. */
-export interface Lease {
+export interface ByteReservation {
   readonly bytes: number;
   /** Changes the number of bytes. Returns false, and changes nothing, where the budget has no room for that many. */
   resize(bytes: number): boolean;
@@ -38,8 +38,8 @@ export class ByteBudget {
   }
 
   /** Undefined where the budget has no room for that many bytes. `holder` is the API key of a client. */
-  take(bytes: number, holder: string, peer: Peer = "client"): Lease | undefined {
-    const lease = new BudgetLease((difference) => this.#change(difference, holder, peer));
+  take(bytes: number, holder: string, peer: Peer = "client"): ByteReservation | undefined {
+    const lease = new BudgetReservation((difference) => this.#change(difference, holder, peer));
     return lease.resize(bytes) ? lease : undefined;
   }
 
@@ -57,7 +57,7 @@ export class ByteBudget {
 
 type BudgetLimits = Pick<Limits, "bufferedBytesMax" | "bufferedNodeBytesReserved">;
 
-class BudgetLease implements Lease {
+class BudgetReservation implements ByteReservation {
   readonly #change: (difference: number) => boolean;
   #bytes = 0;
   #released = false;

@@ -3,7 +3,7 @@
  * never the hash of a key, nor what names the request that it came from.
  */
 import type { ApiKey, Effect } from "../engine/event.ts";
-import type { HistoryEvent } from "../replication/event-history.ts";
+import type { LoggedEvent } from "../replication/event-history.ts";
 import { formatToken } from "../replication/position.ts";
 import { unreachable } from "../util/assert.ts";
 
@@ -24,7 +24,7 @@ export interface CloudEvent {
 }
 
 /** The event as an event of the environment, whichever node tells it. */
-export function cloudEventOf(event: HistoryEvent, environment: string): CloudEvent {
+export function cloudEventOf(event: LoggedEvent, environment: string): CloudEvent {
   const { epoch, offset, timeMs, traceparent, body } = event;
   // It was checked before it came into the log; to do so again would cost three times as much as all of this.
   const { type, subject, data } = contentOf(JSON.parse(body) as Effect);

@@ -4,7 +4,7 @@
  */
 import { Elysia } from "elysia";
 import { getLogger } from "../telemetry/logger.ts";
-import { storageComplaints, storageFailed } from "../replication/storage-status.ts";
+import { storageLogLimit, logStorageFailure } from "../replication/storage-status.ts";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
 import { clip } from "../util/text-length.ts";
@@ -42,21 +42,21 @@ const headersOf: { readonly [Code in ErrorCode]?: Readonly<Record<string, string
 };
 
 export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, request }) =>
-  refusal(exchangeOf(request), error),
+  errorResponse(exchangeOf(request), error),
 );
 
-const complaints = storageComplaints();
+const complaints = storageLogLimit();
 
-export function refusal(exchange: Exchange, thrown: unknown): Response {
+export function errorResponse(exchange: Exchange, thrown: unknown): Response {
   const error = publicError(thrown);
   exchange.errorCode = error.code;
   if (error.code === "internal") {
     const failure = storageFailureIn(thrown);
     if (failure !== undefined) {
-      const message = storageFailed(failure, `a request to ${exchange.route}`, complaints);
-      return refusal(exchange, new AppError("not_ready", message));
+      const message = logStorageFailure(failure, `a request to ${exchange.route}`, complaints);
+      return errorResponse(exchange, new AppError("not_ready", message));
     }
-    if (exchange.node.reportDamage(thrown)) return refusal(exchange, damaged);
+    if (exchange.node.reportDamage(thrown)) return errorResponse(exchange, damaged);
     logger.error("request {requestId} to {route} failed: {error}", {
       requestId: exchange.requestId,
       route: exchange.route,

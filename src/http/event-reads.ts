@@ -9,7 +9,7 @@ interface Waiting {
   readonly read: () => void;
 }
 
-export class EventReads {
+export class LogReadQueue {
   readonly #queue = new FairQueue<Waiting>();
   #isBusy = false;
 

@@ -4,7 +4,7 @@
  * more is given up. A stream never leaves anything out: where it can't go on, it says so and ends.
  */
 import type { Limits } from "../config/limits.ts";
-import type { Place } from "../replication/event-history.ts";
+import type { EventPosition } from "../replication/event-history.ts";
 import type { Node } from "../replication/node.ts";
 import { formatToken } from "../replication/position.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -15,52 +15,52 @@ import type { CloudEvent } from "./cloud-event.ts";
 const logger = getLogger("events");
 
 /** What a stream tells, and whether it still may. */
-export interface Feed {
+export interface EventBatchSource {
   /** AppError `unauthorized` where the reader's key was removed, `not_ready` where that can't be known or nothing comes here any more. */
   requireAccess(): void;
   /** What comes after a place. Throws as `History.after` does. */
-  after(place: Place): Told | Promise<Told>;
+  after(place: EventPosition): EventBatch | Promise<EventBatch>;
 }
 
-export interface Told {
+export interface EventBatch {
   /** As it is sent; empty where there is nothing new. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly next: Place;
+  readonly next: EventPosition;
   /** Whether there is more already. */
-  readonly more: boolean;
+  readonly hasMore: boolean;
 }
 
-export interface StreamOptions {
+export interface EventStreamOptions {
   readonly node: Node;
   readonly limits: Limits;
-  readonly feed: Feed;
+  readonly source: EventBatchSource;
   /** Ends the connection, also where its peer takes nothing. */
-  readonly cut: () => void;
+  readonly closeConnection: () => void;
   readonly onEnded: () => void;
 }
 
 /** Why a stream ended, as `/metrics` counts it. */
-type Ending = "client" | "end" | "gone" | "unauthorized" | "slow" | "stop";
+type StreamEndReason = "client" | "end" | "gone" | "unauthorized" | "slow" | "stop";
 
 /** With what it ends. */
-interface Last {
-  readonly ending: Ending;
+interface FinalMessage {
+  readonly ending: StreamEndReason;
   readonly text: string;
 }
 
 export class EventStream {
   readonly body: ReadableStream<Uint8Array>;
-  readonly #options: StreamOptions;
-  #place: Place;
+  readonly #options: EventStreamOptions;
+  #place: EventPosition;
   /** There may be events that were not sent. */
   #moved = true;
   /** Ends the wait for more, where there is one. */
   #wake: (() => void) | undefined;
   #stallTimer: ReturnType<typeof setTimeout> | undefined;
-  #last: Last | undefined;
+  #last: FinalMessage | undefined;
   #ended = false;
 
-  constructor(start: Place, options: StreamOptions) {
+  constructor(start: EventPosition, options: EventStreamOptions) {
     this.#place = start;
     this.#options = options;
     metrics.eventStreams.inc();
@@ -76,7 +76,7 @@ export class EventStream {
   }
 
   /** There may be something new. */
-  look(): void {
+  notify(): void {
     this.#moved = true;
     this.#wake?.();
   }
@@ -84,8 +84,8 @@ export class EventStream {
   /** Ends it. A reader who waits is told so, one who is behind is cut off: what he has not taken would keep the node from stopping. */
   stop(): void {
     this.#last = { ending: "stop", text: message("end", { message: "this node stops, go on at another one" }) };
-    if (this.#wake === undefined) this.#cut("stop");
-    else this.look();
+    if (this.#wake === undefined) this.#closeConnection("stop");
+    else this.notify();
   }
 
   /** The connection takes more: gives it what there is, as soon as there is something. */
@@ -95,7 +95,7 @@ export class EventStream {
     if (this.#ended) return;
     controller.enqueue(bytes);
     if (this.#last === undefined) {
-      this.#stallTimer = setTimeout(() => this.#cut("slow"), this.#options.limits.eventStallMs);
+      this.#stallTimer = setTimeout(() => this.#closeConnection("slow"), this.#options.limits.eventStallMs);
     } else {
       this.#end(this.#last.ending);
       controller.close();
@@ -130,12 +130,12 @@ export class EventStream {
 
   /** Events, or why there are no more; empty where there is nothing to say. */
   async #read(): Promise<Uint8Array> {
-    const { feed, node } = this.#options;
+    const { source: feed, node } = this.#options;
     this.#moved = false;
     try {
       if (this.#last === undefined) {
         feed.requireAccess();
-        const { bytes, next, more } = await feed.after(this.#place);
+        const { bytes, next, hasMore: more } = await feed.after(this.#place);
         // A turn may be long in coming.
         feed.requireAccess();
         // What was said meanwhile counts as well.
@@ -146,17 +146,17 @@ export class EventStream {
         return bytes;
       }
     } catch (error) {
-      this.#last = lastWords(error, node);
+      this.#last = finalMessageFor(error, node);
     }
     return encoder.encode(this.#last.text);
   }
 
-  #cut(ending: Ending): void {
+  #closeConnection(ending: StreamEndReason): void {
     this.#end(ending);
-    this.#options.cut();
+    this.#options.closeConnection();
   }
 
-  #end(ending: Ending): void {
+  #end(ending: StreamEndReason): void {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#stallTimer);
@@ -173,7 +173,7 @@ const heartbeat = encoder.encode(": nothing new\n\n");
 const retryAfterMs = 1000;
 
 /** An id without data tells the reader where he is, so that he misses nothing if he comes back before the first event. */
-function opening({ epoch, offset }: Place): string {
+function opening({ epoch, offset }: EventPosition): string {
   return `retry: ${retryAfterMs}\nid: ${formatToken(epoch, offset)}\n\n`;
 }
 
@@ -187,7 +187,7 @@ function message(type: string, data: object): string {
 }
 
 /** `gone` where the reader can't go on from his place anywhere, `end` where he can, here or elsewhere. */
-function lastWords(error: unknown, node: Node): Last {
+function finalMessageFor(error: unknown, node: Node): FinalMessage {
   if (!(error instanceof AppError)) {
     if (!node.reportDamage(error)) logger.error("a stream of events failed: {error}", { error });
     return { ending: "end", text: message("end", { message: "this node can't go on, ask another one" }) };

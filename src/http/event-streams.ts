@@ -3,16 +3,16 @@
  * is nearly everybody: a hundred readers cost little more than their sockets. Where events come one upon the other, several are sent together.
  */
 import type { Limits } from "../config/limits.ts";
-import type { From, History, Place } from "../replication/event-history.ts";
+import type { ReadFrom, EventReader, EventPosition } from "../replication/event-history.ts";
 import type { Node } from "../replication/node.ts";
 import { formatToken } from "../replication/position.ts";
 import { AppError } from "../util/app-error.ts";
-import { Places } from "../util/places.ts";
+import { SlotPool } from "../util/places.ts";
 import { cloudEventOf } from "./cloud-event.ts";
-import type { EventReads } from "./event-reads.ts";
-import { EventStream, eventText, type Feed, type Told } from "./event-stream.ts";
+import type { LogReadQueue } from "./event-reads.ts";
+import { EventStream, eventText, type EventBatchSource, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "./exchange.ts";
-import { keyring } from "./keyring.ts";
+import { apiKeyFinder } from "./keyring.ts";
 
 /** After it was told something, a stream waits so long for each stream that there is: that bounds how much of a node's time all of them may take. */
 const restMsPerStream = 0.25;
@@ -20,51 +20,51 @@ const restMsPerStream = 0.25;
 export class EventStreams {
   readonly #node: Node;
   readonly #limits: Limits;
-  readonly #findKey: ReturnType<typeof keyring>;
+  readonly #findKey: ReturnType<typeof apiKeyFinder>;
   readonly #unsubscribe: (() => void) | undefined;
   readonly #open = new Set<EventStream>();
-  readonly #places: Places;
-  readonly #reads: EventReads;
+  readonly #places: SlotPool;
+  readonly #reads: LogReadQueue;
   /** What is being read, by the place after which it comes: all streams at one place wait for the same. */
-  readonly #reading = new Map<string, Promise<Told>>();
+  readonly #reading = new Map<string, Promise<EventBatch>>();
   #wokeAtMs = Number.NEGATIVE_INFINITY;
   #wakeTimer: ReturnType<typeof setTimeout> | undefined;
   /** What was told last of what is newest, by the place after which it comes. */
-  #newest: { readonly after: string; readonly told: Told } | undefined;
+  #newest: { readonly after: string; readonly told: EventBatch } | undefined;
   #closed = false;
 
-  constructor(node: Node, limits: Limits, reads: EventReads) {
+  constructor(node: Node, limits: Limits, reads: LogReadQueue) {
     this.#reads = reads;
     this.#node = node;
     this.#limits = limits;
-    this.#places = new Places(limits.eventStreamsMax, "streams of events");
-    this.#findKey = keyring(node);
-    this.#unsubscribe = node.history?.onMoved(() => this.#moved());
+    this.#places = new SlotPool(limits.eventStreamsMax, "streams of events");
+    this.#findKey = apiKeyFinder(node);
+    this.#unsubscribe = node.events?.subscribe(() => this.#moved());
   }
 
   /**
    * An answer that tells what happens after a place, to whoever shows this `Authorization`, as long as its key is valid. Throws as `History.after`
    * does, `not_ready` where this node gets no events any more, `too_many_requests` where there are too many streams.
    */
-  open(exchange: Exchange, history: History, from: From, authorization: string): Response {
-    const { received, cut } = exchange;
+  open(exchange: Exchange, history: EventReader, from: ReadFrom, authorization: string): Response {
+    const { received, closeConnection: cut } = exchange;
     const holder = holderOf(exchange);
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
-    if (!this.#places.mayTake(holder)) throw this.#places.refusal(holder);
-    const { next: start } = history.after(from, { eventsMax: 0, bytesMax: 0 });
+    if (!this.#places.canAcquire(holder)) throw this.#places.refusalError(holder);
+    const { next: start } = history.read(from, { eventsMax: 0, bytesMax: 0 });
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
-      feed: this.#feedFor(history, authorization, holder),
-      cut: () => cut?.(received),
+      source: this.#sourceFor(history, authorization, holder),
+      closeConnection: () => cut?.(received),
       onEnded: () => {
         this.#open.delete(stream);
         this.#places.release(holder);
       },
     });
     this.#open.add(stream);
-    this.#places.take(holder);
+    this.#places.acquire(holder);
     return new Response(stream.body, { headers: streamHeaders });
   }
 
@@ -87,10 +87,10 @@ export class EventStreams {
     this.#wakeTimer = undefined;
     this.#newest = undefined;
     this.#wokeAtMs = performance.now();
-    for (const stream of this.#open) stream.look();
+    for (const stream of this.#open) stream.notify();
   }
 
-  #feedFor(history: History, authorization: string, holder: string): Feed {
+  #sourceFor(history: EventReader, authorization: string, holder: string): EventBatchSource {
     return {
       requireAccess: () => {
         requireEvents(this.#node);
@@ -101,24 +101,24 @@ export class EventStreams {
     };
   }
 
-  #after(history: History, place: Place, holder: string): Told | Promise<Told> {
+  #after(history: EventReader, place: EventPosition, holder: string): EventBatch | Promise<EventBatch> {
     const after = formatToken(place.epoch, place.offset);
     if (this.#newest?.after === after) return this.#newest.told;
     const known = this.#reading.get(after);
     if (known !== undefined) return known;
     const reading = this.#reads
-      .read(holder, () => this.#told(history, place, after))
+      .read(holder, () => this.#readBatch(history, place, after))
       .finally(() => this.#reading.delete(after));
     this.#reading.set(after, reading);
     return reading;
   }
 
-  #told(history: History, place: Place, after: string): Told {
+  #readBatch(history: EventReader, place: EventPosition, after: string): EventBatch {
     const { eventsPageMax: eventsMax, eventStreamBytesMax: bytesMax } = this.#limits;
-    const { events, next, head } = history.after(place, { eventsMax, bytesMax });
+    const { events, next, head } = history.read(place, { eventsMax, bytesMax });
     const text = events.map((event) => eventText(cloudEventOf(event, this.#node.environment))).join("");
-    const told = { bytes: encoder.encode(text), next, more: next.offset < head.offset };
-    if (!told.more) this.#newest = { after, told };
+    const told = { bytes: encoder.encode(text), next, hasMore: next.offset < head.offset };
+    if (!told.hasMore) this.#newest = { after, told };
     return told;
   }
 }

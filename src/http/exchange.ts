@@ -13,18 +13,18 @@ import { recordSpan } from "../telemetry/tracing.ts";
 import type { ErrorCode } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { BodyReader } from "./body.ts";
-import type { Lease } from "./byte-budget.ts";
+import type { ByteReservation } from "./byte-budget.ts";
 import { type LargeResponses, wholeCharactersMax } from "./large-responses.ts";
 
 const log = getLogger("http");
 
 /** What reads the bodies of requests, and what sends large responses. */
-export interface Streams {
+export interface BodyHandlers {
   readonly bodies: BodyReader;
   readonly large: LargeResponses;
 }
 
-export interface Exchange extends Streams {
+export interface Exchange extends BodyHandlers {
   /** The caller's, or a new one: it is in our log, in the answer, and in the text of the SDKs' errors. */
   readonly requestId: string;
   readonly method: string;
@@ -35,7 +35,7 @@ export interface Exchange extends Streams {
   /** As it came in. */
   readonly received: Request;
   /** Ends the connection of what came in within some seconds; undefined where there is no connection. */
-  readonly cut: ((received: Request) => void) | undefined;
+  readonly closeConnection: ((received: Request) => void) | undefined;
   /** The route's pattern. Never the path: this becomes a label and the name of the span. */
   route: string;
   /** Why it was refused; undefined where it was not. */
@@ -47,7 +47,7 @@ export interface Exchange extends Streams {
   /** Whether all of the body has arrived. */
   bodyIsRead: boolean;
   /** The part of the byte budget that the body takes. */
-  bodyLease: Lease | undefined;
+  bodyReservation: ByteReservation | undefined;
 }
 
 /** Kept on the request itself: a weak map of requests costs as much as reading one. */
@@ -58,9 +58,9 @@ type Exchanged = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large }: Streams,
+  { bodies, large }: BodyHandlers,
   span: Span,
-  cut: Exchange["cut"],
+  cut: Exchange["closeConnection"],
 ): Exchange {
   return {
     large,
@@ -71,13 +71,13 @@ export function beginExchange(
     node,
     received,
     bodies,
-    cut,
+    closeConnection: cut,
     route: "unmatched",
     errorCode: undefined,
     key: undefined,
     decodedMs: undefined,
     bodyIsRead: false,
-    bodyLease: undefined,
+    bodyReservation: undefined,
   };
 }
 
@@ -104,26 +104,26 @@ type AddedHeaders = Readonly<Record<string, string | number>>;
 
 /** The answer with `body` as JSON. `headers` are those that the route adds. */
 export function reply(exchange: Exchange, status: number, body: unknown, headers?: AddedHeaders): Response {
-  return replyText(exchange, status, JSON.stringify(body), headers);
+  return replyJson(exchange, status, JSON.stringify(body), headers);
 }
 
 /** The same where the JSON is known already. */
-export function replyText(exchange: Exchange, status: number, json: string, headers?: AddedHeaders): Response {
+export function replyJson(exchange: Exchange, status: number, json: string, headers?: AddedHeaders): Response {
   const answeredMs = exchange.span.isRecording() ? performance.now() : undefined;
-  const own = ownHeaders(exchange);
+  const own = commonHeaders(exchange);
   own["Content-Type"] = "application/json";
   for (const name in headers) own[name] = String(headers[name]);
   const isWhole = json.length <= wholeCharactersMax || exchange.method === "HEAD";
   const response = new Response(isWhole ? json : exchange.large.ofText(exchange, json), { status, headers: own });
-  if (answeredMs !== undefined) recordSteps(exchange, answeredMs);
+  if (answeredMs !== undefined) recordPhases(exchange, answeredMs);
   return response;
 }
 
 /** The same for JSON that is made while it is sent. */
-export function replyParts(exchange: Exchange, parts: AnswerParts): Response {
+export function replyChunks(exchange: Exchange, parts: AnswerParts): Response {
   const { whole } = parts;
-  if (whole !== undefined) return replyText(exchange, 200, whole);
-  const headers = { ...ownHeaders(exchange), "Content-Type": "application/json" };
+  if (whole !== undefined) return replyJson(exchange, 200, whole);
+  const headers = { ...commonHeaders(exchange), "Content-Type": "application/json" };
   if (exchange.method !== "HEAD") return new Response(exchange.large.ofParts(exchange, parts), { headers });
   parts.close();
   return new Response(null, { headers });
@@ -135,14 +135,14 @@ export function jsonResponse(json: string): Response {
 }
 
 /** An answer that was made elsewhere (metrics, what nodes ask of each other), with our headers added. */
-export function adorn(exchange: Exchange, response: Response): Response {
-  for (const [name, value] of Object.entries(ownHeaders(exchange))) response.headers.set(name, value);
+export function addResponseHeaders(exchange: Exchange, response: Response): Response {
+  for (const [name, value] of Object.entries(commonHeaders(exchange))) response.headers.set(name, value);
   return response;
 }
 
 /** The same, sent in slices where it is large. A stream of events sends itself. */
-export async function adornLarge(exchange: Exchange, response: Response): Promise<Response> {
-  const { status, headers, body } = adorn(exchange, response);
+export async function prepareResponse(exchange: Exchange, response: Response): Promise<Response> {
+  const { status, headers, body } = addResponseHeaders(exchange, response);
   const type = headers.get("content-type") ?? "";
   if (body === null || exchange.method === "HEAD" || type === "text/event-stream") return response;
   const { large, route } = exchange;
@@ -156,7 +156,7 @@ export async function adornLarge(exchange: Exchange, response: Response): Promis
 /** Counts the answer, gives back what the body took of the budget, and completes the request's span. */
 export function finishExchange(exchange: Exchange, response: Response): void {
   const { method, route, span } = exchange;
-  exchange.bodyLease?.release();
+  exchange.bodyReservation?.release();
   // What is left of the body would come in for nothing; and a client that never sends it would keep the connection.
   if (!exchange.bodyIsRead && announcesBody(exchange.received)) response.headers.set("Connection", "close");
   const milliseconds = performance.now() - exchange.startedMs;
@@ -195,7 +195,7 @@ function announcesBody({ headers }: Request): boolean {
 }
 
 /** `Server-Timing` starts with `oso;`: the Node client looks no further. */
-function ownHeaders(exchange: Exchange): Record<string, string> {
+function commonHeaders(exchange: Exchange): Record<string, string> {
   const headers: Record<string, string> = {
     "X-Request-ID": exchange.requestId,
     "Server-Timing": `oso;dur=${(performance.now() - exchange.startedMs).toFixed(3)}`,
@@ -210,7 +210,7 @@ function ownHeaders(exchange: Exchange): Record<string, string> {
 }
 
 /** The first and the last step of a request as spans; those between are the engine's or the writer's. */
-function recordSteps(exchange: Exchange, answeredMs: number): void {
+function recordPhases(exchange: Exchange, answeredMs: number): void {
   const origin = performance.timeOrigin;
   const { startedMs, decodedMs } = exchange;
   if (decodedMs !== undefined) {

@@ -1,8 +1,8 @@
 /** How a node learns of events, in plain words for the health endpoint. */
 import type { NodeHealth } from "../replication/node.ts";
-import type { FeedState } from "../telemetry/metrics.ts";
+import type { ReplicaStateName } from "../telemetry/metrics.ts";
 
-const texts: Readonly<Partial<Record<FeedState, string>>> = {
+const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {
   BOOTSTRAP: "it has no copy yet and fetches the first one",
   CATCHUP: "it fetches the events that it has missed over HTTP",
   LIVE: "a broker brings the events",
@@ -12,7 +12,7 @@ const texts: Readonly<Partial<Record<FeedState, string>>> = {
 };
 
 /** Undefined where a node follows nobody, or only fetches a snapshot now and then. */
-export function describeFollowing({ state, feedConnected }: NodeHealth): string | undefined {
+export function describeReplication({ state, feedConnected }: NodeHealth): string | undefined {
   if (state !== "STALE_FEED") return texts[state];
   const why = feedConnected ? "the broker is connected, but brings nothing" : "no broker is connected";
   return `it asks the primary for events over HTTP, because ${why}`;

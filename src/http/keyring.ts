@@ -9,12 +9,12 @@ import type { Node } from "../replication/node.ts";
 import { AppError } from "../util/app-error.ts";
 
 /** Finds the valid key in the text of an `Authorization` header. Throws `unauthorized` where there is none in it. */
-export function keyring(node: Node): (authorization: string) => ApiKey | undefined {
+export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | undefined {
   const valid = new Map<string, ApiKey>();
-  let validIn: ReturnType<Node["present"]>;
+  let validIn: ReturnType<Node["state"]>;
   return (authorization) => {
     // INVARIANT: the state is read before the copy is asked, so what is kept is never older than the state under which it is kept.
-    const state = node.present();
+    const state = node.state();
     if (state !== validIn || valid.size >= keysMax) {
       valid.clear();
       validIn = state;

@@ -7,8 +7,8 @@ import type { AnswerParts } from "../engine/answer-parts.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
-import type { ByteBudget, Lease, Peer } from "./byte-budget.ts";
-import { OutgoingBody, type SliceSource } from "./outgoing-body.ts";
+import type { ByteBudget, ByteReservation, Peer } from "./byte-budget.ts";
+import { OutgoingBody, type ChunkSource } from "./outgoing-body.ts";
 
 /** Longer texts are sent in slices; shorter ones fit into the buffers of a connection. */
 export const wholeCharactersMax = 64 * 1024;
@@ -22,7 +22,7 @@ export interface Recipient {
   /** Undefined where nobody was asked for a key. */
   readonly key: { readonly id: string } | undefined;
   /** Undefined where there is no connection. */
-  readonly cut: ((received: Request) => void) | undefined;
+  readonly closeConnection: ((received: Request) => void) | undefined;
 }
 
 type StallLimits = Pick<Limits, "responseStallMs" | "snapshotTimeoutMs">;
@@ -38,7 +38,7 @@ export class LargeResponses {
 
   /** A body of bytes that are in memory already. Throws `not_ready` where the budget has no room for them. */
   ofBytes(recipient: Recipient, bytes: Uint8Array, peer: Peer = "client"): ReadableStream<Uint8Array> {
-    const lease = this.#lease(recipient, bytes.byteLength, peer);
+    const lease = this.#reserve(recipient, bytes.byteLength, peer);
     let rest = bytes;
     return this.#body(recipient, {
       next() {
@@ -60,9 +60,9 @@ export class LargeResponses {
 
   /** A body that is made while it is sent. Takes care of the parts, also where it throws `not_ready`. */
   ofParts(recipient: Recipient, parts: AnswerParts): ReadableStream<Uint8Array> {
-    let lease: Lease;
+    let lease: ByteReservation;
     try {
-      lease = this.#lease(recipient, partedBytes, "client");
+      lease = this.#reserve(recipient, partedBytes, "client");
     } catch (error) {
       parts.close();
       throw error;
@@ -94,7 +94,7 @@ export class LargeResponses {
     return this.#body(recipient, source, this.#limits.snapshotTimeoutMs);
   }
 
-  #lease({ key }: Recipient, bytes: number, peer: Peer): Lease {
+  #reserve({ key }: Recipient, bytes: number, peer: Peer): ByteReservation {
     const lease = this.#budget.take(bytes, key?.id ?? "", peer);
     if (lease === undefined)
       throw new AppError("not_ready", "too many bytes wait to be sent to clients that do not read, try again");
@@ -102,14 +102,14 @@ export class LargeResponses {
   }
 
   #body(
-    { received, cut }: Recipient,
-    source: SliceSource,
+    { received, closeConnection: cut }: Recipient,
+    source: ChunkSource,
     stallMs: number = this.#limits.responseStallMs,
   ): ReadableStream<Uint8Array> {
     metrics.largeResponses.inc();
     const body = new OutgoingBody(source, {
       stallMs,
-      cut: () => cut?.(received),
+      closeConnection: () => cut?.(received),
       onEnded(ending, cause) {
         metrics.largeResponses.dec();
         metrics.largeResponsesEnded.inc({ reason: ending });

@@ -4,12 +4,12 @@
  * gone, and a 409 says so: a page of another revision would skip or repeat ids.
  */
 import type { Limits } from "../config/limits.ts";
-import type { Answers } from "../engine/node-answers.ts";
+import type { QueryDispatcher } from "../engine/node-answers.ts";
 import type { Engine } from "../engine/engine.ts";
 import {
-  type ListingName,
-  type ListingPage,
-  Listings,
+  type ListingVersion,
+  type ResultPage,
+  ResultSets,
   type PackedListing,
   pageOf,
   type Revision,
@@ -21,30 +21,30 @@ import { AppError } from "../util/app-error.ts";
 import { formatPageToken, malformedToken, type PageToken, parsePageToken, questionDigest } from "./page-token.ts";
 
 /** The body of the answer. */
-export interface AnsweredPage {
+export interface ListPageBody {
   readonly results: readonly string[];
   readonly next_page_token: string | null;
 }
 
 export class ListPages {
   readonly #node: Node;
-  readonly #answers: Answers;
+  readonly #answers: QueryDispatcher;
   readonly #limits: Limits;
-  readonly #listings: Listings;
+  readonly #listings: ResultSets;
   #engine: Engine | undefined;
 
-  constructor(node: Node, limits: Limits, answers: Answers) {
+  constructor(node: Node, limits: Limits, answers: QueryDispatcher) {
     this.#node = node;
     this.#answers = answers;
     this.#limits = limits;
-    this.#listings = new Listings(limits);
+    this.#listings = new ResultSets(limits);
   }
 
   /**
    * Begins the list. Something is kept only where it has more than `size` ids. Throws what `Engine.list` does. `holder` is the API key that asks, here
    * and below.
    */
-  async first(question: ListQuestion, size: number, holder: string): Promise<AnsweredPage> {
+  async first(question: ListQuestion, size: number, holder: string): Promise<ListPageBody> {
     const engine = this.#present();
     const begun = this.#listings.isEmpty ? undefined : this.#beginKept(engine, question, size);
     if (begun) return begun;
@@ -52,7 +52,7 @@ export class ListPages {
     const page = pageOf(listing.ids, 0, size);
     if (page.next === null) return { results: page.ids, next_page_token: null };
     const digest = questionDigest(question);
-    this.#listings.keep(digest, listing, holder);
+    this.#listings.add(digest, listing, holder);
     return answer(page, listing, size, digest);
   }
 
@@ -60,7 +60,7 @@ export class ListPages {
    * The page that the token names. Throws `invalid_request` for a token that is malformed or of another question, `list_gone` where nobody can go on
    * with the list, `not_ready` where this node does not reach its revision in time.
    */
-  async next(question: ListQuestion, text: string, holder: string): Promise<AnsweredPage> {
+  async next(question: ListQuestion, text: string, holder: string): Promise<ListPageBody> {
     const digest = questionDigest(question);
     const token = parsePageToken(text, digest);
     const { start, second } = token;
@@ -75,7 +75,7 @@ export class ListPages {
   }
 
   /** The same question of somebody else may have been answered already, at this revision and for this second. */
-  #beginKept(engine: Engine, question: ListQuestion, size: number): AnsweredPage | undefined {
+  #beginKept(engine: Engine, question: ListQuestion, size: number): ListPageBody | undefined {
     const digest = questionDigest(question);
     const { epoch, offset } = engine.revision();
     for (const second of [null, secondNow()]) {
@@ -87,7 +87,7 @@ export class ListPages {
   }
 
   /** Takes the list anew, at the token's revision and for its second, and keeps it where more pages follow. */
-  async #makeAgain(question: ListQuestion, token: PageToken, size: number, holder: string): Promise<ListingPage> {
+  async #makeAgain(question: ListQuestion, token: PageToken, size: number, holder: string): Promise<ResultPage> {
     // What holds later is nobody's to ask for.
     if (token.second !== null && token.second > secondNow()) throw listGone();
     await this.#reach(token);
@@ -95,7 +95,7 @@ export class ListPages {
     const isSame = isAt(listing, token) && (listing.second === null || listing.second === token.second);
     if (!isSame) throw listGone();
     const page = pageOf(listing.ids, token.start, size);
-    if (page.next !== null) this.#listings.keep(questionDigest(question), { ...listing, second: token.second }, holder);
+    if (page.next !== null) this.#listings.add(questionDigest(question), { ...listing, second: token.second }, holder);
     return page;
   }
 
@@ -137,11 +137,11 @@ export class ListPages {
 }
 
 function answer(
-  { ids, next }: ListingPage,
-  { epoch, offset, second }: ListingName,
+  { ids, next }: ResultPage,
+  { epoch, offset, second }: ListingVersion,
   size: number,
   digest: string,
-): AnsweredPage {
+): ListPageBody {
   const token = next === null ? null : formatPageToken({ epoch, offset, second, size, start: next }, digest);
   return { results: ids, next_page_token: token };
 }

@@ -5,7 +5,7 @@
  */
 
 /** Where the slices come from. */
-export interface SliceSource {
+export interface ChunkSource {
   /** Undefined after the last slice. */
   next(): Promise<Uint8Array | undefined>;
   /** Called once, however the body ends. */
@@ -13,24 +13,24 @@ export interface SliceSource {
 }
 
 /** Why a body ended, as `/metrics` counts it: `slow` took nothing any more, `failed` could not be completed. */
-export type Ending = "sent" | "client" | "slow" | "failed";
+export type BodyEndReason = "sent" | "client" | "slow" | "failed";
 
 export interface OutgoingOptions {
   readonly stallMs: number;
   /** Ends the connection, also where its peer takes nothing. */
-  readonly cut: () => void;
-  readonly onEnded: (ending: Ending, cause: unknown) => void;
+  readonly closeConnection: () => void;
+  readonly onEnded: (ending: BodyEndReason, cause: unknown) => void;
 }
 
 export class OutgoingBody {
   readonly stream: ReadableStream<Uint8Array>;
-  readonly #source: SliceSource;
+  readonly #source: ChunkSource;
   readonly #options: OutgoingOptions;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #stallTimer: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  constructor(source: SliceSource, options: OutgoingOptions) {
+  constructor(source: ChunkSource, options: OutgoingOptions) {
     this.#source = source;
     this.#options = options;
     this.stream = new ReadableStream<Uint8Array>(
@@ -69,13 +69,13 @@ export class OutgoingBody {
   }
 
   /** Without a last chunk the client knows that something is missing. */
-  #break(ending: Ending, cause?: unknown): void {
+  #break(ending: BodyEndReason, cause?: unknown): void {
     this.#end(ending, cause);
     this.#controller?.error(new Error("the response can't be completed"));
-    this.#options.cut();
+    this.#options.closeConnection();
   }
 
-  #end(ending: Ending, cause?: unknown): void {
+  #end(ending: BodyEndReason, cause?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#stallTimer);

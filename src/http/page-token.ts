@@ -5,11 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { ListingName } from "../engine/listings.ts";
+import type { ListingVersion } from "../engine/listings.ts";
 import type { ListQuestion } from "../engine/questions.ts";
 import { AppError } from "../util/app-error.ts";
 
-export interface PageToken extends ListingName {
+export interface PageToken extends ListingVersion {
   /** The size of the first request: what later ones say does not matter. */
   readonly size: number;
   /** The place in the list where this page starts. */

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Limits } from "../config/limits.ts";
-import { apiKeyRole, type Change } from "../engine/event.ts";
+import { apiKeyRole, type FactChange } from "../engine/event.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -15,23 +15,23 @@ import type {
 import type { Source } from "../polar/source.ts";
 import { AppError } from "../util/app-error.ts";
 import { listOf, recordOf } from "../util/bounded-schema.ts";
-import { isWithin } from "../util/text-length.ts";
+import { fitsInBytes } from "../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "./page-token.ts";
-import { taking } from "./schema-error.ts";
-import { wire } from "./wire.ts";
+import { validator } from "./schema-error.ts";
+import { commonSchemas } from "./wire.ts";
 
-export type Requests = ReturnType<typeof requestsOf>;
-export type RequestName = keyof Requests;
+export type RequestParsers = ReturnType<typeof requestParsers>;
+export type RequestName = keyof RequestParsers;
 /** What a body becomes. */
-export type Asked<Name extends RequestName> = ReturnType<Requests[Name]>;
+export type ParsedRequest<Name extends RequestName> = ReturnType<RequestParsers[Name]>;
 
 /** By name, a function from a body to what it asks for. Each throws `invalid_request` or `too_large` for a body that it does not take. */
-export function requestsOf(limits: Limits) {
+export function requestParsers(limits: Limits) {
   return { ...questionsOf(limits), ...policiesOf(limits), ...changesOf(limits) };
 }
 
 function questionsOf(limits: Limits) {
-  const { text, name, value, contextFacts, optionalContextFacts } = wire(limits);
+  const { text, name, value, contextFacts, optionalContextFacts } = commonSchemas(limits);
   const actor = { actor_type: name, actor_id: name };
   const resource = { resource_type: name, resource_id: name };
   const facts = { context_facts: optionalContextFacts };
@@ -73,7 +73,7 @@ interface ResourceBody extends ActorBody {
 const resourceOf = ({ resource_type, resource_id }: ResourceBody) => ({ type: resource_type, id: resource_id });
 
 function toAuthorize(schema: Body<ResourceBody & { readonly action: string }>) {
-  const take = taking("body", schema);
+  const take = validator("body", schema);
   return (value: unknown): AuthorizeQuestion => {
     const body = take(value);
     return { ...asked(body), action: body.action, resource: resourceOf(body) };
@@ -81,7 +81,7 @@ function toAuthorize(schema: Body<ResourceBody & { readonly action: string }>) {
 }
 
 function toActions(schema: Body<ResourceBody>) {
-  const take = taking("body", schema);
+  const take = validator("body", schema);
   return (value: unknown): ActionsQuestion => {
     const body = take(value);
     return { ...asked(body), resource: resourceOf(body) };
@@ -89,7 +89,7 @@ function toActions(schema: Body<ResourceBody>) {
 }
 
 function toResources(schema: Body<ActorBody & Pick<ResourcesQuestion, "action" | "resources">>) {
-  const take = taking("body", schema);
+  const take = validator("body", schema);
   return (value: unknown): ResourcesQuestion => {
     const body = take(value);
     return { ...asked(body), action: body.action, resources: body.resources };
@@ -111,7 +111,7 @@ export interface ListRequest {
 }
 
 function toList(schema: Body<ListBody>) {
-  const take = taking("body", schema);
+  const take = validator("body", schema);
   return (value: unknown): ListRequest => {
     const body = take(value);
     const question = { ...asked(body), action: body.action, resourceType: body.resource_type };
@@ -121,7 +121,7 @@ function toList(schema: Body<ListBody>) {
   };
 }
 
-type QueryPieces = Pick<ReturnType<typeof wire>, "text" | "name" | "contextFacts">;
+type QueryPieces = Pick<ReturnType<typeof commonSchemas>, "text" | "name" | "contextFacts">;
 
 /** Unlike elsewhere all keys are required, as documented: a question that lost its calls on the way would get more answers, not fewer. */
 function queryBody(limits: Limits, { text, name, contextFacts }: QueryPieces) {
@@ -138,7 +138,7 @@ function queryBody(limits: Limits, { text, name, contextFacts }: QueryPieces) {
 }
 
 function toQuery(schema: ReturnType<typeof queryBody>) {
-  const take = taking("body", schema);
+  const take = validator("body", schema);
   return (value: unknown): Query => {
     const body = take(value);
     const variables = new Map(Object.entries(body.constraints));
@@ -153,7 +153,7 @@ function toQuery(schema: ReturnType<typeof queryBody>) {
 }
 
 function policiesOf({ policyFilesMax, policyFilenameBytesMax }: Limits) {
-  const filename = z.string().refine((given) => isWithin(given, policyFilenameBytesMax), {
+  const filename = z.string().refine((given) => fitsInBytes(given, policyFilenameBytesMax), {
     error: `must not be longer than ${policyFilenameBytesMax} bytes`,
   });
   const file = z.object({ filename: filename.min(1), src: z.string() });
@@ -163,9 +163,9 @@ function policiesOf({ policyFilesMax, policyFilenameBytesMax }: Limits) {
     files: listOf(file, { min: 1, max: policyFilesMax }).optional(),
   };
   return {
-    policy: taking("body", z.object({ src: z.string(), filename: filename.nullish() })),
-    validate: taking("body", z.object(source).transform(withSources)),
-    test: taking("body", z.object({ ...source, coverage: z.boolean().default(false) }).transform(withSources)),
+    policy: validator("body", z.object({ src: z.string(), filename: filename.nullish() })),
+    validate: validator("body", z.object(source).transform(withSources)),
+    test: validator("body", z.object({ ...source, coverage: z.boolean().default(false) }).transform(withSources)),
   };
 }
 
@@ -192,8 +192,8 @@ function withSources<Body extends PolicyBody>(
 function changesOf(limits: Limits) {
   return {
     batch: toChanges(limits),
-    key: taking("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole })),
-    promote: taking(
+    key: validator("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole })),
+    promote: validator(
       "body",
       z
         .object({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
@@ -206,21 +206,21 @@ function changesOf(limits: Limits) {
 
 /** One transaction, in the order given: a fact inserted by one change may be deleted by the next. */
 function toChanges(limits: Limits) {
-  const { fact, pattern } = wire(limits);
+  const { fact, pattern } = commonSchemas(limits);
   const { batchEntriesMax: max } = limits;
   const change = z
     .object({ inserts: listOf(fact, { max }).optional(), deletes: listOf(pattern, { max }).optional() })
     .refine(({ inserts, deletes }) => (inserts === undefined) !== (deletes === undefined), {
       error: 'must be either `{"inserts": [...]}` or `{"deletes": [...]}`: their order matters',
     });
-  const take = taking("body", listOf(change, { max }));
-  return (value: unknown): Change[] => {
+  const take = validator("body", listOf(change, { max }));
+  return (value: unknown): FactChange[] => {
     const body = take(value);
     const entries = body.reduce((sum, { inserts, deletes }) => sum + (inserts ?? deletes ?? []).length, 0);
     if (entries > max) {
       const message = `the batch has ${entries} entries, at most ${max} are allowed, send it in parts`;
       throw new AppError("too_large", message);
     }
-    return body.map(({ inserts, deletes }): Change => (inserts ? { inserts } : { deletes: deletes ?? [] }));
+    return body.map(({ inserts, deletes }): FactChange => (inserts ? { inserts } : { deletes: deletes ?? [] }));
   };
 }

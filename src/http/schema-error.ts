@@ -3,14 +3,17 @@ import type { z } from "zod";
 import { AppError } from "../util/app-error.ts";
 import { clip } from "../util/text-length.ts";
 
-export type Part = "body" | "query";
+export type RequestPart = "body" | "query";
 
 /** Makes of a value what the schema says, or throws our refusal (AppError `invalid_request` or `too_large`). */
-export function taking<Schema extends z.ZodType>(part: Part, schema: Schema): (value: unknown) => z.output<Schema> {
+export function validator<Schema extends z.ZodType>(
+  part: RequestPart,
+  schema: Schema,
+): (value: unknown) => z.output<Schema> {
   return (value) => {
     const { data, error } = schema.safeParse(value);
     const issue = error?.issues[0];
-    if (issue !== undefined) throw refuseIssue(issue, part, value);
+    if (issue !== undefined) throw issueError(issue, part, value);
     return data as z.output<Schema>;
   };
 }
@@ -19,24 +22,24 @@ export function taking<Schema extends z.ZodType>(part: Part, schema: Schema): (v
  * The schema, made to throw our refusal itself. Elysia's error for failed validation first writes the whole value out, indented: 100 kB of
  * nested brackets became a gigabyte of text and held the node up for ten seconds.
  */
-export function refusing<Schema extends z.ZodType>(part: Part, schema: Schema): Schema {
-  const take = taking(part, schema);
+export function validatingSchema<Schema extends z.ZodType>(part: RequestPart, schema: Schema): Schema {
+  const take = validator(part, schema);
   const validate = (value: unknown) => ({ value: take(value) });
   return Object.assign(schema.clone(), { "~standard": { ...schema["~standard"], validate } });
 }
 
 /** A list that is too long is 413, as documented, everything else 400. Only the first issue is told: the next attempt shows the next. */
-function refuseIssue(issue: z.core.$ZodIssue, part: Part, value: unknown): AppError {
+function issueError(issue: z.core.$ZodIssue, part: RequestPart, value: unknown): AppError {
   // Names in it are the sender's, and may be as long as the body.
   const path = clip(issue.path.map((key) => clip(String(key), keyCharactersMax)).join("."), pathCharactersMax);
   const place = `the ${part}`;
   const subject = path === "" ? place : `\`${path}\` in ${place}`;
   const missing = path !== "" && valueAt(value, issue.path) === undefined;
   const code = issue.code === "too_big" && issue.origin === "array" ? "too_large" : "invalid_request";
-  return new AppError(code, `${subject} ${missing ? "is missing, it " : ""}${demand(issue)}`);
+  return new AppError(code, `${subject} ${missing ? "is missing, it " : ""}${requirementOf(issue)}`);
 }
 
-function demand(issue: z.core.$ZodIssue): string {
+function requirementOf(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "invalid_type":
       return `must be ${typeNames[issue.expected] ?? issue.expected}`;

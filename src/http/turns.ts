@@ -9,7 +9,7 @@ const togetherMax = 8;
 /** After so many turns with one question each nobody waits; after so many questions it is looked again whether others come in the same turn. */
 const [lonelyMax, uncountedMax] = [4, 16] as const;
 
-export class Turns {
+export class MicroBatcher {
   /** Whether it is counted how many come in this turn. */
   #isCounted = false;
   #came = 0;

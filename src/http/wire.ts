@@ -3,11 +3,11 @@ import { z } from "zod";
 import type { Limits } from "../config/limits.ts";
 import { factArgumentsMax } from "../polar/policy.ts";
 import { listOf } from "../util/bounded-schema.ts";
-import { isWithin } from "../util/text-length.ts";
+import { fitsInBytes } from "../util/text-length.ts";
 
-export function wire(limits: Limits) {
+export function commonSchemas(limits: Limits) {
   /** A text that may be empty. */
-  const text = z.string().refine((given) => isWithin(given, limits.identifierBytesMax), {
+  const text = z.string().refine((given) => fitsInBytes(given, limits.identifierBytesMax), {
     error: `must not be longer than ${limits.identifierBytesMax} bytes`,
   });
   /** A type, an id, a name of a predicate, role or action. */

@@ -5,39 +5,39 @@
  */
 import type { Limits } from "../config/limits.ts";
 import { Engine } from "../engine/engine.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
-import { type Changes, newChanges } from "../store/changes.ts";
-import { removeReplacedStores, setAside } from "../store/data-directory.ts";
+import type { Connection } from "../runtime/sqlite.ts";
+import { type SequenceLock, newSequenceLock } from "../store/changes.ts";
+import { removeReplacedStores, quarantineStore } from "../store/data-directory.ts";
 import { openStore } from "../store/database.ts";
-import { readState, type State } from "../store/state.ts";
+import { readState, type StoreState } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 
 const closeDelayMs = 2000;
 /** Between two steps of reading ids ahead: others get six sevenths of the thread meanwhile. */
-const learnPauseMs = 2;
+const warmUpPauseMs = 2;
 
-interface Opened {
+interface OpenDatabase {
   readonly path: string;
   readonly engine: Engine;
   /** A further read-only connection, for whoever reads the log: its transactions are not those of questions. */
-  readonly reader: SqlDatabase;
+  readonly reader: Connection;
 }
 
-export class Copy {
+export class LocalDatabase {
   readonly #directory: string;
   readonly #limits: Limits;
   readonly #clock: Clock;
-  readonly #changes: Changes;
+  readonly #changes: SequenceLock;
   /** With the way to end them now. */
-  readonly #retired = new Map<Opened, () => void>();
-  #opened: Opened | undefined;
+  readonly #retired = new Map<OpenDatabase, () => void>();
+  #opened: OpenDatabase | undefined;
   #isProven = false;
   #policyId = 0;
 
   /** `changes` are those of the writer; without one, nothing changes but by another file. */
-  constructor(directory: string, limits: Limits, clock: Clock, changes: Changes = newChanges()) {
+  constructor(directory: string, limits: Limits, clock: Clock, changes: SequenceLock = newSequenceLock()) {
     this.#clock = clock;
     this.#changes = changes;
     this.#directory = directory;
@@ -50,7 +50,7 @@ export class Copy {
   }
 
   /** A read-only connection to the same file. AppError `not_ready` while there is no copy. */
-  reader(): SqlDatabase {
+  reader(): Connection {
     return this.#present().reader;
   }
 
@@ -59,34 +59,34 @@ export class Copy {
     return this.#present().path;
   }
 
-  get ready(): boolean {
+  get isOpen(): boolean {
     return this.#opened !== undefined;
   }
 
   /** Answers from the database at `path` from now on. With `isDistrusted` the one before is wrong, and nobody shall ever start from it. */
-  open(path: string, isDistrusted = false): State {
+  open(path: string, isDistrusted = false): StoreState {
     const old = this.#opened;
     const { state, ...opened } = this.#read(path);
     const { engine } = opened;
     this.#opened = opened;
     this.#isProven = false;
     this.#policyId = 0;
-    this.moved(state);
+    this.onStateChange(state);
     if (old !== undefined) this.#retire(old, isDistrusted);
     this.#learn(engine);
     return state;
   }
 
   /** Opens all of it or nothing: what was left open would take descriptors with each attempt. */
-  #read(path: string): Opened & { readonly state: State } {
+  #read(path: string): OpenDatabase & { readonly state: StoreState } {
     using opened = new DisposableStack();
-    const open = (): SqlDatabase => opened.adopt(openStore(path, { readonly: true }), (store) => store.close());
+    const open = (): Connection => opened.adopt(openStore(path, { readonly: true }), (store) => store.close());
     const [store, reader] = [open(), open()];
     const state = readState(store);
     const engine = new Engine(store, {
       limits: this.#limits,
       changes: this.#changes,
-      inPlace: true,
+      onServingThread: true,
       after: this.#clock.after,
     });
     opened.move();
@@ -94,18 +94,18 @@ export class Copy {
   }
 
   /** Another node has confirmed what is in the present database: those that it replaced are not needed any more. */
-  proven(): void {
+  markVerified(): void {
     if (this.#isProven || this.#opened === undefined) return;
     this.#isProven = true;
     this.#tidy(() => this.#removeReplaced());
   }
 
   /** Compiles a policy that came with the new position, so that no question has to wait for it. */
-  moved({ policyId }: State): void {
+  onStateChange({ policyId }: StoreState): void {
     if (policyId === this.#policyId) return;
     this.#policyId = policyId;
     try {
-      this.#opened?.engine.refresh();
+      this.#opened?.engine.warmUpPolicy();
     } catch (error) {
       // Whoever asks is told the same.
       getLogger("replication").error("the active policy can't be used: {error}", { error });
@@ -118,33 +118,33 @@ export class Copy {
     this.#opened = undefined;
   }
 
-  #present(): Opened {
+  #present(): OpenDatabase {
     if (this.#opened === undefined) throw new AppError("not_ready", "this node has no copy of the data yet");
     return this.#opened;
   }
 
   /** For as long as this is the engine that answers. */
   #learn(engine: Engine): void {
-    const steps = engine.learnIds();
+    const steps = engine.warmUpSymbols();
     const next = (): void => {
       if (this.#opened?.engine !== engine) return;
       try {
-        if (steps.next().done !== true) this.#clock.after(learnPauseMs, next);
+        if (steps.next().done !== true) this.#clock.after(warmUpPauseMs, next);
       } catch (error) {
         // A damaged file, as whoever asks will be told.
         getLogger("replication").warning("ids can't be read ahead: {error}", { error });
       }
     };
-    this.#clock.after(learnPauseMs, next);
+    this.#clock.after(warmUpPauseMs, next);
   }
 
-  #retire(opened: Opened, isDistrusted: boolean): void {
+  #retire(opened: OpenDatabase, isDistrusted: boolean): void {
     const end = (): void => {
       cancel();
       this.#retired.delete(opened);
       closeBoth(opened);
       this.#tidy(() => {
-        if (isDistrusted) setAside(opened.path);
+        if (isDistrusted) quarantineStore(opened.path);
         this.#removeReplaced();
       });
     };
@@ -164,12 +164,12 @@ export class Copy {
   #removeReplaced(): void {
     // Those that have just retired may still be read.
     const usedPaths = [...this.#retired.keys()].map(({ path }) => path);
-    removeReplaced(this.#directory, this.#isProven, usedPaths);
+    removeReplacedDatabases(this.#directory, this.#isProven, usedPaths);
   }
 }
 
 /** As `removeReplacedStores`, and says what is kept. */
-export function removeReplaced(directory: string, isProven: boolean, usedPaths: readonly string[] = []): void {
+export function removeReplacedDatabases(directory: string, isProven: boolean, usedPaths: readonly string[] = []): void {
   const previous = removeReplacedStores(directory, isProven, usedPaths);
   if (previous === undefined) return;
   getLogger("store").warning(
@@ -178,7 +178,7 @@ export function removeReplaced(directory: string, isProven: boolean, usedPaths: 
   );
 }
 
-function closeBoth({ engine, reader }: Opened): void {
+function closeBoth({ engine, reader }: OpenDatabase): void {
   engine.close();
   reader.close();
 }

@@ -8,13 +8,13 @@ import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
-import { auditCopyAside } from "./snapshots/snapshot-jobs.ts";
+import { auditDatabaseInWorker } from "./snapshots/snapshot-jobs.ts";
 import type { System } from "./system.ts";
 import type { Writer } from "./writing/writer.ts";
 
 const log = getLogger("primary");
 
-export interface Damage {
+export interface DamageMonitor {
   readonly found: boolean;
   /** AppError `not_ready` where some was found. */
   requireNone(): void;
@@ -35,7 +35,7 @@ export interface RecheckOptions {
 }
 
 /** Lets another thread check a suspected database again and again, until it is sound or no longer suspected. Returns the function that starts this. */
-export function rechecks(
+export function createRecheck(
   { path, isSuspected, checkDamagedPages, onSound }: RecheckOptions,
   started: AsyncDisposableStack,
   system: System,
@@ -55,7 +55,7 @@ export function rechecks(
     try {
       const problem = await checkDamagedPages(checked);
       if (problem !== undefined) throw new Error(problem);
-      await auditCopyAside(system, checked);
+      await auditDatabaseInWorker(system, checked);
       isRunning = false;
       if (!isStopped && isSuspected() && path() === checked) onSound(checked);
     } catch {
@@ -69,7 +69,7 @@ export function rechecks(
   };
 }
 
-export interface WatchOptions {
+export interface DamageMonitorOptions {
   readonly path: string;
   readonly writer: Writer;
   /** How often it is read from end to end, in ms. */
@@ -81,11 +81,11 @@ export interface WatchOptions {
 }
 
 /** Of the primary's database, for as long as what was started runs. */
-export function watchDamage(
-  { path, writer, intervalMs, atOnce, onFound }: WatchOptions,
+export function monitorDamage(
+  { path, writer, intervalMs, atOnce, onFound }: DamageMonitorOptions,
   started: AsyncDisposableStack,
   system: System,
-): Damage {
+): DamageMonitor {
   let found = false;
   const onSound = (): void => {
     found = false;
@@ -94,7 +94,11 @@ export function watchDamage(
     });
   };
   const checkDamagedPages = (): Promise<string | undefined> => writer.checkDamagedPages(path);
-  const recheck = rechecks({ path: () => path, isSuspected: () => found, checkDamagedPages, onSound }, started, system);
+  const recheck = createRecheck(
+    { path: () => path, isSuspected: () => found, checkDamagedPages, onSound },
+    started,
+    system,
+  );
   const suspect = (reason: string): void => {
     if (found) return;
     found = true;
@@ -109,7 +113,7 @@ export function watchDamage(
   // What was written once and is read again and again may change on the disk without a word of SQLite's.
   const audit = async (): Promise<void> => {
     try {
-      if (!found) await auditCopyAside(system, path);
+      if (!found) await auditDatabaseInWorker(system, path);
     } catch (error) {
       if (storageFailureIn(error) === undefined) return suspect(reasonOf(error));
       log.warning("the database {path} cannot be checked now: {reason}", { path, reason: reasonOf(error) });

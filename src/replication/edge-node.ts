@@ -10,24 +10,24 @@ import { hashKey, verifyKey } from "../store/keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { backupsOf } from "./backup/backup-server.ts";
-import { openEdgeFeed, type EdgeFeed } from "./feed/edge-feed.ts";
+import { serveReplicaBackups } from "./backup/backup-server.ts";
+import { openEventSubscriber, type EventSubscriber } from "./feed/edge-feed.ts";
 import { epochOf } from "./feed/envelope.ts";
-import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
+import { openReplica, type Replica } from "./following/following-copy.ts";
 import { keyLookup } from "./following/key-lookup.ts";
-import { createLogServer } from "./following/log-server.ts";
-import { Moves } from "./following/moves.ts";
+import { createNodeServer } from "./following/log-server.ts";
+import { LongPolls } from "./following/moves.ts";
 import type { Lease } from "./failover/lease.ts";
 import { openPromotions, type PromotionsOptions } from "./failover/promotions.ts";
-import { createForwarder } from "./forward.ts";
+import { createWriteForwarder } from "./forward.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { nodeIdOf } from "./identity.ts";
 import type { Node, NodeHealth, Promoted } from "./node.ts";
 import { formatToken } from "./position.ts";
 import type { Takeover } from "./primary-node.ts";
-import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
+import { openSnapshotCache } from "./snapshots/snapshot-keeper.ts";
 import { type Candidate, openCandidate } from "./succession/candidate.ts";
-import { Pledge } from "./succession/pledge.ts";
+import { Votes } from "./succession/pledge.ts";
 import { realSystem, type System } from "./system.ts";
 
 const log = getLogger("edge");
@@ -50,40 +50,58 @@ export async function startEdgeNode(
   // What was started is ended in reverse order, also where a later part fails to start.
   await using started = new AsyncDisposableStack();
   const directory = lockDirectory(config.data);
-  const lock = keepLock(directory);
+  const lock = holdLock(directory);
   started.defer(lock.release);
   const id = nodeIdOf(config);
-  const pledge = new Pledge(config.data);
-  const counts = (): boolean => pledge.to === undefined;
-  const following = await openFollowingCopy(config, () => (counts() ? id : undefined), started, system);
-  const { follower, upstream, arrivals } = following;
-  const candidate = openCandidate({ config, id, following, pledge, system }, started);
-  const health = (): NodeHealth => healthOf(following, feed, pledge, limits.readyAgeMsMax);
-  const feed = openEdgeFeed({ config, id, upstream, follower, health, present: following.present, counts, system });
+  const pledge = new Votes(config.data);
+  const counts = (): boolean => pledge.candidate === undefined;
+  const following = await openReplica(config, () => (counts() ? id : undefined), started, system);
+  const { loop: follower, peers: upstream, waiters: arrivals } = following;
+  const candidate = openCandidate({ config, id, replica: following, votes: pledge, system }, started);
+  const health = (): NodeHealth => edgeHealth(following, feed, pledge, limits.readyAgeMsMax);
+  const feed = openEventSubscriber({
+    config,
+    id,
+    peers: upstream,
+    loop: follower,
+    health,
+    state: following.state,
+    mayAcknowledge: counts,
+    system,
+  });
   started.defer(() => feed.close());
-  following.onMoved(feed.moved);
-  const moves = new Moves(system.clock);
-  following.onMoved(moves.wake);
-  const serveLog = serveOthers(config, id, { following, candidate, moves }, system);
+  following.onStateChange(feed.onStateChange);
+  const moves = new LongPolls(system.clock);
+  following.onStateChange(moves.wake);
+  const serveLog = servePeers(config, id, { following, candidate, moves }, system);
   follower.start();
   feed.start();
 
   const running = started.move();
   const perform: PromotionsOptions["perform"] = async ({ force, graceful = false, automatic = false }, acquire) => {
-    const mandate = await candidate.stand({ force, graceful, automatic, acquire });
+    const mandate = await candidate.runElection({ force, graceful, automatic, acquire });
     try {
-      const { path } = following.copy.engine();
+      const { path } = following.database.engine();
       lock.keep();
       await onEnding(automatic ? 0 : 1);
       // The primary opens all of it anew, so what this edge could not end is no reason to be neither.
-      await running.disposeAsync().catch(complainOfEnd);
+      await running.disposeAsync().catch(logStopFailure);
       return await must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });
     } catch (error) {
       await mandate.leadership?.release();
       throw error;
     }
   };
-  const promotions = openPromotions({ config, id, following, candidate, pledge, lease, perform, system });
+  const promotions = openPromotions({
+    config,
+    id,
+    replica: following,
+    candidate,
+    votes: pledge,
+    lease,
+    perform,
+    system,
+  });
   running.defer(promotions.stop);
   promotions.start();
   return {
@@ -91,20 +109,20 @@ export async function startEdgeNode(
     id,
     environment,
     engine: following.engine,
-    history: following.history,
+    events: following.events,
     writes: undefined,
-    forward: createForwarder({
+    forward: createWriteForwarder({
       system,
       primaryUrl: () => upstream.primary.url,
-      history: () => following.guard.own,
-      isForeign: () => following.guard.foreign?.from === upstream.primary.url,
+      history: () => following.historyGuard.own,
+      isForeign: () => following.historyGuard.foreign?.from === upstream.primary.url,
       timeoutMs: limits.forwardTimeoutMs,
       // Of the wait for its turn, the check, and what is said of it.
       policyTimeoutMs: 2.5 * limits.policyCheckTimeMsMax,
       waitMs: config.consistencyWait,
-      arrivals,
-      primaryAlive: () => follower.feedState === "LIVE",
-      onSilence: () => void upstream.findPrimary(),
+      waiters: arrivals,
+      isPrimaryAlive: () => follower.feedState === "LIVE",
+      onNoAnswer: () => void upstream.findPrimary(),
     }),
     lookUpKey: keyLookup(config, () => upstream.primary.client, system.clock),
     promote: becomePrimary && promotions.promote,
@@ -112,42 +130,42 @@ export async function startEdgeNode(
     waitForLatest: () => waitForLatest(following, config.consistencyWait),
     requireFresh: () => requireConfirmed(following, config.maxStaleness),
     reportDamage: following.reportDamage,
-    present: following.present,
+    state: following.state,
     health,
     replication: serveLog,
-    endWaits: moves.wake,
-    backup: backupsOf(following, config, system),
+    endLongPolls: moves.wake,
+    backup: serveReplicaBackups(following, config, system),
     mqttConnection: undefined,
     async stop() {
       await running.disposeAsync();
       // It may be on its way to a primary, or hold the lease.
-      await promotions.settled();
+      await promotions.waitUntilIdle();
     },
   };
 }
 
-function complainOfEnd(error: unknown): void {
+function logStopFailure(error: unknown): void {
   log.error("this edge did not end well: {error}", { error });
 }
 
 /** The same that a primary serves to nodes, from this copy. */
-function serveOthers(
+function servePeers(
   { data, limits, nodeKey }: Config,
   id: string,
   {
     following,
     candidate,
     moves,
-  }: { readonly following: FollowingCopy; readonly candidate: Candidate; readonly moves: Moves },
+  }: { readonly following: Replica; readonly candidate: Candidate; readonly moves: LongPolls },
   system: System,
 ): Node["replication"] {
-  const { copy, present } = following;
+  const { database: copy, state: present } = following;
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
-  const snapshots = keepSnapshots({
+  const snapshots = openSnapshotCache({
     storePath: () => copy.engine().path,
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
-    present() {
+    state() {
       // Says why there is none.
       following.engine();
       return must(present());
@@ -155,7 +173,7 @@ function serveOthers(
     nodeKeyHash,
     system,
   });
-  return createLogServer({
+  return createNodeServer({
     store() {
       // Nobody shall follow what this node itself does not trust.
       following.engine();
@@ -163,21 +181,21 @@ function serveOthers(
     },
     role: () => "edge",
     node: id,
-    primaryHead: () => following.upstream.primaryHead(),
-    led: candidate.led,
+    primaryHead: () => following.peers.primaryHead(),
+    led: candidate.lastLedEpoch,
     candidacy: () => candidate.token,
-    promised: () => candidate.promised,
-    pledgedTo: () => candidate.pledgedTo,
-    pledge: candidate.pledgeTo,
+    promised: () => candidate.promisedTerm,
+    pledgedTo: () => candidate.votedFor,
+    vote: candidate.grantVote,
     ack: false,
-    freshness: () => ({ number: undefined, ageMs: following.follower.ageMs }),
+    freshness: () => ({ sequenceNumber: undefined, ageMs: following.loop.ageMs }),
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshots,
     // Who is in a later term and asks is the successor of the primary that this node follows.
-    onPosition: (asked) => following.heardOf(asked),
-    untilMoved: moves.wait,
+    onPeerPosition: (asked) => following.onPeerPosition(asked),
+    waitForChange: moves.wait,
     reportDamage: following.reportDamage,
   });
 }
@@ -188,7 +206,7 @@ interface Lock {
   readonly keep: () => void;
 }
 
-function keepLock(directory: DataDirectory): Lock {
+function holdLock(directory: DataDirectory): Lock {
   let kept = false;
   return {
     release() {
@@ -199,7 +217,10 @@ function keepLock(directory: DataDirectory): Lock {
 }
 
 /** Asks the primary where it stands, and waits to be there. */
-async function waitForLatest({ upstream, arrivals, present }: FollowingCopy, waitMs: number): Promise<void> {
+async function waitForLatest(
+  { peers: upstream, waiters: arrivals, state: present }: Replica,
+  waitMs: number,
+): Promise<void> {
   const head = await upstream.primaryHead().catch((cause: unknown) => {
     throw new AppError("not_ready", "the primary can't be asked for the latest, read without `Ostiary-Consistency`", {
       cause,
@@ -222,7 +243,7 @@ async function waitForLatest({ upstream, arrivals, present }: FollowingCopy, wai
 }
 
 /** AppError `not_ready` where the copy is too old, or nobody knows how old it is. */
-export function requireConfirmed({ staleness }: FollowingCopy, maxMs: number | undefined): void {
+export function requireConfirmed({ staleness }: Replica, maxMs: number | undefined): void {
   const reason = maxMs === undefined ? undefined : staleness(maxMs);
   if (reason !== undefined)
     throw new AppError("not_ready", `this node answers nothing while ${reason}: \`maxStaleness\` demands a newer copy`);
@@ -237,12 +258,12 @@ export function requireFresh(ageMs: number | null, maxMs: number | undefined): v
   );
 }
 
-function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageMsMax: number): NodeHealth {
-  const { follower, writer } = following;
-  const state = following.present();
+function edgeHealth(following: Replica, feed: EventSubscriber, pledge: Votes, ageMsMax: number): NodeHealth {
+  const { loop: follower, writer } = following;
+  const state = following.state();
   const { brokers } = feed;
   return {
-    ok: following.copy.ready && !follower.diverged && !writer.failed,
+    ok: following.database.isOpen && !follower.isDiverged && !writer.hasFailed,
     degraded: writer.storage.problem ?? following.staleness(ageMsMax),
     storageOk: writer.storage.problem === undefined,
     role: "edge",
@@ -255,7 +276,7 @@ function healthOf(following: FollowingCopy, feed: EdgeFeed, pledge: Pledge, ageM
     visibleAfterMs: follower.visibleAfterMs,
     feedConnected: brokers.some(({ connected }) => connected),
     brokers,
-    ...foreignHealth(following.guard),
-    ...(pledge.to === undefined ? {} : { pledgedTo: pledge.to }),
+    ...foreignHealth(following.historyGuard),
+    ...(pledge.candidate === undefined ? {} : { pledgedTo: pledge.candidate }),
   };
 }

@@ -5,64 +5,64 @@
 import type { Config } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
 import { isDamage } from "../runtime/sqlite.ts";
-import { lockDirectory, writeNote } from "../store/data-directory.ts";
-import { contains, firstEpoch, type EpochName } from "../store/epochs.ts";
+import { lockDirectory, writeNodeFile } from "../store/data-directory.ts";
+import { containsOffset, firstEpoch, type EpochId } from "../store/epochs.ts";
 import { snapshotTag } from "../store/snapshot.ts";
-import type { State } from "../store/state.ts";
+import type { StoreState } from "../store/state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { atMostEvery } from "../util/at-most-every.ts";
+import { rateLimiter } from "../util/at-most-every.ts";
 import { backoffMs } from "../util/backoff.ts";
 import type { Clock } from "../util/clock.ts";
 import { detailOf, reasonOf } from "../util/reason.ts";
-import { backupsOf, createBackupServer } from "./backup/backup-server.ts";
-import { Copy } from "./copy.ts";
-import { rechecks } from "./damage.ts";
+import { serveReplicaBackups, createBackupServer } from "./backup/backup-server.ts";
+import { LocalDatabase } from "./copy.ts";
+import { createRecheck } from "./damage.ts";
 import { requireConfirmed, requireFresh } from "./edge-node.ts";
-import { openFollowingCopy, type FollowingCopy } from "./following/following-copy.ts";
-import { uncounted, upstreamOf } from "./following/neighbours.ts";
+import { openReplica, type Replica } from "./following/following-copy.ts";
+import { withoutAckName, openReplicaPeers } from "./following/neighbours.ts";
 import type { NodeClient } from "./following/node-client.ts";
-import type { Upstream } from "./following/upstream.ts";
+import type { Peers } from "./following/upstream.ts";
 import { foreignHealth, HistoryGuard } from "./history-guard.ts";
 import { nodeIdOf, nodeKeyHashOf } from "./identity.ts";
 import type { Node, NodeHealth } from "./node.ts";
-import { storeToStartFrom } from "./snapshots/import-snapshot.ts";
+import { chooseInitialDatabase } from "./snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "./snapshots/install-snapshot.ts";
-import { readSnapshotNote, writeSnapshotNote, type SnapshotNote } from "./snapshots/snapshot-note.ts";
+import { readSnapshotMetadata, writeSnapshotMetadata, type SnapshotMetadata } from "./snapshots/snapshot-note.ts";
 import { StorageStatus } from "./storage-status.ts";
 import { realSystem, type System } from "./system.ts";
-import { watchPages } from "./watched-pages.ts";
+import { scrubDatabase } from "./watched-pages.ts";
 import { ageOf } from "./writing/event-time.ts";
 
 const log = getLogger("fallback");
 
 export function startFallbackNode(config: Config, system: System = realSystem): Promise<Node> {
-  return config.follow ? startFollowing(config, system) : startFetching(config, system);
+  return config.follow ? startReplicaFallback(config, system) : startSnapshotFallback(config, system);
 }
 
 /** It asks for the log every few seconds, and has nothing to do with brokers. */
-async function startFollowing(config: Config, system: System): Promise<Node> {
+async function startReplicaFallback(config: Config, system: System): Promise<Node> {
   await using started = new AsyncDisposableStack();
   const directory = lockDirectory(config.data);
   started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const following = await openFollowingCopy(config, uncounted, started, system);
-  following.follower.start();
+  const following = await openReplica(config, withoutAckName, started, system);
+  following.loop.start();
   const running = started.move();
   return {
-    ...neverWaiting(config, id, () => healthOfFollowing(following, config.limits.readyAgeMsMax)),
+    ...commonMembers(config, id, () => replicaHealth(following, config.limits.readyAgeMsMax)),
     requireFresh: () => requireConfirmed(following, config.maxStaleness),
     engine: following.engine,
-    present: following.present,
-    history: following.history,
-    backup: backupsOf(following, config, system),
+    state: following.state,
+    events: following.events,
+    backup: serveReplicaBackups(following, config, system),
     reportDamage: following.reportDamage,
     stop: () => running.disposeAsync(),
   };
 }
 
-async function startFetching(config: Config, system: System): Promise<Node> {
+async function startSnapshotFallback(config: Config, system: System): Promise<Node> {
   const { clock } = system;
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
@@ -70,28 +70,29 @@ async function startFetching(config: Config, system: System): Promise<Node> {
   const directory = lockDirectory(data);
   started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const copy = new Copy(data, limits, clock);
+  const copy = new LocalDatabase(data, limits, clock);
   started.defer(() => copy.close());
-  let state: State | undefined;
-  let note: SnapshotNote | undefined;
+  let state: StoreState | undefined;
+  let note: SnapshotMetadata | undefined;
   const storage = new StorageStatus();
   let confirmedAtMs: number | undefined;
   const guard = new HistoryGuard(data, clock);
-  const damage = watchCopy(copy, limits, started, system);
+  const damage = monitorSnapshot(copy, limits, started, system);
   const open = (path: string): void => {
     state = copy.open(path, damage.found);
     damage.replaced();
-    guard.settle(firstEpoch(copy.reader()).epoch);
+    guard.adopt(firstEpoch(copy.reader()).epoch);
   };
-  const sound = await storeToStartFrom(config, guard, system);
+  const sound = await chooseInitialDatabase(config, guard, system);
   if (sound !== undefined) {
     open(sound);
-    const known = readSnapshotNote(data);
+    const known = readSnapshotMetadata(data);
     note = known?.tag === snapshotTag(must(state)) ? known : undefined;
   }
-  writeNote(data, "role", "fallback");
+  writeNodeFile(data, "role", "fallback");
 
-  const upstream = config.primary === undefined ? undefined : upstreamOf(config, uncounted, () => state, guard, system);
+  const upstream =
+    config.primary === undefined ? undefined : openReplicaPeers(config, withoutAckName, () => state, guard, system);
   if (upstream === undefined && state === undefined)
     throw new AppError(
       "invalid_request",
@@ -106,13 +107,13 @@ async function startFetching(config: Config, system: System): Promise<Node> {
     if (fetched !== "unchanged") open(fetched.path);
     // It may have been found damaged meanwhile: then it is fetched again, whether it is the newest or not.
     if (damage.found) return;
-    if (await confirms(from, must(state))) copy.proven();
+    if (await isInHistoryOf(from, must(state))) copy.markVerified();
     note = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     confirmedAtMs = clock.monotonicMs();
     storeNote(data, note, storage);
   };
   // Who waits for an approval looks for it again soon.
-  const timer = repeat(refresh, config, () => copy.ready && guard.foreign === undefined, clock);
+  const timer = repeat(refresh, config, () => copy.isOpen && guard.foreign === undefined, clock);
   started.defer(() => timer.stop());
   started.defer(() => upstream?.close());
 
@@ -123,23 +124,23 @@ async function startFetching(config: Config, system: System): Promise<Node> {
 
   const running = started.move();
   return {
-    ...neverWaiting(config, id, () => ({
-      ...healthOf({ copy, state, note, confirmedAtMs, storage, config, clock }),
+    ...commonMembers(config, id, () => ({
+      ...snapshotHealth({ copy, state, note, confirmedAtMs, storage, config, clock }),
       ...foreignHealth(guard),
     })),
     engine() {
       if (!damage.found) return copy.engine();
       throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
     },
-    present: () => state,
-    history: undefined,
+    state: () => state,
+    events: undefined,
     backup: createBackupServer({ storePath: () => copy.path, data, nodeKeyHash: nodeKeyHashOf(config), system }),
     reportDamage: damage.report,
     stop: () => running.disposeAsync(),
   };
 }
 
-interface CopyDamage {
+interface SnapshotDamage {
   readonly found: boolean;
   /** Whether it was damage. */
   report(error: unknown): boolean;
@@ -150,7 +151,12 @@ interface CopyDamage {
 }
 
 /** Looks at a copy that nobody writes to, for as long as what was started runs. */
-function watchCopy(copy: Copy, limits: Limits, started: AsyncDisposableStack, system: System): CopyDamage {
+function monitorSnapshot(
+  copy: LocalDatabase,
+  limits: Limits,
+  started: AsyncDisposableStack,
+  system: System,
+): SnapshotDamage {
   let found = false;
   let onFound = (): void => {};
   const { clock } = system;
@@ -161,23 +167,23 @@ function watchCopy(copy: Copy, limits: Limits, started: AsyncDisposableStack, sy
     recheck();
     onFound();
   };
-  const complaints = atMostEvery(60_000, clock);
+  const complaints = rateLimiter(60_000, clock);
   const reports = {
     onDamage: suspect,
     onUnreadable(reason: string) {
       if (complaints() > 0) log.warning("the copy cannot be checked now: {reason}", { reason });
     },
   };
-  const pages = watchPages(limits, reports, started, clock);
+  const pages = scrubDatabase(limits, reports, started, clock);
   const onSound = (path: string): void => {
     log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
       path,
     });
     found = false;
   };
-  const path = (): string | undefined => (copy.ready ? copy.path : undefined);
+  const path = (): string | undefined => (copy.isOpen ? copy.path : undefined);
   const { checkDamagedPages } = pages;
-  const recheck = rechecks({ path, isSuspected: () => found, checkDamagedPages, onSound }, started, system);
+  const recheck = createRecheck({ path, isSuspected: () => found, checkDamagedPages, onSound }, started, system);
   return {
     get found() {
       return found;
@@ -201,7 +207,7 @@ function watchCopy(copy: Copy, limits: Limits, started: AsyncDisposableStack, sy
  * What all fallbacks have in common. A token of a position that the copy does not contain, or of whatever service is the primary, is no reason to be
  * silent when everything else is gone.
  */
-function neverWaiting({ environment, maxStaleness }: Config, id: string, health: () => NodeHealth) {
+function commonMembers({ environment, maxStaleness }: Config, id: string, health: () => NodeHealth) {
   return {
     role: "fallback",
     id,
@@ -220,12 +226,12 @@ function neverWaiting({ environment, maxStaleness }: Config, id: string, health:
 
 /** The snapshot of the first node that has one, of this epoch or a later. */
 async function fetchFromAny<T>(
-  upstream: Upstream,
-  least: EpochName | undefined,
+  upstream: Peers,
+  least: EpochId | undefined,
   fetchFrom: (client: NodeClient) => Promise<T>,
 ): Promise<{ readonly fetched: T; readonly from: NodeClient }> {
   let failure: unknown;
-  for (const { client } of await upstream.sources(least)) {
+  for (const { client } of await upstream.snapshotSources(least)) {
     try {
       return { fetched: await fetchFrom(client), from: client };
     } catch (error) {
@@ -236,47 +242,47 @@ async function fetchFromAny<T>(
 }
 
 /** Without it the age of the copy after a restart is counted from its last event. */
-function storeNote(data: string, note: SnapshotNote, storage: StorageStatus): void {
+function storeNote(data: string, note: SnapshotMetadata, storage: StorageStatus): void {
   try {
-    writeSnapshotNote(data, note);
-    storage.works("snapshot");
+    writeSnapshotMetadata(data, note);
+    storage.recovered("snapshot");
   } catch (error) {
     storage.failed("snapshot", error, data);
   }
 }
 
 /** Whether the node that gave a snapshot has its position in its history. */
-async function confirms(from: NodeClient, { epoch, offset, hash, digest }: State): Promise<boolean> {
+async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: StoreState): Promise<boolean> {
   try {
     const head = await from.head(undefined);
     if (head.e === epoch && head.l === offset) return head.h === hash && head.d === digest;
-    return contains(head.epochs, head.l, epoch, offset) === true;
+    return containsOffset(head.epochs, head.l, epoch, offset) === true;
   } catch {
     return false;
   }
 }
 
-function healthOfFollowing(following: FollowingCopy, ageMsMax: number): NodeHealth {
-  const { follower, writer } = following;
-  const state = following.present();
+function replicaHealth(following: Replica, ageMsMax: number): NodeHealth {
+  const { loop: follower, writer } = following;
+  const state = following.state();
   const ageMs = following.ageMs();
   return {
-    ...standing(state, ageMs, ageMsMax, writer.storage),
+    ...commonHealth(state, ageMs, ageMsMax, writer.storage),
     degraded: writer.storage.problem ?? following.staleness(ageMsMax),
-    ok: state !== undefined && !follower.diverged && !writer.failed,
+    ok: state !== undefined && !follower.isDiverged && !writer.hasFailed,
     state: follower.feedState === "STALE_FEED" ? "FOLLOWING" : follower.feedState,
     visibleAfterMs: follower.visibleAfterMs,
-    ...foreignHealth(following.guard),
+    ...foreignHealth(following.historyGuard),
   };
 }
 
 /** Three refreshes that came to nothing are worth a word. */
-const refreshesMissed = 3;
+const missedRefreshesMax = 3;
 
-interface Fetched {
-  readonly copy: Copy;
-  readonly state: State | undefined;
-  readonly note: SnapshotNote | undefined;
+interface SnapshotHealthOptions {
+  readonly copy: LocalDatabase;
+  readonly state: StoreState | undefined;
+  readonly note: SnapshotMetadata | undefined;
   /** By the monotonic clock; undefined where this process was not told yet. */
   readonly confirmedAtMs: number | undefined;
   readonly storage: StorageStatus;
@@ -284,7 +290,15 @@ interface Fetched {
   readonly clock: Clock;
 }
 
-function healthOf({ copy, state, note, confirmedAtMs, storage, config, clock }: Fetched): NodeHealth {
+function snapshotHealth({
+  copy,
+  state,
+  note,
+  confirmedAtMs,
+  storage,
+  config,
+  clock,
+}: SnapshotHealthOptions): NodeHealth {
   const known = note === undefined ? undefined : confirmedAtMs;
   const ageMs =
     state === undefined
@@ -294,13 +308,23 @@ function healthOf({ copy, state, note, confirmedAtMs, storage, config, clock }: 
         : Math.round(clock.monotonicMs() - known);
   return {
     // Without a primary it never was to become newer.
-    ...standing(state, ageMs, config.primary === undefined ? Infinity : config.refresh * refreshesMissed, storage),
-    ok: copy.ready,
-    state: copy.ready ? "SNAPSHOT" : "BOOTSTRAP",
+    ...commonHealth(
+      state,
+      ageMs,
+      config.primary === undefined ? Infinity : config.refresh * missedRefreshesMax,
+      storage,
+    ),
+    ok: copy.isOpen,
+    state: copy.isOpen ? "SNAPSHOT" : "BOOTSTRAP",
   };
 }
 
-function standing(state: State | undefined, ageMs: number | null, ageMsMax: number, { problem }: StorageStatus) {
+function commonHealth(
+  state: StoreState | undefined,
+  ageMs: number | null,
+  ageMsMax: number,
+  { problem }: StorageStatus,
+) {
   return {
     degraded:
       problem ??

@@ -2,7 +2,7 @@
 import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";
 
-const reasons: Readonly<Record<string, string>> = {
+const fileErrorReasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   EACCES: "it is not permitted",
   EPERM: "it is not permitted",
@@ -13,9 +13,9 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /** `doing` is what was tried, such as `read`. */
-export function aboutFile(path: string, doing: string, error: unknown): AppError {
+export function fileError(path: string, doing: string, error: unknown): AppError {
   const { code } = error as { readonly code?: unknown };
-  const why = typeof code === "string" ? reasons[code] : undefined;
+  const why = typeof code === "string" ? fileErrorReasons[code] : undefined;
   if (why !== undefined)
     return new AppError("invalid_request", `\`${path}\` can't be ${doing}: ${why}`, { cause: error });
   const kind = error instanceof AppError ? error.code : "invalid_request";

@@ -1,5 +1,5 @@
 /** A file that a job writes, and whose size it knows beforehand: so others see how far it has come. */
-export interface Growing {
+export interface GrowingFile {
   readonly path: string;
   /** Its size at the end. */
   readonly bytes: number;
@@ -8,4 +8,4 @@ export interface Growing {
 }
 
 /** Hears what is done next. */
-export type OnStep = (step: string, growing?: Growing) => void;
+export type OnStep = (step: string, growing?: GrowingFile) => void;

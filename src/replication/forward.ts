@@ -7,16 +7,16 @@ import { traceparentOf } from "../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { atMostEvery } from "../util/at-most-every.ts";
+import { rateLimiter } from "../util/at-most-every.ts";
 import { deadline } from "../util/deadline.ts";
 import { reasonOf } from "../util/reason.ts";
-import type { Arrivals } from "./following/arrivals.ts";
+import type { OffsetWaiters } from "./following/arrivals.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "./node.ts";
 import type { System } from "./system.ts";
 
 const log = getLogger("forward");
 
-export interface ForwarderOptions {
+export interface WriteForwarderOptions {
   readonly system: Pick<System, "clock" | "fetch">;
   /** Of the present primary. */
   readonly primaryUrl: () => string;
@@ -28,11 +28,11 @@ export interface ForwarderOptions {
   /** How much longer the primary may take for a policy: it checks it before it answers. */
   readonly policyTimeoutMs?: number;
   readonly waitMs: number;
-  readonly arrivals: Arrivals;
+  readonly waiters: OffsetWaiters;
   /** Whether the primary was heard of in the last seconds. */
-  readonly primaryAlive: () => boolean;
+  readonly isPrimaryAlive: () => boolean;
   /** The primary gave no answer. */
-  readonly onSilence: () => void;
+  readonly onNoAnswer: () => void;
 }
 
 /** A client that writes to a dead primary, or to one that hangs, learns it within a second; later within some seconds. */
@@ -41,10 +41,12 @@ const policyPath = "/api/policy";
 const unreachable = "the primary can't be reached, nothing was written";
 
 /** Between two lines of the log about writes that could not be sent on. */
-const complaintIntervalMs = 5000;
+const warningIntervalMs = 5000;
 
-export function createForwarder(options: ForwarderOptions): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
-  const complaints = atMostEvery(complaintIntervalMs, options.system.clock);
+export function createWriteForwarder(
+  options: WriteForwarderOptions,
+): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
+  const complaints = rateLimiter(warningIntervalMs, options.system.clock);
   const complain = (cause: unknown): void => {
     const writes = complaints();
     if (writes > 0)
@@ -57,11 +59,11 @@ export function createForwarder(options: ForwarderOptions): (request: ForwardedR
     withSpan("forward", { kind: SpanKind.CLIENT, attributes: requestOf(request) }, async (span) => {
       if (options.isForeign())
         throw new AppError("not_ready", "the primary has another history than this node, nothing was written");
-      if (!options.primaryAlive()) await requireAlive(options);
+      if (!options.isPrimaryAlive()) await requireAlive(options);
       const answer = await send(request, options, complain);
       span.setAttribute("http.response.status_code", answer.status);
       const token = answer.headers["osooffset"];
-      if (token !== undefined && answer.status < 300) await arrival(token, options);
+      if (token !== undefined && answer.status < 300) await waitUntilApplied(token, options);
       return answer;
     });
 }
@@ -74,7 +76,7 @@ function requestOf(request: ForwardedRequest) {
 
 async function send(
   request: ForwardedRequest,
-  options: ForwarderOptions,
+  options: WriteForwarderOptions,
   complain: (cause: unknown) => void,
 ): Promise<ForwardedAnswer> {
   const traceparent = traceparentOf();
@@ -97,7 +99,7 @@ async function send(
     const answered = new Uint8Array(await response.arrayBuffer());
     return { status: response.status, headers: Object.fromEntries(response.headers), body: answered };
   } catch (cause) {
-    options.onSilence();
+    options.onNoAnswer();
     complain(cause);
     throw new AppError("not_ready", outcomeOf(cause), { cause });
   } finally {
@@ -106,7 +108,7 @@ async function send(
 }
 
 /** A write may take its time; a primary that does not even say that it lives is not waited for. */
-function watch(primaryUrl: string, silence: AbortController, { system }: ForwarderOptions): () => void {
+function watch(primaryUrl: string, silence: AbortController, { system }: WriteForwarderOptions): () => void {
   let stopped = false;
   let cancel = (): void => {};
   const lookIn = (delayMs: number): void => void (cancel = system.clock.after(delayMs, () => void look()));
@@ -129,12 +131,12 @@ function watch(primaryUrl: string, silence: AbortController, { system }: Forward
 function outcomeOf(cause: unknown): string {
   const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
   if (name === "TimeoutError") return "the primary did not answer in time, repeat the write to be sure of it";
-  return nobodyThere.has(String(code)) ? unreachable : "the primary broke off, repeat the write to be sure of it";
+  return unreachableCodes.has(String(code)) ? unreachable : "the primary broke off, repeat the write to be sure of it";
 }
 
-const nobodyThere = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
+const unreachableCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-async function requireAlive({ primaryUrl, onSilence, system }: ForwarderOptions): Promise<void> {
+async function requireAlive({ primaryUrl, onNoAnswer: onSilence, system }: WriteForwarderOptions): Promise<void> {
   try {
     await probe(primaryUrl(), system);
   } catch (cause) {
@@ -144,13 +146,13 @@ async function requireAlive({ primaryUrl, onSilence, system }: ForwarderOptions)
 }
 
 /** Any answer will do, also a refusal: it shows that somebody is there. */
-async function probe(primaryUrl: string, { clock, fetch }: ForwarderOptions["system"]): Promise<void> {
+async function probe(primaryUrl: string, { clock, fetch }: WriteForwarderOptions["system"]): Promise<void> {
   using late = deadline(clock, probeTimeoutMs);
   await fetch(`${primaryUrl}/healthcheck`, { signal: late.signal, redirect: "error" });
 }
 
 /** The write is done whatever happens here; what is late is only this copy. */
-async function arrival(token: string, { arrivals, waitMs }: ForwarderOptions): Promise<void> {
+async function waitUntilApplied(token: string, { waiters: arrivals, waitMs }: WriteForwarderOptions): Promise<void> {
   try {
     await arrivals.waitFor(token, waitMs);
   } catch (error) {

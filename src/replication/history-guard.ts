@@ -8,29 +8,29 @@ import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
-import { approvedHistory, knownHistory, noteHistory, noteRefused, useUp } from "./history-notes.ts";
+import { approvedHistory, knownHistory, noteHistory, noteRefused, consumeApproval } from "./history-notes.ts";
 
 const log = getLogger("history");
 
-const complaintIntervalMs = 60_000;
+const warningIntervalMs = 60_000;
 /** Nodes are asked again within seconds. One that does not answer any more is no node of another history. */
-const freshMs = 60_000;
+const seenMs = 60_000;
 
 /** What those who ask other nodes have to know of histories. */
-export interface Histories {
+export interface HistoryFilter {
   /** The first epoch of this node's. Undefined while it has none: it then takes any. */
   readonly own: string | undefined;
   /** Whether a node with that first epoch, undefined where it has none, may be followed. What may not is reported. `from` says where it was seen. */
   admits(theirs: string | undefined, from: string): boolean;
 }
 
-export interface Foreign {
+export interface ForeignHistory {
   readonly history: string;
   readonly from: string;
 }
 
 /** What a node's health says of another history. It is worth more than that the node's copy gets old because of it. */
-export function foreignHealth({ foreign }: { readonly foreign: Foreign | undefined }): {
+export function foreignHealth({ foreign }: { readonly foreign: ForeignHistory | undefined }): {
   readonly degraded?: string;
   readonly foreignHistory?: string;
 } {
@@ -42,11 +42,11 @@ export function foreignHealth({ foreign }: { readonly foreign: Foreign | undefin
   };
 }
 
-export class HistoryGuard implements Histories {
+export class HistoryGuard implements HistoryFilter {
   readonly #data: string;
   readonly #clock: Pick<Clock, "monotonicMs">;
   #own: string | undefined;
-  #foreign: Foreign | undefined;
+  #foreign: ForeignHistory | undefined;
   #seenAtMs = Number.NEGATIVE_INFINITY;
   #complainedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -62,8 +62,8 @@ export class HistoryGuard implements Histories {
   }
 
   /** The other history that was refused within the last minute, unless its node is of this one again. */
-  get foreign(): Foreign | undefined {
-    return this.#clock.monotonicMs() - this.#seenAtMs < freshMs ? this.#foreign : undefined;
+  get foreign(): ForeignHistory | undefined {
+    return this.#clock.monotonicMs() - this.#seenAtMs < seenMs ? this.#foreign : undefined;
   }
 
   admits(theirs: string | undefined, from: string): boolean {
@@ -88,17 +88,17 @@ export class HistoryGuard implements Histories {
   }
 
   /** The node's database is of that history. An approval of it is used up. */
-  settle(history: string): void {
+  adopt(history: string): void {
     const before = this.#own;
     this.#own = history;
     noteHistory(this.#data, history);
-    if (this.#approved() === history) useUp(this.#data, "adopt-history");
+    if (this.#approved() === history) consumeApproval(this.#data, "adopt-history");
     if (this.#foreign?.history === history || this.#foreign === undefined) this.#setForeign(undefined);
     if (before !== undefined && before !== history)
       log.warning("this node has taken over the history {history}, it had {before} before", { history, before });
   }
 
-  #setForeign(foreign: Foreign | undefined): void {
+  #setForeign(foreign: ForeignHistory | undefined): void {
     if (this.#foreign?.history !== foreign?.history || foreign === undefined) noteRefused(this.#data, foreign?.history);
     this.#foreign = foreign;
   }
@@ -112,12 +112,12 @@ export class HistoryGuard implements Histories {
     }
   }
 
-  #refuse(foreign: Foreign, approved: string | undefined): void {
+  #refuse(foreign: ForeignHistory, approved: string | undefined): void {
     const isNew = this.#foreign?.history !== foreign.history;
     this.#setForeign(foreign);
     const nowMs = this.#clock.monotonicMs();
     this.#seenAtMs = nowMs;
-    if (!isNew && nowMs - this.#complainedAtMs < complaintIntervalMs) return;
+    if (!isNew && nowMs - this.#complainedAtMs < warningIntervalMs) return;
     this.#complainedAtMs = nowMs;
     const { history, from } = foreign;
     log.error(

@@ -5,7 +5,7 @@
  */
 import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { historyOf, presentStore, readNote, removeNote, writeNote } from "../store/data-directory.ts";
+import { historyOf, currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";
@@ -20,24 +20,24 @@ export type Approval = "adopt-history" | "abandon-history";
 
 /** The first epoch of the history that this node has, or had before its database was lost. */
 export function knownHistory(data: string): string | undefined {
-  const noted = readNote(data, ownName);
+  const noted = readNodeFile(data, ownName);
   if (noted !== undefined) return noted;
   // Directories of older versions have no note.
-  const present = presentStore(data);
+  const present = currentStorePath(data);
   return present === undefined ? undefined : historyOf(present);
 }
 
 export function noteHistory(data: string, history: string): void {
   tryTo("note the history", data, () => {
-    if (readNote(data, ownName) !== history) writeNote(data, ownName, history);
+    if (readNodeFile(data, ownName) !== history) writeNodeFile(data, ownName, history);
   });
 }
 
 /** Which history this node was offered and refused, for the command that approves one. */
 export function noteRefused(data: string, history: string | undefined): void {
   tryTo("note the refused history", data, () => {
-    if (history === undefined) removeNote(data, refusedName);
-    else if (readNote(data, refusedName) !== history) writeNote(data, refusedName, history, { wait: false });
+    if (history === undefined) removeNodeFile(data, refusedName);
+    else if (readNodeFile(data, refusedName) !== history) writeNodeFile(data, refusedName, history, { wait: false });
   });
 }
 
@@ -51,13 +51,13 @@ function tryTo(what: string, data: string, body: () => void): void {
 }
 
 export function refusedHistory(data: string): string | undefined {
-  return readNote(data, refusedName);
+  return readNodeFile(data, refusedName);
 }
 
 /** Written by a command, maybe as another user than the node's, whether or not the node runs. */
 export function approve(data: string, approval: Approval, history: string): void {
   mkdirSync(data, { recursive: true, mode: 0o700 });
-  writeNote(data, approval, history);
+  writeNodeFile(data, approval, history);
   const { uid, gid } = statSync(data);
   const path = join(data, approval);
   if (process.getuid?.() === 0 && existsSync(path)) chownSync(path, uid, gid);
@@ -65,12 +65,12 @@ export function approve(data: string, approval: Approval, history: string): void
 
 export function approvedHistory(data: string, approval: Approval): string | undefined {
   try {
-    return readNote(data, approval)?.trim();
+    return readNodeFile(data, approval)?.trim();
   } catch (error) {
     throw new AppError("internal", `\`${join(data, approval)}\` can't be read: ${reasonOf(error)}`, { cause: error });
   }
 }
 
-export function useUp(data: string, approval: Approval): void {
-  tryTo(`remove the note ${approval}`, data, () => removeNote(data, approval));
+export function consumeApproval(data: string, approval: Approval): void {
+  tryTo(`remove the note ${approval}`, data, () => removeNodeFile(data, approval));
 }

@@ -1,7 +1,7 @@
 /** Who a node is and which secrets it knows: its id, the node key, and on a primary the first API key. */
 import { randomBytes } from "node:crypto";
 import type { Config } from "../config/config.ts";
-import { readNote, writeNote } from "../store/data-directory.ts";
+import { readNodeFile, writeNodeFile } from "../store/data-directory.ts";
 import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
@@ -14,10 +14,10 @@ const log = getLogger("primary");
 /** The configured id, or one that was made at the first start and kept with the data. */
 export function nodeIdOf(config: Config): string {
   if (config.nodeId !== undefined) return config.nodeId;
-  const known = readNote(config.data, "node-id");
+  const known = readNodeFile(config.data, "node-id");
   if (known !== undefined) return known;
   const made = `${config.role}-${randomBytes(4).toString("hex")}`;
-  writeNote(config.data, "node-id", made);
+  writeNodeFile(config.data, "node-id", made);
   return made;
 }
 
@@ -27,7 +27,7 @@ export function nodeKeyHashOf({ nodeKey }: Pick<Config, "nodeKey">): string | un
 }
 
 /** Shows keys to the operator, before they are stored: otherwise a start that fails or dies in between would leave a key that nobody knows. */
-export type Announce = (minted: MintedKeys) => Promise<void>;
+export type AnnounceKeys = (minted: MintedKeys) => Promise<void>;
 
 /** Keys that were made just now. They are shown once; only their hashes are kept. */
 export interface MintedKeys {
@@ -36,7 +36,7 @@ export interface MintedKeys {
 }
 
 /** A primary's. */
-export interface Secrets {
+export interface PrimarySecrets {
   /** SHA-256 of the node key. */
   readonly nodeKeyHash: string;
   /** The API key that is to be accepted (`acceptAdminKey`). */
@@ -44,7 +44,7 @@ export interface Secrets {
 }
 
 /** Makes a primary's keys where it has none. Those that are configured come first. */
-export async function settleSecrets(config: Config, writer: Writer, announce: Announce): Promise<Secrets> {
+export async function ensureSecrets(config: Config, writer: Writer, announce: AnnounceKeys): Promise<PrimarySecrets> {
   const { environment } = config;
   const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
   const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;

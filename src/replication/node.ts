@@ -1,11 +1,11 @@
 /** What the rest of the program sees of a running node, whatever its role. */
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
-import type { ApiKey, Change } from "../engine/event.ts";
-import type { State } from "../store/state.ts";
-import type { FeedState } from "../telemetry/metrics.ts";
-import type { History } from "./event-history.ts";
-import type { FoundKey } from "./following/node-client.ts";
+import type { ApiKey, FactChange } from "../engine/event.ts";
+import type { StoreState } from "../store/state.ts";
+import type { ReplicaStateName } from "../telemetry/metrics.ts";
+import type { EventReader } from "./event-history.ts";
+import type { ApiKeyLookup } from "./following/node-client.ts";
 import type { WriteMeta, WriteResult } from "./writing/append.ts";
 
 export type { WriteMeta, WriteResult } from "./writing/append.ts";
@@ -17,13 +17,13 @@ export interface Node {
   /** The engine over the present copy. Asked anew for each request: a snapshot may have replaced it. AppError `not_ready` while there is none. */
   engine(): Engine;
   /** The events that made this copy what it is; undefined where it is made of snapshots alone: a fallback's that does not follow. */
-  readonly history: History | undefined;
+  readonly events: EventReader | undefined;
   /** Local writes: the primary's. */
   readonly writes: Writes | undefined;
   /** Sends a client's write on to the primary, and answers when this node has applied it or the wait is over: an edge's. */
   readonly forward: ((request: ForwardedRequest) => Promise<ForwardedAnswer>) | undefined;
   /** Looks up a client's key, which this node does not know, at the primary: an edge's. AppError `not_ready` where that cannot be done now. */
-  readonly lookUpKey?: ((key: string) => Promise<FoundKey>) | undefined;
+  readonly lookUpKey?: ((key: string) => Promise<ApiKeyLookup>) | undefined;
   /**
    * Resolves when this copy contains the token's position. AppError `invalid_request` (malformed), `conflict` (not part of this history),
    * `not_ready` (not in time). A fallback's resolves at once, whatever the token.
@@ -36,14 +36,14 @@ export interface Node {
   /** Something failed that a damaged file would explain: whether it was that. The node then answers no more from it. */
   reportDamage(error: unknown): boolean;
   /** Where the copy stands, undefined while there is none: the same object until it moves or is replaced. */
-  present(): State | undefined;
+  state(): StoreState | undefined;
   health(): NodeHealth;
   /** Makes this node the primary, under a new epoch: an edge can. */
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
   /** Answers requests below `/replication/`, the node key included; undefined where this node serves no others. */
   replication(request: Request): Promise<Response> | undefined;
   /** Answers nodes that wait for something new: there will be nothing. */
-  readonly endWaits?: () => void;
+  readonly endLongPolls?: () => void;
   /** A backup of what this node has, as an answer. AppError `not_ready` while there is nothing, `too_many_requests` while another one is made. */
   backup(): Promise<Response>;
   /** Takes over an MQTT connection that came in as a WebSocket, where a broker is embedded. */
@@ -56,7 +56,7 @@ export interface Writes {
   /** The first epoch of the history that they continue. */
   readonly history: string;
   /** A string holds the changes as JSON. */
-  batch(changes: readonly Change[] | string, meta: WriteMeta): Promise<WriteResult>;
+  batch(changes: readonly FactChange[] | string, meta: WriteMeta): Promise<WriteResult>;
   policy(
     policy: { readonly source: string; readonly filename: string | null; readonly force: boolean },
     meta: WriteMeta,
@@ -112,7 +112,7 @@ export interface NodeHealth {
   /** Whether it can store what it should. */
   readonly storageOk: boolean;
   readonly role: Node["role"];
-  readonly state: FeedState;
+  readonly state: ReplicaStateName;
   readonly epoch: string | null;
   readonly term: number | null;
   readonly offset: number | null;

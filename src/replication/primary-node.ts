@@ -4,63 +4,63 @@
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { lockDirectory, type DataDirectory } from "../store/data-directory.ts";
 import { compareEpochs, firstEpoch, readEpochs } from "../store/epochs.ts";
 import { verifyKey } from "../store/keys.ts";
 import { openLog } from "../store/log.ts";
-import { readState, type State } from "../store/state.ts";
-import { nextStart, nextSuccession } from "../store/terms.ts";
+import { readState, type StoreState } from "../store/state.ts";
+import { nextStartTerm, nextFailoverTerm } from "../store/terms.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
 import { createBackupServer } from "./backup/backup-server.ts";
-import { Copy } from "./copy.ts";
-import { watchDamage, type Damage } from "./damage.ts";
-import { eventHistory } from "./event-history.ts";
+import { LocalDatabase } from "./copy.ts";
+import { monitorDamage, type DamageMonitor } from "./damage.ts";
+import { createEventReader } from "./event-history.ts";
 import { epochOf } from "./feed/envelope.ts";
-import { openFeed, type Feed, type FeedListener } from "./feed/feed.ts";
-import type { Confirmation, Leadership } from "./failover/leadership.ts";
-import { Arrivals } from "./following/arrivals.ts";
-import { isPassed, type Stands } from "./following/history.ts";
-import { createLogServer, type LogServerOptions } from "./following/log-server.ts";
-import { Moves } from "./following/moves.ts";
-import { peersOf } from "./following/neighbours.ts";
-import type { Upstream } from "./following/upstream.ts";
+import { openEventStream, type EventStream, type EventStreamListener } from "./feed/feed.ts";
+import type { TermConfirmation, Leadership } from "./failover/leadership.ts";
+import { OffsetWaiters } from "./following/arrivals.ts";
+import { historyContains, type ReportedPosition } from "./following/history.ts";
+import { createNodeServer, type NodeServerOptions } from "./following/log-server.ts";
+import { LongPolls } from "./following/moves.ts";
+import { openPrimaryPeers } from "./following/neighbours.ts";
+import type { Peers } from "./following/upstream.ts";
 import { foreignHealth } from "./history-guard.ts";
 import { noteHistory } from "./history-notes.ts";
 import {
   acceptAdminKey,
   acceptAdminKeyLater,
   nodeIdOf,
-  settleSecrets,
-  type Announce,
-  type Secrets,
+  ensureSecrets,
+  type AnnounceKeys,
+  type PrimarySecrets,
 } from "./identity.ts";
 import type { Node, NodeHealth, WriteMeta, WriteResult, Writes } from "./node.ts";
 import { mintEpoch } from "./position.ts";
 import {
-  beginAtStart,
-  keepPosition,
-  noteLeading,
+  beginFirstTerm,
+  recordPositionPeriodically,
+  recordLeadership,
   refuseDevelopmentKey,
-  soundStore,
-  wasLeading,
-  wasFollower,
+  openPrimaryDatabase,
+  mayStillLead,
+  wasReplica,
 } from "./primary-store.ts";
-import { keepSnapshots } from "./snapshots/snapshot-keeper.ts";
+import { openSnapshotCache } from "./snapshots/snapshot-keeper.ts";
 import { Acks } from "./succession/acks.ts";
-import { Fence, type FenceOptions, type FenceReason, type Seen } from "./succession/fence.ts";
-import { ForeignWatch } from "./succession/foreign-watch.ts";
-import { HandOver } from "./succession/hand-over.ts";
-import { Pledge, promisedTerm, type PledgeRequest } from "./succession/pledge.ts";
+import { Fence, type FenceOptions, type FenceReason, type ObservedPosition } from "./succession/fence.ts";
+import { ForeignHistoryMonitor } from "./succession/foreign-watch.ts";
+import { Handover } from "./succession/hand-over.ts";
+import { Votes, readPromisedTerm, type VoteRequest } from "./succession/pledge.ts";
 import type { Mandate } from "./succession/promotion.ts";
 import { StartTerm } from "./succession/start-term.ts";
-import { type Succession, watchSuccession } from "./succession/succession.ts";
-import { TwinWatch } from "./succession/twin-watch.ts";
+import { type SuccessorDetector, createSuccessorDetector } from "./succession/succession.ts";
+import { DuplicatePrimaryMonitor } from "./succession/twin-watch.ts";
 import { findPrimaries } from "./succession/twins.ts";
 import { realSystem, type System } from "./system.ts";
-import { type CommitTimes, watchCommits } from "./writing/commit-times.ts";
+import { type CommitTimes, recordCommitTimes } from "./writing/commit-times.ts";
 import { countWrite } from "./writing/write-counts.ts";
 import { Writer } from "./writing/writer.ts";
 
@@ -78,13 +78,13 @@ export interface Takeover extends Mandate {
 
 export interface PrimaryOptions {
   /** Is given the keys that a first start makes. */
-  readonly announce?: Announce | undefined;
+  readonly announce?: AnnounceKeys | undefined;
   /** With it the node goes on where an edge of this process ended. */
   readonly takeover?: Takeover | undefined;
   /** The lease under which it is the primary, where there is one. */
   readonly leadership?: Leadership | undefined;
   /** Called once, when the node is no primary any more; possibly before it has started. */
-  readonly onFenced?: (reason: FenceReason, lacking?: Seen) => void;
+  readonly onFenced?: (reason: FenceReason, lacking?: ObservedPosition) => void;
 }
 
 /** AppError `conflict` where another process is the primary of the same data. */
@@ -102,37 +102,37 @@ export async function startPrimaryNode(
   const { writer, copy, path, nodeKeyHash } = opened;
   // Until it ended, the edge went on following.
   if (takeover !== undefined && compareEpochs(writer.state, takeover.after) !== 0)
-    throw overtaken("another node was promoted meanwhile");
+    throw superseded("another node was promoted meanwhile");
   const id = nodeIdOf(config);
   const store = copy.reader();
   const parts = { config, id, store, takeover, leadership, onFenced, system };
-  const place = await keepPlace(started, { ...parts, ...opened });
+  const place = await startLeading(started, { ...parts, ...opened });
   const { fence, feed } = place;
   // Only now: what could still fail has not, and whoever was replaced must not begin a term over that of its successor.
-  if (!fence.fenced) {
+  if (!fence.isFenced) {
     await beginTerm(started, config, opened, place, takeover !== undefined, system.clock);
-    keepPosition(started, data, writer, limits.headIntervalMs, system.clock);
+    recordPositionPeriodically(started, data, writer, limits.headIntervalMs, system.clock);
   }
   const onFound = (): void => {
     // Another node has all that was acknowledged, and can answer.
     if (leadership !== undefined) fence.giveUpDamaged();
   };
   const intervalMs = limits.copyCheckIntervalMs;
-  const damage = watchDamage({ path, writer, intervalMs, atOnce: takeover !== undefined, onFound }, started, system);
-  const moves = new Moves(system.clock);
-  const serveLog = serveOthers(config, id, { ...opened, damage, moves }, place, system);
-  const arrivals = new Arrivals({
-    present: () => writer.state,
+  const damage = monitorDamage({ path, writer, intervalMs, atOnce: takeover !== undefined, onFound }, started, system);
+  const moves = new LongPolls(system.clock);
+  const serveLog = servePeers(config, id, { ...opened, damage, moves }, place, system);
+  const arrivals = new OffsetWaiters({
+    state: () => writer.state,
     epochs: () => readEpochs(copy.reader()),
-    isNewest: () => !fence.fenced,
-    mayLearn: false,
+    isNewest: () => !fence.isFenced,
+    mayLearnEpochs: false,
     clock: system.clock,
   });
-  const history = eventHistory({ reader: () => copy.reader(), primary: true });
-  writer.onMoved((moved) => {
+  const history = createEventReader({ reader: () => copy.reader(), primary: true });
+  writer.onStateChange((moved) => {
     feed.wake(moved);
-    copy.moved(moved.state);
-    arrivals.moved();
+    copy.onStateChange(moved.state);
+    arrivals.onStateChange();
     history.moved();
     moves.wake();
   });
@@ -147,8 +147,8 @@ export async function startPrimaryNode(
       damage.requireNone();
       return copy.engine();
     },
-    history,
-    writes: writesOver(writer, place, damage, limits.ackTimeoutMs),
+    events: history,
+    writes: createWrites(writer, place, damage, limits.ackTimeoutMs),
     forward: undefined,
     promote: undefined,
     waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
@@ -157,10 +157,10 @@ export async function startPrimaryNode(
       if (config.maxStaleness !== undefined) requireNewest(place, config.maxStaleness);
     },
     reportDamage: damage.report,
-    present: () => writer.state,
+    state: () => writer.state,
     health: () => healthOf(writer, place, damage.found),
     replication: serveLog,
-    endWaits: moves.wake,
+    endLongPolls: moves.wake,
     backup: backupsOfPrimary(writer, { path, data, nodeKeyHash }, system),
     mqttConnection: feed.embedded?.handle,
     stop: () => running.disposeAsync(),
@@ -170,38 +170,38 @@ export async function startPrimaryNode(
 async function beginTerm(
   started: AsyncDisposableStack,
   { data }: Config,
-  { writer, adminKey }: Data,
-  { term, fence, leadership }: Place,
+  { writer, adminKey }: OpenedData,
+  { term, fence, leadership }: Leading,
   isPromoted: boolean,
   clock: System["clock"],
 ): Promise<void> {
   // Opening may have taken so long that the lease has to be confirmed again.
-  await leadership?.confirmed();
-  await beginAtStart(term, writer, data, isPromoted);
+  await leadership?.waitUntilValid();
+  await beginFirstTerm(term, writer, data, isPromoted);
   if (adminKey === undefined || !term.isBegun) return;
   try {
     await acceptAdminKey(adminKey, writer, clock);
   } catch (error) {
     // The others follow the term that has begun, so a promotion can't fail any more.
     if (!isPromoted || storageFailureIn(error) === undefined) throw error;
-    const mayWrite = (): boolean => !fence.fenced && leadership?.problem === undefined;
+    const mayWrite = (): boolean => !fence.isFenced && leadership?.problem === undefined;
     acceptAdminKeyLater(adminKey, writer, mayWrite, started, clock);
   }
 }
 
 function backupsOfPrimary(
   writer: Writer,
-  { path, data, nodeKeyHash }: Pick<Data, "path" | "nodeKeyHash"> & Pick<Config, "data">,
+  { path, data, nodeKeyHash }: Pick<OpenedData, "path" | "nodeKeyHash"> & Pick<Config, "data">,
   system: System,
 ): Node["backup"] {
-  const saveReplaced = (target: string): Promise<boolean> => writer.saveReplaced(target);
-  return createBackupServer({ storePath: () => path, saveReplaced, data, nodeKeyHash, system });
+  const saveReplaced = (target: string): Promise<boolean> => writer.copyIfReplaced(target);
+  return createBackupServer({ storePath: () => path, copyIfReplaced: saveReplaced, data, nodeKeyHash, system });
 }
 
-interface Data extends Secrets {
+interface OpenedData extends PrimarySecrets {
   readonly writer: Writer;
   readonly commits: CommitTimes;
-  readonly copy: Copy;
+  readonly copy: LocalDatabase;
   readonly path: string;
   /** Whether the history begins with this start. */
   readonly isNew: boolean;
@@ -210,86 +210,86 @@ interface Data extends Secrets {
 async function openData(
   started: AsyncDisposableStack,
   config: Config,
-  announce: Announce,
+  announce: AnnounceKeys,
   takeover: Takeover | undefined,
   system: System,
-): Promise<Data> {
+): Promise<OpenedData> {
   const { limits, environment, data } = config;
   const reserveBytes = limits.diskReserveBytes;
   const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes }, system);
   started.defer(() => writer.stop());
   const { path, isNew } =
-    takeover === undefined ? await soundStore(writer, config, system) : { path: takeover.path, isNew: false };
+    takeover === undefined ? await openPrimaryDatabase(writer, config, system) : { path: takeover.path, isNew: false };
   await writer.open(path, { create: false });
-  const commits = watchCommits(writer);
-  const copy = new Copy(data, limits, system.clock, writer.changes);
+  const commits = recordCommitTimes(writer);
+  const copy = new LocalDatabase(data, limits, system.clock, writer.changes);
   started.defer(() => copy.close());
   copy.open(path);
   noteHistory(data, firstEpoch(copy.reader()).epoch);
   refuseDevelopmentKey(config, copy.engine());
-  const secrets = await settleSecrets(config, writer, announce);
+  const secrets = await ensureSecrets(config, writer, announce);
   // A first start that fails later must have stored the keys that it has shown.
   if (writer.state.offset === 0 && secrets.adminKey !== undefined)
     await acceptAdminKey(secrets.adminKey, writer, system.clock);
   return { writer, commits, copy, path, isNew, ...secrets };
 }
 
-interface PlaceOptions {
+interface LeadingOptions {
   readonly config: Config;
   /** This node's. */
   readonly id: string;
   readonly isNew: boolean;
   readonly writer: Writer;
   readonly commits: CommitTimes;
-  readonly copy: Copy;
-  readonly store: SqlDatabase;
+  readonly copy: LocalDatabase;
+  readonly store: Connection;
   readonly nodeKeyHash: string;
   readonly takeover: Takeover | undefined;
   readonly leadership: Leadership | undefined;
-  readonly onFenced: (reason: FenceReason, lacking?: Seen) => void;
+  readonly onFenced: (reason: FenceReason, lacking?: ObservedPosition) => void;
   readonly system: System;
 }
 
 /** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
-interface Place {
+interface Leading {
   /** Which start of its process it is. */
   readonly instance: string;
-  readonly peers: Upstream | undefined;
-  readonly foreign: ForeignWatch;
-  readonly feed: Feed;
+  readonly peers: Peers | undefined;
+  readonly foreign: ForeignHistoryMonitor;
+  readonly feed: EventStream;
   readonly fence: Fence;
   readonly leadership: Leadership | undefined;
   readonly term: StartTerm;
-  readonly handOver: HandOver;
+  readonly handOver: Handover;
   /** Null while its word that a copy is the newest is worth nothing: while it may not write. */
   readonly ageMs: () => number | null | undefined;
   readonly acks: Acks;
-  readonly onPosition: LogServerOptions["onPosition"];
+  readonly onPosition: NodeServerOptions["onPeerPosition"];
 }
 
-async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): Promise<Place> {
+async function startLeading(started: AsyncDisposableStack, options: LeadingOptions): Promise<Leading> {
   const { config, id, isNew, writer, commits, copy, store, nodeKeyHash, takeover, leadership, onFenced, system } =
     options;
   const { clock } = system;
-  const present = (): State => writer.state;
+  const present = (): StoreState => writer.state;
   const instance = mintEpoch(clock);
   const acks = new Acks(config.ack, clock);
   const { storage } = writer;
   const eventLog = openLog(store);
-  const acknowledge = (nodeId: string, stands: Stands): void => {
-    if (config.ack > 0 && copy.ready && isPassed(readState(store), eventLog, stands))
-      acks.note(nodeId, stands.epoch, stands.offset);
+  const acknowledge = (nodeId: string, stands: ReportedPosition): void => {
+    if (config.ack > 0 && copy.isOpen && historyContains(readState(store), eventLog, stands))
+      acks.record(nodeId, stands.epoch, stands.offset);
   };
   const { epoch: history } = firstEpoch(store);
-  const foreign = new ForeignWatch(() => history, clock);
+  const foreign = new ForeignHistoryMonitor(() => history, clock);
   const stop: FenceOptions["onFenced"] = (...why) => {
     feed.stop();
     onFenced(...why);
   };
-  const fence = new Fence({ directory: config.data, store, present, storage, onFenced: stop });
-  const peers = peersOf(config, present, foreign, system);
+  const fence = new Fence({ directory: config.data, store, state: present, storage, onFenced: stop });
+  const peers = openPrimaryPeers(config, present, foreign, system);
   if (peers !== undefined) started.defer(() => peers.close());
-  const search = { config, id, peers, present, history, nodeKeyHash, system };
+  const search = { config, id, peers, state: present, history, nodeKeyHash, system };
   // Before a new history begins, others were asked already.
   const others = takeover === undefined && !isNew ? await findPrimaries(search) : { retained: [], primary: undefined };
   const term = termOf(options, () => {
@@ -297,42 +297,49 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     // Who is asked learns of the new term by that, without waiting for a broker or for the next look.
     void peers?.heads();
   });
-  const ageMs = (): number | null | undefined => (fence.fenced || !term.isBegun ? null : leadership?.ageMs);
+  const ageMs = (): number | null | undefined => (fence.isFenced || !term.isBegun ? null : leadership?.ageMs);
   // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
-  const stored = (): State => (copy.ready ? readState(store) : writer.state);
-  const succession = watchSuccession({
+  const stored = (): StoreState => (copy.isOpen ? readState(store) : writer.state);
+  const succession = createSuccessorDetector({
     peers,
     fence,
-    present: stored,
+    state: stored,
     ack: config.ack,
-    beginAfter: term.restart,
+    beginAfter: term.beginAfter,
     intervalMs: config.limits.peerCheckIntervalMs,
     clock,
   });
-  const twins = new TwinWatch({ id, instance, present, fence });
+  const twins = new DuplicatePrimaryMonitor({ id, instance, state: present, fence });
   const hearing = { history, startMs: clock.wallMs(), hasPeers: peers !== undefined };
   const listener = listenerFor({ ...hearing, foreign, twins, succession, fence, acknowledge });
-  const feed = await openFeed(config, store, nodeKeyHash, { node: id, instance, ageMs, commits }, listener, system);
+  const feed = await openEventStream(
+    config,
+    store,
+    nodeKeyHash,
+    { node: id, instance, ageMs, commits },
+    listener,
+    system,
+  );
   started.defer(() => feed.close());
   for (const { e: epoch, n: termThere, l: offset } of others.retained)
-    succession.heard({ epoch, term: termThere, offset });
+    succession.onBrokerPosition({ epoch, term: termThere, offset });
   if (others.primary !== undefined) fence.fence(others.primary);
-  else if (takeover === undefined && !isNew && peers !== undefined && wasFollower(config.data))
-    fence.requireVotes(wasLeading(config.data, readEpochs(store)));
+  else if (takeover === undefined && !isNew && peers !== undefined && wasReplica(config.data))
+    fence.requireVotes(mayStillLead(config.data, readEpochs(store)));
   // Who was promoted by force, or has what was acknowledged, may be behind others: what they have more is lost.
-  if (takeover?.aheadIsLost !== true) await succession.look();
-  if (takeover !== undefined && fence.fenced)
-    throw overtaken("another node was promoted meanwhile, or has come further than this one");
+  if (takeover?.aheadIsLost !== true) await succession.askPeers();
+  if (takeover !== undefined && fence.isFenced)
+    throw superseded("another node was promoted meanwhile, or has come further than this one");
   succession.start();
-  leadership?.lead({
-    confirm: () => confirmationOf(peers, present()),
+  leadership?.start({
+    confirm: () => confirmTerm(peers, present()),
     ack: config.ack,
     onLost: (reason) => fence.loseLease(reason),
   });
   started.defer(() => succession.stop());
   if (peers !== undefined)
     started.defer(clock.every(config.limits.peerCheckIntervalMs, () => void lookForTwins(peers, twins, fence)));
-  const handOver = new HandOver(clock, (to) => {
+  const handOver = new Handover(clock, (to) => {
     if (leadership !== undefined) fence.loseLease(`it gave the lease to ${to}, which did not become the primary`);
   });
   started.defer(() => handOver.close());
@@ -349,30 +356,30 @@ async function keepPlace(started: AsyncDisposableStack, options: PlaceOptions): 
     acks,
     onPosition(asked, nodeId) {
       if (asked.first !== undefined && !foreign.admits(asked.first, nodeId ?? "a node")) return;
-      succession.seen(asked);
+      succession.onPeerPosition(asked);
       // Without a name it may be this node itself, where one list of peers serves all nodes.
       if (nodeId === undefined) return;
-      twins.followed(asked.epoch);
+      twins.onReplicaEpoch(asked.epoch);
       acknowledge(nodeId, asked);
     },
   };
 }
 
-async function lookForTwins(peers: Upstream, twins: TwinWatch, fence: Fence): Promise<void> {
-  if (twins.isUncertain && !fence.fenced) twins.found(await peers.livePrimaries());
+async function lookForTwins(peers: Peers, twins: DuplicatePrimaryMonitor, fence: Fence): Promise<void> {
+  if (twins.hasNoReplica && !fence.isFenced) twins.onPrimaryHeads(await peers.livePrimaries());
 }
 
-interface Hearing {
+interface ListenerOptions {
   /** The first epoch of this primary's history. */
   readonly history: string;
   /** When it was started, in ms since 1970. */
   readonly startMs: number;
   readonly hasPeers: boolean;
-  readonly foreign: ForeignWatch;
-  readonly twins: TwinWatch;
-  readonly succession: Succession;
+  readonly foreign: ForeignHistoryMonitor;
+  readonly twins: DuplicatePrimaryMonitor;
+  readonly succession: SuccessorDetector;
   readonly fence: Fence;
-  readonly acknowledge: (nodeId: string, stands: Stands) => void;
+  readonly acknowledge: (nodeId: string, stands: ReportedPosition) => void;
 }
 
 /** What a primary makes of what others say at brokers. */
@@ -385,7 +392,7 @@ function listenerFor({
   succession,
   fence,
   acknowledge,
-}: Hearing): FeedListener {
+}: ListenerOptions): EventStreamListener {
   return {
     head(head, retained) {
       // A retained one may be what is left of a primary that was started on an empty directory.
@@ -396,11 +403,11 @@ function listenerFor({
       const epoch = epochOf(head);
       // That is one epoch of its history. With peers this node asks one of them for all, and saves exactly what only it has.
       const known = hasPeers ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
-      succession.heard({ ...epoch, offset: head.l }, known);
+      succession.onBrokerPosition({ ...epoch, offset: head.l }, known);
     },
     status(nodeId, { epoch, offset, hash }) {
       if (epoch === null || offset === null) return;
-      twins.followed(epoch);
+      twins.onReplicaEpoch(epoch);
       acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
     },
     fenced: (reason) => fence.fence(reason),
@@ -408,47 +415,54 @@ function listenerFor({
 }
 
 /** The term of this start: voted for at a promotion, the next one of the same primary otherwise. */
-function termOf({ config, writer, isNew, takeover }: PlaceOptions, onBegun: () => void): StartTerm {
+function termOf({ config, writer, isNew, takeover }: LeadingOptions, onBegun: () => void): StartTerm {
   const { term: before } = writer.state;
-  const first = takeover?.term ?? (wasFollower(config.data) ? nextSuccession(before) : nextStart(before));
-  if (isNew) noteLeading(config.data, writer);
+  const first = takeover?.term ?? (wasReplica(config.data) ? nextFailoverTerm(before) : nextStartTerm(before));
+  if (isNew) recordLeadership(config.data, writer);
   return new StartTerm({
-    next: (seen) => Math.max(first, nextStart(seen), nextStart(writer.state.term)),
+    next: (seen) => Math.max(first, nextStartTerm(seen), nextStartTerm(writer.state.term)),
     begin: (term) => writer.startEpoch(term),
     onBegun() {
-      noteLeading(config.data, writer);
+      recordLeadership(config.data, writer);
       onBegun();
     },
     isBegun: isNew,
   });
 }
 
-function overtaken(reason: string): AppError {
+function superseded(reason: string): AppError {
   return new AppError("conflict", `${reason}: this one goes on as an edge, look again which one to promote`);
 }
 
-function serveOthers(
+function servePeers(
   { data, limits, ack }: Config,
   id: string,
-  { writer, commits, copy, nodeKeyHash, damage, moves }: Data & { readonly damage: Damage; readonly moves: Moves },
-  { onPosition, feed, fence, leadership, peers, handOver, instance, ageMs }: Place,
+  {
+    writer,
+    commits,
+    copy,
+    nodeKeyHash,
+    damage,
+    moves,
+  }: OpenedData & { readonly damage: DamageMonitor; readonly moves: LongPolls },
+  { onPosition, feed, fence, leadership, peers, handOver, instance, ageMs }: Leading,
   system: System,
 ): Node["replication"] {
-  let promised = promisedTerm(data);
-  const promise = (request: PledgeRequest): void => {
-    const pledge = new Pledge(data);
-    pledge.give({ ...request, force: true });
-    promised = pledge.term;
+  let promised = readPromisedTerm(data);
+  const promise = (request: VoteRequest): void => {
+    const pledge = new Votes(data);
+    pledge.grant({ ...request, force: true });
+    promised = pledge.promisedTerm;
   };
-  const snapshots = keepSnapshots({
+  const snapshots = openSnapshotCache({
     storePath: () => copy.engine().path,
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
-    present: () => writer.state,
+    state: () => writer.state,
     nodeKeyHash,
     system,
   });
-  return createLogServer({
+  return createNodeServer({
     store() {
       damage.requireNone();
       return copy.reader();
@@ -461,38 +475,38 @@ function serveOthers(
     promised: () => promised,
     leased: leadership !== undefined,
     handsOverTo: () => handOver.to,
-    async pledge(request) {
+    async vote(request) {
       // A candidate for this primary's own epoch sees in the head that there is a primary. One that was replaced may be an edge tomorrow.
       const isLater = compareEpochs(writer.state, request) < 0;
-      const isHandOver = request.graceful && !fence.fenced && request.epoch === writer.state.epoch;
+      const isHandOver = request.graceful && !fence.isFenced && request.epoch === writer.state.epoch;
       if (!isLater && !isHandOver) return;
       if (isHandOver && peers === undefined)
         throw new AppError("conflict", "it has no `peers`, and could not follow its successor");
-      if (peers !== undefined && !(await peers.stands(request)))
+      if (peers !== undefined && !(await peers.confirmsCandidacy(request)))
         throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
       if (isLater) promise(request);
       else {
-        await handOver.begin(request.node);
+        await handOver.start(request.node);
         const released = leadership?.release(request.node);
         // One that has the lease already does not wait for it.
         if (!request.leased) await released;
       }
     },
     ack: ack > 0,
-    freshness: () => ({ number: feed.headNumber, ageMs: ageMs() }),
+    freshness: () => ({ sequenceNumber: feed.headSequenceNumber, ageMs: ageMs() }),
     commits,
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     snapshots,
-    onPosition,
-    untilMoved: moves.wait,
+    onPeerPosition: onPosition,
+    waitForChange: moves.wait,
     reportDamage: damage.report,
   });
 }
 
 /** What the peers say of the present term of this primary. */
-async function confirmationOf(peers: Upstream | undefined, present: State): Promise<Confirmation> {
+async function confirmTerm(peers: Peers | undefined, present: StoreState): Promise<TermConfirmation> {
   const heads = ((await peers?.heads()) ?? []).map(({ head }) => head);
   return {
     edges: heads.filter(({ role, e, pledgedTo }) => role === "edge" && e === present.epoch && pledgedTo === undefined)
@@ -502,26 +516,26 @@ async function confirmationOf(peers: Upstream | undefined, present: State): Prom
 }
 
 /** AppError `not_ready` where this primary was known to be the only one longer ago than that. One without a term or a lease does not know at all. */
-function requireNewest({ fence, leadership, ageMs }: Place, maxMs: number): void {
+function requireNewest({ fence, leadership, ageMs }: Leading, maxMs: number): void {
   const age = ageMs();
   if (age === undefined || (age !== null && age <= maxMs)) return;
   const problem = fence.problem ?? leadership?.problem ?? "the lease of the primary can't be renewed";
   throw new AppError("not_ready", `${problem}: this node does not know whether its data are the newest`);
 }
 
-function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Place, damaged: boolean): NodeHealth {
+function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Leading, damaged: boolean): NodeHealth {
   const { brokers, embedded } = feed;
   const { epoch, term, offset, digest } = writer.state;
   const feedConnected = brokers.some(({ connected }) => connected);
   const problem = fence.problem ?? leadership?.problem;
   return {
     ...foreignHealth(foreign),
-    ok: !writer.failed && !damaged,
+    ok: !writer.hasFailed && !damaged,
     ...(writer.storage.problem === undefined ? {} : { degraded: writer.storage.problem }),
     ...(problem === undefined ? {} : { degraded: problem }),
     storageOk: writer.storage.problem === undefined,
     role: "primary",
-    state: fence.fenced ? "FENCED" : "PRIMARY",
+    state: fence.isFenced ? "FENCED" : "PRIMARY",
     epoch,
     term,
     offset,
@@ -534,15 +548,15 @@ function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Place, d
   };
 }
 
-type Asked = Parameters<Writer["write"]>[0];
+type WriteRequest = Parameters<Writer["write"]>[0];
 
-function writesOver(
+function createWrites(
   writer: Writer,
-  { fence, leadership, acks, feed, foreign, term, handOver }: Place,
-  damage: Damage,
+  { fence, leadership, acks, feed, foreign, term, handOver }: Leading,
+  damage: DamageMonitor,
   ackTimeoutMs: number,
 ): Writes {
-  const attempt = async (request: Asked, meta: WriteMeta, onCommitted: () => void): Promise<WriteResult> => {
+  const attempt = async (request: WriteRequest, meta: WriteMeta, onCommitted: () => void): Promise<WriteResult> => {
     const requireUnfenced = (): void => {
       if (fence.problem !== undefined)
         throw new AppError("not_ready", `${fence.problem}: this primary writes nothing any more, send the write again`);
@@ -550,9 +564,9 @@ function writesOver(
     const admit = (): void => {
       requireUnfenced();
       damage.requireNone();
-      handOver.requireNone();
-      leadership?.require();
-      if (feed.doubted)
+      handOver.requireInactive();
+      leadership?.requireValid();
+      if (feed.isOwnershipUncertain)
         throw new AppError(
           "not_ready",
           "another primary may have taken over: this one looks whether it has, send the write again in a moment",
@@ -562,12 +576,12 @@ function writesOver(
       admit();
       await term.begin();
     }
-    const result = await handOver.during(() => writer.write(request, meta, admit));
+    const result = await handOver.trackWrite(() => writer.write(request, meta, admit));
     onCommitted();
     if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
     // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
     const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
-    const isReached = await acks.reached(epoch, result.offset, ackTimeoutMs);
+    const isReached = await acks.waitFor(epoch, result.offset, ackTimeoutMs);
     // It is committed and may survive. But another node may have the lease now, and have begun without it.
     if (isReached && leadership?.problem === undefined) return result;
     if (leadership?.problem !== undefined)
@@ -581,7 +595,7 @@ function writesOver(
       "the write is committed here, but not enough edges have it yet: send it again to be sure of it, it is done only once",
     );
   };
-  const write = (request: Asked, meta: WriteMeta): Promise<WriteResult> =>
+  const write = (request: WriteRequest, meta: WriteMeta): Promise<WriteResult> =>
     countWrite(request.kind, (onCommitted) => attempt(request, meta, onCommitted));
   return {
     history: foreign.own,

@@ -5,17 +5,17 @@ import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Epoch } from "../store/epochs.ts";
-import { isSameSuccession } from "../store/terms.ts";
-import { installStore, nextStore, presentStore, readNote, writeNote } from "../store/data-directory.ts";
+import { isSameFailover } from "../store/terms.ts";
+import { installStore, nextStorePath, currentStorePath, readNodeFile, writeNodeFile } from "../store/data-directory.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { reasonOf } from "../util/reason.ts";
-import { removeReplaced } from "./copy.ts";
-import { useUp } from "./history-notes.ts";
-import { checkStoreAside } from "./snapshots/snapshot-jobs.ts";
-import { refuseKnownHistory } from "./succession/known-history.ts";
+import { removeReplacedDatabases } from "./copy.ts";
+import { consumeApproval } from "./history-notes.ts";
+import { checkDatabaseInWorker } from "./snapshots/snapshot-jobs.ts";
+import { requireNoKnownHistory } from "./succession/known-history.ts";
 import type { StartTerm } from "./succession/start-term.ts";
 import type { System } from "./system.ts";
 import type { Writer } from "./writing/writer.ts";
@@ -30,24 +30,24 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
 }
 
 /** A primary's database, and whether it was made just now. */
-export interface PrimaryStore {
+export interface PrimaryDatabase {
   readonly path: string;
   readonly isNew: boolean;
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. */
-export async function soundStore(writer: Writer, config: Config, system: System): Promise<PrimaryStore> {
+export async function openPrimaryDatabase(writer: Writer, config: Config, system: System): Promise<PrimaryDatabase> {
   const { data, limits } = config;
-  const present = presentStore(data);
+  const present = currentStorePath(data);
   if (present === undefined) {
-    await refuseKnownHistory(config, system);
-    const made = await makeStore(writer, data);
-    useUp(data, "abandon-history");
+    await requireNoKnownHistory(config, system);
+    const made = await createDatabase(writer, data);
+    consumeApproval(data, "abandon-history");
     return { path: made, isNew: true };
   }
-  useUp(data, "abandon-history");
-  await checkStoreAside(system, present, limits).catch((cause: unknown) => {
-    requireStorage(cause, present);
+  consumeApproval(data, "abandon-history");
+  await checkDatabaseInWorker(system, present, limits).catch((cause: unknown) => {
+    throwIfStorageFailed(cause, present);
     // A newer version wrote it: it is not damaged.
     if (cause instanceof AppError && cause.code === "conflict") throw cause;
     throw new AppError(
@@ -56,12 +56,12 @@ export async function soundStore(writer: Writer, config: Config, system: System)
       { cause },
     );
   });
-  removeReplaced(data, true);
+  removeReplacedDatabases(data, true);
   return { path: present, isNew: false };
 }
 
 /** Throws where it is the storage that failed: then nothing is known against the data. */
-export function requireStorage(cause: unknown, path: string): void {
+export function throwIfStorageFailed(cause: unknown, path: string): void {
   const failure = storageFailureIn(cause);
   if (failure === undefined) return;
   const found = describeStorageFailure(failure, path);
@@ -71,7 +71,7 @@ export function requireStorage(cause: unknown, path: string): void {
 }
 
 /** Made aside and put in its place whole, so that what a first start leaves when it dies is never taken for a damaged database. */
-async function makeStore(writer: Writer, data: string): Promise<string> {
+async function createDatabase(writer: Writer, data: string): Promise<string> {
   const unfinished = join(data, "new.db");
   removeFiles(databaseFiles(unfinished));
   await writer.open(unfinished);
@@ -80,28 +80,28 @@ async function makeStore(writer: Writer, data: string): Promise<string> {
   // its `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
   const copied = `${unfinished}.copy`;
   copyFileSync(unfinished, copied);
-  const path = nextStore(data);
+  const path = nextStorePath(data);
   installStore(copied, path);
   removeFiles(databaseFiles(unfinished));
   return path;
 }
 
 /** Whether this directory was an edge's or a fallback's before: its term as a primary is one of a successor. */
-export function wasFollower(data: string): boolean {
-  const before = readNote(data, "role");
+export function wasReplica(data: string): boolean {
+  const before = readNodeFile(data, "role");
   return before !== undefined && before !== "primary";
 }
 
 /** Whether a node with these data was the last primary that it knows of, or never was one: then nobody has replaced it. */
-export function wasLeading(data: string, epochs: readonly Epoch[]): boolean {
-  const led = ledEpoch(data);
+export function mayStillLead(data: string, epochs: readonly Epoch[]): boolean {
+  const led = lastLedEpoch(data);
   const term = epochs.find(({ epoch }) => epoch === led)?.term;
   const last = epochs.at(-1);
-  return led === undefined || (term !== undefined && last !== undefined && isSameSuccession(term, last.term));
+  return led === undefined || (term !== undefined && last !== undefined && isSameFailover(term, last.term));
 }
 
 /** Begins the term of this start. Where the storage fails the primary starts all the same, and its first write tries again. */
-export async function beginAtStart(
+export async function beginFirstTerm(
   term: StartTerm,
   { storage }: Writer,
   data: string,
@@ -117,32 +117,33 @@ export async function beginAtStart(
 }
 
 /** Its term has begun: notes that the directory is a primary's, and of which epoch. */
-export function noteLeading(data: string, writer: Writer): void {
+export function recordLeadership(data: string, writer: Writer): void {
   try {
-    notePosition(data, writer);
-    if (readNote(data, "role") !== "primary") writeNote(data, "role", "primary");
+    recordPosition(data, writer);
+    if (readNodeFile(data, "role") !== "primary") writeNodeFile(data, "role", "primary");
   } catch (error) {
     // The next start begins another term, which costs nothing.
     writer.storage.failed("position", error, join(data, "position"));
   }
 }
 
-function notePosition(data: string, writer: Writer): void {
+function recordPosition(data: string, writer: Writer): void {
   const { epoch, offset } = writer.state;
   const text = `${epoch}:${offset}`;
-  if (readNote(data, "position") !== text) writeNote(data, "position", text, { wait: ledEpoch(data) !== epoch });
+  if (readNodeFile(data, "position") !== text)
+    writeNodeFile(data, "position", text, { wait: lastLedEpoch(data) !== epoch });
 }
 
 /** The last epoch that the node with these data was the primary of. */
-export function ledEpoch(data: string): string | undefined {
-  return readNote(data, "position")?.split(":")[0];
+export function lastLedEpoch(data: string): string | undefined {
+  return readNodeFile(data, "position")?.split(":")[0];
 }
 
 /**
  * Notes how far the log has gone, beside the database: an old database that is put back will not know of it. Where that cannot be written the node goes
  * on, says so and tries again; until then the note speaks of an earlier position, so that a later one can be lost unnoticed by it.
  */
-export function keepPosition(
+export function recordPositionPeriodically(
   started: AsyncDisposableStack,
   data: string,
   writer: Writer,
@@ -151,8 +152,8 @@ export function keepPosition(
 ): void {
   const note = (): void => {
     try {
-      notePosition(data, writer);
-      writer.storage.works("position");
+      recordPosition(data, writer);
+      writer.storage.recovered("position");
     } catch (error) {
       writer.storage.failed("position", error, join(data, "position"));
     }

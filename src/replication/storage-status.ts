@@ -4,12 +4,12 @@
  */
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
-import { atMostEvery } from "../util/at-most-every.ts";
+import { rateLimiter } from "../util/at-most-every.ts";
 import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import {
   describeStorageFailure,
-  publicProblem,
+  publicStorageProblem,
   storageFailureIn,
   type StorageFailure,
 } from "../util/storage-failure.ts";
@@ -46,12 +46,12 @@ export class StorageStatus {
 
   /** The same where it is known what failed; undefined where it works. */
   set(part: StoragePart, failure: StorageFailure | undefined, path: string): void {
-    if (failure === undefined) return this.works(part);
-    const told = `${parts[part].fails}: ${publicProblem(failure.reason)}`;
+    if (failure === undefined) return this.recovered(part);
+    const told = `${parts[part].fails}: ${publicStorageProblem(failure.reason)}`;
     this.#note(part, failure.reason, told, `${parts[part].fails}: ${describeStorageFailure(failure, path)}`);
   }
 
-  works(part: StoragePart): void {
+  recovered(part: StoragePart): void {
     if (this.#problems.delete(part)) log.warning("{text}", { text: parts[part].works });
   }
 
@@ -63,20 +63,19 @@ export class StorageStatus {
   }
 }
 
-const complaintIntervalMs = 10_000;
+const warningIntervalMs = 10_000;
 
 /** How often it is logged that requests fail because of the storage: they all do, as long as it does. */
-export const storageComplaints = (clock?: Clock): ReturnType<typeof atMostEvery> =>
-  atMostEvery(complaintIntervalMs, clock);
+export const storageLogLimit = (clock?: Clock): ReturnType<typeof rateLimiter> => rateLimiter(warningIntervalMs, clock);
 
 /** What to answer to a request that failed because of the storage. */
-export function storageFailed(
+export function logStorageFailure(
   { reason, detail }: StorageFailure,
   what: string,
-  complaints: ReturnType<typeof storageComplaints>,
+  complaints: ReturnType<typeof storageLogLimit>,
 ): string {
   metrics.storageFailures.inc({ reason });
   if (complaints(reason) > 0)
-    log.error("{what} failed: {problem} ({detail})", { what, problem: publicProblem(reason), detail });
-  return `${publicProblem(reason)}: ask again in a moment, or ask another node`;
+    log.error("{what} failed: {problem} ({detail})", { what, problem: publicStorageProblem(reason), detail });
+  return `${publicStorageProblem(reason)}: ask again in a moment, or ask another node`;
 }

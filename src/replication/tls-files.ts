@@ -33,23 +33,23 @@ export function readTlsFiles(owner: "broker" | "failover", paths: TlsPaths): Tls
   return { ca: ca?.text, cert: cert?.text, key: key?.text };
 }
 
-interface Kind<T> {
+interface PemKind<T> {
   readonly what: string;
   readonly parse: (text: string) => T;
 }
 
-const certificate: Kind<X509Certificate> = {
+const certificate: PemKind<X509Certificate> = {
   what: "certificate in PEM form",
   parse: (text) => new X509Certificate(text),
 };
-const privateKey: Kind<KeyObject> = { what: "unencrypted private key in PEM form", parse: createPrivateKey };
+const privateKey: PemKind<KeyObject> = { what: "unencrypted private key in PEM form", parse: createPrivateKey };
 
-interface Pem<T> {
+interface PemFile<T> {
   readonly text: string;
   readonly parsed: T;
 }
 
-function readPem<T>(setting: string, path: string | undefined, { what, parse }: Kind<T>): Pem<T> | undefined {
+function readPem<T>(setting: string, path: string | undefined, { what, parse }: PemKind<T>): PemFile<T> | undefined {
   if (path === undefined) return undefined;
   const refuse = (problem: string, cause: unknown): AppError =>
     new AppError("conflict", `the file \`${path}\` of \`${setting}\` ${problem}`, { cause });

@@ -1,27 +1,27 @@
 /** The scrub of a database that nobody writes to, such as the copy of a fallback, which is replaced as a whole. */
 import type { Limits } from "../config/limits.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { PageChecksums } from "../store/page-checksums.ts";
 import { PageScrub, scrubTickMs, type ScrubReports } from "../store/page-scrub.ts";
-import { closeDeleted } from "../store/raw-files.ts";
+import { closeDeletedRawFiles } from "../store/raw-files.ts";
 import type { Clock } from "../util/clock.ts";
 
-export interface WatchedPages {
+export interface DatabaseScrub {
   /** The database is that of this connection from now on. */
-  open(store: SqlDatabase): void;
+  open(store: Connection): void;
   /** Reads the damaged pages again. Resolves with the damage that is left. */
   checkDamagedPages(): Promise<string | undefined>;
 }
 
-const emptyLog = { committed: 0, moved: 0 };
+const emptyLog = { committed: 0, checkpointed: 0 };
 
 /** Runs until `started` is disposed of. */
-export function watchPages(
+export function scrubDatabase(
   { scrubIntervalMs }: Pick<Limits, "scrubIntervalMs">,
   reports: ScrubReports,
   started: AsyncDisposableStack,
   clock: Clock,
-): WatchedPages {
+): DatabaseScrub {
   let opened: { readonly pages: PageChecksums; readonly scrub: PageScrub } | undefined;
   const close = (): void => {
     opened?.scrub.stop();
@@ -33,7 +33,7 @@ export function watchPages(
     clock.every(scrubTickMs, () => {
       opened?.scrub.tick();
       // The database that this one has replaced.
-      closeDeleted();
+      closeDeletedRawFiles();
     }),
   );
   return {

@@ -17,12 +17,12 @@ import {
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { Clock } from "../util/clock.ts";
-import { atMostEvery } from "../util/at-most-every.ts";
+import { rateLimiter } from "../util/at-most-every.ts";
 
 const log = getLogger("connections");
 
 /** An attacker opens some thousand connections a second, and a look at the descriptors takes ten microseconds. */
-const lookIntervalMs = 25;
+const checkIntervalMs = 25;
 const countIntervalMs = 5000;
 const addressCountIntervalMs = 1000;
 const logIntervalMs = 10_000;
@@ -32,7 +32,7 @@ const reservedDescriptors = 256;
 const closeDownTo = 0.9;
 
 /** Starts to watch the connections of a listener. Returns the function that stops it. */
-export function guardConnections(
+export function limitConnections(
   { limits, trustedProxies }: Pick<Config, "limits" | "trustedProxies">,
   table: ConnectionTable | undefined,
   clock: Clock,
@@ -45,7 +45,7 @@ export function guardConnections(
   /** Descriptors that are no connections of this listener: files, connections to brokers and other nodes. */
   let others = lowestFreeDescriptor() ?? 0;
   const isTrusted = trustedIn(trustedProxies);
-  const reports = atMostEvery(logIntervalMs, clock);
+  const reports = rateLimiter(logIntervalMs, clock);
   let countAtMs = Number.NEGATIVE_INFINITY;
 
   const enforce = (lowest: number | undefined): void => {
@@ -73,7 +73,7 @@ export function guardConnections(
     countAtMs = now;
     enforce(lowest);
   };
-  return clock.every(lookIntervalMs, look);
+  return clock.every(checkIntervalMs, look);
 }
 
 /** How many connections a node takes that may have `descriptors` open. */
@@ -86,7 +86,7 @@ export function connectionsMaxWithin(
   return Math.min(connectionsMax, descriptors - reserve);
 }
 
-export interface Bounds {
+export interface ConnectionBounds {
   readonly max: number;
   /** For each client address; 0 for no bound. */
   readonly addressMax: number;
@@ -97,10 +97,10 @@ export interface Bounds {
 /** The connections to close so that the rest is within the bounds. */
 export function connectionsToClose(
   open: readonly AcceptedConnection[],
-  { max, addressMax, isTrusted }: Bounds,
+  { max, addressMax, isTrusted }: ConnectionBounds,
 ): AcceptedConnection[] {
   if (open.length <= (addressMax > 0 ? Math.min(max, addressMax) : max)) return [];
-  const worstFirst = open.toSorted((a, b) => worthOf(a) - worthOf(b) || b.idleMs - a.idleMs);
+  const worstFirst = open.toSorted((a, b) => priorityOf(a) - priorityOf(b) || b.idleMs - a.idleMs);
   const closing = new Set<AcceptedConnection>();
   if (addressMax > 0) {
     for (const same of Map.groupBy(worstFirst, networkOf).values()) {
@@ -122,7 +122,7 @@ const establishedBytes = 4096;
  * 2 for who goes on asking or waits for a further answer, so that a node that is slow for a moment does not close the connections of its regular clients.
  * 1 for others.
  */
-function worthOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: AcceptedConnection): number {
+function priorityOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: AcceptedConnection): number {
   if (answeredBytes === 0) return receivedBytes === 0 || idleMs >= 1000 ? 0 : 1;
   return (isWaiting || answeredBytes >= establishedBytes) && idleMs < 10_000 ? 2 : 1;
 }
@@ -132,7 +132,7 @@ function networkOf({ address, family }: AcceptedConnection): string {
   return family === "ipv4" ? address : address.split(":").slice(0, 4).join(":");
 }
 
-function trustedIn(proxies: readonly string[]): Bounds["isTrusted"] {
+function trustedIn(proxies: readonly string[]): ConnectionBounds["isTrusted"] {
   const list = new BlockList();
   for (const proxy of proxies) {
     const [address = "", bits] = proxy.split("/");

@@ -6,10 +6,10 @@ import type { Config } from "../config/config.ts";
 import { acceptPolicy } from "../engine/policy-refusal.ts";
 import type { Source } from "../polar/source.ts";
 import { startPrimaryNode, type PrimaryNode } from "../replication/primary-node.ts";
-import { serveNode, type RunningRole } from "./node-service.ts";
+import { serveNode, type RunningNode } from "./node-service.ts";
 
 /** Throws `invalid_policy` where the policy is refused, with all its problems. */
-export async function startDev(config: Config, sources: readonly Source[]): Promise<RunningRole> {
+export async function startDev(config: Config, sources: readonly Source[]): Promise<RunningNode> {
   // Checked as the files that they are, so that problems name file and line; loaded as the one policy that they form.
   if (sources.length > 0) acceptPolicy(sources, { runTests: true, limits: config.limits });
   const node = await startPrimaryNode(config);

@@ -2,8 +2,8 @@
 import type { Config } from "../config/config.ts";
 import { startFallbackNode } from "../replication/fallback-node.ts";
 import { realSystem, type System } from "../replication/system.ts";
-import { serveNode, type RunningRole } from "./node-service.ts";
+import { serveNode, type RunningNode } from "./node-service.ts";
 
-export async function startFallback(config: Config, system: System = realSystem): Promise<RunningRole> {
+export async function startFallback(config: Config, system: System = realSystem): Promise<RunningNode> {
   return serveNode(config, await startFallbackNode(config, system), system);
 }

@@ -13,18 +13,18 @@ import { nodeIdOf, type MintedKeys } from "../replication/identity.ts";
 import type { Node, Promoted } from "../replication/node.ts";
 import { startPrimaryNode, type PrimaryOptions, type Takeover } from "../replication/primary-node.ts";
 import { formatToken } from "../replication/position.ts";
-import type { FenceReason, Seen } from "../replication/succession/fence.ts";
-import { isPromoted, notePromotion, PrimaryIsAlive } from "../replication/succession/promotion.ts";
+import type { FenceReason, ObservedPosition } from "../replication/succession/fence.ts";
+import { hasPromotionNote, writePromotionNote, PrimaryAliveError } from "../replication/succession/promotion.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { presentStore, requireWritable, setAside } from "../store/data-directory.ts";
-import { isSameSuccession } from "../store/terms.ts";
+import { currentStorePath, requireWritable, quarantineStore } from "../store/data-directory.ts";
+import { isSameFailover } from "../store/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { sleep } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
-import { serveNode, type RunningRole } from "./node-service.ts";
+import { serveNode, type RunningNode } from "./node-service.ts";
 
 const log = getLogger("node");
 
@@ -32,15 +32,15 @@ const log = getLogger("node");
 const retryPauseMs = 1000;
 
 /** The store and log first, then brokers, then the API. Keys that a first start makes are shown once. */
-export async function startPrimary(config: Config, system: System = realSystem): Promise<RunningRole> {
+export async function startPrimary(config: Config, system: System = realSystem): Promise<RunningNode> {
   requireWritable(config.data);
   return Member.start(config, "primary", system);
 }
 
 /** The replica and the feed first, then the API. It listens at once, and says that it is not ready while it has no replica. */
-export async function startEdge(config: Config, system: System = realSystem): Promise<RunningRole> {
+export async function startEdge(config: Config, system: System = realSystem): Promise<RunningNode> {
   requireWritable(config.data);
-  if (!isPromoted(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
+  if (!hasPromotionNote(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
   log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
   return Member.start(config, "primary", system);
 }
@@ -52,9 +52,9 @@ class Member {
   #node: Node | undefined;
   /** The lease under which this node is the primary. */
   #leadership: Leadership | undefined;
-  #service: RunningRole | undefined;
+  #service: RunningNode | undefined;
   /** Why the present primary is none any more, and what it lacks. */
-  #fenced: { readonly reason: FenceReason; readonly lacking: Seen | undefined } | undefined;
+  #fenced: { readonly reason: FenceReason; readonly lacking: ObservedPosition | undefined } | undefined;
   /** Nodes that started after the stop, while they end. */
   #ends: Promise<void>[] = [];
   #changing: Promise<void> = Promise.resolve();
@@ -66,7 +66,7 @@ class Member {
     this.#lease = config.failover === undefined ? undefined : openLeaseOf(config, config.failover, system);
   }
 
-  static async start(config: Config, role: "primary" | "edge", system: System): Promise<RunningRole> {
+  static async start(config: Config, role: "primary" | "edge", system: System): Promise<RunningNode> {
     const member = new Member(config, system);
     // With a lease a node is an edge until it has it.
     const isPrimary = role === "primary" && member.#lease === undefined;
@@ -83,7 +83,7 @@ class Member {
     this.#fenced = undefined;
     this.#leadership = leadership;
     const announce = (minted: MintedKeys): Promise<void> => print(mintedKeysText(minted));
-    const onFenced = (reason: FenceReason, lacking?: Seen): void => {
+    const onFenced = (reason: FenceReason, lacking?: ObservedPosition): void => {
       this.#fenced = { reason, lacking };
       if (this.#node?.role === "primary") this.#stepDown();
     };
@@ -114,7 +114,7 @@ class Member {
       throw error;
     }
     this.#replace(node);
-    noteIt(this.#config.data);
+    recordPromotion(this.#config.data);
     const { epoch, offset } = node.health();
     log.warning("this node is the primary now, of epoch {epoch} from offset {offset} on", { epoch, offset });
     if (this.#fenced !== undefined) this.#stepDown();
@@ -130,7 +130,7 @@ class Member {
       if (this.#isStopped) return;
       await must(this.#service).drain(0);
       await this.#endNode();
-      if (reason === "damaged") putAside(this.#config.data);
+      if (reason === "damaged") setDamagedDatabaseAside(this.#config.data);
       await this.#leadership?.release();
       await this.#goOnAsEdge();
       log.warning("this node goes on as an edge");
@@ -153,7 +153,7 @@ class Member {
         return this.#replace(await this.#startEdge());
       } catch (error) {
         log.error("this node can't go on as an edge, and tries again: {error}", { error });
-        must(this.#service).refuse();
+        must(this.#service).failWaiting();
         await this.#pause();
       }
     }
@@ -163,14 +163,14 @@ class Member {
    * Asks the peers for their votes once this node has what it lacks, until it is the primary again. It stays an edge where it finds another primary, or
    * that another node was promoted meanwhile.
    */
-  async #recover(lacking: Seen | undefined): Promise<void> {
+  async #recover(lacking: ObservedPosition | undefined): Promise<void> {
     const term = lacking?.term ?? this.#node?.health().term;
     for (let attempt = 0; !this.#isStopped && this.#node?.role === "edge"; attempt++) {
       await this.#pause();
       try {
         await this.#askForVotes(must(this.#node), lacking, term);
       } catch (error) {
-        if (error instanceof PrimaryIsAlive || error instanceof Superseded)
+        if (error instanceof PrimaryAliveError || error instanceof Superseded)
           return log.warning("this node stays an edge: {reason}", { reason: reasonOf(error) });
         if (attempt === 0)
           log.warning("this node can't be the primary again yet, and tries on: {reason}", { reason: reasonOf(error) });
@@ -178,9 +178,13 @@ class Member {
     }
   }
 
-  async #askForVotes(node: Node, lacking: Seen | undefined, term: number | null | undefined): Promise<void> {
+  async #askForVotes(
+    node: Node,
+    lacking: ObservedPosition | undefined,
+    term: number | null | undefined,
+  ): Promise<void> {
     const { term: present } = node.health();
-    if (present !== null && term !== null && term !== undefined && !isSameSuccession(present, term))
+    if (present !== null && term !== null && term !== undefined && !isSameFailover(present, term))
       throw new Superseded("another node was promoted meanwhile");
     if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
     await node.promote?.({ force: false, automatic: true });
@@ -193,7 +197,7 @@ class Member {
   async #beginHistory(lease: Lease): Promise<void> {
     const { data, failoverTtl: ttlMs } = this.#config;
     for (; !this.#isStopped; await this.#pause()) {
-      if (presentStore(data) !== undefined) return;
+      if (currentStorePath(data) !== undefined) return;
       try {
         const state = await lease.holder();
         if (state?.record.hasHistory === true && approvedHistory(data, "abandon-history") === undefined)
@@ -218,7 +222,7 @@ class Member {
     await service.drain(0);
     await this.#endNode();
     try {
-      if (this.#isStopped || presentStore(this.#config.data) !== undefined)
+      if (this.#isStopped || currentStorePath(this.#config.data) !== undefined)
         throw new AppError("conflict", "this node has got a copy of a history meanwhile");
       this.#replace(await this.#startPrimary({ leadership }));
       log.warning("this node has the lease of term {term} and begins a history", { term: leadership.term });
@@ -264,12 +268,12 @@ function openLeaseOf(config: Config, url: string, system: System): Lease {
 }
 
 /** The check at a start looks at facts, keys and policy. A damaged page may hold something else, such as events. */
-function putAside(data: string): void {
-  const path = presentStore(data);
+function setDamagedDatabaseAside(data: string): void {
+  const path = currentStorePath(data);
   if (path === undefined) return;
   try {
     log.warning("the damaged database is kept as {aside}: without `ack` it may hold writes that no other node has", {
-      aside: setAside(path),
+      aside: quarantineStore(path),
     });
   } catch (error) {
     log.error("the damaged database {path} cannot be put aside: {error}", { path, error });
@@ -280,9 +284,9 @@ function putAside(data: string): void {
 class Superseded extends Error {}
 
 /** It is the primary, whether that can be noted or not. */
-function noteIt(data: string): void {
+function recordPromotion(data: string): void {
   try {
-    notePromotion(data);
+    writePromotionNote(data);
   } catch (error) {
     log.error(
       "the promotion cannot be noted in {data}: configure `role: primary` before this node is started again, or it starts as an edge: {error}",

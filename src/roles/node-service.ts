@@ -4,12 +4,12 @@ import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { build } from "../runtime/version.ts";
-import { observeNode, type NodeReading } from "../telemetry/metrics.ts";
+import { observeNode, type NodeMetrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { sleep } from "../util/clock.ts";
-import { guardConnections } from "./connection-guard.ts";
+import { limitConnections } from "./connection-guard.ts";
 
-export interface RunningRole {
+export interface RunningNode {
   readonly url: string;
   /**
    * The node is about to be replaced: requests that come now wait for the next one, and those that are under way are finished, all but `besides`.
@@ -17,7 +17,7 @@ export interface RunningRole {
    */
   drain(besides: number): Promise<void>;
   /** There is no next node yet: who waits for it is refused, and so is who comes before `replace`. */
-  refuse(): void;
+  failWaiting(): void;
   /** Another node answers from now on, at the same address: one of another role. */
   replace(node: Node): void;
   /** No new requests, streams are ended, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
@@ -29,19 +29,19 @@ export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock"> = realSystem,
-): Promise<RunningRole> {
+): Promise<RunningNode> {
   const { host, port, limits } = config;
   let node = first;
   try {
     let app = createApp(node, limits);
-    let change: Change | undefined;
+    let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
       port,
       fetch: (request, cut) =>
         change === undefined
           ? app.fetch(request, cut)
-          : change.over.then((isOver) => (isOver ? app.fetch(request, cut) : changing())),
+          : change.over.then((isOver) => (isOver ? app.fetch(request, cut) : roleChangeResponse())),
       get websocket() {
         const { mqttConnection } = node;
         if (mqttConnection === undefined) return undefined;
@@ -50,17 +50,17 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
     });
-    const unobserve = observeNode(() => readingOf(node));
-    const unguard = guardConnections(config, listener.connections, system.clock);
+    const unobserve = observeNode(() => nodeMetrics(node));
+    const unguard = limitConnections(config, listener.connections, system.clock);
     return {
       url: listener.url,
       async drain(besides) {
-        change ??= startChange(system.clock);
+        change ??= startRoleChange(system.clock);
         app.endStreams();
         const endMs = system.clock.monotonicMs() + drainMsMax;
-        while (app.inFlight > besides && system.clock.monotonicMs() < endMs) await sleep(system.clock, drainLookMs);
+        while (app.inFlight > besides && system.clock.monotonicMs() < endMs) await sleep(system.clock, drainPollMs);
       },
-      refuse: () => change?.end(false),
+      failWaiting: () => change?.end(false),
       replace(next) {
         app.close();
         node = next;
@@ -83,20 +83,20 @@ export async function serveNode(
 }
 
 const drainMsMax = 1000;
-const drainLookMs = 5;
+const drainPollMs = 5;
 /** Who asks meanwhile waits so long. */
-const changeMsMax = 5000;
+const roleChangeMsMax = 5000;
 
 /** From one node to the next one. */
-interface Change {
+interface RoleChange {
   /** Resolves with whether the next one is there. */
   readonly over: Promise<boolean>;
   readonly end: (isOver: boolean) => void;
 }
 
-function startChange(clock: System["clock"]): Change {
+function startRoleChange(clock: System["clock"]): RoleChange {
   const { promise: over, resolve } = Promise.withResolvers<boolean>();
-  const cancel = clock.after(changeMsMax, () => resolve(false));
+  const cancel = clock.after(roleChangeMsMax, () => resolve(false));
   return {
     over,
     end(isOver) {
@@ -106,13 +106,13 @@ function startChange(clock: System["clock"]): Change {
   };
 }
 
-function changing(): Response {
+function roleChangeResponse(): Response {
   const message = "this node is changing its role: ask again in a moment, or ask another node";
   return Response.json({ message }, { status: 503, headers: { "Retry-After": "1" } });
 }
 
 /** What `/metrics` shows of a node. */
-function readingOf(node: Node): NodeReading {
+function nodeMetrics(node: Node): NodeMetrics {
   const { role, state, offset, ageMs, brokers, brokerClients, foreignHistory, storageOk } = node.health();
   return {
     role,
@@ -126,14 +126,14 @@ function readingOf(node: Node): NodeReading {
     snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
     storageOk,
     replicaAgeMs: role === "primary" ? undefined : (ageMs ?? undefined),
-    ...contentsOf(node),
+    ...databaseMetrics(node),
   };
 }
 
 /** Undefined while the node has no copy that it answers from. */
-function contentsOf(node: Node): Pick<NodeReading, "closures" | "facts" | "files"> {
+function databaseMetrics(node: Node): Pick<NodeMetrics, "closures" | "facts" | "files"> {
   try {
-    return node.engine().contents();
+    return node.engine().size();
   } catch (error) {
     if (error instanceof AppError && error.code === "not_ready")
       return { closures: undefined, facts: undefined, files: undefined };

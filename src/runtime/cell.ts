@@ -9,22 +9,22 @@ import { AppError } from "../util/app-error.ts";
 import { lowerPriority, slowNiceness, workerNiceness } from "./priority.ts";
 import {
   type Commands,
-  connect,
+  connectChannel,
   isCompiled,
-  type Port,
+  type WorkerChannel,
   workerEntries,
   type WorkerHandle,
   type WorkerName,
-  workerPort,
+  openWorkerChannel,
 } from "./worker.ts";
 
 /** The first argument of the program where it is to be such a process; the second names the worker. */
-const cellArgument = "cell";
+const workerProcessArgument = "cell";
 
 /** It has no other reason to: a system that is short of memory ends the process that has the most. */
 const endedByItself = "the process that worked on this has ended, most likely since it took more memory than there is";
 
-export interface Cell<C extends Commands> {
+export interface WorkerProcess<C extends Commands> {
   /** Its `terminate` ends the process at once. */
   readonly worker: WorkerHandle<C, never>;
   /** From now on the process may take so much memory more than it had at its start; then it ends, and what it was asked fails with `reason`. */
@@ -32,15 +32,15 @@ export interface Cell<C extends Commands> {
   /** What the process takes at present, files apart; 0 where the system does not tell. */
   memoryBytes(): number;
   /** Lowers the priority of the process once more: what it works on has taken long. */
-  giveWay(): void;
+  lowerPriority(): void;
 }
 
 /** Starts the worker of this name in a process. */
-export function spawnCell<C extends Commands>(name: WorkerName): Cell<C> {
-  const { port, pid, limitMemory } = startCell(name);
+export function spawnWorkerProcess<C extends Commands>(name: WorkerName): WorkerProcess<C> {
+  const { port, pid, limitMemory } = startWorkerProcess(name);
   return {
-    worker: connect(port),
-    giveWay: () => lowerPriority(pid, slowNiceness),
+    worker: connectChannel(port),
+    lowerPriority: () => lowerPriority(pid, slowNiceness),
     memoryBytes: () => anonymousBytes(pid) ?? 0,
     limitMemory,
   };
@@ -55,24 +55,24 @@ interface MemoryLimit {
 const memoryExceeded = "memory exceeded";
 
 /** Which worker this process is to run, if it was started as a cell: there is no such command for people. */
-export function cellName(): WorkerName | undefined {
+export function workerProcessName(): WorkerName | undefined {
   const [first, name] = process.argv.slice(2);
-  return process.connected && first === cellArgument && name !== undefined && name in workerEntries
+  return process.connected && first === workerProcessArgument && name !== undefined && name in workerEntries
     ? (name as WorkerName)
     : undefined;
 }
 
 /** What the program does as a cell: serves until the process that started it is gone. */
-export function serveCell(name: WorkerName): Promise<never> {
-  const worker = workerPort(name);
+export function serveWorkerProcess(name: WorkerName): Promise<never> {
+  const worker = openWorkerChannel(name);
   worker.onMessage((message) => process.send?.(message));
-  worker.onEnd(leave);
+  worker.onEnd(killSelf);
   const guard = new MemoryGuard();
   process.on("message", (message) => {
     if (isMemoryLimit(message)) guard.limit(message.memoryBytesMax);
     else worker.send(message);
   });
-  process.on("disconnect", leave);
+  process.on("disconnect", killSelf);
   return new Promise(() => {});
 }
 
@@ -83,7 +83,7 @@ function isMemoryLimit(message: unknown): message is MemoryLimit {
 /** How often memory is measured: a process that fills it as fast as it can takes some 100 MB meanwhile. */
 const measureIntervalMs = 50;
 /** Time for the reason to be on its way. */
-const farewellMs = 20;
+const flushMs = 20;
 
 class MemoryGuard {
   /** What the process takes without any work: code, the heap of a thread that waits. */
@@ -100,7 +100,7 @@ class MemoryGuard {
     if (residentBytes() - this.#ownBytes <= this.#bytesMax) return;
     clearInterval(this.#timer);
     process.send?.(memoryExceeded);
-    setTimeout(leave, farewellMs);
+    setTimeout(killSelf, flushMs);
   }
 }
 
@@ -120,21 +120,21 @@ function anonymousBytes(pid: number | "self"): number | undefined {
 }
 
 /** Not by `exit`, which would wait for the worker. */
-function leave(): void {
+function killSelf(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-interface Started extends Pick<Cell<Commands>, "limitMemory"> {
-  readonly port: Port;
+interface StartedProcess extends Pick<WorkerProcess<Commands>, "limitMemory"> {
+  readonly port: WorkerChannel;
   readonly pid: number;
 }
 
-function startCell(name: WorkerName): Started {
+function startWorkerProcess(name: WorkerName): StartedProcess {
   let receive: (message: unknown) => void = () => {};
   let reason: Error = new AppError("query_too_expensive", endedByItself);
   let tooLarge = reason;
   const program = isCompiled() ? [] : [new URL("../main.ts", import.meta.url).pathname];
-  const child = Bun.spawn([process.execPath, ...program, cellArgument, name], {
+  const child = Bun.spawn([process.execPath, ...program, workerProcessArgument, name], {
     // Nothing of a node's settings, some of which are secret, is for it.
     env: {},
     stdio: ["ignore", "ignore", "inherit"],
@@ -147,7 +147,7 @@ function startCell(name: WorkerName): Started {
   lowerPriority(child.pid, workerNiceness);
   // It must not keep the process that started it from ending.
   child.unref();
-  const port: Port = {
+  const port: WorkerChannel = {
     send: (message) => child.send(message),
     onMessage: (listener) => {
       receive = listener;

@@ -22,7 +22,7 @@ export async function compressFile(source: string, target: string, front: Uint8A
     chunkSize: pieceBytes,
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
   });
-  const meter = new Meter();
+  const meter = new DigestTransform();
   // Whose file it is alone: what is packed may be as secret as what it came from.
   const output = createWriteStream(target, { flags: "wx", mode: 0o600 });
   output.write(front);
@@ -72,7 +72,7 @@ export function decompress(bytes: Uint8Array): Promise<Uint8Array> {
 }
 
 /** Passes bytes through, counts and hashes them. */
-class Meter extends Transform {
+class DigestTransform extends Transform {
   readonly #hash = createHash("sha256");
   #bytes = 0;
 

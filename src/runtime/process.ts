@@ -23,7 +23,7 @@ export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
  * system, such as a full disk or too many open files, or a page of a database that cannot be read: the process goes on. After any other uncaught
  * exception the state is unknown, so the process ends (`isFatal`).
  */
-export function onStrayError(report: (error: unknown, isFatal: boolean) => void): void {
+export function onUnhandledError(report: (error: unknown, isFatal: boolean) => void): void {
   process.on("unhandledRejection", (error) => report(error, false));
   process.on("uncaughtException", (error) => {
     const isFatal = !isSystemError(error) && !isUnreadable(error);
@@ -61,7 +61,7 @@ export async function print(text: string): Promise<void> {
 }
 
 /** The same for what goes on for ever: false when nobody reads any more. */
-export function printMore(text: string): Promise<boolean> {
+export function printUntilClosed(text: string): Promise<boolean> {
   return write(process.stdout, printableLines(text));
 }
 

@@ -12,7 +12,7 @@ export interface ServeOptions {
   readonly hostname: string;
   /** 0 takes any free port; the chosen one is in the result. */
   readonly port: number;
-  readonly fetch: (request: Request, cut: Cut) => Response | Promise<Response>;
+  readonly fetch: (request: Request, cut: CloseConnection) => Response | Promise<Response>;
   readonly websocket?: WebSocketEndpoint | undefined;
   /** Bun itself cuts larger bodies off with an empty 413. The application's own, smaller limits answer with a message. */
   readonly bodyBytesMax?: number;
@@ -23,7 +23,7 @@ export interface ServeOptions {
 }
 
 /** Ends the connection of a request that came in, within some seconds, also where its peer takes nothing of the answer. */
-export type Cut = (received: Request) => void;
+export type CloseConnection = (received: Request) => void;
 
 export interface WebSocketEndpoint {
   readonly path: string;
@@ -47,7 +47,7 @@ const idleTimeoutMsMax = 255_000; // what Bun takes
 const cutAfterSeconds = 1;
 const mebibyte = 1024 * 1024;
 
-interface SocketData {
+interface WebSocketData {
   duplex: WebSocketDuplex | undefined;
 }
 
@@ -64,7 +64,7 @@ export function serve(options: ServeOptions): Listener {
   };
 }
 
-function listen(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<SocketData> {
+function listen(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<WebSocketData> {
   try {
     return bunServe(options, open);
   } catch (error) {
@@ -80,9 +80,9 @@ const listenProblems: Readonly<Record<string, string>> = {
   EACCES: "this user may not listen there; choose a port from 1024 on with `--port`",
 };
 
-function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<SocketData> {
-  let cut: Cut | undefined;
-  return Bun.serve<SocketData>({
+function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<WebSocketData> {
+  let cut: CloseConnection | undefined;
+  return Bun.serve<WebSocketData>({
     hostname: options.hostname,
     port: options.port,
     // Outside of development Bun shares the port with another process that does the same: two nodes would answer in turns.
@@ -120,7 +120,7 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
   });
 }
 
-function cutting(bun: Bun.Server<SocketData>): Cut {
+function cutting(bun: Bun.Server<WebSocketData>): CloseConnection {
   return (received) => bun.timeout(received, cutAfterSeconds);
 }
 
@@ -134,7 +134,11 @@ function upgradeHeaders(request: Request, endpoint: WebSocketEndpoint): Record<s
   return accepted ? { "Sec-WebSocket-Protocol": endpoint.subprotocol } : {};
 }
 
-async function stopGently(server: Bun.Server<SocketData>, open: Set<WebSocketDuplex>, graceMs: number): Promise<void> {
+async function stopGently(
+  server: Bun.Server<WebSocketData>,
+  open: Set<WebSocketDuplex>,
+  graceMs: number,
+): Promise<void> {
   const closed = server.stop();
   for (const duplex of open) duplex.destroy();
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -27,13 +27,13 @@ export interface WorkerHandle<C extends Commands, Event> {
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>>;
   /** The same, with buffers that the worker gets without a copy: they are empty here afterwards. */
-  callWith<Name extends keyof C & string>(
+  callWithTransfer<Name extends keyof C & string>(
     transfer: readonly ArrayBuffer[],
     command: Name,
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>>;
   /** A call without an answer: what the command gives or throws nobody learns. */
-  tell<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void;
+  notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void;
   /** Called for each event that the worker emits, in order. */
   onEvent(listener: (event: Event) => void): void;
   /** Resolves when the worker is gone: with the reason where nobody asked it to stop. */
@@ -45,39 +45,39 @@ export interface WorkerHandle<C extends Commands, Event> {
   stop(): Promise<void>;
 }
 
-type ToWorker =
+type WorkerRequest =
   | { readonly command: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly command: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly stop: true };
-type FromWorker =
+type WorkerResponse =
   | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: WireError }
+  | { readonly id: number; readonly error: SerializedError }
   | { readonly event: unknown };
 
 /** Bun ends the whole process where a Worker that starts finds no descriptor left, so it is not started unless there are more than it takes. */
 const workerDescriptors = 32;
 
 export function spawnWorker<C extends Commands, Event = never>(name: WorkerName): WorkerHandle<C, Event> {
-  return connect(spokenTo(name, workerPort(name)));
+  return connectChannel(withWorkerEncoding(name, openWorkerChannel(name)));
 }
 
 /** Starts the worker in the file at `entry`; `spawnWorker` knows those of the appliance. */
 export function connectWorker<C extends Commands, Event = never>(entry: URL): WorkerHandle<C, Event> {
-  return connect(workerPort(entry));
+  return connectChannel(openWorkerChannel(entry));
 }
 
 /** Workers that are spoken to in JSON, with those of their commands whose parameters it can't say, or are JSON themselves. All others are sent objects, which are cloned. */
-const cloned: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open", "writeJson"] };
+const clonedCommands: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open", "writeJson"] };
 
 /** A way to somebody else and back. */
-export interface Way {
+export interface Channel {
   /** A receiver in this process gets the buffers in `transfer` without a copy. */
   send(message: unknown, transfer?: readonly ArrayBuffer[]): void;
   onMessage(listener: (message: unknown) => void): void;
 }
 
 /** The way to a worker and back, wherever it runs. */
-export interface Port extends Way {
+export interface WorkerChannel extends Channel {
   /** Called once, when nothing more can come. */
   onEnd(listener: (reason: Error) => void): void;
   /** Ends the other side at once. */
@@ -88,8 +88,8 @@ export interface Port extends Way {
  * Either end of the way to the worker of this name, in the form in which its messages go. A thread that has slept makes an object that was cloned in
  * 66 µs, one of the same members that came as JSON in 20.
  */
-export function spokenTo<W extends Way>(name: WorkerName, way: W): W {
-  const exceptions = cloned[name];
+export function withWorkerEncoding<W extends Channel>(name: WorkerName, way: W): W {
+  const exceptions = clonedCommands[name];
   if (exceptions === undefined) return way;
   const isCloned = (message: object): boolean => "command" in message && exceptions.includes(String(message.command));
   return {
@@ -101,12 +101,12 @@ export function spokenTo<W extends Way>(name: WorkerName, way: W): W {
 }
 
 /** Typed calls over a port whose other side is served by `serveWorker`. */
-export function connect<C extends Commands, Event = never>(port: Port): WorkerHandle<C, Event> {
-  return new Connection<C, Event>(port);
+export function connectChannel<C extends Commands, Event = never>(port: WorkerChannel): WorkerHandle<C, Event> {
+  return new WorkerConnection<C, Event>(port);
 }
 
 /** Of a worker of the appliance, by its name, or of the one in a file. */
-export function workerPort(entry: WorkerName | URL): Port {
+export function openWorkerChannel(entry: WorkerName | URL): WorkerChannel {
   requireDescriptors(workerDescriptors);
   const worker = new Worker(typeof entry === "string" ? entryOf(entry) : entry);
   return {
@@ -134,20 +134,20 @@ export function serveWorker<C extends Commands, Event = never>(
   stop: () => void | Promise<void>,
   name?: WorkerName,
 ): (event: Event) => void {
-  const parent: Way = {
+  const parent: Channel = {
     send: (message) => postMessage(message),
     onMessage: (listener) => addEventListener("message", (message: MessageEvent<unknown>) => listener(message.data)),
   };
-  return serveCommands(commands, stop, name === undefined ? parent : spokenTo(name, parent));
+  return serveCommands(commands, stop, name === undefined ? parent : withWorkerEncoding(name, parent));
 }
 
 /** The same over any way. */
 export function serveCommands<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,
-  port: Way,
+  port: Channel,
 ): (event: Event) => void {
-  const send = (message: FromWorker): void => port.send(message);
+  const send = (message: WorkerResponse): void => port.send(message);
   const inFlight = new Set<Promise<void>>();
 
   const answer = async (id: number | undefined, work: () => unknown): Promise<void> => {
@@ -155,12 +155,12 @@ export function serveCommands<C extends Commands, Event = never>(
       const result = await work();
       if (id !== undefined) send({ id, result });
     } catch (error) {
-      if (id !== undefined) send({ id, error: toWire(error) });
+      if (id !== undefined) send({ id, error: serializeError(error) });
     }
   };
 
   port.onMessage((message) => {
-    const request = message as ToWorker;
+    const request = message as WorkerRequest;
     if ("stop" in request) {
       void answer(request.id, async () => {
         await Promise.all(inFlight);
@@ -179,27 +179,27 @@ export function serveCommands<C extends Commands, Event = never>(
   return (event) => send({ event });
 }
 
-interface Pending {
+interface PendingCall {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
 
-class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
+class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Event> {
   readonly exited: Promise<Error | undefined>;
-  readonly #port: Port;
-  readonly #pending = new Map<number, Pending>();
+  readonly #port: WorkerChannel;
+  readonly #pending = new Map<number, PendingCall>();
   readonly #listeners: ((event: Event) => void)[] = [];
   #resolveExited!: (reason: Error | undefined) => void;
   #lastId = 0;
   #gone: Error | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(port: Port) {
+  constructor(port: WorkerChannel) {
     this.#port = port;
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
-    port.onMessage((message) => this.#receive(message as FromWorker));
+    port.onMessage((message) => this.#receive(message as WorkerResponse));
     port.onEnd((reason) => this.#end(reason));
   }
 
@@ -207,10 +207,10 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     command: Name,
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>> {
-    return this.callWith([], command, ...parameters);
+    return this.callWithTransfer([], command, ...parameters);
   }
 
-  callWith<Name extends keyof C & string>(
+  callWithTransfer<Name extends keyof C & string>(
     transfer: readonly ArrayBuffer[],
     command: Name,
     ...parameters: Parameters<C[Name]>
@@ -219,9 +219,9 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     return this.#request((id) => ({ id, command, parameters }), transfer) as Promise<Awaited<ReturnType<C[Name]>>>;
   }
 
-  tell<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void {
+  notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void {
     if (this.#stopping === undefined && this.#gone === undefined)
-      this.#port.send({ command, parameters } satisfies ToWorker);
+      this.#port.send({ command, parameters } satisfies WorkerRequest);
   }
 
   onEvent(listener: (event: Event) => void): void {
@@ -252,22 +252,22 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
     }
   }
 
-  #request(message: (id: number) => ToWorker, transfer?: readonly ArrayBuffer[]): Promise<unknown> {
+  #request(message: (id: number) => WorkerRequest, transfer?: readonly ArrayBuffer[]): Promise<unknown> {
     if (this.#gone !== undefined) return Promise.reject(this.#gone);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
-      this.#port.send(message(id) satisfies ToWorker, transfer);
+      this.#port.send(message(id) satisfies WorkerRequest, transfer);
     });
   }
 
-  #receive(message: FromWorker): void {
+  #receive(message: WorkerResponse): void {
     if ("event" in message) {
       for (const listener of this.#listeners) listener(message.event as Event);
     } else if ("id" in message) {
       const pending = this.#pending.get(message.id);
       this.#pending.delete(message.id);
-      if ("error" in message) pending?.reject(fromWire(message.error));
+      if ("error" in message) pending?.reject(deserializeError(message.error));
       else pending?.resolve(message.result);
     }
   }
@@ -281,7 +281,7 @@ class Connection<C extends Commands, Event> implements WorkerHandle<C, Event> {
   }
 }
 
-interface WireError {
+interface SerializedError {
   readonly code: ErrorCode | undefined;
   readonly message: string;
   readonly details: object | undefined;
@@ -292,7 +292,7 @@ interface WireError {
   readonly causeMessage: string | undefined;
 }
 
-function toWire(error: unknown): WireError {
+function serializeError(error: unknown): SerializedError {
   const systemCode = systemCodeOf(error);
   if (error instanceof AppError) {
     const { code, message, details, cause } = error;
@@ -309,7 +309,7 @@ function systemCodeOf(error: unknown): string | undefined {
   return typeof code === "string" && !(error instanceof AppError) ? code : systemCodeOf(error.cause);
 }
 
-function fromWire(wire: WireError): Error {
+function deserializeError(wire: SerializedError): Error {
   const { code, message, details, stack, systemCode, causeMessage } = wire;
   const coded = systemCode === undefined ? {} : { code: systemCode };
   if (code === undefined) {

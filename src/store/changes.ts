@@ -4,14 +4,14 @@
  * read knows which state it has read, and whether that is still the present one.
  */
 
-export type Changes = Int32Array<SharedArrayBuffer>;
+export type SequenceLock = Int32Array<SharedArrayBuffer>;
 
-export function newChanges(): Changes {
+export function newSequenceLock(): SequenceLock {
   return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 }
 
 /** Runs what may change the store. */
-export function whileChanging<T>(changes: Changes, body: () => T): T {
+export function whileWriting<T>(changes: SequenceLock, body: () => T): T {
   Atomics.add(changes, 0, 1);
   try {
     return body();
@@ -21,7 +21,7 @@ export function whileChanging<T>(changes: Changes, body: () => T): T {
 }
 
 /** Names the present state; `undefined` while it may be changing. */
-export function presentChange(changes: Changes): number | undefined {
+export function readSequence(changes: SequenceLock): number | undefined {
   const number = Atomics.load(changes, 0);
   return (number & 1) === 0 ? number : undefined;
 }

@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
+import { openSqlite, type Connection } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { openStore } from "./database.ts";
@@ -51,12 +51,12 @@ export function requireWritable(path: string): void {
     writeFileSync(probe, new Uint8Array(probeBytes), { mode: 0o600, flush: true });
     rmSync(probe);
   } catch (error) {
-    discard(probe);
-    throw unusable(path, error);
+    tryRemove(probe);
+    throw unusableError(path, error);
   }
 }
 
-function discard(path: string): void {
+function tryRemove(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
@@ -64,7 +64,7 @@ function discard(path: string): void {
   }
 }
 
-function unusable(path: string, error: unknown): unknown {
+function unusableError(path: string, error: unknown): unknown {
   const failure = storageFailureIn(error);
   if (failure !== undefined)
     return new AppError("internal", `the data directory cannot be used: ${describeStorageFailure(failure, path)}`, {
@@ -88,8 +88,8 @@ function unusable(path: string, error: unknown): unknown {
 }
 
 /** SQLite's own file lock: the system lets go of it however the process ends, and it needs no pid file that could be stale. */
-function takeLock(path: string): SqlDatabase {
-  let lock: SqlDatabase | undefined;
+function takeLock(path: string): Connection {
+  let lock: Connection | undefined;
   try {
     lock = openSqlite(path, { create: true });
     lock.exec("PRAGMA locking_mode = EXCLUSIVE");
@@ -97,7 +97,7 @@ function takeLock(path: string): SqlDatabase {
     return lock;
   } catch (error) {
     lock?.close();
-    if (storageFailureIn(error) !== undefined) throw unusable(path, error);
+    if (storageFailureIn(error) !== undefined) throw unusableError(path, error);
     throw new AppError("conflict", `another process is using the data directory (\`${path}\` is locked)`, {
       cause: error,
     });
@@ -105,13 +105,13 @@ function takeLock(path: string): SqlDatabase {
 }
 
 /** The path of the present database, or `undefined` where there is none. */
-export function presentStore(directory: string): string | undefined {
+export function currentStorePath(directory: string): string | undefined {
   const last = storeNumbers(directory).at(-1);
   return last === undefined ? undefined : storePath(directory, last);
 }
 
 /** Where the next database goes. */
-export function nextStore(directory: string): string {
+export function nextStorePath(directory: string): string {
   return storePath(directory, (storeNumbers(directory).at(-1) ?? 0) + 1);
 }
 
@@ -123,7 +123,7 @@ export function installStore(path: string, target: string): void {
 }
 
 /** All databases, the present one first. The others were replaced. */
-export function storesIn(directory: string): string[] {
+export function storePathsIn(directory: string): string[] {
   return storeNumbers(directory)
     .toReversed()
     .map((number) => storePath(directory, number));
@@ -138,15 +138,15 @@ export function removeReplacedStores(
   isProven: boolean,
   usedPaths: readonly string[] = [],
 ): string | undefined {
-  const [present, ...others] = storesIn(directory);
+  const [present, ...others] = storePathsIn(directory);
   const replaced = others.filter((path) => !usedPaths.includes(path));
   if (present === undefined || replaced.length === 0) return undefined;
   const history = historyOf(present);
   const foreign = replaced.find((path) => ![history, undefined].includes(historyOf(path)));
-  const previous = foreign === undefined ? undefined : keepPrevious(directory, foreign);
+  const previous = foreign === undefined ? undefined : keepPreviousHistory(directory, foreign);
   const own = replaced.filter((path) => path !== foreign);
   for (const path of isProven ? own : own.slice(0, -1)) removeFiles(databaseFiles(path));
-  boundOldFiles(directory, usedPaths);
+  limitOldFiles(directory, usedPaths);
   return previous;
 }
 
@@ -167,7 +167,7 @@ export function historyOf(path: string): string | undefined {
 const previousName = "previous-history.db";
 const damagedName = /^store-\d+\.db\.damaged(?:-wal)?$/;
 
-function keepPrevious(directory: string, path: string): string {
+function keepPreviousHistory(directory: string, path: string): string {
   const kept = join(directory, previousName);
   removeFiles(databaseFiles(kept));
   const names = databaseFiles(kept);
@@ -180,7 +180,7 @@ function keepPrevious(directory: string, path: string): string {
 }
 
 /** Takes a damaged database out of the way, for somebody to look at; the one before goes. Returns its new name. */
-export function setAside(path: string): string {
+export function quarantineStore(path: string): string {
   const directory = dirname(path);
   removeFiles(damagedIn(directory));
   const aside = `${path}.damaged`;
@@ -188,7 +188,7 @@ export function setAside(path: string): string {
   // The log may hold what is not in the database yet.
   if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
   removeFiles(databaseFiles(path));
-  boundOldFiles(directory);
+  limitOldFiles(directory);
   return aside;
 }
 
@@ -199,16 +199,16 @@ function damagedIn(directory: string): string[] {
 }
 
 /** There are never more than two files beside the present database: the damaged one is of the least use. */
-function boundOldFiles(directory: string, usedPaths: readonly string[] = []): void {
+function limitOldFiles(directory: string, usedPaths: readonly string[] = []): void {
   const others =
-    storesIn(directory).filter((path) => !usedPaths.includes(path)).length -
+    storePathsIn(directory).filter((path) => !usedPaths.includes(path)).length -
     1 +
     (existsSync(join(directory, previousName)) ? 1 : 0);
   if (others >= 2) removeFiles(damagedIn(directory));
 }
 
 /** A small text that belongs to this node, such as its id. An empty one, as a power cut may leave it, is none. */
-export function readNote(directory: string, name: string): string | undefined {
+export function readNodeFile(directory: string, name: string): string | undefined {
   try {
     return withSpareDescriptor(() => readFileSync(join(directory, name), "utf8")) || undefined;
   } catch (error) {
@@ -218,7 +218,7 @@ export function readNote(directory: string, name: string): string | undefined {
 }
 
 /** Written whole or not at all. Waits for the disk, unless a power cut may take this text back to the one before, or to none. */
-export function writeNote(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
+export function writeNodeFile(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
   const { wait = true } = options;
   const temporary = join(directory, `${name}.new`);
   withSpareDescriptor(() => {
@@ -259,7 +259,7 @@ function withSpareDescriptor<T>(body: () => T): T {
   }
 }
 
-export function removeNote(directory: string, name: string): void {
+export function removeNodeFile(directory: string, name: string): void {
   rmSync(join(directory, name), { force: true });
 }
 

@@ -3,7 +3,7 @@
  * Migrations are imported as text, because a single binary has no folder to read; `PRAGMA user_version` counts those that ran.
  */
 import { AppError } from "../util/app-error.ts";
-import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
+import { openSqlite, type Connection } from "../runtime/sqlite.ts";
 import fixedTables from "./migrations/0001-fixed-tables.sql" with { type: "text" };
 import closures from "./migrations/0002-closures.sql" with { type: "text" };
 import versions from "./migrations/0003-versions.sql" with { type: "text" };
@@ -29,7 +29,7 @@ export interface StoreOptions {
 }
 
 /** Opens the file at `path` and brings its tables up to date; a writable one is created where it is missing, unless that is refused. Throws on a newer format. */
-export function openStore(path: string, options: StoreOptions = {}): SqlDatabase {
+export function openStore(path: string, options: StoreOptions = {}): Connection {
   const database = openSqlite(path, options.readonly ? { readonly: true } : { create: options.create ?? true });
   try {
     // The time-out comes first: the pragmas below may have to wait for another connection's lock.
@@ -58,7 +58,7 @@ const formatsAheadMax = 1000;
  * A database of a newer version is not damaged. Its code is `conflict`, so nobody puts the file aside or replaces it: the node does not start, and the
  * operator decides.
  */
-export function newerFormat(path: string, version: number): AppError {
+export function newerFormatError(path: string, version: number): AppError {
   if (version > schemaVersion + formatsAheadMax)
     return new AppError("internal", `the database \`${path}\` has format ${version}, which no version of Ostiary has`);
   return new AppError(
@@ -67,9 +67,9 @@ export function newerFormat(path: string, version: number): AppError {
   );
 }
 
-function migrate(database: SqlDatabase, readonly: boolean): void {
+function migrate(database: Connection, readonly: boolean): void {
   const version = Number(database.prepare("PRAGMA user_version").values()[0]?.[0]);
-  if (version > schemaVersion) throw newerFormat(database.path, version);
+  if (version > schemaVersion) throw newerFormatError(database.path, version);
   if (readonly || version === schemaVersion) return;
   database.transaction(() => {
     runMigrations(database, version, schemaVersion);
@@ -78,6 +78,6 @@ function migrate(database: SqlDatabase, readonly: boolean): void {
 }
 
 /** Brings the fixed tables from one format to another. */
-export function runMigrations(database: SqlDatabase, from: number, to: number): void {
+export function runMigrations(database: Connection, from: number, to: number): void {
   for (const sql of migrations.slice(from, to)) database.exec(sql);
 }

@@ -2,59 +2,59 @@
  * How degrees follow the rows of a transaction: at the cost of a look or two for each new one. Few rows with the same values are counted each time,
  * many of them now and then.
  */
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { must } from "../util/assert.ts";
 import {
-  any,
-  beginnings,
-  type DegreeShape,
-  few,
-  type Kind,
-  type KindBeginning,
+  anyKind,
+  prefixesOf,
+  type StatisticsShape,
+  exactRowsMax,
+  type ValueKind,
+  type TypedPrefix,
   kindOf,
-  kindsAlong,
-  nameOf,
-  putMost,
+  kindsOfPrefix,
+  columnsKey,
+  putMaxRows,
   rangeOfKind,
   readShape,
-  stampDegrees,
-  unseen,
+  stampStatistics,
+  uncountedGrowth,
 } from "./degree-shape.ts";
-import { rememberedOf, type Remembered } from "./remembered.ts";
+import { writerCacheOf, type WriterCache } from "./remembered.ts";
 import { statement } from "./statements.ts";
-import { typeOf } from "./symbols.ts";
+import { typeIdOf } from "./symbols.ts";
 
 /** Of more than `few`, one row in `most / looked` is counted with: that they have grown by a quarter unseen is as likely as 1 in 10 million. */
-const looked = 64;
+const sampleRate = 64;
 
 /** Stands for more than `few` rows that nobody has counted to the end. */
-const many = Number.POSITIVE_INFINITY;
+const notCounted = Number.POSITIVE_INFINITY;
 
 /** What one transaction does to the degrees. */
-export class DegreeChange {
-  readonly #database: SqlDatabase;
+export class StatisticsUpdate {
+  readonly #database: Connection;
   /** The last id of each type before it. */
   readonly #lastIds: ReadonlyMap<number, number>;
   readonly #grown = new Map<string, number>();
   readonly #added = new Map<string, AddedRows>();
 
-  constructor(database: SqlDatabase) {
+  constructor(database: Connection) {
     this.#database = database;
-    this.#lastIds = new Map(rememberedOf(database)?.lastIds);
+    this.#lastIds = new Map(writerCacheOf(database)?.lastIds);
   }
 
   /** To be told by how many rows a table has grown. */
-  grow(table: string, rows: number): void {
+  addRowCount(table: string, rows: number): void {
     this.#grown.set(table, (this.#grown.get(table) ?? 0) + rows);
   }
 
   /** To be told of each row that is new in a fact table, with the ids in its columns. */
-  look(table: string, row: readonly number[]): void {
+  addRow(table: string, row: readonly number[]): void {
     this.#addedTo(table, true).add(row);
   }
 
   /** To be told of rows that are new in another table: some of them, among which those of which there are most the same. */
-  lookAtSome(table: string, row: readonly number[]): void {
+  sampleRow(table: string, row: readonly number[]): void {
     this.#addedTo(table, false).add(row);
   }
 
@@ -77,35 +77,35 @@ export class DegreeChange {
       if (statement(this.#database, raised).run(table, rows) > 0) isRaised = true;
     }
     for (const added of this.#added.values()) if (added.finish()) isRaised = true;
-    if (isRaised) stampDegrees(this.#database);
+    if (isRaised) stampStatistics(this.#database);
   }
 }
 
 /** New rows of one table, which are looked at once all of them are there: many have the same values. */
 class AddedRows {
-  readonly #database: SqlDatabase;
+  readonly #database: Connection;
   readonly #table: string;
-  readonly #shape: DegreeShape | undefined;
+  readonly #shape: StatisticsShape | undefined;
   readonly #lastIds: ReadonlyMap<number, number>;
   /** Where all rows that come are seen, what is known of how many are the same stays known. */
-  readonly #remembered: Remembered | undefined;
+  readonly #remembered: WriterCache | undefined;
   /** By the kinds of their values. */
-  readonly #rows = new Map<string, { readonly kinds: readonly Kind[]; readonly rows: (readonly number[])[] }>();
+  readonly #rows = new Map<string, { readonly kinds: readonly ValueKind[]; readonly rows: (readonly number[])[] }>();
   readonly #most = new Map<string, number>();
   readonly #counted = new Map<string, Map<number | string, number>>();
   #isRaised = false;
 
-  constructor(database: SqlDatabase, table: string, isAll: boolean, lastIds: ReadonlyMap<number, number>) {
+  constructor(database: Connection, table: string, isAll: boolean, lastIds: ReadonlyMap<number, number>) {
     this.#database = database;
     this.#table = table;
     this.#shape = readShape(database, table);
     this.#lastIds = lastIds;
-    this.#remembered = isAll ? rememberedOf(database) : undefined;
+    this.#remembered = isAll ? writerCacheOf(database) : undefined;
   }
 
   add(row: readonly number[]): void {
     if (!this.#shape) return;
-    const { apart } = this.#shape;
+    const { distinguished: apart } = this.#shape;
     const kinds = row.map((id, index) => kindOf(id, apart.get(index + 1)));
     const key = kinds.join();
     const known = this.#rows.get(key);
@@ -117,7 +117,7 @@ class AddedRows {
   finish(): boolean {
     const groups = [...this.#rows.values()].map(({ kinds, rows }) => ({
       rows,
-      degrees: degreesFor(must(this.#shape), kinds, this.#table),
+      degrees: cachedRowStatistics(must(this.#shape), kinds, this.#table),
     }));
     // First all that is known: rows of several kinds may count as the same, and what is counted below has all of them.
     if (this.#remembered !== undefined)
@@ -127,7 +127,7 @@ class AddedRows {
     return this.#isRaised;
   }
 
-  #look(row: readonly number[], degrees: readonly RowDegree[]): void {
+  #look(row: readonly number[], degrees: readonly RowStatistic[]): void {
     const bounds: number[] = [];
     for (const degree of degrees) {
       const most = this.#mostOf(degree);
@@ -137,14 +137,14 @@ class AddedRows {
       if (rows > most) rows = this.#count(row, degree, most);
       bounds.push(Math.min(rows, most));
       if (rows <= most) continue;
-      const raised = rows < few ? rows : Math.ceil(rows * unseen);
+      const raised = rows < exactRowsMax ? rows : Math.ceil(rows * uncountedGrowth);
       this.#raise(degree, raised);
       bounds[degree.place] = raised;
     }
   }
 
-  #mostOf({ columns, kinds, key }: RowDegree): number {
-    const kept = this.#remembered?.most ?? this.#most;
+  #mostOf({ columns, kinds, key }: RowStatistic): number {
+    const kept = this.#remembered?.maxRows ?? this.#most;
     const name = `${this.#table} ${key}`;
     const known = kept.get(name);
     if (known !== undefined) return known;
@@ -154,14 +154,14 @@ class AddedRows {
     return most;
   }
 
-  #raise({ columns, kinds, key }: RowDegree, most: number): void {
+  #raise({ columns, kinds, key }: RowStatistic, most: number): void {
     this.#most.set(`${this.#table} ${key}`, most);
-    putMost(this.#database, this.#table, columns, kinds, most);
+    putMaxRows(this.#database, this.#table, columns, kinds, most);
     this.#isRaised = true;
   }
 
   /** Brings what is known up to date: there are more of the same now, and of a value that is new there are only these. */
-  #recount(remembered: Remembered, { same, counts }: RowDegree, rows: readonly (readonly number[])[]): void {
+  #recount(remembered: WriterCache, { same, counts }: RowStatistic, rows: readonly (readonly number[])[]): void {
     const added = new Map<number | string, { readonly row: readonly number[]; rows: number }>();
     for (const row of rows) {
       const key = keyOf(row, same);
@@ -169,27 +169,27 @@ class AddedRows {
       if (more) more.rows++;
       else added.set(key, { row, rows: 1 });
     }
-    let known = remembered.sameRows.get(counts);
-    if (!known) remembered.sameRows.set(counts, (known = new Map()));
+    let known = remembered.rowCounts.get(counts);
+    if (!known) remembered.rowCounts.set(counts, (known = new Map()));
     for (const [key, { row, rows: more }] of added) {
       const before = known.get(key);
       if (before === undefined && !same.some((column) => this.#isNew(must(row[column - 1])))) continue;
-      if (before === undefined) remembered.count++;
+      if (before === undefined) remembered.entries++;
       known.set(key, (before ?? 0) + more);
     }
   }
 
   #isNew(id: number): boolean {
-    const last = this.#lastIds.get(typeOf(id));
+    const last = this.#lastIds.get(typeIdOf(id));
     return last !== undefined && id > last;
   }
 
   /** How many rows have the same values, or `most` where they are no more, as far as is looked. */
-  #count(row: readonly number[], { same, sql, ranges, counts }: RowDegree, most: number): number {
+  #count(row: readonly number[], { same, sql, ranges, counts }: RowStatistic, most: number): number {
     const key = keyOf(row, same);
-    const remembered = this.#remembered?.sameRows.get(counts);
+    const remembered = this.#remembered?.rowCounts.get(counts);
     const before = remembered?.get(key);
-    if (before !== undefined && before !== many) return before;
+    if (before !== undefined && before !== notCounted) return before;
     let counted = this.#counted.get(counts);
     if (!counted) this.#counted.set(counts, (counted = new Map()));
     const known = counted.get(key);
@@ -197,14 +197,15 @@ class AddedRows {
     const ids = same.map((column) => must(row[column - 1]));
     const upTo = (limit: number): number =>
       Number(statement(this.#database, `SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
-    let rows = before ?? upTo(few + 1);
-    if (rows > few) rows = most < few || scattered(row) * most < looked ? upTo(-1) : many;
+    let rows = before ?? upTo(exactRowsMax + 1);
+    if (rows > exactRowsMax)
+      rows = most < exactRowsMax || hashFraction(row) * most < sampleRate ? upTo(-1) : notCounted;
     if (remembered !== undefined) {
-      if (before === undefined) must(this.#remembered).count++;
+      if (before === undefined) must(this.#remembered).entries++;
       // Once they are all counted they need never be again.
       remembered.set(key, rows);
     }
-    if (rows === many) rows = most;
+    if (rows === notCounted) rows = most;
     counted.set(key, rows);
     return rows;
   }
@@ -215,7 +216,7 @@ function keyOf(row: readonly number[], columns: readonly number[]): number | str
 }
 
 /** One of the degrees that a row of certain kinds belongs to. */
-interface RowDegree {
+interface RowStatistic {
   readonly place: number;
   readonly columns: string;
   readonly kinds: string;
@@ -235,28 +236,28 @@ interface RowDegree {
 }
 
 /** Shapes are read once a transaction, and are the same for as long as a policy is active: what follows from one is kept with it. */
-const madeFor = new WeakMap<DegreeShape, Map<string, RowDegree[]>>();
+const statisticsByShape = new WeakMap<StatisticsShape, Map<string, RowStatistic[]>>();
 
-function degreesFor(shape: DegreeShape, kinds: readonly Kind[], table: string): RowDegree[] {
-  let made = madeFor.get(shape);
-  if (!made) madeFor.set(shape, (made = new Map()));
+function cachedRowStatistics(shape: StatisticsShape, kinds: readonly ValueKind[], table: string): RowStatistic[] {
+  let made = statisticsByShape.get(shape);
+  if (!made) statisticsByShape.set(shape, (made = new Map()));
   const name = `${table} ${kinds.join()}`;
   let degrees = made.get(name);
-  if (!degrees) made.set(name, (degrees = degreesOf(shape, kinds, table)));
+  if (!degrees) made.set(name, (degrees = rowStatisticsOf(shape, kinds, table)));
   return degrees;
 }
 
-function degreesOf(shape: DegreeShape, kinds: readonly Kind[], table: string): RowDegree[] {
-  const isGiven = (column: number): boolean => typeOf(must(kinds[column - 1])) !== 0;
-  const all = beginnings(shape).map((beginning) => ({ ...beginning, kinds: kindsAlong(beginning, kinds) }));
-  return all.map((beginning, place): RowDegree => {
+function rowStatisticsOf(shape: StatisticsShape, kinds: readonly ValueKind[], table: string): RowStatistic[] {
+  const isGiven = (column: number): boolean => typeIdOf(must(kinds[column - 1])) !== 0;
+  const all = prefixesOf(shape).map((beginning) => ({ ...beginning, kinds: kindsOfPrefix(beginning, kinds) }));
+  return all.map((beginning, place): RowStatistic => {
     const { columns, rest } = beginning;
     const same = columns.filter((column) => !isGiven(column));
     const conditions = same.map((column, index) => `a${column} = ?${index + 1}`);
     const ranges: number[] = [];
     for (const column of [...columns.filter(isGiven), ...rest]) {
       const kind = must(beginning.kinds[column - 1]);
-      if (kind === any) continue;
+      if (kind === anyKind) continue;
       const { low, high } = rangeOfKind(kind);
       const next = same.length + ranges.length + 1;
       conditions.push(low === high ? `a${column} = ?${next}` : `a${column} BETWEEN ?${next} AND ?${next + 1}`);
@@ -265,7 +266,7 @@ function degreesOf(shape: DegreeShape, kinds: readonly Kind[], table: string): R
     const after = `LIMIT ?${same.length + ranges.length + 1}`;
     const fewer = all.flatMap((one, before) => (before < place && countsAsMany(one, beginning) ? [before] : []));
     const sql = `SELECT 1 FROM ${table} WHERE ${conditions.join(" AND ")} ${after}`;
-    const named = { columns: nameOf(columns), kinds: beginning.kinds.join() };
+    const named = { columns: columnsKey(columns), kinds: beginning.kinds.join() };
     return {
       place,
       ...named,
@@ -280,16 +281,16 @@ function degreesOf(shape: DegreeShape, kinds: readonly Kind[], table: string): R
   });
 }
 
-function countsAsMany(one: KindBeginning, other: KindBeginning): boolean {
+function countsAsMany(one: TypedPrefix, other: TypedPrefix): boolean {
   return (
     one.columns.every((column) => other.columns.includes(column)) &&
-    one.kinds.every((kind, index) => kind === any || kind === other.kinds[index])
+    one.kinds.every((kind, index) => kind === anyKind || kind === other.kinds[index])
   );
 }
 
 /** A number from 0 to 1 that rows have by chance: the same for the same row. */
-function scattered(row: readonly number[]): number {
+function hashFraction(row: readonly number[]): number {
   let hash = 0;
-  for (const id of row) hash = Math.imul(hash ^ id ^ typeOf(id), 0x9e37_79b1) >>> 0;
+  for (const id of row) hash = Math.imul(hash ^ id ^ typeIdOf(id), 0x9e37_79b1) >>> 0;
   return ((hash ^ (hash >>> 15)) >>> 0) / 0x1_0000_0000;
 }

@@ -22,6 +22,6 @@ export function diskSpaceOf(path: string): DiskSpace | undefined {
 const reserveShareMax = 1 / 4;
 
 /** The reserve in bytes, on a file system of that size. */
-export function reserveOn({ totalBytes }: DiskSpace, wantedBytes: number): number {
+export function effectiveReserveBytes({ totalBytes }: DiskSpace, wantedBytes: number): number {
   return Math.min(wantedBytes, Math.floor(totalBytes * reserveShareMax));
 }

@@ -3,19 +3,19 @@
  * where a node is promoted or a backup restored, and continues the history up to there. So this tells which positions a history contains.
  */
 import { asc } from "drizzle-orm";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { must } from "../util/assert.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 
 /** What epochs are ordered by. */
-export interface EpochName {
+export interface EpochId {
   readonly epoch: string;
   /** A later epoch of the same environment has a higher one (`terms.ts`). Two that begin at once, without votes, may have the same. */
   readonly term: number;
 }
 
-export interface Epoch extends EpochName {
+export interface Epoch extends EpochId {
   /** Where it began: the last offset of the one before, and the chain hash there. */
   readonly offset: number;
   readonly hash: string;
@@ -24,12 +24,12 @@ export interface Epoch extends EpochName {
 }
 
 /** Less than 0 where the one is earlier, 0 where they are the same. All nodes order them alike: of two with the same term the names decide. */
-export function compareEpochs(one: EpochName, other: EpochName): number {
+export function compareEpochs(one: EpochId, other: EpochId): number {
   return one.term - other.term || (one.epoch === other.epoch ? 0 : one.epoch < other.epoch ? -1 : 1);
 }
 
 /** Oldest first; the last one is the present. */
-export function readEpochs(database: SqlDatabase): Epoch[] {
+export function readEpochs(database: Connection): Epoch[] {
   return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
 }
 
@@ -37,19 +37,19 @@ export function readEpochs(database: SqlDatabase): Epoch[] {
  * The one that the history began with. No other history has it: restoring, promoting and trimming leave it, so two histories share their beginning
  * exactly where their first epochs are the same.
  */
-export function firstEpoch(database: SqlDatabase): Epoch {
+export function firstEpoch(database: Connection): Epoch {
   return must(readEpochs(database)[0], "a store has an epoch");
 }
 
 /** Makes it the store's present epoch. */
-export function beginEpoch(database: SqlDatabase, { epoch, term, offset, hash, timeMs }: Epoch): void {
+export function beginEpoch(database: Connection, { epoch, term, offset, hash, timeMs }: Epoch): void {
   const insert = "INSERT INTO epoch (epoch, term, offset, hash, time_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
   statement(database, insert).run(epoch, term, offset, hash, timeMs);
   statement(database, "UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(epoch, term);
 }
 
 /** Takes the present epoch away, as if it had never begun. Gives the one before, which goes on. Throws where there is none. */
-export function takeBackEpoch(database: SqlDatabase, epoch: string): Epoch {
+export function removeLastEpoch(database: Connection, epoch: string): Epoch {
   const epochs = readEpochs(database);
   const [before, last] = epochs.slice(-2);
   if (before === undefined || last?.epoch !== epoch) throw new Error(`${epoch} is not the last of several epochs`);
@@ -59,7 +59,12 @@ export function takeBackEpoch(database: SqlDatabase, epoch: string): Epoch {
 }
 
 /** Whether a history with these epochs, which has come to `end`, contains the offset of that epoch. `undefined` where it never had the epoch. */
-export function contains(epochs: readonly Epoch[], end: number, epoch: string, offset: number): boolean | undefined {
+export function containsOffset(
+  epochs: readonly Epoch[],
+  end: number,
+  epoch: string,
+  offset: number,
+): boolean | undefined {
   const index = epochs.findIndex((known) => known.epoch === epoch);
   if (index === -1) return undefined;
   return offset <= (epochs[index + 1]?.offset ?? end);

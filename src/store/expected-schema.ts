@@ -4,14 +4,14 @@
  * the integrity check nor the digest looks at them. So a file from elsewhere is compared, before anything is written to it, with what the migrations
  * and the tables of its facts and closures come to in an empty database.
  */
-import { openSqlite, type SqlDatabase } from "../runtime/sqlite.ts";
+import { openSqlite, type Connection } from "../runtime/sqlite.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { closureTableSql } from "./closure-tables.ts";
-import { newerFormat, runMigrations, schemaVersion } from "./database.ts";
+import { newerFormatError, runMigrations, schemaVersion } from "./database.ts";
 import { factIndexSql, factTableSql, tableOf } from "./fact-tables.ts";
 
-type Schema = "main" | "source";
+type SchemaName = "main" | "source";
 
 interface SchemaObject {
   readonly type: string;
@@ -36,9 +36,9 @@ export function requireKnownSchemaIn(path: string): void {
 }
 
 /** The same of an open database, or of one that is attached to it. Inside the caller's transaction. */
-export function requireKnownSchema(database: SqlDatabase, schema: Schema = "main"): void {
+export function requireKnownSchema(database: Connection, schema: SchemaName = "main"): void {
   const version = Number(database.prepare(`PRAGMA ${schema}.user_version`).values()[0]?.[0]);
-  if (version > schemaVersion) throw newerFormat(database.path, version);
+  if (version > schemaVersion) throw newerFormatError(database.path, version);
   const found = objectsOf(database, schema);
   const expected = openSqlite(":memory:");
   try {
@@ -47,8 +47,8 @@ export function requireKnownSchema(database: SqlDatabase, schema: Schema = "main
       // Only tables that are what they should be are read from.
       const fixed = objectsOf(expected, "main");
       for (const object of fixed.values()) requireEqual(object, found.get(keyOf(object)));
-      makeFactTables(expected, database, schema, found);
-      if (fixed.has("table closure")) makeClosureTables(expected, database, schema);
+      createFactTables(expected, database, schema, found);
+      if (fixed.has("table closure")) createClosureTables(expected, database, schema);
     });
     const wanted = objectsOf(expected, "main");
     for (const object of found.values()) if (!wanted.has(keyOf(object))) throw unknown(object);
@@ -58,7 +58,7 @@ export function requireKnownSchema(database: SqlDatabase, schema: Schema = "main
   }
 }
 
-function objectsOf(database: SqlDatabase, schema: Schema): ReadonlyMap<string, SchemaObject> {
+function objectsOf(database: Connection, schema: SchemaName): ReadonlyMap<string, SchemaObject> {
   const rows = database.prepare(`SELECT type, name, tbl_name, sql FROM ${schema}.sqlite_schema`).values();
   const objects = rows.map(([type, name, table, sql]): SchemaObject => ({
     type: String(type),
@@ -77,10 +77,10 @@ function keyOf({ type, name }: Pick<SchemaObject, "type" | "name">): string {
 const columnsMax = 2000;
 
 /** Which orders a table has indexes for is up to the policy; each has to be one of its columns, as they are. */
-function makeFactTables(
-  expected: SqlDatabase,
-  database: SqlDatabase,
-  schema: Schema,
+function createFactTables(
+  expected: Connection,
+  database: Connection,
+  schema: SchemaName,
   found: ReadonlyMap<string, SchemaObject>,
 ): void {
   const arities = new Map<string, number>();
@@ -102,12 +102,12 @@ function makeFactTables(
   }
 }
 
-function makeClosureTables(expected: SqlDatabase, database: SqlDatabase, schema: Schema): void {
+function createClosureTables(expected: Connection, database: Connection, schema: SchemaName): void {
   for (const [id] of numbersIn(database, `SELECT id FROM ${schema}.closure`))
     expected.exec(closureTableSql(Number(id)));
 }
 
-function numbersIn(database: SqlDatabase, sql: string): number[][] {
+function numbersIn(database: Connection, sql: string): number[][] {
   return database
     .prepare(sql)
     .values()

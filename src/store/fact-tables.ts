@@ -2,17 +2,17 @@
  * Fact tables: one a predicate and arity, of interned ids, `WITHOUT ROWID` on all columns, with the further orders that the active policy
  * asks for. Tables are named by number: nothing of a policy's text becomes part of SQL.
  */
-import type { SqlDatabase, SqlValue } from "../runtime/sqlite.ts";
+import type { Connection, SqlValue } from "../runtime/sqlite.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
 import { relation, type } from "./schema.ts";
 import { must } from "../util/assert.ts";
-import { forgetSameRows, rememberedOf } from "./remembered.ts";
+import { forgetRowCounts, writerCacheOf } from "./remembered.ts";
 import { statement } from "./statements.ts";
-import { intern, lookUp, rangeOf, typeNumber } from "./symbols.ts";
+import { intern, findSymbol, symbolRange, findTypeId } from "./symbols.ts";
 
 /** The number of a predicate, `undefined` where it has no table. */
-export function relationId(database: SqlDatabase, predicate: string, arity: number): number | undefined {
-  const relations = rememberedOf(database)?.relations;
+export function relationId(database: Connection, predicate: string, arity: number): number | undefined {
+  const relations = writerCacheOf(database)?.relations;
   const name = `${predicate}/${arity}`;
   const known = relations?.get(name);
   if (known !== undefined) return known;
@@ -28,13 +28,13 @@ export function tableOf(relation: number): string {
 }
 
 /** The table of a predicate, `undefined` where it has none. */
-export function factTable(database: SqlDatabase, predicate: string, arity: number): string | undefined {
+export function factTable(database: Connection, predicate: string, arity: number): string | undefined {
   const id = relationId(database, predicate, arity);
   return id === undefined ? undefined : tableOf(id);
 }
 
 /** The table of a predicate, which is made where it is missing. */
-export function ensureFactTable(database: SqlDatabase, predicate: string, arity: number): string {
+export function ensureFactTable(database: Connection, predicate: string, arity: number): string {
   const known = factTable(database, predicate, arity);
   if (known) return known;
   const id = Number(statement(database, "SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
@@ -59,7 +59,7 @@ function factIndexName(table: string, order: readonly number[]): string {
 }
 
 /** Makes the indexes of a fact table be these (each an order of column numbers from 0), and no others. */
-export function setIndexes(database: SqlDatabase, table: string, orders: readonly (readonly number[])[]): void {
+export function setIndexes(database: Connection, table: string, orders: readonly (readonly number[])[]): void {
   const numbered = orders.map((order) => order.map((column) => column + 1));
   const wanted = new Map(numbered.map((order) => [factIndexName(table, order), order]));
   const present = database
@@ -75,7 +75,7 @@ export function setIndexes(database: SqlDatabase, table: string, orders: readonl
 
 /** All fact tables, with what they hold. */
 export function factTables(
-  database: SqlDatabase,
+  database: Connection,
 ): { readonly id: number; readonly table: string; readonly predicate: string; readonly arity: number }[] {
   const rows = database.orm.select().from(relation).orderBy(relation.predicate, relation.arity).all();
   return rows.map(({ id, predicate, arity }) => ({ id, table: tableOf(id), predicate, arity }));
@@ -88,7 +88,7 @@ export interface StoredRow {
 }
 
 /** Adds a fact. Gives its row, `undefined` where it was there before. */
-export function insertFact(database: SqlDatabase, fact: Fact): StoredRow | undefined {
+export function insertFact(database: Connection, fact: Fact): StoredRow | undefined {
   const table = ensureFactTable(database, fact.predicate, fact.args.length);
   const slots = fact.args.map((_, index) => `?${index + 1}`).join(", ");
   const ids = fact.args.map((arg) => intern(database, arg));
@@ -97,16 +97,16 @@ export function insertFact(database: SqlDatabase, fact: Fact): StoredRow | undef
 }
 
 /** Takes a fact away. Gives the row that it had, `undefined` where it was not there. */
-export function deleteFact(database: SqlDatabase, fact: Fact): StoredRow | undefined {
+export function deleteFact(database: Connection, fact: Fact): StoredRow | undefined {
   const found = locate(database, fact);
   if (!found) return undefined;
   const { table, ids } = found;
-  forgetSameRows(database);
+  forgetRowCounts(database);
   const deleted = statement(database, `DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
   return deleted > 0 ? found : undefined;
 }
 
-export function hasFact(database: SqlDatabase, fact: Fact): boolean {
+export function hasFact(database: Connection, fact: Fact): boolean {
   const found = locate(database, fact);
   if (!found) return false;
   return (
@@ -116,7 +116,7 @@ export function hasFact(database: SqlDatabase, fact: Fact): boolean {
 }
 
 /** The stored facts that a pattern covers, at most `limit`, in no particular order. The number of arguments must be equal. */
-export function matchFacts(database: SqlDatabase, pattern: FactPattern, limit: number): Fact[] {
+export function matchFacts(database: Connection, pattern: FactPattern, limit: number): Fact[] {
   const query = matching(database, pattern);
   if (!query) return [];
   return statement(database, query.sql)
@@ -125,7 +125,7 @@ export function matchFacts(database: SqlDatabase, pattern: FactPattern, limit: n
 }
 
 /** All of them, one by one: many take no more memory than few. They are of one state where the caller has begun a transaction. */
-export function* eachMatch(database: SqlDatabase, pattern: FactPattern): Generator<Fact> {
+export function* eachMatch(database: Connection, pattern: FactPattern): Generator<Fact> {
   const query = matching(database, pattern);
   if (!query) return;
   const select = database.prepare(query.sql);
@@ -146,7 +146,7 @@ interface Matching {
 }
 
 /** Undefined where nothing can match. */
-function matching(database: SqlDatabase, pattern: FactPattern): Matching | undefined {
+function matching(database: Connection, pattern: FactPattern): Matching | undefined {
   const table = factTable(database, pattern.predicate, pattern.args.length);
   if (!table) return undefined;
   const conditions: string[] = [];
@@ -180,7 +180,7 @@ function factOf({ predicate, args }: FactPattern, row: readonly SqlValue[]): Fac
 
 /** How many facts of the predicate there are of each combination of argument types. Looks at every fact. */
 export function countByTypes(
-  database: SqlDatabase,
+  database: Connection,
   predicate: string,
   arity: number,
 ): { readonly types: readonly string[]; readonly count: number }[] {
@@ -205,18 +205,18 @@ export function countByTypes(
 }
 
 /** Takes all facts away, and keeps them under the offset of the event that did it; tables, indexes and interned values stay. */
-export function clearFacts(database: SqlDatabase, offset: number): void {
+export function clearFacts(database: Connection, offset: number): void {
   for (const { id, table, arity } of factTables(database)) {
     const ids = columnNames(arity).join(", ");
     const keep = `INSERT INTO cleared (offset, relation, ids) SELECT ?1, ?2, json_array(${ids}) FROM ${table}`;
     statement(database, keep).run(offset, id);
     database.exec(`DELETE FROM ${table}`);
   }
-  forgetSameRows(database);
+  forgetRowCounts(database);
 }
 
 /** Brings back what `clearFacts` kept under that offset. The tables are empty. */
-export function restoreClearedFacts(database: SqlDatabase, offset: number): void {
+export function restoreClearedFacts(database: Connection, offset: number): void {
   const arities = new Map(factTables(database).map(({ id, arity }) => [id, arity]));
   // Those of a table were kept one after another: so each is read twice, and not once for each table there is.
   const kept = "SELECT relation, min(rowid), max(rowid) FROM cleared WHERE offset = ?1 GROUP BY relation";
@@ -232,26 +232,26 @@ export function restoreClearedFacts(database: SqlDatabase, offset: number): void
   statement(database, "DELETE FROM cleared WHERE offset = ?1").run(offset);
 }
 
-function locate(database: SqlDatabase, fact: Fact): StoredRow | undefined {
+function locate(database: Connection, fact: Fact): StoredRow | undefined {
   const table = factTable(database, fact.predicate, fact.args.length);
   if (!table) return undefined;
   const ids: number[] = [];
   for (const arg of fact.args) {
-    const id = lookUp(database, arg);
+    const id = findSymbol(database, arg);
     if (id === undefined) return undefined;
     ids.push(id);
   }
   return { table, ids };
 }
 
-function exactly(database: SqlDatabase, value: Value): { readonly low: number; readonly high: number } | undefined {
-  const id = lookUp(database, value);
+function exactly(database: Connection, value: Value): { readonly low: number; readonly high: number } | undefined {
+  const id = findSymbol(database, value);
   return id === undefined ? undefined : { low: id, high: id };
 }
 
-function typeRange(database: SqlDatabase, type: string): { readonly low: number; readonly high: number } | undefined {
-  const number = typeNumber(database, type);
-  return number === undefined ? undefined : rangeOf(number);
+function typeRange(database: Connection, type: string): { readonly low: number; readonly high: number } | undefined {
+  const number = findTypeId(database, type);
+  return number === undefined ? undefined : symbolRange(number);
 }
 
 function columnNames(arity: number): string[] {

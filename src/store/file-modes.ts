@@ -5,14 +5,14 @@ import { join } from "node:path";
 const anyoneElse = 0o077;
 
 /** The directory itself and what is in it, where any mode is wider. None where there is no such directory. */
-export function widePaths(directory: string): string[] {
+export function pathsOpenToOthers(directory: string): string[] {
   const found = lstatSync(directory, { throwIfNoEntry: false });
   if (found?.isDirectory() !== true) return [];
   const inside = readdirSync(directory, { recursive: true, encoding: "utf8" }).map((name) => join(directory, name));
-  return [directory, ...inside].filter((path) => isWide(path));
+  return [directory, ...inside].filter((path) => isOpenToOthers(path));
 }
 
-function isWide(path: string): boolean {
+function isOpenToOthers(path: string): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   return found !== undefined && !found.isSymbolicLink() && (found.mode & anyoneElse) !== 0;
 }

@@ -22,10 +22,10 @@ const [numberAt, formAt, textAt] = [2, 6, 7] as const;
 /** Of the form; the other bits are the length. */
 const wide = 0x80;
 
-export class IdsByText {
+export class SymbolHashTable {
   /** By chance, so that nobody knows which texts meet. */
   readonly #seed = Math.floor(Math.random() * 2 ** 32);
-  readonly #parts: readonly Part[];
+  readonly #parts: readonly TablePartition[];
   readonly #textsMax: number;
   #count = 0;
   #hasBegunAnew = false;
@@ -35,7 +35,7 @@ export class IdsByText {
     this.#textsMax = textsMax;
     // Parts are not all equally full: hardly any has as many more as this.
     const countMax = Math.ceil(textsMax / 2 ** partBits + 5 * Math.sqrt(textsMax / 2 ** partBits));
-    this.#parts = Array.from({ length: 2 ** partBits }, () => new Part(this.#seed, countMax));
+    this.#parts = Array.from({ length: 2 ** partBits }, () => new TablePartition(this.#seed, countMax));
   }
 
   /** Whether what is added now may take the place of something else. */
@@ -59,12 +59,12 @@ export class IdsByText {
     if (more < 0) this.#hasBegunAnew = true;
   }
 
-  #partOf(hash: number): Part {
+  #partOf(hash: number): TablePartition {
     return must(this.#parts[hash >>> (32 - partBits)]);
   }
 }
 
-class Part {
+class TablePartition {
   readonly #seed: number;
   readonly #countMax: number;
   #count = 0;
@@ -101,7 +101,7 @@ class Part {
     if (before >= this.#countMax || this.#end + length > 2 ** placeBits) this.#beginAnew();
     if (this.#end + length > this.#bytes.length) this.#extend(length);
     if (this.#count * 2 >= this.#slots.length) this.#spread();
-    if (!place(this.#slots, hash, this.#end)) return this.#count - before;
+    if (!insertSlot(this.#slots, hash, this.#end)) return this.#count - before;
     const [bytes, at] = [this.#bytes, this.#end];
     putPair(bytes, at, type);
     putPair(bytes, at + numberAt, number);
@@ -133,14 +133,14 @@ class Part {
     const bytes = this.#bytes;
     this.#slots = new Int32Array(this.#slots.length * 2);
     for (let at = 1; at < this.#end;) {
-      place(this.#slots, hashAt(this.#seed, bytes, at), at);
+      insertSlot(this.#slots, hashAt(this.#seed, bytes, at), at);
       at += textAt + lengthAt(bytes, at) * ((bytes[at + formAt] ?? 0) & wide ? 2 : 1);
     }
   }
 }
 
 /** Whether there was a free slot near enough. */
-function place(slots: Int32Array, hash: number, at: number): boolean {
+function insertSlot(slots: Int32Array, hash: number, at: number): boolean {
   for (let probe = 0; probe < probesMax; probe++) {
     const slot = (hash + probe) & (slots.length - 1);
     if (slots[slot] !== 0) continue;

@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { eq } from "drizzle-orm";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { openStore } from "./database.ts";
 import * as schema from "./schema.ts";
 
@@ -45,7 +45,7 @@ export function mintNodeKey(environment: string): string {
 }
 
 /** The API key with this id; undefined where there is none. */
-export function findApiKey(database: SqlDatabase, id: string): typeof schema.apiKey.$inferSelect | undefined {
+export function findApiKey(database: Connection, id: string): typeof schema.apiKey.$inferSelect | undefined {
   return database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get();
 }
 
@@ -55,7 +55,7 @@ export type NodeSetting =
   // Written to see whether a disk that failed takes a commit again. Nobody reads it.
   | "storage_probe";
 
-export function readNodeSetting(database: SqlDatabase, key: NodeSetting): string | undefined {
+export function readNodeSetting(database: Connection, key: NodeSetting): string | undefined {
   return database.orm.select().from(schema.node).where(eq(schema.node.key, key)).get()?.value;
 }
 
@@ -69,7 +69,7 @@ export function storedNodeKeyHash(path: string): string | undefined {
   }
 }
 
-export function writeNodeSetting(database: SqlDatabase, key: NodeSetting, value: string): void {
+export function writeNodeSetting(database: Connection, key: NodeSetting, value: string): void {
   const row = { key, value };
   database.orm.insert(schema.node).values(row).onConflictDoUpdate({ target: schema.node.key, set: row }).run();
 }

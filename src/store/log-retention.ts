@@ -2,7 +2,7 @@
  * How much of the log must go, and where it stood at some moment. Offsets and sizes ascend along the log. Times do so only while nobody sets the clock
  * back: what is searched by time is right also where they do not.
  */
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { statement } from "./statements.ts";
 
 /** How much of the log is kept at most. */
@@ -12,8 +12,8 @@ export interface Retention {
 }
 
 /** The last offset that must go for the rest to fit the retention. `undefined` where all may stay. */
-export function excessOf(database: SqlDatabase, retention: Retention): number | undefined {
-  const ends = endsOf(database);
+export function excessOffset(database: Connection, retention: Retention): number | undefined {
+  const ends = logBoundsOf(database);
   if (ends === undefined) return undefined;
   const total = totalAt(database, ends.last);
   const tooMuchAfter = lastWhere(ends, (offset) => total - totalAt(database, offset) > retention.bytes);
@@ -31,8 +31,8 @@ const agedShareMax = 0.1;
  * The last of the events at the start of the log that are older than `ageMs` at `nowMs`, of the first tenth of the log. Events of the future, which a
  * clock that was ahead has left, do not end them; one that is young enough does.
  */
-export function agedIn(database: SqlDatabase, ageMs: number, nowMs: number): number | undefined {
-  const ends = endsOf(database);
+export function expiredOffset(database: Connection, ageMs: number, nowMs: number): number | undefined {
+  const ends = logBoundsOf(database);
   if (ends === undefined) return undefined;
   const { first, last } = ends;
   const bound = first + Math.max(1, Math.floor((last - first + 1) * agedShareMax));
@@ -49,7 +49,7 @@ export function agedIn(database: SqlDatabase, ageMs: number, nowMs: number): num
 }
 
 /** The places in the log that a moment may mean: the same one twice, unless a clock that was set leaves several. */
-export interface PlacesAt {
+export interface OffsetsAt {
   /** After this offset, or 0 for the beginning. */
   readonly first: number;
   readonly last: number;
@@ -59,8 +59,8 @@ export interface PlacesAt {
 const impossibleAfterMs = 60_000;
 
 /** Where the log stood at `timeMs`; it was read at `untilMs`. `undefined` where it has no event. */
-export function placesAt(database: SqlDatabase, timeMs: number, untilMs: number): PlacesAt | undefined {
-  const ends = endsOf(database);
+export function offsetsAt(database: Connection, timeMs: number, untilMs: number): OffsetsAt | undefined {
+  const ends = logBoundsOf(database);
   if (ends === undefined) return undefined;
   if (timeMs >= untilMs) return { first: ends.last, last: ends.last };
   const possibleMs = untilMs + impossibleAfterMs;
@@ -76,12 +76,12 @@ export function placesAt(database: SqlDatabase, timeMs: number, untilMs: number)
   return { first: last, last: nextMs > possibleMs ? (later ?? ends.last + 1) - 1 : last };
 }
 
-interface Ends {
+interface LogBounds {
   readonly first: number;
   readonly last: number;
 }
 
-function endsOf(database: SqlDatabase): Ends | undefined {
+function logBoundsOf(database: Connection): LogBounds | undefined {
   // Each for itself: together they would look at every row.
   const first = statement(database, "SELECT min(offset) FROM log").values()[0]?.[0];
   const last = statement(database, "SELECT max(offset) FROM log").values()[0]?.[0];
@@ -89,7 +89,7 @@ function endsOf(database: SqlDatabase): Ends | undefined {
 }
 
 /** The last offset for which it holds, where it holds for all up to some offset and for none after. */
-function lastWhere({ first, last }: Ends, holds: (offset: number) => boolean): number | undefined {
+function lastWhere({ first, last }: LogBounds, holds: (offset: number) => boolean): number | undefined {
   if (!holds(first)) return undefined;
   let [low, high] = [first, last];
   while (low < high) {
@@ -101,6 +101,6 @@ function lastWhere({ first, last }: Ends, holds: (offset: number) => boolean): n
 }
 
 /** Bytes of all bodies up to and with this one. Rows of older binaries have none. */
-function totalAt(database: SqlDatabase, offset: number): number {
+function totalAt(database: Connection, offset: number): number {
   return Number(statement(database, "SELECT total FROM log WHERE offset = ?1").values(offset)[0]?.[0] ?? 0);
 }

@@ -4,7 +4,7 @@
  * Old rows are trimmed by number, age and size; whoever needs one of them takes a snapshot.
  */
 import { eq, gt, lte, min } from "drizzle-orm";
-import type { SqlDatabase, SqlRow } from "../runtime/sqlite.ts";
+import type { Connection, SqlRow } from "../runtime/sqlite.ts";
 import { log } from "./schema.ts";
 import { statement } from "./statements.ts";
 
@@ -50,7 +50,7 @@ const rowsPerStep = 128;
 const columns = "offset, time_ms, kind, body, traceparent, hash, digest";
 
 /** The log of one connection, with its statements prepared. */
-export function openLog(database: SqlDatabase): Log {
+export function openLog(database: Connection): Log {
   const insert = database.prepare(
     `INSERT INTO log (${columns}, total) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
        octet_length(?4) + coalesce((SELECT total FROM log WHERE offset = ?1 - 1), 0))`,

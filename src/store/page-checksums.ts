@@ -9,19 +9,19 @@
  */
 import { fstatSync, readSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import { closeDeleted, openRawFile, releaseRawFile, type RawFile } from "./raw-files.ts";
+import { closeDeletedRawFiles, openRawFile, releaseRawFile, type RawFile } from "./raw-files.ts";
 import { WalReader } from "./wal-reader.ts";
 
 /** What SQLite says of the write-ahead log. */
-export interface LogCounts {
+export interface WalFrameCounts {
   /** Frames that are committed. */
   readonly committed: number;
   /** Frames that checkpoints have moved into the file, from the first on. */
-  readonly moved: number;
+  readonly checkpointed: number;
 }
 
 /** Asks SQLite. Returns undefined inside a transaction, where it gives no answer. */
-export type CountFrames = () => LogCounts | undefined;
+export type CountFrames = () => WalFrameCounts | undefined;
 
 interface FrameChecksum {
   readonly page: number;
@@ -73,8 +73,8 @@ export class PageChecksums {
     return Math.floor(fstatSync(this.#file.descriptor).size / this.pageBytes);
   }
 
-  /** Frames that were committed and not moved at the last `readLog`. */
-  get unmoved(): number {
+  /** Frames that were committed and not moved at the last `readWal`. */
+  get uncheckpointed(): number {
     return this.#frames.length - this.#moved;
   }
 
@@ -82,16 +82,16 @@ export class PageChecksums {
    * Reads the frames that were committed since the last call, and learns which of them are in the file now. To be called after each commit and each
    * checkpoint. Returns false inside a transaction, where nothing can be learnt. Throws where the log can't be read.
    */
-  readLog(): boolean {
+  readWal(): boolean {
     const counts = this.#countFrames();
     if (counts === undefined) return false;
-    if (this.#log.wasBegunAnew()) this.#beginLog();
+    if (this.#log.wasReset()) this.#beginLog();
     for (const { page, databasePages, content } of this.#log.frames(this.#frames.length, counts.committed)) {
       this.#lastFrames.set(page, this.#frames.push({ page, checksum: checksumOf(content) }) - 1);
       if (databasePages > 0) this.#databasePages = databasePages;
     }
-    this.#noteMoved(counts.moved);
-    closeDeleted();
+    this.#noteMoved(counts.checkpointed);
+    closeDeletedRawFiles();
     return true;
   }
 
@@ -131,7 +131,7 @@ export class PageChecksums {
 
   /** Another process may have made a checkpoint just now, so the log is read before a page counts as damaged. */
   #confirm(): void {
-    if (this.#suspected.size === 0 || !this.readLog()) return;
+    if (this.#suspected.size === 0 || !this.readWal()) return;
     for (const page of this.#suspected) if (this.#findDifferent(page, 1).length > 0) this.#damaged.add(page);
     this.#suspected.clear();
   }

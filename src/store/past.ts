@@ -1,16 +1,16 @@
 /** How far back in time a store can be taken: as far as its log says what every event did. */
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { readState } from "./state.ts";
 
 /** A moment in the history of a store: after the event at `offset`, 0 before the first. */
-export interface Moment {
+export interface PointInTime {
   readonly offset: number;
   /** When that event was committed, in ms since 1970; 0 before the first. */
   readonly timeMs: number;
 }
 
 /** `offset 7 of 2026-11-26T07:00:00.000Z` */
-export function describeMoment({ offset, timeMs }: Moment): string {
+export function describePointInTime({ offset, timeMs }: PointInTime): string {
   return offset === 0 ? "offset 0, before the first event" : `offset ${offset} of ${new Date(timeMs).toISOString()}`;
 }
 
@@ -18,7 +18,7 @@ export function describeMoment({ offset, timeMs }: Moment): string {
  * The earliest moment that the store can be taken back to. Events of older binaries may not say what they took away; of the event before the first
  * in the log the chain hash is not known.
  */
-export function earliestMoment(database: SqlDatabase): Moment {
+export function earliestPointInTime(database: Connection): PointInTime {
   const one = (sql: string): number | undefined => {
     const found = database.prepare(sql).values()[0]?.[0];
     return typeof found === "number" ? found : undefined;

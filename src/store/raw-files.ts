@@ -30,7 +30,7 @@ export function releaseRawFile(file: RawFile): void {
 }
 
 /** Closes the descriptors of unused files that were deleted, so that their space is free. To be called now and then. */
-export function closeDeleted(): void {
+export function closeDeletedRawFiles(): void {
   for (const [key, { descriptor, users }] of files) {
     if (users > 0 || fstatSync(descriptor).nlink > 0) continue;
     files.delete(key);
@@ -39,7 +39,7 @@ export function closeDeleted(): void {
 }
 
 /** Closes all, once no connection of this process is left to these files. */
-export function closeAll(): void {
+export function closeRawFiles(): void {
   for (const { descriptor } of files.values()) closeSync(descriptor);
   files.clear();
 }

@@ -2,9 +2,9 @@
  * What the one connection that writes a file need not look up again: ids of values and of types, and which predicates have tables. Nobody else can
  * change them, and they change by being added alone; what was added in a transaction that is rolled back is forgotten with all the rest.
  */
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 
-export interface Remembered {
+export interface WriterCache {
   /** By type and value; null where the store does not have the value. */
   readonly values: Map<string, Map<string, number | null>>;
   readonly types: Map<string, number>;
@@ -13,42 +13,42 @@ export interface Remembered {
   /** By predicate and arity. */
   readonly relations: Map<string, number>;
   /** Of how many rows of a fact table something is the same, by what that is and by the ids; none that were not all counted. */
-  readonly sameRows: Map<string, Map<number | string, number>>;
+  readonly rowCounts: Map<string, Map<number | string, number>>;
   /** The degrees of fact tables (`degrees.ts`), by table, columns and kinds. */
-  readonly most: Map<string, number>;
+  readonly maxRows: Map<string, number>;
   /** How many values and counts there are. */
-  count: number;
+  entries: number;
 }
 
-interface Kept {
-  readonly remembered: Remembered;
+interface CachedByWriter {
+  readonly remembered: WriterCache;
   rollbacks: number;
 }
 
 const entriesMax = 200_000;
 
-const connections = new WeakMap<SqlDatabase, Kept>();
+const connections = new WeakMap<Connection, CachedByWriter>();
 
 /** To be called for a connection that alone writes its file. */
-export function rememberIds(database: SqlDatabase): void {
-  const remembered: Remembered = {
+export function enableWriterCache(database: Connection): void {
+  const remembered: WriterCache = {
     values: new Map(),
     types: new Map(),
     lastIds: new Map(),
     relations: new Map(),
-    sameRows: new Map(),
-    most: new Map(),
-    count: 0,
+    rowCounts: new Map(),
+    maxRows: new Map(),
+    entries: 0,
   };
   connections.set(database, { remembered, rollbacks: database.rollbacks });
 }
 
 /** `undefined` where nothing is remembered, since others may write. */
-export function rememberedOf(database: SqlDatabase): Remembered | undefined {
+export function writerCacheOf(database: Connection): WriterCache | undefined {
   const kept = connections.get(database);
   if (kept === undefined) return undefined;
   const { remembered } = kept;
-  if (kept.rollbacks !== database.rollbacks || remembered.count > entriesMax) {
+  if (kept.rollbacks !== database.rollbacks || remembered.entries > entriesMax) {
     kept.rollbacks = database.rollbacks;
     forget(remembered);
   }
@@ -56,21 +56,21 @@ export function rememberedOf(database: SqlDatabase): Remembered | undefined {
 }
 
 /** To be called when rows of fact tables have gone. */
-export function forgetSameRows(database: SqlDatabase): void {
-  connections.get(database)?.remembered.sameRows.clear();
+export function forgetRowCounts(database: Connection): void {
+  connections.get(database)?.remembered.rowCounts.clear();
 }
 
 /** To be called when degrees were computed anew. */
-export function forgetDegrees(database: SqlDatabase): void {
-  connections.get(database)?.remembered.most.clear();
+export function forgetMaxRows(database: Connection): void {
+  connections.get(database)?.remembered.maxRows.clear();
 }
 
-function forget(remembered: Remembered): void {
+function forget(remembered: WriterCache): void {
   remembered.values.clear();
   remembered.types.clear();
   remembered.lastIds.clear();
   remembered.relations.clear();
-  remembered.sameRows.clear();
-  remembered.most.clear();
-  remembered.count = 0;
+  remembered.rowCounts.clear();
+  remembered.maxRows.clear();
+  remembered.entries = 0;
 }

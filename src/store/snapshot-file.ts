@@ -9,7 +9,7 @@ import { z } from "zod";
 import { AppError } from "../util/app-error.ts";
 import { describeProblem } from "../util/bounded-schema.ts";
 import { schemaVersion } from "./database.ts";
-import { macLength, macOf, type Signed } from "./snapshot-mac.ts";
+import { macLength, manifestMac, type SignedManifest } from "./snapshot-mac.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
 
@@ -47,20 +47,20 @@ const snapshotManifest = z.object({
 });
 export type SnapshotManifest = z.infer<typeof snapshotManifest>;
 
-export interface Front {
+export interface SnapshotHeader {
   readonly manifest: SnapshotManifest;
-  readonly signed: Signed;
+  readonly signed: SignedManifest;
   /** Where the database begins. */
   readonly length: number;
 }
 
 const magic = 0x184d2a50;
-const headerBytes = 8;
+const frameHeaderBytes = 8;
 const checksumLength = 64;
-const frontBytesMax = 64 * 1024;
+const snapshotHeaderBytesMax = 64 * 1024;
 const macPrefix = "hmac-sha256 ";
 
-interface FrontOptions {
+interface SnapshotHeaderOptions {
   /** Makes it as long as one that was written before more was known. */
   readonly length?: number;
   /** Without it there is no MAC. */
@@ -68,57 +68,57 @@ interface FrontOptions {
 }
 
 /** What comes before the database. */
-export function encodeFront(
+export function encodeHeader(
   manifest: Omit<SnapshotManifest, "snapshot">,
-  { length = 0, nodeKeyHash }: FrontOptions = {},
+  { length = 0, nodeKeyHash }: SnapshotHeaderOptions = {},
 ): Uint8Array {
   const text = JSON.stringify({ snapshot: formVersion, ...manifest } satisfies SnapshotManifest);
   const macBytes = nodeKeyHash === undefined ? 0 : macPrefix.length + macLength + "\n".length;
-  const rest = headerBytes + checksumLength + 2 * "\n".length + macBytes;
+  const rest = frameHeaderBytes + checksumLength + 2 * "\n".length + macBytes;
   const line = text + " ".repeat(Math.max(0, length - rest - Buffer.byteLength(text)));
-  const mac = nodeKeyHash === undefined ? "" : `${macPrefix}${macOf(line, nodeKeyHash)}\n`;
+  const mac = nodeKeyHash === undefined ? "" : `${macPrefix}${manifestMac(line, nodeKeyHash)}\n`;
   const content = Buffer.from(`${line}\n${checksum(line)}\n${mac}`);
-  const header = Buffer.alloc(headerBytes);
+  const header = Buffer.alloc(frameHeaderBytes);
   header.writeUInt32LE(magic, 0);
   header.writeUInt32LE(content.length, 4);
   return Buffer.concat([header, content]);
 }
 
 /** `undefined` while there are too few bytes to tell. Throws `invalid_request` where they are not the beginning of a snapshot that can be used. */
-export function decodeFront(bytes: Uint8Array): Front | undefined {
-  if (bytes.length < headerBytes) return undefined;
+export function decodeHeader(bytes: Uint8Array): SnapshotHeader | undefined {
+  if (bytes.length < frameHeaderBytes) return undefined;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = headerBytes + view.readUInt32LE(4);
-  if (view.readUInt32LE(0) !== magic || length > frontBytesMax)
+  const length = frameHeaderBytes + view.readUInt32LE(4);
+  if (view.readUInt32LE(0) !== magic || length > snapshotHeaderBytesMax)
     throw new AppError("invalid_request", "this is no snapshot of Ostiary");
   if (bytes.length < length) return undefined;
-  const [line = "", sum, last = ""] = view.toString("utf8", headerBytes, length).split("\n");
-  if (sum !== checksum(line)) throw damaged("its manifest is not what was written");
+  const [line = "", sum, last = ""] = view.toString("utf8", frameHeaderBytes, length).split("\n");
+  if (sum !== checksum(line)) throw damagedSnapshotError("its manifest is not what was written");
   const mac = last.startsWith(macPrefix) ? last.slice(macPrefix.length) : undefined;
   return { manifest: parseManifest(line), signed: { text: line, mac }, length };
 }
 
-/** The front of the file at `path`. Throws `invalid_request` as `decodeFront` does, and where the file is too short. */
-export function readFront(path: string): Front {
-  const bytes = new Uint8Array(frontBytesMax);
+/** The front of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and where the file is too short. */
+export function readHeader(path: string): SnapshotHeader {
+  const bytes = new Uint8Array(snapshotHeaderBytesMax);
   const file = openSync(path, "r");
   try {
-    const front = decodeFront(bytes.subarray(0, readSync(file, bytes)));
-    if (front === undefined) throw damaged("it ends before its manifest does");
+    const front = decodeHeader(bytes.subarray(0, readSync(file, bytes)));
+    if (front === undefined) throw damagedSnapshotError("it ends before its manifest does");
     return front;
   } finally {
     closeSync(file);
   }
 }
 
-export function damaged(how: string): AppError {
+export function damagedSnapshotError(how: string): AppError {
   return new AppError("invalid_request", `the snapshot is damaged: ${how}`);
 }
 
 /** Refuses a database that only a later version of this binary knows. */
 export function requireKnownFormat({ schema }: Pick<SnapshotManifest, "schema">): void {
   if (schema > schemaVersion)
-    throw newer(`its database has format ${schema}, and ${schemaVersion} is the last one known here`);
+    throw newerSnapshotError(`its database has format ${schema}, and ${schemaVersion} is the last one known here`);
 }
 
 const someForm = z.object({ snapshot: z.number() });
@@ -128,17 +128,17 @@ function parseManifest(line: string): SnapshotManifest {
   try {
     content = JSON.parse(line);
   } catch {
-    throw damaged("its manifest is no JSON");
+    throw damagedSnapshotError("its manifest is no JSON");
   }
   const form = someForm.safeParse(content);
   if (form.success && form.data.snapshot > formVersion)
-    throw newer(`it has form ${form.data.snapshot}, and ${formVersion} is the last one known here`);
+    throw newerSnapshotError(`it has form ${form.data.snapshot}, and ${formVersion} is the last one known here`);
   const parsed = snapshotManifest.safeParse(content);
-  if (!parsed.success) throw damaged(`its manifest is not understood: ${describeProblem(parsed.error)}`);
+  if (!parsed.success) throw damagedSnapshotError(`its manifest is not understood: ${describeProblem(parsed.error)}`);
   return parsed.data;
 }
 
-function newer(how: string): AppError {
+function newerSnapshotError(how: string): AppError {
   return new AppError("conflict", `the snapshot was made by a newer Ostiary (${how}); use that one, or a later one`);
 }
 

@@ -8,7 +8,7 @@ import { hmacWith } from "../runtime/sha256.ts";
 import { AppError } from "../util/app-error.ts";
 
 /** A manifest as it stands in the file, and its MAC (lower-case hex) where the file has one. */
-export interface Signed {
+export interface SignedManifest {
   readonly text: string;
   readonly mac: string | undefined;
 }
@@ -19,18 +19,18 @@ export type Authenticity = "verified" | "absent" | "unchecked";
 export const macLength = 64;
 
 /** `nodeKeyHash` as `hashKey` makes it of the node key. */
-export function macOf(text: string, nodeKeyHash: string): string {
+export function manifestMac(text: string, nodeKeyHash: string): string {
   // A key of its own: the one for the event stream is of no use here, nor this one there.
   const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary snapshot 1");
   return hmacWith(Buffer.from(key, "hex"))("manifest\0", text);
 }
 
 /** AppError `invalid_request` where the MAC is not the one that a node with this key would have made. */
-export function authenticityOf({ text, mac }: Signed, nodeKeyHash: string | undefined): Authenticity {
+export function authenticityOf({ text, mac }: SignedManifest, nodeKeyHash: string | undefined): Authenticity {
   if (mac === undefined) return "absent";
   if (nodeKeyHash === undefined) return "unchecked";
   const given = Buffer.from(mac, "utf8");
-  const expected = Buffer.from(macOf(text, nodeKeyHash), "utf8");
+  const expected = Buffer.from(manifestMac(text, nodeKeyHash), "utf8");
   if (given.length === expected.length && timingSafeEqual(given, expected)) return "verified";
   throw new AppError(
     "invalid_request",

@@ -17,16 +17,22 @@ import { dirname, join } from "node:path";
 import { compressFile, decompressFile, digestFile } from "../runtime/compress.ts";
 import { AppError } from "../util/app-error.ts";
 import { schemaVersion } from "./database.ts";
-import { damaged, encodeFront, readFront, requireKnownFormat, type SnapshotManifest } from "./snapshot-file.ts";
-import type { Signed } from "./snapshot-mac.ts";
-import type { State } from "./state.ts";
+import {
+  damagedSnapshotError,
+  encodeHeader,
+  readHeader,
+  requireKnownFormat,
+  type SnapshotManifest,
+} from "./snapshot-file.ts";
+import type { SignedManifest } from "./snapshot-mac.ts";
+import type { StoreState } from "./state.ts";
 import { copyStore } from "./store-copy.ts";
 
 export interface Snapshot {
   readonly path: string;
   readonly manifest: SnapshotManifest;
   /** For `authenticityOf`. */
-  readonly signed: Signed;
+  readonly signed: SignedManifest;
   /** Of the whole file. */
   readonly size: number;
 }
@@ -38,7 +44,7 @@ export const snapshotEnding = ".snapshot.zst";
  * Names what a snapshot holds: the same tag, the same content, although the bytes may differ. The hash tells apart what a backup that was put back
  * unnoticed has doubled.
  */
-export function snapshotTag({ epoch, offset, hash }: Pick<State, "epoch" | "offset" | "hash">): string {
+export function snapshotTag({ epoch, offset, hash }: Pick<StoreState, "epoch" | "offset" | "hash">): string {
   return `W/"${epoch}-${offset}-${hash}"`;
 }
 
@@ -56,7 +62,7 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
   const building = join(directory, "building.zst");
   removeFiles([building]);
   try {
-    const { epoch, offset, sha256 } = await pack(storePath, building, "snapshot", nodeKeyHash);
+    const { epoch, offset, sha256 } = await packStore(storePath, building, "snapshot", nodeKeyHash);
     const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}${snapshotEnding}`);
     renameSync(building, path);
     return openSnapshot(path);
@@ -67,18 +73,18 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
 
 /** Makes a backup in a new file at `target`: a snapshot with the log, and with what going back in time needs. Blocks its thread as long. */
 export async function buildBackup(storePath: string, target: string, nodeKeyHash?: string): Promise<Snapshot> {
-  await pack(storePath, target, "backup", nodeKeyHash);
+  await packStore(storePath, target, "backup", nodeKeyHash);
   return openSnapshot(target);
 }
 
 /** Beside the target there must be room for the database as it is. */
-async function pack(
+async function packStore(
   storePath: string,
   target: string,
   kind: SnapshotManifest["kind"],
   nodeKeyHash: string | undefined,
-): Promise<Manifested> {
-  const copyPath = copyBeside(target);
+): Promise<UnversionedManifest> {
+  const copyPath = copyPathOf(target);
   removeFiles(databaseFiles(copyPath));
   try {
     // What is written from now on may be missing.
@@ -100,9 +106,9 @@ async function pack(
       unpackedBytes,
     };
     // Kept free for what is known last.
-    const room = encodeFront({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER }, { nodeKeyHash });
+    const room = encodeHeader({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER }, { nodeKeyHash });
     const manifest = { ...known, ...(await compressFile(copyPath, target, room)) };
-    writeFront(target, encodeFront(manifest, { length: room.length, nodeKeyHash }));
+    writeHeader(target, encodeHeader(manifest, { length: room.length, nodeKeyHash }));
     return manifest;
   } finally {
     removeFiles(databaseFiles(copyPath));
@@ -110,14 +116,14 @@ async function pack(
 }
 
 /** Where the database is copied to before it is packed into the file at `target`. */
-export function copyBeside(target: string): string {
+export function copyPathOf(target: string): string {
   return `${target}.db`;
 }
 
-type Manifested = Omit<SnapshotManifest, "snapshot">;
+type UnversionedManifest = Omit<SnapshotManifest, "snapshot">;
 
 /** Puts it in its place, and waits for the disk: what a power cut leaves under the final name is whole. */
-function writeFront(path: string, front: Uint8Array): void {
+function writeHeader(path: string, front: Uint8Array): void {
   const file = openSync(path, "r+");
   try {
     writeSync(file, front, 0, front.length, 0);
@@ -129,17 +135,17 @@ function writeFront(path: string, front: Uint8Array): void {
 
 /** Reads what the file says of itself. AppError says what is wrong with a file that is no snapshot, damaged by its looks, or of a newer form. */
 export function openSnapshot(path: string): Snapshot {
-  const { manifest, signed, length } = readFront(path);
+  const { manifest, signed, length } = readHeader(path);
   const { size } = statSync(path);
   const wanted = length + manifest.bytes;
-  if (size !== wanted) throw damaged(`it has ${size} bytes, and should have ${wanted}`);
+  if (size !== wanted) throw damagedSnapshotError(`it has ${size} bytes, and should have ${wanted}`);
   return { path, manifest, signed, size };
 }
 
 /** Throws AppError `invalid_request` where the packed database is not the one that was written. */
 export async function verifySnapshot({ path, manifest, size }: Snapshot): Promise<void> {
   const { sha256 } = await digestFile(path, size - manifest.bytes);
-  if (sha256 !== manifest.sha256) throw damaged("its SHA-256 differs");
+  if (sha256 !== manifest.sha256) throw damagedSnapshotError("its SHA-256 differs");
 }
 
 /**
@@ -154,7 +160,7 @@ export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMa
   removeFiles(databaseFiles(target));
   const bytes = await decompressFile(path, target, size - manifest.bytes, manifest.unpackedBytes);
   if (bytes !== manifest.unpackedBytes)
-    throw damaged(`its database has ${bytes} bytes, and should have ${manifest.unpackedBytes}`);
+    throw damagedSnapshotError(`its database has ${bytes} bytes, and should have ${manifest.unpackedBytes}`);
 }
 
 /** AppError `too_large` where its database may not become, or has no room to be, as large as it says. */
@@ -173,9 +179,10 @@ function requireRoom({ unpackedBytes }: SnapshotManifest, target: string, bytesM
 }
 
 /** Throws where what came out is not what the manifest said. */
-export function requireSame(state: State, manifest: SnapshotManifest): void {
+export function requireMatchingState(state: StoreState, manifest: SnapshotManifest): void {
   for (const key of ["environment", "epoch", "offset", "timeMs", "hash", "digest"] as const) {
-    if (state[key] !== manifest[key]) throw damaged(`its ${key} is ${state[key]}, its manifest says ${manifest[key]}`);
+    if (state[key] !== manifest[key])
+      throw damagedSnapshotError(`its ${key} is ${state[key]}, its manifest says ${manifest[key]}`);
   }
 }
 

@@ -4,13 +4,13 @@
  */
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import type { SqlDatabase } from "../runtime/sqlite.ts";
+import type { Connection } from "../runtime/sqlite.ts";
 import { beginEpoch } from "./epochs.ts";
 import * as schema from "./schema.ts";
 import { statement } from "./statements.ts";
 import { firstTerm } from "./terms.ts";
 
-export interface State {
+export interface StoreState {
   readonly environment: string;
   readonly epoch: string;
   /** Orders the epochs of an environment (`compareEpochs`, `terms.ts`). */
@@ -34,12 +34,12 @@ const selectState =
   "SELECT environment, epoch, offset, hash, time_ms, digest, policy_id, term FROM state WHERE one = 1";
 const updatePosition = "UPDATE state SET offset = ?1, hash = ?2, time_ms = ?3 WHERE one = 1 RETURNING digest";
 
-export function readState(database: SqlDatabase): State {
+export function readState(database: Connection): StoreState {
   return must(findState(database), "the state row is missing");
 }
 
 /** The state, or `undefined` in a file that holds none yet. */
-export function findState(database: SqlDatabase): State | undefined {
+export function findState(database: Connection): StoreState | undefined {
   const row = statement(database, selectState).values()[0];
   if (row === undefined) return undefined;
   return {
@@ -55,7 +55,7 @@ export function findState(database: SqlDatabase): State | undefined {
 }
 
 /** Starts a history: no events, no policy. */
-export function createState(database: SqlDatabase, environment: string, epoch: string, term = firstTerm): State {
+export function createState(database: Connection, environment: string, epoch: string, term = firstTerm): StoreState {
   const origin = { epoch, term, offset: 0, hash: zeroHash, timeMs: 0 };
   database.orm
     .insert(schema.state)
@@ -67,7 +67,7 @@ export function createState(database: SqlDatabase, environment: string, epoch: s
 
 /** Moves the position on. `digest` and `policyId` are not touched: they belong to `applyEvent`. Gives the digest. */
 export function advanceState(
-  database: SqlDatabase,
+  database: Connection,
   next: { readonly offset: number; readonly hash: string; readonly timeMs: number },
 ): string {
   const { offset, hash, timeMs } = next;
@@ -75,7 +75,7 @@ export function advanceState(
 }
 
 /** Refuses a file of another environment: its facts would answer questions that were never asked of them. */
-export function requireEnvironment(state: Pick<State, "environment">, environment: string): void {
+export function requireEnvironment(state: Pick<StoreState, "environment">, environment: string): void {
   if (state.environment === environment) return;
   throw new AppError(
     "conflict",

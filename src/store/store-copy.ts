@@ -3,29 +3,29 @@
  * copied one by one, as `VACUUM INTO` does it (SQLite's transfer of whole records, indexes included), so that what stays behind is never read, and
  * does not have to be deleted from a copy that then has to be written a second time.
  */
-import { openSqliteBeside, type SqlDatabase } from "../runtime/sqlite.ts";
-import { mappedBytesMax, newerFormat, openStore, schemaVersion } from "./database.ts";
+import { createSqliteWithSource, type Connection } from "../runtime/sqlite.ts";
+import { mappedBytesMax, newerFormatError, openStore, schemaVersion } from "./database.ts";
 import { firstEpoch } from "./epochs.ts";
 import { requireKnownSchema } from "./expected-schema.ts";
-import { earliestMoment, type Moment } from "./past.ts";
+import { earliestPointInTime, type PointInTime } from "./past.ts";
 import type { SnapshotManifest } from "./snapshot-file.ts";
-import { readState, type State } from "./state.ts";
+import { readState, type StoreState } from "./state.ts";
 
 /**
  * Whose rows stay behind: what belongs to the sending node alone, and of a snapshot the log and what its events took
  * away: a receiver follows from here on.
  */
-const leftBehind: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<string>>> = {
+const excludedTables: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<string>>> = {
   snapshot: new Set(["log", "cleared", "node"]),
   backup: new Set(["node"]),
 };
 
 export interface StoreCopy {
-  readonly state: State;
+  readonly state: StoreState;
   /** The first epoch of its history. */
   readonly history: string;
   /** The earliest moment that it can be taken back to; of a snapshot there is none but its own. */
-  readonly from: Moment | undefined;
+  readonly from: PointInTime | undefined;
 }
 
 /**
@@ -33,18 +33,18 @@ export interface StoreCopy {
  * source is no store, or of a newer format.
  */
 export function copyStore(source: string, target: string, kind: SnapshotManifest["kind"]): StoreCopy {
-  copyAsItIs(source, target, leftBehind[kind]);
+  copyAsItIs(source, target, excludedTables[kind]);
   const copy = openStore(target, { wal: false });
   try {
     const { epoch: history } = firstEpoch(copy);
-    return { state: readState(copy), history, from: kind === "backup" ? earliestMoment(copy) : undefined };
+    return { state: readState(copy), history, from: kind === "backup" ? earliestPointInTime(copy) : undefined };
   } finally {
     copy.close();
   }
 }
 
 function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): void {
-  const copy = openSqliteBeside(target, source);
+  const copy = createSqliteWithSource(target, source);
   try {
     // Nobody else knows of the file, and it is worth nothing before it is whole.
     copy.exec("PRAGMA main.journal_mode = OFF");
@@ -53,7 +53,7 @@ function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): 
     copy.exec(`PRAGMA source.mmap_size = ${mappedBytesMax}`);
     copy.transaction(() => {
       const schema = Number(copy.prepare("PRAGMA source.user_version").values()[0]?.[0]);
-      if (schema > schemaVersion) throw newerFormat(source, schema);
+      if (schema > schemaVersion) throw newerFormatError(source, schema);
       // The copy gets what the source has, and a trigger would run with each row.
       requireKnownSchema(copy, "source");
       copyTables(copy, left);
@@ -64,7 +64,7 @@ function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): 
   }
 }
 
-function copyTables(copy: SqlDatabase, left: ReadonlySet<string>): void {
+function copyTables(copy: Connection, left: ReadonlySet<string>): void {
   const made = copy
     .prepare(
       "SELECT type, name, sql FROM source.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'",

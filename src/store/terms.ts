@@ -12,25 +12,25 @@ const startsPerSuccession = 2 ** 20;
 export const firstTerm = startsPerSuccession;
 
 /** Of a successor, given the terms that are known to it. */
-export function nextSuccession(...known: readonly number[]): number {
-  return (successionOf(Math.max(...known)) + 1) * startsPerSuccession;
+export function nextFailoverTerm(...known: readonly number[]): number {
+  return (failoverOf(Math.max(...known)) + 1) * startsPerSuccession;
 }
 
 /** Of the same primary after another start, given the terms that are known to it. */
-export function nextStart(...known: readonly number[]): number {
+export function nextStartTerm(...known: readonly number[]): number {
   return Math.max(...known) + 1;
 }
 
 /** Whether nobody voted for it: it is of another start of the primary of the term before. */
-export function isStart(term: number): boolean {
+export function isStartTerm(term: number): boolean {
   return term % startsPerSuccession !== 0;
 }
 
 /** Whether both are terms of one primary, of different starts at the most. */
-export function isSameSuccession(one: number, other: number): boolean {
-  return successionOf(one) === successionOf(other);
+export function isSameFailover(one: number, other: number): boolean {
+  return failoverOf(one) === failoverOf(other);
 }
 
-function successionOf(term: number): number {
+function failoverOf(term: number): number {
   return Math.floor(term / startsPerSuccession);
 }

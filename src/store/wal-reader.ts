@@ -1,7 +1,7 @@
 /** Reads the frames of a database's write-ahead log, as https://www.sqlite.org/fileformat2.html#walformat documents them. */
 import { closeSync, openSync, readSync } from "node:fs";
 
-export interface Frame {
+export interface WalFrame {
   readonly page: number;
   /** How many pages the database has after the commit that this frame ends; 0 for all other frames. */
   readonly databasePages: number;
@@ -29,7 +29,7 @@ export class WalReader {
   }
 
   /** Whether the log was begun anew since the last call. Throws where it can't be read. */
-  wasBegunAnew(): boolean {
+  wasReset(): boolean {
     const header = Buffer.alloc(logHeaderBytes);
     if (this.#read(header, 0) < header.length) header.fill(0);
     const isNew = !header.equals(this.#header);
@@ -38,7 +38,7 @@ export class WalReader {
   }
 
   /** The frames from `first` up to, not including, `end`. Throws where they can't be read. */
-  *frames(first: number, end: number): Generator<Frame> {
+  *frames(first: number, end: number): Generator<WalFrame> {
     for (let at = first; at < end; at += framesAtOnce) {
       const wanted = this.#buffer.subarray(0, Math.min(framesAtOnce, end - at) * this.#frameBytes);
       if (this.#read(wanted, logHeaderBytes + at * this.#frameBytes) < wanted.length)

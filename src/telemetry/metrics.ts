@@ -4,7 +4,7 @@
  * content becomes a label. Each thread has its own set, so a worker's numbers are recorded by whoever hears from it on the main thread.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { CounterTally, HistogramTally } from "./tallies.ts";
+import { LabelledCounter, LabelledHistogram } from "./tallies.ts";
 
 const registry = new Registry();
 const registers = [registry];
@@ -19,27 +19,27 @@ function counter<Label extends string = never>(name: string, help: string, label
   return new Counter<Label>({ name, help, labelNames, registers });
 }
 
-function counterTally<Label extends string>(name: string, help: string, labelNames: readonly Label[]) {
-  return new CounterTally({ name, help }, labelNames, registry);
+function labelledCounter<Label extends string>(name: string, help: string, labelNames: readonly Label[]) {
+  return new LabelledCounter({ name, help }, labelNames, registry);
 }
 
-function histogramTally<Label extends string>(
+function labelledHistogram<Label extends string>(
   name: string,
   help: string,
   bounds: readonly number[],
   labelNames: readonly Label[],
 ) {
-  return new HistogramTally({ name, help }, labelNames, bounds, registry);
+  return new LabelledHistogram({ name, help }, labelNames, bounds, registry);
 }
 
 export const metrics = {
-  httpDuration: histogramTally(
+  httpDuration: labelledHistogram(
     "ostiary_http_request_duration_seconds",
     "Time from the arrival of a request to its response; `route` is the pattern of the route, never a path",
     requestSeconds,
     ["method", "route", "status"],
   ),
-  fallbackHttpRequests: histogramTally(
+  fallbackHttpRequests: labelledHistogram(
     "oso_fallback_http_requests",
     "On fallbacks, under the name and labels that dashboards of Oso Cloud's fallback nodes know: milliseconds from the arrival of a request to its response",
     requestSeconds.map((seconds) => seconds * 1000),
@@ -69,25 +69,27 @@ export const metrics = {
     "Responses sent in slices; `reason` is sent, client (the client went away), slow or failed",
     ["reason"],
   ),
-  decisions: counterTally("ostiary_decisions_total", "Decisions of `POST /api/authorize`; `result` is allow or deny", [
-    "result",
-  ]),
-  planCache: counterTally(
+  decisions: labelledCounter(
+    "ostiary_decisions_total",
+    "Decisions of `POST /api/authorize`; `result` is allow or deny",
+    ["result"],
+  ),
+  planCache: labelledCounter(
     "ostiary_plan_cache_total",
     "Lookups of the prepared plan of a query; `result` is hit or miss",
     ["result"],
   ),
-  decisionMemo: counterTally(
+  decisionCache: labelledCounter(
     "ostiary_decision_memo_total",
     "Decisions answered from the decision cache (`result` hit) or computed and put there (miss)",
     ["result"],
   ),
-  queriesAside: counter(
+  offloadedQueries: counter(
     "ostiary_queries_aside_total",
     "Queries that ran in a worker process since they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
     ["kind"],
   ),
-  queryDuration: histogramTally(
+  queryDuration: labelledHistogram(
     "ostiary_query_duration_seconds",
     "Time that the engine takes for a query on the serving thread, except for decisions from the cache; `kind` is authorize, list, actions, query or facts",
     querySeconds,
@@ -109,24 +111,24 @@ export const metrics = {
     buckets: lagSeconds,
     registers,
   }),
-  feedEvents: counter(
+  brokerEvents: counter(
     "ostiary_feed_events_total",
     "Events that a broker took from this node or brought to it, with or without their bodies; `direction` is published or received",
     ["direction"],
   ),
-  feedGaps: counter(
+  brokerGaps: counter(
     "ostiary_feed_gaps_total",
     "Messages of the feed before which others are missing, or that belong to another epoch",
   ),
-  feedDuplicates: counter(
+  brokerDuplicates: counter(
     "ostiary_feed_duplicates_total",
     "Messages of the feed whose events this node had already, by another broker or over HTTP",
   ),
-  feedRefused: counter(
+  brokerMessagesRejected: counter(
     "ostiary_feed_refused_total",
     "Messages of the feed that no node of this environment sent, or that continue another history",
   ),
-  feedOldHeads: counter(
+  brokerStaleHeads: counter(
     "ostiary_feed_old_heads_total",
     "Heads of the feed that are older than one that this node knows: a broker repeats or delays messages",
   ),
@@ -135,7 +137,7 @@ export const metrics = {
     "Requests of this node to the primary for its position; `result` is done or failed",
     ["result"],
   ),
-  copiesDistrusted: counter(
+  databasesRejected: counter(
     "ostiary_copies_distrusted_total",
     "Times that this node found its database damaged or different from the primary's",
   ),
@@ -172,14 +174,14 @@ export const metrics = {
     "Renewals of the lease of the primary (`failover`); `outcome` is renewed or failed",
     ["outcome"],
   ),
-  strayFailures: counter(
+  unhandledErrors: counter(
     "ostiary_stray_failures_total",
     "Failures of timers, and failures of the system that no other code had handled; the node went on",
   ),
   logLinesLost: counter("ostiary_log_lines_lost_total", "Lines of the log that could not be written"),
 } as const;
 
-export const feedStates = [
+export const replicaStateNames = [
   "PRIMARY",
   "FENCED",
   "BOOTSTRAP",
@@ -191,15 +193,15 @@ export const feedStates = [
   "SNAPSHOT",
   "FOLLOWING",
 ] as const;
-export type FeedState = (typeof feedStates)[number];
+export type ReplicaStateName = (typeof replicaStateNames)[number];
 
 /** What a node tells about itself when somebody asks; undefined where it does not apply to its role. */
-export interface NodeReading {
+export interface NodeMetrics {
   readonly role: string;
   readonly version: string;
   readonly logOffset: number | undefined;
   readonly appliedOffset: number | undefined;
-  readonly feedState: FeedState;
+  readonly feedState: ReplicaStateName;
   /** Brokers that carry the feed, by `host:port`. */
   readonly brokers: readonly { readonly broker: string; readonly connected: boolean }[];
   readonly brokerClients: number | undefined;
@@ -229,15 +231,15 @@ export interface FileBytes {
   readonly wal: number;
 }
 
-type Reader = () => NodeReading;
+type NodeMetricsReader = () => NodeMetrics;
 
-const readers = new Set<Reader>();
+const readers = new Set<NodeMetricsReader>();
 
 /** Set anew at each scrape, from what the nodes of this process say of themselves; without labels, the last one counts. */
 function gauge<Label extends string = never>(
   name: string,
   help: string,
-  show: (gauge: Gauge<Label>, reading: NodeReading) => void,
+  show: (gauge: Gauge<Label>, reading: NodeMetrics) => void,
   labelNames: readonly Label[] = [],
 ): void {
   const collect = (shown: Gauge<Label>): void => {
@@ -249,7 +251,7 @@ function gauge<Label extends string = never>(
   const made: Gauge<Label> = new Gauge<Label>({ name, help, labelNames, registers, collect: () => collect(made) });
 }
 
-function valueGauge(name: string, help: string, valueOf: (reading: NodeReading) => number | undefined): void {
+function valueGauge(name: string, help: string, valueOf: (reading: NodeMetrics) => number | undefined): void {
   gauge(name, help, (shown, reading) => {
     const value = valueOf(reading);
     if (value !== undefined) shown.set(value);
@@ -266,7 +268,7 @@ gauge(
   "ostiary_feed_state",
   "1 for the `state` in which this node is, 0 for the others",
   (shown, { feedState }) => {
-    for (const state of feedStates) shown.set({ state }, state === feedState ? 1 : 0);
+    for (const state of replicaStateNames) shown.set({ state }, state === feedState ? 1 : 0);
   },
   ["state"],
 );
@@ -340,7 +342,7 @@ new Gauge({
 }).set(Date.now() / 1000 - process.uptime());
 
 /** Lets `/metrics` ask `read` whenever it is scraped. Returns the way to end that. */
-export function observeNode(read: Reader): () => void {
+export function observeNode(read: NodeMetricsReader): () => void {
   readers.add(read);
   return () => readers.delete(read);
 }
@@ -348,11 +350,11 @@ export function observeNode(read: Reader): () => void {
 export const metricsContentType = registry.contentType;
 
 /** Every metric, in the order of `/metrics`. */
-export function describeMetrics(): readonly Described[] {
-  return registry.getMetricsAsArray() as unknown as readonly Described[];
+export function describeMetrics(): readonly DescribedMetric[] {
+  return registry.getMetricsAsArray() as unknown as readonly DescribedMetric[];
 }
 
-interface Described {
+interface DescribedMetric {
   readonly name: string;
   readonly help: string;
   readonly type: string;

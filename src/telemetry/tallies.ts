@@ -13,24 +13,24 @@ interface Sample {
   readonly value: number;
 }
 
-interface Described {
+interface MetricDescription {
   readonly name: string;
   readonly help: string;
 }
 
 /** Counts by labels. */
-export class CounterTally<Label extends string> {
+export class LabelledCounter<Label extends string> {
   readonly type = "counter";
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly Label[];
-  readonly #cells: Cells<Label, { count: number }>;
+  readonly #cells: SeriesSet<Label, { count: number }>;
 
-  constructor({ name, help }: Described, labelNames: readonly Label[], registry: Registry) {
+  constructor({ name, help }: MetricDescription, labelNames: readonly Label[], registry: Registry) {
     this.name = name;
     this.help = help;
     this.labelNames = labelNames;
-    this.#cells = new Cells(labelNames, () => ({ count: 0 }));
+    this.#cells = new SeriesSet(labelNames, () => ({ count: 0 }));
     register(registry, this);
   }
 
@@ -39,29 +39,34 @@ export class CounterTally<Label extends string> {
   }
 
   /** As the registry asks for it. */
-  get(): Promise<Described & { readonly values: readonly Sample[] }> {
+  get(): Promise<MetricDescription & { readonly values: readonly Sample[] }> {
     const values = this.#cells.all().map(({ labels, cell: { count } }) => ({ labels, value: count }));
     return Promise.resolve({ ...this, values });
   }
 }
 
 /** How many observed values are at most as large as each bound, and their sum, by labels. */
-export class HistogramTally<Label extends string> {
+export class LabelledHistogram<Label extends string> {
   readonly type = "histogram";
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly Label[];
   readonly #bounds: readonly number[];
   /** `counts` by the first bound that is not below a value; the last is for values above all. */
-  readonly #cells: Cells<Label, { readonly counts: number[]; sum: number }>;
+  readonly #cells: SeriesSet<Label, { readonly counts: number[]; sum: number }>;
 
   /** `bounds` ascend. */
-  constructor({ name, help }: Described, labelNames: readonly Label[], bounds: readonly number[], registry: Registry) {
+  constructor(
+    { name, help }: MetricDescription,
+    labelNames: readonly Label[],
+    bounds: readonly number[],
+    registry: Registry,
+  ) {
     this.name = name;
     this.help = help;
     this.labelNames = labelNames;
     this.#bounds = bounds;
-    this.#cells = new Cells(labelNames, () => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
+    this.#cells = new SeriesSet(labelNames, () => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
     register(registry, this);
   }
 
@@ -74,7 +79,7 @@ export class HistogramTally<Label extends string> {
   }
 
   /** As the registry asks for it. */
-  get(): Promise<Described & { readonly values: readonly Sample[] }> {
+  get(): Promise<MetricDescription & { readonly values: readonly Sample[] }> {
     const values = this.#cells.all().flatMap(({ labels, cell: { counts, sum } }): Sample[] => {
       let count = 0;
       const buckets = [...this.#bounds, "+Inf"].map((le, place) => ({
@@ -90,20 +95,20 @@ export class HistogramTally<Label extends string> {
 }
 
 /** The registry takes whatever has a name and answers `get`; its type lists classes of its own. */
-function register(registry: Registry, tally: CounterTally<string> | HistogramTally<string>): void {
+function register(registry: Registry, tally: LabelledCounter<string> | LabelledHistogram<string>): void {
   registry.registerMetric(tally as unknown as Metric);
 }
 
-interface Branch<Cell> {
-  readonly next: Map<LabelValue, Branch<Cell>>;
+interface SeriesNode<Cell> {
+  readonly next: Map<LabelValue, SeriesNode<Cell>>;
   cell: Cell | undefined;
 }
 
 /** One cell for each combination of label values that came. */
-class Cells<Label extends string, Cell> {
+class SeriesSet<Label extends string, Cell> {
   readonly #names: readonly Label[];
   readonly #make: () => Cell;
-  readonly #root: Branch<Cell> = { next: new Map(), cell: undefined };
+  readonly #root: SeriesNode<Cell> = { next: new Map(), cell: undefined };
   readonly #all: { readonly labels: Labels<Label>; readonly cell: Cell }[] = [];
 
   constructor(names: readonly Label[], make: () => Cell) {

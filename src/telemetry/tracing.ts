@@ -70,13 +70,13 @@ export function withSpan<T, A, B>(
 ): T;
 export function withSpan<T>(name: string, options: SpanOptions, body: Body<T>, first?: unknown, second?: unknown): T {
   if (!active) return body(bareSpan(options.parent), first, second);
-  return recording(name, options, body, first, second);
+  return recordSpanOf(name, options, body, first, second);
 }
 
 type Body<T> = (span: Span, first?: unknown, second?: unknown) => T;
 
 /** Apart from `withSpan`, whose every call would make room for what the closure in here needs. */
-function recording<T>(name: string, options: SpanOptions, body: Body<T>, first: unknown, second: unknown): T {
+function recordSpanOf<T>(name: string, options: SpanOptions, body: Body<T>, first: unknown, second: unknown): T {
   const parent = parentContext(options);
   const span = startIn(name, options, parent);
   return context.with(trace.setSpan(parent, span), () => settle(span, () => body(span, first, second)));

@@ -4,7 +4,7 @@
  */
 import { systemClock, type Clock } from "./clock.ts";
 
-export function atMostEvery(
+export function rateLimiter(
   intervalMs: number,
   { monotonicMs }: Pick<Clock, "monotonicMs"> = systemClock,
 ): (kind?: string) => number {

@@ -3,7 +3,7 @@
  * the value did to read. Zod's own lists and records check every element, and keep every issue, before they look at the count.
  */
 import { z } from "zod";
-import { clip, isWithin } from "./text-length.ts";
+import { clip, fitsInBytes } from "./text-length.ts";
 
 export interface ListBounds {
   readonly min?: number;
@@ -51,7 +51,7 @@ export function recordOf<Value extends z.ZodType>(value: Value, { max, keyBytesM
     if (names.length > max) return refuse({ code: "custom", message: `must have at most ${max} entries` });
     const record = Object.create(null) as Record<string, z.output<Value>>;
     for (const name of names) {
-      if (!isWithin(name, keyBytesMax))
+      if (!fitsInBytes(name, keyBytesMax))
         return refuse({ code: "custom", path: [name], message: `must have a name of at most ${keyBytesMax} bytes` });
       const parsed = value.safeParse((given as Record<string, unknown>)[name]);
       if (!parsed.success) return refuse(firstIssue(parsed.error, name));

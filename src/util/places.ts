@@ -5,46 +5,46 @@
  */
 import { AppError } from "./app-error.ts";
 
-export class Places {
+export class SlotPool {
   readonly #max: number;
-  readonly #what: string;
+  readonly #description: string;
   readonly #held = new Map<string, number>();
-  #taken = 0;
+  #used = 0;
 
   /** `what` is in the text of a refusal: too many of this. */
   constructor(max: number, what: string) {
     this.#max = max;
-    this.#what = what;
+    this.#description = what;
   }
 
   heldBy(holder: string): number {
     return this.#held.get(holder) ?? 0;
   }
 
-  mayTake(holder: string): boolean {
-    return this.heldBy(holder) < this.#max - this.#taken;
+  canAcquire(holder: string): boolean {
+    return this.heldBy(holder) < this.#max - this.#used;
   }
 
   /** Throws `too_many_requests`. Who takes a place releases it. */
-  take(holder: string): void {
-    if (!this.mayTake(holder)) throw this.refusal(holder);
+  acquire(holder: string): void {
+    if (!this.canAcquire(holder)) throw this.refusalError(holder);
     this.#held.set(holder, this.heldBy(holder) + 1);
-    this.#taken += 1;
+    this.#used += 1;
   }
 
   release(holder: string): void {
     const left = this.heldBy(holder) - 1;
     if (left > 0) this.#held.set(holder, left);
     else this.#held.delete(holder);
-    this.#taken -= 1;
+    this.#used -= 1;
   }
 
-  refusal(holder: string): AppError {
-    const free = this.#max - this.#taken;
+  refusalError(holder: string): AppError {
+    const free = this.#max - this.#used;
     const rest = free === 0 ? "none is free" : `the ${free} free ones are kept for other keys`;
     return new AppError(
       "too_many_requests",
-      `too many ${this.#what}: this API key holds ${this.heldBy(holder)} of ${this.#max} places, ${rest}, try again later`,
+      `too many ${this.#description}: this API key holds ${this.heldBy(holder)} of ${this.#max} places, ${rest}, try again later`,
     );
   }
 }

@@ -8,7 +8,7 @@ import type { Clock } from "./clock.ts";
 const driftMsMax = 1000;
 const driftShareMax = 0.001;
 
-export class SteadyClock {
+export class CheckedWallClock {
   readonly #clock: Pick<Clock, "monotonicMs" | "wallMs">;
   readonly #steadyMs: number;
   /** The first observation since the wall clock was set. */

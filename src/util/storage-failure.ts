@@ -74,7 +74,7 @@ function reasonOfCode(code: unknown): StorageReason | undefined {
   return reasonsOfCodes[code] ?? reasonsOfFamilies.find(([prefix]) => code.startsWith(prefix))?.[1];
 }
 
-interface Wording {
+interface FailureText {
   /** With `node` for clients and with a path for operators. */
   readonly problem: (where: "node" | { readonly path: string }) => string;
   readonly remedy: string;
@@ -85,7 +85,7 @@ const disk = (where: "node" | { readonly path: string }): string =>
 const files = (where: "node" | { readonly path: string }): string =>
   where === "node" ? "the database files of this node" : `\`${where.path}\` or a file that belongs to it`;
 
-const wordings: Readonly<Record<StorageReason, Wording>> = {
+const failureTexts: Readonly<Record<StorageReason, FailureText>> = {
   full: { problem: (where) => `${disk(where)} is full`, remedy: "free space" },
   reserve: {
     problem: (where) => `${disk(where)} has less free space than the reserve (\`diskReserveBytes\`)`,
@@ -128,24 +128,24 @@ const wordings: Readonly<Record<StorageReason, Wording>> = {
 };
 
 /** What to tell a client, without paths: only the problem. */
-export function publicProblem(reason: StorageReason): string {
-  return wordings[reason].problem("node");
+export function publicStorageProblem(reason: StorageReason): string {
+  return failureTexts[reason].problem("node");
 }
 
 /** What to tell a client whose write was refused. */
-export function refusedWrite(reason: StorageReason): string {
-  const { problem, remedy } = wordings[reason];
+export function describeRefusedWrite(reason: StorageReason): string {
+  const { problem, remedy } = failureTexts[reason];
   return `${problem("node")}, nothing was written: ${remedy}, then send the write again`;
 }
 
 /** What to tell a client whose write failed in the commit, where it may have reached the disk all the same. */
-export function uncertainWrite(reason: StorageReason): string {
-  const { problem } = wordings[reason];
+export function describeUncertainWrite(reason: StorageReason): string {
+  const { problem } = failureTexts[reason];
   return `${problem("node")}, it is not known whether the write was stored: read whether it was, or send it again under the same \`X-Request-ID\`, it is done only once`;
 }
 
 /** What to tell an operator: the problem with its path, how to solve it, and what the system said. */
 export function describeStorageFailure({ reason, detail }: StorageFailure, path: string): string {
-  const { problem, remedy } = wordings[reason];
+  const { problem, remedy } = failureTexts[reason];
   return `${problem({ path })}: ${remedy} (${detail})`;
 }

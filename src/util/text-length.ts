@@ -1,5 +1,5 @@
 /** Whether a text's UTF-8 is no longer than that. A UTF-16 unit has one to three bytes in it, so most texts need no count. */
-export function isWithin(text: string, bytesMax: number): boolean {
+export function fitsInBytes(text: string, bytesMax: number): boolean {
   if (text.length > bytesMax) return false;
   return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax;
 }

@@ -5,7 +5,7 @@
  * JSON (`User:"a b"`). Facts are `has_role(User:alice, admin, Org:acme)`, checks `User:alice read Repo:anvil`.
  */
 import { z } from "zod";
-import type { Query, Row } from "../../src/engine/questions.ts";
+import type { Query, QueryRow } from "../../src/engine/questions.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
 import { assert, must } from "../../src/util/assert.ts";
 
@@ -41,7 +41,7 @@ export interface Check {
 }
 
 /** The rows that answer a question, the code of the error, or nothing where the oracle is to say it. */
-export type Expected = { readonly rows: readonly Row[] } | { readonly error: string } | undefined;
+export type Expected = { readonly rows: readonly QueryRow[] } | { readonly error: string } | undefined;
 
 /** `query` asks the same as a list or actions does: `allow` with one open variable. */
 export type Question = { readonly text: string; readonly query: Query; readonly expected: Expected } & (
@@ -129,7 +129,7 @@ function expected<Answer>(
   return asked.expect && { rows: asked.expect.map((answer) => starsToNull(rowOf(answer))) };
 }
 
-function starsToNull(row: Record<string, string>): Row {
+function starsToNull(row: Record<string, string>): QueryRow {
   return Object.fromEntries(Object.entries(row).map(([name, id]) => [name, id === "*" ? null : id]));
 }
 

@@ -7,8 +7,8 @@ import { applyEvent } from "../../src/engine/apply.ts";
 import { findClosureDamage } from "../../src/engine/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
-import type { Query, Row } from "../../src/engine/questions.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Query, QueryRow } from "../../src/engine/questions.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
 import { advanceState, createState, readState } from "../../src/store/state.ts";
@@ -20,7 +20,7 @@ export interface EngineTarget extends Target {
   authorize(check: Check): boolean;
   list(actor: Value, action: string, type: string): string[];
   actions(actor: Value, resource: Value): string[];
-  query(query: Query): Row[];
+  query(query: Query): QueryRow[];
 }
 
 export interface EngineInput {
@@ -77,8 +77,8 @@ function filled(engine: LiveEngine, { policy, facts, contextFacts }: EngineInput
 }
 
 function live(
-  writer: SqlDatabase,
-  reader: SqlDatabase,
+  writer: Connection,
+  reader: Connection,
   now: number,
   options: EngineOptions,
   clean: () => void,

@@ -1,6 +1,6 @@
 /** A running node, asked over HTTP: by the official client where that has the question, and as the client would send it where it has not. */
 import { Oso } from "oso-cloud";
-import type { Query, Row } from "../../src/engine/questions.ts";
+import type { Query, QueryRow } from "../../src/engine/questions.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import type { Target } from "./run.ts";
@@ -38,7 +38,7 @@ export function httpTarget(url: string, key: string, contextFacts: readonly Fact
     async query({ calls, variables }: Query) {
       const [predicate, ...others] = calls.map((call) => [call.predicate, call.variables]);
       const body = { predicate, calls: others, constraints: Object.fromEntries(variables) };
-      return ((await post("/api/evaluate_query", body)) as { results: Row[] }).results;
+      return ((await post("/api/evaluate_query", body)) as { results: QueryRow[] }).results;
     },
   };
 }

@@ -1,5 +1,5 @@
 /** What each case file demands of the oracle, and of every engine: the answers it names, and those that follow for every triple of its values. */
-import type { Query, Row } from "../../src/engine/questions.ts";
+import type { Query, QueryRow } from "../../src/engine/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Value } from "../../src/store/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
@@ -14,7 +14,7 @@ export interface Target {
   /** The same list, fetched in pages of `limit`, by those who give lists in pages. */
   pages?(actor: Value, action: string, type: string, limit: number): Promise<string[]>;
   actions(actor: Value, resource: Value): string[] | Promise<string[]>;
-  query(query: Query): Row[] | Promise<Row[]>;
+  query(query: Query): QueryRow[] | Promise<QueryRow[]>;
 }
 
 const unknownId = "nobody-knows-this";
@@ -103,13 +103,13 @@ async function checkQuestion(question: Question, slow: Oracle, target: Target): 
   const answer = await attempt(() => ask(question, target));
   if (expected === undefined) return compare(slow, query, answer);
   const open = [...query.variables].filter(([, { ids }]) => ids?.length !== 1).map(([name]) => name);
-  const print = (rows: readonly Row[]) => rows.map((row) => JSON.stringify(open.map((name) => row[name]))).sort();
+  const print = (rows: readonly QueryRow[]) => rows.map((row) => JSON.stringify(open.map((name) => row[name]))).sort();
   const got = "error" in answer ? [answer.error] : print(answer.rows);
   const wanted = "error" in expected ? [expected.error] : print(expected.rows);
   return Bun.deepEquals(got, wanted) ? [] : [`expected ${wanted.join(" ")}, got ${got.join(" ")}`];
 }
 
-async function ask(question: Question, target: Target): Promise<Row[]> {
+async function ask(question: Question, target: Target): Promise<QueryRow[]> {
   switch (question.kind) {
     case "list":
       return listRows(
@@ -124,16 +124,16 @@ async function ask(question: Question, target: Target): Promise<Row[]> {
   }
 }
 
-function listRows(actor: Value, action: string, ids: readonly string[]): Row[] {
+function listRows(actor: Value, action: string, ids: readonly string[]): QueryRow[] {
   return ids.map((id) => ({ actor: actor.id, action, resource: id === "*" ? null : id }));
 }
 
-function actionsRows(actor: Value, resource: Value, actions: readonly string[]): Row[] {
+function actionsRows(actor: Value, resource: Value, actions: readonly string[]): QueryRow[] {
   return actions.map((action) => ({ actor: actor.id, action: action === "*" ? null : action, resource: resource.id }));
 }
 
 /** The answer's rows, or the code with which it was refused. Anything else that is thrown is a bug and goes on. */
-async function attempt(body: () => Promise<Row[]>): Promise<{ rows: Row[] } | { error: string }> {
+async function attempt(body: () => Promise<QueryRow[]>): Promise<{ rows: QueryRow[] } | { error: string }> {
   try {
     return { rows: await body() };
   } catch (error) {
@@ -180,7 +180,7 @@ async function checkEverything(asked: Case, slow: Oracle, policy: Policy, target
   return problems;
 }
 
-type Answer = { rows: Row[] } | { error: string };
+type Answer = { rows: QueryRow[] } | { error: string };
 
 /** That something can't be listed is an honest answer; anything else must be right. */
 export function compare(slow: Oracle, query: Query, answer: Answer): string[] {

@@ -1,9 +1,9 @@
 /** Waits for writes are counted while writes should be possible, and only then. */
 import { describe, expect, test } from "bun:test";
-import { availabilityOf, type Turn } from "./availability.ts";
+import { availabilityOf, type AvailabilityChange } from "./availability.ts";
 
-const possible = (atMs: number): Turn => ({ atMs, isPossible: true });
-const impossible = (atMs: number): Turn => ({ atMs, isPossible: false });
+const possible = (atMs: number): AvailabilityChange => ({ atMs, isPossible: true });
+const impossible = (atMs: number): AvailabilityChange => ({ atMs, isPossible: false });
 const every = (fromMs: number, toMs: number): number[] =>
   Array.from({ length: (toMs - fromMs) / 100 }, (_, index) => fromMs + index * 100);
 

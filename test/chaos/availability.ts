@@ -18,7 +18,7 @@ export interface AvailabilityFigures {
 }
 
 /** From then on writes should be possible, or should not be. */
-export interface Turn {
+export interface AvailabilityChange {
   readonly atMs: number;
   readonly isPossible: boolean;
 }
@@ -27,7 +27,7 @@ const waitMsMin = 500;
 
 /** `acknowledgedMs` are the times of all acknowledgements, in any order; `turns` are in order, the first is where it begins. */
 export function availabilityOf(
-  turns: readonly Turn[],
+  turns: readonly AvailabilityChange[],
   acknowledgedMs: readonly number[],
   endMs: number,
 ): AvailabilityFigures {

@@ -1,11 +1,11 @@
 /** The checker accepts what a right cluster answers, and notices each fault that is planted. */
 import { describe, expect, test } from "bun:test";
-import { checkHistory, type Fault } from "./check-history.ts";
+import { checkHistory, type HistoryFault } from "./check-history.ts";
 import type { Answer, Epoch, History, Read, Write } from "./history.ts";
-import { simulatedHistory, type Planted } from "./simulated-history.ts";
+import { simulatedHistory, type PlantedFault } from "./simulated-history.ts";
 
 const seeds = Array.from({ length: 15 }, (_, index) => index + 1);
-const faultsOf = (history: History): Set<Fault> => new Set(checkHistory(history).map(({ fault }) => fault));
+const faultsOf = (history: History): Set<HistoryFault> => new Set(checkHistory(history).map(({ fault }) => fault));
 
 describe("a simulated cluster", () => {
   test("that is right is found right, whatever the seed", () => {
@@ -19,7 +19,7 @@ describe("a simulated cluster", () => {
     }
   });
 
-  const planted: readonly (readonly [Planted, readonly Fault[]])[] = [
+  const planted: readonly (readonly [PlantedFault, readonly HistoryFault[]])[] = [
     ["skipped event", ["impossible answer"]],
     ["doubled event", ["impossible answer"]],
     ["late event", ["impossible answer", "stale answer"]],
@@ -46,7 +46,7 @@ describe("by hand", () => {
   const has = (version: number, is: boolean): Answer => ({ kind: "has", register: "r", version, has: is });
   const holds = (...versions: number[]): Answer => ({ kind: "register", register: "r", versions });
 
-  test.each<[string, Answer, Partial<Read>, Fault | undefined]>([
+  test.each<[string, Answer, Partial<Read>, HistoryFault | undefined]>([
     ["the newest", holds(3), {}, undefined],
     ["an old one without a token", holds(1), {}, undefined],
     ["nothing at all without a token", holds(), {}, undefined],

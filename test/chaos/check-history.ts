@@ -12,9 +12,9 @@
 import { checkPrimaries } from "./check-primaries.ts";
 import type { Answer, History, Position, Read, Versions, Write } from "./history.ts";
 import { Registers, withOffsetsBefore } from "./registers.ts";
-import { surviving } from "./surviving.ts";
+import { survivingHistory } from "./surviving.ts";
 
-export type Fault =
+export type HistoryFault =
   | "lost write" // acknowledged, and not there at the end, or not part of the history that survived
   | "impossible state" // at the end: a register with several versions, with one that nobody wrote; nodes that differ
   | "impossible answer" // true at no offset
@@ -25,7 +25,7 @@ export type Fault =
   | "two acknowledging primaries"; // one acknowledged what was sent after its successor had acknowledged something
 
 export interface Violation {
-  readonly fault: Fault;
+  readonly fault: HistoryFault;
   /** With all that is needed to understand it. */
   readonly message: string;
 }
@@ -37,7 +37,7 @@ interface Range {
 }
 
 export function checkHistory(history: History): Violation[] {
-  const { writes, reads, lost } = surviving(history);
+  const { writes, reads, lost } = survivingHistory(history);
   const registers = new Registers(writes);
   return [
     ...lost.map((write): Violation => ({ fault: "lost write", message: describeLost(write, history) })),

@@ -26,7 +26,7 @@ type Settings = Readonly<Record<string, string>>;
 /** A primary that has lost its lease without knowing it goes on long enough for its successor to come. */
 const unguarded: Settings = { OSTIARY_FAILOVER_MAY_LOSE_WRITES: "true", OSTIARY_FAILOVER_TTL: "20s" };
 
-export interface Surroundings {
+export interface ClusterAddresses {
   readonly network: Network;
   readonly adminKey: string;
   /** Undefined where the nodes' own brokers are used. */
@@ -54,7 +54,7 @@ export interface NodePlan {
   readonly settings: Settings;
 }
 
-export function planNode(name: NodeName, plan: ClusterPlan, around: Surroundings): NodePlan {
+export function planNode(name: NodeName, plan: ClusterPlan, around: ClusterAddresses): NodePlan {
   const { network, adminKey } = around;
   const brokers = brokerSettings(name, plan, around);
   const urlOf = (other: NodeName): string => `http://${network.address(name, other)}`;
@@ -82,7 +82,7 @@ function memberSettings(name: NodeName, plan: ClusterPlan, network: Network): Se
 }
 
 /** Each member logs in as an edge, and as the primary once it is promoted. */
-function brokerSettings(name: NodeName, plan: ClusterPlan, { mosquitto, network }: Surroundings): Settings {
+function brokerSettings(name: NodeName, plan: ClusterPlan, { mosquitto, network }: ClusterAddresses): Settings {
   if (mosquitto === undefined) return {};
   const urls = hosts.filter(isBroker).map((broker) => `mqtt://${network.address(name, broker)}`);
   const { primary, edge } = mosquitto;

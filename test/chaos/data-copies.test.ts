@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { random } from "../../scripts/benchmark/random.ts";
-import { DataCopies, tear } from "./data-copies.ts";
+import { DirectorySnapshots, truncateFile } from "./data-copies.ts";
 
 async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-copies-"));
@@ -20,7 +20,7 @@ test("a directory is set back with all that is in it", () =>
     const data = join(folder, "data");
     mkdirSync(join(data, "inner"), { recursive: true });
     writeFileSync(join(data, "inner", "kept"), "old");
-    const copies = new DataCopies(folder);
+    const copies = new DirectorySnapshots(folder);
     await copies.keep("node", data);
     writeFileSync(join(data, "inner", "kept"), "new");
     writeFileSync(join(data, "later"), "new");
@@ -33,7 +33,7 @@ test("a directory is set back with all that is in it", () =>
 
 test("a directory without a copy can't be set back", () =>
   withFolder(async (folder) => {
-    const failure = await new DataCopies(folder).putBack("node", folder).catch(String);
+    const failure = await new DirectorySnapshots(folder).putBack("node", folder).catch(String);
     expect(failure).toContain("there is no copy of the data of node");
   }));
 
@@ -42,7 +42,7 @@ test("only a file of the database loses its end", () =>
     writeFileSync(join(folder, "store-1.db"), Buffer.alloc(50_000));
     writeFileSync(join(folder, "store-1.db-wal"), "");
     writeFileSync(join(folder, "position"), Buffer.alloc(100));
-    expect(tear(folder, random(1))).toMatch(/^store-1\.db without its last \d+ of 50000 bytes$/);
+    expect(truncateFile(folder, random(1))).toMatch(/^store-1\.db without its last \d+ of 50000 bytes$/);
     expect(statSync(join(folder, "store-1.db")).size).toBeLessThan(50_000);
     expect(statSync(join(folder, "position")).size).toBe(100);
     return Promise.resolve();

@@ -17,7 +17,7 @@ const keptMsMax = 60_000;
 /** How much a file loses at its end. */
 const tornBytesMax = 20_000;
 
-export class DataCopies {
+export class DirectorySnapshots {
   readonly #directory: string;
   readonly #copies = new Map<string, Copy>();
 
@@ -49,7 +49,7 @@ export class DataCopies {
 }
 
 /** Cuts off the end of one of the files of the database. Gives which, and by how much. */
-export function tear(data: string, next: Random): string {
+export function truncateFile(data: string, next: Random): string {
   const files = readdirSync(data).filter((name) => /\.db(?:-wal)?$/.test(name));
   const torn = files.filter((name) => statSync(join(data, name)).size > 0);
   if (torn.length === 0) return "nothing";

@@ -7,24 +7,24 @@ import type { History } from "./history.ts";
 import { MemberFaults } from "./member-faults.ts";
 import { memberFaultKinds, type MemberFaultKind } from "./member-rules.ts";
 import type { Host } from "./network.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./ordeal-cluster.ts";
 import type { PrimaryFigures } from "./outcome.ts";
 import { Prober } from "./prober.ts";
-import { Watch } from "./watch.ts";
+import { ClusterMonitor } from "./watch.ts";
 import type { Writers } from "./writers.ts";
 
 export type AnyKind = FaultKind | MemberFaultKind;
 
-export interface Struck {
+export interface InjectedFault {
   readonly kind: AnyKind;
   readonly host: Host;
 }
 
 /** What disturbs a cluster, and what it has seen of it. */
-export interface Disturbance {
+export interface FaultInjection {
   readonly disks: DiskFigures;
   readonly nameNow: (node: string) => string;
-  run(lengthMs: number): Promise<readonly Struck[]>;
+  run(lengthMs: number): Promise<readonly InjectedFault[]>;
   /** When all writers have ended. */
   stop(writers: Writers): Promise<{
     readonly probes: History["writes"];
@@ -33,14 +33,18 @@ export interface Disturbance {
   }>;
 }
 
-interface DisturbanceOptions {
+interface FaultInjectionOptions {
   /** Those that are drawn from. */
   readonly kinds: readonly AnyKind[];
   readonly seed: number;
   readonly tell: (text: string) => void;
 }
 
-export function disturbanceOf(cluster: OrdealCluster, options: DisturbanceOptions, clients: Clients): Disturbance {
+export function openFaultInjection(
+  cluster: ChaosCluster,
+  options: FaultInjectionOptions,
+  clients: Clients,
+): FaultInjection {
   if (cluster.plan.members !== undefined) return memberDisturbance(cluster, options);
   const kinds = faultKinds.filter((kind) => options.kinds.includes(kind));
   const faults = new Faults({ cluster, clients, ...options, kinds });
@@ -52,8 +56,8 @@ export function disturbanceOf(cluster: OrdealCluster, options: DisturbanceOption
   };
 }
 
-function memberDisturbance(cluster: OrdealCluster, options: DisturbanceOptions): Disturbance {
-  const watch = new Watch(cluster);
+function memberDisturbance(cluster: ChaosCluster, options: FaultInjectionOptions): FaultInjection {
+  const watch = new ClusterMonitor(cluster);
   const prober = new Prober(
     frontOf(cluster.plan).map((name) => cluster.urlOf(name)),
     cluster.adminKey,

@@ -2,11 +2,11 @@
 import { healthAt } from "../../scripts/node-process.ts";
 import { frontOf, type NodeName } from "./cluster-plan.ts";
 import type { Epoch, History, Versions } from "./history.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./ordeal-cluster.ts";
 import { versionsIn } from "./readers.ts";
 
 /** Whether all nodes come to the same position with the same digest. What a fallback holds follows on its timer. */
-export async function becameEqual(cluster: OrdealCluster, withinMs: number): Promise<boolean> {
+export async function waitUntilEqual(cluster: ChaosCluster, withinMs: number): Promise<boolean> {
   for (const endMs = performance.now() + withinMs; performance.now() < endMs; await Bun.sleep(100)) {
     const standings = await Promise.all(
       cluster.nodes.map(async (name) => {
@@ -19,13 +19,13 @@ export async function becameEqual(cluster: OrdealCluster, withinMs: number): Pro
   return false;
 }
 
-export async function endsOf(cluster: OrdealCluster): Promise<Pick<History, "ends" | "epochs">> {
+export async function readFinalState(cluster: ChaosCluster): Promise<Pick<History, "ends" | "epochs">> {
   const ends = await Promise.all(cluster.nodes.map(async (node) => ({ node, versions: await heldBy(cluster, node) })));
   return { ends, epochs: await epochsOf(cluster) };
 }
 
 /** All registers of a node, from the node itself. */
-async function heldBy(cluster: OrdealCluster, node: NodeName): Promise<Versions> {
+async function heldBy(cluster: ChaosCluster, node: NodeName): Promise<Versions> {
   const response = await fetch(`${cluster.urlOf(node)}/api/facts?predicate=has_role`, {
     headers: { Authorization: `Bearer ${cluster.adminKey}` },
   });
@@ -35,7 +35,7 @@ async function heldBy(cluster: OrdealCluster, node: NodeName): Promise<Versions>
 }
 
 /** Any of the nodes knows them, since all hold the same. */
-async function epochsOf(cluster: OrdealCluster): Promise<readonly Epoch[]> {
+async function epochsOf(cluster: ChaosCluster): Promise<readonly Epoch[]> {
   const [name] = frontOf(cluster.plan);
   if (name === undefined) return [];
   const response = await fetch(`${cluster.urlOf(name)}/replication/v1/head`, {

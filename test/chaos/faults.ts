@@ -8,7 +8,7 @@ import type { NodeName } from "./cluster-plan.ts";
 import { DiskProbe, noDiskFigures } from "./disk-probe.ts";
 import { diskFaultKinds, type DiskFaultKind } from "./disks.ts";
 import { isBroker, type Host } from "./network.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./ordeal-cluster.ts";
 import type { Readers } from "./readers.ts";
 import type { Writers } from "./writers.ts";
 
@@ -30,7 +30,7 @@ export interface Clients {
 }
 
 export interface FaultsOptions {
-  readonly cluster: OrdealCluster;
+  readonly cluster: ChaosCluster;
   readonly clients: Clients;
   readonly kinds: readonly FaultKind[];
   readonly seed: number;
@@ -48,7 +48,7 @@ const reportedAfterMs = 2000;
 export class Faults {
   /** What nodes did while their disks failed. */
   readonly disks = noDiskFigures();
-  readonly #cluster: OrdealCluster;
+  readonly #cluster: ChaosCluster;
   readonly #clients: Clients;
   readonly #kinds: readonly FaultKind[];
   readonly #next: Random;

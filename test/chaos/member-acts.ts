@@ -1,21 +1,21 @@
 /** How each fault of a cluster whose primary changes is brought about, and undone. */
 import { below, pick, type Random } from "../../scripts/benchmark/random.ts";
 import { isUnguarded, type NodeName } from "./cluster-plan.ts";
-import { tear, type DataCopies } from "./data-copies.ts";
+import { truncateFile, type DirectorySnapshots } from "./data-copies.ts";
 import type { MemberFaultKind } from "./member-rules.ts";
 import { etcdNames, isMember, isNode, memberNames, type Host } from "./network.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./ordeal-cluster.ts";
 
-export interface Act {
+export interface FaultAction {
   /** What exactly was done. */
   readonly text: string;
   /** Takes the cause away. The host may need some time to recover. */
   undo(): Promise<void>;
 }
 
-export interface MemberActsOptions {
-  readonly cluster: OrdealCluster;
-  readonly copies: DataCopies;
+export interface MemberFaultActionsOptions {
+  readonly cluster: ChaosCluster;
+  readonly copies: DirectorySnapshots;
   readonly next: Random;
 }
 
@@ -24,10 +24,10 @@ const clockErrors = [-86_400, -3600, -60, -5, 5, 60, 3600, 86_400] as const;
 const [promotionMsMax, answerMsMax] = [30_000, 8000];
 const gracefulMostly = 0.7;
 
-export class MemberActs {
-  readonly #options: MemberActsOptions;
+export class MemberFaultActions {
+  readonly #options: MemberFaultActionsOptions;
 
-  constructor(options: MemberActsOptions) {
+  constructor(options: MemberFaultActionsOptions) {
     this.#options = options;
   }
 
@@ -43,7 +43,7 @@ export class MemberActs {
   }
 
   /** Resolves when the fault is there. */
-  async begin(host: Host, kind: MemberFaultKind): Promise<Act> {
+  async begin(host: Host, kind: MemberFaultKind): Promise<FaultAction> {
     const { cluster } = this.#options;
     const { network } = cluster;
     const victim = cluster.victim(host);
@@ -90,7 +90,7 @@ export class MemberActs {
     return text;
   }
 
-  async #kill(host: Host): Promise<Act> {
+  async #kill(host: Host): Promise<FaultAction> {
     const { cluster, copies } = this.#options;
     const victim = cluster.victim(host);
     await victim.kill();
@@ -100,7 +100,7 @@ export class MemberActs {
     return { text: "kill", undo: async () => node.launch() };
   }
 
-  async #cutFrom(text: string, host: Host, others: readonly Host[]): Promise<Act> {
+  async #cutFrom(text: string, host: Host, others: readonly Host[]): Promise<FaultAction> {
     const { network } = this.#options.cluster;
     await Promise.all(others.map((other) => network.cutBetween(host, other)));
     return {
@@ -110,7 +110,7 @@ export class MemberActs {
   }
 
   /** One member is left of three. */
-  async #stopEngine(host: Host): Promise<Act> {
+  async #stopEngine(host: Host): Promise<FaultAction> {
     const { cluster, next } = this.#options;
     const other = cluster.victim(
       pick(
@@ -135,17 +135,17 @@ export class MemberActs {
     };
   }
 
-  async #lose(name: NodeName, kind: MemberFaultKind): Promise<Act> {
+  async #lose(name: NodeName, kind: MemberFaultKind): Promise<FaultAction> {
     const { cluster, copies, next } = this.#options;
     const node = cluster.node(name);
     await node.kill();
     const undo = async (): Promise<void> => node.launch();
-    if (kind === "torn file") return { text: `${kind}: ${tear(node.directory, next)}`, undo };
+    if (kind === "torn file") return { text: `${kind}: ${truncateFile(node.directory, next)}`, undo };
     const ageMs = await copies.putBack(name, node.directory);
     return { text: `directory rolled back by ${(ageMs / 1000).toFixed(1)} s`, undo };
   }
 
-  async #setClock(host: Host): Promise<Act> {
+  async #setClock(host: Host): Promise<FaultAction> {
     const { cluster, next } = this.#options;
     const seconds = pick(next, clockErrors) + below(next, 3);
     cluster.clocks.set(host, seconds);
@@ -153,7 +153,7 @@ export class MemberActs {
   }
 
   /** Nobody waits for the answer of a node that is struck by something else meanwhile. */
-  async #promote(name: NodeName): Promise<Act> {
+  async #promote(name: NodeName): Promise<FaultAction> {
     const { cluster, next } = this.#options;
     const isGraceful = next() < gracefulMostly;
     const answering = fetch(`${cluster.urlOf(name)}/api/promote`, {

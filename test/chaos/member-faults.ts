@@ -5,8 +5,8 @@
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { healthAt, type Health } from "../../scripts/node-process.ts";
 import { isUnguarded, type NodeName } from "./cluster-plan.ts";
-import { DataCopies } from "./data-copies.ts";
-import { MemberActs } from "./member-acts.ts";
+import { DirectorySnapshots } from "./data-copies.ts";
+import { MemberFaultActions } from "./member-acts.ts";
 import {
   engineFaultKinds,
   hostsFor,
@@ -16,8 +16,8 @@ import {
   type MemberFaultKind,
 } from "./member-rules.ts";
 import { isMember, memberNames, type Host } from "./network.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
-import type { Watch } from "./watch.ts";
+import type { ChaosCluster } from "./ordeal-cluster.ts";
+import type { ClusterMonitor } from "./watch.ts";
 
 export interface MemberFault {
   readonly kind: MemberFaultKind;
@@ -27,8 +27,8 @@ export interface MemberFault {
 }
 
 export interface MemberFaultsOptions {
-  readonly cluster: OrdealCluster;
-  readonly watch: Watch;
+  readonly cluster: ChaosCluster;
+  readonly watch: ClusterMonitor;
   readonly kinds: readonly MemberFaultKind[];
   readonly seed: number;
   readonly tell: (text: string) => void;
@@ -64,7 +64,7 @@ export class MemberFaults {
   readonly #options: MemberFaultsOptions;
   readonly #kinds: readonly MemberFaultKind[];
   readonly #next: Random;
-  readonly #acts: MemberActs;
+  readonly #acts: MemberFaultActions;
   /** Then it is always the primary that is struck, and it alone. */
   readonly #isUnguarded: boolean;
   /** Until a host has recovered. */
@@ -85,7 +85,11 @@ export class MemberFaults {
     this.#kinds = kinds.filter(isUsable).flatMap((kind) => Array<MemberFaultKind>(shares[kind] ?? 1).fill(kind));
     this.#next = random(seed);
     this.#isUnguarded = isUnguarded(cluster.plan);
-    this.#acts = new MemberActs({ cluster, copies: new DataCopies(cluster.directory), next: this.#next });
+    this.#acts = new MemberFaultActions({
+      cluster,
+      copies: new DirectorySnapshots(cluster.directory),
+      next: this.#next,
+    });
   }
 
   /** The name of a node, and how often it was set back. */

@@ -13,7 +13,7 @@ import { isBroker, isEtcd, type Host, type Network } from "./network.ts";
 import { sendPolicy } from "./policy.ts";
 
 /** A process that can be killed and frozen, and come back. */
-export interface Victim {
+export interface FaultTarget {
   kill(): Promise<void>;
   freeze(): void;
   thaw(): void;
@@ -26,7 +26,7 @@ const superviseMs = 300;
 /** Of what each node wrote, in the report of a run that failed. */
 const wordsKept = 20_000;
 
-export class OrdealCluster {
+export class ChaosCluster {
   readonly plan: ClusterPlan;
   readonly network: Network;
   readonly adminKey = newAdminKey();
@@ -60,8 +60,8 @@ export class OrdealCluster {
   }
 
   /** All running and all following. Whatever happens, `stop` has to follow. */
-  static async start(binary: string, network: Network, plan: ClusterPlan): Promise<OrdealCluster> {
-    const cluster = new OrdealCluster(plan, network);
+  static async start(binary: string, network: Network, plan: ClusterPlan): Promise<ChaosCluster> {
+    const cluster = new ChaosCluster(plan, network);
     try {
       await cluster.#startEtcd();
       await cluster.#startBrokers();
@@ -98,7 +98,7 @@ export class OrdealCluster {
     return `http://${this.network.address("clients", name)}`;
   }
 
-  victim(host: Host): Victim {
+  victim(host: Host): FaultTarget {
     const other = this.#brokers.get(host) ?? this.#etcd.get(host);
     if (other !== undefined) return other;
     const node = must(this.#nodes.get(host));

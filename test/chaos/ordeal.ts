@@ -4,15 +4,15 @@
  */
 import { checkHistory } from "./check-history.ts";
 import { frontOf, readableOf, type ClusterPlan } from "./cluster-plan.ts";
-import { disturbanceOf, type AnyKind } from "./disturbance.ts";
-import { becameEqual, endsOf } from "./ends.ts";
+import { openFaultInjection, type AnyKind } from "./disturbance.ts";
+import { waitUntilEqual, readFinalState } from "./ends.ts";
 import type { Network } from "./network.ts";
-import { OrdealCluster } from "./ordeal-cluster.ts";
+import { ChaosCluster } from "./ordeal-cluster.ts";
 import { outcomeOf, type Outcome } from "./outcome.ts";
 import { Readers } from "./readers.ts";
 import { Writers } from "./writers.ts";
 
-export interface OrdealOptions {
+export interface ChaosRunOptions {
   readonly binary: string;
   readonly network: Network;
   readonly plan: ClusterPlan;
@@ -28,9 +28,9 @@ export interface OrdealOptions {
 
 const recoveryMsMax = 60_000;
 
-export async function undergo(options: OrdealOptions): Promise<Outcome> {
+export async function runChaos(options: ChaosRunOptions): Promise<Outcome> {
   const { binary, network, plan, tell } = options;
-  const cluster = await OrdealCluster.start(binary, network, plan);
+  const cluster = await ChaosCluster.start(binary, network, plan);
   tell(`${cluster.hosts.join(", ")} are up, in ${network.kind}`);
   if (plan.members !== undefined && cluster.clocks.missing !== undefined)
     tell(`left out: wrong clocks, since ${cluster.clocks.missing}`);
@@ -47,7 +47,7 @@ export async function undergo(options: OrdealOptions): Promise<Outcome> {
   }
 }
 
-async function suffer(cluster: OrdealCluster, options: OrdealOptions): Promise<Outcome> {
+async function suffer(cluster: ChaosCluster, options: ChaosRunOptions): Promise<Outcome> {
   const { plan, seconds, seed, writesPerSecond, tell } = options;
   const key = cluster.adminKey;
   const urls = frontOf(plan).map((name) => cluster.urlOf(name));
@@ -58,7 +58,7 @@ async function suffer(cluster: OrdealCluster, options: OrdealOptions): Promise<O
   const fallback = cluster.urlOf("fallback");
   const nameNow = (node: string): string => disturbance.nameNow(node);
   const readers = new Readers({ edges, fallback, key, seed, writers, nameNow });
-  const disturbance = disturbanceOf(cluster, options, { readers, writers });
+  const disturbance = openFaultInjection(cluster, options, { readers, writers });
   readers.start();
 
   const beginMs = performance.now();
@@ -67,11 +67,11 @@ async function suffer(cluster: OrdealCluster, options: OrdealOptions): Promise<O
   const loadedSeconds = (quietMs - beginMs) / 1000;
   await Promise.all([writers.stop(recoveryMsMax), readers.stop()]);
   const { probes, terms, figures } = await disturbance.stop(writers);
-  const isEqual = await becameEqual(cluster, recoveryMsMax);
+  const isEqual = await waitUntilEqual(cluster, recoveryMsMax);
   const recoveryMs = performance.now() - quietMs;
   tell(`everybody has recovered; checking ${writers.writes.length} writes and ${readers.reads.length} reads`);
 
-  const ends = await endsOf(cluster);
+  const ends = await readFinalState(cluster);
   const known = new Map([...terms, ...ends.epochs.map(({ epoch, term }) => [epoch, term] as const)]);
   const writes = [...writers.writes, ...probes];
   const violations = checkHistory({ writes, reads: readers.reads, ...ends, terms: known });

@@ -2,12 +2,12 @@
 import type { AvailabilityFigures } from "./availability.ts";
 import type { Violation } from "./check-history.ts";
 import type { DiskFigures } from "./disk-probe.ts";
-import type { AnyKind, Struck } from "./disturbance.ts";
+import type { AnyKind, InjectedFault } from "./disturbance.ts";
 import { faultKinds } from "./faults.ts";
 import type { Read } from "./history.ts";
 import { memberFaultKinds } from "./member-rules.ts";
 import type { Network } from "./network.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./ordeal-cluster.ts";
 import type { Readers } from "./readers.ts";
 import type { WriterCounts, Writers } from "./writers.ts";
 
@@ -61,10 +61,10 @@ const shownOfEachMax = 6;
 /** For how long writes may not be possible although they should be. */
 const waitMsMax = 15_000;
 
-export interface Judged {
-  readonly cluster: OrdealCluster;
+export interface OutcomeOptions {
+  readonly cluster: ChaosCluster;
   readonly options: { readonly network: Network; readonly seed: number; readonly seconds: number };
-  readonly faults: readonly Struck[];
+  readonly faults: readonly InjectedFault[];
   readonly disks: DiskFigures;
   readonly writers: Writers;
   readonly readers: Readers;
@@ -75,7 +75,7 @@ export interface Judged {
   readonly isEqual: boolean;
 }
 
-export function outcomeOf({ cluster, options, disks, violations, primaries, ...judged }: Judged): Outcome {
+export function outcomeOf({ cluster, options, disks, violations, primaries, ...judged }: OutcomeOptions): Outcome {
   const { writers, readers, isEqual, recoveryMs, loadedSeconds } = judged;
   const { exits } = cluster;
   const { counts } = writers;
@@ -134,7 +134,7 @@ function figuresOf({ reads, failures }: Readers, seconds: number, wrong: number)
   };
 }
 
-function tally(faults: readonly Struck[]): Record<string, Record<string, number>> {
+function tally(faults: readonly InjectedFault[]): Record<string, Record<string, number>> {
   const kinds = [...new Set<AnyKind>([...faultKinds, ...memberFaultKinds])];
   const struck = kinds.filter((kind) => faults.some((fault) => fault.kind === kind));
   return Object.fromEntries(

@@ -6,7 +6,7 @@ import { Oso } from "oso-cloud";
 import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
 import { random, type Random } from "../../scripts/benchmark/random.ts";
 import { positionOf, type Answer, type Read, type Versions } from "./history.ts";
-import type { Known, Writers } from "./writers.ts";
+import type { AcknowledgedWrite, Writers } from "./writers.ts";
 
 export interface ReadersOptions {
   /** By name. */
@@ -96,7 +96,7 @@ export class Readers {
 }
 
 /** One of the client's questions about a register, or about its group. */
-async function ask(oso: Oso, { register, group, version: last }: Known, next: Random): Promise<Answer> {
+async function ask(oso: Oso, { register, group, version: last }: AcknowledgedWrite, next: Random): Promise<Answer> {
   const luck = next();
   // The last version that was acknowledged, or the one that may be on its way.
   const version = last + (next() < 0.7 && last > 0 ? 0 : 1);

@@ -7,7 +7,7 @@ import { below, pick, random, type Random } from "../../scripts/benchmark/random
 import { must } from "../../src/util/assert.ts";
 import type { Answer, Epoch, History, Position, Read, Write } from "./history.ts";
 
-export type Planted =
+export type PlantedFault =
   | "skipped event" // a copy leaves one out
   | "doubled event" // a copy applies one again, some time later
   | "late event" // a copy applies one some time after its place
@@ -54,13 +54,13 @@ interface Register {
   version: number;
 }
 
-export function simulatedHistory(seed: number, planted?: Planted): History {
+export function simulatedHistory(seed: number, planted?: PlantedFault): History {
   return new Simulation(seed, planted).run();
 }
 
 class Simulation {
   readonly #next: Random;
-  readonly #planted: Planted | undefined;
+  readonly #planted: PlantedFault | undefined;
   readonly #agenda: { readonly atMs: number; readonly act: () => void }[] = [];
   readonly #log: Event[] = [];
   readonly #epochs: Epoch[] = [{ epoch: "epoch-1", term: 1, offset: 0 }];
@@ -75,7 +75,7 @@ class Simulation {
   /** The event with which a copy goes wrong. */
   #victim: Event | undefined;
 
-  constructor(seed: number, planted: Planted | undefined) {
+  constructor(seed: number, planted: PlantedFault | undefined) {
     this.#next = random(seed);
     this.#planted = planted;
   }
@@ -108,7 +108,7 @@ class Simulation {
     this.#agenda.push({ atMs: this.#nowMs + this.#next() * delayMsMax, act });
   }
 
-  #strikes(planted: Planted): boolean {
+  #strikes(planted: PlantedFault): boolean {
     if (this.#planted !== planted || this.#struck || this.#log.length < faultFrom) return false;
     return (this.#struck = true);
   }

@@ -4,7 +4,7 @@
  */
 import type { Epoch, History, Position, Read, Write } from "./history.ts";
 
-export interface Surviving {
+export interface SurvivingHistory {
   /** All of them. What was lost stands there as a write without an answer. */
   readonly writes: readonly Write[];
   /** All of them, without those tokens that name what was lost. */
@@ -13,7 +13,7 @@ export interface Surviving {
   readonly lost: readonly Write[];
 }
 
-export function surviving({ writes, reads, epochs }: History): Surviving {
+export function survivingHistory({ writes, reads, epochs }: History): SurvivingHistory {
   const survives = survivalIn(epochs);
   const isLost = ({ token }: Write): boolean => token !== undefined && !survives(token);
   return {

@@ -3,25 +3,25 @@
  * it is told; whether the coordination engine answers it asks.
  */
 import { healthAt } from "../../scripts/node-process.ts";
-import type { Turn } from "./availability.ts";
+import type { AvailabilityChange } from "./availability.ts";
 import { frontOf, type NodeName } from "./cluster-plan.ts";
-import type { OrdealCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./ordeal-cluster.ts";
 
 const healthEveryMs = 150;
 const engineEveryMs = 150;
 
-export class Watch {
+export class ClusterMonitor {
   /** Terms by epoch. */
   readonly terms = new Map<string, number>();
-  readonly turns: Turn[] = [{ atMs: performance.now(), isPossible: true }];
-  readonly #cluster: OrdealCluster;
+  readonly turns: AvailabilityChange[] = [{ atMs: performance.now(), isPossible: true }];
+  readonly #cluster: ChaosCluster;
   readonly #leading = new Set<NodeName>();
   #hasEngine = true;
   #hasNodes = true;
   #isStopped = false;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(cluster: OrdealCluster) {
+  constructor(cluster: ChaosCluster) {
     this.#cluster = cluster;
   }
 

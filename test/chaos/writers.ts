@@ -17,7 +17,7 @@ export interface WriterCounts {
 }
 
 /** A register as a reader may know it: the last version that was acknowledged. */
-export interface Known {
+export interface AcknowledgedWrite {
   readonly register: string;
   readonly group: string;
   readonly version: number;
@@ -44,7 +44,7 @@ export class Writers {
   readonly counts: WriterCounts = { acknowledged: 0, refused: 0, unanswered: 0 };
   readonly #options: WritersOptions;
   readonly #next: Random;
-  readonly #known: Known[] = [];
+  readonly #known: AcknowledgedWrite[] = [];
   readonly #builders: readonly FetchBuilder[];
   #registers = 0;
   #newest: string | undefined;
@@ -75,7 +75,7 @@ export class Writers {
   }
 
   /** One of the registers that are being written. */
-  known(next: Random): Known {
+  known(next: Random): AcknowledgedWrite {
     return pick(next, this.#known);
   }
 
@@ -104,7 +104,7 @@ export class Writers {
     }
   }
 
-  #newRegister(group: string): Known {
+  #newRegister(group: string): AcknowledgedWrite {
     return { register: `r${this.#registers++}`, group, version: 0, token: undefined };
   }
 

@@ -1,7 +1,7 @@
 /** `ostiary backup` and `ostiary restore`, run from source: what they say, and what they refuse. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { drawHistory, type Portrait } from "../replication/random-history.ts";
+import { drawHistory, type StoreContents } from "../replication/random-history.ts";
 import { apiOf } from "../http/api.ts";
 import { adminKey, nodeKey, withCluster } from "../replication/cluster.ts";
 import { must } from "../../src/util/assert.ts";
@@ -11,8 +11,8 @@ const timeoutMs = 30_000;
 const { path, read, write, run: runWith } = workspace();
 const run = (parameters: readonly string[], input = "", environment = {}): ReturnType<typeof runWith> =>
   runWith(parameters, input, { OSTIARY_NODE_KEY: nodeKey, ...environment });
-let portraits: readonly Portrait[] = [];
-const stateAt = (offset: number): Portrait["state"] => must(portraits[offset]).state;
+let portraits: readonly StoreContents[] = [];
+const stateAt = (offset: number): StoreContents["state"] => must(portraits[offset]).state;
 const iso = (timeMs: number): string => new Date(timeMs).toISOString();
 
 beforeAll(() => {

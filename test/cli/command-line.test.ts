@@ -45,7 +45,7 @@ describe("help", () => {
     const { status, output } = await run(["serve", "--help", "--all"]);
     expect(status).toBe(0);
     const flat = output.replace(/\s+/g, " ");
-    for (const { flag, variable, description, standard } of settings) {
+    for (const { flag, variable, description, default: standard } of settings) {
       expect(flat).toContain(`${flag} <`);
       expect(flat).toContain(`[${variable}]`);
       expect(flat).toContain(description);

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { lockDirectory } from "../../src/store/data-directory.ts";
-import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { encodeHeader } from "../../src/store/snapshot-file.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
@@ -11,7 +11,7 @@ import {
   insert,
   loadPolicy,
   nodeKey,
-  standing,
+  positionOf,
   withCluster,
   type Cluster,
   type Running,
@@ -92,7 +92,7 @@ describe("create", () => {
       const create = ["snapshot", "create", "--data", primary.data, "--out", "copied.zst", "--json"];
       const running = await run(create);
       expect(running).toMatchObject({ status: 0, errors: "" });
-      const { epoch, offset, digest } = standing(primary.node);
+      const { epoch, offset, digest } = positionOf(primary.node);
       expect(JSON.parse(running.output)).toMatchObject({ epoch, offset, digest });
       await insert(primary.node, "cyd");
       await primary.stop();
@@ -159,9 +159,9 @@ describe("inspect", () => {
     expect(await problemOf(whole.with(40, must(whole[40]) ^ 1))).toContain("its manifest is not what was written");
     expect(await problemOf(whole.subarray(0, size - 1))).toContain(`it has ${size - 1} bytes, and should have ${size}`);
     expect(await problemOf(Buffer.from("something else"))).toContain("this is no snapshot of Ostiary");
-    const newer = Buffer.concat([encodeFront({ ...manifest, schema: 999 }, { nodeKeyHash }), database]);
+    const newer = Buffer.concat([encodeHeader({ ...manifest, schema: 999 }, { nodeKeyHash }), database]);
     expect(await problemOf(newer)).toContain("made by a newer Ostiary");
-    const other = Buffer.concat([encodeFront({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash }), database]);
+    const other = Buffer.concat([encodeHeader({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash }), database]);
     expect(await problemOf(other)).toBe("null");
     expect(await problemOf(other, "--full")).toContain("its manifest says 0123456789abcdef");
     const { status, output } = await run(["snapshot", "inspect", "wrong.zst", "--full"]);
@@ -226,7 +226,7 @@ describe("import", () => {
     const { manifest, size } = openSnapshot(file);
     const whole = readFileSync(file);
     const data = fresh("empty");
-    const other = encodeFront({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash });
+    const other = encodeHeader({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash });
     for (const bytes of [
       whole.with(size - 50, must(whole[size - 50]) ^ 1),
       Buffer.concat([other, whole.subarray(size - manifest.bytes)]),

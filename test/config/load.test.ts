@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { aboutServiceVariables, serviceVariables } from "../../src/config/service-variables.ts";
+import { describeServiceVariables, serviceVariables } from "../../src/config/service-variables.ts";
 import { describeConfig, settings } from "../../src/config/settings.ts";
 import { must } from "../../src/util/assert.ts";
 import { formatYaml, parseYaml } from "../../src/runtime/yaml.ts";
@@ -102,8 +102,8 @@ describe("settings", () => {
       variable: "OSTIARY_TRACE_SAMPLE_RATIO",
       flag: "--trace-sample-ratio",
     });
-    expect(byName.get("limits.batchEntriesMax")?.standard).toBe(1000);
-    expect(byName.get("refresh")?.standard).toBe("30m");
+    expect(byName.get("limits.batchEntriesMax")?.default).toBe(1000);
+    expect(byName.get("refresh")?.default).toBe("30m");
     expect(new Set(settings.map(({ flag }) => flag)).size).toBe(settings.length);
   });
 });
@@ -240,11 +240,11 @@ describe("a bad setting is refused", () => {
 
   test("and they are named, with what keeps them away", () => {
     expect(serviceVariables(ofServices)).toEqual(Object.keys(ofServices));
-    expect(aboutServiceVariables({ OSTIARY_ROLE: "primary", PORT: "tcp://x" })).toBeUndefined();
-    expect(aboutServiceVariables({ OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_PORT: "tcp://10.0.0.1:8080" })).toBe(
+    expect(describeServiceVariables({ OSTIARY_ROLE: "primary", PORT: "tcp://x" })).toBeUndefined();
+    expect(describeServiceVariables({ OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_PORT: "tcp://10.0.0.1:8080" })).toBe(
       "Kubernetes has set OSTIARY_SERVICE_HOST, OSTIARY_PORT for a Service, and they are ignored: set `enableServiceLinks: false` in the pod to avoid them",
     );
-    expect(aboutServiceVariables(ofServices)).toContain(
+    expect(describeServiceVariables(ofServices)).toContain(
       `OSTIARY_SERVICE_HOST, OSTIARY_SERVICE_PORT, OSTIARY_SERVICE_PORT_HTTP and ${Object.keys(ofServices).length - 3} more`,
     );
   });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import { flipBit } from "../replication/flip-bit.ts";
 import { eventually, healthOf, scenarioTimeoutMs } from "./cluster.ts";
@@ -275,11 +275,11 @@ test(
       // Until it has read all pages once, and moved what was written to the file.
       await Bun.sleep(3000);
       const stores = join(members.directory, first.name);
-      const damaged = must(presentStore(stores));
+      const damaged = must(currentStorePath(stores));
       const { size } = statSync(damaged);
       for (let page = 2; page < size / 4096; page++) flipBit(damaged, page * 4096 - 100, 2);
       // It may be the primary again by then, with what the others had.
-      await eventually(async () => presentStore(stores) !== damaged, "it has another copy", 15_000);
+      await eventually(async () => currentStorePath(stores) !== damaged, "it has another copy", 15_000);
       expect(await untilWritable(members, first, "after")).toBeLessThan(availableWithinMs);
       expect((await healthOf(await members.primary())).epoch).not.toBe(epoch);
       for (const node of members.nodes)

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { computeDigest } from "../../src/engine/store-digest.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { readState } from "../../src/store/state.ts";
 import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 
@@ -17,11 +17,11 @@ const key: Effect = {
   removed: [],
 };
 
-function digests(store: SqlDatabase): { kept: string; computed: string } {
+function digests(store: Connection): { kept: string; computed: string } {
   return { kept: readState(store).digest, computed: computeDigest(store) };
 }
 
-function mayRead(store: SqlDatabase, user: string): boolean {
+function mayRead(store: Connection, user: string): boolean {
   const question = { actor: { type: "User", id: user }, action: "read", resource: { type: "Doc", id: "d" } };
   return new Engine(store).authorize({ ...question, contextFacts: [] });
 }

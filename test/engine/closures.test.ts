@@ -6,7 +6,7 @@ import { applyEvent } from "../../src/engine/apply.ts";
 import { findClosureDamage } from "../../src/engine/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { apply, closureRows, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 
@@ -172,7 +172,7 @@ function reachable(facts: readonly ReturnType<typeof fact>[]): string[] {
 
 describe("a closure that grows too large", () => {
   const chain = (length: number) => Array.from({ length }, (_, index) => parent(`f${index}`, `f${index + 1}`));
-  const applyWithin = (store: SqlDatabase, limits: Limits, ...effects: Effect[]): void => {
+  const applyWithin = (store: Connection, limits: Limits, ...effects: Effect[]): void => {
     for (const effect of effects)
       store.transaction(() => applyEvent(store, { offset: 1, timeMs: 1, traceparent: null, effect }, limits));
   };
@@ -185,15 +185,15 @@ describe("a closure that grows too large", () => {
     const store = storeWith(policy(folders));
     const engine = new Engine(store);
     applyWithin(store, limits, inserted(...chain(4), reader("ann", "f10")));
-    expect(closureTables(store).map(({ kept }) => kept)).toEqual([true]);
+    expect(closureTables(store).map(({ isMaterialized: kept }) => kept)).toEqual([true]);
     expect(mayRead(engine, "f0")).toBe(false);
     applyWithin(store, limits, inserted(...chain(10)));
-    expect(closureTables(store).map(({ kept, rows }) => [kept, rows])).toEqual([[false, 0]]);
+    expect(closureTables(store).map(({ isMaterialized: kept, rows }) => [kept, rows])).toEqual([[false, 0]]);
     expect(mayRead(engine, "f0")).toBe(true);
     applyWithin(store, limits, deleted(parent("f3", "f4")));
     expect([mayRead(engine, "f0"), mayRead(engine, "f4")]).toEqual([false, true]);
     applyWithin(store, limits, { kind: "clear" }, inserted(parent("f0", "f10"), reader("ann", "f10")));
-    expect(closureTables(store).map(({ kept, rows }) => [kept, rows])).toEqual([[true, 1]]);
+    expect(closureTables(store).map(({ isMaterialized: kept, rows }) => [kept, rows])).toEqual([[true, 1]]);
     expect(mayRead(engine, "f0")).toBe(true);
   });
 
@@ -201,8 +201,8 @@ describe("a closure that grows too large", () => {
     const store = storeWith(policy(folders));
     applyWithin(store, { ...defaultLimits, closureRowsMax: 20 }, inserted(...chain(10)));
     applyWithin(store, { ...defaultLimits, closureRowsMax: 20 }, policy(`${folders} #`, 2));
-    expect(closureTables(store).map(({ kept }) => kept)).toEqual([false]);
+    expect(closureTables(store).map(({ isMaterialized: kept }) => kept)).toEqual([false]);
     applyWithin(store, defaultLimits, policy(folders, 3));
-    expect(closureTables(store).map(({ kept, rows }) => [kept, rows])).toEqual([[true, 55]]);
+    expect(closureTables(store).map(({ isMaterialized: kept, rows }) => [kept, rows])).toEqual([[true, 55]]);
   });
 });

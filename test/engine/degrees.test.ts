@@ -1,13 +1,13 @@
 /** Degrees: that they bound what is in the tables through any history, and stay close to it where little was deleted. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { mendDerived, refreshDerived } from "../../src/engine/derived-tables.ts";
+import { repairDerived, refreshDerived } from "../../src/engine/derived-tables.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
-import { Degrees } from "../../src/store/degrees.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
+import { TableStatistics } from "../../src/store/degrees.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
-import { rememberIds } from "../../src/store/remembered.ts";
-import { lookUp, rangeOf, typeNumber, typeOf } from "../../src/store/symbols.ts";
+import { enableWriterCache } from "../../src/store/remembered.ts";
+import { findSymbol, symbolRange, findTypeId, typeIdOf } from "../../src/store/symbols.ts";
 import { must } from "../../src/util/assert.ts";
 import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 
@@ -28,8 +28,8 @@ const parent = (child: number, above: number) =>
   fact("has_relation", `Folder:${child}`, "String:parent", `Folder:${above}`);
 
 /** For each kind of row, the most with the same values in the columns, counted here. */
-function* counted(store: SqlDatabase, table: string, columns: readonly number[], apart: ReadonlySet<number>) {
-  const kindOf = (id: number): number => (apart.has(id) ? id : typeOf(id));
+function* counted(store: Connection, table: string, columns: readonly number[], apart: ReadonlySet<number>) {
+  const kindOf = (id: number): number => (apart.has(id) ? id : typeIdOf(id));
   const rows = store
     .prepare(`SELECT * FROM ${table}`)
     .values()
@@ -39,15 +39,15 @@ function* counted(store: SqlDatabase, table: string, columns: readonly number[],
     const within = kinds
       .split(",")
       .map(Number)
-      .map((kind) => [typeOf(kind) === 0 ? rangeOf(kind) : { low: kind, high: kind }]);
+      .map((kind) => [typeIdOf(kind) === 0 ? symbolRange(kind) : { low: kind, high: kind }]);
     yield { within, most: Math.max(...[...same.values()].map(({ length }) => length)) };
   }
 }
 
-function checkBounds(store: SqlDatabase, slack: number): void {
-  const degrees = new Degrees(store);
+function checkBounds(store: Connection, slack: number): void {
+  const degrees = new TableStatistics(store);
   const apart = new Set(
-    ["reader", "writer", "owner", "parent"].flatMap((id) => lookUp(store, { type: "String", id }) ?? []),
+    ["reader", "writer", "owner", "parent"].flatMap((id) => findSymbol(store, { type: "String", id }) ?? []),
   );
   const tables: [string, number[][]][] = [
     [must(factTable(store, "has_role", 3)), [[1], [1, 2]]],
@@ -74,10 +74,10 @@ test("they are what is there, as long as nothing is deleted and little is the sa
     store,
     inserted(role(1, "reader", "Folder", 1), role(1, "writer", "Folder", 2), role(2, "writer", "Folder", 2)),
   );
-  const degrees = new Degrees(store);
+  const degrees = new TableStatistics(store);
   const table = must(factTable(store, "has_role", 3));
-  const any = (type: string) => [rangeOf(must(typeNumber(store, type)))];
-  const reader = must(lookUp(store, { type: "String", id: "reader" }));
+  const any = (type: string) => [symbolRange(must(findTypeId(store, type)))];
+  const reader = must(findSymbol(store, { type: "String", id: "reader" }));
   expect(degrees.most(table, [1], [undefined, undefined, any("Note")])).toBe(60);
   expect(degrees.most(table, [1], [undefined, undefined, any("Folder")])).toBe(2);
   expect(degrees.most(table, [1], [undefined, [{ low: reader, high: reader }], any("Folder")])).toBe(1);
@@ -96,12 +96,12 @@ test("many of one kind are bounded within a quarter or two, though they are seld
 test("rows of two kinds that count as the same are counted once", () => {
   const store = storeWith(policy(source), inserted(...[1, 2, 3].map((user) => role(user, "reader", "Note", 1))));
   // What a writer that has just begun does not remember.
-  rememberIds(store);
+  enableWriterCache(store);
   apply(store, inserted(role(4, "reader", "Note", 1), role(5, "writer", "Folder", 1), role(5, "reader", "Folder", 1)));
   apply(store, inserted(role(6, "reader", "Folder", 1), role(6, "writer", "Folder", 1)));
   const table = must(factTable(store, "has_role", 3));
-  const folders = [undefined, undefined, [rangeOf(must(typeNumber(store, "Folder")))]];
-  expect(new Degrees(store).most(table, [3], folders)).toBe(4);
+  const folders = [undefined, undefined, [symbolRange(must(findTypeId(store, "Folder")))]];
+  expect(new TableStatistics(store).most(table, [3], folders)).toBe(4);
 });
 
 describe("they bound what is in the tables", () => {
@@ -119,7 +119,7 @@ describe("they bound what is in the tables", () => {
     { weight: 1, arbitrary: fc.constantFrom(source, withOwners).map((text) => policy(text, 1)) },
   );
 
-  function countAnew(store: SqlDatabase): void {
+  function countAnew(store: Connection): void {
     store.exec("DELETE FROM degree; DELETE FROM degree_shape");
     store.transaction(() => refreshDerived(store, defaultLimits, false));
   }
@@ -128,23 +128,23 @@ describe("they bound what is in the tables", () => {
     const notes = Array.from({ length: 100 }, (_, id) => role(1, "reader", "Note", id));
     const store = storeWith(policy(source), inserted(...notes));
     apply(store, deleted(...notes.slice(5)));
-    const readable = [undefined, undefined, [rangeOf(must(typeNumber(store, "Note")))]];
+    const readable = [undefined, undefined, [symbolRange(must(findTypeId(store, "Note")))]];
     const table = must(factTable(store, "has_role", 3));
-    expect(new Degrees(store).most(table, [1], readable)).toBe(100);
-    mendDerived(store, defaultLimits, false);
-    expect(new Degrees(store).most(table, [1], readable)).toBe(5);
+    expect(new TableStatistics(store).most(table, [1], readable)).toBe(100);
+    repairDerived(store, defaultLimits, false);
+    expect(new TableStatistics(store).most(table, [1], readable)).toBe(5);
   });
 
   test("through any history, and when counted anew they are exact", () => {
     const property = fc.property(fc.array(step, { maxLength: 25, size: "max" }), (steps) => {
       const store = storeWith(policy(source));
-      rememberIds(store);
+      enableWriterCache(store);
       let policies = 1;
       for (const effect of steps) {
         apply(store, effect.kind === "policy" ? { ...effect, id: ++policies } : effect);
         checkBounds(store, Number.POSITIVE_INFINITY);
       }
-      mendDerived(store, defaultLimits, false);
+      repairDerived(store, defaultLimits, false);
       checkBounds(store, Number.POSITIVE_INFINITY);
       countAnew(store);
       checkBounds(store, 1);

@@ -5,14 +5,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ActivePolicy, prepare } from "../../src/engine/active-policy.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { Answers } from "../../src/engine/explain/answers.ts";
-import { anyId, type Atom, formatAtom } from "../../src/engine/explain/atom.ts";
+import { CallAnswers } from "../../src/engine/explain/answers.ts";
+import { anyId, type GroundAtom, formatAtom } from "../../src/engine/explain/atom.ts";
 import { Derivations, type Proof } from "../../src/engine/explain/derivation.ts";
-import { NearestMisses } from "../../src/engine/explain/nearest-miss.ts";
-import { Telling } from "../../src/engine/explain/telling.ts";
+import { FailedAttempts } from "../../src/engine/explain/nearest-miss.ts";
+import { Renderer } from "../../src/engine/explain/telling.ts";
 import { explainDecision } from "../../src/engine/explain/decision.ts";
 import { explanationSchema } from "../../src/engine/explain/explanation.ts";
-import { derivationLines, missLines } from "../../src/engine/explain/why.ts";
+import { derivationLines, failedCallLines } from "../../src/engine/explain/why.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { splitKey } from "../../src/datalog/program.ts";
 import { type Case, type Check, parseCase } from "../cases/case.ts";
@@ -50,7 +50,7 @@ test("what is denied has a reason", () => {
     const { active, answers, engine } = open(asked);
     for (const check of asked.denied) {
       expect(new Derivations(active, answers).of(allow(check)), file).toBeUndefined();
-      const lines = missLines(new NearestMisses(active, answers, tellingOf(asked)).of(allow(check)));
+      const lines = failedCallLines(new FailedAttempts(active, answers, tellingOf(asked)).of(allow(check)));
       expect(lines.length, `${file}: ${formatAtom(allow(check))}`).toBeGreaterThan(0);
       reasons += 1;
     }
@@ -77,13 +77,13 @@ test("decisions are explained whole, with context facts too", () => {
   }
 }, 30_000);
 
-function tellingOf({ policy: text }: Case): Telling {
-  return new Telling([{ name: "policy.polar", text }], defaultLimits);
+function tellingOf({ policy: text }: Case): Renderer {
+  return new Renderer([{ name: "policy.polar", text }], defaultLimits);
 }
 
 interface Opened {
   readonly active: ActivePolicy;
-  readonly answers: Answers;
+  readonly answers: CallAnswers;
   readonly engine: Engine;
   readonly oracle: Oracle;
 }
@@ -93,11 +93,11 @@ function open(asked: Case): Opened {
   const active = prepare(policy, defaultLimits);
   const store = storeWith(policyEffect(asked.policy), insertion(asked.facts));
   const engine = new Engine(store, { clock: () => asked.now, strategy: "evaluator" });
-  const answers = new Answers(engine, active, { now: asked.now, stepsMax: 200_000, endMs: Infinity });
+  const answers = new CallAnswers(engine, active, { now: asked.now, stepsMax: 200_000, endMs: Infinity });
   return { active, answers, engine, oracle: oracleOf(policy, asked) };
 }
 
-function allow({ actor, action, resource }: Check): Atom {
+function allow({ actor, action, resource }: Check): GroundAtom {
   return { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
 }
 

@@ -1,17 +1,17 @@
 /** What is kept of ids is never wrong: not for a text that looks much the same, nor when it grows, begins anew, or somebody chose the texts. */
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
-import { IdsByText } from "../../src/store/ids-by-text.ts";
-import { keepIds, learnIds, lookUpText } from "../../src/store/known-ids.ts";
+import { SymbolHashTable } from "../../src/store/ids-by-text.ts";
+import { configureSymbolCache, warmUpSymbolCache, findSymbolOfType } from "../../src/store/known-ids.ts";
 import { intern, internType } from "../../src/store/symbols.ts";
 
 const textsMax = 200_000;
 
 describe("ids by text", () => {
   test("are those of this very text and type", () => {
-    const ids = new IdsByText(textsMax);
+    const ids = new SymbolHashTable(textsMax);
     const texts = ["", "a", "ab", "ba", "a\0", "ä", "a\u0308", "\u{1f600}", "\ud83d", "\ude00", "A", "x".repeat(64)];
     texts.forEach((text, index) => ids.add(1, text, 2 ** 32 - 1 - index));
     texts.forEach((text, index) => expect(ids.find(1, text)).toBe(2 ** 32 - 1 - index));
@@ -23,7 +23,7 @@ describe("ids by text", () => {
   });
 
   test("are not kept of long texts and of late types", () => {
-    const ids = new IdsByText(textsMax);
+    const ids = new SymbolHashTable(textsMax);
     ids.add(1, "x".repeat(65), 5);
     ids.add(1, "x", 6);
     ids.add(2 ** 16 + 1, "x", 7);
@@ -35,7 +35,7 @@ describe("ids by text", () => {
   });
 
   test("are those of every text of any characters, however many there are", () => {
-    const ids = new IdsByText(textsMax);
+    const ids = new SymbolHashTable(textsMax);
     const unit = fc.constantFrom(
       "a",
       "b",
@@ -58,7 +58,7 @@ describe("ids by text", () => {
   });
 
   test("are nearly all there while it grows, and about as many as are wanted once it is full", () => {
-    const ids = new IdsByText(textsMax);
+    const ids = new SymbolHashTable(textsMax);
     const share = (from: number, to: number): number => {
       let kept = 0;
       for (let number = from; number <= to; number++) {
@@ -83,14 +83,14 @@ describe("ids by text", () => {
   });
 
   test("are not kept where none are wanted", () => {
-    const ids = new IdsByText(0);
+    const ids = new SymbolHashTable(0);
     ids.add(1, "a", 1);
     expect([ids.find(1, "a"), ids.isFull]).toEqual([undefined, true]);
   });
 
   test("are right where somebody has chosen texts that meet", () => {
     const seed = spyOn(Math, "random").mockReturnValue(0);
-    const ids = new IdsByText(textsMax);
+    const ids = new SymbolHashTable(textsMax);
     seed.mockRestore();
     const hash = (text: string): number => {
       let mixed = 1;
@@ -113,17 +113,17 @@ test("the id of a value that was rolled back is forgotten, since another value g
   const type = store.transaction(() => internType(store, "User"));
   const transaction = store.begin();
   const id = intern(store, { type: "User", id: "ann" });
-  expect(lookUpText(store, type, "ann")).toBe(id);
-  expect(lookUpText(store, type, "ann")).toBe(id);
+  expect(findSymbolOfType(store, type, "ann")).toBe(id);
+  expect(findSymbolOfType(store, type, "ann")).toBe(id);
   transaction.rollback();
   expect(store.transaction(() => intern(store, { type: "User", id: "bob" }))).toBe(id);
-  expect([lookUpText(store, type, "ann"), lookUpText(store, type, "bob")]).toEqual([undefined, id]);
+  expect([findSymbolOfType(store, type, "ann"), findSymbolOfType(store, type, "bob")]).toEqual([undefined, id]);
   store.close();
 });
 
 describe("ids that are read ahead", () => {
   const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
-  const stored = (): { store: SqlDatabase; type: number } => {
+  const stored = (): { store: Connection; type: number } => {
     const store = openStore(":memory:");
     for (const id of users) intern(store, { type: "User", id });
     return { store, type: internType(store, "User") };
@@ -132,21 +132,21 @@ describe("ids that are read ahead", () => {
   test("are those of the store, and nothing is looked up for them", () => {
     const { store, type } = stored();
     const ids = users.map((id) => intern(store, { type: "User", id }));
-    const steps = [...learnIds(store)].length;
+    const steps = [...warmUpSymbolCache(store)].length;
     expect(steps).toBeGreaterThan(2);
     store.exec("DELETE FROM symbol");
-    expect(users.map((id) => lookUpText(store, type, id))).toEqual(ids);
-    expect(lookUpText(store, type, "user-1000")).toBeUndefined();
+    expect(users.map((id) => findSymbolOfType(store, type, id))).toEqual(ids);
+    expect(findSymbolOfType(store, type, "user-1000")).toBeUndefined();
     store.close();
   });
 
   test("are as many as are kept, and the others are looked up", () => {
     const { store, type } = stored();
-    const known = keepIds(store, 300);
+    const known = configureSymbolCache(store, 300);
     const ids = users.map((id) => intern(store, { type: "User", id }));
-    for (const _ of learnIds(store)) expect(known.isFull).toBe(false);
+    for (const _ of warmUpSymbolCache(store)) expect(known.isFull).toBe(false);
     expect(known.isFull).toBe(true);
-    expect(users.map((id) => lookUpText(store, type, id))).toEqual(ids);
+    expect(users.map((id) => findSymbolOfType(store, type, id))).toEqual(ids);
     store.close();
   });
 });

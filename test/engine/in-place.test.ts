@@ -3,13 +3,13 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activationOf } from "../../src/engine/active-policies.ts";
-import { ceilingOf } from "../../src/engine/ceiling.ts";
+import { costBoundOf } from "../../src/engine/ceiling.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { TooCostly } from "../../src/engine/in-place.ts";
+import { OffloadRequired } from "../../src/engine/in-place.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
-import { Plans, type Shape, type ShapeVariable } from "../../src/engine/plans.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
-import { Degrees } from "../../src/store/degrees.ts";
+import { Planner, type Shape, type ShapeVariable } from "../../src/engine/plans.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
+import { TableStatistics } from "../../src/store/degrees.ts";
 import { must } from "../../src/util/assert.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
 import { entityTypes } from "../fuzz/rules.ts";
@@ -24,11 +24,17 @@ function shapeOf(...variables: ShapeVariable[]): Shape {
 }
 
 /** `undefined` where no statement answers. */
-function ceiling(store: SqlDatabase, shape: Shape, listed = 1): number | undefined {
-  const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement", new Degrees(store));
-  const plan = plans.of("question", shape);
+function ceiling(store: Connection, shape: Shape, listed = 1): number | undefined {
+  const plans = new Planner(
+    store,
+    must(activationOf(store)).active,
+    defaultLimits,
+    "statement",
+    new TableStatistics(store),
+  );
+  const plan = plans.planFor("question", shape);
   if (plan.kind !== "statement") return undefined;
-  return ceilingOf(store, plan)({ degrees: new Degrees(store), listed });
+  return costBoundOf(store, plan)({ statistics: new TableStatistics(store), listed });
 }
 
 const teams = `
@@ -77,10 +83,11 @@ test("a question of many calls is for a worker process before it is planned, whe
     ...shapeOf(one("User"), text("read"), one("Note")),
     calls: times(calls, () => ({ predicate: "allow/3", variables: [0, 1, 2] })),
   });
-  const plansOf = (inPlace: boolean) => new Plans(store, active, limits, "statement", new Degrees(store), inPlace);
-  expect(plansOf(true).of("two", asked(2)).kind).toBe("statement");
-  expect(() => plansOf(true).of("three", asked(3))).toThrow(TooCostly);
-  expect(plansOf(false).of("three", asked(3)).kind).toBe("statement");
+  const plansOf = (inPlace: boolean) =>
+    new Planner(store, active, limits, "statement", new TableStatistics(store), inPlace);
+  expect(plansOf(true).planFor("two", asked(2)).kind).toBe("statement");
+  expect(() => plansOf(true).planFor("three", asked(3))).toThrow(OffloadRequired);
+  expect(plansOf(false).planFor("three", asked(3)).kind).toBe("statement");
 });
 
 test("a list may look at all that many teams have", () => {
@@ -131,7 +138,7 @@ test("recursion that is walked is bounded by what it can reach", () => {
 test("an engine that answers in place refuses what may look at more, and takes it again when it is less", () => {
   const store = storeWith(policy(teams), inserted(...times(50, (team) => isIn(1, team)), reader("Team:7", 1)));
   const limits = { ...defaultLimits, queryRowsInPlaceMax: 1000 };
-  const engine = new Engine(store, { limits, inPlace: true });
+  const engine = new Engine(store, { limits, onServingThread: true });
   const question = {
     actor: { type: "User", id: "1" },
     action: "read",
@@ -141,7 +148,7 @@ test("an engine that answers in place refuses what may look at more, and takes i
   expect(engine.authorize(question)).toBe(true);
   const crowd = [...times(1000, (team) => isIn(2, team)), ...times(1000, (team) => reader(`Team:${team}`, 2))];
   apply(store, inserted(...crowd));
-  expect(() => engine.authorize({ ...question, actor: { type: "User", id: "3" } })).toThrow(TooCostly);
+  expect(() => engine.authorize({ ...question, actor: { type: "User", id: "3" } })).toThrow(OffloadRequired);
   expect(new Engine(store, { limits }).authorize(question)).toBe(true);
   apply(store, deleted(...crowd), { kind: "clear" });
   expect(engine.authorize(question)).toBe(false);
@@ -163,7 +170,7 @@ test("rules that are evaluated step by step have so many steps", () => {
   };
   const limits = { ...defaultLimits, queryStepsInPlaceMax: 100 };
   const options = { limits, strategy: "evaluator" as const };
-  expect(() => new Engine(store, { ...options, inPlace: true }).authorize(question)).toThrow(TooCostly);
+  expect(() => new Engine(store, { ...options, onServingThread: true }).authorize(question)).toThrow(OffloadRequired);
   expect(new Engine(store, options).authorize(question)).toBe(true);
 });
 
@@ -181,7 +188,7 @@ describe("what is read in one go is bounded, too:", () => {
   function engineOver(strategy: "statement" | "evaluator") {
     const store = storeWith(policy(source), inserted(...people, fact("owns", "User:0", "Note:1")));
     const { database, rowsMax } = measured(store);
-    return { engine: new Engine(database, { limits, strategy, inPlace: true }), rowsMax };
+    return { engine: new Engine(database, { limits, strategy, onServingThread: true }), rowsMax };
   }
 
   test.each([
@@ -191,7 +198,7 @@ describe("what is read in one go is bounded, too:", () => {
     const { engine, rowsMax } = engineOver("evaluator");
     const resource = { type: "Note", id: "1" };
     expect(() => engine.authorize({ actor: { type: "User", id: "0" }, action, resource, contextFacts: [] })).toThrow(
-      TooCostly,
+      OffloadRequired,
     );
     expect(rowsMax()).toBeLessThan(1100);
   });
@@ -199,14 +206,14 @@ describe("what is read in one go is bounded, too:", () => {
   test("facts that are asked for", () => {
     const { engine } = engineOver("statement");
     const any = { type: null, id: null };
-    expect(() => engine.facts({ predicate: "knows", args: [{ type: "User", id: "0" }, any] })).toThrow(TooCostly);
-    expect(() => engine.facts({ predicate: "knows", args: [any, { type: "User", id: "0" }] })).toThrow(TooCostly);
+    expect(() => engine.facts({ predicate: "knows", args: [{ type: "User", id: "0" }, any] })).toThrow(OffloadRequired);
+    expect(() => engine.facts({ predicate: "knows", args: [any, { type: "User", id: "0" }] })).toThrow(OffloadRequired);
     expect(engine.facts({ predicate: "owns", args: [{ type: "User", id: "0" }, any] })).toHaveLength(1);
   });
 });
 
 /** The store, and the most rows that came out of it in one go. */
-function measured(store: SqlDatabase): { readonly database: SqlDatabase; readonly rowsMax: () => number } {
+function measured(store: Connection): { readonly database: Connection; readonly rowsMax: () => number } {
   let most = 0;
   const prepare = (sql: string) => {
     const prepared = store.prepare(sql);
@@ -223,7 +230,7 @@ function measured(store: SqlDatabase): { readonly database: SqlDatabase; readonl
     };
   };
   const { path, orm } = store;
-  const database: SqlDatabase = {
+  const database: Connection = {
     path,
     orm,
     prepare,

@@ -1,9 +1,9 @@
 /** How many lists are kept, how large, and how long. */
 import { expect, test } from "bun:test";
-import { Listings, packListing, type ListingLimits } from "../../src/engine/listings.ts";
+import { ResultSets, packListing, type ResultSetLimits } from "../../src/engine/listings.ts";
 
 const day = 86_400_000;
-const roomy: ListingLimits = {
+const roomy: ResultSetLimits = {
   listingsKeptMax: 10,
   listingsKeptBytesMax: 1000,
   listingKeptMs: day,
@@ -12,11 +12,11 @@ const roomy: ListingLimits = {
 const name = { epoch: "0123456789abcdef", offset: 7, second: null };
 const abc = ["a", "é", "😀😀", "*"];
 
-function keeping(limits: Partial<ListingLimits> = {}) {
+function keeping(limits: Partial<ResultSetLimits> = {}) {
   const clock = { nowMs: 1000 };
-  const listings = new Listings({ ...roomy, ...limits }, () => clock.nowMs);
+  const listings = new ResultSets({ ...roomy, ...limits }, () => clock.nowMs);
   const keep = (question: string, ids: readonly string[] = abc) =>
-    listings.keep(question, packListing({ ...name, ids }));
+    listings.add(question, packListing({ ...name, ids }));
   /** Those of some questions whose first id is still there; more follow it, so that asking finishes nothing. */
   const kept = (...questions: string[]) => questions.filter((question) => listings.page(question, name, 0, 1));
   return { clock, listings, keep, kept };
@@ -114,8 +114,8 @@ test("what is finished goes soon, unless somebody else is on the way", () => {
 });
 
 test("memory is given back without anybody asking", async () => {
-  const listings = new Listings({ ...roomy, listingKeptMs: 20 });
-  listings.keep("a", packListing({ ...name, ids: abc }));
+  const listings = new ResultSets({ ...roomy, listingKeptMs: 20 });
+  listings.add("a", packListing({ ...name, ids: abc }));
   expect(listings.isEmpty).toBe(false);
   await Bun.sleep(100);
   expect(listings.isEmpty).toBe(true);

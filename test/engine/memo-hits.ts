@@ -1,7 +1,7 @@
 import { metrics } from "../../src/telemetry/metrics.ts";
 
 /** How many decisions this process has remembered so far. */
-export async function memoHits(): Promise<number> {
-  const { values } = await metrics.decisionMemo.get();
+export async function decisionCacheHits(): Promise<number> {
+  const { values } = await metrics.decisionCache.get();
   return values.find(({ labels }) => labels.result === "hit")?.value ?? 0;
 }

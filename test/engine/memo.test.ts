@@ -13,13 +13,13 @@ import { checkPolicy } from "../../src/engine/policy-check.ts";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import { Writer } from "../../src/replication/writing/writer.ts";
-import { newChanges, whileChanging } from "../../src/store/changes.ts";
+import { newSequenceLock, whileWriting } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
 import { oracle } from "../oracle.ts";
 import { untraced } from "../replication/cluster.ts";
-import { memoHits } from "./memo-hits.ts";
+import { decisionCacheHits } from "./memo-hits.ts";
 import { apply, deleted, fact, inserted, policy as load } from "./store.ts";
 
 const head = `
@@ -106,7 +106,7 @@ function drawing(from: number): (bound: number) => number {
 function ask(engine: Engine, question: AuthorizeQuestion, as: number): boolean {
   if (as === 0) return engine.authorize(question);
   const text = `${JSON.stringify(question)}${" ".repeat(as)}`;
-  return engine.recall(text) ?? engine.authorize({ ...question, text });
+  return engine.cachedDecision(text) ?? engine.authorize({ ...question, text });
 }
 
 describe("what it remembers is so", () => {
@@ -123,7 +123,7 @@ describe("what it remembers is so", () => {
       let now = 100;
       const engine = new Engine(reader, { limits: { ...defaultLimits, decisionMemoEntriesMax }, clock: () => now });
       const draw = drawing(seed);
-      const before = await memoHits();
+      const before = await decisionCacheHits();
       const present = new Set<string>();
       const asts = policies.map(compiled);
       let [version, active] = [1, 0];
@@ -158,7 +158,7 @@ describe("what it remembers is so", () => {
             );
         }
       }
-      const hits = (await memoHits()) - before;
+      const hits = (await decisionCacheHits()) - before;
       console.log(`seed ${seed}, ${steps} questions: ${allowed} allowed, ${hits} remembered`);
       expect(allowed).toBeGreaterThan(steps / 20);
       expect(hits).toBeGreaterThan(decisionMemoEntriesMax > 100 ? steps / 4 : steps / 50);
@@ -218,14 +218,14 @@ test("it forgets what is asked least, and no more than it must", () => {
   createState(store, "test", "test");
   apply(store, load(must(policies[0])));
   const limits = { ...defaultLimits, decisionMemoEntriesMax: 8 };
-  const engine = new Engine(store, { limits, changes: newChanges() });
+  const engine = new Engine(store, { limits, changes: newSequenceLock() });
   const texts = questions.map((question) => JSON.stringify(question));
-  const known = (): string[] => texts.filter((text) => engine.recall(text) !== undefined);
+  const known = (): string[] => texts.filter((text) => engine.cachedDecision(text) !== undefined);
   const [always, ...others] = questions.map((question, index) => ({ ...question, text: must(texts[index]) }));
   engine.authorize(must(always));
   for (const other of others) {
     engine.authorize(other);
-    expect(engine.recall(must(always).text)).toBe(false);
+    expect(engine.cachedDecision(must(always).text)).toBe(false);
   }
   expect(known()).toHaveLength(8);
 });
@@ -237,7 +237,7 @@ test("a change while a list is being taken is not overlooked afterwards", () => 
   createState(writer, "test", "test");
   const held = fact("has_role", "User:ann", "String:reader", "Folder:a");
   apply(writer, load(must(policies[0])), inserted(held));
-  const changes = newChanges();
+  const changes = newSequenceLock();
   const engine = new Engine(openStore(path, { readonly: true }), { changes });
   const question = must(questions.find(({ action }) => action === "read"));
   expect(engine.authorize(question)).toBe(true);
@@ -246,7 +246,7 @@ test("a change while a list is being taken is not overlooked afterwards", () => 
   const contextFacts = new Proxy<TestFact[]>([], {
     get(facts, key) {
       if (key === Symbol.iterator && !isWritten) {
-        whileChanging(changes, () => apply(writer, deleted(held)));
+        whileWriting(changes, () => apply(writer, deleted(held)));
         isWritten = true;
       }
       return Reflect.get(facts, key) as unknown;
@@ -280,17 +280,19 @@ describe("what it does not remember", () => {
     createState(store, "test", "test");
     apply(store, load(must(policies[0])));
     // With these, the store need not be looked into.
-    const engine = new Engine(store, { changes: newChanges() });
+    const engine = new Engine(store, { changes: newSequenceLock() });
     const question = must(questions[0]);
     expect(engine.authorize(question)).toBe(false);
     const { actor, action, resource } = question;
     const lengths = [actor.type, actor.id, resource.type, resource.id].map(({ length }) => length).join(" ");
-    expect(engine.recall(`${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`)).toBeUndefined();
+    expect(
+      engine.cachedDecision(`${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`),
+    ).toBeUndefined();
     const text = JSON.stringify(question);
-    expect(engine.recall(text)).toBeUndefined();
+    expect(engine.cachedDecision(text)).toBeUndefined();
     expect(engine.authorize({ ...question, text })).toBe(false);
-    expect(engine.recall(text)).toBe(false);
-    expect(engine.recall(`${text} `)).toBeUndefined();
+    expect(engine.cachedDecision(text)).toBe(false);
+    expect(engine.cachedDecision(`${text} `)).toBeUndefined();
   });
 
   test("one pair of ids for another that looks alike when joined", () => {

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { predicatesOf } from "../../src/datalog/closures.ts";
+import { closurePredicates } from "../../src/datalog/closures.ts";
 import { findClosureDamage } from "../../src/engine/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
@@ -73,7 +73,7 @@ describe("which recursion over several types has a closure", () => {
       even(u: User, x: A) if y matches A and follows(x, y) and odd(u, y);
       odd(u: User, x: A) if y matches A and before(y, x) and even(u, y);`;
     const names = closureTables(storeWith(policy(turns))).map(({ name }) => name);
-    expect(names.map((name) => [...predicatesOf(name)].sort())).toEqual([["before/2", "follows/2"]]);
+    expect(names.map((name) => [...closurePredicates(name)].sort())).toEqual([["before/2", "follows/2"]]);
     expect(count(`${turns} even(u: User, x: A) if y matches A and near(x, y) and even(u, y);`)).toBe(1);
     const both = ["even", "odd"].map(
       (name) => `${name}(u: User, x: A) if y matches A and near(x, y) and ${name}(u, y);`,

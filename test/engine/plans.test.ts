@@ -9,13 +9,13 @@ import { applyEvent } from "../../src/engine/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Fact } from "../../src/engine/event.ts";
 import { indexOrders } from "../../src/engine/indexes.ts";
-import { type Plan, Plans, type ShapeVariable } from "../../src/engine/plans.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
-import { Degrees } from "../../src/store/degrees.ts";
+import { type Plan, Planner, type ShapeVariable } from "../../src/engine/plans.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
+import { TableStatistics } from "../../src/store/degrees.ts";
 import { openStore } from "../../src/store/database.ts";
 import { factTable } from "../../src/store/fact-tables.ts";
 import { createState } from "../../src/store/state.ts";
-import { lookUp } from "../../src/store/symbols.ts";
+import { findSymbol } from "../../src/store/symbols.ts";
 import { must } from "../../src/util/assert.ts";
 import { companyOf, factsOf } from "../../scripts/benchmark/company.ts";
 import { insertion } from "../cases/engine-target.ts";
@@ -25,7 +25,7 @@ const example = readFileSync(join(import.meta.dir, "../../scripts/example/policy
 function planner(
   policy: string,
   facts: readonly Fact[] = [],
-): { store: SqlDatabase; plan(variables: ShapeVariable[]): Plan } {
+): { store: Connection; plan(variables: ShapeVariable[]): Plan } {
   const store = openStore(":memory:");
   createState(store, "test", "test");
   store.transaction(() =>
@@ -37,11 +37,17 @@ function planner(
     }),
   );
   store.transaction(() => applyEvent(store, { offset: 2, timeMs: 0, traceparent: null, effect: insertion(facts) }));
-  const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement", new Degrees(store));
+  const plans = new Planner(
+    store,
+    must(activationOf(store)).active,
+    defaultLimits,
+    "statement",
+    new TableStatistics(store),
+  );
   const calls = [{ predicate: "allow/3", variables: [0, 1, 2] }];
   return {
     store,
-    plan: (variables) => plans.of(JSON.stringify(variables), { calls, variables, context: [] }),
+    plan: (variables) => plans.planFor(JSON.stringify(variables), { calls, variables, context: [] }),
   };
 }
 
@@ -53,21 +59,21 @@ const constant = (id: string): ShapeVariable => ({
   constant: { type: "String", id },
 });
 
-function steps(store: SqlDatabase, plan: Plan): string[] {
+function steps(store: Connection, plan: Plan): string[] {
   if (plan.kind !== "statement") return [];
   const rows = store.prepare(`EXPLAIN QUERY PLAN ${plan.sql}`).values(...plan.parameters.map(() => null));
   return rows.map((row) => String(row[3]));
 }
 
 /** Steps that read all of a fact table. Tables have names in statements (`t7`); only those of facts are meant. */
-function factScans(store: SqlDatabase, plan: Plan): string[] {
+function factScans(store: Connection, plan: Plan): string[] {
   if (plan.kind !== "statement") return [];
   const factAliases = new Set([...plan.sql.matchAll(/\bfact_\d+ AS (t\d+)/g)].map((match) => match[1]));
   return steps(store, plan).filter((step) => factAliases.has(/^SCAN (t\d+)/.exec(step)?.[1]));
 }
 
 /** Steps that read a table. */
-function stepsOn(store: SqlDatabase, plan: Plan, table: string): string[] {
+function stepsOn(store: Connection, plan: Plan, table: string): string[] {
   if (plan.kind !== "statement") return [];
   const aliases = new Set(plan.loops.filter((loop) => loop.table === table).map(({ alias }) => alias));
   return steps(store, plan).filter((step) => aliases.has(/^(?:SCAN|SEARCH) (t\d+)/.exec(step)?.[1] ?? ""));
@@ -245,7 +251,7 @@ test("what several ways begin with is looked up once, where it is few", () => {
   const looksForOwners = (facts: readonly Fact[]): number => {
     const { store, plan } = planner(source, facts);
     const made = plan([one("User"), constant("delete"), one("Folder")]);
-    const owner = must(lookUp(store, { type: "String", id: "owner" }));
+    const owner = must(findSymbol(store, { type: "String", id: "owner" }));
     return (made.kind === "statement" ? made.sql : "").split(`a2 = ${owner}`).length - 1;
   };
   expect(looksForOwners([...inside, ...owns(1)])).toBe(1);
@@ -352,9 +358,15 @@ test("joins begin where the store has the fewest rows for what is given, and oth
       }),
     );
   const firstTable = (): string => {
-    const plans = new Plans(store, must(activationOf(store)).active, defaultLimits, "statement", new Degrees(store));
+    const plans = new Planner(
+      store,
+      must(activationOf(store)).active,
+      defaultLimits,
+      "statement",
+      new TableStatistics(store),
+    );
     const variables = [one("User"), constant("read"), one("Note")];
-    const plan = plans.of("question", {
+    const plan = plans.planFor("question", {
       calls: [{ predicate: "allow/3", variables: [0, 1, 2] }],
       variables,
       context: [],

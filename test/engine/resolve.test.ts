@@ -1,7 +1,7 @@
 /** From what a client asks to change to what really changes. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { Change } from "../../src/engine/event.ts";
+import type { FactChange } from "../../src/engine/event.ts";
 import { resolveChanges } from "../../src/engine/resolve.ts";
 import type { FactPattern } from "../../src/store/fact.ts";
 import { fact, inserted, policy, storeWith } from "./store.ts";
@@ -24,7 +24,7 @@ const anyone = (role: string, repo: string | null): FactPattern => ({
 });
 
 describe("the net effect", () => {
-  test.each<[string, Change[], string[], string[]]>([
+  test.each<[string, FactChange[], string[], string[]]>([
     ["an insert", [{ inserts: [bob] }], ["bob"], []],
     ["an insert of what is there", [{ inserts: [ann] }], [], []],
     ["the same insert twice", [{ inserts: [bob, bob] }], ["bob"], []],

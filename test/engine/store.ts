@@ -1,19 +1,19 @@
 /** A store in memory with events applied to it, for tests of what the engine does with one. */
 import { applyEvent } from "../../src/engine/apply.ts";
 import type { Effect, Fact } from "../../src/engine/event.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
 
-export function storeWith(...effects: Effect[]): SqlDatabase {
+export function storeWith(...effects: Effect[]): Connection {
   const store = openStore(":memory:");
   createState(store, "test", "test");
   apply(store, ...effects);
   return store;
 }
 
-export function apply(store: SqlDatabase, ...effects: Effect[]): void {
+export function apply(store: Connection, ...effects: Effect[]): void {
   effects.forEach((effect, index) => {
     store.transaction(() => applyEvent(store, { offset: index + 1, timeMs: 1, traceparent: null, effect }));
   });
@@ -45,7 +45,7 @@ export const deleted = (...facts: ReturnType<typeof fact>[]): Effect => ({
 });
 
 /** What each closure holds, as `from > to`, sorted. */
-export function closureRows(store: SqlDatabase): string[][] {
+export function closureRows(store: Connection): string[][] {
   const rows = store.prepare("SELECT id, value FROM symbol").values();
   const symbols = new Map(rows.map(([id, value]) => [id, String(value)]));
   return closureTables(store).map(({ table }) =>

@@ -1,7 +1,7 @@
 /** Texts sort by their UTF-8 bytes, as in SQLite, however they are sorted. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { compareTexts, sortTexts } from "../../src/engine/text-order.ts";
+import { compareStrings, sortStrings } from "../../src/engine/text-order.ts";
 
 const byBytes = (left: string, right: string): number => Buffer.compare(Buffer.from(left), Buffer.from(right));
 const near = fc.constantFrom(
@@ -26,7 +26,7 @@ const text = fc.oneof(
 test("any two", () => {
   fc.assert(
     fc.property(text, text, (left, right) =>
-      expect(Math.sign(compareTexts(left, right))).toBe(Math.sign(byBytes(left, right))),
+      expect(Math.sign(compareStrings(left, right))).toBe(Math.sign(byBytes(left, right))),
     ),
     { numRuns: 5000 },
   );
@@ -36,7 +36,7 @@ test("any many, with and without characters past the first plane", () => {
   const plain = fc.array(fc.oneof(fc.string(), fc.constantFrom("\ud7ff", "\ue000", "\uffff", "ä")));
   fc.assert(
     fc.property(fc.oneof(fc.array(text), plain), (texts) =>
-      expect(sortTexts([...texts])).toEqual(texts.toSorted(byBytes)),
+      expect(sortStrings([...texts])).toEqual(texts.toSorted(byBytes)),
     ),
     { numRuns: 2000 },
   );

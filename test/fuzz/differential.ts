@@ -1,6 +1,6 @@
 /** One random question, asked of the oracle and of the engine in both its ways. */
 import { checkPolicy } from "../../src/engine/policy-check.ts";
-import type { Row } from "../../src/engine/questions.ts";
+import type { QueryRow } from "../../src/engine/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Fact, Value } from "../../src/store/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
@@ -123,7 +123,7 @@ function check(question: Asked, engine: EngineTarget, slow: Oracle, policy: Poli
   return problemsOf(question, answer, slow, policy);
 }
 
-export type Answer = boolean | { readonly rows: Row[] } | { readonly error: string };
+export type Answer = boolean | { readonly rows: QueryRow[] } | { readonly error: string };
 
 export function isNotEnumerable(answer: Answer): boolean {
   return typeof answer === "object" && "error" in answer && answer.error === "query_not_enumerable";

@@ -9,11 +9,11 @@ import { applyEvent } from "../../src/engine/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
 import { explainDecision } from "../../src/engine/explain/decision.ts";
-import { explanationSchema, type Step } from "../../src/engine/explain/explanation.ts";
+import { explanationSchema, type ExplainedStep } from "../../src/engine/explain/explanation.ts";
 import { explanationLines } from "../../src/engine/explain/why.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
 import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { createState } from "../../src/store/state.ts";
@@ -85,25 +85,25 @@ function explainAndVerify({ policy, facts: stored }: Sample, question: Authorize
   tally.replayed += 1;
 }
 
-function allSteps(step: Step | null): Step[] {
+function allSteps(step: ExplainedStep | null): ExplainedStep[] {
   if (step === null) return [];
   return step.kind === "rule" ? [step, ...step.steps.flatMap(allSteps)] : [step];
 }
 
-function asFact({ fact }: Extract<Step, { kind: "fact" }>): Fact {
+function asFact({ fact }: Extract<ExplainedStep, { kind: "fact" }>): Fact {
   return {
     predicate: fact.predicate,
     args: fact.args.map(({ type, id }) => ({ type: String(type), id: String(id) })),
   };
 }
 
-function authorize(database: SqlDatabase, question: AuthorizeQuestion): boolean {
+function authorize(database: Connection, question: AuthorizeQuestion): boolean {
   return database.transaction(() =>
     new Engine(database, { clock: () => now, inTransaction: true }).authorize(question),
   );
 }
 
-function storeOf(policy: string, stored: readonly Fact[]): { database: SqlDatabase } & Disposable {
+function storeOf(policy: string, stored: readonly Fact[]): { database: Connection } & Disposable {
   const database = openStore(":memory:");
   createState(database, "test", "0000000000000001");
   const effects: Effect[] = [{ kind: "policy", id: 1, source: policy, filename: "fuzz.polar" }, insertion(stored)];

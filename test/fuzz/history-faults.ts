@@ -1,5 +1,5 @@
 /** Nodes with a fault each, which histories have to find. */
-import { whileChanging } from "../../src/store/changes.ts";
+import { whileWriting } from "../../src/store/changes.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { printCheck } from "../cases/case.ts";
 import { openNodes, type Nodes } from "../histories/nodes.ts";
@@ -58,7 +58,7 @@ function untoldChanges(): Nodes {
 function closuresThatGrow(): Nodes {
   const nodes = openNodes();
   const { store, changes } = nodes.primary;
-  const tables = () => closureTables(store).filter(({ kept }) => kept);
+  const tables = () => closureTables(store).filter(({ isMaterialized: kept }) => kept);
   return {
     ...nodes,
     write(request) {
@@ -68,7 +68,7 @@ function closuresThatGrow(): Nodes {
         rows: store.prepare(`SELECT a1, a2 FROM ${table}`).values(),
       }));
       const result = nodes.write(request);
-      whileChanging(changes, () => {
+      whileWriting(changes, () => {
         for (const { id, table } of tables()) {
           const insert = store.prepare(`INSERT OR IGNORE INTO ${table} VALUES (?1, ?2)`);
           for (const row of before.find((one) => one.id === id)?.rows ?? []) insert.run(...row);

@@ -1,6 +1,6 @@
 /** Random histories: few policies, between which they go back and forth, and steps that depend on what has become of those before. */
 import fc from "fast-check";
-import type { Change } from "../../src/engine/event.ts";
+import type { FactChange } from "../../src/engine/event.ts";
 import type { Fact, FactPattern } from "../../src/store/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import type { OpenQuestion, Step } from "../histories/history.ts";
@@ -162,7 +162,7 @@ function planned(step: DrawnStep, policies: readonly string[], truth: Truth, che
   }
 }
 
-function plannedChange(drawn: DrawnChange, all: boolean, truth: Truth): Change[] {
+function plannedChange(drawn: DrawnChange, all: boolean, truth: Truth): FactChange[] {
   if (drawn.kind === "insert") {
     const inserts = all ? drawn.facts : truth.accepted(drawn.facts);
     return inserts.length === 0 ? [] : [{ inserts }];

@@ -16,7 +16,7 @@
  *     - ask: { context: [], allowed: [User:ann read Folder:a], denied: [], queries: [list: User:ann read Folder] }
  */
 import { z } from "zod";
-import type { Change } from "../../src/engine/event.ts";
+import type { FactChange } from "../../src/engine/event.ts";
 import type { Fact, FactPattern } from "../../src/store/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import {
@@ -34,7 +34,7 @@ import type { Asked } from "../fuzz/questions.ts";
 
 export type Step =
   | { readonly kind: "policy"; readonly policy: string; readonly undone: boolean }
-  | { readonly kind: "write"; readonly changes: readonly Change[]; readonly undone: boolean }
+  | { readonly kind: "write"; readonly changes: readonly FactChange[]; readonly undone: boolean }
   | { readonly kind: "clear" }
   | { readonly kind: "clock"; readonly now: number }
   | { readonly kind: "turn" }
@@ -102,7 +102,7 @@ function parseStep(step: z.infer<typeof stepFile>): Step {
   };
 }
 
-function parseChange(text: string): Change {
+function parseChange(text: string): FactChange {
   const [, verb, rest] = must(/^(insert|delete) (.*)$/su.exec(text), `a change is an insert or a delete: ${text}`);
   const fact = parseFact(must(rest));
   return verb === "insert" ? { inserts: [fact] } : { deletes: [patternOf(fact)] };
@@ -155,7 +155,7 @@ function printStep(step: Step): string[] {
   }
 }
 
-function printChange(change: Change): string[] {
+function printChange(change: FactChange): string[] {
   if ("inserts" in change) return change.inserts.map((fact) => `insert ${printFact(fact)}`);
   return change.deletes.map(({ predicate, args }) => `delete ${predicate}(${args.map(printOpen).join(", ")})`);
 }

@@ -11,21 +11,21 @@ import { findClosureDamage } from "../../src/engine/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { append, type WriteRequest, type WriteResult } from "../../src/replication/writing/append.ts";
 import { replay } from "../../src/replication/writing/replay.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
-import { type Changes, newChanges, whileChanging } from "../../src/store/changes.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
+import { type SequenceLock, newSequenceLock, whileWriting } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { openLog, type Log } from "../../src/store/log.ts";
-import { rememberIds } from "../../src/store/remembered.ts";
+import { enableWriterCache } from "../../src/store/remembered.ts";
 import { createState, readState } from "../../src/store/state.ts";
 import { targetOf, type EngineTarget } from "../cases/engine-target.ts";
 
 /** A file and the connection that writes it. */
 export interface Copy {
   readonly name: string;
-  readonly store: SqlDatabase;
+  readonly store: Connection;
   readonly limits: Limits;
-  readonly changes: Changes;
+  readonly changes: SequenceLock;
 }
 
 export interface Side {
@@ -93,21 +93,21 @@ function openCopy(folder: string, name: string, limits: Limits): Copy {
   const store = openStore(join(folder, `${name}.db`), { synchronous: "NORMAL" });
   createState(store, "test", epoch);
   // As for whoever writes a node's file.
-  rememberIds(store);
-  return { name, store, limits, changes: newChanges() };
+  enableWriterCache(store);
+  return { name, store, limits, changes: newSequenceLock() };
 }
 
 const oneEvent = { eventsMax: 1, bytesMax: 1 };
 
 function writeAll(primary: Copy, log: Log, edges: readonly Copy[], request: WriteRequest): WriteResult {
   const { offset } = readState(primary.store);
-  const { result } = whileChanging(primary.changes, () =>
+  const { result } = whileWriting(primary.changes, () =>
     primary.store.transaction(() => append(primary.store, log, request, untraced, primary.limits), "immediate"),
   );
   const rows = log.read(offset, oneEvent);
   const { hash, digest } = readState(primary.store);
   for (const { name, store, limits, changes } of edges) {
-    const { state } = whileChanging(changes, () =>
+    const { state } = whileWriting(changes, () =>
       store.transaction(() => replay(store, openLog(store), { epoch, rows, hash, digest }, limits), "immediate"),
     );
     if (state.digest !== digest) throw new Error(`${name} diverges from the primary`);
@@ -136,7 +136,7 @@ function undoing<T>({ store, changes }: Copy, body: () => T): T {
   const full = new Error("the disk is full");
   let made: { readonly value: T } | undefined;
   try {
-    whileChanging(changes, () =>
+    whileWriting(changes, () =>
       store.transaction(() => {
         made = { value: body() };
         throw full;

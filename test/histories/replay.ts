@@ -1,11 +1,11 @@
 /** One history on all engines at once: every answer is held against the oracle's, and what is stored against the plain set of facts. */
-import type { Change } from "../../src/engine/event.ts";
+import type { FactChange } from "../../src/engine/event.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { scanFacts } from "../../src/store/scan-facts.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must, unreachable } from "../../src/util/assert.ts";
 import { printCheck, printFact } from "../cases/case.ts";
-import { memoHits } from "../engine/memo-hits.ts";
+import { decisionCacheHits } from "../engine/memo-hits.ts";
 import { answerOf, describe, isNotEnumerable, isTrue, problemsOf } from "../fuzz/differential.ts";
 import type { Asked } from "../fuzz/questions.ts";
 import type { Oracle } from "../oracle.ts";
@@ -132,7 +132,7 @@ class Run {
     return [];
   }
 
-  #write(changes: readonly Change[], undone: boolean): string[] {
+  #write(changes: readonly FactChange[], undone: boolean): string[] {
     const request = { kind: "batch", changes } as const;
     const inserted = changes.flatMap((change) => ("inserts" in change ? change.inserts : []));
     if (this.truth.accepted(inserted).length < inserted.length)
@@ -205,12 +205,12 @@ class Run {
           return problems.map((problem) => `${name}: ${text}: ${problem}`);
         }),
       );
-    const before = await memoHits();
+    const before = await decisionCacheHits();
     const first = round(false);
-    const between = await memoHits();
+    const between = await decisionCacheHits();
     const second = round(true);
     this.#tally.remembered.later += between - before;
-    this.#tally.remembered.atOnce += (await memoHits()) - between;
+    this.#tally.remembered.atOnce += (await decisionCacheHits()) - between;
     return [...first, ...second];
   }
 
@@ -229,7 +229,7 @@ class Run {
     this.#tally.overturned[others.length > 0 ? "several" : cause] += 1;
   }
 
-  #countDeletes(changes: readonly Change[], gone: readonly Fact[]): void {
+  #countDeletes(changes: readonly FactChange[], gone: readonly Fact[]): void {
     const { primary, edges } = this.#nodes;
     const patterns = changes.flatMap((change) => ("deletes" in change ? change.deletes : []));
     const open = patterns.filter(({ args }) => args.some(({ id }) => id === null));

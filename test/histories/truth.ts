@@ -1,5 +1,5 @@
 /** What is so after the steps that were taken: the policy, the facts as a plain set, the clock, and the oracle's model of them. */
-import type { Change } from "../../src/engine/event.ts";
+import type { FactChange } from "../../src/engine/event.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Fact, FactPattern, Value } from "../../src/store/fact.ts";
@@ -50,7 +50,7 @@ export class Truth {
   }
 
   /** What would be stored afterwards. */
-  after(changes: readonly Change[]): Map<string, Fact> {
+  after(changes: readonly FactChange[]): Map<string, Fact> {
     const stored = new Map(this.#stored);
     for (const change of changes) {
       if ("inserts" in change) for (const fact of change.inserts) stored.set(printFact(fact), fact);
@@ -61,7 +61,7 @@ export class Truth {
     return stored;
   }
 
-  write(changes: readonly Change[]): void {
+  write(changes: readonly FactChange[]): void {
     const after = this.after(changes);
     this.clear();
     for (const [key, fact] of after) this.#stored.set(key, fact);

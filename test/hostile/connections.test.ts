@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { connectionsMaxWithin, connectionsToClose, guardConnections } from "../../src/roles/connection-guard.ts";
+import { connectionsMaxWithin, connectionsToClose, limitConnections } from "../../src/roles/connection-guard.ts";
 import type { AcceptedConnection } from "../../src/runtime/accepted-connections.ts";
 import { systemClock, type Clock } from "../../src/util/clock.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";
@@ -239,7 +239,7 @@ describe("which connections are closed", () => {
       monotonicMs: () => nowMs,
       every: (_, body) => ((look = body), () => undefined),
     };
-    guardConnections({ limits: { ...defaultLimits, connectionsMax: 5 }, trustedProxies: [] }, table, clock);
+    limitConnections({ limits: { ...defaultLimits, connectionsMax: 5 }, trustedProxies: [] }, table, clock);
     const opened = Array.from({ length: 40 }, () => openSync("/dev/null", "r"));
     try {
       for (; nowMs < 4000; nowMs += 25) look();

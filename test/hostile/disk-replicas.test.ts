@@ -2,7 +2,7 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { Copy } from "../../src/replication/copy.ts";
+import { LocalDatabase } from "../../src/replication/copy.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, withCluster } from "../replication/cluster.ts";
 import { fillDisk, noMounts, withSmallDisk } from "./node.ts";
@@ -115,7 +115,7 @@ test(
       await insert(primary.node, "ann");
       const edge = await cluster.edge("edge", primary);
       await converged(edge.node, primary.node);
-      const failing = spyOn(Copy.prototype, "open").mockImplementation(() => {
+      const failing = spyOn(LocalDatabase.prototype, "open").mockImplementation(() => {
         throw Object.assign(new Error("too many open files"), { code: "EMFILE" });
       });
       try {

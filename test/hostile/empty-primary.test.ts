@@ -16,10 +16,10 @@ import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
-import { backUp, copyTo } from "../../src/replication/backup/backup.ts";
-import { buildSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
+import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
+import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { historyOf, presentStore } from "../../src/store/data-directory.ts";
+import { historyOf, currentStorePath } from "../../src/store/data-directory.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
@@ -33,12 +33,12 @@ import {
   nodeKey,
   post,
   refusal,
-  standing,
+  positionOf,
   withCluster,
   type Cluster,
   type Running,
 } from "../replication/cluster.ts";
-import { withLogLines } from "../replication/log-lines.ts";
+import { withCapturedLog } from "../replication/log-lines.ts";
 
 setDefaultTimeout(30_000);
 
@@ -68,7 +68,7 @@ async function filled(cluster: Cluster, flags: Record<string, string> = {}): Pro
 }
 
 function historyIn(data: string): string {
-  return must(historyOf(must(presentStore(data))));
+  return must(historyOf(must(currentStorePath(data))));
 }
 
 /** The same primary without its volume. */
@@ -91,7 +91,7 @@ async function alerted(node: Running<Node>, foreign: string): Promise<void> {
 
 describe("nodes of the older history", () => {
   test("keep it, say so, and take over the new one only when that very one is approved", () =>
-    withLogLines((lines) =>
+    withCapturedLog((lines) =>
       withCluster(async (cluster) => {
         const { port, primary, history } = await filled(cluster);
         const edge = await cluster.edge("edge", primary);
@@ -102,7 +102,7 @@ describe("nodes of the older history", () => {
         });
         const followers = [edge, fallback, following];
         for (const { node } of followers) await converged(node, primary.node);
-        const before = standing(edge.node);
+        const before = positionOf(edge.node);
         await primary.stop();
 
         const empty = await startEmpty(cluster, port);
@@ -114,7 +114,7 @@ describe("nodes of the older history", () => {
         expect((await fetch(`${empty.url}/api/batch`, init)).status).toBe(503);
         for (const node of followers) {
           await alerted(node, foreign);
-          expect(standing(node.node)).toEqual(before);
+          expect(positionOf(node.node)).toEqual(before);
           expect(mayRead(node.node, "ann")).toBe(true);
           expect(node.node.health().ok).toBe(true);
         }
@@ -131,7 +131,7 @@ describe("nodes of the older history", () => {
 
         approve(edge.data, "adopt-history", "0123456789abcdef");
         await Bun.sleep(500);
-        expect(standing(edge.node)).toEqual(before);
+        expect(positionOf(edge.node)).toEqual(before);
         await restarted(cluster, edge, empty, before, foreign);
       }, quick),
     ));
@@ -147,7 +147,7 @@ describe("nodes of the older history", () => {
     await edge.stop();
     const again = await cluster.edge("edge", empty);
     await alerted(again, foreign);
-    expect(standing(again.node)).toEqual(before as never);
+    expect(positionOf(again.node)).toEqual(before as never);
     approve(again.data, "adopt-history", foreign);
     await converged(again.node, empty.node);
     expect(mayRead(again.node, "ann")).toBe(false);
@@ -196,7 +196,11 @@ describe("nodes of the older history", () => {
       await eventually(async () => expect((await readiness(first as never)).status).toBe(200));
       await converged(second.node, primary.node);
       const file = join(cluster.directory, "backup");
-      await backUp({ ...making, target: file, write: copyTo(must(presentStore(primary.data)), () => {}, nodeKeyHash) });
+      await backUp({
+        ...making,
+        target: file,
+        write: backupWriter(must(currentStorePath(primary.data)), () => {}, nodeKeyHash),
+      });
       await primary.stop();
       const empty = await startEmpty(cluster, port);
       await alerted(second, historyIn(empty.data));
@@ -222,9 +226,9 @@ describe("nodes of the older history", () => {
       await edge.stop();
       const other = await startEmpty(cluster, "0");
       const foreign = historyIn(other.data);
-      const { path: file } = await buildSnapshotAside(
+      const { path: file } = await buildSnapshotInWorker(
         realSystem,
-        must(presentStore(other.data)),
+        must(currentStorePath(other.data)),
         cluster.directory,
         nodeKeyHash,
       );
@@ -245,7 +249,7 @@ describe("nodes of the older history", () => {
 
 const making = { limits: defaultLimits, onStep: () => {}, warn: () => {} };
 const restoring = {
-  ...{ destination: undefined, force: false, dryRun: false, knownTerm: 0 },
+  ...{ target: undefined, force: false, dryRun: false, knownTerm: 0 },
   ...{ nodeKeyHash, allowUnauthenticated: false },
 };
 const importing = { force: true, limits: defaultLimits, nodeKeyHash, allowUnauthenticated: false };
@@ -299,9 +303,9 @@ describe("a database that a snapshot replaces", () => {
       const edge = await cluster.edge("edge", primary);
       await converged(edge.node, primary.node);
       await edge.stop();
-      const { path: file } = await buildSnapshotAside(
+      const { path: file } = await buildSnapshotInWorker(
         realSystem,
-        must(presentStore(primary.data)),
+        must(currentStorePath(primary.data)),
         cluster.directory,
         nodeKeyHash,
       );
@@ -339,7 +343,7 @@ describe("a primary without a database", () => {
       const { message } = await refusal(start());
       for (const told of [edge.url, history, data, "Is a volume not mounted?", "restore", "promote", "abandon-history"])
         expect(message).toContain(told);
-      expect(presentStore(data)).toBeUndefined();
+      expect(currentStorePath(data)).toBeUndefined();
       approve(data, "abandon-history", "0123456789abcdef");
       expect((await refusal(start())).message).toContain("0123456789abcdef is abandoned does not help");
       approve(data, "abandon-history", history);

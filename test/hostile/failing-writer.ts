@@ -6,8 +6,8 @@
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { StoreWriter } from "../../src/replication/writing/store-writer.ts";
-import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
-import { newChanges } from "../../src/store/changes.ts";
+import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
+import { newSequenceLock } from "../../src/store/changes.ts";
 import { systemClock, type Clock } from "../../src/util/clock.ts";
 import { policy, reader, untraced } from "../replication/cluster.ts";
 import { writeFailingDiskRules } from "./node.ts";
@@ -41,7 +41,7 @@ const writer = new StoreWriter((event) => {
   if ("damaged" in event) damage ??= event.damaged.problem;
 }, clock);
 const limits = { ...defaultLimits, walCheckpointBytes: 4 * 2 ** 20 };
-writer.open({ environment: "test", synchronous: "FULL", limits, changes: newChanges(), path });
+writer.open({ environment: "test", synchronous: "FULL", limits, changes: newSequenceLock(), path });
 await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
 
 async function writeSome(): Promise<void> {
@@ -52,7 +52,7 @@ async function writeSome(): Promise<void> {
   await writer.write({ kind: "batch", changes: [change] }, untraced).catch(() => undefined);
 }
 
-let heldBy: SqlDatabase | undefined;
+let heldBy: Connection | undefined;
 /** Keeps the log from being emptied. */
 function holdLog(): void {
   heldBy?.close();

@@ -1,13 +1,13 @@
 /** One API key takes all it can get, of whatever is counted: another key is served all the same, and the greedy one is told what it holds. */
 import { expect, test } from "bun:test";
-import { Listings, packTexts } from "../../src/engine/listings.ts";
+import { ResultSets, packStrings } from "../../src/engine/listings.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { BodyParser } from "../../src/http/body-parser.ts";
 import { ByteBudget } from "../../src/http/byte-budget.ts";
 import { EventPages } from "../../src/http/event-pages.ts";
-import { EventReads } from "../../src/http/event-reads.ts";
+import { LogReadQueue } from "../../src/http/event-reads.ts";
 import { LargeBody } from "../../src/http/large-body.ts";
-import { Places } from "../../src/util/places.ts";
+import { SlotPool } from "../../src/util/places.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
@@ -27,17 +27,17 @@ async function keyOf(api: Api): Promise<{ readonly authorization: string }> {
 const refusedWith = (text: string) => ({ status: 429, json: { message: expect.stringContaining(text) } });
 
 test("a holder may take a place as long as it holds fewer than are free", () => {
-  const places = new Places(100, "things");
+  const places = new SlotPool(100, "things");
   const takeAll = (holder: string): number => {
     let taken = 0;
-    for (; places.mayTake(holder); taken++) places.take(holder);
+    for (; places.canAcquire(holder); taken++) places.acquire(holder);
     return taken;
   };
   const holders = Array.from({ length: 20 }, (_, index) => String(index));
   expect(holders.map(takeAll).slice(0, 4)).toEqual([50, 25, 13, 6]);
   for (let count = 0; count < 50; count++) places.release("0");
-  expect(places.mayTake("new")).toBe(true);
-  expect(() => new Places(1, "things").take("alone")).not.toThrow();
+  expect(places.canAcquire("new")).toBe(true);
+  expect(() => new SlotPool(1, "things").acquire("alone")).not.toThrow();
 });
 
 test("a key may hold as many bytes of bodies and responses as are free, a node any", () => {
@@ -64,7 +64,7 @@ test("large bodies are parsed by turns of the keys that sent them, of one key th
   const order: string[] = [];
   const send = async (holder: string, kibibytes: number): Promise<void> => {
     const bytes = new TextEncoder().encode(JSON.stringify({ src: "#".repeat(kibibytes * 1024) }));
-    await parser.take("policy", new LargeBody(bytes, holder));
+    await parser.parse("policy", new LargeBody(bytes, holder));
     order.push(`${holder} ${kibibytes}`);
   };
   try {
@@ -78,7 +78,7 @@ test("large bodies are parsed by turns of the keys that sent them, of one key th
 });
 
 test("pages of events are read by turns, and one key can't fill the queue", async () => {
-  const pages = new EventPages({ eventPagesMax: 10 }, new EventReads());
+  const pages = new EventPages({ eventPagesMax: 10 }, new LogReadQueue());
   const order: string[] = [];
   const ask = (holder: string): Promise<void> => pages.read(holder, () => void order.push(holder));
   const greedy = Array.from({ length: 20 }, () => ask("greedy"));
@@ -92,19 +92,19 @@ test("pages of events are read by turns, and one key can't fill the queue", asyn
 
 test("kept lists of the key that keeps the most go first", () => {
   const limits = { listingsKeptMax: 4, listingsKeptBytesMax: 1000, listingKeptMs: 1000, listingFinishedKeptMs: 1000 };
-  const listings = new Listings(limits);
+  const listings = new ResultSets(limits);
   const name = { epoch: "e", offset: 1, second: null };
   const isKept = (question: string): boolean => listings.page(question, name, 0, 1) !== undefined;
-  listings.keep("of another", { ...name, ids: packTexts(["a", "b"]) }, "another");
+  listings.add("of another", { ...name, ids: packStrings(["a", "b"]) }, "another");
   for (let index = 0; index < 20; index++)
-    listings.keep(`greedy ${index}`, { ...name, ids: packTexts(["a", "b"]) }, "greedy");
+    listings.add(`greedy ${index}`, { ...name, ids: packStrings(["a", "b"]) }, "greedy");
   expect([isKept("of another"), isKept("greedy 16"), isKept("greedy 17"), isKept("greedy 19")]).toEqual([
     true,
     false,
     true,
     true,
   ]);
-  listings.keep("large", { ...name, ids: packTexts(["x".repeat(980)]) }, "greedy");
+  listings.add("large", { ...name, ids: packStrings(["x".repeat(980)]) }, "greedy");
   expect([isKept("of another"), isKept("greedy 19"), isKept("large")]).toEqual([true, false, true]);
   listings.clear();
 });

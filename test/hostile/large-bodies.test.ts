@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 import { hostileBodies } from "../../scripts/benchmark/hostile-bodies.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { type RequestName, requestsOf } from "../../src/http/requests.ts";
+import { type RequestName, requestParsers } from "../../src/http/requests.ts";
 import { decodeBatch, decodeNodeHead, decodePage } from "../../src/replication/feed/envelope.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { admin, type Answer, type Api, fact, Org, role, User, wildcardPolicy, withPrimary } from "../http/api.ts";
@@ -42,7 +42,7 @@ function watched(elements: readonly unknown[]): { readonly list: unknown; readon
 }
 
 const many = 200_000;
-const requests = requestsOf(defaultLimits);
+const requests = requestParsers(defaultLimits);
 const question = { actor_type: "User", actor_id: "ann", action: "read", resource_type: "Org", resource_id: "acme" };
 const query = (other: object) => ({
   predicate: ["has_role", ["a"]],

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import { cpSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { decodeHead, type Head } from "../../src/replication/feed/envelope.ts";
-import { sealWith } from "../../src/replication/feed/seal.ts";
+import { createMessageMac } from "../../src/replication/feed/seal.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
@@ -27,8 +27,8 @@ import {
   untraced,
   withCluster,
 } from "../replication/cluster.ts";
-import { openLink, type Link } from "../replication/link.ts";
-import { withLogLines } from "../replication/log-lines.ts";
+import { openBreakableProxy, type BreakableProxy } from "../replication/link.ts";
+import { withCapturedLog } from "../replication/log-lines.ts";
 import { type HostileBroker, type Message, openHostileBroker, type Treatment } from "./hostile-broker.ts";
 
 setDefaultTimeout(20_000);
@@ -57,7 +57,7 @@ interface Scene {
   readonly primary: Running<PrimaryNode>;
   readonly edge: Running<Node>;
   /** The way of the edge to the primary's HTTP port. */
-  readonly line: Link;
+  readonly line: BreakableProxy;
   /** Asks the edge with an API key, which `revoke` revokes. */
   readonly ask: () => Promise<number>;
   readonly revoke: () => Promise<unknown>;
@@ -73,7 +73,7 @@ const withEdge = (body: (scene: Scene) => Promise<void>, changes: Readonly<Recor
       const apiKey = { id, name: "app", role: "read", hash, timeMs: Date.now() } as const;
       await primary.node.writes.keys({ add: [apiKey], remove: [] }, untraced);
       await insert(primary.node, "ann");
-      await using line = await openLink(primary.url);
+      await using line = await openBreakableProxy(primary.url);
       const edge = await cluster.edge("edge-1", line);
       await converged(edge.node, primary.node);
       await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
@@ -135,11 +135,11 @@ describe("a broker that drops all events and repeats one old head", () => {
     }));
 
   test("makes no copy fresh whose primary can't be asked: it is refused in time, and not ready", () =>
-    withLogLines((lines) =>
+    withCapturedLog((lines) =>
       withEdge(
         async ({ edge, line, ask, revoke }) => {
           const old = lastAt(topics.head);
-          const before = await counted(metrics.feedOldHeads);
+          const before = await counted(metrics.brokerStaleHeads);
           // New heads come as if they had been kept, and the one that was kept comes as if it were new.
           broker.treat = (message) => {
             if (message.topic === topics.head) broker.send(message, { retained: true });
@@ -154,7 +154,7 @@ describe("a broker that drops all events and repeats one old head", () => {
           expect(await ask()).toBe(503);
           line.mend();
           await timeUntil(401, ask);
-          await eventually(async () => expect(await counted(metrics.feedOldHeads)).toBeGreaterThan(before));
+          await eventually(async () => expect(await counted(metrics.brokerStaleHeads)).toBeGreaterThan(before));
           await eventually(() => expect(lines.join("")).toContain("it repeats or delays messages"));
           expect(lines.filter((text) => text.includes("it repeats or delays messages"))).toHaveLength(1);
         },
@@ -249,13 +249,13 @@ describe("heads that are repeated after a restart", () => {
 });
 
 test("several brokers deliver each head: the edge is live, and nobody is accused", () =>
-  withLogLines(async (lines) => {
+  withCapturedLog(async (lines) => {
     await using other = await openHostileBroker();
     // A little slower, as another broker may be.
     other.treat = () => 40;
     await withEdge(
       async ({ edge, primary }) => {
-        const before = await counted(metrics.feedOldHeads);
+        const before = await counted(metrics.brokerStaleHeads);
         const states = new Set<string>();
         for (let index = 0; index < 20; index++) {
           await insert(primary.node, `user-${index}`);
@@ -263,7 +263,7 @@ test("several brokers deliver each head: the edge is live, and nobody is accused
           states.add(edge.node.health().state);
         }
         expect([...states]).toEqual(["LIVE"]);
-        expect(await counted(metrics.feedOldHeads)).toBe(before);
+        expect(await counted(metrics.brokerStaleHeads)).toBe(before);
         expect(other.published.filter(({ topic }) => topic === topics.head).length).toBeGreaterThan(8);
       },
       { broker: `${broker.url},${other.url}`, maxStaleness: "30s" },
@@ -275,7 +275,7 @@ test("a confirmation is one small request in a window: no gap, no catching up, a
   withEdge(
     async ({ edge }) => {
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
-      const before = [await counted(metrics.catchUps), await counted(metrics.feedGaps)];
+      const before = [await counted(metrics.catchUps), await counted(metrics.brokerGaps)];
       const asked = await counted(metrics.confirmations);
       const states = new Set<string>();
       const end = performance.now() + 2000;
@@ -284,7 +284,7 @@ test("a confirmation is one small request in a window: no gap, no catching up, a
         await Bun.sleep(5);
       }
       expect([...states]).toEqual(["LIVE"]);
-      expect([await counted(metrics.catchUps), await counted(metrics.feedGaps)]).toEqual(before);
+      expect([await counted(metrics.catchUps), await counted(metrics.brokerGaps)]).toEqual(before);
       const requests = (await counted(metrics.confirmations)) - asked;
       expect(requests).toBeGreaterThanOrEqual(1);
       expect(requests).toBeLessThanOrEqual(3);
@@ -319,9 +319,9 @@ test("a head of an epoch that was given up, repeated a thousand times, leads to 
   withEdge(async ({ edge, primary }) => {
     const { m: _, ...head } = JSON.parse(lastAt(topics.head).payload.toString()) as Head & { m: string };
     const given = { ...head, e: "0123456789abcdef", n: head.n + 10, q: 1 };
-    const seal = sealWith(hashKey(nodeKey));
+    const seal = createMessageMac(hashKey(nodeKey));
     broker.treat = ({ topic }) => (topic === topics.head ? "pass" : "drop");
-    const abandoned = { topic: topics.head, payload: Buffer.from(seal.put(topics.head, JSON.stringify(given))) };
+    const abandoned = { topic: topics.head, payload: Buffer.from(seal.sign(topics.head, JSON.stringify(given))) };
     const before = await counted(metrics.catchUps);
     for (let count = 0; count < 1000; count++) {
       for (const retained of [false, true]) broker.send(abandoned, { retained });
@@ -333,7 +333,7 @@ test("a head of an epoch that was given up, repeated a thousand times, leads to 
   }));
 
 test("a primary that can't reserve numbers publishes no heads, goes on, and publishes again when it can", () =>
-  withLogLines((lines) =>
+  withCapturedLog((lines) =>
     withCluster(
       async (cluster) => {
         const primary = await cluster.primary();

@@ -8,7 +8,7 @@ import { activate } from "../../src/engine/active-policy.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/event.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { must } from "../../src/util/assert.ts";
 import { apply, fact, inserted, policy, storeWith } from "../engine/store.ts";
@@ -247,14 +247,14 @@ test("closures of a policy that becomes active, and those that a batch changes, 
   );
   const facts = inserted(...chain, fact("has_role", "User:ann", "String:r", `Folder:${depth}`));
   const declared = `${folders}\ndeclare has_relation(Folder, String, Folder);`;
-  const maySee = (store: SqlDatabase): boolean =>
+  const maySee = (store: Connection): boolean =>
     new Engine(store).authorize({
       actor: { type: "User", id: "ann" },
       action: "see",
       resource: { type: "Folder", id: "0" },
       contextFacts: [],
     });
-  const applyWithin = (store: SqlDatabase, closureTimeMsMax: number, effect: Effect): void => {
+  const applyWithin = (store: Connection, closureTimeMsMax: number, effect: Effect): void => {
     const limits = { ...defaultLimits, closureTimeMsMax };
     store.transaction(() => applyEvent(store, { offset: 9, timeMs: 1, traceparent: null, effect }, limits));
   };

@@ -4,14 +4,14 @@ import { Database } from "bun:sqlite";
 import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { Copy } from "../../src/replication/copy.ts";
+import { LocalDatabase } from "../../src/replication/copy.ts";
 import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
 import { isDamage } from "../../src/runtime/sqlite.ts";
-import { connect, serveCommands, type Port, type Way } from "../../src/runtime/worker.ts";
-import { newChanges } from "../../src/store/changes.ts";
+import { connectChannel, serveCommands, type WorkerChannel, type Channel } from "../../src/runtime/worker.ts";
+import { newSequenceLock } from "../../src/store/changes.ts";
 import { openStore } from "../../src/store/database.ts";
 import * as diskSpace from "../../src/store/disk-space.ts";
-import { closeDeleted } from "../../src/store/raw-files.ts";
+import { closeDeletedRawFiles } from "../../src/store/raw-files.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { storageFailureIn } from "../../src/util/storage-failure.ts";
@@ -37,7 +37,12 @@ async function withWriter(body: (writer: StoreWriter, told: WriterEvent[]) => Pr
   await withDirectory(async (directory) => {
     const told: WriterEvent[] = [];
     const writer = new StoreWriter((event) => told.push(event), systemClock);
-    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    const common = {
+      environment: "test",
+      synchronous: "FULL",
+      limits: defaultLimits,
+      changes: newSequenceLock(),
+    } as const;
     writer.open({ ...common, path: join(directory, "store-1.db") });
     try {
       await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
@@ -75,7 +80,12 @@ test("a write whose database is deleted while it is applied is not acknowledged"
     const writer = new StoreWriter((event) => {
       if (isDeleted && "moving" in event) rmSync(path);
     }, systemClock);
-    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    const common = {
+      environment: "test",
+      synchronous: "FULL",
+      limits: defaultLimits,
+      changes: newSequenceLock(),
+    } as const;
     writer.open({ ...common, path });
     await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
     isDeleted = true;
@@ -89,19 +99,24 @@ test("a database that is gone is not replaced by an empty one, and what could no
   withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
     const writer = new StoreWriter(() => {}, systemClock);
-    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    const common = {
+      environment: "test",
+      synchronous: "FULL",
+      limits: defaultLimits,
+      changes: newSequenceLock(),
+    } as const;
     expect(() => writer.open({ ...common, path, create: false })).toThrow("unable to open");
     expect(existsSync(path)).toBe(false);
     writer.open({ ...common, path });
     expect(() => writer.open({ ...common, path, environment: "other" })).toThrow("environment");
-    const copy = new Copy(directory, defaultLimits, systemClock);
+    const copy = new LocalDatabase(directory, defaultLimits, systemClock);
     const other = join(directory, "other.db");
     openStore(other).close();
     expect(() => copy.open(other)).toThrow();
     // The descriptor that pages are compared with stays until the file is deleted.
     expect(openIn(directory)).toEqual([path]);
     rmSync(path);
-    closeDeleted();
+    closeDeletedRawFiles();
     expect(openIn(directory)).toEqual([]);
   }));
 
@@ -122,7 +137,12 @@ test("below the reserve what is done already is answered, and only what would be
     const told: WriterEvent[] = [];
     const writer = new StoreWriter((event) => told.push(event), systemClock);
     const path = join(directory, "store-1.db");
-    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newChanges() } as const;
+    const common = {
+      environment: "test",
+      synchronous: "FULL",
+      limits: defaultLimits,
+      changes: newSequenceLock(),
+    } as const;
     writer.open({ ...common, path });
     const named = { ...untraced, request: "key/one" };
     await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
@@ -186,7 +206,7 @@ test("a log that a reader holds stops writes at its limit, and is emptied when t
     const told: WriterEvent[] = [];
     const writer = new StoreWriter((event) => told.push(event), systemClock);
     const limits = { ...defaultLimits, walCheckpointBytes: 128 * 1024, walBytesMax: 512 * 1024 };
-    writer.open({ environment: "test", synchronous: "NORMAL", limits, changes: newChanges(), path });
+    writer.open({ environment: "test", synchronous: "NORMAL", limits, changes: newSequenceLock(), path });
     await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
     const reading = openStore(path, { readonly: true });
     reading.exec("BEGIN");
@@ -218,7 +238,11 @@ describe("an error from a Worker", () => {
       throw error;
     };
     serveCommands({ fail }, () => {}, far);
-    const worker = connect<{ fail: () => never }>({ ...near, onEnd: () => {}, end: () => {} } satisfies Port);
+    const worker = connectChannel<{ fail: () => never }>({
+      ...near,
+      onEnd: () => {},
+      end: () => {},
+    } satisfies WorkerChannel);
     return refusal(worker.call("fail"));
   };
 
@@ -265,9 +289,9 @@ describe("an error from a Worker", () => {
 });
 
 /** Two ends of one way. */
-function pair(): [Way, Way] {
+function pair(): [Channel, Channel] {
   const listeners: ((message: unknown) => void)[] = [() => {}, () => {}];
-  const end = (own: number): Way => ({
+  const end = (own: number): Channel => ({
     send: (message) => queueMicrotask(() => listeners[1 - own]?.(structuredClone(message))),
     onMessage: (listener) => {
       listeners[own] = listener;

@@ -20,15 +20,15 @@ import { Database } from "bun:sqlite";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { backUp, copyTo } from "../../src/replication/backup/backup.ts";
+import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { restore, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
-import { buildSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
+import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { requireKnownSchemaIn } from "../../src/store/expected-schema.ts";
 import { hashKey } from "../../src/store/keys.ts";
-import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { encodeHeader } from "../../src/store/snapshot-file.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
 import {
@@ -59,10 +59,10 @@ beforeAll(async () => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
     await insert(primary.node, "ann");
-    const store = must(presentStore(primary.data));
+    const store = must(currentStorePath(primary.data));
     sound.backup = join(directory, "sound.backup");
-    await backUp({ ...doing, target: sound.backup, write: copyTo(store, onStep, nodeKeyHash) });
-    sound.snapshot = (await buildSnapshotAside(realSystem, store, directory, nodeKeyHash)).path;
+    await backUp({ ...doing, target: sound.backup, write: backupWriter(store, onStep, nodeKeyHash) });
+    sound.snapshot = (await buildSnapshotInWorker(realSystem, store, directory, nodeKeyHash)).path;
     await primary.stop();
     sound.store = join(directory, "sound.db");
     writeFileSync(sound.store, readFileSync(store));
@@ -74,7 +74,7 @@ const doing = { limits: defaultLimits, onStep, warn };
 
 function restoreFrom(file: string, options: Partial<RestoreOptions> = {}) {
   const usual = {
-    destination: undefined,
+    target: undefined,
     force: false,
     dryRun: false,
     knownTerm: 0,
@@ -130,14 +130,14 @@ describe("a database with a trigger", () => {
       const edge = await cluster.edge("edge", primary);
       await converged(edge.node, primary.node);
       await edge.stop();
-      changeDatabase(must(presentStore(edge.data)), sql);
+      changeDatabase(must(currentStorePath(edge.data)), sql);
       const again = await cluster.edge("edge", primary);
       await converged(again.node, primary.node);
       expect(mayRead(again.node, "ann")).toBe(true);
       await primary.stop();
-      changeDatabase(must(presentStore(primary.data)), sql);
+      changeDatabase(must(currentStorePath(primary.data)), sql);
       expect((await refusal(cluster.primary())).message).toContain("it has the trigger `grants`");
-      const write = copyTo(must(presentStore(primary.data)), onStep, nodeKeyHash);
+      const write = backupWriter(must(currentStorePath(primary.data)), onStep, nodeKeyHash);
       const target = join(cluster.directory, "backup");
       expect((await refusal(backUp({ ...doing, target, write }))).message).toContain("trigger `grants`");
       expect(existsSync(target)).toBe(false);
@@ -155,11 +155,11 @@ describe("a database with a trigger", () => {
           name.endsWith(".zst") ? Bun.zstdDecompressSync(bytes) : bytes,
         );
       }
-      const path = must(presentStore(data));
+      const path = must(currentStorePath(data));
       requireKnownSchemaIn(path);
       changeDatabase(path, sql);
       const file = join(place, "old.backup");
-      expect((await refusal(backUp({ ...doing, target: file, write: copyTo(path, onStep) }))).message).toContain(
+      expect((await refusal(backUp({ ...doing, target: file, write: backupWriter(path, onStep) }))).message).toContain(
         "grants",
       );
       expect(() => requireKnownSchemaIn(path)).toThrow("trigger `grants`");
@@ -223,14 +223,14 @@ describe("the MAC of a backup", () => {
       });
       const edge = await cluster.edge("edge", { url: `http://127.0.0.1:${between.port}` });
       await Bun.sleep(300);
-      expect(edge.node.present()).toBeUndefined();
+      expect(edge.node.state()).toBeUndefined();
       answer = await tamper(given, join(directory, "older.zst"), {});
       await converged(edge.node, primary.node);
       await edge.stop();
       await between.stop(true);
       // A file says of itself no more than what is in it.
       const waiting = await cluster.edge("offline", { url: "http://127.0.0.1:9" }, { import: answer });
-      expect(waiting.node.present()).toBeUndefined();
+      expect(waiting.node.state()).toBeUndefined();
     }));
 });
 
@@ -240,7 +240,10 @@ describe("a file that unpacks to more than it says", () => {
     const bomb = Bun.zstdCompressSync(new Uint8Array(256 * 2 ** 20));
     const sha256 = new Bun.CryptoHasher("sha256").update(bomb).digest("hex");
     const file = join(directory, "bomb.backup");
-    const front = encodeFront({ ...manifest, bytes: bomb.byteLength, sha256, unpackedBytes: 100_000 }, { nodeKeyHash });
+    const front = encodeHeader(
+      { ...manifest, bytes: bomb.byteLength, sha256, unpackedBytes: 100_000 },
+      { nodeKeyHash },
+    );
     writeFileSync(file, Buffer.concat([front, bomb]));
     const data = mkdtempSync(join(directory, "restored-"));
     const attempt = refusal(restoreFrom(file, { directory: data }));

@@ -2,7 +2,7 @@
 import { Database } from "bun:sqlite";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
-import { encodeFront, type SnapshotManifest } from "../../src/store/snapshot-file.ts";
+import { encodeHeader, type SnapshotManifest } from "../../src/store/snapshot-file.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 
 export interface Tampering {
@@ -22,7 +22,7 @@ export async function tamper(file: string, target: string, { sql, manifest, node
   if (sql !== undefined) changeDatabase(database, sql);
   const packed = await compressFile(database, target, new Uint8Array());
   const changed = { ...original.manifest, ...packed, unpackedBytes: statSync(database).size, ...manifest };
-  writeFileSync(target, Buffer.concat([encodeFront(changed, { nodeKeyHash }), readFileSync(target)]));
+  writeFileSync(target, Buffer.concat([encodeHeader(changed, { nodeKeyHash }), readFileSync(target)]));
   rmSync(database);
   return target;
 }

@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { encodeHeader } from "../../src/store/snapshot-file.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
 import { formatJson, formatText } from "../../src/telemetry/logger.ts";
@@ -73,7 +73,7 @@ test("names in snapshots and backups, and of files", () =>
     expectPlain(await run(["snapshot", "import", "named.zst", "--data", evil], "", keyed));
     expectPlain(await run(["backup", "--data", evil, "--out", "x"], "", keyed));
     expect(openSnapshot(file).manifest.environment).toContain(evil);
-    writeFileSync(path("other.zst"), encodeFront({ ...openSnapshot(file).manifest, schema: 999 }));
+    writeFileSync(path("other.zst"), encodeHeader({ ...openSnapshot(file).manifest, schema: 999 }));
     expectPlain(await run(["snapshot", "inspect", "other.zst"], "", keyed), "it has");
   }));
 

@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { must } from "../../src/util/assert.ts";
-import { memoHits } from "../engine/memo-hits.ts";
+import { decisionCacheHits } from "../engine/memo-hits.ts";
 import { admin, Org, role, wildcardPolicy, withPrimary, type Api, type CallOptions } from "./api.ts";
 
 const question = { actor_type: "User", actor_id: "alice", action: "delete", resource_type: "Org", resource_id: "acme" };
@@ -66,9 +66,9 @@ test("a decision that is remembered by its text stands no longer than it may", (
       return answers;
     };
     const always = (allowed: boolean) => new Array(4).fill({ allowed });
-    const before = await memoHits();
+    const before = await decisionCacheHits();
     expect(await ask()).toEqual(always(false));
-    expect(await memoHits()).toBeGreaterThanOrEqual(before + 2);
+    expect(await decisionCacheHits()).toBeGreaterThanOrEqual(before + 2);
     await insert(api, held);
     expect(await ask()).toEqual(always(true));
     const { token: read, id } = await makeReadKey(api);

@@ -4,7 +4,7 @@ import { cpSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { freePort } from "../../scripts/node-process.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
-import { openLink } from "../replication/link.ts";
+import { openBreakableProxy } from "../replication/link.ts";
 import {
   adminKey,
   converged,
@@ -316,7 +316,7 @@ describe("a stream ends", () => {
           "limits.snapshotReuseMs": "1ms",
         };
         const primary = await started(cluster, limits);
-        await using link = await openLink(primary.url);
+        await using link = await openBreakableProxy(primary.url);
         const edge = await cluster.edge("edge", { ...primary, url: link.url }, quick);
         await eventually(() => converged(edge.node, primary.node));
         const source = await openSource(edge.url);

@@ -1,6 +1,6 @@
 /** `POST /api/explain`: the decision that `/api/authorize` makes, with its reasons, on every kind of node. */
 import { describe, expect, test } from "bun:test";
-import { explanationSchema, type Explanation, type Step } from "../../src/engine/explain/explanation.ts";
+import { explanationSchema, type Explanation, type ExplainedStep } from "../../src/engine/explain/explanation.ts";
 import { explanationLines } from "../../src/engine/explain/why.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
 import {
@@ -83,7 +83,7 @@ async function explained(api: Api, question: object, options: CallOptions = {}):
   return explanation;
 }
 
-function factsOf(step: Step | null): string[] {
+function factsOf(step: ExplainedStep | null): string[] {
   if (step?.kind === "fact") return [`${step.from}: ${step.fact.text}`];
   return step?.kind === "rule" ? step.steps.flatMap(factsOf) : [];
 }

@@ -1,7 +1,7 @@
 /** Lists of a copy that was replaced: an edge replaces one that it can't trust, a fallback one that is old. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { Answers } from "../../src/engine/node-answers.ts";
+import { QueryDispatcher } from "../../src/engine/node-answers.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { ListPages } from "../../src/http/list-pages.ts";
 import type { Node } from "../../src/replication/node.ts";
@@ -29,7 +29,7 @@ test.each(["edge", "primary", "fallback"] as const)("on a node that is %s", asyn
     return present;
   };
   const node = { role, engine, waitFor: async () => {} } as Partial<Node> as Node;
-  const pages = new ListPages(node, defaultLimits, new Answers(engine, defaultLimits));
+  const pages = new ListPages(node, defaultLimits, new QueryDispatcher(engine, defaultLimits));
   const token = must((await pages.first(question, 2, "")).next_page_token);
 
   present = undefined;

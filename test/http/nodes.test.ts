@@ -3,9 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
-import { Arrivals } from "../../src/replication/following/arrivals.ts";
+import { OffsetWaiters } from "../../src/replication/following/arrivals.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { createForwarder } from "../../src/replication/forward.ts";
+import { createWriteForwarder } from "../../src/replication/forward.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { adminKey, eventually, refusal, withCluster, type Cluster } from "../replication/cluster.ts";
 import { apiOf, clientOf, fact, Org, role, User, value, wildcardPolicy, type Api } from "./api.ts";
@@ -27,22 +27,22 @@ test("a write whose answer was cut off is not called undone, one that nobody too
   broken.listen(0, "127.0.0.1");
   await once(broken, "listening");
   const { port } = broken.address() as AddressInfo;
-  const forward = createForwarder({
+  const forward = createWriteForwarder({
     system: realSystem,
     isForeign: () => false,
     history: () => undefined,
     primaryUrl: () => `http://127.0.0.1:${port}`,
     timeoutMs: 2000,
     waitMs: 0,
-    arrivals: new Arrivals({
-      present: () => undefined,
+    waiters: new OffsetWaiters({
+      state: () => undefined,
       epochs: () => [],
       isNewest: () => true,
-      mayLearn: true,
+      mayLearnEpochs: true,
       clock: systemClock,
     }),
-    primaryAlive: () => true,
-    onSilence: () => {},
+    isPrimaryAlive: () => true,
+    onNoAnswer: () => {},
   });
   const request = { method: "POST", path: "/api/batch", headers: {}, body: "[]" };
   expect(await refusal(forward(request))).toMatchObject({

@@ -2,11 +2,11 @@
  * Compares an engine's rows with the oracle's answers. Rows may overlap (a `*` row and a concrete one), so the two are equal when every ground
  * instance of every row holds, and every answer is an instance of some row.
  */
-import type { Query, Row } from "../../src/engine/questions.ts";
+import type { Query, QueryRow } from "../../src/engine/questions.ts";
 import type { Oracle, Tuple } from "../oracle.ts";
 import type { Ground } from "./domain.ts";
 
-export function differences(oracle: Oracle, query: Query, rows: readonly Row[]): string[] {
+export function differences(oracle: Oracle, query: Query, rows: readonly QueryRow[]): string[] {
   const names = [...query.variables.keys()];
   const solutions = oracle.solutions(query);
   const known = new Set(solutions.map(keyOf));
@@ -28,7 +28,7 @@ export function differences(oracle: Oracle, query: Query, rows: readonly Row[]):
 }
 
 /** All ground tuples that a row stands for; `undefined` where one of its values can't be an answer. */
-function instancesOf(oracle: Oracle, query: Query, row: Row): Tuple[] | undefined {
+function instancesOf(oracle: Oracle, query: Query, row: QueryRow): Tuple[] | undefined {
   let instances: Tuple[] = [[]];
   for (const [name, { type, ids }] of query.variables) {
     const id = row[name];
@@ -40,7 +40,7 @@ function instancesOf(oracle: Oracle, query: Query, row: Row): Tuple[] | undefine
   return instances;
 }
 
-function covers(row: Row, names: readonly string[], solution: Tuple): boolean {
+function covers(row: QueryRow, names: readonly string[], solution: Tuple): boolean {
   return names.every((name, index) => {
     const value = solution[index];
     return value !== undefined && (row[name] === null || (row[name] === value.id && !value.fresh));

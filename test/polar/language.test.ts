@@ -6,7 +6,7 @@ import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { type Limits, defaultLimits, limitsSchema } from "../../src/config/limits.ts";
 import { checkPolicy } from "../../src/engine/policy-check.ts";
 import { prepare } from "../../src/engine/active-policy.ts";
-import { formatSignature } from "../../src/engine/acceptance.ts";
+import { formatFactType } from "../../src/engine/acceptance.ts";
 import { resolveChanges } from "../../src/engine/resolve.ts";
 import { format } from "../../src/polar/format.ts";
 import { renderDiagnostics } from "../../src/polar/render.ts";
@@ -220,7 +220,7 @@ function errorsOf(text: string): string[] {
 
 function acceptedFacts(sources: readonly Source[]): string[] {
   const { policy } = checkPolicy(sources, { runTests: false });
-  return unique(prepare(must(policy), defaultLimits).factTypes.map(formatSignature));
+  return unique(prepare(must(policy), defaultLimits).factTypes.map(formatFactType));
 }
 
 function refusalOf(fact: string, sources: readonly Source[]): string {

@@ -8,7 +8,7 @@ import { Oso } from "oso-cloud";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { Organization, User } from "../../scripts/example/facts.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { schemaVersion } from "../../src/store/database.ts";
 import { must } from "../../src/util/assert.ts";
 import { brokers, eventually, expectConverged, healthOf, scenarioTimeoutMs } from "../e2e/cluster.ts";
@@ -21,7 +21,7 @@ import { recordedVersions, unpackDirectory } from "./recorded.ts";
 const formatOf = (version: string): Promise<number> =>
   withDirectory(async (directory) => {
     unpackDirectory(version, "edge", directory);
-    const store = openSqlite(must(presentStore(directory)));
+    const store = openSqlite(must(currentStorePath(directory)));
     try {
       return Number(store.prepare("PRAGMA user_version").values()[0]?.[0]);
     } finally {
@@ -87,7 +87,7 @@ for (const version of recordedVersions()) {
       await withMixedCluster("embedded", async (cluster) => {
         await cluster.start({ primary: old, "edge-a": today, "edge-b": old, fallback: old });
         await cluster.node("edge-a").stop();
-        const path = must(presentStore(cluster.node("edge-a").directory));
+        const path = must(currentStorePath(cluster.node("edge-a").directory));
         cluster.launch("edge-a", old);
         if ((await formatOf(version)) === schemaVersion) {
           await cluster.node("edge-a").ready();
@@ -98,7 +98,7 @@ for (const version of recordedVersions()) {
           expect(cluster.node("edge-a").ending).toBe("status 1");
           expect(cluster.node("edge-a").output).toContain("a newer version of Ostiary wrote it");
         }
-        expect(presentStore(join(cluster.node("edge-a").directory))).toBe(path);
+        expect(currentStorePath(join(cluster.node("edge-a").directory))).toBe(path);
       });
     },
     scenarioTimeoutMs,

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { must } from "../../src/util/assert.ts";
-import { converged, standing, withDirectory } from "../replication/cluster.ts";
-import { expectSound } from "../replication/sound.ts";
+import { converged, positionOf, withDirectory } from "../replication/cluster.ts";
+import { expectVerified } from "../replication/sound.ts";
 import { difference } from "./matching.ts";
 import { lastKey } from "./history.ts";
 import {
@@ -111,7 +111,7 @@ describe.each(versions)("data of %s", (version) => {
         unpackDirectory(version, "edge", join(cluster.directory, "edge"));
         const primary = await cluster.primary({ adminKey: release.adminKey });
         // A start begins a term, and changes nothing else.
-        expect(standing(primary.node)).toMatchObject({ offset: release.offset + 1, digest: release.digest });
+        expect(positionOf(primary.node)).toMatchObject({ offset: release.offset + 1, digest: release.digest });
         await primary.node.waitFor(`${release.epoch}:${release.offset}`);
         const edge = await cluster.edge("edge", primary);
         await converged(edge.node, primary.node);
@@ -125,9 +125,9 @@ describe.each(versions)("data of %s", (version) => {
         await cluster.stop();
         // No snapshot was needed.
         for (const name of ["primary", "edge"]) {
-          const path = must(presentStore(join(cluster.directory, name)));
+          const path = must(currentStorePath(join(cluster.directory, name)));
           expect(path).toEndWith("store-1.db");
-          expectSound(path);
+          expectVerified(path);
         }
       }),
     timeoutMs,
@@ -139,7 +139,7 @@ describe.each(versions)("data of %s", (version) => {
       withRelease(version, async (cluster, release) => {
         unpackDirectory(version, "fallback", join(cluster.directory, "fallback"));
         const fallback = await cluster.fallback({ url: "http://127.0.0.1:1" });
-        expect(standing(fallback.node)).toEqual(stands(release));
+        expect(positionOf(fallback.node)).toEqual(stands(release));
         // It has no log, and takes no writes.
         await expectAnswers(fallback, release, ["/api/events", "/api/batch"]);
       }),
@@ -156,14 +156,14 @@ describe.each(versions)("data of %s", (version) => {
             ...usual,
             file: recordedFile(version, "all.backup"),
             directory: join(cluster.directory, name),
-            destination: { offset },
+            target: { offset },
             nodeKeyHash: hashKey(release.nodeKey),
             onStep,
             warn,
           });
         const oldest = await restoreTo("oldest", release.trimmedTo);
         expect(oldest.digest).not.toBe(release.digest);
-        expectSound(must(presentStore(join(cluster.directory, "oldest"))));
+        expectVerified(must(currentStorePath(join(cluster.directory, "oldest"))));
         const newest = await restoreTo("primary", release.offset);
         expect(newest.digest).toBe(release.digest);
         const primary = await cluster.primary({ adminKey: release.adminKey });

@@ -3,15 +3,15 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { backUp, copyTo } from "../../src/replication/backup/backup.ts";
+import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { schemaVersion } from "../../src/store/database.ts";
 import { hashKey } from "../../src/store/keys.ts";
-import { encodeFront, readFront } from "../../src/store/snapshot-file.ts";
+import { encodeHeader, readHeader } from "../../src/store/snapshot-file.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually, refusal, type Cluster } from "../replication/cluster.ts";
-import { withLogLines } from "../replication/log-lines.ts";
+import { withCapturedLog } from "../replication/log-lines.ts";
 import { RecordedPrimary } from "./recorded-primary.ts";
 import { nodeNames, recordedFile, recordedVersions, unpackDirectory, type Release } from "./recorded.ts";
 import { withRelease } from "./with-release.ts";
@@ -34,7 +34,7 @@ describe("the data of a later release", () => {
     withRelease(version, async (cluster, release) => {
       const directory = join(cluster.directory, name);
       unpackDirectory(release.version, name, directory);
-      const path = must(presentStore(directory));
+      const path = must(currentStorePath(directory));
       const later = openSqlite(path);
       later.exec(`PRAGMA user_version = ${schemaVersion + 1}`);
       later.close();
@@ -44,7 +44,7 @@ describe("the data of a later release", () => {
         `the database \`${path}\` has format ${schemaVersion + 1}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it`,
       );
       expect(message).not.toContain("damaged");
-      expect(presentStore(directory)).toBe(path);
+      expect(currentStorePath(directory)).toBe(path);
       expect(readFileSync(path).equals(before)).toBe(true);
       expect((await refusal(copyOf(path, join(cluster.directory, "a.backup")))).message).toContain("a newer version");
     }),
@@ -52,7 +52,7 @@ describe("the data of a later release", () => {
 });
 
 test("a fallback takes no snapshot of a later format, and answers from its own copy", () =>
-  withLogLines((lines) =>
+  withCapturedLog((lines) =>
     withRelease(version, async (cluster, release) => {
       unpackDirectory(version, "fallback", join(cluster.directory, "fallback"));
       const { epoch, offset, digest } = release;
@@ -71,11 +71,11 @@ test("a fallback takes no snapshot of a later format, and answers from its own c
 /** The recorded snapshot, as if a later release had made it of a later state. */
 function laterSnapshot({ nodeKey }: Release): Uint8Array {
   const path = recordedFile(version, "all.snapshot");
-  const { manifest, length } = readFront(path);
+  const { manifest, length } = readHeader(path);
   const later = { ...manifest, schema: schemaVersion + 1, offset: manifest.offset + 1 };
-  return Buffer.concat([encodeFront(later, { nodeKeyHash: hashKey(nodeKey) }), readFileSync(path).subarray(length)]);
+  return Buffer.concat([encodeHeader(later, { nodeKeyHash: hashKey(nodeKey) }), readFileSync(path).subarray(length)]);
 }
 
 async function copyOf(path: string, target: string): Promise<unknown> {
-  return backUp({ target, write: copyTo(path, onStep), limits, onStep, warn });
+  return backUp({ target, write: backupWriter(path, onStep), limits, onStep, warn });
 }

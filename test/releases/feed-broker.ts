@@ -1,18 +1,18 @@
 /** A broker in this process (aedes) that lets everybody do everything: it keeps what nodes publish, or publishes what nodes of another release published. */
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { Aedes } from "aedes";
-import type { FeedMessage } from "./recorded.ts";
+import type { BrokerMessage } from "./recorded.ts";
 
-export class FeedBroker {
+export class OpenBroker {
   readonly url: string;
   /** In the order of their arrival. */
-  readonly messages: FeedMessage[] = [];
+  readonly messages: BrokerMessage[] = [];
   /** Topics that somebody has subscribed to. */
   readonly subscribed = new Set<string>();
   readonly #aedes: Aedes;
   readonly #close: () => Promise<void>;
 
-  static async start(): Promise<FeedBroker> {
+  static async start(): Promise<OpenBroker> {
     const aedes = await Aedes.createBroker();
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
@@ -20,7 +20,7 @@ export class FeedBroker {
       aedes.handle(socket);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return new FeedBroker(aedes, (server.address() as AddressInfo).port, async () => {
+    return new OpenBroker(aedes, (server.address() as AddressInfo).port, async () => {
       await new Promise<void>((resolve) => aedes.close(resolve));
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -40,7 +40,7 @@ export class FeedBroker {
     });
   }
 
-  publish({ topic, retained, payload }: FeedMessage): Promise<void> {
+  publish({ topic, retained, payload }: BrokerMessage): Promise<void> {
     const packet = {
       cmd: "publish",
       topic,

@@ -4,7 +4,7 @@
  */
 import type { Exchange } from "./recorded.ts";
 
-export type Asked = Pick<Exchange, "method" | "path" | "key" | "body">;
+export type RecordedRequest = Pick<Exchange, "method" | "path" | "key" | "body">;
 
 /** In a path, the id of the key that was made last. */
 export const lastKey = "{last key}";
@@ -12,8 +12,8 @@ export const lastKey = "{last key}";
 type Value = readonly [type: string, id: string];
 type Fact = readonly [predicate: string, ...Value[]];
 
-const post = (path: string, body?: unknown): Asked => ({ method: "POST", path, body });
-const get = (path: string): Asked => ({ method: "GET", path });
+const post = (path: string, body?: unknown): RecordedRequest => ({ method: "POST", path, body });
+const get = (path: string): RecordedRequest => ({ method: "GET", path });
 
 const folders = `actor User {}
 resource Organization { roles = ["owner", "member"]; permissions = ["read", "delete"]; "read" if "member"; "member" if "owner"; "delete" if "owner"; }
@@ -49,9 +49,9 @@ test "a reader reads below a folder, and a banned user does not" {
 
 const policies = { first: folders, second: `${folders}${rest}`, third: `${folders}${rest}${tests}` };
 
-const policy = (src: string): Asked => post("/api/policy", { src, filename: "policy.polar" });
-const insert = (...facts: Fact[]): Asked => post("/api/batch", [{ inserts: facts.map(asJson) }]);
-const remove = (...facts: unknown[]): Asked => post("/api/batch", [{ deletes: facts }]);
+const policy = (src: string): RecordedRequest => post("/api/policy", { src, filename: "policy.polar" });
+const insert = (...facts: Fact[]): RecordedRequest => post("/api/batch", [{ inserts: facts.map(asJson) }]);
+const remove = (...facts: unknown[]): RecordedRequest => post("/api/batch", [{ deletes: facts }]);
 
 const asJson = ([predicate, ...args]: Fact): object => ({ predicate, args: args.map(([type, id]) => ({ type, id })) });
 const role = (user: string, name: string, ...place: Value): Fact => [
@@ -80,7 +80,7 @@ const many = (count: number, make: (index: number) => Fact): Fact[] =>
 const strangeUser = 'Zoë "Z" O\'Neil\t🦊';
 
 /** What goes into the log before other nodes come: so much that the beginning is trimmed. */
-export const beginning: readonly Asked[] = [
+export const beginning: readonly RecordedRequest[] = [
   policy(policies.first),
   insert(...many(9, (at) => parent(`${at + 1}`, `${at + 2}`)), role("ann", "writer", "Folder", "9")),
   insert(role("gone", "owner", "Organization", "gone")),
@@ -120,14 +120,14 @@ export const beginning: readonly Asked[] = [
 ];
 
 /** What an edge takes from the log of the primary. */
-export const beforeFeed: readonly Asked[] = [
+export const beforeEventStream: readonly RecordedRequest[] = [
   insert(role("log-1", "reader", "Folder", "2")),
   remove(anyRoleOf("log-1"), asJson(role("user-9", "writer", "Folder", "10"))),
   post("/api/keys", { name: "from the log", role: "write" }),
 ];
 
 /** What an edge takes from a broker. The fourth is too large for a message, which then only refers to it. */
-export const overFeed: readonly Asked[] = [
+export const duringEventStream: readonly RecordedRequest[] = [
   insert(role("feed-1", "reader", "Folder", "2")),
   insert(...many(40, (at) => role(`feed-${at + 2}`, "reader", "Folder", `${at + 1}`))),
   remove(anyRoleOf("feed-3")),
@@ -139,7 +139,7 @@ export const overFeed: readonly Asked[] = [
 ];
 
 /** What is written once an edge was promoted. */
-export const afterPromotion: readonly Asked[] = [
+export const afterPromotion: readonly RecordedRequest[] = [
   insert(role("new-epoch", "writer", "Folder", "6")),
   remove(asJson(role("carl", "reader", "Folder", "20"))),
 ];
@@ -147,7 +147,7 @@ export const afterPromotion: readonly Asked[] = [
 const users = ["ann", "bob", "carl", "mallory", strangeUser, "user-7", "user-9", "single-8", "new-epoch", "nobody"];
 
 /** What is asked in the end. */
-export function questions(): Asked[] {
+export function recordedQueries(): RecordedRequest[] {
   const actor = (user: string, facts: Fact[] = []): object => ({
     actor_type: "User",
     actor_id: user,
@@ -163,7 +163,7 @@ export function questions(): Asked[] {
     ["3", "visit"],
     ["ä/ö ?", "read"],
   ] as const;
-  const of = (user: string): Asked[] => [
+  const of = (user: string): RecordedRequest[] => [
     ...pairs.map(([id, action]) => post("/api/authorize", { ...actor(user), action, ...folder(id) })),
     post("/api/list", { ...actor(user), action: "read", resource_type: "Folder" }),
     post("/api/actions", { ...actor(user), ...folder("3") }),
@@ -199,7 +199,7 @@ const query = {
   context_facts: [],
 };
 
-const reads: readonly Asked[] = [
+const reads: readonly RecordedRequest[] = [
   get("/api/facts?predicate=quota"),
   get("/api/facts?predicate=has_role&args.0.type=User&args.0.id=ann"),
   get("/api/facts?predicate=has_role&args.0.type=User&args.0.id=feed-3"),
@@ -211,7 +211,7 @@ const reads: readonly Asked[] = [
   { ...get("/api/policy"), key: "read" },
 ];
 
-const refused: readonly Asked[] = [
+const refused: readonly RecordedRequest[] = [
   { ...get("/api/policy"), key: "none" },
   { ...post("/api/batch", []), key: "read" },
   post("/api/authorize", { actor_type: "User" }),

@@ -5,13 +5,17 @@ import type { Exchange } from "./recorded.ts";
 const unstable: ReadonlySet<string> = new Set(["head", "next_page_token", "message"]);
 const unstableInKeys: ReadonlySet<string> = new Set(["id", "token", "created"]);
 
-export interface Answered {
+export interface ActualResponse {
   readonly status: number;
   readonly answer: unknown;
 }
 
 /** What differs, as a path and both values; undefined where nothing does. `isRepeated` of a write that was made again: it makes other keys. */
-export function difference(recorded: Exchange, { status, answer }: Answered, isRepeated = false): string | undefined {
+export function difference(
+  recorded: Exchange,
+  { status, answer }: ActualResponse,
+  isRepeated = false,
+): string | undefined {
   const where = `${recorded.method} ${recorded.path}`;
   if (status !== recorded.status) return `${where}: status ${status}, recorded is ${recorded.status}`;
   const ofKeys = isRepeated && recorded.path.startsWith("/api/keys");

@@ -13,28 +13,28 @@ import {
   decodePage,
   decodeRefusal,
   decodeStatus,
-  type Decoded,
+  type DecodedMessage,
   type Head,
 } from "../../src/replication/feed/envelope.ts";
-import { sealWith } from "../../src/replication/feed/seal.ts";
+import { createMessageMac } from "../../src/replication/feed/seal.ts";
 import { chainHash } from "../../src/replication/position.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { openLog } from "../../src/store/log.ts";
 import { advanceState, readState } from "../../src/store/state.ts";
-import { decodeFront, readFront } from "../../src/store/snapshot-file.ts";
+import { decodeHeader, readHeader } from "../../src/store/snapshot-file.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
-import { converged, eventually, insert, loadPolicy, mayRead, standing, withCluster } from "../replication/cluster.ts";
-import { FeedBroker } from "./feed-broker.ts";
+import { converged, eventually, insert, loadPolicy, mayRead, positionOf, withCluster } from "../replication/cluster.ts";
+import { OpenBroker } from "./feed-broker.ts";
 import { RecordedPrimary } from "./recorded-primary.ts";
 import {
   readRelease,
   readReplication,
   recordedFile,
   recordedVersions,
-  type FeedMessage,
+  type BrokerMessage,
   type Release,
 } from "./recorded.ts";
 import { withRelease } from "./with-release.ts";
@@ -42,11 +42,11 @@ import { withRelease } from "./with-release.ts";
 const versions = recordedVersions();
 const timeoutMs = 60_000;
 
-const sealOf = ({ nodeKey }: Release) => sealWith(hashKey(nodeKey));
-const kindOf = ({ topic }: FeedMessage): string => topic.split("/")[3] ?? "";
-const payloadOf = ({ payload }: FeedMessage): Uint8Array => Buffer.from(payload);
+const sealOf = ({ nodeKey }: Release) => createMessageMac(hashKey(nodeKey));
+const kindOf = ({ topic }: BrokerMessage): string => topic.split("/")[3] ?? "";
+const payloadOf = ({ payload }: BrokerMessage): Uint8Array => Buffer.from(payload);
 
-function messageOf<T>(decoded: Decoded<T>): T {
+function messageOf<T>(decoded: DecodedMessage<T>): T {
   if ("problem" in decoded) throw new Error(decoded.problem);
   return decoded.message;
 }
@@ -59,9 +59,9 @@ function withMore(body: string): string {
 }
 
 /** Adds a member to a message of the feed, as a primary that knows the node key would send it. */
-function sealedWithMore(message: FeedMessage, release: Release): FeedMessage {
+function sealedWithMore(message: BrokerMessage, release: Release): BrokerMessage {
   const { m: _seal, ...content } = JSON.parse(message.payload) as { m: string };
-  const payload = sealOf(release).put(message.topic, withMore(JSON.stringify(content)));
+  const payload = sealOf(release).sign(message.topic, withMore(JSON.stringify(content)));
   return { ...message, payload };
 }
 
@@ -69,8 +69,8 @@ describe.each(versions)("the messages of %s", (version) => {
   const release = readRelease(version);
   const { before, after, messages, promotedHead, refusals } = readReplication(version);
   const changes = {
-    "as they were": { body: (body: string) => body, message: (message: FeedMessage) => message },
-    "with more in them": { body: withMore, message: (message: FeedMessage) => sealedWithMore(message, release) },
+    "as they were": { body: (body: string) => body, message: (message: BrokerMessage) => message },
+    "with more in them": { body: withMore, message: (message: BrokerMessage) => sealedWithMore(message, release) },
   };
 
   test.each(Object.entries(changes))("%s: are authentic and understood", (_, { body, message }) => {
@@ -79,7 +79,7 @@ describe.each(versions)("the messages of %s", (version) => {
     for (const changed of [...messages, promotedHead].map(message)) {
       const kind = kindOf(changed);
       seen.add(kind);
-      expect(sealOf(release).fits(changed.topic, payloadOf(changed))).toBe(true);
+      expect(sealOf(release).verify(changed.topic, payloadOf(changed))).toBe(true);
       expect(decode[kind as keyof typeof decode](payloadOf(changed))).toHaveProperty("message");
     }
     expect([...seen].toSorted()).toEqual(["ev", "head", "next", "node"]);
@@ -101,14 +101,14 @@ describe.each(versions)("the messages of %s", (version) => {
   });
 
   test("a snapshot says what it is, also with more in its manifest", () => {
-    const { manifest } = readFront(recordedFile(version, "all.snapshot"));
+    const { manifest } = readHeader(recordedFile(version, "all.snapshot"));
     expect(manifest).toMatchObject({ epoch: release.epoch, offset: release.offset, digest: release.digest });
     const line = withMore(JSON.stringify(manifest));
     const content = Buffer.from(`${line}\n${createHash("sha256").update(line).digest("hex")}\n`);
     const header = Buffer.alloc(8);
     header.writeUInt32LE(0x184d2a50, 0);
     header.writeUInt32LE(content.length, 4);
-    expect(decodeFront(Buffer.concat([header, content]))?.manifest).toEqual(manifest);
+    expect(decodeHeader(Buffer.concat([header, content]))?.manifest).toEqual(manifest);
   });
 
   test.each(Object.entries(changes))(
@@ -116,14 +116,14 @@ describe.each(versions)("the messages of %s", (version) => {
     (_, { body, message }) =>
       withRelease(version, async (cluster) => {
         const primary = new RecordedPrimary(version, body);
-        const broker = await FeedBroker.start();
+        const broker = await OpenBroker.start();
         try {
           const [retained, ...published] = messages.filter((each) => kindOf(each) !== "node").map(message);
           await broker.publish(must(retained));
           const flags = { broker: broker.url, brokerUsername: "edge", brokerPassword: "recorded" };
           const { node } = await cluster.edge("edge", primary, flags);
           const stands = (head: Pick<Head, "e" | "l" | "d">): Promise<void> =>
-            eventually(() => expect(standing(node)).toEqual({ epoch: head.e, offset: head.l, digest: head.d }));
+            eventually(() => expect(positionOf(node)).toEqual({ epoch: head.e, offset: head.l, digest: head.d }));
           await stands(headOf(before.head));
           const { topic } = must(published.find((each) => kindOf(each) === "ev"));
           await eventually(() => expect([...broker.subscribed]).toContain(topic));
@@ -152,7 +152,7 @@ describe.each(versions)("the messages of %s", (version) => {
 const headOf = (body: string): Head => messageOf(decodeNodeHead(body));
 
 async function refusedMessages(): Promise<number> {
-  const { values } = await metrics.feedRefused.get();
+  const { values } = await metrics.brokerMessagesRejected.get();
   return values.reduce((sum, { value }) => sum + value, 0);
 }
 
@@ -190,13 +190,13 @@ describe("what an older version must not pass over is refused by it", () => {
       await converged(followed.node, before.node);
       await followed.stop();
       await before.stop();
-      appendUnknownEvent(must(presentStore(before.data)));
+      appendUnknownEvent(must(currentStorePath(before.data)));
 
       const primary = await cluster.primary();
       await insert(primary.node, "bob");
       const { node, data } = await cluster.edge("edge", primary);
       await converged(node, primary.node);
-      expect(presentStore(data)).toEndWith("store-2.db");
+      expect(currentStorePath(data)).toEndWith("store-2.db");
       expect([mayRead(node, "ann"), mayRead(node, "bob"), mayRead(node, "eve")]).toEqual([true, true, false]);
     }));
 });

@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { eventually } from "../e2e/cluster.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
-import type { FeedBroker } from "./feed-broker.ts";
-import { beforeFeed, overFeed } from "./history.ts";
-import type { Replication, Served } from "./recorded.ts";
+import type { OpenBroker } from "./feed-broker.ts";
+import { beforeEventStream, duringEventStream } from "./history.ts";
+import type { Replication, ServedResponse } from "./recorded.ts";
 import type { Recording } from "./recording.ts";
 
 interface Standing {
@@ -19,7 +19,7 @@ export async function recordReplication(
   recording: Recording,
   primary: NodeProcess,
   nodeKey: string,
-  broker: FeedBroker,
+  broker: OpenBroker,
   snapshotPath: string,
 ): Promise<Omit<Replication, "promotedHead">> {
   const get = (path: string): Promise<Response> =>
@@ -34,9 +34,9 @@ export async function recordReplication(
   writeFileSync(snapshotPath, bytes);
   const from = manifestOf(bytes);
   const start = broker.messages.findLastIndex(({ topic }) => topic.endsWith("/head"));
-  await recording.write(primary, beforeFeed);
+  await recording.write(primary, beforeEventStream);
   const arrived = await standing();
-  const before: Served = {
+  const before: ServedResponse = {
     head: await text("head"),
     pages: {
       [from.offset]: await text(pageAfter({ e: from.epoch, n: from.term, l: from.offset, h: from.hash })),
@@ -46,7 +46,7 @@ export async function recordReplication(
 
   const first = broker.messages.length;
   const passed = [arrived];
-  for (const request of overFeed) {
+  for (const request of duringEventStream) {
     await recording.write(primary, [request]);
     passed.push(await standing());
   }
@@ -57,7 +57,7 @@ export async function recordReplication(
   await eventually(async () => published("/ev") && published("/head"), "all was published");
   const pages: Record<string, string> = {};
   for (const position of passed) pages[position.l] = await text(pageAfter(position));
-  const after: Served = { head: await text("head"), pages };
+  const after: ServedResponse = { head: await text("head"), pages };
 
   const unknown = { e: "0123456789abcdef", n: 1, l: 3, h: "0123456789abcdef" };
   const trimmed = { ...(await standing()), l: 1, h: "0123456789abcdef" };

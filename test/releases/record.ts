@@ -13,11 +13,11 @@ import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, NodeProcess } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
-import { afterPromotion, beginning, questions } from "./history.ts";
-import { FeedBroker } from "./feed-broker.ts";
+import { afterPromotion, beginning, recordedQueries } from "./history.ts";
+import { OpenBroker } from "./feed-broker.ts";
 import { recordReplication } from "./record-replication.ts";
 import { Recording } from "./recording.ts";
-import { releasesFolder, type FeedMessage, type Release, type Replication } from "./recorded.ts";
+import { releasesFolder, type BrokerMessage, type Release, type Replication } from "./recorded.ts";
 
 const adminKey = "e_default_admin_5b1f0e7c2d9a48c6a3e4f7081c2d9b35";
 const nodeKey = "n_default_7e3d51c90f2b48a6";
@@ -43,7 +43,7 @@ interface Standing {
 async function record(binary: string, target: string, directory: string): Promise<void> {
   const run = runner(binary, directory);
   const { version, commit } = JSON.parse(run("version", "--json")) as Pick<Release, "version" | "commit">;
-  const broker = await FeedBroker.start();
+  const broker = await OpenBroker.start();
   const nodes = await prepareNodes(binary, directory, broker);
   const { first, second, fallback } = nodes;
   const recording = new Recording(adminKey);
@@ -60,7 +60,7 @@ async function record(binary: string, target: string, directory: string): Promis
     await recording.write(second, afterPromotion);
     await converge(second, nodes);
     const { offset: written } = must(await second.health());
-    const isPromoted = ({ topic, payload }: FeedMessage): boolean =>
+    const isPromoted = ({ topic, payload }: BrokerMessage): boolean =>
       topic.endsWith("/head") && (JSON.parse(payload) as { l?: number }).l === written;
     await eventually(async () => broker.messages.some(isPromoted), "the promoted edge publishes its head");
     const promotedHead = must(broker.messages.find(isPromoted));
@@ -69,7 +69,7 @@ async function record(binary: string, target: string, directory: string): Promis
     const headers = { Authorization: `Bearer ${nodeKey}` };
     const head = (await (await fetch(`${second.url}/replication/v1/head`, { headers })).json()) as Standing;
     const events = { method: "GET", path: `/api/events?after=${head.l - 12}&limit=12` };
-    writePacked(target, "answers.json", await recording.ask(second, [...questions(), events]));
+    writePacked(target, "answers.json", await recording.ask(second, [...recordedQueries(), events]));
     run("snapshot", "create", "--url", second.url, "--out", join(target, "all.snapshot"));
     run("backup", "--url", second.url, "--out", join(target, "all.backup"));
     const listed = JSON.parse(run("restore", join(target, "all.backup"), "--list", "--json")) as {
@@ -92,7 +92,7 @@ async function record(binary: string, target: string, directory: string): Promis
   keepFiles(fallback.directory, join(target, "fallback"));
 }
 
-async function prepareNodes(binary: string, directory: string, broker: FeedBroker): Promise<Nodes> {
+async function prepareNodes(binary: string, directory: string, broker: OpenBroker): Promise<Nodes> {
   const ports = { first: await freePort(), second: await freePort(), fallback: await freePort() };
   const url = (name: keyof Nodes): string => `http://127.0.0.1:${ports[name]}`;
   const common = {

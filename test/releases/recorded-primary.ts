@@ -1,11 +1,11 @@
 /** A primary of a release as other nodes know it: it gives them over HTTP what was recorded. Nothing of it is made up, so it answers no other position. */
 import { readFileSync } from "node:fs";
-import { readRelease, readReplication, recordedFile, type Served } from "./recorded.ts";
+import { readRelease, readReplication, recordedFile, type ServedResponse } from "./recorded.ts";
 
 export class RecordedPrimary {
   readonly url: string;
   /** Undefined while it is not reached. */
-  serves: Served | undefined;
+  serves: ServedResponse | undefined;
   readonly #server: Bun.Server<undefined>;
 
   /** `change` is made to each JSON body, `snapshot` is given instead of the recorded one. */
@@ -19,7 +19,7 @@ export class RecordedPrimary {
     this.serves = before;
     const json = (body: string): Response =>
       new Response(change(body), { headers: { "Content-Type": "application/json" } });
-    const answer = ({ head, pages }: Served, { pathname, searchParams }: URL): Response => {
+    const answer = ({ head, pages }: ServedResponse, { pathname, searchParams }: URL): Response => {
       const page = pages[searchParams.get("after") ?? ""];
       switch (pathname) {
         case "/replication/v1/head":

@@ -23,14 +23,14 @@ export interface Exchange {
   readonly answer: unknown;
 }
 
-export interface FeedMessage {
+export interface BrokerMessage {
   readonly topic: string;
   readonly retained: boolean;
   readonly payload: string;
 }
 
 /** What a primary said to other nodes over HTTP while it stood at one offset. The bodies are as they were sent. */
-export interface Served {
+export interface ServedResponse {
   readonly head: string;
   /** By the offset after which it begins. */
   readonly pages: Readonly<Record<string, string>>;
@@ -40,12 +40,12 @@ export interface Replication {
   /** The tag of `feed.snapshot`. */
   readonly snapshotTag: string;
   /** `before` the messages were published, and `after`. */
-  readonly before: Served;
-  readonly after: Served;
+  readonly before: ServedResponse;
+  readonly after: ServedResponse;
   /** In the order of their arrival, from a broker that had a retained head. */
-  readonly messages: readonly FeedMessage[];
+  readonly messages: readonly BrokerMessage[];
   /** The head that the promoted edge left at its broker. */
-  readonly promotedHead: FeedMessage;
+  readonly promotedHead: BrokerMessage;
   readonly refusals: readonly { readonly status: number; readonly body: string }[];
 }
 

@@ -1,6 +1,6 @@
 /** Sends requests to nodes, and keeps what was answered. */
 import type { NodeProcess } from "../../scripts/node-process.ts";
-import { lastKey, type Asked } from "./history.ts";
+import { lastKey, type RecordedRequest } from "./history.ts";
 import type { Exchange } from "./recorded.ts";
 
 export class Recording {
@@ -14,7 +14,7 @@ export class Recording {
     this.#adminKey = adminKey;
   }
 
-  async write(node: NodeProcess, requests: readonly Asked[]): Promise<void> {
+  async write(node: NodeProcess, requests: readonly RecordedRequest[]): Promise<void> {
     for (const request of requests) {
       const exchange = await this.#exchange(node, request);
       this.written.push(exchange);
@@ -25,13 +25,13 @@ export class Recording {
     }
   }
 
-  async ask(node: NodeProcess, requests: readonly Asked[]): Promise<Exchange[]> {
+  async ask(node: NodeProcess, requests: readonly RecordedRequest[]): Promise<Exchange[]> {
     const exchanges: Exchange[] = [];
     for (const request of requests) exchanges.push(await this.#exchange(node, request));
     return exchanges;
   }
 
-  async #exchange({ url }: NodeProcess, request: Asked): Promise<Exchange> {
+  async #exchange({ url }: NodeProcess, request: RecordedRequest): Promise<Exchange> {
     const key = { admin: this.#adminKey, read: this.readKey, none: undefined }[request.key ?? "admin"];
     const response = await fetch(url + request.path.replace(lastKey, this.#lastKeyId), {
       method: request.method,

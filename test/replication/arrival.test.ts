@@ -1,6 +1,6 @@
 /** What is counted of events on their way to an edge, and from when to when their way is measured. */
 import { describe, expect, test } from "bun:test";
-import { recordArrival } from "../../src/replication/following/arrival-trace.ts";
+import { recordAppliedEvents } from "../../src/replication/following/arrival-trace.ts";
 import { CommitTimes } from "../../src/replication/writing/commit-times.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
@@ -20,7 +20,7 @@ const sources = ["feed", "fetch", "poll", "catch_up"] as const;
 
 async function counted() {
   const applied = await Promise.all(sources.map((source) => total(metrics.eventsApplied, { source })));
-  const [gaps, catchUps] = [await total(metrics.feedGaps), await total(metrics.catchUps)];
+  const [gaps, catchUps] = [await total(metrics.brokerGaps), await total(metrics.catchUps)];
   return { gaps, catchUps, ...Object.fromEntries(sources.map((source, index) => [source, applied[index] ?? 0])) };
 }
 
@@ -139,11 +139,11 @@ describe("from the commit on the primary until it is visible is measured", () =>
     const state = {} as never;
     for (const committedMs of [undefined, [null], [99_000]]) {
       const arrival = { source: "feed", receivedMs: 1002, committedMs, announced: undefined } as const;
-      expect(recordArrival({ ...arrived, state }, arrival)).toBe(4);
+      expect(recordAppliedEvents({ ...arrived, state }, arrival)).toBe(4);
     }
     const known = { source: "feed", receivedMs: 1002, committedMs: [1000.5], announced: undefined } as const;
     const before = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
-    recordArrival({ ...arrived, state }, known);
+    recordAppliedEvents({ ...arrived, state }, known);
     const after = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
     expect(Number(after?.value) - Number(before?.value)).toBeCloseTo(0.0055, 6);
   });
@@ -171,9 +171,9 @@ test("the commits of the last events are known, several of which may have been i
   const times = new CommitTimes(10);
   const of = (...offsets: number[]) => times.of(offsets.map((offset) => ({ offset })));
   expect(of(10, 11)).toBeUndefined();
-  times.note(13, 1000.12345);
-  times.note(14, 2000);
+  times.record(13, 1000.12345);
+  times.record(14, 2000);
   expect(of(10, 11, 13, 14, 15)).toEqual([null, 1000.123, 1000.123, 2000, null]);
-  for (let offset = 15; offset < 40_000; offset++) times.note(offset, offset);
+  for (let offset = 15; offset < 40_000; offset++) times.record(offset, offset);
   expect(of(14, 39_999)).toEqual([null, 39_999]);
 });

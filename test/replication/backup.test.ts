@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { backUp, copyTo } from "../../src/replication/backup/backup.ts";
-import { restore, type Restored, type RestoreOptions } from "../../src/replication/backup/restore.ts";
+import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
+import { restore, type RestoreResult, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import type { Node } from "../../src/replication/node.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { readEpochs } from "../../src/store/epochs.ts";
 import { scanFacts } from "../../src/store/scan-facts.ts";
@@ -26,7 +26,7 @@ import {
   withDirectory,
   type Running,
 } from "./cluster.ts";
-import { drawHistory, portray } from "./random-history.ts";
+import { drawHistory, readContents } from "./random-history.ts";
 
 const warn = (problem: string): never => {
   throw new Error(problem);
@@ -34,13 +34,13 @@ const warn = (problem: string): never => {
 const onStep = (): void => {};
 
 function backUpDirectory(directory: string, target: string): Promise<Snapshot> {
-  const write = copyTo(must(presentStore(directory)), onStep);
+  const write = backupWriter(must(currentStorePath(directory)), onStep);
   return backUp({ target, write, limits: defaultLimits, onStep, warn });
 }
 
-function restoreTo(file: string, directory: string, options: Partial<RestoreOptions> = {}): Promise<Restored> {
+function restoreTo(file: string, directory: string, options: Partial<RestoreOptions> = {}): Promise<RestoreResult> {
   const usual = {
-    ...{ destination: undefined, force: false, dryRun: false, knownTerm: 0, limits: defaultLimits, onStep, warn },
+    ...{ target: undefined, force: false, dryRun: false, knownTerm: 0, limits: defaultLimits, onStep, warn },
     ...{ nodeKeyHash: undefined, allowUnauthenticated: true },
   };
   return restore({ file, directory, ...usual, ...options });
@@ -89,7 +89,7 @@ describe("a backup", () => {
         const restored = await restoreTo(file, directory);
         const { offset, digest, timeMs, environment } = manifest;
         expect(restored).toMatchObject({ offset, digest, timeMs, environment, undone: {}, replaced: undefined });
-        const store = openStore(must(presentStore(directory)), { readonly: true });
+        const store = openStore(must(currentStorePath(directory)), { readonly: true });
         // The key, the policy and the first fact come before; each further event is one fact.
         expect([...scanFacts(store)]).toHaveLength(offset - 2);
         expect(store.prepare("SELECT count(*) FROM log").values()).toEqual([[offset + 1]]);
@@ -143,16 +143,16 @@ describe("restoring", () => {
           const data = join(directory, `restored-${offset}`);
           const portrait = must(portraits[offset]);
           const { environment, timeMs, digest } = portrait.state;
-          const restored = await restoreTo(file, data, { destination: { offset } });
+          const restored = await restoreTo(file, data, { target: { offset } });
           expect(restored).toMatchObject({ environment, offset, timeMs, digest });
-          const store = openStore(must(presentStore(data)), { readonly: true });
+          const store = openStore(must(currentStorePath(data)), { readonly: true });
           const state = readState(store);
           expect(state).toMatchObject({ epoch: restored.epoch, offset: offset + 1, digest });
           expect(state.term).toBeGreaterThan(must(portraits.at(-1)).state.term);
           expect(readEpochs(store).at(-1)).toMatchObject({ epoch: restored.epoch, offset, hash: portrait.state.hash });
           const { facts, policies, keys, answered, cleared, answers, closures, indexes } = portrait;
           const wanted = { facts, policies, keys, answered, cleared, answers, closures, indexes };
-          expect(portray(store)).toMatchObject(wanted);
+          expect(readContents(store)).toMatchObject(wanted);
           store.close();
         }
       }),
@@ -162,10 +162,10 @@ describe("restoring", () => {
   test("to a time gives what was committed by then", () =>
     withBackup(async (file, directory, portraits) => {
       const { timeMs } = must(portraits[23]).state;
-      const restored = await restoreTo(file, join(directory, "restored"), { destination: { timeMs: timeMs + 1 } });
+      const restored = await restoreTo(file, join(directory, "restored"), { target: { timeMs: timeMs + 1 } });
       expect(restored).toMatchObject({ offset: 23, timeMs, digest: must(portraits[23]).state.digest });
       const { madeMs } = openSnapshot(file).manifest;
-      const later = restoreTo(file, join(directory, "later"), { destination: { timeMs: madeMs + 1 } });
+      const later = restoreTo(file, join(directory, "later"), { target: { timeMs: madeMs + 1 } });
       expect((await refusal(later)).message).toContain("is not known: this ends at");
     }));
 
@@ -173,7 +173,7 @@ describe("restoring", () => {
     withBackup(async (file, directory, portraits) => {
       const before = readdirSync(directory).sort();
       const data = join(directory, "restored");
-      const tried = await restoreTo(file, data, { destination: { offset: 9 }, dryRun: true });
+      const tried = await restoreTo(file, data, { target: { offset: 9 }, dryRun: true });
       expect(tried).toMatchObject({ offset: 9, digest: must(portraits[9]).state.digest });
       expect(Object.values(tried.undone).reduce((sum, count) => sum + count, 0)).toBe(31);
       expect(readdirSync(directory).sort()).toEqual(before);
@@ -258,7 +258,7 @@ describe("the nodes of the history that was left behind", () => {
         await converged(ahead.node, primary.node);
         await primary.stop();
 
-        await restoreTo(file, join(cluster.directory, "restored"), { destination: { offset: 4 } });
+        await restoreTo(file, join(cluster.directory, "restored"), { target: { offset: 4 } });
         const restored = await cluster.primary({ port, data: join(cluster.directory, "restored") });
         const followers = [ahead, await cluster.edge("behind", restored)];
         for (const { node } of followers) await eventually(() => converged(node, restored.node), 15_000);
@@ -274,7 +274,7 @@ describe("the nodes of the history that was left behind", () => {
           ]);
 
         // The one that was behind went on in its file, the other took a snapshot and kept what only it has.
-        expect(presentStore(must(followers[1]).data)).toEndWith("store-1.db");
+        expect(currentStorePath(must(followers[1]).data)).toEndWith("store-1.db");
         expect(unreplicatedIn(must(followers[1]))).toEqual([]);
         expect(unreplicatedIn(ahead).map(({ offset }) => offset)).toEqual([5, 6]);
         for (const { node } of [restored, ...followers]) {

@@ -4,7 +4,11 @@ import { connect as connectSocket, createServer, type AddressInfo, type Socket }
 import type { Duplex } from "node:stream";
 import { Aedes } from "aedes";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
-import { startBroker, type Broker, type BrokerOptions } from "../../src/replication/feed/broker.ts";
+import {
+  startEmbeddedBroker,
+  type EmbeddedBroker,
+  type EmbeddedBrokerOptions,
+} from "../../src/replication/feed/broker.ts";
 import { drainRead } from "../../src/replication/feed/drain-read.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
@@ -14,7 +18,7 @@ import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
 
 const nodeKey = "n_test_0123456789abcdef";
 const topics = topicsOf("ostiary/v1", "test");
-const options: BrokerOptions = {
+const options: EmbeddedBrokerOptions = {
   topics,
   verifyNodeKey: (key) => verifyKey(key, hashKey(nodeKey)),
   connectionsMax: 400,
@@ -22,12 +26,12 @@ const options: BrokerOptions = {
   packetBytesMax: 64 * 1024,
   drainTimeoutMs: 5000,
 };
-let broker: Broker;
+let broker: EmbeddedBroker;
 let listener: Listener;
 let port: number;
 
 beforeAll(async () => {
-  broker = await startBroker(options);
+  broker = await startEmbeddedBroker(options);
   port = await broker.listen("127.0.0.1", 0);
   listener = serve({
     hostname: "127.0.0.1",
@@ -153,7 +157,7 @@ describe("what an edge may do", () => {
 
 for (const over of ["TCP", "WebSocket"] as const) {
   test(`a subscriber that takes nothing any more holds up nobody for longer than a moment, and loses its connection (${over})`, async () => {
-    const impatient = await startBroker({ ...options, drainTimeoutMs: 2000 });
+    const impatient = await startEmbeddedBroker({ ...options, drainTimeoutMs: 2000 });
     const connections: Duplex[] = [];
     const onConnection = (connection: Duplex): void => {
       connections.push(connection);

@@ -6,8 +6,8 @@ import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
-import { Follower } from "../../src/replication/following/follower.ts";
-import { Upstream } from "../../src/replication/following/upstream.ts";
+import { ReplicaLoop } from "../../src/replication/following/follower.ts";
+import { Peers } from "../../src/replication/following/upstream.ts";
 import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
@@ -15,7 +15,7 @@ import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.
 import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/writing/writer.ts";
 import { hashKey } from "../../src/store/keys.ts";
-import type { State } from "../../src/store/state.ts";
+import type { StoreState } from "../../src/store/state.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import {
@@ -24,7 +24,7 @@ import {
   loadPolicy,
   nodeKey,
   reader,
-  standing,
+  positionOf,
   untraced,
   withCluster,
   type Running,
@@ -40,8 +40,8 @@ const limits: Limits = {
 };
 
 interface Following {
-  readonly follower: Follower;
-  readonly state: () => State | undefined;
+  readonly follower: ReplicaLoop;
+  readonly state: () => StoreState | undefined;
   readonly snapshots: () => number;
 }
 
@@ -57,9 +57,9 @@ async function withFollower(
   const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits });
   const client = clientOf(primary);
   const guard = new HistoryGuard(directory, systemClock);
-  let state: State | undefined;
+  let state: StoreState | undefined;
   let snapshots = 0;
-  const installSnapshot = async (): Promise<State> => {
+  const installSnapshot = async (): Promise<StoreState> => {
     const installed = await fetchSnapshot({
       primary: client,
       directory,
@@ -74,18 +74,18 @@ async function withFollower(
     state = await writer.open(installed.path);
     return state;
   };
-  writer.onMoved((moved) => (state = moved.state));
-  const follower = new Follower({
+  writer.onStateChange((moved) => (state = moved.state));
+  const follower = new ReplicaLoop({
     environment: "test",
     limits,
     clock: systemClock,
     writer,
-    upstream: new Upstream([{ url: primary.url, client }], systemClock, () => state, guard),
-    present: () => state,
+    peers: new Peers([{ url: primary.url, client }], systemClock, () => state, guard),
+    state: () => state,
     installSnapshot,
-    parting: () => {},
-    onDamage: (error) => follower.distrust(String(error), true),
-    proven: () => {},
+    onDivergence: () => {},
+    onDamage: (error) => follower.markDiverged(String(error), true),
+    onVerified: () => {},
   });
   follower.start();
   try {
@@ -148,15 +148,15 @@ test.each([1, 2, 3, 4, 5])("seed %d: drops, duplicates, delays and reordering en
         if (luck < 0.6) setTimeout(() => deliver(topic, payload, retained), random() * 30);
         else deliver(topic, payload, retained);
       });
-      follower.subscribed();
+      follower.onSubscribed();
       await writeMuch(primary.node);
       await eventually(() => {
         const { epoch, offset, digest } = state() ?? {};
         expect({ epoch, offset, digest }).toEqual(
-          standing(primary.node) as { epoch: string; offset: number; digest: string },
+          positionOf(primary.node) as { epoch: string; offset: number; digest: string },
         );
       });
-      expect(follower.diverged).toBe(false);
+      expect(follower.isDiverged).toBe(false);
       await client.endAsync();
     });
   }),
@@ -191,7 +191,7 @@ test("a message that is lost is one gap, and one reason to catch up", () =>
   }));
 
 async function gapsAndCatchUps(): Promise<number[]> {
-  const counters = await Promise.all([metrics.feedGaps.get(), metrics.catchUps.get()]);
+  const counters = await Promise.all([metrics.brokerGaps.get(), metrics.catchUps.get()]);
   return counters.map(({ values }) => values.reduce((sum, { value }) => sum + value, 0));
 }
 
@@ -235,7 +235,7 @@ test("messages that are no messages, or of others, change nothing", () =>
       expect(snapshots()).toBe(1);
       // And it still follows.
       await insert(primary.node, "ann");
-      follower.subscribed();
+      follower.onSubscribed();
       await eventually(() => expect(state()?.digest).toBe(primary.node.health().digest ?? ""));
     });
   }));
@@ -254,15 +254,15 @@ test("a forged head with another digest at the same position: the primary is ask
         follower.receiveHead(Buffer.from(JSON.stringify({ ...head, ...number })), false, "embedded");
       receive({ q: 1_000_000 });
       await Bun.sleep(200);
-      expect(follower.diverged).toBe(false);
+      expect(follower.isDiverged).toBe(false);
       expect(snapshots()).toBe(1);
       // Where the primary can't be asked, the word of the feed is enough: rather no answer than a wrong one. But not that of an old head.
       await primary.stop();
       for (const old of [{ q: 1 }, {}]) receive(old);
       await Bun.sleep(100);
-      expect(follower.diverged).toBe(false);
+      expect(follower.isDiverged).toBe(false);
       receive({ q: 1_000_001 });
-      await eventually(() => expect(follower.diverged).toBe(true));
+      await eventually(() => expect(follower.isDiverged).toBe(true));
       expect(follower.feedState).toBe("DIVERGED");
     });
   }));
@@ -278,7 +278,7 @@ test("an event that is too large for the broker is fetched from the log", () =>
         if (topic === topics.events) follower.receiveBatch(payload);
         else follower.receiveHead(payload, retained, "embedded");
       });
-      follower.subscribed();
+      follower.onSubscribed();
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       const users = Array.from({ length: 900 }, (_, index) => `user-with-a-rather-long-name-${index}`);
       await insert(primary.node, ...users);

@@ -10,20 +10,20 @@ import { loadConfig } from "../../src/config/load.ts";
 import { startEdgeNode } from "../../src/replication/edge-node.ts";
 import { startFallbackNode } from "../../src/replication/fallback-node.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
-import type { Announce } from "../../src/replication/identity.ts";
+import type { AnnounceKeys } from "../../src/replication/identity.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/replication/primary-node.ts";
 import { append } from "../../src/replication/writing/append.ts";
 import type { System } from "../../src/replication/system.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
-import { serveNode, type RunningRole } from "../../src/roles/node-service.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { openLog } from "../../src/store/log.ts";
 import { readState } from "../../src/store/state.ts";
-import { nextSuccession } from "../../src/store/terms.ts";
+import { nextFailoverTerm } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import { systemClock } from "../../src/util/clock.ts";
 
@@ -74,7 +74,7 @@ export class Cluster {
   readonly directory: string;
   readonly #flags: Flags;
   readonly #running = new Set<Running<Node>>();
-  readonly #roles = new Set<RunningRole>();
+  readonly #roles = new Set<RunningNode>();
 
   constructor(directory: string, flags: Flags) {
     this.directory = directory;
@@ -97,7 +97,7 @@ export class Cluster {
     return must(config, problems.join("; "));
   }
 
-  async primary(flags: Flags = {}, announce?: Announce): Promise<Running<PrimaryNode>> {
+  async primary(flags: Flags = {}, announce?: AnnounceKeys): Promise<Running<PrimaryNode>> {
     const config = this.config("primary", "primary", { adminKey, ...flags });
     return this.#serve(config, () => startPrimaryNode(config, { announce }));
   }
@@ -109,12 +109,12 @@ export class Cluster {
   }
 
   /** An edge as the command line starts it: it can be promoted, and then answers as a primary at the same address. */
-  async promotable(name: string, flags: Flags, system?: System): Promise<RunningRole & { readonly data: string }> {
+  async promotable(name: string, flags: Flags, system?: System): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("edge", name, flags), startEdge, system);
   }
 
   /** A primary as the command line starts it: it can be replaced, and then goes on as an edge at the same address. */
-  async member(flags: Flags, system?: System): Promise<RunningRole & { readonly data: string }> {
+  async member(flags: Flags, system?: System): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
   }
 
@@ -122,7 +122,7 @@ export class Cluster {
     config: Config,
     start: typeof startEdge,
     system?: System,
-  ): Promise<RunningRole & { readonly data: string }> {
+  ): Promise<RunningNode & { readonly data: string }> {
     const running = await start(config, system);
     const tracked = { ...running, data: config.data, stop: () => (this.#roles.delete(tracked), running.stop()) };
     this.#roles.add(tracked);
@@ -159,9 +159,9 @@ export class Cluster {
 
 /** A data directory for a primary that takes the place of another one, which may still run: a copy, with the term that a promoted edge begins. */
 export function successorOf(original: { readonly data: string }, target: string): string {
-  twinOf(original, target);
-  const store = openStore(must(presentStore(target)));
-  const term = nextSuccession(readState(store).term);
+  duplicateOf(original, target);
+  const store = openStore(must(currentStorePath(target)));
+  const term = nextFailoverTerm(readState(store).term);
   const request = { kind: "epoch", epoch: mintEpoch(systemClock), term } as const;
   store.transaction(() => append(store, openLog(store), request, { traceparent: null }, defaultLimits), "immediate");
   store.close();
@@ -169,7 +169,7 @@ export function successorOf(original: { readonly data: string }, target: string)
 }
 
 /** A copy of the data directory of a primary, which may still run. */
-export function twinOf({ data }: { readonly data: string }, target: string): string {
+export function duplicateOf({ data }: { readonly data: string }, target: string): string {
   cpSync(data, target, { recursive: true, filter: (path) => !/(?:\/lock|-shm)$/.test(path) });
   return target;
 }
@@ -214,7 +214,7 @@ export function post(url: string, path: string, body: unknown, key = adminKey): 
 }
 
 /** What must be equal on all copies. */
-export function standing(node: Node): Pick<NodeHealth, "epoch" | "offset" | "digest"> {
+export function positionOf(node: Node): Pick<NodeHealth, "epoch" | "offset" | "digest"> {
   const { epoch, offset, digest } = node.health();
   return { epoch, offset, digest };
 }
@@ -231,7 +231,7 @@ export async function refusal(attempt: Promise<unknown>): Promise<Error> {
 
 /** Waits until both stand at the same place with the same state. */
 export function converged(edge: Node, primary: Node): Promise<void> {
-  return eventually(() => expect(standing(edge)).toEqual(standing(primary)));
+  return eventually(() => expect(positionOf(edge)).toEqual(positionOf(primary)));
 }
 
 /** Repeats an expectation until it holds, for at most some seconds. */

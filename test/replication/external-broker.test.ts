@@ -5,21 +5,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
-import { BrokerLink, type LinkOptions } from "../../src/replication/feed/broker-link.ts";
+import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replication/feed/broker-link.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { prepareMosquitto, type Mosquitto, type MosquittoOptions } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, reader, refusal, untraced, withCluster } from "./cluster.ts";
-import { withLogLines } from "./log-lines.ts";
-import { openProxy } from "./proxy.ts";
+import { withCapturedLog } from "./log-lines.ts";
+import { openBrokerProxy } from "./proxy.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
 setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");
-const linkDefaults = { clientId: "edge-9", connectTimeoutMs: 2000, keepaliveMs: 5000, exclusive: false } as const;
+const linkDefaults = { clientId: "edge-9", connectTimeoutMs: 2000, keepaliveMs: 5000, ownership: false } as const;
 
 async function withMosquitto(options: MosquittoOptions, body: (mosquitto: Mosquitto) => Promise<void>): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-mosquitto-"));
@@ -50,8 +50,8 @@ const clientAt = (mosquitto: Mosquitto, user: User, clientId: string): Promise<M
     reconnectPeriod: 0,
   });
 
-const linkTo = (mosquitto: Mosquitto, user: User, options: Partial<LinkOptions> = {}): BrokerLink =>
-  new BrokerLink({
+const linkTo = (mosquitto: Mosquitto, user: User, options: Partial<BrokerConnectionOptions> = {}): BrokerConnection =>
+  new BrokerConnection({
     ...linkDefaults,
     url: mosquitto.url,
     username: user,
@@ -81,7 +81,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
     () =>
       withMosquitto({ changes: { "max_queued_messages 10000": "max_queued_messages 5" } }, (mosquitto) =>
         withCluster(async (cluster) => {
-          const proxy = await openProxy(Number(new URL(mosquitto.url).port));
+          const proxy = await openBrokerProxy(Number(new URL(mosquitto.url).port));
           const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
           await loadPolicy(primary.node);
           const fast = await cluster.edge("fast", primary, flags(mosquitto, "ostiary-edge"));
@@ -146,7 +146,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
 
   test("gets nothing later that could not be sent at its time", () =>
     withMosquitto({}, async (mosquitto) => {
-      const publish = (link: BrokerLink, text: string) =>
+      const publish = (link: BrokerConnection, text: string) =>
         refusal(link.publish(topics.events, text, { qos: 1, retain: false }));
       const link = linkTo(mosquitto, "ostiary-primary");
       expect((await publish(link, "before")).message).toBe("not connected to the broker");
@@ -172,7 +172,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
 
   test("that forbids events is told of in the log, once, and edges ask the primary", () =>
     withMosquitto({}, (mosquitto) =>
-      withLogLines((lines) =>
+      withCapturedLog((lines) =>
         withCluster(
           async (cluster) => {
             // The primary logs in as an edge, which may write no events.
@@ -227,8 +227,8 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
 
 describe("a broker that can't be had", () => {
   test("is asked again within 2 s, and not by all at the same time", async () => {
-    const ports = [await openProxy(), await openProxy()];
-    const links = ports.map(({ url }) => new BrokerLink({ ...linkDefaults, url }));
+    const ports = [await openBrokerProxy(), await openBrokerProxy()];
+    const links = ports.map(({ url }) => new BrokerConnection({ ...linkDefaults, url }));
     for (const link of links) link.start();
     await Bun.sleep(9000);
     for (const link of links) await link.close();
@@ -252,7 +252,7 @@ describe("a broker that can't be had", () => {
     withCluster(async (cluster) => {
       const mqttPort = await freePort();
       const primary = await cluster.primary({ mqttPort: String(mqttPort) });
-      const proxy = await openProxy(mqttPort);
+      const proxy = await openBrokerProxy(mqttPort);
       const edge = await cluster.edge("edge-1", primary, { broker: proxy.url });
       await eventually(() => expect(edge.node.health()).toMatchObject({ feedConnected: true }));
       expect(proxy.connections.map(({ version }) => version)).toEqual([5, 4]);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import type { Fact } from "../../src/store/fact.ts";
 import { must } from "../../src/util/assert.ts";
-import { openProxy } from "./proxy.ts";
+import { openBrokerProxy } from "./proxy.ts";
 import {
   adminKey,
   converged,
@@ -274,7 +274,7 @@ describe("the edges that a promotion asks", () => {
       const alone = { ...quick, ...flags, "limits.peerCheckIntervalMs": "1h" };
       const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
       const primary = await cluster.primary({ port: port ?? "", ...alone });
-      const line = await openProxy(Number(port));
+      const line = await openBrokerProxy(Number(port));
       const b = await cluster.promotable("edge-b", {
         ...alone,
         primary: line.url.replace("mqtt:", "http:"),
@@ -353,7 +353,7 @@ describe("the edges that a promotion asks", () => {
           fetch: (request) => (request.method === "POST" ? never : toC(request)),
         });
         const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
-        const line = await openProxy(Number(port));
+        const line = await openBrokerProxy(Number(port));
         const urlC = `http://127.0.0.1:${portC}`;
         const b = await cluster.promotable("edge-b", {
           ...{ ...quick, ...flags, primary: line.url.replace("mqtt:", "http:"), port: portB ?? "" },
@@ -483,7 +483,7 @@ describe("the edges that a promotion asks", () => {
     withCluster(async (cluster) => {
       const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
       const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
-      const line = await openProxy(Number(port));
+      const line = await openBrokerProxy(Number(port));
       const ofB = {
         primary: line.url.replace("mqtt:", "http:"),
         port: portB ?? "",

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import {
   adminKey,
   converged,
@@ -12,7 +12,7 @@ import {
   mayRead,
   post,
   reader,
-  standing,
+  positionOf,
   withCluster,
 } from "./cluster.ts";
 
@@ -24,16 +24,16 @@ test("a fallback fetches snapshots on its timer, and nothing where nothing chang
     const fallback = await cluster.fallback(primary);
     await converged(fallback.node, primary.node);
     expect(fallback.node.health()).toMatchObject({ ok: true, state: "SNAPSHOT" });
-    const store = presentStore(fallback.data);
+    const store = currentStorePath(fallback.data);
     const ages: number[] = [];
     await eventually(() => {
       ages.push(fallback.node.health().ageMs ?? -1);
       expect(ages.some((age, index) => age < (ages[index - 1] ?? 0))).toBe(true); // it was confirmed anew
     });
-    expect(presentStore(fallback.data)).toBe(store);
+    expect(currentStorePath(fallback.data)).toBe(store);
     await insert(primary.node, "bob");
     await eventually(() => expect(mayRead(fallback.node, "bob")).toBe(true));
-    expect(standing(fallback.node)).toEqual(standing(primary.node));
+    expect(positionOf(fallback.node)).toEqual(positionOf(primary.node));
     // Reads with a token of a position that it lacks are answered at once, since it may be all that is left.
     await fallback.node.waitFor(`${primary.node.health().epoch}:999`);
     await fallback.node.waitFor("a token of another service");
@@ -104,7 +104,7 @@ test("a fallback with a damaged copy is not ready until it has a sound one", () 
     await first.stop();
     const { port } = new URL(primary.url);
     await primary.stop();
-    const file = openSync(presentStore(first.data) ?? "", "r+");
+    const file = openSync(currentStorePath(first.data) ?? "", "r+");
     for (let page = 2; page < 10; page++) writeSync(file, Buffer.alloc(4096, 0x5a), 0, 4096, page * 4096);
     const second = await cluster.fallback(primary);
     expect(second.node.health()).toMatchObject({ ok: false, state: "BOOTSTRAP", ageMs: null });
@@ -162,10 +162,10 @@ test("a fallback goes on answering from its old copy when what it is offered is 
     });
     const fallback = await cluster.fallback({ url: `http://127.0.0.1:${liar.port}` });
     await converged(fallback.node, primary.node);
-    const before = standing(fallback.node);
+    const before = positionOf(fallback.node);
     await insert(primary.node, "bob");
     await eventually(() => expect(offered.length).toBeGreaterThan(3));
-    expect(standing(fallback.node)).toEqual(before);
+    expect(positionOf(fallback.node)).toEqual(before);
     expect(mayRead(fallback.node, "ann")).toBe(true);
     await liar.stop(true);
   }));

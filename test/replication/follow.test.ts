@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
 import { realSystem } from "../../src/replication/system.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { zeroHash } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
 import {
@@ -87,13 +87,13 @@ describe("an edge", () => {
       await loadPolicy(primary.node);
       const first = await cluster.edge("edge-1", primary);
       await converged(first.node, primary.node);
-      const store = presentStore(first.data);
+      const store = currentStorePath(first.data);
       await first.stop();
       for (let index = 0; index < 30; index++) await insert(primary.node, `user-${index}`);
       const second = await cluster.edge("edge-1", primary);
       await converged(second.node, primary.node);
       expect(mayRead(second.node, "user-29")).toBe(true);
-      expect(presentStore(second.data)).toBe(store); // no snapshot was needed
+      expect(currentStorePath(second.data)).toBe(store); // no snapshot was needed
     }));
 
   test("answers while the primary is away, and follows it again when it is back", () =>
@@ -128,13 +128,13 @@ describe("an edge", () => {
         await insert(primary.node, "ann");
         const first = await cluster.edge("edge-1", primary);
         await converged(first.node, primary.node);
-        const store = presentStore(first.data);
+        const store = currentStorePath(first.data);
         await first.stop();
         for (let index = 0; index < 40; index++) await insert(primary.node, `user-${index}`);
         const edge = await cluster.edge("edge-1", primary);
         expect(mayRead(edge.node, "ann")).toBe(true);
         await converged(edge.node, primary.node);
-        expect(presentStore(edge.data)).not.toBe(store);
+        expect(currentStorePath(edge.data)).not.toBe(store);
         await eventually(() =>
           expect(readdirSync(edge.data).filter((name) => name.startsWith("store-"))).toHaveLength(3),
         ); // the new one, -wal, -shm
@@ -150,7 +150,7 @@ describe("an edge", () => {
       const first = await cluster.edge("edge-1", primary);
       await converged(first.node, primary.node);
       await first.stop();
-      const file = openSync(presentStore(first.data) ?? "", "r+");
+      const file = openSync(currentStorePath(first.data) ?? "", "r+");
       for (let page = 2; page < 10; page++) writeSync(file, Buffer.alloc(4096, 0x5a), 0, 4096, page * 4096);
       const edge = await cluster.edge("edge-1", primary);
       await converged(edge.node, primary.node);

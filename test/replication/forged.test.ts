@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
-import { decodeBatch, decodeHead, type Batch, type Head } from "../../src/replication/feed/envelope.ts";
+import { decodeBatch, decodeHead, type EventBatch, type Head } from "../../src/replication/feed/envelope.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { chainHash } from "../../src/replication/position.ts";
@@ -14,7 +14,7 @@ import { must } from "../../src/util/assert.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluster, type Running } from "./cluster.ts";
-import { withLogLines } from "./log-lines.ts";
+import { withCapturedLog } from "./log-lines.ts";
 
 // A time-out of the runner would kill the broker.
 setDefaultTimeout(30_000);
@@ -27,13 +27,13 @@ interface Scene {
   readonly edge: Running<Node>;
   readonly intruder: MqttClient;
   /** The last that the intruder has read. */
-  readonly batch: () => Batch;
+  readonly batch: () => EventBatch;
   readonly head: () => Head;
   readonly lines: readonly string[];
 }
 
 describe.skipIf(findProgram("mosquitto") === null)("with an access list that permits everything", () => {
-  const refused = async (): Promise<number> => (await metrics.feedRefused.get()).values[0]?.value ?? 0;
+  const refused = async (): Promise<number> => (await metrics.brokerMessagesRejected.get()).values[0]?.value ?? 0;
 
   test("a forged event is not applied, though it follows and its hash is right", () =>
     withIntruder(async ({ primary, edge, intruder, batch, lines }) => {
@@ -47,7 +47,7 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
         body: body.replaceAll("ann", "eve"),
         traceparent: null,
       };
-      const forged: Batch = {
+      const forged: EventBatch = {
         ...seen,
         p: seen.l,
         l: row.offset,
@@ -135,7 +135,7 @@ async function withMosquitto(body: (mosquitto: Mosquitto) => Promise<void>): Pro
 
 const withIntruder = (body: (scene: Scene) => Promise<void>): Promise<void> =>
   withMosquitto((mosquitto) =>
-    withLogLines((lines) =>
+    withCapturedLog((lines) =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary(login(mosquitto, "ostiary-primary"));
         await loadPolicy(primary.node);
@@ -159,7 +159,7 @@ const login = (mosquitto: Mosquitto, user: "ostiary-primary" | "ostiary-edge") =
 
 async function withReader(
   mosquitto: Mosquitto,
-  body: (client: MqttClient, batch: () => Batch, head: () => Head) => Promise<void>,
+  body: (client: MqttClient, batch: () => EventBatch, head: () => Head) => Promise<void>,
 ): Promise<void> {
   const client = await connectAsync(mosquitto.url, {
     protocolVersion: 5,
@@ -168,7 +168,7 @@ async function withReader(
     password: mosquitto.passwords["ostiary-edge"],
     reconnectPeriod: 0,
   });
-  let batch: Batch | undefined;
+  let batch: EventBatch | undefined;
   let head: Head | undefined;
   client.on("message", (topic, payload) => {
     const decoded = topic === topics.head ? decodeHead(payload) : decodeBatch(payload);

@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { decodeHead, type Head } from "../../src/replication/feed/envelope.ts";
 import { Confirmations } from "../../src/replication/following/confirmations.ts";
-import { Freshness, momentOf } from "../../src/replication/following/freshness.ts";
-import { Hints } from "../../src/replication/following/hints.ts";
+import { Freshness, proofTimeOf } from "../../src/replication/following/freshness.ts";
+import { CatchUpRequests } from "../../src/replication/following/hints.ts";
 import type { Clock } from "../../src/util/clock.ts";
 
 const epoch = "0123456789abcdef";
@@ -51,22 +51,22 @@ function movedClock(): MovedClock {
 function freshCopy(maxStalenessMs?: number) {
   const clock = movedClock();
   const freshness = new Freshness({ limits: defaultLimits, maxStalenessMs, clock });
-  const reach = (): void => void freshness.reach({ epoch, offset: 10 });
+  const reach = (): void => void freshness.onPosition({ epoch, offset: 10 });
   return {
     clock,
     freshness,
     /** The primary answers with that number. */
-    answer(change: Partial<Head>, question = freshness.ask()) {
-      freshness.answered(head(change), question);
-      freshness.await({ head: head(change), atMs: momentOf(head(change), question), source: "primary" });
+    answer(change: Partial<Head>, question = freshness.startProbe()) {
+      freshness.onPrimaryHead(head(change), question);
+      freshness.expect({ head: head(change), atMs: proofTimeOf(head(change), question), source: "primary" });
       reach();
     },
     /** A head comes by the feed. */
     hear(change: Partial<Head>) {
-      const kind = freshness.judge(head(change), false);
+      const kind = freshness.classify(head(change), false);
       if (kind !== "newer") return kind;
-      freshness.heard(head(change));
-      freshness.await({ head: head(change), atMs: clock.monotonicMs(), source: "feed" });
+      freshness.onHead(head(change));
+      freshness.expect({ head: head(change), atMs: clock.monotonicMs(), source: "feed" });
       reach();
       return kind;
     },
@@ -87,7 +87,7 @@ test("a head proves something only behind an answer of the primary, and with a g
     "hint",
   ]);
   expect(hear({ e: later, n: 4, q: 100 })).toBe("older");
-  expect(freshness.judge(head({ q: 8 }), true)).toBe("hint");
+  expect(freshness.classify(head({ q: 8 }), true)).toBe("hint");
   expect(freshness.ageMs).toBe(1000);
   expect(hear({ q: 8 })).toBe("newer");
   expect(freshness.ageMs).toBe(0);
@@ -103,7 +103,7 @@ test("another epoch has numbers of its own, and so has a primary whose directory
   answer({ e: later, n: 6, q: 3 });
   expect(hear({ q: 101 })).toBe("older");
   answer({ q: 100 });
-  const early = freshness.ask();
+  const early = freshness.startProbe();
   expect(hear({ q: 102 })).toBe("newer");
   // It was asked before.
   answer({ q: 101 }, early);
@@ -137,7 +137,7 @@ test("without answers of the primary heads are believed for a window and one pol
 
 test("what arrives late was true when it was asked for", () => {
   const { freshness, clock, answer } = freshCopy();
-  const question = freshness.ask();
+  const question = freshness.startProbe();
   clock.pass(700);
   answer({ q: 1 }, question);
   expect(freshness.ageMs).toBe(700);
@@ -158,9 +158,9 @@ test("a head ahead of the copy counts from its own moment, once the copy is ther
   expect(hear({ q: 2, l: 12 })).toBe("newer");
   clock.pass(500);
   expect(freshness.ageMs).toBe(1500);
-  freshness.reach({ epoch, offset: 11 });
+  freshness.onPosition({ epoch, offset: 11 });
   expect(freshness.ageMs).toBe(1500);
-  freshness.reach({ epoch, offset: 12 });
+  freshness.onPosition({ epoch, offset: 12 });
   expect(freshness.ageMs).toBe(500);
 });
 
@@ -196,7 +196,7 @@ test("nothing is asked after a stop, although an answer that was under way comes
   confirmations.start();
   await confirmations.stop();
   confirmations.answered(clock.monotonicMs());
-  confirmations.soon();
+  confirmations.request();
   clock.pass(60_000);
   expect(asked).toBe(0);
 });
@@ -207,18 +207,18 @@ test("hints of which the primary knows nothing are followed less and less often"
   let brings = false;
   const ask = (): void => {
     askedAtMs.push(clock.monotonicMs());
-    hints.answered(brings);
+    hints.onAnswer(brings);
   };
-  const hints = new Hints({ limits: { retryDelayMsMin: 50, retryDelayMsMax: 2000 }, clock, ask });
+  const hints = new CatchUpRequests({ limits: { retryDelayMsMin: 50, retryDelayMsMax: 2000 }, clock, start: ask });
   for (let ms = 0; ms < 10_000; ms += 10) {
-    hints.take();
+    hints.request();
     clock.pass(10);
   }
   expect(askedAtMs.length).toBeLessThan(12);
   brings = true;
   clock.pass(2000);
   const before = askedAtMs.length;
-  for (let count = 0; count < 3; count++) hints.take();
+  for (let count = 0; count < 3; count++) hints.request();
   expect(askedAtMs.length).toBe(before + 3);
 });
 

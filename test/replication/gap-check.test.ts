@@ -2,12 +2,12 @@
 import { expect, test } from "bun:test";
 import type { Head } from "../../src/replication/feed/envelope.ts";
 import { GapCheck } from "../../src/replication/following/gap-check.ts";
-import type { State } from "../../src/store/state.ts";
+import type { StoreState } from "../../src/store/state.ts";
 
 function setUp() {
   const timers = new Set<() => void>();
   const at = { epoch: "e", offset: 3, isBusy: false, gaps: 0 };
-  const present = (): State => ({ epoch: at.epoch, offset: at.offset }) as State;
+  const present = (): StoreState => ({ epoch: at.epoch, offset: at.offset }) as StoreState;
   const check = new GapCheck({
     graceMs: 200,
     clock: {
@@ -16,7 +16,7 @@ function setUp() {
         return () => timers.delete(body);
       },
     },
-    present,
+    state: present,
     isBusy: () => at.isBusy,
     onGap: () => void at.gaps++,
   });
@@ -26,7 +26,7 @@ function setUp() {
       body();
     }
   };
-  const hear = (l: number): void => check.plan({ e: at.epoch, l } as Head, present());
+  const hear = (l: number): void => check.schedule({ e: at.epoch, l } as Head, present());
   return { at, timers, check, pass, hear };
 }
 

@@ -3,17 +3,17 @@ import { describe, expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { checkHistory } from "../../src/replication/backup/check-history.ts";
-import { goBack, offsetOf } from "../../src/replication/backup/go-back.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
-import { takeBackAnswered } from "../../src/store/answered.ts";
+import { checkLog } from "../../src/replication/backup/check-history.ts";
+import { recoverTo, recoveryOffset } from "../../src/replication/backup/go-back.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
+import { rewindIdempotencyRecords } from "../../src/store/answered.ts";
 import { openStore } from "../../src/store/database.ts";
 import { openLog } from "../../src/store/log.ts";
-import { earliestMoment } from "../../src/store/past.ts";
+import { earliestPointInTime } from "../../src/store/past.ts";
 import { must } from "../../src/util/assert.ts";
 import { withDirectory } from "./cluster.ts";
-import { drawHistory, portray, type History } from "./random-history.ts";
-import { expectSound } from "./sound.ts";
+import { drawHistory, readContents, type History } from "./random-history.ts";
+import { expectVerified } from "./sound.ts";
 
 const seeds = Number(process.env["GO_BACK_SEEDS"] ?? 3);
 const events = 45;
@@ -22,14 +22,14 @@ const events = 45;
 async function withHistory(
   seed: number,
   count: number,
-  body: (history: History, copy: () => SqlDatabase) => void,
+  body: (history: History, copy: () => Connection) => void,
 ): Promise<void> {
   await withDirectory(async (directory) => {
     const path = join(directory, "store.db");
     const history = drawHistory(path, seed, count);
     history.store.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-    const opened: SqlDatabase[] = [];
-    const copy = (): SqlDatabase => {
+    const opened: Connection[] = [];
+    const copy = (): Connection => {
       const target = join(directory, `copy-${opened.length}.db`);
       copyFileSync(path, target);
       const store = openStore(target, { wal: false });
@@ -44,9 +44,9 @@ async function withHistory(
   });
 }
 
-function check(store: SqlDatabase): void {
-  checkHistory(store);
-  expectSound(store.path);
+function check(store: Connection): void {
+  checkLog(store);
+  expectVerified(store.path);
 }
 
 describe("random histories", () => {
@@ -62,10 +62,10 @@ describe("random histories", () => {
         expect([...kinds].sort()).toEqual(["clear", "epoch", "facts", "keys", "policy"]);
         for (const [offset, portrait] of portraits.entries()) {
           const store = copy();
-          const { state, undone } = goBack(store, offset, defaultLimits);
+          const { state, undone } = recoverTo(store, offset, defaultLimits);
           expect(state).toEqual(portrait.state);
           expect(Object.values(undone).reduce((sum, count) => sum + count, 0)).toBe(events - offset);
-          expect(portray(store)).toEqual(portrait);
+          expect(readContents(store)).toEqual(portrait);
           check(store);
         }
       }),
@@ -77,8 +77,8 @@ describe("random histories", () => {
       // Back in steps comes to the same as at once.
       const store = copy();
       for (const offset of [41, 31, 30, 12]) {
-        goBack(store, offset, defaultLimits);
-        expect(portray(store)).toEqual(must(portraits[offset]));
+        recoverTo(store, offset, defaultLimits);
+        expect(readContents(store)).toEqual(must(portraits[offset]));
       }
       check(store);
     }));
@@ -92,16 +92,16 @@ describe("where one can go", () => {
     withHistory(11, 12, ({ store }) => {
       const rows = openLog(store).read(0, far);
       const timeOf = (offset: number): number => must(rows[offset - 1]).timeMs;
-      expect(earliestMoment(store)).toEqual({ offset: 0, timeMs: 0 });
-      expect(offsetOf(store, undefined, anyTime)).toBe(12);
-      for (const offset of [0, 1, 5, 12]) expect(offsetOf(store, { offset }, anyTime)).toBe(offset);
+      expect(earliestPointInTime(store)).toEqual({ offset: 0, timeMs: 0 });
+      expect(recoveryOffset(store, undefined, anyTime)).toBe(12);
+      for (const offset of [0, 1, 5, 12]) expect(recoveryOffset(store, { offset }, anyTime)).toBe(offset);
       for (const { offset, timeMs } of rows) {
-        expect(offsetOf(store, { timeMs }, anyTime)).toBe(offset);
-        expect(offsetOf(store, { timeMs: timeMs - 1 }, anyTime)).toBe(offset - 1);
+        expect(recoveryOffset(store, { timeMs }, anyTime)).toBe(offset);
+        expect(recoveryOffset(store, { timeMs: timeMs - 1 }, anyTime)).toBe(offset - 1);
       }
-      expect(offsetOf(store, { timeMs: timeOf(12) + 999 }, timeOf(12) + 1000)).toBe(12);
-      expect(() => offsetOf(store, { timeMs: timeOf(12) + 1001 }, timeOf(12) + 1000)).toThrow("is not known");
-      expect(() => offsetOf(store, { offset: 13 }, anyTime)).toThrow(
+      expect(recoveryOffset(store, { timeMs: timeOf(12) + 999 }, timeOf(12) + 1000)).toBe(12);
+      expect(() => recoveryOffset(store, { timeMs: timeOf(12) + 1001 }, timeOf(12) + 1000)).toThrow("is not known");
+      expect(() => recoveryOffset(store, { offset: 13 }, anyTime)).toThrow(
         "there is no offset 13: the newest is offset 12 of",
       );
     }));
@@ -111,16 +111,16 @@ describe("where one can go", () => {
       const store = copy();
       openLog(store).trim(4);
       const { timeMs } = must(portraits[5]).state;
-      expect(earliestMoment(store)).toEqual({ offset: 5, timeMs });
+      expect(earliestPointInTime(store)).toEqual({ offset: 5, timeMs });
       const refused = `the earliest point is offset 5 of ${new Date(timeMs).toISOString()}`;
-      expect(() => offsetOf(store, { offset: 4 }, anyTime)).toThrow(refused);
-      expect(() => offsetOf(store, { timeMs: timeMs - 1 }, anyTime)).toThrow(refused);
-      expect(goBack(store, offsetOf(store, { timeMs }, anyTime), defaultLimits).state).toEqual(
+      expect(() => recoveryOffset(store, { offset: 4 }, anyTime)).toThrow(refused);
+      expect(() => recoveryOffset(store, { timeMs: timeMs - 1 }, anyTime)).toThrow(refused);
+      expect(recoverTo(store, recoveryOffset(store, { timeMs }, anyTime), defaultLimits).state).toEqual(
         must(portraits[5]).state,
       );
       check(store);
       openLog(store).trim(5);
-      expect(earliestMoment(store)).toMatchObject({ offset: 5 });
+      expect(earliestPointInTime(store)).toMatchObject({ offset: 5 });
     }));
 
   test("not behind what an older version wrote and did not say all of, but over the rest of it", () =>
@@ -139,25 +139,25 @@ describe("where one can go", () => {
         const where = kind === "clear" ? "" : "WHERE kind <> 'clear'";
         store.exec(`UPDATE log SET digest = NULL ${where}`);
         const offset = last(kind);
-        expect(earliestMoment(store).offset).toBe(offset);
-        expect(() => offsetOf(store, { offset: offset - 1 }, anyTime)).toThrow("the earliest point");
-        const { state } = goBack(store, offset, defaultLimits);
+        expect(earliestPointInTime(store).offset).toBe(offset);
+        expect(() => recoveryOffset(store, { offset: offset - 1 }, anyTime)).toThrow("the earliest point");
+        const { state } = recoverTo(store, offset, defaultLimits);
         expect(state.digest).toBe(must(portraits[offset]).state.digest);
-        expect(portray(store).facts).toEqual(must(portraits[offset]).facts);
-        expectSound(store.path);
+        expect(readContents(store).facts).toEqual(must(portraits[offset]).facts);
+        expectVerified(store.path);
       }
     }));
 
   test("what was answered too long ago is known again", () =>
     withHistory(13, 12, (_, copy) => {
       const store = copy();
-      const before = portray(store).answered;
+      const before = readContents(store).answered;
       expect(before.length).toBeGreaterThan(2);
       store.exec("DELETE FROM answered");
-      takeBackAnswered(store, 12, 100_012);
-      expect(portray(store).answered).toEqual(before);
-      takeBackAnswered(store, 6, 12);
-      expect(portray(store).answered).toEqual(before.filter((row) => Number((row as unknown[])[1]) <= 6));
+      rewindIdempotencyRecords(store, 12, 100_012);
+      expect(readContents(store).answered).toEqual(before);
+      rewindIdempotencyRecords(store, 6, 12);
+      expect(readContents(store).answered).toEqual(before.filter((row) => Number((row as unknown[])[1]) <= 6));
     }));
 });
 
@@ -176,9 +176,9 @@ describe("a log that does not belong to the data is found out, and nothing is ch
     withHistory(19, 20, (_history, copy) => {
       const store = copy();
       store.exec(sql);
-      const before = portray(store);
-      expect(() => goBack(store, 0, defaultLimits)).toThrow(problem);
-      expect(portray(store)).toEqual(before);
+      const before = readContents(store);
+      expect(() => recoverTo(store, 0, defaultLimits)).toThrow(problem);
+      expect(readContents(store)).toEqual(before);
     }),
   );
 
@@ -192,9 +192,9 @@ describe("a log that does not belong to the data is found out, and nothing is ch
   ])("%s", (_, sql) =>
     withHistory(4, 20, (_history, copy) => {
       const store = copy();
-      checkHistory(store);
+      checkLog(store);
       store.exec(sql);
-      expect(() => checkHistory(store)).toThrow("the log is damaged");
+      expect(() => checkLog(store)).toThrow("the log is damaged");
     }),
   );
 });

@@ -4,9 +4,10 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { HeadSequence } from "../../src/replication/feed/head-sequence.ts";
 import { withDirectory } from "./cluster.ts";
-import { withLogLines } from "./log-lines.ts";
+import { withCapturedLog } from "./log-lines.ts";
 
-const open = (directory: string): HeadSequence => new HeadSequence({ directory, block: 10, wallMs: () => 1_000_000 });
+const open = (directory: string): HeadSequence =>
+  new HeadSequence({ directory, blockSize: 10, wallMs: () => 1_000_000 });
 const take = (sequence: HeadSequence, count: number): (number | undefined)[] =>
   Array.from({ length: count }, () => sequence.next());
 
@@ -34,7 +35,7 @@ test("what is used is reserved before", () =>
   }));
 
 test("where nothing can be written, the reserved ones are used up, and then there are none until it can", () =>
-  withLogLines(async (lines) => {
+  withCapturedLog(async (lines) => {
     await withDirectory(async (above) => {
       const directory = join(above, "data");
       mkdirSync(directory);

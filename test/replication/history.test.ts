@@ -1,9 +1,9 @@
 /** What two histories have in common, and whether a copy has passed through a position. */
 import { describe, expect, test } from "bun:test";
-import { isPassed, lastCommonOffset } from "../../src/replication/following/history.ts";
+import { historyContains, lastCommonOffset } from "../../src/replication/following/history.ts";
 import type { Epoch } from "../../src/store/epochs.ts";
 import type { Log } from "../../src/store/log.ts";
-import type { State } from "../../src/store/state.ts";
+import type { StoreState } from "../../src/store/state.ts";
 
 /** A history is written as its epochs with the offsets at which they begin, and its hashes are the text of what came before. */
 class Written {
@@ -27,9 +27,9 @@ class Written {
     this.#trim = trim;
   }
 
-  get state(): State {
+  get state(): StoreState {
     const { epoch, term } = this.epochs.at(-1) ?? { epoch: "", term: 0 };
-    return { epoch, term, offset: this.#end, hash: this.#hashAt(this.#end) } as State;
+    return { epoch, term, offset: this.#end, hash: this.#hashAt(this.#end) } as StoreState;
   }
 
   get log(): Log {
@@ -82,11 +82,11 @@ describe("the last common offset", () => {
 test("a copy has passed through a position of its epoch with the same hash, and through no other", () => {
   const { state, log } = new Written({ a: 0, b: 4 }, 9);
   const hash = log.hashAt(6);
-  expect(isPassed(state, log, { epoch: "b", offset: 6, hash })).toBe(true);
-  expect(isPassed(state, log, { epoch: "b", offset: 6, hash: undefined })).toBe(true);
-  expect(isPassed(state, log, { epoch: "b", offset: 6, hash: "another" })).toBe(false);
-  expect(isPassed(state, log, { epoch: "b", offset: 9, hash: state.hash })).toBe(true);
-  expect(isPassed(state, log, { epoch: "b", offset: 9, hash: "another" })).toBe(false);
-  expect(isPassed(state, log, { epoch: "b", offset: 10, hash: undefined })).toBe(false);
-  expect(isPassed(state, log, { epoch: "a", offset: 3, hash: log.hashAt(3) })).toBe(false);
+  expect(historyContains(state, log, { epoch: "b", offset: 6, hash })).toBe(true);
+  expect(historyContains(state, log, { epoch: "b", offset: 6, hash: undefined })).toBe(true);
+  expect(historyContains(state, log, { epoch: "b", offset: 6, hash: "another" })).toBe(false);
+  expect(historyContains(state, log, { epoch: "b", offset: 9, hash: state.hash })).toBe(true);
+  expect(historyContains(state, log, { epoch: "b", offset: 9, hash: "another" })).toBe(false);
+  expect(historyContains(state, log, { epoch: "b", offset: 10, hash: undefined })).toBe(false);
+  expect(historyContains(state, log, { epoch: "a", offset: 3, hash: log.hashAt(3) })).toBe(false);
 });

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import type { MintedKeys } from "../../src/replication/identity.ts";
 import { startDev } from "../../src/roles/dev.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
-import { nextSuccession } from "../../src/store/terms.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
+import { nextFailoverTerm } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   adminKey,
@@ -20,7 +20,7 @@ import {
   nodeKey,
   post,
   refusal,
-  standing,
+  positionOf,
   unset,
   untraced,
   withCluster,
@@ -109,17 +109,17 @@ describe("a new epoch", () => {
       await insert(primary.node, "ann");
       const edge = await cluster.edge("edge-1", primary);
       await converged(edge.node, primary.node);
-      const before = standing(edge.node);
+      const before = positionOf(edge.node);
       const { term } = edge.node.health();
       await edge.stop();
       await primary.stop();
       const promoted = await cluster.primary({ data: edge.data });
-      expect(standing(promoted.node)).toMatchObject({
+      expect(positionOf(promoted.node)).toMatchObject({
         // The beginning of the epoch is an event itself.
         offset: Number(before.offset) + 1,
         digest: before.digest,
       });
-      expect(promoted.node.health().term).toBe(nextSuccession(must(term)));
+      expect(promoted.node.health().term).toBe(nextFailoverTerm(must(term)));
       expect(await insert(promoted.node, "bob")).toMatchObject({ offset: Number(before.offset) + 2 });
       const other = await cluster.edge("edge-2", promoted);
       await converged(other.node, promoted.node);
@@ -155,7 +155,7 @@ test("keys are made once and never again, and the first one is an admin's", () =
     const second = await cluster.primary(config, async (minted) => void shown.push(minted));
     expect(shown).toHaveLength(1);
     expect((await post(second.url, "/api/policy", { src: "actor User {}", filename: null }, made)).status).toBe(202);
-    const stored = await Bun.file(presentStore(second.data) ?? "").text();
+    const stored = await Bun.file(currentStorePath(second.data) ?? "").text();
     expect(stored).not.toContain(made ?? "");
     expect(stored).not.toContain(madeForNodes ?? "");
   }));
@@ -174,8 +174,8 @@ test("a policy that refuses to change anything is no event on the edges either",
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    const before = standing(primary.node);
+    const before = positionOf(primary.node);
     await loadPolicy(primary.node);
     await primary.node.writes.batch([], untraced);
-    expect(standing(primary.node)).toEqual(before);
+    expect(positionOf(primary.node)).toEqual(before);
   }));

@@ -2,21 +2,21 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { Copy } from "../../src/replication/copy.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { LocalDatabase } from "../../src/replication/copy.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
 import { type Clock, systemClock } from "../../src/util/clock.ts";
 import { apply, fact, inserted, policy } from "../engine/store.ts";
 import { withDirectory } from "./cluster.ts";
-import { withLogLines } from "./log-lines.ts";
+import { withCapturedLog } from "./log-lines.ts";
 
 const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
 
 interface Opened {
-  readonly copy: Copy;
+  readonly copy: LocalDatabase;
   /** The connection that writes its file. */
-  readonly writer: SqlDatabase;
+  readonly writer: Connection;
   /** Does all that was to be done later, and what comes of that. */
   readonly wait: () => void;
 }
@@ -34,7 +34,7 @@ const withCopy = (body: (opened: Opened) => void, limits = defaultLimits): Promi
     );
     const later: (() => void)[] = [];
     const clock: Clock = { ...systemClock, after: (_, task) => (later.push(task), () => {}) };
-    const copy = new Copy(directory, limits, clock);
+    const copy = new LocalDatabase(directory, limits, clock);
     copy.open(path);
     const wait = (): void => {
       while (later.length > 0) later.shift()?.();
@@ -47,7 +47,7 @@ const withCopy = (body: (opened: Opened) => void, limits = defaultLimits): Promi
     }
   });
 
-const mayRead = (copy: Copy, id: string): boolean =>
+const mayRead = (copy: LocalDatabase, id: string): boolean =>
   copy.engine().authorize({
     actor: { type: "User", id },
     action: "read",
@@ -87,7 +87,7 @@ test("nothing is read ahead of a copy that is closed", () =>
   }));
 
 test("where they can't be read, the node says so and goes on", () =>
-  withLogLines((lines) =>
+  withCapturedLog((lines) =>
     withCopy(({ copy, writer, wait }) => {
       writer.exec("ALTER TABLE symbol RENAME TO lost");
       wait();

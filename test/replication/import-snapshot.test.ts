@@ -3,12 +3,12 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
-import { buildSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
+import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { encodeFront } from "../../src/store/snapshot-file.ts";
+import { encodeHeader } from "../../src/store/snapshot-file.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { openSnapshot } from "../../src/store/snapshot.ts";
-import { nextSuccession } from "../../src/store/terms.ts";
+import { nextFailoverTerm } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   type Cluster,
@@ -20,7 +20,7 @@ import {
   nodeKey,
   refusal,
   type Running,
-  standing,
+  positionOf,
   unset,
   withCluster,
 } from "./cluster.ts";
@@ -41,7 +41,7 @@ async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
 }
 
 async function snapshotOf(primary: { readonly data: string }, directory: string): Promise<string> {
-  return (await buildSnapshotAside(realSystem, join(primary.data, "store-1.db"), directory, nodeKeyHash)).path;
+  return (await buildSnapshotInWorker(realSystem, join(primary.data, "store-1.db"), directory, nodeKeyHash)).path;
 }
 
 test("a fallback starts offline from a file, says how old that is, and follows the primary once it is there", () =>
@@ -50,7 +50,7 @@ test("a fallback starts offline from a file, says how old that is, and follows t
     const file = await snapshotOf(primary, cluster.directory);
     const { madeMs } = openSnapshot(file).manifest;
     const first = await cluster.fallback(nowhere, { import: file });
-    expect(first.node.health()).toMatchObject({ ok: true, state: "SNAPSHOT", ...standing(primary.node) });
+    expect(first.node.health()).toMatchObject({ ok: true, state: "SNAPSHOT", ...positionOf(primary.node) });
     expect(mayRead(first.node, "ann")).toBe(true);
     const age = must(first.node.health().ageMs);
     expect(age).toBeGreaterThanOrEqual(0);
@@ -85,7 +85,7 @@ test("a copy that is older gives way to the file, one of another epoch does not"
     const newer = await snapshotOf(primary, cluster.directory);
     await (await cluster.fallback(nowhere, { import: old })).stop();
     const replaced = await cluster.fallback(nowhere, { import: newer });
-    expect(standing(replaced.node)).toEqual(standing(primary.node));
+    expect(positionOf(replaced.node)).toEqual(positionOf(primary.node));
     await replaced.stop();
     expect(
       readdirSync(replaced.data)
@@ -95,10 +95,10 @@ test("a copy that is older gives way to the file, one of another epoch does not"
 
     const another = join(cluster.directory, "another.zst");
     const { manifest, size } = openSnapshot(newer);
-    const front = encodeFront({ ...manifest, epoch: "0123456789abcdef", offset: 100 }, { nodeKeyHash });
+    const front = encodeHeader({ ...manifest, epoch: "0123456789abcdef", offset: 100 }, { nodeKeyHash });
     writeFileSync(another, Buffer.concat([front, readFileSync(newer).subarray(size - manifest.bytes)]));
     const kept = await cluster.fallback(nowhere, { import: another });
-    expect(standing(kept.node)).toEqual(standing(primary.node));
+    expect(positionOf(kept.node)).toEqual(positionOf(primary.node));
   }));
 
 test("a copy gives way to a file of a later term of its history", () =>
@@ -111,7 +111,7 @@ test("a copy gives way to a file of a later term of its history", () =>
     await insert(again.node, "bob");
     const newer = await snapshotOf(again, cluster.directory);
     const replaced = await cluster.fallback(nowhere, { import: newer });
-    expect(standing(replaced.node)).toEqual(standing(again.node));
+    expect(positionOf(replaced.node)).toEqual(positionOf(again.node));
     await replaced.stop();
     const kept = await cluster.fallback(nowhere, { import: old });
     expect(mayRead(kept.node, "bob")).toBe(true);
@@ -158,7 +158,7 @@ test("a file that is not there, or not meant for this node, is refused where the
     expect((await start({ import: file, environment: "other" })).message).toContain("belongs to environment `test`");
     const { manifest, size } = openSnapshot(file);
     const newer = Buffer.concat([
-      encodeFront({ ...manifest, schema: 999 }, { nodeKeyHash }),
+      encodeHeader({ ...manifest, schema: 999 }, { nodeKeyHash }),
       readFileSync(file).subarray(size - manifest.bytes),
     ]);
     writeFileSync(`${file}.newer`, newer);
@@ -178,6 +178,6 @@ test("a primary on an imported copy begins a succession", () =>
     await edge.stop();
     await primary.stop();
     const promoted = await cluster.primary({ data: edge.data });
-    expect(promoted.node.health().term).toBe(nextSuccession(must(term)));
+    expect(promoted.node.health().term).toBe(nextFailoverTerm(must(term)));
     expect(mayRead(promoted.node, "ann")).toBe(true);
   }));

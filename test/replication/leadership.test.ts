@@ -1,7 +1,7 @@
 /** How long the holder of a lease may act as the primary, by a clock that the test moves. */
 import { expect, test } from "bun:test";
-import { type Confirmation, Leadership } from "../../src/replication/failover/leadership.ts";
-import { type Lease, LeaseLost, type LeaseRecord } from "../../src/replication/failover/lease.ts";
+import { type TermConfirmation, Leadership } from "../../src/replication/failover/leadership.ts";
+import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/failover/lease.ts";
 import type { Clock } from "../../src/util/clock.ts";
 
 const ttlMs = 6000;
@@ -14,7 +14,7 @@ type Renewal = "renewed" | "lost" | "failed" | "slow";
 /** A process with its clock: it can pass time, stand still, and have its clock stand still as well. */
 class Holder {
   renewal: Renewal = "renewed";
-  confirmation: Confirmation = { edges: 0, isSuperseded: false };
+  confirmation: TermConfirmation = { edges: 0, isSuperseded: false };
   confirmations = 0;
   readonly renewals: LeaseRecord[] = [];
   readonly released: (string | undefined)[] = [];
@@ -36,11 +36,11 @@ class Holder {
     };
     this.leadership = new Leadership({ lease, record, askedMs: 0, ttlMs, clock: this.#clock() });
     if (!leads) return;
-    const confirm = async (): Promise<Confirmation> => {
+    const confirm = async (): Promise<TermConfirmation> => {
       this.confirmations++;
       return this.confirmation;
     };
-    this.leadership.lead({ confirm, ack, onLost: (reason) => void this.lost.push(reason) });
+    this.leadership.start({ confirm, ack, onLost: (reason) => void this.lost.push(reason) });
   }
 
   get isValid(): boolean {
@@ -81,7 +81,7 @@ class Holder {
       case "renewed":
         return Promise.resolve();
       case "lost":
-        return Promise.reject(new LeaseLost("node b has it"));
+        return Promise.reject(new LeaseLostError("node b has it"));
       case "failed":
         return Promise.reject(new Error("no quorum"));
       case "slow":
@@ -136,7 +136,7 @@ test("without an engine it is over before the lease expires there, counted from 
   expect(holder.isValid).toBe(true);
   await holder.pass(1);
   expect(holder.leadership.problem).toContain("could not be renewed at the test's engine");
-  expect(() => holder.leadership.require()).toThrow("send the write again");
+  expect(() => holder.leadership.requireValid()).toThrow("send the write again");
   holder.renewal = "renewed";
   await holder.pass(600);
   expect(holder.isValid).toBe(true);

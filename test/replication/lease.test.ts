@@ -8,14 +8,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { failoverUrlProblem } from "../../src/config/failover-url.ts";
 import { kubernetesLease } from "../../src/replication/failover/kubernetes-lease.ts";
-import { LeaseLost, type Lease, type LeaseOptions } from "../../src/replication/failover/lease.ts";
+import { LeaseLostError, type Lease, type LeaseOptions } from "../../src/replication/failover/lease.ts";
 import { openLease } from "../../src/replication/failover/open-lease.ts";
-import { nextSuccession } from "../../src/store/terms.ts";
+import { nextFailoverTerm } from "../../src/store/terms.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { makeAuthority } from "../e2e/certificates.ts";
 import { Etcd } from "../e2e/etcd.ts";
 import { findProgram } from "../e2e/program.ts";
-import { acquired, conforms, refused } from "./lease/conformance.ts";
+import { acquired, testLeaseConformance, refused } from "./lease/conformance.ts";
 import { startKubernetes } from "./lease/kubernetes-server.ts";
 import { lossyFetch } from "./lease/lossy-fetch.ts";
 import { startS3 } from "./lease/s3-server.ts";
@@ -36,7 +36,7 @@ describe.skipIf(findProgram("etcd") === null)("etcd (skipped where it is not ins
   beforeAll(async () => void (etcd = await Etcd.start(join(directory, "one"))));
   afterAll(() => etcd?.stop());
 
-  conforms({
+  testLeaseConformance({
     name: "etcd",
     ttlMs: 1500,
     lateMs: 100,
@@ -73,7 +73,7 @@ describe.skipIf(findProgram("etcd") === null)("a cluster of etcd", () => {
     for (const call of [() => a.renew(held), () => b.acquire(0), () => b.holder()]) {
       const askedMs = performance.now();
       const error = await refused(call());
-      expect(error).not.toBeInstanceOf(LeaseLost);
+      expect(error).not.toBeInstanceOf(LeaseLostError);
       expect(String(error)).toContain("a majority of its members");
       expect(performance.now() - askedMs).toBeLessThan(ttlMs / 3 + 400);
     }
@@ -81,7 +81,7 @@ describe.skipIf(findProgram("etcd") === null)("a cluster of etcd", () => {
     await Promise.all([first?.start(), second?.start()]);
     await eventually(() => a.renew(held));
     await a.release(held);
-    expect((await acquired(b)).term).toBe(nextSuccession(held.term));
+    expect((await acquired(b)).term).toBe(nextFailoverTerm(held.term));
   });
 
   test("the answer of one member that was lost comes from the next", async () => {
@@ -90,7 +90,7 @@ describe.skipIf(findProgram("etcd") === null)("a cluster of etcd", () => {
     const a = openLease({ url, node: "a", ttlMs }, { fetch: lossy.fetch, clock: systemClock });
     lossy.loses = "one write";
     const held = await acquired(a);
-    expect(held.term).toBe(nextSuccession(0));
+    expect(held.term).toBe(nextFailoverTerm(0));
     await a.renew(held);
     lossy.loses = "one write";
     await a.release(held);
@@ -165,7 +165,7 @@ describe("Kubernetes", () => {
   afterAll(() => kubernetes.stop());
   const at = (port: number, name: string): string => `kubernetes+http://127.0.0.1:${port}/default/${name}`;
 
-  conforms({
+  testLeaseConformance({
     name: "Kubernetes (test server)",
     ttlMs: 1500,
     lateMs: 100,
@@ -207,7 +207,7 @@ describe("Kubernetes", () => {
     const open = (name: string): Lease =>
       openLease({ url: at(kubernetes.port, name), node: "a", ttlMs: 1500, password: token }, system);
     expect(String(await refused(open(foreign).acquire(0)))).toContain("another program");
-    expect((await acquired(open(empty))).term).toBe(nextSuccession(0));
+    expect((await acquired(open(empty))).term).toBe(nextFailoverTerm(0));
   });
 
   test("a wrong token is refused by name", async () => {
@@ -260,7 +260,7 @@ describe("S3", () => {
   });
   const open = (url: string, node = "a"): Lease => openLease({ url, node, ttlMs: 1500 }, system);
 
-  conforms({
+  testLeaseConformance({
     name: "S3 (test server)",
     ttlMs: 1500,
     lateMs: 100,
@@ -340,7 +340,7 @@ async function eventually<T>(body: () => Promise<T>): Promise<T> {
     try {
       return await body();
     } catch (error) {
-      if (error instanceof LeaseLost || performance.now() > end) throw error;
+      if (error instanceof LeaseLostError || performance.now() > end) throw error;
       await Bun.sleep(50);
     }
   }

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 
-export interface Link extends AsyncDisposable {
+export interface BreakableProxy extends AsyncDisposable {
   /** Leads to the target. */
   readonly url: string;
   /** Ends all connections, and each new one at once. */
@@ -10,7 +10,7 @@ export interface Link extends AsyncDisposable {
   mend(): void;
 }
 
-export async function openLink(target: string): Promise<Link> {
+export async function openBreakableProxy(target: string): Promise<BreakableProxy> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   let whole = true;

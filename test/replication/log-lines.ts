@@ -2,7 +2,7 @@
 import { startLogging } from "../../src/telemetry/logger.ts";
 
 /** Runs `body` with the lines that are logged meanwhile, from this level on. */
-export async function withLogLines(
+export async function withCapturedLog(
   body: (lines: readonly string[]) => Promise<void>,
   level: "debug" | "info" | "warning" = "warning",
 ): Promise<void> {

@@ -1,7 +1,7 @@
 /** The log of a store: what is kept of it by number, age and size, and what stood where at some moment. */
 import { describe, expect, test } from "bun:test";
 import { openStore } from "../../src/store/database.ts";
-import { agedIn, excessOf, placesAt } from "../../src/store/log-retention.ts";
+import { expiredOffset, excessOffset, offsetsAt } from "../../src/store/log-retention.ts";
 import { openLog, type StoredLogRow } from "../../src/store/log.ts";
 
 const hour = 3_600_000;
@@ -31,7 +31,7 @@ const row = (offset: number, timeMs: number, body: string): StoredLogRow => ({
 
 describe("what must go", () => {
   test("is nothing where all of it fits", () =>
-    withLog((store) => expect(excessOf(store, everything)).toBeUndefined()));
+    withLog((store) => expect(excessOffset(store, everything)).toBeUndefined()));
 
   test.each([
     ["by number", { events: 20 }, 40],
@@ -40,36 +40,36 @@ describe("what must go", () => {
     ["by whatever asks for most", { events: 40, bytes: 1000 }, 50],
   ])("%s", (_, retention, expected) =>
     withLog((store, log) => {
-      const excess = excessOf(store, { ...everything, ...retention });
+      const excess = excessOffset(store, { ...everything, ...retention });
       expect(excess).toBe(expected);
       log.trim(excess ?? 0);
       expect(log.trimmedTo()).toBe(expected);
-      expect(excessOf(store, { ...everything, ...retention })).toBeUndefined();
+      expect(excessOffset(store, { ...everything, ...retention })).toBeUndefined();
     }),
   );
 
   test("is not the last event, however large it is", () =>
     withLog((store, log) => {
       log.append(row(61, 51 * hour, "x".repeat(10_000)));
-      expect(excessOf(store, { ...everything, bytes: 100 })).toBe(60);
+      expect(excessOffset(store, { ...everything, bytes: 100 })).toBe(60);
     }));
 });
 
 describe("what is too old", () => {
   test("goes, a tenth of the log at a time", () =>
     withLog((store, log) => {
-      expect(agedIn(store, 20 * hour, 50 * hour)).toBe(15);
-      expect(agedIn(store, 48 * hour, 50 * hour)).toBe(11);
-      expect(agedIn(store, 50 * hour, 50 * hour)).toBeUndefined();
+      expect(expiredOffset(store, 20 * hour, 50 * hour)).toBe(15);
+      expect(expiredOffset(store, 48 * hour, 50 * hour)).toBe(11);
+      expect(expiredOffset(store, 50 * hour, 50 * hour)).toBeUndefined();
       for (
-        let last = agedIn(store, 20 * hour, 50 * hour);
+        let last = expiredOffset(store, 20 * hour, 50 * hour);
         last !== undefined;
-        last = agedIn(store, 20 * hour, 50 * hour)
+        last = expiredOffset(store, 20 * hour, 50 * hour)
       )
         log.trim(last);
       expect(log.trimmedTo()).toBe(39);
       log.trim(60);
-      expect(agedIn(store, 1, 50 * hour)).toBeUndefined();
+      expect(expiredOffset(store, 1, 50 * hour)).toBeUndefined();
     }));
 
   test("goes where a clock that was ahead has left events of the future among it, and those do not go alone", () =>
@@ -79,9 +79,9 @@ describe("what is too old", () => {
       log.append(row(62, 52 * hour, "x"));
       log.append(row(63, 9000 * hour, "x"));
       for (let offset = 64; offset <= 100; offset++) log.append(row(offset, 99 * hour, "x"));
-      expect(agedIn(store, 10 * hour, 99 * hour)).toBe(62);
+      expect(expiredOffset(store, 10 * hour, 99 * hour)).toBe(62);
       log.trim(62);
-      expect(agedIn(store, 10 * hour, 99 * hour)).toBeUndefined();
+      expect(expiredOffset(store, 10 * hour, 99 * hour)).toBeUndefined();
     }));
 
   test("goes only up to an event that is young enough, also where a later one says that it is older", () =>
@@ -89,7 +89,7 @@ describe("what is too old", () => {
       log.trim(59);
       log.append(row(61, 98 * hour, "x"));
       for (let offset = 62; offset <= 100; offset++) log.append(row(offset, hour, "x"));
-      expect(agedIn(store, 10 * hour, 99 * hour)).toBe(60);
+      expect(expiredOffset(store, 10 * hour, 99 * hour)).toBe(60);
     }));
 });
 
@@ -99,10 +99,10 @@ describe("where the log stood at a moment", () => {
 
   test("is after the last event of it, also between two", () =>
     withLog((store) => {
-      expect(placesAt(store, hour - 1, later)).toEqual(at(10));
-      expect(placesAt(store, hour, later)).toEqual(at(11));
-      expect(placesAt(store, 7.5 * hour, later)).toEqual(at(17));
-      expect(placesAt(store, 999 * hour, later)).toEqual(at(60));
+      expect(offsetsAt(store, hour - 1, later)).toEqual(at(10));
+      expect(offsetsAt(store, hour, later)).toEqual(at(11));
+      expect(offsetsAt(store, 7.5 * hour, later)).toEqual(at(17));
+      expect(offsetsAt(store, 999 * hour, later)).toEqual(at(60));
     }));
 
   test("may be one of several places where the clock was set back by hours, and only then", () =>
@@ -111,10 +111,10 @@ describe("where the log stood at a moment", () => {
       log.append(row(61, 54 * hour, "x"));
       log.append(row(62, 54.5 * hour, "x"));
       log.append(row(63, 52 * hour, "x"));
-      expect(placesAt(store, 51 * hour, later)).toEqual(at(60));
-      expect(placesAt(store, 53 * hour, later)).toEqual({ first: 60, last: 63 });
-      expect(placesAt(store, 54 * hour, later)).toEqual({ first: 61, last: 63 });
-      expect(placesAt(store, 55 * hour, later)).toEqual(at(63));
+      expect(offsetsAt(store, 51 * hour, later)).toEqual(at(60));
+      expect(offsetsAt(store, 53 * hour, later)).toEqual({ first: 60, last: 63 });
+      expect(offsetsAt(store, 54 * hour, later)).toEqual({ first: 61, last: 63 });
+      expect(offsetsAt(store, 55 * hour, later)).toEqual(at(63));
     }));
 
   test("does not hang on events of the future that others follow", () =>
@@ -122,8 +122,8 @@ describe("where the log stood at a moment", () => {
       for (let offset = 61; offset <= 64; offset++) log.append(row(offset, 9000 * hour, "x"));
       log.append(row(65, 51 * hour, "x"));
       log.append(row(66, 60 * hour, "x"));
-      expect(placesAt(store, 50 * hour, 70 * hour)).toEqual({ first: 60, last: 64 });
-      expect(placesAt(store, 51 * hour, 70 * hour)).toEqual(at(65));
-      expect(placesAt(store, 60 * hour, 70 * hour)).toEqual(at(66));
+      expect(offsetsAt(store, 50 * hour, 70 * hour)).toEqual({ first: 60, last: 64 });
+      expect(offsetsAt(store, 51 * hour, 70 * hour)).toEqual(at(65));
+      expect(offsetsAt(store, 60 * hour, 70 * hour)).toEqual(at(66));
     }));
 });

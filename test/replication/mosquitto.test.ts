@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
-import { BrokerLink } from "../../src/replication/feed/broker-link.ts";
+import { BrokerConnection } from "../../src/replication/feed/broker-link.ts";
 import { drainRead } from "../../src/replication/feed/drain-read.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
@@ -22,7 +22,7 @@ import {
   mayRead,
   nodeKey,
   refusal,
-  standing,
+  positionOf,
   successorOf,
   withCluster,
 } from "./cluster.ts";
@@ -127,7 +127,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
         connectTimeoutMs: 2000,
         keepaliveMs: 5000,
       };
-      const link = new BrokerLink({ ...options, exclusive: false });
+      const link = new BrokerConnection({ ...options, ownership: false });
       link.start();
       await eventually(() => expect(link.connected).toBe(true));
       link.reconnect(); // drops the connection without a goodbye
@@ -142,12 +142,12 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       await loadPolicy(primary.node);
       const edge = await cluster.edge("edge-1", primary, flags("edge"));
       await converged(edge.node, primary.node);
-      const before = standing(edge.node);
+      const before = positionOf(edge.node);
       const intruder = await client("edge", "intruder");
       for (const topic of [topics.events, topics.head, topics.status("edge-1")]) {
         expect((await refusal(intruder.publishAsync(topic, "forged", { qos: 1 }))).message).toContain("Not authorized");
       }
-      expect(standing(edge.node)).toEqual(before);
+      expect(positionOf(edge.node)).toEqual(before);
       await intruder.endAsync();
     }));
 
@@ -191,14 +191,14 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       username,
       connectTimeoutMs: 2000,
       keepaliveMs: 5000,
-      exclusive: false as const,
+      ownership: false as const,
     };
-    const link = new BrokerLink({ ...options, password: "wrong" });
+    const link = new BrokerConnection({ ...options, password: "wrong" });
     link.start();
     await Bun.sleep(1200);
     expect(link.connected).toBe(false);
     await link.close();
-    const right = new BrokerLink({ ...options, password: flags("edge").brokerPassword });
+    const right = new BrokerConnection({ ...options, password: flags("edge").brokerPassword });
     right.start();
     await eventually(() => expect(right.connected).toBe(true));
     expect(right.window).toBe(8);

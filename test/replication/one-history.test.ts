@@ -7,13 +7,23 @@ import { restore } from "../../src/replication/backup/restore.ts";
 import { askKnownTerm } from "../../src/replication/succession/known-term.ts";
 import { parseToken } from "../../src/replication/position.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { readState } from "../../src/store/state.ts";
-import { firstTerm, isSameSuccession, nextStart, nextSuccession } from "../../src/store/terms.ts";
+import { firstTerm, isSameFailover, nextStartTerm, nextFailoverTerm } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
-import { adminKey, eventually, nodeKey, post, reader, twinOf, withCluster, policy, type Cluster } from "./cluster.ts";
+import {
+  adminKey,
+  eventually,
+  nodeKey,
+  post,
+  reader,
+  duplicateOf,
+  withCluster,
+  policy,
+  type Cluster,
+} from "./cluster.ts";
 
 const quick = {
   "limits.peerCheckIntervalMs": "200ms",
@@ -98,16 +108,16 @@ function saved(data: string): () => void {
 describe("terms", () => {
   test("are counters: starts of one primary never come before its successor", () => {
     let term = firstTerm;
-    const successor = nextSuccession(term);
+    const successor = nextFailoverTerm(term);
     for (let starts = 0; starts < 1000; starts++) {
-      term = nextStart(term);
-      expect(isSameSuccession(term, firstTerm)).toBe(true);
+      term = nextStartTerm(term);
+      expect(isSameFailover(term, firstTerm)).toBe(true);
     }
     expect(term).toBeLessThan(successor);
-    expect(isSameSuccession(successor, firstTerm)).toBe(false);
+    expect(isSameFailover(successor, firstTerm)).toBe(false);
     // Those of earlier versions were times in ms.
-    const [before, after] = [1_795_000_000_000, nextSuccession(1_795_000_000_000)];
-    expect([after > before, isSameSuccession(before, after)]).toEqual([true, false]);
+    const [before, after] = [1_795_000_000_000, nextFailoverTerm(1_795_000_000_000)];
+    expect([after > before, isSameFailover(before, after)]).toEqual([true, false]);
   });
 
   test(
@@ -137,7 +147,7 @@ describe("terms", () => {
         const { limits, data } = config;
         await restore({
           ...{ file, directory: data, knownTerm: known.term, limits, nodeKeyHash: hashKey(nodeKey) },
-          ...{ destination: undefined, force: false, dryRun: false, allowUnauthenticated: false },
+          ...{ target: undefined, force: false, dryRun: false, allowUnauthenticated: false },
           onStep() {},
           warn(problem) {
             throw new Error(problem);
@@ -145,7 +155,7 @@ describe("terms", () => {
         });
         const restored = await member(cluster, { ...ofPrimary, data });
         const { epoch, ...standing } = await standingAt(restored.url);
-        expect(standing).toMatchObject({ role: "primary", state: "PRIMARY", term: nextStart(3 * firstTerm) });
+        expect(standing).toMatchObject({ role: "primary", state: "PRIMARY", term: nextStartTerm(3 * firstTerm) });
         for (const { url } of [ahead, c])
           await eventually(async () => expect(await standingAt(url)).toMatchObject({ role: "edge", epoch }), 15_000);
         for (const user of ["ann", "too-late"])
@@ -298,7 +308,7 @@ describe("a primary that is replaced", () => {
         const { epoch, offset } = primary.node.health();
         const successor = {
           epoch: "f".repeat(16),
-          term: nextSuccession(firstTerm),
+          term: nextFailoverTerm(firstTerm),
           after: offset,
           hash: "0".repeat(16),
         };
@@ -324,7 +334,7 @@ describe("a second process on a copy of a primary's directory", () => {
     () =>
       withCluster(async (cluster) => {
         const { a, ofPrimary } = await threeMembers(cluster);
-        const data = twinOf(a, join(cluster.directory, "twin"));
+        const data = duplicateOf(a, join(cluster.directory, "twin"));
         const elsewhere = { ...ofPrimary, port: String(await freePort()), data };
         const refused = await member(cluster, elsewhere).then(
           () => undefined,
@@ -336,12 +346,12 @@ describe("a second process on a copy of a primary's directory", () => {
         await written(a.url, "ann");
         // A volume that moves to another machine.
         await a.stop();
-        const moved = await member(cluster, { ...elsewhere, data: twinOf(a, join(cluster.directory, "moved")) });
+        const moved = await member(cluster, { ...elsewhere, data: duplicateOf(a, join(cluster.directory, "moved")) });
         await written(moved.url, "bob");
         expect((await mayRead(moved.url, "ann")).allowed).toBe(true);
         const { term } = await standingAt(moved.url);
         expect((await standingAt(moved.url)).epoch).not.toBe(epoch);
-        expect(isSameSuccession(term, firstTerm)).toBe(true);
+        expect(isSameFailover(term, firstTerm)).toBe(true);
       }),
     timeoutMs,
   );
@@ -351,7 +361,7 @@ test("a store that was made anew is of the first term", () =>
   withCluster(async (cluster) => {
     const { data, stop } = await member(cluster, { port: "0" });
     await stop();
-    const store = openStore(must(presentStore(data)), { readonly: true });
+    const store = openStore(must(currentStorePath(data)), { readonly: true });
     expect(readState(store).term).toBe(firstTerm);
     store.close();
   }));

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 
-export interface Proxy {
+export interface BrokerProxy {
   /** `mqtt://` on this machine. */
   readonly url: string;
   /** When connections were made (`performance.now()`), and the version in their CONNECT packet: 4 is 3.1.1. */
@@ -14,7 +14,7 @@ export interface Proxy {
 }
 
 /** Without a port everybody is disconnected at once. */
-export async function openProxy(brokerPort?: number): Promise<Proxy> {
+export async function openBrokerProxy(brokerPort?: number): Promise<BrokerProxy> {
   const clients = new Map<Socket, Socket>(); // by their connection to the broker
   const connections: { atMs: number; version: number | undefined }[] = [];
   const server = createServer((client) => {

@@ -2,14 +2,14 @@
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { ApiKey, Change, Fact } from "../../src/engine/event.ts";
+import type { ApiKey, FactChange, Fact } from "../../src/engine/event.ts";
 import { append, type WriteRequest } from "../../src/replication/writing/append.ts";
-import type { SqlDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { openStore } from "../../src/store/database.ts";
 import { openLog } from "../../src/store/log.ts";
 import { scanFacts } from "../../src/store/scan-facts.ts";
-import { createState, readState, type State } from "../../src/store/state.ts";
+import { createState, readState, type StoreState } from "../../src/store/state.ts";
 import { firstTerm } from "../../src/store/terms.ts";
 import { AppError } from "../../src/util/app-error.ts";
 
@@ -28,8 +28,8 @@ const users = ["ann", "bob", "eve"];
 const ids = ["1", "2", "3", "4", "5"];
 
 /** What a store is, apart from how it is kept. */
-export interface Portrait {
-  readonly state: State;
+export interface StoreContents {
+  readonly state: StoreState;
   readonly facts: readonly string[];
   readonly policies: readonly unknown[];
   readonly keys: readonly unknown[];
@@ -44,7 +44,7 @@ export interface Portrait {
   readonly answers: string;
 }
 
-export function portray(store: SqlDatabase): Portrait {
+export function readContents(store: Connection): StoreContents {
   const rows = (sql: string): readonly unknown[] => store.prepare(sql).values();
   return {
     state: readState(store),
@@ -56,14 +56,14 @@ export function portray(store: SqlDatabase): Portrait {
     cleared: rows("SELECT * FROM cleared ORDER BY offset, relation, ids"),
     log: rows("SELECT * FROM log ORDER BY offset"),
     closures: closureTables(store)
-      .map(({ name, rows: count, kept }) => `${name} ${count} ${kept}`)
+      .map(({ name, rows: count, isMaterialized: kept }) => `${name} ${count} ${kept}`)
       .sort(),
     indexes: rows("SELECT name FROM sqlite_schema WHERE name LIKE 'fact%_by_%' ORDER BY name").map(String),
     answers: answersOf(store),
   };
 }
 
-function answersOf(store: SqlDatabase): string {
+function answersOf(store: Connection): string {
   const engine = new Engine(store);
   const answers = users.flatMap((user) =>
     ["Folder", "Team"].flatMap((type) =>
@@ -90,9 +90,9 @@ function answer(ask: () => boolean): string {
 }
 
 export interface History {
-  readonly store: SqlDatabase;
+  readonly store: Connection;
   /** By offset, from 0 on. */
-  readonly portraits: readonly Portrait[];
+  readonly portraits: readonly StoreContents[];
 }
 
 /** A store in the file at `path` after so many events, drawn from the seed. */
@@ -101,7 +101,7 @@ export function drawHistory(path: string, seed: number, events: number): History
   const store = openStore(path, { synchronous: "NORMAL" });
   createState(store, "test", "0000000000000001");
   const log = openLog(store);
-  const portraits = [portray(store)];
+  const portraits = [readContents(store)];
   for (let attempt = 0; portraits.length <= events; attempt++) {
     const meta = { traceparent: null, timeMs: 1000 * attempt, ...(next() < 0.5 && { request: `r${attempt}` }) };
     try {
@@ -111,7 +111,7 @@ export function drawHistory(path: string, seed: number, events: number): History
       if (error instanceof AppError) continue;
       throw error;
     }
-    if (readState(store).offset === portraits.length) portraits.push(portray(store));
+    if (readState(store).offset === portraits.length) portraits.push(readContents(store));
   }
   return { store, portraits };
 }
@@ -138,7 +138,7 @@ function drawKeys(next: Random, attempt: number): WriteRequest {
   return { kind: "keys", add, remove: next() < 0.5 ? [`k${below(next, 4)}`] : [] };
 }
 
-function drawChange(next: Random): Change {
+function drawChange(next: Random): FactChange {
   const value = (type: string): { type: string; id: string } => ({ type, id: pick(next, ids) });
   const type = pick(next, ["Folder", "Folder", "Team"]);
   const user = { type: "User", id: pick(next, users) };

@@ -14,10 +14,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
+import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
 import type { Node } from "../../src/replication/node.ts";
-import { boundLog, emptyLog, frameCounter } from "../../src/replication/writing/open-store.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { limitWal, truncateWal, walFrameCounter } from "../../src/replication/writing/open-store.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { PageChecksums } from "../../src/store/page-checksums.ts";
 import { WalReader } from "../../src/store/wal-reader.ts";
@@ -37,7 +37,7 @@ const frameBytes = frameHeaderBytes + pageBytes;
 let files = 0;
 
 /** A table, with an index, in a database whose checkpoints are made by hand. */
-function openTable(): { readonly store: SqlDatabase; readonly path: string } {
+function openTable(): { readonly store: Connection; readonly path: string } {
   const path = join(directory, `store-${++files}.db`);
   const store = openStore(path);
   store.exec("PRAGMA wal_autocheckpoint = 0");
@@ -69,8 +69,8 @@ describe("checksums of pages", () => {
   test.each([1, 2, 3])("agree with what SQLite writes, whatever is written, read and moved (seed %p)", (seed) => {
     const random = randomFrom(seed);
     const { store, path } = openTable();
-    const pages = new PageChecksums(path, pageBytes, frameCounter(store));
-    let reader: SqlDatabase | undefined;
+    const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
+    let reader: Connection | undefined;
     let checks = 0;
     for (let step = 0; step < 600; step++) {
       const chance = random();
@@ -84,14 +84,14 @@ describe("checksums of pages", () => {
         // A cache that spills puts into the log what is then rolled back.
         if (random() < 0.2) begun.rollback();
         else begun.commit();
-        pages.readLog();
+        pages.readWal();
       } else if (chance < 0.55) {
         store.exec(`DELETE FROM item WHERE id % 7 = ${step % 7}`);
-        pages.readLog();
-      } else if (chance < 0.7) boundLog({ store, pages }, 1);
+        pages.readWal();
+      } else if (chance < 0.7) limitWal({ store, pages }, 1);
       else if (chance < 0.75) {
         store.exec("PRAGMA busy_timeout = 0");
-        emptyLog({ store, pages });
+        truncateWal({ store, pages });
       } else if (chance < 0.85) {
         reader?.close();
         reader = openSqlite(path, { readonly: true });
@@ -121,13 +121,13 @@ describe("checksums of pages", () => {
 
   test("know of any bit of any page that flips, and of one that flips back", () => {
     const { store, path } = openTable();
-    const pages = new PageChecksums(path, pageBytes, frameCounter(store));
+    const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     const insertItem = store.prepare("INSERT INTO item VALUES (?1, ?2)");
     store.transaction(() => {
       for (let id = 0; id < 3000; id++) insertItem.run(id, `text ${id * 7919}`);
     });
     store.exec("DELETE FROM item WHERE id > 2000"); // so that there are free pages
-    boundLog({ store, pages }, 1);
+    limitWal({ store, pages }, 1);
     expect(problemIn(pages)).toBeUndefined();
     const random = randomFrom(7);
     const { size } = statSync(path);
@@ -148,16 +148,16 @@ describe("checksums of pages", () => {
     const random = randomFrom(8);
     for (let attempt = 0; attempt < 20; attempt++) {
       const { store, path } = openTable();
-      const pages = new PageChecksums(path, pageBytes, frameCounter(store));
-      emptyLog({ store, pages });
+      const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
+      truncateWal({ store, pages });
       const insertItem = store.prepare("INSERT INTO item VALUES (?1, ?2)");
       for (let id = 0; id < 100; id++) insertItem.run(id, `text ${id * 7919}`);
-      pages.readLog();
+      pages.readWal();
       // In the last frame of a page, since no other is moved.
       const frames = Math.floor((statSync(`${path}-wal`).size - logHeaderBytes) / frameBytes);
       const position = logHeaderBytes + frameBytes * (frames - 1) + frameHeaderBytes;
       flipBit(`${path}-wal`, position + Math.floor(random() * pageBytes), Math.floor(random() * 8));
-      boundLog({ store, pages }, 1);
+      limitWal({ store, pages }, 1);
       expect(problemIn(pages)).toContain("is not what was written to it");
       store.close();
       pages.close();
@@ -166,11 +166,11 @@ describe("checksums of pages", () => {
 
   test("ignore frames of a commit that failed, which look as if they were committed", () => {
     const { store, path } = openTable();
-    const pages = new PageChecksums(path, pageBytes, frameCounter(store));
-    emptyLog({ store, pages });
+    const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
+    truncateWal({ store, pages });
     const insertItem = store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)");
     for (let id = 0; id < 50; id++) insertItem.run(id, `text ${id}`);
-    boundLog({ store, pages });
+    limitWal({ store, pages });
     // What a failed sync leaves: whole frames of this log, with the mark of a commit, behind those that SQLite counts.
     const log = `${path}-wal`;
     const bytes = readFileSync(log);
@@ -185,15 +185,15 @@ describe("checksums of pages", () => {
     reader.prepare("SELECT count(*) FROM item").values();
     for (let id = 0; id < 8; id++) {
       insertItem.run(id, `other ${id}`);
-      boundLog({ store, pages }, 1);
+      limitWal({ store, pages }, 1);
       expect(problemIn(pages)).toBeUndefined();
     }
     reader.close();
     for (let id = 0; id < 60; id++) {
       insertItem.run(id, `third ${id}`);
-      boundLog({ store, pages }, 5);
+      limitWal({ store, pages }, 5);
     }
-    emptyLog({ store, pages });
+    truncateWal({ store, pages });
     expect(problemIn(pages)).toBeUndefined();
     store.close();
     pages.close();
@@ -201,16 +201,16 @@ describe("checksums of pages", () => {
 
   test("go on reading a database that was deleted, and let go of it at the end", () => {
     const { store, path } = openTable();
-    const pages = new PageChecksums(path, pageBytes, frameCounter(store));
+    const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     const insertItem = store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)");
     for (let id = 0; id < 50; id++) insertItem.run(id, `text ${id}`);
-    emptyLog({ store, pages });
+    truncateWal({ store, pages });
     expect(problemIn(pages)).toBeUndefined();
     for (const file of [path, `${path}-wal`, `${path}-shm`]) rmSync(file);
     const others = [];
     for (let id = 0; id < 10; id++) {
       insertItem.run(id, `other ${id}`);
-      pages.readLog();
+      pages.readWal();
       others.push(openSync(import.meta.path, "r"));
     }
     expect(problemIn(pages)).toBeUndefined();
@@ -218,15 +218,15 @@ describe("checksums of pages", () => {
     pages.close();
     store.close();
     const another = openTable();
-    new PageChecksums(another.path, pageBytes, frameCounter(another.store)).readLog();
+    new PageChecksums(another.path, pageBytes, walFrameCounter(another.store)).readWal();
     if (process.platform === "linux") expect(openFiles().filter((file) => file.startsWith(path))).toEqual([]);
     another.store.close();
   });
 
   test("read what was committed, and not all that is in the log, while a reader keeps it there", () => {
     const { store, path } = openTable();
-    const pages = new PageChecksums(path, pageBytes, frameCounter(store));
-    emptyLog({ store, pages });
+    const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
+    truncateWal({ store, pages });
     const reader = openSqlite(path, { readonly: true });
     reader.exec("BEGIN");
     reader.prepare("SELECT count(*) FROM item").values();
@@ -240,13 +240,13 @@ describe("checksums of pages", () => {
       const insertItem = store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)");
       for (let id = 0; id < 400; id++) {
         insertItem.run(id, "x".repeat(3000));
-        boundLog({ store, pages }, 100);
+        limitWal({ store, pages }, 100);
       }
     } finally {
       WalReader.prototype.frames = frames;
     }
-    expect(pages.unmoved).toBeGreaterThan(400);
-    expect(read).toBe(pages.unmoved);
+    expect(pages.uncheckpointed).toBeGreaterThan(400);
+    expect(read).toBe(pages.uncheckpointed);
     reader.close();
     store.close();
     pages.close();
@@ -282,7 +282,7 @@ describe("a bit that flips in the database in use, where no question reads it,",
       await primary.stop();
       // What was in the log is in the file after a start.
       const again = await cluster.primary();
-      const path = must(presentStore(again.data));
+      const path = must(currentStorePath(again.data));
       const [page] = pagesOf(path, /^fact_/);
       // The first pass notes what is there.
       await Bun.sleep(2500);
@@ -302,12 +302,12 @@ describe("a bit that flips in the database in use, where no question reads it,",
       await insert(primary.node, "ann", ...many);
       const edge = await cluster.edge("edge", primary);
       await converged(edge.node, primary.node);
-      const path = must(presentStore(edge.data));
+      const path = must(currentStorePath(edge.data));
       const page = table === "free" ? statSync(path).size / pageBytes : must(pagesOf(path, new RegExp(`^${table}`))[0]);
       await Bun.sleep(2500);
       flipBit(path, (page - 1) * pageBytes + 4000, 3);
       await eventually(async () => {
-        expect(presentStore(edge.data)).not.toBe(path);
+        expect(currentStorePath(edge.data)).not.toBe(path);
         expect(await statusOf(edge)).toBe(200);
       }, 10_000);
       await converged(edge.node, primary.node);
@@ -321,11 +321,11 @@ describe("a bit that flips in the database in use, where no question reads it,",
       await insert(primary.node, "ann", ...many);
       const fallback = await cluster.fallback(primary);
       await eventually(async () => expect(await statusOf(fallback)).toBe(200));
-      const path = must(presentStore(fallback.data));
+      const path = must(currentStorePath(fallback.data));
       await Bun.sleep(2500);
       flipBit(path, (must(pagesOf(path, /^fact_/)[0]) - 1) * pageBytes + 4000, 3);
       await eventually(async () => {
-        expect(presentStore(fallback.data)).not.toBe(path);
+        expect(currentStorePath(fallback.data)).not.toBe(path);
         expect(await statusOf(fallback)).toBe(200);
       }, 10_000);
     }));

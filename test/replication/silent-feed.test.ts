@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { eventually, insert, loadPolicy, mayRead, post, reader, withCluster, type Cluster } from "./cluster.ts";
-import { openProxy } from "./proxy.ts";
+import { openBrokerProxy } from "./proxy.ts";
 
 /** Nothing but a word of the primary can be in time: the next poll is a minute away. */
 const flags = {
@@ -16,7 +16,7 @@ const flags = {
 async function withoutBroker(cluster: Cluster, more: Record<string, string> = {}) {
   const mqttPort = await freePort();
   const primary = await cluster.primary({ ...flags, ...more, mqttPort: String(mqttPort) });
-  const broker = await openProxy(mqttPort);
+  const broker = await openBrokerProxy(mqttPort);
   const follow = { ...flags, ...more, broker: broker.url };
   const edges = [await cluster.edge("edge-1", primary, follow), await cluster.edge("edge-2", primary, follow)] as const;
   await eventually(() => loadPolicy(primary.node));

@@ -23,9 +23,9 @@ import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/replication/primary-node.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
 import { logProgress } from "../../src/replication/snapshots/snapshot-download.ts";
-import { streamOf } from "../../src/replication/snapshots/snapshot-server.ts";
+import { streamFile } from "../../src/replication/snapshots/snapshot-server.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { presentStore } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/data-directory.ts";
 import { openStore } from "../../src/store/database.ts";
 import { hashKey } from "../../src/store/keys.ts";
 import { readState } from "../../src/store/state.ts";
@@ -41,13 +41,13 @@ import {
   nodeKey,
   reader,
   refusal,
-  standing,
+  positionOf,
   untraced,
   withCluster,
   type Cluster,
   type Running,
 } from "./cluster.ts";
-import { withLogLines } from "./log-lines.ts";
+import { withCapturedLog } from "./log-lines.ts";
 
 // Threads are started for each snapshot, and start slowly on a machine that has much else to do.
 setDefaultTimeout(30_000);
@@ -264,7 +264,7 @@ test("who breaks off while the last piece is read leaves all other files open", 
   const directory = mkdtempSync(join(tmpdir(), "ostiary-stream-"));
   const path = join(directory, "small.zst");
   writeFileSync(path, "all of it");
-  const taken = streamOf(path, 0, 8, () => {});
+  const taken = streamFile(path, 0, 8, () => {});
   const reader = taken.getReader();
   const piece = reader.read().catch(() => {});
   // By then it is being read.
@@ -322,11 +322,11 @@ test("what arrives damaged is not kept, nor what is of no use", () =>
       writeFileSync(join(directory, "incoming.zst"), rest);
       const installed = await fetchSnapshot(options);
       if (installed === "unchanged") throw new Error("nothing came");
-      expect(installed.path).toBe(must(presentStore(directory)));
+      expect(installed.path).toBe(must(currentStorePath(directory)));
       const store = openStore(installed.path, { readonly: true });
       const { epoch, offset, digest } = readState(store);
       store.close();
-      expect({ epoch, offset, digest }).toEqual(standing(primary.node) as never);
+      expect({ epoch, offset, digest }).toEqual(positionOf(primary.node) as never);
     }
     client.close();
     await liar.stop(true);
@@ -353,7 +353,7 @@ test("a part in which something is wrong costs one download more, and no wrong a
       writeFileSync(partial, readFileSync(partial).fill(0x5a, 30_000, 30_010));
       expect((await refusal(fetchSnapshot(options))).message).toContain("SHA-256 differs");
       expect(existsSync(partial)).toBe(false);
-      expect(await fetchSnapshot(options)).toMatchObject({ state: standing(primary.node) });
+      expect(await fetchSnapshot(options)).toMatchObject({ state: positionOf(primary.node) });
       expect(line.ranges.at(-1)).toBeUndefined();
     });
   }));
@@ -375,7 +375,7 @@ test("one that was whole when the node died is not fetched a second time", () =>
         guard: new HistoryGuard(directory, systemClock),
         nodeKeyHash: hashKey(nodeKey),
       };
-      expect(await fetchSnapshot(options)).toMatchObject({ state: standing(primary.node) });
+      expect(await fetchSnapshot(options)).toMatchObject({ state: positionOf(primary.node) });
       expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);
     });
   }));
@@ -390,7 +390,7 @@ test("how far it has come is logged now and then, and counted", () =>
       return [count("sent"), count("received")];
     };
     await withLine(primary, (line) =>
-      withLogLines(async (lines) => {
+      withCapturedLog(async (lines) => {
         const before = await counts();
         const target = join(cluster.directory, "incoming.zst");
         const snapshot = await line.client.snapshot(target, undefined, accepted, logProgress(0));

@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkStructure, ContentCheck } from "../../src/replication/snapshots/check-copy.ts";
-import { checkStoreAside, unpackSnapshotAside } from "../../src/replication/snapshots/snapshot-jobs.ts";
+import { checkDatabaseInWorker, unpackSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/writing/writer.ts";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
@@ -12,9 +12,9 @@ import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/closure-tables.ts";
 import { openStore, schemaVersion } from "../../src/store/database.ts";
 import { openLog } from "../../src/store/log.ts";
-import { encodeFront, type SnapshotManifest } from "../../src/store/snapshot-file.ts";
+import { encodeHeader, type SnapshotManifest } from "../../src/store/snapshot-file.ts";
 import { buildSnapshot, openSnapshot, unpackSnapshot, type Snapshot } from "../../src/store/snapshot.ts";
-import type { State } from "../../src/store/state.ts";
+import type { StoreState } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 import { flipBit } from "./flip-bit.ts";
@@ -35,12 +35,12 @@ const parent = (child: string, above: string) => ({
   ],
 });
 
-async function unpack(snapshot: Snapshot, target: string, limits = defaultLimits): Promise<State> {
-  return (await unpackSnapshotAside(realSystem, snapshot, target, limits, unexpected)).state;
+async function unpack(snapshot: Snapshot, target: string, limits = defaultLimits): Promise<StoreState> {
+  return (await unpackSnapshotInWorker(realSystem, snapshot, target, limits, unexpected)).state;
 }
 
-function check(path: string): Promise<State> {
-  return checkStoreAside(realSystem, path, defaultLimits, unexpected);
+function check(path: string): Promise<StoreState> {
+  return checkDatabaseInWorker(realSystem, path, defaultLimits, unexpected);
 }
 
 function unexpected(warning: string): void {
@@ -203,7 +203,7 @@ function rewrite(path: string, change: (bytes: Buffer) => Uint8Array): void {
 /** Puts another manifest before the same database. */
 function promise({ path, size, manifest }: Snapshot, other: Partial<SnapshotManifest>): void {
   rewrite(path, (bytes) =>
-    Buffer.concat([encodeFront({ ...manifest, ...other }), bytes.subarray(size - manifest.bytes)]),
+    Buffer.concat([encodeHeader({ ...manifest, ...other }), bytes.subarray(size - manifest.bytes)]),
   );
 }
 
@@ -216,7 +216,7 @@ async function tamper(snapshot: Snapshot): Promise<void> {
   store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT max(a1) FROM fact_1)");
   store.close();
   const packed = await compressFile(path, `${path}.zst`, new Uint8Array());
-  const front = encodeFront({ ...snapshot.manifest, ...packed });
+  const front = encodeHeader({ ...snapshot.manifest, ...packed });
   writeFileSync(snapshot.path, Buffer.concat([front, readFileSync(`${path}.zst`)]));
 }
 
@@ -251,7 +251,7 @@ function isRefused(path: string): boolean {
     try {
       checkStructure(path);
       content.read();
-      return content.mend() !== undefined;
+      return content.repair() !== undefined;
     } finally {
       content.close();
     }
@@ -312,7 +312,7 @@ describe("closures", () => {
     withNested(async (path) => {
       edit(path, sql);
       const warnings: string[] = [];
-      await checkStoreAside(realSystem, path, defaultLimits, (warning) => warnings.push(warning));
+      await checkDatabaseInWorker(realSystem, path, defaultLimits, (warning) => warnings.push(warning));
       expect(warnings).toHaveLength(1);
       expect(warnings[0]).toContain("made anew from the facts");
       expect(rows(path)).toEqual([3]);

@@ -2,15 +2,15 @@
 import { expect } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkStructure, ContentCheck } from "../../src/replication/snapshots/check-copy.ts";
-import type { State } from "../../src/store/state.ts";
+import type { StoreState } from "../../src/store/state.ts";
 
 /** Nobody else may be using it. Gives where it stands. */
-export function expectSound(path: string): State {
+export function expectVerified(path: string): StoreState {
   checkStructure(path);
   const check = new ContentCheck(path, defaultLimits);
   try {
     const state = check.read();
-    expect(check.mend()).toBeUndefined();
+    expect(check.repair()).toBeUndefined();
     return state;
   } finally {
     check.close();

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
-import { BrokerLink, type LinkOptions } from "../../src/replication/feed/broker-link.ts";
+import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replication/feed/broker-link.ts";
 import { topicsOf } from "../../src/replication/feed/topics.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { prepareMosquitto, prepareMosquittoTls, type Mosquitto } from "../e2e/mosquitto.ts";
@@ -16,11 +16,11 @@ import {
   insert,
   loadPolicy,
   refusal,
-  standing,
+  positionOf,
   successorOf,
   withCluster,
 } from "./cluster.ts";
-import { withLogLines } from "./log-lines.ts";
+import { withCapturedLog } from "./log-lines.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
 setDefaultTimeout(30_000);
@@ -110,7 +110,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
       const primary = await cluster.primary(as("ostiary-primary"));
       await loadPolicy(primary.node);
       await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
-      const before = standing(primary.node);
+      const before = positionOf(primary.node);
       for (const clientId of ["edge-b", "ostiary-primary"]) {
         const intruder = await connectWith(clientId);
         for (const topic of [topics.events, topics.head, topics.status("edge-b")])
@@ -121,7 +121,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
         await intruder.endAsync();
       }
       expect(primary.node.health().feedConnected).toBe(true);
-      expect(standing(primary.node)).toEqual(before);
+      expect(positionOf(primary.node)).toEqual(before);
     }));
 
   const connectWith = (clientId: string): Promise<MqttClient> =>
@@ -171,29 +171,29 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
     } as const satisfies Record<string, () => Refused>;
 
     interface Refused {
-      readonly options: Partial<LinkOptions>;
+      readonly options: Partial<BrokerConnectionOptions>;
       readonly host?: string;
       readonly scheme?: string;
       readonly hint: string;
     }
 
-    const client = (name: string): Partial<LinkOptions> => read(clients[name] ?? server);
-    const read = ({ cert, key }: Certificate): Partial<LinkOptions> => ({ cert: pem(cert), key: pem(key) });
+    const client = (name: string): Partial<BrokerConnectionOptions> => read(clients[name] ?? server);
+    const read = ({ cert, key }: Certificate): Partial<BrokerConnectionOptions> => ({ cert: pem(cert), key: pem(key) });
 
     for (const [what, prepare] of Object.entries(cases) as [string, () => Refused][]) {
       for (const over of ["TCP", "WebSocket"] as const) {
         if (over === "WebSocket" && what.includes("no TLS")) continue;
         test(`${what} (${over})`, () =>
-          withLogLines(async (lines) => {
+          withCapturedLog(async (lines) => {
             const { options, host, scheme, hint } = prepare();
             const url = new URL(over === "TCP" ? mosquitto.url : mosquitto.webSocketUrl);
             const target = `${scheme ?? url.protocol}//${host ?? url.hostname}:${url.port}${url.pathname}`;
-            const link = new BrokerLink({
+            const link = new BrokerConnection({
               url: target,
               clientId: "edge-a",
               connectTimeoutMs: 2000,
               keepaliveMs: 5000,
-              exclusive: false,
+              ownership: false,
               ...options,
             });
             link.start();

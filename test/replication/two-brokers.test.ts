@@ -73,8 +73,8 @@ describe.skipIf(!installed)("with two Mosquittos (skipped where it is not instal
   test("each carries every event, and what comes twice is dropped", () =>
     withTwo(async (primary, edge) => {
       const counts = async () => ({
-        duplicates: await total(metrics.feedDuplicates),
-        gaps: await total(metrics.feedGaps),
+        duplicates: await total(metrics.brokerDuplicates),
+        gaps: await total(metrics.brokerGaps),
         fetched: await fetchedEvents(),
       });
       // What came before has come twice, once nothing comes any more.

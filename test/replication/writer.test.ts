@@ -6,7 +6,7 @@ import { chainHash } from "../../src/replication/position.ts";
 import { Writer } from "../../src/replication/writing/writer.ts";
 import { openStore } from "../../src/store/database.ts";
 import { openLog, type StoredLogRow } from "../../src/store/log.ts";
-import { readState, zeroHash, type State } from "../../src/store/state.ts";
+import { readState, zeroHash, type StoreState } from "../../src/store/state.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 
 const loadPolicy = { kind: "policy", source: policy, filename: "policy.polar", force: false } as const;
@@ -32,7 +32,7 @@ async function withWriter(
 }
 
 function inspect(path: string): {
-  readonly state: State;
+  readonly state: StoreState;
   readonly rows: StoredLogRow[];
   readonly trimmedTo: number | undefined;
 } {
@@ -119,7 +119,7 @@ describe("writes that wait together", () => {
   test("each get their own event and their own answer, also beside refused ones", () =>
     withWriter(async (writer, path) => {
       const moves: number[] = [];
-      writer.onMoved(({ state }) => moves.push(state.offset));
+      writer.onStateChange(({ state }) => moves.push(state.offset));
       const writes = Array.from({ length: 200 }, (_, index) =>
         index % 10 === 3
           ? writer.write(

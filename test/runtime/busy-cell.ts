@@ -1,9 +1,9 @@
 /** A process that starts a cell, keeps it in one statement of SQLite for long, and waits to be killed. The folder for its store is its argument. */
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { AsideCommands } from "../../src/engine/aside-worker.ts";
+import type { WorkerCommands } from "../../src/engine/aside-worker.ts";
 import { applyEvent } from "../../src/engine/apply.ts";
-import { spawnCell } from "../../src/runtime/cell.ts";
+import { spawnWorkerProcess } from "../../src/runtime/cell.ts";
 import { openStore } from "../../src/store/database.ts";
 import { createState } from "../../src/store/state.ts";
 import { insertion } from "../cases/engine-target.ts";
@@ -29,7 +29,7 @@ for (const [index, effect] of effects.entries())
   store.transaction(() => applyEvent(store, { offset: index + 1, timeMs: 0, traceparent: null, effect }));
 store.close();
 
-const { worker } = spawnCell<AsideCommands>("aside");
+const { worker } = spawnWorkerProcess<WorkerCommands>("aside");
 await worker.call("openEngine", { limits: defaultLimits, storePath });
 const question = { actor: person(0), action: "read", resource: doc, contextFacts: [] };
 void worker.call("answer", { kind: "authorize", question, limits: defaultLimits, storePath });

@@ -4,8 +4,8 @@ import { getPriority } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { AsideCommands } from "../../src/engine/aside-worker.ts";
-import { spawnCell } from "../../src/runtime/cell.ts";
+import type { WorkerCommands } from "../../src/engine/aside-worker.ts";
+import { spawnWorkerProcess } from "../../src/runtime/cell.ts";
 import { slowNiceness, workerNiceness } from "../../src/runtime/priority.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";
@@ -32,13 +32,13 @@ test("whose parent was killed in the middle of a statement is gone", () =>
   }));
 
 test("fails what it was asked when it is ended, with the reason, and when it ends by itself", async () => {
-  const ended = spawnCell<AsideCommands>("aside").worker;
+  const ended = spawnWorkerProcess<WorkerCommands>("aside").worker;
   const asked = ended.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((error) => error);
   ended.terminate(new AppError("query_too_expensive", "that is enough"));
   expect(await asked).toMatchObject({ code: "query_too_expensive", message: "that is enough" });
   expect(ended.hasExited).toBe(true);
 
-  const { worker } = spawnCell<AsideCommands>("aside");
+  const { worker } = spawnWorkerProcess<WorkerCommands>("aside");
   await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch(() => {});
   const before = cellsOf(process.pid);
   const lost = worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((error) => error);
@@ -49,7 +49,7 @@ test("fails what it was asked when it is ended, with the reason, and when it end
 
 test("gives way with all of its threads, and more where its work is slow", async () => {
   const before = new Set(cellsOf(process.pid).map(({ pid }) => pid));
-  const { worker, giveWay } = spawnCell<AsideCommands>("aside");
+  const { worker, lowerPriority: giveWay } = spawnWorkerProcess<WorkerCommands>("aside");
   await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch(() => {});
   const [cell] = cellsOf(process.pid).filter(({ pid }) => !before.has(pid));
   const priorities = (): number[] =>

@@ -5,7 +5,7 @@
 import { deadline } from "../../src/util/deadline.ts";
 import { adminKey } from "../replication/cluster.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
-import type { Judge } from "./judge.ts";
+import type { Checker } from "./judge.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import { clockOf, type Owner, type Time } from "./time.ts";
@@ -31,7 +31,7 @@ export interface ClientOptions {
   readonly time: Time;
   readonly network: Network;
   readonly histories: Histories;
-  readonly judge: Judge;
+  readonly judge: Checker;
   readonly random: Random;
   readonly trace: (text: string) => void;
   readonly fail: (violation: Violation) => void;

@@ -10,11 +10,11 @@ import { SimulatedBroker } from "./brokers.ts";
 import { Clients } from "./clients.ts";
 import type { DiskCounts } from "./disks.ts";
 import { Histories, type Point, type Violation } from "./histories.ts";
-import { Judge } from "./judge.ts";
+import { Checker } from "./judge.ts";
 import { SimulatedEngine } from "./leases.ts";
 import { Network } from "./network.ts";
 import { Machine, type World } from "./nodes.ts";
-import type { Plant } from "./plants.ts";
+import type { Mutation } from "./plants.ts";
 import { Random } from "./random.ts";
 import { Time } from "./time.ts";
 
@@ -60,21 +60,21 @@ export class Cluster {
   readonly engine: SimulatedEngine;
   readonly brokers: readonly SimulatedBroker[];
   readonly clients: Clients;
-  readonly judge: Judge;
+  readonly judge: Checker;
   readonly members: readonly Machine[];
   readonly fallback: Machine;
   /** Runs now and then on a copy of the primary's directory. */
   readonly twin: Machine;
   readonly root: string;
   readonly trace: string[] = [];
-  readonly plant: Plant;
+  readonly plant: Mutation;
   /** Whom the operator takes for the primary. */
   primary: Machine;
   violation: Error | undefined;
   /** The epochs that begun without an operator. */
   readonly chosen = new Set<string>();
 
-  constructor(seed: number, plant: Plant) {
+  constructor(seed: number, plant: Mutation) {
     this.plant = plant;
     this.random = new Random(seed);
     this.shape = {
@@ -99,7 +99,7 @@ export class Cluster {
           this.random.fork(`broker ${index}`),
         ),
     );
-    this.judge = new Judge({
+    this.judge = new Checker({
       time,
       fail,
       maxStalenessMs: this.shape.strict ? maxStalenessMs : undefined,

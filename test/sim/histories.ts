@@ -2,9 +2,14 @@
  * The truth, kept beside the cluster and without it: every state that a primary ever committed, as a plain set of facts, and from which state it
  * came. Where two primaries wrote at once, or an old backup was put back, histories part; so this is a tree. A state is known by the chain hash at it.
  */
-import { nameOf, type WriteMeta, type WriteRequest, type WriteResult } from "../../src/replication/writing/append.ts";
+import {
+  idempotencyDigest,
+  type WriteMeta,
+  type WriteRequest,
+  type WriteResult,
+} from "../../src/replication/writing/append.ts";
 import type { Fact, FactPattern } from "../../src/store/fact.ts";
-import type { State } from "../../src/store/state.ts";
+import type { StoreState } from "../../src/store/state.ts";
 
 export interface Point {
   readonly hash: string;
@@ -26,7 +31,7 @@ export interface Point {
   readonly by: string;
 }
 
-type Position = Pick<State, "epoch" | "offset" | "hash">;
+type Position = Pick<StoreState, "epoch" | "offset" | "hash">;
 
 /** What went wrong: the cluster did what it must never do. */
 export class Violation extends Error {}
@@ -88,7 +93,7 @@ export class Histories {
   ): Point {
     const { request, meta, epoch, offset } = written;
     const facts = applied(parent.facts, request);
-    const names = { request: meta.request, requestHash: nameOf(request, meta) };
+    const names = { request: meta.idempotencyKey, requestHash: idempotencyDigest(request, meta) };
     const { hash, digest } = row;
     const point = {
       hash,
@@ -167,11 +172,11 @@ export class Histories {
     const facts = applied(parent.facts, request);
     const { inserted, deleted } = difference(parent.facts, facts);
     if (request.kind === "batch") requireCounts(result, inserted, deleted, by);
-    if (meta.request !== undefined) this.#requireFirst(meta.request, parent, by);
+    if (meta.idempotencyKey !== undefined) this.#requireFirst(meta.idempotencyKey, parent, by);
     const { epoch, offset } = result;
     if (this.at(epoch, offset).length > 0)
       throw new Violation(`${by} committed ${epoch}:${offset}, a position that was used before`);
-    const names = { request: meta.request, requestHash: nameOf(request, meta) };
+    const names = { request: meta.idempotencyKey, requestHash: idempotencyDigest(request, meta) };
     const point = this.#add({ ...row, ...names, parent, epoch, offset, facts, inserted, deleted, atMs, by });
     if (request.kind === "epoch") this.#led(point, request.term);
     return point;

@@ -36,7 +36,7 @@ export interface JudgeOptions {
 /** Between a commit and the moment when others can know of it. */
 const freshSlackMs = 100;
 
-export class Judge {
+export class Checker {
   readonly counts: JudgeCounts = {
     answers: 0,
     withToken: 0,

@@ -3,7 +3,7 @@
  * while and lose requests and answers, some nodes may not reach it, and the clocks by which nodes observe the lease run a little faster or slower.
  */
 import type { Lease, LeaseOptions } from "../../src/replication/failover/lease.ts";
-import { RecordLease, type RecordStore, type Version } from "../../src/replication/failover/record-lease.ts";
+import { RecordLease, type RecordStore, type RecordVersion } from "../../src/replication/failover/record-lease.ts";
 import type { StoredRecord } from "../../src/replication/failover/stored-record.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { Network } from "./network.ts";
@@ -62,7 +62,7 @@ export class SimulatedEngine {
     return () => (this.isDown = false);
   }
 
-  #write(record: StoredRecord, replaced: Version<number> | undefined): Version<number> | undefined {
+  #write(record: StoredRecord, replaced: RecordVersion<number> | undefined): RecordVersion<number> | undefined {
     this.counts.writes++;
     if ((replaced?.origin ?? 0) !== this.#revision) {
       this.counts.conflicts++;

@@ -23,17 +23,17 @@ import { isSystemError } from "../../src/runtime/process.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { startFallback } from "../../src/roles/fallback.ts";
-import type { RunningRole } from "../../src/roles/node-service.ts";
+import type { RunningNode } from "../../src/roles/node-service.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { flipBit } from "../replication/flip-bit.ts";
 import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
 import { closeConnections } from "./connections.ts";
 import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
-import type { Judge } from "./judge.ts";
+import type { Checker } from "./judge.ts";
 import type { SimulatedEngine } from "./leases.ts";
 import type { Network, Serve } from "./network.ts";
-import type { Plant } from "./plants.ts";
+import type { Mutation } from "./plants.ts";
 import type { Random } from "./random.ts";
 import { approveSimulated, spawnSimulated } from "./threads.ts";
 import { actor, clockOf, type Owner, type Time } from "./time.ts";
@@ -46,9 +46,9 @@ export interface World {
   readonly histories: Histories;
   readonly disks: DiskCounts;
   readonly random: Random;
-  readonly judge: Judge;
+  readonly judge: Checker;
   readonly engine: SimulatedEngine;
-  readonly plant: Plant;
+  readonly plant: Mutation;
   readonly trace: (text: string) => void;
   readonly fail: (violation: Violation) => void;
 }
@@ -87,7 +87,7 @@ export class Process implements Owner {
   frozenFromMs = 0;
   /** Until when nobody can know of a bit that has flipped in its database. */
   deceivedUntilMs = 0;
-  running: RunningRole | undefined;
+  running: RunningNode | undefined;
   failed: unknown;
   stopping: Promise<void> | undefined;
 

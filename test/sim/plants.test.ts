@@ -5,28 +5,28 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { Leadership } from "../../src/replication/failover/leadership.ts";
 import type { NodeHead } from "../../src/replication/feed/envelope.ts";
-import { Follower } from "../../src/replication/following/follower.ts";
+import { ReplicaLoop } from "../../src/replication/following/follower.ts";
 import { Freshness } from "../../src/replication/following/freshness.ts";
 import { Fence } from "../../src/replication/succession/fence.ts";
-import { Pledge } from "../../src/replication/succession/pledge.ts";
+import { Votes } from "../../src/replication/succession/pledge.ts";
 import { StartTerm } from "../../src/replication/succession/start-term.ts";
-import { TwinWatch } from "../../src/replication/succession/twin-watch.ts";
+import { DuplicatePrimaryMonitor } from "../../src/replication/succession/twin-watch.ts";
 import * as twins from "../../src/replication/succession/twins.ts";
-import { readNote, writeNote } from "../../src/store/data-directory.ts";
+import { readNodeFile, writeNodeFile } from "../../src/store/data-directory.ts";
 import { PageChecksums } from "../../src/store/page-checksums.ts";
-import type { State } from "../../src/store/state.ts";
-import { isStart, nextSuccession } from "../../src/store/terms.ts";
+import type { StoreState } from "../../src/store/state.ts";
+import { isStartTerm, nextFailoverTerm } from "../../src/store/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import { storageFailureIn } from "../../src/util/storage-failure.ts";
 import { Process } from "./nodes.ts";
-import type { Plant } from "./plants.ts";
+import type { Mutation } from "./plants.ts";
 import { runSeed } from "./run.ts";
 
 /** Chance decides whether a fault shows in a run; within so many it does. */
 const seedsMax = 40;
 
 /** The plant is found as what it is. It may show in another way first, which is a finding as well, but not this one. */
-async function expectFound(plant: Plant, wanted: RegExp): Promise<void> {
+async function expectFound(plant: Mutation, wanted: RegExp): Promise<void> {
   const messages: string[] = [];
   for (let seed = 1; seed <= seedsMax && !wanted.test(messages.at(-1) ?? ""); seed++) {
     const { failure } = await runSeed(seed, { failover: false, ...plant });
@@ -47,19 +47,19 @@ async function changed(prototype: object, members: PropertyDescriptorMap, body: 
 }
 
 /** Each start of a primary begins a succession, which nobody has voted for. */
-const startsAreSuccessions: Plant = {
+const startsAreSuccessions: Mutation = {
   favourite: "a primary of before starts where it reaches nobody",
   writer: (_owner, commands) => ({
     ...commands,
     write(request, meta) {
-      if (request.kind !== "epoch" || !isStart(request.term)) return commands.write(request, meta);
-      return commands.write({ ...request, term: nextSuccession(request.term) }, meta);
+      if (request.kind !== "epoch" || !isStartTerm(request.term)) return commands.write(request, meta);
+      return commands.write({ ...request, term: nextFailoverTerm(request.term) }, meta);
     },
   }),
 };
 
 /** The terms of earlier versions: the time at which they begin. */
-const termsOfClocks: Plant = {
+const termsOfClocks: Mutation = {
   favourite: "a clock is put wrong",
   writer: (owner, commands) => ({
     ...commands,
@@ -71,7 +71,7 @@ const termsOfClocks: Plant = {
 };
 
 /** The heads that a primary gives over HTTP, without what says whether it may still be one. */
-const assuredHeads: Plant = {
+const assuredHeads: Mutation = {
   failover: true,
   favourite: "the primary and an edge are parted from all others",
   async serve(_process, request, serve) {
@@ -90,7 +90,7 @@ const withVotes = { ack: 1, tears: false };
 async function withoutSearch(body: () => Promise<void>): Promise<void> {
   const path = "../../src/replication/succession/twins.ts";
   const own = { ...twins };
-  const findPrimaries = (): Promise<twins.Primaries> => Promise.resolve({ retained: [], primary: undefined });
+  const findPrimaries = (): Promise<twins.FoundPrimaries> => Promise.resolve({ retained: [], primary: undefined });
   await mock.module(path, () => ({ ...own, findPrimaries }));
   try {
     await body();
@@ -113,7 +113,7 @@ function loseFact(path: string): void {
 
 describe("is found:", () => {
   test("an event that an edge skips", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       writer(owner, commands) {
         let [path, replays] = ["", 0];
         return {
@@ -131,7 +131,7 @@ describe("is found:", () => {
   }, 120_000);
 
   test("a request that is done twice", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       writer: (_owner, commands) => ({
         ...commands,
         write: (request, { traceparent }) => commands.write(request, { traceparent }),
@@ -141,7 +141,7 @@ describe("is found:", () => {
   }, 120_000);
 
   test("an answer before its token", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       serve(process, request, serve) {
         if (process.role !== "edge" || !request.headers.has("osooffset")) return undefined;
         const stripped = new Request(request);
@@ -153,14 +153,14 @@ describe("is found:", () => {
   }, 120_000);
 
   test("an acknowledged write that was not on the disk", async () => {
-    const plant: Plant = { forgetfulDisks: true, favourite: powerCut, shape: withVotes };
+    const plant: Mutation = { forgetfulDisks: true, favourite: powerCut, shape: withVotes };
     await expectFound(plant, /is gone|is lost|the token says|no policy is loaded yet/);
   }, 120_000);
 
   test("a write that is acknowledged although its commit failed", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       writer(_owner, commands) {
-        let state: State | undefined;
+        let state: StoreState | undefined;
         return {
           ...commands,
           open: (options) => (state = commands.open(options)),
@@ -184,14 +184,15 @@ describe("is found:", () => {
   }, 120_000);
 
   test("a node that ends when a timer meets a full disk", async () => {
-    const plant: Plant = {
-      fragileTimer: ({ directory }) => writeNote(directory, "position", readNote(directory, "position") ?? "-:0"),
+    const plant: Mutation = {
+      fragileTimer: ({ directory }) =>
+        writeNodeFile(directory, "position", readNodeFile(directory, "position") ?? "-:0"),
     };
     await expectFound(plant, /ends, since a timer failed/);
   }, 120_000);
 
   test("a copy that is thrown away because of a disk that fails", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       writer: (_owner, commands) => ({
         ...commands,
         replay(request) {
@@ -212,12 +213,12 @@ describe("is found:", () => {
   }, 120_000);
 
   test("an edge that counts for an acknowledgement before it is on its disk", async () => {
-    const plant: Plant = { hastyEdges: true, favourite: powerCut, shape: withVotes };
+    const plant: Mutation = { hastyEdges: true, favourite: powerCut, shape: withVotes };
     await expectFound(plant, /was acknowledged by|is gone, without a trace/);
   }, 240_000);
 
   test("the latest that is not waited for", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       serve(process, request, serve) {
         if (process.role !== "edge" || !request.headers.has("ostiary-consistency")) return undefined;
         const stripped = new Request(request);
@@ -233,7 +234,7 @@ describe("is found:", () => {
       isBegun: { get: () => true, configurable: true },
       begin: { value: async () => {}, configurable: true },
     };
-    const plant: Plant = { favourite: "an old backup is put back" };
+    const plant: Mutation = { favourite: "an old backup is put back" };
     await changed(StartTerm.prototype, none, () =>
       expectFound(plant, /a position that was used before|the token says/),
     );
@@ -261,14 +262,14 @@ describe("is found:", () => {
   }, 120_000);
 
   test("bits that flip in a database in use, whose pages nobody compares with their checksums", async () => {
-    const plant: Plant = { favourite: "bits flip under a node" };
+    const plant: Mutation = { favourite: "bits flip under a node" };
     // The pass is over at once.
     const blind = { check: { value: () => 1, configurable: true } };
     await changed(PageChecksums.prototype, blind, () => expectFound(plant, /which is right at none of/));
   }, 120_000);
 
   test("a token that is refused although its write is there", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       serve(_process, request) {
         if (!request.headers.has("osooffset")) return undefined;
         return Promise.resolve(Response.json({ message: "lost" }, { status: 409 }));
@@ -282,15 +283,15 @@ describe("is found:", () => {
   }, 120_000);
 
   test("a primary that does not look at its lease, where nothing but that keeps it from writing", async () => {
-    const plant: Plant = { failover: true, favourite: "the primary is parted from all", shape: { ack: 0 } };
+    const plant: Mutation = { failover: true, favourite: "the primary is parted from all", shape: { ack: 0 } };
     const valid = { problem: { get: () => undefined, configurable: true } };
     await changed(Leadership.prototype, valid, () => expectFound(plant, /two primaries at once/));
   }, 120_000);
 
   test("a vote that is no promise", async () => {
     const forgetful = { give: { value: () => {}, configurable: true } };
-    const plant: Plant = { favourite: unseen, shape: withVotes };
-    await changed(Pledge.prototype, forgetful, () => expectFound(plant, /was acknowledged by 1 edges/));
+    const plant: Mutation = { favourite: unseen, shape: withVotes };
+    await changed(Votes.prototype, forgetful, () => expectFound(plant, /was acknowledged by 1 edges/));
   }, 120_000);
 
   test("a vote that is forgotten at a restart", async () => {
@@ -299,18 +300,18 @@ describe("is found:", () => {
   }, 120_000);
 
   test("a vote for two candidates", async () => {
-    const { give } = Pledge.prototype;
+    const { grant: give } = Votes.prototype;
     const generous = {
-      value(this: Pledge, request: Parameters<Pledge["give"]>[0]): void {
+      value(this: Votes, request: Parameters<Votes["grant"]>[0]): void {
         give.call(this, { ...request, force: true });
       },
       configurable: true,
     };
-    const plant: Plant = {
+    const plant: Mutation = {
       favourite: "two edges are promoted at once that others reach and they do not each other",
       shape: { ack: 0 },
     };
-    await changed(Pledge.prototype, { give: generous }, () => expectFound(plant, /both promoted with the same votes/));
+    await changed(Votes.prototype, { give: generous }, () => expectFound(plant, /both promoted with the same votes/));
   }, 120_000);
 
   test("terms that clocks give, so that a clock that was wrong once keeps later primaries from their place", async () => {
@@ -318,21 +319,21 @@ describe("is found:", () => {
   }, 120_000);
 
   test("a read that waits for the feed, which is silent, and asks nobody", async () => {
-    const plant: Plant = { favourite: "all brokers are down, and nothing else", shape: { ack: 0 } };
+    const plant: Mutation = { favourite: "all brokers are down, and nothing else", shape: { ack: 0 } };
     const patient = { catchUpSoon: { value: () => {}, configurable: true } };
-    await changed(Follower.prototype, patient, () => expectFound(plant, /although only brokers are down/));
+    await changed(ReplicaLoop.prototype, patient, () => expectFound(plant, /although only brokers are down/));
   }, 120_000);
 
   test("a primary that starts on a copy of another's directory, since it does not ask for that one", async () => {
-    const plant: Plant = { favourite: "a copy of the primary's directory is started while all reach each other" };
+    const plant: Mutation = { favourite: "a copy of the primary's directory is started while all reach each other" };
     await withoutSearch(() => expectFound(plant, /acknowledges writes beside it|gave way to a copy of itself/));
   }, 120_000);
 
   test("a primary on a copy of another's directory that does not see whom the others follow", async () => {
-    const plant: Plant = {
+    const plant: Mutation = {
       favourite: "a copy of the primary's directory is started apart from all, and joins them",
     };
     const blind = { found: { value: () => {}, configurable: true } };
-    await changed(TwinWatch.prototype, blind, () => expectFound(plant, /stays a primary beside it/));
+    await changed(DuplicatePrimaryMonitor.prototype, blind, () => expectFound(plant, /stays a primary beside it/));
   }, 120_000);
 });

@@ -5,7 +5,7 @@ import type { Serve } from "./network.ts";
 import type { Process } from "./nodes.ts";
 import type { Owner } from "./time.ts";
 
-export interface Plant {
+export interface Mutation {
   /** In place of the writer's commands. */
   readonly writer?: (owner: Owner, commands: WriterCommands) => WriterCommands;
   /** In place of the listener's handler. */
@@ -28,8 +28,8 @@ export interface Plant {
   readonly impatient?: boolean;
 }
 
-export const nothing: Plant = {};
+export const noMutation: Mutation = {};
 
-export function plantIn(plant: Plant, owner: Owner, commands: WriterCommands): WriterCommands {
+export function mutateWriter(plant: Mutation, owner: Owner, commands: WriterCommands): WriterCommands {
   return plant.writer?.(owner, commands) ?? commands;
 }

@@ -12,7 +12,7 @@ import { positionOf, type JudgeCounts } from "./judge.ts";
 import type { LeaseCounts } from "./leases.ts";
 import type { NetworkCounts } from "./network.ts";
 import { Operator, primariesOf, type OperatorCounts, type Unreplicated } from "./operator.ts";
-import { nothing, type Plant } from "./plants.ts";
+import { noMutation, type Mutation } from "./plants.ts";
 import { unrest } from "./peace.ts";
 import { actor } from "./time.ts";
 import { type Fault, fits, type Scene } from "./scene.ts";
@@ -41,7 +41,7 @@ const stepsMax = 80;
 const bootMs = 10_000;
 const restMs = 120_000;
 
-export async function runSeed(seed: number, plant: Plant = nothing): Promise<Outcome> {
+export async function runSeed(seed: number, plant: Mutation = noMutation): Promise<Outcome> {
   const cluster = new Cluster(seed, plant);
   const operator = new Operator(cluster);
   const scene: Scene = { cluster, operator, random: cluster.random.fork("faults"), undo: new Set() };

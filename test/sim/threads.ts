@@ -9,19 +9,19 @@ import { snapshotCommands } from "../../src/replication/snapshots/snapshot-comma
 import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
 import { writerCommands } from "../../src/replication/writing/writer-commands.ts";
 import {
-  connect,
+  connectChannel,
   serveCommands,
-  spokenTo,
+  withWorkerEncoding,
   type Commands,
   type WorkerHandle,
   type WorkerName,
 } from "../../src/runtime/worker.ts";
 import { openStore } from "../../src/store/database.ts";
-import type { State } from "../../src/store/state.ts";
+import type { StoreState } from "../../src/store/state.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { SimulatedDisk } from "./disks.ts";
-import { plantIn, type Plant } from "./plants.ts";
+import { mutateWriter, type Mutation } from "./plants.ts";
 import type { Random } from "./random.ts";
 import type { Owner, Time } from "./time.ts";
 import { watchedWriter, type StoreWatcher } from "./watched-writer.ts";
@@ -33,7 +33,7 @@ export interface ThreadOptions {
   readonly random: Random;
   readonly machineDisk: SimulatedDisk;
   readonly watcher: StoreWatcher;
-  readonly plant: Plant;
+  readonly plant: Mutation;
 }
 
 const delayMsMax = 2;
@@ -47,16 +47,16 @@ export function spawnSimulated<C extends Commands, Event>(
   const { time, owner, clock, random, machineDisk, watcher, plant } = options;
   const here = new Line(time, owner, random);
   const there = new Line(time, owner, random);
-  const near = spokenTo(name, { send: (message) => there.send(message), onMessage: here.onMessage });
-  const far = spokenTo(name, { send: (message) => here.send(message), onMessage: there.onMessage });
+  const near = withWorkerEncoding(name, { send: (message) => there.send(message), onMessage: here.onMessage });
+  const far = withWorkerEncoding(name, { send: (message) => here.send(message), onMessage: there.onMessage });
   if (name === "writer") {
-    let moving: State | undefined;
+    let moving: StoreState | undefined;
     const writer = new StoreWriter((event) => {
       if ("moving" in event) moving = event.moving.state;
       if ("moved" in event) watcher.moved(must(moving));
       emit(event);
     }, clock);
-    const commands = watchedWriter(plantIn(plant, owner, writerCommands(writer)), watcher);
+    const commands = watchedWriter(mutateWriter(plant, owner, writerCommands(writer)), watcher);
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), far);
   } else if (name === "snapshot") {
     const commands = snapshotCommands();
@@ -79,7 +79,7 @@ export function spawnSimulated<C extends Commands, Event>(
     };
     serveCommands<typeof counted, never>(counted, () => commands.close(), far);
   } else throw new Error(`no simulated node has a worker \`${name}\``);
-  return connect<C, Event>({ ...near, onEnd: () => {}, end: () => {} });
+  return connectChannel<C, Event>({ ...near, onEnd: () => {}, end: () => {} });
 }
 
 /** In place of the worker processes that check policies: the check itself takes no simulated time, its queue and its messages do. */

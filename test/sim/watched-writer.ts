@@ -2,11 +2,16 @@
  * Looks over the shoulder of a node's writer: what it opened, what it committed and where its file stands at each moment, before anybody else can
  * know. What the events did is not read from it: that is worked out from the requests.
  */
-import { nameOf, type WriteMeta, type WriteRequest, type WriteResult } from "../../src/replication/writing/append.ts";
-import type { OpenRequest } from "../../src/replication/writing/open-store.ts";
+import {
+  idempotencyDigest,
+  type WriteMeta,
+  type WriteRequest,
+  type WriteResult,
+} from "../../src/replication/writing/append.ts";
+import type { WriterOpenOptions } from "../../src/replication/writing/open-store.ts";
 import type { WriterCommands } from "../../src/replication/writing/writer-commands.ts";
-import { openSqlite, type SqlDatabase } from "../../src/runtime/sqlite.ts";
-import type { State } from "../../src/store/state.ts";
+import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
+import type { StoreState } from "../../src/store/state.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Time } from "./time.ts";
 
@@ -41,11 +46,11 @@ export class StoreWatcher {
   /** Events of a commit that was taken back, whose requests were not refused yet, and the state that those before lead to. */
   #left: LeftRow[] = [];
   #leftAt: Point | undefined;
-  #reader: SqlDatabase | undefined;
+  #reader: Connection | undefined;
   #opened: { readonly path: string; readonly atMs: number } | undefined;
   #point: Point | undefined;
   /** How careful the writer is with what it commits. */
-  synchronous: OpenRequest["synchronous"] = "FULL";
+  synchronous: WriterOpenOptions["synchronous"] = "FULL";
 
   constructor(name: string, time: Time, histories: Histories, fail: (violation: Violation) => void) {
     this.#name = name;
@@ -77,7 +82,7 @@ export class StoreWatcher {
     this.#reader = undefined;
   }
 
-  open({ path, synchronous }: OpenRequest, state: State): void {
+  open({ path, synchronous }: WriterOpenOptions, state: StoreState): void {
     this.#opened = { path, atMs: this.#time.nowMs };
     this.synchronous = synchronous;
     this.#reader = openSqlite(path, { readonly: true });
@@ -87,7 +92,7 @@ export class StoreWatcher {
   }
 
   /** Called right after a commit. */
-  moved(state: State): void {
+  moved(state: StoreState): void {
     const last = this.#point;
     if (last === undefined || this.#reader === undefined) return;
     if (this.#histories.find(state) !== undefined) return this.#know(state);
@@ -115,7 +120,7 @@ export class StoreWatcher {
 
   /** A request failed. Where its event is on the disk all the same, whoever opens the file later may find it. */
   refused(request: WriteRequest, meta: WriteMeta): void {
-    const name = nameOf(request, meta);
+    const name = idempotencyDigest(request, meta);
     const kind = request.kind === "batch" ? "facts" : request.kind;
     const index = this.#left.findIndex((row) => row.kind === kind && row.request === name);
     const row = this.#left[index];
@@ -129,8 +134,8 @@ export class StoreWatcher {
 
   /** What the writer says that it did with a request. */
   wrote(request: WriteRequest, meta: WriteMeta, result: WriteResult): void {
-    if (result.unchanged === true && meta.request !== undefined && this.#point !== undefined)
-      this.#histories.idle(meta.request, this.#point);
+    if (result.unchanged === true && meta.idempotencyKey !== undefined && this.#point !== undefined)
+      this.#histories.idle(meta.idempotencyKey, this.#point);
     if (result.unchanged === true || result.repeated === true) return;
     const row = this.#rows.get(result.offset);
     this.#rows.delete(result.offset);
@@ -146,15 +151,15 @@ export class StoreWatcher {
   }
 
   /** A copy was checked, or a snapshot unpacked, and found sound; perhaps it is answered from. */
-  found(state: State): void {
+  found(state: StoreState): void {
     this.#attempt(() => this.#held.add(this.#require(state)));
   }
 
-  #know(state: State): void {
+  #know(state: StoreState): void {
     this.#attempt(() => this.#note(this.#require(state)));
   }
 
-  #require(state: State): Point {
+  #require(state: StoreState): Point {
     const point = this.#histories.find(state);
     if (point === undefined)
       throw new Violation(`${this.#name} has come to ${state.epoch}:${state.offset} ${state.hash}, which never was`);

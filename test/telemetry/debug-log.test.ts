@@ -11,7 +11,7 @@ import {
   post,
   withCluster,
 } from "../replication/cluster.ts";
-import { withLogLines } from "../replication/log-lines.ts";
+import { withCapturedLog } from "../replication/log-lines.ts";
 
 const traceId = "0af7651916cd43dd8448eb211c80319c";
 const users = Array.from({ length: 30 }, (_, index) => `confidential-${index}`);
@@ -45,7 +45,7 @@ async function work(cluster: Cluster): Promise<void> {
 }
 
 test("each request, event, connection, checkpoint and step of a snapshot has a line, without any content", () =>
-  withLogLines(
+  withCapturedLog(
     (lines) =>
       withCluster(async (cluster) => {
         await work(cluster);
@@ -85,7 +85,7 @@ test("each request, event, connection, checkpoint and step of a snapshot has a l
   ));
 
 test("at the level `info` none of that is logged", () =>
-  withLogLines(
+  withCapturedLog(
     (lines) =>
       withCluster(async (cluster) => {
         await work(cluster);

@@ -144,8 +144,8 @@ describe("over HTTP", () => {
       };
       const before = await counts();
       await loadPolicy(node);
-      await node.writes.batch([{ inserts: [reader("ann")] }], { ...untraced, request: "r1" });
-      await node.writes.batch([{ inserts: [reader("ann")] }], { ...untraced, request: "r1" });
+      await node.writes.batch([{ inserts: [reader("ann")] }], { ...untraced, idempotencyKey: "r1" });
+      await node.writes.batch([{ inserts: [reader("ann")] }], { ...untraced, idempotencyKey: "r1" });
       await insert(node, "ann");
       const unknown = { predicate: "unknown", args: [] };
       await node.writes.batch([{ inserts: [unknown] }], untraced).catch(() => undefined);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { metrics, observeNode, renderMetrics, type NodeReading } from "../../src/telemetry/metrics.ts";
+import { metrics, observeNode, renderMetrics, type NodeMetrics } from "../../src/telemetry/metrics.ts";
 
-const edge: NodeReading = {
+const edge: NodeMetrics = {
   role: "edge",
   version: "1.2.3",
   logOffset: undefined,
@@ -56,7 +56,7 @@ test("what was recorded is rendered for Prometheus", async () => {
 });
 
 test("a node is asked at each scrape, tells only what applies to it, and not after it is gone", async () => {
-  let state: NodeReading["feedState"] = "LIVE";
+  let state: NodeMetrics["feedState"] = "LIVE";
   const forget = observeNode(() => ({ ...edge, feedState: state }));
   expect(await renderMetrics()).toContain('ostiary_feed_state{state="LIVE"} 1\n');
   state = "STALE_FEED";

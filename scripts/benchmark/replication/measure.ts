@@ -3,7 +3,7 @@
  * through the same broker between the same processes; and writes a second, beside bare commits of SQLite with the same durability.
  */
 import { join } from "node:path";
-import type { SqlDatabase } from "../../../src/runtime/sqlite.ts";
+import type { Connection } from "../../../src/runtime/sqlite.ts";
 import { openStore } from "../../../src/store/database.ts";
 import { zeroHash } from "../../../src/store/state.ts";
 import { must } from "../../../src/util/assert.ts";
@@ -191,8 +191,8 @@ export async function measureWrites(
 
 /** The same facts as rows in the same tables with the same indexes, and as a row of the log: each write one commit that waits for the disk. */
 class BareCommits {
-  readonly #written: SqlDatabase;
-  readonly #bare: SqlDatabase;
+  readonly #written: Connection;
+  readonly #bare: Connection;
   readonly #rows: BareRows;
   readonly #inserts: BareInserts;
   #offset = 1;

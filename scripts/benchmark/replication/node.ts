@@ -4,10 +4,10 @@
  */
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { startBroker } from "../../../src/replication/feed/broker.ts";
-import { BrokerLink } from "../../../src/replication/feed/broker-link.ts";
+import { startEmbeddedBroker } from "../../../src/replication/feed/broker.ts";
+import { BrokerConnection } from "../../../src/replication/feed/broker-link.ts";
 import { startEdgeNode } from "../../../src/replication/edge-node.ts";
-import type { Outlet } from "../../../src/replication/feed/outlet.ts";
+import type { BrokerTransport } from "../../../src/replication/feed/outlet.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../../src/replication/primary-node.ts";
 import { realSystem, type System } from "../../../src/replication/system.ts";
 import type { WriterEvent } from "../../../src/replication/writing/store-writer.ts";
@@ -154,7 +154,7 @@ async function flood(batches: number, facts: number, abreast: number): Promise<n
 }
 
 const bareTopics = topicsOf("ostiary/v1", "bare");
-let outlet: Pick<Outlet, "publish"> | undefined;
+let outlet: Pick<BrokerTransport, "publish"> | undefined;
 
 /** Where messages go that are none of a node: the broker given, or one in this process as a primary has it. Gives where to listen. */
 async function openBroker(given: BareBroker | undefined): Promise<string> {
@@ -162,7 +162,7 @@ async function openBroker(given: BareBroker | undefined): Promise<string> {
     outlet = await connected(given);
     return given.url;
   }
-  const broker = await startBroker({
+  const broker = await startEmbeddedBroker({
     topics: bareTopics,
     verifyNodeKey: () => true,
     connectionsMax: 10,
@@ -197,15 +197,15 @@ async function publish(messages: number, pauseMs: number, bytes: number): Promis
   return times;
 }
 
-async function connected({ url, username, password }: BareBroker): Promise<BrokerLink> {
-  const link = new BrokerLink({
+async function connected({ url, username, password }: BareBroker): Promise<BrokerConnection> {
+  const link = new BrokerConnection({
     url,
     clientId: username,
     username,
     password,
     connectTimeoutMs: 5000,
     keepaliveMs: 5000,
-    exclusive: false,
+    ownership: false,
   });
   const made = new Promise<void>((resolve) => link.onConnect(resolve));
   link.start();

@@ -2,8 +2,8 @@
  * What explanations ask of the engine: all ways to make one call true, and whether something is a fact. Each is asked once and remembered; the
  * number of questions is bounded, because an explanation is worth only so much work.
  */
-import { type Argument as FactArgument, covers } from "../../datalog/fact-types.ts";
-import { isLink, type Signatures, type TypeName } from "../../datalog/signature.ts";
+import { type ArgumentPattern as FactArgument, covers } from "../../datalog/fact-types.ts";
+import { isTypeVariable, type Signatures, type TypeName } from "../../datalog/signature.ts";
 import type { Fact, Value } from "../../store/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
@@ -11,27 +11,27 @@ import type { ActivePolicy } from "../active-policy.ts";
 import { splitKey } from "../../datalog/program.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../fact-reader.ts";
-import { anyId, type Atom, atomKey, type OpenAtom } from "./atom.ts";
-import type { Origin } from "./explanation.ts";
+import { anyId, type GroundAtom, atomKey, type OpenAtom } from "./atom.ts";
+import type { FactOrigin } from "./explanation.ts";
 
 /** Thrown where an explanation would take more work than it may. */
-export class Exhausted extends Error {
+export class WorkLimitReached extends Error {
   readonly reason: "steps" | "time" | "facts";
   /** It was one question that took too much: others may do. */
-  readonly isOfOneQuestion: boolean;
+  readonly isOfOneCall: boolean;
 
-  constructor(reason: Exhausted["reason"], isOfOneQuestion = false) {
+  constructor(reason: WorkLimitReached["reason"], isOfOneQuestion = false) {
     super(`too many ${reason}`);
     this.reason = reason;
-    this.isOfOneQuestion = isOfOneQuestion;
+    this.isOfOneCall = isOfOneQuestion;
   }
 }
 
-export type Argument =
+export type CallArgument =
   | { readonly kind: "value"; readonly value: Value }
   | { readonly kind: "variable"; readonly index: number; readonly types: ReadonlySet<string> | undefined };
 
-export interface AnswersOptions {
+export interface CallAnswersOptions {
   /** Seconds since 1970. */
   readonly now: number;
   readonly stepsMax: number;
@@ -46,15 +46,15 @@ export interface AnswersOptions {
   readonly signatures?: Signatures;
 }
 
-export class Answers {
+export class CallAnswers {
   readonly now: Value;
   readonly #engine: Engine;
   readonly #closedEngine: Engine;
   readonly #active: ActivePolicy;
   readonly #types: readonly string[];
   readonly #rows = new Map<string, readonly (readonly Value[])[]>();
-  readonly #tooMany = new Map<string, Exhausted>();
-  readonly #facts = new Map<string, Exclude<Origin, "policy"> | undefined>();
+  readonly #tooMany = new Map<string, WorkLimitReached>();
+  readonly #facts = new Map<string, Exclude<FactOrigin, "policy"> | undefined>();
   readonly #contextFacts: readonly Fact[];
   readonly #inContext: ReadonlySet<string>;
   readonly #signatures: Signatures;
@@ -63,7 +63,7 @@ export class Answers {
   #stepsLeft: number;
 
   /** The engine answers from the facts in question, under the policy `active`. */
-  constructor(engine: Engine, active: ActivePolicy, options: AnswersOptions) {
+  constructor(engine: Engine, active: ActivePolicy, options: CallAnswersOptions) {
     this.now = { type: "Integer", id: String(options.now) };
     this.#engine = engine;
     this.#closedEngine = options.closedEngine ?? engine;
@@ -78,7 +78,7 @@ export class Answers {
   }
 
   /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. Throws `Exhausted`. */
-  rows(predicate: string, args: readonly Argument[]): readonly (readonly Value[])[] {
+  rows(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
     const key = JSON.stringify([
       predicate,
       args.map((arg) => (arg.kind === "value" ? arg.value : [arg.index, arg.types && [...arg.types]])),
@@ -92,32 +92,32 @@ export class Answers {
       this.#rows.set(key, rows);
       return rows;
     } catch (error) {
-      if (error instanceof Exhausted && error.isOfOneQuestion) this.#tooMany.set(key, error);
+      if (error instanceof WorkLimitReached && error.isOfOneCall) this.#tooMany.set(key, error);
       throw error;
     }
   }
 
   /** Whether `rows` would give them all. Throws `Exhausted` where that is not because of this question alone. */
-  canList(predicate: string, args: readonly Argument[]): boolean {
+  canList(predicate: string, args: readonly CallArgument[]): boolean {
     try {
       this.rows(predicate, args);
       return true;
     } catch (error) {
-      if (error instanceof Exhausted && error.isOfOneQuestion) return false;
+      if (error instanceof WorkLimitReached && error.isOfOneCall) return false;
       throw error;
     }
   }
 
   /** The same where nothing may be left out: throws `AppError` for what can't be listed. It does not count as work. */
-  everyRow(predicate: string, args: readonly Argument[]): readonly (readonly Value[])[] {
+  everyRow(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
     return this.#typings(predicate, args).flatMap((types) => {
-      if (performance.now() > this.#endMs) throw new Exhausted("time");
+      if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
       return this.#query(predicate, args, types, null);
     });
   }
 
   /** Where the atom is a fact: whether it is stored, or of the question alone. */
-  factOrigin(atom: Atom): Exclude<Origin, "policy"> | undefined {
+  factOrigin(atom: GroundAtom): Exclude<FactOrigin, "policy"> | undefined {
     const key = atomKey(atom);
     if (this.#facts.has(key)) return this.#facts.get(key);
     this.step();
@@ -144,16 +144,16 @@ export class Answers {
   /** Counts a piece of work. Throws `Exhausted`. */
   step(): void {
     this.#stepsLeft -= 1;
-    if (this.#stepsLeft < 0) throw new Exhausted("steps");
+    if (this.#stepsLeft < 0) throw new WorkLimitReached("steps");
     if (this.#stepsLeft % 64 === 0) this.#lookAtClock();
   }
 
   #lookAtClock(): void {
-    if (performance.now() > this.#endMs) throw new Exhausted("time");
+    if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
   }
 
   /** The concrete types with which the predicate can hold for these arguments. */
-  #typings(predicate: string, args: readonly Argument[]): string[][] {
+  #typings(predicate: string, args: readonly CallArgument[]): string[][] {
     const found = new Map<string, string[]>();
     const known = (): FactArgument[] =>
       args.map((arg) =>
@@ -173,21 +173,21 @@ export class Answers {
             .filter((type) => same < 0 || same === position || types[same] === type)
             .map((type) => [...types, type]),
         );
-        if (partial.length > this.#typingsMax) throw new Exhausted("steps");
+        if (partial.length > this.#typingsMax) throw new WorkLimitReached("steps");
       });
       for (const types of partial) found.set(types.join(), types);
     }
     return [...found.values()];
   }
 
-  #choices(arg: Argument, known: TypeName): readonly string[] {
-    const type = isLink(known) ? undefined : known;
+  #choices(arg: CallArgument, known: TypeName): readonly string[] {
+    const type = isTypeVariable(known) ? undefined : known;
     if (arg.kind === "value") return type === undefined || type === arg.value.type ? [arg.value.type] : [];
     if (type === undefined) return arg.types ? [...arg.types] : this.#types;
     return arg.types === undefined || arg.types.has(type) ? [type] : [];
   }
 
-  #ask(predicate: string, args: readonly Argument[], types: readonly string[]): readonly (readonly Value[])[] {
+  #ask(predicate: string, args: readonly CallArgument[], types: readonly string[]): readonly (readonly Value[])[] {
     this.step();
     // One question can take as long as a thousand steps.
     this.#lookAtClock();
@@ -210,17 +210,17 @@ export class Answers {
     if (!(error instanceof AppError)) throw error;
     if (error.code === "invalid_request") return [];
     this.#lookAtClock();
-    throw new Exhausted(error instanceof TooManyFacts ? "facts" : "steps", true);
+    throw new WorkLimitReached(error instanceof TooManyFacts ? "facts" : "steps", true);
   }
 
   #query(
     predicate: string,
-    args: readonly Argument[],
+    args: readonly CallArgument[],
     types: readonly string[],
     unknown: readonly string[] | null,
   ): readonly (readonly Value[])[] {
     // Whether an integer that nobody knows is greater than another has no answer.
-    const isOrdered = (arg: Argument, position: number): boolean =>
+    const isOrdered = (arg: CallArgument, position: number): boolean =>
       arg.kind === "variable" && must(types[position]) in someValue;
     if (unknown !== null && args.some(isOrdered)) return [];
     const names = args.map((arg, position) => (arg.kind === "variable" ? `v${arg.index}` : `a${position}`));

@@ -5,7 +5,7 @@ import type { Value } from "../../store/fact.ts";
 import { unreachable } from "../../util/assert.ts";
 import { splitKey } from "../../datalog/program.ts";
 
-export interface Atom {
+export interface GroundAtom {
   /** Predicate key: `has_role/3`. */
   readonly predicate: string;
   readonly args: readonly Value[];
@@ -18,7 +18,7 @@ export interface OpenAtom {
 }
 
 /** By variable. */
-export type Bindings = readonly (Value | undefined)[];
+export type Substitution = readonly (Value | undefined)[];
 
 /** The id of "every value of the type": no fact and no policy can hold it, so nothing that it satisfies depends on which value it is. */
 export const anyId = "*";
@@ -33,12 +33,12 @@ export function atomKey({ predicate, args }: OpenAtom): string {
   return JSON.stringify([predicate, ...args.map((arg) => arg && [arg.type, arg.id])]);
 }
 
-export function isClosed(atom: OpenAtom): atom is Atom {
+export function isClosed(atom: OpenAtom): atom is GroundAtom {
   return !atom.args.includes(undefined);
 }
 
 /** The value of a term, `undefined` for a variable without one. */
-export function valueOf(term: ProgramTerm, bindings: Bindings, now: Value): Value | undefined {
+export function valueOf(term: ProgramTerm, bindings: Substitution, now: Value): Value | undefined {
   switch (term.kind) {
     case "var":
       return bindings[term.index];
@@ -68,7 +68,7 @@ export function formatValue({ type, id }: Constant): string {
  */
 export function formatLiteral(
   literal: ProgramLiteral,
-  bindings: Bindings,
+  bindings: Substitution,
   now: Value,
   types: readonly (ReadonlySet<string> | undefined)[],
 ): string {

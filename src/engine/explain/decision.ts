@@ -4,7 +4,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { signaturesFor } from "../../datalog/specialise.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import type { Value } from "../../store/fact.ts";
 import { statement } from "../../store/statements.ts";
 import type { ActivePolicy } from "../active-policy.ts";
@@ -13,12 +13,12 @@ import { Engine } from "../engine.ts";
 import type { AuthorizeQuestion } from "../questions.ts";
 import { factTypesOf } from "../shapes.ts";
 import { unknownNames } from "../unknown-names.ts";
-import { Answers, Exhausted } from "./answers.ts";
-import type { Atom } from "./atom.ts";
+import { CallAnswers, WorkLimitReached } from "./answers.ts";
+import type { GroundAtom } from "./atom.ts";
 import { Derivations } from "./derivation.ts";
-import type { CutReason, Explanation } from "./explanation.ts";
-import { NearestMisses } from "./nearest-miss.ts";
-import { callOf, Telling } from "./telling.ts";
+import type { TruncationReason, Explanation } from "./explanation.ts";
+import { FailedAttempts } from "./nearest-miss.ts";
+import { callOf, Renderer } from "./telling.ts";
 
 export interface ExplainOptions {
   readonly limits: Limits;
@@ -28,7 +28,7 @@ export interface ExplainOptions {
 
 /** `database` is in a transaction. Throws as `Engine.authorize` does. */
 export function explainDecision(
-  database: SqlDatabase,
+  database: Connection,
   question: AuthorizeQuestion,
   { limits, clock }: ExplainOptions,
 ): Explanation {
@@ -43,26 +43,31 @@ export function explainDecision(
 
   const answers = answersFor(active, database, question, { limits, clock });
   const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
-  const telling = new Telling([{ name: policy.filename, text: stored.source }], limits);
+  const telling = new Renderer([{ name: policy.filename, text: stored.source }], limits);
   if (!allowed) {
-    const denial = new NearestMisses(active, answers, telling).of(atom);
+    const denial = new FailedAttempts(active, answers, telling).of(atom);
     const unknown = unknownNames({ predicate: "allow", args: atom.args }, active);
-    return { ...told, policy, derivation: null, denial, unknown, truncated: truncation(telling.cut, limits) };
+    return { ...told, policy, derivation: null, denial, unknown, truncated: truncation(telling.truncation, limits) };
   }
   const derivation = derivationOf(atom, active, answers, telling);
-  return { ...told, policy, derivation, denial: null, unknown: [], truncated: truncation(telling.cut, limits) };
+  return { ...told, policy, derivation, denial: null, unknown: [], truncated: truncation(telling.truncation, limits) };
 }
 
-function derivationOf(atom: Atom, active: ActivePolicy, answers: Answers, telling: Telling): Explanation["derivation"] {
+function derivationOf(
+  atom: GroundAtom,
+  active: ActivePolicy,
+  answers: CallAnswers,
+  telling: Renderer,
+): Explanation["derivation"] {
   try {
     const proof = new Derivations(active, answers).of(atom);
     if (proof) return telling.steps(proof);
-    telling.cutShort("nothing");
+    telling.truncate("nothing");
     return null;
   } catch (error) {
     // A `RangeError` is a proof higher than the stack.
-    if (!(error instanceof Exhausted || error instanceof RangeError)) throw error;
-    telling.cutShort(error instanceof Exhausted ? error.reason : "depth");
+    if (!(error instanceof WorkLimitReached || error instanceof RangeError)) throw error;
+    telling.truncate(error instanceof WorkLimitReached ? error.reason : "depth");
     return null;
   }
 }
@@ -73,10 +78,10 @@ function derivationOf(atom: Atom, active: ActivePolicy, answers: Answers, tellin
  */
 function answersFor(
   active: ActivePolicy,
-  database: SqlDatabase,
+  database: Connection,
   { actor, resource, contextFacts }: AuthorizeQuestion,
   { limits, clock }: ExplainOptions,
-): Answers {
+): CallAnswers {
   const { explanationFactsMax, explanationStepsMax, explanationTimeMsMax } = limits;
   const options = {
     clock: () => clock,
@@ -94,7 +99,7 @@ function answersFor(
     .map(([name]) => String(name));
   const brought = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);
   const context = factTypesOf(contextFacts);
-  return new Answers(new Engine(database, { ...options, strategy: "evaluator" }), active, {
+  return new CallAnswers(new Engine(database, { ...options, strategy: "evaluator" }), active, {
     closedEngine: new Engine(database, options),
     now: clock,
     stepsMax: explanationStepsMax,
@@ -107,13 +112,13 @@ function answersFor(
   });
 }
 
-function allowAtom({ actor, action, resource }: AuthorizeQuestion): Atom {
+function allowAtom({ actor, action, resource }: AuthorizeQuestion): GroundAtom {
   return { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
 }
 
-function truncation(reason: CutReason | undefined, limits: Limits): Explanation["truncated"] {
+function truncation(reason: TruncationReason | undefined, limits: Limits): Explanation["truncated"] {
   if (reason === undefined) return null;
-  const messages: Readonly<Record<CutReason, string>> = {
+  const messages: Readonly<Record<TruncationReason, string>> = {
     steps: `it takes more than ${limits.explanationStepsMax} steps`,
     time: `it takes longer than ${limits.explanationTimeMsMax} ms`,
     facts: `it would have to look at more than ${limits.explanationFactsMax} facts in one go`,

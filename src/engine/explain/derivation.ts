@@ -6,48 +6,48 @@
 import type { ProgramLiteral, ProgramRule } from "../../datalog/program.ts";
 import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../active-policy.ts";
-import type { Answers } from "./answers.ts";
-import { type Atom, atomKey, type Bindings, formatLiteral, valueOf } from "./atom.ts";
-import type { Origin } from "./explanation.ts";
+import type { CallAnswers } from "./answers.ts";
+import { type GroundAtom, atomKey, type Substitution, formatLiteral, valueOf } from "./atom.ts";
+import type { FactOrigin } from "./explanation.ts";
 import { bodyOf, matchHead, rulesFor, solutions } from "./solve.ts";
 
 export type Proof =
-  | { readonly kind: "fact"; readonly atom: Atom; readonly from: Exclude<Origin, "policy"> }
-  | { readonly kind: "rule"; readonly atom: Atom; readonly rule: ProgramRule; readonly parts: readonly Proof[] }
+  | { readonly kind: "fact"; readonly atom: GroundAtom; readonly from: Exclude<FactOrigin, "policy"> }
+  | { readonly kind: "rule"; readonly atom: GroundAtom; readonly rule: ProgramRule; readonly parts: readonly Proof[] }
   /** A test that held, such as `not is_banned(User{"ann"})`. */
   | { readonly kind: "condition"; readonly text: string };
 
 /** Something true. */
-interface Node {
-  readonly atom: Atom;
+interface ProofNode {
+  readonly atom: GroundAtom;
   /** Of the smallest proof so far; infinite where there is none yet. */
   height: number;
   /** `undefined` until its rules were looked at. */
-  ways: Way[] | undefined;
+  ways: RuleApplication[] | undefined;
   /** Ways of other nodes that need this one. */
-  readonly users: Way[];
+  readonly users: RuleApplication[];
   proof: Proof | undefined;
 }
 
 /** One rule that gives a node, with what its conditions ask for. */
-interface Way {
-  readonly node: Node;
+interface RuleApplication {
+  readonly node: ProofNode;
   readonly rule: ProgramRule;
-  readonly parts: readonly (Node | { readonly text: string })[];
+  readonly parts: readonly (ProofNode | { readonly text: string })[];
 }
 
 export class Derivations {
   readonly #active: ActivePolicy;
-  readonly #answers: Answers;
-  readonly #nodes = new Map<string, Node>();
+  readonly #answers: CallAnswers;
+  readonly #nodes = new Map<string, ProofNode>();
 
-  constructor(active: ActivePolicy, answers: Answers) {
+  constructor(active: ActivePolicy, answers: CallAnswers) {
     this.#active = active;
     this.#answers = answers;
   }
 
   /** The proof, `undefined` where there is none. Throws `Exhausted`. */
-  of(atom: Atom): Proof | undefined {
+  of(atom: GroundAtom): Proof | undefined {
     const root = this.#node(atom);
     const seen = new Set([root]);
     let level = [root];
@@ -64,7 +64,7 @@ export class Derivations {
     return root.height === Infinity ? undefined : proofOf(root);
   }
 
-  #node(atom: Atom): Node {
+  #node(atom: GroundAtom): ProofNode {
     const key = atomKey(atom);
     let node = this.#nodes.get(key);
     if (!node) {
@@ -76,9 +76,9 @@ export class Derivations {
     return node;
   }
 
-  #waysOf(node: Node): readonly Way[] {
+  #waysOf(node: ProofNode): readonly RuleApplication[] {
     if (node.ways) return node.ways;
-    const ways: Way[] = [];
+    const ways: RuleApplication[] = [];
     for (const rule of rulesFor(node.atom, this.#active)) {
       const start = matchHead(rule, node.atom, this.#answers);
       if (!start) continue;
@@ -94,7 +94,7 @@ export class Derivations {
     return ways;
   }
 
-  #part(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings): Way["parts"][number] {
+  #part(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution): RuleApplication["parts"][number] {
     const { now } = this.#answers;
     if (literal.kind !== "call") return { text: formatLiteral(literal, bindings, now, rule.types) };
     const args = literal.args.map((arg) => must(valueOf(arg, bindings, now), "a solution binds all arguments"));
@@ -102,16 +102,16 @@ export class Derivations {
   }
 }
 
-function isNode(part: Way["parts"][number]): part is Node {
+function isNode(part: RuleApplication["parts"][number]): part is ProofNode {
   return "atom" in part;
 }
 
-function heightOf({ parts }: Way): number {
+function heightOf({ parts }: RuleApplication): number {
   return 1 + Math.max(0, ...parts.map((part) => (isNode(part) ? part.height : 0)));
 }
 
 /** Lowers the heights that these ways allow to be lower, and those that follow. */
-function settle(ways: readonly Way[]): void {
+function settle(ways: readonly RuleApplication[]): void {
   const waiting = [...ways];
   for (let way = waiting.shift(); way; way = waiting.shift()) {
     const height = heightOf(way);
@@ -122,7 +122,7 @@ function settle(ways: readonly Way[]): void {
 }
 
 /** Of the lowest way, which leads to lower nodes only. */
-function proofOf(node: Node): Proof {
+function proofOf(node: ProofNode): Proof {
   if (node.proof) return node.proof;
   const way = must(node.ways?.find((candidate) => heightOf(candidate) === node.height));
   const parts = way.parts.map((part): Proof => (isNode(part) ? proofOf(part) : { kind: "condition", text: part.text }));

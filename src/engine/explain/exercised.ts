@@ -4,18 +4,18 @@
  */
 import type { ProgramRule } from "../../datalog/program.ts";
 import type { ActivePolicy } from "../active-policy.ts";
-import type { Answers } from "./answers.ts";
-import { atomKey, type Bindings, type OpenAtom, valueOf } from "./atom.ts";
-import { bodyOf, type Conjunction, matchHead, type Observer, rulesFor, solutions } from "./solve.ts";
+import type { CallAnswers } from "./answers.ts";
+import { atomKey, type Substitution, type OpenAtom, valueOf } from "./atom.ts";
+import { bodyOf, type TypedBody, matchHead, type Observer, rulesFor, solutions } from "./solve.ts";
 
-export class Exercised {
+export class RuleCoverage {
   readonly #rules: Set<ProgramRule>;
   readonly #active: ActivePolicy;
-  readonly #answers: Answers;
+  readonly #answers: CallAnswers;
   readonly #visited = new Set<string>();
 
   /** The rules found are added to `rules`. */
-  constructor(active: ActivePolicy, answers: Answers, rules: Set<ProgramRule>) {
+  constructor(active: ActivePolicy, answers: CallAnswers, rules: Set<ProgramRule>) {
     this.#active = active;
     this.#answers = answers;
     this.#rules = rules;
@@ -45,7 +45,7 @@ export class Exercised {
     }
   }
 
-  #callsOf({ literals }: Conjunction, bindings: Bindings): OpenAtom[] {
+  #callsOf({ literals }: TypedBody, bindings: Substitution): OpenAtom[] {
     return literals.flatMap((literal): OpenAtom[] => {
       if (literal.kind !== "call") return [];
       const args = literal.args.map((arg) => valueOf(arg, bindings, this.#answers.now));

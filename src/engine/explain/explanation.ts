@@ -11,15 +11,15 @@ const call = z.object({
   predicate: z.string(),
   args: z.array(z.object({ type: z.string().nullable(), id: z.string().nullable() })),
 });
-export type Call = z.output<typeof call>;
+export type ExplainedCall = z.output<typeof call>;
 
 /** A rule as it is written, on one line, cut where it is long, and where its text begins; lines and columns count from 1. */
 const rule = z.object({ text: z.string(), file: z.string(), line: z.int(), column: z.int() });
-export type Rule = z.output<typeof rule>;
+export type ExplainedRule = z.output<typeof rule>;
 
 /** Where a fact is from: the database, the request, the policy's own text. */
 const origin = z.enum(["stored", "context", "policy"]);
-export type Origin = z.output<typeof origin>;
+export type FactOrigin = z.output<typeof origin>;
 
 const step = z.discriminatedUnion("kind", [
   /** `rule` is the text of a fact of the policy. */
@@ -32,7 +32,7 @@ const step = z.discriminatedUnion("kind", [
     /** How often in a row: where a rule walks along a path of facts, `steps` are those of all its applications, the last one's last. */
     times: z.int(),
     /** What the rule asks for, in its order. */
-    get steps(): z.ZodType<Step[]> {
+    get steps(): z.ZodType<ExplainedStep[]> {
       return z.array(step);
     },
   }),
@@ -43,32 +43,32 @@ const step = z.discriminatedUnion("kind", [
   /** Its steps are not told: see `truncated`. */
   z.object({ kind: z.literal("cut"), conclusion: call }),
 ]);
-export type Step =
-  | { kind: "fact"; fact: Call; from: Origin; rule: Rule | null }
-  | { kind: "rule"; conclusion: Call; rule: Rule | null; times: number; steps: Step[] }
+export type ExplainedStep =
+  | { kind: "fact"; fact: ExplainedCall; from: FactOrigin; rule: ExplainedRule | null }
+  | { kind: "rule"; conclusion: ExplainedCall; rule: ExplainedRule | null; times: number; steps: ExplainedStep[] }
   | { kind: "condition"; text: string }
-  | { kind: "again"; conclusion: Call }
-  | { kind: "cut"; conclusion: Call };
+  | { kind: "again"; conclusion: ExplainedCall }
+  | { kind: "cut"; conclusion: ExplainedCall };
 
 /** A condition of an attempt that held. `derived`: by rules, not by a fact. `many`: more facts make it true than were looked at. */
 const held = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("call"), call, from: z.enum([...origin.options, "derived", "many"]) }),
   z.object({ kind: z.literal("condition"), text: z.string() }),
 ]);
-export type Held = z.output<typeof held>;
+export type HeldCondition = z.output<typeof held>;
 
 const attempt = z.object({
   /** `null` for the `allow` rules that are there without being written. */
   rule: rule.nullable(),
   held: z.array(held),
-  get missing(): z.ZodType<Missing[]> {
+  get missing(): z.ZodType<MissingCondition[]> {
     return z.array(missing);
   },
 });
-export interface Attempt {
-  rule: Rule | null;
-  held: Held[];
-  missing: Missing[];
+export interface FailedAttempt {
+  rule: ExplainedRule | null;
+  held: HeldCondition[];
+  missing: MissingCondition[];
 }
 
 /** A call that nothing makes true. */
@@ -85,10 +85,10 @@ const miss = z.object({
   /** A String in place of one that looks like a slip. */
   did_you_mean: z.string().nullable(),
 });
-export interface Miss {
-  call: Call;
+export interface FailedCall {
+  call: ExplainedCall;
   storable: boolean;
-  attempts: Attempt[];
+  attempts: FailedAttempt[];
   more: boolean;
   again: boolean;
   did_you_mean: string | null;
@@ -99,11 +99,11 @@ const missing = z.discriminatedUnion("kind", [
   /** A test that failed, such as `5 < 3`; of a `not`, what is true although it must not be. */
   z.object({ kind: z.literal("test"), text: z.string(), because: z.string().nullable() }),
 ]);
-export type Missing = ({ kind: "call" } & Miss) | { kind: "test"; text: string; because: string | null };
+export type MissingCondition = ({ kind: "call" } & FailedCall) | { kind: "test"; text: string; because: string | null };
 
 /** Which bound it met; `nothing` where the search found nothing although it met none. */
 const cutReason = z.enum(["steps", "time", "facts", "entries", "depth", "nothing"]);
-export type CutReason = z.output<typeof cutReason>;
+export type TruncationReason = z.output<typeof cutReason>;
 
 export const explanationSchema = z.object({
   /** What `POST /api/authorize` answers to the same question in the same state. */

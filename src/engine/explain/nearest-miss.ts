@@ -5,11 +5,11 @@
 import { literalVariables, type ProgramLiteral, type ProgramRule } from "../../datalog/program.ts";
 import { suggestion } from "../../polar/suggest.ts";
 import type { ActivePolicy } from "../active-policy.ts";
-import { type Answers, Exhausted } from "./answers.ts";
-import { atomKey, type Bindings, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
-import type { Attempt, Call, Held, Miss, Missing } from "./explanation.ts";
-import { bodyOf, type Conjunction, matchHead, negated, rulesFor, satisfy, solutions } from "./solve.ts";
-import { callOf, callOfLiteral, isPolicyFact, type Telling } from "./telling.ts";
+import { type CallAnswers, WorkLimitReached } from "./answers.ts";
+import { atomKey, type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
+import type { FailedAttempt, ExplainedCall, HeldCondition, FailedCall, MissingCondition } from "./explanation.ts";
+import { bodyOf, type TypedBody, matchHead, negated, rulesFor, satisfy, solutions } from "./solve.ts";
+import { callOf, callOfLiteral, isPolicyFact, type Renderer } from "./telling.ts";
 
 /** Of this many misses above each other, the first have several attempts told, the others the nearest alone. */
 const levelsMax = 12;
@@ -18,8 +18,8 @@ const attemptsMax = 3;
 /** Ways to satisfy the conditions of one rule that are followed at a time. */
 const beamMax = 12;
 
-interface Partial {
-  readonly bindings: Bindings;
+interface PartialAttempt {
+  readonly bindings: Substitution;
   readonly held: readonly ProgramLiteral[];
   /** Those of the held that so much makes true that none of it was chosen. */
   readonly many: readonly ProgramLiteral[];
@@ -27,30 +27,30 @@ interface Partial {
   readonly open: readonly ProgramLiteral[];
 }
 
-type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
+type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
 
-export class NearestMisses {
+export class FailedAttempts {
   readonly #active: ActivePolicy;
-  readonly #answers: Answers;
-  readonly #telling: Telling;
+  readonly #answers: CallAnswers;
+  readonly #telling: Renderer;
   readonly #told = new Set<string>();
   #isExhausted = false;
 
   /** What takes more work than it may is left out, and `telling` hears of it. */
-  constructor(active: ActivePolicy, answers: Answers, telling: Telling) {
+  constructor(active: ActivePolicy, answers: CallAnswers, telling: Renderer) {
     this.#active = active;
     this.#answers = answers;
     this.#telling = telling;
   }
 
-  of(atom: OpenAtom): Miss {
+  of(atom: OpenAtom): FailedCall {
     return this.#miss(atom, 0);
   }
 
-  #miss(atom: OpenAtom, level: number): Miss {
+  #miss(atom: OpenAtom, level: number): FailedCall {
     const key = atomKey(atom);
     const rules = rulesFor(atom, this.#active);
-    const untold: Miss = {
+    const untold: FailedCall = {
       call: callOf(atom),
       storable: this.#answers.isStorable(atom),
       attempts: [],
@@ -71,14 +71,14 @@ export class NearestMisses {
     atom: OpenAtom,
     rules: readonly ProgramRule[],
     level: number,
-  ): Pick<Miss, "attempts" | "more"> | Pick<Miss, "did_you_mean"> {
+  ): Pick<FailedCall, "attempts" | "more"> | Pick<FailedCall, "did_you_mean"> {
     const tried = rules.flatMap((rule) => {
       const start = matchHead(rule, atom, this.#answers);
       return start ? this.#attempt(rule, start) : [];
     });
     const ordered = tried.sort((one, other) => compareNearness(one.partial, other.partial));
     if (ordered.length === 0) return { did_you_mean: this.#suggest(atom) };
-    const attempts: Attempt[] = [];
+    const attempts: FailedAttempt[] = [];
     for (const { rule, partial } of ordered.slice(0, level < wideLevels ? attemptsMax : 1)) {
       if (this.#isExhausted || !this.#telling.takeEntry()) break;
       const told = this.#unlessExhausted(() => this.#describe(rule, partial, level + 1));
@@ -91,8 +91,8 @@ export class NearestMisses {
     try {
       return body();
     } catch (error) {
-      if (!(error instanceof Exhausted)) throw error;
-      this.#telling.cutShort(error.reason);
+      if (!(error instanceof WorkLimitReached)) throw error;
+      this.#telling.truncate(error.reason);
       this.#isExhausted = true;
       return undefined;
     }
@@ -114,8 +114,8 @@ export class NearestMisses {
   }
 
   /** The way through the rule's conditions on which the fewest are missing. */
-  #attempt(rule: ProgramRule, start: Bindings): { readonly rule: ProgramRule; readonly partial: Partial }[] {
-    let partials: Partial[] = [{ bindings: start, held: [], many: [], missing: [], open: rule.body }];
+  #attempt(rule: ProgramRule, start: Substitution): { readonly rule: ProgramRule; readonly partial: PartialAttempt }[] {
+    let partials: PartialAttempt[] = [{ bindings: start, held: [], many: [], missing: [], open: rule.body }];
     while (partials.some(({ open }) => open.length > 0)) {
       const next = partials.flatMap((partial) => (partial.open.length > 0 ? this.#extend(partial, rule) : [partial]));
       next.sort((one, other) => one.missing.length - other.missing.length);
@@ -127,9 +127,9 @@ export class NearestMisses {
   }
 
   /** One condition further: one that holds, if there is one, and calls before tests; else one that does not. */
-  #extend(partial: Partial, rule: ProgramRule): Partial[] {
+  #extend(partial: PartialAttempt, rule: ProgramRule): PartialAttempt[] {
     this.#answers.step();
-    const body: Conjunction = { ...bodyOf(rule), literals: rule.body };
+    const body: TypedBody = { ...bodyOf(rule), literals: rule.body };
     const calls = partial.open.filter(({ kind }) => kind === "call");
     const candidates = byBoundness(calls.length > 0 ? calls : partial.open, partial.bindings);
     let unfollowed: ProgramLiteral | undefined;
@@ -149,22 +149,22 @@ export class NearestMisses {
   }
 
   /** The first ways in which a condition holds. */
-  #ways(literal: ProgramLiteral, body: Conjunction, start: Bindings): readonly Bindings[] | "many" {
-    const found: Bindings[] = [];
+  #ways(literal: ProgramLiteral, body: TypedBody, start: Substitution): readonly Substitution[] | "many" {
+    const found: Substitution[] = [];
     try {
       for (const bindings of satisfy(literal, body, start, this.#answers)) {
         found.push(bindings);
         if (found.length >= beamMax) break;
       }
     } catch (error) {
-      if (!(error instanceof Exhausted && error.isOfOneQuestion)) throw error;
-      this.#telling.cutShort(error.reason);
+      if (!(error instanceof WorkLimitReached && error.isOfOneCall)) throw error;
+      this.#telling.truncate(error.reason);
       return "many";
     }
     return found;
   }
 
-  #describe(rule: ProgramRule, partial: Partial, level: number): Attempt {
+  #describe(rule: ProgramRule, partial: PartialAttempt, level: number): FailedAttempt {
     const inOrder = (literals: readonly ProgramLiteral[]): ProgramLiteral[] =>
       rule.body.filter((literal) => literals.includes(literal));
     return {
@@ -176,14 +176,14 @@ export class NearestMisses {
     };
   }
 
-  #held(literal: ProgramLiteral, rule: ProgramRule, { bindings, many }: Partial): Held {
+  #held(literal: ProgramLiteral, rule: ProgramRule, { bindings, many }: PartialAttempt): HeldCondition {
     const { now } = this.#answers;
     if (literal.kind !== "call") return { kind: "condition", text: formatLiteral(literal, bindings, now, rule.types) };
     const call = this.#call(literal, rule, bindings);
     return { kind: "call", call, from: many.includes(literal) ? "many" : this.#origin(literal, bindings) };
   }
 
-  #origin(literal: ProgramCall, bindings: Bindings): Extract<Held, { kind: "call" }>["from"] {
+  #origin(literal: CallLiteral, bindings: Substitution): Extract<HeldCondition, { kind: "call" }>["from"] {
     const atom = atomOf(literal, bindings, this.#answers);
     const origin = isClosed(atom) ? this.#answers.factOrigin(atom) : undefined;
     if (origin) return origin;
@@ -191,7 +191,7 @@ export class NearestMisses {
     return facts.some((fact) => matchHead(fact, atom, this.#answers)) ? "policy" : "derived";
   }
 
-  #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings, level: number): Missing {
+  #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution, level: number): MissingCondition {
     if (literal.kind !== "call") {
       const text = formatLiteral(literal, bindings, this.#answers.now, rule.types);
       return { kind: "test", text, because: this.#because(literal, rule, bindings) ?? null };
@@ -204,12 +204,12 @@ export class NearestMisses {
     return { kind: "call", call: this.#call(literal, rule, bindings), storable, ...told };
   }
 
-  #call(literal: ProgramCall, rule: ProgramRule, bindings: Bindings): Call {
+  #call(literal: CallLiteral, rule: ProgramRule, bindings: Substitution): ExplainedCall {
     return callOfLiteral(literal, bindings, this.#answers.now, rule.types);
   }
 
   /** What makes a negated condition true. */
-  #because(literal: ProgramLiteral, rule: ProgramRule, bindings: Bindings): string | undefined {
+  #because(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution): string | undefined {
     if (literal.kind !== "not") return undefined;
     const inner = negated(literal.body, bodyOf(rule));
     const [found] = solutions(inner, bindings, this.#answers);
@@ -219,8 +219,8 @@ export class NearestMisses {
 }
 
 /** Where all calls hold, only a test stands in the way; a call may be missing for much. */
-function compareNearness(one: Partial, other: Partial): number {
-  const missingCalls = ({ missing }: Partial): number => missing.filter(({ kind }) => kind === "call").length;
+function compareNearness(one: PartialAttempt, other: PartialAttempt): number {
+  const missingCalls = ({ missing }: PartialAttempt): number => missing.filter(({ kind }) => kind === "call").length;
   return (
     missingCalls(one) - missingCalls(other) ||
     one.missing.length - other.missing.length ||
@@ -229,12 +229,12 @@ function compareNearness(one: Partial, other: Partial): number {
 }
 
 /** A comparison with a value that a missing call would have given. */
-function isPointless(literal: ProgramLiteral, { bindings, missing }: Partial): boolean {
+function isPointless(literal: ProgramLiteral, { bindings, missing }: PartialAttempt): boolean {
   if (literal.kind !== "compare" || !missing.some(({ kind }) => kind === "call")) return false;
   return literalVariables(literal).some((variable) => (bindings[variable]?.id ?? openId) === openId);
 }
 
-function atomOf(literal: ProgramCall, bindings: Bindings, answers: Answers): OpenAtom {
+function atomOf(literal: CallLiteral, bindings: Substitution, answers: CallAnswers): OpenAtom {
   const args = literal.args.map((arg) => {
     const value = valueOf(arg, bindings, answers.now);
     return value?.id === openId ? undefined : value;
@@ -242,7 +242,7 @@ function atomOf(literal: ProgramCall, bindings: Bindings, answers: Answers): Ope
   return { predicate: literal.predicate, args };
 }
 
-function byBoundness(literals: readonly ProgramLiteral[], bindings: Bindings): ProgramLiteral[] {
+function byBoundness(literals: readonly ProgramLiteral[], bindings: Substitution): ProgramLiteral[] {
   const unknown = (literal: ProgramLiteral): number =>
     literal.kind === "call"
       ? literal.args.filter((arg) => arg.kind === "var" && bindings[arg.index] === undefined).length

@@ -7,28 +7,28 @@ import { literalVariables, termVariables } from "../../datalog/program.ts";
 import type { Value } from "../../store/fact.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { ActivePolicy } from "../active-policy.ts";
-import { anyId, type Bindings, type OpenAtom, openId, valueOf } from "./atom.ts";
-import type { Answers, Argument } from "./answers.ts";
+import { anyId, type Substitution, type OpenAtom, openId, valueOf } from "./atom.ts";
+import type { CallAnswers, CallArgument } from "./answers.ts";
 
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
-type Types = readonly (ReadonlySet<string> | undefined)[];
+type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
+type VariableTypes = readonly (ReadonlySet<string> | undefined)[];
 
 /** A body with what is known of its variables. `scope` are those that mean the same around it, in a `not`, as inside. */
-export interface Conjunction {
+export interface TypedBody {
   readonly literals: readonly ProgramLiteral[];
-  readonly types: Types;
+  readonly types: VariableTypes;
   readonly scope: ReadonlySet<number>;
 }
 
 /** Hears of what keeps a body from being true. */
 export interface Observer {
   /** A negated conjunction is true, for these values. */
-  blocked(negated: Conjunction, bindings: Bindings): void;
+  blocked(negated: TypedBody, bindings: Substitution): void;
   /** Nothing makes the call true. */
   failed(call: OpenAtom): void;
 }
 
-export function bodyOf(rule: ProgramRule): Conjunction {
+export function bodyOf(rule: ProgramRule): TypedBody {
   const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
   return {
     literals: rule.body,
@@ -46,16 +46,16 @@ export function rulesFor(atom: OpenAtom, { program }: ActivePolicy): readonly Pr
 }
 
 /** What the head of the rule says of its variables, if it is to give this atom. */
-export function matchHead(rule: ProgramRule, atom: OpenAtom, answers: Answers): Bindings | undefined {
+export function matchHead(rule: ProgramRule, atom: OpenAtom, answers: CallAnswers): Substitution | undefined {
   return unify(rule.head, atom.args, new Array(rule.types.length).fill(undefined), rule.types, answers.now);
 }
 
 export function* solutions(
-  body: Conjunction,
-  bindings: Bindings,
-  answers: Answers,
+  body: TypedBody,
+  bindings: Substitution,
+  answers: CallAnswers,
   observer?: Observer,
-): Generator<Bindings> {
+): Generator<Substitution> {
   answers.step();
   const index = nextLiteral(body, bindings, answers);
   if (index === undefined) return yield closed(bindings);
@@ -68,11 +68,11 @@ export function* solutions(
 /** The ways in which one condition holds. A variable that a test needs and nothing gave a value to stands for every value of its type. */
 export function* satisfy(
   literal: ProgramLiteral,
-  body: Conjunction,
-  bindings: Bindings,
-  answers: Answers,
+  body: TypedBody,
+  bindings: Substitution,
+  answers: CallAnswers,
   observer?: Observer,
-): Generator<Bindings> {
+): Generator<Substitution> {
   if (literal.kind === "call") {
     const rows = answers.rows(literal.predicate, argumentsOf(literal, body.types, bindings, answers.now));
     if (rows.length === 0) observer?.failed(openAtomOf(literal, bindings, answers.now));
@@ -87,12 +87,12 @@ export function* satisfy(
 }
 
 function* test(
-  literal: Exclude<ProgramLiteral, Call>,
-  body: Conjunction,
-  open: Bindings,
-  answers: Answers,
+  literal: Exclude<ProgramLiteral, CallLiteral>,
+  body: TypedBody,
+  open: Substitution,
+  answers: CallAnswers,
   observer: Observer | undefined,
-): Generator<Bindings> {
+): Generator<Substitution> {
   const bindings = closed(open);
   if (literal.kind === "not") {
     const inner = negated(literal.body, body);
@@ -116,7 +116,7 @@ function* test(
 }
 
 /** The conjunction inside a `not`, whose further variables are its own. */
-export function negated(literals: readonly ProgramLiteral[], around: Conjunction): Conjunction {
+export function negated(literals: readonly ProgramLiteral[], around: TypedBody): TypedBody {
   const types: (ReadonlySet<string> | undefined)[] = around.types.map((known, variable) =>
     around.scope.has(variable) ? known : undefined,
   );
@@ -131,13 +131,13 @@ function ownVariables(literals: readonly ProgramLiteral[]): number[] {
   return literals.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
 }
 
-function openAtomOf({ predicate, args }: Call, bindings: Bindings, now: Value): OpenAtom {
+function openAtomOf({ predicate, args }: CallLiteral, bindings: Substitution, now: Value): OpenAtom {
   const values = args.map((arg) => valueOf(arg, bindings, now));
   return { predicate, args: values.map((value) => (value?.id === openId ? undefined : value)) };
 }
 
-function argumentsOf(call: Call, types: Types, bindings: Bindings, now: Value): Argument[] {
-  return call.args.map((arg): Argument => {
+function argumentsOf(call: CallLiteral, types: VariableTypes, bindings: Substitution, now: Value): CallArgument[] {
+  return call.args.map((arg): CallArgument => {
     const value = valueOf(arg, bindings, now);
     if (value && value.id !== openId) return { kind: "value", value };
     const index = variableOf(arg);
@@ -148,10 +148,10 @@ function argumentsOf(call: Call, types: Types, bindings: Bindings, now: Value): 
 function unify(
   terms: readonly ProgramTerm[],
   values: readonly (Value | undefined)[],
-  bindings: Bindings,
-  types: Types,
+  bindings: Substitution,
+  types: VariableTypes,
   now: Value,
-): Bindings | undefined {
+): Substitution | undefined {
   const next = [...bindings];
   for (const [position, term] of terms.entries()) {
     const value = values[position];
@@ -172,7 +172,7 @@ function chooseValue(known: Value, value: Value): Value | undefined {
 }
 
 /** What was left open is true of every value. */
-function closed(bindings: Bindings): Bindings {
+function closed(bindings: Substitution): Substitution {
   return bindings.map((value) => (value?.id === openId ? { type: value.type, id: anyId } : value));
 }
 
@@ -188,7 +188,7 @@ function sameValue(one: Value, other: Value): boolean {
  * The condition to look at next: a test that has all its values, else the call of which most is known, else any test. A call that more makes true
  * than may be looked at waits for others to say which of it is meant.
  */
-function nextLiteral(body: Conjunction, bindings: Bindings, answers: Answers): number | undefined {
+function nextLiteral(body: TypedBody, bindings: Substitution, answers: CallAnswers): number | undefined {
   const { literals, scope } = body;
   const scored = literals.map((literal, index) => {
     const variables = literalVariables(literal).filter((variable) => literal.kind !== "not" || scope.has(variable));
@@ -207,10 +207,10 @@ function nextLiteral(body: Conjunction, bindings: Bindings, answers: Answers): n
 /** What nothing but a `not` says something about may be any value, or one of those that the calls and the `!=` inside name. */
 function* withCandidates(
   literal: Extract<ProgramLiteral, { kind: "not" }>,
-  body: Conjunction,
-  bindings: Bindings,
-  answers: Answers,
-): Generator<Bindings> {
+  body: TypedBody,
+  bindings: Substitution,
+  answers: CallAnswers,
+): Generator<Substitution> {
   const known = closed(bindings);
   const variables = literalVariables(literal);
   const any = withAny(variables, body, known);
@@ -230,9 +230,9 @@ function* withCandidates(
 function namedValues(
   variable: number,
   literals: readonly ProgramLiteral[],
-  types: Types,
-  bindings: Bindings,
-  answers: Answers,
+  types: VariableTypes,
+  bindings: Substitution,
+  answers: CallAnswers,
 ): Value[] {
   return literals.flatMap((literal) => {
     if (literal.kind === "not") return namedValues(variable, literal.body, types, bindings, answers);
@@ -248,9 +248,9 @@ function namedValues(
 function unequalValues(
   variable: number,
   literals: readonly ProgramLiteral[],
-  types: Types,
-  bindings: Bindings,
-  answers: Answers,
+  types: VariableTypes,
+  bindings: Substitution,
+  answers: CallAnswers,
 ): Value[] {
   const isIt = (term: ProgramTerm): boolean => term.kind === "var" && term.index === variable;
   return literals.flatMap((literal) => {
@@ -263,7 +263,7 @@ function unequalValues(
 }
 
 /** Any value of the first type that each variable may have, and then of each other type that one of them may have: a `not` may tell them apart. */
-function* ofAnyType(variables: readonly number[], body: Conjunction, bindings: Bindings): Generator<Bindings> {
+function* ofAnyType(variables: readonly number[], body: TypedBody, bindings: Substitution): Generator<Substitution> {
   const any = withAny(variables, body, bindings);
   yield any;
   for (const variable of new Set(variables)) {
@@ -273,7 +273,7 @@ function* ofAnyType(variables: readonly number[], body: Conjunction, bindings: B
   }
 }
 
-function withAny(variables: readonly number[], { types, scope }: Conjunction, bindings: Bindings): Bindings {
+function withAny(variables: readonly number[], { types, scope }: TypedBody, bindings: Substitution): Substitution {
   const next = [...bindings];
   for (const variable of variables) {
     const [type] = types[variable] ?? [];
@@ -284,8 +284,8 @@ function withAny(variables: readonly number[], { types, scope }: Conjunction, bi
 
 function holds(
   literal: Extract<ProgramLiteral, { kind: "compare" | "type" }>,
-  bindings: Bindings,
-  types: Types,
+  bindings: Substitution,
+  types: VariableTypes,
   now: Value,
 ): boolean {
   if (literal.kind === "type") {

@@ -5,57 +5,57 @@ import { type LineStarts, lineStarts, positionAt, type Source } from "../../pola
 import type { Span } from "../../polar/span.ts";
 import type { Value } from "../../store/fact.ts";
 import { splitKey } from "../../datalog/program.ts";
-import { atomKey, type Bindings, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { atomKey, type Substitution, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
 import type { Proof } from "./derivation.ts";
-import type { Call, CutReason, Rule, Step } from "./explanation.ts";
+import type { ExplainedCall, TruncationReason, ExplainedRule, ExplainedStep } from "./explanation.ts";
 
-export type TellingLimits = Pick<Limits, "explanationEntriesMax" | "explanationDepthMax">;
+export type RenderingLimits = Pick<Limits, "explanationEntriesMax" | "explanationDepthMax">;
 
 const ruleLengthMax = 100;
 
-export class Telling {
+export class Renderer {
   readonly #sources: ReadonlyMap<string, { readonly text: string; readonly starts: LineStarts }>;
   /** How deep steps and attempts may nest. */
   readonly depthMax: number;
   readonly #told = new Set<string>();
   #entriesLeft: number;
-  #cut: CutReason | undefined;
+  #cut: TruncationReason | undefined;
 
-  constructor(sources: readonly Source[], limits: TellingLimits) {
+  constructor(sources: readonly Source[], limits: RenderingLimits) {
     this.#sources = new Map(sources.map(({ name, text }) => [name, { text, starts: lineStarts(text) }]));
     this.#entriesLeft = limits.explanationEntriesMax;
     this.depthMax = limits.explanationDepthMax;
   }
 
   /** The first bound that was met. */
-  get cut(): CutReason | undefined {
+  get truncation(): TruncationReason | undefined {
     return this.#cut;
   }
 
-  cutShort(reason: CutReason): void {
+  truncate(reason: TruncationReason): void {
     this.#cut ??= reason;
   }
 
   /** True where one more entry may be told. */
   takeEntry(): boolean {
-    if (this.#entriesLeft === 0) this.cutShort("entries");
+    if (this.#entriesLeft === 0) this.truncate("entries");
     else this.#entriesLeft -= 1;
     return this.#cut !== "entries";
   }
 
   /** `null` for a rule that no text has. */
-  rule({ span, implicit }: Pick<ProgramRule, "span" | "implicit">): Rule | null {
+  rule({ span, implicit }: Pick<ProgramRule, "span" | "implicit">): ExplainedRule | null {
     if (implicit) return null;
     const { text, starts } = this.#sources.get(span.file) ?? { text: "", starts: [] };
     return { text: ruleText(span, text), file: span.file, ...positionAt(starts, span.start) };
   }
 
   /** The proof as steps. What was told before is not told again. */
-  steps(proof: Proof): Step {
+  steps(proof: Proof): ExplainedStep {
     return this.#step(proof, 0);
   }
 
-  #step(proof: Proof, depth: number): Step {
+  #step(proof: Proof, depth: number): ExplainedStep {
     if (!this.takeEntry()) return { kind: "cut", conclusion: conclusionOf(proof) };
     if (proof.kind === "condition") return proof;
     if (proof.kind === "fact") return { kind: "fact", fact: callOf(proof.atom), from: proof.from, rule: null };
@@ -65,13 +65,13 @@ export class Telling {
     const key = atomKey(atom);
     if (this.#told.has(key)) return { kind: "again", conclusion };
     if (depth >= this.depthMax) {
-      this.cutShort("depth");
+      this.truncate("depth");
       return { kind: "cut", conclusion };
     }
     const path = pathOf(proof, (inner) => this.#told.has(atomKey(inner.atom)));
     for (const walked of path) this.#told.add(atomKey(walked.atom));
     const parts = path.flatMap((walked, index) => walked.parts.filter((part) => part !== path[index + 1]));
-    const steps: Step[] = [];
+    const steps: ExplainedStep[] = [];
     for (const part of parts) {
       steps.push(this.#step(part, depth + 1));
       if (this.#cut === "entries") break;
@@ -106,21 +106,21 @@ export function isPolicyFact({ body, implicit }: ProgramRule): boolean {
   return body.length === 0 && !implicit;
 }
 
-function conclusionOf(proof: Proof): Call {
+function conclusionOf(proof: Proof): ExplainedCall {
   return proof.kind === "condition" ? { text: proof.text, predicate: "", args: [] } : callOf(proof.atom);
 }
 
-export function callOf(atom: OpenAtom): Call {
+export function callOf(atom: OpenAtom): ExplainedCall {
   return { text: formatAtom(atom), predicate: splitKey(atom.predicate)[0], args: atom.args.map(argumentOf) };
 }
 
 /** A condition of a rule with the values that are known; of the others the type, where there is only one. */
 export function callOfLiteral(
   literal: Extract<ProgramLiteral, { kind: "call" }>,
-  bindings: Bindings,
+  bindings: Substitution,
   now: Value,
   types: ProgramRule["types"],
-): Call {
+): ExplainedCall {
   const args = literal.args.map((arg) => {
     const value = valueOf(arg, bindings, now);
     const [type, ...others] = (arg.kind === "var" ? types[arg.index] : undefined) ?? [];
@@ -129,7 +129,7 @@ export function callOfLiteral(
   return { text: formatLiteral(literal, bindings, now, types), predicate: splitKey(literal.predicate)[0], args };
 }
 
-function argumentOf(value: Value | undefined): Call["args"][number] {
+function argumentOf(value: Value | undefined): ExplainedCall["args"][number] {
   if (!value) return { type: null, id: null };
   return { type: value.type, id: value.id === openId ? null : value.id };
 }

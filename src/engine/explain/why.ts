@@ -1,7 +1,15 @@
 /** Explanations as lines for people: a derivation, or the nearest misses, with the text and place of each rule. */
 import { stringLiteral } from "../../polar/string-literal.ts";
 import { unreachable } from "../../util/assert.ts";
-import type { Attempt, Explanation, Held, Miss, Missing, Rule, Step } from "./explanation.ts";
+import type {
+  FailedAttempt,
+  Explanation,
+  HeldCondition,
+  FailedCall,
+  MissingCondition,
+  ExplainedRule,
+  ExplainedStep,
+} from "./explanation.ts";
 
 /** A path of more steps than this is shown by its ends. */
 const pathStepsMax = 12;
@@ -14,14 +22,14 @@ export function explanationLines(explanation: Explanation): string[] {
     ...(policy === null ? ["no policy is loaded, and nothing is allowed without one"] : []),
     ...unknown,
     ...(derivation ? derivationLines(derivation) : []),
-    ...(denial && policy ? missLines(denial) : []),
+    ...(denial && policy ? failedCallLines(denial) : []),
     ...(truncated ? [`the explanation was cut: ${truncated.message}`] : []),
   ];
   return [`${allowed ? "allowed" : "denied"}: ${question.text}`, ...reasons.map(indent)];
 }
 
 /** What makes it true. */
-export function derivationLines(step: Step): string[] {
+export function derivationLines(step: ExplainedStep): string[] {
   switch (step.kind) {
     case "condition":
       return [`${step.text} holds`];
@@ -43,16 +51,16 @@ export function derivationLines(step: Step): string[] {
 }
 
 /** What would have made it true. */
-export function missLines(miss: Miss): string[] {
+export function failedCallLines(miss: FailedCall): string[] {
   if (miss.attempts.length > 0 || miss.more) return attemptsLines(miss);
   return [`no rule gives ${miss.call.text}${hintOf(miss)}`];
 }
 
-function hintOf({ did_you_mean: hint }: Miss): string {
+function hintOf({ did_you_mean: hint }: FailedCall): string {
   return hint === null ? "" : `, did you mean ${stringLiteral(hint)}?`;
 }
 
-function stepsLines({ steps, times }: Extract<Step, { kind: "rule" }>): string[] {
+function stepsLines({ steps, times }: Extract<ExplainedStep, { kind: "rule" }>): string[] {
   if (times === 1) return steps.flatMap(derivationLines);
   return folded(steps.map(derivationLines)).flat();
 }
@@ -64,20 +72,20 @@ function folded<Lines extends string | readonly string[]>(path: readonly Lines[]
   return [...path.slice(0, pathEndSteps), `… ${hidden} more of the same kind`, ...path.slice(-pathEndSteps)];
 }
 
-function factName({ from, rule }: Extract<Step, { kind: "fact" }>): string {
+function factName({ from, rule }: Extract<ExplainedStep, { kind: "fact" }>): string {
   if (from === "policy") return `a fact of the policy${rule ? ` (${placeOf(rule)})` : ""}`;
   return from === "context" ? "a context fact" : "a fact";
 }
 
-function attemptsLines({ attempts, more }: Miss): string[] {
+function attemptsLines({ attempts, more }: FailedCall): string[] {
   const lines = attempts.flatMap(attemptLines);
   return more ? [...lines, "… and other rules"] : lines;
 }
 
-function attemptLines(attempt: Attempt): string[] {
+function attemptLines(attempt: FailedAttempt): string[] {
   const { rule, missing } = attempt;
   // The default `allow` has no text to show: what it asks for is what is missing.
-  if (!rule) return missing.flatMap((found) => (found.kind === "call" ? missLines(found) : []));
+  if (!rule) return missing.flatMap((found) => (found.kind === "call" ? failedCallLines(found) : []));
   const path = attemptsInARow(attempt);
   const last = path.at(-1) ?? attempt;
   const inner = [...folded(path.flatMap(({ held }) => held.map(heldLine))), ...last.missing.flatMap(missingLines)];
@@ -85,18 +93,18 @@ function attemptLines(attempt: Attempt): string[] {
 }
 
 /** Where the only thing missing has but one attempt, by the same rule, and so on: that rule walks along a path of facts. */
-function attemptsInARow(start: Attempt): readonly Attempt[] {
+function attemptsInARow(start: FailedAttempt): readonly FailedAttempt[] {
   const path = [start];
-  for (let next: Attempt | undefined = start; next;) {
-    const [missing, ...others]: readonly Missing[] = next.missing;
-    const inner: readonly Attempt[] = missing?.kind === "call" && others.length === 0 ? missing.attempts : [];
+  for (let next: FailedAttempt | undefined = start; next;) {
+    const [missing, ...others]: readonly MissingCondition[] = next.missing;
+    const inner: readonly FailedAttempt[] = missing?.kind === "call" && others.length === 0 ? missing.attempts : [];
     next = inner.length === 1 && inner[0]?.rule && isSameRule(inner[0].rule, start.rule) ? inner[0] : undefined;
     if (next) path.push(next);
   }
   return path;
 }
 
-function isSameRule(one: Rule, other: Rule | null): boolean {
+function isSameRule(one: ExplainedRule, other: ExplainedRule | null): boolean {
   return other !== null && placeOf(one) === placeOf(other);
 }
 
@@ -104,7 +112,7 @@ function timesText(times: number): string {
   return times === 1 ? "" : `, ${times} times`;
 }
 
-function heldLine(held: Held): string {
+function heldLine(held: HeldCondition): string {
   if (held.kind === "condition") return `holds:   ${held.text}`;
   const notes = {
     context: " (a context fact)",
@@ -116,7 +124,7 @@ function heldLine(held: Held): string {
   return `holds:   ${held.call.text}${notes[held.from]}`;
 }
 
-function missingLines(found: Missing): string[] {
+function missingLines(found: MissingCondition): string[] {
   if (found.kind === "test")
     return [`fails:   ${found.text}${found.because === null ? "" : ` (${found.because} is true)`}`];
   if (found.again) return [`missing: ${found.call.text}, as above`];
@@ -124,11 +132,11 @@ function missingLines(found: Missing): string[] {
 }
 
 /** `"read" if "viewer"` (policy.polar:5:3) */
-function ruleName(rule: Rule): string {
+function ruleName(rule: ExplainedRule): string {
   return `${rule.text} (${placeOf(rule)})`;
 }
 
-function placeOf({ file, line, column }: Rule): string {
+function placeOf({ file, line, column }: ExplainedRule): string {
   return `${file}:${line}:${column}`;
 }
 

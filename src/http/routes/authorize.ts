@@ -4,36 +4,41 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import type { Answers } from "../../engine/node-answers.ts";
+import type { QueryDispatcher } from "../../engine/node-answers.ts";
 import type { AuthorizeQuestion } from "../../engine/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readGuard } from "../access.ts";
 import { parseJson } from "../body.ts";
 import type { BodyParser } from "../body-parser.ts";
-import { type Exchange, exchangeOf, holderOf, markDecoded, replyText } from "../exchange.ts";
-import { Turns } from "../turns.ts";
-import { isWithin } from "../../util/text-length.ts";
+import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../exchange.ts";
+import { MicroBatcher } from "../turns.ts";
+import { fitsInBytes } from "../../util/text-length.ts";
 
 export const authorizePath = "/api/authorize";
 
 type AnswerAuthorize = (exchange: Exchange, request: Request) => Promise<Response>;
 
 /** The answer to a request, from its key to its body. Rejects with what `errors.ts` makes answers of. */
-export function answerAuthorize(node: Node, limits: Limits, answers: Answers, bodies: BodyParser): AnswerAuthorize {
+export function authorizeHandler(
+  node: Node,
+  limits: Limits,
+  answers: QueryDispatcher,
+  bodies: BodyParser,
+): AnswerAuthorize {
   const guard = readGuard(node, "read");
   const decide = (text: string, holder: string): boolean | Promise<boolean> => {
     const body = parseJson(text);
-    const question = plainQuestion(body, text, limits) ?? bodies.takeHere("authorize", body);
+    const question = plainQuestion(body, text, limits) ?? bodies.parseValue("authorize", body);
     return answers.ask("authorize", question, holder);
   };
   const reply = (exchange: Exchange, allowed: boolean): Response => {
     const decision = allowed ? allow : deny;
     metrics.decisions.inc(decision);
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
-    return replyText(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
+    return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
-  const turns = new Turns();
+  const turns = new MicroBatcher();
   return async (exchange, request) => {
     exchange.route = authorizePath;
     const waiting = guard(exchange, request);
@@ -41,10 +46,10 @@ export function answerAuthorize(node: Node, limits: Limits, answers: Answers, bo
     const text = await exchange.bodies.readBody(exchange, request, limits.readBodyBytesMax);
     markDecoded(exchange);
     if (typeof text !== "string") {
-      const question = await bodies.take("authorize", text);
+      const question = await bodies.parse("authorize", text);
       return reply(exchange, await answers.ask("authorize", question, holderOf(exchange)));
     }
-    let allowed = answers.recall(text);
+    let allowed = answers.cachedDecision(text);
     if (allowed === undefined) {
       const others = turns.wait();
       if (others !== undefined) await others;
@@ -87,5 +92,5 @@ function plainQuestion(
 const none: AuthorizeQuestion["contextFacts"] = [];
 
 function isPlain(name: unknown, bytesMax: number): name is string {
-  return typeof name === "string" && name !== "" && isWithin(name, bytesMax);
+  return typeof name === "string" && name !== "" && fitsInBytes(name, bytesMax);
 }

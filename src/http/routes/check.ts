@@ -1,7 +1,7 @@
 /** Questions about one actor beside whether it may (`authorize.ts`): on what may it, what may it. Answers have the documented keys and no others: some clients insist. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import type { Answers } from "../../engine/node-answers.ts";
+import type { QueryDispatcher } from "../../engine/node-answers.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
 import type { BodyParser } from "../body-parser.ts";
@@ -9,19 +9,19 @@ import { exchangeOf, holderOf } from "../exchange.ts";
 import { ListPages } from "../list-pages.ts";
 import type { ListRequest } from "../requests.ts";
 
-export function checkRoutes(node: Node, limits: Limits, answers: Answers, bodies: BodyParser) {
+export function listRoutes(node: Node, limits: Limits, answers: QueryDispatcher, bodies: BodyParser) {
   const pages = new ListPages(node, limits, answers);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post("/api/authorize_resources", async ({ body, request }) => {
-      const question = await bodies.takeQuestion("authorizeResources", body);
+      const question = await bodies.parseQuestion("authorizeResources", body);
       return answers.askList("authorizeResources", question, { holder: holderOf(exchangeOf(request)), key: "results" });
     })
     .post("/api/list", async ({ body, request }) =>
-      list(answers, limits, pages, await bodies.take("list", body), holderOf(exchangeOf(request))),
+      list(answers, limits, pages, await bodies.parse("list", body), holderOf(exchangeOf(request))),
     )
     .post("/api/actions", async ({ body, request }) => {
-      const question = await bodies.take("actions", body);
+      const question = await bodies.parse("actions", body);
       return { results: await answers.ask("actions", question, holderOf(exchangeOf(request))) };
     });
 }
@@ -31,7 +31,7 @@ export function checkRoutes(node: Node, limits: Limits, answers: Answers, bodies
  * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
  */
 async function list(
-  answers: Answers,
+  answers: QueryDispatcher,
   { listPageEntriesMax }: Limits,
   pages: ListPages,
   { question, pageSize, pageToken }: ListRequest,

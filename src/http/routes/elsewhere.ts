@@ -7,7 +7,7 @@ import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { AppError } from "../../util/app-error.ts";
 import { pathAndQueryOf } from "../../util/request-url.ts";
 import { forwardGuard } from "../access.ts";
-import { adorn, exchangeOf, markDecoded } from "../exchange.ts";
+import { addResponseHeaders, exchangeOf, markDecoded } from "../exchange.ts";
 
 /** With the least that a key must be allowed. */
 const writeRoutes = [
@@ -41,7 +41,10 @@ export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
       headers: headersToPrimary(request, exchange.requestId, traceparentOf(exchange.span)),
       body: body === "" ? null : body,
     });
-    return adorn(exchange, new Response(answer.body, { status: answer.status, headers: headersToClient(answer) }));
+    return addResponseHeaders(
+      exchange,
+      new Response(answer.body, { status: answer.status, headers: headersToClient(answer) }),
+    );
   });
 }
 

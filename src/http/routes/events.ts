@@ -5,7 +5,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { From, History, HistoryPage, Place } from "../../replication/event-history.ts";
+import type { ReadFrom, EventReader, EventPage, EventPosition } from "../../replication/event-history.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -16,13 +16,13 @@ import { cloudEventOf } from "../cloud-event.ts";
 import type { EventPages } from "../event-pages.ts";
 import type { EventStreams } from "../event-streams.ts";
 import { exchangeOf, holderOf } from "../exchange.ts";
-import { refusing } from "../schema-error.ts";
+import { validatingSchema } from "../schema-error.ts";
 
 const types = ["application/json", "application/cloudevents-batch+json", "text/event-stream"] as const;
 
 const limitStandard = 100;
 
-const query = refusing(
+const query = validatingSchema(
   "query",
   z.strictObject({
     after: z.string().optional(),
@@ -58,8 +58,8 @@ export function eventRoutes(node: Node, limits: Limits, streams: EventStreams, p
   );
 }
 
-function historyOf(node: Node): History {
-  if (node.history !== undefined) return node.history;
+function historyOf(node: Node): EventReader {
+  if (node.events !== undefined) return node.events;
   throw new AppError(
     "not_found",
     "this fallback fetches snapshots and has no events: ask the primary, an edge, or a fallback that follows (`follow: true`)",
@@ -69,9 +69,9 @@ function historyOf(node: Node): History {
 type Page = ReturnType<typeof pageAfter>;
 
 /** Without a place from the first event that is kept; a stream without one begins with what comes. */
-function pageAfter(node: Node, history: History, from: From, bounds: Bounds) {
+function pageAfter(node: Node, history: EventReader, from: ReadFrom, bounds: Bounds) {
   node.engine();
-  const { events, next, head } = history.after(from, bounds);
+  const { events, next, head } = history.read(from, bounds);
   return {
     events: events.map((event) => cloudEventOf(event, node.environment)),
     next: tokenOf(next),
@@ -79,7 +79,7 @@ function pageAfter(node: Node, history: History, from: From, bounds: Bounds) {
   };
 }
 
-type Bounds = Parameters<History["after"]>[1];
+type Bounds = Parameters<EventReader["read"]>[1];
 
 /** The batch format is a bare list, so the rest of the page is in headers. */
 function batchOf({ events, next, head }: Page): Response {
@@ -88,12 +88,12 @@ function batchOf({ events, next, head }: Page): Response {
   });
 }
 
-function tokenOf({ epoch, offset }: HistoryPage["head"]): string {
+function tokenOf({ epoch, offset }: EventPage["head"]): string {
   return formatToken(epoch, offset);
 }
 
 /** Where to begin. Another node may have told of a place to which this one comes in a moment. */
-async function placed(node: Node, text: string | undefined, standard: From): Promise<From> {
+async function placed(node: Node, text: string | undefined, standard: ReadFrom): Promise<ReadFrom> {
   if (text === undefined) return standard;
   const [, epoch, offset] = /^(?:([0-9a-f]{16}):)?(\d{1,15})$/.exec(text) ?? [];
   if (offset === undefined)
@@ -108,7 +108,7 @@ async function placed(node: Node, text: string | undefined, standard: From): Pro
 }
 
 /** Whatever comes of it, the log says where it stands. */
-async function arrival(node: Node, place: Place): Promise<void> {
+async function arrival(node: Node, place: EventPosition): Promise<void> {
   try {
     await node.waitFor(tokenOf(place));
   } catch (error) {

@@ -12,7 +12,7 @@ export function explainRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post("/api/explain", async ({ body, request }) => {
-      const question = await bodies.take("authorize", body);
+      const question = await bodies.parse("authorize", body);
       return jsonResponse(await explanations.explain(question, node.engine().path, holderOf(exchangeOf(request))));
     });
 }

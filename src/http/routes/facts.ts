@@ -2,23 +2,23 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { Answers } from "../../engine/node-answers.ts";
+import type { QueryDispatcher } from "../../engine/node-answers.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { readAccess, writeAccess } from "../access.ts";
 import type { BodyParser } from "../body-parser.ts";
-import { committed, metaOf } from "../committed.ts";
+import { writeResponse, writeMetaOf } from "../committed.ts";
 import { exchangeOf, holderOf } from "../exchange.ts";
 import { factPatternOf } from "../fact-pattern.ts";
-import { refusing } from "../schema-error.ts";
+import { validatingSchema } from "../schema-error.ts";
 
-export function factReads(node: Node, limits: Limits, answers: Answers) {
+export function factReads(node: Node, limits: Limits, answers: QueryDispatcher) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .get(
       "/api/facts",
       ({ query, request }) => answers.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) }),
       {
-        query: refusing("query", z.record(z.string(), z.string())),
+        query: validatingSchema("query", z.record(z.string(), z.string())),
       },
     );
 }
@@ -27,12 +27,12 @@ export function factWrites(node: Node, writes: Writes, limits: Limits, bodies: B
   return new Elysia()
     .use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/batch", async ({ body, request, set }) => {
-      const changes = await bodies.takeChanges(body);
-      const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, metaOf(request));
-      return committed(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
+      const changes = await bodies.parseChanges(body);
+      const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, writeMetaOf(request));
+      return writeResponse(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
     })
     .post("/api/clear_data", async ({ request, set }) =>
-      committed(set, await writes.clear(metaOf(request)), "all facts deleted"),
+      writeResponse(set, await writes.clear(writeMetaOf(request)), "all facts deleted"),
     );
 }
 

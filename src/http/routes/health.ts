@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
 import type { Node, NodeHealth } from "../../replication/node.ts";
-import { describeFollowing } from "../following.ts";
+import { describeReplication } from "../following.ts";
 import { exchangeOf } from "../exchange.ts";
 
 /**
@@ -26,7 +26,7 @@ export function healthRoutes(node: Node) {
     const health = node.health();
     const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, feedConnected, brokers } =
       health;
-    const following = describeFollowing(health);
+    const following = describeReplication(health);
     if (!fit(health)) set.status = 503;
     return {
       status: fit(health) ? "ok" : "not ready",

@@ -7,7 +7,7 @@ import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 import { readAccess, writeAccess } from "../access.ts";
 import type { BodyParser } from "../body-parser.ts";
-import { committed, metaOf } from "../committed.ts";
+import { writeResponse, writeMetaOf } from "../committed.ts";
 
 export function keyReads(node: Node, limits: Limits) {
   return new Elysia()
@@ -24,7 +24,7 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
   return new Elysia()
     .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/keys", async ({ body, request, set }) => {
-      const { name, role } = await bodies.take("key", body);
+      const { name, role } = await bodies.parse("key", body);
       if (node.engine().apiKeys().length >= limits.apiKeysMax) {
         throw new AppError(
           "invalid_request",
@@ -34,16 +34,16 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
       const { id, text, hash } = mintApiKey(node.environment);
       const result = await writes.keys(
         { add: [{ id, name, role, hash, timeMs: Date.now() }], remove: [] },
-        metaOf(request),
+        writeMetaOf(request),
       );
-      return { id, name, role, token: text, ...committed(set, result, "keep the token, it is not shown again") };
+      return { id, name, role, token: text, ...writeResponse(set, result, "keep the token, it is not shown again") };
     })
     .delete("/api/keys/:id", async ({ params, request, set }) => {
       const id = decodedId(params);
       // Whether the last admin may go is for the writer to say.
       if (node.engine().apiKey(id) === null)
         throw new AppError("not_found", `there is no API key \`${clip(id, 100)}\``);
-      return committed(set, await writes.keys({ add: [], remove: [id] }, metaOf(request)), "API key removed");
+      return writeResponse(set, await writes.keys({ add: [], remove: [id] }, writeMetaOf(request)), "API key removed");
     });
 }
 

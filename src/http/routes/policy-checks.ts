@@ -12,12 +12,12 @@ export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/validate", async ({ body, request }) => {
-      const { sources } = await bodies.take("validate", body);
+      const { sources } = await bodies.parse("validate", body);
       const asked = { sources, runTests: false, coverage: false, storePath: node.engine().path };
       return jsonResponse(await checks.check(asked, holderOf(exchangeOf(request))));
     })
     .post("/api/test", async ({ body, request }) => {
-      const { sources, coverage } = await bodies.take("test", body);
+      const { sources, coverage } = await bodies.parse("test", body);
       const asked = { sources, runTests: true, coverage, storePath: node.engine().path };
       return jsonResponse(await checks.check(asked, holderOf(exchangeOf(request))));
     });

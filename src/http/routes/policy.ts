@@ -6,8 +6,8 @@ import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../access.ts";
 import type { BodyParser } from "../body-parser.ts";
-import { refusing } from "../schema-error.ts";
-import { committed, metaOf } from "../committed.ts";
+import { validatingSchema } from "../schema-error.ts";
+import { writeResponse, writeMetaOf } from "../committed.ts";
 
 export function policyReads(node: Node, limits: Limits) {
   return new Elysia()
@@ -18,7 +18,7 @@ export function policyReads(node: Node, limits: Limits) {
         const policy = node.engine().policy(query.id);
         return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
       },
-      { query: refusing("query", z.object({ id: versionNumber })) },
+      { query: validatingSchema("query", z.object({ id: versionNumber })) },
     )
     .get(
       "/api/policy_metadata",
@@ -34,7 +34,7 @@ export function policyReads(node: Node, limits: Limits) {
         return { metadata: { resources } };
       },
       // The documentation says `id`, the SDKs send `version`.
-      { query: refusing("query", z.object({ id: versionNumber, version: versionNumber })) },
+      { query: validatingSchema("query", z.object({ id: versionNumber, version: versionNumber })) },
     );
 }
 
@@ -42,19 +42,19 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
   return new Elysia().use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax })).post(
     "/api/policy",
     async ({ body, query, request, set }) => {
-      const { src, filename } = await bodies.take("policy", body);
+      const { src, filename } = await bodies.parse("policy", body);
       const result = await writes.policy(
         { source: src, filename: filename ?? null, force: query.force },
-        metaOf(request),
+        writeMetaOf(request),
       );
       // Not "created": this is how clients learn that the policy was active already.
       if (result.unchanged) set.status = 202;
       const message = result.unchanged ? "policy unchanged" : "policy loaded";
-      return committed(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
+      return writeResponse(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
     },
     {
       // `show_suggestions` and `fail_fast` are known but change nothing: all problems are always shown, with hints.
-      query: refusing("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
+      query: validatingSchema("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
     },
   );
 }

@@ -10,7 +10,7 @@ export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   return new Elysia()
     .use(writeAccess(node, { role: "admin", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/promote", async ({ body }) => {
-      const options = await bodies.take("promote", body);
+      const options = await bodies.parse("promote", body);
       if (node.promote === undefined)
         throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
       const { epoch, offset } = await node.promote(options);

@@ -1,17 +1,17 @@
 /** The query builder's endpoint: a conjunction of calls over typed variables. A `null` in an answer means every value of the variable's type. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import type { Answers } from "../../engine/node-answers.ts";
+import type { QueryDispatcher } from "../../engine/node-answers.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../access.ts";
 import type { BodyParser } from "../body-parser.ts";
 import { exchangeOf, holderOf } from "../exchange.ts";
 
-export function queryRoutes(node: Node, limits: Limits, answers: Answers, bodies: BodyParser) {
+export function queryRoutes(node: Node, limits: Limits, answers: QueryDispatcher, bodies: BodyParser) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post("/api/evaluate_query", async ({ body, request }) => {
-      const question = await bodies.takeQuestion("query", body);
+      const question = await bodies.parseQuestion("query", body);
       return answers.askList("query", question, { holder: holderOf(exchangeOf(request)), key: "results" });
     });
 }

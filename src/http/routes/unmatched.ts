@@ -8,7 +8,7 @@ export interface RegisteredRoute {
   readonly path: string;
 }
 
-export function unmatchedRoutes(registered: readonly RegisteredRoute[]) {
+export function notFoundRoutes(registered: readonly RegisteredRoute[]) {
   return new Elysia().all(
     "/*",
     ({ request, path }) => {

@@ -4,17 +4,17 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { FollowingCopy } from "../following/following-copy.ts";
+import type { Replica } from "../following/following-copy.ts";
 import { nodeKeyHashOf } from "../identity.ts";
-import { buildBackupAside } from "../snapshots/snapshot-jobs.ts";
-import { streamOf } from "../snapshots/snapshot-server.ts";
+import { buildBackupInWorker } from "../snapshots/snapshot-jobs.ts";
+import { streamFile } from "../snapshots/snapshot-server.ts";
 import type { System } from "../system.ts";
 
 export interface BackupServerOptions {
   /** Where the database is now. AppError `not_ready` while there is none that can be trusted. */
   readonly storePath: () => string;
-  /** As `StoreWriter.saveReplaced`, where the node has a writer. */
-  readonly saveReplaced?: (target: string) => Promise<boolean>;
+  /** As `StoreWriter.copyIfReplaced`, where the node has a writer. */
+  readonly copyIfReplaced?: (target: string) => Promise<boolean>;
   /** The data directory, in which the file is made; nothing of it stays there. */
   readonly data: string;
   /** For the MAC. */
@@ -25,7 +25,7 @@ export interface BackupServerOptions {
 /** AppError `too_many_requests` while another one is made. */
 export function createBackupServer({
   storePath,
-  saveReplaced,
+  copyIfReplaced: saveReplaced,
   data,
   nodeKeyHash,
   system,
@@ -42,10 +42,10 @@ export function createBackupServer({
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       removeFiles([target, saved]);
       const source = (await saveReplaced?.(saved)) === true ? saved : path;
-      const { manifest, size } = await buildBackupAside(system, source, target, nodeKeyHash);
+      const { manifest, size } = await buildBackupInWorker(system, source, target, nodeKeyHash);
       const name = `${manifest.environment}-${manifest.offset}.backup`;
       return new Response(
-        streamOf(target, 0, size - 1, () => {}),
+        streamFile(target, 0, size - 1, () => {}),
         {
           headers: {
             "Content-Type": "application/zstd",
@@ -62,15 +62,21 @@ export function createBackupServer({
 }
 
 /** Those of a copy that follows: it gives none while it does not trust itself. */
-export function backupsOf(
-  following: FollowingCopy,
+export function serveReplicaBackups(
+  following: Replica,
   { data, nodeKey }: Pick<Config, "data" | "nodeKey">,
   system: BackupServerOptions["system"],
 ): () => Promise<Response> {
   const storePath = (): string => {
     following.engine();
-    return following.copy.path;
+    return following.database.path;
   };
-  const saveReplaced = (target: string): Promise<boolean> => following.writer.saveReplaced(target);
-  return createBackupServer({ storePath, saveReplaced, data, nodeKeyHash: nodeKeyHashOf({ nodeKey }), system });
+  const saveReplaced = (target: string): Promise<boolean> => following.writer.copyIfReplaced(target);
+  return createBackupServer({
+    storePath,
+    copyIfReplaced: saveReplaced,
+    data,
+    nodeKeyHash: nodeKeyHashOf({ nodeKey }),
+    system,
+  });
 }

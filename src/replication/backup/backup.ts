@@ -4,14 +4,14 @@
  */
 import { renameSync, statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
-import { copyBeside, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
+import { copyPathOf, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { aboutFile } from "../file-error.ts";
+import { fileError } from "../file-error.ts";
 import type { OnStep } from "../file-growth.ts";
-import { buildBackupAside, unpackSnapshotAside, type Warn } from "../snapshots/snapshot-jobs.ts";
+import { buildBackupInWorker, unpackSnapshotInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
 import { realSystem } from "../system.ts";
-import { checkHistoryIn } from "./check-history.ts";
+import { checkLogAt } from "./check-history.ts";
 
 export interface BackupOptions {
   /** Where the backup is to be; what was there is replaced once the new one has proved good. */
@@ -21,7 +21,7 @@ export interface BackupOptions {
   readonly limits: Limits;
   readonly onStep: OnStep;
   /** Hears of what is not as it should be and can be made from the facts. */
-  readonly warn: Warn;
+  readonly warn: WarningListener;
 }
 
 /** Throws, and leaves no file, where the backup is not good. */
@@ -30,9 +30,9 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
   removeFiles([unchecked]);
   try {
     await write(unchecked).catch((error: unknown) => {
-      throw error instanceof AppError ? error : aboutFile(target, "written", error);
+      throw error instanceof AppError ? error : fileError(target, "written", error);
     });
-    await check(unchecked, unpacked, limits, warn, onStep);
+    await verifyBackup(unchecked, unpacked, limits, warn, onStep);
     renameSync(unchecked, target);
     return openSnapshot(target);
   } finally {
@@ -41,30 +41,35 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
 }
 
 /** From the database at `storePath`, whether a node uses it or not. Without `nodeKeyHash` the backup has no MAC. */
-export function copyTo(
+export function backupWriter(
   storePath: string,
   onStep: BackupOptions["onStep"],
   nodeKeyHash?: string,
 ): BackupOptions["write"] {
   return (path) => {
-    onStep("copying", { path: copyBeside(path), bytes: statSync(storePath).size, next: "packing" });
+    onStep("copying", { path: copyPathOf(path), bytes: statSync(storePath).size, next: "packing" });
     // In a worker thread, so that this one can show the progress.
-    return buildBackupAside(realSystem, storePath, path, nodeKeyHash);
+    return buildBackupInWorker(realSystem, storePath, path, nodeKeyHash);
   };
 }
 
 /** Unpacks it, however large it is, and checks all of it, the log as well. Throws where it is not sound. */
-export async function unpackBackup(backup: Snapshot, target: string, limits: Limits, warn: Warn): Promise<void> {
+export async function unpackBackup(
+  backup: Snapshot,
+  target: string,
+  limits: Limits,
+  warn: WarningListener,
+): Promise<void> {
   const unbounded = { ...limits, snapshotBytesMax: Number.MAX_SAFE_INTEGER };
-  await unpackSnapshotAside(realSystem, backup, target, unbounded, warn);
-  checkHistoryIn(target);
+  await unpackSnapshotInWorker(realSystem, backup, target, unbounded, warn);
+  checkLogAt(target);
 }
 
-async function check(
+async function verifyBackup(
   file: string,
   unpacked: string,
   limits: Limits,
-  warn: Warn,
+  warn: WarningListener,
   onStep: BackupOptions["onStep"],
 ): Promise<void> {
   try {

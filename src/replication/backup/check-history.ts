@@ -1,5 +1,5 @@
 /** Whether the log that a store carries is the history of its state: without a gap, chained from row to row, up to where the state stands. */
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import { openStore } from "../../store/database.ts";
 import { readEpochs } from "../../store/epochs.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log.ts";
@@ -8,18 +8,18 @@ import { chainHash } from "../position.ts";
 
 const page = { eventsMax: 5000, bytesMax: 8 * 1024 * 1024 };
 
-/** As `checkHistory`, of the store in the file at `path`. */
-export function checkHistoryIn(path: string): void {
+/** As `checkLog`, of the store in the file at `path`. */
+export function checkLogAt(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
-    checkHistory(store);
+    checkLog(store);
   } finally {
     store.close();
   }
 }
 
 /** Throws where it is not. A store without a log is no contradiction: there is nothing to go back over. */
-export function checkHistory(store: SqlDatabase): void {
+export function checkLog(store: Connection): void {
   const log = openLog(store);
   const state = readState(store);
   const last = checkChain(log);

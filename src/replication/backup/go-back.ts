@@ -6,45 +6,45 @@ import type { Limits } from "../../config/limits.ts";
 import { readDigest } from "../../engine/apply.ts";
 import { decodeEffect, type Effect } from "../../engine/event.ts";
 import { finishUndo, undoEvent } from "../../engine/undo.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
-import { takeBackAnswered } from "../../store/answered.ts";
-import { takeBackEpoch } from "../../store/epochs.ts";
-import { placesAt } from "../../store/log-retention.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import { rewindIdempotencyRecords } from "../../store/answered.ts";
+import { removeLastEpoch } from "../../store/epochs.ts";
+import { offsetsAt } from "../../store/log-retention.ts";
 import { openLog, type Log } from "../../store/log.ts";
-import { describeMoment, earliestMoment } from "../../store/past.ts";
-import { advanceState, readState, zeroHash, type State } from "../../store/state.ts";
+import { describePointInTime, earliestPointInTime } from "../../store/past.ts";
+import { advanceState, readState, zeroHash, type StoreState } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 
 /** Where to go back to; the newest state where neither is said. */
-export type Destination = { readonly offset: number } | { readonly timeMs: number } | undefined;
+export type RecoveryTarget = { readonly offset: number } | { readonly timeMs: number } | undefined;
 
 /** How many events of which kind were undone. */
-export type Undone = Readonly<Partial<Record<Effect["kind"], number>>>;
+export type UndoneEvents = Readonly<Partial<Record<Effect["kind"], number>>>;
 
 /**
  * The offset that is meant. AppError `gone` where it is before the earliest moment, `invalid_request` where it is after the newest; `untilMs` is up to
  * when the store knows that there was nothing newer.
  */
-export function offsetOf(store: SqlDatabase, destination: Destination, untilMs: number): number {
+export function recoveryOffset(store: Connection, destination: RecoveryTarget, untilMs: number): number {
   const newest = readState(store);
   if (destination === undefined) return newest.offset;
-  const earliest = earliestMoment(store);
-  const wanted = "offset" in destination ? `offset ${destination.offset}` : at(destination.timeMs);
+  const earliest = earliestPointInTime(store);
+  const wanted = "offset" in destination ? `offset ${destination.offset}` : formatTime(destination.timeMs);
   const tooEarly = (): AppError =>
     new AppError(
       "gone",
-      `it is not possible to go back to ${wanted}: the earliest point is ${describeMoment(earliest)}`,
+      `it is not possible to go back to ${wanted}: the earliest point is ${describePointInTime(earliest)}`,
     );
   if ("offset" in destination) {
     if (destination.offset > newest.offset)
-      throw new AppError("invalid_request", `there is no ${wanted}: the newest is ${describeMoment(newest)}`);
+      throw new AppError("invalid_request", `there is no ${wanted}: the newest is ${describePointInTime(newest)}`);
     if (destination.offset < earliest.offset) throw tooEarly();
     return destination.offset;
   }
   if (destination.timeMs > untilMs)
-    throw new AppError("invalid_request", `what was at ${wanted} is not known: this ends at ${at(untilMs)}`);
-  const places = placesAt(store, destination.timeMs, untilMs);
+    throw new AppError("invalid_request", `what was at ${wanted} is not known: this ends at ${formatTime(untilMs)}`);
+  const places = offsetsAt(store, destination.timeMs, untilMs);
   if (places === undefined && destination.timeMs >= newest.timeMs) return newest.offset;
   const { first, last } = places ?? { first: 0, last: 0 };
   if (last < earliest.offset) throw tooEarly();
@@ -56,41 +56,41 @@ export function offsetOf(store: SqlDatabase, destination: Destination, untilMs: 
   return last;
 }
 
-/** Goes back to an offset that `offsetOf` gave. Throws, and changes nothing, where log and data do not belong together. */
-export function goBack(
-  store: SqlDatabase,
+/** Goes back to an offset that `recoveryOffset` gave. Throws, and changes nothing, where log and data do not belong together. */
+export function recoverTo(
+  store: Connection,
   target: number,
   limits: Limits,
   onUndone: (done: number, total: number) => void = () => {},
-): { state: State; undone: Undone } {
+): { state: StoreState; undone: UndoneEvents } {
   return store.transaction(() => {
     const log = openLog(store);
     const head = readState(store).offset;
     if (target === head) return { state: readState(store), undone: {} };
     const undone: Partial<Record<Effect["kind"], number>> = {};
     for (let offset = head; offset > target; offset--) {
-      const kind = undo(store, log, offset);
+      const kind = undoLastEvent(store, log, offset);
       undone[kind] = (undone[kind] ?? 0) + 1;
       onUndone(head - offset + 1, head - target);
     }
-    const last = target === 0 ? origin : must(log.rowAt(target));
+    const last = target === 0 ? emptyPosition : must(log.rowAt(target));
     advanceState(store, last);
-    takeBackAnswered(store, target, head);
+    rewindIdempotencyRecords(store, target, head);
     log.dropAfter(target);
     finishUndo(store, limits);
     return { state: readState(store), undone };
   }, "immediate");
 }
 
-const origin = { offset: 0, hash: zeroHash, timeMs: 0, digest: zeroHash };
+const emptyPosition = { offset: 0, hash: zeroHash, timeMs: 0, digest: zeroHash };
 
-function undo(store: SqlDatabase, log: Log, offset: number): Effect["kind"] {
+function undoLastEvent(store: Connection, log: Log, offset: number): Effect["kind"] {
   const row = must(log.rowAt(offset), `the log has the event ${offset}`);
   const parsed = decodeEffect(row.body);
   undoEvent(store, { offset, effect: parsed });
-  if (parsed.kind === "epoch") takeBackEpoch(store, parsed.epoch);
+  if (parsed.kind === "epoch") removeLastEpoch(store, parsed.epoch);
   // Null in rows of older binaries: then what counts is where it ends.
-  const wanted = (offset === 1 ? origin : log.rowAt(offset - 1))?.digest ?? null;
+  const wanted = (offset === 1 ? emptyPosition : log.rowAt(offset - 1))?.digest ?? null;
   const digest = readDigest(store);
   if (wanted !== null && digest !== wanted)
     throw new AppError(
@@ -100,6 +100,6 @@ function undo(store: SqlDatabase, log: Log, offset: number): Effect["kind"] {
   return parsed.kind;
 }
 
-function at(timeMs: number): string {
+function formatTime(timeMs: number): string {
   return new Date(timeMs).toISOString();
 }

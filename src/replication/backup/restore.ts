@@ -6,45 +6,45 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Limits } from "../../config/limits.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import {
   historyOf,
   installStore,
   lockDirectory,
-  nextStore,
-  presentStore,
+  nextStorePath,
+  currentStorePath,
   removeReplacedStores,
-  writeNote,
+  writeNodeFile,
 } from "../../store/data-directory.ts";
 import { openStore } from "../../store/database.ts";
 import { openLog } from "../../store/log.ts";
-import type { Moment } from "../../store/past.ts";
+import type { PointInTime } from "../../store/past.ts";
 import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
 import type { Authenticity } from "../../store/snapshot-mac.ts";
-import { findState, readState, type State } from "../../store/state.ts";
-import { nextSuccession } from "../../store/terms.ts";
+import { findState, readState, type StoreState } from "../../store/state.ts";
+import { nextFailoverTerm } from "../../store/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
-import { aboutFile } from "../file-error.ts";
+import { fileError } from "../file-error.ts";
 import type { OnStep } from "../file-growth.ts";
 import { noteHistory } from "../history-notes.ts";
 import { mintEpoch } from "../position.ts";
 import { requireAuthentic } from "../snapshots/import-snapshot.ts";
-import { checkStoreAside, type Warn } from "../snapshots/snapshot-jobs.ts";
-import { forgetPromotion } from "../succession/promotion.ts";
+import { checkDatabaseInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
+import { removePromotionNote } from "../succession/promotion.ts";
 import { realSystem } from "../system.ts";
 import { commitEvent } from "../writing/commit-event.ts";
 import { eventTime } from "../writing/event-time.ts";
 import { unpackBackup } from "./backup.ts";
-import { goBack, offsetOf, type Destination, type Undone } from "./go-back.ts";
+import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./go-back.ts";
 
 export interface RestoreOptions {
   /** The backup. */
   readonly file: string;
   /** The data directory, made where it is missing. */
   readonly directory: string;
-  readonly destination: Destination;
+  readonly target: RecoveryTarget;
   /** Also where there is a database already, which it then takes the place of. */
   readonly force: boolean;
   /** The greatest term that other nodes know; 0 where nobody could be asked. What is restored comes after it. */
@@ -59,19 +59,19 @@ export interface RestoreOptions {
   readonly onStep: OnStep;
   /** Hears how many of the events that are to be undone are. */
   readonly onUndone?: (done: number, total: number) => void;
-  readonly warn: Warn;
+  readonly warn: WarningListener;
 }
 
-export interface Restored extends Moment {
+export interface RestoreResult extends PointInTime {
   readonly environment: string;
   /** State digest there. */
   readonly digest: string;
-  readonly undone: Undone;
+  readonly undone: UndoneEvents;
   /** What begins behind it. */
   readonly epoch: string;
   readonly term: number;
   /** Where the database stood whose place it took. */
-  readonly replaced: Pick<State, "epoch" | "offset" | "term"> | undefined;
+  readonly replaced: Pick<StoreState, "epoch" | "offset" | "term"> | undefined;
   /** Where it is kept, because it was of another history. */
   readonly previous: string | undefined;
   /** Whether a node of the environment has made the backup. */
@@ -79,21 +79,21 @@ export interface Restored extends Moment {
 }
 
 /** AppError says what is wrong with the backup, the place or the destination; then the directory is as it was. */
-export async function restore(options: RestoreOptions): Promise<Restored> {
-  const { file, directory, destination, dryRun, limits, onStep, warn } = options;
+export async function restore(options: RestoreOptions): Promise<RestoreResult> {
+  const { file, directory, target: destination, dryRun, limits, onStep, warn } = options;
   const snapshot = openBackup(file);
   const authenticity = requireAuthentic(snapshot, options.nodeKeyHash, options.allowUnauthenticated);
-  using place = takePlace(options);
-  const unpacked = join(place.workspace, "restoring.db");
+  using place = openWorkspace(options);
+  const unpacked = join(place.path, "restoring.db");
   try {
     onStep("unpacking", { path: unpacked, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
     await unpack(snapshot, unpacked, limits, warn);
     onStep("going back");
     const known = Math.max(options.knownTerm, place.replaced?.term ?? 0);
-    const restored = takeBack(unpacked, destination, snapshot.manifest.madeMs, known, options);
+    const restored = recoverAndBeginEpoch(unpacked, destination, snapshot.manifest.madeMs, known, options);
     if (restored.offset < snapshot.manifest.offset) {
       onStep("checking what it came to");
-      await checkStoreAside(realSystem, unpacked, limits, warn);
+      await checkDatabaseInWorker(realSystem, unpacked, limits, warn);
     }
     const previous = dryRun ? undefined : install(unpacked, directory, restored);
     return { ...restored, replaced: place.replaced, previous, authenticity };
@@ -107,48 +107,48 @@ export function openBackup(file: string): Snapshot {
   try {
     return openSnapshot(file);
   } catch (error) {
-    throw aboutFile(file, "read", error);
+    throw fileError(file, "read", error);
   }
 }
 
-async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: Warn): Promise<void> {
+async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: WarningListener): Promise<void> {
   try {
     await unpackBackup(snapshot, target, limits, warn);
   } catch (error) {
-    throw aboutFile(snapshot.path, "unpacked", error);
+    throw fileError(snapshot.path, "unpacked", error);
   }
 }
 
-interface Place extends Disposable {
+interface Workspace extends Disposable {
   /** Where the work is done, on the file system of the directory. */
-  readonly workspace: string;
-  readonly replaced: Restored["replaced"];
+  readonly path: string;
+  readonly replaced: RestoreResult["replaced"];
 }
 
 /** A running node has the directory's lock, so this is refused where there is one. A dry run asks for nothing of it and leaves nothing there. */
-function takePlace({ directory, force, dryRun }: RestoreOptions): Place {
+function openWorkspace({ directory, force, dryRun }: RestoreOptions): Workspace {
   if (dryRun) {
-    const workspace = mkdtempSync(join(existingAbove(resolve(directory)), ".ostiary-dry-run-"));
-    const replaced = standingIn(directory, force);
-    return { workspace, replaced, [Symbol.dispose]: () => rmSync(workspace, { recursive: true, force: true }) };
+    const workspace = mkdtempSync(join(existingParent(resolve(directory)), ".ostiary-dry-run-"));
+    const replaced = readReplaced(directory, force);
+    return { path: workspace, replaced, [Symbol.dispose]: () => rmSync(workspace, { recursive: true, force: true }) };
   }
   const { path, unlock } = lockDirectory(directory);
   try {
-    return { workspace: path, replaced: standingIn(directory, force), [Symbol.dispose]: unlock };
+    return { path: path, replaced: readReplaced(directory, force), [Symbol.dispose]: unlock };
   } catch (error) {
     unlock();
     throw error;
   }
 }
 
-function existingAbove(path: string): string {
+function existingParent(path: string): string {
   const above = dirname(path);
-  return existsSync(above) ? above : existingAbove(above);
+  return existsSync(above) ? above : existingParent(above);
 }
 
 /** Where the database stands that is there. AppError `conflict` where there is one, unless it may be replaced. */
-function standingIn(directory: string, force: boolean): Restored["replaced"] {
-  const present = existsSync(directory) ? presentStore(directory) : undefined;
+function readReplaced(directory: string, force: boolean): RestoreResult["replaced"] {
+  const present = existsSync(directory) ? currentStorePath(directory) : undefined;
   if (present === undefined) return undefined;
   if (!force)
     throw new AppError(
@@ -168,19 +168,19 @@ function standingIn(directory: string, force: boolean): Restored["replaced"] {
 }
 
 /** Goes back in the unpacked file, and begins the new epoch there. */
-function takeBack(
+function recoverAndBeginEpoch(
   path: string,
-  destination: Destination,
+  destination: RecoveryTarget,
   madeMs: number,
   knownTerm: number,
   { limits, onUndone }: Pick<RestoreOptions, "limits" | "onUndone">,
-): Omit<Restored, "replaced" | "previous" | "authenticity"> {
+): Omit<RestoreResult, "replaced" | "previous" | "authenticity"> {
   const store = openStore(path, { wal: false });
   try {
     // Whoever is interrupted begins anew, and the file is synced when it is whole.
     store.exec("PRAGMA synchronous = OFF");
     const { term } = readState(store);
-    const { state, undone } = goBack(store, offsetOf(store, destination, madeMs), limits, onUndone);
+    const { state, undone } = recoverTo(store, recoveryOffset(store, destination, madeMs), limits, onUndone);
     const begun = beginEpochAfter(store, Math.max(term, knownTerm), limits);
     const { environment, offset, timeMs, digest } = state;
     return { environment, offset, timeMs, digest, undone, ...begun };
@@ -190,11 +190,11 @@ function takeBack(
 }
 
 /** As the writer does it, but after all that was undone as well. */
-function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): Pick<Restored, "epoch" | "term"> {
+function beginEpochAfter(store: Connection, term: number, limits: Limits): Pick<RestoreResult, "epoch" | "term"> {
   return store.transaction(() => {
     const before = readState(store);
     const now = systemClock.wallMs();
-    const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: nextSuccession(term) } as const;
+    const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: nextFailoverTerm(term) } as const;
     const timeMs = eventTime(now, before.timeMs);
     const row = {
       offset: before.offset + 1,
@@ -212,15 +212,15 @@ function beginEpochAfter(store: SqlDatabase, term: number, limits: Limits): Pick
 function install(
   unpacked: string,
   directory: string,
-  { epoch, offset }: Pick<Restored, "epoch" | "offset">,
+  { epoch, offset }: Pick<RestoreResult, "epoch" | "offset">,
 ): string | undefined {
-  const path = nextStore(directory);
+  const path = nextStorePath(directory);
   installStore(unpacked, path);
   noteHistory(directory, must(historyOf(path)));
   // What the directory says of another life would make the primary take this for an old database that was put back, or for an edge's.
-  forgetPromotion(directory);
-  writeNote(directory, "role", "primary");
-  writeNote(directory, "position", `${epoch}:${offset + 1}`);
+  removePromotionNote(directory);
+  writeNodeFile(directory, "role", "primary");
+  writeNodeFile(directory, "position", `${epoch}:${offset + 1}`);
   const previous = removeReplacedStores(directory, true);
   rmSync(join(directory, "snapshots"), { recursive: true, force: true });
   return previous;

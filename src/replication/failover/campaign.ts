@@ -2,7 +2,7 @@
  * An edge's part in automatic failover: it watches the lease, takes it when it is free, and asks the other nodes for their votes. Of several edges the one
  * that has come furthest tries first. Where a promotion fails the lease is given back at once, so that another edge can try.
  */
-import { compareEpochs, type EpochName } from "../../store/epochs.ts";
+import { compareEpochs, type EpochId } from "../../store/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
@@ -16,7 +16,7 @@ const log = getLogger("failover");
 /** How long a node waits for each one that has come further. */
 const rankDelayMs = 700;
 /** After a promotion that failed. */
-const pauseMs = 1500;
+const retryPauseMs = 1500;
 
 interface CampaignOptions {
   readonly lease: Lease;
@@ -25,9 +25,9 @@ interface CampaignOptions {
   readonly ttlMs: number;
   readonly clock: Clock;
   /** Where this edge stands. Undefined while it can't become the primary. */
-  readonly standing: () => (EpochName & { readonly offset: number }) | undefined;
+  readonly position: () => (EpochId & { readonly offset: number }) | undefined;
   /** The greatest term that it has promised. */
-  readonly promised: () => number;
+  readonly promisedTerm: () => number;
   readonly heads: () => Promise<readonly NodeHead[]>;
   /** Whether this node is being promoted, by an operator or by this campaign. */
   readonly isPromoting: () => boolean;
@@ -66,7 +66,7 @@ export class Campaign {
    * Takes the lease for a promotion that an operator asks for: at once where it is free or with `force`, otherwise when it expires. AppError `conflict` where
    * another node keeps it, `not_ready` where the engine gives no answer.
    */
-  async take(force: boolean): Promise<Leadership> {
+  async acquireForOperator(force: boolean): Promise<Leadership> {
     const { lease, clock, ttlMs } = this.#options;
     const endMs = clock.monotonicMs() + 1.5 * ttlMs;
     for (;;) {
@@ -105,22 +105,22 @@ export class Campaign {
     try {
       await promote(() => this.#acquireFree(heads));
     } catch (error) {
-      if (error instanceof TakenLease) return;
+      if (error instanceof LeaseTakenError) return;
       this.#noteRefusal(reasonOf(error));
-      this.#notBeforeMs = clock.monotonicMs() + pauseMs;
+      this.#notBeforeMs = clock.monotonicMs() + retryPauseMs;
     }
   }
 
   async #acquireFree(heads: readonly NodeHead[]): Promise<Leadership> {
     const leadership = await this.#acquire(heads, false);
-    if (leadership === undefined) throw new TakenLease();
+    if (leadership === undefined) throw new LeaseTakenError();
     log.warning("this edge has the lease of term {term} and asks for votes", { term: leadership.term });
     return leadership;
   }
 
   /** How many others should try before this node. Undefined where it can't be the primary. */
   #rank(heads: readonly NodeHead[]): number | undefined {
-    const own = this.#options.standing();
+    const own = this.#options.position();
     if (own === undefined) return undefined;
     const { id } = this.#options;
     return heads.filter((head) => {
@@ -131,7 +131,7 @@ export class Campaign {
 
   /** Of a term that is later than all that this node and the others know of. */
   async #acquire(heads: readonly NodeHead[], force: boolean): Promise<Leadership | undefined> {
-    const { lease, ttlMs, clock, standing, promised } = this.#options;
+    const { lease, ttlMs, clock, position: standing, promisedTerm: promised } = this.#options;
     const known = Math.max(standing()?.term ?? 0, promised(), ...heads.flatMap((head) => [head.n, head.promised ?? 0]));
     return Leadership.acquire({ lease, minTerm: known, force, ttlMs, clock });
   }
@@ -151,7 +151,7 @@ export class Campaign {
 }
 
 /** Another edge was faster. */
-class TakenLease extends AppError {
+class LeaseTakenError extends AppError {
   constructor() {
     super("conflict", "another node has taken the lease: look in a moment who is the primary");
   }

@@ -5,7 +5,7 @@
 import type { Clock } from "../../util/clock.ts";
 import { deadline } from "../../util/deadline.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { LeaseLost } from "./lease.ts";
+import { LeaseLostError } from "./lease.ts";
 
 export interface EngineCallsOptions {
   readonly engine: string;
@@ -16,7 +16,7 @@ export interface EngineCallsOptions {
 }
 
 /** How long a call may take as a whole. */
-export function callBudgetMs(ttlMs: number): number {
+export function leaseCallTimeoutMs(ttlMs: number): number {
   return Math.floor(ttlMs / 3);
 }
 
@@ -27,10 +27,10 @@ export class EngineCalls {
 
   constructor(options: EngineCallsOptions) {
     this.#options = options;
-    this.#budgetMs = callBudgetMs(options.ttlMs);
+    this.#budgetMs = leaseCallTimeoutMs(options.ttlMs);
   }
 
-  /** Rejects with LeaseLost as `body` does, and with a message that names the engine for all else. */
+  /** Rejects with LeaseLostError as `body` does, and with a message that names the engine for all else. */
   async run<Result>(what: string, body: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     const { engine, remedy, clock } = this.#options;
     using late = deadline(clock, this.#budgetMs);
@@ -39,7 +39,7 @@ export class EngineCalls {
       signal.throwIfAborted();
       return await body(signal);
     } catch (error) {
-      if (error instanceof LeaseLost) throw error;
+      if (error instanceof LeaseLostError) throw error;
       const reason = late.signal.aborted ? `it took longer than ${this.#budgetMs} ms` : reasonOf(error);
       throw new Error(`${engine} gave no usable answer to ${what}: ${reason}; ${remedy}`, { cause: error });
     }
@@ -51,7 +51,7 @@ export class EngineCalls {
 }
 
 /** One request of a call, which gets a part of the time: what remains is for another attempt. */
-export async function attempt<Result>(
+export async function withAttemptTimeout<Result>(
   clock: Clock,
   timeoutMs: number,
   signal: AbortSignal,
@@ -70,7 +70,7 @@ export async function attempt<Result>(
 const answerBytesMax = 1024 * 1024;
 
 /** The text of an engine's answer. Throws where it is longer than any that is expected. */
-export async function textOf(response: Response): Promise<string> {
+export async function readBoundedText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
@@ -82,8 +82,11 @@ export async function textOf(response: Response): Promise<string> {
 }
 
 /** Who has the lease that this node believed to have. */
-export function lost(engine: string, record: { readonly node: string; readonly term: number } | undefined): LeaseLost {
+export function leaseLostError(
+  engine: string,
+  record: { readonly node: string; readonly term: number } | undefined,
+): LeaseLostError {
   const by =
     record === undefined ? "its record is gone" : `node \`${record.node}\` had it since, with term ${record.term}`;
-  return new LeaseLost(`the lease in ${engine} is lost: ${by}`);
+  return new LeaseLostError(`the lease in ${engine} is lost: ${by}`);
 }

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { describeProblem } from "../../util/bounded-schema.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { System } from "../system.ts";
-import { attempt, textOf } from "./engine-calls.ts";
+import { withAttemptTimeout, readBoundedText } from "./engine-calls.ts";
 
 export interface EtcdClientOptions {
   /** `http://host:port` of each member. */
@@ -25,8 +25,8 @@ const authenticated = z.object({ token: z.string().min(1) });
 const refusal = z.object({ message: z.string().optional(), error: z.string().optional() });
 
 /** Another member would say the same. */
-class Refused extends Error {}
-class TokenRejected extends Error {}
+class EtcdRefusal extends Error {}
+class TokenRejectedError extends Error {}
 
 export class EtcdClient {
   readonly #options: EtcdClientOptions;
@@ -54,11 +54,11 @@ export class EtcdClient {
       const member = this.#preferred;
       const endpoint = endpoints[member] ?? "";
       try {
-        return await attempt(this.#system.clock, timeoutMs, signal, (limited) =>
+        return await withAttemptTimeout(this.#system.clock, timeoutMs, signal, (limited) =>
           this.#authorized(endpoint, path, body, schema, limited),
         );
       } catch (error) {
-        if (error instanceof Refused) throw error;
+        if (error instanceof EtcdRefusal) throw error;
         signal.throwIfAborted();
         failures.push(`${new URL(endpoint).host}: ${reasonOf(error)}`);
         if (this.#preferred === member) this.#preferred = (member + 1) % endpoints.length;
@@ -87,7 +87,7 @@ export class EtcdClient {
       try {
         return await this.#post(endpoint, path, body, schema, signal, known);
       } catch (error) {
-        if (!(error instanceof TokenRejected)) throw error;
+        if (!(error instanceof TokenRejectedError)) throw error;
       }
     }
     return await this.#post(endpoint, path, body, schema, signal, await logIn());
@@ -109,16 +109,16 @@ export class EtcdClient {
       redirect: "error",
       ...this.#options.tls,
     });
-    const answer = jsonIn(await textOf(response));
+    const answer = parseJson(await readBoundedText(response));
     if (answer === undefined && response.ok) throw new Error("an answer that is not JSON");
-    if (!response.ok) throw failure(response.status, answer, token);
+    if (!response.ok) throw responseError(response.status, answer, token);
     const parsed = schema.safeParse(answer);
     if (!parsed.success) throw new Error(`an unexpected answer: ${describeProblem(parsed.error)}`);
     return parsed.data;
   }
 }
 
-function jsonIn(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -127,11 +127,11 @@ function jsonIn(text: string): unknown {
 }
 
 /** The message decides: versions differ in the status for a token that is not valid any more. */
-function failure(status: number, answer: unknown, token: string | undefined): Error {
+function responseError(status: number, answer: unknown, token: string | undefined): Error {
   const parsed = refusal.safeParse(answer);
   const message = (parsed.success ? (parsed.data.message ?? parsed.data.error) : undefined) ?? "no reason given";
   const text = `${status} ${message}`;
   if (token !== undefined && /invalid auth token|revision of auth store is old/.test(message))
-    return new TokenRejected(text);
-  return status >= 400 && status < 500 && status !== 408 && status !== 429 ? new Refused(text) : new Error(text);
+    return new TokenRejectedError(text);
+  return status >= 400 && status < 500 && status !== 408 && status !== 429 ? new EtcdRefusal(text) : new Error(text);
 }

@@ -10,11 +10,11 @@
 import { z } from "zod";
 import { tlsFetchOptions, type TlsTexts } from "../../runtime/tls-fetch.ts";
 import type { System } from "../system.ts";
-import { callBudgetMs } from "./engine-calls.ts";
+import { leaseCallTimeoutMs } from "./engine-calls.ts";
 import { EtcdClient, int64 } from "./etcd-client.ts";
-import type { EtcdPlace } from "../../config/failover-url.ts";
+import type { EtcdLocation } from "../../config/failover-url.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { RecordLease, type RecordStore, type Version } from "./record-lease.ts";
+import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
 import { parseRecord, type StoredRecord } from "./stored-record.ts";
 
 const keyValue = z.object({ value: z.string().default(""), mod_revision: int64 });
@@ -22,21 +22,21 @@ const rangeResponse = z.object({ kvs: z.array(keyValue).max(1).default([]) });
 const txnResponse = z.object({ header: z.object({ revision: int64 }), succeeded: z.boolean().default(false) });
 
 export function etcdLease(
-  { protocol, hosts, prefix }: EtcdPlace,
+  { protocol, hosts, prefix }: EtcdLocation,
   { node, ttlMs, username, password }: LeaseOptions,
   tls: TlsTexts,
   system: Pick<System, "fetch" | "clock">,
 ): Lease {
   const endpoints = hosts.map((host) => `${protocol}://${host}`);
-  const budgetMs = callBudgetMs(ttlMs);
+  const budgetMs = leaseCallTimeoutMs(ttlMs);
   const client = new EtcdClient({ endpoints, username, password, budgetMs, tls: tlsFetchOptions(tls) }, system);
   const engine = `etcd at ${hosts.join(", ")}`;
   const remedy = "check that a majority of its members runs and that `failover` names them";
-  return new RecordLease(new EtcdKey(client, `${prefix}/term`), { engine, remedy, node, ttlMs }, system.clock);
+  return new RecordLease(new EtcdStore(client, `${prefix}/term`), { engine, remedy, node, ttlMs }, system.clock);
 }
 
 /** By the revision of its last modification. Reads are linearizable, which is etcd's default. */
-class EtcdKey implements RecordStore<string> {
+class EtcdStore implements RecordStore<string> {
   readonly #client: EtcdClient;
   readonly #name: string;
   readonly #key: string;
@@ -47,7 +47,7 @@ class EtcdKey implements RecordStore<string> {
     this.#key = base64(name);
   }
 
-  async read(signal: AbortSignal): Promise<Version<string> | undefined> {
+  async read(signal: AbortSignal): Promise<RecordVersion<string> | undefined> {
     const { kvs } = await this.#client.call("kv/range", { key: this.#key }, rangeResponse, signal);
     const [found] = kvs;
     if (found === undefined) return undefined;
@@ -57,9 +57,9 @@ class EtcdKey implements RecordStore<string> {
 
   async write(
     record: StoredRecord,
-    replaced: Version<string> | undefined,
+    replaced: RecordVersion<string> | undefined,
     signal: AbortSignal,
-  ): Promise<Version<string> | undefined> {
+  ): Promise<RecordVersion<string> | undefined> {
     // A key that does not exist has revision 0.
     const compare = [{ target: "MOD", key: this.#key, mod_revision: replaced?.origin ?? "0" }];
     const success = [{ request_put: { key: this.#key, value: base64(JSON.stringify(record)) } }];

@@ -9,29 +9,29 @@ import { z } from "zod";
 import { tlsFetchOptions, type TlsTexts } from "../../runtime/tls-fetch.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { System } from "../system.ts";
-import { attempt, callBudgetMs, textOf } from "./engine-calls.ts";
-import type { KubernetesPlace } from "../../config/failover-url.ts";
-import { apiVersion, leaseObjectWith, versionIn, type LeaseObject } from "./kubernetes-object.ts";
+import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./engine-calls.ts";
+import type { KubernetesLocation } from "../../config/failover-url.ts";
+import { apiVersion, toLeaseObject, parseLeaseObject, type LeaseObject } from "./kubernetes-object.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { RecordLease, type RecordStore, type Version } from "./record-lease.ts";
+import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
 import { type StoredRecord } from "./stored-record.ts";
 
 const status = z.object({ message: z.string() });
 
 /** Where a pod finds the API server and its own credentials. */
-export interface PodSurroundings {
+export interface PodEnvironment {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly serviceAccount: string;
 }
 
-const pod: PodSurroundings = {
+const pod: PodEnvironment = {
   environment: process.env,
   serviceAccount: "/var/run/secrets/kubernetes.io/serviceaccount",
 };
 
 /** Throws AppError `conflict` where the URL needs a pod and this is none. */
 export function kubernetesLease(
-  place: KubernetesPlace,
+  place: KubernetesLocation,
   options: LeaseOptions,
   tls: TlsTexts,
   system: Pick<System, "fetch" | "clock">,
@@ -40,7 +40,7 @@ export function kubernetesLease(
   const { node, ttlMs } = options;
   const { server, tls: trusted, authorization } = accessOf(place, options, tls, surroundings);
   const { namespace, name } = place;
-  const store = new LeaseObjects(
+  const store = new KubernetesStore(
     { server, namespace, name, authorization, tls: tlsFetchOptions(trusted) },
     ttlMs,
     system,
@@ -57,10 +57,10 @@ interface Access {
 }
 
 function accessOf(
-  place: KubernetesPlace,
+  place: KubernetesLocation,
   { password }: LeaseOptions,
   tls: TlsTexts,
-  { environment, serviceAccount }: PodSurroundings,
+  { environment, serviceAccount }: PodEnvironment,
 ): Access {
   const bearer = (token: string): string => `Bearer ${token.trim()}`;
   if (place.server !== undefined) {
@@ -93,7 +93,7 @@ function readAuthority(path: string): string {
   }
 }
 
-interface LeaseObjectsOptions {
+interface KubernetesStoreOptions {
   readonly server: string;
   readonly namespace: string;
   readonly name: string;
@@ -101,31 +101,31 @@ interface LeaseObjectsOptions {
   readonly tls: RequestInit;
 }
 
-class LeaseObjects implements RecordStore<LeaseObject> {
-  readonly #options: LeaseObjectsOptions;
+class KubernetesStore implements RecordStore<LeaseObject> {
+  readonly #options: KubernetesStoreOptions;
   readonly #collection: string;
   readonly #system: Pick<System, "fetch" | "clock">;
   readonly #timeoutMs: number;
 
-  constructor(options: LeaseObjectsOptions, ttlMs: number, system: Pick<System, "fetch" | "clock">) {
+  constructor(options: KubernetesStoreOptions, ttlMs: number, system: Pick<System, "fetch" | "clock">) {
     this.#options = options;
     this.#collection = `${options.server}/apis/${apiVersion}/namespaces/${options.namespace}/leases`;
     this.#system = system;
-    this.#timeoutMs = Math.floor(callBudgetMs(ttlMs) / 2);
+    this.#timeoutMs = Math.floor(leaseCallTimeoutMs(ttlMs) / 2);
   }
 
-  async read(signal: AbortSignal): Promise<Version<LeaseObject> | undefined> {
+  async read(signal: AbortSignal): Promise<RecordVersion<LeaseObject> | undefined> {
     const { name } = this.#options;
     return await this.#request("GET", `/${name}`, undefined, signal);
   }
 
   async write(
     record: StoredRecord,
-    replaced: Version<LeaseObject> | undefined,
+    replaced: RecordVersion<LeaseObject> | undefined,
     signal: AbortSignal,
-  ): Promise<Version<LeaseObject> | undefined> {
+  ): Promise<RecordVersion<LeaseObject> | undefined> {
     const { namespace, name } = this.#options;
-    const body = leaseObjectWith(record, replaced, { namespace, name, wallMs: this.#system.clock.wallMs() });
+    const body = toLeaseObject(record, replaced, { namespace, name, wallMs: this.#system.clock.wallMs() });
     return replaced === undefined
       ? await this.#request("POST", "", body, signal)
       : await this.#request("PUT", `/${name}`, body, signal);
@@ -137,9 +137,9 @@ class LeaseObjects implements RecordStore<LeaseObject> {
     path: string,
     body: object | undefined,
     outer: AbortSignal,
-  ): Promise<Version<LeaseObject> | undefined> {
+  ): Promise<RecordVersion<LeaseObject> | undefined> {
     const authorization = await this.#options.authorization();
-    return await attempt(this.#system.clock, this.#timeoutMs, outer, async (signal) => {
+    return await withAttemptTimeout(this.#system.clock, this.#timeoutMs, outer, async (signal) => {
       const response = await this.#system.fetch(`${this.#collection}${path}`, {
         method,
         headers: {
@@ -152,12 +152,12 @@ class LeaseObjects implements RecordStore<LeaseObject> {
         redirect: "error",
         ...this.#options.tls,
       });
-      const text = await textOf(response);
+      const text = await readBoundedText(response);
       // A namespace that is missing gives 404 as well, but then nothing can be created in it either.
       if (method === "POST" ? response.status === 409 : response.status === 404 || response.status === 409)
         return undefined;
       if (!response.ok) throw new Error(`${response.status} ${messageIn(text) ?? response.statusText}`);
-      return versionIn(text);
+      return parseLeaseObject(text);
     });
   }
 }

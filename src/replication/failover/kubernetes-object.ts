@@ -4,8 +4,8 @@
  */
 import { z } from "zod";
 import { describeProblem } from "../../util/bounded-schema.ts";
-import { type Version } from "./record-lease.ts";
-import { storedRecord, type StoredRecord } from "./stored-record.ts";
+import { type RecordVersion } from "./record-lease.ts";
+import { storedRecordSchema, type StoredRecord } from "./stored-record.ts";
 
 export const apiVersion = "coordination.k8s.io/v1";
 const annotationPrefix = "ostiary.dev/";
@@ -28,7 +28,7 @@ const leaseObject = z.looseObject({
 export type LeaseObject = z.output<typeof leaseObject>;
 
 /** Throws where the API server's answer is no Lease object, or that of another program. */
-export function versionIn(text: string): Version<LeaseObject> {
+export function parseLeaseObject(text: string): RecordVersion<LeaseObject> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -37,17 +37,17 @@ export function versionIn(text: string): Version<LeaseObject> {
   }
   const parsed = leaseObject.safeParse(value);
   if (!parsed.success) throw new Error(`an unexpected answer: ${describeProblem(parsed.error)}`);
-  return { record: recordIn(parsed.data), origin: parsed.data };
+  return { record: toStoredRecord(parsed.data), origin: parsed.data };
 }
 
-function recordIn({ metadata: { annotations = {} }, spec }: LeaseObject): StoredRecord | undefined {
+function toStoredRecord({ metadata: { annotations = {} }, spec }: LeaseObject): StoredRecord | undefined {
   const own = (name: string): string | undefined => annotations[annotationPrefix + name];
   const holder = spec?.holderIdentity ?? "";
   if (own("term") === undefined) {
     if (holder === "") return undefined;
     throw new Error("the Lease is of another program; name another one in `failover`");
   }
-  const parsed = storedRecord.safeParse({
+  const parsed = storedRecordSchema.safeParse({
     term: Number(own("term")),
     node: own("node"),
     token: own("token"),
@@ -62,9 +62,9 @@ function recordIn({ metadata: { annotations = {} }, spec }: LeaseObject): Stored
 }
 
 /** The object to write: new, or what was read with another record. */
-export function leaseObjectWith(
+export function toLeaseObject(
   record: StoredRecord,
-  replaced: Version<LeaseObject> | undefined,
+  replaced: RecordVersion<LeaseObject> | undefined,
   { namespace, name, wallMs }: { readonly namespace: string; readonly name: string; readonly wallMs: number },
 ): object {
   const before = replaced?.origin;
@@ -74,18 +74,18 @@ export function leaseObjectWith(
     ...before,
     metadata: {
       ...(before?.metadata ?? { namespace, name }),
-      annotations: { ...foreignAnnotations(before), ...annotationsOf(record) },
+      annotations: { ...otherAnnotations(before), ...toAnnotations(record) },
     },
-    spec: { ...before?.spec, ...specOf(record, replaced, microTime(wallMs)) },
+    spec: { ...before?.spec, ...toSpec(record, replaced, microTime(wallMs)) },
   };
 }
 
-function foreignAnnotations(object: LeaseObject | undefined): Record<string, string> {
+function otherAnnotations(object: LeaseObject | undefined): Record<string, string> {
   const entries = Object.entries(object?.metadata.annotations ?? {});
   return Object.fromEntries(entries.filter(([name]) => !name.startsWith(annotationPrefix)));
 }
 
-function annotationsOf({
+function toAnnotations({
   term,
   node,
   token,
@@ -107,7 +107,7 @@ function annotationsOf({
 }
 
 /** As client-go has it: a lease that was released has no holder and lasts one second. The times are only for people. */
-function specOf(record: StoredRecord, replaced: Version<LeaseObject> | undefined, now: string): object {
+function toSpec(record: StoredRecord, replaced: RecordVersion<LeaseObject> | undefined, now: string): object {
   const before = replaced?.origin.spec;
   const isSame = replaced?.record?.token === record.token && replaced.record.term === record.term;
   const transitions = before?.leaseTransitions ?? 0;

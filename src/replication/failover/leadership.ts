@@ -8,12 +8,12 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { type Lease, LeaseLost, type LeaseRecord } from "./lease.ts";
+import { type Lease, LeaseLostError, type LeaseRecord } from "./lease.ts";
 
 const log = getLogger("failover");
 
 /** What the other nodes say of a primary's term. */
-export interface Confirmation {
+export interface TermConfirmation {
   /** The edges that follow it and have promised nothing to a later candidate. */
   readonly edges: number;
   /** Whether a node knows of a later term. */
@@ -21,15 +21,15 @@ export interface Confirmation {
 }
 
 /** The primary that acts under the lease. */
-interface Leader {
-  readonly confirm: () => Promise<Confirmation>;
+interface LeadingPrimary {
+  readonly confirm: () => Promise<TermConfirmation>;
   /** How many edges have each write that is acknowledged, besides the primary. */
   readonly ack: number;
   /** Called once, when another node has the lease. */
   readonly onLost: (reason: string) => void;
 }
 
-interface Acquisition {
+interface LeaseRequest {
   readonly lease: Lease;
   /** The term is later than this one. */
   readonly minTerm: number;
@@ -50,14 +50,14 @@ interface LeadershipOptions {
 }
 
 /** Between two looks at both clocks. */
-const tickMs = 250;
+const clockCheckMs = 250;
 /** Between two looks whether the lease is confirmed. */
-const lookMs = 50;
+const confirmationPollMs = 50;
 
 export class Leadership {
   readonly #options: LeadershipOptions;
   #record: LeaseRecord;
-  #leader: Leader | undefined;
+  #leader: LeadingPrimary | undefined;
   #validUntilMs: number;
   /** The same by renewals alone, and when the question was asked that was answered last, by the engine or by peers. */
   #renewedUntilMs: number;
@@ -80,12 +80,12 @@ export class Leadership {
     this.#renewedUntilMs = this.#validUntilMs;
     this.#confirmedMs = options.askedMs;
     this.#ticked = this.#now();
-    this.#cancelTicks = options.clock.every(tickMs, () => this.#tick());
+    this.#cancelTicks = options.clock.every(clockCheckMs, () => this.#tick());
     this.#cancelRenewal = options.clock.after(this.#renewalMs, () => void this.#renew());
   }
 
   /** Undefined where another node holds the lease. Rejects where the engine gives no answer. */
-  static async acquire({ lease, minTerm, force, ttlMs, clock }: Acquisition): Promise<Leadership | undefined> {
+  static async acquire({ lease, minTerm, force, ttlMs, clock }: LeaseRequest): Promise<Leadership | undefined> {
     const askedMs = clock.monotonicMs();
     const record = await lease.acquire(minTerm, { force });
     return record && new Leadership({ lease, record, askedMs, ttlMs, clock });
@@ -118,21 +118,22 @@ export class Leadership {
   }
 
   /** AppError `not_ready` where the node may not act as the primary now. */
-  require(): void {
+  requireValid(): void {
     const { problem } = this;
     if (problem !== undefined) throw new AppError("not_ready", `${problem}: send the write again in a moment`);
   }
 
   /** Resolves when the node may act as the primary. AppError `not_ready` where it may not, and will not soon. */
-  async confirmed(): Promise<void> {
+  async waitUntilValid(): Promise<void> {
     const { clock, ttlMs } = this.#options;
     const endMs = clock.monotonicMs() + ttlMs;
-    while (this.problem !== undefined && !this.#isEnded && clock.monotonicMs() < endMs) await sleep(clock, lookMs);
-    this.require();
+    while (this.problem !== undefined && !this.#isEnded && clock.monotonicMs() < endMs)
+      await sleep(clock, confirmationPollMs);
+    this.requireValid();
   }
 
   /** From now on a primary acts under it. */
-  lead(leader: Leader): void {
+  start(leader: LeadingPrimary): void {
     this.#leader = leader;
     // From now on nobody begins a new history.
     this.#record = { ...this.#record, hasHistory: true };
@@ -177,7 +178,7 @@ export class Leadership {
     const now = this.#now();
     const passedMs = now.monotonicMs - this.#ticked.monotonicMs;
     const setMs = Math.abs(now.wallMs - this.#ticked.wallMs - passedMs);
-    if (Math.max(passedMs - tickMs, setMs) < this.#renewalMs || this.#isEnded) return;
+    if (Math.max(passedMs - clockCheckMs, setMs) < this.#renewalMs || this.#isEnded) return;
     log.warning("this process stood still or its clock was set, by {ms} ms: its lease has to be confirmed", {
       ms: Math.round(Math.max(passedMs, setMs)),
     });
@@ -204,7 +205,7 @@ export class Leadership {
       await lease.renew(this.#record);
       metrics.leaseRenewals.inc({ outcome: "renewed" });
     } catch (error) {
-      if (error instanceof LeaseLost) return this.#lose(error.message);
+      if (error instanceof LeaseLostError) return this.#lose(error.message);
       metrics.leaseRenewals.inc({ outcome: "failed" });
       failure = error;
     }
@@ -227,14 +228,14 @@ export class Leadership {
    * Whether the term is still the latest one. With `--ack` as many edges as each write needs must confirm it; without, a renewal is enough. A peer that
    * knows of a later term always refutes it.
    */
-  async #isConfirmed(isRenewed: boolean, peers: Promise<Confirmation>): Promise<boolean> {
+  async #isConfirmed(isRenewed: boolean, peers: Promise<TermConfirmation>): Promise<boolean> {
     const { edges, isSuperseded } = await peers;
     if (isSuperseded) return false;
     const needed = this.#leader?.ack ?? 0;
     return needed > 0 ? edges >= needed : isRenewed;
   }
 
-  async #askPeers(): Promise<Confirmation> {
+  async #askPeers(): Promise<TermConfirmation> {
     const nothing = { edges: 0, isSuperseded: false };
     return (await this.#leader?.confirm().catch(() => nothing)) ?? nothing;
   }

@@ -23,7 +23,7 @@ export interface LeaseState {
   readonly isHeld: boolean;
 }
 
-/** Every method rejects with LeaseLost or, where the engine gives no usable answer in time, with another Error that names it and says why. */
+/** Every method rejects with LeaseLostError or, where the engine gives no usable answer in time, with another Error that names it and says why. */
 export interface Lease {
   /** The engine, for messages: without secrets. */
   readonly engine: string;
@@ -34,7 +34,7 @@ export interface Lease {
   acquire(minTerm: number, options?: { readonly force?: boolean }): Promise<LeaseRecord | undefined>;
   /**
    * Extends it by the time to live, counted from before the call, and stores `hasHistory`. An expired lease that nobody took since is held again. Rejects with
-   * LeaseLost where another node has taken it.
+   * LeaseLostError where another node has taken it.
    */
   renew(held: LeaseRecord): Promise<void>;
   /** Gives it up; with `successor` that node alone may take it until it would have expired. Does nothing where it is lost. */
@@ -45,7 +45,7 @@ export interface Lease {
 }
 
 /** Another node has the lease, or had it since. */
-export class LeaseLost extends Error {}
+export class LeaseLostError extends Error {}
 
 export interface LeaseOptions {
   /** The setting `failover`. */

@@ -19,7 +19,7 @@ export interface Promotions {
   start(): void;
   stop(): void;
   /** Resolves when none is under way. */
-  settled(): Promise<void>;
+  waitUntilIdle(): Promise<void>;
 }
 
 export function openPromotions(options: PromotionsOptions): Promotions {
@@ -35,7 +35,7 @@ export function openPromotions(options: PromotionsOptions): Promotions {
     own = promoted.catch(() => undefined);
     return promoted;
   };
-  const campaign = lease && campaignOf({ ...options, lease }, () => underWay !== undefined, promoteItself);
+  const campaign = lease && createCampaign({ ...options, lease }, () => underWay !== undefined, promoteItself);
   return {
     async promote(how) {
       // What the edge began by itself was begun in another way: without force, say.
@@ -44,17 +44,25 @@ export function openPromotions(options: PromotionsOptions): Promotions {
       return once(how, async (askToHandOver) => {
         if (campaign === undefined) return undefined;
         if (how.graceful === true) await askToHandOver();
-        return campaign.take(how.force);
+        return campaign.acquireForOperator(how.force);
       });
     },
     start: () => campaign?.start(),
     stop: () => campaign?.stop(),
-    settled: async () => void (await underWay?.catch(() => undefined)),
+    waitUntilIdle: async () => void (await underWay?.catch(() => undefined)),
   };
 }
 
-function campaignOf(
-  { lease, id, config, following, candidate, pledge, system }: PromotionsOptions & { readonly lease: Lease },
+function createCampaign(
+  {
+    lease,
+    id,
+    config,
+    replica: following,
+    candidate,
+    votes: pledge,
+    system,
+  }: PromotionsOptions & { readonly lease: Lease },
   isPromoting: () => boolean,
   promote: (acquire: AcquireLease) => Promise<Promoted>,
 ): Campaign {
@@ -63,9 +71,9 @@ function campaignOf(
     id,
     ttlMs: config.failoverTtl,
     clock: system.clock,
-    standing: () => (following.copy.ready && !pledge.isFirm ? following.present() : undefined),
-    promised: () => candidate.promised,
-    heads: async () => (await following.upstream.heads()).map(({ head }) => head),
+    position: () => (following.database.isOpen && !pledge.isBinding ? following.state() : undefined),
+    promisedTerm: () => candidate.promisedTerm,
+    heads: async () => (await following.peers.heads()).map(({ head }) => head),
     isPromoting,
     promote,
   });

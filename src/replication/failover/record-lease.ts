@@ -4,21 +4,21 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../util/clock.ts";
-import { EngineCalls, lost, type EngineCallsOptions } from "./engine-calls.ts";
+import { EngineCalls, leaseLostError, type EngineCallsOptions } from "./engine-calls.ts";
 import type { Lease, LeaseRecord, LeaseState } from "./lease.ts";
 import { ObservedExpiry } from "./observed-expiry.ts";
 import {
   isHeldBy,
-  leaseOf,
+  toLeaseRecord,
   type NextRecord,
-  releasing,
-  renewing,
+  releasedRecord,
+  renewedRecord,
   type StoredRecord,
-  succeeding,
+  acquiredRecord,
 } from "./stored-record.ts";
 
 /** A record as it was read. */
-export interface Version<Origin> {
+export interface RecordVersion<Origin> {
   /** Undefined where there is a place for a record and none in it. */
   readonly record: StoredRecord | undefined;
   /** What the store needs for the next write. */
@@ -27,13 +27,13 @@ export interface Version<Origin> {
 
 export interface RecordStore<Origin> {
   /** Undefined where nothing is stored. */
-  read(signal: AbortSignal): Promise<Version<Origin> | undefined>;
+  read(signal: AbortSignal): Promise<RecordVersion<Origin> | undefined>;
   /** Creates the record, or replaces the version given. Undefined where somebody else was faster. */
   write(
     record: StoredRecord,
-    replaced: Version<Origin> | undefined,
+    replaced: RecordVersion<Origin> | undefined,
     signal: AbortSignal,
-  ): Promise<Version<Origin> | undefined>;
+  ): Promise<RecordVersion<Origin> | undefined>;
 }
 
 export interface RecordLeaseOptions extends Omit<EngineCallsOptions, "clock"> {
@@ -50,7 +50,7 @@ export class RecordLease<Origin> implements Lease {
   readonly #expiry: ObservedExpiry;
   #writes = 0;
   /** Written or read last: while this node holds the lease, nobody else should have changed it. */
-  #known: Version<Origin> | undefined;
+  #known: RecordVersion<Origin> | undefined;
 
   constructor(store: RecordStore<Origin>, options: RecordLeaseOptions, clock: Clock) {
     this.engine = options.engine;
@@ -72,9 +72,9 @@ export class RecordLease<Origin> implements Lease {
         const next =
           isOwn && record.term > minTerm
             ? record
-            : succeeding(record, { node: this.#node, token: this.#token, minTerm });
+            : acquiredRecord(record, { node: this.#node, token: this.#token, minTerm });
         const written = await this.#write(next, stored, signal);
-        if (written?.record !== undefined) return leaseOf(written.record);
+        if (written?.record !== undefined) return toLeaseRecord(written.record);
         signal.throwIfAborted();
         stored = this.#known;
       }
@@ -83,14 +83,14 @@ export class RecordLease<Origin> implements Lease {
 
   renew(held: LeaseRecord): Promise<void> {
     return this.#calls.run("a renewal", async (signal) => {
-      const isWritten = await this.#change(held, (record) => renewing(record, held), signal);
-      if (!isWritten) throw lost(this.engine, this.#known?.record);
+      const isWritten = await this.#change(held, (record) => renewedRecord(record, held), signal);
+      if (!isWritten) throw leaseLostError(this.engine, this.#known?.record);
     });
   }
 
   release(held: LeaseRecord, successor?: string): Promise<void> {
     return this.#calls.run("a release", async (signal) => {
-      await this.#change(held, (record) => releasing(record, held, successor), signal);
+      await this.#change(held, (record) => releasedRecord(record, held, successor), signal);
     });
   }
 
@@ -98,7 +98,7 @@ export class RecordLease<Origin> implements Lease {
     return this.#calls.run("a question for its holder", async (signal) => {
       const record = (await this.#read(signal))?.record;
       if (record === undefined) return undefined;
-      return { record: leaseOf(record), isHeld: !record.released && !this.#expiry.hasExpired(record.ttlMs) };
+      return { record: toLeaseRecord(record), isHeld: !record.released && !this.#expiry.hasExpired(record.ttlMs) };
     });
   }
 
@@ -128,7 +128,7 @@ export class RecordLease<Origin> implements Lease {
     return record !== undefined && isHeldBy(record, held.token) && record.term === held.term;
   }
 
-  async #read(signal: AbortSignal): Promise<Version<Origin> | undefined> {
+  async #read(signal: AbortSignal): Promise<RecordVersion<Origin> | undefined> {
     try {
       return this.#see(await this.#store.read(signal));
     } catch (error) {
@@ -137,7 +137,7 @@ export class RecordLease<Origin> implements Lease {
     }
   }
 
-  #see(stored: Version<Origin> | undefined): Version<Origin> | undefined {
+  #see(stored: RecordVersion<Origin> | undefined): RecordVersion<Origin> | undefined {
     if (stored?.record !== undefined) this.#expiry.observe(stored.record.renewal, stored.record.ttlMs);
     return (this.#known = stored);
   }
@@ -148,9 +148,9 @@ export class RecordLease<Origin> implements Lease {
    */
   async #write(
     record: NextRecord,
-    replaced: Version<Origin> | undefined,
+    replaced: RecordVersion<Origin> | undefined,
     signal: AbortSignal,
-  ): Promise<Version<Origin> | undefined> {
+  ): Promise<RecordVersion<Origin> | undefined> {
     const renewal = `${this.#token}-${++this.#writes}`;
     const next: StoredRecord = { ...record, renewal, ttlMs: this.#ttlMs };
     let failure: unknown;

@@ -8,15 +8,15 @@ import { createHash } from "node:crypto";
 import { tlsFetchOptions, type TlsTexts } from "../../runtime/tls-fetch.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { System } from "../system.ts";
-import { attempt, callBudgetMs, textOf } from "./engine-calls.ts";
-import type { S3Place } from "../../config/failover-url.ts";
+import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./engine-calls.ts";
+import type { S3Location } from "../../config/failover-url.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { RecordLease, type RecordStore, type Version } from "./record-lease.ts";
+import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
 import { parseRecord, type StoredRecord } from "./stored-record.ts";
 
 /** Throws AppError `conflict` where the environment has no credentials. */
 export function s3Lease(
-  place: S3Place,
+  place: S3Location,
   { node, ttlMs }: LeaseOptions,
   tls: TlsTexts,
   system: Pick<System, "fetch" | "clock">,
@@ -24,8 +24,8 @@ export function s3Lease(
 ): Lease {
   const { bucket, key, endpoint, region } = place;
   const credentials = credentialsIn(environment);
-  const store = new S3Object(
-    { place, credentials, tls: tlsFetchOptions(tls), timeoutMs: Math.floor(callBudgetMs(ttlMs) / 2) },
+  const store = new S3Store(
+    { place, credentials, tls: tlsFetchOptions(tls), timeoutMs: Math.floor(leaseCallTimeoutMs(ttlMs) / 2) },
     system,
   );
   const engine = `S3 at ${endpoint ?? `AWS (${region})`} (\`s3://${bucket}/${key}\`)`;
@@ -54,48 +54,49 @@ function credentialsIn(environment: Readonly<Record<string, string | undefined>>
   return { accessKeyId, secretAccessKey, ...(sessionToken === "" ? {} : { sessionToken }) };
 }
 
-interface S3ObjectOptions {
-  readonly place: S3Place;
+interface S3StoreOptions {
+  readonly place: S3Location;
   readonly credentials: Credentials;
   readonly tls: RequestInit;
   readonly timeoutMs: number;
 }
 
-type Condition = { readonly "If-None-Match": "*" } | { readonly "If-Match": string };
+type WriteCondition = { readonly "If-None-Match": "*" } | { readonly "If-Match": string };
 
-interface Answer {
+interface S3Response {
   readonly status: number;
   readonly etag: string | undefined;
   readonly text: string;
 }
 
 /** Of an object by its ETag. */
-class S3Object implements RecordStore<string> {
-  readonly #options: S3ObjectOptions;
+class S3Store implements RecordStore<string> {
+  readonly #options: S3StoreOptions;
   readonly #system: Pick<System, "fetch" | "clock">;
   readonly #url: string;
   #honoursConditions = false;
 
-  constructor(options: S3ObjectOptions, system: Pick<System, "fetch" | "clock">) {
+  constructor(options: S3StoreOptions, system: Pick<System, "fetch" | "clock">) {
     this.#options = options;
     this.#system = system;
     this.#url = urlOf(options.place);
   }
 
-  async read(signal: AbortSignal): Promise<Version<string> | undefined> {
+  async read(signal: AbortSignal): Promise<RecordVersion<string> | undefined> {
     const answer = await this.#send("GET", this.#url, {}, undefined, signal);
-    if (answer.status === 404 && codeIn(answer.text) !== "NoSuchBucket") return undefined;
-    if (answer.status !== 200) throw failure(answer);
+    if (answer.status === 404 && errorCodeIn(answer.text) !== "NoSuchBucket") return undefined;
+    if (answer.status !== 200) throw responseError(answer);
     return { record: parseRecord(answer.text, "the object"), origin: etagOf(answer) };
   }
 
   async write(
     record: StoredRecord,
-    replaced: Version<string> | undefined,
+    replaced: RecordVersion<string> | undefined,
     signal: AbortSignal,
-  ): Promise<Version<string> | undefined> {
+  ): Promise<RecordVersion<string> | undefined> {
     await this.#tryConditions(signal);
-    const condition: Condition = replaced === undefined ? { "If-None-Match": "*" } : { "If-Match": replaced.origin };
+    const condition: WriteCondition =
+      replaced === undefined ? { "If-None-Match": "*" } : { "If-Match": replaced.origin };
     const answer = await this.#put(this.#url, condition, JSON.stringify(record), signal);
     return isConflict(answer) ? undefined : { record, origin: etagOf(answer) };
   }
@@ -105,9 +106,9 @@ class S3Object implements RecordStore<string> {
     if (this.#honoursConditions) return;
     const url = `${this.#url}.probe`;
     const text = "Ostiary wrote this to see whether conditional writes work.";
-    const create: Condition = { "If-None-Match": "*" };
+    const create: WriteCondition = { "If-None-Match": "*" };
     const isCreated = !isConflict(await this.#put(url, create, text, signal));
-    const conditions: Condition[] = isCreated ? [create] : [];
+    const conditions: WriteCondition[] = isCreated ? [create] : [];
     conditions.push({ "If-Match": `"${"0".repeat(32)}"` });
     for (const condition of conditions) {
       if (isConflict(await this.#put(url, condition, text, signal))) continue;
@@ -118,9 +119,9 @@ class S3Object implements RecordStore<string> {
     this.#honoursConditions = true;
   }
 
-  async #put(url: string, condition: Condition, text: string, signal: AbortSignal): Promise<Answer> {
+  async #put(url: string, condition: WriteCondition, text: string, signal: AbortSignal): Promise<S3Response> {
     const answer = await this.#send("PUT", url, { ...condition, "Content-Type": "application/json" }, text, signal);
-    if (answer.status !== 200 && !isConflict(answer)) throw failure(answer);
+    if (answer.status !== 200 && !isConflict(answer)) throw responseError(answer);
     return answer;
   }
 
@@ -130,7 +131,7 @@ class S3Object implements RecordStore<string> {
     headers: Readonly<Record<string, string>>,
     body: string | undefined,
     outer: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<S3Response> {
     const { credentials, place, tls, timeoutMs } = this.#options;
     const { clock, fetch } = this.#system;
     const signer = new AwsV4Signer({
@@ -149,7 +150,7 @@ class S3Object implements RecordStore<string> {
       datetime: new Date(clock.wallMs()).toISOString().replaceAll(/[:-]|\.\d{3}/g, ""),
     });
     const signed = await signer.sign();
-    return await attempt(clock, timeoutMs, outer, async (signal) => {
+    return await withAttemptTimeout(clock, timeoutMs, outer, async (signal) => {
       const response = await fetch(url, {
         method,
         headers: signed.headers,
@@ -158,32 +159,36 @@ class S3Object implements RecordStore<string> {
         redirect: "error",
         ...tls,
       });
-      return { status: response.status, etag: response.headers.get("ETag") ?? undefined, text: await textOf(response) };
+      return {
+        status: response.status,
+        etag: response.headers.get("ETag") ?? undefined,
+        text: await readBoundedText(response),
+      };
     });
   }
 }
 
 /** In the path where the storage has an address of its own, or where the name would not fit the certificate of AWS. */
-function urlOf({ bucket, key, endpoint, region }: S3Place): string {
+function urlOf({ bucket, key, endpoint, region }: S3Location): string {
   if (endpoint !== undefined) return `${endpoint}/${bucket}/${key}`;
   const domain = `s3.${region}.amazonaws.com`;
   return bucket.includes(".") ? `https://${domain}/${bucket}/${key}` : `https://${bucket}.${domain}/${key}`;
 }
 
 /** Somebody else was faster: 404 where the object was deleted meanwhile, 409 where another write is under way. */
-function isConflict({ status, text }: Answer): boolean {
-  return status === 412 || status === 409 || (status === 404 && codeIn(text) !== "NoSuchBucket");
+function isConflict({ status, text }: S3Response): boolean {
+  return status === 412 || status === 409 || (status === 404 && errorCodeIn(text) !== "NoSuchBucket");
 }
 
-function etagOf({ etag }: Answer): string {
+function etagOf({ etag }: S3Response): string {
   if (etag === undefined) throw new Error("an answer without an ETag");
   return etag;
 }
 
-function failure({ status, text }: Answer): Error {
-  return new Error(`${status} ${codeIn(text) ?? "no reason given"}`);
+function responseError({ status, text }: S3Response): Error {
+  return new Error(`${status} ${errorCodeIn(text) ?? "no reason given"}`);
 }
 
-function codeIn(text: string): string | undefined {
+function errorCodeIn(text: string): string | undefined {
   return /<Code>(\w{1,100})<\/Code>/.exec(text)?.[1];
 }

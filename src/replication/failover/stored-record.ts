@@ -1,12 +1,12 @@
 /** The record of a lease as the engines store it: what `lease.ts` says, what tells each write from others, and for how long it holds. */
 import { z } from "zod";
-import { nextSuccession } from "../../store/terms.ts";
+import { nextFailoverTerm } from "../../store/terms.ts";
 import { describeProblem } from "../../util/bounded-schema.ts";
 import type { LeaseRecord } from "./lease.ts";
 
 const id = z.string().min(1).max(1000);
 
-export const storedRecord = z.object({
+export const storedRecordSchema = z.object({
   term: z.int().nonnegative(),
   node: id,
   token: id,
@@ -20,7 +20,7 @@ export const storedRecord = z.object({
   ttlMs: z.number().positive(),
 });
 
-export type StoredRecord = z.output<typeof storedRecord>;
+export type StoredRecord = z.output<typeof storedRecordSchema>;
 /** What the next write says, before it gets a name and a time to live. */
 export type NextRecord = Omit<StoredRecord, "renewal" | "ttlMs">;
 
@@ -32,17 +32,17 @@ export function parseRecord(text: string, place: string): StoredRecord {
   } catch {
     throw new Error(`${place} holds no lease of Ostiary: it is not JSON`);
   }
-  const parsed = storedRecord.safeParse(value);
+  const parsed = storedRecordSchema.safeParse(value);
   if (!parsed.success) throw new Error(`${place} holds no lease of Ostiary: ${describeProblem(parsed.error)}`);
   return parsed.data;
 }
 
 /** Of a node that takes the lease after what is stored. Throws where no later term can be counted: nobody has begun so many. */
-export function succeeding(
+export function acquiredRecord(
   stored: StoredRecord | undefined,
   { node, token, minTerm }: { readonly node: string; readonly token: string; readonly minTerm: number },
 ): NextRecord {
-  const term = nextSuccession(stored?.term ?? 0, minTerm);
+  const term = nextFailoverTerm(stored?.term ?? 0, minTerm);
   if (!Number.isSafeInteger(term))
     throw new Error(
       "its record has a term that is too great to be true; remove the record, and see who may write there",
@@ -51,13 +51,13 @@ export function succeeding(
 }
 
 /** With what its holder has learned since. */
-export function renewing(stored: StoredRecord, held: LeaseRecord): NextRecord {
+export function renewedRecord(stored: StoredRecord, held: LeaseRecord): NextRecord {
   return { ...stored, hasHistory: stored.hasHistory || held.hasHistory };
 }
 
 /** Given up: at once, or to one node. */
-export function releasing(stored: StoredRecord, held: LeaseRecord, successor: string | undefined): NextRecord {
-  const renewed = renewing(stored, held);
+export function releasedRecord(stored: StoredRecord, held: LeaseRecord, successor: string | undefined): NextRecord {
+  const renewed = renewedRecord(stored, held);
   return successor === undefined ? { ...renewed, released: true } : { ...renewed, successor };
 }
 
@@ -66,6 +66,6 @@ export function isHeldBy(stored: StoredRecord | undefined, token: string): store
   return stored !== undefined && stored.token === token && !stored.released && stored.successor === undefined;
 }
 
-export function leaseOf({ term, node, token, successor, hasHistory }: StoredRecord): LeaseRecord {
+export function toLeaseRecord({ term, node, token, successor, hasHistory }: StoredRecord): LeaseRecord {
   return { term, node, token, successor, hasHistory };
 }

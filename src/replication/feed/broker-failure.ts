@@ -1,16 +1,16 @@
 /** Why there is no connection to a broker, with what to look at: TLS and MQTT name what they noticed, seldom what is to be done. */
 
 /** What an error says, and the cure where one is known. */
-export function explainFailure(error: Error): string {
-  const cure = cureOf(error);
+export function explainBrokerError(error: Error): string {
+  const cure = fixFor(error);
   return cure === undefined ? error.message : `${error.message.trimEnd()} (${cure})`;
 }
 
-function cureOf(error: Error & { readonly code?: unknown }): string | undefined {
-  if (typeof error.code === "number") return error.code > 0 ? cures.get(error.code) : undefined;
+function fixFor(error: Error & { readonly code?: unknown }): string | undefined {
+  if (typeof error.code === "number") return error.code > 0 ? fixes.get(error.code) : undefined;
   // What the other side noticed has no code of its own: it comes as the name of a TLS alert.
-  const alert = alerts.find(([pattern]) => pattern.test(error.message));
-  return alert?.[1] ?? (typeof error.code === "string" ? cures.get(error.code) : undefined);
+  const alert = tlsAlertFixes.find(([pattern]) => pattern.test(error.message));
+  return alert?.[1] ?? (typeof error.code === "string" ? fixes.get(error.code) : undefined);
 }
 
 const unknownAuthority =
@@ -21,7 +21,7 @@ const ownCertificate =
   "the broker does not accept the certificate in `brokerCert`: check by whom it is issued, and till when";
 
 /** By codes of TLS and sockets, and by reasons of MQTT: below 128 those of 3.1.1. */
-const cures = new Map<string | number, string>([
+const fixes = new Map<string | number, string>([
   ["SELF_SIGNED_CERT_IN_CHAIN", unknownAuthority],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", unknownAuthority],
   ["UNABLE_TO_GET_ISSUER_CERT", unknownAuthority],
@@ -38,7 +38,7 @@ const cures = new Map<string | number, string>([
   [135, missingPermission],
 ]);
 
-const alerts: readonly (readonly [RegExp, string])[] = [
+const tlsAlertFixes: readonly (readonly [RegExp, string])[] = [
   [
     /ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/,
     "the broker wants a client certificate: set `brokerCert` and `brokerKey`",

@@ -15,12 +15,12 @@ import { brokerAddress } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import { realSystem, type System } from "../system.ts";
-import { explainFailure } from "./broker-failure.ts";
-import { windowMax, type Outlet } from "./outlet.ts";
+import { explainBrokerError } from "./broker-failure.ts";
+import { windowMax, type BrokerTransport } from "./outlet.ts";
 
 const log = getLogger("broker");
 
-export interface LinkOptions {
+export interface BrokerConnectionOptions {
   /** Asked anew for each attempt, where it may change. */
   readonly url: string | (() => string);
   readonly clientId: string;
@@ -34,34 +34,34 @@ export interface LinkOptions {
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
   /** Where the broker is known to speak MQTT 3.1.1 only, so that 5 need not be tried. */
-  readonly old?: boolean;
+  readonly isMqtt3?: boolean;
   /** Set where the client id stands for a claim that only one process may have. */
-  readonly exclusive: false | Claim;
+  readonly ownership: false | Ownership;
 }
 
-export interface Claim {
+export interface Ownership {
   /** The topic to which who has it publishes all the time. */
-  readonly heads: string;
+  readonly headTopic: string;
   /** Whose head this is: `unknown` where it may be an old one of this process, or of no primary at all. */
-  judge(payload: Uint8Array): "successor" | "predecessor" | "unknown";
+  classify(payload: Uint8Array): "successor" | "predecessor" | "unknown";
 }
 
 /** Short: a broker that is back serves only nodes that are connected. */
-const retryDelay = { minMs: 500, maxMs: 1900 };
-const goodbyeMs = 1000;
+const reconnectDelay = { minMs: 500, maxMs: 1900 };
+const disconnectTimeoutMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
-const lookMs = 3000;
+const ownershipCheckMs = 3000;
 /** After a look that found nobody, this link raises no doubt for this time: a broker must not be able to keep a primary from writing. */
-const undoubtedMs = 60_000;
-const sessionTakenOver = 142;
+const ownershipCertainMs = 60_000;
+const sessionTakenOverReason = 142;
 /** Of a packet besides its payload: the topic above all, which is shorter. */
 const headerBytesMax = 512;
 /** Refusals that mean "not this protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
 const unsupportedVersion = new Set([1, 132]);
 
-export class BrokerLink implements Outlet {
-  readonly #options: LinkOptions;
+export class BrokerConnection implements BrokerTransport {
+  readonly #options: BrokerConnectionOptions;
   readonly #system: Pick<System, "clock" | "connectMqtt">;
   readonly #onConnect: (() => void)[] = [];
   readonly #onMessage: ((topic: string, payload: Uint8Array, retained: boolean) => void)[] = [];
@@ -80,10 +80,10 @@ export class BrokerLink implements Outlet {
   #doubtAgainAtMs = Number.NEGATIVE_INFINITY;
   #ended = false;
 
-  constructor(options: LinkOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
+  constructor(options: BrokerConnectionOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
     this.#options = options;
     this.#system = system;
-    this.#version = options.old === true ? 4 : 5;
+    this.#version = options.isMqtt3 === true ? 4 : 5;
   }
 
   /** Starts to connect. Listeners are registered before, so that none misses the first connection. */
@@ -105,7 +105,7 @@ export class BrokerLink implements Outlet {
   }
 
   /** Whether the broker has given this link's identity to another, and it is not known yet to whom. */
-  get doubted(): boolean {
+  get isOwnershipUncertain(): boolean {
     return this.#doubted;
   }
 
@@ -141,7 +141,7 @@ export class BrokerLink implements Outlet {
     try {
       await client.publishAsync(topic, payload, options);
     } catch (error) {
-      throw error instanceof Error ? new Error(explainFailure(error), { cause: error }) : error;
+      throw error instanceof Error ? new Error(explainBrokerError(error), { cause: error }) : error;
     }
   }
 
@@ -174,7 +174,7 @@ export class BrokerLink implements Outlet {
     // where the connection is gone already, and takes no second word.
     let cancel = (): void => {};
     const late = new Promise<void>((resolve) => {
-      cancel = this.#system.clock.after(goodbyeMs, resolve);
+      cancel = this.#system.clock.after(disconnectTimeoutMs, resolve);
     });
     await Promise.race([client.endAsync(!client.connected), late]);
     cancel();
@@ -184,7 +184,7 @@ export class BrokerLink implements Outlet {
   #attempt(): void {
     this.#cancelRetry = undefined;
     const url = this.#url;
-    const client = this.#system.connectMqtt({ ...addressOf(url), ...this.#clientOptions() });
+    const client = this.#system.connectMqtt({ ...mqttAddress(url), ...this.#clientOptions() });
     this.#client = client;
     let connectedMs: number | undefined;
     let explained = false;
@@ -216,10 +216,10 @@ export class BrokerLink implements Outlet {
         url,
         reason: packet.reasonCode ?? 0,
       });
-      isTakenOver = packet.reasonCode === sessionTakenOver;
+      isTakenOver = packet.reasonCode === sessionTakenOverReason;
       // MQTT 3.1.1 says nothing, and many a close has another reason.
       const mayDoubt = this.#system.clock.monotonicMs() >= this.#doubtAgainAtMs;
-      this.#doubted = isTakenOver && mayDoubt && this.#options.exclusive !== false;
+      this.#doubted = isTakenOver && mayDoubt && this.#options.ownership !== false;
     });
     client.on("close", () => {
       log.debug("the connection to the broker {broker} is closed", { broker: this.name });
@@ -227,7 +227,7 @@ export class BrokerLink implements Outlet {
       if (connectedMs !== undefined) this.#countQuickClose(this.#system.clock.monotonicMs() - connectedMs);
       else if (!explained) this.#failed(new Error("it ends the connection without an answer"));
       this.#discard(client);
-      const { exclusive } = this.#options;
+      const { ownership: exclusive } = this.#options;
       isTakenOver ||= this.#version === 4 && this.#quickCloses >= quickClosesMax;
       if (exclusive && isTakenOver) this.#lookForAnother(exclusive);
       else this.#scheduleRetry();
@@ -262,7 +262,7 @@ export class BrokerLink implements Outlet {
       return;
     }
     this.#failures++;
-    const reason = explainFailure(error);
+    const reason = explainBrokerError(error);
     // One line per change, not per attempt: a broker may be away for hours.
     if (reason === this.#complaint) return;
     this.#complaint = reason;
@@ -274,10 +274,10 @@ export class BrokerLink implements Outlet {
   }
 
   /** Listens for heads. Where there are new ones they are another's, since this one is not connected. */
-  #lookForAnother({ heads, judge }: Claim): void {
+  #lookForAnother({ headTopic: heads, classify: judge }: Ownership): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
-    const client = this.#system.connectMqtt({ ...addressOf(this.#url), ...this.#clientOptions(), clientId });
+    const client = this.#system.connectMqtt({ ...mqttAddress(this.#url), ...this.#clientOptions(), clientId });
     this.#looking = client;
     client.on("error", () => {});
     client.on("connect", () => client.subscribe(heads, { qos: 0 }));
@@ -298,8 +298,8 @@ export class BrokerLink implements Outlet {
     });
     // With some chance, so that two who look at the same time do not do it again.
     const { clock } = this.#system;
-    this.#cancelRetry = clock.after(lookMs * (0.75 + clock.random()), () => {
-      this.#doubtAgainAtMs = clock.monotonicMs() + undoubtedMs;
+    this.#cancelRetry = clock.after(ownershipCheckMs * (0.75 + clock.random()), () => {
+      this.#doubtAgainAtMs = clock.monotonicMs() + ownershipCertainMs;
       endLook();
       this.#scheduleRetry();
     });
@@ -310,7 +310,7 @@ export class BrokerLink implements Outlet {
     // A broker that takes a connection and ends it at once is no better than one that takes none.
     const steps = Math.max(this.#failures, this.#quickCloses - 1);
     const { clock } = this.#system;
-    const delayMs = backoffMs(steps, retryDelay, clock.random());
+    const delayMs = backoffMs(steps, reconnectDelay, clock.random());
     this.#cancelRetry = clock.after(delayMs, () => this.#attempt());
   }
 
@@ -333,7 +333,7 @@ export class BrokerLink implements Outlet {
 }
 
 /** Taken apart here, because MQTT.js would do it with the deprecated `url.parse`, which complains on standard error. */
-function addressOf(url: string): IClientOptions {
+function mqttAddress(url: string): IClientOptions {
   const { scheme, host, port, path } = brokerAddress(url);
   const address = { protocol: scheme, host, port };
   if (!scheme.startsWith("ws")) return { ...address, hostname: host };

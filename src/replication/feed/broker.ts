@@ -10,16 +10,16 @@ import { Aedes, type AedesOptions, type Client } from "aedes";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { atMostEvery } from "../../util/at-most-every.ts";
+import { rateLimiter } from "../../util/at-most-every.ts";
 import { drainRead } from "./drain-read.ts";
-import { windowMax, type Outlet } from "./outlet.ts";
-import { guardPackets } from "./packet-guard.ts";
-import { isBehind, watchSlowness } from "./slow-subscriber.ts";
+import { windowMax, type BrokerTransport } from "./outlet.ts";
+import { limitPacketSize } from "./packet-guard.ts";
+import { isSlow, isolateSlowSubscriber } from "./slow-subscriber.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("broker");
 
-export interface BrokerOptions {
+export interface EmbeddedBrokerOptions {
   readonly topics: Topics;
   /** Whether `key` is the node key. */
   readonly verifyNodeKey: (key: string) => boolean;
@@ -33,7 +33,7 @@ export interface BrokerOptions {
   readonly drainTimeoutMs: number;
 }
 
-export interface Broker extends Outlet {
+export interface EmbeddedBroker extends BrokerTransport {
   readonly clients: number;
   /** Takes over a connection, whatever it came in by. */
   handle(connection: Duplex): void;
@@ -43,10 +43,10 @@ export interface Broker extends Outlet {
   listen(hostname: string, port: number): Promise<number>;
 }
 
-export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const connections = new BrokerConnections(options);
+export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
+  const connections = new ClientConnections(options);
   const aedes = await Aedes.createBroker(brokerOptions(options, connections));
-  const failedLogins = atMostEvery(complaintIntervalMs);
+  const failedLogins = rateLimiter(warningIntervalMs);
   const onError = (client: Client, { message: reason }: Error): void => {
     if (connections.isLoggedIn(client.conn))
       return log.info("node {node} lost its connection: {reason}", { node: client.id, reason });
@@ -60,7 +60,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   const handle = (connection: Duplex): void => {
     connections.add(connection);
-    aedes.handle(watchSlowness(guardPackets(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs));
+    aedes.handle(
+      isolateSlowSubscriber(limitPacketSize(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs),
+    );
   };
 
   aedes.on("clientReady", ({ id }) => log.debug("node {node} connected to the embedded broker", { node: id }));
@@ -99,10 +101,10 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 }
 
 function brokerOptions(
-  { topics, verifyNodeKey, drainTimeoutMs, connectionsMax }: BrokerOptions,
-  connections: BrokerConnections,
+  { topics, verifyNodeKey, drainTimeoutMs, connectionsMax }: EmbeddedBrokerOptions,
+  connections: ClientConnections,
 ): AedesOptions {
-  const refusals = atMostEvery(complaintIntervalMs);
+  const refusals = rateLimiter(warningIntervalMs);
   const readable = new Set([topics.events, topics.head]);
   return {
     concurrency: 100,
@@ -135,24 +137,24 @@ function brokerOptions(
     },
     // A subscription that was made is checked again at delivery, so that no path around the above gives anything away.
     authorizeForward: (client: Client, packet) =>
-      readable.has(packet.topic) && client.id && !isBehind(client.conn) ? packet : null,
+      readable.has(packet.topic) && client.id && !isSlow(client.conn) ? packet : null,
   };
 }
 
 /** A node logs in within milliseconds. */
 const loginTimeoutMs = 5000;
-const complaintIntervalMs = 10_000;
+const warningIntervalMs = 10_000;
 
 /**
  * The connections of the broker. Connections that have not logged in have a few places of their own, and a new one replaces the oldest. So a client that only
  * connects cannot use up the places of nodes, and cannot keep a node from logging in.
  */
-class BrokerConnections {
-  readonly #options: Pick<BrokerOptions, "connectionsMax" | "loginsWaitingMax">;
+class ClientConnections {
+  readonly #options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">;
   readonly #waiting = new Set<Duplex>();
   readonly #loggedIn = new Set<Duplex>();
 
-  constructor(options: Pick<BrokerOptions, "connectionsMax" | "loginsWaitingMax">) {
+  constructor(options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">) {
     this.#options = options;
   }
 

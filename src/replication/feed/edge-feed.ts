@@ -7,65 +7,74 @@ import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { build } from "../../runtime/version.ts";
 import { hashKey } from "../../store/keys.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { Follower } from "../following/follower.ts";
-import type { Upstream } from "../following/upstream.ts";
+import type { ReplicaLoop } from "../following/follower.ts";
+import type { Peers } from "../following/upstream.ts";
 import type { BrokerStatus, NodeHealth } from "../node.ts";
 import type { System } from "../system.ts";
 import { brokerTls } from "./broker-tls.ts";
-import { BrokerLink } from "./broker-link.ts";
-import type { Outlet } from "./outlet.ts";
-import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
+import { BrokerConnection } from "./broker-link.ts";
+import type { BrokerTransport } from "./outlet.ts";
+import { withMac, createMessageMac, createMacVerifier, type MessageMac } from "./seal.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("edge");
 
 const statusIntervalMs = 5000;
 
-export interface EdgeFeedOptions {
+export interface EventSubscriberOptions {
   readonly config: Config;
   /** This node's. */
   readonly id: string;
-  readonly upstream: Upstream;
-  readonly follower: Follower;
+  readonly peers: Peers;
+  readonly loop: ReplicaLoop;
   readonly health: () => NodeHealth;
-  readonly present: () => State | undefined;
+  readonly state: () => StoreState | undefined;
   /** Whether the primary may count this node for its acknowledgements. */
-  readonly counts: () => boolean;
+  readonly mayAcknowledge: () => boolean;
   readonly system: System;
 }
 
-export interface EdgeFeed {
+export interface EventSubscriber {
   readonly brokers: readonly BrokerStatus[];
   start(): void;
   /** The copy has moved on: the primary may be waiting to hear of it. */
-  moved(): void;
+  onStateChange(): void;
   /** Says goodbye; without it the wills speak. */
   close(): Promise<void>;
 }
 
 /** AppError `conflict` where a certificate can't be used. */
-export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
-  const { config, id, upstream, follower, health, present, counts, system } = options;
+export function openEventSubscriber(options: EventSubscriberOptions): EventSubscriber {
+  const {
+    config,
+    id,
+    peers: upstream,
+    loop: follower,
+    health,
+    state: present,
+    mayAcknowledge: counts,
+    system,
+  } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
-  const seal = sealWith(hashKey(must(config.nodeKey, "an edge has a node key")));
-  const links = openLinks(options, topics, seal);
+  const seal = createMessageMac(hashKey(must(config.nodeKey, "an edge has a node key")));
+  const links = openConnections(options, topics, seal);
   const statusTopic = topics.status(id);
-  const publishAt = (link: BrokerLink): Promise<void> => {
+  const publishAt = (link: BrokerConnection): Promise<void> => {
     const { state, ageMs } = health();
     const { epoch = null, offset = null, hash = null } = (counts() ? present() : undefined) ?? {};
     // The hash names the history, so a repeated message cannot be taken for one of another history.
     const standing = { epoch, offset, hash };
-    return sendStatus(sealed(link, seal), statusTopic, { state, ...standing, ageMs, version: build.version });
+    return publishNodeStatus(withMac(link, seal), statusTopic, { state, ...standing, ageMs, version: build.version });
   };
-  const believed = watchSeals(seal);
-  for (const link of links) follow(link, topics, follower, believed, () => publishAt(link));
+  const believed = createMacVerifier(seal);
+  for (const link of links) subscribeAt(link, topics, follower, believed, () => publishAt(link));
   // The broker inside the primary moves with it.
-  upstream.onSwitch(() => links.forEach((link) => link.reconnect()));
-  const acknowledge = links.map((link) => latest(() => publishAt(link)));
+  upstream.onPrimaryChange(() => links.forEach((link) => link.reconnect()));
+  const acknowledge = links.map((link) => coalesce(() => publishAt(link)));
   let endStatuses = (): void => {};
 
   return {
@@ -76,14 +85,14 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
       endStatuses = system.clock.every(statusIntervalMs, () => links.forEach((link) => void publishAt(link)));
       for (const link of links) link.start();
     },
-    moved() {
-      if (follower.ackWanted) for (const publish of acknowledge) publish();
+    onStateChange() {
+      if (follower.isAckRequested) for (const publish of acknowledge) publish();
     },
     async close() {
       endStatuses();
       await Promise.all(
         links.map(async (link) => {
-          await sendStatus(sealed(link, seal), statusTopic, { state: "GONE" });
+          await publishNodeStatus(withMac(link, seal), statusTopic, { state: "GONE" });
           await link.close();
         }),
       );
@@ -92,7 +101,7 @@ export function openEdgeFeed(options: EdgeFeedOptions): EdgeFeed {
 }
 
 /** Runs `work` once at a time, and once more where it was asked for meanwhile: what is sent is where the copy stands then. */
-function latest(work: () => Promise<void>): () => void {
+function coalesce(work: () => Promise<void>): () => void {
   let running = false;
   let wanted = false;
   const run = async (): Promise<void> => {
@@ -108,7 +117,11 @@ function latest(work: () => Promise<void>): () => void {
   return () => void run();
 }
 
-function openLinks({ config, id, upstream, system }: EdgeFeedOptions, topics: Topics, seal: Seal): BrokerLink[] {
+function openConnections(
+  { config, id, peers: upstream, system }: EventSubscriberOptions,
+  topics: Topics,
+  seal: MessageMac,
+): BrokerConnection[] {
   const { broker, brokerUsername, brokerPassword, limits } = config;
   const nodeKey = must(config.nodeKey, "an edge has a node key");
   const tls = brokerTls(config);
@@ -116,11 +129,11 @@ function openLinks({ config, id, upstream, system }: EdgeFeedOptions, topics: To
     clientId: id,
     will: {
       topic: topics.status(id),
-      payload: seal.put(topics.status(id), JSON.stringify({ v: 1, role: "edge", state: "GONE" })),
+      payload: seal.sign(topics.status(id), JSON.stringify({ v: 1, role: "edge", state: "GONE" })),
     },
     connectTimeoutMs: limits.brokerConnectTimeoutMs,
     keepaliveMs: limits.brokerKeepaliveMs,
-    exclusive: false,
+    ownership: false,
   } as const;
   return broker.map((url) => {
     // The broker inside the primary is reached over the primary's own port; nothing else has to be configured.
@@ -128,21 +141,24 @@ function openLinks({ config, id, upstream, system }: EdgeFeedOptions, topics: To
       const socket = (): string => `${upstream.primary.url.replace(/^http/, "ws")}/mqtt`;
       // Whom requests to the primary trust is good enough here as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
-      return new BrokerLink({ ...common, url: socket, username: id, password: nodeKey, ca, old: true }, system);
+      return new BrokerConnection(
+        { ...common, url: socket, username: id, password: nodeKey, ca, isMqtt3: true },
+        system,
+      );
     }
     // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
     const ownPassword = new URL(url).hostname === new URL(upstream.primary.url).hostname ? nodeKey : undefined;
     const password = brokerPassword ?? ownPassword;
-    return new BrokerLink({ ...common, ...tls, url, username: brokerUsername ?? id, password }, system);
+    return new BrokerConnection({ ...common, ...tls, url, username: brokerUsername ?? id, password }, system);
   });
 }
 
 /** Subscribes first and catches up then, at every connection: so nothing can fall between the two. */
-function follow(
-  link: BrokerLink,
+function subscribeAt(
+  link: BrokerConnection,
   topics: Topics,
-  follower: Follower,
-  believed: ReturnType<typeof watchSeals>,
+  follower: ReplicaLoop,
+  believed: ReturnType<typeof createMacVerifier>,
   publishStatus: () => Promise<void>,
 ): void {
   link.onMessage((topic, payload, retained) => {
@@ -155,7 +171,7 @@ function follow(
     try {
       await link.subscribe([topics.events, topics.head]);
       complained = false;
-      follower.subscribed();
+      follower.onSubscribed();
       await publishStatus();
     } catch (error) {
       // Once, until it succeeds: what the broker refuses it refuses at each attempt.
@@ -169,7 +185,7 @@ function follow(
 }
 
 /** Tells whoever looks at the broker how this node is. */
-async function sendStatus(link: Outlet, topic: string, status: object): Promise<void> {
+async function publishNodeStatus(link: BrokerTransport, topic: string, status: object): Promise<void> {
   if (!link.connected) return;
   try {
     await link.publish(topic, JSON.stringify({ v: 1, role: "edge", ...status }), { qos: 0, retain: true });

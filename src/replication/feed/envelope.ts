@@ -8,11 +8,11 @@
  * head it publishes a greater one, and names the last one over HTTP. So heads are ordered by `n` and `q`, and one that a broker repeats is known as old.
  * An older primary sends none. `i` which start of a node's process a primary is: two with the same `node` and different `i` are twins. `a` how many ms ago the copy of a sender that is not the primary was known to be the newest, null where it does not know;
  * `node` its id, `led` the last epoch that it was the primary of, `candidacy` which attempt of it to become the primary is under way, `promised` the greatest
- * term that it has promised to a candidate, `pledgedTo` the candidate that it waits for now, `leased` whether a primary acts under a lease, `handsOverTo` the candidate for which a primary has stopped its writes.
+ * term that it has promised to a candidate, `votedFor` the candidate that it waits for now, `leased` whether a primary acts under a lease, `handsOverTo` the candidate for which a primary has stopped its writes.
  * What a later version adds is passed over; what it changes has another `v`.
  */
 import { z } from "zod";
-import type { EpochName } from "../../store/epochs.ts";
+import type { EpochId } from "../../store/epochs.ts";
 import type { LogRow } from "../../store/log.ts";
 import { describeProblem, listOf } from "../../util/bounded-schema.ts";
 
@@ -24,9 +24,9 @@ const traceparent = z.string().max(64).nullable();
 const common = { v: z.literal(1), s: z.string().min(1), e: hash, t: timeMs };
 
 /** A body too large for the broker: who gets this fetches the row over HTTP. */
-const reference = z.object({ ref: z.string().regex(/^[0-9a-f]{64}$/), size: z.number().int().positive() }).strict();
-const wholeRow = z.tuple([offset, timeMs, z.string(), z.string(), traceparent]);
-const sentRow = z.tuple([offset, timeMs, z.string(), z.union([z.string(), reference]), traceparent]);
+const bodyReference = z.object({ ref: z.string().regex(/^[0-9a-f]{64}$/), size: z.number().int().positive() }).strict();
+const completeRow = z.tuple([offset, timeMs, z.string(), z.string(), traceparent]);
+const publishedRow = z.tuple([offset, timeMs, z.string(), z.union([z.string(), bodyReference]), traceparent]);
 
 const term = z.number().int().nonnegative();
 const digest = hash.nullable();
@@ -38,7 +38,7 @@ const batchSchema = z.object({
   l: offset,
   h: hash,
   d: digest,
-  ev: listOf(sentRow, { min: 1 }),
+  ev: listOf(publishedRow, { min: 1 }),
   c: committed,
 });
 const headSchema = z.object({
@@ -64,7 +64,7 @@ const pageSchema = z.object({
   l: offset,
   h: hash,
   d: digest,
-  ev: listOf(wholeRow, {}),
+  ev: listOf(completeRow, {}),
   c: committed,
   head: headSchema,
 });
@@ -94,34 +94,37 @@ const statusSchema = z.object({
   hash: hash.nullable().optional(),
 });
 
-export type Batch = z.infer<typeof batchSchema>;
-export type SentRow = z.infer<typeof sentRow>;
+export type EventBatch = z.infer<typeof batchSchema>;
+export type PublishedRow = z.infer<typeof publishedRow>;
 /** Where the primary stands, at one moment. */
 export type Head = z.infer<typeof headSchema>;
 /** A stretch of the log, possibly empty, and the head at the moment when it was read. */
-export type Page = z.infer<typeof pageSchema>;
+export type LogPage = z.infer<typeof pageSchema>;
 
 /** The head with the history that led there. */
 export type NodeHead = z.infer<typeof nodeHeadSchema>;
 /** Why a position can't be followed. */
-export type Refusal = z.infer<typeof refusalSchema>;
+export type LogRefusal = z.infer<typeof refusalSchema>;
 /** The epoch of a head, as epochs are compared. */
-export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochName => ({ epoch: e, term: n });
+export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochId => ({ epoch: e, term: n });
 /** What a node says of itself: where it stands. */
-export type Status = z.infer<typeof statusSchema>;
+export type NodeStatus = z.infer<typeof statusSchema>;
 
 /** The message, or the reason why it is none. */
-export type Decoded<T> = { readonly message: T } | { readonly problem: string };
+export type DecodedMessage<T> = { readonly message: T } | { readonly problem: string };
 
-export const decodeBatch = (payload: Uint8Array | string): Decoded<Batch> => decode(batchSchema, payload, isBatch);
-export const decodeHead = (payload: Uint8Array | string): Decoded<Head> => decode(headSchema, payload);
-export const decodePage = (payload: Uint8Array | string): Decoded<Page> => decode(pageSchema, payload);
-export const decodeNodeHead = (payload: Uint8Array | string): Decoded<NodeHead> => decode(nodeHeadSchema, payload);
-export const decodeRefusal = (payload: Uint8Array | string): Decoded<Refusal> => decode(refusalSchema, payload);
-export const decodeStatus = (payload: Uint8Array | string): Decoded<Status> => decode(statusSchema, payload);
+export const decodeBatch = (payload: Uint8Array | string): DecodedMessage<EventBatch> =>
+  decode(batchSchema, payload, isBatch);
+export const decodeHead = (payload: Uint8Array | string): DecodedMessage<Head> => decode(headSchema, payload);
+export const decodePage = (payload: Uint8Array | string): DecodedMessage<LogPage> => decode(pageSchema, payload);
+export const decodeNodeHead = (payload: Uint8Array | string): DecodedMessage<NodeHead> =>
+  decode(nodeHeadSchema, payload);
+export const decodeRefusal = (payload: Uint8Array | string): DecodedMessage<LogRefusal> =>
+  decode(refusalSchema, payload);
+export const decodeStatus = (payload: Uint8Array | string): DecodedMessage<NodeStatus> => decode(statusSchema, payload);
 
 /** The rows of a batch, or `undefined` where one of them is only referred to. */
-export function wholeRows(batch: Batch): LogRow[] | undefined {
+export function batchRows(batch: EventBatch): LogRow[] | undefined {
   const rows: LogRow[] = [];
   for (const [offset, timeMs, kind, body, traceparent] of batch.ev) {
     if (typeof body !== "string") return undefined;
@@ -130,12 +133,15 @@ export function wholeRows(batch: Batch): LogRow[] | undefined {
   return rows;
 }
 
-export function pageRows(page: Page): LogRow[] {
+export function pageRows(page: LogPage): LogRow[] {
   return page.ev.map(([offset, timeMs, kind, body, traceparent]) => ({ offset, timeMs, kind, body, traceparent }));
 }
 
 /** When the primary committed the rows after `offset`, where the message says it of each of its rows. */
-export function committedAfter({ ev, c }: Pick<Batch, "ev" | "c">, offset: number): (number | null)[] | undefined {
+export function commitTimesAfter(
+  { ev, c }: Pick<EventBatch, "ev" | "c">,
+  offset: number,
+): (number | null)[] | undefined {
   return c?.length === ev.length ? c.filter((_, index) => (ev[index]?.[0] ?? 0) > offset) : undefined;
 }
 
@@ -144,7 +150,7 @@ function decode<T>(
   schema: z.ZodType<T>,
   payload: Uint8Array | string,
   isOne?: (value: unknown) => value is T,
-): Decoded<T> {
+): DecodedMessage<T> {
   let value: unknown;
   try {
     value = JSON.parse(typeof payload === "string" ? payload : Buffer.from(payload).toString("utf8"));
@@ -157,21 +163,21 @@ function decode<T>(
 }
 
 /** The messages that come all the time: with the schema alone decoding one would take as long as to apply it. */
-function isBatch(value: unknown): value is Batch {
+function isBatch(value: unknown): value is EventBatch {
   if (typeof value !== "object" || value === null) return false;
   const { v, s, e, n, t, p, l, h, d, ev, c } = value as Record<string, unknown>;
   if (v !== 1 || typeof s !== "string" || s === "" || !isHash(e) || !isHash(h) || !(d === null || isHash(d)))
     return false;
   if (![n, t, p, l].every(isCount) || !Array.isArray(ev) || ev.length === 0) return false;
   if (c !== undefined && !(Array.isArray(c) && c.every(isTimeOrNull))) return false;
-  return ev.every(isWholeRow);
+  return ev.every(isCompleteRow);
 }
 
 function isTimeOrNull(value: unknown): boolean {
   return value === null || (Number.isFinite(value) && Number(value) >= 0);
 }
 
-function isWholeRow(row: unknown): boolean {
+function isCompleteRow(row: unknown): boolean {
   if (!Array.isArray(row) || row.length !== 5) return false;
   const [at, time, kind, body, trace] = row as unknown[];
   const traced = trace === null || (typeof trace === "string" && trace.length <= 64);

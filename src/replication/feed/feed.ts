@@ -5,7 +5,7 @@
 import { scryptSync } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import { compareEpochs, firstEpoch } from "../../store/epochs.ts";
 import { verifyKey } from "../../store/keys.ts";
 import { openLog } from "../../store/log.ts";
@@ -16,39 +16,39 @@ import { reasonOf } from "../../util/reason.ts";
 import type { BrokerStatus } from "../node.ts";
 import type { System } from "../system.ts";
 import type { CommitTimes } from "../writing/commit-times.ts";
-import type { Move } from "../writing/store-writer.ts";
+import type { StateChange } from "../writing/store-writer.ts";
 import { brokerTls } from "./broker-tls.ts";
-import { BrokerLink, type Claim } from "./broker-link.ts";
-import { startBroker, type Broker } from "./broker.ts";
-import { decodeHead, decodeStatus, epochOf, type Head, type Status } from "./envelope.ts";
+import { BrokerConnection, type Ownership } from "./broker-link.ts";
+import { startEmbeddedBroker, type EmbeddedBroker } from "./broker.ts";
+import { decodeHead, decodeStatus, epochOf, type Head, type NodeStatus } from "./envelope.ts";
 import { HeadSequence } from "./head-sequence.ts";
 import { readHead } from "./head.ts";
-import type { Outlet } from "./outlet.ts";
+import type { BrokerTransport } from "./outlet.ts";
 import { Publisher } from "./publish.ts";
-import { sealed, sealWith, watchSeals, type Seal } from "./seal.ts";
+import { withMac, createMessageMac, createMacVerifier, type MessageMac } from "./seal.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
 const log = getLogger("feed");
 
-export interface Feed {
-  readonly embedded: Broker | undefined;
+export interface EventStream {
+  readonly embedded: EmbeddedBroker | undefined;
   readonly brokers: readonly BrokerStatus[];
   /** The greatest sequence number that a head of this primary had until now. */
-  readonly headNumber: number;
+  readonly headSequenceNumber: number;
   /** Whether a broker has given this primary's place to another, and it is not known yet whether that is its successor. */
-  readonly doubted: boolean;
+  readonly isOwnershipUncertain: boolean;
   start(): void;
   /** Publishes nothing more, for good: another primary has taken over. */
   stop(): void;
   /** Publishes a head now. */
   publishHead(): void;
   /** Something was committed. */
-  wake(moved: Move): void;
+  wake(moved: StateChange): void;
   close(): Promise<void>;
 }
 
 /** The primary, as its heads and batches tell of it. */
-export interface Sender {
+export interface EventStreamSender {
   /** The node's id. */
   readonly node: string;
   /** Which start of its process it is. */
@@ -59,49 +59,51 @@ export interface Sender {
 }
 
 /** Who hears of others at the brokers. */
-export interface FeedListener {
+export interface EventStreamListener {
   /** A head at a broker: this primary's own, one from before its start, or that of another primary, which is alive unless it is `retained`. */
   head(head: Head, retained: boolean): void;
-  status(nodeId: string, status: Status): void;
+  status(nodeId: string, status: NodeStatus): void;
   /** A broker has given this primary's place to another. */
   fenced(reason: string): void;
 }
 
 /** `store` is a read-only connection for the feed. AppError `conflict` where a port is taken or a certificate can't be used. */
-export async function openFeed(
+export async function openEventStream(
   config: Config,
-  store: SqlDatabase,
+  store: Connection,
   nodeKeyHash: string,
-  sender: Sender,
-  listener: FeedListener,
+  sender: EventStreamSender,
+  listener: EventStreamListener,
   system: System,
-): Promise<Feed> {
+): Promise<EventStream> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
-  const seal = sealWith(nodeKeyHash);
+  const seal = createMessageMac(nodeKeyHash);
   const { clock } = system;
   const sequence = new HeadSequence({
     directory: config.data,
-    block: limits.headNumbersReserved,
+    blockSize: limits.headNumbersReserved,
     wallMs: () => clock.wallMs(),
   });
-  const claim = claimOver(store, topics, seal, sequence);
-  const links = openLinks(config, claim, system);
-  const embedded = config.broker.includes(embeddedBroker) ? await openBroker(config, topics, nodeKeyHash) : undefined;
-  const outlets = config.broker.flatMap((url): Outlet[] => {
+  const claim = primaryOwnership(store, topics, seal, sequence);
+  const links = openConnections(config, claim, system);
+  const embedded = config.broker.includes(embeddedBroker)
+    ? await openEmbeddedBroker(config, topics, nodeKeyHash)
+    : undefined;
+  const outlets = config.broker.flatMap((url): BrokerTransport[] => {
     const outlet = url === embeddedBroker ? embedded : links.get(url);
     return outlet === undefined ? [] : [outlet];
   });
-  const believed = watchSeals(seal);
-  const hear: Hear = (broker, topic, payload, retained) => {
-    if (believed(broker, topic, payload)) tell(listener, topics, topic, payload, retained);
+  const believed = createMacVerifier(seal);
+  const hear: MessageHandler = (broker, topic, payload, retained) => {
+    if (believed(broker, topic, payload)) dispatch(listener, topics, topic, payload, retained);
   };
   // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
   embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload, false));
-  for (const link of links.values()) listenAt(link, topics, hear, listener);
-  const newHead = headMaker(config, store, sequence, sender, clock);
-  const common = { store, topics, limits, clock, newHead, commits: sender.commits };
-  const publishers = outlets.map((outlet) => new Publisher({ ...common, outlet: sealed(outlet, seal) }));
+  for (const link of links.values()) subscribeAt(link, topics, hear, listener);
+  const newHead = createHeadReader(config, store, sequence, sender, clock);
+  const common = { store, topics, limits, clock, newHead, commitTimes: sender.commits };
+  const publishers = outlets.map((outlet) => new Publisher({ ...common, transport: withMac(outlet, seal) }));
   let stopped = false;
   let cancelHeads = (): void => {};
   const stop = (): void => {
@@ -114,11 +116,11 @@ export async function openFeed(
     get brokers() {
       return outlets.map(({ name, connected }) => ({ broker: name, connected: connected && !stopped }));
     },
-    get headNumber() {
+    get headSequenceNumber() {
       return sequence.last;
     },
-    get doubted() {
-      return [...links.values()].some((link) => link.doubted);
+    get isOwnershipUncertain() {
+      return [...links.values()].some((link) => link.isOwnershipUncertain);
     },
     start() {
       if (stopped) return;
@@ -132,7 +134,7 @@ export async function openFeed(
       for (const link of links.values()) void link.close();
     },
     publishHead: () => publishHeads(publishers, newHead),
-    wake: (moved) => publishers.forEach((publisher) => publisher.wake(moved)),
+    wake: (moved) => publishers.forEach((publisher) => publisher.publishPending(moved)),
     async close() {
       stop();
       await Promise.all(outlets.map((outlet) => outlet.close()));
@@ -140,36 +142,46 @@ export async function openFeed(
   };
 }
 
-type HeadMaker = () => Head | undefined;
+type HeadReader = () => Head | undefined;
 
-function headMaker(
+function createHeadReader(
   { ack }: Config,
-  store: SqlDatabase,
+  store: Connection,
   sequence: HeadSequence,
-  { node, instance, ageMs }: Sender,
+  { node, instance, ageMs }: EventStreamSender,
   { wallMs }: Clock,
-): HeadMaker {
+): HeadReader {
   const log = openLog(store);
   return () => {
     const number = sequence.next();
     if (number === undefined) return undefined;
     return store.transaction(() =>
-      readHead(store, log, { role: "primary", ack: ack > 0, number, ageMs: ageMs(), node, instance }, wallMs()),
+      readHead(
+        store,
+        log,
+        { role: "primary", ack: ack > 0, sequenceNumber: number, ageMs: ageMs(), node, instance },
+        wallMs(),
+      ),
     );
   };
 }
 
 /** The same head goes to all brokers, so that an edge knows it by its number wherever it comes first. */
-function publishHeads(publishers: readonly Publisher[], newHead: HeadMaker): void {
+function publishHeads(publishers: readonly Publisher[], newHead: HeadReader): void {
   if (!publishers.some(({ isReady }) => isReady)) return;
   const head = newHead();
   if (head === undefined) return;
   for (const publisher of publishers) publisher.publishHead(head);
 }
 
-type Hear = (broker: string, topic: string, payload: Uint8Array, retained: boolean) => void;
+type MessageHandler = (broker: string, topic: string, payload: Uint8Array, retained: boolean) => void;
 
-function listenAt(link: BrokerLink, topics: Topics, hear: Hear, listener: FeedListener): void {
+function subscribeAt(
+  link: BrokerConnection,
+  topics: Topics,
+  hear: MessageHandler,
+  listener: EventStreamListener,
+): void {
   link.onMessage((topic, payload, retained) => hear(link.name, topic, payload, retained));
   link.onFenced(() => listener.fenced(`the broker ${link.name} has given its place to another primary`));
   link.onConnect(() => {
@@ -182,7 +194,13 @@ function listenAt(link: BrokerLink, topics: Topics, hear: Hear, listener: FeedLi
   });
 }
 
-function tell(listener: FeedListener, topics: Topics, topic: string, payload: Uint8Array, retained: boolean): void {
+function dispatch(
+  listener: EventStreamListener,
+  topics: Topics,
+  topic: string,
+  payload: Uint8Array,
+  retained: boolean,
+): void {
   if (topic === topics.head) {
     const head = decodeHead(payload);
     if ("message" in head) listener.head(head.message, retained);
@@ -193,9 +211,9 @@ function tell(listener: FeedListener, topics: Topics, topic: string, payload: Ui
   if ("message" in status) listener.status(nodeId, status.message);
 }
 
-async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<Broker> {
+async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<EmbeddedBroker> {
   const { limits, mqttHost, mqttPort, host } = config;
-  const broker = await startBroker({
+  const broker = await startEmbeddedBroker({
     topics,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     connectionsMax: limits.brokerConnectionsMax,
@@ -217,12 +235,17 @@ async function openBroker(config: Config, topics: Topics, nodeKeyHash: string): 
  * sequence begins where the other's reserved numbers end. A head of this epoch with a smaller number may be this primary's own, which the broker repeats.
  * It does not give way to one of another history, which was started on an empty directory.
  */
-function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal, sequence: HeadSequence): Claim {
+function primaryOwnership(
+  store: Connection,
+  { head: heads }: Topics,
+  seal: MessageMac,
+  sequence: HeadSequence,
+): Ownership {
   const { epoch: history } = firstEpoch(store);
   return {
-    heads,
-    judge(payload) {
-      const decoded = seal.fits(heads, payload) ? decodeHead(payload) : undefined;
+    headTopic: heads,
+    classify(payload) {
+      const decoded = seal.verify(heads, payload) ? decodeHead(payload) : undefined;
       if (decoded === undefined || "problem" in decoded) return "unknown";
       const { message } = decoded;
       if ((message.f ?? history) !== history) return "unknown";
@@ -234,13 +257,13 @@ function claimOver(store: SqlDatabase, { head: heads }: Topics, seal: Seal, sequ
 }
 
 /** The ways to external brokers, by URL. */
-function openLinks(config: Config, claim: Claim, system: System): ReadonlyMap<string, BrokerLink> {
+function openConnections(config: Config, claim: Ownership, system: System): ReadonlyMap<string, BrokerConnection> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = brokerTls(config);
   const clientId = primaryClientId(config, tls.key);
-  const linkTo = (url: string): BrokerLink =>
-    new BrokerLink(
+  const linkTo = (url: string): BrokerConnection =>
+    new BrokerConnection(
       {
         url,
         clientId,
@@ -249,7 +272,7 @@ function openLinks(config: Config, claim: Claim, system: System): ReadonlyMap<st
         ...tls,
         connectTimeoutMs: limits.brokerConnectTimeoutMs,
         keepaliveMs: limits.brokerKeepaliveMs,
-        exclusive: claim,
+        ownership: claim,
       },
       system,
     );

@@ -4,7 +4,7 @@
  * the block is noted in the data directory before the first number of it is used. A start continues at the end of the last reserved block.
  */
 import { join } from "node:path";
-import { readNote, writeNote } from "../../store/data-directory.ts";
+import { readNodeFile, writeNodeFile } from "../../store/data-directory.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { reasonOf } from "../../util/reason.ts";
 
@@ -16,7 +16,7 @@ export interface HeadSequenceOptions {
   /** The data directory. */
   readonly directory: string;
   /** How many numbers one write reserves. */
-  readonly block: number;
+  readonly blockSize: number;
   readonly wallMs: () => number;
 }
 
@@ -29,7 +29,7 @@ export class HeadSequence {
   #failed = false;
   #exhausted = false;
 
-  constructor({ directory, block, wallMs }: HeadSequenceOptions) {
+  constructor({ directory, blockSize: block, wallMs }: HeadSequenceOptions) {
     this.#directory = directory;
     this.#block = block;
     this.#next = this.#end = firstNumber(directory, wallMs);
@@ -59,7 +59,7 @@ export class HeadSequence {
   #reserve(): void {
     const end = this.#next + this.#block;
     try {
-      writeNote(this.#directory, noteName, String(end));
+      writeNodeFile(this.#directory, noteName, String(end));
     } catch (error) {
       if (!this.#failed)
         log.error(
@@ -77,7 +77,7 @@ export class HeadSequence {
 
 /** The end of the last reserved block. Where the note is damaged, the time in ms: no primary has published that many heads. */
 function firstNumber(directory: string, wallMs: () => number): number {
-  const note = readNote(directory, noteName);
+  const note = readNodeFile(directory, noteName);
   if (note === undefined) return 1;
   if (/^\d{1,15}$/.test(note)) return Number(note);
   log.error("{path} is damaged: the sequence of heads goes on from the present time", {

@@ -1,5 +1,5 @@
 /** A node's head: where it stands, and from where on its log is still there. */
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import { readEpochs } from "../../store/epochs.ts";
 import type { Log } from "../../store/log.ts";
 import { readState } from "../../store/state.ts";
@@ -11,7 +11,7 @@ export interface HeadOptions {
   /** Whether others shall say how far they have come as soon as they have. */
   readonly ack: boolean;
   /** A primary's: the head's sequence number. */
-  readonly number: number | undefined;
+  readonly sequenceNumber: number | undefined;
   /** How long ago this copy was known to be the newest, null where that is not known. Undefined for a primary, whose copy is the newest. */
   readonly ageMs: number | null | undefined;
   /** The node's id. */
@@ -22,9 +22,9 @@ export interface HeadOptions {
 
 /** Reads it; the caller's transaction makes state and log belong to the same moment. */
 export function readHead(
-  store: SqlDatabase,
+  store: Connection,
   log: Log,
-  { role, ack, number, ageMs, node, instance }: HeadOptions,
+  { role, ack, sequenceNumber: number, ageMs, node, instance }: HeadOptions,
   timeMs: number,
 ): Head {
   const { environment, epoch, term, offset, hash, digest } = readState(store);

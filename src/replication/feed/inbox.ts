@@ -2,26 +2,26 @@
  * Batches that came over the feed and were not applied yet, in order of arrival. It is bounded in number and bytes; what does not fit is
  * forgotten, since the log on the primary still has it and the gap will be noticed.
  */
-import type { Batch } from "./envelope.ts";
+import type { EventBatch } from "./envelope.ts";
 
-export interface Received {
-  readonly batch: Batch;
+export interface ReceivedBatch {
+  readonly batch: EventBatch;
   readonly bytes: number;
   /** When it arrived, in ms since 1970 with a fraction. */
   readonly atMs: number;
 }
 
-export interface Inbox {
+export interface BatchBuffer {
   /** False where there was no room. */
-  push(received: Received): boolean;
-  first(): Received | undefined;
+  push(received: ReceivedBatch): boolean;
+  first(): ReceivedBatch | undefined;
   /** Forgets the first. */
   shift(): void;
   clear(): void;
 }
 
-export function createInbox(messagesMax: number, bytesMax: number): Inbox {
-  let entries: Received[] = [];
+export function createBatchBuffer(messagesMax: number, bytesMax: number): BatchBuffer {
+  let entries: ReceivedBatch[] = [];
   let total = 0;
   return {
     push(received) {

@@ -1,5 +1,5 @@
 /** Where the primary's batches and heads go: the embedded broker in the same process, or a connection to an external one. */
-export interface Outlet {
+export interface BrokerTransport {
   /** `host:port` of the broker, or `embedded`. */
   readonly name: string;
   readonly connected: boolean;

@@ -4,9 +4,9 @@
  */
 import type { Duplex } from "node:stream";
 
-export function guardPackets<T extends Duplex>(connection: T, packetBytesMax: number): T {
+export function limitPacketSize<T extends Duplex>(connection: T, packetBytesMax: number): T {
   const read = connection.read.bind(connection);
-  const walk = packetWalk(packetBytesMax);
+  const walk = packetSizeCheck(packetBytesMax);
   connection.read = (size?: number): Buffer | null => {
     const bytes = read(size) as Buffer | null;
     if (bytes === null || walk(bytes)) return bytes;
@@ -17,7 +17,7 @@ export function guardPackets<T extends Duplex>(connection: T, packetBytesMax: nu
 }
 
 /** Takes the stream piece by piece and tells whether all packets so far announce an allowed length. */
-function packetWalk(packetBytesMax: number): (bytes: Uint8Array) => boolean {
+function packetSizeCheck(packetBytesMax: number): (bytes: Uint8Array) => boolean {
   let skip = 0; // bytes of the present packet that are still to come
   let length: number | undefined; // what was read so far of the next packet's length; undefined before its first byte
   let scale = 1;

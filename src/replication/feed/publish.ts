@@ -5,18 +5,18 @@
  */
 import { createHash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log.ts";
-import { readState, type State } from "../../store/state.ts";
+import { readState, type StoreState } from "../../store/state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { CommitTimes } from "../writing/commit-times.ts";
-import type { Move } from "../writing/store-writer.ts";
-import { type Batch, type Head, type SentRow } from "./envelope.ts";
-import type { Outlet } from "./outlet.ts";
+import type { StateChange } from "../writing/store-writer.ts";
+import { type EventBatch, type Head, type PublishedRow } from "./envelope.ts";
+import type { BrokerTransport } from "./outlet.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("publish");
@@ -26,20 +26,20 @@ const backlogMsMax = 5000;
 
 export interface PublisherOptions {
   /** A read-only connection of its own. */
-  readonly store: SqlDatabase;
-  readonly outlet: Outlet;
+  readonly store: Connection;
+  readonly transport: BrokerTransport;
   readonly topics: Topics;
   readonly limits: Limits;
   readonly clock: Clock;
-  readonly commits: CommitTimes;
+  readonly commitTimes: CommitTimes;
   /** Makes a head with a number of its own. Undefined while there are no numbers. */
   readonly newHead: () => Head | undefined;
 }
 
 export class Publisher {
-  readonly #store: SqlDatabase;
+  readonly #store: Connection;
   readonly #log: Log;
-  readonly #outlet: Outlet;
+  readonly #outlet: BrokerTransport;
   readonly #topics: Topics;
   readonly #limits: Limits;
   readonly #clock: Clock;
@@ -53,7 +53,7 @@ export class Publisher {
   #stopped = false;
   #complained = false;
 
-  constructor({ store, outlet, topics, limits, clock, commits, newHead }: PublisherOptions) {
+  constructor({ store, transport: outlet, topics, limits, clock, commitTimes: commits, newHead }: PublisherOptions) {
     this.#store = store;
     this.#log = openLog(store);
     this.#outlet = outlet;
@@ -76,7 +76,7 @@ export class Publisher {
   }
 
   /** Something was committed: `moved`, where that is known. */
-  wake(moved?: Move): void {
+  publishPending(moved?: StateChange): void {
     if (this.#stopped || !this.#outlet.connected) return;
     const state = moved?.state ?? readState(this.#store);
     // A message is of one epoch: where another begins, edges go over to it by the log.
@@ -96,7 +96,7 @@ export class Publisher {
     }
   }
 
-  #following(moved: Move | undefined): readonly StoredLogRow[] {
+  #following(moved: StateChange | undefined): readonly StoredLogRow[] {
     if (moved?.rows[0]?.offset === this.#cursor + 1) return moved.rows;
     const { feedBatchEventsMax: eventsMax, feedBatchBytesMax: bytesMax } = this.#limits;
     return this.#log.read(this.#cursor, { eventsMax, bytesMax });
@@ -106,13 +106,13 @@ export class Publisher {
     this.#stopped = true;
   }
 
-  async #send(batch: Batch, rows: readonly StoredLogRow[]): Promise<void> {
+  async #send(batch: EventBatch, rows: readonly StoredLogRow[]): Promise<void> {
     const connection = this.#connection;
     const startTime = this.#clock.preciseMs();
     this.#inFlight++;
     try {
       await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
-      metrics.feedEvents.inc({ direction: "published" }, rows.length);
+      metrics.brokerEvents.inc({ direction: "published" }, rows.length);
       if (isDebugging()) logPublished(batch, this.#outlet.name, this.#clock.preciseMs() - startTime);
       this.#complained = false;
     } catch (error) {
@@ -122,10 +122,10 @@ export class Publisher {
     recordPublishSpans(rows, startTime, this.#clock.preciseMs());
     if (connection !== this.#connection) return;
     this.#inFlight--;
-    this.wake();
+    this.publishPending();
   }
 
-  #batch(state: State, rows: readonly StoredLogRow[]): Batch {
+  #batch(state: StoreState, rows: readonly StoredLogRow[]): EventBatch {
     const last = rows.at(-1);
     return {
       v: 1,
@@ -137,13 +137,13 @@ export class Publisher {
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
       d: last?.digest ?? null,
-      ev: rows.map((row) => sentRow(row, this.#limits.feedInlineBytesMax)),
+      ev: rows.map((row) => toPublishedRow(row, this.#limits.feedInlineBytesMax)),
       c: this.#commits.of(rows),
     };
   }
 
   /** Leaves out whatever was not published yet. */
-  #jump(state: State): void {
+  #jump(state: StoreState): void {
     if (state.offset > this.#cursor)
       log.info("the feed at {broker} goes on at {head}, edges fetch {count} events themselves", {
         broker: this.#outlet.name,
@@ -180,14 +180,14 @@ export class Publisher {
   }
 }
 
-function sentRow(row: StoredLogRow, inlineBytesMax: number): SentRow {
+function toPublishedRow(row: StoredLogRow, inlineBytesMax: number): PublishedRow {
   const size = Buffer.byteLength(row.body);
   const ref = (): string => createHash("sha256").update(row.body).digest("hex");
   const body = size > inlineBytesMax ? { ref: ref(), size } : row.body;
   return [row.offset, row.timeMs, row.kind, body, row.traceparent];
 }
 
-function logPublished({ p, l, ev }: Batch, broker: string, milliseconds: number): void {
+function logPublished({ p, l, ev }: EventBatch, broker: string, milliseconds: number): void {
   const announced = ev.filter(([, , , body]) => typeof body !== "string").length;
   const properties = { first: p + 1, last: l, announced, broker, ms: Number(milliseconds.toFixed(3)) };
   log.debug("published events {first} to {last}, {announced} of them without their bodies, at {broker}", properties);

@@ -9,45 +9,48 @@ import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import type { Outlet } from "./outlet.ts";
+import type { BrokerTransport } from "./outlet.ts";
 
 const log = getLogger("seal");
 
-export interface Seal {
+export interface MessageMac {
   /** `json` is an object with members. */
-  put(topic: string, json: string): string;
+  sign(topic: string, json: string): string;
   /** Whether the message comes from a node of this environment, and from that topic. */
-  fits(topic: string, payload: Uint8Array): boolean;
+  verify(topic: string, payload: Uint8Array): boolean;
 }
 
-const hexDigits = 32;
-const complaintIntervalMs = 60_000;
-const opening = ',"m":"';
-const closing = '"}';
-const tailBytes = opening.length + hexDigits + closing.length;
+const macHexDigits = 32;
+const warningIntervalMs = 60_000;
+const memberStart = ',"m":"';
+const memberEnd = '"}';
+const suffixBytes = memberStart.length + macHexDigits + memberEnd.length;
 
 /** `nodeKeyHash` is what a primary keeps of the node key, and what everybody else can make of it. */
-export function sealWith(nodeKeyHash: string): Seal {
+export function createMessageMac(nodeKeyHash: string): MessageMac {
   // A key of its own: what seals the feed is of no use elsewhere.
   const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary feed 1");
   const hmac = hmacWith(Buffer.from(key, "hex"));
-  const mark = (topic: string, body: string | Uint8Array): string => hmac(`${topic}\0`, body).slice(0, hexDigits);
+  const mark = (topic: string, body: string | Uint8Array): string => hmac(`${topic}\0`, body).slice(0, macHexDigits);
   return {
-    put(topic, json) {
+    sign(topic, json) {
       const body = json.slice(0, -1);
-      return `${body}${opening}${mark(topic, body)}${closing}`;
+      return `${body}${memberStart}${mark(topic, body)}${memberEnd}`;
     },
-    fits(topic, payload) {
-      const split = payload.byteLength - tailBytes;
+    verify(topic, payload) {
+      const split = payload.byteLength - suffixBytes;
       if (split <= 0) return false;
       const given = Buffer.from(payload.subarray(split));
-      return timingSafeEqual(given, Buffer.from(`${opening}${mark(topic, payload.subarray(0, split))}${closing}`));
+      return timingSafeEqual(
+        given,
+        Buffer.from(`${memberStart}${mark(topic, payload.subarray(0, split))}${memberEnd}`),
+      );
     },
   };
 }
 
 /** Seals all that is published. */
-export function sealed(outlet: Outlet, seal: Seal): Outlet {
+export function withMac(outlet: BrokerTransport, seal: MessageMac): BrokerTransport {
   return {
     name: outlet.name,
     get connected() {
@@ -57,19 +60,19 @@ export function sealed(outlet: Outlet, seal: Seal): Outlet {
       return outlet.window;
     },
     onConnect: (listener) => outlet.onConnect(listener),
-    publish: (topic, payload, options) => outlet.publish(topic, seal.put(topic, payload), options),
+    publish: (topic, payload, options) => outlet.publish(topic, seal.sign(topic, payload), options),
     close: () => outlet.close(),
   };
 }
 
 /** Tells whether a message may be believed. What may not is counted, and now and then the log says what is to be done. */
-export function watchSeals(seal: Seal): (broker: string, topic: string, payload: Uint8Array) => boolean {
+export function createMacVerifier(seal: MessageMac): (broker: string, topic: string, payload: Uint8Array) => boolean {
   let complainedAtMs = Number.NEGATIVE_INFINITY;
   return (broker, topic, payload) => {
-    if (seal.fits(topic, payload)) return true;
-    metrics.feedRefused.inc();
+    if (seal.verify(topic, payload)) return true;
+    metrics.brokerMessagesRejected.inc();
     const now = performance.now();
-    if (now - complainedAtMs < complaintIntervalMs) return false;
+    if (now - complainedAtMs < warningIntervalMs) return false;
     complainedAtMs = now;
     log.error(
       "somebody without this environment's node key publishes to {topic} at {broker}, it is ignored: check the access list of the broker (who may write there?), and that all nodes have the same node key",

@@ -1,12 +1,12 @@
 /** Lines of the log, at the level `debug`, for events that arrive: their positions, never their content. */
 import { getLogger } from "../../telemetry/logger.ts";
-import type { Batch } from "../feed/envelope.ts";
-import type { Arrived } from "../writing/store-writer.ts";
-import type { Source } from "./arrival-trace.ts";
+import type { EventBatch } from "../feed/envelope.ts";
+import type { CommittedReplay } from "../writing/store-writer.ts";
+import type { DeliverySource } from "./arrival-trace.ts";
 
 const log = getLogger("follow");
 
-export function logReceived({ p, l, ev }: Batch): void {
+export function logReceivedBatch({ p, l, ev }: EventBatch): void {
   const announced = ev.filter(([, , , body]) => typeof body !== "string").length;
   log.debug("received events {first} to {last} of the feed, {announced} of them without their bodies", {
     first: p + 1,
@@ -15,7 +15,7 @@ export function logReceived({ p, l, ev }: Batch): void {
   });
 }
 
-export function logApplied({ events, startMs, committedMs }: Arrived, source: Source): void {
+export function logAppliedEvents({ events, startMs, committedMs }: CommittedReplay, source: DeliverySource): void {
   if (events.length === 0) return;
   const ms = Number((committedMs - startMs).toFixed(3));
   log.debug("applied events {first} to {last}, which came by {source}", {

@@ -8,27 +8,27 @@
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { ReplayedEvent } from "../writing/replay.ts";
-import type { Arrived } from "../writing/store-writer.ts";
+import type { CommittedReplay } from "../writing/store-writer.ts";
 
 /** How events came: in a message of the feed, fetched because the feed only announced them, fetched from a primary that is polled, or missed before. */
-export type Source = "feed" | "fetch" | "poll" | "catch_up";
+export type DeliverySource = "feed" | "fetch" | "poll" | "catch_up";
 
-export interface Arrival {
-  readonly source: Source;
+export interface Delivery {
+  readonly source: DeliverySource;
   /** When this node had them, in ms since 1970. */
   readonly receivedMs: number;
   /** When the primary committed each; null where that is not known. */
   readonly committedMs: readonly (number | null)[] | undefined;
-  readonly announced: Announced | undefined;
+  readonly announced: AnnouncedEvents | undefined;
 }
 
 /** Up to where the feed announced events that this node then fetched, and when. */
-export interface Announced {
+export interface AnnouncedEvents {
   readonly offset: number;
   readonly atMs: number;
 }
 
-interface Timed {
+interface TimedEvent {
   readonly event: ReplayedEvent;
   /** By this node's clock. */
   readonly committedMs: number;
@@ -38,10 +38,10 @@ interface Timed {
  * Gives the milliseconds that the last of the events was under way; undefined where there is none. They are visible once they are committed here: every
  * read that begins later is of the new state. An event without a time of commit is counted from its own time, when it was asked for.
  */
-export function recordArrival(arrived: Arrived, arrival: Arrival): number | undefined {
+export function recordAppliedEvents(arrived: CommittedReplay, arrival: Delivery): number | undefined {
   const { source, receivedMs, committedMs } = arrival;
   const { events, committedMs: visibleMs } = arrived;
-  const timed = events.map((event, index): Timed => {
+  const timed = events.map((event, index): TimedEvent => {
     const atMs = committedMs?.[index] ?? event.timeMs;
     return { event, committedMs: Math.min(atMs, receivedMs, visibleMs) };
   });
@@ -54,9 +54,9 @@ export function recordArrival(arrived: Arrived, arrival: Arrival): number | unde
 }
 
 function recordSpans(
-  sampled: readonly Timed[],
-  { committedMs: visibleMs }: Arrived,
-  { source, receivedMs, announced }: Arrival,
+  sampled: readonly TimedEvent[],
+  { committedMs: visibleMs }: CommittedReplay,
+  { source, receivedMs, announced }: Delivery,
 ): void {
   const traceparents = [...new Set(sampled.map(({ event }) => event.traceparent))];
   recordSpan("receive", {

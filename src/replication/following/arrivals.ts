@@ -4,8 +4,8 @@
  * too, since that epoch may be on its way, except on the primary, whose epoch is the present one. Only who has the newest copy may say in the end
  * that there is no such epoch.
  */
-import { contains, type Epoch } from "../../store/epochs.ts";
-import type { State } from "../../store/state.ts";
+import { containsOffset, type Epoch } from "../../store/epochs.ts";
+import type { StoreState } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { parseToken } from "../position.ts";
@@ -16,8 +16,8 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
-export interface ArrivalsOptions {
-  readonly present: () => State | undefined;
+export interface OffsetWaitersOptions {
+  readonly state: () => StoreState | undefined;
   /** The epochs of the present copy. Asked only for tokens of another epoch than the present. */
   readonly epochs: () => readonly Epoch[];
   /** Whether nobody is known, or to be feared, to have more than this copy. */
@@ -25,27 +25,27 @@ export interface ArrivalsOptions {
   /** A token of an epoch that is not known is waited for: whether this copy is the newest is worth a question now. */
   readonly onUnknownEpoch?: () => void;
   /** Somebody has waited for a moment, as one does not where the feed works. */
-  readonly onWaiting?: () => void;
+  readonly onSlowWait?: () => void;
   /** Whether epochs may yet come that others began. */
-  readonly mayLearn: boolean;
+  readonly mayLearnEpochs: boolean;
   readonly clock: Clock;
 }
 
 /** An event is here sooner than that where the feed works. */
-const patienceMs = 50;
+const slowWaitMs = 50;
 
 type Reach = "reached" | "to come" | "unknown" | "never";
 
-export class Arrivals {
+export class OffsetWaiters {
   readonly #waiters = new Set<Waiter>();
-  readonly #options: ArrivalsOptions;
+  readonly #options: OffsetWaitersOptions;
 
-  constructor(options: ArrivalsOptions) {
+  constructor(options: OffsetWaitersOptions) {
     this.#options = options;
   }
 
   /** The copy moved on: lets those go whose position it contains now. */
-  moved(): void {
+  onStateChange(): void {
     for (const waiter of this.#waiters) {
       if (["reached", "never"].includes(this.#reach(waiter.epoch, waiter.offset))) waiter.resolve();
     }
@@ -55,14 +55,14 @@ export class Arrivals {
   async waitFor(token: string, waitMs: number): Promise<void> {
     const { epoch, offset } = parseToken(token);
     let reach = this.#reach(epoch, offset);
-    const hopeful = reach === "to come" || (reach === "unknown" && this.#options.mayLearn);
+    const hopeful = reach === "to come" || (reach === "unknown" && this.#options.mayLearnEpochs);
     if (reach === "unknown") this.#options.onUnknownEpoch?.();
     if (hopeful) {
       await this.#wait(epoch, offset, waitMs);
       reach = this.#reach(epoch, offset);
     }
     if (reach === "reached") return;
-    if (reach === "to come" || this.#options.present() === undefined)
+    if (reach === "to come" || this.#options.state() === undefined)
       throw new AppError("not_ready", "this node has not yet reached the position of the consistency token, try again");
     if (reach === "unknown" && !this.#options.isNewest())
       throw new AppError(
@@ -78,11 +78,11 @@ export class Arrivals {
   }
 
   #reach(epoch: string, offset: number): Reach {
-    const { present, epochs } = this.#options;
+    const { state: present, epochs } = this.#options;
     const state = present();
     if (state === undefined) return "to come";
     if (state.epoch === epoch) return state.offset >= offset ? "reached" : "to come";
-    const known = contains(epochs(), state.offset, epoch, offset);
+    const known = containsOffset(epochs(), state.offset, epoch, offset);
     if (known === undefined) return "unknown";
     return known ? "reached" : "never";
   }
@@ -94,9 +94,9 @@ export class Arrivals {
         this.#waiters.delete(waiter);
         resolve();
       };
-      const { clock, onWaiting } = this.#options;
+      const { clock, onSlowWait: onWaiting } = this.#options;
       const cancelWait = clock.after(waitMs, settle);
-      const cancelCall = onWaiting && clock.after(patienceMs, onWaiting);
+      const cancelCall = onWaiting && clock.after(slowWaitMs, onWaiting);
       const cancel = (): void => {
         cancelWait();
         cancelCall?.();

@@ -13,7 +13,7 @@ export interface ConfirmationsOptions {
 }
 
 /** Who asks for a confirmation gets the present one, where it is not older. */
-const reuseMs = 250;
+const answerValidMs = 250;
 
 export class Confirmations {
   readonly #options: ConfirmationsOptions;
@@ -38,8 +38,8 @@ export class Confirmations {
   }
 
   /** Asks at once, unless it was asked just now. */
-  soon(): void {
-    if (this.#options.clock.monotonicMs() - this.#askedAtMs > reuseMs) this.#ask();
+  request(): void {
+    if (this.#options.clock.monotonicMs() - this.#askedAtMs > answerValidMs) this.#ask();
   }
 
   /** Resolves when nothing is under way any more. */

@@ -2,29 +2,29 @@
  * Notices that this copy is not what the primary has, although both stand at the same position: heads carry the primary's digest at an offset,
  * and this remembers its own for the last few thousand. A difference is a bug or a damaged disk, and never to be lived with.
  */
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import type { Head } from "../feed/envelope.ts";
 
-const digestsKept = 4096;
+const digestsMax = 4096;
 
-export interface DivergenceWatch {
+export interface DivergenceDetector {
   /** Notes what an event left behind. */
-  note(epoch: string, offset: number, digest: string): void;
+  record(epoch: string, offset: number, digest: string): void;
   /** False where this copy had another digest, or has another chain hash, at the head's position. True where nothing is known of it. */
-  agrees(head: Head, present: State): boolean;
+  matches(head: Head, present: StoreState): boolean;
   clear(): void;
 }
 
-export function watchDivergence(): DivergenceWatch {
+export function createDivergenceDetector(): DivergenceDetector {
   const digests = new Map<string, string>();
   return {
-    note(epoch, offset, digest) {
+    record(epoch, offset, digest) {
       digests.set(`${epoch}:${offset}`, digest);
-      if (digests.size <= digestsKept) return;
+      if (digests.size <= digestsMax) return;
       const oldest = digests.keys().next();
       if (!oldest.done) digests.delete(oldest.value);
     },
-    agrees(head, present) {
+    matches(head, present) {
       if (head.e === present.epoch && head.l === present.offset)
         return head.d === present.digest && head.h === present.hash;
       const own = digests.get(`${head.e}:${head.l}`);

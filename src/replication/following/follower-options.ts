@@ -1,26 +1,26 @@
 /** What a follower is given: its copy, its writer, and the nodes that it asks. */
 import type { Limits } from "../../config/limits.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { Writer } from "../writing/writer.ts";
 import type { CatchUpOptions } from "./catch-up.ts";
 import type { NodeClient } from "./node-client.ts";
-import type { Upstream } from "./upstream.ts";
+import type { Peers } from "./upstream.ts";
 
-export interface FollowerOptions {
+export interface ReplicaLoopOptions {
   readonly environment: string;
   readonly limits: Limits;
   /** The oldest copy that may be answered from. */
   readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
   readonly writer: Pick<Writer, "replay">;
-  readonly upstream: Upstream;
+  readonly peers: Peers;
   /** Where this copy stands; undefined before there is one. */
-  readonly present: () => State | undefined;
+  readonly state: () => StoreState | undefined;
   /** As for catching up; `isDistrusted` says that nobody may answer from the present copy any more. */
-  readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<State>;
+  readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<StoreState>;
   /** The file is damaged, or could not be read. */
   readonly onDamage: (error: unknown) => void;
-  readonly parting: CatchUpOptions["parting"];
-  readonly proven: CatchUpOptions["proven"];
+  readonly onDivergence: CatchUpOptions["onDivergence"];
+  readonly onVerified: CatchUpOptions["onVerified"];
 }

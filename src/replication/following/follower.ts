@@ -8,36 +8,36 @@ import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";
 import { compareEpochs } from "../../store/epochs.ts";
 import type { LogRow } from "../../store/log.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
-import { metrics, type FeedState } from "../../telemetry/metrics.ts";
+import { metrics, type ReplicaStateName } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
-import { atMostEvery } from "../../util/at-most-every.ts";
+import { rateLimiter } from "../../util/at-most-every.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import {
-  committedAfter,
+  commitTimesAfter,
   decodeBatch,
   decodeHead,
   epochOf,
-  wholeRows,
-  type Batch,
+  batchRows,
+  type EventBatch,
   type Head,
 } from "../feed/envelope.ts";
-import { createInbox, type Inbox, type Received } from "../feed/inbox.ts";
+import { createBatchBuffer, type BatchBuffer, type ReceivedBatch } from "../feed/inbox.ts";
 import type { ReplayRequest } from "../writing/replay.ts";
-import type { Arrived } from "../writing/store-writer.ts";
-import { logApplied, logReceived } from "./arrival-log.ts";
-import { type Announced, recordArrival, type Source } from "./arrival-trace.ts";
+import type { CommittedReplay } from "../writing/store-writer.ts";
+import { logAppliedEvents, logReceivedBatch } from "./arrival-log.ts";
+import { type AnnouncedEvents, recordAppliedEvents, type DeliverySource } from "./arrival-trace.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { Confirmations } from "./confirmations.ts";
-import { watchDivergence } from "./divergence.ts";
+import { createDivergenceDetector } from "./divergence.ts";
 import { GapCheck } from "./gap-check.ts";
-import { Freshness, momentOf, type Awaited, type Question } from "./freshness.ts";
-import { type Cause, causeOf, Hints } from "./hints.ts";
-import type { FollowerOptions } from "./follower-options.ts";
+import { Freshness, proofTimeOf, type ExpectedHead, type FreshnessProbe } from "./freshness.ts";
+import { type CatchUpCause, mergeCauses, CatchUpRequests } from "./hints.ts";
+import type { ReplicaLoopOptions } from "./follower-options.ts";
 import type { NodeClient } from "./node-client.ts";
 
 const log = getLogger("follow");
@@ -45,22 +45,22 @@ const log = getLogger("follow");
 /** Applying the same events fails this often before the copy itself is taken for damaged. */
 const replayFailuresMax = 3;
 /** A copy that was found to be wrong within this time never was right. */
-const freshMs = 60_000;
+const recentSnapshotMs = 60_000;
 /** What a broker can bring about again and again is logged no more often than this. */
-const complaintIntervalMs = 60_000;
+const warningIntervalMs = 60_000;
 
-export class Follower {
-  readonly #options: FollowerOptions;
+export class ReplicaLoop {
+  readonly #options: ReplicaLoopOptions;
   readonly #catchUpOptions: CatchUpOptions;
   readonly #limits: Limits;
   readonly #clock: Clock;
-  readonly #inbox: Inbox;
-  readonly #divergence = watchDivergence();
+  readonly #inbox: BatchBuffer;
+  readonly #divergence = createDivergenceDetector();
   readonly #freshness: Freshness;
   readonly #confirmations: Confirmations;
-  readonly #hints: Hints;
+  readonly #hints: CatchUpRequests;
   readonly #gapCheck: GapCheck;
-  readonly #complaints: ReturnType<typeof atMostEvery>;
+  readonly #complaints: ReturnType<typeof rateLimiter>;
   #diverged = false;
   /** Whether that is suspected only because the file was damaged or could not be read. */
   #isDamaged = false;
@@ -75,9 +75,9 @@ export class Follower {
   #cancelRetry = (): void => {};
   #running: Promise<void> = Promise.resolve();
   /** Why the logs of others are being asked. */
-  #asking: Cause | undefined;
+  #asking: CatchUpCause | undefined;
   /** Why they have to be asked, and not before when (by the clock). */
-  #wanted: Cause | undefined = "missed";
+  #wanted: CatchUpCause | undefined = "missed";
   #catchUpAtMs = 0;
   #failures = 0;
   /** When the present copy came, and how many before it did not last either. */
@@ -86,44 +86,52 @@ export class Follower {
   #replayFailures = 0;
   #offsetAtHead = 0;
   /** The last message that could not be applied when its turn came. */
-  #unapplied: Batch | undefined;
+  #unapplied: EventBatch | undefined;
   /** The last offset that the feed has announced without the events up to there, and when it did. */
-  #announced: Announced | undefined;
+  #announced: AnnouncedEvents | undefined;
   #nextPollMs = 0;
   #isPolling = false;
   #ackWanted = false;
   #visibleAfterMs: number | null = null;
 
-  constructor(options: FollowerOptions) {
+  constructor(options: ReplicaLoopOptions) {
     this.#options = options;
     this.#limits = options.limits;
     this.#clock = options.clock;
-    const { environment, limits, clock, maxStalenessMs, upstream, parting, proven } = options;
+    const {
+      environment,
+      limits,
+      clock,
+      maxStalenessMs,
+      peers: upstream,
+      onDivergence: parting,
+      onVerified: proven,
+    } = options;
     this.#freshness = new Freshness({ limits, maxStalenessMs, clock });
     const { windowMs } = this.#freshness;
     this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
-    this.#hints = new Hints({ limits, clock, ask: (cause) => this.#want(cause) });
+    this.#hints = new CatchUpRequests({ limits, clock, start: (cause) => this.#want(cause) });
     this.#gapCheck = new GapCheck({
       graceMs: limits.gapGraceMs,
       clock,
-      present: options.present,
+      state: options.state,
       isBusy: () => this.#working && !this.#stopped,
-      onGap: () => this.#hints.take(),
+      onGap: () => this.#hints.request(),
     });
-    this.#complaints = atMostEvery(complaintIntervalMs, clock);
+    this.#complaints = rateLimiter(warningIntervalMs, clock);
     this.#catchUpOptions = {
       environment,
       clock,
-      upstream,
-      parting,
-      proven,
-      stopped: () => this.#stopped,
+      peers: upstream,
+      onDivergence: parting,
+      onVerified: proven,
+      isStopped: () => this.#stopped,
       replay: (request, from) => this.#replay(request, from),
       installSnapshot: (from, replacing) => this.#installSnapshot(from, replacing),
-      ask: () => this.#freshness.ask(),
-      confirmed: (head, state, question) => this.#confirmed(head, state, question),
+      startProbe: () => this.#freshness.startProbe(),
+      onPrimaryHead: (head, state, question) => this.#confirmed(head, state, question),
     };
-    this.#inbox = createInbox(limits.feedBufferMessagesMax, limits.feedBufferBytesMax);
+    this.#inbox = createBatchBuffer(limits.feedBufferMessagesMax, limits.feedBufferBytesMax);
   }
 
   /** Begins to catch up; the feed may already be delivering. */
@@ -145,20 +153,20 @@ export class Follower {
   }
 
   /** The feed (re)starts: whatever was published before the subscription has to be fetched. */
-  subscribed(): void {
+  onSubscribed(): void {
     this.#wantCatchUp();
   }
 
-  get feedState(): FeedState {
+  get feedState(): ReplicaStateName {
     if (this.#diverged) return "DIVERGED";
-    if (this.#options.present() === undefined) return "BOOTSTRAP";
+    if (this.#options.state() === undefined) return "BOOTSTRAP";
     const { isFeedAlive, isTrusted, isPrimaryAlive } = this.#freshness;
     if (isFeedAlive && (this.#wanted === "missed" || this.#asking === "missed")) return "CATCHUP";
     if (isFeedAlive && isTrusted) return "LIVE";
     return isPrimaryAlive ? "STALE_FEED" : "DISCONNECTED";
   }
 
-  get diverged(): boolean {
+  get isDiverged(): boolean {
     return this.#diverged;
   }
 
@@ -174,7 +182,7 @@ export class Follower {
   }
 
   /** Whether the primary waits to hear how far this copy has come. */
-  get ackWanted(): boolean {
+  get isAckRequested(): boolean {
     return this.#ackWanted;
   }
 
@@ -190,29 +198,29 @@ export class Follower {
         log.warning("a message of the feed is not understood: {problem}", {
           problem: "problem" in decoded ? decoded.problem : "another environment",
         });
-      return this.#hints.take();
+      return this.#hints.request();
     }
-    metrics.feedEvents.inc({ direction: "received" }, decoded.message.ev.length);
-    if (isDebugging()) logReceived(decoded.message);
+    metrics.brokerEvents.inc({ direction: "received" }, decoded.message.ev.length);
+    if (isDebugging()) logReceivedBatch(decoded.message);
     const received = { batch: decoded.message, bytes: payload.byteLength, atMs: this.#clock.preciseMs() };
-    if (!this.#inbox.push(received)) return this.#hints.take();
+    if (!this.#inbox.push(received)) return this.#hints.request();
     this.#work();
   }
 
   /** `broker` is named in the log. */
   receiveHead(payload: Uint8Array, retained: boolean, broker: string): void {
     const decoded = decodeHead(payload);
-    const present = this.#options.present();
+    const present = this.#options.state();
     if ("problem" in decoded || decoded.message.s !== this.#options.environment || present === undefined) return;
     const head = decoded.message;
     // One of another history is no sign of life of this one's primary.
-    const { own } = this.#options.upstream.histories;
+    const { own } = this.#options.peers.histories;
     if (own !== undefined && (head.f ?? own) !== own) return;
-    const kind = this.#freshness.judge(head, retained);
+    const kind = this.#freshness.classify(head, retained);
     if (kind === "same") return;
     if (kind === "older") return this.#passOver(head, broker);
     if (kind === "hint" || head.e !== present.epoch) return this.#takeHint(head, present);
-    this.#freshness.heard(head);
+    this.#freshness.onHead(head);
     this.#ackWanted = head.ack;
     // Heads may be overtaken by events, but not by those of a whole interval: then the primary has lost what this copy still has.
     if (head.l < this.#offsetAtHead) this.#wantCatchUp();
@@ -222,7 +230,7 @@ export class Follower {
 
   /** Of several brokers one may be a little slower; one that is much slower, or repeats what it had, is worth a word. */
   #passOver(head: Head, broker: string): void {
-    metrics.feedOldHeads.inc();
+    metrics.brokerStaleHeads.inc();
     const lateMs = this.#freshness.supersededMsAgo(head);
     if (lateMs <= this.#limits.staleFeedAfterMs || this.#complaints("head") === 0) return;
     log.warning(
@@ -232,22 +240,22 @@ export class Follower {
   }
 
   /** What proves nothing may still tell of something that this copy has not: the primary is asked. */
-  #takeHint(head: Head, present: State): void {
+  #takeHint(head: Head, present: StoreState): void {
     const order = compareEpochs(epochOf(head), present);
-    if (order > 0) this.#hints.take();
-    else if (order === 0 && head.l > present.offset) this.#gapCheck.plan(head, present);
+    if (order > 0) this.#hints.request();
+    else if (order === 0 && head.l > present.offset) this.#gapCheck.schedule(head, present);
   }
 
-  #take(awaited: Awaited, present: State): void {
-    this.#freshness.await(awaited);
+  #take(awaited: ExpectedHead, present: StoreState): void {
+    this.#freshness.expect(awaited);
     this.#reach(present);
     // The last message before a pause has no successor that would show its loss; the head does.
-    if (awaited.head.l > present.offset) this.#gapCheck.plan(awaited.head, present);
+    if (awaited.head.l > present.offset) this.#gapCheck.schedule(awaited.head, present);
   }
 
   /** The copy stands there: what the heads say that it has reached must be true of it. */
-  #reach(state: State): void {
-    for (const { head, source } of this.#freshness.reach(state)) {
+  #reach(state: StoreState): void {
+    for (const { head, source } of this.#freshness.onPosition(state)) {
       this.#compare(head, state, source);
       if (source === "primary") this.#doubted = false;
     }
@@ -257,8 +265,8 @@ export class Follower {
    * A head that names another state than this copy had there. Over the broker it may be forged, where somebody has more rights there than he should:
    * so the primary is asked itself, at once, and only where it can't be asked is the copy given up on that word alone.
    */
-  #compare(head: Head, present: State, source: Awaited["source"]): void {
-    if (this.#diverged || this.#divergence.agrees(head, present)) return;
+  #compare(head: Head, present: StoreState, source: ExpectedHead["source"]): void {
+    if (this.#diverged || this.#divergence.matches(head, present)) return;
     if (source === "feed" && !this.#doubted) {
       log.warning("a head of the feed says that this copy is not the primary's at {offset}, asking the primary", {
         offset: head.l,
@@ -266,28 +274,28 @@ export class Follower {
       this.#doubted = true;
       return this.#wantCatchUp();
     }
-    this.distrust(`it differs from the primary's at ${head.l}`);
+    this.markDiverged(`it differs from the primary's at ${head.l}`);
   }
 
   /** The files of this copy were deleted or replaced: it answers on from what is open, and takes a fresh snapshot. */
-  filesLost(): void {
+  onFilesLost(): void {
     if (this.#filesLost) return;
     this.#filesLost = true;
     this.#wantCatchUp();
   }
 
   /** This copy is not to be answered from any more: it is replaced by a fresh snapshot. */
-  distrust(reason: string, isDamaged = false): void {
+  markDiverged(reason: string, isDamaged = false): void {
     if (!isDamaged) this.#isDamaged = false;
     if (this.#diverged) return;
     this.#diverged = true;
     this.#isDamaged = isDamaged;
-    metrics.copiesDistrusted.inc();
+    metrics.databasesRejected.inc();
     log.error("this copy has DIVERGED ({reason}): it answers nothing until it has a fresh snapshot", { reason });
-    const isFresh = this.#clock.monotonicMs() - this.#freshAtMs < freshMs;
+    const isFresh = this.#clock.monotonicMs() - this.#freshAtMs < recentSnapshotMs;
     this.#poorCopies = isFresh ? this.#poorCopies + 1 : 0;
     // Where one copy after the other turns out wrong, it is not the copies, and the others shall not be kept busy with sending them.
-    if (isFresh) this.#postpone(this.#poorCopies, freshMs);
+    if (isFresh) this.#postpone(this.#poorCopies, recentSnapshotMs);
     this.#wantCatchUp();
   }
 
@@ -297,7 +305,7 @@ export class Follower {
   }
 
   /** The file was found sound, the disk could not read it for a while: the copy goes on from where it stands. */
-  foundSound(): void {
+  onFileVerified(): void {
     if (!this.isDamaged) return;
     this.#diverged = false;
     this.#isDamaged = false;
@@ -338,28 +346,28 @@ export class Follower {
   /** Whether this copy follows the primary, and nothing but the next event is missing. */
   get #isFollowing(): boolean {
     const isAsked = this.#wanted !== undefined || this.#asking !== undefined;
-    return this.#options.present() !== undefined && !isAsked && !this.#diverged;
+    return this.#options.state() !== undefined && !isAsked && !this.#diverged;
   }
 
   /** Somebody waits for this copy to move on: the primary is asked what the feed may not have brought. */
-  catchUpSoon(): void {
-    this.#hints.take();
+  requestCatchUp(): void {
+    this.#hints.request();
   }
 
   /** Asks the primary at once whether this copy is the newest, unless it was asked just now. */
-  confirmSoon(): void {
-    this.#confirmations.soon();
+  requestConfirmation(): void {
+    this.#confirmations.request();
   }
 
   /** Asks the primary for its head alone: what this copy has not may already be on its way by the feed. Whether it has more than this copy. */
   async #confirm(waitMs = 0): Promise<boolean> {
-    const before = this.#options.present();
+    const before = this.#options.state();
     // Catching up asks the primary as well.
     if (before === undefined || !this.#isFollowing || this.#stopped) return false;
-    const question = this.#freshness.ask();
+    const question = this.#freshness.startProbe();
     let head: Head;
     try {
-      head = await this.#options.upstream.primaryHead(waitMs);
+      head = await this.#options.peers.primaryHead(waitMs);
     } catch {
       if (this.#stopped) return false;
       metrics.confirmations.inc({ result: "failed" });
@@ -367,7 +375,7 @@ export class Follower {
       this.#wantCatchUp();
       return false;
     }
-    const present = this.#options.present();
+    const present = this.#options.state();
     if (this.#stopped || present === undefined) return false;
     metrics.confirmations.inc({ result: "done" });
     const isFollowed = head.s === this.#options.environment && head.e === present.epoch && head.e === before.epoch;
@@ -377,12 +385,12 @@ export class Follower {
       return false;
     }
     this.#answered(head, question);
-    this.#take({ head, atMs: momentOf(head, question), source: "primary" }, present);
+    this.#take({ head, atMs: proofTimeOf(head, question), source: "primary" }, present);
     return head.l > present.offset;
   }
 
-  #answered(head: Head, question: Question): void {
-    this.#freshness.answered(head, question);
+  #answered(head: Head, question: FreshnessProbe): void {
+    this.#freshness.onPrimaryHead(head, question);
     this.#confirmations.answered(question.atMs);
     this.#ackWanted = head.ack;
   }
@@ -391,8 +399,8 @@ export class Follower {
     this.#want("missed");
   }
 
-  #want(cause: Cause): void {
-    this.#wanted = causeOf(this.#wanted, cause);
+  #want(cause: CatchUpCause): void {
+    this.#wanted = mergeCauses(this.#wanted, cause);
     this.#work();
   }
 
@@ -414,11 +422,11 @@ export class Follower {
     this.#working = false;
   }
 
-  async #tryToCatchUp(cause: Cause): Promise<void> {
+  async #tryToCatchUp(cause: CatchUpCause): Promise<void> {
     this.#wanted = undefined;
     this.#asking = cause;
     const startMs = this.#clock.monotonicMs();
-    const before = this.#options.present();
+    const before = this.#options.state();
     log.debug("asking the logs of other nodes: {cause}, this node is at {offset}", {
       cause,
       offset: before?.offset ?? 0,
@@ -430,8 +438,8 @@ export class Follower {
       if (!this.#diverged) this.#catchUpAtMs = 0;
       this.#announced = undefined;
       if (this.#asking === "missed") metrics.catchUps.inc({ result: "done" });
-      const after = this.#options.present();
-      this.#hints.answered(before !== after);
+      const after = this.#options.state();
+      this.#hints.onAnswer(before !== after);
       const ms = Math.round(this.#clock.monotonicMs() - startMs);
       log.debug("the logs are followed to their end: this node is at {offset}", { offset: after?.offset ?? 0, ms });
     } catch (error) {
@@ -447,7 +455,7 @@ export class Follower {
     metrics.catchUps.inc({ result: "failed" });
     // A disk that fails here is no word of the primary's.
     if (this.#doubted && storageFailureIn(error) === undefined)
-      this.distrust("a head of the feed says so, and the primary can't be asked");
+      this.markDiverged("a head of the feed says so, and the primary can't be asked");
     const isFirst = this.#failures++ === 0;
     log[isFirst ? "warning" : "debug"]("catching up with the primary failed, trying again: {error}", {
       error: detailOf(error),
@@ -468,13 +476,13 @@ export class Follower {
   }
 
   /** The primary itself says where it stands. */
-  #confirmed(head: Head, state: State, question: Question): void {
+  #confirmed(head: Head, state: StoreState, question: FreshnessProbe): void {
     this.#answered(head, question);
-    this.#freshness.await({ head, atMs: momentOf(head, question), source: "primary" });
+    this.#freshness.expect({ head, atMs: proofTimeOf(head, question), source: "primary" });
     this.#reach(state);
   }
 
-  async #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<State> {
+  async #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<StoreState> {
     this.#asking = "missed";
     const state = await this.#options.installSnapshot(from, replacing, this.#diverged);
     this.#inbox.clear();
@@ -491,47 +499,47 @@ export class Follower {
   /** Applies or drops the first message. False where there is none, or none that can be applied before catching up. */
   async #takeFromInbox(): Promise<boolean> {
     const received = this.#inbox.first();
-    const present = this.#options.present();
+    const present = this.#options.state();
     if (received === undefined || present === undefined || this.#diverged) return false;
     const { batch } = received;
     const order = compareEpochs(epochOf(batch), present);
     if (order < 0 || (order === 0 && batch.l <= present.offset)) {
-      metrics.feedDuplicates.inc();
+      metrics.brokerDuplicates.inc();
       this.#inbox.shift();
       return true;
     }
     const isNext = order === 0 && batch.p <= present.offset;
-    const rows = isNext ? wholeRows(batch) : undefined;
+    const rows = isNext ? batchRows(batch) : undefined;
     if (rows !== undefined) return this.#applyBatch(present, received, rows);
     if (this.#wanted !== undefined) return false;
     if (isNext) this.#announced = { offset: batch.l, atMs: received.atMs };
     // What follows events that were announced does not tell of others.
     const isGap = order !== 0 || batch.p > Math.max(present.offset, this.#announced?.offset ?? 0);
-    if (isGap && batch !== this.#unapplied) metrics.feedGaps.inc();
+    if (isGap && batch !== this.#unapplied) metrics.brokerGaps.inc();
     // It stays, in the hope that it follows what the log gives; it goes where it can't (another epoch, bodies only referred to) or did not.
     const hopeless = order !== 0 || isNext || batch === this.#unapplied;
     if (hopeless) this.#inbox.shift();
     this.#unapplied = batch;
-    this.#hints.take(isGap ? "missed" : "announced");
+    this.#hints.request(isGap ? "missed" : "announced");
     return true;
   }
 
-  async #applyBatch({ offset }: State, { batch, atMs }: Received, rows: readonly LogRow[]): Promise<boolean> {
+  async #applyBatch({ offset }: StoreState, { batch, atMs }: ReceivedBatch, rows: readonly LogRow[]): Promise<boolean> {
     this.#inbox.shift();
     const next = rows.filter((row) => row.offset > offset);
-    const committedMs = committedAfter(batch, offset);
+    const committedMs = commitTimesAfter(batch, offset);
     try {
       await this.#replay({ epoch: batch.e, rows: next, hash: batch.h, digest: batch.d, committedMs }, "feed", atMs);
     } catch (error) {
       const events = `${batch.p + 1} to ${batch.l}`;
       if (error instanceof AppError && error.code === "conflict") {
-        metrics.feedRefused.inc();
+        metrics.brokerMessagesRejected.inc();
         if (this.#complaints("events") > 0)
           log.error(
             "events {events} of the feed do not continue this history and are refused: {reason}. Unless the primary says the same, somebody else can publish events: check the broker's access list",
             { events, reason: error.message },
           );
-        this.#hints.take();
+        this.#hints.request();
       } else {
         if (storageFailureIn(error) === undefined)
           log.error("events {events} could not be applied: {error}", { events, error });
@@ -545,9 +553,9 @@ export class Follower {
     request: ReplayRequest,
     from: "feed" | "primary" | "peer",
     receivedMs = this.#clock.preciseMs(),
-  ): Promise<State> {
+  ): Promise<StoreState> {
     const source = from === "feed" ? from : sources[this.#asking ?? "missed"];
-    let arrived: Arrived;
+    let arrived: CommittedReplay;
     try {
       arrived = await this.#options.writer.replay(request);
     } catch (error) {
@@ -556,11 +564,11 @@ export class Follower {
     }
     const { state, events } = arrived;
     this.#replayFailures = 0;
-    for (const event of events) this.#divergence.note(request.epoch, event.offset, event.digest);
-    if (isDebugging()) logApplied(arrived, source);
+    for (const event of events) this.#divergence.record(request.epoch, event.offset, event.digest);
+    if (isDebugging()) logAppliedEvents(arrived, source);
     const { committedMs } = request;
     const arrival = { source, receivedMs, committedMs, announced: this.#announced };
-    this.#visibleAfterMs = recordArrival(arrived, arrival) ?? this.#visibleAfterMs;
+    this.#visibleAfterMs = recordAppliedEvents(arrived, arrival) ?? this.#visibleAfterMs;
     this.#reach(state);
     return state;
   }
@@ -574,8 +582,12 @@ export class Follower {
     this.#replayFailures++;
     if (isDamage(error)) this.#options.onDamage(error);
     // What the primary's own log says of this position leads elsewhere from here: then this copy is not what it should be.
-    else if (unfitting) this.distrust(`what follows does not fit it: ${error.message}`);
+    else if (unfitting) this.markDiverged(`what follows does not fit it: ${error.message}`);
   }
 }
 
-const sources: Readonly<Record<Cause, Source>> = { announced: "fetch", polled: "poll", missed: "catch_up" };
+const sources: Readonly<Record<CatchUpCause, DeliverySource>> = {
+  announced: "fetch",
+  polled: "poll",
+  missed: "catch_up",
+};

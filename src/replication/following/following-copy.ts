@@ -5,49 +5,49 @@
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { damageIn } from "../../runtime/sqlite.ts";
-import { writeNote } from "../../store/data-directory.ts";
-import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochName } from "../../store/epochs.ts";
+import { writeNodeFile } from "../../store/data-directory.ts";
+import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochId } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import { Copy } from "../copy.ts";
-import { rechecks } from "../damage.ts";
+import { LocalDatabase } from "../copy.ts";
+import { createRecheck } from "../damage.ts";
 import { HistoryGuard } from "../history-guard.ts";
-import { eventHistory, type History } from "../event-history.ts";
+import { createEventReader, type EventReader } from "../event-history.ts";
 import { nodeKeyHashOf } from "../identity.ts";
-import { storeToStartFrom } from "../snapshots/import-snapshot.ts";
+import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
-import { auditCopyAside } from "../snapshots/snapshot-jobs.ts";
+import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { StorageStatus } from "../storage-status.ts";
 import type { System } from "../system.ts";
 import { ageOf } from "../writing/event-time.ts";
 import { Writer } from "../writing/writer.ts";
-import { Arrivals } from "./arrivals.ts";
-import { Follower } from "./follower.ts";
-import type { FollowerOptions } from "./follower-options.ts";
+import { OffsetWaiters } from "./arrivals.ts";
+import { ReplicaLoop } from "./follower.ts";
+import type { ReplicaLoopOptions } from "./follower-options.ts";
 import { lastCommonOffset } from "./history.ts";
-import { type CountedAs, upstreamOf } from "./neighbours.ts";
-import { countUnreplicated, saveUnreplicated, type Unreplicated } from "./unreplicated.ts";
-import type { Upstream } from "./upstream.ts";
+import { type AckName, openReplicaPeers } from "./neighbours.ts";
+import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "./unreplicated.ts";
+import type { Peers } from "./upstream.ts";
 
 const log = getLogger("copy");
 
-export interface FollowingCopy {
-  readonly copy: Copy;
+export interface Replica {
+  readonly database: LocalDatabase;
   readonly writer: Writer;
-  readonly follower: Follower;
-  readonly upstream: Upstream;
-  readonly arrivals: Arrivals;
-  readonly history: History;
+  readonly loop: ReplicaLoop;
+  readonly peers: Peers;
+  readonly waiters: OffsetWaiters;
+  readonly events: EventReader;
   /** Which histories it takes over. */
-  readonly guard: HistoryGuard;
+  readonly historyGuard: HistoryGuard;
   /** Where it stands; undefined before there is one. */
-  present(): State | undefined;
+  state(): StoreState | undefined;
   /** AppError `not_ready` while there is none that can be trusted. */
   engine(): Engine;
   /** Whether it was damage, and the copy is given up. */
@@ -62,93 +62,89 @@ export interface FollowingCopy {
   /** Why it should rather not be asked: it was not confirmed by the primary since the start, or not since `maxMs`. */
   staleness(maxMs: number): string | undefined;
   /** Called each time it has moved on. */
-  onMoved(listener: () => void): void;
+  onStateChange(listener: () => void): void;
   /** Another node stands there: where it is in a later epoch, this one looks who is the primary. */
-  heardOf(standing: EpochName): void;
+  onPeerPosition(standing: EpochId): void;
 }
 
 /** Whatever it starts is ended by `started`. */
-export async function openFollowingCopy(
+export async function openReplica(
   config: Config,
-  countedAs: CountedAs,
+  countedAs: AckName,
   started: AsyncDisposableStack,
   system: System,
-): Promise<FollowingCopy> {
+): Promise<Replica> {
   const { clock } = system;
   const { limits, environment, data } = config;
   // Who counts for a write's acknowledgement must not lose it to a power cut.
   const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits }, system);
   started.defer(() => writer.stop());
-  const copy = new Copy(data, limits, clock, writer.changes);
+  const copy = new LocalDatabase(data, limits, clock, writer.changes);
   started.defer(() => copy.close());
   const guard = new HistoryGuard(data, clock);
-  const standing = keepStanding(config, writer, copy, guard, system);
-  const upstream = upstreamOf(config, countedAs, standing.present, guard, system);
+  const standing = trackPosition(config, writer, copy, guard, system);
+  const upstream = openReplicaPeers(config, countedAs, standing.present, guard, system);
   // A primary that comes back after it was replaced learns of that from those who follow another now.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
-  const sound = await storeToStartFrom(config, guard, system);
+  const sound = await chooseInitialDatabase(config, guard, system);
   if (sound !== undefined) await standing.adopt(sound);
-  writeNote(data, "role", config.role);
+  writeNodeFile(data, "role", config.role);
 
-  const follower = new Follower({
+  const follower = new ReplicaLoop({
     environment,
     limits,
     maxStalenessMs: config.maxStaleness,
     clock,
     writer,
-    upstream,
-    present: standing.present,
+    peers: upstream,
+    state: standing.present,
     installSnapshot: standing.installSnapshot,
     onDamage: (error) => void reportDamage(error),
     // Before another history the whole database is kept.
-    parting: (theirs) =>
-      theirs[0]?.epoch === guard.own && saveWhatOnlyWeHave(data, copy, writer.storage, standing.present(), theirs),
-    proven: () => copy.proven(),
+    onDivergence: (theirs) =>
+      theirs[0]?.epoch === guard.own && saveBeforeDivergence(data, copy, writer.storage, standing.present(), theirs),
+    onVerified: () => copy.markVerified(),
   });
   started.defer(() => follower.stop());
   started.defer(() => upstream.close());
-  upstream.onSwitch(() => follower.subscribed());
-  writer.onReplaced(() => follower.filesLost());
-  const { reportDamage, distrustDamaged } = suspectDamage(copy, writer, follower, started, system);
+  upstream.onPrimaryChange(() => follower.onSubscribed());
+  writer.onFilesReplaced(() => follower.onFilesLost());
+  const { reportDamage, distrustDamaged } = reportDamageTo(copy, writer, follower, started, system);
   // Disks forget: what is never looked at is never missed.
   const audit = (): void => void auditOnce(copy, distrustDamaged, follower, system);
   started.defer(clock.every(limits.copyCheckIntervalMs, audit));
   const { history, present, onMoved } = standing;
-  const arrivals = arrivalsAt(standing, copy, follower, clock);
+  const arrivals = openWaiters(standing, copy, follower, clock);
   return {
-    copy,
+    database: copy,
     writer,
-    follower,
-    upstream,
-    arrivals,
-    history,
-    guard,
-    present,
-    onMoved,
-    heardOf(standing) {
+    loop: follower,
+    peers: upstream,
+    waiters: arrivals,
+    events: history,
+    historyGuard: guard,
+    state: present,
+    onStateChange: onMoved,
+    onPeerPosition(standing) {
       const state = present();
       if (state !== undefined && compareEpochs(standing, state) > 0)
-        void upstream.findPrimary(standing).then(() => follower.subscribed());
+        void upstream.findPrimary(standing).then(() => follower.onSubscribed());
     },
     engine() {
-      if (!follower.diverged) return copy.engine();
+      if (!follower.isDiverged) return copy.engine();
       throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
     },
     reportDamage,
     async checkPages(maxMs) {
-      if (!copy.ready) return;
-      const problem = await writer.checkPages(maxMs).catch(warnOfUnreadable);
+      if (!copy.isOpen) return;
+      const problem = await writer.checkPages(maxMs).catch(warnUnreadable);
       if (problem !== undefined) distrustDamaged(problem);
     },
     ...agesOf(follower, present, clock),
   };
 }
 
-function agesOf(
-  follower: Follower,
-  present: FollowingCopy["present"],
-  clock: Clock,
-): Pick<FollowingCopy, "ageMs" | "staleness"> {
+function agesOf(follower: ReplicaLoop, present: Replica["state"], clock: Clock): Pick<Replica, "ageMs" | "staleness"> {
   return {
     ageMs() {
       const state = present();
@@ -164,18 +160,23 @@ function agesOf(
   };
 }
 
-function arrivalsAt({ present, onMoved }: Standing, copy: Copy, follower: Follower, clock: Clock): Arrivals {
-  const arrivals = new Arrivals({
-    present,
+function openWaiters(
+  { present, onMoved }: ReplicaPosition,
+  copy: LocalDatabase,
+  follower: ReplicaLoop,
+  clock: Clock,
+): OffsetWaiters {
+  const arrivals = new OffsetWaiters({
+    state: present,
     epochs: () => readEpochs(copy.reader()),
     // A broker may hold back what it knows of later epochs.
     isNewest: () => follower.isConfirmed,
-    onUnknownEpoch: () => follower.confirmSoon(),
-    onWaiting: () => follower.catchUpSoon(),
-    mayLearn: true,
+    onUnknownEpoch: () => follower.requestConfirmation(),
+    onSlowWait: () => follower.requestCatchUp(),
+    mayLearnEpochs: true,
     clock,
   });
-  onMoved(() => arrivals.moved());
+  onMoved(() => arrivals.onStateChange());
   return arrivals;
 }
 
@@ -185,10 +186,10 @@ interface DamageReports {
   readonly distrustDamaged: (reason: string) => void;
 }
 
-function suspectDamage(
-  copy: Copy,
+function reportDamageTo(
+  copy: LocalDatabase,
   writer: Writer,
-  follower: Follower,
+  follower: ReplicaLoop,
   started: AsyncDisposableStack,
   system: System,
 ): DamageReports {
@@ -196,14 +197,14 @@ function suspectDamage(
     log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
       path,
     });
-    follower.foundSound();
+    follower.onFileVerified();
   };
-  const path = (): string | undefined => (copy.ready ? copy.path : undefined);
+  const path = (): string | undefined => (copy.isOpen ? copy.path : undefined);
   const checkDamagedPages = (checked: string): Promise<string | undefined> => writer.checkDamagedPages(checked);
   const isSuspected = (): boolean => follower.isDamaged;
-  const recheck = rechecks({ path, isSuspected, checkDamagedPages, onSound }, started, system);
+  const recheck = createRecheck({ path, isSuspected, checkDamagedPages, onSound }, started, system);
   const distrustDamaged = (reason: string): void => {
-    follower.distrust(reason, true);
+    follower.markDiverged(reason, true);
     recheck();
   };
   writer.onDamaged((damaged) => damaged.path === path() && distrustDamaged(damaged.problem));
@@ -217,52 +218,58 @@ function suspectDamage(
   };
 }
 
-interface Standing {
-  readonly history: History;
-  readonly present: () => State | undefined;
+interface ReplicaPosition {
+  readonly history: EventReader;
+  readonly present: () => StoreState | undefined;
   readonly onMoved: (listener: () => void) => void;
   /** Makes the database at `path` this node's copy. */
-  readonly adopt: (path: string) => Promise<State>;
-  readonly installSnapshot: FollowerOptions["installSnapshot"];
+  readonly adopt: (path: string) => Promise<StoreState>;
+  readonly installSnapshot: ReplicaLoopOptions["installSnapshot"];
 }
 
 /** Knows where the copy stands, while events move it and snapshots replace it. */
-function keepStanding(config: Config, writer: Writer, copy: Copy, guard: HistoryGuard, system: System): Standing {
-  let state: State | undefined;
+function trackPosition(
+  config: Config,
+  writer: Writer,
+  copy: LocalDatabase,
+  guard: HistoryGuard,
+  system: System,
+): ReplicaPosition {
+  let state: StoreState | undefined;
   const listeners: (() => void)[] = [];
-  const history = eventHistory({ reader: () => copy.reader(), primary: false });
-  const move = (to: State): void => {
+  const history = createEventReader({ reader: () => copy.reader(), primary: false });
+  const move = (to: StoreState): void => {
     state = to;
-    copy.moved(to);
+    copy.onStateChange(to);
     history.moved();
     for (const listener of listeners) listener();
   };
-  writer.onMoved(({ state: moved }) => {
-    writer.storage.works("snapshot");
+  writer.onStateChange(({ state: moved }) => {
+    writer.storage.recovered("snapshot");
     move(moved);
   });
-  const adopt = async (path: string, isDistrusted = false): Promise<State> => {
+  const adopt = async (path: string, isDistrusted = false): Promise<StoreState> => {
     const opened = await writer.open(path, { create: false });
     // Nobody may learn of the new position before reads come from the new file.
     copy.open(path, isDistrusted);
-    guard.settle(firstEpoch(copy.reader()).epoch);
+    guard.adopt(firstEpoch(copy.reader()).epoch);
     move(opened);
     return opened;
   };
   /** The writer has let go of the copy in use before it could open the next one. */
   const reopen = async (isDistrusted: boolean): Promise<void> => {
-    if (isDistrusted || !copy.ready) return;
+    if (isDistrusted || !copy.isOpen) return;
     await writer
       .open(copy.path, { create: false })
       .catch((error: unknown) => log.error("the copy can't be written until there is a fresh one: {error}", { error }));
   };
-  const installSnapshot: Standing["installSnapshot"] = async (from, replacing, isDistrusted) => {
+  const installSnapshot: ReplicaPosition["installSnapshot"] = async (from, replacing, isDistrusted) => {
     const { data: directory, environment, limits } = config;
-    if (writer.failed) throw new Error("there is no writer that could open a snapshot");
+    if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
     const installed = await fetchSnapshot({
       ...{ primary: from, directory, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) },
-      present: state,
+      state: state,
     });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
@@ -270,7 +277,7 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, guard: History
       return await adopt(installed.path, isDistrusted);
     } catch (error) {
       // The one before stays in use; each further attempt would leave another file.
-      if (!copy.ready || copy.path !== installed.path) removeFiles(databaseFiles(installed.path));
+      if (!copy.isOpen || copy.path !== installed.path) removeFiles(databaseFiles(installed.path));
       await reopen(isDistrusted);
       throw error;
     }
@@ -285,20 +292,20 @@ function keepStanding(config: Config, writer: Writer, copy: Copy, guard: History
 }
 
 /** The history that goes on has parted from this one: what only this copy has is saved before the copy is replaced. */
-function saveWhatOnlyWeHave(
+function saveBeforeDivergence(
   directory: string,
-  copy: Copy,
+  copy: LocalDatabase,
   storage: StorageStatus,
-  present: State | undefined,
+  present: StoreState | undefined,
   theirs: readonly Epoch[],
 ): void {
-  if (present === undefined || !copy.ready) return;
+  if (present === undefined || !copy.isOpen) return;
   const own = openLog(copy.reader());
-  let saved: Unreplicated | undefined;
+  let saved: UnreplicatedEvents | undefined;
   try {
     const common = lastCommonOffset(present, own, readEpochs(copy.reader()), theirs);
     saved = saveUnreplicated(directory, own, present, common);
-    storage.works("events");
+    storage.recovered("events");
   } catch (error) {
     storage.failed("events", error, directory);
     throw error;
@@ -306,28 +313,28 @@ function saveWhatOnlyWeHave(
   if (saved === undefined) return;
   log.error(
     "{events} that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
-    { events: countUnreplicated(saved), path: saved.path },
+    { events: describeUnreplicated(saved), path: saved.path },
   );
 }
 
 /** A disk that can't be read now says nothing about what is on it. */
-function warnOfUnreadable(error: unknown): undefined {
+function warnUnreadable(error: unknown): undefined {
   log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
 }
 
 async function auditOnce(
-  copy: Copy,
+  copy: LocalDatabase,
   distrustDamaged: DamageReports["distrustDamaged"],
-  follower: Follower,
+  follower: ReplicaLoop,
   system: System,
 ): Promise<void> {
-  if (!copy.ready || follower.diverged) return;
+  if (!copy.isOpen || follower.isDiverged) return;
   const { path } = copy;
   try {
-    await auditCopyAside(system, copy.engine().path);
+    await auditDatabaseInWorker(system, copy.engine().path);
   } catch (error) {
     // It may have been replaced or closed meanwhile.
-    if (storageFailureIn(error) !== undefined) return warnOfUnreadable(error);
-    if (copy.ready && copy.path === path) distrustDamaged(reasonOf(error));
+    if (storageFailureIn(error) !== undefined) return warnUnreadable(error);
+    if (copy.isOpen && copy.path === path) distrustDamaged(reasonOf(error));
   }
 }

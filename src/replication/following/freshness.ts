@@ -6,7 +6,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/epochs.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import type { Clock } from "../../util/clock.ts";
 import { epochOf, type Head } from "../feed/envelope.ts";
 
@@ -29,14 +29,14 @@ interface KnownHead {
 }
 
 /** The moment when the primary is asked. */
-export interface Question {
+export interface FreshnessProbe {
   readonly atMs: number;
   /** The greatest head that was known then. */
   readonly known: KnownHead | undefined;
 }
 
 /** A head, when this node asked for it or heard it, and from whom. */
-export interface Awaited {
+export interface ExpectedHead {
   readonly head: Head;
   /** Undefined where it proves nothing. */
   readonly atMs: number | undefined;
@@ -44,9 +44,9 @@ export interface Awaited {
 }
 
 /** So many heads that are ahead of this copy are waited for. */
-const awaitedMax = 8;
+const expectedMax = 8;
 /** So many of the last heads are kept, to tell how long ago an older one was superseded. */
-const headsKept = 16;
+const knownHeadsMax = 16;
 /** The primary's answers confirm the copy at least once in so many poll intervals. */
 const pollsPerWindow = 3;
 
@@ -59,7 +59,7 @@ export class Freshness {
   readonly #clock: Clock;
   /** In ascending order; the last one is the greatest. */
   #known: readonly KnownHead[] = [];
-  #awaited: readonly Awaited[] = [];
+  #awaited: readonly ExpectedHead[] = [];
   #headAtMs = Number.NEGATIVE_INFINITY;
   #primaryAtMs = Number.NEGATIVE_INFINITY;
   #confirmedAtMs = Number.NEGATIVE_INFINITY;
@@ -73,7 +73,7 @@ export class Freshness {
     this.#trustMs = Math.min(this.windowMs + pollIntervalMs, this.windowMs * 2);
   }
 
-  judge(head: Head, retained: boolean): HeadKind {
+  classify(head: Head, retained: boolean): HeadKind {
     const greatest = this.#known.at(-1);
     if (retained || head.q === undefined || greatest === undefined) return "hint";
     const order = compareHeads(head, greatest);
@@ -90,18 +90,18 @@ export class Freshness {
   }
 
   /** A newer head came. */
-  heard(head: Head): void {
+  onHead(head: Head): void {
     this.#headAtMs = this.#clock.monotonicMs();
     this.#learn(head);
   }
 
   /** To be called before the primary is asked. */
-  ask(): Question {
+  startProbe(): FreshnessProbe {
     return { atMs: this.#clock.monotonicMs(), known: this.#known.at(-1) };
   }
 
   /** The primary itself answered with this head. */
-  answered(head: Head, { known }: Question): void {
+  onPrimaryHead(head: Head, { known }: FreshnessProbe): void {
     this.#primaryAtMs = this.#clock.monotonicMs();
     if (head.q === undefined) return;
     // What it published before it was asked had smaller numbers, unless its directory was replaced by an old one: then its sequence begins there.
@@ -112,12 +112,12 @@ export class Freshness {
   }
 
   /** The primary stood there at that moment, at the earliest. */
-  await(awaited: Awaited): void {
-    this.#awaited = [...this.#awaited, awaited].slice(-awaitedMax);
+  expect(awaited: ExpectedHead): void {
+    this.#awaited = [...this.#awaited, awaited].slice(-expectedMax);
   }
 
   /** This copy stands there: gives the heads that it has reached, at whose moments it was the newest. */
-  reach({ epoch, offset }: Pick<State, "epoch" | "offset">): readonly Awaited[] {
+  onPosition({ epoch, offset }: Pick<StoreState, "epoch" | "offset">): readonly ExpectedHead[] {
     if (this.#awaited.length === 0) return this.#awaited;
     const ofEpoch = this.#awaited.filter(({ head }) => head.e === epoch);
     this.#awaited = ofEpoch.filter(({ head }) => head.l > offset);
@@ -157,12 +157,12 @@ export class Freshness {
   }
 
   #learn({ e: epoch, n: term, q: number = 0 }: Head): void {
-    this.#known = [...this.#known, { epoch, term, number, atMs: this.#clock.monotonicMs() }].slice(-headsKept);
+    this.#known = [...this.#known, { epoch, term, number, atMs: this.#clock.monotonicMs() }].slice(-knownHeadsMax);
   }
 }
 
 /** The moment of which an answer tells: an edge that is asked in place of a primary knows what was so some time ago, if that. */
-export function momentOf({ role, a: ageMs }: Head, { atMs }: Question): number | undefined {
+export function proofTimeOf({ role, a: ageMs }: Head, { atMs }: FreshnessProbe): number | undefined {
   if (ageMs === undefined) return role === "primary" ? atMs : undefined;
   return ageMs === null ? undefined : atMs - ageMs;
 }

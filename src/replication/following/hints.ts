@@ -11,44 +11,44 @@ import type { Clock } from "../../util/clock.ts";
  * Why the logs of others are asked. Only what was missed makes a copy catch up: events that the feed announces without their bodies, and those of which
  * a primary that is polled tells, come by HTTP because that is their way.
  */
-export type Cause = "announced" | "polled" | "missed";
+export type CatchUpCause = "announced" | "polled" | "missed";
 
 /** The one that counts, of two. */
-export function causeOf(first: Cause | undefined, second: Cause): Cause {
+export function mergeCauses(first: CatchUpCause | undefined, second: CatchUpCause): CatchUpCause {
   return first === undefined || second === "missed" ? second : first;
 }
 
-export interface HintsOptions {
+export interface CatchUpRequestsOptions {
   readonly limits: Pick<Limits, "retryDelayMsMin" | "retryDelayMsMax">;
   readonly clock: Clock;
-  readonly ask: (cause: Cause) => void;
+  readonly start: (cause: CatchUpCause) => void;
 }
 
-export class Hints {
-  readonly #options: HintsOptions;
+export class CatchUpRequests {
+  readonly #options: CatchUpRequestsOptions;
   #isAsked = false;
   /** The number of answers in a row without news. */
   #vain = 0;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
-  #waiting: { readonly cause: Cause; readonly cancel: () => void } | undefined;
+  #waiting: { readonly cause: CatchUpCause; readonly cancel: () => void } | undefined;
 
-  constructor(options: HintsOptions) {
+  constructor(options: CatchUpRequestsOptions) {
     this.#options = options;
   }
 
   /** The feed says that there is more than this copy has. */
-  take(cause: Cause = "missed"): void {
+  request(cause: CatchUpCause = "missed"): void {
     const { limits, clock } = this.#options;
     const delays = { minMs: limits.retryDelayMsMin, maxMs: limits.retryDelayMsMax };
     const delayMs = this.#vain === 0 ? 0 : backoffMs(this.#vain, delays, clock.random());
     const waitMs = this.#answeredAtMs + delayMs - clock.monotonicMs();
     if (waitMs <= 0) return this.#ask(cause);
     const cancel = this.#waiting?.cancel ?? clock.after(waitMs, () => this.#end());
-    this.#waiting = { cause: causeOf(this.#waiting?.cause, cause), cancel };
+    this.#waiting = { cause: mergeCauses(this.#waiting?.cause, cause), cancel };
   }
 
   /** The primary was asked, for whatever reason. */
-  answered(hasMoved: boolean): void {
+  onAnswer(hasMoved: boolean): void {
     if (hasMoved) this.#vain = 0;
     else if (this.#isAsked) this.#vain++;
     this.#isAsked = false;
@@ -65,8 +65,8 @@ export class Hints {
     this.#ask(cause);
   }
 
-  #ask(cause: Cause): void {
+  #ask(cause: CatchUpCause): void {
     this.#isAsked = true;
-    this.#options.ask(cause);
+    this.#options.start(cause);
   }
 }

@@ -8,7 +8,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { FoundKey, NodeClient } from "./node-client.ts";
+import type { ApiKeyLookup, NodeClient } from "./node-client.ts";
 
 const log = getLogger("keys");
 
@@ -17,10 +17,10 @@ export function keyLookup(
   { environment, limits: { keyLookupsPerSecondMax: perSecondMax } }: Pick<Config, "environment" | "limits">,
   primary: () => Pick<NodeClient, "apiKey">,
   clock: Clock,
-): (key: string) => Promise<FoundKey> {
+): (key: string) => Promise<ApiKeyLookup> {
   let second = Number.NEGATIVE_INFINITY;
   let lookups = 0;
-  return async (text: string): Promise<FoundKey> => {
+  return async (text: string): Promise<ApiKeyLookup> => {
     const parsed = text.length <= keyLengthMax ? parseApiKey(text) : undefined;
     if (parsed?.environment !== environment) return "unknown";
     const now = Math.floor(clock.monotonicMs() / 1000);

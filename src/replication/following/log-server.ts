@@ -5,7 +5,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKeyRole } from "../../engine/event.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import { epochAt, readEpochs } from "../../store/epochs.ts";
 import { openLog, type Log } from "../../store/log.ts";
 import { findApiKey } from "../../store/keys.ts";
@@ -15,20 +15,20 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import type { Head, NodeHead, Page, Refusal } from "../feed/envelope.ts";
+import type { Head, NodeHead, LogPage, LogRefusal } from "../feed/envelope.ts";
 import { readHead, type HeadOptions } from "../feed/head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { CommitTimes } from "../writing/commit-times.ts";
-import { storageComplaints, storageFailed } from "../storage-status.ts";
-import type { SnapshotKeeper } from "../snapshots/snapshot-keeper.ts";
+import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
+import type { SnapshotCache } from "../snapshots/snapshot-keeper.ts";
 import { serveSnapshot } from "../snapshots/snapshot-server.ts";
-import type { PledgeRequest } from "../succession/pledge.ts";
+import type { VoteRequest } from "../succession/pledge.ts";
 
 const logger = getLogger("log-server");
 
-export interface LogServerOptions {
+export interface NodeServerOptions {
   /** A read-only connection of its own to the present store. AppError `not_ready` while there is none. */
-  readonly store: () => SqlDatabase;
+  readonly store: () => Connection;
   readonly role: () => Head["role"];
   /** The node's id. */
   readonly node: string;
@@ -49,49 +49,49 @@ export interface LogServerOptions {
   /** The candidate for which this primary has stopped its writes. */
   readonly handsOverTo?: (() => string | undefined) | undefined;
   /** Gives this node's pledge, where it has one to give. AppError `conflict` where it can't be had. */
-  readonly pledge: (request: PledgeRequest) => Promise<void>;
+  readonly vote: (request: VoteRequest) => Promise<void>;
   /** Whether others shall say at once how far they have come. */
   readonly ack: boolean;
-  /** What others can tell from this node's heads of how new they are; `number` is the greatest that a head of this primary had until now. */
-  readonly freshness: () => Pick<HeadOptions, "number" | "ageMs">;
+  /** What others can tell from this node's heads of how new they are; `sequenceNumber` is the greatest that a head of this primary had until now. */
+  readonly freshness: () => Pick<HeadOptions, "sequenceNumber" | "ageMs">;
   /** A primary's. */
   readonly commits?: CommitTimes;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
-  readonly snapshots: SnapshotKeeper;
+  readonly snapshots: SnapshotCache;
   /** Called with where another node says that it stands, and its id, where it gave one. */
-  readonly onPosition: (position: Asked, nodeId: string | undefined) => void;
+  readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;
   /** Resolves when this node has moved on, after `waitMs` at the latest. */
-  readonly untilMoved: (waitMs: number) => Promise<void>;
+  readonly waitForChange: (waitMs: number) => Promise<void>;
   /** Something failed: whether the file is damaged. */
   readonly reportDamage: (error: unknown) => boolean;
 }
 
 /** Where a node stands that asks for what follows. */
-export interface Asked extends Position {
+export interface NodePosition extends Position {
   readonly term: number;
   /** The first epoch of its history. Nodes of older versions do not say it. */
   readonly first?: string | undefined;
 }
 
-export function createLogServer(options: LogServerOptions): (request: Request) => Promise<Response> {
-  const complaints = storageComplaints(options.clock);
+export function createNodeServer(options: NodeServerOptions): (request: Request) => Promise<Response> {
+  const complaints = storageLogLimit(options.clock);
   return async (request) => {
     try {
       if (!options.verifyNodeKey(bearer(request)))
         return refusal(401, "unauthorized", "the node key is missing or wrong");
       const [pathname, searchParams] = [pathOf(request.url), queryOf(request.url)];
-      const method = posts.has(pathname) ? "POST" : "GET";
+      const method = postPaths.has(pathname) ? "POST" : "GET";
       if (request.method !== method) return refusal(405, "not_found", `only ${method} is served here`);
       switch (pathname) {
         case "/replication/v1/pledge":
-          await options.pledge(askedPledge(searchParams));
+          await options.vote(parseVoteRequest(searchParams));
           return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/api-key":
-          return Response.json({ role: roleOf(options.store(), request) });
+          return Response.json({ role: apiKeyRoleOf(options.store(), request) });
         case "/replication/v1/head":
-          await waitForNews(options, request, searchParams);
+          await longPoll(options, request, searchParams);
           return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/primary":
           return Response.json(await primaryHead(options, request));
@@ -108,7 +108,7 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
       if (error instanceof AppError && error.code === "not_ready") return refusal(503, error.code, error.message);
       const failure = storageFailureIn(error);
       if (failure !== undefined)
-        return refusal(503, "not_ready", storageFailed(failure, "a request of another node", complaints));
+        return refusal(503, "not_ready", logStorageFailure(failure, "a request of another node", complaints));
       if (options.reportDamage(error)) return refusal(503, "not_ready", "the database of this node is damaged");
       logger.error("a request of another node failed: {error}", { error });
       return refusal(500, "internal", "internal error");
@@ -118,10 +118,10 @@ export function createLogServer(options: LogServerOptions): (request: Request) =
 
 const waitMsMax = 10_000;
 
-const posts: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
+const postPaths: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
 
 /** The role of the API key that another node was shown, by its id and hash; null where there is none. */
-function roleOf(store: SqlDatabase, { headers }: Request): ApiKeyRole | null {
+function apiKeyRoleOf(store: Connection, { headers }: Request): ApiKeyRole | null {
   const [id, hash] = [headers.get("ostiary-key-id"), headers.get("ostiary-key-hash")];
   if (id === null || hash === null)
     throw new AppError("invalid_request", "`Ostiary-Key-Id` and `Ostiary-Key-Hash` say which key is asked for");
@@ -139,21 +139,21 @@ function bearer(request: Request): string {
 }
 
 /** A node whose feed is silent asks for the head, and is answered as soon as it is a new one. What it says of its own position counts at once. */
-async function waitForNews(options: LogServerOptions, request: Request, query: URLSearchParams): Promise<void> {
+async function longPoll(options: NodeServerOptions, request: Request, query: URLSearchParams): Promise<void> {
   const waitMs = Math.min(Number(query.get("wait") ?? 0), waitMsMax);
   if (!(waitMs > 0) || !query.has("epoch")) return;
-  const asked = askedPosition(query);
+  const asked = parsePosition(query);
   const { epoch, offset } = readState(options.store());
-  options.onPosition(asked, nodeIdOf(request));
-  if (asked.epoch === epoch && asked.offset === offset) await options.untilMoved(waitMs);
+  options.onPeerPosition(asked, nodeIdOf(request));
+  if (asked.epoch === epoch && asked.offset === offset) await options.waitForChange(waitMs);
 }
 
-function serveHead(options: LogServerOptions, request: Request, query: URLSearchParams): NodeHead {
+function serveHead(options: NodeServerOptions, request: Request, query: URLSearchParams): NodeHead {
   const { store, clock } = options;
   const database = store();
-  if (query.has("epoch")) options.onPosition(askedPosition(query), nodeIdOf(request));
+  if (query.has("epoch")) options.onPeerPosition(parsePosition(query), nodeIdOf(request));
   return database.transaction(() => {
-    const head = readHead(database, openLog(database), headOptionsOf(options), clock.wallMs());
+    const head = readHead(database, openLog(database), headOptions(options), clock.wallMs());
     return {
       ...head,
       epochs: readEpochs(database),
@@ -168,19 +168,19 @@ function serveHead(options: LogServerOptions, request: Request, query: URLSearch
 }
 
 /** The head of the primary that this node is or follows, as the primary itself gives it now. AppError `not_ready` where it gives none. */
-async function primaryHead(options: LogServerOptions, request: Request): Promise<NodeHead> {
+async function primaryHead(options: NodeServerOptions, request: Request): Promise<NodeHead> {
   if (options.primaryHead === undefined) return serveHead(options, request, new URLSearchParams());
   return options.primaryHead().catch((cause: unknown) => {
     throw new AppError("not_ready", "the primary that this node follows does not answer", { cause });
   });
 }
 
-function headOptionsOf({ role, ack, node, instance, freshness }: LogServerOptions): HeadOptions {
+function headOptions({ role, ack, node, instance, freshness }: NodeServerOptions): HeadOptions {
   return { role: role(), ack, node, instance, ...freshness() };
 }
 
-function askedPledge(query: URLSearchParams): PledgeRequest {
-  const { epoch, term } = askedPosition(query);
+function parseVoteRequest(query: URLSearchParams): VoteRequest {
+  const { epoch, term } = parsePosition(query);
   const [node, token] = [query.get("node"), query.get("token")].map((text) => text ?? "");
   const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:-]{1,128}$/.test(text);
   if (!isName(node) || !isName(token))
@@ -204,7 +204,7 @@ function askedPledge(query: URLSearchParams): PledgeRequest {
   };
 }
 
-function askedPosition(query: URLSearchParams): Asked {
+function parsePosition(query: URLSearchParams): NodePosition {
   const epoch = query.get("epoch");
   const hash = query.get("hash");
   const first = query.get("first");
@@ -224,19 +224,19 @@ function requireHash(first: string): string {
   throw new AppError("invalid_request", "`first` names the history of the position, and is malformed");
 }
 
-function servePage(options: LogServerOptions, request: Request, query: URLSearchParams): Response {
+function servePage(options: NodeServerOptions, request: Request, query: URLSearchParams): Response {
   const { clock } = options;
-  const asked = askedPosition(query);
+  const asked = parsePosition(query);
   const store = options.store();
   const log = openLog(store);
   // One transaction, so that rows, head and the check of the position belong together.
-  const answer = store.transaction((): Page | Refusal => {
-    const head = readHead(store, log, headOptionsOf(options), clock.wallMs());
-    const refused = whyNotFrom(store, log, head, asked);
+  const answer = store.transaction((): LogPage | LogRefusal => {
+    const head = readHead(store, log, headOptions(options), clock.wallMs());
+    const refused = refusalFor(store, log, head, asked);
     if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
-    return pageAfter(store, log, head, asked, options);
+    return readPage(store, log, head, asked, options);
   });
-  options.onPosition(asked, nodeIdOf(request));
+  options.onPeerPosition(asked, nodeIdOf(request));
   return "code" in answer
     ? Response.json(answer, { status: answer.code === "trimmed" ? 410 : 409 })
     : Response.json(answer);
@@ -246,9 +246,14 @@ function nodeIdOf(request: Request): string | undefined {
   return request.headers.get("ostiary-node") ?? undefined;
 }
 
-type Reason = Pick<Refusal, "code" | "message">;
+type RefusalReason = Pick<LogRefusal, "code" | "message">;
 
-function whyNotFrom(store: SqlDatabase, log: Log, head: Head, { epoch, offset, hash }: Asked): Reason | undefined {
+function refusalFor(
+  store: Connection,
+  log: Log,
+  head: Head,
+  { epoch, offset, hash }: NodePosition,
+): RefusalReason | undefined {
   const epochs = readEpochs(store);
   const index = epochs.findIndex((known) => known.epoch === epoch);
   if (index === -1) return { code: "epoch", message: "the log has another epoch" };
@@ -269,13 +274,13 @@ function hasHash(log: Log, head: Head, offset: number, hash: string): boolean {
   return next === undefined || chainHash(hash, next) === next.hash;
 }
 
-function pageAfter(
-  store: SqlDatabase,
+function readPage(
+  store: Connection,
   log: Log,
   head: Head,
-  asked: Asked,
-  { limits, commits }: Pick<LogServerOptions, "limits" | "commits">,
-): Page {
+  asked: NodePosition,
+  { limits, commits }: Pick<NodeServerOptions, "limits" | "commits">,
+): LogPage {
   const rows = log.read(asked.offset, { eventsMax: limits.logPageEventsMax, bytesMax: limits.logPageBytesMax });
   const last = rows.at(-1);
   const offset = last?.offset ?? asked.offset;

@@ -2,9 +2,9 @@
 import type { Clock } from "../../util/clock.ts";
 
 /** More nodes than a cluster has. */
-const waitersMax = 1000;
+const pollsMax = 1000;
 
-export class Moves {
+export class LongPolls {
   readonly #clock: Clock;
   readonly #waiting = new Set<() => void>();
 
@@ -19,7 +19,7 @@ export class Moves {
 
   /** Resolves at the next move, after `waitMs` at the latest; at once where too many wait. */
   readonly wait = (waitMs: number): Promise<void> => {
-    if (this.#waiting.size >= waitersMax) return Promise.resolve();
+    if (this.#waiting.size >= pollsMax) return Promise.resolve();
     return new Promise((resolve) => {
       const settle = (): void => {
         cancel();

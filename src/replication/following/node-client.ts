@@ -6,11 +6,23 @@ import { AppError } from "../../util/app-error.ts";
 import { connectionProblem } from "../../util/connection-problem.ts";
 import type { Clock } from "../../util/clock.ts";
 import { deadline } from "../../util/deadline.ts";
-import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type Page, type Refusal } from "../feed/envelope.ts";
-import { type Accept, downloadSnapshot, logProgress, type Progress } from "../snapshots/snapshot-download.ts";
+import {
+  decodeNodeHead,
+  decodePage,
+  decodeRefusal,
+  type NodeHead,
+  type LogPage,
+  type LogRefusal,
+} from "../feed/envelope.ts";
+import {
+  type AcceptSnapshot,
+  downloadSnapshot,
+  logProgress,
+  type DownloadProgress,
+} from "../snapshots/snapshot-download.ts";
 import type { System } from "../system.ts";
 import type { Candidacy, VoteOptions } from "../succession/pledge.ts";
-import type { Asked } from "./log-server.ts";
+import type { NodePosition } from "./log-server.ts";
 
 export interface NodeClientOptions {
   readonly url: string;
@@ -23,32 +35,32 @@ export interface NodeClientOptions {
 }
 
 /** A page, or the node's word that its log can't be followed from that position. */
-export type LogAnswer = { readonly page: Page } | { readonly refused: Refusal };
+export type LogResponse = { readonly page: LogPage } | { readonly refused: LogRefusal };
 
 /**
  * Where the node stands, which has given its pledge unless it is a primary or of a later epoch; or why it gives none; or that it has none to give, as
  * a fallback, which nobody counts.
  */
-export type PledgeAnswer = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
+export type VoteResponse = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
 
 /** The role of a key, or that there is no such key; `unchecked` from a node of an earlier version, which cannot be asked. */
-export type FoundKey = ApiKeyRole | "unknown" | "unchecked";
+export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
 
 export interface NodeClient {
   /** Where the node is. */
   readonly url: string;
   /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
-  head(own: Asked | undefined): Promise<NodeHead>;
+  head(own: NodePosition | undefined): Promise<NodeHead>;
   /** The same, once the node stands elsewhere than this one or `waitMs` are over. Nodes of earlier versions answer at once. */
-  nextHead(own: Asked, waitMs: number): Promise<NodeHead>;
+  nextHead(own: NodePosition, waitMs: number): Promise<NodeHead>;
   /** The head of the primary that the node is or follows, which it asks for it. Undefined where there is none that answers it. */
   primaryHead(): Promise<NodeHead | undefined>;
   /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
-  pledge(own: Asked, candidacy: Candidacy, how: VoteOptions): Promise<PledgeAnswer>;
+  requestVote(own: NodePosition, candidacy: Candidacy, how: VoteOptions): Promise<VoteResponse>;
   /** The role of the API key with this id and SHA-256. */
-  apiKey(id: string, hash: string): Promise<FoundKey>;
+  apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
   /** What follows a position in the node's log. */
-  log(asked: Asked): Promise<LogAnswer>;
+  log(asked: NodePosition): Promise<LogResponse>;
   /**
    * Downloads the snapshot to `target`, where an earlier attempt may have left its beginning, or tells that the one with this `snapshotTag` is
    * still the newest. `accept` throws where there is no use in a download.
@@ -56,8 +68,8 @@ export interface NodeClient {
   snapshot(
     target: string,
     knownTag: string | undefined,
-    accept: Accept,
-    onProgress?: Progress,
+    accept: AcceptSnapshot,
+    onProgress?: DownloadProgress,
   ): Promise<Snapshot | "unchanged">;
   /** Ends what is under way, and refuses what comes later. */
   close(): void;
@@ -71,7 +83,7 @@ const apiKeyTimeoutMs = 1000;
 const primaryHeadTimeoutMs = 2000;
 const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
 /** Headers. */
-type Named = Readonly<Record<string, string>>;
+type RequestHeaders = Readonly<Record<string, string>>;
 
 const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });
 
@@ -80,7 +92,7 @@ export function connectNode(
   { clock, fetch }: Pick<System, "clock" | "fetch">,
 ): NodeClient {
   const closing = new AbortController();
-  const send = (method: string, path: string, headers: Named, signal: AbortSignal) => {
+  const send = (method: string, path: string, headers: RequestHeaders, signal: AbortSignal) => {
     const id = countedAs();
     const own = { Authorization: `Bearer ${nodeKey}`, ...(id === undefined ? {} : { "Ostiary-Node": id }) };
     return fetch(`${url}/replication/v1/${path}`, {
@@ -92,54 +104,54 @@ export function connectNode(
       throw unreachable(url, error);
     });
   };
-  const get = (path: string, headers: Named, signal: AbortSignal) => send("GET", path, headers, signal);
+  const get = (path: string, headers: RequestHeaders, signal: AbortSignal) => send("GET", path, headers, signal);
 
   return {
     url,
     async head(own) {
-      const query = own === undefined ? "" : `?${positionQuery(own)}`;
+      const query = own === undefined ? "" : `?${positionParameters(own)}`;
       using stall = watchStall(headTimeoutMs, clock);
       const response = await get(`head${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
-      return await headIn(response, url, stall.progress);
+      return await readHead(response, url, stall.progress);
     },
 
     async nextHead(own, waitMs) {
-      const query = positionQuery(own);
+      const query = positionParameters(own);
       query.set("wait", String(Math.round(waitMs)));
       using stall = watchStall(headTimeoutMs + waitMs, clock);
       const response = await get(`head?${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);
-      return await headIn(response, url, stall.progress);
+      return await readHead(response, url, stall.progress);
     },
 
     async primaryHead() {
       using late = deadline(clock, primaryHeadTimeoutMs);
       const response = await get("primary", {}, late.signal);
-      return response.ok ? await headIn(response, url) : undefined;
+      return response.ok ? await readHead(response, url) : undefined;
     },
 
-    async pledge(own, { node, token }, how) {
-      const query = positionQuery(own);
+    async requestVote(own, { node, token }, how) {
+      const query = positionParameters(own);
       const asked = { node, token, ...how };
       for (const [name, value] of Object.entries(asked)) if (value !== undefined) query.set(name, String(value));
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
-      return await pledgeIn(response, url);
+      return await readVote(response, url);
     },
 
     async apiKey(id, hash) {
       using late = deadline(clock, apiKeyTimeoutMs);
       const response = await send("POST", "api-key", { "Ostiary-Key-Id": id, "Ostiary-Key-Hash": hash }, late.signal);
-      return await foundKeyIn(response);
+      return await readApiKeyLookup(response);
     },
 
     async log(asked) {
       using stall = watchStall(logTimeoutMs, clock);
-      const response = await get(`log?${positionQuery(asked)}`, {}, stall.signal);
+      const response = await get(`log?${positionParameters(asked)}`, {}, stall.signal);
       const refused = response.status === 409 || response.status === 410;
       if (!response.ok && !refused) throw await failure("a page of the log", response);
-      const text = await textOf(response, stall.progress);
+      const text = await readText(response, stall.progress);
       const decoded = refused ? decodeRefusal(text) : decodePage(text);
       if ("problem" in decoded) throw new Error(`${url} sent no page of its log: ${decoded.problem}`);
       return "code" in decoded.message ? { refused: decoded.message } : { page: decoded.message };
@@ -157,7 +169,7 @@ export function connectNode(
           stall.progress();
           onProgress(received, size);
         },
-        failure: (response) => failure("a snapshot", response),
+        responseError: (response) => failure("a snapshot", response),
       });
     },
 
@@ -174,33 +186,33 @@ function unreachable(url: string, error: unknown): unknown {
   return Object.assign(new Error(text, { cause: error }), { code });
 }
 
-async function pledgeIn(response: Response, url: string): Promise<PledgeAnswer> {
-  if (response.ok) return { head: await headIn(response, url) };
-  const { message, role } = await refusalOf(response);
+async function readVote(response: Response, url: string): Promise<VoteResponse> {
+  if (response.ok) return { head: await readHead(response, url) };
+  const { message, role } = await readRefusal(response);
   if (response.status === 409) return { refused: message };
   // Not just any 404: what stands before an edge that is down may say that as well.
   if (response.status === 404 && role === "fallback") return { uncounted: true };
   throw new AppError("not_ready", `${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
 }
 
-async function foundKeyIn(response: Response): Promise<FoundKey> {
+async function readApiKeyLookup(response: Response): Promise<ApiKeyLookup> {
   if (response.status === 404 || response.status === 405) return "unchecked";
   if (!response.ok) throw await failure("an API key", response);
   return apiKeySchema.parse(await response.json()).role ?? "unknown";
 }
 
-async function headIn(response: Response, url: string, progress = (): void => {}): Promise<NodeHead> {
-  const decoded = decodeNodeHead(await textOf(response, progress));
+async function readHead(response: Response, url: string, progress = (): void => {}): Promise<NodeHead> {
+  const decoded = decodeNodeHead(await readText(response, progress));
   if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
   return decoded.message;
 }
 
-function positionQuery({ epoch, term, offset, hash, first }: Asked): URLSearchParams {
+function positionParameters({ epoch, term, offset, hash, first }: NodePosition): URLSearchParams {
   const history = first === undefined ? {} : { first };
   return new URLSearchParams({ epoch, term: String(term), after: String(offset), hash, ...history });
 }
 
-async function textOf(response: Response, progress: () => void): Promise<string> {
+async function readText(response: Response, progress: () => void): Promise<string> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of response.body ?? []) {
     progress();
@@ -227,11 +239,11 @@ function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly si
 async function failure(what: string, response: Response): Promise<Error> {
   return new AppError(
     "not_ready",
-    `the primary gave no answer to a request for ${what}: ${response.status} ${(await refusalOf(response)).message}`,
+    `the primary gave no answer to a request for ${what}: ${response.status} ${(await readRefusal(response)).message}`,
   );
 }
 
-async function refusalOf(response: Response): Promise<z.infer<typeof refusalSchema>> {
+async function readRefusal(response: Response): Promise<z.infer<typeof refusalSchema>> {
   const parsed = refusalSchema.safeParse(await response.json().catch(() => undefined));
   return parsed.success ? parsed.data : { message: response.statusText };
 }

@@ -5,11 +5,11 @@
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "../../store/log.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 
 const page = { eventsMax: 500, bytesMax: 4 * 1024 * 1024 };
 
-export interface Unreplicated {
+export interface UnreplicatedEvents {
   readonly path: string;
   readonly events: number;
   /** How many before them were trimmed from the log already, at most. */
@@ -17,7 +17,7 @@ export interface Unreplicated {
 }
 
 /** For a line in the log: how many there are, and how many are gone. */
-export function countUnreplicated({ events, trimmed }: Unreplicated): string {
+export function describeUnreplicated({ events, trimmed }: UnreplicatedEvents): string {
   return `${events} events${trimmed > 0 ? ` (and up to ${trimmed} before them, which were trimmed from the log)` : ""}`;
 }
 
@@ -25,9 +25,9 @@ export function countUnreplicated({ events, trimmed }: Unreplicated): string {
 export function saveUnreplicated(
   directory: string,
   log: Log,
-  present: State,
+  present: StoreState,
   common: number,
-): Unreplicated | undefined {
+): UnreplicatedEvents | undefined {
   const first = log.read(common, { eventsMax: 1, bytesMax: 1 })[0];
   if (first === undefined) return undefined;
   const path = join(directory, `unreplicated-${present.epoch}-${first.offset}-${present.offset}.ndjson`);

@@ -5,12 +5,12 @@
  * degrees) is made here, for copies that nobody writes to.
  */
 import type { Limits } from "../../config/limits.ts";
-import { findDerivedDamage, mendDerived } from "../../engine/derived-tables.ts";
+import { findDerivedDamage, repairDerived } from "../../engine/derived-tables.ts";
 import { computeDigest } from "../../engine/store-digest.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import { openStore } from "../../store/database.ts";
 import { requireKnownSchema, requireKnownSchemaIn } from "../../store/expected-schema.ts";
-import { findState, type State } from "../../store/state.ts";
+import { findState, type StoreState } from "../../store/state.ts";
 import { must } from "../../util/assert.ts";
 
 /** Throws where the file is not what SQLite would have written. */
@@ -26,7 +26,7 @@ export function checkStructure(path: string): void {
 
 /** The check of what is in a file. It keeps the file open, with the policy compiled, from the first step to the last. */
 export class ContentCheck {
-  readonly #store: SqlDatabase;
+  readonly #store: Connection;
   readonly #limits: Limits;
   #problem: string | undefined;
 
@@ -41,7 +41,7 @@ export class ContentCheck {
   }
 
   /** Where the copy stands. Throws where its facts, keys and policy are not those of its digest. Only reads. */
-  read(): State {
+  read(): StoreState {
     const state = must(findState(this.#store), "a store has a state row");
     const digest = this.#store.transaction(() => computeDigest(this.#store));
     if (digest !== state.digest)
@@ -51,8 +51,8 @@ export class ContentCheck {
   }
 
   /** Makes anew what can be made from sound facts, once the file is known to be sound. Says what was wrong, where something was. */
-  mend(): string | undefined {
-    mendDerived(this.#store, this.#limits, this.#problem !== undefined);
+  repair(): string | undefined {
+    repairDerived(this.#store, this.#limits, this.#problem !== undefined);
     return this.#problem && `${this.#problem}; it was made anew from the facts, which are sound`;
   }
 
@@ -61,13 +61,13 @@ export class ContentCheck {
   }
 }
 
-function requireIntegrity(store: SqlDatabase): void {
+function requireIntegrity(store: Connection): void {
   const damage = String(store.prepare("PRAGMA integrity_check(1)").values()[0]?.[0]);
   if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
 }
 
 /** Whether the copy in use still is what its digest says, while others read and write it. Throws where it is not. */
-export function auditCopy(path: string): void {
+export function auditDatabase(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
     store.transaction(() => {

@@ -4,16 +4,16 @@ import type { Limits } from "../../config/limits.ts";
 import {
   historyOf,
   lockDirectory,
-  presentStore,
-  readNote,
+  currentStorePath,
+  readNodeFile,
   removeReplacedStores,
-  writeNote,
+  writeNodeFile,
 } from "../../store/data-directory.ts";
 import { openStore } from "../../store/database.ts";
 import { requireKnownFormat } from "../../store/snapshot-file.ts";
 import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
 import { type Authenticity, authenticityOf } from "../../store/snapshot-mac.ts";
-import { readState, requireEnvironment, type State } from "../../store/state.ts";
+import { readState, requireEnvironment, type StoreState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
@@ -22,9 +22,9 @@ import type { OnStep } from "../file-growth.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
-import { installSnapshot, unpackedIn, type Installed } from "./install-snapshot.ts";
-import { writeSnapshotNote } from "./snapshot-note.ts";
-import { soundStore } from "./sound-store.ts";
+import { installSnapshot, unpackPath, type InstalledSnapshot } from "./install-snapshot.ts";
+import { writeSnapshotMetadata } from "./snapshot-note.ts";
+import { findVerifiedDatabase } from "./sound-store.ts";
 
 const log = getLogger("snapshot");
 
@@ -35,11 +35,11 @@ export function openSnapshotFile(path: string): Snapshot {
     requireKnownFormat(snapshot.manifest);
     return snapshot;
   } catch (error) {
-    throw named(path, error);
+    throw snapshotFileError(path, error);
   }
 }
 
-export interface ImportOptions {
+export interface SnapshotImportOptions {
   readonly file: string;
   readonly data: string;
   /** Replaces a copy that is there. */
@@ -52,27 +52,27 @@ export interface ImportOptions {
   readonly onStep?: OnStep;
 }
 
-export interface Imported extends Installed {
+export interface ImportedSnapshot extends InstalledSnapshot {
   readonly authenticity: Authenticity;
   /** Where the database of another history is kept whose place it took. */
   readonly previous: string | undefined;
 }
 
 /** Puts it into the directory of a node that does not run, once it is checked from end to end. AppError says why where that is refused. */
-export async function importSnapshot(options: ImportOptions): Promise<Imported> {
+export async function importSnapshot(options: SnapshotImportOptions): Promise<ImportedSnapshot> {
   const { file, data, force, limits, nodeKeyHash, allowUnauthenticated, onStep } = options;
   const snapshot = openSnapshotFile(file);
   const authenticity = requireAuthentic(snapshot, nodeKeyHash, allowUnauthenticated);
   const directory = lockDirectory(data);
   try {
-    refuseWrongDirectory(data, snapshot, force);
+    requireImportTarget(data, snapshot, force);
     const guard = new HistoryGuard(data, realSystem.clock);
-    onStep?.("unpacking", { path: unpackedIn(data), bytes: snapshot.manifest.unpackedBytes, next: "checking" });
+    onStep?.("unpacking", { path: unpackPath(data), bytes: snapshot.manifest.unpackedBytes, next: "checking" });
     const installed = await install(snapshot, data, limits, guard, realSystem);
-    guard.settle(must(historyOf(installed.path)));
+    guard.adopt(must(historyOf(installed.path)));
     const previous = removeReplacedStores(data, false);
     // Who makes it a primary's one day has to begin an epoch of its own: others may have gone on from here.
-    if (readNote(data, "role") === undefined) writeNote(data, "role", "fallback");
+    if (readNodeFile(data, "role") === undefined) writeNodeFile(data, "role", "fallback");
     return { ...installed, authenticity, previous };
   } finally {
     directory.unlock();
@@ -89,7 +89,7 @@ export function requireAuthentic(
   try {
     authenticity = authenticityOf(signed, nodeKeyHash);
   } catch (error) {
-    throw named(path, error);
+    throw snapshotFileError(path, error);
   }
   if (authenticity === "verified" || allowUnauthenticated) return authenticity;
   throw new AppError(
@@ -100,12 +100,12 @@ export function requireAuthentic(
   );
 }
 
-function refuseWrongDirectory(data: string, { manifest }: Snapshot, force: boolean): void {
-  if (readNote(data, "role") === "primary")
+function requireImportTarget(data: string, { manifest }: Snapshot, force: boolean): void {
+  if (readNodeFile(data, "role") === "primary")
     throw new AppError("conflict", `\`${data}\` is a primary's; import into the directory of an edge or a fallback`);
-  const present = presentStore(data);
+  const present = currentStorePath(data);
   if (present === undefined) return;
-  const state = stateAt(present);
+  const state = readStateAt(present);
   if (state !== undefined) requireEnvironment(state, manifest.environment);
   if (!force)
     throw new AppError(
@@ -115,7 +115,7 @@ function refuseWrongDirectory(data: string, { manifest }: Snapshot, force: boole
 }
 
 /** Undefined where the file is damaged too much to tell. */
-function stateAt(path: string): State | undefined {
+function readStateAt(path: string): StoreState | undefined {
   try {
     const store = openStore(path, { readonly: true });
     try {
@@ -134,15 +134,15 @@ async function install(
   limits: Limits,
   guard: HistoryGuard,
   system: System,
-): Promise<Installed> {
+): Promise<InstalledSnapshot> {
   const { path, manifest } = snapshot;
   try {
     if (manifest.history !== undefined) guard.require(manifest.history, "it");
     const installed = await installSnapshot(snapshot, { directory: data, limits, system, guard, from: "it" });
-    writeSnapshotNote(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
+    writeSnapshotMetadata(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
     return installed;
   } catch (error) {
-    throw named(path, error);
+    throw snapshotFileError(path, error);
   }
 }
 
@@ -151,17 +151,17 @@ async function install(
  * stands further on in the same epoch or in a later term, or where there is none. Undefined where there is neither. AppError where one is of another environment, or
  * where there is no copy and no such file either.
  */
-export async function storeToStartFrom(
+export async function chooseInitialDatabase(
   { data, environment, limits, nodeKey, import: file }: Config,
   guard: HistoryGuard,
   system: System,
 ): Promise<string | undefined> {
-  const own = await soundStore(data, environment, limits, system);
+  const own = await findVerifiedDatabase(data, environment, limits, system);
   if (file === undefined) return own;
   try {
     const snapshot = openSnapshotFile(file);
     requireEnvironment(snapshot.manifest, environment);
-    if (own !== undefined && !isFurtherOn(snapshot, stateAt(own), guard.own)) return own;
+    if (own !== undefined && !isNewer(snapshot, readStateAt(own), guard.own)) return own;
     requireAuthenticFile(snapshot, nodeKeyHashOf({ nodeKey }));
     return (await install(snapshot, data, limits, guard, system)).path;
   } catch (error) {
@@ -185,7 +185,7 @@ function requireAuthenticFile(snapshot: Snapshot, nodeKeyHash: string | undefine
   );
 }
 
-function isFurtherOn({ path, manifest }: Snapshot, own: State | undefined, history: string | undefined): boolean {
+function isNewer({ path, manifest }: Snapshot, own: StoreState | undefined, history: string | undefined): boolean {
   if (own === undefined) return true;
   if (own.epoch === manifest.epoch) return own.offset < manifest.offset;
   if (manifest.term !== undefined && manifest.history === history) return manifest.term > own.term;
@@ -193,16 +193,16 @@ function isFurtherOn({ path, manifest }: Snapshot, own: State | undefined, histo
   return false;
 }
 
-const unreadable: Readonly<Record<string, string>> = {
+const readErrors: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   EACCES: "reading it is not permitted",
   EISDIR: "it is a directory",
 };
 
 /** What is said of a file names it. */
-export function named(path: string, error: unknown): AppError {
+export function snapshotFileError(path: string, error: unknown): AppError {
   const cause = error instanceof AppError ? (error.cause ?? error) : error;
-  const why = unreadable[(error as NodeJS.ErrnoException).code ?? ""];
+  const why = readErrors[(error as NodeJS.ErrnoException).code ?? ""];
   if (why !== undefined) return new AppError("not_found", `\`${path}\` can't be read: ${why}`, { cause });
   const code = error instanceof AppError ? error.code : "invalid_request";
   return new AppError(code, `\`${path}\`: ${reasonOf(error)}`, { cause });

@@ -2,12 +2,12 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Limits } from "../../config/limits.ts";
-import { historyOf, installStore, nextStore } from "../../store/data-directory.ts";
+import { historyOf, installStore, nextStorePath } from "../../store/data-directory.ts";
 import { diskSpaceOf } from "../../store/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot-file.ts";
 import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
 import { authenticityOf } from "../../store/snapshot-mac.ts";
-import { requireEnvironment, type State } from "../../store/state.ts";
+import { requireEnvironment, type StoreState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { NodeClient } from "../following/node-client.ts";
@@ -15,17 +15,17 @@ import type { HistoryGuard } from "../history-guard.ts";
 import type { StorageStatus } from "../storage-status.ts";
 import type { System } from "../system.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import { unpackSnapshotAside } from "./snapshot-jobs.ts";
+import { unpackSnapshotInWorker } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
 
-export interface Installed {
+export interface InstalledSnapshot {
   readonly path: string;
-  readonly state: State;
+  readonly state: StoreState;
   readonly tag: string;
 }
 
-export interface InstallOptions {
+export interface SnapshotInstallOptions {
   readonly primary: NodeClient;
   readonly directory: string;
   readonly environment: string;
@@ -38,12 +38,15 @@ export interface InstallOptions {
   /** For the MAC. */
   readonly nodeKeyHash: string | undefined;
   /** Where the copy stands that is replaced, where there is one that was answered from: whoever read it is not taken back. */
-  readonly present?: State | undefined;
+  readonly state?: StoreState | undefined;
 }
 
 /** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
-export async function fetchSnapshot(options: InstallOptions, knownTag?: string): Promise<Installed | "unchanged"> {
-  const { primary, directory, environment, system, storage, present, guard, nodeKeyHash } = options;
+export async function fetchSnapshot(
+  options: SnapshotInstallOptions,
+  knownTag?: string,
+): Promise<InstalledSnapshot | "unchanged"> {
+  const { primary, directory, environment, system, storage, state: present, guard, nodeKeyHash } = options;
   // Stays for the next attempt until it is whole.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
@@ -59,7 +62,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
       if (manifest.history !== undefined) guard.require(manifest.history, primary.url);
       if (present?.epoch === manifest.epoch && manifest.offset < present.offset)
         throw new Error(`the snapshot is of ${manifest.offset}, this copy had come to ${present.offset} already`);
-      requireRoom(directory, manifest, packed);
+      requireDiskSpace(directory, manifest, packed);
     });
     if (snapshot === "unchanged") {
       log.debug("the snapshot of {url} is the one that this node has", { url: primary.url });
@@ -73,7 +76,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
     });
     try {
       const installed = await installSnapshot(snapshot, { ...options, from: primary.url });
-      storage?.works("snapshot");
+      storage?.recovered("snapshot");
       return installed;
     } finally {
       removeFiles([packed]);
@@ -86,7 +89,7 @@ export async function fetchSnapshot(options: InstallOptions, knownTag?: string):
 }
 
 /** Throws where the rest of the snapshot and the database in it do not fit: the disk would be full for nothing, and again at the next attempt. */
-function requireRoom(directory: string, { bytes, unpackedBytes }: SnapshotManifest, packed: string): void {
+function requireDiskSpace(directory: string, { bytes, unpackedBytes }: SnapshotManifest, packed: string): void {
   const free = diskSpaceOf(directory)?.freeBytes;
   const neededBytes = Math.max(0, bytes - sizeOf(packed)) + unpackedBytes;
   if (free === undefined || free >= neededBytes) return;
@@ -100,14 +103,14 @@ function sizeOf(path: string): number {
 }
 
 /** Nodes of older versions do not say in a snapshot which history it is of, and it may be large. */
-async function requireOwnHistory({ guard, primary }: InstallOptions): Promise<void> {
+async function requireOwnHistory({ guard, primary }: SnapshotInstallOptions): Promise<void> {
   if (guard.own === undefined) return;
   const { epochs } = await primary.head(undefined);
   guard.require(epochs[0]?.epoch, primary.url);
 }
 
 /** Where a snapshot is unpacked and checked. */
-export function unpackedIn(directory: string): string {
+export function unpackPath(directory: string): string {
   return join(directory, "incoming.db");
 }
 
@@ -120,16 +123,16 @@ export async function installSnapshot(
     system,
     guard,
     from,
-  }: Pick<InstallOptions, "directory" | "limits" | "system" | "guard"> & {
+  }: Pick<SnapshotInstallOptions, "directory" | "limits" | "system" | "guard"> & {
     /** Where it comes from. */
     readonly from: string;
   },
-): Promise<Installed> {
-  const unpacked = unpackedIn(directory);
+): Promise<InstalledSnapshot> {
+  const unpacked = unpackPath(directory);
   try {
-    const { state, unpackMs, checkMs } = await unpackSnapshotAside(system, snapshot, unpacked, limits);
+    const { state, unpackMs, checkMs } = await unpackSnapshotInWorker(system, snapshot, unpacked, limits);
     guard.require(historyOf(unpacked), from);
-    const path = nextStore(directory);
+    const path = nextStorePath(directory);
     installStore(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });
     log.info("installed a snapshot at {offset}, unpacked in {unpackMs} ms and checked in {checkMs} ms", {

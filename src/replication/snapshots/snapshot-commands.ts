@@ -1,9 +1,9 @@
 /** What can be done with snapshots and whole copies in a thread aside, because copying or reading a large database blocks whoever does it. */
 import type { Limits } from "../../config/limits.ts";
 import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot, type Snapshot } from "../../store/snapshot.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import { must } from "../../util/assert.ts";
-import { auditCopy, checkStructure, ContentCheck } from "./check-copy.ts";
+import { auditDatabase, checkStructure, ContentCheck } from "./check-copy.ts";
 
 export type SnapshotCommands = ReturnType<typeof snapshotCommands>;
 
@@ -16,15 +16,15 @@ export function snapshotCommands() {
     verify: (snapshot: Snapshot): Promise<void> => verifySnapshot(snapshot),
     unpack: (snapshot: Snapshot, target: string, bytesMax: number): Promise<void> =>
       unpackSnapshot(snapshot, target, bytesMax),
-    audit: (storePath: string): void => auditCopy(storePath),
+    audit: (storePath: string): void => auditDatabase(storePath),
     checkStructure,
 
     /** The steps of one check, in this order. */
     open(path: string, limits: Limits): void {
       content = new ContentCheck(path, limits);
     },
-    read: (): State => must(content).read(),
-    mend: (): string | undefined => must(content).mend(),
+    read: (): StoreState => must(content).read(),
+    mend: (): string | undefined => must(content).repair(),
     /** Lets go of what was opened. */
     close: (): void => content?.close(),
   };

@@ -5,23 +5,23 @@
  */
 import { statSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { decodeFront, readFront, type Front, type SnapshotManifest } from "../../store/snapshot-file.ts";
+import { decodeHeader, readHeader, type SnapshotHeader, type SnapshotManifest } from "../../store/snapshot-file.ts";
 import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../../store/snapshot.ts";
-import type { Signed } from "../../store/snapshot-mac.ts";
+import type { SignedManifest } from "../../store/snapshot-mac.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import { megabytes } from "../../util/megabytes.ts";
+import { formatMegabytes } from "../../util/megabytes.ts";
 
 const log = getLogger("snapshot");
 
 /** How many bytes there are by now, and how many there will be. */
-export type Progress = (received: number, size: number) => void;
+export type DownloadProgress = (received: number, size: number) => void;
 
 /** What a snapshot says of itself, and its MAC. */
-export type Accept = (manifest: SnapshotManifest, signed: Signed) => void;
+export type AcceptSnapshot = (manifest: SnapshotManifest, signed: SignedManifest) => void;
 
-export interface DownloadOptions {
+export interface SnapshotDownloadOptions {
   /** Sends the request, with these headers among others. */
   readonly get: (headers: Record<string, string>) => Promise<Response>;
   /** Where the file is to be, and where its beginning may be. */
@@ -29,16 +29,16 @@ export interface DownloadOptions {
   /** The `snapshotTag` of what is known already. */
   readonly knownTag: string | undefined;
   /** Throws where there is no use in a download. Called as soon as the manifest has arrived. */
-  readonly accept: Accept;
-  readonly onProgress: Progress;
+  readonly accept: AcceptSnapshot;
+  readonly onProgress: DownloadProgress;
   /** What to say where the answer is none of those that are expected. */
-  readonly failure: (response: Response) => Promise<Error>;
+  readonly responseError: (response: Response) => Promise<Error>;
 }
 
 /** Downloads the snapshot, or tells that the one with the known tag still is the newest. After a failure, call it again. */
-export async function downloadSnapshot(options: DownloadOptions): Promise<Snapshot | "unchanged"> {
-  const { get, target, knownTag, failure } = options;
-  const begun = partAt(target);
+export async function downloadSnapshot(options: SnapshotDownloadOptions): Promise<Snapshot | "unchanged"> {
+  const { get, target, knownTag, responseError: failure } = options;
+  const begun = readPartialDownload(target);
   const response = await get({
     ...(knownTag === undefined ? {} : { "If-None-Match": knownTag }),
     ...(begun === undefined ? {} : { Range: `bytes=${begun.received}-`, "If-Range": begun.tag }),
@@ -51,14 +51,14 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Snapsh
       await receive(response, options, { received: 0, front: undefined });
       break;
     case 206:
-      if (begun === undefined || !continues(response, begun)) throw wrongPart(target);
+      if (begun === undefined || !isContinuation(response, begun)) throw wrongPartError(target);
       log.info("going on with a snapshot after {bytes} bytes", { bytes: begun.received });
       await receive(response, options, begun);
       break;
     case 416:
       // All of it is here: what is asked for then is what follows the last byte.
-      if (begun === undefined || begun.received !== begun.size) throw wrongPart(target);
-      orRemove(target, () => options.accept(begun.front.manifest, begun.front.signed));
+      if (begun === undefined || begun.received !== begun.size) throw wrongPartError(target);
+      removeOnError(target, () => options.accept(begun.front.manifest, begun.front.signed));
       break;
     default:
       throw await failure(response);
@@ -66,17 +66,17 @@ export async function downloadSnapshot(options: DownloadOptions): Promise<Snapsh
   return openSnapshot(target);
 }
 
-interface Part {
+interface PartialDownload {
   readonly received: number;
-  readonly front: Front;
+  readonly front: SnapshotHeader;
   readonly size: number;
   readonly tag: string;
 }
 
 /** What an earlier attempt has left, as far as it can be told. */
-function partAt(path: string): Part | undefined {
+function readPartialDownload(path: string): PartialDownload | undefined {
   try {
-    const front = readFront(path);
+    const front = readHeader(path);
     const [received, size] = [statSync(path).size, sizeOf(front)];
     if (received <= size) return { received, front, size, tag: snapshotBytesTag(front.manifest) };
   } catch {
@@ -86,12 +86,12 @@ function partAt(path: string): Part | undefined {
   return undefined;
 }
 
-function continues(response: Response, { received, size, tag }: Part): boolean {
+function isContinuation(response: Response, { received, size, tag }: PartialDownload): boolean {
   const wanted = `bytes ${received}-${size - 1}/${size}`;
   return response.headers.get("content-range") === wanted && response.headers.get("etag") === tag;
 }
 
-function wrongPart(target: string): Error {
+function wrongPartError(target: string): Error {
   removeFiles([target]);
   return new Error("another part of the snapshot came than was asked for; it is fetched anew");
 }
@@ -99,8 +99,8 @@ function wrongPart(target: string): Error {
 /** Writes what comes to where it belongs. The file is taken away where going on with it would be of no use. */
 async function receive(
   response: Response,
-  { target, accept, onProgress }: DownloadOptions,
-  begun: { readonly received: number; readonly front: Front | undefined },
+  { target, accept, onProgress }: SnapshotDownloadOptions,
+  begun: { readonly received: number; readonly front: SnapshotHeader | undefined },
 ): Promise<void> {
   const file = await open(target, begun.front === undefined ? "w" : "a", 0o600);
   let { received, front } = begun;
@@ -109,7 +109,7 @@ async function receive(
     received += chunk.byteLength;
     if (front === undefined) {
       unreadable = Buffer.concat([unreadable, chunk]);
-      front = decodeFront(unreadable);
+      front = decodeHeader(unreadable);
       if (front !== undefined) accept(front.manifest, front.signed);
     }
     if (front !== undefined && received > sizeOf(front)) throw new Error("the snapshot is longer than it says");
@@ -117,11 +117,11 @@ async function receive(
   try {
     if (begun.front !== undefined) {
       const { manifest, signed } = begun.front;
-      orRemove(target, () => accept(manifest, signed));
+      removeOnError(target, () => accept(manifest, signed));
     }
     for await (const chunk of response.body ?? []) {
       metrics.snapshotBytes.inc({ direction: "received" }, chunk.byteLength);
-      orRemove(target, () => judge(chunk));
+      removeOnError(target, () => judge(chunk));
       await file.appendFile(chunk);
       if (front !== undefined) onProgress(received, sizeOf(front));
     }
@@ -136,7 +136,7 @@ async function receive(
   if (received !== size) throw new Error(`the snapshot broke off after ${received} of ${size} bytes`);
 }
 
-function orRemove(path: string, body: () => void): void {
+function removeOnError(path: string, body: () => void): void {
   try {
     body();
   } catch (error) {
@@ -145,14 +145,14 @@ function orRemove(path: string, body: () => void): void {
   }
 }
 
-function sizeOf({ length, manifest }: Front): number {
+function sizeOf({ length, manifest }: SnapshotHeader): number {
   return length + manifest.bytes;
 }
 
 const reportIntervalMs = 5000;
 
 /** Says in the log now and then how far it has come. */
-export function logProgress(intervalMs = reportIntervalMs): Progress {
+export function logProgress(intervalMs = reportIntervalMs): DownloadProgress {
   let saidMs = performance.now();
   return (received, size) => {
     const nowMs = performance.now();
@@ -160,8 +160,8 @@ export function logProgress(intervalMs = reportIntervalMs): Progress {
     saidMs = nowMs;
     log.info("fetching a snapshot: {percent} %, {received} of {size} MB", {
       percent: Math.floor((100 * received) / size),
-      received: megabytes(received),
-      size: megabytes(size),
+      received: formatMegabytes(received),
+      size: formatMegabytes(size),
     });
   };
 }

@@ -3,24 +3,24 @@ import { statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
 import type { SnapshotManifest } from "../../store/snapshot-file.ts";
-import { databaseFiles, removeFiles, requireSame, type Snapshot } from "../../store/snapshot.ts";
-import type { State } from "../../store/state.ts";
+import { databaseFiles, removeFiles, requireMatchingState, type Snapshot } from "../../store/snapshot.ts";
+import type { StoreState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { System } from "../system.ts";
 import type { SnapshotCommands } from "./snapshot-commands.ts";
 
 const log = getLogger("snapshot");
 
-type Threads = Pick<System, "spawnWorker">;
+type WorkerSpawner = Pick<System, "spawnWorker">;
 
 /** Hears of what could be mended from the facts. */
-export type Warn = (problem: string) => void;
+export type WarningListener = (problem: string) => void;
 
-const logWarning: Warn = (warning) => log.warn("{warning}", { warning });
+const logWarning: WarningListener = (warning) => log.warn("{warning}", { warning });
 
 /** Without `nodeKeyHash` the snapshot has no MAC. */
-export function buildSnapshotAside(
-  system: Threads,
+export function buildSnapshotInWorker(
+  system: WorkerSpawner,
   storePath: string,
   directory: string,
   nodeKeyHash?: string,
@@ -29,8 +29,8 @@ export function buildSnapshotAside(
 }
 
 /** The same. */
-export function buildBackupAside(
-  system: Threads,
+export function buildBackupInWorker(
+  system: WorkerSpawner,
   storePath: string,
   target: string,
   nodeKeyHash?: string,
@@ -39,12 +39,12 @@ export function buildBackupAside(
 }
 
 /** Throws AppError `invalid_request` where the file is not the one that was written. */
-export function verifySnapshotAside(system: Threads, snapshot: Snapshot): Promise<void> {
+export function verifySnapshotInWorker(system: WorkerSpawner, snapshot: Snapshot): Promise<void> {
   return withWorkers(system, (spawn) => spawn().call("verify", snapshot));
 }
 
-export interface Unpacked {
-  readonly state: State;
+export interface UnpackedSnapshot {
+  readonly state: StoreState;
   /** How long both took. */
   readonly unpackMs: number;
   readonly checkMs: number;
@@ -54,22 +54,22 @@ export interface Unpacked {
  * Unpacks a snapshot that was received, and tells where it stands. Throws, and leaves no file at `target`, unless it is sound and everything in it
  * is what the manifest says.
  */
-export async function unpackSnapshotAside(
-  system: Threads,
+export async function unpackSnapshotInWorker(
+  system: WorkerSpawner,
   snapshot: Snapshot,
   target: string,
   limits: Limits,
-  warn: Warn = logWarning,
-): Promise<Unpacked> {
+  warn: WarningListener = logWarning,
+): Promise<UnpackedSnapshot> {
   const { manifest } = snapshot;
   try {
     return await withWorkers(system, async (spawn) => {
       const content = spawn();
-      const structure = manifest.unpackedBytes < smallBytes ? content : spawn();
+      const structure = manifest.unpackedBytes < secondWorkerBytesMin ? content : spawn();
       const startMs = performance.now();
       await content.call("unpack", snapshot, target, limits.snapshotBytesMax);
       const unpackedMs = performance.now();
-      const state = await check(content, structure, { path: target, limits, warn, manifest });
+      const state = await checkDatabase(content, structure, { path: target, limits, warn, manifest });
       return { state, unpackMs: unpackedMs - startMs, checkMs: performance.now() - unpackedMs };
     });
   } catch (error) {
@@ -79,52 +79,52 @@ export async function unpackSnapshotAside(
 }
 
 /** Where a sound copy stands. Throws where it is not sound, or not a store. */
-export function checkStoreAside(
-  system: Threads,
+export function checkDatabaseInWorker(
+  system: WorkerSpawner,
   path: string,
   limits: Limits,
-  warn: Warn = logWarning,
-): Promise<State> {
+  warn: WarningListener = logWarning,
+): Promise<StoreState> {
   return withWorkers(system, (spawn) => {
     const content = spawn();
-    const structure = statSync(path).size < smallBytes ? content : spawn();
-    return check(content, structure, { path, limits, warn, manifest: undefined });
+    const structure = statSync(path).size < secondWorkerBytesMin ? content : spawn();
+    return checkDatabase(content, structure, { path, limits, warn, manifest: undefined });
   });
 }
 
 /** Reads a copy that is in use from end to end; rejects where it is not what its digest says. */
-export function auditCopyAside(system: Threads, storePath: string): Promise<void> {
+export function auditDatabaseInWorker(system: WorkerSpawner, storePath: string): Promise<void> {
   return withWorkers(system, (spawn) => spawn().call("audit", storePath));
 }
 
 /** The check of a smaller database takes less time than the start of a second thread. */
-const smallBytes = 8 * 2 ** 20;
+const secondWorkerBytesMin = 8 * 2 ** 20;
 
-interface Checked {
+interface DatabaseCheckOptions {
   readonly path: string;
   readonly limits: Limits;
-  readonly warn: Warn;
+  readonly warn: WarningListener;
   /** Of the snapshot that it came out of. */
   readonly manifest: SnapshotManifest | undefined;
 }
 
 type SnapshotWorker = WorkerHandle<SnapshotCommands, never>;
 
-async function check(
+async function checkDatabase(
   content: SnapshotWorker,
   structure: SnapshotWorker,
-  { path, limits, warn, manifest }: Checked,
-): Promise<State> {
+  { path, limits, warn, manifest }: DatabaseCheckOptions,
+): Promise<StoreState> {
   await content.call("open", path, limits);
   const [state] = await Promise.all([content.call("read"), structure.call("checkStructure", path)]);
-  if (manifest !== undefined) requireSame(state, manifest);
+  if (manifest !== undefined) requireMatchingState(state, manifest);
   const mended = await content.call("mend");
   if (mended !== undefined) warn(mended);
   return state;
 }
 
 /** Whatever the job has spawned ends with it, also where it failed: nobody may still be reading a file that is taken away then. */
-async function withWorkers<T>(system: Threads, job: (spawn: () => SnapshotWorker) => Promise<T>): Promise<T> {
+async function withWorkers<T>(system: WorkerSpawner, job: (spawn: () => SnapshotWorker) => Promise<T>): Promise<T> {
   const workers: SnapshotWorker[] = [];
   const spawn = (): SnapshotWorker => {
     const worker = system.spawnWorker<SnapshotCommands, never>("snapshot");

@@ -7,23 +7,23 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { openSnapshot, removeFiles, snapshotBytesTag, type Snapshot } from "../../store/snapshot.ts";
 import { authenticityOf } from "../../store/snapshot-mac.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { System } from "../system.ts";
-import { buildSnapshotAside, verifySnapshotAside } from "./snapshot-jobs.ts";
+import { buildSnapshotInWorker, verifySnapshotInWorker } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
 
-export interface SnapshotKeeper {
+export interface SnapshotCache {
   /** The newest there is, or a new one where that is old. */
   get(): Promise<Snapshot>;
   /** The kept one with this `snapshotBytesTag`. */
   find(tag: string): Snapshot | undefined;
 }
 
-export interface SnapshotKeeperOptions {
+export interface SnapshotCacheOptions {
   /** Where the database is now. */
   readonly storePath: () => string;
   /** Where snapshots are kept; nothing else that ends with `.zst` may be there. */
@@ -31,13 +31,13 @@ export interface SnapshotKeeperOptions {
   /** Up to this age a snapshot is young. */
   readonly reuseMs: number;
   /** Where the database stands. */
-  readonly present: () => State;
+  readonly state: () => StoreState;
   /** For the MAC. */
   readonly nodeKeyHash: string;
   readonly system: Pick<System, "clock" | "spawnWorker">;
 }
 
-interface Kept {
+interface CachedSnapshot {
   readonly snapshot: Snapshot;
   /** By the monotonic clock; long ago where it was made by an earlier process. */
   readonly madeMs: number;
@@ -46,22 +46,22 @@ interface Kept {
   isWhole: boolean;
 }
 
-const keptMax = 2;
+const cachedMax = 2;
 
-export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
-  const { storePath, directory, reuseMs, present, nodeKeyHash, system } = options;
+export function openSnapshotCache(options: SnapshotCacheOptions): SnapshotCache {
+  const { storePath, directory, reuseMs, state: present, nodeKeyHash, system } = options;
   const { clock } = system;
-  let kept = leftIn(directory, nodeKeyHash);
-  let building: Promise<Kept> | undefined;
+  let kept = readCached(directory, nodeKeyHash);
+  let building: Promise<CachedSnapshot> | undefined;
 
-  const build = async (): Promise<Kept> => {
+  const build = async (): Promise<CachedSnapshot> => {
     const startMs = clock.monotonicMs();
     log.debug("making a snapshot at {offset}", { offset: present().offset });
-    const snapshot = await buildSnapshotAside(system, storePath(), directory, nodeKeyHash);
+    const snapshot = await buildSnapshotInWorker(system, storePath(), directory, nodeKeyHash);
     // Counted from the end: who could not wait so long comes again.
     const madeMs = clock.monotonicMs();
     const made = { snapshot, madeMs, askedMs: madeMs, isWhole: true };
-    kept = [made, ...kept.toSorted((left, right) => right.askedMs - left.askedMs)].slice(0, keptMax);
+    kept = [made, ...kept.toSorted((left, right) => right.askedMs - left.askedMs)].slice(0, cachedMax);
     removeOthers(directory, kept);
     metrics.snapshots.inc({ action: "built" });
     const { offset, bytes } = snapshot.manifest;
@@ -71,10 +71,10 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
   };
 
   /** A damaged file would be refused by whoever gets it, again and again. */
-  const checked = async (old: Kept): Promise<Kept> => {
+  const checked = async (old: CachedSnapshot): Promise<CachedSnapshot> => {
     log.debug("comparing the snapshot of an earlier start with its checksum: {path}", { path: old.snapshot.path });
     try {
-      await verifySnapshotAside(system, old.snapshot);
+      await verifySnapshotInWorker(system, old.snapshot);
       old.isWhole = true;
       return old;
     } catch (error) {
@@ -84,7 +84,7 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
     }
   };
 
-  const prepare = async (old: Kept | undefined): Promise<Kept> => {
+  const prepare = async (old: CachedSnapshot | undefined): Promise<CachedSnapshot> => {
     try {
       return await (old === undefined ? build() : checked(old));
     } catch (error) {
@@ -97,7 +97,7 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
 
   return {
     async get() {
-      const found = usable(kept, present(), clock.monotonicMs() - reuseMs);
+      const found = findReusable(kept, present(), clock.monotonicMs() - reuseMs);
       const given = found?.isWhole === true ? found : await (building ??= prepare(found));
       given.askedMs = clock.monotonicMs();
       return given.snapshot;
@@ -112,7 +112,11 @@ export function keepSnapshots(options: SnapshotKeeperOptions): SnapshotKeeper {
 }
 
 /** The one that can be given out as it is: it is of where the store stands, or was made after `youngMs`. */
-function usable(kept: readonly Kept[], { epoch, offset, hash }: State, youngMs: number): Kept | undefined {
+function findReusable(
+  kept: readonly CachedSnapshot[],
+  { epoch, offset, hash }: StoreState,
+  youngMs: number,
+): CachedSnapshot | undefined {
   const isPresent = ({ manifest }: Snapshot): boolean => manifest.offset === offset && manifest.hash === hash;
   return kept.find(
     ({ snapshot, madeMs }) =>
@@ -121,8 +125,8 @@ function usable(kept: readonly Kept[], { epoch, offset, hash }: State, youngMs: 
 }
 
 /** What an earlier process has kept, in the order of their positions. */
-function leftIn(directory: string, nodeKeyHash: string): Kept[] {
-  const found = filesIn(directory).flatMap((path): Kept[] => {
+function readCached(directory: string, nodeKeyHash: string): CachedSnapshot[] {
+  const found = filesIn(directory).flatMap((path): CachedSnapshot[] => {
     try {
       const long = Number.NEGATIVE_INFINITY;
       const snapshot = openSnapshot(path);
@@ -135,10 +139,10 @@ function leftIn(directory: string, nodeKeyHash: string): Kept[] {
   });
   return found
     .toSorted((left, right) => right.snapshot.manifest.madeMs - left.snapshot.manifest.madeMs)
-    .slice(0, keptMax);
+    .slice(0, cachedMax);
 }
 
-function removeOthers(directory: string, kept: readonly Kept[]): void {
+function removeOthers(directory: string, kept: readonly CachedSnapshot[]): void {
   const paths = new Set(kept.map(({ snapshot }) => snapshot.path));
   removeFiles(filesIn(directory).filter((path) => !paths.has(path)));
 }

@@ -7,13 +7,13 @@ import { promisify } from "node:util";
 import { snapshotBytesTag, snapshotTag } from "../../store/snapshot.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import type { SnapshotKeeper } from "./snapshot-keeper.ts";
+import type { SnapshotCache } from "./snapshot-keeper.ts";
 
 const log = getLogger("snapshot");
 
-const pieceBytes = 256 * 1024;
+const chunkBytes = 256 * 1024;
 
-export async function serveSnapshot({ headers }: Request, keeper: SnapshotKeeper): Promise<Response> {
+export async function serveSnapshot({ headers }: Request, keeper: SnapshotCache): Promise<Response> {
   const ifRange = headers.get("range") === null ? null : headers.get("if-range");
   // An older one is still good for who has begun with it: the log goes on from there.
   const begun = ifRange === null ? undefined : keeper.find(ifRange);
@@ -27,7 +27,7 @@ export async function serveSnapshot({ headers }: Request, keeper: SnapshotKeeper
     return new Response(null, { status: 304, headers: common });
   }
 
-  const wanted = ifRange === null || ifRange === tag ? rangeOf(headers.get("range"), size) : "all";
+  const wanted = ifRange === null || ifRange === tag ? parseRange(headers.get("range"), size) : "all";
   if (wanted === "none")
     return new Response(null, { status: 416, headers: { ...common, "Content-Range": `bytes */${size}` } });
   const { first, last } = wanted === "all" ? { first: 0, last: size - 1 } : wanted;
@@ -41,7 +41,7 @@ export async function serveSnapshot({ headers }: Request, keeper: SnapshotKeeper
   const content = { "Content-Type": "application/zstd", "Content-Length": String(last - first + 1) };
   const part = wanted === "all" ? {} : { "Content-Range": `bytes ${first}-${last}/${size}` };
   return new Response(
-    streamOf(snapshot.path, first, last, (bytes) => metrics.snapshotBytes.inc({ direction: "sent" }, bytes)),
+    streamFile(snapshot.path, first, last, (bytes) => metrics.snapshotBytes.inc({ direction: "sent" }, bytes)),
     {
       status: wanted === "all" ? 200 : 206,
       headers: { ...common, ...content, ...part },
@@ -49,13 +49,13 @@ export async function serveSnapshot({ headers }: Request, keeper: SnapshotKeeper
   );
 }
 
-interface Range {
+interface ByteRange {
   readonly first: number;
   readonly last: number;
 }
 
 /** What is asked for of so many bytes: a part, nothing that there is, or all; also where it is asked in a way that need not be understood. */
-function rangeOf(header: string | null, size: number): Range | "all" | "none" {
+function parseRange(header: string | null, size: number): ByteRange | "all" | "none" {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header ?? "") ?? [];
   if (from === undefined || to === undefined || (from === "" && to === "")) return "all";
   const first = from === "" ? Math.max(0, size - Number(to)) : Number(from);
@@ -70,7 +70,7 @@ const readAt = promisify(read);
  * The bytes of a file from one to another, both included, as fast as they are taken. The file is opened at once: it may lose its name meanwhile.
  * `onSent` hears how many were taken.
  */
-export function streamOf(
+export function streamFile(
   path: string,
   first: number,
   last: number,
@@ -97,7 +97,7 @@ export function streamOf(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
-        const piece = new Uint8Array(Math.min(pieceBytes, last + 1 - at));
+        const piece = new Uint8Array(Math.min(chunkBytes, last + 1 - at));
         const bytesRead = await next(piece);
         if (isOver) return;
         if (bytesRead === 0) throw new Error(`\`${path}\` has become shorter`);

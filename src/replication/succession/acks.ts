@@ -11,7 +11,7 @@ interface Waiter {
   readonly resolve: (reached: boolean) => void;
 }
 
-interface Standing {
+interface AckedPosition {
   readonly epoch: string;
   readonly offset: number;
 }
@@ -19,7 +19,7 @@ interface Standing {
 export class Acks {
   readonly #needed: number;
   readonly #clock: Clock;
-  readonly #standings = new Map<string, Standing>();
+  readonly #standings = new Map<string, AckedPosition>();
   readonly #waiters = new Set<Waiter>();
 
   /** `needed` nodes must have an event before it counts; 0 waits for nobody. */
@@ -29,7 +29,7 @@ export class Acks {
   }
 
   /** A node says that it has everything of this epoch up to there. */
-  note(nodeId: string, epoch: string, offset: number): void {
+  record(nodeId: string, epoch: string, offset: number): void {
     const before = this.#standings.get(nodeId);
     if (before?.epoch === epoch && before.offset >= offset) return;
     this.#standings.set(nodeId, { epoch, offset });
@@ -37,7 +37,7 @@ export class Acks {
   }
 
   /** Whether enough nodes have it, at the latest after `waitMs`. */
-  reached(epoch: string, offset: number, waitMs: number): Promise<boolean> {
+  waitFor(epoch: string, offset: number, waitMs: number): Promise<boolean> {
     if (this.#has(epoch, offset)) return Promise.resolve(true);
     return new Promise((resolve) => {
       const settle = (reached: boolean): void => {

@@ -3,9 +3,9 @@ import { randomBytes } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { brokerTls } from "../feed/broker-tls.ts";
-import { BrokerLink } from "../feed/broker-link.ts";
+import { BrokerConnection } from "../feed/broker-link.ts";
 import { decodeHead, type Head } from "../feed/envelope.ts";
-import { sealWith } from "../feed/seal.ts";
+import { createMessageMac } from "../feed/seal.ts";
 import { topicsOf } from "../feed/topics.ts";
 import type { System } from "../system.ts";
 
@@ -17,11 +17,11 @@ export interface BrokerHeads {
 }
 
 /** A broker that can't be reached delays a start by no more than this. */
-const lookTimeoutMs = 4000;
+const readTimeoutMs = 4000;
 /** A broker sends what it has kept right after a subscription. */
 const retainedWaitMs = 500;
 
-export function externalBrokers({ broker }: Config): readonly string[] {
+export function externalBrokerUrls({ broker }: Config): readonly string[] {
   return broker.filter((url) => url !== embeddedBroker);
 }
 
@@ -29,7 +29,7 @@ export function externalBrokers({ broker }: Config): readonly string[] {
  * Listens at a broker for `liveWaitMs` after it has sent a retained head, and as long again after a head that is not. Where there is none, no primary
  * can be alive there.
  */
-export async function headsAt(
+export async function readBrokerHeads(
   url: string,
   config: Config,
   nodeKeyHash: string,
@@ -38,12 +38,12 @@ export async function headsAt(
 ): Promise<BrokerHeads> {
   const { environment, topicPrefix, brokerUsername: username, brokerPassword: password, limits } = config;
   const { head: topic } = topicsOf(topicPrefix, environment);
-  const seal = sealWith(nodeKeyHash);
+  const seal = createMessageMac(nodeKeyHash);
   // Not the name of a primary: one that runs would be disconnected.
   const clientId = `ostiary-look-${randomBytes(4).toString("hex")}`;
   const { brokerConnectTimeoutMs: connectTimeoutMs, brokerKeepaliveMs: keepaliveMs } = limits;
-  const link = new BrokerLink(
-    { ...brokerTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, exclusive: false },
+  const link = new BrokerConnection(
+    { ...brokerTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, ownership: false },
     system,
   );
   let retained: Head | undefined;
@@ -52,16 +52,16 @@ export async function headsAt(
   try {
     return await new Promise<BrokerHeads>((resolve) => {
       const end = (live?: Head): void => resolve({ retained, live });
-      let cancel = clock.after(lookTimeoutMs, end);
+      let cancel = clock.after(readTimeoutMs, end);
       const waitFor = (waitMs: number): void => {
         cancel();
         cancel = clock.after(waitMs, end);
       };
       link.onMessage((at, payload, isRetained) => {
-        const decoded = at === topic && seal.fits(topic, payload) ? decodeHead(payload) : undefined;
+        const decoded = at === topic && seal.verify(topic, payload) ? decodeHead(payload) : undefined;
         const head = decoded !== undefined && "message" in decoded ? decoded.message : undefined;
         if (head?.s !== environment) return;
-        if (!isRetained && heard !== undefined && isLaterOf(heard, head)) return end(head);
+        if (!isRetained && heard !== undefined && isSuccessorHead(heard, head)) return end(head);
         if (isRetained) retained = head;
         else heard = head;
         waitFor(liveWaitMs);
@@ -80,6 +80,6 @@ export async function headsAt(
 }
 
 /** Whether one process published both, one after the other. Those of earlier versions have no numbers. */
-function isLaterOf(first: Head, second: Head): boolean {
+function isSuccessorHead(first: Head, second: Head): boolean {
   return first.i === second.i && (second.q ?? second.t) > (first.q ?? first.t);
 }

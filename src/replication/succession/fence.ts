@@ -4,31 +4,31 @@
  * on it writes and publishes nothing; what it has that the successor has not goes into a file for the operator. The same goes for a primary whose
  * directory was rolled back, until it has fetched from its peers what it lacks.
  */
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
-import { compareEpochs, type Epoch, type EpochName, readEpochs } from "../../store/epochs.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import { compareEpochs, type Epoch, type EpochId, readEpochs } from "../../store/epochs.ts";
 import { openLog } from "../../store/log.ts";
-import { readState, type State } from "../../store/state.ts";
+import { readState, type StoreState } from "../../store/state.ts";
 import type { StorageStatus } from "../storage-status.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../following/history.ts";
-import { countUnreplicated, saveUnreplicated, type Unreplicated } from "../following/unreplicated.ts";
-import { forgetPromotion } from "./promotion.ts";
+import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "../following/unreplicated.ts";
+import { removePromotionNote } from "./promotion.ts";
 
 const log = getLogger("primary");
 
 /** Where a node stands in the history of a primary. */
-export interface Seen extends EpochName {
+export interface ObservedPosition extends EpochId {
   readonly offset: number;
 }
 
 export interface FenceOptions {
   readonly directory: string;
   /** A read-only connection. */
-  readonly store: SqlDatabase;
-  readonly present: () => State;
+  readonly store: Connection;
+  readonly state: () => StoreState;
   readonly storage: StorageStatus;
   /** Called once, when the fence falls. `lacking` is what other nodes have and this one has not. */
-  readonly onFenced: (reason: FenceReason, lacking?: Seen) => void;
+  readonly onFenced: (reason: FenceReason, lacking?: ObservedPosition) => void;
 }
 
 /**
@@ -38,7 +38,7 @@ export interface FenceOptions {
  */
 export type FenceReason = "replaced" | "behind" | "unleased" | "damaged";
 
-const problems: Readonly<Record<FenceReason, string>> = {
+const fenceProblems: Readonly<Record<FenceReason, string>> = {
   replaced: "another primary has taken over",
   behind: "the data of this node are not the newest, it fetches the rest from its peers",
   unleased: "this node has lost the lease of the primary",
@@ -48,29 +48,29 @@ const problems: Readonly<Record<FenceReason, string>> = {
 export class Fence {
   readonly #options: FenceOptions;
   #reason: FenceReason | undefined;
-  #saved: Unreplicated | "nothing" | undefined;
+  #saved: UnreplicatedEvents | "nothing" | undefined;
 
   constructor(options: FenceOptions) {
     this.#options = options;
   }
 
-  get fenced(): boolean {
+  get isFenced(): boolean {
     return this.#reason !== undefined;
   }
 
   /** Why this node takes no writes, for clients. Undefined while it does. */
   get problem(): string | undefined {
-    return this.#reason && problems[this.#reason];
+    return this.#reason && fenceProblems[this.#reason];
   }
 
   /** What only this node has, once that is known and if there is any. */
-  get unreplicated(): Unreplicated | undefined {
+  get unreplicated(): UnreplicatedEvents | undefined {
     return this.#saved === "nothing" ? undefined : this.#saved;
   }
 
   /** Somebody has this epoch. `epochs` is that history or the end of it, where it is known. */
-  consider(theirs: EpochName, epochs?: readonly Epoch[]): void {
-    if (compareEpochs(theirs, this.#options.present()) <= 0) return;
+  onEpoch(theirs: EpochId, epochs?: readonly Epoch[]): void {
+    if (compareEpochs(theirs, this.#options.state()) <= 0) return;
     this.fence(`another node is the primary, of the later epoch ${theirs.epoch}`);
     if (epochs !== undefined) this.#save(epochs);
   }
@@ -109,7 +109,7 @@ export class Fence {
   }
 
   /** Others have come to there by what this node wrote, which it does not have itself any more. `isHeld`: a node has it still, and can give it back. */
-  stepAside(standing: Seen, isHeld: boolean): void {
+  stepDown(standing: ObservedPosition, isHeld: boolean): void {
     if (!this.#close("behind", isHeld ? standing : undefined)) return;
     log.error(
       "the data directory of this primary is not the newest: other nodes have come to {epoch}:{offset}. It fetches from its peers what it lacks before it writes anything",
@@ -118,7 +118,7 @@ export class Fence {
   }
 
   /** Before anything that could fail. False where it is closed already. */
-  #close(reason: FenceReason, lacking?: Seen): boolean {
+  #close(reason: FenceReason, lacking?: ObservedPosition): boolean {
     if (this.#reason !== undefined) return false;
     this.#reason = reason;
     this.#options.onFenced(reason, lacking);
@@ -128,7 +128,7 @@ export class Fence {
   #forgetPromotion(): void {
     const { directory } = this.#options;
     try {
-      forgetPromotion(directory);
+      removePromotionNote(directory);
     } catch (error) {
       // Started again it would take itself for the primary until it hears of its successor.
       log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
@@ -140,7 +140,7 @@ export class Fence {
     const { directory, store, storage } = this.#options;
     const eventLog = openLog(store);
     const present = readState(store);
-    let saved: Unreplicated | undefined;
+    let saved: UnreplicatedEvents | undefined;
     try {
       saved = saveUnreplicated(
         directory,
@@ -148,7 +148,7 @@ export class Fence {
         present,
         lastCommonOffset(present, eventLog, readEpochs(store), epochs),
       );
-      storage.works("events");
+      storage.recovered("events");
     } catch (error) {
       // They are still in the database, and the next one who knows of the successor makes another attempt.
       return storage.failed("events", error, directory);
@@ -158,7 +158,7 @@ export class Fence {
     log.fatal(
       "{events} of this primary never reached its successor, they are in {path}: see what of them is to be done again",
       {
-        events: countUnreplicated(saved),
+        events: describeUnreplicated(saved),
         path: saved.path,
       },
     );

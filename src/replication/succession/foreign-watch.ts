@@ -5,18 +5,18 @@
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
-import type { Foreign, Histories } from "../history-guard.ts";
+import type { ForeignHistory, HistoryFilter } from "../history-guard.ts";
 
 const log = getLogger("history");
 
-const complaintIntervalMs = 60_000;
+const warningIntervalMs = 60_000;
 /** Nodes that are refused ask again within seconds. */
-const freshMs = 60_000;
+const seenMs = 60_000;
 
-export class ForeignWatch implements Histories {
+export class ForeignHistoryMonitor implements HistoryFilter {
   readonly #own: () => string;
   readonly #clock: Pick<Clock, "monotonicMs">;
-  #last: Foreign | undefined;
+  #last: ForeignHistory | undefined;
   #seenAtMs = Number.NEGATIVE_INFINITY;
   #complainedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -31,8 +31,8 @@ export class ForeignWatch implements Histories {
   }
 
   /** What was seen within the last minute. */
-  get foreign(): Foreign | undefined {
-    return this.#clock.monotonicMs() - this.#seenAtMs < freshMs ? this.#last : undefined;
+  get foreign(): ForeignHistory | undefined {
+    return this.#clock.monotonicMs() - this.#seenAtMs < seenMs ? this.#last : undefined;
   }
 
   admits(theirs: string | undefined, from: string): boolean {
@@ -41,7 +41,7 @@ export class ForeignWatch implements Histories {
     const isNew = this.#last === undefined || this.#last.history !== theirs;
     this.#last = { history: theirs ?? "unknown", from };
     this.#seenAtMs = nowMs;
-    if (!isNew && nowMs - this.#complainedAtMs < complaintIntervalMs) return false;
+    if (!isNew && nowMs - this.#complainedAtMs < warningIntervalMs) return false;
     this.#complainedAtMs = nowMs;
     log.error(
       "{from} has another history ({theirs}) than this primary ({own}): they share no beginning, so it does not follow. Was this primary started on an empty or a wrong directory? Stop it and mount its volume, restore a backup, or promote an edge. If this history is right, approve it on each of the others: {command}",

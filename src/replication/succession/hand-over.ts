@@ -10,11 +10,11 @@ import type { Clock } from "../../util/clock.ts";
 const log = getLogger("primary");
 
 /** Longer than the promotion of the other node takes. */
-const patienceMs = 20_000;
+const handoverTimeoutMs = 20_000;
 
-export class HandOver {
+export class Handover {
   readonly #clock: Clock;
-  readonly #onGivenUp: (to: string) => void;
+  readonly #onGivenUp: (target: string) => void;
   #writing = 0;
   /** Resolves when nothing is written any more. */
   #idle: PromiseWithResolvers<void> | undefined;
@@ -33,7 +33,7 @@ export class HandOver {
   }
 
   /** AppError `not_ready` while this primary hands over. */
-  requireNone(): void {
+  requireInactive(): void {
     if (this.#to === undefined) return;
     throw new AppError("not_ready", `${this.#to} is about to become the primary: send the write again in a moment`);
   }
@@ -44,7 +44,7 @@ export class HandOver {
   }
 
   /** Counts a write as under way while `work` runs. */
-  async during<Result>(work: () => Promise<Result>): Promise<Result> {
+  async trackWrite<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#writing++;
     try {
       return await work();
@@ -55,11 +55,11 @@ export class HandOver {
   }
 
   /** Takes no further writes. Resolves when those under way are finished. */
-  async begin(to: string): Promise<void> {
+  async start(to: string): Promise<void> {
     log.warning("this primary hands over to {node} and takes no writes meanwhile", { node: to });
     this.#to = to;
     this.#cancel();
-    this.#cancel = this.#clock.after(patienceMs, () => {
+    this.#cancel = this.#clock.after(handoverTimeoutMs, () => {
       this.#to = undefined;
       log.warning("{node} did not become the primary", { node: to });
       this.#onGivenUp(to);

@@ -10,18 +10,18 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { NodeHead } from "../feed/envelope.ts";
-import { peerNeighbours } from "../following/neighbours.ts";
+import { connectPeers } from "../following/neighbours.ts";
 import { approvedHistory, knownHistory } from "../history-notes.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import type { System } from "../system.ts";
-import { externalBrokers, headsAt } from "./broker-heads.ts";
+import { externalBrokerUrls, readBrokerHeads } from "./broker-heads.ts";
 
 const log = getLogger("primary");
 
 /** All are asked at the same time. */
-const lookTimeoutMs = 4000;
+const askTimeoutMs = 4000;
 
-interface Known {
+interface KnownHistory {
   readonly history: string;
   readonly offset: number | undefined;
   /** Who knows it, for a sentence. */
@@ -29,10 +29,10 @@ interface Known {
 }
 
 /** AppError `conflict` where somebody knows of a history, unless it is the one that an operator has abandoned. */
-export async function refuseKnownHistory(config: Config, system: System): Promise<void> {
+export async function requireNoKnownHistory(config: Config, system: System): Promise<void> {
   const { data, environment } = config;
   const noted = knownHistory(data);
-  const own: Known[] =
+  const own: KnownHistory[] =
     noted === undefined ? [] : [{ history: noted, offset: undefined, where: "this directory's notes" }];
   const asked = await Promise.all([...askPeers(config, system), ...askBrokers(config, system)]);
   const abandoned = approvedHistory(data, "abandon-history");
@@ -43,7 +43,12 @@ export async function refuseKnownHistory(config: Config, system: System): Promis
     log.warning("this primary begins a new history, the history {abandoned} is abandoned", { abandoned });
 }
 
-function refusal({ history, offset, where }: Known, data: string, environment: string, abandoned?: string): AppError {
+function refusal(
+  { history, offset, where }: KnownHistory,
+  data: string,
+  environment: string,
+  abandoned?: string,
+): AppError {
   const standing = offset === undefined ? "" : ` at offset ${offset}`;
   const useless = abandoned === undefined ? "" : ` (That ${abandoned} is abandoned does not help.)`;
   return new AppError(
@@ -52,13 +57,13 @@ function refusal({ history, offset, where }: Known, data: string, environment: s
   );
 }
 
-function askPeers(config: Config, system: System): Promise<Known | undefined>[] {
-  const knownTo = (url: string, head: NodeHead): Known | undefined => {
+function askPeers(config: Config, system: System): Promise<KnownHistory | undefined>[] {
+  const knownTo = (url: string, head: NodeHead): KnownHistory | undefined => {
     const [first] = head.epochs;
     if (head.s !== config.environment || first === undefined) return undefined;
     return { history: first.epoch, offset: head.l, where: url };
   };
-  return peerNeighbours(config, system).map(async ({ url, client }) => {
+  return connectPeers(config, system).map(async ({ url, client }) => {
     const answer = client.head(undefined).then(
       (head) => knownTo(url, head),
       (error: unknown) => {
@@ -72,19 +77,19 @@ function askPeers(config: Config, system: System): Promise<Known | undefined>[] 
   });
 }
 
-function askBrokers(config: Config, system: System): Promise<Known | undefined>[] {
+function askBrokers(config: Config, system: System): Promise<KnownHistory | undefined>[] {
   const nodeKeyHash = nodeKeyHashOf(config);
   // Without the node key nobody can tell whose a head is.
   if (nodeKeyHash === undefined) return [];
-  return externalBrokers(config).map(async (url) => {
-    const { retained, live = retained } = await headsAt(url, config, nodeKeyHash, 0, system);
+  return externalBrokerUrls(config).map(async (url) => {
+    const { retained, live = retained } = await readBrokerHeads(url, config, nodeKeyHash, 0, system);
     return live && { history: live.f ?? live.e, offset: live.l, where: `the broker ${brokerAddress(url).name}` };
   });
 }
 
 function inTime<T>(answer: Promise<T | undefined>, { clock }: System): Promise<T | undefined> {
   return new Promise((resolve) => {
-    const cancel = clock.after(lookTimeoutMs, () => resolve(undefined));
+    const cancel = clock.after(askTimeoutMs, () => resolve(undefined));
     void answer.then((value) => (cancel(), resolve(value)));
   });
 }

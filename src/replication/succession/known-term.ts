@@ -1,7 +1,7 @@
 /** The greatest term that other nodes know. A restored history begins after it, so that those nodes follow it. */
 import type { Config } from "../../config/config.ts";
 import { deadline } from "../../util/deadline.ts";
-import { peerNeighbours } from "../following/neighbours.ts";
+import { connectPeers } from "../following/neighbours.ts";
 import type { System } from "../system.ts";
 
 export interface KnownTerm {
@@ -17,7 +17,7 @@ const timeoutMs = 5000;
 export async function askKnownTerm(config: Config, system: System): Promise<KnownTerm> {
   const { primary, peers } = config;
   const urls = [...new Set([...(primary === undefined ? [] : [primary]), ...peers])];
-  const nodes = peerNeighbours({ ...config, peers: urls }, system);
+  const nodes = connectPeers({ ...config, peers: urls }, system);
   using late = deadline(system.clock, timeoutMs);
   const tooLate = new Promise<undefined>((resolve) => late.signal.addEventListener("abort", () => resolve(undefined)));
   const answers = await Promise.all(

@@ -11,9 +11,9 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readNote, writeNote } from "../../store/data-directory.ts";
-import { compareEpochs, type EpochName } from "../../store/epochs.ts";
-import { isSameSuccession, isStart } from "../../store/terms.ts";
+import { readNodeFile, writeNodeFile } from "../../store/data-directory.ts";
+import { compareEpochs, type EpochId } from "../../store/epochs.ts";
+import { isSameFailover, isStartTerm } from "../../store/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
@@ -42,7 +42,7 @@ export interface VoteOptions {
 }
 
 /** `epoch` and its term are where the candidate stands. */
-export interface PledgeRequest extends Candidacy, EpochName, VoteOptions {}
+export interface VoteRequest extends Candidacy, EpochId, VoteOptions {}
 
 const noteSchema = z.array(
   z.object({
@@ -55,27 +55,27 @@ const noteSchema = z.array(
   }),
 );
 /** To whom, and for which epoch and those before it. */
-export type Given = z.infer<typeof noteSchema>[number];
+export type GrantedVote = z.infer<typeof noteSchema>[number];
 
 /** The greatest term that the node of this directory has promised, or stood for; 0 where there is none. */
-export function promisedTerm(directory: string): number {
-  return Number(readNote(directory, termName) ?? 0) || 0;
+export function readPromisedTerm(directory: string): number {
+  return Number(readNodeFile(directory, termName) ?? 0) || 0;
 }
 
 /**
  * Whether this epoch is no later than the promise's, or only another start of the same primary. A leased candidate may be overtaken by one of an earlier
  * lease that has its votes already: what that one writes counts here only once the later candidate has given up.
  */
-function isNotAfter(epoch: EpochName, given: Given): boolean {
+function isCoveredBy(epoch: EpochId, given: GrantedVote): boolean {
   if (given.leaseTerm !== undefined) return epoch.term < given.leaseTerm;
-  return compareEpochs(epoch, given) <= 0 || (isSameSuccession(epoch.term, given.term) && isStart(epoch.term));
+  return compareEpochs(epoch, given) <= 0 || (isSameFailover(epoch.term, given.term) && isStartTerm(epoch.term));
 }
 
-export class Pledge {
+export class Votes {
   readonly #path: string;
   readonly #directory: string;
   /** Several only where somebody used force: each has to end by itself. */
-  #given: readonly Given[];
+  #given: readonly GrantedVote[];
   #term: number;
 
   /** `directory` is the node's data directory. AppError `internal` where what was promised can't be read. */
@@ -83,37 +83,37 @@ export class Pledge {
     this.#directory = directory;
     this.#path = join(directory, noteName);
     this.#given = this.#read();
-    this.#term = promisedTerm(directory);
+    this.#term = readPromisedTerm(directory);
   }
 
   /** The greatest term that was promised to a candidate, or that this node stood for itself. No other candidate gets it. */
-  get term(): number {
+  get promisedTerm(): number {
     return this.#term;
   }
 
   /** Nobody else gets that term from now on. Throws where that can't be stored. */
-  reserve(term: number): void {
+  promiseTerm(term: number): void {
     if (term <= this.#term) return;
-    writeNote(this.#directory, termName, String(term));
+    writeNodeFile(this.#directory, termName, String(term));
     this.#term = term;
   }
 
-  get given(): readonly Given[] {
+  get granted(): readonly GrantedVote[] {
     return this.#given;
   }
 
   /** To which node it was given, while it stands. */
-  get to(): string | undefined {
+  get candidate(): string | undefined {
     return this.#given[0]?.node;
   }
 
   /** Whether it was given to a candidate that a later lease does not supersede. */
-  get isFirm(): boolean {
+  get isBinding(): boolean {
     return this.#given.some(({ leaseTerm }) => leaseTerm === undefined);
   }
 
   /** AppError `conflict` where it was given to another, or where the term that is wanted was promised before. */
-  give({ node, token, epoch, term, force, wanted, leased }: Omit<PledgeRequest, "graceful">): void {
+  grant({ node, token, epoch, term, force, wanted, leased }: Omit<VoteRequest, "graceful">): void {
     const isLease = leased && wanted !== undefined;
     const others = this.#given.filter(
       (given) => given.node !== node && !(isLease && (given.leaseTerm ?? wanted) < wanted),
@@ -121,7 +121,7 @@ export class Pledge {
     if (others.length > 0 && !force) {
       throw new AppError(
         "conflict",
-        `it waits for the promotion of ${this.to}; if that node is gone for good, remove \`${noteName}\` from its data directory and restart it`,
+        `it waits for the promotion of ${this.candidate}; if that node is gone for good, remove \`${noteName}\` from its data directory and restart it`,
       );
     }
     if (wanted !== undefined) {
@@ -130,10 +130,10 @@ export class Pledge {
           "conflict",
           `it has promised the term ${this.#term} already, and ${wanted} is not after that`,
         );
-      this.reserve(wanted);
+      this.promiseTerm(wanted);
     }
     const given = [...others, { node, token, epoch, term, ...(isLease ? { leaseTerm: wanted } : {}) }];
-    writeNote(this.#directory, noteName, JSON.stringify(given));
+    writeNodeFile(this.#directory, noteName, JSON.stringify(given));
     this.#given = given;
     log.warning(
       "{node} is about to be promoted: until that is settled this edge counts for no acknowledgement of a write. If that node is gone for good and nobody is promoted, remove `{note}` and restart this one",
@@ -142,26 +142,26 @@ export class Pledge {
   }
 
   /** This node is now in `present`. Another start of the old primary does not end a promise. */
-  moved(present: EpochName): void {
-    this.#keep((given) => isNotAfter(present, given), "there is a later epoch");
+  onEpoch(present: EpochId): void {
+    this.#keep((given) => isCoveredBy(present, given), "there is a later epoch");
   }
 
   /** What others said of themselves who were asked when `asked` had been given already: of what came later their words may be too old. */
-  heard(heads: readonly NodeHead[], asked: readonly Given[]): void {
-    const isOver = (given: Given): boolean => {
+  onHeads(heads: readonly NodeHead[], asked: readonly GrantedVote[]): void {
+    const isOver = (given: GrantedVote): boolean => {
       const own = heads.filter(({ node }) => node === given.node);
       // Another attempt is under way where there is a candidacy; and what has begun an epoch, that epoch ends.
-      return own.some(({ candidacy, ...head }) => candidacy === undefined && isNotAfter(epochOf(head), given));
+      return own.some(({ candidacy, ...head }) => candidacy === undefined && isCoveredBy(epochOf(head), given));
     };
     this.#keep((given) => !asked.includes(given) || !isOver(given), "who asked for it is not about to be promoted");
   }
 
-  #keep(stands: (given: Given) => boolean, reason: string): void {
+  #keep(stands: (given: GrantedVote) => boolean, reason: string): void {
     const given = this.#given.filter(stands);
     if (given.length === this.#given.length) return;
     this.#given = given;
     try {
-      if (given.length > 0) writeNote(this.#directory, noteName, JSON.stringify(given));
+      if (given.length > 0) writeNodeFile(this.#directory, noteName, JSON.stringify(given));
       else rmSync(this.#path, { force: true });
     } catch (error) {
       // After a restart it stands again, and ends in the same way.
@@ -170,8 +170,8 @@ export class Pledge {
     if (given.length === 0) log.info("this edge counts for acknowledgements again: {reason}", { reason });
   }
 
-  #read(): readonly Given[] {
-    const note = readNote(this.#directory, noteName);
+  #read(): readonly GrantedVote[] {
+    const note = readNodeFile(this.#directory, noteName);
     if (note === undefined) return [];
     try {
       return noteSchema.parse(JSON.parse(note));

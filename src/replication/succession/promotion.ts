@@ -6,54 +6,54 @@
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { readNote, writeNote } from "../../store/data-directory.ts";
-import { compareEpochs, type EpochName } from "../../store/epochs.ts";
-import type { State } from "../../store/state.ts";
-import { isSameSuccession, nextSuccession } from "../../store/terms.ts";
+import { readNodeFile, writeNodeFile } from "../../store/data-directory.ts";
+import { compareEpochs, type EpochId } from "../../store/epochs.ts";
+import type { StoreState } from "../../store/state.ts";
+import { isSameFailover, nextFailoverTerm } from "../../store/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
-import type { FollowingCopy } from "../following/following-copy.ts";
-import type { Upstream } from "../following/upstream.ts";
+import type { Replica } from "../following/following-copy.ts";
+import type { Peers } from "../following/upstream.ts";
 import type { Leadership } from "../failover/leadership.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, Pledge } from "./pledge.ts";
+import type { Candidacy, Votes } from "./pledge.ts";
 
 const noteName = "promoted";
 
 /** Whether the node of this directory was promoted, and nobody after it. */
-export function isPromoted(directory: string): boolean {
+export function hasPromotionNote(directory: string): boolean {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  return readNote(directory, noteName) !== undefined;
+  return readNodeFile(directory, noteName) !== undefined;
 }
 
-export function notePromotion(directory: string): void {
-  writeNote(directory, noteName, new Date().toISOString());
+export function writePromotionNote(directory: string): void {
+  writeNodeFile(directory, noteName, new Date().toISOString());
 }
 
 /** Another was promoted over this one. */
-export function forgetPromotion(directory: string): void {
+export function removePromotionNote(directory: string): void {
   rmSync(join(directory, noteName), { force: true });
 }
 
 const catchUpWaitMs = 5000;
-const lookAgainMs = 50;
+const catchUpPollMs = 50;
 /** Enough for gigabytes that are in memory. The new primary's first audit looks at the rest. */
 const pagesCheckMs = 2000;
 
 export interface PromotionOptions {
-  readonly following: FollowingCopy;
+  readonly replica: Replica;
   /** What this node has promised itself. */
-  readonly pledge: Pledge;
+  readonly votes: Votes;
   /** The last epoch that this node was the primary of. */
-  readonly led: string | undefined;
+  readonly lastLedEpoch: string | undefined;
   /** The epochs of this node's history. */
-  readonly epochs: () => readonly EpochName[];
+  readonly epochs: () => readonly EpochId[];
   /** What its peers are asked to give their pledge to. */
   readonly candidacy: Candidacy;
   /** Called before the first other node is asked for something: until then this node found that it may stand. */
-  readonly onStanding: () => void;
+  readonly onCandidacy: () => void;
   /** How many edges have each write that was acknowledged (`--ack`), besides the primary. */
   readonly ack: number;
   /** Goes on whatever stands against it, but for a later epoch. */
@@ -68,7 +68,7 @@ export interface PromotionOptions {
 }
 
 /** The present primary answers: nobody else becomes one without force. */
-export class PrimaryIsAlive extends AppError {
+export class PrimaryAliveError extends AppError {
   constructor(url: string) {
     super(
       "conflict",
@@ -78,7 +78,7 @@ export class PrimaryIsAlive extends AppError {
 }
 
 /**
- * Acquires the lease of the primary; undefined where none is configured. A graceful promotion calls `askToHandOver` first, so that a primary can give the
+ * Acquires the lease of the primary; undefined where none is configured. A graceful promotion calls `requestHandover` first, so that a primary can give the
  * lease up.
  */
 export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
@@ -86,22 +86,22 @@ export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leade
 /** What a node may begin as the primary. */
 export interface Mandate {
   /** The epoch that its own will follow. */
-  readonly after: EpochName;
+  readonly after: EpochId;
   /** The term of its own: later than all that the nodes know that were asked. */
   readonly term: number;
   readonly leadership: Leadership | undefined;
 }
 
 /** AppError `conflict` says why the node may not become the primary, and what `force` would pass over. */
-export async function requirePromotable(options: PromotionOptions): Promise<Mandate> {
-  const { following } = options;
+export async function obtainMandate(options: PromotionOptions): Promise<Mandate> {
+  const { replica: following } = options;
   following.engine();
   // Nobody could repair the file of a primary. Computing the digest takes a second for a million facts, in which nobody can write; it was compared with
   // the primary's at each event.
   await following.checkPages(pagesCheckMs);
   following.engine();
-  const state = must(following.present());
-  const { heads, leadership } = await requireLease(options, state);
+  const state = must(following.state());
+  const { heads, leadership } = await obtainLease(options, state);
   try {
     return await collectVotes(options, state, heads, leadership);
   } catch (error) {
@@ -110,72 +110,73 @@ export async function requirePromotable(options: PromotionOptions): Promise<Mand
   }
 }
 
-type Heads = Awaited<ReturnType<Upstream["heads"]>>;
+type PeerHeads = Awaited<ReturnType<Peers["heads"]>>;
 
 /** Before anybody promises anything, which would hold up the writes of a primary that is well. */
-async function requireLease(
-  { following, candidacy, force, graceful, automatic, acquire, onStanding }: PromotionOptions,
-  state: State,
-): Promise<{ readonly heads: Heads; readonly leadership: Leadership | undefined }> {
-  const heads = await following.upstream.heads();
-  requireGone(heads, state, force || graceful);
+async function obtainLease(
+  { replica: following, candidacy, force, graceful, automatic, acquire, onCandidacy: onStanding }: PromotionOptions,
+  state: StoreState,
+): Promise<{ readonly heads: PeerHeads; readonly leadership: Leadership | undefined }> {
+  const heads = await following.peers.heads();
+  requireNoPrimary(heads, state, force || graceful);
   // One without a lease is none that has lost it: it was not configured for failover yet, and is well.
   const unleased = heads.find(({ head }) => head.role === "primary" && head.e === state.epoch && head.leased !== true);
-  if (automatic && unleased !== undefined) throw new PrimaryIsAlive(unleased.url);
+  if (automatic && unleased !== undefined) throw new PrimaryAliveError(unleased.url);
   onStanding();
-  const leadership = await acquire(() => following.upstream.askToHandOver(state, candidacy));
+  const leadership = await acquire(() => following.peers.requestHandover(state, candidacy));
   // One that answered may hand over, or be an edge, by now.
   const isUnsure = leadership !== undefined && heads.some(({ head }) => head.role === "primary");
-  return { heads: isUnsure ? await following.upstream.heads() : heads, leadership };
+  return { heads: isUnsure ? await following.peers.heads() : heads, leadership };
 }
 
 async function collectVotes(
   options: PromotionOptions,
-  state: State,
-  heads: Heads,
+  state: StoreState,
+  heads: PeerHeads,
   leadership: Leadership | undefined,
 ): Promise<Mandate> {
-  const { following, pledge, candidacy, force, graceful, system } = options;
+  const { replica: following, votes: pledge, candidacy, force, graceful, system } = options;
   const leased = leadership !== undefined;
-  requireFree(pledge, force, leased);
+  requireNoVoteGranted(pledge, force, leased);
   const term =
     leadership?.term ??
-    nextSuccession(state.term, pledge.term, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
-  requireLater(term, pledge);
-  pledge.reserve(term);
+    nextFailoverTerm(state.term, pledge.promisedTerm, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
+  requireUnpromisedTerm(term, pledge);
+  pledge.promiseTerm(term);
   const answering = new Set(heads.map(({ url }) => url));
   const how = { force, graceful, leased, wanted: term };
-  const asked = await following.upstream.pledges(state, candidacy, how, answering);
+  const asked = await following.peers.requestVotes(state, candidacy, how, answering);
   const standings = asked.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
-  requireGone(standings, state, force || graceful);
-  if (!force) requirePledges(asked, standings, state, options, leased);
+  requireNoPrimary(standings, state, force || graceful);
+  if (!force) requireVotes(asked, standings, state, options, leased);
   if (graceful) requireHandedOver(heads, standings, state, candidacy);
   const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  const reached = await reach(following, furthest, system.clock);
+  const reached = await catchUpTo(following, furthest, system.clock);
   // That may have taken seconds.
   following.engine();
-  requireFree(pledge, force, leased);
-  leadership?.require();
-  if (pledge.term > term && leased) throw new AppError("conflict", "this node has voted for a later lease meanwhile");
+  requireNoVoteGranted(pledge, force, leased);
+  leadership?.requireValid();
+  if (pledge.promisedTerm > term && leased)
+    throw new AppError("conflict", "this node has voted for a later lease meanwhile");
   // Only force passes over a greater promise, and then comes after it.
   const promised = Math.max(0, ...standings.map(({ head }) => head.promised ?? 0));
   if (promised > term && leased) throw new AppError("conflict", "another node has acquired a later lease");
-  if (reached || force) return { after: state, term: promised > term ? nextSuccession(promised) : term, leadership };
+  if (reached || force) return { after: state, term: promised > term ? nextFailoverTerm(promised) : term, leadership };
   throw new AppError(
     "conflict",
-    `another node has come to ${furthest}, this one only to ${must(following.present()).offset}: promote that one, or use force and lose what is between`,
+    `another node has come to ${furthest}, this one only to ${must(following.state()).offset}: promote that one, or use force and lose what is between`,
   );
 }
 
-interface Standing {
+interface VoterHead {
   readonly url: string;
   readonly head: NodeHead;
 }
 
 /** The primary does not answer, and nobody has taken its place. */
-function requireGone(standings: readonly Standing[], present: State, force: boolean): void {
+function requireNoPrimary(standings: readonly VoterHead[], present: StoreState, force: boolean): void {
   const later = standings.find(({ head }) => compareEpochs(epochOf(head), present) > 0);
   if (later !== undefined) {
     throw new AppError(
@@ -185,32 +186,35 @@ function requireGone(standings: readonly Standing[], present: State, force: bool
   }
   const primary = standings.find(({ head }) => head.role === "primary" && head.e === present.epoch);
   if (primary === undefined || force) return;
-  throw new PrimaryIsAlive(primary.url);
+  throw new PrimaryAliveError(primary.url);
 }
 
 /** Others of the same term may have been voted for, by this node among them. */
-function requireLater(term: number, pledge: Pledge): void {
-  if (term > pledge.term) return;
+function requireUnpromisedTerm(term: number, pledge: Votes): void {
+  if (term > pledge.promisedTerm) return;
   throw new AppError(
     "conflict",
-    `this node has promised the term ${pledge.term}, which is not before ${term}: try again`,
+    `this node has promised the term ${pledge.promisedTerm}, which is not before ${term}: try again`,
   );
 }
 
 /** This node has not promised to wait for another, other than one whose lease is over. */
-function requireFree(pledge: Pledge, force: boolean, leased: boolean): void {
-  if (pledge.to === undefined || force || (leased && !pledge.isFirm)) return;
-  throw new AppError("conflict", `${pledge.to} is about to be promoted: look in a moment whether it was, or use force`);
+function requireNoVoteGranted(pledge: Votes, force: boolean, leased: boolean): void {
+  if (pledge.candidate === undefined || force || (leased && !pledge.isBinding)) return;
+  throw new AppError(
+    "conflict",
+    `${pledge.candidate} is about to be promoted: look in a moment whether it was, or use force`,
+  );
 }
 
-type Asked = Awaited<ReturnType<Upstream["pledges"]>>;
+type VoteResponses = Awaited<ReturnType<Peers["requestVotes"]>>;
 
 /** Nobody else is being promoted, and each write that was or may yet be acknowledged is on a node that has given its pledge, or on this one. */
-function requirePledges(
-  asked: Asked,
-  standings: readonly Standing[],
-  state: State,
-  { following, led, epochs, ack, automatic }: PromotionOptions,
+function requireVotes(
+  asked: VoteResponses,
+  standings: readonly VoterHead[],
+  state: StoreState,
+  { replica: following, lastLedEpoch: led, epochs, ack, automatic }: PromotionOptions,
   leased: boolean,
 ): void {
   for (const { url, answer } of asked) {
@@ -220,7 +224,7 @@ function requirePledges(
       `${url} does not give its pledge: ${answer.refused}. Look in a moment who is the primary, or use force`,
     );
   }
-  const needed = Math.max(ack, following.follower.ackWanted ? 1 : 0);
+  const needed = Math.max(ack, following.loop.isAckRequested ? 1 : 0);
   const silent = asked.filter(({ answer }) => answer === undefined);
   // One of them is the primary itself, unless that is an edge by now.
   const isPrimaryHere =
@@ -236,17 +240,17 @@ function requirePledges(
 }
 
 /** Whether the last epoch that a node led is one of the present primary's: each of its starts begins one. An unknown epoch may be. */
-function hasLed(led: string | undefined, epochs: readonly EpochName[], present: State): boolean {
+function hasLed(led: string | undefined, epochs: readonly EpochId[], present: StoreState): boolean {
   if (led === undefined) return false;
   const known = epochs.find(({ epoch }) => epoch === led);
-  return known === undefined || isSameSuccession(known.term, present.term);
+  return known === undefined || isSameFailover(known.term, present.term);
 }
 
 /** The primary has stopped its writes for this candidate. One that does not say so goes on writing: it did not hear of it, or is of an earlier version. */
 function requireHandedOver(
-  heads: readonly Standing[],
-  answers: readonly Standing[],
-  { epoch }: State,
+  heads: readonly VoterHead[],
+  answers: readonly VoterHead[],
+  { epoch }: StoreState,
   { node }: Candidacy,
 ): void {
   const primary = heads.find(({ head }) => head.role === "primary" && head.e === epoch);
@@ -259,12 +263,12 @@ function requireHandedOver(
   );
 }
 
-async function reach({ present, follower }: FollowingCopy, offset: number, clock: Clock): Promise<boolean> {
+async function catchUpTo({ state: present, loop: follower }: Replica, offset: number, clock: Clock): Promise<boolean> {
   const reached = (): boolean => (present()?.offset ?? 0) >= offset;
   for (const end = clock.monotonicMs() + catchUpWaitMs; !reached() && clock.monotonicMs() < end;) {
     // As after a connection: whatever others have is fetched.
-    follower.subscribed();
-    await sleep(clock, lookAgainMs);
+    follower.onSubscribed();
+    await sleep(clock, catchUpPollMs);
   }
   return reached();
 }

@@ -3,7 +3,7 @@
  * back takes all notes of the directory back with it. In a term of its own it gives no position a second time, and tokens of writes that were lost
  * are known as such. A term that loses nothing costs one event: tokens stay valid, and followers go on from the log.
  */
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { reasonOf } from "../../util/reason.ts";
 
@@ -13,7 +13,7 @@ export interface StartTermOptions {
   /** The term that comes next, given the greatest one that others know of. */
   readonly next: (known: number) => number;
   /** Begins it. */
-  readonly begin: (term: number) => Promise<State>;
+  readonly begin: (term: number) => Promise<StoreState>;
   /** Called once it has begun. */
   readonly onBegun: () => void;
   /** Whether none has to begin, since the history itself begins with this start. */
@@ -44,7 +44,7 @@ export class StartTerm {
   }
 
   /** Others know of that term, which this node can't have any more: the next write is of a later one. */
-  readonly restart = (term: number): void => {
+  readonly beginAfter = (term: number): void => {
     this.#known = Math.max(this.#known, term);
     this.#isBegun = false;
     this.begin().catch((error: unknown) =>

@@ -4,20 +4,20 @@
  * present epoch than it has, mean that its directory is not the newest: it was rolled back. Then its peers have the rest.
  */
 import { compareEpochs } from "../../store/epochs.ts";
-import type { State } from "../../store/state.ts";
-import { isSameSuccession, isStart } from "../../store/terms.ts";
+import type { StoreState } from "../../store/state.ts";
+import { isSameFailover, isStartTerm } from "../../store/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { epochOf, type NodeHead } from "../feed/envelope.ts";
-import type { Upstream } from "../following/upstream.ts";
-import type { Fence, Seen } from "./fence.ts";
+import type { Peers } from "../following/upstream.ts";
+import type { Fence, ObservedPosition } from "./fence.ts";
 
 const log = getLogger("primary");
 
-export interface SuccessionOptions {
-  readonly peers: Upstream | undefined;
+export interface SuccessorDetectorOptions {
+  readonly peers: Peers | undefined;
   readonly fence: Fence;
-  readonly present: () => State;
+  readonly state: () => StoreState;
   /** How many edges have each write that was acknowledged, besides this primary. */
   readonly ack: number;
   /** Begins a later term than this one. Without peers the missing events cannot be fetched. */
@@ -26,26 +26,26 @@ export interface SuccessionOptions {
   readonly clock: Clock;
 }
 
-export interface Succession {
+export interface SuccessorDetector {
   /** A node with a replica stands there. `epochs` is its history, where that is known. */
-  seen(standing: Seen, epochs?: NodeHead["epochs"]): void;
+  onPeerPosition(standing: ObservedPosition, epochs?: NodeHead["epochs"]): void;
   /** A head at a broker says that a primary stood there. Nobody may have it any more. */
-  heard(standing: Seen, epochs?: NodeHead["epochs"]): void;
+  onBrokerPosition(standing: ObservedPosition, epochs?: NodeHead["epochs"]): void;
   /** Asks the peers once. */
-  look(): Promise<void>;
+  askPeers(): Promise<void>;
   start(): void;
   stop(): void;
 }
 
-export function watchSuccession(options: SuccessionOptions): Succession {
-  const { peers, fence, present, ack, beginAfter, intervalMs, clock } = options;
+export function createSuccessorDetector(options: SuccessorDetectorOptions): SuccessorDetector {
+  const { peers, fence, state: present, ack, beginAfter, intervalMs, clock } = options;
   let cancel = (): void => {};
   let isStopped = false;
 
-  const judge = (standing: Seen, epochs: NodeHead["epochs"] | undefined, isHeld: boolean): void => {
-    const isAhead = isFurther(standing, present());
-    if (!isAhead) return fence.consider(standing, epochs);
-    if (peers !== undefined) return fence.stepAside(standing, isHeld);
+  const judge = (standing: ObservedPosition, epochs: NodeHead["epochs"] | undefined, isHeld: boolean): void => {
+    const isAhead = isAheadOf(standing, present());
+    if (!isAhead) return fence.onEpoch(standing, epochs);
+    if (peers !== undefined) return fence.stepDown(standing, isHeld);
     if (ack > 0)
       return fence.fence(
         `another node has come to ${standing.epoch}:${standing.offset}, which this primary has not, though it was acknowledged: the data directory is not the newest. Set \`--peers\`, so that this node can fetch it, or promote that edge`,
@@ -56,7 +56,7 @@ export function watchSuccession(options: SuccessionOptions): Succession {
     );
     beginAfter(standing.term);
   };
-  const seen: Succession["seen"] = (standing, epochs) => judge(standing, epochs, true);
+  const seen: SuccessorDetector["onPeerPosition"] = (standing, epochs) => judge(standing, epochs, true);
   const look = async (): Promise<void> => {
     const heads = ((await peers?.heads()) ?? []).map(({ head }) => head);
     // The latest first: a primary that was replaced must learn of its successor before it takes itself for one that is only behind.
@@ -68,9 +68,9 @@ export function watchSuccession(options: SuccessionOptions): Succession {
     cancel = clock.after(intervalMs, () => void look().then(again, again));
   };
   return {
-    seen,
-    heard: (standing, epochs) => judge(standing, epochs, false),
-    look,
+    onPeerPosition: seen,
+    onBrokerPosition: (standing, epochs) => judge(standing, epochs, false),
+    askPeers: look,
     start: again,
     stop() {
       isStopped = true;
@@ -80,9 +80,9 @@ export function watchSuccession(options: SuccessionOptions): Succession {
 }
 
 /** Whether a node that stands there has more of what this primary wrote than the primary itself. */
-function isFurther({ epoch, term, offset }: Seen, present: State): boolean {
+function isAheadOf({ epoch, term, offset }: ObservedPosition, present: StoreState): boolean {
   if (epoch === present.epoch) return offset > present.offset;
-  if (!isSameSuccession(term, present.term)) return false;
+  if (!isSameFailover(term, present.term)) return false;
   // Two copies of one directory may both have begun the next term.
-  return term > present.term || (term === present.term && isStart(term));
+  return term > present.term || (term === present.term && isStartTerm(term));
 }

@@ -4,41 +4,41 @@
  * that was started earlier, this one gives way.
  */
 import { compareEpochs } from "../../store/epochs.ts";
-import type { State } from "../../store/state.ts";
-import { isSameSuccession } from "../../store/terms.ts";
+import type { StoreState } from "../../store/state.ts";
+import { isSameFailover } from "../../store/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { epochOf, type Head } from "../feed/envelope.ts";
 import type { Fence } from "./fence.ts";
 
 const log = getLogger("primary");
 
-export interface TwinWatchOptions {
+export interface DuplicatePrimaryMonitorOptions {
   /** This node's. */
   readonly id: string;
   /** Which start of its process this is. */
   readonly instance: string;
-  readonly present: () => State;
+  readonly state: () => StoreState;
   readonly fence: Fence;
 }
 
-export class TwinWatch {
-  readonly #options: TwinWatchOptions;
+export class DuplicatePrimaryMonitor {
+  readonly #options: DuplicatePrimaryMonitorOptions;
   #isFollowed = false;
   #known: string | undefined;
 
-  constructor(options: TwinWatchOptions) {
+  constructor(options: DuplicatePrimaryMonitorOptions) {
     this.#options = options;
   }
 
   /** A node stands in that epoch. */
-  followed(epoch: string): void {
-    this.#isFollowed ||= epoch === this.#options.present().epoch;
+  onReplicaEpoch(epoch: string): void {
+    this.#isFollowed ||= epoch === this.#options.state().epoch;
   }
 
   /** Whether a process of this node published the head in the present succession: this one, a former one, or a twin. Logs a twin once. */
   isOfThisNode(head: Head, retained: boolean): boolean {
-    const { id, instance, present } = this.#options;
-    if (head.i === undefined || head.node !== id || !isSameSuccession(head.n, present().term)) return false;
+    const { id, instance, state: present } = this.#options;
+    if (head.i === undefined || head.node !== id || !isSameFailover(head.n, present().term)) return false;
     if (head.i !== instance && !retained && head.n >= present().term && this.#known !== head.i) {
       this.#known = head.i;
       log.error(
@@ -50,19 +50,19 @@ export class TwinWatch {
   }
 
   /** Whether nobody is known to follow this primary, so that its peers should be asked. */
-  get isUncertain(): boolean {
+  get hasNoReplica(): boolean {
     return !this.#isFollowed;
   }
 
   /** These primaries are alive. */
-  found(primaries: readonly Head[]): void {
-    const { id, instance, present, fence } = this.#options;
+  onPrimaryHeads(primaries: readonly Head[]): void {
+    const { id, instance, state: present, fence } = this.#options;
     const earlier = primaries.find(
       (head) =>
         head.node === id &&
         head.i !== undefined &&
         head.i !== instance &&
-        isSameSuccession(head.n, present().term) &&
+        isSameFailover(head.n, present().term) &&
         compareEpochs(epochOf(head), present()) < 0,
     );
     if (earlier !== undefined)

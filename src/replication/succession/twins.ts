@@ -7,30 +7,30 @@
 import type { Config } from "../../config/config.ts";
 import { brokerAddress } from "../../config/broker-address.ts";
 import { compareEpochs } from "../../store/epochs.ts";
-import type { State } from "../../store/state.ts";
-import { isSameSuccession } from "../../store/terms.ts";
+import type { StoreState } from "../../store/state.ts";
+import { isSameFailover } from "../../store/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { epochOf, type Head } from "../feed/envelope.ts";
-import type { Upstream } from "../following/upstream.ts";
+import type { Peers } from "../following/upstream.ts";
 import type { System } from "../system.ts";
-import { externalBrokers, headsAt } from "./broker-heads.ts";
+import { externalBrokerUrls, readBrokerHeads } from "./broker-heads.ts";
 
 /** A living primary publishes a head within so many intervals. */
 const headIntervalsWaited = 1.5;
 
-export interface TwinSearch {
+export interface PrimarySearch {
   readonly config: Config;
   /** This node's. */
   readonly id: string;
-  readonly peers: Upstream | undefined;
-  readonly present: () => State;
+  readonly peers: Peers | undefined;
+  readonly state: () => StoreState;
   /** The first epoch of the history. */
   readonly history: string;
   readonly nodeKeyHash: string;
   readonly system: System;
 }
 
-export interface Primaries {
+export interface FoundPrimaries {
   /** The heads of this history that brokers have kept. */
   readonly retained: readonly Head[];
   /** Says which other node is the primary now. Undefined where none is. */
@@ -38,13 +38,13 @@ export interface Primaries {
 }
 
 /** AppError `conflict` where another process of this very node is the primary of the same data. */
-export async function findPrimaries(search: TwinSearch): Promise<Primaries> {
-  const { config, id, peers, present, history, nodeKeyHash, system } = search;
+export async function findPrimaries(search: PrimarySearch): Promise<FoundPrimaries> {
+  const { config, id, peers, state: present, history, nodeKeyHash, system } = search;
   const waitMs = config.limits.headIntervalMs * headIntervalsWaited;
   const [atPeers, ...atBrokers] = await Promise.all([
     peers?.livePrimaries() ?? [],
-    ...externalBrokers(config).map(async (url) => {
-      const heads = await headsAt(url, config, nodeKeyHash, waitMs, system);
+    ...externalBrokerUrls(config).map(async (url) => {
+      const heads = await readBrokerHeads(url, config, nodeKeyHash, waitMs, system);
       return { ...heads, where: `the broker ${brokerAddress(url).name}` };
     }),
   ]);
@@ -54,7 +54,7 @@ export async function findPrimaries(search: TwinSearch): Promise<Primaries> {
   ];
   const state = present();
   const alive = found.filter(({ head }) => head.f === history);
-  const twin = alive.find(({ head }) => (head.node ?? id) === id && isOtherStart(head, state));
+  const twin = alive.find(({ head }) => (head.node ?? id) === id && isDuplicate(head, state));
   if (twin !== undefined) throw refusal(twin.head, twin.where, config.data);
   // One of an earlier epoch is replaced by this node, and will notice.
   const other = alive.find(({ head }) => compareEpochs(epochOf(head), state) >= 0);
@@ -65,8 +65,8 @@ export async function findPrimaries(search: TwinSearch): Promise<Primaries> {
 }
 
 /** Whether this living primary is another start of the one that stands there. One that other nodes have voted for is its successor, or a rival. */
-function isOtherStart(head: Head, present: State): boolean {
-  return isSameSuccession(head.n, present.term) && (head.n !== present.term || head.e === present.epoch);
+function isDuplicate(head: Head, present: StoreState): boolean {
+  return isSameFailover(head.n, present.term) && (head.n !== present.term || head.e === present.epoch);
 }
 
 function refusal(head: Head, where: string, data: string): AppError {

@@ -1,11 +1,11 @@
 /** The heart of a write: what a request asks for becomes an effect, and the effect becomes the next event, in the caller's transaction. */
 import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import type { ApiKey, Change, Effect } from "../../engine/event.ts";
+import type { ApiKey, FactChange, Effect } from "../../engine/event.ts";
 import { approvePolicy, type PolicyApproval } from "../../engine/policy-approval.ts";
 import { resolveChanges } from "../../engine/resolve.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
-import { findAnswered } from "../../store/answered.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import { findIdempotencyRecord } from "../../store/answered.ts";
 import { epochAt, readEpochs } from "../../store/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log.ts";
 import * as schema from "../../store/schema.ts";
@@ -14,12 +14,12 @@ import { statement } from "../../store/statements.ts";
 import { AppError } from "../../util/app-error.ts";
 import { preciseNow } from "../../util/clock.ts";
 import { chainHash } from "../position.ts";
-import { commitEvent, countsOf } from "./commit-event.ts";
+import { commitEvent, factCounts } from "./commit-event.ts";
 import { eventTime } from "./event-time.ts";
 
 /** What can be asked of the writer. */
 export type WriteRequest =
-  | { readonly kind: "batch"; readonly changes: readonly Change[] }
+  | { readonly kind: "batch"; readonly changes: readonly FactChange[] }
   | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }
   | { readonly kind: "clear" }
   | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] }
@@ -29,7 +29,7 @@ export interface WriteMeta {
   /** Trace context of the request, where it is sampled. */
   readonly traceparent: string | null;
   /** What its sender calls the request, unique to the sender: the same one, sent again, is answered again and not done again. */
-  readonly request?: string;
+  readonly idempotencyKey?: string;
   /** When it was asked for, in ms since 1970; now, where it is not given. */
   readonly timeMs?: number;
   /** The API key that sent it: work that takes long is shared out among keys. */
@@ -69,7 +69,7 @@ export interface Appended {
  * effect is applied, and throws where there is no space for it.
  */
 export function append(
-  store: SqlDatabase,
+  store: Connection,
   log: Log,
   request: WriteRequest,
   meta: WriteMeta,
@@ -77,23 +77,23 @@ export function append(
   admit: () => void = () => {},
 ): Appended {
   const startMs = preciseNow();
-  const name = nameOf(request, meta);
-  const earlier = name === undefined ? undefined : earlierAnswer(store, log, name);
+  const name = idempotencyDigest(request, meta);
+  const earlier = name === undefined ? undefined : recordedResult(store, log, name);
   if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const wanted = meta.timeMs ?? Date.now();
   const effect = decide(store, request, meta.approval, limits);
   const decidedMs = preciseNow();
-  const named = effect === undefined ? undefined : withName(effect, name);
+  const named = effect === undefined ? undefined : withIdempotencyDigest(effect, name);
   const { written, row } =
     named === undefined
-      ? { written: presentPosition(store), row: undefined }
+      ? { written: currentPosition(store), row: undefined }
       : appendEffect(store, log, named, wanted, meta.traceparent, limits, admit);
   return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
 }
 
 /** The effect of a request on the present state, or `undefined` where it has none. */
 function decide(
-  store: SqlDatabase,
+  store: Connection,
   request: WriteRequest,
   approval: PolicyApproval | undefined,
   limits: Limits,
@@ -116,7 +116,7 @@ function decide(
 
 /** Throws `conflict` where the verdict was reached under another active policy than the present one. */
 function decidePolicy(
-  store: SqlDatabase,
+  store: Connection,
   request: WriteRequest & { kind: "policy" },
   approval: PolicyApproval | undefined,
   limits: Limits,
@@ -132,7 +132,7 @@ function decidePolicy(
   return { kind: "policy", id: lastId + 1, source, filename, ...(warning === undefined ? {} : { warning }) };
 }
 
-function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }): Effect | undefined {
+function decideKeys(store: Connection, request: WriteRequest & { kind: "keys" }): Effect | undefined {
   const stored = statement(store, "SELECT hash, role, name FROM api_key WHERE id = ?1");
   const added = request.add.filter(({ id, hash, role, name }) => {
     const [known] = stored.values(id);
@@ -150,7 +150,7 @@ function decideKeys(store: SqlDatabase, request: WriteRequest & { kind: "keys" }
   return { kind: "keys", added, removed, replaced };
 }
 
-function decideEpoch(store: SqlDatabase, { epoch, term }: WriteRequest & { kind: "epoch" }): Effect {
+function decideEpoch(store: Connection, { epoch, term }: WriteRequest & { kind: "epoch" }): Effect {
   const present = readState(store).term;
   if (term <= present)
     throw new AppError("conflict", `the term ${term} does not come after the present one, ${present}`);
@@ -158,7 +158,7 @@ function decideEpoch(store: SqlDatabase, { epoch, term }: WriteRequest & { kind:
 }
 
 /** Without an admin nobody could ever make a key again. Asked in the transaction, because of two admins who remove each other. */
-function requireAdminLeft(store: SqlDatabase, added: readonly ApiKey[], removed: readonly string[]): void {
+function requireAdminLeft(store: Connection, added: readonly ApiKey[], removed: readonly string[]): void {
   const admins = statement(store, "SELECT id FROM api_key WHERE role = 'admin'")
     .values()
     .map((row) => String(row[0]));
@@ -169,7 +169,7 @@ function requireAdminLeft(store: SqlDatabase, added: readonly ApiKey[], removed:
 }
 
 function appendEffect(
-  store: SqlDatabase,
+  store: Connection,
   log: Log,
   effect: Effect,
   wantedMs: number,
@@ -184,24 +184,24 @@ function appendEffect(
   admit();
   const stored = commitEvent(store, log, state, row, effect, limits, hash);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
-  return { written: { epoch, offset: row.offset, timeMs, ...countsOf(effect) }, row: stored };
+  return { written: { epoch, offset: row.offset, timeMs, ...factCounts(effect) }, row: stored };
 }
 
 /** 32 hexadecimal digits, the same for the same request of the same sender. Its content is part of it: a name alone may be used again by mistake. */
-export function nameOf(request: WriteRequest, { request: name }: WriteMeta): string | undefined {
+export function idempotencyDigest(request: WriteRequest, { idempotencyKey: name }: WriteMeta): string | undefined {
   if (name === undefined) return undefined;
   return hash("sha256", JSON.stringify([name, request]), "hex").slice(0, 32);
 }
 
 /** Keys are not among them: a key is made for one answer, and nobody could send that again. */
-function withName(effect: Effect, request: string | undefined): Effect {
+function withIdempotencyDigest(effect: Effect, request: string | undefined): Effect {
   if (request === undefined || effect.kind === "keys" || effect.kind === "epoch") return effect;
   return { ...effect, request };
 }
 
 /** The answer that the request got before, where it was done already; without its warning where the log has the event no more. */
-function earlierAnswer(store: SqlDatabase, log: Log, name: string): WriteResult | undefined {
-  const found = findAnswered(store, name);
+function recordedResult(store: Connection, log: Log, name: string): WriteResult | undefined {
+  const found = findIdempotencyRecord(store, name);
   if (found === undefined) return undefined;
   // Of then: nodes that have not heard of a later epoch know the position too.
   const { epoch } = epochAt(readEpochs(store), found.offset);
@@ -214,7 +214,7 @@ function warningOf(effect: Effect | undefined): Pick<WriteResult, "warning"> {
   return effect?.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
 }
 
-function presentPosition(store: SqlDatabase): WriteResult {
+function currentPosition(store: Connection): WriteResult {
   const { epoch, offset, timeMs } = readState(store);
   return { epoch, offset, timeMs, unchanged: true };
 }

@@ -6,11 +6,11 @@
 import type { Limits } from "../../config/limits.ts";
 import { applyEvent } from "../../engine/apply.ts";
 import type { Effect } from "../../engine/event.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
-import { noteAnswered } from "../../store/answered.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import { putIdempotencyRecord } from "../../store/answered.ts";
 import { beginEpoch } from "../../store/epochs.ts";
 import type { Log, LogRow, StoredLogRow } from "../../store/log.ts";
-import { advanceState, type State } from "../../store/state.ts";
+import { advanceState, type StoreState } from "../../store/state.ts";
 import { chainHash } from "../position.ts";
 
 /**
@@ -18,9 +18,9 @@ import { chainHash } from "../position.ts";
  * chain hash after it, where that is known already.
  */
 export function commitEvent(
-  store: SqlDatabase,
+  store: Connection,
   log: Log,
-  before: Pick<State, "offset" | "hash">,
+  before: Pick<StoreState, "offset" | "hash">,
   row: LogRow,
   effect: Effect,
   limits: Limits,
@@ -30,7 +30,7 @@ export function commitEvent(
   applyEvent(store, { offset, timeMs, traceparent, effect }, limits);
   if (effect.kind === "epoch") beginEpoch(store, { ...before, epoch: effect.epoch, term: effect.term, timeMs });
   if ("request" in effect && effect.request !== undefined) {
-    noteAnswered(store, effect.request, { offset, ...countsOf(effect) });
+    putIdempotencyRecord(store, effect.request, { offset, ...factCounts(effect) });
   }
   const digest = advanceState(store, { offset, hash, timeMs });
   const stored = { ...row, hash, digest };
@@ -39,7 +39,7 @@ export function commitEvent(
 }
 
 /** Facts inserted and deleted. */
-export function countsOf(effect: Effect): { readonly inserted: number; readonly deleted: number } {
+export function factCounts(effect: Effect): { readonly inserted: number; readonly deleted: number } {
   if (effect.kind !== "facts") return { inserted: 0, deleted: 0 };
   return { inserted: effect.inserted.length, deleted: effect.deleted.length };
 }

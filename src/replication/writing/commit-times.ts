@@ -5,9 +5,9 @@
 import type { Writer } from "./writer.ts";
 
 /** Those of earlier commits are forgotten: who is behind by more has waited for other reasons than the commit. */
-const commitsKept = 10_000;
+const commitsMax = 10_000;
 
-interface Commit {
+interface CommitTime {
   /** The last offset of the commit. */
   readonly offset: number;
   readonly atMs: number;
@@ -15,7 +15,7 @@ interface Commit {
 
 export class CommitTimes {
   /** In ascending order of offsets. */
-  #commits: Commit[] = [];
+  #commits: CommitTime[] = [];
   /** The events after this one are known. */
   #knownAfter: number;
 
@@ -25,10 +25,10 @@ export class CommitTimes {
   }
 
   /** The events up to `offset` that were not committed before are committed now. `atMs` is in ms since 1970. */
-  note(offset: number, atMs: number): void {
+  record(offset: number, atMs: number): void {
     this.#commits.push({ offset, atMs });
-    if (this.#commits.length < 2 * commitsKept) return;
-    const forgotten = this.#commits.length - commitsKept;
+    if (this.#commits.length < 2 * commitsMax) return;
+    const forgotten = this.#commits.length - commitsMax;
     this.#knownAfter = this.#commits[forgotten - 1]?.offset ?? this.#knownAfter;
     this.#commits = this.#commits.slice(forgotten);
   }
@@ -54,8 +54,8 @@ export class CommitTimes {
 }
 
 /** Of the writer's commits from now on. */
-export function watchCommits(writer: Pick<Writer, "state" | "onMoved">): CommitTimes {
+export function recordCommitTimes(writer: Pick<Writer, "state" | "onStateChange">): CommitTimes {
   const times = new CommitTimes(writer.state.offset);
-  writer.onMoved(({ state }, committedMs) => times.note(state.offset, committedMs));
+  writer.onStateChange(({ state }, committedMs) => times.record(state.offset, committedMs));
   return times;
 }

@@ -6,11 +6,11 @@
 import type { Clock } from "../../util/clock.ts";
 
 /** Corrections up to this are hidden: the times of events stay equal until the clock has caught up. */
-export const aheadMsMax = 5000;
+export const hiddenCorrectionMsMax = 5000;
 
 /** The time of an event that was asked for at `wantedMs`, after one whose time is `lastMs`. */
 export function eventTime(wantedMs: number, lastMs: number): number {
-  return lastMs - wantedMs > aheadMsMax ? wantedMs : Math.max(wantedMs, lastMs);
+  return lastMs - wantedMs > hiddenCorrectionMsMax ? wantedMs : Math.max(wantedMs, lastMs);
 }
 
 /** How old a copy is at most whose last event has this time. One of the future says that a clock is wrong, by as much at least. */

@@ -5,13 +5,13 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { decodeEffect, type Effect } from "../../engine/event.ts";
-import type { SqlDatabase } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
 import type { Log, LogRow } from "../../store/log.ts";
-import { readState, type State } from "../../store/state.ts";
+import { readState, type StoreState } from "../../store/state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { preciseNow } from "../../util/clock.ts";
 import { chainHashes } from "../position.ts";
-import { commitEvent, countsOf } from "./commit-event.ts";
+import { commitEvent, factCounts } from "./commit-event.ts";
 
 export interface ReplayRequest {
   /** The epoch after the last row; one of the rows may begin it. */
@@ -25,8 +25,8 @@ export interface ReplayRequest {
   readonly committedMs?: readonly (number | null)[] | undefined;
 }
 
-export interface Replayed {
-  readonly state: State;
+export interface ReplayResult {
+  readonly state: StoreState;
   /** What each event left behind: heads name some of these offsets, and the digests must agree. */
   readonly events: readonly ReplayedEvent[];
 }
@@ -43,7 +43,7 @@ export interface ReplayedEvent {
   readonly endMs: number;
 }
 
-interface Decoded {
+interface DecodedEvent {
   readonly row: LogRow;
   readonly effect: Effect;
 }
@@ -53,36 +53,36 @@ interface Decoded {
  * copy's position or history, or lead to another state.
  */
 export function replay(
-  store: SqlDatabase,
+  store: Connection,
   log: Log,
   request: ReplayRequest,
   limits: Limits,
   before = readState(store),
-): Replayed {
-  const hashes = requireNext(before, request);
+): ReplayResult {
+  const hashes = verifyChain(before, request);
   // All of them before the first is applied.
-  const decoded = request.rows.map(decode);
+  const decoded = request.rows.map(decodeRow);
   let position: { readonly offset: number; readonly hash: string } = before;
   const events = decoded.map(({ row, effect: decidedThere }, index): ReplayedEvent => {
     const startMs = preciseNow();
     const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
     position = stored;
     const { offset, timeMs, traceparent, digest } = stored;
-    const counts = countsOf(decidedThere);
+    const counts = factCounts(decidedThere);
     return { offset, timeMs, traceparent, digest: String(digest), ...counts, startMs, endMs: preciseNow() };
   });
   const state = readState(store);
-  requireSame(state, request);
+  verifyState(state, request);
   return { state, events };
 }
 
 /** What arrives is checked like any other input, before any of it is applied. */
-function decode(row: LogRow): Decoded {
+function decodeRow(row: LogRow): DecodedEvent {
   return { row, effect: decodeEffect(row.body) };
 }
 
 /** The chain hash after each row. */
-function requireNext(state: State, request: ReplayRequest): string[] {
+function verifyChain(state: StoreState, request: ReplayRequest): string[] {
   request.rows.forEach((row, index) => {
     const expected = state.offset + index + 1;
     if (row.offset !== expected)
@@ -94,7 +94,7 @@ function requireNext(state: State, request: ReplayRequest): string[] {
   return hashes;
 }
 
-function requireSame(state: State, { epoch, digest }: ReplayRequest): void {
+function verifyState(state: StoreState, { epoch, digest }: ReplayRequest): void {
   if (state.epoch !== epoch) throw new AppError("conflict", "the events belong to another epoch");
   if (digest !== null && state.digest !== digest)
     throw new AppError(

@@ -4,24 +4,24 @@
  */
 import { dirname } from "node:path";
 import type { Limits } from "../../config/limits.ts";
-import { diskSpaceOf, reserveOn } from "../../store/disk-space.ts";
+import { diskSpaceOf, effectiveReserveBytes } from "../../store/disk-space.ts";
 import { StoreFiles } from "../../store/store-files.ts";
 import type { Clock } from "../../util/clock.ts";
 import { AppError } from "../../util/app-error.ts";
 import {
-  refusedWrite,
+  describeRefusedWrite,
   StorageError,
   storageFailureIn,
-  uncertainWrite,
+  describeUncertainWrite,
   type StorageFailure,
 } from "../../util/storage-failure.ts";
 import type { WriteRequest } from "./append.ts";
 
 /** How low the free space may be for a write: any at all, half of the reserve, or the reserve. */
-export type SpaceNeed = "any" | "half" | "reserve";
+export type SpaceRequirement = "any" | "half" | "reserve";
 
 /** Keys can be removed on any disk that takes a commit at all, since that is how access is taken away. */
-export function spaceNeedOf(request: WriteRequest): SpaceNeed {
+export function spaceRequirementOf(request: WriteRequest): SpaceRequirement {
   switch (request.kind) {
     case "keys":
       return request.add.length === 0 ? "any" : "reserve";
@@ -36,9 +36,9 @@ export function spaceNeedOf(request: WriteRequest): SpaceNeed {
 }
 
 /** Between two looks at the free space: little can be written meanwhile. */
-const spaceKeptMs = 100;
+const freeSpaceValidMs = 100;
 /** Between two attempts to recover that are made because of writes; the timer makes its own. */
-const attemptPauseMs = 100;
+const retryPauseMs = 100;
 /** Above the reserve before ordinary writes go on, so that a disk at the limit does not change its state with each write. */
 const reserveSlack = 1.1;
 
@@ -77,7 +77,7 @@ export class StorageGuard {
   }
 
   /** Notes the failure of a commit or of anything else. False where it was none of the storage. */
-  failed(error: unknown): boolean {
+  recordFailure(error: unknown): boolean {
     const failure = storageFailureIn(error);
     if (failure === undefined) return false;
     this.#failure = failure;
@@ -88,10 +88,10 @@ export class StorageGuard {
 
   /** Throws the failure again where it is too early to see whether it is over. */
   requirePause(): void {
-    if (this.#clock.monotonicMs() - this.#failedAtMs < attemptPauseMs) throw this.#error;
+    if (this.#clock.monotonicMs() - this.#failedAtMs < retryPauseMs) throw this.#error;
   }
 
-  recovered(): void {
+  recordRecovery(): void {
     this.#failure = undefined;
     this.#space = undefined;
   }
@@ -102,13 +102,13 @@ export class StorageGuard {
   }
 
   /** The same for all of them, and looks at the free space. */
-  look(): void {
+  check(): void {
     this.#files.checkAll();
     this.#missing();
   }
 
   /** Throws a StorageError where the disk has too little space for such a write, or the write-ahead log may not become longer. */
-  requireSpace(need: SpaceNeed): void {
+  requireSpace(need: SpaceRequirement): void {
     if (need === "any") return;
     const missing = this.#missing();
     if (missing === "half" || (missing === "reserve" && need === "reserve"))
@@ -125,7 +125,7 @@ export class StorageGuard {
   #missing(): "nothing" | "reserve" | "half" {
     if (this.#reserveBytes === 0) return "nothing";
     const atMs = this.#clock.monotonicMs();
-    if (this.#space !== undefined && atMs - this.#space.atMs < spaceKeptMs) return this.#space.missing;
+    if (this.#space !== undefined && atMs - this.#space.atMs < freeSpaceValidMs) return this.#space.missing;
     const missing = this.#measure();
     this.#space = { atMs, missing };
     return missing;
@@ -133,7 +133,7 @@ export class StorageGuard {
 
   #measure(): "nothing" | "reserve" | "half" {
     const space = diskSpaceOf(dirname(this.#files.path));
-    const reserve = space === undefined ? 0 : reserveOn(space, this.#reserveBytes);
+    const reserve = space === undefined ? 0 : effectiveReserveBytes(space, this.#reserveBytes);
     const free = space?.freeBytes ?? 0;
     const enough = this.#low === undefined ? reserve : reserve * reserveSlack;
     if (free >= enough) {
@@ -150,10 +150,12 @@ function lowSpace(freeBytes: number, reserveBytes: number): StorageFailure {
 }
 
 /** What to tell those whose writes failed. `wasCommitting`: the disk may have all of it, although nobody was told so. */
-export function refusedBy(error: unknown, wasCommitting: boolean): unknown {
+export function writeRefusal(error: unknown, wasCommitting: boolean): unknown {
   const failure = storageFailureIn(error);
   if (failure === undefined) return error;
   const { reason } = failure;
   const isUncertain = wasCommitting && reason !== "full";
-  return new AppError("not_ready", isUncertain ? uncertainWrite(reason) : refusedWrite(reason), { cause: error });
+  return new AppError("not_ready", isUncertain ? describeUncertainWrite(reason) : describeRefusedWrite(reason), {
+    cause: error,
+  });
 }

@@ -5,40 +5,47 @@
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/derived-tables.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys.ts";
-import { agedIn, excessOf } from "../../store/log-retention.ts";
+import { expiredOffset, excessOffset } from "../../store/log-retention.ts";
 import type { StoredLogRow } from "../../store/log.ts";
 import { PageScrub, scrubTickMs } from "../../store/page-scrub.ts";
-import { createState, findState, readState, requireEnvironment, type State } from "../../store/state.ts";
+import { createState, findState, readState, requireEnvironment, type StoreState } from "../../store/state.ts";
 import { firstTerm } from "../../store/terms.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { StorageError, storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
-import { append, nameOf, type Appended, type WriteMeta, type WriteRequest, type WriteResult } from "./append.ts";
-import { replay, type Replayed, type ReplayRequest } from "./replay.ts";
 import {
-  begin,
-  boundLog,
-  change,
-  commit,
-  emptyLog,
-  openForWriting,
-  reopen,
-  requireCommits,
-  type Begun,
-  type Open,
-  type OpenRequest,
+  append,
+  idempotencyDigest,
+  type Appended,
+  type WriteMeta,
+  type WriteRequest,
+  type WriteResult,
+} from "./append.ts";
+import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
+import {
+  beginTransaction,
+  limitWal,
+  runTransaction,
+  commitTransaction,
+  truncateWal,
+  openWriterConnection,
+  reopenWriterConnection,
+  verifyCommits,
+  type PendingTransaction,
+  type WriterConnection,
+  type WriterOpenOptions,
 } from "./open-store.ts";
-import { refusedBy, spaceNeedOf } from "./storage-guard.ts";
+import { writeRefusal, spaceRequirementOf } from "./storage-guard.ts";
 
-export interface Committed extends Omit<Appended, "row"> {
+export interface CommittedWrite extends Omit<Appended, "row"> {
   readonly committedMs: number;
 }
 
 /** Where a commit leads. */
-export interface Move {
-  readonly state: State;
+export interface StateChange {
+  readonly state: StoreState;
   /** What was written, where it is no more than fits a message of the feed: so nobody has to read it again. Empty otherwise, and on a copy. */
   readonly rows: readonly StoredLogRow[];
 }
@@ -51,7 +58,7 @@ export interface Move {
  * that nobody waits for.
  */
 export type WriterEvent =
-  | { readonly moving: Move }
+  | { readonly moving: StateChange }
   | { readonly moved: { readonly committedMs: number } }
   | { readonly storage: StorageFailure | null }
   | { readonly clockSetMs: number }
@@ -60,45 +67,45 @@ export type WriterEvent =
   | { readonly trouble: string };
 
 /** What a replay did. */
-export interface Arrived extends Replayed {
+export interface CommittedReplay extends ReplayResult {
   /** When the replay began, in ms since 1970. */
   readonly startMs: number;
   readonly committedMs: number;
 }
 
-interface Waiting {
+interface QueuedWrite {
   readonly request: WriteRequest;
   readonly meta: WriteMeta;
-  readonly resolve: (committed: Committed) => void;
+  readonly resolve: (committed: CommittedWrite) => void;
   readonly reject: (error: unknown) => void;
 }
 
-type Outcome = { readonly appended: Appended; readonly name: string | undefined } | { readonly error: unknown };
+type WriteOutcome = { readonly appended: Appended; readonly name: string | undefined } | { readonly error: unknown };
 
-interface Attempted {
-  readonly outcomes: readonly Outcome[];
-  readonly state: State;
+interface GroupOutcome {
+  readonly outcomes: readonly WriteOutcome[];
+  readonly state: StoreState;
   readonly hasMoved: boolean;
 }
 
 /** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
 const groupWritesMax = 256;
 /** Requests that changed nothing, and so left no event that would remember them. */
-const idleRequestsMax = 10_000;
+const unchangedWritesMax = 10_000;
 /** How often the files and the free space are looked at, and an attempt is made to end a failure. */
 const storageCheckMs = 1000;
 /** The longest that a commit is only in the log, unless readers keep it there. */
-const logMovedMs = 30_000;
+const walKeptMsMax = 30_000;
 const pagesStepBytes = 2 ** 20;
 
 export class StoreWriter {
   readonly #tell: (event: WriterEvent) => void;
   readonly #clock: Clock;
   readonly #idle = new Map<string, WriteResult>();
-  #open: Open | undefined;
+  #open: WriterConnection | undefined;
   /** Where the open store stands, as far as this has moved it. */
-  #state: State | undefined;
-  #waiting: Waiting[] = [];
+  #state: StoreState | undefined;
+  #waiting: QueuedWrite[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
   #committedAtMs = Number.NEGATIVE_INFINITY;
@@ -114,11 +121,11 @@ export class StoreWriter {
   }
 
   /** Opens the file, makes it where it is missing and may be made, and tells where it stands. Another file that was open before is closed. */
-  open(options: OpenRequest): State {
+  open(options: WriterOpenOptions): StoreState {
     this.close();
-    const open = openForWriting(options, this.#clock);
+    const open = openWriterConnection(options, this.#clock);
     this.#open = open;
-    let state: State;
+    let state: StoreState;
     try {
       state = this.#begin(open);
     } catch (error) {
@@ -131,7 +138,7 @@ export class StoreWriter {
     return state;
   }
 
-  #startTimers({ pages, limits }: Open): void {
+  #startTimers({ pages, limits }: WriterConnection): void {
     const { path } = pages;
     const scrub = new PageScrub(pages, limits.scrubIntervalMs, {
       onDamage: (problem) => this.#tell({ damaged: { path, problem } }),
@@ -147,10 +154,10 @@ export class StoreWriter {
   }
 
   /** Makes what a store lacks. Gives where it stands. */
-  #begin(open: Open): State {
+  #begin(open: WriterConnection): StoreState {
     const { store, limits } = open;
     const { environment } = open.options;
-    const state = change(open, () => {
+    const state = runTransaction(open, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
       return found;
@@ -160,19 +167,19 @@ export class StoreWriter {
   }
 
   /** Queues a write; those that are queued when the thread gets round to it share a transaction. */
-  write(request: WriteRequest, meta: WriteMeta): Promise<Committed> {
+  write(request: WriteRequest, meta: WriteMeta): Promise<CommittedWrite> {
     if (this.#waiting.length === 0) setImmediate(() => this.#commitWaiting());
     return new Promise((resolve, reject) => this.#waiting.push({ request, meta, resolve, reject }));
   }
 
   /** Applies what a primary wrote, all or none. AppError `conflict` where it does not follow, or leads to another state. */
-  replay(request: ReplayRequest): Arrived {
+  replay(request: ReplayRequest): CommittedReplay {
     const startMs = this.#clock.preciseMs();
     const open = this.#requireStorage();
-    let result: Replayed;
+    let result: ReplayResult;
     try {
       const begun = this.#apply(open, request);
-      commit(open, begun.transaction);
+      commitTransaction(open, begun.transaction);
       ({ result } = begun);
     } catch (error) {
       this.#storageFailed(open, error);
@@ -188,9 +195,9 @@ export class StoreWriter {
     return { ...result, startMs, committedMs };
   }
 
-  #apply(open: Open, request: ReplayRequest): Begun<Replayed> {
+  #apply(open: WriterConnection, request: ReplayRequest): PendingTransaction<ReplayResult> {
     const { store, log, limits } = open;
-    return begin(open, () => {
+    return beginTransaction(open, () => {
       const replayed = replay(store, log, request, limits, this.#state);
       this.#tell({ moving: { state: replayed.state, rows: [] } });
       return replayed;
@@ -204,14 +211,14 @@ export class StoreWriter {
   writeSetting(key: NodeSetting, value: string): void {
     const { store, pages } = this.#requireStorage();
     writeNodeSetting(store, key, value);
-    pages.readLog();
+    pages.readWal();
   }
 
   /**
    * Copies what is open into a new file at `target` where the files at its path are gone or others, and says whether they are: then nobody can read the
    * database by its path any more.
    */
-  saveReplaced(target: string): boolean {
+  copyIfReplaced(target: string): boolean {
     const { guard, store } = must(this.#open);
     try {
       guard.requireFiles();
@@ -265,15 +272,15 @@ export class StoreWriter {
     this.#waiting = this.#waiting.slice(group.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
     let open = this.#open;
-    let begun: Begun<Attempted> | undefined;
+    let begun: PendingTransaction<GroupOutcome> | undefined;
     try {
       open = this.#requireStorage();
-      begun = begin(open, () => this.#attemptAll(must(this.#open), group));
-      commit(open, begun.transaction);
+      begun = beginTransaction(open, () => this.#attemptAll(must(this.#open), group));
+      commitTransaction(open, begun.transaction);
     } catch (error) {
       // Of the group nothing can be seen.
       if (open !== undefined) this.#storageFailed(open, error);
-      const reason = refusedBy(error, begun !== undefined);
+      const reason = writeRefusal(error, begun !== undefined);
       for (const write of group) write.reject(reason);
       return;
     }
@@ -287,7 +294,7 @@ export class StoreWriter {
     this.#boundWal(open);
   }
 
-  #settle(write: Waiting, outcome: Outcome, committedMs: number): void {
+  #settle(write: QueuedWrite, outcome: WriteOutcome, committedMs: number): void {
     if ("error" in outcome) return write.reject(outcome.error);
     const { appended, name } = outcome;
     const { result, startMs, decidedMs } = appended;
@@ -297,7 +304,7 @@ export class StoreWriter {
   }
 
   /** What is open, where its storage works. A failure that is over ends here; one that is not is thrown again. */
-  #requireStorage(): Open {
+  #requireStorage(): WriterConnection {
     const open = must(this.#open, "the writer has a store open");
     const { guard } = open;
     if (guard.failure === undefined) {
@@ -312,19 +319,19 @@ export class StoreWriter {
    * Opens the file again, since a connection that saw a failure may know less than it should, and commits something. That overwrites what a failed
    * commit may have left behind in the WAL, which a start after a crash would otherwise take for committed. Throws where it fails.
    */
-  #recover(before: Open): Open {
-    const open = reopen(before);
+  #recover(before: WriterConnection): WriterConnection {
+    const open = reopenWriterConnection(before);
     this.#open = open;
     before.store.close();
-    requireCommits(open, this.#clock.wallMs());
+    verifyCommits(open, this.#clock.wallMs());
     this.#continueFrom(readState(open.store));
-    open.guard.recovered();
+    open.guard.recordRecovery();
     this.#tellStorage(open.guard.problem);
     return open;
   }
 
   /** The file was opened again and stands here. */
-  #continueFrom(state: State): void {
+  #continueFrom(state: StoreState): void {
     const known = must(this.#state, "the writer knows where its store stands");
     if (state.offset < known.offset || (state.offset === known.offset && state.hash !== known.hash))
       throw new StorageError(
@@ -337,8 +344,8 @@ export class StoreWriter {
     this.#tell({ moved: { committedMs: this.#clock.preciseMs() } });
   }
 
-  #storageFailed({ guard }: Open, error: unknown): void {
-    if (guard.failed(error)) this.#tellStorage(guard.problem);
+  #storageFailed({ guard }: WriterConnection, error: unknown): void {
+    if (guard.recordFailure(error)) this.#tellStorage(guard.problem);
   }
 
   #tellStorage(problem: StorageFailure | undefined): void {
@@ -351,15 +358,15 @@ export class StoreWriter {
   #checkStorage(): void {
     const open = this.#open;
     if (open === undefined) return;
-    const clockSetMs = open.time.observe();
+    const clockSetMs = open.steadyClock.observe();
     if (clockSetMs !== undefined) this.#tell({ clockSetMs });
     try {
-      open.guard.look();
+      open.guard.check();
       if (open.guard.failure !== undefined) this.#recover(open);
       else this.#moveLog(open);
     } catch (error) {
       // Whatever else it is, the next write meets it.
-      open.guard.failed(error);
+      open.guard.recordFailure(error);
     }
     this.#tellStorage(open.guard.problem);
   }
@@ -368,14 +375,14 @@ export class StoreWriter {
    * The scrub compares pages of the file, so what is only in the log must not stay there for long. A checkpoint delays a write by two syncs of the disk:
    * it is made when nothing was written for a while, and every 30 s otherwise.
    */
-  #moveLog(open: Open): void {
+  #moveLog(open: WriterConnection): void {
     const now = this.#clock.monotonicMs();
     const isIdle = now - this.#committedAtMs >= storageCheckMs;
-    this.#boundWal(open, isIdle || now - this.#movedAtMs >= logMovedMs ? 1 : undefined);
+    this.#boundWal(open, isIdle || now - this.#movedAtMs >= walKeptMsMax ? 1 : undefined);
   }
 
   /** A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. */
-  #boundWal(open: Open, framesMax?: number): void {
+  #boundWal(open: WriterConnection, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
     const { walBytes } = open.guard;
     const made = (): void => {
@@ -385,11 +392,11 @@ export class StoreWriter {
     try {
       const isLong = open.guard.walBytes > open.limits.walCheckpointBytes;
       if (!isLong || now - this.#checkpointAtMs < storageCheckMs) {
-        if (boundLog(open, framesMax)) made();
+        if (limitWal(open, framesMax)) made();
         return;
       }
       this.#checkpointAtMs = now;
-      emptyLog(open);
+      truncateWal(open);
       made();
     } catch (error) {
       // The writes are committed and answered. A later commit tries again.
@@ -400,30 +407,30 @@ export class StoreWriter {
   }
 
   /** Inside the caller's transaction. Whatever can be done before its commit is, since others wait for what comes after that. */
-  #attemptAll({ store, limits }: Open, group: readonly Waiting[]): Attempted {
+  #attemptAll({ store, limits }: WriterConnection, group: readonly QueuedWrite[]): GroupOutcome {
     const outcomes = group.map((write) => this.#attempt(write));
     const rows = outcomes.flatMap((outcome) =>
       "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
     );
     const state = readState(store);
     const hasMoved = rows.length > 0;
-    if (hasMoved) this.#tell({ moving: { state, rows: fitting(rows, limits) } });
+    if (hasMoved) this.#tell({ moving: { state, rows: rowsForMessage(rows, limits) } });
     return { outcomes, state, hasMoved };
   }
 
   /** Only what is appended needs space: what is so already, or was done before, is answered on any disk. */
-  #attempt({ request, meta }: Waiting): Outcome {
+  #attempt({ request, meta }: QueuedWrite): WriteOutcome {
     const { store, log, limits, guard } = must(this.#open);
     let refused: unknown;
     const admit = (): void => {
       try {
-        guard.requireSpace(spaceNeedOf(request));
+        guard.requireSpace(spaceRequirementOf(request));
       } catch (error) {
         this.#tellStorage(guard.problem);
-        throw (refused = refusedBy(error, false));
+        throw (refused = writeRefusal(error, false));
       }
     };
-    const name = nameOf(request, meta);
+    const name = idempotencyDigest(request, meta);
     const idle = name === undefined ? undefined : this.#idle.get(name);
     const now = this.#clock.preciseMs();
     if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined }, name };
@@ -444,14 +451,14 @@ export class StoreWriter {
 
   #remember(request: string, result: WriteResult): void {
     this.#idle.set(request, result);
-    if (this.#idle.size <= idleRequestsMax) return;
+    if (this.#idle.size <= unchangedWritesMax) return;
     const oldest = this.#idle.keys().next();
     if (!oldest.done) this.#idle.delete(oldest.value);
   }
 
   /** Keeps the log short, a tenth of its length at a time or now and then, so that most commits don't pay for it. */
-  #trim(open: Open, { offset }: State): void {
-    const { store, log, limits, time } = open;
+  #trim(open: WriterConnection, { offset }: StoreState): void {
+    const { store, log, limits, steadyClock: time } = open;
     const now = this.#clock.monotonicMs();
     const grown = offset - this.#trimmed.offset > limits.logEventsKept / 10;
     if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
@@ -459,8 +466,8 @@ export class StoreWriter {
     const retention = { events: limits.logEventsKept, bytes: limits.logBytesKept };
     try {
       const { nowMs } = time;
-      const aged = nowMs === undefined ? undefined : agedIn(store, limits.logAgeKeptMs, nowMs);
-      const excess = Math.max(excessOf(store, retention) ?? 0, aged ?? 0);
+      const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.logAgeKeptMs, nowMs);
+      const excess = Math.max(excessOffset(store, retention) ?? 0, aged ?? 0);
       if (excess > 0) store.transaction(() => log.trim(excess), "immediate");
       // Slowly, so that somebody may notice that the clock is wrong.
       if (aged !== undefined) time.restart();
@@ -471,7 +478,7 @@ export class StoreWriter {
   }
 }
 
-function fitting(
+function rowsForMessage(
   rows: readonly StoredLogRow[],
   { feedBatchEventsMax, feedBatchBytesMax }: Limits,
 ): readonly StoredLogRow[] {

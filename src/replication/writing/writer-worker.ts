@@ -1,6 +1,6 @@
 /** The writer in a thread of its own, so that a commit never holds up a read. */
 import { serveWorker } from "../../runtime/worker.ts";
-import { closeAll } from "../../store/raw-files.ts";
+import { closeRawFiles } from "../../store/raw-files.ts";
 import { systemClock } from "../../util/clock.ts";
 import { StoreWriter, type WriterEvent } from "./store-writer.ts";
 import { writerCommands, type WriterCommands } from "./writer-commands.ts";
@@ -11,5 +11,5 @@ const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), st
 /** The node closes its other connections before. */
 function stop(): void {
   writer.close();
-  closeAll();
+  closeRawFiles();
 }

@@ -7,15 +7,15 @@ import { formatDuration } from "../../config/value.ts";
 import { noApproval, type PolicyApproval } from "../../engine/policy-approval.ts";
 import type { ApprovePolicy } from "../../engine/policy-checks.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
-import { newChanges } from "../../store/changes.ts";
+import { newSequenceLock } from "../../store/changes.ts";
 import type { NodeSetting } from "../../store/keys.ts";
-import type { State } from "../../store/state.ts";
+import type { StoreState } from "../../store/state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import { atMostEvery } from "../../util/at-most-every.ts";
+import { rateLimiter } from "../../util/at-most-every.ts";
 import type { Clock } from "../../util/clock.ts";
 import { storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
@@ -23,7 +23,7 @@ import { StorageStatus } from "../storage-status.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { Arrived, Committed, Move, WriterEvent } from "./store-writer.ts";
+import type { CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
 import type { WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
@@ -42,7 +42,7 @@ export interface SerializedBatch {
   readonly json: string;
 }
 
-interface Damaged {
+interface DamagedFile {
   readonly path: string;
   readonly problem: string;
 }
@@ -50,7 +50,7 @@ interface Damaged {
 type PolicyRequest = WriteRequest & { readonly kind: "policy" };
 
 /** The same failure may come each second. */
-const troubleIntervalMs = 60_000;
+const warningIntervalMs = 60_000;
 
 /** How often a policy is checked again because another one became active meanwhile. */
 const policyChecksMax = 3;
@@ -61,23 +61,23 @@ export class Writer {
   readonly #clock: Clock;
   readonly #approve: ApprovePolicy;
   /** Tells those who read when the store may have changed. */
-  readonly changes = newChanges();
+  readonly changes = newSequenceLock();
   /** What is reported of the storage of this node. */
   readonly storage = new StorageStatus();
-  readonly #onMoved: ((move: Move, committedMs: number) => void)[] = [];
-  #state: State | undefined;
+  readonly #onMoved: ((move: StateChange, committedMs: number) => void)[] = [];
+  #state: StoreState | undefined;
   /** Where the next commit leads, or the last one has led. */
-  #moving: Move | undefined;
+  #moving: StateChange | undefined;
   #failed = false;
   #path = "";
   readonly #onReplaced: (() => void)[] = [];
-  readonly #onDamaged: ((damaged: Damaged) => void)[] = [];
-  readonly #troubles: ReturnType<typeof atMostEvery>;
+  readonly #onDamaged: ((damaged: DamagedFile) => void)[] = [];
+  readonly #troubles: ReturnType<typeof rateLimiter>;
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "approvePolicies" | "clock"> = realSystem) {
     this.#options = options;
     this.#clock = system.clock;
-    this.#troubles = atMostEvery(troubleIntervalMs, system.clock);
+    this.#troubles = rateLimiter(warningIntervalMs, system.clock);
     this.#approve = system.approvePolicies(options.limits);
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
     this.#worker.onEvent((event) => {
@@ -95,22 +95,22 @@ export class Writer {
   }
 
   /** Where the open store stands, as of the last commit that this thread has heard of. */
-  get state(): State {
+  get state(): StoreState {
     return must(this.#state, "the writer has a store open");
   }
 
   /** Called after each commit that moved the position, with when that was in ms since 1970. */
-  onMoved(listener: (move: Move, committedMs: number) => void): void {
+  onStateChange(listener: (move: StateChange, committedMs: number) => void): void {
     this.#onMoved.push(listener);
   }
 
   /** Called when the files of the database are found to be gone or replaced. */
-  onReplaced(listener: () => void): void {
+  onFilesReplaced(listener: () => void): void {
     this.#onReplaced.push(listener);
   }
 
   /** Called each second while pages of the file at `path` are damaged. */
-  onDamaged(listener: (damaged: Damaged) => void): void {
+  onDamaged(listener: (damaged: DamagedFile) => void): void {
     this.#onDamaged.push(listener);
   }
 
@@ -125,12 +125,12 @@ export class Writer {
   }
 
   /** Whether the Worker died by itself: then nothing can be written any more. */
-  get failed(): boolean {
+  get hasFailed(): boolean {
     return this.#failed;
   }
 
   /** Opens the file, and makes it where it is missing unless it may not be made. */
-  async open(path: string, { create = true } = {}): Promise<State> {
+  async open(path: string, { create = true } = {}): Promise<StoreState> {
     const { changes } = this;
     this.#path = path;
     const state = await this.#worker.call("open", { ...this.#options, path, changes, create });
@@ -161,7 +161,7 @@ export class Writer {
     return { ...result, committedMs };
   }
 
-  #decided(request: WriteRequest | SerializedBatch, meta: WriteMeta, admit: () => void): Promise<Committed> {
+  #decided(request: WriteRequest | SerializedBatch, meta: WriteMeta, admit: () => void): Promise<CommittedWrite> {
     if ("json" in request) return this.#worker.call("writeJson", request.json, meta);
     return request.kind === "policy"
       ? this.#writePolicy(request, meta, admit)
@@ -173,7 +173,7 @@ export class Writer {
    * Otherwise it is checked against the new active one, as if it had come after that: the last upload wins. Its tests need not run again. The
    * first attempt, without a check, is for requests that are answered without one: repeated ones, and the active policy once more.
    */
-  async #writePolicy(request: PolicyRequest, meta: WriteMeta, admit: () => void): Promise<Committed> {
+  async #writePolicy(request: PolicyRequest, meta: WriteMeta, admit: () => void): Promise<CommittedWrite> {
     let approval: PolicyApproval = noApproval;
     for (let checks = 0; ; checks++) {
       try {
@@ -196,12 +196,12 @@ export class Writer {
     log.debug("a write ({kind}) was committed, up to {offset}", properties);
   }
 
-  replay(request: ReplayRequest): Promise<Arrived> {
+  replay(request: ReplayRequest): Promise<CommittedReplay> {
     return this.#worker.call("replay", request).catch(countFailure);
   }
 
   /** Begins a new epoch of that term behind what is there, as an event of its own. AppError `conflict` where the term is not a later one. */
-  async startEpoch(term: number): Promise<State> {
+  async startEpoch(term: number): Promise<StoreState> {
     const request = { kind: "epoch", epoch: mintEpoch(this.#clock), term } as const;
     await this.write(request, { traceparent: null });
     return this.state;
@@ -215,8 +215,8 @@ export class Writer {
     return this.#worker.call("writeSetting", key, value);
   }
 
-  /** As `StoreWriter.saveReplaced`. */
-  saveReplaced(target: string): Promise<boolean> {
+  /** As `StoreWriter.copyIfReplaced`. */
+  copyIfReplaced(target: string): Promise<boolean> {
     return this.#worker.call("saveReplaced", target);
   }
 

@@ -3,13 +3,18 @@ import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { openLease } from "../../../src/replication/failover/open-lease.ts";
-import { LeaseLost, type Lease, type LeaseOptions, type LeaseRecord } from "../../../src/replication/failover/lease.ts";
+import {
+  LeaseLostError,
+  type Lease,
+  type LeaseOptions,
+  type LeaseRecord,
+} from "../../../src/replication/failover/lease.ts";
 import type { Fetch } from "../../../src/replication/system.ts";
-import { nextSuccession } from "../../../src/store/terms.ts";
+import { nextFailoverTerm } from "../../../src/store/terms.ts";
 import { systemClock } from "../../../src/util/clock.ts";
 import { lossyFetch } from "./lossy-fetch.ts";
 
-export interface Engine {
+export interface TestedEngine {
   readonly name: string;
   readonly ttlMs: number;
   /** How long after its time to live a lease may still be held. */
@@ -25,7 +30,7 @@ export interface Engine {
 /** For what a busy machine adds. */
 const slackMs = 400;
 
-export function conforms(engine: Engine): void {
+export function testLeaseConformance(engine: TestedEngine): void {
   describe(engine.name, () => {
     taking(engine);
     expiry(engine);
@@ -37,7 +42,7 @@ export function conforms(engine: Engine): void {
 type Open = (place: string, node: string, send?: Fetch) => Lease;
 
 /** Opens leases of two nodes in a new place, or of any node in any place. */
-function opening({ ttlMs, url, options }: Engine): { open: Open; pair: () => [Lease, Lease] } {
+function opening({ ttlMs, url, options }: TestedEngine): { open: Open; pair: () => [Lease, Lease] } {
   const open: Open = (place, node, send = (target, init) => fetch(target, init)) =>
     openLease({ url: place, node, ttlMs, ...options }, { fetch: send, clock: systemClock });
   const pair = (): [Lease, Lease] => {
@@ -47,7 +52,7 @@ function opening({ ttlMs, url, options }: Engine): { open: Open; pair: () => [Le
   return { open, pair };
 }
 
-function taking(engine: Engine): void {
+function taking(engine: TestedEngine): void {
   const { open, pair } = opening(engine);
   const { url } = engine;
 
@@ -55,26 +60,26 @@ function taking(engine: Engine): void {
     const [a, b] = pair();
     expect(await a.holder()).toBeUndefined();
     const held = await acquired(a);
-    expect(held).toMatchObject({ node: "a", term: nextSuccession(0), hasHistory: false });
+    expect(held).toMatchObject({ node: "a", term: nextFailoverTerm(0), hasHistory: false });
     expect(await b.acquire(0)).toBeUndefined();
     expect(await b.holder()).toEqual({ record: held, isHeld: true });
   });
 
   test("begins a term after the one known", async () => {
     const [a, b] = pair();
-    const known = nextSuccession(nextSuccession(0)) + 7;
+    const known = nextFailoverTerm(nextFailoverTerm(0)) + 7;
     const held = await acquired(a, known);
-    expect(held.term).toBe(nextSuccession(known));
+    expect(held.term).toBe(nextFailoverTerm(known));
     await a.release(held);
-    expect((await acquired(b, 1)).term).toBe(nextSuccession(held.term));
+    expect((await acquired(b, 1)).term).toBe(nextFailoverTerm(held.term));
   });
 
   test("force takes it from its holder", async () => {
     const [a, b] = pair();
     const held = await acquired(a);
     const taken = await b.acquire(0, { force: true });
-    expect(taken?.term).toBe(nextSuccession(held.term));
-    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLost);
+    expect(taken?.term).toBe(nextFailoverTerm(held.term));
+    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLostError);
     expect((await b.holder())?.record.node).toBe("b");
   });
 
@@ -94,7 +99,7 @@ function taking(engine: Engine): void {
   });
 }
 
-function expiry(engine: Engine): void {
+function expiry(engine: TestedEngine): void {
   const { pair } = opening(engine);
   const { ttlMs, lateMs } = engine;
 
@@ -116,8 +121,8 @@ function expiry(engine: Engine): void {
     const held = await acquired(a);
     const taken = await eventuallyAcquired(b, ttlMs + lateMs + slackMs);
     expect(performance.now() - askedMs).toBeGreaterThanOrEqual(ttlMs);
-    expect(taken.term).toBe(nextSuccession(held.term));
-    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLost);
+    expect(taken.term).toBe(nextFailoverTerm(held.term));
+    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLostError);
     await a.release(held); // which changes nothing
     expect(await b.holder()).toEqual({ record: taken, isHeld: true });
     await b.renew(taken);
@@ -133,7 +138,7 @@ function expiry(engine: Engine): void {
   });
 }
 
-function releases(engine: Engine): void {
+function releases(engine: TestedEngine): void {
   const { open, pair } = opening(engine);
   const { ttlMs, lateMs, url } = engine;
 
@@ -143,8 +148,8 @@ function releases(engine: Engine): void {
     await a.renew({ ...held, hasHistory: true });
     await a.release(held);
     expect(await b.holder()).toEqual({ record: { ...held, hasHistory: true }, isHeld: false });
-    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLost);
-    expect(await acquired(b)).toMatchObject({ term: nextSuccession(held.term), node: "b", hasHistory: true });
+    expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLostError);
+    expect(await acquired(b)).toMatchObject({ term: nextFailoverTerm(held.term), node: "b", hasHistory: true });
   });
 
   test("a release to a successor leaves it to that one at once", async () => {
@@ -155,7 +160,7 @@ function releases(engine: Engine): void {
     expect(await c.acquire(0)).toBeUndefined();
     expect(await a.acquire(0)).toBeUndefined();
     const taken = await acquired(b);
-    expect(taken.term).toBe(nextSuccession(held.term));
+    expect(taken.term).toBe(nextFailoverTerm(held.term));
     expect(taken.successor).toBeUndefined();
   });
 
@@ -165,11 +170,11 @@ function releases(engine: Engine): void {
     await a.release(held, "x");
     expect((await b.holder())?.record.successor).toBe("x");
     const taken = await eventuallyAcquired(b, ttlMs + lateMs + slackMs);
-    expect(taken.term).toBe(nextSuccession(held.term));
+    expect(taken.term).toBe(nextFailoverTerm(held.term));
   });
 }
 
-function failures(engine: Engine): void {
+function failures(engine: TestedEngine): void {
   const { open, pair } = opening(engine);
   const { name, ttlMs, url, urlAt, isWrite } = engine;
 
@@ -186,7 +191,7 @@ function failures(engine: Engine): void {
     expect(held).toEqual(state?.record as LeaseRecord);
     await a.renew(held);
     // Not with a term that is known to have been used.
-    expect((await acquired(a, held.term)).term).toBe(nextSuccession(held.term));
+    expect((await acquired(a, held.term)).term).toBe(nextFailoverTerm(held.term));
   });
 
   test("a write whose answer was lost is found by reading", async () => {
@@ -221,7 +226,7 @@ function failures(engine: Engine): void {
       for (const call of [() => lease.acquire(0), () => lease.renew(held), () => lease.holder()]) {
         const askedMs = performance.now();
         const error = await refused(call());
-        expect(error).not.toBeInstanceOf(LeaseLost);
+        expect(error).not.toBeInstanceOf(LeaseLostError);
         expect(String(error)).toContain(name.split(" ")[0] ?? "");
         expect(performance.now() - askedMs).toBeLessThan(ttlMs / 3 + slackMs);
       }

@@ -7,11 +7,11 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { brokerKinds, hostsOf, isUnguarded, type ClusterPlan } from "../test/chaos/cluster-plan.ts";
-import type { AnyKind } from "../test/chaos/disturbance.ts";
+import type { AnyKind } from "../test/chaos/fault-injection.ts";
 import { faultKinds } from "../test/chaos/faults.ts";
 import { memberFaultKinds } from "../test/chaos/member-rules.ts";
 import { inNamespace, isInside, missingForNamespaces, openNamespaces } from "../test/chaos/namespaces.ts";
-import { runChaos } from "../test/chaos/ordeal.ts";
+import { runChaos } from "../test/chaos/chaos-run.ts";
 import { render } from "../test/chaos/outcome-table.ts";
 import { openProxies } from "../test/chaos/proxies.ts";
 import { builtBinary } from "./built-binary.ts";

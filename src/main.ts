@@ -2,7 +2,7 @@
  * The program: hands its arguments to the command line and ends with the status that this gives. As a cell it starts nothing of that, since a
  * question may be waiting for it.
  */
-import { workerProcessName, serveWorkerProcess } from "./runtime/cell.ts";
+import { workerProcessName, serveWorkerProcess } from "./runtime/worker-process.ts";
 
 const cell = workerProcessName();
 if (cell) await serveWorkerProcess(cell);

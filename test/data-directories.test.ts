@@ -14,18 +14,18 @@ import { describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../src/config/limits.ts";
-import { applyEvent } from "../src/engine/apply.ts";
-import { decodeEffect } from "../src/engine/event.ts";
+import { applyEvent } from "../src/engine/state/apply.ts";
+import { decodeEffect } from "../src/engine/state/event.ts";
 import { backUp, backupWriter } from "../src/replication/backup/backup.ts";
 import type { Node } from "../src/replication/node.ts";
 import { restore } from "../src/replication/backup/restore.ts";
 import type { Connection } from "../src/runtime/sqlite.ts";
-import { currentStorePath } from "../src/store/data-directory.ts";
-import { openStore, schemaVersion } from "../src/store/database.ts";
-import { factTables } from "../src/store/fact-tables.ts";
-import { openLog } from "../src/store/log.ts";
-import { scanFacts } from "../src/store/scan-facts.ts";
-import { createState, readState } from "../src/store/state.ts";
+import { currentStorePath } from "../src/store/directory/data-directory.ts";
+import { openStore, schemaVersion } from "../src/store/connection/open-store.ts";
+import { factTables } from "../src/store/facts/fact-tables.ts";
+import { openLog } from "../src/store/log/log.ts";
+import { scanFacts } from "../src/store/facts/scan-facts.ts";
+import { createState, readState } from "../src/store/log/store-state.ts";
 import { must } from "../src/util/assert.ts";
 import {
   converged,
@@ -36,7 +36,7 @@ import {
   type Cluster,
   type Running,
 } from "./replication/cluster.ts";
-import { expectVerified } from "./replication/sound.ts";
+import { expectVerified } from "./replication/verify-database.ts";
 
 const kept = join(import.meta.dir, "data-directories");
 const formats = readdirSync(kept).toSorted();

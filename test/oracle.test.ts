@@ -1,8 +1,8 @@
 /** The oracle's own promises: what a wildcard is, when answers are equal, and that it refuses what it can't decide. */
 import { expect, test } from "bun:test";
-import type { Query, QueryRow } from "../src/engine/questions.ts";
+import type { Query, QueryRow } from "../src/engine/request/questions.ts";
 import { defaultLimits } from "../src/config/limits.ts";
-import { polarLimits } from "../src/engine/active-policy.ts";
+import { polarLimits } from "../src/engine/policy/active-policy.ts";
 import { compile } from "../src/polar/compile.ts";
 import { must } from "../src/util/assert.ts";
 import { parseFact } from "./cases/case.ts";

@@ -11,9 +11,9 @@
  * `not` needs no strata here: the model is the well-founded one, found by alternating between an estimate from below and one from above.
  * For a stratified policy the two meet; where they don't, the policy was not stratified and the oracle says so.
  */
-import type { Query } from "../src/engine/questions.ts";
+import type { Query } from "../src/engine/request/questions.ts";
 import type { Expression, Policy, Rule, Term } from "../src/polar/policy.ts";
-import type { Fact, Value } from "../src/store/fact.ts";
+import type { Fact, Value } from "../src/store/facts/fact.ts";
 import { assert, must, unreachable } from "../src/util/assert.ts";
 import { acceptedFacts } from "./oracle/accepted-facts.ts";
 import { clausesOf, type Clause, type Step } from "./oracle/clauses.ts";

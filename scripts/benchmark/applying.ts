@@ -3,8 +3,8 @@
  * (known ids, prepared statements, the same tables and indexes, the same durability) to another, in turns.
  */
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import type { Fact } from "../../src/store/fact.ts";
-import { databaseFiles, removeFiles } from "../../src/store/snapshot.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
+import { databaseFiles, removeFiles } from "../../src/store/snapshot/snapshot.ts";
 import { BareInserts, BareRows } from "./bare-rows.ts";
 import { applyEffect, createFile, factsEffect, inChunks } from "./store-file.ts";
 

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { timeInTurns, type Times } from "./timing.ts";
 
 export interface CheckTimes {

@@ -3,7 +3,7 @@
  * organizations; public repositories, bans, roles that end. The same size and seed give the same facts, all of them distinct. Facts are made
  * one by one as they are taken, since ten million of them would not fit into memory.
  */
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { below, pick, random, type Random } from "./random.ts";
 
 export interface Company {

@@ -3,10 +3,10 @@
  * file, the least that any answer out of it could cost: a prepared statement that looks one stored fact up by its whole key.
  */
 import { Engine } from "../../src/engine/engine.ts";
-import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
+import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import type { Connection, SqlRow } from "../../src/runtime/sqlite.ts";
-import { openStore } from "../../src/store/database.ts";
-import { factTable } from "../../src/store/fact-tables.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { factTable } from "../../src/store/facts/fact-tables.ts";
 import type { Company } from "./company.ts";
 import type { Depth } from "./landmarks.ts";
 import { engineLimits, type Memo } from "./memo.ts";

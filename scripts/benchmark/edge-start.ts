@@ -3,7 +3,7 @@
  * fetches, unpacks and checks that, and both share this machine. What takes how long, the nodes say in their logs.
  */
 import { rmSync } from "node:fs";
-import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
+import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import { must } from "../../src/util/assert.ts";
 import type { NodeProcess } from "../node-process.ts";
 import { fact, repository } from "./company.ts";

@@ -3,8 +3,8 @@
  * as many repositories, a repository that exactly as many users may write, and users who may do everything to one. What must come out of each
  * is stored as well, as facts that no rule uses: reading them back is the least that any answer of this size costs.
  */
-import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { Folder, Repository, Team, Text, User } from "./company.ts";
 import { fact, folderDepth, organization, related, repository, role, type Company } from "./company.ts";
 import { question } from "./questions.ts";

@@ -3,11 +3,11 @@
  * the same driver from the same file.
  */
 import type { Engine } from "../../src/engine/engine.ts";
-import type { Query } from "../../src/engine/questions.ts";
+import type { Query } from "../../src/engine/request/questions.ts";
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import { openStore } from "../../src/store/database.ts";
-import { factTable } from "../../src/store/fact-tables.ts";
-import { findSymbol } from "../../src/store/symbols.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { factTable } from "../../src/store/facts/fact-tables.ts";
+import { findSymbol } from "../../src/store/facts/symbols.ts";
 import { Repository, Text } from "./company.ts";
 import { openEngine } from "./decisions.ts";
 import { listedPredicate, type Listed, type Listing } from "./landmarks.ts";

@@ -1,9 +1,9 @@
 /** All that is measured, in order. Nodes run while they are asked, and not while something is measured in this process. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
-import { openStore } from "../../src/store/database.ts";
-import { nextStorePath } from "../../src/store/data-directory.ts";
+import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { nextStorePath } from "../../src/store/directory/data-directory.ts";
 import { measureApply } from "./applying.ts";
 import { measureBodies } from "./bodies.ts";
 import { measureCheck } from "./checking.ts";

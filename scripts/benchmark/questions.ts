@@ -1,6 +1,6 @@
 /** What is asked of a company: whether a user may do an action on a repository. */
-import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
-import type { Value } from "../../src/store/fact.ts";
+import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
+import type { Value } from "../../src/store/facts/fact.ts";
 import { grantsOf, repository, user, type Company } from "./company.ts";
 import { below, pick, type Random } from "./random.ts";
 

@@ -1,8 +1,8 @@
 /** How long a node takes from the start of its process to its first answer, how much memory it has then, and loading through the client. */
 import { readFileSync } from "node:fs";
 import { Oso, type IntoFact } from "oso-cloud";
-import type { AuthorizeQuestion } from "../../src/engine/questions.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import type { NodeProcess } from "../node-process.ts";
 import type { Nodes } from "./nodes.ts";
 import { bodyOf } from "./questions.ts";

@@ -1,10 +1,10 @@
 /** Database files made without a node around them, through the same `applyEvent` that every node uses. */
-import type { Effect } from "../../src/engine/event.ts";
-import { applyEvent } from "../../src/engine/apply.ts";
-import { zeroHash, advanceState, createState, readState } from "../../src/store/state.ts";
-import { enableWriterCache } from "../../src/store/remembered.ts";
-import { openStore } from "../../src/store/database.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { Effect } from "../../src/engine/state/event.ts";
+import { applyEvent } from "../../src/engine/state/apply.ts";
+import { zeroHash, advanceState, createState, readState } from "../../src/store/log/store-state.ts";
+import { enableWriterCache } from "../../src/store/connection/writer-cache.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import type { Connection } from "../../src/runtime/sqlite.ts";
 
 /** As many facts as a batch may hold. */

@@ -4,7 +4,7 @@
  * the same write arrive here, over the same kind of connection, and the difference is what replication adds.
  */
 import { formatToken } from "../../src/replication/position.ts";
-import type { Value } from "../../src/store/fact.ts";
+import type { Value } from "../../src/store/facts/fact.ts";
 import type { NodeProcess } from "../node-process.ts";
 import type { Nodes } from "./nodes.ts";
 import { bodyOf } from "./questions.ts";

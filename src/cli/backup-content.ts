@@ -1,9 +1,9 @@
 /** What a backup says of itself. */
-import { describePointInTime } from "../store/past.ts";
-import type { Snapshot } from "../store/snapshot.ts";
+import { describePointInTime } from "../store/log/point-in-time.ts";
+import type { Snapshot } from "../store/snapshot/snapshot.ts";
 import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
-import type { Authenticity } from "../store/snapshot-mac.ts";
+import type { Authenticity } from "../store/snapshot/snapshot-mac.ts";
 import { authenticityTexts } from "./node-key.ts";
 
 export function contentOf({ path, manifest, size }: Snapshot, authenticity: Authenticity): object {

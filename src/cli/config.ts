@@ -1,4 +1,4 @@
-import { describeServiceVariables } from "../config/service-variables.ts";
+import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { describeConfig } from "../config/settings.ts";
 import { print, printError } from "../runtime/process.ts";
 import { formatYaml } from "../runtime/yaml.ts";

@@ -1,6 +1,6 @@
 /** The longhand that each shorthand rule stands for, as Polar that could take its place. */
 import { defaultLimits } from "../config/limits.ts";
-import { polarLimits } from "../engine/active-policy.ts";
+import { polarLimits } from "../engine/policy/active-policy.ts";
 import { explainRules, type ExplainedRules } from "../polar/explain-rules.ts";
 import { diagnosticToJson } from "../polar/render.ts";
 import { lineStarts, positionAt, type Source } from "../polar/source.ts";

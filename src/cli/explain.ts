@@ -1,14 +1,14 @@
 /** Why a running node decides as it does, over its own API. */
 import type { Command } from "commander";
 import { explanationSchema } from "../engine/explain/explanation.ts";
-import { explanationLines } from "../engine/explain/why.ts";
-import type { Fact } from "../store/fact.ts";
+import { explanationLines } from "../engine/explain/explanation-text.ts";
+import type { Fact } from "../store/facts/fact.ts";
 import { print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
-import { parseEntity, parseFact } from "./values.ts";
+import { parseEntity, parseFact } from "./parse-fact.ts";
 
 /** A denial can have hundreds of lines, the nearest attempts first. */
 const linesMax = 80;

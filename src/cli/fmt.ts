@@ -1,6 +1,6 @@
 /** Policies in their one canonical form. Files are rewritten in place, each on its own: one that does not parse holds up no other. */
 import { defaultLimits } from "../config/limits.ts";
-import { polarLimits } from "../engine/active-policy.ts";
+import { polarLimits } from "../engine/policy/active-policy.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import { format } from "../polar/format.ts";
 import { diagnosticToJson, renderDiagnostics } from "../polar/render.ts";
@@ -10,7 +10,7 @@ import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { decode, readBytes } from "./policy-files.ts";
-import { writeFileAtomically } from "./write-whole.ts";
+import { writeFileAtomically } from "./atomic-write.ts";
 
 const details = `
 The canonical form: two blanks of indent, one statement a line, lists and conditions on one line where they fit into

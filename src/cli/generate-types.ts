@@ -1,11 +1,11 @@
 import { Argument } from "commander";
-import { generateTypeScript } from "../engine/typescript.ts";
+import { generateTypeScript } from "../engine/policy/typescript.ts";
 import { print, printContent } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printReport } from "./policy-report.ts";
-import { writeFileAtomically } from "./write-whole.ts";
+import { writeFileAtomically } from "./atomic-write.ts";
 
 const help = `
 The types are for Oso Cloud's Node.js client, which then refuses misspelt roles, actions, predicates and types

@@ -1,6 +1,6 @@
 /** Asking a running node over its own API, for the commands that do. */
 import type { Command } from "commander";
-import type { ApiKeyRole } from "../engine/event.ts";
+import type { ApiKeyRole } from "../engine/state/event.ts";
 import { AppError } from "../util/app-error.ts";
 import { connectionProblem } from "../util/connection-problem.ts";
 import { reasonOf } from "../util/reason.ts";

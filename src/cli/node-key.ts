@@ -1,7 +1,7 @@
 /** The node key, as the commands take it that make or check files with a MAC. */
 import { Option, type Command } from "commander";
-import { hashKey } from "../store/keys.ts";
-import type { Authenticity } from "../store/snapshot-mac.ts";
+import { hashKey } from "../store/keys/api-keys.ts";
+import type { Authenticity } from "../store/snapshot/snapshot-mac.ts";
 import { configFile } from "./config-file.ts";
 import { checkedConfig } from "./setting-options.ts";
 

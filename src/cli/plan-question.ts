@@ -1,6 +1,6 @@
 /** A question as people write it for `ostiary plan`: `allow(User:_, read, Repository:_)`. */
 import { factArgumentsMax } from "../polar/policy.ts";
-import type { PlanArgument, PlanQuestion } from "../engine/plan-report.ts";
+import type { PlanArgument, PlanQuestion } from "../engine/query/plan-report.ts";
 import { UsageError } from "./command.ts";
 
 const form =

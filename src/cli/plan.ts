@@ -1,6 +1,6 @@
 /** What a question becomes: for those who want to know why one is fast or slow, and for tests that pin it. */
 import { defaultLimits } from "../config/limits.ts";
-import { type PlacedNode, type PlanReport, reportPlan, reportStoredPlan } from "../engine/plan-report.ts";
+import { type PlacedNode, type PlanReport, reportPlan, reportStoredPlan } from "../engine/query/plan-report.ts";
 import { print } from "../runtime/process.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { parsePlanQuestion } from "./plan-question.ts";

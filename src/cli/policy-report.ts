@@ -1,7 +1,7 @@
 /** What is told about a policy: its problems with their places, and how its tests went. The same for every command that takes one. */
-import { checkPolicy, type CheckOptions, type PolicyCheck } from "../engine/policy-check.ts";
-import { policyReport, type PolicyReport } from "../engine/policy-report.ts";
-import type { TestRun } from "../engine/policy-tests.ts";
+import { checkPolicy, type CheckOptions, type PolicyCheck } from "../engine/validation/policy-check.ts";
+import { policyReport, type PolicyReport } from "../engine/validation/policy-report.ts";
+import type { TestRun } from "../engine/validation/policy-tests.ts";
 import { renderDiagnostics } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
 import { print, printColored, wantsColor } from "../runtime/process.ts";

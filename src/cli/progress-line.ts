@@ -1,6 +1,6 @@
 /** What takes long, told on standard error while it lasts, and only where a person is looking. With a percentage where the end is known. */
 import { statSync } from "node:fs";
-import type { GrowingFile } from "../replication/file-growth.ts";
+import type { GrowingFile } from "../replication/progress.ts";
 import { isTerminal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 

@@ -1,10 +1,10 @@
 /** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
 import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
-import { describeServiceVariables } from "../config/service-variables.ts";
+import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
-import { pathsOpenToOthers } from "../store/file-modes.ts";
+import { pathsOpenToOthers } from "../store/directory/file-modes.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";

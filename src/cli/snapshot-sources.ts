@@ -1,12 +1,12 @@
 /** Where the file of `ostiary snapshot create` comes from. It appears under its name when it is whole. */
 import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { downloadSnapshot } from "../replication/snapshots/snapshot-download.ts";
+import { downloadSnapshot } from "../replication/transport/snapshot-download.ts";
 import { buildSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
-import { hashKey, storedNodeKeyHash } from "../store/keys.ts";
-import { removeFiles, type Snapshot } from "../store/snapshot.ts";
-import { authenticityOf } from "../store/snapshot-mac.ts";
+import { hashKey, storedNodeKeyHash } from "../store/keys/api-keys.ts";
+import { removeFiles, type Snapshot } from "../store/snapshot/snapshot.ts";
+import { authenticityOf } from "../store/snapshot/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
 import { formatMegabytes } from "../util/megabytes.ts";
 import { reasonOf } from "../util/reason.ts";

@@ -1,6 +1,6 @@
 /** The database in a data directory that a command was given. */
 import { statSync } from "node:fs";
-import { currentStorePath } from "../store/data-directory.ts";
+import { currentStorePath } from "../store/directory/data-directory.ts";
 import { UsageError } from "./command.ts";
 
 /** Undefined where there is none, and where the path is that of a file. */

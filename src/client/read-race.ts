@@ -6,7 +6,7 @@
  * or when nobody has answered for long.
  */
 import { attempt, codeOf, NoAnswerError, type RequestAttempt, type Fetch } from "./attempt.ts";
-import { byAvailability, type NodeAvailability } from "./node-health.ts";
+import { byAvailability, type NodeAvailability } from "./node-availability.ts";
 
 export interface ReadRace {
   readonly fetch: Fetch;

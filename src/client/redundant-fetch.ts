@@ -9,7 +9,7 @@
  * Nothing of Bun's or Node's own is used: this runs wherever there are `AbortController`, `Response` and `setTimeout`.
  */
 import { attempt, NoAnswerError, neverSent, type Fetch } from "./attempt.ts";
-import { byAvailability, NodeAvailability } from "./node-health.ts";
+import { byAvailability, NodeAvailability } from "./node-availability.ts";
 import { raceReads } from "./read-race.ts";
 
 export interface RedundantFetchOptions {

@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { limitsSchema } from "./limits.ts";
-import { ackCount, duration, flag, integer, list, ratio, settingInfo, type SettingInfo } from "./value.ts";
+import { ackCount, duration, flag, integer, list, ratio, settingInfo, type SettingInfo } from "./setting-types.ts";
 
 const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
 const isNetwork = (text: string): boolean => {

@@ -3,7 +3,7 @@
  * Functions that are bounded take what they need of this as an argument, so that a test can set it low.
  */
 import { z } from "zod";
-import { bytes, duration, formatBytes, formatDuration, integer, settingInfo } from "./value.ts";
+import { bytes, duration, formatBytes, formatDuration, integer, settingInfo } from "./setting-types.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -5,7 +5,7 @@
 import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
-import { type Environment, serviceVariables } from "./service-variables.ts";
+import { type Environment, serviceVariables } from "./kubernetes-variables.ts";
 import { groups, isGroup, putAt, settings, valueAt, type Setting } from "./settings.ts";
 
 export interface ConfigSources {

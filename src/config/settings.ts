@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { must } from "../util/assert.ts";
 import { configSchema, type Config } from "./config.ts";
-import { settingInfo, type SettingInfo } from "./value.ts";
+import { settingInfo, type SettingInfo } from "./setting-types.ts";
 
 export interface Setting extends SettingInfo {
   /** As in the file: `["log", "level"]`. */

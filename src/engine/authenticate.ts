@@ -1,9 +1,9 @@
 /** Who shows this key? Keys are part of the replicated state, so every node answers that from its own copy. */
-import { parseApiKey, verifyKey } from "../store/keys.ts";
+import { parseApiKey, verifyKey } from "../store/keys/api-keys.ts";
 import type { Engine } from "./engine.ts";
-import type { ApiKey } from "./event.ts";
+import type { ApiKey } from "./state/event.ts";
 
-export { mintApiKey } from "../store/keys.ts";
+export { mintApiKey } from "../store/keys/api-keys.ts";
 
 /** The key whose text this is; `undefined` where it is malformed, unknown, removed or has another secret. */
 export function authenticate(engine: Engine, text: string): ApiKey | undefined {

@@ -4,35 +4,35 @@
  */
 import { eq } from "drizzle-orm";
 import { defaultLimits, type Limits } from "../config/limits.ts";
-import type { FactType } from "../datalog/fact-types.ts";
-import { predicateKey } from "../datalog/program.ts";
+import type { FactType } from "../datalog/analysis/fact-types.ts";
+import { predicateKey } from "../datalog/ir/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../runtime/sqlite.ts";
-import type { SequenceLock } from "../store/changes.ts";
-import { findApiKey } from "../store/keys.ts";
-import { countClosures } from "../store/closure-tables.ts";
-import type { Fact, FactPattern, Value } from "../store/fact.ts";
-import { eachMatch, factTables, hasFact, matchFacts } from "../store/fact-tables.ts";
-import { configureSymbolCache, warmUpSymbolCache } from "../store/known-ids.ts";
-import * as schema from "../store/schema.ts";
-import { readRevision, type Revision } from "../store/revision.ts";
-import { readState, type StoreState } from "../store/state.ts";
-import { countFacts } from "../store/degrees.ts";
-import { fileBytes, StoreFiles } from "../store/store-files.ts";
+import type { SequenceLock } from "../store/connection/sequence-lock.ts";
+import { findApiKey } from "../store/keys/api-keys.ts";
+import { countClosures } from "../store/facts/closure-tables.ts";
+import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
+import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
+import { configureSymbolCache, warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
+import * as schema from "../store/connection/schema.ts";
+import { readRevision, type Revision } from "../store/log/revision.ts";
+import { readState, type StoreState } from "../store/log/store-state.ts";
+import { countFacts } from "../store/statistics/table-statistics.ts";
+import { fileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import type { ClosureCounts, FileBytes } from "../telemetry/metrics.ts";
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
-import { activate } from "./active-policy.ts";
-import { activationOf } from "./active-policies.ts";
-import { QueryExecution, type ExecutionLimits, decisionAttributes, type GivenValues } from "./answer.ts";
-import type { ApiKey } from "./event.ts";
-import { checkFact } from "./fact-check.ts";
-import { Admission, OffloadRequired } from "./in-place.ts";
-import type { Listing } from "./listings.ts";
-import type { Plan, Planner, Shape, Strategy } from "./plans.ts";
-import { type QueryKind, ReadView } from "./present.ts";
+import { activate } from "./policy/active-policy.ts";
+import { activationOf } from "./policy/activation.ts";
+import { QueryExecution, type ExecutionLimits, decisionAttributes, type GivenValues } from "./query/query-execution.ts";
+import type { ApiKey } from "./state/event.ts";
+import { checkFact } from "./request/fact-check.ts";
+import { Admission, OffloadRequired } from "./query/admission.ts";
+import type { Listing } from "./query/result-sets.ts";
+import type { Plan, Planner, Shape, Strategy } from "./query/plans.ts";
+import { type QueryKind, ReadView } from "./query/read-view.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -41,8 +41,8 @@ import type {
   Query,
   ResourcesQuestion,
   QueryRow,
-} from "./questions.ts";
-import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, stringVariable } from "./shapes.ts";
+} from "./request/questions.ts";
+import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, stringVariable } from "./query/shapes.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;

@@ -4,19 +4,19 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
-import { AnswerParts } from "../engine/answer-parts.ts";
-import { QueryDispatcher } from "../engine/node-answers.ts";
+import { AnswerParts } from "../engine/workers/answer-parts.ts";
+import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
 import type { Node } from "../replication/node.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
-import { BodyParser } from "./body-parser.ts";
-import { BodyReader } from "./body.ts";
-import { ByteBudget } from "./byte-budget.ts";
-import { errors, errorResponse } from "./errors.ts";
-import { EventPages } from "./event-pages.ts";
-import { LogReadQueue } from "./event-reads.ts";
-import { EventStreams } from "./event-streams.ts";
+import { BodyParser } from "./request/body-parser.ts";
+import { BodyReader } from "./request/body-reader.ts";
+import { ByteBudget } from "./response/byte-budget.ts";
+import { errors, errorResponse } from "./middleware/errors.ts";
+import { EventPages } from "./events/event-pages.ts";
+import { LogReadQueue } from "./events/log-read-queue.ts";
+import { EventStreams } from "./events/event-streams.ts";
 import {
   prepareResponse,
   attachExchange,
@@ -27,14 +27,14 @@ import {
   reply,
   replyChunks,
   type BodyHandlers,
-} from "./exchange.ts";
-import { LargeResponses } from "./large-responses.ts";
+} from "./middleware/exchange.ts";
+import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { backupRoutes } from "./routes/backup.ts";
-import { listRoutes } from "./routes/check.ts";
+import { listRoutes } from "./routes/lists.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { explainRoutes } from "./routes/explain.ts";
-import { forwardedWrites, refusedWrites } from "./routes/elsewhere.ts";
+import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
@@ -44,7 +44,7 @@ import { policyReads, policyWrites } from "./routes/policy.ts";
 import { promoteRoutes } from "./routes/promote.ts";
 import { queryRoutes } from "./routes/query.ts";
 import { replicationRoutes } from "./routes/replication.ts";
-import { notFoundRoutes, type RegisteredRoute } from "./routes/unmatched.ts";
+import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
 
 export interface App {
   /** Never rejects. `cut` ends the connection of a request within some seconds, also where its peer takes nothing of what waits for it. */

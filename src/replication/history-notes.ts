@@ -5,7 +5,13 @@
  */
 import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { historyOf, currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/data-directory.ts";
+import {
+  historyOf,
+  currentStorePath,
+  readNodeFile,
+  removeNodeFile,
+  writeNodeFile,
+} from "../store/directory/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";

@@ -1,13 +1,13 @@
 /** Who a node is and which secrets it knows: its id, the node key, and on a primary the first API key. */
 import { randomBytes } from "node:crypto";
 import type { Config } from "../config/config.ts";
-import { readNodeFile, writeNodeFile } from "../store/data-directory.ts";
-import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys.ts";
+import { readNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
+import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys/api-keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
-import type { Writer } from "./writing/writer.ts";
+import type { Writer } from "./log/writer.ts";
 
 const log = getLogger("primary");
 

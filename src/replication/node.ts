@@ -1,14 +1,14 @@
 /** What the rest of the program sees of a running node, whatever its role. */
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
-import type { ApiKey, FactChange } from "../engine/event.ts";
-import type { StoreState } from "../store/state.ts";
+import type { ApiKey, FactChange } from "../engine/state/event.ts";
+import type { StoreState } from "../store/log/store-state.ts";
 import type { ReplicaStateName } from "../telemetry/metrics.ts";
-import type { EventReader } from "./event-history.ts";
-import type { ApiKeyLookup } from "./following/node-client.ts";
-import type { WriteMeta, WriteResult } from "./writing/append.ts";
+import type { EventReader } from "./log/event-reader.ts";
+import type { ApiKeyLookup } from "./transport/node-client.ts";
+import type { WriteMeta, WriteResult } from "./log/append.ts";
 
-export type { WriteMeta, WriteResult } from "./writing/append.ts";
+export type { WriteMeta, WriteResult } from "./log/append.ts";
 
 export interface Node {
   readonly role: "primary" | "edge" | "fallback";

@@ -3,7 +3,7 @@
  * same position have the same history. Clients see only epoch and offset: the consistency token (`OsoOffset`), opaque to them.
  */
 import { hash } from "node:crypto";
-import type { LogRow } from "../store/log.ts";
+import type { LogRow } from "../store/log/log.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 

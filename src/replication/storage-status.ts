@@ -4,7 +4,7 @@
  */
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
-import { rateLimiter } from "../util/at-most-every.ts";
+import { rateLimiter } from "../util/rate-limiter.ts";
 import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import {

@@ -4,13 +4,13 @@
  */
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Limits } from "../config/limits.ts";
-import { approvePolicies, type ApprovePolicy } from "../engine/policy-checks.ts";
+import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-checks.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker, type Commands, type WorkerHandle, type WorkerName } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
-import type { Lease, LeaseOptions } from "./failover/lease.ts";
-import { openLease } from "./failover/open-lease.ts";
-import { connectNode, type NodeClient, type NodeClientOptions } from "./following/node-client.ts";
+import type { Lease, LeaseOptions } from "./failover/lease/lease.ts";
+import { openLease } from "./failover/lease/open-lease.ts";
+import { connectNode, type NodeClient, type NodeClientOptions } from "./transport/node-client.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 

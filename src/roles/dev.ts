@@ -3,9 +3,9 @@
  * policy. Nothing of it is a stand-in; what runs here runs the same in production.
  */
 import type { Config } from "../config/config.ts";
-import { acceptPolicy } from "../engine/policy-refusal.ts";
+import { acceptPolicy } from "../engine/validation/accept-policy.ts";
 import type { Source } from "../polar/source.ts";
-import { startPrimaryNode, type PrimaryNode } from "../replication/primary-node.ts";
+import { startPrimaryNode, type PrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 
 /** Throws `invalid_policy` where the policy is refused, with all its problems. */

@@ -5,21 +5,21 @@
  * `failover` each node starts as an edge, and is the primary while it has the lease.
  */
 import type { Config } from "../config/config.ts";
-import { startEdgeNode } from "../replication/edge-node.ts";
+import { startEdgeNode } from "./edge.ts";
 import { Leadership } from "../replication/failover/leadership.ts";
-import type { Lease } from "../replication/failover/lease.ts";
+import type { Lease } from "../replication/failover/lease/lease.ts";
 import { approvedHistory } from "../replication/history-notes.ts";
 import { nodeIdOf, type MintedKeys } from "../replication/identity.ts";
 import type { Node, Promoted } from "../replication/node.ts";
-import { startPrimaryNode, type PrimaryOptions, type Takeover } from "../replication/primary-node.ts";
+import { startPrimaryNode, type PrimaryOptions, type Takeover } from "./primary.ts";
 import { formatToken } from "../replication/position.ts";
-import type { FenceReason, ObservedPosition } from "../replication/succession/fence.ts";
-import { hasPromotionNote, writePromotionNote, PrimaryAliveError } from "../replication/succession/promotion.ts";
+import type { FenceReason, ObservedPosition } from "../replication/failover/fence.ts";
+import { hasPromotionNote, writePromotionNote, PrimaryAliveError } from "../replication/failover/promotion.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { currentStorePath, requireWritable, quarantineStore } from "../store/data-directory.ts";
-import { isSameFailover } from "../store/terms.ts";
+import { currentStorePath, requireWritable, quarantineStore } from "../store/directory/data-directory.ts";
+import { isSameFailover } from "../store/log/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { sleep } from "../util/clock.ts";

@@ -7,7 +7,7 @@ import { build } from "../runtime/version.ts";
 import { observeNode, type NodeMetrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 import { sleep } from "../util/clock.ts";
-import { limitConnections } from "./connection-guard.ts";
+import { limitConnections } from "./connection-limit.ts";
 
 export interface RunningNode {
   readonly url: string;

@@ -7,14 +7,14 @@
  * paths are relative to `src/`. `scripts/build` compiles every entry of `workerEntries`.
  */
 import { AppError, type ErrorCode } from "../util/app-error.ts";
-import { requireDescriptors } from "./descriptors.ts";
+import { requireDescriptors } from "./file-descriptors.ts";
 
 /** Where each worker's entry point is, relative to `src/`. */
 export const workerEntries = {
-  writer: "replication/writing/writer-worker.ts",
+  writer: "replication/log/writer-worker.ts",
   snapshot: "replication/snapshots/snapshot-worker.ts",
-  aside: "engine/aside-worker.ts",
-  body: "http/body-worker.ts",
+  aside: "engine/workers/worker-main.ts",
+  body: "http/request/body-worker.ts",
 } as const;
 export type WorkerName = keyof typeof workerEntries;
 

@@ -4,7 +4,7 @@
  * content becomes a label. Each thread has its own set, so a worker's numbers are recorded by whoever hears from it on the main thread.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { LabelledCounter, LabelledHistogram } from "./tallies.ts";
+import { LabelledCounter, LabelledHistogram } from "./labelled-metrics.ts";
 
 const registry = new Registry();
 const registers = [registry];

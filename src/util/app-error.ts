@@ -1,6 +1,6 @@
 /**
  * A bad request, or a state of the appliance in which it can't be answered. `message` is public: lower case, user input in backticks, no
- * internals. What only the log may see goes into `cause`. The table from code to HTTP status is in `http/errors.ts`.
+ * internals. What only the log may see goes into `cause`. The table from code to HTTP status is in `http/middleware/errors.ts`.
  */
 export type ErrorCode =
   | "invalid_request" // malformed body, unknown predicate, wrong arguments

@@ -5,8 +5,8 @@
  * JSON (`User:"a b"`). Facts are `has_role(User:alice, admin, Org:acme)`, checks `User:alice read Repo:anvil`.
  */
 import { z } from "zod";
-import type { Query, QueryRow } from "../../src/engine/questions.ts";
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { assert, must } from "../../src/util/assert.ts";
 
 const answer = { expect: z.array(z.string()).optional(), error: z.string().optional() };

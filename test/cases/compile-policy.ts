@@ -1,4 +1,4 @@
-import { checkPolicy } from "../../src/engine/policy-check.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import { renderDiagnostics } from "../../src/polar/render.ts";
 

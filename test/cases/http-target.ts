@@ -1,7 +1,7 @@
 /** A running node, asked over HTTP: by the official client where that has the question, and as the client would send it where it has not. */
 import { Oso } from "oso-cloud";
-import type { Query, QueryRow } from "../../src/engine/questions.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import type { Target } from "./run.ts";
 

@@ -1,7 +1,7 @@
 /** What each case file demands of the oracle, and of every engine: the answers it names, and those that follow for every triple of its values. */
-import type { Query, QueryRow } from "../../src/engine/questions.ts";
+import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
-import type { Value } from "../../src/store/fact.ts";
+import type { Value } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { oracle, type Oracle } from "../oracle.ts";
 import { differences } from "../oracle/differences.ts";

@@ -12,7 +12,7 @@
 import { checkPrimaries } from "./check-primaries.ts";
 import type { Answer, History, Position, Read, Versions, Write } from "./history.ts";
 import { Registers, withOffsetsBefore } from "./registers.ts";
-import { survivingHistory } from "./surviving.ts";
+import { survivingHistory } from "./surviving-history.ts";
 
 export type HistoryFault =
   | "lost write" // acknowledged, and not there at the end, or not part of the history that survived

@@ -8,7 +8,7 @@ import type { NodeName } from "./cluster-plan.ts";
 import { DiskProbe, noDiskFigures } from "./disk-probe.ts";
 import { diskFaultKinds, type DiskFaultKind } from "./disks.ts";
 import { isBroker, type Host } from "./network.ts";
-import type { ChaosCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { Readers } from "./readers.ts";
 import type { Writers } from "./writers.ts";
 

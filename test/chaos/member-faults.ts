@@ -5,8 +5,8 @@
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { healthAt, type Health } from "../../scripts/node-process.ts";
 import { isUnguarded, type NodeName } from "./cluster-plan.ts";
-import { DirectorySnapshots } from "./data-copies.ts";
-import { MemberFaultActions } from "./member-acts.ts";
+import { DirectorySnapshots } from "./directory-snapshots.ts";
+import { MemberFaultActions } from "./member-fault-actions.ts";
 import {
   engineFaultKinds,
   hostsFor,
@@ -16,8 +16,8 @@ import {
   type MemberFaultKind,
 } from "./member-rules.ts";
 import { isMember, memberNames, type Host } from "./network.ts";
-import type { ChaosCluster } from "./ordeal-cluster.ts";
-import type { ClusterMonitor } from "./watch.ts";
+import type { ChaosCluster } from "./chaos-cluster.ts";
+import type { ClusterMonitor } from "./cluster-monitor.ts";
 
 export interface MemberFault {
   readonly kind: MemberFaultKind;

@@ -2,12 +2,12 @@
 import type { AvailabilityFigures } from "./availability.ts";
 import type { Violation } from "./check-history.ts";
 import type { DiskFigures } from "./disk-probe.ts";
-import type { AnyKind, InjectedFault } from "./disturbance.ts";
+import type { AnyKind, InjectedFault } from "./fault-injection.ts";
 import { faultKinds } from "./faults.ts";
 import type { Read } from "./history.ts";
 import { memberFaultKinds } from "./member-rules.ts";
 import type { Network } from "./network.ts";
-import type { ChaosCluster } from "./ordeal-cluster.ts";
+import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { Readers } from "./readers.ts";
 import type { WriterCounts, Writers } from "./writers.ts";
 

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { explanationSchema } from "../../src/engine/explain/explanation.ts";
-import { parseEntity, parseFact } from "../../src/cli/values.ts";
+import { parseEntity, parseFact } from "../../src/cli/parse-fact.ts";
 import { expectGolden } from "../golden.ts";
 import { apiOf, fact, value } from "../http/api.ts";
 import { adminKey, withCluster } from "../replication/cluster.ts";

@@ -3,10 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { applyEvent } from "../../src/engine/apply.ts";
-import type { PlanReport } from "../../src/engine/plan-report.ts";
-import { openStore } from "../../src/store/database.ts";
-import { createState } from "../../src/store/state.ts";
+import { applyEvent } from "../../src/engine/state/apply.ts";
+import type { PlanReport } from "../../src/engine/query/plan-report.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { createState } from "../../src/store/log/store-state.ts";
 import { expectGolden } from "../golden.ts";
 import { workspace } from "./workspace.ts";
 

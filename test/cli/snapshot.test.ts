@@ -2,10 +2,10 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { lockDirectory } from "../../src/store/data-directory.ts";
-import { encodeHeader } from "../../src/store/snapshot-file.ts";
-import { hashKey } from "../../src/store/keys.ts";
-import { openSnapshot } from "../../src/store/snapshot.ts";
+import { lockDirectory } from "../../src/store/directory/data-directory.ts";
+import { encodeHeader } from "../../src/store/snapshot/snapshot-header.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { openSnapshot } from "../../src/store/snapshot/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   insert,
@@ -16,7 +16,7 @@ import {
   type Cluster,
   type Running,
 } from "../replication/cluster.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { workspace } from "./workspace.ts";
 
 // Each command is a process that starts threads, slowly on a machine that has much else to do.

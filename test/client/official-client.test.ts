@@ -13,7 +13,7 @@ import {
   withCluster,
   type Running,
 } from "../replication/cluster.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 
 interface Nodes {
   readonly primary: Running<PrimaryNode>;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { describeServiceVariables, serviceVariables } from "../../src/config/service-variables.ts";
+import { describeServiceVariables, serviceVariables } from "../../src/config/kubernetes-variables.ts";
 import { describeConfig, settings } from "../../src/config/settings.ts";
 import { must } from "../../src/util/assert.ts";
 import { formatYaml, parseYaml } from "../../src/runtime/yaml.ts";

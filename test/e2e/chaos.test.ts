@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { diskFaultKinds } from "../chaos/disks.ts";
 import { missingForNamespaces } from "../chaos/namespaces.ts";
-import type { Outcome } from "../chaos/ordeal.ts";
+import type { Outcome } from "../chaos/chaos-run.ts";
 import { eventually } from "./cluster.ts";
 
 async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {

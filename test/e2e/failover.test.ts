@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import { flipBit } from "../replication/flip-bit.ts";
 import { eventually, healthOf, scenarioTimeoutMs } from "./cluster.ts";

@@ -1,8 +1,8 @@
 /** Policies that were made ready are kept for who asks next; what was found for them under some limits is not taken for what holds under others. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { activate } from "../../src/engine/active-policy.ts";
-import { closuresOf } from "../../src/engine/policy-closures.ts";
+import { activate } from "../../src/engine/policy/active-policy.ts";
+import { closuresOf } from "../../src/engine/materialized/policy-closures.ts";
 
 const source = `actor User {}
 resource Folder {

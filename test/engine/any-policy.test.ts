@@ -5,8 +5,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
-import { policyReport } from "../../src/engine/policy-report.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import { policyReport } from "../../src/engine/validation/policy-report.ts";
 import { renderDiagnostics } from "../../src/polar/render.ts";
 import { policyTexts } from "../polar/texts.ts";
 

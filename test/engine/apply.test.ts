@@ -1,10 +1,10 @@
 /** The one apply: the same events give the same state, the digest kept along the way is the one computed anew, and a policy change keeps facts. */
 import { expect, test } from "bun:test";
-import { computeDigest } from "../../src/engine/store-digest.ts";
+import { computeDigest } from "../../src/engine/state/store-digest.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Effect } from "../../src/engine/event.ts";
+import type { Effect } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import { readState } from "../../src/store/state.ts";
+import { readState } from "../../src/store/log/store-state.ts";
 import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 
 const roles = `actor User {} resource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }`;

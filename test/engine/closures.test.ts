@@ -2,12 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { applyEvent } from "../../src/engine/apply.ts";
-import { findClosureDamage } from "../../src/engine/closures.ts";
+import { applyEvent } from "../../src/engine/state/apply.ts";
+import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Effect } from "../../src/engine/event.ts";
+import type { Effect } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import { closureTables } from "../../src/store/closure-tables.ts";
+import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { apply, closureRows, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 
 const folders = `

@@ -1,7 +1,7 @@
 /** Which rules the tests of a policy exercise: those behind an answer, in any way, and those that made a `not` fail. */
 import { expect, test } from "bun:test";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
-import { policyReport } from "../../src/engine/policy-report.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import { policyReport } from "../../src/engine/validation/policy-report.ts";
 
 const types =
   'actor User {} resource Doc { roles = ["viewer", "editor"]; permissions = ["view", "edit"]; relations = { folder: Doc }; }\n';

@@ -2,10 +2,10 @@
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { activate } from "../../src/engine/active-policy.ts";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
-import { closuresOf } from "../../src/engine/policy-closures.ts";
-import { closureTables } from "../../src/store/closure-tables.ts";
+import { activate } from "../../src/engine/policy/active-policy.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import { closuresOf } from "../../src/engine/materialized/policy-closures.ts";
+import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { apply, fact, inserted, policy, storeWith } from "./store.ts";
 
 const types =

@@ -5,11 +5,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { closurePredicates } from "../../src/datalog/closures.ts";
-import { findClosureDamage } from "../../src/engine/closures.ts";
+import { closurePredicates } from "../../src/datalog/specialise/closures.ts";
+import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Fact, Value } from "../../src/store/fact.ts";
-import { closureTables } from "../../src/store/closure-tables.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
+import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
 import { oracle } from "../oracle.ts";
 import { apply, closureRows, deleted, fact, inserted, policy, storeWith } from "./store.ts";

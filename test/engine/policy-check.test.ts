@@ -1,6 +1,6 @@
 /** What is refused only once the rules are Datalog, and what the policy's own tests report. */
 import { describe, expect, test } from "bun:test";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { renderDiagnostics } from "../../src/polar/render.ts";
 
 const types =

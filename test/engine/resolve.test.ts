@@ -1,9 +1,9 @@
 /** From what a client asks to change to what really changes. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { FactChange } from "../../src/engine/event.ts";
-import { resolveChanges } from "../../src/engine/resolve.ts";
-import type { FactPattern } from "../../src/store/fact.ts";
+import type { FactChange } from "../../src/engine/state/event.ts";
+import { resolveChanges } from "../../src/engine/state/resolve.ts";
+import type { FactPattern } from "../../src/store/facts/fact.ts";
 import { fact, inserted, policy, storeWith } from "./store.ts";
 
 const source = `

@@ -1,7 +1,7 @@
 /** Keys of shapes: what is answered by another plan has another key, whatever characters its types and constants hold. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { allowShape, AllowShapes } from "../../src/engine/shapes.ts";
+import { allowShape, AllowShapes } from "../../src/engine/query/shapes.ts";
 
 test("equal keys are of equal shapes", () => {
   const text = fc.string({ unit: fc.constantFrom("a", " ", "1", "=", "[", "é"), maxLength: 3 });

@@ -1,7 +1,7 @@
 /** What is said about policies that are allowed and hardly meant: `warnings/*.polar` hold them, the `.txt` of the same name what is said. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { renderDiagnostics } from "../../src/polar/render.ts";
 import { expectGolden, readCases } from "../golden.ts";
 

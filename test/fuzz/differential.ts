@@ -1,8 +1,8 @@
 /** One random question, asked of the oracle and of the engine in both its ways. */
-import { checkPolicy } from "../../src/engine/policy-check.ts";
-import type { QueryRow } from "../../src/engine/questions.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import type { QueryRow } from "../../src/engine/request/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";
 import { compare, compareActions } from "../cases/run.ts";

@@ -1,6 +1,6 @@
 /** Nodes with a fault each, which histories have to find. */
-import { whileWriting } from "../../src/store/changes.ts";
-import { closureTables } from "../../src/store/closure-tables.ts";
+import { whileWriting } from "../../src/store/connection/sequence-lock.ts";
+import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { printCheck } from "../cases/case.ts";
 import { openNodes, type Nodes } from "../histories/nodes.ts";
 

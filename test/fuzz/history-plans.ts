@@ -1,7 +1,7 @@
 /** Random histories: few policies, between which they go back and forth, and steps that depend on what has become of those before. */
 import fc from "fast-check";
-import type { FactChange } from "../../src/engine/event.ts";
-import type { Fact, FactPattern } from "../../src/store/fact.ts";
+import type { FactChange } from "../../src/engine/state/event.ts";
+import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import type { OpenQuestion, Step } from "../histories/history.ts";
 import type { Plan } from "../histories/replay.ts";

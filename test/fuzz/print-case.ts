@@ -1,6 +1,6 @@
 /** A failing sample as a case file, to go into `test/cases/regressions/`. */
 import type { Policy } from "../../src/polar/policy.ts";
-import type { Query } from "../../src/engine/questions.ts";
+import type { Query } from "../../src/engine/request/questions.ts";
 import { printFact, printValue } from "../cases/case.ts";
 import { must } from "../../src/util/assert.ts";
 import { now, oracleOrNothing, questionsOf, type Sample } from "./differential.ts";

@@ -1,7 +1,7 @@
 /** Random facts over few values, and questions about them. */
 import fc from "fast-check";
-import type { Query } from "../../src/engine/questions.ts";
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Query } from "../../src/engine/request/questions.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { allowQuery, type Check } from "../cases/case.ts";
 import { entityTypes, permissionNames, predicates, roleNames, type Kind, type Predicate } from "./rules.ts";
 

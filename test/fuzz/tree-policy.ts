@@ -3,7 +3,7 @@
  * a time. They speak the vocabulary of the other random policies, so that a history may go from one to the other.
  */
 import fc from "fast-check";
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 
 const blockRules = [
   '"p" if "r"',

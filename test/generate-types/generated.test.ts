@@ -3,11 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { prepare } from "../../src/engine/active-policy.ts";
-import { generateTypeScript } from "../../src/engine/typescript.ts";
+import { prepare } from "../../src/engine/policy/active-policy.ts";
+import { generateTypeScript } from "../../src/engine/policy/typescript.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
 import { expectGolden, readCases } from "../golden.ts";
-import { threadCpuMs } from "../worked.ts";
+import { threadCpuMs } from "../thread-cpu-time.ts";
 
 const corpus = join(import.meta.dir, "../../../shared/corpus");
 

@@ -1,9 +1,9 @@
 /** What the closures of a store have come to, for the tally. */
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import { closureTables } from "../../src/store/closure-tables.ts";
-import type { Fact } from "../../src/store/fact.ts";
-import { findSymbol } from "../../src/store/symbols.ts";
-import { statement } from "../../src/store/statements.ts";
+import { closureTables } from "../../src/store/facts/closure-tables.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
+import { findSymbol } from "../../src/store/facts/symbols.ts";
+import { statement } from "../../src/store/connection/statements.ts";
 import type { Tally } from "./tally.ts";
 
 /** A path over two places between its ends. */

@@ -16,8 +16,8 @@
  *     - ask: { context: [], allowed: [User:ann read Folder:a], denied: [], queries: [list: User:ann read Folder] }
  */
 import { z } from "zod";
-import type { FactChange } from "../../src/engine/event.ts";
-import type { Fact, FactPattern } from "../../src/store/fact.ts";
+import type { FactChange } from "../../src/engine/state/event.ts";
+import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   type Check,

@@ -6,18 +6,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { applyEvent } from "../../src/engine/apply.ts";
-import { findClosureDamage } from "../../src/engine/closures.ts";
+import { applyEvent } from "../../src/engine/state/apply.ts";
+import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
-import { append, type WriteRequest, type WriteResult } from "../../src/replication/writing/append.ts";
-import { replay } from "../../src/replication/writing/replay.ts";
+import { append, type WriteRequest, type WriteResult } from "../../src/replication/log/append.ts";
+import { replay } from "../../src/replication/log/replay.ts";
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import { type SequenceLock, newSequenceLock, whileWriting } from "../../src/store/changes.ts";
-import { openStore } from "../../src/store/database.ts";
-import type { Fact } from "../../src/store/fact.ts";
-import { openLog, type Log } from "../../src/store/log.ts";
-import { enableWriterCache } from "../../src/store/remembered.ts";
-import { createState, readState } from "../../src/store/state.ts";
+import { type SequenceLock, newSequenceLock, whileWriting } from "../../src/store/connection/sequence-lock.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
+import { openLog, type Log } from "../../src/store/log/log.ts";
+import { enableWriterCache } from "../../src/store/connection/writer-cache.ts";
+import { createState, readState } from "../../src/store/log/store-state.ts";
 import { targetOf, type EngineTarget } from "../cases/engine-target.ts";
 
 /** A file and the connection that writes it. */

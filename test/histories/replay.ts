@@ -1,11 +1,11 @@
 /** One history on all engines at once: every answer is held against the oracle's, and what is stored against the plain set of facts. */
-import type { FactChange } from "../../src/engine/event.ts";
-import type { Fact } from "../../src/store/fact.ts";
-import { scanFacts } from "../../src/store/scan-facts.ts";
+import type { FactChange } from "../../src/engine/state/event.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
+import { scanFacts } from "../../src/store/facts/scan-facts.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must, unreachable } from "../../src/util/assert.ts";
 import { printCheck, printFact } from "../cases/case.ts";
-import { decisionCacheHits } from "../engine/memo-hits.ts";
+import { decisionCacheHits } from "../engine/decision-cache-hits.ts";
 import { answerOf, describe, isNotEnumerable, isTrue, problemsOf } from "../fuzz/differential.ts";
 import type { Asked } from "../fuzz/questions.ts";
 import type { Oracle } from "../oracle.ts";

@@ -1,8 +1,8 @@
 /** What is so after the steps that were taken: the policy, the facts as a plain set, the clock, and the oracle's model of them. */
-import type { FactChange } from "../../src/engine/event.ts";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
+import type { FactChange } from "../../src/engine/state/event.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { Policy } from "../../src/polar/policy.ts";
-import type { Fact, FactPattern, Value } from "../../src/store/fact.ts";
+import type { Fact, FactPattern, Value } from "../../src/store/facts/fact.ts";
 import { printFact } from "../cases/case.ts";
 import { oracleOrNothing } from "../fuzz/differential.ts";
 import { asQuery, type Asked } from "../fuzz/questions.ts";

@@ -1,6 +1,6 @@
 /** Request bodies that never end, come too slowly, are too many, or belong to nobody, on a primary and on an edge that forwards writes. */
 import { describe, expect, test } from "bun:test";
-import { mintApiKey } from "../../src/store/keys.ts";
+import { mintApiKey } from "../../src/store/keys/api-keys.ts";
 import {
   adminKey,
   converged,

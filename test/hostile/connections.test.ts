@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { connectionsMaxWithin, connectionsToClose, limitConnections } from "../../src/roles/connection-guard.ts";
+import { connectionsMaxWithin, connectionsToClose, limitConnections } from "../../src/roles/connection-limit.ts";
 import type { AcceptedConnection } from "../../src/runtime/accepted-connections.ts";
 import { systemClock, type Clock } from "../../src/util/clock.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";

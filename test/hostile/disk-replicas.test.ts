@@ -2,7 +2,7 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { LocalDatabase } from "../../src/replication/copy.ts";
+import { LocalDatabase } from "../../src/replication/replica/local-database.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, withCluster } from "../replication/cluster.ts";
 import { fillDisk, noMounts, withSmallDisk } from "./node.ts";

@@ -11,16 +11,16 @@ import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { approve } from "../../src/replication/history-notes.ts";
-import { drainRead } from "../../src/replication/feed/drain-read.ts";
+import { drainRead } from "../../src/replication/transport/drain-read.ts";
 import type { Node } from "../../src/replication/node.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { historyOf, currentStorePath } from "../../src/store/data-directory.ts";
-import { hashKey } from "../../src/store/keys.ts";
+import { historyOf, currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import {
@@ -38,7 +38,7 @@ import {
   type Cluster,
   type Running,
 } from "../replication/cluster.ts";
-import { withCapturedLog } from "../replication/log-lines.ts";
+import { withCapturedLog } from "../replication/captured-log.ts";
 
 setDefaultTimeout(30_000);
 

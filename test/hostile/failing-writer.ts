@@ -5,9 +5,9 @@
  */
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { StoreWriter } from "../../src/replication/writing/store-writer.ts";
+import { StoreWriter } from "../../src/replication/log/store-writer.ts";
 import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
-import { newSequenceLock } from "../../src/store/changes.ts";
+import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
 import { systemClock, type Clock } from "../../src/util/clock.ts";
 import { policy, reader, untraced } from "../replication/cluster.ts";
 import { writeFailingDiskRules } from "./node.ts";

@@ -1,17 +1,17 @@
 /** One API key takes all it can get, of whatever is counted: another key is served all the same, and the greedy one is told what it holds. */
 import { expect, test } from "bun:test";
-import { ResultSets, packStrings } from "../../src/engine/listings.ts";
+import { ResultSets, packStrings } from "../../src/engine/query/result-sets.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { BodyParser } from "../../src/http/body-parser.ts";
-import { ByteBudget } from "../../src/http/byte-budget.ts";
-import { EventPages } from "../../src/http/event-pages.ts";
-import { LogReadQueue } from "../../src/http/event-reads.ts";
-import { LargeBody } from "../../src/http/large-body.ts";
-import { SlotPool } from "../../src/util/places.ts";
+import { BodyParser } from "../../src/http/request/body-parser.ts";
+import { ByteBudget } from "../../src/http/response/byte-budget.ts";
+import { EventPages } from "../../src/http/events/event-pages.ts";
+import { LogReadQueue } from "../../src/http/events/log-read-queue.ts";
+import { LargeBody } from "../../src/http/request/large-body.ts";
+import { SlotPool } from "../../src/util/slot-pool.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/cells.ts";
+import { cellsOf } from "../runtime/worker-processes.ts";
 
 const timeoutMs = 60_000;
 /** For a machine that has much else to do: processes are started meanwhile. */

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 import { hostileBodies } from "../../scripts/benchmark/hostile-bodies.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { type RequestName, requestParsers } from "../../src/http/requests.ts";
-import { decodeBatch, decodeNodeHead, decodePage } from "../../src/replication/feed/envelope.ts";
+import { type RequestName, requestParsers } from "../../src/http/request/request-schemas.ts";
+import { decodeBatch, decodeNodeHead, decodePage } from "../../src/replication/transport/messages.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { admin, type Answer, type Api, fact, Org, role, User, wildcardPolicy, withPrimary } from "../http/api.ts";
 

@@ -1,7 +1,7 @@
 /** Large responses to clients that read slowly, or not at all: little memory, for a bounded time, and never a truncated answer that looks whole. */
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
-import { cellsOf } from "../runtime/cells.ts";
+import { cellsOf } from "../runtime/worker-processes.ts";
 import { adminKey, eventually } from "../replication/cluster.ts";
 import { must } from "../../src/util/assert.ts";
 import { admin, type Api, clientOf, fact, User, value, withPrimary } from "../http/api.ts";

@@ -5,12 +5,12 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { decodeHead, type Head } from "../../src/replication/feed/envelope.ts";
-import { createMessageMac } from "../../src/replication/feed/seal.ts";
-import { topicsOf } from "../../src/replication/feed/topics.ts";
+import { decodeHead, type Head } from "../../src/replication/transport/messages.ts";
+import { createMessageMac } from "../../src/replication/transport/message-mac.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
 import type { Node } from "../../src/replication/node.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
-import { hashKey, mintApiKey } from "../../src/store/keys.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
+import { hashKey, mintApiKey } from "../../src/store/keys/api-keys.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import {
@@ -27,8 +27,8 @@ import {
   untraced,
   withCluster,
 } from "../replication/cluster.ts";
-import { openBreakableProxy, type BreakableProxy } from "../replication/link.ts";
-import { withCapturedLog } from "../replication/log-lines.ts";
+import { openBreakableProxy, type BreakableProxy } from "../replication/breakable-proxy.ts";
+import { withCapturedLog } from "../replication/captured-log.ts";
 import { type HostileBroker, type Message, openHostileBroker, type Treatment } from "./hostile-broker.ts";
 
 setDefaultTimeout(20_000);

@@ -4,17 +4,17 @@
  */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { activate } from "../../src/engine/active-policy.ts";
-import { applyEvent } from "../../src/engine/apply.ts";
+import { activate } from "../../src/engine/policy/active-policy.ts";
+import { applyEvent } from "../../src/engine/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Effect } from "../../src/engine/event.ts";
+import type { Effect } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import { closureTables } from "../../src/store/closure-tables.ts";
+import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { must } from "../../src/util/assert.ts";
 import { apply, fact, inserted, policy, storeWith } from "../engine/store.ts";
 import { apiOf, clientOf, Org, role, User, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/cells.ts";
+import { cellsOf } from "../runtime/worker-processes.ts";
 
 const base = `actor User {}
 resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }

@@ -5,7 +5,7 @@ import { getPriority } from "node:os";
 import { workerNiceness } from "../../src/runtime/priority.ts";
 import { fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/cells.ts";
+import { cellsOf } from "../runtime/worker-processes.ts";
 
 const timeoutMs = 60_000;
 const MiB = 1024 * 1024;

@@ -25,11 +25,11 @@ import { restore, type RestoreOptions } from "../../src/replication/backup/resto
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
 import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { requireKnownSchemaIn } from "../../src/store/expected-schema.ts";
-import { hashKey } from "../../src/store/keys.ts";
-import { encodeHeader } from "../../src/store/snapshot-file.ts";
-import { openSnapshot } from "../../src/store/snapshot.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { requireKnownSchemaIn } from "../../src/store/integrity/schema-check.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { encodeHeader } from "../../src/store/snapshot/snapshot-header.ts";
+import { openSnapshot } from "../../src/store/snapshot/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   converged,

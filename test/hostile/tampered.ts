@@ -2,8 +2,8 @@
 import { Database } from "bun:sqlite";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
-import { encodeHeader, type SnapshotManifest } from "../../src/store/snapshot-file.ts";
-import { openSnapshot } from "../../src/store/snapshot.ts";
+import { encodeHeader, type SnapshotManifest } from "../../src/store/snapshot/snapshot-header.ts";
+import { openSnapshot } from "../../src/store/snapshot/snapshot.ts";
 
 export interface Tampering {
   /** Run on the unpacked database. */

@@ -2,9 +2,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { encodeHeader } from "../../src/store/snapshot-file.ts";
-import { hashKey } from "../../src/store/keys.ts";
-import { openSnapshot } from "../../src/store/snapshot.ts";
+import { encodeHeader } from "../../src/store/snapshot/snapshot-header.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { openSnapshot } from "../../src/store/snapshot/snapshot.ts";
 import { formatJson, formatText } from "../../src/telemetry/logger.ts";
 import { printable, printableLines } from "../../src/util/printable.ts";
 import { workspace } from "../cli/workspace.ts";

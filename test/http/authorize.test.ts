@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { must } from "../../src/util/assert.ts";
-import { decisionCacheHits } from "../engine/memo-hits.ts";
+import { decisionCacheHits } from "../engine/decision-cache-hits.ts";
 import { admin, Org, role, wildcardPolicy, withPrimary, type Api, type CallOptions } from "./api.ts";
 
 const question = { actor_type: "User", actor_id: "alice", action: "delete", resource_type: "Org", resource_id: "acme" };

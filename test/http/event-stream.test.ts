@@ -4,7 +4,7 @@ import { cpSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { freePort } from "../../scripts/node-process.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
-import { openBreakableProxy } from "../replication/link.ts";
+import { openBreakableProxy } from "../replication/breakable-proxy.ts";
 import {
   adminKey,
   converged,

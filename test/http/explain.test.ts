@@ -1,7 +1,7 @@
 /** `POST /api/explain`: the decision that `/api/authorize` makes, with its reasons, on every kind of node. */
 import { describe, expect, test } from "bun:test";
 import { explanationSchema, type Explanation, type ExplainedStep } from "../../src/engine/explain/explanation.ts";
-import { explanationLines } from "../../src/engine/explain/why.ts";
+import { explanationLines } from "../../src/engine/explain/explanation-text.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
 import {
   apiOf,

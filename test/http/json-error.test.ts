@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { describeJsonError } from "../../src/http/json-error.ts";
+import { describeJsonError } from "../../src/http/request/json-error.ts";
 
 const problems: readonly (readonly [text: string, description: string])[] = [
   ["", "line 1, column 1: the text ends, expected a value"],

@@ -1,9 +1,9 @@
 /** Lists of a copy that was replaced: an edge replaces one that it can't trust, a fallback one that is old. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { QueryDispatcher } from "../../src/engine/node-answers.ts";
+import { QueryDispatcher } from "../../src/engine/workers/query-dispatcher.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { ListPages } from "../../src/http/list-pages.ts";
+import { ListPages } from "../../src/http/pages/list-pages.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";

@@ -1,7 +1,7 @@
 /** A test of the suite as it is asked here: stages with their policies, facts and questions, and what can't be asked. */
-import { checkPolicy } from "../../src/engine/policy-check.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { Policy } from "../../src/polar/policy.ts";
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
 import type { Model, SuiteStage, SuiteTest, Tuple } from "./suite.ts";

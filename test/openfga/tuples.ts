@@ -6,7 +6,7 @@
  *     group:eng#member     Userset::group::member{"eng"}
  *     user:*               Everyone::user{"all"}
  */
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Restriction, Tuple } from "./suite.ts";
 

@@ -3,7 +3,7 @@
  * under an older policy and fits no longer is as if it were not there.
  */
 import type { Expression, Policy, Term } from "../../src/polar/policy.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { alternatives } from "./clauses.ts";
 import type { Domain } from "./domain.ts";
 

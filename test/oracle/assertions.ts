@@ -1,6 +1,6 @@
 /** What the assertions of a policy's own tests come to by the oracle, read off everything that holds (polar.md 10). */
 import type { Assertion } from "../../src/polar/policy.ts";
-import type { Value } from "../../src/store/fact.ts";
+import type { Value } from "../../src/store/facts/fact.ts";
 import { assert, must } from "../../src/util/assert.ts";
 import type { Oracle, Tuple } from "../oracle.ts";
 

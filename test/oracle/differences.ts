@@ -2,7 +2,7 @@
  * Compares an engine's rows with the oracle's answers. Rows may overlap (a `*` row and a concrete one), so the two are equal when every ground
  * instance of every row holds, and every answer is an instance of some row.
  */
-import type { Query, QueryRow } from "../../src/engine/questions.ts";
+import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Oracle, Tuple } from "../oracle.ts";
 import type { Ground } from "./domain.ts";
 

@@ -1,6 +1,6 @@
 /** The finite domain: per concrete type every value that is named anywhere, and the fresh values that stand for all others. */
 import type { Expression, Policy, Term } from "../../src/polar/policy.ts";
-import type { Fact, Value } from "../../src/store/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { must, unreachable } from "../../src/util/assert.ts";
 
 /** A value of the domain. There is one object per value, so `===` is equality. */

@@ -4,11 +4,11 @@
  * answers can't be listed is honest, too.
  */
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { checkPolicy } from "../../src/engine/policy-check.ts";
-import type { Query } from "../../src/engine/questions.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import type { Query } from "../../src/engine/request/questions.ts";
 import type { Diagnostic } from "../../src/polar/diagnostic.ts";
 import type { Assertion, PolicyTest } from "../../src/polar/policy.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
 import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";

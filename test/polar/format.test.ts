@@ -15,8 +15,8 @@ import { expectGolden, readCases } from "../golden.ts";
 import { compileText, limits } from "./compile.ts";
 import { hasCorpus, policyTexts } from "./texts.ts";
 import { syntax } from "./random-syntax.ts";
-import { withoutPlaces } from "./without-places.ts";
-import { threadCpuMs } from "../worked.ts";
+import { withoutPlaces } from "./without-spans.ts";
+import { threadCpuMs } from "../thread-cpu-time.ts";
 
 const parameters = {
   numRuns: Number(process.env["FUZZ_RUNS"] ?? 200),

@@ -11,7 +11,7 @@ import { policyMetadata } from "../../src/polar/metadata.ts";
 import { readCases } from "../golden.ts";
 import { compileText } from "./compile.ts";
 import { printPolicy } from "./print.ts";
-import { threadCpuMs } from "../worked.ts";
+import { threadCpuMs } from "../thread-cpu-time.ts";
 
 const parameters = {
   numRuns: Number(process.env["FUZZ_RUNS"] ?? 400),

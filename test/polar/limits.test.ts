@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { compile } from "../../src/polar/compile.ts";
 import type { PolarLimits } from "../../src/polar/limits.ts";
 import { compileText, limits } from "./compile.ts";
-import { threadCpuMs } from "../worked.ts";
+import { threadCpuMs } from "../thread-cpu-time.ts";
 
 function codesOf(text: string, changed: Partial<PolarLimits> = {}): string[] {
   return compileText(text, changed).diagnostics.map((diagnostic) => diagnostic.code);

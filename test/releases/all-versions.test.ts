@@ -8,13 +8,13 @@ import { Oso } from "oso-cloud";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { Organization, User } from "../../scripts/example/facts.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { schemaVersion } from "../../src/store/database.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { schemaVersion } from "../../src/store/connection/open-store.ts";
 import { must } from "../../src/util/assert.ts";
 import { brokers, eventually, expectConverged, healthOf, scenarioTimeoutMs } from "../e2e/cluster.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.ts";
-import { programAt, taggedCommit } from "./old-program.ts";
+import { programAt, taggedCommit } from "./release-program.ts";
 import { recordedVersions, unpackDirectory } from "./recorded.ts";
 
 /** The format of the database that a release writes. */

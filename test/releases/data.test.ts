@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { hashKey } from "../../src/store/keys.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { must } from "../../src/util/assert.ts";
 import { converged, positionOf, withDirectory } from "../replication/cluster.ts";
-import { expectVerified } from "../replication/sound.ts";
-import { difference } from "./matching.ts";
+import { expectVerified } from "../replication/verify-database.ts";
+import { difference } from "./response-matching.ts";
 import { lastKey } from "./history.ts";
 import {
   readAnswers,

@@ -4,8 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "bun:test";
-import { decodeEffect } from "../../src/engine/event.ts";
-import { parseRecord } from "../../src/replication/failover/stored-record.ts";
+import { decodeEffect } from "../../src/engine/state/event.ts";
+import { parseRecord } from "../../src/replication/failover/lease/stored-record.ts";
 import {
   decodeBatch,
   decodeHead,
@@ -15,19 +15,19 @@ import {
   decodeStatus,
   type DecodedMessage,
   type Head,
-} from "../../src/replication/feed/envelope.ts";
-import { createMessageMac } from "../../src/replication/feed/seal.ts";
+} from "../../src/replication/transport/messages.ts";
+import { createMessageMac } from "../../src/replication/transport/message-mac.ts";
 import { chainHash } from "../../src/replication/position.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { openStore } from "../../src/store/database.ts";
-import { openLog } from "../../src/store/log.ts";
-import { advanceState, readState } from "../../src/store/state.ts";
-import { decodeHeader, readHeader } from "../../src/store/snapshot-file.ts";
-import { hashKey } from "../../src/store/keys.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { openLog } from "../../src/store/log/log.ts";
+import { advanceState, readState } from "../../src/store/log/store-state.ts";
+import { decodeHeader, readHeader } from "../../src/store/snapshot/snapshot-header.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, positionOf, withCluster } from "../replication/cluster.ts";
-import { OpenBroker } from "./feed-broker.ts";
+import { OpenBroker } from "./open-broker.ts";
 import { RecordedPrimary } from "./recorded-primary.ts";
 import {
   readRelease,

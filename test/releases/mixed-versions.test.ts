@@ -9,7 +9,7 @@ import { must } from "../../src/util/assert.ts";
 import { brokers, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";
 import { Load, writtenAt } from "./load.ts";
 import { names, withMixedCluster } from "./mixed-cluster.ts";
-import { programAt, taggedCommit } from "./old-program.ts";
+import { programAt, taggedCommit } from "./release-program.ts";
 import { promote } from "./promote.ts";
 import { recordedVersions } from "./recorded.ts";
 

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { eventually } from "../e2e/cluster.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
-import type { OpenBroker } from "./feed-broker.ts";
+import type { OpenBroker } from "./open-broker.ts";
 import { beforeEventStream, duringEventStream } from "./history.ts";
 import type { Replication, ServedResponse } from "./recorded.ts";
 import type { Recording } from "./recording.ts";

@@ -14,7 +14,7 @@ import { freePort, NodeProcess } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
 import { afterPromotion, beginning, recordedQueries } from "./history.ts";
-import { OpenBroker } from "./feed-broker.ts";
+import { OpenBroker } from "./open-broker.ts";
 import { recordReplication } from "./record-replication.ts";
 import { Recording } from "./recording.ts";
 import { releasesFolder, type BrokerMessage, type Release, type Replication } from "./recorded.ts";

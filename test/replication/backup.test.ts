@@ -7,12 +7,12 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { restore, type RestoreResult, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import type { Node } from "../../src/replication/node.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { openStore } from "../../src/store/database.ts";
-import { readEpochs } from "../../src/store/epochs.ts";
-import { scanFacts } from "../../src/store/scan-facts.ts";
-import { openSnapshot, type Snapshot } from "../../src/store/snapshot.ts";
-import { readState } from "../../src/store/state.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { readEpochs } from "../../src/store/log/epochs.ts";
+import { scanFacts } from "../../src/store/facts/scan-facts.ts";
+import { openSnapshot, type Snapshot } from "../../src/store/snapshot/snapshot.ts";
+import { readState } from "../../src/store/log/store-state.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   adminKey,

@@ -5,17 +5,17 @@
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { topicsOf } from "../../src/replication/feed/topics.ts";
-import { ReplicaLoop } from "../../src/replication/following/follower.ts";
-import { Peers } from "../../src/replication/following/upstream.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { ReplicaLoop } from "../../src/replication/replica/replica-loop.ts";
+import { Peers } from "../../src/replication/transport/peers.ts";
 import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { Writer } from "../../src/replication/writing/writer.ts";
-import { hashKey } from "../../src/store/keys.ts";
-import type { StoreState } from "../../src/store/state.ts";
+import { Writer } from "../../src/replication/log/writer.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import type { StoreState } from "../../src/store/log/store-state.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import {

@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
-import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replication/feed/broker-link.ts";
-import { topicsOf } from "../../src/replication/feed/topics.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replication/transport/broker-connection.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { prepareMosquitto, type Mosquitto, type MosquittoOptions } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, reader, refusal, untraced, withCluster } from "./cluster.ts";
-import { withCapturedLog } from "./log-lines.ts";
-import { openBrokerProxy } from "./proxy.ts";
+import { withCapturedLog } from "./captured-log.ts";
+import { openBrokerProxy } from "./broker-proxy.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
 setDefaultTimeout(30_000);

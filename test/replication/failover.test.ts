@@ -3,9 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
-import { openBrokerProxy } from "./proxy.ts";
+import { openBrokerProxy } from "./broker-proxy.ts";
 import {
   adminKey,
   converged,

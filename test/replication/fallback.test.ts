@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { currentStorePath } from "../../src/store/data-directory.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import {
   adminKey,
   converged,

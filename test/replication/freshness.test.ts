@@ -1,10 +1,10 @@
 /** What proves to a copy that it is the newest, by a clock that the test moves. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { decodeHead, type Head } from "../../src/replication/feed/envelope.ts";
-import { Confirmations } from "../../src/replication/following/confirmations.ts";
-import { Freshness, proofTimeOf } from "../../src/replication/following/freshness.ts";
-import { CatchUpRequests } from "../../src/replication/following/hints.ts";
+import { decodeHead, type Head } from "../../src/replication/transport/messages.ts";
+import { Confirmations } from "../../src/replication/replica/confirmations.ts";
+import { Freshness, proofTimeOf } from "../../src/replication/replica/freshness.ts";
+import { CatchUpRequests } from "../../src/replication/replica/catch-up-requests.ts";
 import type { Clock } from "../../src/util/clock.ts";
 
 const epoch = "0123456789abcdef";

@@ -1,8 +1,8 @@
 /** A head that names events which do not come: how long the node waits, and that heads do not pile up checks. */
 import { expect, test } from "bun:test";
-import type { Head } from "../../src/replication/feed/envelope.ts";
-import { GapCheck } from "../../src/replication/following/gap-check.ts";
-import type { StoreState } from "../../src/store/state.ts";
+import type { Head } from "../../src/replication/transport/messages.ts";
+import { GapCheck } from "../../src/replication/replica/gap-check.ts";
+import type { StoreState } from "../../src/store/log/store-state.ts";
 
 function setUp() {
   const timers = new Set<() => void>();

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { HeadSequence } from "../../src/replication/feed/head-sequence.ts";
+import { HeadSequence } from "../../src/replication/transport/head-sequence.ts";
 import { withDirectory } from "./cluster.ts";
-import { withCapturedLog } from "./log-lines.ts";
+import { withCapturedLog } from "./captured-log.ts";
 
 const open = (directory: string): HeadSequence =>
   new HeadSequence({ directory, blockSize: 10, wallMs: () => 1_000_000 });

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import type { MintedKeys } from "../../src/replication/identity.ts";
 import { startDev } from "../../src/roles/dev.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { nextFailoverTerm } from "../../src/store/terms.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   adminKey,

@@ -2,13 +2,13 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { encodeHeader } from "../../src/store/snapshot-file.ts";
-import { hashKey } from "../../src/store/keys.ts";
-import { openSnapshot } from "../../src/store/snapshot.ts";
-import { nextFailoverTerm } from "../../src/store/terms.ts";
+import { encodeHeader } from "../../src/store/snapshot/snapshot-header.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { openSnapshot } from "../../src/store/snapshot/snapshot.ts";
+import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   type Cluster,

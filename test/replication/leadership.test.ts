@@ -1,7 +1,7 @@
 /** How long the holder of a lease may act as the primary, by a clock that the test moves. */
 import { expect, test } from "bun:test";
 import { type TermConfirmation, Leadership } from "../../src/replication/failover/leadership.ts";
-import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/failover/lease.ts";
+import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/failover/lease/lease.ts";
 import type { Clock } from "../../src/util/clock.ts";
 
 const ttlMs = 6000;

@@ -1,8 +1,8 @@
 /** The log of a store: what is kept of it by number, age and size, and what stood where at some moment. */
 import { describe, expect, test } from "bun:test";
-import { openStore } from "../../src/store/database.ts";
-import { expiredOffset, excessOffset, offsetsAt } from "../../src/store/log-retention.ts";
-import { openLog, type StoredLogRow } from "../../src/store/log.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { expiredOffset, excessOffset, offsetsAt } from "../../src/store/log/log-retention.ts";
+import { openLog, type StoredLogRow } from "../../src/store/log/log.ts";
 
 const hour = 3_600_000;
 const everything = { events: 1e9, bytes: 1e12 };

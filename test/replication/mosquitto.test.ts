@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
-import { BrokerConnection } from "../../src/replication/feed/broker-link.ts";
-import { drainRead } from "../../src/replication/feed/drain-read.ts";
-import { topicsOf } from "../../src/replication/feed/topics.ts";
+import { BrokerConnection } from "../../src/replication/transport/broker-connection.ts";
+import { drainRead } from "../../src/replication/transport/drain-read.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import {

@@ -1,6 +1,6 @@
 /** When a node takes a lease for expired, by a clock that the test moves. */
 import { expect, test } from "bun:test";
-import { ObservedExpiry } from "../../src/replication/failover/observed-expiry.ts";
+import { ObservedExpiry } from "../../src/replication/failover/lease/observed-expiry.ts";
 
 const ttlMs = 6000;
 

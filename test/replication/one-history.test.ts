@@ -4,14 +4,14 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
-import { askKnownTerm } from "../../src/replication/succession/known-term.ts";
+import { askKnownTerm } from "../../src/replication/failover/known-term.ts";
 import { parseToken } from "../../src/replication/position.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { openStore } from "../../src/store/database.ts";
-import { hashKey } from "../../src/store/keys.ts";
-import { readState } from "../../src/store/state.ts";
-import { firstTerm, isSameFailover, nextStartTerm, nextFailoverTerm } from "../../src/store/terms.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { readState } from "../../src/store/log/store-state.ts";
+import { firstTerm, isSameFailover, nextStartTerm, nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import {
   adminKey,

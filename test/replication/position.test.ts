@@ -1,7 +1,7 @@
 /** Positions: the token that clients send back, and the chain over the log. */
 import { expect, test } from "bun:test";
 import { chainHash, chainHashes, formatToken, mintEpoch, parseToken } from "../../src/replication/position.ts";
-import { zeroHash } from "../../src/store/state.ts";
+import { zeroHash } from "../../src/store/log/store-state.ts";
 import { systemClock } from "../../src/util/clock.ts";
 
 const row = { offset: 1, timeMs: 1000, kind: "clear", body: '{"kind":"clear"}', traceparent: null };

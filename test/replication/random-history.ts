@@ -2,15 +2,15 @@
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { ApiKey, FactChange, Fact } from "../../src/engine/event.ts";
-import { append, type WriteRequest } from "../../src/replication/writing/append.ts";
+import type { ApiKey, FactChange, Fact } from "../../src/engine/state/event.ts";
+import { append, type WriteRequest } from "../../src/replication/log/append.ts";
 import type { Connection } from "../../src/runtime/sqlite.ts";
-import { closureTables } from "../../src/store/closure-tables.ts";
-import { openStore } from "../../src/store/database.ts";
-import { openLog } from "../../src/store/log.ts";
-import { scanFacts } from "../../src/store/scan-facts.ts";
-import { createState, readState, type StoreState } from "../../src/store/state.ts";
-import { firstTerm } from "../../src/store/terms.ts";
+import { closureTables } from "../../src/store/facts/closure-tables.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { openLog } from "../../src/store/log/log.ts";
+import { scanFacts } from "../../src/store/facts/scan-facts.ts";
+import { createState, readState, type StoreState } from "../../src/store/log/store-state.ts";
+import { firstTerm } from "../../src/store/log/terms.ts";
 import { AppError } from "../../src/util/app-error.ts";
 
 const folders = `actor User {}

@@ -17,18 +17,18 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { connectNode, type NodeClient } from "../../src/replication/following/node-client.ts";
+import { connectNode, type NodeClient } from "../../src/replication/transport/node-client.ts";
 import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
-import { logProgress } from "../../src/replication/snapshots/snapshot-download.ts";
+import { logProgress } from "../../src/replication/transport/snapshot-download.ts";
 import { streamFile } from "../../src/replication/snapshots/snapshot-server.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { currentStorePath } from "../../src/store/data-directory.ts";
-import { openStore } from "../../src/store/database.ts";
-import { hashKey } from "../../src/store/keys.ts";
-import { readState } from "../../src/store/state.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { readState } from "../../src/store/log/store-state.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import { systemClock } from "../../src/util/clock.ts";
@@ -47,7 +47,7 @@ import {
   type Cluster,
   type Running,
 } from "./cluster.ts";
-import { withCapturedLog } from "./log-lines.ts";
+import { withCapturedLog } from "./captured-log.ts";
 
 // Threads are started for each snapshot, and start slowly on a machine that has much else to do.
 setDefaultTimeout(30_000);

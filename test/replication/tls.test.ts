@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
-import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replication/feed/broker-link.ts";
-import { topicsOf } from "../../src/replication/feed/topics.ts";
+import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replication/transport/broker-connection.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { prepareMosquitto, prepareMosquittoTls, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
@@ -20,7 +20,7 @@ import {
   successorOf,
   withCluster,
 } from "./cluster.ts";
-import { withCapturedLog } from "./log-lines.ts";
+import { withCapturedLog } from "./captured-log.ts";
 
 // A time-out of the runner would kill the broker of all tests that follow.
 setDefaultTimeout(30_000);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Node } from "../../src/replication/node.ts";
-import type { PrimaryNode } from "../../src/replication/primary-node.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";

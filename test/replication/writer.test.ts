@@ -3,10 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { chainHash } from "../../src/replication/position.ts";
-import { Writer } from "../../src/replication/writing/writer.ts";
-import { openStore } from "../../src/store/database.ts";
-import { openLog, type StoredLogRow } from "../../src/store/log.ts";
-import { readState, zeroHash, type StoreState } from "../../src/store/state.ts";
+import { Writer } from "../../src/replication/log/writer.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { openLog, type StoredLogRow } from "../../src/store/log/log.ts";
+import { readState, zeroHash, type StoreState } from "../../src/store/log/store-state.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 
 const loadPolicy = { kind: "policy", source: policy, filename: "policy.polar", force: false } as const;

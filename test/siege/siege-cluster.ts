@@ -6,7 +6,7 @@ import { bodyOf, grantedQuestions, uniformQuestions } from "../../scripts/benchm
 import { companyOf, factsOf, repository, role, User } from "../../scripts/benchmark/company.ts";
 import { random } from "../../scripts/benchmark/random.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
-import type { Fact } from "../../src/store/fact.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import { examplePolicy } from "../e2e/cluster.ts";
 import { programPath } from "../e2e/program.ts";

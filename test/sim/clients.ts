@@ -5,7 +5,7 @@
 import { deadline } from "../../src/util/deadline.ts";
 import { adminKey } from "../replication/cluster.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
-import type { Checker } from "./judge.ts";
+import type { Checker } from "./checker.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import { clockOf, type Owner, type Time } from "./time.ts";

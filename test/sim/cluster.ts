@@ -10,11 +10,11 @@ import { SimulatedBroker } from "./brokers.ts";
 import { Clients } from "./clients.ts";
 import type { DiskCounts } from "./disks.ts";
 import { Histories, type Point, type Violation } from "./histories.ts";
-import { Checker } from "./judge.ts";
+import { Checker } from "./checker.ts";
 import { SimulatedEngine } from "./leases.ts";
 import { Network } from "./network.ts";
-import { Machine, type World } from "./nodes.ts";
-import type { Mutation } from "./plants.ts";
+import { Machine, type World } from "./machines.ts";
+import type { Mutation } from "./mutations.ts";
 import { Random } from "./random.ts";
 import { Time } from "./time.ts";
 

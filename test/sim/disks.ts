@@ -8,7 +8,7 @@ import { closeSync, existsSync, lstatSync, openSync, readSync, rmSync, symlinkSy
 import { join } from "node:path";
 import type { Random } from "./random.ts";
 import type { Owner } from "./time.ts";
-import type { StoreWatcher } from "./watched-writer.ts";
+import type { StoreWatcher } from "./observed-writer.ts";
 
 /** `unsteady` fails now and then, in any of the ways. */
 export type DiskState = "well" | "full" | "failing" | "unsteady";

@@ -5,7 +5,7 @@ import { skewsMs, type Cluster } from "./cluster.ts";
 import type { DiskState } from "./disks.ts";
 import { isWithin } from "./histories.ts";
 import { fair } from "./network.ts";
-import type { Machine } from "./nodes.ts";
+import type { Machine } from "./machines.ts";
 import { isReplaced } from "./operator.ts";
 import { scenes } from "./scenes.ts";
 import {

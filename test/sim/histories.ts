@@ -7,9 +7,9 @@ import {
   type WriteMeta,
   type WriteRequest,
   type WriteResult,
-} from "../../src/replication/writing/append.ts";
-import type { Fact, FactPattern } from "../../src/store/fact.ts";
-import type { StoreState } from "../../src/store/state.ts";
+} from "../../src/replication/log/append.ts";
+import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
+import type { StoreState } from "../../src/store/log/store-state.ts";
 
 export interface Point {
   readonly hash: string;

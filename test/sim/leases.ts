@@ -2,9 +2,13 @@
  * The simulated coordination engine that keeps the lease of the primary: one record with compare-and-swap, under the real lease. It may stand still for a
  * while and lose requests and answers, some nodes may not reach it, and the clocks by which nodes observe the lease run a little faster or slower.
  */
-import type { Lease, LeaseOptions } from "../../src/replication/failover/lease.ts";
-import { RecordLease, type RecordStore, type RecordVersion } from "../../src/replication/failover/record-lease.ts";
-import type { StoredRecord } from "../../src/replication/failover/stored-record.ts";
+import type { Lease, LeaseOptions } from "../../src/replication/failover/lease/lease.ts";
+import {
+  RecordLease,
+  type RecordStore,
+  type RecordVersion,
+} from "../../src/replication/failover/lease/record-lease.ts";
+import type { StoredRecord } from "../../src/replication/failover/lease/stored-record.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { must } from "../../src/util/assert.ts";
 import type { Cluster, Standing } from "./cluster.ts";
 import { isWithin, type Point, Violation } from "./histories.ts";
-import type { Machine } from "./nodes.ts";
+import type { Machine } from "./machines.ts";
 import type { Random } from "./random.ts";
 
 export interface OperatorCounts {

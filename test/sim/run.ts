@@ -8,12 +8,12 @@ import { Cluster, logEventsKept } from "./cluster.ts";
 import type { DiskCounts } from "./disks.ts";
 import { faults } from "./faults.ts";
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
-import { positionOf, type JudgeCounts } from "./judge.ts";
+import { positionOf, type JudgeCounts } from "./checker.ts";
 import type { LeaseCounts } from "./leases.ts";
 import type { NetworkCounts } from "./network.ts";
 import { Operator, primariesOf, type OperatorCounts, type Unreplicated } from "./operator.ts";
-import { noMutation, type Mutation } from "./plants.ts";
-import { unrest } from "./peace.ts";
+import { noMutation, type Mutation } from "./mutations.ts";
+import { unrest } from "./quiescence.ts";
 import { actor } from "./time.ts";
 import { type Fault, fits, type Scene } from "./scene.ts";
 

@@ -1,6 +1,6 @@
 /** Where faults strike, and what many of them do. */
 import type { Cluster } from "./cluster.ts";
-import type { Machine } from "./nodes.ts";
+import type { Machine } from "./machines.ts";
 import type { Operator } from "./operator.ts";
 import type { Random } from "./random.ts";
 

@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import type { Cluster } from "./cluster.ts";
 import { Violation } from "./histories.ts";
-import type { Machine } from "./nodes.ts";
+import type { Machine } from "./machines.ts";
 import { isReplaced } from "./operator.ts";
-import { calm } from "./peace.ts";
+import { calm } from "./quiescence.ts";
 import { anEdge, cutBothWays, type Fault, later, parted, type Scene, startAgain } from "./scene.ts";
 
 export const scenes: readonly Fault[] = [

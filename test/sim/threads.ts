@@ -3,11 +3,11 @@
  * goes over it is copied as between threads.
  */
 import type { Limits } from "../../src/config/limits.ts";
-import { approvePolicy } from "../../src/engine/policy-approval.ts";
-import type { ApprovePolicy } from "../../src/engine/policy-checks.ts";
+import { approvePolicy } from "../../src/engine/validation/policy-approval.ts";
+import type { ApprovePolicy } from "../../src/engine/workers/policy-checks.ts";
 import { snapshotCommands } from "../../src/replication/snapshots/snapshot-commands.ts";
-import { StoreWriter, type WriterEvent } from "../../src/replication/writing/store-writer.ts";
-import { writerCommands } from "../../src/replication/writing/writer-commands.ts";
+import { StoreWriter, type WriterEvent } from "../../src/replication/log/store-writer.ts";
+import { writerCommands } from "../../src/replication/log/writer-commands.ts";
 import {
   connectChannel,
   serveCommands,
@@ -16,15 +16,15 @@ import {
   type WorkerHandle,
   type WorkerName,
 } from "../../src/runtime/worker.ts";
-import { openStore } from "../../src/store/database.ts";
-import type { StoreState } from "../../src/store/state.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import type { StoreState } from "../../src/store/log/store-state.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { SimulatedDisk } from "./disks.ts";
-import { mutateWriter, type Mutation } from "./plants.ts";
+import { mutateWriter, type Mutation } from "./mutations.ts";
 import type { Random } from "./random.ts";
 import type { Owner, Time } from "./time.ts";
-import { watchedWriter, type StoreWatcher } from "./watched-writer.ts";
+import { watchedWriter, type StoreWatcher } from "./observed-writer.ts";
 
 export interface ThreadOptions {
   readonly time: Time;

@@ -11,7 +11,7 @@ import {
   post,
   withCluster,
 } from "../replication/cluster.ts";
-import { withCapturedLog } from "../replication/log-lines.ts";
+import { withCapturedLog } from "../replication/captured-log.ts";
 
 const traceId = "0af7651916cd43dd8448eb211c80319c";
 const users = Array.from({ length: 30 }, (_, index) => `confidential-${index}`);

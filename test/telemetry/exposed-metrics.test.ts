@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { describeMetrics } from "../../src/telemetry/metrics.ts";
-import { openStore } from "../../src/store/database.ts";
-import { factTables } from "../../src/store/fact-tables.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { factTables } from "../../src/store/facts/fact-tables.ts";
 import { admin } from "../http/api.ts";
 import {
   adminKey,

@@ -38,9 +38,14 @@ const exceptions: readonly { readonly file: string; readonly from: readonly stri
     why: "engine and http serve a worker each: what may take long is done aside from the thread that answers",
   },
   {
-    file: "src/runtime/cell.ts",
+    file: "src/runtime/worker-process.ts",
     from: ["engine"],
     why: "questions that may take long, explanations and checks of policies run in processes that can be ended",
+  },
+  {
+    file: "src/roles/primary-database.ts",
+    from: ["replication"],
+    why: "a candidate looks at what a primary has noted in its directory",
   },
 ];
 
@@ -56,8 +61,8 @@ const packages: readonly { readonly pattern: RegExp; readonly folders: readonly 
   { pattern: /^bun(?:$|:)/, folders: ["runtime"] },
 ];
 
-const mainImports = /^src\/(?:cli\/|runtime\/cell\.ts$)/;
-const sqliteFolders = ["runtime", "store", "engine", "replication"];
+const mainImports = /^src\/(?:cli\/|runtime\/worker-process\.ts$)/;
+const sqliteFolders = ["runtime", "store", "engine", "replication", "roles"];
 const pure = ["polar", "datalog"];
 
 export function checkLayers(file: SourceFile): string[] {
@@ -86,8 +91,8 @@ function fileProblem(own: string, path: string): string | undefined {
   const target = /^src\/(\w+)\//.exec(path)?.[1];
   if (target === undefined) return `\`src/\` must not import \`${path}\``;
   if (path === "src/runtime/sqlite.ts" && !sqliteFolders.includes(own))
-    return "only runtime, store, engine and replication touch SQLite";
-  if (own === "main") return mainImports.test(path) ? undefined : "main.ts only starts cli/, or a cell";
+    return "only runtime, store, engine, replication and roles touch SQLite";
+  if (own === "main") return mainImports.test(path) ? undefined : "main.ts only starts cli/, or a worker process";
   if (own === target) return undefined;
   if (exceptions.some(({ file, from }) => file === path && from.includes(own))) return undefined;
   const allowed = layers[own];

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Fact, Value } from "../../../src/store/fact.ts";
+import type { Fact, Value } from "../../../src/store/facts/fact.ts";
 import { Folder, related, role, User } from "../company.ts";
 import { openEngine } from "../decisions.ts";
 import { question } from "../questions.ts";

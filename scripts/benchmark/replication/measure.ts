@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import type { Connection } from "../../../src/runtime/sqlite.ts";
-import { openStore } from "../../../src/store/database.ts";
-import { zeroHash } from "../../../src/store/state.ts";
+import { openStore } from "../../../src/store/connection/open-store.ts";
+import { zeroHash } from "../../../src/store/log/store-state.ts";
 import { must } from "../../../src/util/assert.ts";
 import { freePort, randomHex } from "../../node-process.ts";
 import { BareInserts, BareRows } from "../bare-rows.ts";

@@ -4,15 +4,15 @@
  */
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { startEmbeddedBroker } from "../../../src/replication/feed/broker.ts";
-import { BrokerConnection } from "../../../src/replication/feed/broker-link.ts";
-import { startEdgeNode } from "../../../src/replication/edge-node.ts";
-import type { BrokerTransport } from "../../../src/replication/feed/outlet.ts";
-import { startPrimaryNode, type PrimaryNode } from "../../../src/replication/primary-node.ts";
+import { startEmbeddedBroker } from "../../../src/replication/transport/embedded-broker.ts";
+import { BrokerConnection } from "../../../src/replication/transport/broker-connection.ts";
+import { startEdgeNode } from "../../../src/roles/edge.ts";
+import type { BrokerTransport } from "../../../src/replication/transport/broker-transport.ts";
+import { startPrimaryNode, type PrimaryNode } from "../../../src/roles/primary.ts";
 import { realSystem, type System } from "../../../src/replication/system.ts";
-import type { WriterEvent } from "../../../src/replication/writing/store-writer.ts";
+import type { WriterEvent } from "../../../src/replication/log/store-writer.ts";
 import type { WorkerHandle } from "../../../src/runtime/worker.ts";
-import { topicsOf } from "../../../src/replication/feed/topics.ts";
+import { topicsOf } from "../../../src/replication/transport/topics.ts";
 import { serveNode } from "../../../src/roles/node-service.ts";
 import { serve } from "../../../src/runtime/serve.ts";
 import { must } from "../../../src/util/assert.ts";

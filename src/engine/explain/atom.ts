@@ -1,9 +1,9 @@
 /** A statement about values, `has_role(User{"ann"}, "member", Org{"acme"})`: what explanations are about, and how they are written. */
-import type { Constant, ProgramLiteral, ProgramTerm } from "../../datalog/program.ts";
+import type { Constant, ProgramLiteral, ProgramTerm } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
-import type { Value } from "../../store/fact.ts";
+import type { Value } from "../../store/facts/fact.ts";
 import { unreachable } from "../../util/assert.ts";
-import { splitKey } from "../../datalog/program.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
 
 export interface GroundAtom {
   /** Predicate key: `has_role/3`. */

@@ -3,22 +3,22 @@
  * becomes of the explanation.
  */
 import type { Limits } from "../../config/limits.ts";
-import { signaturesFor } from "../../datalog/specialise.ts";
+import { signaturesFor } from "../../datalog/specialise/specialise.ts";
 import type { Connection } from "../../runtime/sqlite.ts";
-import type { Value } from "../../store/fact.ts";
-import { statement } from "../../store/statements.ts";
-import type { ActivePolicy } from "../active-policy.ts";
-import { activationOf } from "../active-policies.ts";
+import type { Value } from "../../store/facts/fact.ts";
+import { statement } from "../../store/connection/statements.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
+import { activationOf } from "../policy/activation.ts";
 import { Engine } from "../engine.ts";
-import type { AuthorizeQuestion } from "../questions.ts";
-import { factTypesOf } from "../shapes.ts";
-import { unknownNames } from "../unknown-names.ts";
-import { CallAnswers, WorkLimitReached } from "./answers.ts";
+import type { AuthorizeQuestion } from "../request/questions.ts";
+import { factTypesOf } from "../query/shapes.ts";
+import { unknownNames } from "../policy/unknown-names.ts";
+import { CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import type { GroundAtom } from "./atom.ts";
 import { Derivations } from "./derivation.ts";
 import type { TruncationReason, Explanation } from "./explanation.ts";
-import { FailedAttempts } from "./nearest-miss.ts";
-import { callOf, Renderer } from "./telling.ts";
+import { FailedAttempts } from "./failed-attempts.ts";
+import { callOf, Renderer } from "./rendering.ts";
 
 export interface ExplainOptions {
   readonly limits: Limits;

@@ -3,13 +3,13 @@
  * looked at level by level from the question down, and heights go up from the facts, so that a proof is well-founded also where rules and data
  * go in circles, and a long chain costs no more than its length.
  */
-import type { ProgramLiteral, ProgramRule } from "../../datalog/program.ts";
+import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../active-policy.ts";
-import type { CallAnswers } from "./answers.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
+import type { CallAnswers } from "./call-answers.ts";
 import { type GroundAtom, atomKey, type Substitution, formatLiteral, valueOf } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
-import { bodyOf, matchHead, rulesFor, solutions } from "./solve.ts";
+import { bodyOf, matchHead, rulesFor, solutions } from "./proof-search.ts";
 
 export type Proof =
   | { readonly kind: "fact"; readonly atom: GroundAtom; readonly from: Exclude<FactOrigin, "policy"> }

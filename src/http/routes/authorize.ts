@@ -4,15 +4,15 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import type { QueryDispatcher } from "../../engine/node-answers.ts";
-import type { AuthorizeQuestion } from "../../engine/questions.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
+import type { AuthorizeQuestion } from "../../engine/request/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import { readGuard } from "../access.ts";
-import { parseJson } from "../body.ts";
-import type { BodyParser } from "../body-parser.ts";
-import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../exchange.ts";
-import { MicroBatcher } from "../turns.ts";
+import { readGuard } from "../middleware/access.ts";
+import { parseJson } from "../request/body-reader.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../middleware/exchange.ts";
+import { MicroBatcher } from "./micro-batching.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 
 export const authorizePath = "/api/authorize";

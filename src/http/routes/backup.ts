@@ -2,7 +2,7 @@
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
-import { readAccess } from "../access.ts";
+import { readAccess } from "../middleware/access.ts";
 
 export function backupRoutes(node: Node, limits: Limits) {
   return new Elysia()

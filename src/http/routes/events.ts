@@ -5,18 +5,18 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { ReadFrom, EventReader, EventPage, EventPosition } from "../../replication/event-history.ts";
+import type { ReadFrom, EventReader, EventPage, EventPosition } from "../../replication/log/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";
 import { AppError } from "../../util/app-error.ts";
-import { readAccess } from "../access.ts";
-import { authorizationOf } from "../keyring.ts";
-import { preferredType } from "../accept.ts";
-import { cloudEventOf } from "../cloud-event.ts";
-import type { EventPages } from "../event-pages.ts";
-import type { EventStreams } from "../event-streams.ts";
-import { exchangeOf, holderOf } from "../exchange.ts";
-import { validatingSchema } from "../schema-error.ts";
+import { readAccess } from "../middleware/access.ts";
+import { authorizationOf } from "../middleware/authentication.ts";
+import { preferredType } from "../request/accept.ts";
+import { cloudEventOf } from "../events/cloud-event.ts";
+import type { EventPages } from "../events/event-pages.ts";
+import type { EventStreams } from "../events/event-streams.ts";
+import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { validatingSchema } from "../request/schema-error.ts";
 
 const types = ["application/json", "application/cloudevents-batch+json", "text/event-stream"] as const;
 

@@ -1,11 +1,11 @@
 /** Why a question is answered as it is: the question of `/api/authorize`, its answer, and the reasons (`engine/explain/explanation.ts`). */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import { Explanations } from "../../engine/explanations.ts";
+import { Explanations } from "../../engine/workers/explanations.ts";
 import type { Node } from "../../replication/node.ts";
-import { readAccess } from "../access.ts";
-import type { BodyParser } from "../body-parser.ts";
-import { exchangeOf, holderOf, jsonResponse } from "../exchange.ts";
+import { readAccess } from "../middleware/access.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+import { exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
 
 export function explainRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   const explanations = new Explanations(limits);

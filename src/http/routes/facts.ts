@@ -2,14 +2,14 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { QueryDispatcher } from "../../engine/node-answers.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node, Writes } from "../../replication/node.ts";
-import { readAccess, writeAccess } from "../access.ts";
-import type { BodyParser } from "../body-parser.ts";
-import { writeResponse, writeMetaOf } from "../committed.ts";
-import { exchangeOf, holderOf } from "../exchange.ts";
-import { factPatternOf } from "../fact-pattern.ts";
-import { validatingSchema } from "../schema-error.ts";
+import { readAccess, writeAccess } from "../middleware/access.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+import { writeResponse, writeMetaOf } from "./write-response.ts";
+import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { factPatternOf } from "../request/fact-pattern.ts";
+import { validatingSchema } from "../request/schema-error.ts";
 
 export function factReads(node: Node, limits: Limits, answers: QueryDispatcher) {
   return new Elysia()

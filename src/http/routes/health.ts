@@ -5,8 +5,8 @@
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
 import type { Node, NodeHealth } from "../../replication/node.ts";
-import { describeReplication } from "../following.ts";
-import { exchangeOf } from "../exchange.ts";
+import { describeReplication } from "./replication-status.ts";
+import { exchangeOf } from "../middleware/exchange.ts";
 
 /**
  * Equal where two nodes' digests are, and nothing more: the digest itself is a sum of hashes, so the difference of two would confirm a guess of

@@ -5,9 +5,9 @@ import { mintApiKey } from "../../engine/authenticate.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
-import { readAccess, writeAccess } from "../access.ts";
-import type { BodyParser } from "../body-parser.ts";
-import { writeResponse, writeMetaOf } from "../committed.ts";
+import { readAccess, writeAccess } from "../middleware/access.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+import { writeResponse, writeMetaOf } from "./write-response.ts";
 
 export function keyReads(node: Node, limits: Limits) {
   return new Elysia()

@@ -6,7 +6,7 @@ import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
 import { metricsContentType, renderMetrics } from "../../telemetry/metrics.ts";
-import { readAccess } from "../access.ts";
+import { readAccess } from "../middleware/access.ts";
 
 export function metricsRoutes(node: Node, limits: Limits) {
   return new Elysia()

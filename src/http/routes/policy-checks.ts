@@ -1,11 +1,11 @@
 /** Policies that are only asked about, for editors and CI: checked and tested as an upload would be, and nothing is stored. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import { PolicyChecks } from "../../engine/policy-checks.ts";
+import { PolicyChecks } from "../../engine/workers/policy-checks.ts";
 import type { Node } from "../../replication/node.ts";
-import { readAccess } from "../access.ts";
-import type { BodyParser } from "../body-parser.ts";
-import { exchangeOf, holderOf, jsonResponse } from "../exchange.ts";
+import { readAccess } from "../middleware/access.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+import { exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
 
 export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   const checks = new PolicyChecks(limits);

@@ -4,10 +4,10 @@ import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
-import { readAccess, writeAccess } from "../access.ts";
-import type { BodyParser } from "../body-parser.ts";
-import { validatingSchema } from "../schema-error.ts";
-import { writeResponse, writeMetaOf } from "../committed.ts";
+import { readAccess, writeAccess } from "../middleware/access.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+import { validatingSchema } from "../request/schema-error.ts";
+import { writeResponse, writeMetaOf } from "./write-response.ts";
 
 export function policyReads(node: Node, limits: Limits) {
   return new Elysia()

@@ -3,8 +3,8 @@ import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
-import { writeAccess } from "../access.ts";
-import type { BodyParser } from "../body-parser.ts";
+import { writeAccess } from "../middleware/access.ts";
+import type { BodyParser } from "../request/body-parser.ts";
 
 export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   return new Elysia()

@@ -1,11 +1,11 @@
 /** The query builder's endpoint: a conjunction of calls over typed variables. A `null` in an answer means every value of the variable's type. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import type { QueryDispatcher } from "../../engine/node-answers.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
-import { readAccess } from "../access.ts";
-import type { BodyParser } from "../body-parser.ts";
-import { exchangeOf, holderOf } from "../exchange.ts";
+import { readAccess } from "../middleware/access.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 
 export function queryRoutes(node: Node, limits: Limits, answers: QueryDispatcher, bodies: BodyParser) {
   return new Elysia()

@@ -2,7 +2,7 @@
 import { Elysia } from "elysia";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
-import { exchangeOf } from "../exchange.ts";
+import { exchangeOf } from "../middleware/exchange.ts";
 
 export function replicationRoutes(node: Node) {
   return new Elysia().all(

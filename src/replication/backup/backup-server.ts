@@ -2,9 +2,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
-import { databaseFiles, removeFiles } from "../../store/snapshot.ts";
+import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Replica } from "../following/following-copy.ts";
+import type { Replica } from "../replica/replica.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { buildBackupInWorker } from "../snapshots/snapshot-jobs.ts";
 import { streamFile } from "../snapshots/snapshot-server.ts";

@@ -4,14 +4,14 @@
  */
 import { renameSync, statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
-import { copyPathOf, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
+import { copyPathOf, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { fileError } from "../file-error.ts";
-import type { OnStep } from "../file-growth.ts";
+import type { OnStep } from "../progress.ts";
 import { buildBackupInWorker, unpackSnapshotInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
 import { realSystem } from "../system.ts";
-import { checkLogAt } from "./check-history.ts";
+import { checkLogAt } from "./check-log.ts";
 
 export interface BackupOptions {
   /** Where the backup is to be; what was there is replaced once the new one has proved good. */

@@ -15,29 +15,29 @@ import {
   currentStorePath,
   removeReplacedStores,
   writeNodeFile,
-} from "../../store/data-directory.ts";
-import { openStore } from "../../store/database.ts";
-import { openLog } from "../../store/log.ts";
-import type { PointInTime } from "../../store/past.ts";
-import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot.ts";
-import type { Authenticity } from "../../store/snapshot-mac.ts";
-import { findState, readState, type StoreState } from "../../store/state.ts";
-import { nextFailoverTerm } from "../../store/terms.ts";
+} from "../../store/directory/data-directory.ts";
+import { openStore } from "../../store/connection/open-store.ts";
+import { openLog } from "../../store/log/log.ts";
+import type { PointInTime } from "../../store/log/point-in-time.ts";
+import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
+import type { Authenticity } from "../../store/snapshot/snapshot-mac.ts";
+import { findState, readState, type StoreState } from "../../store/log/store-state.ts";
+import { nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
 import { fileError } from "../file-error.ts";
-import type { OnStep } from "../file-growth.ts";
+import type { OnStep } from "../progress.ts";
 import { noteHistory } from "../history-notes.ts";
 import { mintEpoch } from "../position.ts";
 import { requireAuthentic } from "../snapshots/import-snapshot.ts";
 import { checkDatabaseInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
-import { removePromotionNote } from "../succession/promotion.ts";
+import { removePromotionNote } from "../failover/promotion.ts";
 import { realSystem } from "../system.ts";
-import { commitEvent } from "../writing/commit-event.ts";
-import { eventTime } from "../writing/event-time.ts";
+import { commitEvent } from "../log/commit-event.ts";
+import { eventTime } from "../log/event-time.ts";
 import { unpackBackup } from "./backup.ts";
-import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./go-back.ts";
+import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./point-in-time.ts";
 
 export interface RestoreOptions {
   /** The backup. */

@@ -2,13 +2,13 @@
  * An edge's part in automatic failover: it watches the lease, takes it when it is free, and asks the other nodes for their votes. Of several edges the one
  * that has come furthest tries first. Where a promotion fails the lease is given back at once, so that another edge can try.
  */
-import { compareEpochs, type EpochId } from "../../store/epochs.ts";
+import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { epochOf, type NodeHead } from "../feed/envelope.ts";
-import type { Lease } from "./lease.ts";
+import { epochOf, type NodeHead } from "../transport/messages.ts";
+import type { Lease } from "./lease/lease.ts";
 import { Leadership } from "./leadership.ts";
 
 const log = getLogger("failover");

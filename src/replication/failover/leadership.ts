@@ -8,7 +8,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { type Lease, LeaseLostError, type LeaseRecord } from "./lease.ts";
+import { type Lease, LeaseLostError, type LeaseRecord } from "./lease/lease.ts";
 
 const log = getLogger("failover");
 

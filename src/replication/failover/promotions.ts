@@ -1,9 +1,9 @@
 /** An edge's promotions, one at a time: those that an operator asks for, and with a lease those that the edge begins by itself. */
 import type { Promoted, PromoteOptions } from "../node.ts";
-import type { Candidate, CandidateOptions } from "../succession/candidate.ts";
-import type { AcquireLease } from "../succession/promotion.ts";
+import type { Candidate, CandidateOptions } from "./candidate.ts";
+import type { AcquireLease } from "./promotion.ts";
 import { Campaign } from "./campaign.ts";
-import type { Lease } from "./lease.ts";
+import type { Lease } from "./lease/lease.ts";
 
 export interface PromotionsOptions extends CandidateOptions {
   readonly candidate: Candidate;

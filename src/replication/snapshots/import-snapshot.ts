@@ -8,23 +8,23 @@ import {
   readNodeFile,
   removeReplacedStores,
   writeNodeFile,
-} from "../../store/data-directory.ts";
-import { openStore } from "../../store/database.ts";
-import { requireKnownFormat } from "../../store/snapshot-file.ts";
-import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot.ts";
-import { type Authenticity, authenticityOf } from "../../store/snapshot-mac.ts";
-import { readState, requireEnvironment, type StoreState } from "../../store/state.ts";
+} from "../../store/directory/data-directory.ts";
+import { openStore } from "../../store/connection/open-store.ts";
+import { requireKnownFormat } from "../../store/snapshot/snapshot-header.ts";
+import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
+import { type Authenticity, authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
+import { readState, requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { OnStep } from "../file-growth.ts";
+import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
 import { installSnapshot, unpackPath, type InstalledSnapshot } from "./install-snapshot.ts";
-import { writeSnapshotMetadata } from "./snapshot-note.ts";
-import { findVerifiedDatabase } from "./sound-store.ts";
+import { writeSnapshotMetadata } from "./snapshot-metadata.ts";
+import { findVerifiedDatabase } from "./verified-database.ts";
 
 const log = getLogger("snapshot");
 

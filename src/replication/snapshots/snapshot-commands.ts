@@ -1,9 +1,15 @@
 /** What can be done with snapshots and whole copies in a thread aside, because copying or reading a large database blocks whoever does it. */
 import type { Limits } from "../../config/limits.ts";
-import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot, type Snapshot } from "../../store/snapshot.ts";
-import type { StoreState } from "../../store/state.ts";
+import {
+  buildBackup,
+  buildSnapshot,
+  unpackSnapshot,
+  verifySnapshot,
+  type Snapshot,
+} from "../../store/snapshot/snapshot.ts";
+import type { StoreState } from "../../store/log/store-state.ts";
 import { must } from "../../util/assert.ts";
-import { auditDatabase, checkStructure, ContentCheck } from "./check-copy.ts";
+import { auditDatabase, checkStructure, ContentCheck } from "./check-database.ts";
 
 export type SnapshotCommands = ReturnType<typeof snapshotCommands>;
 

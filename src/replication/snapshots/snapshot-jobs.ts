@@ -2,9 +2,9 @@
 import { statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
-import type { SnapshotManifest } from "../../store/snapshot-file.ts";
-import { databaseFiles, removeFiles, requireMatchingState, type Snapshot } from "../../store/snapshot.ts";
-import type { StoreState } from "../../store/state.ts";
+import type { SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
+import { databaseFiles, removeFiles, requireMatchingState, type Snapshot } from "../../store/snapshot/snapshot.ts";
+import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { System } from "../system.ts";
 import type { SnapshotCommands } from "./snapshot-commands.ts";

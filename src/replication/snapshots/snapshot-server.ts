@@ -4,10 +4,10 @@
  */
 import { closeSync, openSync, read } from "node:fs";
 import { promisify } from "node:util";
-import { snapshotBytesTag, snapshotTag } from "../../store/snapshot.ts";
+import { snapshotBytesTag, snapshotTag } from "../../store/snapshot/snapshot.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import type { SnapshotCache } from "./snapshot-keeper.ts";
+import type { SnapshotCache } from "./snapshot-cache.ts";
 
 const log = getLogger("snapshot");
 

@@ -2,15 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
-import { openLease } from "../../../src/replication/failover/open-lease.ts";
+import { openLease } from "../../../src/replication/failover/lease/open-lease.ts";
 import {
   LeaseLostError,
   type Lease,
   type LeaseOptions,
   type LeaseRecord,
-} from "../../../src/replication/failover/lease.ts";
+} from "../../../src/replication/failover/lease/lease.ts";
 import type { Fetch } from "../../../src/replication/system.ts";
-import { nextFailoverTerm } from "../../../src/store/terms.ts";
+import { nextFailoverTerm } from "../../../src/store/log/terms.ts";
 import { systemClock } from "../../../src/util/clock.ts";
 import { lossyFetch } from "./lossy-fetch.ts";
 

@@ -1,0 +1,170 @@
+/**
+ * Which facts may be stored (polar.md 6.4): the argument types with which rule bodies use a predicate, and the declared ones. A predicate
+ * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use. Where a rule asks for a type, facts of all types
+ * below it are accepted; which names a rule asks for (`"admin"`) is not held against a fact, since the documents speak of types alone.
+ */
+import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
+import type { Span } from "../../polar/span.ts";
+import { unreachable } from "../../util/assert.ts";
+import { predicateKey, type DatalogProgram, type ProgramLiteral, type ProgramTerm } from "../ir/program.ts";
+import type { TypeName } from "../ir/signature.ts";
+import { Budget, TooLarge } from "./too-large.ts";
+import type { Universe } from "../ir/universe.ts";
+
+export interface FactType {
+  readonly predicate: string;
+  readonly types: readonly TypeName[];
+}
+
+/** What an argument may be: of one of these types (`undefined`: of any), and this one value where the policy writes it out. */
+export interface ArgumentPattern {
+  readonly types: ReadonlySet<string> | undefined;
+  readonly id: string | undefined;
+}
+
+/** One place where the policy takes a predicate for a fact that may be stored. `predicate` is a key. */
+export interface FactUse {
+  readonly predicate: string;
+  readonly args: readonly ArgumentPattern[];
+  /** The rule or the declaration. */
+  readonly span: Span;
+}
+
+/** All accepted fact types, distinct, in order of first use. */
+export function inferFactTypes(
+  policy: Policy,
+  program: DatalogProgram,
+  universe: Universe,
+  limits: { readonly typingsMax: number; readonly predicatesMax: number },
+): FactType[] {
+  const found = new Map<string, FactType>();
+  const budget = new Budget(limits.typingsMax, "types");
+  const predicates = new Set<string>();
+  for (const { predicate, args, span } of factUses(policy, program, universe)) {
+    predicates.add(predicate);
+    if (predicates.size > limits.predicatesMax) throw new TooLarge("predicates", span);
+    budget.spend(
+      args.reduce((count, { types }) => count * (types?.size ?? 1), 1),
+      span,
+    );
+    for (const types of product(args)) {
+      found.set(`${predicate} ${JSON.stringify(types.map((type) => type ?? null))}`, { predicate, types });
+    }
+  }
+  return [...found.values()];
+}
+
+/** Every call in the body of a rule that may be one of a fact, and every `declare`. */
+export function* factUses(policy: Policy, program: DatalogProgram, universe: Universe): Generator<FactUse> {
+  for (const rule of program.rules) {
+    if (rule.implicit) continue;
+    for (const use of uses(rule.body, rule.types, rule.span)) {
+      if (use.args.length >= 1 && use.args.length <= factArgumentsMax) yield use;
+    }
+  }
+  for (const { predicate, types, span } of policy.declarations) {
+    const args = types.map((type) => ({ types: universe.concrete(type), id: undefined }));
+    yield { predicate: predicateKey(predicate, args.length), args, span };
+  }
+}
+
+/** True where a fact with these argument types is covered by the fact type. */
+export function covers(accepted: readonly TypeName[], types: readonly TypeName[]): boolean {
+  return (
+    accepted.length === types.length &&
+    accepted.every((type, position) => type === undefined || type === types[position])
+  );
+}
+
+/** True where one of the fact types covers a fact of this predicate (a key) with these argument types. */
+export function isCovered(accepted: readonly FactType[], predicate: string, types: readonly TypeName[]): boolean {
+  const known = indexOf(accepted).get(predicate);
+  if (known === undefined) return false;
+  return known.closed.has(JSON.stringify(types)) || known.open.some((other) => covers(other, types));
+}
+
+/** The fact types of one predicate: those with a type for each argument, as JSON, and those that accept any type somewhere. */
+interface Known {
+  readonly closed: Set<string>;
+  readonly open: (readonly TypeName[])[];
+}
+
+/** Policies have up to hundreds of thousands of fact types, and each call of each rule is compared with them. */
+const indexes = new WeakMap<readonly FactType[], ReadonlyMap<string, Known>>();
+
+function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, Known> {
+  const made = indexes.get(factTypes);
+  if (made !== undefined) return made;
+  const index = new Map<string, Known>();
+  for (const { predicate, types } of factTypes) {
+    let known = index.get(predicate);
+    if (known === undefined) index.set(predicate, (known = { closed: new Set(), open: [] }));
+    if (types.includes(undefined)) known.open.push(types);
+    else known.closed.add(JSON.stringify(types));
+  }
+  indexes.set(factTypes, index);
+  return index;
+}
+
+type Allowed = readonly (ReadonlySet<string> | undefined)[];
+
+/** What a term may be, where `allowed` says the types of the variables around it. */
+export function argumentPattern(term: ProgramTerm, allowed: Allowed): ArgumentPattern {
+  switch (term.kind) {
+    case "var":
+      return { types: allowed[term.index], id: undefined };
+    case "const":
+      return { types: new Set([term.value.type]), id: term.value.id };
+    case "now":
+      return { types: new Set(["Integer"]), id: undefined };
+    default:
+      return unreachable(term);
+  }
+}
+
+/** The calls of a body, also under `not`. What is said of a type inside `not` counts inside alone; what can't hold makes no use of facts. */
+function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Generator<FactUse> {
+  const allowed = narrowed(body, around);
+  if (!allowed) return;
+  for (const literal of body) {
+    if (literal.kind === "not") yield* uses(literal.body, allowed, span);
+    if (literal.kind !== "call") continue;
+    yield { predicate: literal.predicate, args: literal.args.map((arg) => argumentPattern(arg, allowed)), span };
+  }
+}
+
+/** The types that the body leaves its variables: by `matches`, as sides of a comparison, and by being equal. `undefined` where it can't hold. */
+function narrowed(body: readonly ProgramLiteral[], around: Allowed): Allowed | undefined {
+  const allowed = [...around];
+  let grown = true;
+  const narrow = (term: ProgramTerm, types: ReadonlySet<string> | undefined): boolean => {
+    const before = argumentPattern(term, allowed).types;
+    const after = types && (before?.intersection(types) ?? types);
+    if (after === undefined || after.size === before?.size) return true;
+    if (term.kind === "var") allowed[term.index] = after;
+    grown = true;
+    return after.size > 0;
+  };
+  const narrowBy = (literal: ProgramLiteral): boolean => {
+    if (literal.kind === "type") return narrow(literal.term, literal.types);
+    if (literal.kind === "compare")
+      return literal.operator === "!=" || (narrow(literal.left, integer) && narrow(literal.right, integer));
+    if (literal.kind !== "equal") return true;
+    const { left, right } = literal;
+    return narrow(left, argumentPattern(right, allowed).types) && narrow(right, argumentPattern(left, allowed).types);
+  };
+  while (grown) {
+    grown = false;
+    if (!body.every(narrowBy)) return undefined;
+  }
+  return allowed;
+}
+
+const integer: ReadonlySet<string> = new Set(["Integer"]);
+
+function product(args: readonly ArgumentPattern[]): TypeName[][] {
+  return args.reduce<TypeName[][]>(
+    (rows, { types }) => rows.flatMap((row) => (types ? [...types] : [undefined]).map((type) => [...row, type])),
+    [[]],
+  );
+}

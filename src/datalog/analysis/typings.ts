@@ -1,0 +1,161 @@
+/**
+ * All typings of the variables of a conjunction under which every positive call is possible.
+ *
+ * A typing has a concrete type for each variable, or `undefined` where any value will do. While it is being made, variables that must be of one
+ * type, whichever it is, share a link (`?3`): `alike(x, x)` gives both places of a call one type, and who learns it of one knows it of the other.
+ */
+import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
+import { must } from "../../util/assert.ts";
+import type { ProgramLiteral, ProgramTerm } from "../ir/program.ts";
+import {
+  isTypeVariable,
+  typeVariable,
+  type Signature,
+  type Signatures,
+  termType,
+  type TypeName,
+} from "../ir/signature.ts";
+
+type Allowed = readonly (ReadonlySet<string> | undefined)[];
+type Call = Extract<ProgramLiteral, { kind: "call" }>;
+
+/** `known` fixes variables beforehand; `spend` is told how many are made on the way, and may throw. Types may be links: see `withoutTypeVariables`. */
+export function inferTypings(
+  allowed: Allowed,
+  body: readonly ProgramLiteral[],
+  signatures: Signatures,
+  spend: (typings: number) => void,
+  known: readonly TypeName[] = [],
+): (readonly TypeName[])[] {
+  const start = allowed.map((_, variable) => known[variable]);
+  if (start.some((type, variable) => type !== undefined && !permits(allowed[variable], type))) return [];
+  let partial: TypeName[][] = [start];
+  const pending = body.filter((literal) => literal.kind === "call");
+  while (pending.length > 0) {
+    const call = pending.splice(mostTyped(pending, partial[0] ?? []), 1)[0];
+    if (!call) break;
+    const next: TypeName[][] = [];
+    for (const typing of partial) {
+      const extended = extendByCall(typing, call, allowed, signatures);
+      spend(extended.length);
+      next.push(...extended);
+    }
+    partial = distinct(next);
+    if (partial.length === 0) return [];
+  }
+  return distinct(partial.flatMap((typing) => enumerateRest(typing, allowed, spend)));
+}
+
+/** For whoever needs concrete types alone: what is linked may be of any type. */
+export function withoutTypeVariables(found: readonly (readonly TypeName[])[]): readonly (readonly TypeName[])[] {
+  if (!found.some((typing) => typing.some(isTypeVariable))) return found;
+  return distinct(found.map((typing) => typing.map((type) => (isTypeVariable(type) ? undefined : type))));
+}
+
+/** What the arguments of a head are, with links between places that hold variables of one unknown type. */
+export function headSignature(head: readonly ProgramTerm[], typing: readonly TypeName[]): Signature {
+  const types = head.map((term) =>
+    term.kind === "var" ? (typing[term.index] ?? typeVariable(term.index)) : termType(term),
+  );
+  return types.map((type) => {
+    if (!isTypeVariable(type)) return type;
+    const first = types.indexOf(type);
+    return types.lastIndexOf(type) === first ? undefined : typeVariable(first);
+  });
+}
+
+function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number {
+  let best = 0;
+  let bestScore = -1;
+  calls.forEach((call, index) => {
+    const score = call.args.filter((arg) => arg.kind !== "var" || typing[arg.index] !== undefined).length;
+    if (score > bestScore) [best, bestScore] = [index, score];
+  });
+  return best;
+}
+
+function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed, signatures: Signatures): TypeName[][] {
+  const found: TypeName[][] = [];
+  const known = (): ArgumentPattern[] =>
+    call.args.map((arg) => {
+      const type = arg.kind === "var" ? typing[arg.index] : undefined;
+      return type === undefined || isTypeVariable(type)
+        ? argumentPattern(arg, allowed)
+        : { types: new Set([type]), id: undefined };
+    });
+  for (const signature of signatures.get(call.predicate)?.candidates(known) ?? []) {
+    const next = [...typing];
+    const fits = call.args.every((arg, position) => {
+      const type = signature[position];
+      if (type === undefined) return true;
+      if (isTypeVariable(type)) return unify(arg, must(call.args[Number(type.slice(1))]), next, allowed);
+      return arg.kind === "var" ? assign(arg.index, type, next, allowed) : type === termType(arg);
+    });
+    if (fits) found.push(next);
+  }
+  return found;
+}
+
+/** Gives the variable, and those linked with it, the type. False where one of them can't have it. */
+function assign(variable: number, type: string, typing: TypeName[], allowed: Allowed): boolean {
+  const present = typing[variable];
+  if (present !== undefined && !isTypeVariable(present)) return present === type;
+  const members = present === undefined ? [variable] : linked(present, typing);
+  if (!members.every((member) => permits(allowed[member], type))) return false;
+  for (const member of members) typing[member] = type;
+  return true;
+}
+
+/** Makes two arguments be of one type, whichever it is. False where they can't be. */
+function unify(one: ProgramTerm, other: ProgramTerm, typing: TypeName[], allowed: Allowed): boolean {
+  const [type, otherType] = [concreteType(one, typing), concreteType(other, typing)];
+  if (type !== undefined && otherType !== undefined) return type === otherType;
+  if (other.kind === "var" && type !== undefined) return assign(other.index, type, typing, allowed);
+  if (one.kind !== "var") return true;
+  if (otherType !== undefined) return assign(one.index, otherType, typing, allowed);
+  if (other.kind !== "var" || one.index === other.index) return true;
+  const members = [one, other].flatMap(({ index }) => {
+    const present = typing[index];
+    return present === undefined ? [index] : linked(present, typing);
+  });
+  const link = typeVariable(Math.min(...members));
+  for (const member of members) typing[member] = link;
+  return true;
+}
+
+function concreteType(term: ProgramTerm, typing: readonly TypeName[]): TypeName {
+  const type = term.kind === "var" ? typing[term.index] : termType(term);
+  return isTypeVariable(type) ? undefined : type;
+}
+
+function linked(link: string, typing: readonly TypeName[]): number[] {
+  return typing.flatMap((type, variable) => (type === link ? [variable] : []));
+}
+
+/** Variables that no call typed: each of the types that their rule allows them, and any type where it allows all. */
+function enumerateRest(typing: readonly TypeName[], allowed: Allowed, spend: (typings: number) => void): TypeName[][] {
+  let complete: TypeName[][] = [[...typing]];
+  allowed.forEach((types, variable) => {
+    const present = typing[variable];
+    if ((present !== undefined && !isTypeVariable(present)) || types === undefined) return;
+    spend(complete.length * types.size);
+    complete = complete.flatMap((partial) => {
+      if (partial[variable] !== undefined && !isTypeVariable(partial[variable])) return [partial];
+      return [...types].flatMap((type) => {
+        const next = [...partial];
+        return assign(variable, type, next, allowed) ? [next] : [];
+      });
+    });
+  });
+  return complete;
+}
+
+function permits(allowed: ReadonlySet<string> | undefined, type: string): boolean {
+  return allowed === undefined || allowed.has(type);
+}
+
+function distinct<Row extends readonly TypeName[]>(rows: readonly Row[]): Row[] {
+  const seen = new Map<string, Row>();
+  for (const row of rows) seen.set(JSON.stringify(row.map((type) => type ?? null)), row);
+  return [...seen.values()];
+}

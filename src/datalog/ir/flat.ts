@@ -1,0 +1,93 @@
+/**
+ * Flat clauses: what a goal is after unfolding. A conjunction over things that SQL can read directly (fact tables, context facts, answers of
+ * a recursive node), with conditions and negations. Terms carry their type; variables are unique within the goal.
+ */
+import type { Comparison } from "../../polar/policy.ts";
+import type { Constant } from "./program.ts";
+import type { TypeName } from "./signature.ts";
+import type { PredicateNode } from "../specialise/specialise.ts";
+
+export type FlatTerm =
+  | { readonly kind: "var"; readonly id: number; readonly type: TypeName }
+  | { readonly kind: "const"; readonly value: Constant }
+  /** A value that the request brings. */
+  | { readonly kind: "param"; readonly name: string; readonly type: TypeName }
+  | { readonly kind: "now" }
+  /** Some value of the type that no fact holds: the witness for a variable that only negations mention. */
+  | { readonly kind: "fresh"; readonly type: TypeName };
+
+/** Only as a fact argument: one of several constants of one type. */
+export type FlatArgument = FlatTerm | { readonly kind: "oneOf"; readonly values: readonly Constant[] };
+
+export type FlatAtom =
+  | { readonly kind: "fact"; readonly predicate: string; readonly args: readonly FlatArgument[] }
+  | { readonly kind: "context"; readonly predicate: string; readonly args: readonly FlatArgument[] }
+  /** The answers of a recursive node; one argument for each of its open ones. */
+  | { readonly kind: "recursive"; readonly node: PredicateNode; readonly args: readonly FlatTerm[] }
+  /** One of the ids that the request lists for a variable. */
+  | { readonly kind: "ids"; readonly param: string; readonly args: readonly FlatTerm[] };
+
+/** Plain JSON, all of it: clauses are held against each other as texts. */
+export type FlatCondition =
+  | { readonly kind: "equal"; readonly left: FlatTerm; readonly right: FlatTerm }
+  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: FlatTerm; readonly right: FlatTerm }
+  | { readonly kind: "type"; readonly term: FlatTerm; readonly types: readonly string[] };
+
+export interface FlatClause {
+  /** What the goal asks for, in its order. */
+  readonly head: readonly FlatTerm[];
+  readonly atoms: readonly FlatAtom[];
+  readonly conditions: readonly FlatCondition[];
+  /** Each: none of its alternatives holds. Their heads are empty; variables of the outer clause are shared. */
+  readonly negations: readonly (readonly FlatClause[])[];
+}
+
+/** A free variable is asked for that no stored fact can enumerate, because only a negation or a comparison restricts it. */
+export class NotEnumerable extends Error {}
+
+/** The goal does not fit into one SQL statement; the tabled evaluator takes it. */
+export class NotPlannable extends Error {}
+
+export function atomVariables(atom: FlatAtom): number[] {
+  return atom.args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []));
+}
+
+export function conditionTerms(condition: FlatCondition): readonly FlatTerm[] {
+  return condition.kind === "type" ? [condition.term] : [condition.left, condition.right];
+}
+
+/** All variables that a clause mentions, those of its negations included. */
+export function clauseVariables(clause: FlatClause): Set<number> {
+  const terms = [...clause.head, ...clause.conditions.flatMap(conditionTerms)];
+  return new Set([
+    ...terms.flatMap((term) => (term.kind === "var" ? [term.id] : [])),
+    ...clause.atoms.flatMap(atomVariables),
+    ...clause.negations.flatMap((bodies) => bodies.flatMap((body) => [...clauseVariables(body)])),
+  ]);
+}
+
+/** The clause with every term replaced. */
+export function mapClauseTerms(clause: FlatClause, map: (term: FlatTerm) => FlatTerm): FlatClause {
+  return {
+    head: clause.head.map(map),
+    atoms: clause.atoms.map((atom) => mapAtom(atom, map)),
+    conditions: clause.conditions.map((condition) => mapConditionTerms(condition, map)),
+    negations: clause.negations.map((bodies) => bodies.map((body) => mapClauseTerms(body, map))),
+  };
+}
+
+export function mapConditionTerms(condition: FlatCondition, map: (term: FlatTerm) => FlatTerm): FlatCondition {
+  if (condition.kind === "type") return { ...condition, term: map(condition.term) };
+  return { ...condition, left: map(condition.left), right: map(condition.right) };
+}
+
+function mapAtom(atom: FlatAtom, map: (term: FlatTerm) => FlatTerm): FlatAtom {
+  switch (atom.kind) {
+    case "fact":
+    case "context":
+      return { ...atom, args: atom.args.map((arg) => (arg.kind === "oneOf" ? arg : map(arg))) };
+    case "recursive":
+    case "ids":
+      return { ...atom, args: atom.args.map(map) };
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * The Datalog program that a checked policy becomes. Every rule is a conjunction: `or` and `in` were multiplied out, `=` was substituted
+ * away where a positive conjunction allows it, and `matches` became the set of types that a variable may have.
+ */
+import type { Comparison } from "../../polar/policy.ts";
+import type { Span } from "../../polar/span.ts";
+import type { ArgumentIndex } from "./argument-index.ts";
+import { unreachable } from "../../util/assert.ts";
+
+/** A typed value; integers and booleans in their wire form. */
+export interface Constant {
+  readonly type: string;
+  readonly id: string;
+}
+
+export type ProgramTerm =
+  | { readonly kind: "var"; readonly index: number }
+  | { readonly kind: "const"; readonly value: Constant }
+  | { readonly kind: "now" };
+
+export type ProgramLiteral =
+  | { readonly kind: "call"; readonly predicate: string; readonly args: readonly ProgramTerm[] }
+  /** No way to make the whole `body` true, for any value of the variables that occur only there. */
+  | { readonly kind: "not"; readonly body: readonly ProgramLiteral[] }
+  /** Only inside `not`, where one side is a variable of the enclosing rule. */
+  | { readonly kind: "equal"; readonly left: ProgramTerm; readonly right: ProgramTerm }
+  | {
+      readonly kind: "compare";
+      readonly operator: Comparison;
+      readonly left: ProgramTerm;
+      readonly right: ProgramTerm;
+    }
+  /** Only inside `not`: the type of a variable of the enclosing rule. */
+  | { readonly kind: "type"; readonly term: ProgramTerm; readonly types: ReadonlySet<string> };
+
+export interface ProgramRule {
+  readonly predicate: string;
+  readonly head: readonly ProgramTerm[];
+  readonly body: readonly ProgramLiteral[];
+  /** By variable: the concrete types that it may have, `undefined` for any. */
+  readonly types: readonly (ReadonlySet<string> | undefined)[];
+  readonly span: Span;
+  /** One of the default `allow` rules: it adds no fact type. */
+  readonly implicit: boolean;
+}
+
+export interface DatalogProgram {
+  readonly rules: readonly ProgramRule[];
+  /** By predicate key its rules, found by what the arguments of their heads may be. */
+  readonly heads: ReadonlyMap<string, ArgumentIndex<ProgramRule>>;
+}
+
+/** Predicates match by name and arity: `has_role/3`. */
+export function predicateKey(name: string, arity: number): string {
+  return `${name}/${arity}`;
+}
+
+/** `has_role/3` as its name and arity. Names hold no slash. */
+export function splitKey(key: string): [predicate: string, arity: number] {
+  const slash = key.lastIndexOf("/");
+  return [key.slice(0, slash), Number(key.slice(slash + 1))];
+}
+
+/** By predicate key, the rules that ask for it, under `not` too: those to look at again when more is known of it. */
+export function callersOf(program: DatalogProgram): ReadonlyMap<string, readonly ProgramRule[]> {
+  const callers = new Map<string, ProgramRule[]>();
+  for (const rule of program.rules) {
+    for (const predicate of new Set(programCalls(rule.body).map(({ call }) => call.predicate))) {
+      const known = callers.get(predicate);
+      if (known) known.push(rule);
+      else callers.set(predicate, [rule]);
+    }
+  }
+  return callers;
+}
+
+export type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
+
+/** Every call of a body, and whether an odd number of `not`s is around it. */
+export function* programCalls(
+  body: readonly ProgramLiteral[],
+  isNegated = false,
+): Generator<{ readonly call: ProgramCall; readonly isNegated: boolean }> {
+  for (const literal of body) {
+    if (literal.kind === "call") yield { call: literal, isNegated };
+    if (literal.kind === "not") yield* programCalls(literal.body, !isNegated);
+  }
+}
+
+/** The variables of a literal, those inside `not` included. */
+export function literalVariables(literal: ProgramLiteral): number[] {
+  switch (literal.kind) {
+    case "call":
+      return literal.args.flatMap(termVariables);
+    case "not":
+      return literal.body.flatMap(literalVariables);
+    case "equal":
+    case "compare":
+      return [...termVariables(literal.left), ...termVariables(literal.right)];
+    case "type":
+      return termVariables(literal.term);
+  }
+}
+
+export function termVariables(term: ProgramTerm): number[] {
+  return term.kind === "var" ? [term.index] : [];
+}
+
+/** The literal with every term replaced. */
+export function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm) => ProgramTerm): ProgramLiteral {
+  switch (literal.kind) {
+    case "call":
+      return { ...literal, args: literal.args.map(resolve) };
+    case "not":
+      return { kind: "not", body: literal.body.map((inner) => substitute(inner, resolve)) };
+    case "equal":
+    case "compare":
+      return { ...literal, left: resolve(literal.left), right: resolve(literal.right) };
+    case "type":
+      return { ...literal, term: resolve(literal.term) };
+    default:
+      return unreachable(literal);
+  }
+}

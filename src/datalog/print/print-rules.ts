@@ -1,0 +1,152 @@
+/**
+ * The rules behind one question as text, after they were specialised: a node is written `has_role#3`, with the types and constants that it is
+ * for; what stored facts answer has no number. For people who want to know what a question becomes.
+ */
+import type { Span } from "../../polar/span.ts";
+import { must, unreachable } from "../../util/assert.ts";
+import type { ClosureStep, StepTerm } from "../specialise/closure-steps.ts";
+import type { Closure } from "../specialise/closures.ts";
+import { splitKey, type Constant, type ProgramTerm } from "../ir/program.ts";
+import type { TypeName } from "../ir/signature.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../specialise/specialise.ts";
+
+type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
+
+export interface PrintedRule {
+  /** `(user, folder) if …` */
+  readonly text: string;
+  /** Of the rule that it comes from. */
+  readonly span: Span;
+}
+
+export interface PrintedNode {
+  /** `has_role#3(User, "reader", Folder)` */
+  readonly node: string;
+  readonly rules: readonly PrintedRule[];
+  /** True where the node asks for itself again: SQL walks it. */
+  readonly recursive: boolean;
+}
+
+/** How closures are called, by name. */
+export type ClosureLabels = ReadonlyMap<string, string>;
+
+/** The question's own conjunction; `names` are those of its variables. */
+export function printQuestion(body: SpecialisedBody, names: readonly string[], closures: ClosureLabels): string {
+  return body.literals.map((literal) => printLiteral(literal, namesFrom(names), closures)).join(" and ");
+}
+
+/** Every node that the question needs, in the order in which they are met. */
+export function printNodes(body: SpecialisedBody, closures: ClosureLabels): PrintedNode[] {
+  const nodes = new Set<PredicateNode>();
+  const visit = (literals: readonly SpecialisedLiteral[]): void => {
+    for (const literal of literals) {
+      if (literal.kind === "not") for (const inner of literal.bodies) visit(inner.literals);
+      if (literal.kind === "call" && literal.node) nodes.add(literal.node);
+    }
+  };
+  visit(body.literals);
+  for (const node of nodes) for (const clause of node.clauses) visit(clause.body.literals);
+  return [...nodes].map((node) => printNode(node, closures));
+}
+
+function printNode(node: PredicateNode, closures: ClosureLabels): PrintedNode {
+  const args = node.args.map((arg) => (arg.kind === "const" ? printConstant(arg.value) : (arg.type ?? "_")));
+  const rules = node.clauses.map((clause) => {
+    const name = namesOf(clause.body.types);
+    const head = clause.head.map((term) => printTerm(term, name)).join(", ");
+    const body = clause.body.literals.map((literal) => printLiteral(literal, name, closures)).join(" and ");
+    return { text: `(${head})${body === "" ? "" : ` if ${body}`}`, span: clause.rule.span };
+  });
+  return { node: `${label(node)}(${args.join(", ")})`, rules, recursive: node.recursive };
+}
+
+/** A closure's steps, each as a conjunction from `from` to `to`, with the types of these where steps go between several. */
+export function printClosure({ steps }: Closure): string {
+  const isMixed = new Set(steps.flatMap(({ types: [from, to] }) => [from, to])).size > 1;
+  return steps.map((step) => printStep(step, isMixed)).join(" or ");
+}
+
+function printStep({ atoms, types }: ClosureStep, withTypes: boolean): string {
+  const ends = ["from", "to"].map((end, index) => (withTypes ? `${end}: ${types[index]}` : end));
+  const name = namesFrom([...ends, ...types.slice(2).map((_, index) => `via${index + 1}`)]);
+  const term = (arg: StepTerm): string => (arg.kind === "const" ? printConstant(arg.value) : name(arg.index));
+  return atoms.map(({ predicate, args }) => `${splitKey(predicate)[0]}(${args.map(term).join(", ")})`).join(" and ");
+}
+
+function printLiteral(
+  literal: SpecialisedLiteral,
+  name: (variable: number) => string,
+  closures: ClosureLabels,
+): string {
+  const term = (one: ProgramTerm): string => printTerm(one, name);
+  switch (literal.kind) {
+    case "call":
+      return printCall(literal, term, closures);
+    case "not": {
+      const bodies = literal.bodies.map(({ literals }) =>
+        literals.map((inner) => printLiteral(inner, name, closures)).join(" and "),
+      );
+      return `not (${bodies.join(" or ")})`;
+    }
+    case "equal":
+      return `${term(literal.left)} = ${term(literal.right)}`;
+    case "compare":
+      return `${term(literal.left)} ${literal.operator} ${term(literal.right)}`;
+    case "type":
+      return `${term(literal.term)} matches ${[...literal.types].join(" or ")}`;
+    default:
+      return unreachable(literal);
+  }
+}
+
+function printCall(call: Call, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
+  const closure = closures.get(call.predicate);
+  const name = closure ?? splitKey(call.predicate)[0];
+  const ways: string[] = [];
+  if (call.fact || call.context) ways.push(`${name}(${call.args.map(term).join(", ")})`);
+  const { node } = call;
+  if (node) {
+    const open = call.args.filter((_, position) => node.args[position]?.kind === "open");
+    ways.push(`${label(node)}(${open.map(term).join(", ")})`);
+  }
+  return ways.length === 1 ? must(ways[0]) : `(${ways.join(" or ")})`;
+}
+
+function label({ predicate, id }: PredicateNode): string {
+  return `${splitKey(predicate)[0]}#${id}`;
+}
+
+/** Variables are called after their types: `folder`, `folder2`. */
+function namesOf(types: readonly TypeName[]): (variable: number) => string {
+  const used = new Map<string, number>();
+  const names = types.map((type) => {
+    const stem = type?.split("::").at(-1)?.toLowerCase() ?? "x";
+    const count = (used.get(stem) ?? 0) + 1;
+    used.set(stem, count);
+    return count === 1 ? stem : `${stem}${count}`;
+  });
+  return namesFrom(names);
+}
+
+/** Variables of negations have numbers beyond those of the clause around them. */
+function namesFrom(names: readonly string[]): (variable: number) => string {
+  return (variable) => names[variable] ?? `v${variable}`;
+}
+
+function printTerm(term: ProgramTerm, name: (variable: number) => string): string {
+  switch (term.kind) {
+    case "var":
+      return name(term.index);
+    case "const":
+      return printConstant(term.value);
+    case "now":
+      return "@current_unix_time";
+    default:
+      return unreachable(term);
+  }
+}
+
+function printConstant({ type, id }: Constant): string {
+  if (type === "String") return JSON.stringify(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+}

@@ -1,0 +1,77 @@
+/**
+ * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder or on one above it is found
+ * by one look at all that somebody has, where that is little.
+ */
+import { isClosurePredicate } from "../specialise/closures.ts";
+import type { FlatArgument, FlatTerm } from "../ir/flat.ts";
+import { bindSource } from "./join-order.ts";
+import { mapSelectTerms } from "../sql/decision-tree.ts";
+import { estimateBy, type SqlCatalogue, type Select } from "../sql/emit.ts";
+
+/** To look at so many rows for the one that is looked for takes no longer than to look for that one alone. */
+const fewRows = 32;
+
+/** The clauses of a yes or no, their sources in join order, without those that another contains once a closure in it also leads from a value to itself. */
+export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCatalogue): Select[] {
+  const clauses = new Map(selects.map((select) => [keyOf(select), select]));
+  // Those that hold more than their keys say.
+  const widened = new Set<string>();
+  for (const [key, select] of clauses) {
+    const found = reflexive(select, names).find(
+      ({ contained }) => contained !== key && clauses.has(contained) && !widened.has(contained),
+    );
+    if (!found) continue;
+    clauses.delete(found.contained);
+    clauses.set(key, found.select);
+    widened.add(key);
+  }
+  return [...clauses.values()];
+}
+
+interface Reflexive {
+  readonly select: Select;
+  /** The key of what this has besides. */
+  readonly contained: string;
+}
+
+/** The clause with one of its closures reflexive, for each that is looked up once for each of a few values. */
+function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
+  const estimate = estimateBy(names);
+  const { relations } = select;
+  const bound = new Set<string>();
+  const few = new Set<string>();
+  return relations.flatMap((relation, place): Reflexive[] => {
+    const { table, args } = relation;
+    const open = args.flatMap((arg) => (arg.kind === "var" && !bound.has(`v${arg.id}`) ? [`v${arg.id}`] : []));
+    if ((estimate(relation, bound) ?? Infinity) <= fewRows) for (const variable of open) few.add(variable);
+    bindSource(relation, bound);
+    if (table.kind !== "fact" || !isClosurePredicate(table.predicate) || open.length > 0) return [];
+    const [from, to] = args;
+    const [inner, other] = to?.kind === "var" && few.has(`v${to.id}`) ? [to, from] : [from, to];
+    if (inner?.kind !== "var" || !few.has(`v${inner.id}`)) return [];
+    if ((other?.kind !== "var" && other?.kind !== "param") || other.type !== inner.type) return [];
+    const rest = { ...select, relations: relations.toSpliced(place, 1) };
+    const contained = keyOf(
+      mapSelectTerms(rest, (term) => (term.kind === "var" && term.id === inner.id ? other : term)),
+    );
+    return [{ contained, select: { ...select, relations: relations.with(place, { ...relation, isReflexive: true }) } }];
+  });
+}
+
+/** The same for clauses that differ in the names of their variables and, mostly, in the order of their sources. */
+function keyOf({ relations, conditions, negations }: Select): string {
+  const masked = (arg: FlatArgument): unknown => (arg.kind === "var" ? ["v", arg.type ?? null] : arg);
+  const sorted = relations
+    .map((relation) => ({ relation, text: JSON.stringify([relation.table, relation.args.map(masked)]) }))
+    .toSorted((left, right) => (left.text < right.text ? -1 : Number(left.text > right.text)));
+  const numbers = new Map<number, number>();
+  return JSON.stringify([sorted.map(({ relation }) => relation), conditions, negations], (_, value: unknown) => {
+    if (!isVariable(value)) return value;
+    if (!numbers.has(value.id)) numbers.set(value.id, numbers.size);
+    return { ...value, kind: "numbered", id: numbers.get(value.id) };
+  });
+}
+
+function isVariable(value: unknown): value is Extract<FlatTerm, { kind: "var" }> {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === "var";
+}

@@ -1,0 +1,156 @@
+/**
+ * Fewer and smaller clauses with the same meaning: equal clauses once, constants that differ in one place as a set (`role in (reader,
+ * writer, admin)`), and no call of a recursive node whose answers another clause's node contains by copy rules.
+ */
+import type { Constant } from "../ir/program.ts";
+import type { FlatAtom, FlatArgument, FlatClause } from "../ir/flat.ts";
+import { clauseVariables } from "../ir/flat.ts";
+import type { PredicateNode } from "../specialise/specialise.ts";
+
+export function simplify(clauses: readonly FlatClause[]): FlatClause[] {
+  return mergeConstants(dropSubsumed(unique(clauses.map(dropRepeatedAtoms))));
+}
+
+function dropRepeatedAtoms(clause: FlatClause): FlatClause {
+  const seen = new Set<string>();
+  const atoms = clause.atoms.filter((atom) => {
+    const key = JSON.stringify(describeAtom(atom, describeExactly));
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+  return { ...clause, atoms };
+}
+
+function describeExactly(term: FlatArgument): unknown {
+  return term;
+}
+
+function unique(clauses: readonly FlatClause[]): FlatClause[] {
+  const seen = new Map<string, FlatClause>();
+  for (const clause of clauses) {
+    const key = clauseKey(clause);
+    if (!seen.has(key)) seen.set(key, clause);
+  }
+  return [...seen.values()];
+}
+
+/** A clause up to the names of its variables. `mask` hides one atom argument, `node` stands in for one recursive node. */
+function clauseKey(
+  clause: FlatClause,
+  mask?: { readonly atom: number; readonly arg: number } | { readonly atom: number },
+): string {
+  const numbers = new Map([...clauseVariables(clause)].map((id, index) => [id, index]));
+  const describe = (term: FlatArgument): unknown =>
+    term.kind === "var" ? ["v", numbers.get(term.id), term.type ?? null] : term;
+  const atoms = clause.atoms.map((atom, index) => {
+    if (mask?.atom !== index) return describeAtom(atom, describe);
+    if (!("arg" in mask)) return atom.kind === "recursive" ? ["recursive", atom.args.map(describe)] : undefined;
+    return describeAtom(atom, (term, position) => (position === mask.arg ? "masked" : describe(term)));
+  });
+  return JSON.stringify([clause.head.map(describe), atoms, ...describeTests(clause, describe)]);
+}
+
+/** Conditions and negations. Variables of negations have numbers of their own in the whole clause. */
+function describeTests(clause: FlatClause, describe: (term: FlatArgument) => unknown): unknown[] {
+  const conditions = clause.conditions.map((condition) =>
+    condition.kind === "type"
+      ? ["type", describe(condition.term), condition.types]
+      : [
+          condition.kind,
+          "operator" in condition ? condition.operator : "=",
+          describe(condition.left),
+          describe(condition.right),
+        ],
+  );
+  const negations = clause.negations.map((bodies) =>
+    bodies.map((body) => [body.atoms.map((atom) => describeAtom(atom, describe)), ...describeTests(body, describe)]),
+  );
+  return [conditions, negations];
+}
+
+function describeAtom(atom: FlatAtom, describe: (term: FlatArgument, position: number) => unknown): unknown {
+  const args = atom.args.map((arg: FlatArgument, position) => describe(arg, position));
+  switch (atom.kind) {
+    case "recursive":
+      return [atom.kind, atom.node.id, args];
+    case "ids":
+      return [atom.kind, atom.param, args];
+    default:
+      return [atom.kind, atom.predicate, args];
+  }
+}
+
+/** `reader on folder` already contains `writer on folder` where the folder's roles say so: the second clause adds nothing. */
+function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
+  let left = [...clauses];
+  const longest = Math.max(0, ...clauses.map((clause) => clause.atoms.length));
+  for (let position = 0; position < longest; position++) {
+    const groups = new Map<string, Set<PredicateNode>>();
+    const keyed = left.map((clause) => {
+      const atom = clause.atoms[position];
+      if (atom?.kind !== "recursive") return { clause, node: undefined, key: "" };
+      const key = clauseKey(clause, { atom: position });
+      const nodes = groups.get(key) ?? new Set<PredicateNode>();
+      groups.set(key, nodes.add(atom.node));
+      return { clause, node: atom.node, key };
+    });
+    left = keyed
+      .filter(({ node, key }) => !node || ![...(groups.get(key) ?? [])].some((other) => contains(other, node)))
+      .map(({ clause }) => clause);
+  }
+  return left;
+}
+
+/** Of two nodes that contain each other (a cycle of copy rules) the one with the lower number stays. */
+function contains(outer: PredicateNode, inner: PredicateNode): boolean {
+  return outer !== inner && outer.copies.has(inner) && (!inner.copies.has(outer) || outer.id < inner.id);
+}
+
+function mergeConstants(clauses: readonly FlatClause[]): FlatClause[] {
+  let left = [...clauses];
+  const longest = Math.max(0, ...clauses.map((clause) => clause.atoms.length));
+  for (let atom = 0; atom < longest; atom++) {
+    const arity = Math.max(0, ...left.map((clause) => clause.atoms[atom]?.args.length ?? 0));
+    for (let arg = 0; arg < arity; arg++) left = mergeAt(left, atom, arg);
+  }
+  return left;
+}
+
+function mergeAt(clauses: readonly FlatClause[], atom: number, arg: number): FlatClause[] {
+  const groups = new Map<string, FlatClause[]>();
+  clauses.forEach((clause, index) => {
+    const constants = constantsAt(clause, atom, arg);
+    const type = constants?.[0]?.type;
+    const key = type === undefined ? `alone ${index}` : `${type} ${clauseKey(clause, { atom, arg })}`;
+    const group = groups.get(key);
+    if (group) group.push(clause);
+    else groups.set(key, [clause]);
+  });
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (!first || group.length === 1) return group;
+    const values = new Map(
+      group.flatMap((clause) => constantsAt(clause, atom, arg) ?? []).map((value) => [value.id, value]),
+    );
+    // In one order, whichever clause came first, so that equal sets are seen to be equal.
+    const sorted = [...values].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, value]) => value);
+    return [replaceArgument(first, atom, arg, { kind: "oneOf", values: sorted })];
+  });
+}
+
+function constantsAt(clause: FlatClause, atom: number, arg: number): readonly Constant[] | undefined {
+  const found = clause.atoms[atom];
+  if (found?.kind !== "fact" && found?.kind !== "context") return undefined;
+  const term: FlatArgument | undefined = found.args[arg];
+  if (term?.kind === "const") return [term.value];
+  return term?.kind === "oneOf" ? term.values : undefined;
+}
+
+function replaceArgument(clause: FlatClause, atom: number, arg: number, value: FlatArgument): FlatClause {
+  const atoms = clause.atoms.map((present, index): FlatAtom => {
+    if (index !== atom || (present.kind !== "fact" && present.kind !== "context")) return present;
+    return { ...present, args: present.args.map((term, position) => (position === arg ? value : term)) };
+  });
+  return { ...clause, atoms };
+}

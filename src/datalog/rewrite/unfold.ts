@@ -1,0 +1,330 @@
+/**
+ * Unfolding (SLD resolution without data): calls of non-recursive nodes are replaced by their clauses until only facts, context facts and
+ * recursive nodes are left. A head variable that a clause leaves unbound simply stays unbound in the result: that is a wildcard answer, and
+ * it is known now, not at run time. Negations are unfolded last, when the terms around them are final.
+ */
+import { must, unreachable } from "../../util/assert.ts";
+import {
+  type FlatAtom,
+  type FlatCondition,
+  type FlatClause,
+  NotEnumerable,
+  NotPlannable,
+  type FlatTerm,
+} from "../ir/flat.ts";
+import type { ProgramTerm } from "../ir/program.ts";
+import type { TypeName } from "../ir/signature.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../specialise/specialise.ts";
+
+export interface UnfoldOptions {
+  /** Clauses in the result before the goal counts as not plannable. */
+  readonly clausesMax: number;
+  /** Called for each step of work; throws `NotPlannable` where a statement has taken enough of them. */
+  readonly spend: () => void;
+  /** Numbers for variables; shared by everything that ends in one statement. */
+  readonly fresh: () => number;
+}
+
+interface State {
+  readonly bindings: ReadonlyMap<number, FlatTerm>;
+  readonly atoms: readonly FlatAtom[];
+  readonly conditions: readonly FlatCondition[];
+  readonly negations: readonly { readonly negation: Negation; readonly terms: readonly (FlatTerm | undefined)[] }[];
+}
+
+type Negation = Extract<SpecialisedLiteral, { kind: "not" }>;
+
+const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [] };
+
+/** The alternatives of a body, of which `terms` gives each variable's term (by number), and `head` what is asked for. */
+export function unfoldBody(
+  body: SpecialisedBody,
+  terms: readonly (FlatTerm | undefined)[],
+  head: readonly FlatTerm[],
+  atoms: readonly FlatAtom[],
+  options: UnfoldOptions,
+): FlatClause[] {
+  return new Unfolding(options, new Set()).run(body, terms, head, { ...emptyState, atoms });
+}
+
+/** The clauses of a node whose open arguments are the terms `args`. */
+export function unfoldNode(node: PredicateNode, args: readonly FlatTerm[], options: UnfoldOptions): FlatClause[] {
+  const unfolding = new Unfolding(options, new Set());
+  return node.clauses.flatMap((clause) => {
+    const terms = unfolding.variables(clause.body.types);
+    const head = clause.head.map((term) => toTerm(term, terms));
+    const state = unify(args, head, emptyState, new Set());
+    return state ? unfolding.run(clause.body, terms, args, state) : [];
+  });
+}
+
+class Unfolding {
+  readonly #options: UnfoldOptions;
+  /** Variables of an enclosing clause: they are compared, never bound. */
+  readonly #rigid: ReadonlySet<number>;
+
+  constructor(options: UnfoldOptions, rigid: ReadonlySet<number>) {
+    this.#options = options;
+    this.#rigid = rigid;
+  }
+
+  run(
+    body: SpecialisedBody,
+    terms: readonly (FlatTerm | undefined)[],
+    head: readonly FlatTerm[],
+    state: State,
+  ): FlatClause[] {
+    return this.#conjunction(body.literals, terms, state).map((done) => this.#finish(head, done));
+  }
+
+  variables(types: readonly TypeName[]): FlatTerm[] {
+    return types.map((type): FlatTerm => ({ kind: "var", id: this.#options.fresh(), type }));
+  }
+
+  #conjunction(
+    literals: readonly SpecialisedLiteral[],
+    terms: readonly (FlatTerm | undefined)[],
+    start: State,
+  ): State[] {
+    let states: State[] = [start];
+    for (const literal of literals) {
+      states = states.flatMap((state) => this.#literal(literal, terms, state));
+      if (states.length > this.#options.clausesMax) throw new NotPlannable("too many clauses");
+    }
+    return states;
+  }
+
+  #literal(literal: SpecialisedLiteral, terms: readonly (FlatTerm | undefined)[], state: State): State[] {
+    this.#options.spend();
+    switch (literal.kind) {
+      case "call":
+        return this.#call(literal, terms, state);
+      case "not":
+        return [{ ...state, negations: [...state.negations, { negation: literal, terms }] }];
+      case "equal": {
+        const unified = unify([toTerm(literal.left, terms)], [toTerm(literal.right, terms)], state, this.#rigid);
+        return unified ? [unified] : [];
+      }
+      case "compare": {
+        const { operator } = literal;
+        const condition: FlatCondition = {
+          kind: "compare",
+          operator,
+          left: toTerm(literal.left, terms),
+          right: toTerm(literal.right, terms),
+        };
+        return [{ ...state, conditions: [...state.conditions, condition] }];
+      }
+      case "type":
+        return [
+          {
+            ...state,
+            conditions: [
+              ...state.conditions,
+              { kind: "type", term: toTerm(literal.term, terms), types: [...literal.types].sort() },
+            ],
+          },
+        ];
+      default:
+        return unreachable(literal);
+    }
+  }
+
+  #call(
+    call: Extract<SpecialisedLiteral, { kind: "call" }>,
+    terms: readonly (FlatTerm | undefined)[],
+    state: State,
+  ): State[] {
+    const args = call.args.map((arg) => toTerm(arg, terms));
+    const results: State[] = [];
+    const withAtom = (atom: FlatAtom): number => results.push({ ...state, atoms: [...state.atoms, atom] });
+    if (call.fact) withAtom({ kind: "fact", predicate: call.predicate, args });
+    if (call.context) withAtom({ kind: "context", predicate: call.predicate, args });
+    const { node } = call;
+    if (!node) return results;
+    const open = args.filter((_, position) => node.args[position]?.kind === "open");
+    if (node.recursive) withAtom({ kind: "recursive", node, args: open });
+    else {
+      for (const clause of node.clauses) {
+        const inner = this.variables(clause.body.types);
+        const head = clause.head.map((term) => toTerm(term, inner));
+        const unified = unify(open, head, state, this.#rigid);
+        if (unified) results.push(...this.#conjunction(clause.body.literals, inner, unified));
+        if (results.length > this.#options.clausesMax) throw new NotPlannable("too many clauses");
+      }
+    }
+    return results;
+  }
+
+  /** Applies the bindings and unfolds what is negated. */
+  #finish(head: readonly FlatTerm[], state: State): FlatClause {
+    const resolve = (term: FlatTerm): FlatTerm => resolveTerm(term, state.bindings);
+    const atoms = state.atoms.map((atom) => ({
+      ...atom,
+      args: atom.args.map((arg) => (arg.kind === "oneOf" ? arg : resolve(arg))),
+    })) as FlatAtom[];
+    const finalHead = head.map(resolve);
+    const bound = new Set([
+      ...this.#rigid,
+      ...atoms.flatMap((atom) => atom.args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []))),
+    ]);
+    const asked = new Set(finalHead.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
+    /** A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is the best witness. */
+    const witness = (term: FlatTerm): FlatTerm => {
+      const final = resolve(term);
+      if (final.kind !== "var" || bound.has(final.id)) return final;
+      if (asked.has(final.id)) throw new NotEnumerable();
+      return { kind: "fresh", type: final.type };
+    };
+    return {
+      head: finalHead,
+      atoms,
+      conditions: state.conditions.map((condition): FlatCondition =>
+        condition.kind === "type"
+          ? { ...condition, term: witness(condition.term) }
+          : withTwo(condition, witness(condition.left), witness(condition.right)),
+      ),
+      negations: state.negations.map(({ negation, terms }) => {
+        const shared = terms.map((term, variable) =>
+          term && negation.outer.has(variable) ? witness(term) : undefined,
+        );
+        const bodies = negation.bodies.flatMap((body) => this.#negated(body, shared, bound));
+        refuseNestedWitness(shared, bodies);
+        return bodies;
+      }),
+    };
+  }
+
+  /** `shared` gives the terms of the variables that the body shares with the clause around it. */
+  #negated(body: SpecialisedBody, shared: readonly (FlatTerm | undefined)[], bound: ReadonlySet<number>): FlatClause[] {
+    const terms = body.types.map(
+      (type, variable): FlatTerm => shared[variable] ?? { kind: "var", id: this.#options.fresh(), type },
+    );
+    return new Unfolding(this.#options, bound).run(body, terms, [], emptyState);
+  }
+}
+
+function withTwo<C extends FlatCondition>(condition: C, left: FlatTerm, right: FlatTerm): C {
+  refuseTwoWitnesses(left, right);
+  return { ...condition, left, right };
+}
+
+/**
+ * A value that nothing names is the best witness against something, but not where that something asks for a `not` in turn, or for another value:
+ * then one that is named may do where it does not.
+ */
+function refuseNestedWitness(shared: readonly (FlatTerm | undefined)[], bodies: readonly FlatClause[]): void {
+  if (!shared.some((term) => term?.kind === "fresh")) return;
+  const isNested = bodies.some(
+    ({ atoms, negations, conditions }) =>
+      negations.length > 0 || atoms.some((atom) => atom.kind === "recursive") || conditions.some(isOfAnother),
+  );
+  if (isNested) throw new NotPlannable("a value that nothing names, under more than one negation");
+}
+
+function isOfAnother(condition: FlatCondition): boolean {
+  return (
+    condition.kind === "compare" &&
+    condition.operator === "!=" &&
+    (condition.left.kind === "fresh" || condition.right.kind === "fresh")
+  );
+}
+
+function toTerm(term: ProgramTerm, terms: readonly (FlatTerm | undefined)[]): FlatTerm {
+  return term.kind === "var" ? must(terms[term.index]) : term;
+}
+
+function resolveTerm(term: FlatTerm, bindings: ReadonlyMap<number, FlatTerm>): FlatTerm {
+  let current = term;
+  while (current.kind === "var") {
+    const next = bindings.get(current.id);
+    if (!next) return current;
+    current = next;
+  }
+  return current;
+}
+
+/** Makes the terms equal pairwise, by binding variables or, where both sides are only known at run time, by a condition. */
+export function unify(
+  left: readonly FlatTerm[],
+  right: readonly FlatTerm[],
+  state: State,
+  rigid: ReadonlySet<number>,
+): State | undefined {
+  const bindings = new Map(state.bindings);
+  const conditions = [...state.conditions];
+  for (const [position, term] of left.entries()) {
+    const first = resolveTerm(term, bindings);
+    const second = resolveTerm(must(right[position]), bindings);
+    if (isSame(first, second)) continue;
+    refuseTwoWitnesses(first, second);
+    const type = meetTypes(flatTermType(first), flatTermType(second));
+    if (type === false) return undefined;
+    if (isFree(second, rigid)) bind(second, first, type, bindings, conditions, rigid);
+    else if (isFree(first, rigid)) bind(first, second, type, bindings, conditions, rigid);
+    else if (first.kind === "const" && second.kind === "const") return undefined;
+    else conditions.push({ kind: "equal", left: first, right: second });
+  }
+  return { ...state, bindings, conditions };
+}
+
+type Variable = Extract<FlatTerm, { kind: "var" }>;
+
+function isFree(term: FlatTerm, rigid: ReadonlySet<number>): term is Variable {
+  return term.kind === "var" && !rigid.has(term.id);
+}
+
+/** Binds `variable` to `target`; the more specific type of the two survives, or becomes a condition where the target's is fixed. */
+function bind(
+  variable: Variable,
+  target: FlatTerm,
+  type: TypeName,
+  bindings: Map<number, FlatTerm>,
+  conditions: FlatCondition[],
+  rigid: ReadonlySet<number>,
+): void {
+  if (type === undefined || flatTermType(target) === type) {
+    bindings.set(variable.id, target);
+  } else if (isFree(target, rigid)) {
+    bindings.set(target.id, variable);
+  } else {
+    bindings.set(variable.id, target);
+    conditions.push({ kind: "type", term: target, types: [type] });
+  }
+}
+
+export function flatTermType(term: FlatTerm): TypeName {
+  switch (term.kind) {
+    case "const":
+      return term.value.type;
+    case "now":
+      return "Integer";
+    default:
+      return term.type;
+  }
+}
+
+function meetTypes(left: TypeName, right: TypeName): TypeName | false {
+  if (left === undefined) return right;
+  return right === undefined || left === right ? left : false;
+}
+
+function isSame(left: FlatTerm, right: FlatTerm): boolean {
+  switch (left.kind) {
+    case "var":
+      return right.kind === "var" && left.id === right.id;
+    case "const":
+      return right.kind === "const" && left.value.type === right.value.type && left.value.id === right.value.id;
+    case "param":
+      return right.kind === "param" && left.name === right.name;
+    case "now":
+      return right.kind === "now";
+    case "fresh":
+      return false;
+  }
+}
+
+/** Whether two values that nothing names are one is for the evaluator to try. */
+export function refuseTwoWitnesses(left: FlatTerm, right: FlatTerm): void {
+  if (left.kind === "fresh" && right.kind === "fresh") throw new NotPlannable("two values that nothing names meet");
+}

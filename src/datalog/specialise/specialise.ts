@@ -1,0 +1,422 @@
+/**
+ * Specialisation: a goal over concrete types, and the constants of the policy, becomes a finite graph of nodes. A node is a predicate with a
+ * fixed type or constant for each argument; its clauses are the rules that can produce it, typed. Calls that nothing can answer are dropped,
+ * copy rules (`"reader" if "writer"`) are collapsed into their source, and strongly connected nodes are marked as recursive.
+ */
+import { must } from "../../util/assert.ts";
+import { type ClosureChoice, useClosures } from "./closures.ts";
+import { stronglyConnected } from "../analysis/components.ts";
+import { type ArgumentPattern, type FactType, isCovered } from "../analysis/fact-types.ts";
+import {
+  type Constant,
+  literalVariables,
+  type DatalogProgram,
+  type ProgramLiteral,
+  type ProgramRule,
+  type ProgramTerm,
+  substitute,
+  termVariables,
+} from "../ir/program.ts";
+import { Budget } from "../analysis/too-large.ts";
+import { type Signatures, termType, type TypeName } from "../ir/signature.ts";
+import { inferSignatures } from "../analysis/infer-signatures.ts";
+import { withDemandedTypes } from "../analysis/demanded-types.ts";
+import { inferTypings, withoutTypeVariables } from "../analysis/typings.ts";
+
+/** What the plans of a request may draw on. `context` are the argument types of its context facts. */
+export interface SpecialiseOptions {
+  readonly program: DatalogProgram;
+  readonly facts: readonly FactType[];
+  readonly context: readonly FactType[];
+  readonly signatures: Signatures;
+  /** Which closures the questions may read; without it, recursion stays recursion. */
+  readonly closures?: ClosureChoice;
+  readonly nodesMax: number;
+  readonly typingsMax: number;
+}
+
+export type NodeArgument =
+  { readonly kind: "const"; readonly value: Constant } | { readonly kind: "open"; readonly type: TypeName };
+
+export interface PredicateNode {
+  readonly id: number;
+  readonly predicate: string;
+  readonly args: readonly NodeArgument[];
+  clauses: readonly NodeClause[];
+  /** Nodes whose answers this one contains by copy rules alone, itself included. */
+  copies: ReadonlySet<PredicateNode>;
+  component: number;
+  recursive: boolean;
+  productive: boolean;
+}
+
+export interface NodeClause {
+  /** One term for each open argument of the node. */
+  readonly head: readonly ProgramTerm[];
+  readonly body: SpecialisedBody;
+  readonly rule: ProgramRule;
+}
+
+/** A typed conjunction. `types` is by variable; variables of an enclosing body keep their numbers. */
+export interface SpecialisedBody {
+  readonly types: readonly TypeName[];
+  readonly literals: readonly SpecialisedLiteral[];
+}
+
+export type SpecialisedLiteral =
+  | {
+      readonly kind: "call";
+      readonly predicate: string;
+      readonly args: readonly ProgramTerm[];
+      /** Whether stored facts, context facts, and rules may answer it. */
+      readonly fact: boolean;
+      readonly context: boolean;
+      readonly node: PredicateNode | undefined;
+    }
+  /** None of the bodies can be made true. `outer` are the variables that they share with what is around them; others are their own. */
+  | { readonly kind: "not"; readonly bodies: readonly SpecialisedBody[]; readonly outer: ReadonlySet<number> }
+  | Extract<ProgramLiteral, { kind: "equal" | "compare" | "type" }>;
+
+/** Thrown where a goal needs more nodes than its limit. */
+export class TooManyNodes extends Error {}
+
+/** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
+export function signaturesFor(
+  program: DatalogProgram,
+  facts: readonly FactType[],
+  context: readonly FactType[],
+  typingsMax: number,
+): Signatures {
+  const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
+  return inferSignatures(program, base, typingsMax);
+}
+
+export interface Goal {
+  readonly calls: readonly { readonly predicate: string; readonly args: readonly ProgramTerm[] }[];
+  /** By variable. */
+  readonly types: readonly TypeName[];
+}
+
+/** The goal as a body over nodes, or `undefined` where nothing can satisfy it. */
+export function specialise(goal: Goal, knowledge: SpecialiseOptions): SpecialisedBody | undefined {
+  const [literals] = graphOf([goal], knowledge);
+  const body = { types: goal.types, literals: must(literals) };
+  return isProductive({ body }) ? prune({ body }).body : undefined;
+}
+
+/** Asks `closures` for each that one of the goals could read. What several goals lead to is looked at once. */
+export function findClosures(goals: readonly Goal[], knowledge: SpecialiseOptions): void {
+  graphOf(goals, knowledge);
+}
+
+/** The calls of each goal, resolved into one graph for all. */
+function graphOf(goals: readonly Goal[], knowledge: SpecialiseOptions): readonly (readonly SpecialisedLiteral[])[] {
+  const graph = new Graph(knowledge);
+  const resolved = goals.map(({ calls, types }) => {
+    const scope = new Set(types.keys());
+    return calls.map((call) => graph.resolve({ kind: "call", ...call }, types, scope));
+  });
+  graph.grow();
+  markProductive(graph.nodes);
+  for (const node of graph.nodes) node.clauses = node.clauses.filter(isProductive).map(prune);
+  collapseCopies(graph.nodes);
+  markRecursion(graph.nodes);
+  if (knowledge.closures && useClosures(graph.nodes, knowledge.closures)) markRecursion(graph.nodes);
+  return resolved;
+}
+
+class Graph {
+  readonly nodes: PredicateNode[] = [];
+  readonly #known = new Map<string, PredicateNode>();
+  readonly #knowledge: SpecialiseOptions;
+  readonly #spend: (typings: number) => void;
+  #grown = 0;
+
+  constructor(knowledge: SpecialiseOptions) {
+    this.#knowledge = knowledge;
+    const budget = new Budget(knowledge.typingsMax, "types");
+    this.#spend = (typings) => budget.spend(typings, undefined);
+  }
+
+  grow(): void {
+    for (; this.#grown < this.nodes.length; this.#grown++) {
+      const node = must(this.nodes[this.#grown]);
+      const rules = this.#knowledge.program.heads.get(node.predicate);
+      const candidates = rules?.candidates(node.args.map(argumentOfNode)) ?? [];
+      node.clauses = candidates.flatMap((rule) => this.#clauses(node, rule));
+    }
+  }
+
+  /** `scope` are the variables that mean the same outside of the literal as inside. */
+  resolve(literal: ProgramLiteral, types: readonly TypeName[], scope: ReadonlySet<number>): SpecialisedLiteral {
+    if (literal.kind === "not") {
+      const outer = new Set(literalVariables(literal).filter((variable) => scope.has(variable)));
+      return { kind: "not", bodies: this.#negated(literal.body, types, outer), outer };
+    }
+    if (literal.kind !== "call") return literal;
+    const { predicate, args } = literal;
+    const argTypes = args.map((arg) => (arg.kind === "var" ? types[arg.index] : termType(arg)));
+    const loosely = (accepted: readonly TypeName[]): boolean =>
+      accepted.every((type, position) => argTypes[position] === undefined || type === argTypes[position]);
+    return {
+      kind: "call",
+      predicate,
+      args,
+      fact: isCovered(this.#knowledge.facts, predicate, argTypes),
+      context: this.#knowledge.context.some((fact) => fact.predicate === predicate && loosely(fact.types)),
+      node: this.#knowledge.program.heads.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
+    };
+  }
+
+  #node(predicate: string, args: readonly ProgramTerm[], types: readonly TypeName[]): PredicateNode {
+    const patterns = args.map((arg, position): NodeArgument =>
+      arg.kind === "const" ? { kind: "const", value: arg.value } : { kind: "open", type: types[position] },
+    );
+    const key = JSON.stringify([
+      predicate,
+      patterns.map((arg) => (arg.kind === "const" ? arg.value : (arg.type ?? null))),
+    ]);
+    const known = this.#known.get(key);
+    if (known) return known;
+    if (this.nodes.length >= this.#knowledge.nodesMax) throw new TooManyNodes();
+    const node: PredicateNode = {
+      id: this.nodes.length,
+      predicate,
+      args: patterns,
+      clauses: [],
+      copies: new Set(),
+      component: 0,
+      recursive: false,
+      productive: false,
+    };
+    this.nodes.push(node);
+    this.#known.set(key, node);
+    return node;
+  }
+
+  /** The rule as clauses of the node, one for each typing under which it can give what the node asks for. */
+  #clauses(node: PredicateNode, rule: ProgramRule): NodeClause[] {
+    const match = matchHead(node, rule);
+    if (!match) return [];
+    const { constants, known } = match;
+    const resolve = (term: ProgramTerm): ProgramTerm => {
+      const constant = term.kind === "var" ? constants[term.index] : undefined;
+      return constant ? { kind: "const", value: constant } : term;
+    };
+    const body = rule.body.map((literal) => substitute(literal, resolve));
+    // The clock as a head argument meets a constant when the question is asked.
+    node.args.forEach((arg, position) => {
+      const head = must(rule.head[position]);
+      if (arg.kind === "const" && head.kind === "now") body.push({ kind: "equal", left: head, right: arg });
+    });
+    const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
+    const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
+    const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
+    const found = inferTypings(rule.types, body, this.#knowledge.signatures, this.#spend, known);
+    return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend))
+      .filter((types) => fitsOpenTypes(node, rule, types))
+      .map((types) => ({
+        head,
+        rule,
+        body: { types, literals: body.map((literal) => this.resolve(literal, types, scope)) },
+      }));
+  }
+
+  /** The typings of a negated conjunction, given the types of the variables around it. */
+  #negated(
+    body: readonly ProgramLiteral[],
+    around: readonly TypeName[],
+    outer: ReadonlySet<number>,
+  ): SpecialisedBody[] {
+    const known = around.map((type, variable) => (outer.has(variable) ? type : undefined));
+    const scope = new Set([...outer, ...ownVariables(body)]);
+    const allowed: (ReadonlySet<string> | undefined)[] = [];
+    for (const variable of body.flatMap(literalVariables)) allowed[variable] ??= undefined;
+    for (let variable = 0; variable < Math.max(allowed.length, known.length); variable++)
+      allowed[variable] ??= undefined;
+    for (const [term, types] of body.flatMap(innerNarrowing)) {
+      for (const variable of termVariables(term)) {
+        const present = allowed[variable];
+        allowed[variable] = present ? new Set([...present].filter((type) => types.has(type))) : types;
+      }
+    }
+    const constantFits = body.every((literal) =>
+      innerNarrowing(literal).every(([term, types]) => fitsConstant(term, types)),
+    );
+    if (!constantFits) return [];
+    const found = inferTypings(allowed, body, this.#knowledge.signatures, this.#spend, known);
+    return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
+      const narrowed = types.flatMap((type, variable): SpecialisedLiteral[] =>
+        type !== undefined && outer.has(variable) && known[variable] === undefined
+          ? [{ kind: "type", term: { kind: "var", index: variable }, types: new Set([type]) }]
+          : [],
+      );
+      const literals = body
+        .filter((literal) => literal.kind !== "type")
+        .map((literal) => this.resolve(literal, types, scope));
+      return { types, literals: [...narrowed, ...literals] };
+    });
+  }
+}
+
+function argumentOfNode(arg: NodeArgument): ArgumentPattern {
+  if (arg.kind === "const") return { types: new Set([arg.value.type]), id: arg.value.id };
+  return { types: arg.type === undefined ? undefined : new Set([arg.type]), id: undefined };
+}
+
+/** What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't meet. */
+function matchHead(
+  node: PredicateNode,
+  rule: ProgramRule,
+): { constants: (Constant | undefined)[]; known: TypeName[] } | undefined {
+  const constants: (Constant | undefined)[] = [];
+  const known: TypeName[] = [];
+  for (const [position, arg] of node.args.entries()) {
+    const head = must(rule.head[position]);
+    const type = arg.kind === "const" ? arg.value.type : arg.type;
+    if (head.kind !== "var") {
+      if (type !== undefined && termType(head) !== type) return undefined;
+      if (arg.kind === "const" && head.kind === "const" && head.value.id !== arg.value.id) return undefined;
+      continue;
+    }
+    const before = known[head.index];
+    if (type !== undefined && before !== undefined && before !== type) return undefined;
+    known[head.index] = type ?? before;
+    if (arg.kind !== "const") continue;
+    const other = constants[head.index];
+    if (other && other.id !== arg.value.id) return undefined;
+    constants[head.index] = arg.value;
+  }
+  return { constants, known };
+}
+
+/**
+ * What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest alone. So a wildcard
+ * always knows of which type it is.
+ */
+function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly TypeName[]): boolean {
+  return node.args.every((arg, position) => {
+    if (arg.kind === "const" || arg.type !== undefined) return true;
+    const term = must(rule.head[position]);
+    return term.kind === "var" && types[term.index] === undefined;
+  });
+}
+
+/** The variables of a conjunction, without those that only its negations mention. */
+function ownVariables(body: readonly ProgramLiteral[]): number[] {
+  return body.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
+}
+
+const integer: ReadonlySet<string> = new Set(["Integer"]);
+
+function innerNarrowing(literal: ProgramLiteral): (readonly [ProgramTerm, ReadonlySet<string>])[] {
+  if (literal.kind === "type") return [[literal.term, literal.types]];
+  if (literal.kind !== "compare" || literal.operator === "!=") return [];
+  return [
+    [literal.left, integer],
+    [literal.right, integer],
+  ];
+}
+
+function fitsConstant(term: ProgramTerm, types: ReadonlySet<string>): boolean {
+  const type = termType(term);
+  return type === undefined || types.has(type);
+}
+
+function markProductive(nodes: readonly PredicateNode[]): void {
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const node of nodes) {
+      if (node.productive || !node.clauses.some(isProductive)) continue;
+      node.productive = true;
+      changed = true;
+    }
+  }
+}
+
+function isProductive(clause: { readonly body: SpecialisedBody }): boolean {
+  return clause.body.literals.every((literal) => literal.kind !== "call" || canAnswer(literal));
+}
+
+function canAnswer(call: Extract<SpecialisedLiteral, { kind: "call" }>): boolean {
+  return call.fact || call.context || (call.node?.productive ?? false);
+}
+
+/** Takes unproductive nodes out of calls, and bodies that can't hold out of negations. */
+function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
+  const literals = clause.body.literals.flatMap((literal): SpecialisedLiteral[] => {
+    if (literal.kind === "call")
+      return [literal.node?.productive === false ? { ...literal, node: undefined } : literal];
+    if (literal.kind !== "not") return [literal];
+    const bodies = literal.bodies.filter((body) => isProductive({ body })).map((body) => prune({ body }).body);
+    return bodies.length > 0 ? [{ ...literal, bodies }] : [];
+  });
+  return { ...clause, body: { ...clause.body, literals } };
+}
+
+/** Replaces a copy clause by the clauses of what it copies: long role hierarchies, and cycles in them, cost nothing at query time. */
+function collapseCopies(nodes: readonly PredicateNode[]): void {
+  const sources = new Map(
+    nodes.map((node) => [node, node.clauses.flatMap((clause) => copySource(node, clause) ?? [])]),
+  );
+  const own = new Map(nodes.map((node) => [node, node.clauses.filter((clause) => !copySource(node, clause))]));
+  for (const node of nodes) {
+    const reached = new Set([node]);
+    for (const copied of reached) for (const source of sources.get(copied) ?? []) reached.add(source.node);
+    node.copies = reached;
+  }
+  for (const node of nodes) {
+    const facts = [...node.copies].flatMap((copied) => (sources.get(copied) ?? []).map((source) => source.rest));
+    node.clauses = [
+      ...[...node.copies].flatMap((copied) => own.get(copied) ?? []),
+      ...facts.flatMap((rest) => rest ?? []),
+    ];
+  }
+}
+
+/** Where a clause only hands its arguments on to another node: that node, and what remains of the call (facts of the same predicate). */
+function copySource(
+  node: PredicateNode,
+  clause: NodeClause,
+): { node: PredicateNode; rest: NodeClause | undefined } | undefined {
+  const [call, ...others] = clause.body.literals;
+  if (others.length > 0 || call?.kind !== "call" || !call.node) return undefined;
+  const open = call.args.filter((_, position) => call.node?.args[position]?.kind === "open");
+  const isCopy =
+    open.length === clause.head.length &&
+    new Set(clause.head.flatMap(termVariables)).size === open.length &&
+    open.every((arg, position) => {
+      const head = clause.head[position];
+      return arg.kind === "var" && head?.kind === "var" && arg.index === head.index;
+    }) &&
+    sameTypes(node, call.node);
+  if (!isCopy) return undefined;
+  const rest =
+    call.fact || call.context
+      ? { ...clause, body: { ...clause.body, literals: [{ ...call, node: undefined }] } }
+      : undefined;
+  return { node: call.node, rest };
+}
+
+function sameTypes(left: PredicateNode, right: PredicateNode): boolean {
+  const open = (node: PredicateNode): TypeName[] => node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
+  return JSON.stringify(open(left)) === JSON.stringify(open(right));
+}
+
+function markRecursion(nodes: readonly PredicateNode[]): void {
+  const successors = new Map(nodes.map((node) => [node, node.clauses.flatMap((clause) => calledNodes(clause.body))]));
+  const component = stronglyConnected(nodes, (node) => successors.get(node) ?? []);
+  const sizes = new Map<number, number>();
+  for (const number of component.values()) sizes.set(number, (sizes.get(number) ?? 0) + 1);
+  for (const node of nodes) {
+    node.component = must(component.get(node));
+    node.recursive = must(sizes.get(node.component)) > 1 || (successors.get(node) ?? []).includes(node);
+  }
+}
+
+function calledNodes(body: SpecialisedBody): PredicateNode[] {
+  return body.literals.flatMap((literal) => {
+    if (literal.kind === "call") return literal.node ? [literal.node] : [];
+    return literal.kind === "not" ? literal.bodies.flatMap(calledNodes) : [];
+  });
+}

@@ -1,0 +1,360 @@
+/**
+ * Linear recursion as two common table expressions (magic sets; Beeri and Ramakrishnan 1991). `demand` holds which calls of the strongly
+ * connected nodes are needed, walking from the seed through the facts that a rule joins before its recursive call. `answers` then works
+ * bottom up, restricted to demanded calls. Both are sets (`UNION`), so cycles in the data end. A node is taken once for each pattern of known
+ * arguments (mode), a row's `tag` says which node, mode and wildcard variant it belongs to. Where a yes or no is asked and each rule's
+ * recursive call follows from the walk alone, no answers are carried back: any demanded call that holds by itself is a hit.
+ */
+import { must } from "../../util/assert.ts";
+import {
+  type FlatAtom,
+  type FlatArgument,
+  type FlatClause,
+  NotEnumerable,
+  NotPlannable,
+  type FlatTerm,
+} from "../ir/flat.ts";
+import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
+import {
+  type AnswerVariant,
+  plainRelation,
+  type RecursionPlanner,
+  refuseLostVariables,
+  refuseRepeatedWildcard,
+  resolveClause,
+  type Seed,
+  seedFor,
+} from "../rewrite/resolve-recursion.ts";
+import { simplify } from "../rewrite/simplify.ts";
+import type { PredicateNode } from "../specialise/specialise.ts";
+import { type SqlContext, emitSelect, type Relation, type Select } from "./emit.ts";
+import { unfoldNode, type UnfoldOptions } from "../rewrite/unfold.ts";
+
+type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
+
+/** A node with a pattern of known arguments. */
+interface Moded {
+  readonly node: PredicateNode;
+  readonly mode: string;
+  readonly tag: number;
+  /** Known arguments are `@position`, columns of the demand; the others variables. */
+  readonly args: readonly FlatTerm[];
+  readonly demand: Relation;
+  readonly clauses: readonly ModedClause[];
+}
+
+interface ModedClause {
+  readonly clause: FlatClause;
+  readonly inner: { readonly atom: RecursiveAtom; readonly target: Moded } | undefined;
+}
+
+/** A pattern of wildcards among the answers of a moded node. */
+interface Variant {
+  readonly tag: number;
+  readonly wild: ReadonlySet<number>;
+}
+
+export interface RecursionOptions {
+  readonly emission: SqlContext;
+  readonly unfold: UnfoldOptions;
+  /** Takes a common table expression, in order of definition: `body` is the union of the selections, which have `columns` columns and a tag. */
+  define(name: string, columns: number, body: string, selections: readonly string[]): void;
+  name(prefix: string): string;
+  /** Plans the recursive nodes of lower components. */
+  planner: RecursionPlanner;
+}
+
+/** One recursive node, for one pattern of known arguments. All methods throw `NotPlannable` where the recursion is not linear. */
+export class Recursion {
+  readonly #options: RecursionOptions;
+  readonly #fixed: ReadonlyMap<number, FlatTerm>;
+  readonly #demand: string;
+  readonly #answers: string;
+  readonly #moded = new Map<string, Moded>();
+  readonly #root: Moded;
+  readonly #variants = new Map<Moded, Map<string, Variant>>();
+  #variantCount = 0;
+
+  /** `fixed` are arguments, by position, that no step of the walk changes: they need no column. */
+  constructor(
+    node: PredicateNode,
+    mode: string,
+    options: RecursionOptions,
+    fixed: ReadonlyMap<number, FlatTerm> = new Map(),
+  ) {
+    this.#options = options;
+    this.#fixed = fixed;
+    this.#demand = options.name("demand");
+    this.#answers = options.name("answers");
+    this.#root = plannable(() => this.#take(node, mode));
+  }
+
+  /** For one seed: what the request gives and the walk never changes goes into the rules as it is. */
+  static from(node: PredicateNode, mode: string, seed: Seed, options: RecursionOptions): Recursion {
+    const fixed = new Map<number, FlatTerm>();
+    knownPositions(mode).forEach((position, index) => {
+      const arg = must(seed.args[index]);
+      if (isKnown(arg, new Set())) fixed.set(position, arg);
+    });
+    for (;;) {
+      const recursion = new Recursion(node, mode, options, new Map(fixed));
+      const moving = recursion.#movingArguments();
+      if (moving.length === 0) return recursion;
+      for (const position of moving) fixed.delete(position);
+    }
+  }
+
+  #movingArguments(): number[] {
+    const inner = [...this.#moded.values()].flatMap(({ clauses }) => clauses.flatMap((entry) => entry.inner ?? []));
+    return [...this.#fixed].flatMap(([position, term]) =>
+      inner.every(({ atom, target }) => target.mode[position] === "b" && sameTerm(atom.args[position], term))
+        ? []
+        : [position],
+    );
+  }
+
+  /**
+   * How far the walk fans out: each step against the direction of a relation (from its later arguments to its first, from a folder to all
+   * that is in it) counts ten, each free argument one. Relations mostly point from many to few.
+   */
+  cost(): number {
+    let cost = 0;
+    for (const { clauses, demand, args, mode } of this.#moded.values()) {
+      cost += mode.split("f").length - 1;
+      for (const { clause, inner } of clauses) {
+        if (!inner) continue;
+        const { seed } = this.#seedOf(clause, inner.atom, demand);
+        const walked = seed.relations.filter((relation) => relation !== demand);
+        cost += 10 * reverseSteps(walked, demand.args, new Set());
+        const open = new Set(args.flatMap((arg) => (arg.kind === "var" ? [termKey(arg) ?? ""] : [])));
+        if (open.size > 0) cost += 10 * reverseSteps(clause.atoms.flatMap(plainRelation), inner.atom.args, open);
+      }
+    }
+    return cost;
+  }
+
+  /** Defines the expressions and gives the variants of the answers, for these arguments. */
+  answers(seed: Seed, args: readonly FlatTerm[]): AnswerVariant[] {
+    this.#defineDemand(seed);
+    plannable(() => this.#defineAnswers());
+    return [...must(this.#variants.get(this.#root)).values()].map((variant) => this.#answer(variant, args));
+  }
+
+  /** A source that has a row where any seed leads to an answer; `undefined` where the walk does not decide that alone. */
+  hits(seed: Seed): Relation | undefined {
+    for (const { mode, clauses, demand } of this.#moded.values()) {
+      if (mode.includes("f") || !clauses.every((entry) => this.#isWalk(entry, demand))) return undefined;
+    }
+    this.#defineDemand(seed);
+    const { emission, define, planner } = this.#options;
+    const base = [...this.#moded.values()].flatMap(({ clauses, demand }) =>
+      clauses.flatMap(({ clause, inner }) => {
+        const selects = inner ? [] : plannable(() => resolveClause(clause, planner, [demand]));
+        return selects.map((select) => emitSelect(select, () => "0", emission, new Map(), demand));
+      }),
+    );
+    if (base.length === 0) return undefined;
+    define(this.#answers, 0, base.join(" UNION ALL "), base);
+    return this.#tagged(this.#answers, 0, []);
+  }
+
+  /** True where the recursive call holds exactly if the step of the walk leads to it: nothing else of the rule is left to check. */
+  #isWalk({ clause, inner }: ModedClause, demand: Relation): boolean {
+    if (!inner) return true;
+    const { seed } = this.#seedOf(clause, inner.atom, demand);
+    const walked = seed.relations.filter((relation) => relation !== demand).length;
+    const isWhole = walked === clause.atoms.length - 1 && seed.conditions.length === clause.conditions.length;
+    return isWhole && clause.negations.length === 0;
+  }
+
+  #take(node: PredicateNode, mode: string): Moded {
+    const key = `${node.id} ${mode}`;
+    const known = this.#moded.get(key);
+    if (known) return known;
+    const args = nodeTypes(node).map((type, position): FlatTerm =>
+      mode[position] === "b"
+        ? (this.#fixed.get(position) ?? { kind: "param", name: `@${position}`, type })
+        : { kind: "var", id: this.#options.unfold.fresh(), type },
+    );
+    const clauses: ModedClause[] = [];
+    const tag = this.#moded.size;
+    const demand: Relation = {
+      ...this.#tagged(
+        this.#demand,
+        tag,
+        this.#demanded(
+          mode,
+          args.filter((_, position) => mode[position] === "b"),
+        ),
+      ),
+      leads: true,
+    };
+    const moded: Moded = { node, mode, tag, args, demand, clauses };
+    this.#moded.set(key, moded);
+    this.#variants.set(moded, new Map());
+    for (const clause of simplify(unfoldNode(node, args, this.#options.unfold))) {
+      const inner = clause.atoms.filter(
+        (atom): atom is RecursiveAtom => atom.kind === "recursive" && atom.node.component === node.component,
+      );
+      const [atom] = inner;
+      if (inner.length > 1) throw new NotPlannable("recursion that is not linear");
+      const target = atom && this.#take(atom.node, this.#seedOf(clause, atom, demand).mode);
+      clauses.push({ clause, inner: atom && target ? { atom, target } : undefined });
+    }
+    return moded;
+  }
+
+  #seedOf(clause: FlatClause, atom: RecursiveAtom, demand: Relation): { seed: Seed; mode: string } {
+    return seedFor(atom, clause.atoms.flatMap(plainRelation), clause.conditions, [demand]);
+  }
+
+  /** One call, all of whose known arguments are fixed: there is nothing to demand. */
+  #isUnit(): boolean {
+    const [only, ...others] = this.#moded.values();
+    return others.length === 0 && only?.demand.args.length === 0;
+  }
+
+  /** Of the known arguments, in order, those that have a column in the demand. */
+  #demanded(mode: string, known: readonly FlatTerm[]): FlatTerm[] {
+    const positions = knownPositions(mode);
+    return known.filter((_, index) => !this.#fixed.has(must(positions[index])));
+  }
+
+  #tagged(name: string, tag: number, args: readonly FlatTerm[], columns = args.map((_, index) => index)): Relation {
+    return { table: { kind: "tagged", name, tag, columns }, args, computed: true };
+  }
+
+  #defineDemand(seed: Seed): void {
+    const { emission, define } = this.#options;
+    const width = Math.max(...[...this.#moded.values()].map((moded) => moded.demand.args.length));
+    const row = (tag: number) => (head: readonly string[]) => [tag, ...pad(head, width)].join(", ");
+    const head = this.#demanded(this.#root.mode, seed.args);
+    const start: Select = { head, relations: seed.relations, conditions: seed.conditions, negations: [] };
+    const steps = [...this.#moded.values()].flatMap((moded) =>
+      moded.clauses.flatMap(({ clause, inner }) => {
+        if (!inner) return [];
+        const { seed: step } = this.#seedOf(clause, inner.atom, moded.demand);
+        const head = this.#demanded(inner.target.mode, step.args);
+        // A call that demands only what was demanded already adds nothing.
+        if (inner.target === moded && head.every((term, index) => sameTerm(term, must(moded.demand.args[index]))))
+          return [];
+        const relations = step.relations.filter((relation) => relation !== moded.demand);
+        const select: Select = { head, relations, conditions: step.conditions, negations: [] };
+        return [emitSelect(select, row(inner.target.tag), emission, new Map(), moded.demand)];
+      }),
+    );
+    if (this.#isUnit()) {
+      emission.units.add(this.#demand);
+      return;
+    }
+    const selections = [emitSelect(start, row(this.#root.tag), emission), ...new Set(steps)];
+    define(this.#demand, width, selections.join(" UNION "), selections);
+  }
+
+  #defineAnswers(): void {
+    const { emission, define } = this.#options;
+    const width = Math.max(...[...this.#moded.values()].map((moded) => moded.args.length));
+    const base: string[] = [];
+    const steps: string[] = [];
+    const resolved = [...this.#moded.values()].flatMap((moded) =>
+      moded.clauses.map((entry) => ({ moded, ...entry, selects: this.#resolve(moded, entry) })),
+    );
+    const done = new Set<string>();
+    for (let grown = true; grown;) {
+      grown = false;
+      resolved.forEach(({ moded, clause, inner, selects }, index) => {
+        for (const [number, select] of selects.entries()) {
+          for (const variant of inner ? [...must(this.#variants.get(inner.target)).values()] : [undefined]) {
+            const key = `${index} ${number} ${variant?.tag ?? ""}`;
+            if (done.has(key)) continue;
+            done.add(key);
+            grown = true;
+            const first = inner && variant ? this.#answer(variant, inner.atom.args).relation : undefined;
+            const sources = [...select.relations, moded.demand, ...(first ? [first] : [])];
+            if (first) refuseLostVariables(clause, sources);
+            const tag = this.#variantOf(moded, select.head, sources).tag;
+            const columns = (head: readonly string[]): string => [tag, ...pad(head, width)].join(", ");
+            const whole: Select = {
+              ...select,
+              relations: first ? [...select.relations, moded.demand] : select.relations,
+            };
+            (first ? steps : base).push(emitSelect(whole, columns, emission, new Map(), first ?? moded.demand));
+          }
+        }
+      });
+    }
+    // The recursive expression is a set by itself: sorting its start for duplicates would be work for nothing.
+    if (base.length === 0) return;
+    const body = [base.join(" UNION ALL "), ...steps].join(steps.length > 0 ? " UNION " : "");
+    define(this.#answers, width, body, [...base, ...steps]);
+  }
+
+  #resolve(moded: Moded, { clause, inner }: ModedClause): Select[] {
+    const without = { ...clause, atoms: clause.atoms.filter((atom) => atom !== inner?.atom) };
+    const later = inner ? [this.#tagged(this.#answers, 0, inner.atom.args)] : [];
+    return resolveClause(without, this.#options.planner, [moded.demand], later);
+  }
+
+  #variantOf(moded: Moded, head: readonly FlatTerm[], sources: readonly Relation[]): Variant {
+    refuseRepeatedWildcard(head, sources);
+    const bound = new Set<string>();
+    for (const source of sources) bindSource(source, bound);
+    const wild = head.flatMap((term, position) =>
+      term.kind === "var" && !bound.has(termKey(term) ?? "") ? [position] : [],
+    );
+    const variants = must(this.#variants.get(moded));
+    const key = wild.join(" ");
+    const known = variants.get(key);
+    if (known) return known;
+    const variant = { tag: this.#variantCount++, wild: new Set(wild) };
+    variants.set(key, variant);
+    return variant;
+  }
+
+  #answer(variant: Variant, args: readonly FlatTerm[]): AnswerVariant {
+    const columns = args.flatMap((_, position) => (variant.wild.has(position) ? [] : [position]));
+    const present = columns.map((position) => must(args[position]));
+    return { relation: this.#tagged(this.#answers, variant.tag, present, columns), wild: [...variant.wild] };
+  }
+}
+
+function nodeTypes(node: PredicateNode): (string | undefined)[] {
+  return node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
+}
+
+function pad(columns: readonly string[], width: number): string[] {
+  return [...columns, ...new Array<string>(width - columns.length).fill("NULL")];
+}
+
+/** Joins of `relations`, starting from `known`, that go against a relation's direction; with `open`, only those that bind one of these. */
+function reverseSteps(
+  relations: readonly Relation[],
+  known: readonly FlatArgument[],
+  open: ReadonlySet<string>,
+): number {
+  const bound = new Set(known.flatMap((term) => termKey(term) ?? []));
+  return joinOrder(relations, new Set(bound)).filter((relation) => {
+    const [first] = relation.args;
+    const isReverse = first !== undefined && !isKnown(first, bound);
+    const binds = relation.args.some((arg) => open.has(termKey(arg) ?? "") && !isKnown(arg, bound));
+    bindSource(relation, bound);
+    return isReverse && (open.size === 0 || binds);
+  }).length;
+}
+
+function knownPositions(mode: string): number[] {
+  return [...mode].flatMap((known, position) => (known === "b" ? [position] : []));
+}
+
+function sameTerm(left: FlatArgument | undefined, right: FlatArgument): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}
+
+function plannable<T>(plan: () => T): T {
+  try {
+    return plan();
+  } catch (error) {
+    if (!(error instanceof NotEnumerable)) throw error;
+    throw new NotPlannable("a recursive call with a free variable that only a negation restricts");
+  }
+}

@@ -1,0 +1,287 @@
+/** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
+import { must } from "../../util/assert.ts";
+import { emitDecision } from "./decision.ts";
+import { type FlatAtom, type FlatArgument, conditionTerms, NotPlannable, type FlatTerm } from "../ir/flat.ts";
+import { Recursion, type RecursionOptions } from "./recursion.ts";
+import {
+  type AnswerVariant,
+  type RecursionPlanner,
+  refuseRepeatedWildcard,
+  resolveClause,
+} from "../rewrite/resolve-recursion.ts";
+import { bindSource, isKnown } from "../rewrite/join-order.ts";
+import { simplify } from "../rewrite/simplify.ts";
+import type { SpecialisedBody, PredicateNode } from "../specialise/specialise.ts";
+import {
+  type SqlContext,
+  emitSelect,
+  emitTerm,
+  emitValue,
+  type Loop,
+  type SqlCatalogue,
+  StatementParameters,
+  type Select,
+} from "./emit.ts";
+import { unfoldBody, type UnfoldOptions } from "../rewrite/unfold.ts";
+
+export interface StatementGoal {
+  readonly body: SpecialisedBody;
+  /** The term of each variable of the body. */
+  readonly terms: readonly FlatTerm[];
+  /** What is asked for; empty for a yes or no. */
+  readonly head: readonly FlatTerm[];
+  /** Lists of ids that the request gives for variables. */
+  readonly ids: readonly Extract<FlatAtom, { kind: "ids" }>[];
+  /** Numbers for variables from here on are free. */
+  readonly firstVariable: number;
+}
+
+export interface PlannedStatement {
+  /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, NULL for a wildcard. */
+  readonly sql: string;
+  /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`. */
+  readonly parameters: readonly string[];
+  /**
+   * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says so, 1 or 0: whether there
+   * are any that would be compared with the clock.
+   */
+  readonly clock: "never" | "always" | Pick<PlannedStatement, "sql" | "parameters">;
+  readonly loops: readonly Loop[];
+  readonly expressions: readonly TableExpression[];
+}
+
+/** A common table expression: a tag and columns `c0 …`, the union of several selections. */
+export interface TableExpression {
+  readonly name: string;
+  readonly tags: number;
+  /** By column, the terms that stand for it in the selections. */
+  readonly columns: readonly ReadonlySet<string>[];
+}
+
+export interface StatementLimits {
+  readonly clausesMax: number;
+  /** Steps of planning, all recursions together. */
+  readonly stepsMax: number;
+}
+
+/** Throws `NotPlannable`, `NotEnumerable`. */
+export function planStatement(goal: StatementGoal, names: SqlCatalogue, limits: StatementLimits): PlannedStatement {
+  return new Builder(names, limits, goal.firstVariable).build(goal);
+}
+
+class Builder {
+  readonly #definitions: string[] = [];
+  readonly #expressions: TableExpression[] = [];
+  readonly #loops: Loop[] = [];
+  readonly #emission: SqlContext;
+  readonly #limits: StatementLimits;
+  readonly #shared = new Map<string, readonly AnswerVariant[]>();
+  readonly #costs = new Map<string, number>();
+  #variables: number;
+  #names = 0;
+  #steps = 0;
+
+  constructor(names: SqlCatalogue, limits: StatementLimits, firstVariable: number) {
+    this.#limits = limits;
+    this.#variables = firstVariable;
+    let aliases = 0;
+    this.#emission = {
+      catalogue: names,
+      parameters: new StatementParameters(),
+      alias: () => `t${aliases++}`,
+      units: new Set(),
+      onLoop: (loop) => this.#loops.push(loop),
+    };
+  }
+
+  build(goal: StatementGoal): PlannedStatement {
+    const options = this.#unfold();
+    const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
+    if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
+    const selects = clauses.flatMap((clause) => resolveClause(clause, this.#planner, []));
+    for (const select of selects) refuseRepeatedWildcard(select.head, select.relations);
+    const body =
+      goal.head.length === 0
+        ? `SELECT CASE WHEN ${emitDecision(selects, this.#emission)} THEN 1 ELSE 0 END`
+        : this.#rows(selects, goal.head.length);
+    const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
+    const parameters = this.#emission.parameters.names();
+    const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
+    // What the clock is asked with is no part of it.
+    const [loops, expressions] = [[...this.#loops], [...this.#expressions]];
+    const clock = isClocked ? this.#clock(goal, selects) : "never";
+    return { sql: definitions + body, parameters, clock, loops, expressions };
+  }
+
+  readonly #planner: RecursionPlanner = {
+    cost: (node, mode) => {
+      const key = `${node.id} ${mode}`;
+      const known = this.#costs.get(key);
+      if (known !== undefined) return known;
+      const cost = this.#costOf(node, mode);
+      this.#costs.set(key, cost);
+      return cost;
+    },
+    answers: (node, mode, seed, args) => {
+      if (seed.relations.length > 0) return Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
+      // The same call with the same values of the request is answered once, whichever clause asks.
+      const key = JSON.stringify([node.id, mode, seed.args]);
+      const known = this.#shared.get(key);
+      if (known) return known.map((variant) => rebase(variant, args));
+      const made = Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
+      this.#shared.set(key, made);
+      return made;
+    },
+    hits: (node, mode, seed) => Recursion.from(node, mode, seed, this.#options()).hits(seed),
+  };
+
+  #costOf(node: PredicateNode, mode: string): number {
+    try {
+      return new Recursion(node, mode, this.#options()).cost();
+    } catch (error) {
+      if (error instanceof NotPlannable) return Number.POSITIVE_INFINITY;
+      throw error;
+    }
+  }
+
+  #unfold(): UnfoldOptions {
+    return {
+      clausesMax: this.#limits.clausesMax,
+      fresh: () => this.#variables++,
+      spend: () => {
+        if (++this.#steps > this.#limits.stepsMax) throw new NotPlannable("planning takes too long");
+      },
+    };
+  }
+
+  #options(): RecursionOptions {
+    return {
+      emission: this.#emission,
+      unfold: this.#unfold(),
+      define: (name, columns, body, selections) => {
+        const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
+        this.#expressions.push(expressionOf(name, columns, selections));
+        this.#definitions.push(`${name}(${list}) AS (${body})`);
+      },
+      name: (prefix) => `${prefix}${this.#names++}`,
+      planner: this.#planner,
+    };
+  }
+
+  #clock(goal: StatementGoal, selects: readonly Select[]): PlannedStatement["clock"] {
+    const timeless =
+      this.#definitions.length === 0 && goal.head.length === 0
+        ? selects.flatMap((select) => withoutClock(select) ?? [])
+        : [];
+    if (timeless.length !== selects.length) return "always";
+    const clocked = timeless.filter((select, index) => select !== selects[index]);
+    const parameters = new StatementParameters();
+    const decision = emitDecision(clocked, { ...this.#emission, parameters });
+    return { sql: `SELECT CASE WHEN ${decision} THEN 1 ELSE 0 END`, parameters: parameters.names() };
+  }
+
+  #rows(selects: readonly Select[], width: number): string {
+    const columns = Array.from({ length: width }, (_, index) => index);
+    const single = selects.length === 1 ? "DISTINCT " : "";
+    const found = selects.filter((select) => !isGiven(select));
+    const parts = [
+      ...found.map((select) => emitSelect(select, (head) => single + named(head), this.#emission)),
+      ...this.#given(selects.filter(isGiven)),
+    ];
+    const union = parts.join(" UNION ") || `SELECT ${named(columns.map(() => "NULL"))} WHERE 0`;
+    const texts = columns.map((column) => this.#text(column, selects));
+    const from = `(${union}) AS u${texts.map(({ join }) => join).join("")}`;
+    const limit = this.#emission.parameters.number("limit");
+    return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} LIMIT ${limit}`;
+  }
+
+  /** Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the same one share it. */
+  #given(selects: readonly Select[]): string[] {
+    const groups = Map.groupBy(selects, ({ head }) => JSON.stringify(head));
+    const answers = [...groups.values()].map((group) => {
+      const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.#emission));
+      let aliases = 0;
+      // Without a number of its own for each place the same question is the same text.
+      const question = emitDecision(group, { ...this.#emission, alias: () => `t${aliases++}`, onLoop: () => {} });
+      return { head, group, question };
+    });
+    return [...Map.groupBy(answers, ({ question }) => question).values()].map((same) => {
+      const heads = same.map(({ head }) => `SELECT ${named(head)}`).join(" UNION ALL ");
+      return `SELECT * FROM (${heads}) WHERE ${emitDecision(must(same[0]).group, this.#emission)}`;
+    });
+  }
+
+  /** The text of an answer's column, NULL for a wildcard. Where only stored values can stand in it, a join finds it at less than half the cost. */
+  #text(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
+    const id = `u.o${column}`;
+    if (selects.some((select) => mayBeBrought(must(select.head[column]), select)))
+      return { text: `CASE WHEN ${id} IS NULL THEN NULL ELSE ${emitValue(id, this.#emission)} END`, join: "" };
+    const isAlwaysThere = selects.every((select) => isBound(must(select.head[column]), select));
+    return {
+      text: `s${column}.value`,
+      join: ` ${isAlwaysThere ? "CROSS" : "LEFT"} JOIN symbol AS s${column} ON s${column}.id = ${id}`,
+    };
+  }
+}
+
+function expressionOf(name: string, width: number, selections: readonly string[]): TableExpression {
+  const heads = selections.map((selection) => {
+    const [, head = ""] = /^SELECT (.*?)(?: FROM | WHERE |$)/s.exec(selection) ?? [];
+    return head.split(", ");
+  });
+  const termsOf = (column: number): Set<string> => new Set(heads.map((head) => head[column + 1] ?? ""));
+  return {
+    name,
+    tags: new Set(heads.map(([tag]) => tag)).size,
+    columns: Array.from({ length: width }, (_, column) => termsOf(column)),
+  };
+}
+
+function named(columns: readonly string[]): string {
+  return columns.map((column, index) => `${column} AS o${index}`).join(", ");
+}
+
+/** True where the clause's answer is written in its rule, whatever its sources hold. */
+function isGiven({ head }: Select): boolean {
+  return head.every((term) => term.kind === "const");
+}
+
+function isBound(term: FlatTerm, { relations }: Select): boolean {
+  const bound = new Set<string>();
+  for (const relation of relations) bindSource(relation, bound);
+  return isKnown(term, bound);
+}
+
+/** True where a value that the store does not have can be the answer: from a list of the request, a context fact, the clock. */
+function mayBeBrought(term: FlatTerm, { relations }: Select): boolean {
+  return (
+    term.kind === "param" ||
+    term.kind === "now" ||
+    relations.some(({ table }) => table.kind !== "fact" && table.kind !== "named")
+  );
+}
+
+/** The variant of a shared answer with the arguments of another call. */
+function rebase(variant: AnswerVariant, args: readonly FlatTerm[]): AnswerVariant {
+  const wild = new Set(variant.wild);
+  return { ...variant, relation: { ...variant.relation, args: args.filter((_, position) => !wild.has(position)) } };
+}
+
+/** The clause without its comparisons with the clock, itself where it has none; `undefined` where the clock is asked for anywhere else. */
+function withoutClock(select: Select): Select | undefined {
+  const conditions = select.conditions.filter((condition) => !conditionTerms(condition).some(isNow));
+  const left = conditions.length === select.conditions.length ? select : { ...select, conditions };
+  return mentionsClock(left) ? undefined : left;
+}
+
+function mentionsClock({ relations, conditions, negations }: Select): boolean {
+  return (
+    relations.some(({ args }) => args.some(isNow)) ||
+    conditions.some((condition) => conditionTerms(condition).some(isNow)) ||
+    negations.some((bodies) => bodies.some(mentionsClock))
+  );
+}
+
+function isNow(term: FlatArgument): boolean {
+  return term.kind === "now";
+}

@@ -1,0 +1,467 @@
+/**
+ * The tabled evaluator: answers what does not fit into one SQL statement (recursion that is not linear, goals that unfold into too many
+ * clauses). Top down with tables (Tamaki and Sato 1986, in its simplest form): the goal is evaluated again and again, each call at most once a
+ * pass, until no table grows; facts are read with one indexed probe. A negated call is evaluated to its own end first, which stratification
+ * allows. In an answer `undefined` is a wildcard, every value of that argument's type, and linked places are wildcards that must be equal.
+ */
+import type { ProgramTerm } from "../../datalog/ir/program.ts";
+import { termVariables } from "../../datalog/ir/program.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../../datalog/specialise/specialise.ts";
+import { NotEnumerable } from "../../datalog/ir/flat.ts";
+import { unnamedPerType } from "../../store/facts/symbols.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must, unreachable } from "../../util/assert.ts";
+import type { FactReader, SymbolIds } from "./fact-reader.ts";
+
+/** The conjunction that is being solved: types by variable, and the variables whose values are the answer. */
+interface EvaluationFrame {
+  readonly types: readonly (string | undefined)[];
+  readonly asked: ReadonlySet<number>;
+  /** The question itself: what only a negation restricts can't be listed. Inside of it, the values that there are can be tried. */
+  readonly isQuestion: boolean;
+}
+
+/** What a call says of an argument: its value, that its values are asked for, or that any will do. */
+type Demand = number | "asked" | "any";
+
+type CallLiteral = Extract<SpecialisedLiteral, { kind: "call" }>;
+
+/** Values by variable. Variables of one `roots` entry are one: they were made equal before either had a value. */
+interface UnifiedBindings {
+  readonly values: SymbolIds;
+  readonly roots: readonly number[];
+}
+
+interface TabledAnswer {
+  readonly row: SymbolIds;
+  /** For each place the first place that it equals: itself, for most. */
+  readonly links: readonly number[];
+}
+
+interface Table {
+  readonly answers: Map<string, TabledAnswer>;
+  complete: boolean;
+}
+
+export interface EvaluationLimits {
+  readonly stepsMax: number;
+  readonly rowsMax: number;
+  /** Values in memory at a time: of facts that are gone through, of tables and of answers. */
+  readonly valuesMax: number;
+  /** On the clock of `performance.now()`. */
+  readonly endMs: number;
+}
+
+export class Evaluation {
+  readonly #reader: FactReader;
+  readonly #limits: EvaluationLimits;
+  readonly #tables = new Map<string, Table>();
+  #visited = new Set<string>();
+  #grown = false;
+  /** Within an odd number of negations: what might hold then is taken not to, so that the negation does. */
+  #isNegated = false;
+  #steps = 0;
+  #rows = 0;
+  #values = 0;
+
+  constructor(reader: FactReader, limits: EvaluationLimits) {
+    this.#reader = reader;
+    this.#limits = limits;
+  }
+
+  /** Distinct values of the variables `asked`, given those of `known` (by variable). Throws `NotEnumerable`. */
+  run(body: SpecialisedBody, known: SymbolIds, asked: readonly number[]): SymbolIds[] {
+    const rows = new Map<string, SymbolIds>();
+    const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
+    this.#toFixpoint(() => {
+      this.#solve(
+        { types: body.types, asked: new Set(asked), isQuestion: true },
+        body.literals,
+        unlinked(known),
+        (bindings) => {
+          const { row, links } = this.#answerOf(terms, bindings);
+          // "Any value, but twice the same" has no form as a row: two wildcards would say that any two values will do.
+          if (links.some((link, place) => link !== place)) throw new NotEnumerable();
+          if (row.some((id) => id !== undefined && this.#reader.isUnnamed(id))) throw new NotEnumerable();
+          const key = row.join();
+          if (!rows.has(key)) this.#hold(row.length);
+          rows.set(key, row);
+          if (rows.size > this.#limits.rowsMax) throw tooManyAnswers(this.#limits.rowsMax);
+          return true;
+        },
+      );
+    });
+    return [...rows.values()];
+  }
+
+  #toFixpoint(pass: () => void): void {
+    const outer = { visited: this.#visited, grown: this.#grown };
+    let hasGrown = false;
+    do {
+      this.#visited = new Set();
+      this.#grown = false;
+      pass();
+      hasGrown ||= this.#grown;
+    } while (this.#grown);
+    for (const key of this.#visited) must(this.#tables.get(key)).complete = true;
+    this.#visited = outer.visited;
+    // What grew in here may have been read around it before.
+    this.#grown = outer.grown || hasGrown;
+  }
+
+  /** Calls `found` for each way to make the literals true; it returns false to stop. Returns false where it was stopped. */
+  #solve(
+    frame: EvaluationFrame,
+    literals: readonly SpecialisedLiteral[],
+    bindings: UnifiedBindings,
+    found: (bindings: UnifiedBindings) => boolean,
+  ): boolean {
+    if (literals.length === 0) return (hasLinks(bindings) && !this.#areTyped(frame, bindings)) || found(bindings);
+    this.#step();
+    const next = this.#choose(literals, bindings);
+    const literal = must(literals[next]);
+    const untried = literal.kind === "call" ? undefined : this.#unknown(literal, bindings);
+    if (untried !== undefined) return this.#tryValues(untried, frame, literals, bindings, found);
+    const rest = literals.filter((_, index) => index !== next);
+    const go = (more: UnifiedBindings): boolean => this.#solve(frame, rest, more, found);
+    switch (literal.kind) {
+      case "call":
+        return this.#call(frame, literal, rest, bindings, go);
+      case "not": {
+        const shared = unlinked(
+          bindings.values.map((_, variable) => (literal.outer.has(variable) ? valueOf(bindings, variable) : undefined)),
+        );
+        return literal.bodies.some((body) => this.#exists(body, shared)) || go(bindings);
+      }
+      case "equal": {
+        const equal = this.#unify(
+          [literal.left, literal.right],
+          { row: [undefined, undefined], links: [0, 0] },
+          bindings,
+        );
+        return proceed(equal && this.#areTyped(frame, equal) ? equal : undefined, go);
+      }
+      case "compare":
+        return !this.#compare(literal, bindings) || go(bindings);
+      case "type":
+        return !this.#reader.hasType(this.#value(literal.term, bindings), literal.types) || go(bindings);
+      default:
+        return unreachable(literal);
+    }
+  }
+
+  /** For each row and each answer that is tried, too: a rule over many of them is one literal. */
+  #step(): void {
+    if (++this.#steps > this.#limits.stepsMax)
+      throw new AppError("query_too_expensive", "the question takes more steps than allowed");
+    if (this.#steps % 4096 === 0 && performance.now() > this.#limits.endMs) {
+      throw new AppError("query_too_expensive", "the question takes longer than allowed");
+    }
+  }
+
+  #hold(values: number): void {
+    this.#values += values;
+    if (this.#values > this.#limits.valuesMax)
+      throw new AppError(
+        "query_too_expensive",
+        `the question needs more than ${this.#limits.valuesMax} values in memory at a time: ask for less, or for one value`,
+      );
+  }
+
+  /** Tests that are ready first, then the call of which most is known; negations and comparisons last. */
+  #choose(literals: readonly SpecialisedLiteral[], bindings: UnifiedBindings): number {
+    let best = 0;
+    let bestScore = Number.NEGATIVE_INFINITY;
+    literals.forEach((literal, index) => {
+      const score = scoreOf(literal, (term) => term.kind !== "var" || valueOf(bindings, term.index) !== undefined);
+      if (score > bestScore) [best, bestScore] = [index, score];
+    });
+    return best;
+  }
+
+  #call(
+    frame: EvaluationFrame,
+    call: CallLiteral,
+    rest: readonly SpecialisedLiteral[],
+    bindings: UnifiedBindings,
+    go: (bindings: UnifiedBindings) => boolean,
+  ): boolean {
+    const args = call.args.map((arg) => this.#value(arg, bindings));
+    if (call.fact || call.context) {
+      const types = call.args.map((arg) => (arg.kind === "var" ? frame.types[arg.index] : undefined));
+      const links = identity(args.length);
+      const rows = this.#reader.rows(call, args, types);
+      // They stay in memory while all that comes after this call is tried with each of them.
+      this.#hold(rows.length * args.length);
+      const isDone = rows.every((row) => {
+        this.#step();
+        return proceed(this.#unify(call.args, { row, links }, bindings), go);
+      });
+      this.#values -= rows.length * args.length;
+      if (!isDone) return false;
+    }
+    const { node } = call;
+    if (!node) return true;
+    const open = call.args.filter((_, position) => node.args[position]?.kind === "open");
+    const demand = open.map(
+      (arg): Demand =>
+        this.#value(arg, bindings) ?? (isOfNoInterest(arg, open, rest, frame, bindings) ? "any" : "asked"),
+    );
+    for (const answer of this.#answers(node, demand)) {
+      this.#step();
+      if (!proceed(this.#unify(open, answer, bindings), go)) return false;
+    }
+    return true;
+  }
+
+  #answers(node: PredicateNode, demand: readonly Demand[]): TabledAnswer[] {
+    const hasUnnamed = demand.some((wanted) => typeof wanted === "number" && this.#reader.isUnnamed(wanted));
+    const key = `${node.id}:${demand.join()}${hasUnnamed && this.#isNegated ? ":not" : ""}`;
+    let table = this.#tables.get(key);
+    if (!table) this.#tables.set(key, (table = { answers: new Map(), complete: false }));
+    if (table.complete || this.#visited.has(key)) return [...table.answers.values()];
+    this.#visited.add(key);
+    for (const clause of node.clauses) this.#clause(clause.head, clause.body, demand, table);
+    return [...table.answers.values()];
+  }
+
+  #clause(head: readonly ProgramTerm[], body: SpecialisedBody, demand: readonly Demand[], table: Table): void {
+    const asked = new Set(head.filter((_, position) => demand[position] === "asked").flatMap(termVariables));
+    const isYesOrNo = !demand.includes("asked");
+    const given = demand.map((wanted) => (typeof wanted === "number" ? wanted : undefined));
+    const start = this.#unify(
+      head,
+      { row: given, links: identity(head.length) },
+      unlinked(new Array(body.types.length).fill(undefined)),
+    );
+    if (!start) return;
+    this.#solve({ types: body.types, asked, isQuestion: false }, body.literals, start, (bindings) => {
+      const answer = this.#answerOf(head, bindings, demand);
+      const key = `${answer.row.join()} ${answer.links.join()}`;
+      if (table.answers.has(key)) return !isYesOrNo;
+      table.answers.set(key, answer);
+      this.#grown = true;
+      if (++this.#rows > this.#limits.rowsMax)
+        throw new AppError("query_too_expensive", "the question needs more rows than allowed");
+      this.#hold(answer.row.length);
+      return !isYesOrNo;
+    });
+  }
+
+  /** The values of `terms`; of those that nobody asks for, only that there are some. */
+  #answerOf(terms: readonly ProgramTerm[], bindings: UnifiedBindings, demand: readonly Demand[] = []): TabledAnswer {
+    const seen = new Map<number, number>();
+    const row = terms.map((term, place) => (demand[place] === "any" ? undefined : this.#value(term, bindings)));
+    const links = terms.map((term, place) => {
+      if (term.kind !== "var" || row[place] !== undefined || demand[place] === "any") return place;
+      const root = must(bindings.roots[term.index]);
+      if (!seen.has(root)) seen.set(root, place);
+      return must(seen.get(root));
+    });
+    return { row, links };
+  }
+
+  /** Makes `terms` equal to an answer: variables get its values, and those at linked places become one. `undefined` where that can't be. */
+  #unify(
+    terms: readonly ProgramTerm[],
+    { row, links }: TabledAnswer,
+    bindings: UnifiedBindings,
+  ): UnifiedBindings | undefined {
+    const values = [...bindings.values];
+    let roots = bindings.roots;
+    const now = (term: ProgramTerm): number | undefined => this.#value(term, { values, roots });
+    const set = (term: ProgramTerm, value: number): boolean => {
+      const present = now(term);
+      if (present === undefined && term.kind === "var") values[must(roots[term.index])] = value;
+      return present === undefined || present === value;
+    };
+    for (const [place, term] of terms.entries()) {
+      const value = row[place];
+      if (value !== undefined && !set(term, value)) return undefined;
+    }
+    for (const [place, link] of links.entries()) {
+      const [term, other] = [must(terms[place]), must(terms[link])];
+      if (link === place) continue;
+      const value = now(other) ?? now(term);
+      if (value !== undefined) {
+        if (!set(term, value) || !set(other, value)) return undefined;
+      } else if (term.kind === "var" && other.kind === "var") {
+        const [from, to] = [must(roots[term.index]), must(roots[other.index])];
+        roots = roots.map((root) => (root === from ? to : root));
+      }
+    }
+    return { values, roots };
+  }
+
+  #exists(body: SpecialisedBody, bindings: UnifiedBindings): boolean {
+    let holds = false;
+    this.#isNegated = !this.#isNegated;
+    this.#toFixpoint(() => {
+      this.#solve({ types: body.types, asked: new Set(), isQuestion: false }, body.literals, bindings, () => {
+        holds = true;
+        return false;
+      });
+      // Enough is known: no further pass is needed.
+      if (holds) this.#grown = false;
+    });
+    this.#isNegated = !this.#isNegated;
+    if (holds) this.#forgetIncomplete();
+    return holds;
+  }
+
+  /** A pass that was cut short has visited tables that may lack answers. */
+  #forgetIncomplete(): void {
+    for (const table of this.#tables.values()) table.complete = false;
+  }
+
+  /** A variable that, when this condition's turn comes, still has no value. */
+  #unknown(literal: Exclude<SpecialisedLiteral, CallLiteral>, bindings: UnifiedBindings): number | undefined {
+    if (literal.kind === "equal") return undefined;
+    return mentioned(literal).find((variable) => valueOf(bindings, variable) === undefined);
+  }
+
+  /**
+   * Goes on with values that nothing names, as many as the clause could tell apart, and with each that its type has: what holds for one value
+   * that neither policy nor facts nor question name, holds for all of them.
+   */
+  #tryValues(
+    variable: number,
+    frame: EvaluationFrame,
+    literals: readonly SpecialisedLiteral[],
+    bindings: UnifiedBindings,
+    found: (bindings: UnifiedBindings) => boolean,
+  ): boolean {
+    if (frame.isQuestion && isAsked(variable, frame, bindings)) throw new NotEnumerable();
+    const type = typesOf(variable, frame, bindings)[0];
+    const alike = frame.types.filter((other) => other === undefined || type === undefined || other === type).length;
+    for (const id of this.#reader.valuesOf(type, Math.min(alike, unnamedPerType))) {
+      const bound = must(this.#unify([{ kind: "var", index: variable }], { row: [id], links: [0] }, bindings));
+      if (!this.#solve(frame, literals, bound, found)) return false;
+    }
+    return true;
+  }
+
+  /** Whether values that variables came to by being made equal to others are of their types. Calls give no others. */
+  #areTyped(frame: EvaluationFrame, bindings: UnifiedBindings): boolean {
+    return frame.types.every((type, variable) => {
+      if (type === undefined) return true;
+      const value = valueOf(bindings, variable);
+      if (value !== undefined) return this.#reader.hasType(value, new Set([type]));
+      return typesOf(variable, frame, bindings).every((other) => other === type);
+    });
+  }
+
+  #compare(literal: Extract<SpecialisedLiteral, { kind: "compare" }>, bindings: UnifiedBindings): boolean {
+    const left = this.#value(literal.left, bindings);
+    const right = this.#value(literal.right, bindings);
+    if (literal.operator === "!=") return left === undefined || right === undefined || left !== right;
+    // Some of the integers that nothing names are smaller and some are not. Only a question can leave one open, so let it come through to the
+    // answers, where it can't be listed.
+    if ([left, right].some((id) => id !== undefined && this.#reader.isUnnamed(id))) return !this.#isNegated;
+    const first = this.#reader.integer(left);
+    const second = this.#reader.integer(right);
+    if (first === undefined || second === undefined) return false;
+    switch (literal.operator) {
+      case "<":
+        return first < second;
+      case "<=":
+        return first <= second;
+      case ">":
+        return first > second;
+      case ">=":
+        return first >= second;
+      default:
+        return unreachable(literal.operator);
+    }
+  }
+
+  #value(term: ProgramTerm, bindings: UnifiedBindings): number | undefined {
+    switch (term.kind) {
+      case "var":
+        return valueOf(bindings, term.index);
+      case "const":
+        return this.#reader.constant(term.value);
+      case "now":
+        return this.#reader.now;
+      default:
+        return unreachable(term);
+    }
+  }
+}
+
+export function tooManyAnswers(rowsMax: number): AppError {
+  return new AppError("query_too_expensive", `the question has more than ${rowsMax} answers`);
+}
+
+function valueOf({ values, roots }: UnifiedBindings, variable: number): number | undefined {
+  return values[roots[variable] ?? variable];
+}
+
+function unlinked(values: SymbolIds): UnifiedBindings {
+  return { values, roots: identity(values.length) };
+}
+
+function identity(length: number): number[] {
+  return Array.from({ length }, (_, index) => index);
+}
+
+function hasLinks({ roots }: UnifiedBindings): boolean {
+  return roots.some((root, variable) => root !== variable);
+}
+
+/** Goes on where there are bindings to go on with; true means that nobody wants to stop. */
+function proceed(bindings: UnifiedBindings | undefined, go: (bindings: UnifiedBindings) => boolean): boolean {
+  return bindings === undefined || go(bindings);
+}
+
+/** The types of all variables that are one with this one. */
+function typesOf(variable: number, frame: EvaluationFrame, { roots }: UnifiedBindings): string[] {
+  return frame.types.flatMap((type, other) => (type !== undefined && roots[other] === roots[variable] ? [type] : []));
+}
+
+function isAsked(variable: number, frame: EvaluationFrame, { roots }: UnifiedBindings): boolean {
+  return [...frame.asked].some((other) => roots[other] === roots[variable]);
+}
+
+function scoreOf(literal: SpecialisedLiteral, isKnown: (term: ProgramTerm) => boolean): number {
+  if (literal.kind === "not") return -1000;
+  if (literal.kind === "call") {
+    const known = literal.args.filter(isKnown).length;
+    const free = literal.args.length - known;
+    return free === 0 ? 50 : known * 4 - free - (literal.node?.recursive ? 2 : 0);
+  }
+  const terms = literal.kind === "type" ? [literal.term] : [literal.left, literal.right];
+  const unknown = terms.filter((term) => !isKnown(term)).length;
+  if (unknown === 0) return 100;
+  return literal.kind === "equal" ? 90 : -500;
+}
+
+/** A variable that neither the question nor the rest of the clause mentions: whether there is a value matters, not which. */
+function isOfNoInterest(
+  arg: ProgramTerm,
+  args: readonly ProgramTerm[],
+  rest: readonly SpecialisedLiteral[],
+  frame: EvaluationFrame,
+  bindings: UnifiedBindings,
+): boolean {
+  if (arg.kind !== "var" || isAsked(arg.index, frame, bindings)) return false;
+  const isSame = (index: number): boolean => bindings.roots[index] === bindings.roots[arg.index];
+  const mentions = args.filter((other) => other.kind === "var" && isSame(other.index)).length;
+  return mentions === 1 && !rest.some((literal) => mentioned(literal).some(isSame));
+}
+
+function mentioned(literal: SpecialisedLiteral): number[] {
+  switch (literal.kind) {
+    case "call":
+      return literal.args.flatMap(termVariables);
+    case "not":
+      return [...literal.outer];
+    case "equal":
+    case "compare":
+      return [...termVariables(literal.left), ...termVariables(literal.right)];
+    case "type":
+      return termVariables(literal.term);
+    default:
+      return unreachable(literal);
+  }
+}

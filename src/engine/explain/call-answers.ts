@@ -1,0 +1,253 @@
+/**
+ * What explanations ask of the engine: all ways to make one call true, and whether something is a fact. Each is asked once and remembered; the
+ * number of questions is bounded, because an explanation is worth only so much work.
+ */
+import { type ArgumentPattern as FactArgument, covers } from "../../datalog/analysis/fact-types.ts";
+import { isTypeVariable, type Signatures, type TypeName } from "../../datalog/ir/signature.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
+import type { Engine } from "../engine.ts";
+import { TooManyFacts } from "../evaluator/fact-reader.ts";
+import { anyId, type GroundAtom, atomKey, type OpenAtom } from "./atom.ts";
+import type { FactOrigin } from "./explanation.ts";
+
+/** Thrown where an explanation would take more work than it may. */
+export class WorkLimitReached extends Error {
+  readonly reason: "steps" | "time" | "facts";
+  /** It was one question that took too much: others may do. */
+  readonly isOfOneCall: boolean;
+
+  constructor(reason: WorkLimitReached["reason"], isOfOneQuestion = false) {
+    super(`too many ${reason}`);
+    this.reason = reason;
+    this.isOfOneCall = isOfOneQuestion;
+  }
+}
+
+export type CallArgument =
+  | { readonly kind: "value"; readonly value: Value }
+  | { readonly kind: "variable"; readonly index: number; readonly types: ReadonlySet<string> | undefined };
+
+export interface CallAnswersOptions {
+  /** Seconds since 1970. */
+  readonly now: number;
+  readonly stepsMax: number;
+  /** On the clock of `performance.now()`. */
+  readonly endMs: number;
+  /** Types of the values at hand, which the policy need not name. */
+  readonly types?: Iterable<string>;
+  readonly contextFacts?: readonly Fact[];
+  /** What answers questions that leave nothing open, where it is not the engine that answers the others. */
+  readonly closedEngine?: Engine;
+  /** What each predicate can hold, context facts included; without them, what the policy says. */
+  readonly signatures?: Signatures;
+}
+
+export class CallAnswers {
+  readonly now: Value;
+  readonly #engine: Engine;
+  readonly #closedEngine: Engine;
+  readonly #active: ActivePolicy;
+  readonly #types: readonly string[];
+  readonly #rows = new Map<string, readonly (readonly Value[])[]>();
+  readonly #tooMany = new Map<string, WorkLimitReached>();
+  readonly #facts = new Map<string, Exclude<FactOrigin, "policy"> | undefined>();
+  readonly #contextFacts: readonly Fact[];
+  readonly #inContext: ReadonlySet<string>;
+  readonly #signatures: Signatures;
+  readonly #endMs: number;
+  readonly #typingsMax: number;
+  #stepsLeft: number;
+
+  /** The engine answers from the facts in question, under the policy `active`. */
+  constructor(engine: Engine, active: ActivePolicy, options: CallAnswersOptions) {
+    this.now = { type: "Integer", id: String(options.now) };
+    this.#engine = engine;
+    this.#closedEngine = options.closedEngine ?? engine;
+    this.#active = active;
+    this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types, ...(options.types ?? [])])];
+    this.#stepsLeft = options.stepsMax;
+    this.#typingsMax = options.stepsMax;
+    this.#endMs = options.endMs;
+    this.#contextFacts = options.contextFacts ?? [];
+    this.#inContext = new Set(this.#contextFacts.map(({ predicate, args }) => keyOf(predicate, args)));
+    this.#signatures = options.signatures ?? active.signatures;
+  }
+
+  /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. Throws `Exhausted`. */
+  rows(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
+    const key = JSON.stringify([
+      predicate,
+      args.map((arg) => (arg.kind === "value" ? arg.value : [arg.index, arg.types && [...arg.types]])),
+    ]);
+    const known = this.#rows.get(key);
+    if (known) return known;
+    const refused = this.#tooMany.get(key);
+    if (refused) throw refused;
+    try {
+      const rows = this.#typings(predicate, args).flatMap((types) => this.#ask(predicate, args, types));
+      this.#rows.set(key, rows);
+      return rows;
+    } catch (error) {
+      if (error instanceof WorkLimitReached && error.isOfOneCall) this.#tooMany.set(key, error);
+      throw error;
+    }
+  }
+
+  /** Whether `rows` would give them all. Throws `Exhausted` where that is not because of this question alone. */
+  canList(predicate: string, args: readonly CallArgument[]): boolean {
+    try {
+      this.rows(predicate, args);
+      return true;
+    } catch (error) {
+      if (error instanceof WorkLimitReached && error.isOfOneCall) return false;
+      throw error;
+    }
+  }
+
+  /** The same where nothing may be left out: throws `AppError` for what can't be listed. It does not count as work. */
+  everyRow(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
+    return this.#typings(predicate, args).flatMap((types) => {
+      if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
+      return this.#query(predicate, args, types, null);
+    });
+  }
+
+  /** Where the atom is a fact: whether it is stored, or of the question alone. */
+  factOrigin(atom: GroundAtom): Exclude<FactOrigin, "policy"> | undefined {
+    const key = atomKey(atom);
+    if (this.#facts.has(key)) return this.#facts.get(key);
+    this.step();
+    const [predicate] = splitKey(atom.predicate);
+    const isStored = this.isStorable(atom) && this.#engine.isStored({ predicate, args: atom.args });
+    const isBrought = !isStored && this.#inContext.has(keyOf(predicate, atom.args));
+    const origin = isStored ? "stored" : isBrought ? "context" : undefined;
+    this.#facts.set(key, origin);
+    return origin;
+  }
+
+  /** Whether the policy has a use for a fact like this. */
+  isStorable({ predicate, args }: OpenAtom): boolean {
+    return this.#active.factTypes.some(
+      (fact) =>
+        fact.predicate === predicate &&
+        covers(
+          fact.types.map((type, position) => (args[position] ? type : undefined)),
+          args.map((arg) => arg?.type),
+        ),
+    );
+  }
+
+  /** Counts a piece of work. Throws `Exhausted`. */
+  step(): void {
+    this.#stepsLeft -= 1;
+    if (this.#stepsLeft < 0) throw new WorkLimitReached("steps");
+    if (this.#stepsLeft % 64 === 0) this.#lookAtClock();
+  }
+
+  #lookAtClock(): void {
+    if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
+  }
+
+  /** The concrete types with which the predicate can hold for these arguments. */
+  #typings(predicate: string, args: readonly CallArgument[]): string[][] {
+    const found = new Map<string, string[]>();
+    const known = (): FactArgument[] =>
+      args.map((arg) =>
+        arg.kind === "value"
+          ? { types: new Set([arg.value.type]), id: undefined }
+          : { types: arg.types, id: undefined },
+      );
+    for (const signature of this.#signatures.get(predicate)?.candidates(known) ?? []) {
+      let partial: string[][] = [[]];
+      args.forEach((arg, position) => {
+        const choices = this.#choices(arg, signature[position]);
+        const same = args.findIndex(
+          (other) => arg.kind === "variable" && other.kind === "variable" && other.index === arg.index,
+        );
+        partial = partial.flatMap((types) =>
+          choices
+            .filter((type) => same < 0 || same === position || types[same] === type)
+            .map((type) => [...types, type]),
+        );
+        if (partial.length > this.#typingsMax) throw new WorkLimitReached("steps");
+      });
+      for (const types of partial) found.set(types.join(), types);
+    }
+    return [...found.values()];
+  }
+
+  #choices(arg: CallArgument, known: TypeName): readonly string[] {
+    const type = isTypeVariable(known) ? undefined : known;
+    if (arg.kind === "value") return type === undefined || type === arg.value.type ? [arg.value.type] : [];
+    if (type === undefined) return arg.types ? [...arg.types] : this.#types;
+    return arg.types === undefined || arg.types.has(type) ? [type] : [];
+  }
+
+  #ask(predicate: string, args: readonly CallArgument[], types: readonly string[]): readonly (readonly Value[])[] {
+    this.step();
+    // One question can take as long as a thousand steps.
+    this.#lookAtClock();
+    try {
+      return this.#query(predicate, args, types, null);
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === "query_not_enumerable")) return this.#withoutAnswer(error);
+    }
+    // All values but a few can't be listed; one that nothing names stands for them.
+    this.step();
+    try {
+      return this.#query(predicate, args, types, [anyId]);
+    } catch (error) {
+      return this.#withoutAnswer(error);
+    }
+  }
+
+  /** Nothing is true of an Integer that is none. */
+  #withoutAnswer(error: unknown): readonly (readonly Value[])[] {
+    if (!(error instanceof AppError)) throw error;
+    if (error.code === "invalid_request") return [];
+    this.#lookAtClock();
+    throw new WorkLimitReached(error instanceof TooManyFacts ? "facts" : "steps", true);
+  }
+
+  #query(
+    predicate: string,
+    args: readonly CallArgument[],
+    types: readonly string[],
+    unknown: readonly string[] | null,
+  ): readonly (readonly Value[])[] {
+    // Whether an integer that nobody knows is greater than another has no answer.
+    const isOrdered = (arg: CallArgument, position: number): boolean =>
+      arg.kind === "variable" && must(types[position]) in someValue;
+    if (unknown !== null && args.some(isOrdered)) return [];
+    const names = args.map((arg, position) => (arg.kind === "variable" ? `v${arg.index}` : `a${position}`));
+    const variables = new Map(
+      args.map((arg, position) => {
+        const type = must(types[position]);
+        return [must(names[position]), { type, ids: arg.kind === "value" ? [idOf(arg.value)] : unknown }];
+      }),
+    );
+    const calls = [{ predicate: splitKey(predicate)[0], variables: names }];
+    const engine = args.every(({ kind }) => kind === "value") ? this.#closedEngine : this.#engine;
+    return engine.query({ calls, variables, contextFacts: this.#contextFacts }).map((row) =>
+      args.map((arg, position) => {
+        if (arg.kind === "value") return arg.value;
+        return { type: must(types[position]), id: row[must(names[position])] ?? anyId };
+      }),
+    );
+  }
+}
+
+function keyOf(predicate: string, args: readonly Value[]): string {
+  return atomKey({ predicate, args });
+}
+
+/** What is true of every value of these types is true of this one; not every text is a value of them. */
+const someValue: Readonly<Record<string, string>> = { Integer: "-8888888888888888887", Boolean: "true" };
+
+function idOf({ type, id }: Value): string {
+  return id === anyId ? (someValue[type] ?? id) : id;
+}

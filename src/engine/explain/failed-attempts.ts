@@ -1,0 +1,255 @@
+/**
+ * Why something is not true: the rules that could have made it true, those first of which the fewest conditions were missing, with the values
+ * that the other conditions gave. A missing condition that has rules of its own is explained in turn.
+ */
+import { literalVariables, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
+import { suggestion } from "../../polar/suggest.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
+import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
+import { atomKey, type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
+import type { FailedAttempt, ExplainedCall, HeldCondition, FailedCall, MissingCondition } from "./explanation.ts";
+import { bodyOf, type TypedBody, matchHead, negated, rulesFor, satisfy, solutions } from "./proof-search.ts";
+import { callOf, callOfLiteral, isPolicyFact, type Renderer } from "./rendering.ts";
+
+/** Of this many misses above each other, the first have several attempts told, the others the nearest alone. */
+const levelsMax = 12;
+const wideLevels = 4;
+const attemptsMax = 3;
+/** Ways to satisfy the conditions of one rule that are followed at a time. */
+const beamMax = 12;
+
+interface PartialAttempt {
+  readonly bindings: Substitution;
+  readonly held: readonly ProgramLiteral[];
+  /** Those of the held that so much makes true that none of it was chosen. */
+  readonly many: readonly ProgramLiteral[];
+  readonly missing: readonly ProgramLiteral[];
+  readonly open: readonly ProgramLiteral[];
+}
+
+type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
+
+export class FailedAttempts {
+  readonly #active: ActivePolicy;
+  readonly #answers: CallAnswers;
+  readonly #telling: Renderer;
+  readonly #told = new Set<string>();
+  #isExhausted = false;
+
+  /** What takes more work than it may is left out, and `telling` hears of it. */
+  constructor(active: ActivePolicy, answers: CallAnswers, telling: Renderer) {
+    this.#active = active;
+    this.#answers = answers;
+    this.#telling = telling;
+  }
+
+  of(atom: OpenAtom): FailedCall {
+    return this.#miss(atom, 0);
+  }
+
+  #miss(atom: OpenAtom, level: number): FailedCall {
+    const key = atomKey(atom);
+    const rules = rulesFor(atom, this.#active);
+    const untold: FailedCall = {
+      call: callOf(atom),
+      storable: this.#answers.isStorable(atom),
+      attempts: [],
+      more: false,
+      again: false,
+      did_you_mean: null,
+    };
+    if (this.#told.has(key)) return { ...untold, again: rules.length > 0 };
+    if (level >= Math.min(levelsMax, this.#telling.depthMax) || this.#isExhausted)
+      return { ...untold, more: rules.length > 0 };
+    this.#told.add(key);
+    const found = this.#unlessExhausted(() => this.#attempts(atom, rules, level));
+    return { ...untold, ...(found ?? { more: rules.length > 0 }) };
+  }
+
+  /** The best attempts, none where no rule could give it at all. */
+  #attempts(
+    atom: OpenAtom,
+    rules: readonly ProgramRule[],
+    level: number,
+  ): Pick<FailedCall, "attempts" | "more"> | Pick<FailedCall, "did_you_mean"> {
+    const tried = rules.flatMap((rule) => {
+      const start = matchHead(rule, atom, this.#answers);
+      return start ? this.#attempt(rule, start) : [];
+    });
+    const ordered = tried.sort((one, other) => compareNearness(one.partial, other.partial));
+    if (ordered.length === 0) return { did_you_mean: this.#suggest(atom) };
+    const attempts: FailedAttempt[] = [];
+    for (const { rule, partial } of ordered.slice(0, level < wideLevels ? attemptsMax : 1)) {
+      if (this.#isExhausted || !this.#telling.takeEntry()) break;
+      const told = this.#unlessExhausted(() => this.#describe(rule, partial, level + 1));
+      if (told) attempts.push(told);
+    }
+    return { attempts, more: ordered.length > attempts.length };
+  }
+
+  #unlessExhausted<T>(body: () => T): T | undefined {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof WorkLimitReached)) throw error;
+      this.#telling.truncate(error.reason);
+      this.#isExhausted = true;
+      return undefined;
+    }
+  }
+
+  /** A String that would make some rule's head fit, and is written much like the one there is. */
+  #suggest(atom: OpenAtom): string | null {
+    for (const [position, arg] of atom.args.entries()) {
+      if (arg?.type !== "String") continue;
+      const open = { ...atom, args: atom.args.with(position, undefined) };
+      const known = rulesFor(open, this.#active).flatMap((rule) => {
+        const term = rule.head[position];
+        return term?.kind === "const" && matchHead(rule, open, this.#answers) ? [term.value.id] : [];
+      });
+      const found = suggestion(arg.id, known);
+      if (found !== undefined) return found;
+    }
+    return null;
+  }
+
+  /** The way through the rule's conditions on which the fewest are missing. */
+  #attempt(rule: ProgramRule, start: Substitution): { readonly rule: ProgramRule; readonly partial: PartialAttempt }[] {
+    let partials: PartialAttempt[] = [{ bindings: start, held: [], many: [], missing: [], open: rule.body }];
+    while (partials.some(({ open }) => open.length > 0)) {
+      const next = partials.flatMap((partial) => (partial.open.length > 0 ? this.#extend(partial, rule) : [partial]));
+      next.sort((one, other) => one.missing.length - other.missing.length);
+      partials = next.slice(0, beamMax);
+    }
+    // Where too much made a condition true to try it all, it may be that nothing but the right choice is missing.
+    const best = partials.find(({ missing }) => missing.length > 0) ?? partials.find(({ many }) => many.length > 0);
+    return best ? [{ rule, partial: best }] : [];
+  }
+
+  /** One condition further: one that holds, if there is one, and calls before tests; else one that does not. */
+  #extend(partial: PartialAttempt, rule: ProgramRule): PartialAttempt[] {
+    this.#answers.step();
+    const body: TypedBody = { ...bodyOf(rule), literals: rule.body };
+    const calls = partial.open.filter(({ kind }) => kind === "call");
+    const candidates = byBoundness(calls.length > 0 ? calls : partial.open, partial.bindings);
+    let unfollowed: ProgramLiteral | undefined;
+    for (const literal of candidates) {
+      const ways = this.#ways(literal, body, partial.bindings);
+      if (ways === "many") unfollowed ??= literal;
+      else if (ways.length > 0) {
+        const rest = { held: [...partial.held, literal], open: without(partial.open, literal) };
+        return ways.map((bindings) => ({ ...partial, ...rest, bindings }));
+      }
+    }
+    const literal = candidates.find((candidate) => candidate !== unfollowed) ?? unfollowed;
+    if (!literal) return [];
+    const open = without(partial.open, literal);
+    if (literal !== unfollowed) return [{ ...partial, missing: [...partial.missing, literal], open }];
+    return [{ ...partial, held: [...partial.held, literal], many: [...partial.many, literal], open }];
+  }
+
+  /** The first ways in which a condition holds. */
+  #ways(literal: ProgramLiteral, body: TypedBody, start: Substitution): readonly Substitution[] | "many" {
+    const found: Substitution[] = [];
+    try {
+      for (const bindings of satisfy(literal, body, start, this.#answers)) {
+        found.push(bindings);
+        if (found.length >= beamMax) break;
+      }
+    } catch (error) {
+      if (!(error instanceof WorkLimitReached && error.isOfOneCall)) throw error;
+      this.#telling.truncate(error.reason);
+      return "many";
+    }
+    return found;
+  }
+
+  #describe(rule: ProgramRule, partial: PartialAttempt, level: number): FailedAttempt {
+    const inOrder = (literals: readonly ProgramLiteral[]): ProgramLiteral[] =>
+      rule.body.filter((literal) => literals.includes(literal));
+    return {
+      rule: this.#telling.rule(rule),
+      held: inOrder(partial.held).map((literal) => this.#held(literal, rule, partial)),
+      missing: inOrder(partial.missing)
+        .filter((literal) => !isPointless(literal, partial))
+        .map((literal) => this.#missing(literal, rule, partial.bindings, level)),
+    };
+  }
+
+  #held(literal: ProgramLiteral, rule: ProgramRule, { bindings, many }: PartialAttempt): HeldCondition {
+    const { now } = this.#answers;
+    if (literal.kind !== "call") return { kind: "condition", text: formatLiteral(literal, bindings, now, rule.types) };
+    const call = this.#call(literal, rule, bindings);
+    return { kind: "call", call, from: many.includes(literal) ? "many" : this.#origin(literal, bindings) };
+  }
+
+  #origin(literal: CallLiteral, bindings: Substitution): Extract<HeldCondition, { kind: "call" }>["from"] {
+    const atom = atomOf(literal, bindings, this.#answers);
+    const origin = isClosed(atom) ? this.#answers.factOrigin(atom) : undefined;
+    if (origin) return origin;
+    const facts = rulesFor(atom, this.#active).filter(isPolicyFact);
+    return facts.some((fact) => matchHead(fact, atom, this.#answers)) ? "policy" : "derived";
+  }
+
+  #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution, level: number): MissingCondition {
+    if (literal.kind !== "call") {
+      const text = formatLiteral(literal, bindings, this.#answers.now, rule.types);
+      return { kind: "test", text, because: this.#because(literal, rule, bindings) ?? null };
+    }
+    const atom = atomOf(literal, bindings, this.#answers);
+    if (rule.implicit || !atom.args.includes(undefined)) return { kind: "call", ...this.#miss(atom, level) };
+    // Of a call with open arguments there are too many things to explain: it is only named, unless it is the question itself.
+    const told = { attempts: [], more: false, again: false, did_you_mean: null };
+    const storable = this.#answers.isStorable(atom);
+    return { kind: "call", call: this.#call(literal, rule, bindings), storable, ...told };
+  }
+
+  #call(literal: CallLiteral, rule: ProgramRule, bindings: Substitution): ExplainedCall {
+    return callOfLiteral(literal, bindings, this.#answers.now, rule.types);
+  }
+
+  /** What makes a negated condition true. */
+  #because(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution): string | undefined {
+    if (literal.kind !== "not") return undefined;
+    const inner = negated(literal.body, bodyOf(rule));
+    const [found] = solutions(inner, bindings, this.#answers);
+    if (!found) return undefined;
+    return literal.body.map((part) => formatLiteral(part, found, this.#answers.now, inner.types)).join(" and ");
+  }
+}
+
+/** Where all calls hold, only a test stands in the way; a call may be missing for much. */
+function compareNearness(one: PartialAttempt, other: PartialAttempt): number {
+  const missingCalls = ({ missing }: PartialAttempt): number => missing.filter(({ kind }) => kind === "call").length;
+  return (
+    missingCalls(one) - missingCalls(other) ||
+    one.missing.length - other.missing.length ||
+    other.held.length - one.held.length
+  );
+}
+
+/** A comparison with a value that a missing call would have given. */
+function isPointless(literal: ProgramLiteral, { bindings, missing }: PartialAttempt): boolean {
+  if (literal.kind !== "compare" || !missing.some(({ kind }) => kind === "call")) return false;
+  return literalVariables(literal).some((variable) => (bindings[variable]?.id ?? openId) === openId);
+}
+
+function atomOf(literal: CallLiteral, bindings: Substitution, answers: CallAnswers): OpenAtom {
+  const args = literal.args.map((arg) => {
+    const value = valueOf(arg, bindings, answers.now);
+    return value?.id === openId ? undefined : value;
+  });
+  return { predicate: literal.predicate, args };
+}
+
+function byBoundness(literals: readonly ProgramLiteral[], bindings: Substitution): ProgramLiteral[] {
+  const unknown = (literal: ProgramLiteral): number =>
+    literal.kind === "call"
+      ? literal.args.filter((arg) => arg.kind === "var" && bindings[arg.index] === undefined).length
+      : 0;
+  return literals.toSorted((one, other) => unknown(one) - unknown(other));
+}
+
+function without(literals: readonly ProgramLiteral[], literal: ProgramLiteral): ProgramLiteral[] {
+  return literals.filter((other) => other !== literal);
+}

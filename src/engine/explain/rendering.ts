@@ -1,0 +1,145 @@
+/** From what was found out to what is told of it: calls and rules as text with their places, proofs as steps, all within bounds. */
+import type { Limits } from "../../config/limits.ts";
+import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
+import { type LineStarts, lineStarts, positionAt, type Source } from "../../polar/source.ts";
+import type { Span } from "../../polar/span.ts";
+import type { Value } from "../../store/facts/fact.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
+import { atomKey, type Substitution, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
+import type { Proof } from "./derivation.ts";
+import type { ExplainedCall, TruncationReason, ExplainedRule, ExplainedStep } from "./explanation.ts";
+
+export type RenderingLimits = Pick<Limits, "explanationEntriesMax" | "explanationDepthMax">;
+
+const ruleLengthMax = 100;
+
+export class Renderer {
+  readonly #sources: ReadonlyMap<string, { readonly text: string; readonly starts: LineStarts }>;
+  /** How deep steps and attempts may nest. */
+  readonly depthMax: number;
+  readonly #told = new Set<string>();
+  #entriesLeft: number;
+  #cut: TruncationReason | undefined;
+
+  constructor(sources: readonly Source[], limits: RenderingLimits) {
+    this.#sources = new Map(sources.map(({ name, text }) => [name, { text, starts: lineStarts(text) }]));
+    this.#entriesLeft = limits.explanationEntriesMax;
+    this.depthMax = limits.explanationDepthMax;
+  }
+
+  /** The first bound that was met. */
+  get truncation(): TruncationReason | undefined {
+    return this.#cut;
+  }
+
+  truncate(reason: TruncationReason): void {
+    this.#cut ??= reason;
+  }
+
+  /** True where one more entry may be told. */
+  takeEntry(): boolean {
+    if (this.#entriesLeft === 0) this.truncate("entries");
+    else this.#entriesLeft -= 1;
+    return this.#cut !== "entries";
+  }
+
+  /** `null` for a rule that no text has. */
+  rule({ span, implicit }: Pick<ProgramRule, "span" | "implicit">): ExplainedRule | null {
+    if (implicit) return null;
+    const { text, starts } = this.#sources.get(span.file) ?? { text: "", starts: [] };
+    return { text: ruleText(span, text), file: span.file, ...positionAt(starts, span.start) };
+  }
+
+  /** The proof as steps. What was told before is not told again. */
+  steps(proof: Proof): ExplainedStep {
+    return this.#step(proof, 0);
+  }
+
+  #step(proof: Proof, depth: number): ExplainedStep {
+    if (!this.takeEntry()) return { kind: "cut", conclusion: conclusionOf(proof) };
+    if (proof.kind === "condition") return proof;
+    if (proof.kind === "fact") return { kind: "fact", fact: callOf(proof.atom), from: proof.from, rule: null };
+    const { rule, atom } = proof;
+    const conclusion = callOf(atom);
+    if (isPolicyFact(rule)) return { kind: "fact", fact: conclusion, from: "policy", rule: this.rule(rule) };
+    const key = atomKey(atom);
+    if (this.#told.has(key)) return { kind: "again", conclusion };
+    if (depth >= this.depthMax) {
+      this.truncate("depth");
+      return { kind: "cut", conclusion };
+    }
+    const path = pathOf(proof, (inner) => this.#told.has(atomKey(inner.atom)));
+    for (const walked of path) this.#told.add(atomKey(walked.atom));
+    const parts = path.flatMap((walked, index) => walked.parts.filter((part) => part !== path[index + 1]));
+    const steps: ExplainedStep[] = [];
+    for (const part of parts) {
+      steps.push(this.#step(part, depth + 1));
+      if (this.#cut === "entries") break;
+    }
+    return { kind: "rule", conclusion, rule: this.rule(rule), times: path.length, steps };
+  }
+}
+
+type ByRule = Extract<Proof, { kind: "rule" }>;
+
+/** A rule that needs itself again and again, beside facts and tests alone, walks along a path of facts. */
+function pathOf(start: ByRule, isTold: (inner: ByRule) => boolean): readonly ByRule[] {
+  const path = [start];
+  for (let next: ByRule | undefined = start; next !== undefined;) {
+    const derived: ByRule[] = next.parts
+      .filter((part) => part.kind === "rule")
+      .filter((part) => !isPolicyFact(part.rule));
+    const [inner] = derived;
+    const goesOn = derived.length === 1 && inner && isSameText(inner.rule, start.rule) && !isTold(inner);
+    next = goesOn ? inner : undefined;
+    if (next) path.push(next);
+  }
+  return path;
+}
+
+function isSameText({ span }: ProgramRule, { span: other }: ProgramRule): boolean {
+  return span.file === other.file && span.start === other.start && span.end === other.end;
+}
+
+/** A rule without conditions is a fact that the policy has. */
+export function isPolicyFact({ body, implicit }: ProgramRule): boolean {
+  return body.length === 0 && !implicit;
+}
+
+function conclusionOf(proof: Proof): ExplainedCall {
+  return proof.kind === "condition" ? { text: proof.text, predicate: "", args: [] } : callOf(proof.atom);
+}
+
+export function callOf(atom: OpenAtom): ExplainedCall {
+  return { text: formatAtom(atom), predicate: splitKey(atom.predicate)[0], args: atom.args.map(argumentOf) };
+}
+
+/** A condition of a rule with the values that are known; of the others the type, where there is only one. */
+export function callOfLiteral(
+  literal: Extract<ProgramLiteral, { kind: "call" }>,
+  bindings: Substitution,
+  now: Value,
+  types: ProgramRule["types"],
+): ExplainedCall {
+  const args = literal.args.map((arg) => {
+    const value = valueOf(arg, bindings, now);
+    const [type, ...others] = (arg.kind === "var" ? types[arg.index] : undefined) ?? [];
+    return value ? argumentOf(value) : { type: others.length === 0 ? (type ?? null) : null, id: null };
+  });
+  return { text: formatLiteral(literal, bindings, now, types), predicate: splitKey(literal.predicate)[0], args };
+}
+
+function argumentOf(value: Value | undefined): ExplainedCall["args"][number] {
+  if (!value) return { type: null, id: null };
+  return { type: value.type, id: value.id === openId ? null : value.id };
+}
+
+/** The rule at the span in `text` as written, on one line, without its semicolon, cut where it is long. */
+export function ruleText({ start, end }: Pick<Span, "start" | "end">, text: string): string {
+  const whole = text
+    .slice(start, end)
+    .replace(/#[^\n"]*(?=\n)/g, "")
+    .replace(/\s+/g, " ")
+    .replace(/ ?;$/, "");
+  return whole.length > ruleLengthMax ? `${whole.slice(0, ruleLengthMax)}…` : whole;
+}

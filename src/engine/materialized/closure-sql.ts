@@ -1,0 +1,187 @@
+/** The statements that fill and change one closure's table. Steps go through the same emitter as questions do; `?` parameters are ids. */
+import { must } from "../../util/assert.ts";
+import type { FlatCondition, FlatTerm } from "../../datalog/ir/flat.ts";
+import type { Closure } from "../../datalog/specialise/closures.ts";
+import type { ClosureStep, StepTerm } from "../../datalog/specialise/closure-steps.ts";
+import {
+  type SqlContext,
+  emitSelect,
+  type SqlCatalogue,
+  StatementParameters,
+  type Relation,
+  type Select,
+} from "../../datalog/sql/emit.ts";
+
+/** From and to. */
+export type Pair = readonly [from: number, to: number];
+
+export interface Parametrised {
+  readonly sql: string;
+  /** The variables of the step whose ids the parameters are, in order. */
+  readonly variables: readonly number[];
+}
+
+/** Where the ends of a change are gathered; they belong to the writing connection. */
+export const scratchTables = `CREATE TEMP TABLE IF NOT EXISTS closure_from (c0 INTEGER PRIMARY KEY);
+CREATE TEMP TABLE IF NOT EXISTS closure_to (c0 INTEGER PRIMARY KEY);
+CREATE TEMP TABLE IF NOT EXISTS closure_walk (c0 INTEGER, c1 INTEGER, PRIMARY KEY (c0, c1)) WITHOUT ROWID`;
+
+/** All of them, for the writing connection to empty. */
+export const scratchTableNames = ["closure_from", "closure_to", "closure_walk"];
+
+export class ClosureSql {
+  /** Fills the empty table from the facts; at most `?1` rows. */
+  readonly fill: string;
+  /** What should be in the table; at most `?1` rows. */
+  readonly all: string;
+  /** Where steps begin, each once; at most `?1` rows. */
+  readonly starts: string;
+  /** Fills the table with what the gathered starts reach; at most `?1` rows. */
+  readonly fillFrom: string;
+  /** Whether the pair `?1`, `?2` is one of a step. */
+  readonly stepHolds: string;
+  /** A row where the pair `?1`, `?2` is in the table. */
+  readonly contains: string;
+  /** `?1` and all that reaches it, without what reaches `?2` already. */
+  readonly gatherNewFrom: string;
+  /** `?1` and all that reaches it. */
+  readonly gatherFrom: string;
+  /** `?1` and all that it reaches. */
+  readonly gatherTo: string;
+  /** Adds the pairs of what was gathered. */
+  readonly join: string;
+  /** Takes them away. */
+  readonly part: string;
+  /** From each start along the steps, through other starts, to the first that is none; at most `?1` rows. */
+  readonly walk: string;
+  /** Puts back what the walk found: its places, and what those that are no starts reach. */
+  readonly rejoin: string;
+  readonly #closure: Closure;
+  readonly #names: SqlCatalogue;
+
+  constructor(closure: Closure, table: string, names: SqlCatalogue) {
+    this.#closure = closure;
+    this.#names = names;
+    this.all = this.#walk();
+    this.fill = `INSERT INTO ${table} ${this.all}`;
+    this.starts = this.#starts();
+    this.fillFrom = `INSERT INTO ${table} ${this.#walk("closure_from", "anything")}`;
+    this.stepHolds = this.#holds();
+    this.contains = `SELECT 1 FROM ${table} WHERE a1 = ?1 AND a2 = ?2`;
+    this.gatherNewFrom = `INSERT INTO closure_from SELECT ?1 UNION SELECT a1 FROM ${table} AS t WHERE a2 = ?1
+      AND NOT EXISTS (SELECT 1 FROM ${table} WHERE a1 = t.a1 AND a2 = ?2)`;
+    this.gatherFrom = `INSERT INTO closure_from SELECT ?1 UNION SELECT a1 FROM ${table} WHERE a2 = ?1`;
+    this.gatherTo = `INSERT INTO closure_to SELECT ?1 UNION SELECT a2 FROM ${table} WHERE a1 = ?1`;
+    this.join = `INSERT OR IGNORE INTO ${table} SELECT f.c0, t.c0 FROM closure_from AS f CROSS JOIN closure_to AS t`;
+    this.part = `DELETE FROM ${table} WHERE a1 IN (SELECT c0 FROM closure_from) AND a2 IN (SELECT c0 FROM closure_to)`;
+    this.walk = `INSERT INTO closure_walk ${this.#walk("closure_from", "starts")}`;
+    const isLost = (column: string): string => `${column} IN (SELECT c0 FROM closure_to)`;
+    this.rejoin = `INSERT OR IGNORE INTO ${table} SELECT c0, c1 FROM closure_walk WHERE ${isLost("c1")}
+      UNION SELECT w.c0, t.a2 FROM closure_walk AS w CROSS JOIN ${table} AS t
+      WHERE t.a1 = w.c1 AND w.c1 NOT IN (SELECT c0 FROM closure_from) AND ${isLost("t.a2")}`;
+  }
+
+  /** The pairs that the step makes of the fact which is its atom `index`. */
+  pairsOver(step: ClosureStep, index: number): Parametrised {
+    const parameters = new StatementParameters();
+    const others = step.atoms.filter((_, position) => position !== index).flatMap(variablesOf);
+    // Whatever else the fact says, the statement does not ask: it must not have a parameter for it.
+    const known = new Set([0, 1, ...others]).intersection(new Set(variablesOf(must(step.atoms[index]))));
+    const outer = new Map([...known].map((number) => [`v${number}`, parameters.number(String(number))]));
+    const relations = step.atoms.flatMap((atom, position) => (position === index ? [] : [stepRelation(step, atom)]));
+    const select = selectOf([0, 1], step, relations);
+    const columns = (head: readonly string[]): string => `DISTINCT ${head.join(", ")}`;
+    const sql = emitSelect(select, columns, { ...this.#emission(), parameters }, outer);
+    return { sql, variables: parameters.names().map(Number) };
+  }
+
+  #holds(): string {
+    const emission = this.#emission();
+    const outer = new Map([
+      ["v0", "(?1 + 0)"],
+      ["v1", "(?2 + 0)"],
+    ]);
+    const cases = this.#closure.steps.map((step) => {
+      const relations = step.atoms.map((atom) => stepRelation(step, atom));
+      // Nothing but a condition looks at the types of what is given: facts of the same predicate may lead between others.
+      const conditions = [0, 1].flatMap((index) => typeCondition(endOf(step, index)));
+      const select = { ...selectOf([], step, relations), conditions };
+      return `EXISTS (${emitSelect(select, () => "1", emission, outer)})`;
+    });
+    return `SELECT ${cases.join(" OR ")}`;
+  }
+
+  #starts(): string {
+    const emission = this.#emission();
+    const begun = this.#closure.steps.map((step) => this.#step(step, [0], [], emission));
+    return `WITH begun(c0) AS (${begun.join(" UNION ALL ")}) SELECT DISTINCT c0 FROM begun LIMIT ?1`;
+  }
+
+  /** Where steps lead from anywhere, or from what is in `starts`, over anything or over that alone. A step goes on from values of its own type alone. */
+  #walk(starts?: string, over: "starts" | "anything" = "anything"): string {
+    const emission = this.#emission();
+    const among = (step: ClosureStep): Relation[] => (starts === undefined ? [] : [named(starts, [endOf(step, 0)])]);
+    const through = (step: ClosureStep): Relation[] => (over === "starts" ? among(step) : []);
+    const walked = (step: ClosureStep): Relation => named("walk", [variable(origin), endOf(step, 0)]);
+    const first = this.#closure.steps.map((step) => this.#step(step, [0, 1], among(step), emission));
+    const next = this.#closure.steps.map((step) =>
+      this.#step(step, [origin, 1], [walked(step), ...through(step)], emission),
+    );
+    const walk = [...first, ...next].join(" UNION ");
+    return `SELECT c0, c1 FROM (WITH RECURSIVE walk(c0, c1) AS (${walk} LIMIT ?1) SELECT c0, c1 FROM walk)`;
+  }
+
+  #step(step: ClosureStep, head: readonly number[], before: readonly Relation[], emission: SqlContext): string {
+    const [first, ...others] = before;
+    const relations = [...others, ...step.atoms.map((atom) => stepRelation(step, atom))];
+    return emitSelect(selectOf(head, step, relations), (columns) => columns.join(", "), emission, new Map(), first);
+  }
+
+  #emission(): SqlContext {
+    let aliases = 0;
+    return {
+      catalogue: this.#names,
+      parameters: new StatementParameters(),
+      alias: () => `t${aliases++}`,
+      units: new Set(),
+    };
+  }
+}
+
+function variablesOf({ args }: ClosureStep["atoms"][number]): number[] {
+  return args.flatMap((arg) => (arg.kind === "var" ? [arg.index] : []));
+}
+
+function selectOf(head: readonly number[], step: ClosureStep, relations: readonly Relation[]): Select {
+  const terms = head.map((index) => (index === origin ? variable(origin) : endOf(step, index)));
+  return { head: terms, relations, conditions: [], negations: [] };
+}
+
+/** The variable for where a walk began; steps have none of that number. */
+const origin = 1_000_000;
+
+function variable(id: number): FlatTerm {
+  return { kind: "var", id, type: undefined };
+}
+
+/** Variable 0 or 1 of the step. */
+function endOf(step: ClosureStep, index: number): FlatTerm {
+  return termOf(step, { kind: "var", index });
+}
+
+function typeCondition(term: FlatTerm): FlatCondition[] {
+  const type = term.kind === "var" ? term.type : undefined;
+  return type === undefined ? [] : [{ kind: "type", term, types: [type] }];
+}
+
+function named(name: string, args: readonly FlatTerm[]): Relation {
+  return { table: { kind: "named", name }, args, computed: false };
+}
+
+function stepRelation(step: ClosureStep, { predicate, args }: ClosureStep["atoms"][number]): Relation {
+  return { table: { kind: "fact", predicate }, args: args.map((arg) => termOf(step, arg)), computed: false };
+}
+
+function termOf(step: ClosureStep, term: StepTerm): FlatTerm {
+  return term.kind === "const" ? term : { kind: "var", id: term.index, type: step.types[term.index] };
+}

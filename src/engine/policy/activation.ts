@@ -1,0 +1,75 @@
+/** The active policy of a store, compiled once a connection. */
+import type { Connection } from "../../runtime/sqlite.ts";
+import { statement } from "../../store/connection/statements.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import { activate, type ActivePolicy } from "./active-policy.ts";
+
+/** A policy as it became active: another object whenever questions have to be planned anew. */
+export interface Activation {
+  readonly active: ActivePolicy;
+  readonly stamp: number;
+}
+
+interface CachedActivation extends Activation {
+  readonly source: string;
+  readonly filename: string | null;
+}
+
+const cachedActivations = new WeakMap<Connection, CachedActivation>();
+
+/** The policy that this connection sees active now; `undefined` where none was loaded. */
+export function activationOf(database: Connection): Activation | undefined {
+  return snapshotState(database).activation;
+}
+
+/** As `activationOf`, but `undefined` where this binary can't use the policy: facts go on being written under it. */
+export function usableActivation(database: Connection): Activation | undefined {
+  try {
+    return activationOf(database);
+  } catch (error) {
+    if (error instanceof AppError && error.code === "not_ready") return undefined;
+    throw error;
+  }
+}
+
+export interface SnapshotState {
+  readonly activation: Activation | undefined;
+  readonly version: number;
+  readonly statisticsStamp: number;
+}
+
+/** As `activationOf`, with the number of changes and the stamp of the degrees that this connection sees. */
+export function snapshotState(database: Connection): SnapshotState {
+  const row = must(
+    statement(database, "SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
+    "the store has no state",
+  );
+  return {
+    activation: activationFor(database, Number(row[0]), Number(row[1])),
+    version: Number(row[2]),
+    statisticsStamp: Number(row[3]),
+  };
+}
+
+function activationFor(database: Connection, id: number, stamp: number): Activation | undefined {
+  const known = cachedActivations.get(database);
+  if (known && known.stamp === stamp && stamp !== 0) return known;
+  if (id === 0) return undefined;
+  const [source, filename] = must(
+    statement(database, "SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
+    "the active policy is missing",
+  ).map((text) => (text === null ? null : String(text)));
+  const present = { source: must(source), filename: filename ?? null, stamp };
+  const isSame = known?.source === present.source && known.filename === present.filename;
+  if (isSame && known.stamp === stamp) return known;
+  const made = { ...present, active: activate(present.source, present.filename) };
+  cachedActivations.set(database, made);
+  return made;
+}
+
+/** Makes every question be planned anew, on all connections, from the commit of the present transaction on. */
+export function invalidatePlans(database: Connection): void {
+  // By chance, not by counting: a number that was rolled back must not come again.
+  statement(database, "UPDATE state SET plan_stamp = 1 + abs(random() % 9007199254740990)").run();
+}

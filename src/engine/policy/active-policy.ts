@@ -1,0 +1,123 @@
+/** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. */
+import type { PolarLimits } from "../../polar/limits.ts";
+import { compile } from "../../polar/compile.ts";
+import type { Policy } from "../../polar/policy.ts";
+import type { Source } from "../../polar/source.ts";
+import { defaultLimits, type Limits } from "../../config/limits.ts";
+import { type FactType, inferFactTypes } from "../../datalog/analysis/fact-types.ts";
+import { normalise, type SizeLimits } from "../../datalog/rewrite/normalise.ts";
+import type { Constant, DatalogProgram, ProgramLiteral } from "../../datalog/ir/program.ts";
+import type { Signatures } from "../../datalog/ir/signature.ts";
+import { signaturesFor } from "../../datalog/specialise/specialise.ts";
+import { createUniverse, type Universe } from "../../datalog/ir/universe.ts";
+import { AppError } from "../../util/app-error.ts";
+
+export interface ActivePolicy {
+  readonly policy: Policy;
+  readonly universe: Universe;
+  readonly program: DatalogProgram;
+  /** What may be stored; predicates are keys (`has_role/3`). */
+  readonly factTypes: readonly FactType[];
+  /** What each predicate can hold without context facts. */
+  readonly signatures: Signatures;
+  /** Every constant that a rule mentions. */
+  readonly constants: readonly Constant[];
+  /** Every type that a rule or a declaration mentions. */
+  readonly types: ReadonlySet<string>;
+}
+
+/** What one node accepted, every node must be able to use, whatever its own limits: they hold for new policies. */
+const acceptedPolicyLimits: Limits = {
+  ...defaultLimits,
+  policyBytesMax: Number.MAX_SAFE_INTEGER,
+  policyNestingMax: Number.MAX_SAFE_INTEGER,
+  policyExpandedItemsMax: Number.MAX_SAFE_INTEGER,
+  policyAlternativesMax: Number.MAX_SAFE_INTEGER,
+  policyTypingsMax: Number.MAX_SAFE_INTEGER,
+  policyConditionsMax: Number.MAX_SAFE_INTEGER,
+  policyRuleConditionsMax: Number.MAX_SAFE_INTEGER,
+  policyPredicatesMax: Number.MAX_SAFE_INTEGER,
+};
+
+/** A policy that becomes active is asked for several times, by who lays out its tables and by who answers: the last ones are kept. */
+const recentPolicies = new Map<string, ActivePolicy>();
+const recentPoliciesMax = 4;
+
+/** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
+export function activate(source: string, filename: string | null): ActivePolicy {
+  const key = JSON.stringify([filename, source]);
+  const active = recentPolicies.get(key) ?? make(source, filename);
+  recentPolicies.delete(key);
+  recentPolicies.set(key, active);
+  for (const oldest of recentPolicies.keys()) {
+    if (recentPolicies.size <= recentPoliciesMax) break;
+    recentPolicies.delete(oldest);
+  }
+  return active;
+}
+
+function make(source: string, filename: string | null): ActivePolicy {
+  const { policy, diagnostics } = compile(
+    [{ name: filename ?? "policy.polar", text: source }],
+    polarLimits(acceptedPolicyLimits),
+  );
+  if (!policy) {
+    throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
+  }
+  return prepare(policy, acceptedPolicyLimits);
+}
+
+export function prepare(policy: Policy, limits: Limits): ActivePolicy {
+  const universe = createUniverse(policy);
+  const program = normalise(policy, universe, sizeLimits(limits));
+  const factTypes = inferFactTypes(policy, program, universe, {
+    typingsMax: limits.policyTypingsMax,
+    predicatesMax: limits.policyPredicatesMax,
+  });
+  const constants = collectConstants(program);
+  const types = new Set([
+    ...policy.types.keys(),
+    ...constants.map((constant) => constant.type),
+    ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
+    ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
+  ]);
+  const signatures = signaturesFor(program, factTypes, [], limits.policyTypingsMax);
+  return { policy, universe, program, factTypes, signatures, constants, types };
+}
+
+export function sizeLimits(limits: Limits): SizeLimits {
+  return {
+    alternativesMax: limits.policyAlternativesMax,
+    ruleConditionsMax: limits.policyRuleConditionsMax,
+    conditionsMax: limits.policyConditionsMax,
+  };
+}
+
+export function polarLimits(limits: Limits): PolarLimits {
+  return {
+    sourceBytesMax: limits.policyBytesMax,
+    depthMax: limits.policyNestingMax,
+    expandedItemsMax: limits.policyExpandedItemsMax,
+    diagnosticsMax: limits.policyProblemsMax,
+  };
+}
+
+/** Several files as one text, for the one source that a policy is stored as. */
+export function joinSources(sources: readonly Source[]): string {
+  return sources.map((source) => source.text).join("\n");
+}
+
+function collectConstants(program: DatalogProgram): Constant[] {
+  const found = new Map<string, Constant>();
+  const add = (value: Constant): void => void found.set(JSON.stringify([value.type, value.id]), value);
+  const visit = (literal: ProgramLiteral): void => {
+    if (literal.kind === "not") literal.body.forEach(visit);
+    const terms = literal.kind === "call" ? literal.args : "left" in literal ? [literal.left, literal.right] : [];
+    for (const term of terms) if (term.kind === "const") add(term.value);
+  };
+  for (const rule of program.rules) {
+    for (const term of rule.head) if (term.kind === "const") add(term.value);
+    rule.body.forEach(visit);
+  }
+  return [...found.values()];
+}

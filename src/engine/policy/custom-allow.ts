@@ -1,0 +1,152 @@
+/**
+ * The `allow` rules of a policy's own, and the permissions that they allow. They replace the default ones, which allow every permission, so a permission
+ * that they leave out is not enough to be allowed. Oso Cloud accepts such policies without a warning.
+ */
+import { ArgumentIndex, mayUnify } from "../../datalog/ir/argument-index.ts";
+import { argumentPattern } from "../../datalog/analysis/fact-types.ts";
+import {
+  programCalls,
+  predicateKey,
+  type DatalogProgram,
+  type ProgramCall,
+  type ProgramRule,
+  splitKey,
+} from "../../datalog/ir/program.ts";
+import type { CallPattern } from "../../datalog/analysis/reachability.ts";
+import type { Diagnostic } from "../../polar/diagnostic.ts";
+import type { Rule } from "../../polar/policy.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+
+export interface CustomAllow {
+  /** The first of the rules. */
+  readonly rule: Rule;
+  /** Whether one of the rules, or one that they lead to, asks for the permission. False is certain, true is not. */
+  asksFor(permission: CallPattern): boolean;
+  /** Whether one of the rules may allow an action of the permission's name. False is certain, true is not. */
+  mayAllow(permission: CallPattern): boolean;
+}
+
+/** `undefined` where the default rules are there. */
+export function customAllow({ policy, program }: ActivePolicy): CustomAllow | undefined {
+  const rule = policy.rules.find(({ predicate, implicit }) => predicate === "allow" && !implicit);
+  if (!rule) return undefined;
+  const asked = new PatternIndex(grantedBy(program));
+  const allowed = new PatternIndex(allowedBy(program));
+  return {
+    rule,
+    asksFor: (permission) => asked.meets(permission),
+    mayAllow: (permission) => allowed.meets(permission),
+  };
+}
+
+/** Patterns of permissions. */
+class PatternIndex {
+  readonly #byPredicate = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<CallPattern>()]));
+
+  constructor(patterns: Iterable<CallPattern>) {
+    for (const pattern of patterns) this.#byPredicate.get(pattern.predicate)?.add(pattern, pattern.args);
+  }
+
+  meets({ predicate, args }: CallPattern): boolean {
+    const candidates = this.#byPredicate.get(predicate)?.candidates(args);
+    return candidates?.some((pattern) => mayUnify(pattern.args, args)) === true;
+  }
+}
+
+const isAskedByApplications = /^allow(?:_|$)/;
+
+const permissionKeys = [3, 2].map((arity) => predicateKey("has_permission", arity));
+
+/** What the heads of `allow`, `allow_field` and the like allow, as the permission of the same name. */
+function* allowedBy(program: DatalogProgram): Generator<CallPattern> {
+  for (const { predicate, head, types } of program.rules) {
+    const [name, arity] = splitKey(predicate);
+    if (!isAskedByApplications.test(name)) continue;
+    const args = head.map((term) => argumentPattern(term, types));
+    for (const key of permissionKeys) {
+      const length = splitKey(key)[1];
+      if (name === "allow" ? arity === length : arity > length) yield { predicate: key, args: args.slice(0, length) };
+    }
+  }
+}
+
+/** The calls that can make some `allow`, `allow_field` or the like true by being true: an even number of `not`s lies between the two. */
+function* grantedBy(program: DatalogProgram): Generator<CallPattern> {
+  const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
+  const seen = new Set<string>();
+  const waiting = [...rules.keys()]
+    .filter((predicate) => isAskedByApplications.test(splitKey(predicate)[0]))
+    .map((predicate) => ({ predicate, grants: true }));
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const { predicate, grants } = next;
+    const key = `${grants} ${predicate}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    for (const rule of rules.get(predicate) ?? []) {
+      for (const { call, isNegated } of programCalls(rule.body)) {
+        waiting.push({ predicate: call.predicate, grants: grants !== isNegated });
+        if (grants !== isNegated) yield patternOf(call, rule);
+      }
+    }
+  }
+}
+
+function headOf({ predicate, head, types }: ProgramRule): CallPattern {
+  return { predicate, args: head.map((term) => argumentPattern(term, types)) };
+}
+
+function patternOf({ predicate, args }: ProgramCall, { types }: ProgramRule): CallPattern {
+  return { predicate, args: args.map((term) => argumentPattern(term, types)) };
+}
+
+export function replacedDefaultWarnings(active: ActivePolicy): Diagnostic[] {
+  const own = customAllow(active);
+  if (!own) return [];
+  return permissionKeys.flatMap((key): Diagnostic[] => {
+    const permissions = active.program.rules.filter(({ predicate }) => predicate === key);
+    const patterns = permissions.map((permission) => ({ permission, pattern: headOf(permission) }));
+    // A permission that no `allow` rule allows may still be a condition of others that are allowed.
+    const isNoneAllowed = patterns.every(({ pattern }) => !own.mayAllow(pattern));
+    const lost = patterns.flatMap(({ permission, pattern }) =>
+      isNoneAllowed || !own.asksFor(pattern) ? [permission] : [],
+    );
+    const [first] = lost;
+    if (!first) return [];
+    const { none, some } = texts[splitKey(key)[1] === 2 ? "global" : "resource"];
+    const { effect, hint } = lost.length === permissions.length ? none : some;
+    return [
+      {
+        code: "rule/default-allow-replaced",
+        severity: "warning",
+        span: own.rule.span,
+        message: `\`allow\` rules of your own replace the default one${effect}`,
+        hint,
+        related: [{ message: "this permission is not enough to be allowed", span: first.span }],
+      },
+    ];
+  });
+}
+
+/** Where the rules ask for none of the permissions, and where they ask for some: then they may restrict what the default one would give. */
+const texts = {
+  resource: {
+    none: {
+      effect: ", so no permission is enough to be allowed, those of blocks included",
+      hint: "write the default one again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
+    },
+    some: {
+      effect: " and leave out some permissions, which are not enough to be allowed",
+      hint: "let an `allow` rule ask for `has_permission(actor, action, resource)` with their types and names too",
+    },
+  },
+  global: {
+    none: {
+      effect: ", so no global permission is enough to be allowed",
+      hint: "write the default one for them again: `allow(actor: Actor, action: String) if has_permission(actor, action);`",
+    },
+    some: {
+      effect: " and leave out some global permissions, which are not enough to be allowed",
+      hint: "let an `allow` rule ask for `has_permission(actor, action)` with their types and names too",
+    },
+  },
+} as const;

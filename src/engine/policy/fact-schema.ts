@@ -1,0 +1,52 @@
+/** Whether the policy has a use for a fact (polar.md 6.4). One that no rule could look at is most likely a slip, and would silently do nothing. */
+import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
+import { predicateKey } from "../../datalog/ir/program.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
+import { suggestion } from "../../polar/suggest.ts";
+import type { Fact } from "../../store/facts/fact.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
+
+export interface FactSchemaProblem {
+  /** `has_role(User, "reader", Org) is not used in policy`, with the nearest that is. */
+  readonly problem: string;
+  readonly fix: string;
+}
+
+/** What is wrong with a fact, `undefined` where it may be stored. Without a policy nothing may. */
+export function checkFactSchema(fact: Fact, active: ActivePolicy | undefined): FactSchemaProblem | undefined {
+  const key = predicateKey(fact.predicate, fact.args.length);
+  const types = fact.args.map((arg) => arg.type);
+  const accepted = active?.factTypes ?? [];
+  if (isCovered(accepted, key, types)) return undefined;
+  const near = nearest(fact.predicate, types, accepted).map((known) => `\`${formatFactType(known)}\``);
+  return {
+    problem: `${formatFact(fact)} is not used in policy${near.length > 0 ? `; the policy uses ${near.join(", ")}` : ""}`,
+    fix: active
+      ? `use this fact in a rule, or add \`declare ${fact.predicate}(${types.join(", ")});\``
+      : "no policy is loaded yet: load one first",
+  };
+}
+
+const nearestMax = 5;
+
+/** Fact types of the same name, else of the most similar one; those first that agree with the most arguments. */
+function nearest(predicate: string, types: readonly string[], accepted: readonly FactType[]): FactType[] {
+  const byName = Map.groupBy(accepted, (known) => splitKey(known.predicate)[0]);
+  const alike = byName.get(predicate) ?? byName.get(suggestion(predicate, byName.keys()) ?? "") ?? [];
+  const agreement = (known: FactType): number =>
+    known.types.filter((type, index) => type === undefined || type === types[index]).length -
+    Math.abs(known.types.length - types.length);
+  return alike.toSorted((one, other) => agreement(other) - agreement(one)).slice(0, nearestMax);
+}
+
+/** `has_role(User, String, Org)`; `_` where any type is accepted. */
+export function formatFactType(known: FactType): string {
+  return `${splitKey(known.predicate)[0]}(${known.types.map((type) => type ?? "_").join(", ")})`;
+}
+
+/** As the official server shows it: strings as literals, other values by type. */
+function formatFact(fact: Fact): string {
+  const args = fact.args.map((arg) => (arg.type === "String" ? stringLiteral(arg.id) : arg.type));
+  return `${fact.predicate}(${args.join(", ")})`;
+}

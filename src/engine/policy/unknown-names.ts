@@ -1,0 +1,119 @@
+/** Names in a question that the policy does not have, each with the nearest one that it has: nothing but a slip tells them apart from a denial. */
+import { argumentPattern } from "../../datalog/analysis/fact-types.ts";
+import { programCalls, predicateKey, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
+import { isTypeVariable } from "../../datalog/ir/signature.ts";
+import type { DeclaredName } from "../../polar/policy.ts";
+import { quote } from "../../polar/report.ts";
+import { suggestion } from "../../polar/suggest.ts";
+import type { ActivePolicy } from "./active-policy.ts";
+
+export interface AskedCall {
+  readonly predicate: string;
+  /** `id` where the question says which value. */
+  readonly args: readonly { readonly type: string; readonly id?: string }[];
+}
+
+/** A sentence for each of them. */
+export function unknownNames(call: AskedCall, active: ActivePolicy): string[] {
+  const types = call.args.flatMap((_, position) => unknownType(call, position, active));
+  return [...unknownPredicate(call, active), ...new Set(types), ...unknownName(call, active)];
+}
+
+function unknownPredicate({ predicate, args }: AskedCall, { program, factTypes }: ActivePolicy): string[] {
+  const keys = new Set([...program.heads.keys(), ...factTypes.map((fact) => fact.predicate)]);
+  if (keys.has(predicateKey(predicate, args.length))) return [];
+  const arities = Map.groupBy([...keys].map(splitKey), ([name]) => name);
+  const known = arities.get(predicate)?.map(([, arity]) => arity) ?? [];
+  if (known.length === 0)
+    return [`the policy has no predicate ${quote(predicate)}${didYouMean(predicate, arities.keys())}`];
+  return [
+    `${quote(predicate)} has another number of arguments in the policy: ${known.toSorted((one, other) => one - other).join(" or ")}`,
+  ];
+}
+
+const builtIn: readonly string[] = ["String", "Integer", "Boolean"];
+
+/** Where the rules take any type, one that they do not name is told only if it looks like another. */
+function unknownType(call: AskedCall, position: number, active: ActivePolicy): string[] {
+  const type = call.args[position]?.type ?? "";
+  const known = new Set([...active.policy.types.keys(), ...active.types, ...builtIn]);
+  if (known.has(type)) return [];
+  if (type === "Actor" || type === "Resource")
+    return [`no value is of the type ${quote(type)} itself: name one below it`];
+  const hint = didYouMean(type, known);
+  return hint === "" && takesAny(call, position, active) ? [] : [`the policy has no type ${quote(type)}${hint}`];
+}
+
+function takesAny({ predicate, args }: AskedCall, position: number, { signatures }: ActivePolicy): boolean {
+  const anything = args.map(() => ({ types: undefined, id: undefined }));
+  const found = signatures.get(predicateKey(predicate, args.length))?.candidates(() => anything) ?? [];
+  return found.some((types) => types[position] === undefined || isTypeVariable(types[position]));
+}
+
+const kinds: ReadonlyMap<string, DeclaredName["kind"]> = new Map([
+  ["allow", "permission"],
+  ["has_permission", "permission"],
+  ["has_role", "role"],
+  ["has_relation", "relation"],
+]);
+
+/** An action, a role or a relation that neither the block of the type declares nor a rule names. */
+function unknownName({ predicate, args }: AskedCall, active: ActivePolicy): string[] {
+  const kind = kinds.get(predicate);
+  const name = args[1];
+  if (kind === undefined || name?.type !== "String" || name.id === undefined || args.length > 3) return [];
+  const owner = args[ownerOf(predicate)]?.type;
+  const isKnownType = owner !== undefined && active.types.has(owner);
+  const known = new Set([
+    ...declaredNames(kind, isKnownType ? owner : undefined, args.length, active),
+    ...active.program.rules.flatMap((rule) => namesIn(rule, kind, isKnownType ? owner : undefined, args.length)),
+  ]);
+  // Where the policy names none, all of them are data.
+  if (known.size === 0 || known.has(name.id)) return [];
+  const where = isKnownType ? ` of ${quote(owner)}` : "";
+  return [`the policy has no ${kind} ${quote(name.id)}${where}${didYouMean(name.id, known)}`];
+}
+
+/** `has_relation` begins with what has it, the others end with what they are for, if it is not the whole system. */
+function ownerOf(predicate: string): number {
+  return predicate === "has_relation" ? 0 : 2;
+}
+
+/** Of all types where none is said. */
+function declaredNames(
+  kind: DeclaredName["kind"],
+  owner: string | undefined,
+  arity: number,
+  { policy }: ActivePolicy,
+): readonly string[] {
+  if (arity === 2)
+    return policy.names.flatMap((one) => (one.owner === "global" && one.kind === kind ? [one.name] : []));
+  const types = owner === undefined ? [...policy.types.values()] : [policy.types.get(owner)];
+  return types.flatMap((type) => {
+    if (!type) return [];
+    if (kind === "relation") return [...type.relations.keys()];
+    return kind === "role" ? type.roles : type.permissions;
+  });
+}
+
+function namesIn(
+  { predicate, head, body, types }: ProgramRule,
+  kind: DeclaredName["kind"],
+  owner: string | undefined,
+  arity: number,
+): string[] {
+  const calls = [{ predicate, args: head }, ...programCalls(body).map(({ call }) => call)];
+  return calls.flatMap(({ predicate: key, args }) => {
+    const [called, count] = splitKey(key);
+    const [, name] = args;
+    if (kinds.get(called) !== kind || count !== arity || name?.kind !== "const") return [];
+    const owned = args[ownerOf(called)];
+    const allowed = owned && owner !== undefined ? argumentPattern(owned, types).types : undefined;
+    return !allowed || owner === undefined || allowed.has(owner) ? [name.value.id] : [];
+  });
+}
+
+function didYouMean(name: string, known: Iterable<string>): string {
+  const found = suggestion(name, known);
+  return found === undefined ? "" : `: did you mean ${quote(found)}?`;
+}

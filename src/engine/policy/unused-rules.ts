@@ -1,0 +1,124 @@
+/** Rules that change no decision, because no rule on the way from `allow` asks for their predicate. Oso Cloud accepts such policies without a warning. */
+import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
+import type { Diagnostic } from "../../polar/diagnostic.ts";
+import type { Expression, Policy, Rule } from "../../polar/policy.ts";
+import { quote } from "../../polar/report.ts";
+import { must } from "../../util/assert.ts";
+
+/** Applications ask for these by name: `allow` with any arguments, and `allow_field` and its like. */
+const askedFor: readonly string[] = [
+  "has_role/2",
+  "has_role/3",
+  "has_permission/2",
+  "has_permission/3",
+  "has_relation/3",
+];
+const alsoAskedFor = /^allow(?:_|\/)/;
+
+export function unusedRuleWarnings(policy: Policy): Diagnostic[] {
+  const calls = callsOf(policy.rules);
+  const used = reachedFrom(
+    [...askedFor, ...calls.keys().filter((key) => alsoAskedFor.test(key)), ...testedKeys(policy)],
+    calls,
+  );
+  const unused = [...calls.keys()].filter((key) => !used.has(key));
+  const firsts = new Map(policy.rules.toReversed().map((rule) => [keyOf(rule), rule]));
+  const arities = Map.groupBy(
+    new Set([...calls.keys(), ...calls.values().flatMap((called) => called)]),
+    (key) => splitKey(key)[0],
+  );
+  return notCalled(unused, calls).map((key) => {
+    const [name, arity] = splitKey(key);
+    const isOneOfSeveral = (arities.get(name)?.length ?? 0) > 1;
+    return warnOfUnused(isOneOfSeveral ? `${quote(name)} with ${countOf(arity)}` : quote(name), must(firsts.get(key)));
+  });
+}
+
+function countOf(count: number): string {
+  return count === 1 ? "one argument" : `${count} arguments`;
+}
+
+/** What a test asserts is for applications to ask, unless its name says that it should deny. */
+function testedKeys({ tests }: Policy): string[] {
+  return tests.flatMap(({ assertions }) =>
+    assertions.flatMap((assertion) => (isMeantToDeny(assertion.predicate) ? [] : [keyOf(assertion)])),
+  );
+}
+
+/** Those that no other of them asks for, and one of each circle: what only another one asks for gets no warning of its own. */
+function notCalled(unused: readonly string[], calls: Calls): string[] {
+  const calledByOthers = new Set(
+    unused.flatMap((key) => [...(calls.get(key) ?? [])].filter((called) => called !== key)),
+  );
+  const seen = new Set<string>();
+  const uncalledFirst = unused.toSorted(
+    (one, other) => Number(calledByOthers.has(one)) - Number(calledByOthers.has(other)),
+  );
+  const found = uncalledFirst.filter((key) => {
+    if (seen.has(key)) return false;
+    reachedFrom([key], calls, seen);
+    return true;
+  });
+  const told = new Set(found);
+  return unused.filter((key) => told.has(key));
+}
+
+function warnOfUnused(name: string, { predicate, span, body }: Rule): Diagnostic {
+  const what = body === undefined ? "fact" : "rule";
+  return {
+    code: "rule/unused",
+    severity: "warning",
+    span,
+    message: `${name} is not used by any rule on the way from \`allow\`, so this ${what} has no effect on authorize, list or actions`,
+    hint: isMeantToDeny(predicate)
+      ? `only \`not\` takes access away: add ${quote(`and not ${predicate}(…)`)} to the rules of permissions, or to an \`allow\` rule that asks for \`has_permission(…)\``
+      : "use it in a rule, or remove it; a query that names it is still answered",
+  };
+}
+
+const denials =
+  /(?:^|_)(?:den(?:y|ied|ies)|forbid(?:s|den)?|block(?:s|ed)?|reject(?:s|ed)?|disallow(?:s|ed)?|prohibit(?:s|ed)?|refuse[sd]?|ban(?:s|ned)?|revoke[sd]?|suspend(?:s|ed)?|exclude[sd]?|cannot|cant|(?:can|may|must|should)_not|not_(?:allowed|permitted|authori[sz]ed)|un(?:allowed|authori[sz]ed))(?:_|$)/;
+
+/** Whether one of the words in the name says so, in `snake_case` or `camelCase`. */
+function isMeantToDeny(name: string): boolean {
+  const words = name
+    .replaceAll(/(\p{Ll}|\d)(?=\p{Lu})/gu, "$1_")
+    .replaceAll("::", "_")
+    .replace(/\?$/, "");
+  // What one may do to others: `can_block(user, other)` takes nothing away from anybody.
+  return denials.test(words.toLowerCase()) && !/^(?:can|may|must|should)_(?!not)/.test(words.toLowerCase());
+}
+
+function keyOf({ predicate, params }: Pick<Rule, "predicate" | "params">): string {
+  return predicateKey(predicate, params.length);
+}
+
+/** By predicate key, the keys that its rules ask for. */
+type Calls = ReadonlyMap<string, ReadonlySet<string>>;
+
+function callsOf(rules: readonly Rule[]): Calls {
+  const calls = new Map<string, Set<string>>();
+  for (const rule of rules) {
+    const called = calls.getOrInsertComputed(keyOf(rule), () => new Set());
+    for (const key of calledIn(rule.body)) called.add(key);
+  }
+  return calls;
+}
+
+/** These and all that they lead to. What was `seen` is not followed again. */
+function reachedFrom(roots: readonly string[], calls: Calls, seen = new Set<string>()): ReadonlySet<string> {
+  const waiting = [...roots];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    waiting.push(...(calls.get(next) ?? []));
+  }
+  return seen;
+}
+
+function* calledIn(expression: Expression | undefined): Generator<string> {
+  if (expression?.kind === "call") yield predicateKey(expression.predicate, expression.args.length);
+  if (expression?.kind === "not") yield* calledIn(expression.operand);
+  if (expression?.kind !== "and" && expression?.kind !== "or") return;
+  for (const operand of expression.operands) yield* calledIn(operand);
+}

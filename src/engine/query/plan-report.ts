@@ -1,0 +1,250 @@
+/**
+ * What a question becomes under a policy: the specialised rules, the closures that are kept for it, the SQL, and how SQLite goes about it. Over an
+ * empty store it is the same wherever it is asked; over that of a node it is what this node does.
+ */
+import type { Limits } from "../../config/limits.ts";
+import {
+  type ClosureLabels,
+  printClosure,
+  type PrintedNode,
+  printNodes,
+  printQuestion,
+} from "../../datalog/print/print-rules.ts";
+import { predicateKey } from "../../datalog/ir/program.ts";
+import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import { closureTables } from "../../store/facts/closure-tables.ts";
+import { TableStatistics } from "../../store/statistics/table-statistics.ts";
+import { openStore } from "../../store/connection/open-store.ts";
+import { factTables } from "../../store/facts/fact-tables.ts";
+import { statement } from "../../store/connection/statements.ts";
+import { createState } from "../../store/log/store-state.ts";
+import { symbolRange } from "../../store/facts/symbols.ts";
+import { must } from "../../util/assert.ts";
+import { AppError } from "../../util/app-error.ts";
+import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
+import { activationOf } from "../policy/activation.ts";
+import { applyEvent } from "../state/apply.ts";
+import { costBoundOf } from "./cost-bound.ts";
+import { type Plan, Planner, type Shape, type ShapeVariable } from "./plans.ts";
+import { closuresOf } from "../materialized/policy-closures.ts";
+import { unknownNames } from "../policy/unknown-names.ts";
+
+/** One argument of a question: a value that comes with it, a value of the policy, or what is asked for. */
+export type PlanArgument =
+  | { readonly kind: "given" | "asked"; readonly type: string }
+  | { readonly kind: "constant"; readonly type: string; readonly id: string };
+
+export interface PlanQuestion {
+  readonly predicate: string;
+  readonly args: readonly PlanArgument[];
+}
+
+/** A node with the places of the rules that it comes from; none for those that stand in no file. */
+export interface PlacedNode {
+  readonly node: string;
+  readonly recursive: boolean;
+  readonly rules: readonly { readonly text: string; readonly place: (Position & { readonly file: string }) | null }[];
+}
+
+export interface PlanReport {
+  readonly question: string;
+  /**
+   * `statement`: one SQL statement. `steps`: none fits, rules are evaluated step by step. `nothing`: no rule and no fact can answer. `not-listable`:
+   * a value is asked for that only a negation or a comparison restricts.
+   */
+  readonly answeredBy: "statement" | "steps" | "nothing" | "not-listable";
+  /** What the question names and the policy does not have, with what it has instead. */
+  readonly unknown: readonly string[];
+  /** The question over nodes, and the nodes. */
+  readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
+  /** Tables of transitive closures that the statement reads, and those that are too large: these are walked. */
+  readonly closures: readonly {
+    readonly table: string;
+    readonly step: string;
+    readonly rows: number;
+    readonly kept: boolean;
+  }[];
+  /** The most rows that the statement may look at, whatever it is asked with; `null` where no statement answers, or there is no telling. */
+  readonly rowsMax: number | null;
+  /** Tables of facts that it names, with their predicates. */
+  readonly tables: readonly { readonly table: string; readonly predicate: string }[];
+  /** Further orders of those tables, which the policy keeps, as far as the statement uses them. */
+  readonly indexes: readonly string[];
+  /** Numbers in the statement that stand for values of the policy, and between which the values of a type are. */
+  readonly constants: readonly { readonly id: number; readonly value: string }[];
+  readonly types: readonly { readonly low: number; readonly high: number; readonly type: string }[];
+  readonly sql: string | null;
+  /** What goes into the statement with each question, in order. */
+  readonly parameters: readonly string[];
+  /** SQLite's own plan, a line a step, indented by its depth. */
+  readonly queryPlan: readonly string[];
+}
+
+/** Over an empty store. All `sources` together are a policy without errors. */
+export function reportPlan(sources: readonly Source[], question: PlanQuestion, limits: Limits): PlanReport {
+  const store = openStore(":memory:");
+  try {
+    createState(store, "plan", "plan");
+    const effect = { kind: "policy", id: 1, source: joinSources(sources), filename: null } as const;
+    store.transaction(() => applyEvent(store, { offset: 1, timeMs: 0, traceparent: null, effect }, limits));
+    return reportOver(store, must(activationOf(store)).active, sources, question, limits);
+  } finally {
+    store.close();
+  }
+}
+
+/** As a node with the store at `path` has it now: under its policy, with its closures and what it knows of its tables. */
+export function reportStoredPlan(path: string, question: PlanQuestion, limits: Limits): PlanReport {
+  const store = openStore(path, { readonly: true });
+  try {
+    return store.transaction(() => {
+      const active = activationOf(store)?.active;
+      const [row] = statement(store, "SELECT source, filename FROM policy ORDER BY id DESC LIMIT 1").values();
+      if (!active || !row) throw new AppError("not_found", "no policy is active there");
+      const source = { name: String(row[1] ?? "policy.polar"), text: String(row[0]) };
+      return reportOver(store, active, [source], question, limits);
+    });
+  } finally {
+    store.close();
+  }
+}
+
+function reportOver(
+  store: Connection,
+  active: ActivePolicy,
+  sources: readonly Source[],
+  question: PlanQuestion,
+  limits: Limits,
+): PlanReport {
+  const degrees = new TableStatistics(store);
+  const plans = new Planner(store, active, limits, "statement", degrees);
+  const closures = closuresOf(active, limits);
+  const tables = new Map(closureTables(store).map((table) => [table.name, table]));
+  const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name)?.table ?? "closure"]));
+  const shape = shapeOf(question);
+  const plan = plans.planFor("question", shape);
+  const body = plans.specialised(shape, plan.kind !== "evaluator");
+  const names = question.args.map(argumentName);
+  const used = plan.kind === "statement" ? namesIn(plan.sql) : new Set<string>();
+  return {
+    question: printedQuestion(question),
+    answeredBy: answeredBy[plan.kind],
+    unknown: unknownNames(question, active),
+    rules: body
+      ? {
+          question: printQuestion(body, names, labels),
+          nodes: printNodes(body, labels).map((node) => placed(node, sources)),
+        }
+      : null,
+    closures: closures.flatMap((closure) => {
+      const present = tables.get(closure.name);
+      if (!present) return [];
+      const { table, rows, isMaterialized: kept } = present;
+      return used.has(table) || !kept ? [{ table, step: printClosure(closure), rows, kept }] : [];
+    }),
+    rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics: degrees, listed: 1 })) : null,
+    ...statementOf(store, plan),
+  };
+}
+
+function finite(number: number): number | null {
+  return Number.isFinite(number) ? Math.ceil(number) : null;
+}
+
+const answeredBy = {
+  statement: "statement",
+  evaluator: "steps",
+  nothing: "nothing",
+  "not-enumerable": "not-listable",
+} as const;
+
+function placed({ node, recursive, rules }: PrintedNode, sources: readonly Source[]): PlacedNode {
+  return { node, recursive, rules: rules.map(({ text, span }) => ({ text, place: placeOf(span.start, sources) })) };
+}
+
+/** Of an offset in the joined sources. */
+function placeOf(offset: number, sources: readonly Source[]): PlacedNode["rules"][number]["place"] {
+  let start = 0;
+  for (const { name, text } of sources) {
+    if (offset < start + text.length) return { file: name, ...positionAt(lineStarts(text), offset - start) };
+    start += text.length + 1;
+  }
+  return null;
+}
+
+type StatementPart = Pick<
+  PlanReport,
+  "tables" | "indexes" | "constants" | "types" | "sql" | "parameters" | "queryPlan"
+>;
+
+function statementOf(store: Connection, plan: Plan): StatementPart {
+  if (plan.kind !== "statement")
+    return { tables: [], indexes: [], constants: [], types: [], sql: null, parameters: [], queryPlan: [] };
+  const { sql, parameters } = plan;
+  const named = namesIn(sql);
+  const numbers = new Set([...sql.matchAll(/\b\d{10,}\b/g)].map(([number]) => Number(number)));
+  const queryPlan = explainQueryPlan(store, plan);
+  return {
+    tables: factTables(store).flatMap(({ table, predicate, arity }) =>
+      named.has(table) ? [{ table, predicate: `${predicate}/${arity}` }] : [],
+    ),
+    indexes: [...new Set(queryPlan.flatMap((step) => /INDEX ((?:fact|closure)_\w+)/.exec(step)?.[1] ?? []))].sort(),
+    constants: store
+      .prepare("SELECT symbol.id, type.name, symbol.value FROM symbol JOIN type ON type.id = symbol.type ORDER BY 1")
+      .values()
+      .flatMap(([id, type, value]) =>
+        numbers.has(Number(id)) ? [{ id: Number(id), value: constantText(String(type), String(value)) }] : [],
+      ),
+    types: store
+      .prepare("SELECT id, name FROM type ORDER BY 1")
+      .values()
+      .flatMap(([id, type]) => {
+        const { low, high } = symbolRange(Number(id));
+        return numbers.has(low) || numbers.has(high) ? [{ low, high, type: String(type) }] : [];
+      }),
+    sql,
+    parameters,
+    queryPlan,
+  };
+}
+
+function namesIn(sql: string): Set<string> {
+  return new Set([...sql.matchAll(/\b(?:fact|closure)_\d+\b/g)].map(([name]) => name));
+}
+
+function explainQueryPlan(store: Connection, { sql, parameters }: Extract<Plan, { kind: "statement" }>): string[] {
+  const rows = store.prepare(`EXPLAIN QUERY PLAN ${sql}`).values(...parameters.map(() => null));
+  const depths = new Map<unknown, number>();
+  return rows.map(([id, parent, , detail]) => {
+    const depth = (depths.get(parent) ?? -1) + 1;
+    depths.set(id, depth);
+    return `${"  ".repeat(depth)}${String(detail)}`;
+  });
+}
+
+function shapeOf({ predicate, args }: PlanQuestion): Shape {
+  return {
+    calls: [{ predicate: predicateKey(predicate, args.length), variables: args.map((_, index) => index) }],
+    variables: args.map((arg): ShapeVariable => {
+      if (arg.kind === "constant")
+        return { type: arg.type, mode: "constant", constant: { type: arg.type, id: arg.id } };
+      return { type: arg.type, mode: arg.kind === "given" ? "one" : "free", constant: undefined };
+    }),
+    context: [],
+  };
+}
+
+function printedQuestion({ predicate, args }: PlanQuestion): string {
+  return `${predicate}(${args.map(argumentName).join(", ")})`;
+}
+
+function argumentName(arg: PlanArgument): string {
+  if (arg.kind === "constant") return constantText(arg.type, arg.id);
+  return `${arg.type}:${arg.kind === "given" ? "_" : "?"}`;
+}
+
+function constantText(type: string, id: string): string {
+  if (type === "String") return JSON.stringify(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+}

@@ -1,0 +1,56 @@
+/** What a fact must look like to be stored or to be a context fact, whatever the policy (polar.md 8). */
+import type { Limits } from "../../config/limits.ts";
+import { factArgumentsMax } from "../../polar/policy.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
+import { AppError } from "../../util/app-error.ts";
+import { fitsInBytes } from "../../util/text-length.ts";
+
+const integerMin = -(2n ** 63n);
+const integerMax = 2n ** 63n - 1n;
+
+/** Throws `invalid_request` naming the argument at fault. */
+export function checkFact(fact: Fact, limits: Limits): void {
+  const refuse = (problem: string): never => {
+    throw new AppError("invalid_request", `fact \`${fact.predicate}\`: ${problem}`);
+  };
+  if (fact.args.length < 1 || fact.args.length > factArgumentsMax)
+    refuse(`has ${fact.args.length} arguments; facts hold 1 to ${factArgumentsMax}`);
+  for (const [index, value] of fact.args.entries()) {
+    const problem = problemOfArgument(value, limits.identifierBytesMax);
+    if (problem !== undefined) refuse(`argument ${index + 1} ${problem}`);
+  }
+}
+
+function problemOfArgument({ type, id }: Value, bytesMax: number): string | undefined {
+  if (type === "" || id === "") return "has an empty type or id";
+  if (id === "*") return "has the id `*`, which only answers use; say which values are meant in a rule of the policy";
+  for (const text of [type, id]) {
+    // The database would store another character in its place, and two such values would become one.
+    if (!text.isWellFormed()) return "holds half of a character (a lone surrogate)";
+    if (!fitsInBytes(text, bytesMax))
+      return `is ${Buffer.byteLength(text)} bytes long; at most ${bytesMax} are allowed`;
+  }
+  const problem = problemOf({ type, id });
+  if (problem !== undefined) return problem;
+  if (type === "Actor" || type === "Resource") return `has the abstract type \`${type}\`; use a concrete one`;
+  return undefined;
+}
+
+/** Throws `invalid_request` for an Integer or a Boolean that is none: compared with others, it would be taken for some value. */
+export function checkValue(value: Value): void {
+  const problem = problemOf(value);
+  if (problem !== undefined) throw new AppError("invalid_request", problem);
+}
+
+function problemOf({ type, id }: Value): string | undefined {
+  if (type === "Integer" && !isInteger(id)) return `\`${id}\` is no 64-bit integer in its plain form`;
+  if (type === "Boolean" && id !== "true" && id !== "false")
+    return `\`${id}\` is no boolean; use \`true\` or \`false\``;
+  return undefined;
+}
+
+function isInteger(text: string): boolean {
+  if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) return false;
+  const value = BigInt(text);
+  return value >= integerMin && value <= integerMax;
+}

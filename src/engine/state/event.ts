@@ -1,0 +1,122 @@
+/**
+ * Events: what the log holds, the broker carries and `apply` applies. An event carries effects (the facts really inserted, the facts really
+ * deleted, after wildcards were resolved), never questions, so that every copy ends in the same state. One write transaction is one event.
+ */
+import { z } from "zod";
+import type { Fact } from "../../store/facts/fact.ts";
+import { describeProblem, listOf } from "../../util/bounded-schema.ts";
+
+const value = z.object({ type: z.string().min(1), id: z.string().min(1) }).strict();
+const fact = z.object({ predicate: z.string().min(1), args: listOf(value, { min: 1 }) }).strict();
+
+export const apiKeyRole = z.enum(["admin", "write", "read"]);
+export type ApiKeyRole = z.infer<typeof apiKeyRole>;
+
+/** An API key as it is stored and replicated: the hash of its text, never the text. */
+const apiKey = z
+  .object({
+    id: z.string().min(1),
+    name: z.string(),
+    role: apiKeyRole,
+    hash: z.string().length(64),
+    timeMs: z.number().int(),
+  })
+  .strict();
+export type ApiKey = z.infer<typeof apiKey>;
+
+/** Names the request that was done: who sends it again is told so, on whatever node (`store/log/idempotency.ts`). */
+const request = z
+  .string()
+  .regex(/^[0-9a-f]{32}$/)
+  .optional();
+
+const effect = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("facts"), inserted: listOf(fact, {}), deleted: listOf(fact, {}), request }).strict(),
+  z
+    .object({
+      kind: z.literal("policy"),
+      id: z.number().int().positive(),
+      source: z.string(),
+      filename: z.string().nullable(),
+      /** What its sender was told of it, to be told so again. */
+      warning: z.string().optional(),
+      request,
+    })
+    .strict(),
+  /** All facts go; policy and keys stay. */
+  z.object({ kind: z.literal("clear"), request }).strict(),
+  z
+    .object({
+      kind: z.literal("keys"),
+      added: listOf(apiKey, {}),
+      removed: listOf(z.string(), {}),
+      /** The keys that those took the place of, or that were removed: what is needed to go back. */
+      replaced: listOf(apiKey, {}).optional(),
+    })
+    .strict(),
+  /** A new epoch begins: nothing of the state changes, only who goes on with this history. */
+  z
+    .object({ kind: z.literal("epoch"), epoch: z.string().regex(/^[0-9a-f]{16}$/), term: z.number().int().positive() })
+    .strict(),
+]);
+export type Effect = z.infer<typeof effect>;
+
+/**
+ * The effect that this text stands for; throws where it is none. Most are small changes of facts, and those pass by a few looks: all of the schema would
+ * take half as long again as to apply them.
+ */
+export function decodeEffect(body: string): Effect {
+  const value: unknown = JSON.parse(body);
+  if (isFactsEffect(value)) return value;
+  const parsed = effect.safeParse(value);
+  if (!parsed.success) throw new Error(`an event of the log is not understood: ${describeProblem(parsed.error)}`);
+  return parsed.data;
+}
+
+type FactsEffect = Extract<Effect, { kind: "facts" }>;
+
+/** True of nothing that the schema would refuse. */
+function isFactsEffect(value: unknown): value is FactsEffect {
+  // A fourth key would be the name of the request.
+  const named = typeof value === "object" && value !== null && "request" in value;
+  if (named && !(typeof value.request === "string" && /^[0-9a-f]{32}$/.test(value.request))) return false;
+  if (!hasKeys(value, named ? 4 : 3) || !("kind" in value) || value.kind !== "facts") return false;
+  return "inserted" in value && isFacts(value.inserted) && "deleted" in value && isFacts(value.deleted);
+}
+
+function isFacts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isFact);
+}
+
+function isFact(value: unknown): boolean {
+  if (!hasKeys(value, 2) || !("predicate" in value && "args" in value) || !isName(value.predicate)) return false;
+  return Array.isArray(value.args) && value.args.length > 0 && value.args.every(isValue);
+}
+
+function isValue(value: unknown): boolean {
+  return hasKeys(value, 2) && "type" in value && "id" in value && isName(value.type) && isName(value.id);
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === "string" && value.length > 0;
+}
+
+function hasKeys(value: unknown, count: number): value is object {
+  return typeof value === "object" && value !== null && Object.keys(value).length === count;
+}
+
+export interface Event {
+  /** Position in the log, from 1 without gaps. */
+  readonly offset: number;
+  /** Time of commit on the primary, in ms since 1970. */
+  readonly timeMs: number;
+  /** W3C trace context of the request that caused it, where that was sampled. */
+  readonly traceparent: string | null;
+  readonly effect: Effect;
+}
+
+/** One element of `POST /api/batch`: facts to add, or patterns of facts to take away. */
+export type FactChange = { readonly inserts: readonly Fact[] } | { readonly deletes: readonly FactPattern[] };
+
+export type { Fact, FactPattern } from "../../store/facts/fact.ts";
+import type { FactPattern } from "../../store/facts/fact.ts";

@@ -1,0 +1,102 @@
+/**
+ * From what a client asks to change to what really changes: facts are checked against the fact types of the active policy, wildcard deletes
+ * become the facts that they cover, and changes in one batch see those before them.
+ */
+import { defaultLimits, type Limits } from "../../config/limits.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import type { Fact, FactPattern } from "../../store/facts/fact.ts";
+import { hasFact, matchFacts } from "../../store/facts/fact-tables.ts";
+import { AppError } from "../../util/app-error.ts";
+import { checkFactSchema } from "../policy/fact-schema.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
+import { activationOf } from "../policy/activation.ts";
+import type { FactChange, Effect } from "./event.ts";
+import { checkFact } from "../request/fact-check.ts";
+
+/** The net effect of the changes, in order. Throws `invalid_request` naming the first fact that may not be stored, and changes nothing. */
+export function resolveChanges(
+  database: Connection,
+  changes: readonly FactChange[],
+  limits: Limits = defaultLimits,
+): Extract<Effect, { kind: "facts" }> {
+  const pending = new PendingChanges(database);
+  const active = activationOf(database)?.active;
+  for (const change of changes) {
+    if ("inserts" in change) {
+      for (const fact of change.inserts) {
+        checkFact(fact, limits);
+        checkAccepted(fact, active);
+        pending.insert(fact);
+      }
+    } else for (const pattern of change.deletes) pending.delete(pattern, limits.wildcardDeleteFactsMax);
+  }
+  return pending.effect();
+}
+
+function checkAccepted(fact: Fact, active: ActivePolicy | undefined): void {
+  const found = checkFactSchema(fact, active);
+  if (found) throw new AppError("invalid_request", `${found.problem}. Help: ${found.fix}`);
+}
+
+/** Facts touched by a batch: whether each was stored before, and whether it is after what came so far. */
+class PendingChanges {
+  readonly #database: Connection;
+  readonly #touched = new Map<string, { readonly fact: Fact; readonly stored: boolean; present: boolean }>();
+
+  constructor(database: Connection) {
+    this.#database = database;
+  }
+
+  insert(fact: Fact): void {
+    this.#touch(fact, true);
+  }
+
+  delete(pattern: FactPattern, factsMax: number): void {
+    // Facts that an earlier change of this batch took away are still stored, but no longer there to be covered.
+    const stored = matchFacts(this.#database, pattern, factsMax + 1 + this.#touched.size);
+    const present = stored.filter((fact) => this.#touched.get(keyOf(fact))?.present !== false);
+    if (present.length > factsMax) {
+      throw new AppError(
+        "too_large",
+        `a delete pattern for \`${pattern.predicate}\` covers more than ${factsMax} facts: narrow it`,
+      );
+    }
+    for (const fact of stored) this.#touch(fact, false);
+    for (const entry of this.#touched.values()) if (matches(pattern, entry.fact)) entry.present = false;
+  }
+
+  effect(): Extract<Effect, { kind: "facts" }> {
+    const entries = [...this.#touched.values()];
+    return {
+      kind: "facts",
+      inserted: entries.filter((entry) => entry.present && !entry.stored).map((entry) => mutable(entry.fact)),
+      deleted: entries.filter((entry) => !entry.present && entry.stored).map((entry) => mutable(entry.fact)),
+    };
+  }
+
+  #touch(fact: Fact, present: boolean): void {
+    const key = keyOf(fact);
+    const known = this.#touched.get(key);
+    if (known) known.present = present;
+    else this.#touched.set(key, { fact, stored: hasFact(this.#database, fact), present });
+  }
+}
+
+function keyOf(fact: Fact): string {
+  return JSON.stringify([fact.predicate, ...fact.args.flatMap((arg) => [arg.type, arg.id])]);
+}
+
+function mutable(fact: Fact): { predicate: string; args: { type: string; id: string }[] } {
+  return { predicate: fact.predicate, args: fact.args.map((arg) => ({ type: arg.type, id: arg.id })) };
+}
+
+function matches(pattern: FactPattern, fact: Fact): boolean {
+  return (
+    pattern.predicate === fact.predicate &&
+    pattern.args.length === fact.args.length &&
+    pattern.args.every((arg, index) => {
+      const value = fact.args[index];
+      return (arg.type === null || arg.type === value?.type) && (arg.id === null || arg.id === value?.id);
+    })
+  );
+}

@@ -1,0 +1,100 @@
+/**
+ * The way back: takes away what `apply` did for one event, so that a store comes to where it stood before it. Only whoever restores a backup goes
+ * there, in a file that nobody answers from yet; so what is kept besides facts (indexes, closures, degrees) is not followed along the way, but made
+ * anew where it ends. Throws where the store is not what the event left behind: then log and data do not belong together.
+ */
+import { desc, inArray } from "drizzle-orm";
+import type { Limits } from "../../config/limits.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import { deleteFact, factTables, insertFact, restoreClearedFacts, setIndexes } from "../../store/facts/fact-tables.ts";
+import * as schema from "../../store/connection/schema.ts";
+import { statement } from "../../store/connection/statements.ts";
+import { AppError } from "../../util/app-error.ts";
+import { unreachable } from "../../util/assert.ts";
+import { layOutTables, readDigest, writeDigest } from "./apply.ts";
+import { invalidatePlans, usableActivation } from "../policy/activation.ts";
+import { rebuildDerived } from "../materialized/derived-tables.ts";
+import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
+import type { Effect, Event } from "./event.ts";
+import { computeDigest } from "./store-digest.ts";
+
+type EffectOf<Kind extends Effect["kind"]> = Extract<Effect, { kind: Kind }>;
+
+/**
+ * Undoes the last event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to take back, and `finishUndo`
+ * comes after the last one.
+ */
+export function undoEvent(database: Connection, { offset, effect }: Pick<Event, "offset" | "effect">): void {
+  switch (effect.kind) {
+    case "facts":
+      return undoFacts(database, offset, effect);
+    case "policy":
+      return undoPolicy(database, offset, effect);
+    case "clear":
+      return undoClear(database, offset);
+    case "keys":
+      return undoKeys(database, offset, effect);
+    case "epoch":
+      return;
+    default:
+      return unreachable(effect);
+  }
+}
+
+/** Makes anew what hangs on facts and policy. Inside the caller's transaction. */
+export function finishUndo(database: Connection, limits: Limits): void {
+  invalidatePlans(database);
+  const active = usableActivation(database)?.active;
+  if (active) layOutTables(database, active);
+  else for (const { table } of factTables(database)) setIndexes(database, table, []);
+  rebuildDerived(database, limits);
+  statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
+}
+
+function undoFacts(database: Connection, offset: number, { inserted, deleted }: EffectOf<"facts">): void {
+  let sum = parseDigest(readDigest(database));
+  for (const fact of inserted) {
+    if (!deleteFact(database, fact)) throw misfit(offset, "a fact that it inserted is not there");
+    sum -= factElement(fact);
+  }
+  for (const fact of deleted) {
+    if (!insertFact(database, fact)) throw misfit(offset, "a fact that it deleted is there");
+    sum += factElement(fact);
+  }
+  writeDigest(database, formatDigest(sum));
+}
+
+/** Policies are never thrown away, so the one before is there. */
+function undoPolicy(database: Connection, offset: number, { id, source }: EffectOf<"policy">): void {
+  const { orm } = database;
+  const [last, before] = orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(2).all();
+  if (last?.id !== id || last.source !== source) throw misfit(offset, "the policy that it made active is another one");
+  statement(database, "DELETE FROM policy WHERE id = ?1").run(id);
+  let sum = parseDigest(readDigest(database)) - policyElement(id, source);
+  if (before) sum += policyElement(before.id, before.source);
+  statement(database, "UPDATE state SET policy_id = ?1").run(before?.id ?? 0);
+  writeDigest(database, formatDigest(sum));
+}
+
+function undoClear(database: Connection, offset: number): void {
+  restoreClearedFacts(database, offset);
+  writeDigest(database, computeDigest(database));
+}
+
+function undoKeys(database: Connection, offset: number, { added, replaced }: EffectOf<"keys">): void {
+  if (replaced === undefined) throw misfit(offset, "an older version wrote it, and did not say which keys it replaced");
+  let sum = parseDigest(readDigest(database));
+  const ids = added.map(({ id }) => id);
+  const gone = database.orm.delete(schema.apiKey).where(inArray(schema.apiKey.id, ids)).returning().all();
+  if (gone.length !== new Set(ids).size) throw misfit(offset, "a key that it added is not there");
+  for (const key of gone) sum -= keyElement(key);
+  for (const key of replaced) {
+    database.orm.insert(schema.apiKey).values(key).run();
+    sum += keyElement(key);
+  }
+  writeDigest(database, formatDigest(sum));
+}
+
+function misfit(offset: number, why: string): AppError {
+  return new AppError("conflict", `the event ${offset} can't be undone: ${why}`);
+}

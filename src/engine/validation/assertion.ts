@@ -1,0 +1,129 @@
+/** One assertion of a policy test (polar.md 10): what it expects, what the engine answers, and where the two differ. */
+import { predicateKey } from "../../datalog/ir/program.ts";
+import type { Assertion, Expression, Term } from "../../polar/policy.ts";
+import type { Value } from "../../store/facts/fact.ts";
+import { assert, must } from "../../util/assert.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
+import type { CallAnswers, CallArgument } from "../explain/call-answers.ts";
+import { anyId, type GroundAtom, formatAtom, type OpenAtom } from "../explain/atom.ts";
+
+export interface AssertionOutcome {
+  /** What the assertion demands and the engine does not say. */
+  readonly missing: readonly OpenAtom[];
+  /** What the engine says and the assertion does not allow. */
+  readonly surplus: readonly GroundAtom[];
+  /** `undefined` where the assertion holds. */
+  readonly problem: string | undefined;
+}
+
+/** Throws `AppError` where the question can't be answered, `Exhausted` where it takes too much work. */
+export function checkAssertion(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): AssertionOutcome {
+  const found = assertedAtoms(assertion, active, answers);
+  const open = openAtom(assertion);
+  if (assertion.iff) return compareWithList(assertion, assertion.iff, open, found);
+  if (found.length > 0 === assertion.expected) return held;
+  if (assertion.expected) return { missing: [open], surplus: [], problem: "expected true, came false" };
+  const problem = `expected false, came true${describe(assertion, found)}`;
+  return { missing: [], surplus: found, problem };
+}
+
+const held: AssertionOutcome = { missing: [], surplus: [], problem: undefined };
+
+/**
+ * The values that the variable has in all answers together must be the listed ones (polar.md 14), whatever other variables there are; of
+ * `assert_not`, any others. A wildcard answer is never a listed value.
+ */
+function compareWithList(
+  assertion: Assertion,
+  iff: Expression,
+  open: OpenAtom,
+  found: readonly GroundAtom[],
+): AssertionOutcome {
+  assert(iff.kind === "in" && iff.term.kind === "variable", "the checks let only `variable in [...]` pass");
+  const { name } = iff.term;
+  const isNamed = assertion.params.map(({ term }) => term.kind === "variable" && term.name === name);
+  const textsOf = (atom: GroundAtom): string[] => valuesOf(must(atom.args[isNamed.indexOf(true)])).map(printValue);
+  const listed = new Map(iff.values.map(({ type, id }) => [printValue({ type, id }), { type, id }]));
+  const came = new Set(found.flatMap(textsOf));
+  const missing = [...listed].filter(([text]) => !came.has(text));
+  const surplus = [...came].filter((text) => !listed.has(text));
+  const same = missing.length + surplus.length === 0;
+  if (same === assertion.expected) return held;
+  if (!assertion.expected) {
+    return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, came exactly those" };
+  }
+  const difference = [...missing.map(([text]) => `missing ${text}`), ...surplus.map((text) => `not expected ${text}`)];
+  return {
+    missing: missing.map(([, value]) => ({
+      ...open,
+      args: open.args.map((arg, index) => (isNamed[index] ? value : arg)),
+    })),
+    surplus: found.filter((atom) => textsOf(atom).some((text) => !listed.has(text))),
+    problem: `expected ${list([...listed.keys()], "no answers")}; came ${list([...came], "none")}; ${difference.join(", ")}`,
+  };
+}
+
+/** Every Boolean are two. */
+function valuesOf(value: Value): readonly Value[] {
+  if (value.type !== "Boolean" || value.id !== anyId) return [value];
+  return ["true", "false"].map((id) => ({ type: "Boolean", id }));
+}
+
+function list(texts: readonly string[], none: string): string {
+  return texts.length === 0 ? none : texts.join(", ");
+}
+
+/** Everything that the assertion's head covers and the engine says, in order of its values. */
+export function assertedAtoms(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): GroundAtom[] {
+  const predicate = predicateKey(assertion.predicate, assertion.params.length);
+  const atoms = new Map<string, GroundAtom>();
+  for (const args of answers.everyRow(predicate, argumentsOf(assertion, active))) {
+    const atom = { predicate, args };
+    atoms.set(formatAtom(atom), atom);
+  }
+  return [...atoms].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, atom]) => atom);
+}
+
+/** What is asserted, open where it has variables. */
+export function openAtom({ predicate, params }: Assertion): OpenAtom {
+  const args = params.map(({ term }) => valueOf(term));
+  return { predicate: predicateKey(predicate, params.length), args };
+}
+
+/** A variable may have the types that all its mentions allow. */
+function argumentsOf({ params }: Assertion, { universe }: ActivePolicy): CallArgument[] {
+  const names = params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
+  return params.map(({ term }, position) => {
+    const value = valueOf(term);
+    if (value) return { kind: "value", value };
+    const index = names.indexOf(names[position]);
+    const allowed = params.flatMap(({ type }, other) =>
+      names[other] === names[index] && type !== undefined ? [universe.concrete(type)] : [],
+    );
+    const types = allowed.length === 0 ? undefined : allowed.reduce((one, other) => one.intersection(other));
+    return { kind: "variable", index, types };
+  });
+}
+
+function valueOf(term: Term): Value | undefined {
+  assert(term.kind !== "now", "the checks let no clock pass");
+  return term.kind === "literal" ? { type: term.type, id: term.id } : undefined;
+}
+
+/** ` for "read", "write"`: the values of the assertion's variables. */
+function describe(assertion: Assertion, atoms: readonly GroundAtom[]): string {
+  if (!assertion.params.some(({ term }) => term.kind === "variable")) return "";
+  const shown = atoms.slice(0, 5).map((atom) => variablesOf(assertion, atom));
+  return ` for ${shown.join(", ")}${atoms.length > 5 ? ", …" : ""}`;
+}
+
+function variablesOf({ params }: Assertion, { args }: GroundAtom): string {
+  const values = params.flatMap(({ term }, index) => (term.kind === "variable" ? [printValue(must(args[index]))] : []));
+  return values.length === 1 ? values.join() : `(${values.join(", ")})`;
+}
+
+function printValue({ type, id }: Value): string {
+  if (id === anyId) return `every ${type}`;
+  if (type === "Integer" || type === "Boolean") return id;
+  return type === "String" ? JSON.stringify(id) : `${type}{${JSON.stringify(id)}}`;
+}

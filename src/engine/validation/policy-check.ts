@@ -1,0 +1,104 @@
+/**
+ * Is this policy fit to become active? Everything that can be told beforehand: the diagnostics of the language, negation that has no meaning,
+ * rules too large to compile, and the policy's own tests. Used alike by the command line, by uploads and by editors.
+ */
+import { defaultLimits, type Limits } from "../../config/limits.ts";
+import { findOpenComparisons } from "../../datalog/analysis/open-comparison.ts";
+import { findNegativeCycles } from "../../datalog/analysis/stratify.ts";
+import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
+import { compile } from "../../polar/compile.ts";
+import type { Diagnostic } from "../../polar/diagnostic.ts";
+import type { Policy } from "../../polar/policy.ts";
+import type { Source } from "../../polar/source.ts";
+import { type ActivePolicy, polarLimits, prepare } from "../policy/active-policy.ts";
+import { policyWarnings } from "../policy/policy-warnings.ts";
+import { runPolicyTests, type TestRun } from "./policy-tests.ts";
+
+export interface PolicyCheck {
+  /** `undefined` where a diagnostic is an error. */
+  readonly policy: Policy | undefined;
+  /** The same, ready to answer. */
+  readonly active: ActivePolicy | undefined;
+  readonly diagnostics: readonly Diagnostic[];
+  /** `undefined` where tests were not asked for, or the policy has errors. */
+  readonly tests: TestRun | undefined;
+}
+
+export interface CheckOptions {
+  readonly runTests: boolean;
+  /** Whether to count which rules the tests exercise. */
+  readonly coverage?: boolean;
+  readonly limits?: Limits;
+  /** Seconds since 1970. */
+  readonly clock?: () => number;
+}
+
+/** All `sources` together are one policy. */
+export function checkPolicy(sources: readonly Source[], options: CheckOptions): PolicyCheck {
+  const limits = options.limits ?? defaultLimits;
+  const startMs = performance.now();
+  let active: ActivePolicy | undefined;
+  const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
+    const found = deepen(checked, limits);
+    active = found.active;
+    return found.diagnostics;
+  });
+  if (!policy || !active) return { policy: undefined, active: undefined, diagnostics, tests: undefined };
+  const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits, startMs }) : undefined;
+  return { policy, active, diagnostics, tests };
+}
+
+/** What only shows once the rules are Datalog. */
+function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
+  try {
+    const active = prepare(policy, limits);
+    const diagnostics = findNegativeCycles(active.program).map((cycle): Diagnostic => ({
+      code: "rule/negative-cycle",
+      severity: "error",
+      message: `this rule negates \`${cycle.predicate}\`, which depends on this rule in turn`,
+      span: cycle.rule,
+      hint: "negate something that does not come back here, such as a fact of its own",
+      ...(cycle.through === cycle.rule
+        ? {}
+        : { related: [{ message: "it comes back through this rule", span: cycle.through }] }),
+    }));
+    for (const { rule } of findOpenComparisons(active.program)) {
+      diagnostics.push({
+        code: "rule/open-comparison",
+        severity: "error",
+        message: "this rule compares a value that another rule leaves open: every integer would do there",
+        span: rule,
+        hint: "bind the value with a fact, or give the other rule a literal in its place",
+      });
+    }
+    if (diagnostics.length > 0) return { active: undefined, diagnostics };
+    return { active, diagnostics: policyWarnings(active, limits.policyTypingsMax) };
+  } catch (error) {
+    if (!(error instanceof TooLarge) || !error.span) throw error;
+    const { excess, span } = error;
+    return { active: undefined, diagnostics: [{ severity: "error", span, ...tooLarge[excess] }] };
+  }
+}
+
+const tooLarge: Readonly<Record<Excess, Pick<Diagnostic, "code" | "message" | "hint">>> = {
+  alternatives: {
+    code: "rule/too-many-alternatives",
+    message: "the `or` and `in` of this rule multiply to too many alternatives",
+    hint: "move a part of the condition into a rule of its own",
+  },
+  conditions: {
+    code: "rule/too-many-conditions",
+    message: "this rule has too many conditions that must hold at a time",
+    hint: "move a part of the condition into a rule of its own",
+  },
+  types: {
+    code: "rule/too-many-types",
+    message: "the types that the arguments here may have multiply to too many combinations",
+    hint: "give each variable a type of its own instead of one that stands for many",
+  },
+  predicates: {
+    code: "rule/too-many-predicates",
+    message: "the rules up to here use facts of more predicates than a policy may",
+    hint: "make what tells the predicates apart an argument of one of them",
+  },
+};

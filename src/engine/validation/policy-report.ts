@@ -1,0 +1,123 @@
+/**
+ * What was found about a policy, as JSON: the one form in which the command line and the API tell it. Test results keep the shape that
+ * Oso Cloud documents (`PolicyTestResult`, http-api 2.1), with our places and reasons beside it.
+ */
+import { type DiagnosticJson, diagnosticToJson } from "../../polar/render.ts";
+import { positionAt, type Source, startsOf } from "../../polar/source.ts";
+import type { Span } from "../../polar/span.ts";
+import { ruleText } from "../explain/rendering.ts";
+import type { PolicyCheck } from "./policy-check.ts";
+import type { Coverage, TestFailure, TestRun } from "./policy-tests.ts";
+
+export interface PolicyReport extends Partial<PolicyTestResult> {
+  /** No errors, and every test that ran passed. */
+  readonly success: boolean;
+  /** Errors and warnings, by place. */
+  readonly problems: readonly DiagnosticJson[];
+  /** The failed assertions again, with place, what came and why. Only where tests ran. */
+  readonly failures?: readonly FailureJson[];
+  readonly coverage?: CoverageJson;
+}
+
+export interface PolicyTestResult {
+  readonly success: boolean;
+  readonly errors: readonly {
+    readonly error_type: "ValidationFailed" | "AssertionFailed" | "ServerError";
+    readonly message: string;
+  }[];
+  readonly tests: TestRun["tests"];
+}
+
+export type FailureJson = DiagnosticJson & { readonly test: string };
+
+export interface CoverageJson {
+  readonly rules: number;
+  readonly exercised: number;
+  /** False where following an answer took more work than allowed, so that rules may have been missed. */
+  readonly complete: boolean;
+  readonly unexercised: readonly {
+    readonly file: string;
+    readonly line: number;
+    readonly column: number;
+    readonly rule: string;
+  }[];
+}
+
+/** `runTests` says whether tests were asked for: of a policy with errors, they fail with these. */
+export function policyReport(
+  { policy, diagnostics, tests }: PolicyCheck,
+  sources: readonly Source[],
+  { runTests }: { readonly runTests: boolean },
+): PolicyReport {
+  const problems = diagnostics.map((found) => diagnosticToJson(found, sources));
+  const success = policy !== undefined && tests?.success !== false;
+  if (!runTests) return { success, problems };
+  if (!tests) {
+    const errors = problems.filter(({ severity }) => severity === "error").map(validationError);
+    return { success, errors, tests: [], problems, failures: [] };
+  }
+  const { coverage } = tests;
+  return {
+    ...testResult(tests, sources),
+    success,
+    problems,
+    failures: tests.failures.map((failure) => failureToJson(failure, sources)),
+    ...(coverage && { coverage: coverageToJson(coverage, sources) }),
+  };
+}
+
+/** An error of a policy as Oso Cloud's clients know it. */
+export function validationError({
+  file,
+  line,
+  column,
+  message,
+  hint,
+}: DiagnosticJson): PolicyTestResult["errors"][number] {
+  const text = `${file}:${line}:${column}: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+  return { error_type: "ValidationFailed", message: text };
+}
+
+export function testResult({ success, tests, failures }: TestRun, sources: readonly Source[]): PolicyTestResult {
+  const errors = failures.map(({ test, diagnostic }) => {
+    const { code, span, message, notes = [] } = diagnostic;
+    const said = `${placeOf(span, sources)}: test \`${test}\`: \`${textOf(span, sources)}\` failed: ${message}`;
+    return {
+      error_type: code === "test/failed" ? ("AssertionFailed" as const) : ("ServerError" as const),
+      message: [said, ...notes.map((note) => `  ${note}`)].join("\n"),
+    };
+  });
+  return { success, errors, tests };
+}
+
+export function failureToJson({ test, diagnostic }: TestFailure, sources: readonly Source[]): FailureJson {
+  return { test, ...diagnosticToJson(diagnostic, sources) };
+}
+
+function coverageToJson({ rules, complete }: Coverage, sources: readonly Source[]): CoverageJson {
+  const unexercised = rules.filter(({ exercised }) => !exercised);
+  return {
+    rules: rules.length,
+    exercised: rules.length - unexercised.length,
+    complete,
+    unexercised: unexercised.map(({ span }) => ({
+      file: span.file,
+      ...positionOf(span, sources),
+      rule: textOf(span, sources),
+    })),
+  };
+}
+
+function textOf(span: Span, sources: readonly Source[]): string {
+  return ruleText(span, sources.find((source) => source.name === span.file)?.text ?? "");
+}
+
+function placeOf(span: Span, sources: readonly Source[]): string {
+  const { line, column } = positionOf(span, sources);
+  return `${span.file}:${line}:${column}`;
+}
+
+function positionOf(span: Span, sources: readonly Source[]): { readonly line: number; readonly column: number } {
+  const source = sources.find(({ name }) => name === span.file);
+  return positionAt(source === undefined ? [0] : startsOf(source), span.start);
+}

@@ -1,0 +1,85 @@
+/**
+ * The only place where something thrown becomes an answer. What a client sees is a status and `{"message"}`, the public text of an AppError;
+ * an AppError's `details` is the whole body where the API asks for more. Everything else is "internal error" here and a line in the log.
+ */
+import { Elysia } from "elysia";
+import { getLogger } from "../../telemetry/logger.ts";
+import { storageLogLimit, logStorageFailure } from "../../replication/storage-status.ts";
+import { AppError, type ErrorCode } from "../../util/app-error.ts";
+import { storageFailureIn } from "../../util/storage-failure.ts";
+import { clip } from "../../util/text-length.ts";
+import { exchangeOf, reply, type Exchange } from "./exchange.ts";
+
+/**
+ * A policy, a query and a body that can't be used are all 400, as in Oso Cloud. `read_only` is 503, not 403 or 405: the key and the route
+ * are fine, this node just can't do it now (a fallback, a primary that was replaced), and a proxy may try the next one.
+ */
+export const statusOf = {
+  invalid_request: 400,
+  invalid_policy: 400,
+  query_not_enumerable: 400,
+  query_too_expensive: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  list_gone: 409,
+  gone: 410,
+  request_aborted: 400,
+  request_timeout: 408,
+  too_large: 413,
+  too_many_requests: 429,
+  not_ready: 503,
+  read_only: 503,
+  internal: 500,
+} satisfies Record<ErrorCode, number>;
+
+/** Headers that tell a client what to do about it. Never `Retry-After` with 409: the SDKs take that for a page that is not ready yet. */
+const headersOf: { readonly [Code in ErrorCode]?: Readonly<Record<string, string>> } = {
+  unauthorized: { "WWW-Authenticate": "Bearer" },
+  too_many_requests: { "Retry-After": "1" },
+  not_ready: { "Retry-After": "1" },
+};
+
+export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, request }) =>
+  errorResponse(exchangeOf(request), error),
+);
+
+const complaints = storageLogLimit();
+
+export function errorResponse(exchange: Exchange, thrown: unknown): Response {
+  const error = publicError(thrown);
+  exchange.errorCode = error.code;
+  if (error.code === "internal") {
+    const failure = storageFailureIn(thrown);
+    if (failure !== undefined) {
+      const message = logStorageFailure(failure, `a request to ${exchange.route}`, complaints);
+      return errorResponse(exchange, new AppError("not_ready", message));
+    }
+    if (exchange.node.reportDamage(thrown)) return errorResponse(exchange, damaged);
+    logger.error("request {requestId} to {route} failed: {error}", {
+      requestId: exchange.requestId,
+      route: exchange.route,
+      error: thrown,
+    });
+    return reply(exchange, statusOf.internal, { message: "internal error" });
+  }
+  return reply(
+    exchange,
+    statusOf[error.code],
+    error.details ?? { message: clip(error.message, messageCharactersMax) },
+    headersOf[error.code],
+  );
+}
+
+/** Messages repeat names that were sent. */
+const messageCharactersMax = 4000;
+
+const damaged = new AppError("not_ready", "this node's copy is damaged, ask another node");
+
+function publicError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown;
+  return new AppError("internal", "internal error", { cause: thrown });
+}
+
+const logger = getLogger("http");

@@ -1,0 +1,119 @@
+/**
+ * Makes of a request's body what it asks for. Small bodies were parsed when they came in, and are only checked here. Large ones go to a thread that is
+ * started when the first one comes and ended when none has come for a while: its memory goes with it. One is parsed at a time. API keys have turns, so
+ * that a flood of bodies delays only the key that sends them; of one key the smallest is first.
+ */
+import type { Limits } from "../../config/limits.ts";
+import { questionFromJson, SerializedQuestion } from "../../engine/request/question-json.ts";
+import { spawnWorker, type WorkerHandle } from "../../runtime/worker.ts";
+import { AppError } from "../../util/app-error.ts";
+import { FairQueue } from "../../util/fair-queue.ts";
+import type { BodyCommands } from "./body-worker.ts";
+import { LargeBody } from "./large-body.ts";
+import { type ParsedRequest, type RequestName, type RequestParsers, requestParsers } from "./request-schemas.ts";
+
+interface Job {
+  readonly name: RequestName;
+  readonly holder: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly resolve: (json: string) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Thread = WorkerHandle<BodyCommands, never>;
+
+/** How long a thread without work is kept. */
+const idleMs = 10_000;
+/** The longest JSON that the serving thread reads: a question that is longer is read where it is answered. */
+const readHereCharactersMax = 64 * 1024;
+
+/** Questions that may hold more values than the serving thread should read. */
+type Unbounded = "authorizeResources" | "query";
+
+export class BodyParser {
+  readonly #limits: Limits;
+  readonly #requests: RequestParsers;
+  readonly #waiting = new FairQueue<Job>((job, other) => job.bytes.byteLength < other.bytes.byteLength);
+  #thread: Thread | undefined;
+  #isAtWork = false;
+  #closed = false;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+    this.#requests = requestParsers(limits);
+  }
+
+  /** What the body asks for; a promise for a large one. Throws, or rejects with, AppError `invalid_request` or `too_large`. */
+  parse<Name extends Exclude<RequestName, Unbounded>>(
+    name: Name,
+    body: unknown,
+  ): ParsedRequest<Name> | Promise<ParsedRequest<Name>> {
+    if (!(body instanceof LargeBody)) return this.parseValue(name, body);
+    return this.#parseInWorker(name, body).then((json) => JSON.parse(json) as ParsedRequest<Name>);
+  }
+
+  /** The same for the value of a small body. */
+  parseValue<Name extends RequestName>(name: Name, value: unknown): ParsedRequest<Name> {
+    return this.#requests[name](value) as ParsedRequest<Name>;
+  }
+
+  /** The same for a question that may be too large to be read here. */
+  async parseQuestion<Name extends Unbounded>(
+    name: Name,
+    body: unknown,
+  ): Promise<ParsedRequest<Name> | SerializedQuestion<Name>> {
+    if (!(body instanceof LargeBody)) return this.parseValue(name, body);
+    const json = await this.#parseInWorker(name, body);
+    return json.length <= readHereCharactersMax
+      ? (questionFromJson(name, json) as ParsedRequest<Name>)
+      : new SerializedQuestion<Name>(name, json);
+  }
+
+  /** The same for changes, which are only passed on to the writer: those of a large body as JSON. */
+  parseChanges(body: unknown): ParsedRequest<"batch"> | Promise<string> {
+    return body instanceof LargeBody ? this.#parseInWorker("batch", body) : this.parseValue("batch", body);
+  }
+
+  /** Ends the thread, once the bodies that wait for it were parsed. */
+  close(): void {
+    this.#closed = true;
+    if (!this.#isAtWork) this.#endThread();
+  }
+
+  #endThread(): void {
+    clearTimeout(this.#idleTimer);
+    this.#thread?.terminate(new AppError("not_ready", "no thread is needed to parse bodies"));
+    this.#thread = undefined;
+  }
+
+  #parseInWorker(name: RequestName, { bytes, holder }: LargeBody): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    this.#waiting.add({ name, holder, bytes, resolve, reject });
+    if (!this.#isAtWork) void this.#work();
+    return promise;
+  }
+
+  async #work(): Promise<void> {
+    this.#isAtWork = true;
+    clearTimeout(this.#idleTimer);
+    for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
+      try {
+        job.resolve(await this.#started().callWithTransfer([job.bytes.buffer], "parse", job.name, job.bytes));
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+    this.#isAtWork = false;
+    if (this.#closed) return this.#endThread();
+    this.#idleTimer = setTimeout(() => this.#endThread(), idleMs);
+    this.#idleTimer.unref();
+  }
+
+  #started(): Thread {
+    if (this.#thread !== undefined && !this.#thread.hasExited) return this.#thread;
+    this.#thread = spawnWorker<BodyCommands>("body");
+    this.#thread.notify("setLimits", this.#limits);
+    return this.#thread;
+  }
+}

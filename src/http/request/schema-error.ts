@@ -1,0 +1,90 @@
+/** What a schema says about a request, as one sentence: where it is wrong and what may stand there. Zod's own texts name types of JavaScript. */
+import type { z } from "zod";
+import { AppError } from "../../util/app-error.ts";
+import { clip } from "../../util/text-length.ts";
+
+export type RequestPart = "body" | "query";
+
+/** Makes of a value what the schema says, or throws our refusal (AppError `invalid_request` or `too_large`). */
+export function validator<Schema extends z.ZodType>(
+  part: RequestPart,
+  schema: Schema,
+): (value: unknown) => z.output<Schema> {
+  return (value) => {
+    const { data, error } = schema.safeParse(value);
+    const issue = error?.issues[0];
+    if (issue !== undefined) throw issueError(issue, part, value);
+    return data as z.output<Schema>;
+  };
+}
+
+/**
+ * The schema, made to throw our refusal itself. Elysia's error for failed validation first writes the whole value out, indented: 100 kB of
+ * nested brackets became a gigabyte of text and held the node up for ten seconds.
+ */
+export function validatingSchema<Schema extends z.ZodType>(part: RequestPart, schema: Schema): Schema {
+  const take = validator(part, schema);
+  const validate = (value: unknown) => ({ value: take(value) });
+  return Object.assign(schema.clone(), { "~standard": { ...schema["~standard"], validate } });
+}
+
+/** A list that is too long is 413, as documented, everything else 400. Only the first issue is told: the next attempt shows the next. */
+function issueError(issue: z.core.$ZodIssue, part: RequestPart, value: unknown): AppError {
+  // Names in it are the sender's, and may be as long as the body.
+  const path = clip(issue.path.map((key) => clip(String(key), keyCharactersMax)).join("."), pathCharactersMax);
+  const place = `the ${part}`;
+  const subject = path === "" ? place : `\`${path}\` in ${place}`;
+  const missing = path !== "" && valueAt(value, issue.path) === undefined;
+  const code = issue.code === "too_big" && issue.origin === "array" ? "too_large" : "invalid_request";
+  return new AppError(code, `${subject} ${missing ? "is missing, it " : ""}${requirementOf(issue)}`);
+}
+
+function requirementOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `must be ${typeNames[issue.expected] ?? issue.expected}`;
+    case "too_small":
+      if (issue.origin === "string") return "must not be empty";
+      return issue.origin === "array"
+        ? `must have at least ${issue.minimum} entries`
+        : `must be at least ${issue.minimum}`;
+    case "too_big":
+      if (issue.origin === "string") return `must not be longer than ${issue.maximum} characters`;
+      return issue.origin === "array"
+        ? `must have at most ${issue.maximum} entries`
+        : `must be at most ${issue.maximum}`;
+    case "invalid_value":
+      return `must be ${issue.values.map((value) => `\`${String(value)}\``).join(" or ")}`;
+    case "unrecognized_keys":
+      return `must not have ${issue.keys
+        .slice(0, unknownKeysMax)
+        .map((key) => `\`${clip(key, keyCharactersMax)}\``)
+        .join(" or ")}`;
+    default:
+      // Checks of our own, which bring their sentence along.
+      return issue.message;
+  }
+}
+
+/** How much a message repeats of what was sent. */
+const [keyCharactersMax, pathCharactersMax, unknownKeysMax] = [64, 200, 5] as const;
+
+const typeNames: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "`true` or `false`",
+  array: "a list",
+  tuple: "a list",
+  object: "an object",
+  record: "an object",
+};
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const key of path) {
+    if (at === null || typeof at !== "object") return undefined;
+    at = Object.getOwnPropertyDescriptor(at, key)?.value;
+  }
+  return at;
+}

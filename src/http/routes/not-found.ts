@@ -1,0 +1,68 @@
+/** Every request that no route takes: wrong method, not built here, or unknown. Each says which, in JSON, whatever the method. */
+import { Elysia } from "elysia";
+import { AppError } from "../../util/app-error.ts";
+import { exchangeOf, reply, type Exchange } from "../middleware/exchange.ts";
+
+export interface RegisteredRoute {
+  readonly method: string;
+  readonly path: string;
+}
+
+export function notFoundRoutes(registered: readonly RegisteredRoute[]) {
+  return new Elysia().all(
+    "/*",
+    ({ request, path }) => {
+      const methods = methodsOf(registered, path);
+      const reason = notBuilt.get(path);
+      if (methods.length > 0) return otherMethod(exchangeOf(request), path, methods, reason);
+      if (reason === undefined) throw new AppError("not_found", `there is no route \`${request.method} ${path}\``);
+      throw new AppError("not_found", `\`${path}\` is not built in this version: ${reason}`);
+    },
+    { parse: "none" },
+  );
+}
+
+function otherMethod(
+  exchange: Exchange,
+  path: string,
+  methods: readonly string[],
+  reason: string | undefined,
+): Response {
+  const allow = methods.join(", ");
+  const message = `\`${path}\` takes ${allow}`;
+  if (exchange.method === "OPTIONS") return reply(exchange, 200, { message }, { Allow: allow });
+  const refusal = `${message}, not ${exchange.method}${reason === undefined ? "" : `: ${reason}`}`;
+  return reply(exchange, 405, { message: refusal }, { Allow: allow });
+}
+
+function methodsOf(routes: readonly RegisteredRoute[], path: string): string[] {
+  const methods = routes
+    .filter((route) => route.method !== "ALL" && matches(route.path, path))
+    .map(({ method }) => method);
+  if (methods.includes("GET")) methods.push("HEAD");
+  return methods.length === 0 ? [] : [...new Set(methods), "OPTIONS"];
+}
+
+function matches(pattern: string, path: string): boolean {
+  const parts = path.split("/");
+  const expected = pattern.split("/");
+  return (
+    parts.length === expected.length && expected.every((part, index) => part.startsWith(":") || part === parts[index])
+  );
+}
+
+/**
+ * Parts of Oso Cloud's API that some client has a call for. 404 and not 501: the SDKs send a request again on 5xx, and then once more to the
+ * fallback, which could do no better.
+ */
+const notBuilt: ReadonlyMap<string, string> = new Map([
+  ...["/api/authorize_query", "/api/actions_query", "/api/list_query", "/api/evaluate_query_local"].map(
+    (path) => [path, "there is no local authorization, ask `/api/list` or `/api/evaluate_query` for ids"] as const,
+  ),
+  ["/api/facts", "facts are changed with `POST /api/batch`"],
+  ...["/api/bulk", "/api/bulk_load", "/api/bulk_delete"].map((path) => [path, "use `POST /api/batch`"] as const),
+  ["/api/bulk_actions", "ask `POST /api/actions` for each"],
+  ["/api/query", "use `POST /api/evaluate_query`"],
+  ["/api/stats", "`GET /metrics` has numbers"],
+  ["/api/expect", "there are no parity reports"],
+]);

@@ -1,0 +1,51 @@
+/** Whether the log that a store carries is the history of its state: without a gap, chained from row to row, up to where the state stands. */
+import type { Connection } from "../../runtime/sqlite.ts";
+import { openStore } from "../../store/connection/open-store.ts";
+import { readEpochs } from "../../store/log/epochs.ts";
+import { openLog, type Log, type StoredLogRow } from "../../store/log/log.ts";
+import { readState, zeroHash } from "../../store/log/store-state.ts";
+import { chainHash } from "../position.ts";
+
+const page = { eventsMax: 5000, bytesMax: 8 * 1024 * 1024 };
+
+/** As `checkLog`, of the store in the file at `path`. */
+export function checkLogAt(path: string): void {
+  const store = openStore(path, { readonly: true });
+  try {
+    checkLog(store);
+  } finally {
+    store.close();
+  }
+}
+
+/** Throws where it is not. A store without a log is no contradiction: there is nothing to go back over. */
+export function checkLog(store: Connection): void {
+  const log = openLog(store);
+  const state = readState(store);
+  const last = checkChain(log);
+  if (last === undefined) return;
+  const { offset, hash, digest } = last;
+  if (offset !== state.offset || hash !== state.hash || (digest ?? state.digest) !== state.digest)
+    throw new Error(`the log is damaged: it ends at ${offset} with another state than the one that is stored`);
+  for (const { epoch, offset: beginning, hash: wanted } of readEpochs(store)) {
+    if ((log.hashAt(beginning) ?? wanted) !== wanted)
+      throw new Error(`the log is damaged: the epoch ${epoch} began with another history at ${beginning}`);
+  }
+}
+
+/** The last row. */
+function checkChain(log: Log): StoredLogRow | undefined {
+  let before: { readonly offset: number; readonly hash: string } | undefined = { offset: 0, hash: zeroHash };
+  let last: StoredLogRow | undefined;
+  for (;;) {
+    const rows = log.read(last?.offset ?? 0, page);
+    // What comes before the first row was trimmed, and nothing tells its hash.
+    if (last === undefined && rows[0]?.offset !== 1) before = undefined;
+    for (const row of rows) {
+      if (before !== undefined && (row.offset !== before.offset + 1 || chainHash(before.hash, row) !== row.hash))
+        throw new Error(`the log is damaged: its row ${row.offset} does not follow from those before it`);
+      before = last = row;
+    }
+    if (rows.length === 0) return last;
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The record of a lease in a Lease object of Kubernetes (coordination.k8s.io/v1), both ways. The fields of its `spec`
+ * say what other tools expect there. What only Ostiary knows is in annotations.
+ */
+import { z } from "zod";
+import { describeProblem } from "../../../util/bounded-schema.ts";
+import { type RecordVersion } from "./record-lease.ts";
+import { storedRecordSchema, type StoredRecord } from "./stored-record.ts";
+
+export const apiVersion = "coordination.k8s.io/v1";
+const annotationPrefix = "ostiary.dev/";
+
+/** Loose: a write keeps what others have put into the object. */
+const leaseObject = z.looseObject({
+  metadata: z.looseObject({
+    resourceVersion: z.string().min(1),
+    annotations: z.record(z.string(), z.string()).optional(),
+  }),
+  spec: z
+    .looseObject({
+      holderIdentity: z.string().nullish(),
+      leaseDurationSeconds: z.int().nullish(),
+      acquireTime: z.string().nullish(),
+      leaseTransitions: z.int().nullish(),
+    })
+    .optional(),
+});
+export type LeaseObject = z.output<typeof leaseObject>;
+
+/** Throws where the API server's answer is no Lease object, or that of another program. */
+export function parseLeaseObject(text: string): RecordVersion<LeaseObject> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error("an answer that is not JSON");
+  }
+  const parsed = leaseObject.safeParse(value);
+  if (!parsed.success) throw new Error(`an unexpected answer: ${describeProblem(parsed.error)}`);
+  return { record: toStoredRecord(parsed.data), origin: parsed.data };
+}
+
+function toStoredRecord({ metadata: { annotations = {} }, spec }: LeaseObject): StoredRecord | undefined {
+  const own = (name: string): string | undefined => annotations[annotationPrefix + name];
+  const holder = spec?.holderIdentity ?? "";
+  if (own("term") === undefined) {
+    if (holder === "") return undefined;
+    throw new Error("the Lease is of another program; name another one in `failover`");
+  }
+  const parsed = storedRecordSchema.safeParse({
+    term: Number(own("term")),
+    node: own("node"),
+    token: own("token"),
+    successor: own("successor"),
+    hasHistory: own("has-history") === "true",
+    released: holder === "",
+    renewal: own("renewal"),
+    ttlMs: Number(own("ttl-ms")),
+  });
+  if (!parsed.success) throw new Error(`the Lease has unexpected annotations: ${describeProblem(parsed.error)}`);
+  return parsed.data;
+}
+
+/** The object to write: new, or what was read with another record. */
+export function toLeaseObject(
+  record: StoredRecord,
+  replaced: RecordVersion<LeaseObject> | undefined,
+  { namespace, name, wallMs }: { readonly namespace: string; readonly name: string; readonly wallMs: number },
+): object {
+  const before = replaced?.origin;
+  return {
+    apiVersion,
+    kind: "Lease",
+    ...before,
+    metadata: {
+      ...(before?.metadata ?? { namespace, name }),
+      annotations: { ...otherAnnotations(before), ...toAnnotations(record) },
+    },
+    spec: { ...before?.spec, ...toSpec(record, replaced, microTime(wallMs)) },
+  };
+}
+
+function otherAnnotations(object: LeaseObject | undefined): Record<string, string> {
+  const entries = Object.entries(object?.metadata.annotations ?? {});
+  return Object.fromEntries(entries.filter(([name]) => !name.startsWith(annotationPrefix)));
+}
+
+function toAnnotations({
+  term,
+  node,
+  token,
+  successor,
+  hasHistory,
+  renewal,
+  ttlMs,
+}: StoredRecord): Record<string, string> {
+  const own = {
+    term: String(term),
+    node,
+    token,
+    "has-history": String(hasHistory),
+    renewal,
+    "ttl-ms": String(ttlMs),
+    ...(successor === undefined ? {} : { successor }),
+  };
+  return Object.fromEntries(Object.entries(own).map(([name, value]) => [annotationPrefix + name, value]));
+}
+
+/** As client-go has it: a lease that was released has no holder and lasts one second. The times are only for people. */
+function toSpec(record: StoredRecord, replaced: RecordVersion<LeaseObject> | undefined, now: string): object {
+  const before = replaced?.origin.spec;
+  const isSame = replaced?.record?.token === record.token && replaced.record.term === record.term;
+  const transitions = before?.leaseTransitions ?? 0;
+  return {
+    holderIdentity: record.released ? undefined : record.node,
+    leaseDurationSeconds: record.released ? 1 : Math.ceil(record.ttlMs / 1000),
+    acquireTime: isSame ? (before?.acquireTime ?? now) : now,
+    renewTime: now,
+    leaseTransitions: isSame || replaced?.record === undefined ? transitions : transitions + 1,
+  };
+}
+
+/** `metav1.MicroTime`: six digits after the second. */
+function microTime(wallMs: number): string {
+  return new Date(wallMs).toISOString().replace("Z", "000Z");
+}

@@ -1,0 +1,24 @@
+/** Opens the lease of the primary in the coordination engine that the setting `failover` names. */
+import { AppError } from "../../../util/app-error.ts";
+import type { System } from "../../system.ts";
+import { etcdLease } from "./etcd-lease.ts";
+import { parseFailoverUrl } from "../../../config/failover-url.ts";
+import { kubernetesLease } from "./kubernetes-lease.ts";
+import type { Lease, LeaseOptions } from "./lease.ts";
+import { readTlsFiles } from "../../tls-files.ts";
+import { s3Lease } from "./s3-lease.ts";
+
+/** Throws AppError `conflict` where the options can't be used. Asks the engine nothing yet. */
+export function openLease(options: LeaseOptions, system: Pick<System, "fetch" | "clock">): Lease {
+  const place = parseFailoverUrl(options.url);
+  if ("problem" in place) throw new AppError("conflict", `\`failover\` ${place.problem}`);
+  const tls = readTlsFiles("failover", { ca: options.ca, cert: options.cert, key: options.key });
+  switch (place.kind) {
+    case "etcd":
+      return etcdLease(place, options, tls, system);
+    case "kubernetes":
+      return kubernetesLease(place, options, tls, system);
+    case "s3":
+      return s3Lease(place, options, tls, system);
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * The lease of the primary as an object of S3, or of a storage with the same API. Conditional writes make it safe:
+ * `If-None-Match: *` creates the object, `If-Match` replaces the version that was read. Some storages ignore these
+ * headers. So the first write of a process tries them on a second object, with `.probe` after the key.
+ */
+import { AwsV4Signer } from "aws4fetch";
+import { createHash } from "node:crypto";
+import { tlsFetchOptions, type TlsTexts } from "../../../runtime/tls-fetch.ts";
+import { AppError } from "../../../util/app-error.ts";
+import type { System } from "../../system.ts";
+import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./engine-calls.ts";
+import type { S3Location } from "../../../config/failover-url.ts";
+import type { Lease, LeaseOptions } from "./lease.ts";
+import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
+import { parseRecord, type StoredRecord } from "./stored-record.ts";
+
+/** Throws AppError `conflict` where the environment has no credentials. */
+export function s3Lease(
+  place: S3Location,
+  { node, ttlMs }: LeaseOptions,
+  tls: TlsTexts,
+  system: Pick<System, "fetch" | "clock">,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Lease {
+  const { bucket, key, endpoint, region } = place;
+  const credentials = credentialsIn(environment);
+  const store = new S3Store(
+    { place, credentials, tls: tlsFetchOptions(tls), timeoutMs: Math.floor(leaseCallTimeoutMs(ttlMs) / 2) },
+    system,
+  );
+  const engine = `S3 at ${endpoint ?? `AWS (${region})`} (\`s3://${bucket}/${key}\`)`;
+  // Without the right to list, AWS says of an object that does not exist that access is denied.
+  const remedy =
+    "check that the bucket exists and that the credentials allow s3:ListBucket, and s3:GetObject and s3:PutObject " +
+    `for \`${key}\` and \`${key}.probe\``;
+  return new RecordLease(store, { engine, remedy, node, ttlMs }, system.clock);
+}
+
+interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+function credentialsIn(environment: Readonly<Record<string, string | undefined>>): Credentials {
+  const accessKeyId = environment["AWS_ACCESS_KEY_ID"] ?? "";
+  const secretAccessKey = environment["AWS_SECRET_ACCESS_KEY"] ?? "";
+  const sessionToken = environment["AWS_SESSION_TOKEN"] ?? "";
+  if (accessKeyId === "" || secretAccessKey === "")
+    throw new AppError(
+      "conflict",
+      "`failover` is in S3, and the environment lacks `AWS_ACCESS_KEY_ID` or `AWS_SECRET_ACCESS_KEY`",
+    );
+  return { accessKeyId, secretAccessKey, ...(sessionToken === "" ? {} : { sessionToken }) };
+}
+
+interface S3StoreOptions {
+  readonly place: S3Location;
+  readonly credentials: Credentials;
+  readonly tls: RequestInit;
+  readonly timeoutMs: number;
+}
+
+type WriteCondition = { readonly "If-None-Match": "*" } | { readonly "If-Match": string };
+
+interface S3Response {
+  readonly status: number;
+  readonly etag: string | undefined;
+  readonly text: string;
+}
+
+/** Of an object by its ETag. */
+class S3Store implements RecordStore<string> {
+  readonly #options: S3StoreOptions;
+  readonly #system: Pick<System, "fetch" | "clock">;
+  readonly #url: string;
+  #honoursConditions = false;
+
+  constructor(options: S3StoreOptions, system: Pick<System, "fetch" | "clock">) {
+    this.#options = options;
+    this.#system = system;
+    this.#url = urlOf(options.place);
+  }
+
+  async read(signal: AbortSignal): Promise<RecordVersion<string> | undefined> {
+    const answer = await this.#send("GET", this.#url, {}, undefined, signal);
+    if (answer.status === 404 && errorCodeIn(answer.text) !== "NoSuchBucket") return undefined;
+    if (answer.status !== 200) throw responseError(answer);
+    return { record: parseRecord(answer.text, "the object"), origin: etagOf(answer) };
+  }
+
+  async write(
+    record: StoredRecord,
+    replaced: RecordVersion<string> | undefined,
+    signal: AbortSignal,
+  ): Promise<RecordVersion<string> | undefined> {
+    await this.#tryConditions(signal);
+    const condition: WriteCondition =
+      replaced === undefined ? { "If-None-Match": "*" } : { "If-Match": replaced.origin };
+    const answer = await this.#put(this.#url, condition, JSON.stringify(record), signal);
+    return isConflict(answer) ? undefined : { record, origin: etagOf(answer) };
+  }
+
+  /** A storage that ignores conditions would let two nodes be the primary. */
+  async #tryConditions(signal: AbortSignal): Promise<void> {
+    if (this.#honoursConditions) return;
+    const url = `${this.#url}.probe`;
+    const text = "Ostiary wrote this to see whether conditional writes work.";
+    const create: WriteCondition = { "If-None-Match": "*" };
+    const isCreated = !isConflict(await this.#put(url, create, text, signal));
+    const conditions: WriteCondition[] = isCreated ? [create] : [];
+    conditions.push({ "If-Match": `"${"0".repeat(32)}"` });
+    for (const condition of conditions) {
+      if (isConflict(await this.#put(url, condition, text, signal))) continue;
+      throw new Error(
+        `it ignores the header ${Object.keys(condition).join()} of conditional writes; use another storage`,
+      );
+    }
+    this.#honoursConditions = true;
+  }
+
+  async #put(url: string, condition: WriteCondition, text: string, signal: AbortSignal): Promise<S3Response> {
+    const answer = await this.#send("PUT", url, { ...condition, "Content-Type": "application/json" }, text, signal);
+    if (answer.status !== 200 && !isConflict(answer)) throw responseError(answer);
+    return answer;
+  }
+
+  async #send(
+    method: string,
+    url: string,
+    headers: Readonly<Record<string, string>>,
+    body: string | undefined,
+    outer: AbortSignal,
+  ): Promise<S3Response> {
+    const { credentials, place, tls, timeoutMs } = this.#options;
+    const { clock, fetch } = this.#system;
+    const signer = new AwsV4Signer({
+      ...credentials,
+      method,
+      url,
+      headers: {
+        ...headers,
+        "X-Amz-Content-Sha256": createHash("sha256")
+          .update(body ?? "")
+          .digest("hex"),
+      },
+      ...(body === undefined ? {} : { body }),
+      service: "s3",
+      region: place.region,
+      datetime: new Date(clock.wallMs()).toISOString().replaceAll(/[:-]|\.\d{3}/g, ""),
+    });
+    const signed = await signer.sign();
+    return await withAttemptTimeout(clock, timeoutMs, outer, async (signal) => {
+      const response = await fetch(url, {
+        method,
+        headers: signed.headers,
+        ...(body === undefined ? {} : { body }),
+        signal,
+        redirect: "error",
+        ...tls,
+      });
+      return {
+        status: response.status,
+        etag: response.headers.get("ETag") ?? undefined,
+        text: await readBoundedText(response),
+      };
+    });
+  }
+}
+
+/** In the path where the storage has an address of its own, or where the name would not fit the certificate of AWS. */
+function urlOf({ bucket, key, endpoint, region }: S3Location): string {
+  if (endpoint !== undefined) return `${endpoint}/${bucket}/${key}`;
+  const domain = `s3.${region}.amazonaws.com`;
+  return bucket.includes(".") ? `https://${domain}/${bucket}/${key}` : `https://${bucket}.${domain}/${key}`;
+}
+
+/** Somebody else was faster: 404 where the object was deleted meanwhile, 409 where another write is under way. */
+function isConflict({ status, text }: S3Response): boolean {
+  return status === 412 || status === 409 || (status === 404 && errorCodeIn(text) !== "NoSuchBucket");
+}
+
+function etagOf({ etag }: S3Response): string {
+  if (etag === undefined) throw new Error("an answer without an ETag");
+  return etag;
+}
+
+function responseError({ status, text }: S3Response): Error {
+  return new Error(`${status} ${errorCodeIn(text) ?? "no reason given"}`);
+}
+
+function errorCodeIn(text: string): string | undefined {
+  return /<Code>(\w{1,100})<\/Code>/.exec(text)?.[1];
+}

@@ -1,0 +1,104 @@
+/**
+ * How a copy follows: events of its primary go through the same `commitEvent` as on the primary itself.
+ * INVARIANT: nothing but the next offset of this history is ever applied, and nothing whose chain hash or digest does not come out as announced; a
+ * copy refuses rather than guesses.
+ */
+import type { Limits } from "../../config/limits.ts";
+import { decodeEffect, type Effect } from "../../engine/state/event.ts";
+import type { Connection } from "../../runtime/sqlite.ts";
+import type { Log, LogRow } from "../../store/log/log.ts";
+import { readState, type StoreState } from "../../store/log/store-state.ts";
+import { AppError } from "../../util/app-error.ts";
+import { preciseNow } from "../../util/clock.ts";
+import { chainHashes } from "../position.ts";
+import { commitEvent, factCounts } from "./commit-event.ts";
+
+export interface ReplayRequest {
+  /** The epoch after the last row; one of the rows may begin it. */
+  readonly epoch: string;
+  readonly rows: readonly LogRow[];
+  /** The primary's chain hash after the last row. */
+  readonly hash: string;
+  /** Its digest there; null where it is not known. */
+  readonly digest: string | null;
+  /** When the primary committed each row, in ms since 1970; null where nobody knows. */
+  readonly committedMs?: readonly (number | null)[] | undefined;
+}
+
+export interface ReplayResult {
+  readonly state: StoreState;
+  /** What each event left behind: heads name some of these offsets, and the digests must agree. */
+  readonly events: readonly ReplayedEvent[];
+}
+
+export interface ReplayedEvent {
+  readonly offset: number;
+  readonly timeMs: number;
+  readonly traceparent: string | null;
+  readonly digest: string;
+  /** Facts that it inserted, and that it deleted. */
+  readonly inserted: number;
+  readonly deleted: number;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+interface DecodedEvent {
+  readonly row: LogRow;
+  readonly effect: Effect;
+}
+
+/**
+ * Applies the rows inside the caller's transaction, which is to be rolled back where this throws: AppError `conflict` where they do not follow this
+ * copy's position or history, or lead to another state.
+ */
+export function replay(
+  store: Connection,
+  log: Log,
+  request: ReplayRequest,
+  limits: Limits,
+  before = readState(store),
+): ReplayResult {
+  const hashes = verifyChain(before, request);
+  // All of them before the first is applied.
+  const decoded = request.rows.map(decodeRow);
+  let position: { readonly offset: number; readonly hash: string } = before;
+  const events = decoded.map(({ row, effect: decidedThere }, index): ReplayedEvent => {
+    const startMs = preciseNow();
+    const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
+    position = stored;
+    const { offset, timeMs, traceparent, digest } = stored;
+    const counts = factCounts(decidedThere);
+    return { offset, timeMs, traceparent, digest: String(digest), ...counts, startMs, endMs: preciseNow() };
+  });
+  const state = readState(store);
+  verifyState(state, request);
+  return { state, events };
+}
+
+/** What arrives is checked like any other input, before any of it is applied. */
+function decodeRow(row: LogRow): DecodedEvent {
+  return { row, effect: decodeEffect(row.body) };
+}
+
+/** The chain hash after each row. */
+function verifyChain(state: StoreState, request: ReplayRequest): string[] {
+  request.rows.forEach((row, index) => {
+    const expected = state.offset + index + 1;
+    if (row.offset !== expected)
+      throw new AppError("conflict", `event ${row.offset} does not follow, expected ${expected}`);
+  });
+  const hashes = chainHashes(state.hash, request.rows);
+  if (hashes.at(-1) !== request.hash && request.rows.length > 0)
+    throw new AppError("conflict", "the chain hash of the events differs");
+  return hashes;
+}
+
+function verifyState(state: StoreState, { epoch, digest }: ReplayRequest): void {
+  if (state.epoch !== epoch) throw new AppError("conflict", "the events belong to another epoch");
+  if (digest !== null && state.digest !== digest)
+    throw new AppError(
+      "conflict",
+      `the events lead to the digest ${state.digest}, on the primary they led to ${digest}`,
+    );
+}

@@ -1,0 +1,26 @@
+/** What can be asked of the writer from another thread. */
+import type { FactChange } from "../../engine/state/event.ts";
+import type { NodeSetting } from "../../store/keys/api-keys.ts";
+import type { WriteMeta, WriteRequest } from "./append.ts";
+import type { ReplayRequest } from "./replay.ts";
+import type { WriterOpenOptions } from "./writer-connection.ts";
+import type { StoreWriter } from "./store-writer.ts";
+
+export type WriterCommands = ReturnType<typeof writerCommands>;
+
+export function writerCommands(writer: StoreWriter) {
+  return {
+    open: (options: WriterOpenOptions) => writer.open(options),
+    write: (request: WriteRequest, meta: WriteMeta) => writer.write(request, meta),
+    /** Writes a batch whose changes are JSON. */
+    writeJson: (json: string, meta: WriteMeta) =>
+      writer.write({ kind: "batch", changes: JSON.parse(json) as FactChange[] }, meta),
+    replay: (request: ReplayRequest) => writer.replay(request),
+    readSetting: (key: NodeSetting) => writer.readSetting(key),
+    writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
+    saveReplaced: (target: string) => writer.copyIfReplaced(target),
+    checkPages: (maxMs: number) => writer.checkPages(maxMs),
+    checkDamagedPages: (path: string) => writer.checkDamagedPages(path),
+    close: () => writer.close(),
+  };
+}

@@ -1,0 +1,15 @@
+/** The writer in a thread of its own, so that a commit never holds up a read. */
+import { serveWorker } from "../../runtime/worker.ts";
+import { closeRawFiles } from "../../store/integrity/raw-files.ts";
+import { systemClock } from "../../util/clock.ts";
+import { StoreWriter, type WriterEvent } from "./store-writer.ts";
+import { writerCommands, type WriterCommands } from "./writer-commands.ts";
+
+const writer = new StoreWriter((event) => emit(event), systemClock);
+const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), stop, "writer");
+
+/** The node closes its other connections before. */
+function stop(): void {
+  writer.close();
+  closeRawFiles();
+}

@@ -1,0 +1,35 @@
+/** Whether a copy on disk can be started from. Edges and fallbacks can always get another one, so a damaged one only costs time. */
+import type { Limits } from "../../config/limits.ts";
+import { quarantineStore, storePathsIn } from "../../store/directory/data-directory.ts";
+import { requireEnvironment } from "../../store/log/store-state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import type { System } from "../system.ts";
+import { throwIfStorageFailed } from "../../roles/primary-database.ts";
+import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
+
+const log = getLogger("store");
+
+/**
+ * The path of the present database. A damaged one is put aside; the one that it had replaced, which stays until its successor is proven, then takes
+ * its place, or else a snapshot does. One of another environment throws.
+ */
+export async function findVerifiedDatabase(
+  directory: string,
+  environment: string,
+  limits: Limits,
+  system: System,
+): Promise<string | undefined> {
+  for (const path of storePathsIn(directory)) {
+    try {
+      requireEnvironment(await checkDatabaseInWorker(system, path, limits), environment);
+      return path;
+    } catch (error) {
+      if (error instanceof AppError && error.code === "conflict") throw error;
+      throwIfStorageFailed(error, path);
+      const aside = quarantineStore(path);
+      log.error("the database {path} is damaged and put aside as {aside}: {error}", { path, aside, error });
+    }
+  }
+  return undefined;
+}

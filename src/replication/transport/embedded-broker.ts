@@ -1,0 +1,220 @@
+/**
+ * The embedded broker (aedes, MQTT 3.1.1): over TCP where a port is set, and over WebSocket on the HTTP port. Nodes log in with their id and
+ * the node key. INVARIANT: nobody but this process writes events or heads. An edge may publish its own status and nothing else, and read
+ * events and heads and nothing else; whoever tries more is logged, and loses the connection where it tried to write, because MQTT 3.1.1 has
+ * no other way to say no to a publisher.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { Aedes, type AedesOptions, type Client } from "aedes";
+import { embeddedBroker } from "../../config/broker-address.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import { rateLimiter } from "../../util/rate-limiter.ts";
+import { drainRead } from "./drain-read.ts";
+import { windowMax, type BrokerTransport } from "./broker-transport.ts";
+import { limitPacketSize } from "./packet-limit.ts";
+import { isSlow, isolateSlowSubscriber } from "./slow-subscriber.ts";
+import type { Topics } from "./topics.ts";
+
+const log = getLogger("broker");
+
+export interface EmbeddedBrokerOptions {
+  readonly topics: Topics;
+  /** Whether `key` is the node key. */
+  readonly verifyNodeKey: (key: string) => boolean;
+  /** The most connections that have logged in. */
+  readonly connectionsMax: number;
+  /** The most that have not: these come from anybody, and must not take the places of nodes. */
+  readonly loginsWaitingMax: number;
+  /** The largest packet that a node may send; its status is a few hundred bytes. */
+  readonly packetBytesMax: number;
+  /** How long a subscriber may take nothing before it loses its connection. */
+  readonly drainTimeoutMs: number;
+}
+
+export interface EmbeddedBroker extends BrokerTransport {
+  readonly clients: number;
+  /** Takes over a connection, whatever it came in by. */
+  handle(connection: Duplex): void;
+  /** Called with what nodes say of themselves. */
+  onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
+  /** Opens a TCP listener. Resolves with the port; 0 takes a free one. */
+  listen(hostname: string, port: number): Promise<number>;
+}
+
+export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
+  const connections = new ClientConnections(options);
+  const aedes = await Aedes.createBroker(brokerOptions(options, connections));
+  const failedLogins = rateLimiter(warningIntervalMs);
+  const onError = (client: Client, { message: reason }: Error): void => {
+    if (connections.isLoggedIn(client.conn))
+      return log.info("node {node} lost its connection: {reason}", { node: client.id, reason });
+    const count = failedLogins();
+    if (count > 0)
+      log.info("{count} connections failed before they logged in, the last one: {reason}", { count, reason });
+  };
+  aedes.on("clientError", onError);
+  aedes.on("connectionError", onError);
+  const servers: Server[] = [];
+
+  const handle = (connection: Duplex): void => {
+    connections.add(connection);
+    aedes.handle(
+      isolateSlowSubscriber(limitPacketSize(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs),
+    );
+  };
+
+  aedes.on("clientReady", ({ id }) => log.debug("node {node} connected to the embedded broker", { node: id }));
+  aedes.on("clientDisconnect", ({ id }) => log.debug("node {node} left the embedded broker", { node: id }));
+
+  return {
+    get clients() {
+      return aedes.connectedClients;
+    },
+    name: embeddedBroker,
+    connected: true,
+    window: windowMax,
+    handle,
+    onConnect: (listener) => listener(),
+    publish: (topic, payload, { qos, retain }) =>
+      new Promise((resolve, reject) => {
+        const packet = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
+        aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
+      }),
+    onStatus(listener) {
+      aedes.on("publish", ({ topic, payload }, client) => {
+        if (client !== null) listener(topic, Buffer.from(payload));
+      });
+    },
+    async listen(hostname, port) {
+      const server = createServer({ noDelay: true }, (socket: Socket) => handle(socket));
+      servers.push(server);
+      return listenOn(server, hostname, port);
+    },
+    async close() {
+      for (const server of servers) server.close();
+      await new Promise<void>((resolve) => aedes.close(resolve));
+      connections.close();
+    },
+  };
+}
+
+function brokerOptions(
+  { topics, verifyNodeKey, drainTimeoutMs, connectionsMax }: EmbeddedBrokerOptions,
+  connections: ClientConnections,
+): AedesOptions {
+  const refusals = rateLimiter(warningIntervalMs);
+  const readable = new Set([topics.events, topics.head]);
+  return {
+    concurrency: 100,
+    drainTimeout: drainTimeoutMs,
+    connectTimeout: loginTimeoutMs,
+    maxTopicLevels: 16,
+    authenticate(client, username, password, done) {
+      const reason = loginProblem(client, username, verifyNodeKey(password?.toString("utf8") ?? ""));
+      if (reason === undefined && connections.logIn(client.conn)) return done(null, true);
+      const count = refusals();
+      if (count > 0)
+        log.warning("refused {count} logins, the last one of {node}: {reason}", {
+          count,
+          node: client.id.slice(0, nodeIdLengthMax),
+          reason: reason ?? `${connectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
+        });
+      done(null, false);
+    },
+    authorizePublish(client, packet, done) {
+      // `null` is this process itself.
+      if (client === null) return done(null);
+      if (packet.topic === topics.status(client.id)) return done(null);
+      log.error("node {node} tried to publish to {topic}: connection closed", { node: client.id, topic: packet.topic });
+      done(new Error("a node may publish nothing but its own status"));
+    },
+    authorizeSubscribe(client, subscription, done) {
+      if (readable.has(subscription.topic)) return done(null, subscription);
+      log.error("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
+      done(null, null);
+    },
+    // A subscription that was made is checked again at delivery, so that no path around the above gives anything away.
+    authorizeForward: (client: Client, packet) =>
+      readable.has(packet.topic) && client.id && !isSlow(client.conn) ? packet : null,
+  };
+}
+
+/** A node logs in within milliseconds. */
+const loginTimeoutMs = 5000;
+const warningIntervalMs = 10_000;
+
+/**
+ * The connections of the broker. Connections that have not logged in have a few places of their own, and a new one replaces the oldest. So a client that only
+ * connects cannot use up the places of nodes, and cannot keep a node from logging in.
+ */
+class ClientConnections {
+  readonly #options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">;
+  readonly #waiting = new Set<Duplex>();
+  readonly #loggedIn = new Set<Duplex>();
+
+  constructor(options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">) {
+    this.#options = options;
+  }
+
+  add(connection: Duplex): void {
+    this.#waiting.add(connection);
+    connection.once("close", () => {
+      this.#waiting.delete(connection);
+      this.#loggedIn.delete(connection);
+    });
+    if (this.#waiting.size <= this.#options.loginsWaitingMax) return;
+    const [oldest] = this.#waiting;
+    if (oldest === undefined) return;
+    this.#waiting.delete(oldest);
+    oldest.destroy();
+  }
+
+  /** Whether there is a place for it. */
+  logIn(connection: Duplex): boolean {
+    if (this.#loggedIn.size >= this.#options.connectionsMax) return false;
+    if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);
+    return true;
+  }
+
+  isLoggedIn(connection: Duplex): boolean {
+    return this.#loggedIn.has(connection);
+  }
+
+  close(): void {
+    for (const connection of [...this.#waiting, ...this.#loggedIn]) connection.destroy();
+  }
+}
+
+function loginProblem(client: Client, username: string | undefined, keyIsRight: boolean): string | undefined {
+  // The client id is where a status may be written, so it must be the user name, and a name that can't reach another topic.
+  if (username !== client.id || !isNodeId(client.id)) return "the user name must be the client id";
+  if (!keyIsRight) return "wrong node key";
+  return client.clean ? undefined : "what waits for an absent session has no bounds, connect with a clean one";
+}
+
+const nodeIdLengthMax = 64;
+
+/** Node ids stand in topics, where `/`, `+` and `#` have a meaning. */
+function isNodeId(text: string): boolean {
+  return text.length <= nodeIdLengthMax && /^[A-Za-z0-9._-]+$/.test(text);
+}
+
+function listenOn(server: Server, hostname: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause) => {
+      const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+      const message = taken
+        ? "is taken: choose another `mqttPort`, or 0 for MQTT over WebSocket alone"
+        : "can't be opened";
+      reject(new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause }));
+    });
+    server.listen(port, hostname, () => {
+      server.removeAllListeners("error");
+      server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : port);
+    });
+  });
+}

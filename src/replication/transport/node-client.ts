@@ -1,0 +1,237 @@
+/** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
+import { z } from "zod";
+import { apiKeyRole, type ApiKeyRole } from "../../engine/state/event.ts";
+import type { Snapshot } from "../../store/snapshot/snapshot.ts";
+import { AppError } from "../../util/app-error.ts";
+import { connectionProblem } from "../../util/connection-problem.ts";
+import type { Clock } from "../../util/clock.ts";
+import { deadline } from "../../util/deadline.ts";
+import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type LogPage, type LogRefusal } from "./messages.ts";
+import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
+import type { System } from "../system.ts";
+import type { Candidacy, VoteOptions } from "../failover/votes.ts";
+import type { NodePosition } from "./node-server.ts";
+
+export interface NodeClientOptions {
+  readonly url: string;
+  /** Under which name the primary may count how far this node has come. Undefined where it must not. */
+  readonly countedAs: () => string | undefined;
+  readonly nodeKey: string;
+  /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
+  readonly logTimeoutMs: number;
+  readonly snapshotTimeoutMs: number;
+}
+
+/** A page, or the node's word that its log can't be followed from that position. */
+export type LogResponse = { readonly page: LogPage } | { readonly refused: LogRefusal };
+
+/**
+ * Where the node stands, which has given its pledge unless it is a primary or of a later epoch; or why it gives none; or that it has none to give, as
+ * a fallback, which nobody counts.
+ */
+export type VoteResponse = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
+
+/** The role of a key, or that there is no such key; `unchecked` from a node of an earlier version, which cannot be asked. */
+export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
+
+export interface NodeClient {
+  /** Where the node is. */
+  readonly url: string;
+  /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
+  head(own: NodePosition | undefined): Promise<NodeHead>;
+  /** The same, once the node stands elsewhere than this one or `waitMs` are over. Nodes of earlier versions answer at once. */
+  nextHead(own: NodePosition, waitMs: number): Promise<NodeHead>;
+  /** The head of the primary that the node is or follows, which it asks for it. Undefined where there is none that answers it. */
+  primaryHead(): Promise<NodeHead | undefined>;
+  /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
+  requestVote(own: NodePosition, candidacy: Candidacy, how: VoteOptions): Promise<VoteResponse>;
+  /** The role of the API key with this id and SHA-256. */
+  apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
+  /** What follows a position in the node's log. */
+  log(asked: NodePosition): Promise<LogResponse>;
+  /**
+   * Downloads the snapshot to `target`, where an earlier attempt may have left its beginning, or tells that the one with this `snapshotTag` is
+   * still the newest. `accept` throws where there is no use in a download.
+   */
+  snapshot(
+    target: string,
+    knownTag: string | undefined,
+    accept: AcceptSnapshot,
+    onProgress?: DownloadProgress,
+  ): Promise<Snapshot | "unchanged">;
+  /** Ends what is under way, and refuses what comes later. */
+  close(): void;
+}
+
+/** A head is small, so a node that takes longer counts as silent. */
+const headTimeoutMs = 2000;
+/** A client waits for it. */
+const apiKeyTimeoutMs = 1000;
+/** The node that is asked asks another. */
+const primaryHeadTimeoutMs = 2000;
+const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
+/** Headers. */
+type RequestHeaders = Readonly<Record<string, string>>;
+
+const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });
+
+export function connectNode(
+  { url, countedAs, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
+  { clock, fetch }: Pick<System, "clock" | "fetch">,
+): NodeClient {
+  const closing = new AbortController();
+  const send = (method: string, path: string, headers: RequestHeaders, signal: AbortSignal) => {
+    const id = countedAs();
+    const own = { Authorization: `Bearer ${nodeKey}`, ...(id === undefined ? {} : { "Ostiary-Node": id }) };
+    return fetch(`${url}/replication/v1/${path}`, {
+      method,
+      headers: { ...own, ...headers },
+      signal: AbortSignal.any([signal, closing.signal]),
+      redirect: "error",
+    }).catch((error: unknown) => {
+      throw unreachable(url, error);
+    });
+  };
+  const get = (path: string, headers: RequestHeaders, signal: AbortSignal) => send("GET", path, headers, signal);
+
+  return {
+    url,
+    async head(own) {
+      const query = own === undefined ? "" : `?${positionParameters(own)}`;
+      using stall = watchStall(headTimeoutMs, clock);
+      const response = await get(`head${query}`, {}, stall.signal);
+      if (!response.ok) throw await failure("its head", response);
+      return await readHead(response, url, stall.progress);
+    },
+
+    async nextHead(own, waitMs) {
+      const query = positionParameters(own);
+      query.set("wait", String(Math.round(waitMs)));
+      using stall = watchStall(headTimeoutMs + waitMs, clock);
+      const response = await get(`head?${query}`, {}, stall.signal);
+      if (!response.ok) throw await failure("its head", response);
+      return await readHead(response, url, stall.progress);
+    },
+
+    async primaryHead() {
+      using late = deadline(clock, primaryHeadTimeoutMs);
+      const response = await get("primary", {}, late.signal);
+      return response.ok ? await readHead(response, url) : undefined;
+    },
+
+    async requestVote(own, { node, token }, how) {
+      const query = positionParameters(own);
+      const asked = { node, token, ...how };
+      for (const [name, value] of Object.entries(asked)) if (value !== undefined) query.set(name, String(value));
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await send("POST", `pledge?${query}`, {}, stall.signal);
+      return await readVote(response, url);
+    },
+
+    async apiKey(id, hash) {
+      using late = deadline(clock, apiKeyTimeoutMs);
+      const response = await send("POST", "api-key", { "Ostiary-Key-Id": id, "Ostiary-Key-Hash": hash }, late.signal);
+      return await readApiKeyLookup(response);
+    },
+
+    async log(asked) {
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await get(`log?${positionParameters(asked)}`, {}, stall.signal);
+      const refused = response.status === 409 || response.status === 410;
+      if (!response.ok && !refused) throw await failure("a page of the log", response);
+      const text = await readText(response, stall.progress);
+      const decoded = refused ? decodeRefusal(text) : decodePage(text);
+      if ("problem" in decoded) throw new Error(`${url} sent no page of its log: ${decoded.problem}`);
+      return "code" in decoded.message ? { refused: decoded.message } : { page: decoded.message };
+    },
+
+    async snapshot(target, knownTag, accept, onProgress = logProgress()) {
+      using stall = watchStall(snapshotTimeoutMs, clock);
+      // Awaited here: the clock would be stopped at the return, and a request that nobody answers never given up.
+      return await downloadSnapshot({
+        get: (headers) => get("snapshot", headers, stall.signal),
+        target,
+        knownTag,
+        accept,
+        onProgress(received, size) {
+          stall.progress();
+          onProgress(received, size);
+        },
+        responseError: (response) => failure("a snapshot", response),
+      });
+    },
+
+    close: () => closing.abort(new Error("this node is shutting down")),
+  };
+}
+
+/** The same error, with the address and the cure where nobody was reached. */
+function unreachable(url: string, error: unknown): unknown {
+  const problem = connectionProblem(error);
+  if (problem === undefined) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  const text = `no answer from ${url}: ${problem}; start that node, or correct its address in \`primary\` or \`peers\``;
+  return Object.assign(new Error(text, { cause: error }), { code });
+}
+
+async function readVote(response: Response, url: string): Promise<VoteResponse> {
+  if (response.ok) return { head: await readHead(response, url) };
+  const { message, role } = await readRefusal(response);
+  if (response.status === 409) return { refused: message };
+  // Not just any 404: what stands before an edge that is down may say that as well.
+  if (response.status === 404 && role === "fallback") return { uncounted: true };
+  throw new AppError("not_ready", `${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
+}
+
+async function readApiKeyLookup(response: Response): Promise<ApiKeyLookup> {
+  if (response.status === 404 || response.status === 405) return "unchecked";
+  if (!response.ok) throw await failure("an API key", response);
+  return apiKeySchema.parse(await response.json()).role ?? "unknown";
+}
+
+async function readHead(response: Response, url: string, progress = (): void => {}): Promise<NodeHead> {
+  const decoded = decodeNodeHead(await readText(response, progress));
+  if ("problem" in decoded) throw new Error(`${url} sent no head: ${decoded.problem}`);
+  return decoded.message;
+}
+
+function positionParameters({ epoch, term, offset, hash, first }: NodePosition): URLSearchParams {
+  const history = first === undefined ? {} : { first };
+  return new URLSearchParams({ epoch, term: String(term), after: String(offset), hash, ...history });
+}
+
+async function readText(response: Response, progress: () => void): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of response.body ?? []) {
+    progress();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** A page or a snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
+function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly signal: AbortSignal; progress(): void } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new Error(`nothing came from the primary for ${timeoutMs} ms`));
+  let cancel = clock.after(timeoutMs, abort);
+  return {
+    signal: controller.signal,
+    progress() {
+      cancel();
+      cancel = clock.after(timeoutMs, abort);
+    },
+    [Symbol.dispose]: () => cancel(),
+  };
+}
+
+async function failure(what: string, response: Response): Promise<Error> {
+  return new AppError(
+    "not_ready",
+    `the primary gave no answer to a request for ${what}: ${response.status} ${(await readRefusal(response)).message}`,
+  );
+}
+
+async function readRefusal(response: Response): Promise<z.infer<typeof refusalSchema>> {
+  const parsed = refusalSchema.safeParse(await response.json().catch(() => undefined));
+  return parsed.success ? parsed.data : { message: response.statusText };
+}

@@ -1,0 +1,144 @@
+/**
+ * Limits the TCP connections to a node's API, so that clients cannot use up the file descriptors that the store and other nodes need. Without it, silent
+ * connections alone make every open file fail (EMFILE) and keep the listener busy with connections that it cannot accept.
+ *
+ * The kernel accepts before this process can say no, so the limit works by closing: above it, connections that never got an answer and wait for nothing go
+ * first, those of clients that go on asking last, and of all others those that have been silent for longest. A new connection always gets in, and a health check is always answered.
+ */
+import { BlockList } from "node:net";
+import type { Config } from "../config/config.ts";
+import type { Limits } from "../config/limits.ts";
+import {
+  descriptorLimit,
+  lowestFreeDescriptor,
+  type AcceptedConnection,
+  type ConnectionTable,
+} from "../runtime/accepted-connections.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import type { Clock } from "../util/clock.ts";
+import { rateLimiter } from "../util/rate-limiter.ts";
+
+const log = getLogger("connections");
+
+/** An attacker opens some thousand connections a second, and a look at the descriptors takes ten microseconds. */
+const checkIntervalMs = 25;
+const countIntervalMs = 5000;
+const addressCountIntervalMs = 1000;
+const logIntervalMs = 10_000;
+/** For the store's files, worker processes, snapshots, and connections to brokers and other nodes. */
+const reservedDescriptors = 256;
+/** Above the limit a node closes a tenth more than it must, so that the next connection does not cost a count again. */
+const closeDownTo = 0.9;
+
+/** Starts to watch the connections of a listener. Returns the function that stops it. */
+export function limitConnections(
+  { limits, trustedProxies }: Pick<Config, "limits" | "trustedProxies">,
+  table: ConnectionTable | undefined,
+  clock: Clock,
+): () => void {
+  if (table === undefined) {
+    log.debug("this system does not show its connections: limit them in front of this node");
+    return () => {};
+  }
+  const max = connectionsMaxWithin(limits, descriptorLimit());
+  /** Descriptors that are no connections of this listener: files, connections to brokers and other nodes. */
+  let others = lowestFreeDescriptor() ?? 0;
+  const isTrusted = trustedIn(trustedProxies);
+  const reports = rateLimiter(logIntervalMs, clock);
+  let countAtMs = Number.NEGATIVE_INFINITY;
+
+  const enforce = (lowest: number | undefined): void => {
+    const open = table.accepted();
+    // Without this, others beyond the limit would make every look a count, which takes some ten milliseconds for ten thousand connections.
+    if (lowest !== undefined) others = Math.max(0, lowest - open.length);
+    // Where no descriptor is left, something else uses them too, and the limit is too high for that.
+    const bound = lowest === undefined ? Math.min(max, Math.floor(open.length * 0.75)) : max;
+    const excess = connectionsToClose(open, { max: bound, addressMax: limits.connectionsPerAddressMax, isTrusted });
+    for (const connection of excess) table.end(connection);
+    metrics.connections.set(open.length - excess.length);
+    if (excess.length === 0) return;
+    metrics.connectionsClosed.inc(excess.length);
+    if (reports() > 0)
+      log.warning(
+        "closed {closed} connections, silent ones first: {open} were open, at most {max} are allowed (`connectionsMax`, `connectionsPerAddressMax`, the process's limit of open files)",
+        { closed: excess.length, open: open.length, max },
+      );
+  };
+  const look = (): void => {
+    const lowest = lowestFreeDescriptor();
+    const now = clock.monotonicMs();
+    const intervalMs = limits.connectionsPerAddressMax > 0 ? addressCountIntervalMs : countIntervalMs;
+    if (lowest !== undefined && lowest - others <= max && now - countAtMs < intervalMs) return;
+    countAtMs = now;
+    enforce(lowest);
+  };
+  return clock.every(checkIntervalMs, look);
+}
+
+/** How many connections a node takes that may have `descriptors` open. */
+export function connectionsMaxWithin(
+  { connectionsMax, brokerConnectionsMax }: Pick<Limits, "connectionsMax" | "brokerConnectionsMax">,
+  descriptors: number | undefined,
+): number {
+  if (descriptors === undefined) return connectionsMax;
+  const reserve = Math.min(reservedDescriptors + brokerConnectionsMax, Math.floor(descriptors / 2));
+  return Math.min(connectionsMax, descriptors - reserve);
+}
+
+export interface ConnectionBounds {
+  readonly max: number;
+  /** For each client address; 0 for no bound. */
+  readonly addressMax: number;
+  /** Whether an address is a proxy's, behind which there are many clients. */
+  readonly isTrusted: (connection: AcceptedConnection) => boolean;
+}
+
+/** The connections to close so that the rest is within the bounds. */
+export function connectionsToClose(
+  open: readonly AcceptedConnection[],
+  { max, addressMax, isTrusted }: ConnectionBounds,
+): AcceptedConnection[] {
+  if (open.length <= (addressMax > 0 ? Math.min(max, addressMax) : max)) return [];
+  const worstFirst = open.toSorted((a, b) => priorityOf(a) - priorityOf(b) || b.idleMs - a.idleMs);
+  const closing = new Set<AcceptedConnection>();
+  if (addressMax > 0) {
+    for (const same of Map.groupBy(worstFirst, networkOf).values()) {
+      const first = same[0];
+      if (first === undefined || isTrusted(first)) continue;
+      for (const connection of same.slice(0, Math.max(0, same.length - addressMax))) closing.add(connection);
+    }
+  }
+  const left = worstFirst.filter((connection) => !closing.has(connection));
+  const surplus = left.length > max ? left.length - Math.floor(max * closeDownTo) : 0;
+  return [...closing, ...left.slice(0, surplus)];
+}
+
+/** Some fifteen answers. */
+const establishedBytes = 4096;
+
+/**
+ * 0 for who never got an answer: a client that has a question asks it at once, and is answered within the second unless the question is an expensive one.
+ * 2 for who goes on asking or waits for a further answer, so that a node that is slow for a moment does not close the connections of its regular clients.
+ * 1 for others.
+ */
+function priorityOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: AcceptedConnection): number {
+  if (answeredBytes === 0) return receivedBytes === 0 || idleMs >= 1000 ? 0 : 1;
+  return (isWaiting || answeredBytes >= establishedBytes) && idleMs < 10_000 ? 2 : 1;
+}
+
+/** One client usually has a whole /64 of IPv6. */
+function networkOf({ address, family }: AcceptedConnection): string {
+  return family === "ipv4" ? address : address.split(":").slice(0, 4).join(":");
+}
+
+function trustedIn(proxies: readonly string[]): ConnectionBounds["isTrusted"] {
+  const list = new BlockList();
+  for (const proxy of proxies) {
+    const [address = "", bits] = proxy.split("/");
+    const family = address.includes(":") ? "ipv6" : "ipv4";
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return ({ address, family }) => list.check(address, family);
+}

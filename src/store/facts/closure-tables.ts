@@ -1,0 +1,74 @@
+/** Closure tables: one a transitive closure that questions read, of interned ids, found from either end. */
+import type { Connection } from "../../runtime/sqlite.ts";
+import type { ClosureCounts } from "../../telemetry/metrics.ts";
+import { must } from "../../util/assert.ts";
+import { statement } from "../connection/statements.ts";
+
+export interface ClosureTable {
+  readonly id: number;
+  /** As in `Closure`. */
+  readonly name: string;
+  readonly table: string;
+  readonly rows: number;
+  /** False where it is too large: its table is empty then. */
+  readonly isMaterialized: boolean;
+}
+
+/** All closures, kept or not. */
+export function closureTables(database: Connection): ClosureTable[] {
+  return statement(database, "SELECT id, name, rows, kept FROM closure ORDER BY id")
+    .values()
+    .map(([id, name, rows, kept]) => ({
+      id: Number(id),
+      name: String(name),
+      table: closureTableName(Number(id)),
+      rows: Number(rows),
+      isMaterialized: kept === 1,
+    }));
+}
+
+/** How many are kept, how many were given up, and the rows of all. */
+export function countClosures(database: Connection): ClosureCounts {
+  const sql = "SELECT count(*) FILTER (WHERE kept = 1), count(*) FILTER (WHERE kept = 0), total(rows) FROM closure";
+  const [kept, walked, rows] = (statement(database, sql).values()[0] ?? []).map(Number);
+  return { kept: must(kept), walked: must(walked), rows: must(rows) };
+}
+
+/** An empty table for a closure that had none. */
+export function createClosureTable(database: Connection, name: string): ClosureTable {
+  const id = Number(statement(database, "SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
+  statement(database, "INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
+  database.exec(closureTableSql(id));
+  return { id, name, table: closureTableName(id), rows: 0, isMaterialized: true };
+}
+
+/** Of the table and its index. */
+export function closureTableSql(id: number): string {
+  const table = closureTableName(id);
+  return `CREATE TABLE ${table} (a1 INTEGER NOT NULL, a2 INTEGER NOT NULL, PRIMARY KEY (a1, a2)) WITHOUT ROWID;
+     CREATE INDEX ${table}_by_2 ON ${table} (a2, a1)`;
+}
+
+function closureTableName(id: number): string {
+  return `closure_${id}`;
+}
+
+export function dropClosureTable(database: Connection, { id, table }: ClosureTable): void {
+  statement(database, "DELETE FROM closure WHERE id = ?1").run(id);
+  database.exec(`DROP TABLE ${table}`);
+}
+
+/** Says by how many rows the table has grown. Gives how many it has now. */
+export function addClosureRows(database: Connection, { id }: ClosureTable, grown: number): number {
+  const [row] = statement(database, "UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows").values(
+    id,
+    grown,
+  );
+  return Number(row?.[0]);
+}
+
+/** Takes all rows away, because there are too many: it is not kept from now on. */
+export function emptyClosureTable(database: Connection, { id, table }: ClosureTable): void {
+  database.exec(`DELETE FROM ${table}`);
+  statement(database, "UPDATE closure SET rows = 0, kept = 0 WHERE id = ?1").run(id);
+}

@@ -1,0 +1,265 @@
+/**
+ * Fact tables: one a predicate and arity, of interned ids, `WITHOUT ROWID` on all columns, with the further orders that the active policy
+ * asks for. Tables are named by number: nothing of a policy's text becomes part of SQL.
+ */
+import type { Connection, SqlValue } from "../../runtime/sqlite.ts";
+import type { Fact, FactPattern, Value } from "./fact.ts";
+import { relation, type } from "../connection/schema.ts";
+import { must } from "../../util/assert.ts";
+import { forgetRowCounts, writerCacheOf } from "../connection/writer-cache.ts";
+import { statement } from "../connection/statements.ts";
+import { intern, findSymbol, symbolRange, findTypeId } from "./symbols.ts";
+
+/** The number of a predicate, `undefined` where it has no table. */
+export function relationId(database: Connection, predicate: string, arity: number): number | undefined {
+  const relations = writerCacheOf(database)?.relations;
+  const name = `${predicate}/${arity}`;
+  const known = relations?.get(name);
+  if (known !== undefined) return known;
+  const sql = "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2";
+  const found = statement(database, sql).values(predicate, arity)[0]?.[0];
+  if (found === undefined) return undefined;
+  relations?.set(name, Number(found));
+  return Number(found);
+}
+
+export function tableOf(relation: number): string {
+  return `fact_${relation}`;
+}
+
+/** The table of a predicate, `undefined` where it has none. */
+export function factTable(database: Connection, predicate: string, arity: number): string | undefined {
+  const id = relationId(database, predicate, arity);
+  return id === undefined ? undefined : tableOf(id);
+}
+
+/** The table of a predicate, which is made where it is missing. */
+export function ensureFactTable(database: Connection, predicate: string, arity: number): string {
+  const known = factTable(database, predicate, arity);
+  if (known) return known;
+  const id = Number(statement(database, "SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
+  statement(database, "INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
+  database.exec(factTableSql(id, arity));
+  return tableOf(id);
+}
+
+export function factTableSql(id: number, arity: number): string {
+  const columns = columnNames(arity);
+  const declared = columns.map((column) => `${column} INTEGER NOT NULL`);
+  return `CREATE TABLE ${tableOf(id)} (${declared.join(", ")}, PRIMARY KEY (${columns.join(", ")})) WITHOUT ROWID`;
+}
+
+/** `order` of column numbers from 1. */
+export function factIndexSql(table: string, order: readonly number[]): string {
+  return `CREATE INDEX ${factIndexName(table, order)} ON ${table} (${order.map((column) => `a${column}`).join(", ")})`;
+}
+
+function factIndexName(table: string, order: readonly number[]): string {
+  return `${table}_by_${order.join("_")}`;
+}
+
+/** Makes the indexes of a fact table be these (each an order of column numbers from 0), and no others. */
+export function setIndexes(database: Connection, table: string, orders: readonly (readonly number[])[]): void {
+  const numbered = orders.map((order) => order.map((column) => column + 1));
+  const wanted = new Map(numbered.map((order) => [factIndexName(table, order), order]));
+  const present = database
+    // Unlike a look into sqlite_schema it does not read through all tables.
+    .prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'")
+    .values(table)
+    .map((row) => String(row[0]));
+  for (const name of present) if (!wanted.has(name)) database.exec(`DROP INDEX ${name}`);
+  for (const [name, order] of wanted) {
+    if (!present.includes(name)) database.exec(factIndexSql(table, order));
+  }
+}
+
+/** All fact tables, with what they hold. */
+export function factTables(
+  database: Connection,
+): { readonly id: number; readonly table: string; readonly predicate: string; readonly arity: number }[] {
+  const rows = database.orm.select().from(relation).orderBy(relation.predicate, relation.arity).all();
+  return rows.map(({ id, predicate, arity }) => ({ id, table: tableOf(id), predicate, arity }));
+}
+
+/** Where a fact is stored: the ids of its arguments are a row of the table. */
+export interface StoredRow {
+  readonly table: string;
+  readonly ids: readonly number[];
+}
+
+/** Adds a fact. Gives its row, `undefined` where it was there before. */
+export function insertFact(database: Connection, fact: Fact): StoredRow | undefined {
+  const table = ensureFactTable(database, fact.predicate, fact.args.length);
+  const slots = fact.args.map((_, index) => `?${index + 1}`).join(", ");
+  const ids = fact.args.map((arg) => intern(database, arg));
+  const added = statement(database, `INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids);
+  return added > 0 ? { table, ids } : undefined;
+}
+
+/** Takes a fact away. Gives the row that it had, `undefined` where it was not there. */
+export function deleteFact(database: Connection, fact: Fact): StoredRow | undefined {
+  const found = locate(database, fact);
+  if (!found) return undefined;
+  const { table, ids } = found;
+  forgetRowCounts(database);
+  const deleted = statement(database, `DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
+  return deleted > 0 ? found : undefined;
+}
+
+export function hasFact(database: Connection, fact: Fact): boolean {
+  const found = locate(database, fact);
+  if (!found) return false;
+  return (
+    statement(database, `SELECT 1 FROM ${found.table} WHERE ${equalities(found.ids.length)}`).values(...found.ids)
+      .length > 0
+  );
+}
+
+/** The stored facts that a pattern covers, at most `limit`, in no particular order. The number of arguments must be equal. */
+export function matchFacts(database: Connection, pattern: FactPattern, limit: number): Fact[] {
+  const query = matching(database, pattern);
+  if (!query) return [];
+  return statement(database, query.sql)
+    .values(...query.parameters, limit)
+    .map((row) => factOf(pattern, row));
+}
+
+/** All of them, one by one: many take no more memory than few. They are of one state where the caller has begun a transaction. */
+export function* eachMatch(database: Connection, pattern: FactPattern): Generator<Fact> {
+  const query = matching(database, pattern);
+  if (!query) return;
+  const select = database.prepare(query.sql);
+  try {
+    for (const row of select.rows(...query.parameters, noLimit)) yield factOf(pattern, row);
+  } finally {
+    select.finalize();
+  }
+}
+
+/** As SQLite has it. */
+const noLimit = -1;
+
+interface Matching {
+  readonly sql: string;
+  /** All but the last, which is the most rows. */
+  readonly parameters: readonly SqlValue[];
+}
+
+/** Undefined where nothing can match. */
+function matching(database: Connection, pattern: FactPattern): Matching | undefined {
+  const table = factTable(database, pattern.predicate, pattern.args.length);
+  if (!table) return undefined;
+  const conditions: string[] = [];
+  const parameters: SqlValue[] = [];
+  for (const [index, arg] of pattern.args.entries()) {
+    if (arg.type === null) continue;
+    const range = arg.id === null ? typeRange(database, arg.type) : exactly(database, { type: arg.type, id: arg.id });
+    if (!range) return undefined;
+    conditions.push(`t.a${index + 1} BETWEEN ?${parameters.length + 1} AND ?${parameters.length + 2}`);
+    parameters.push(range.low, range.high);
+  }
+  const columns = pattern.args
+    .map((_, index) => `y${index}.name AS type${index}, s${index}.value AS id${index}`)
+    .join(", ");
+  const joins = pattern.args
+    .map(
+      (_, index) =>
+        `CROSS JOIN symbol s${index} ON s${index}.id = t.a${index + 1} CROSS JOIN type y${index} ON y${index}.id = s${index}.type`,
+    )
+    .join(" ");
+  const where = conditions.length > 0 ? `WHERE ${conditions.join(" AND ")}` : "";
+  return { sql: `SELECT ${columns} FROM ${table} t ${joins} ${where} LIMIT ?${parameters.length + 1}`, parameters };
+}
+
+function factOf({ predicate, args }: FactPattern, row: readonly SqlValue[]): Fact {
+  return {
+    predicate,
+    args: args.map((_, index): Value => ({ type: String(row[index * 2]), id: String(row[index * 2 + 1]) })),
+  };
+}
+
+/** How many facts of the predicate there are of each combination of argument types. Looks at every fact. */
+export function countByTypes(
+  database: Connection,
+  predicate: string,
+  arity: number,
+): { readonly types: readonly string[]; readonly count: number }[] {
+  const table = factTable(database, predicate, arity);
+  if (!table) return [];
+  const columns = columnNames(arity);
+  const numbers = columns.map((column, index) => `${column} >> 32 AS t${index + 1}`).join(", ");
+  const groups = columns.map((_, index) => `t${index + 1}`).join(", ");
+  const names = new Map(
+    database.orm
+      .select()
+      .from(type)
+      .all()
+      .map(({ id, name }) => [id, name]),
+  );
+  return statement(database, `SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
+    .values()
+    .map((row) => ({
+      types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
+      count: Number(row[arity]),
+    }));
+}
+
+/** Takes all facts away, and keeps them under the offset of the event that did it; tables, indexes and interned values stay. */
+export function clearFacts(database: Connection, offset: number): void {
+  for (const { id, table, arity } of factTables(database)) {
+    const ids = columnNames(arity).join(", ");
+    const keep = `INSERT INTO cleared (offset, relation, ids) SELECT ?1, ?2, json_array(${ids}) FROM ${table}`;
+    statement(database, keep).run(offset, id);
+    database.exec(`DELETE FROM ${table}`);
+  }
+  forgetRowCounts(database);
+}
+
+/** Brings back what `clearFacts` kept under that offset. The tables are empty. */
+export function restoreClearedFacts(database: Connection, offset: number): void {
+  const arities = new Map(factTables(database).map(({ id, arity }) => [id, arity]));
+  // Those of a table were kept one after another: so each is read twice, and not once for each table there is.
+  const kept = "SELECT relation, min(rowid), max(rowid) FROM cleared WHERE offset = ?1 GROUP BY relation";
+  for (const [relation, first, last] of statement(database, kept)
+    .values(offset)
+    .map((row) => row.map(Number))) {
+    const arity = must(arities.get(must(relation)), "what was cleared had a table");
+    const ids = columnNames(arity).map((_, index) => `json_extract(ids, '$[${index}]')`);
+    const restore = `INSERT INTO ${tableOf(must(relation))} SELECT ${ids.join(", ")} FROM cleared
+      WHERE rowid BETWEEN ?1 AND ?2 AND offset = ?3 AND relation = ?4`;
+    statement(database, restore).run(must(first), must(last), offset, must(relation));
+  }
+  statement(database, "DELETE FROM cleared WHERE offset = ?1").run(offset);
+}
+
+function locate(database: Connection, fact: Fact): StoredRow | undefined {
+  const table = factTable(database, fact.predicate, fact.args.length);
+  if (!table) return undefined;
+  const ids: number[] = [];
+  for (const arg of fact.args) {
+    const id = findSymbol(database, arg);
+    if (id === undefined) return undefined;
+    ids.push(id);
+  }
+  return { table, ids };
+}
+
+function exactly(database: Connection, value: Value): { readonly low: number; readonly high: number } | undefined {
+  const id = findSymbol(database, value);
+  return id === undefined ? undefined : { low: id, high: id };
+}
+
+function typeRange(database: Connection, type: string): { readonly low: number; readonly high: number } | undefined {
+  const number = findTypeId(database, type);
+  return number === undefined ? undefined : symbolRange(number);
+}
+
+function columnNames(arity: number): string[] {
+  return Array.from({ length: arity }, (_, index) => `a${index + 1}`);
+}
+
+function equalities(arity: number): string {
+  return columnNames(arity)
+    .map((column, index) => `${column} = ?${index + 1}`)
+    .join(" AND ");
+}

@@ -1,0 +1,75 @@
+/**
+ * Keys: those of clients (`e_<environment>_<key id>_<secret>`, replicated like facts) and the one that nodes show each other. Only hashes are
+ * stored. A secret is 128 bits or more of randomness, so a plain SHA-256 of the whole text is as good as a slow hash and costs a request 1 µs.
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { eq } from "drizzle-orm";
+import type { Connection } from "../../runtime/sqlite.ts";
+import { openStore } from "../connection/open-store.ts";
+import * as schema from "../connection/schema.ts";
+
+export interface MintedKey {
+  readonly id: string;
+  /** The secret itself: shown once, never stored. */
+  readonly text: string;
+  readonly hash: string;
+}
+
+/** SHA-256 of the whole key text, in lower-case hex. */
+export function hashKey(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Whether `text` is the key with this hash. Takes the same time whatever differs. */
+export function verifyKey(text: string, hash: string): boolean {
+  const given = Buffer.from(hashKey(text), "hex");
+  const expected = Buffer.from(hash, "hex");
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+/** The parts of a client key, or `undefined` where the text has not its form. The environment may itself contain `_`. */
+export function parseApiKey(text: string): { readonly environment: string; readonly id: string } | undefined {
+  const match = /^e_([A-Za-z0-9_-]+)_([A-Za-z0-9-]+)_([A-Za-z0-9-]{8,})$/.exec(text);
+  if (match?.[1] === undefined || match[2] === undefined) return undefined;
+  return { environment: match[1], id: match[2] };
+}
+
+export function mintApiKey(environment: string): MintedKey {
+  const id = randomBytes(6).toString("hex");
+  const text = `e_${environment}_${id}_${randomBytes(24).toString("hex")}`;
+  return { id, text, hash: hashKey(text) };
+}
+
+export function mintNodeKey(environment: string): string {
+  return `n_${environment}_${randomBytes(24).toString("hex")}`;
+}
+
+/** The API key with this id; undefined where there is none. */
+export function findApiKey(database: Connection, id: string): typeof schema.apiKey.$inferSelect | undefined {
+  return database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get();
+}
+
+/** Settings of this node alone, which never leave it. */
+export type NodeSetting =
+  | "node_key_hash"
+  // Written to see whether a disk that failed takes a commit again. Nobody reads it.
+  | "storage_probe";
+
+export function readNodeSetting(database: Connection, key: NodeSetting): string | undefined {
+  return database.orm.select().from(schema.node).where(eq(schema.node.key, key)).get()?.value;
+}
+
+/** What a primary keeps that has made its node key itself, of the store in the file at `path`. Undefined where it has none. */
+export function storedNodeKeyHash(path: string): string | undefined {
+  const store = openStore(path, { readonly: true });
+  try {
+    return readNodeSetting(store, "node_key_hash");
+  } finally {
+    store.close();
+  }
+}
+
+export function writeNodeSetting(database: Connection, key: NodeSetting, value: string): void {
+  const row = { key, value };
+  database.orm.insert(schema.node).values(row).onConflictDoUpdate({ target: schema.node.key, set: row }).run();
+}

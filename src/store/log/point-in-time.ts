@@ -1,0 +1,37 @@
+/** How far back in time a store can be taken: as far as its log says what every event did. */
+import type { Connection } from "../../runtime/sqlite.ts";
+import { readState } from "./store-state.ts";
+
+/** A moment in the history of a store: after the event at `offset`, 0 before the first. */
+export interface PointInTime {
+  readonly offset: number;
+  /** When that event was committed, in ms since 1970; 0 before the first. */
+  readonly timeMs: number;
+}
+
+/** `offset 7 of 2026-11-26T07:00:00.000Z` */
+export function describePointInTime({ offset, timeMs }: PointInTime): string {
+  return offset === 0 ? "offset 0, before the first event" : `offset ${offset} of ${new Date(timeMs).toISOString()}`;
+}
+
+/**
+ * The earliest moment that the store can be taken back to. Events of older binaries may not say what they took away; of the event before the first
+ * in the log the chain hash is not known.
+ */
+export function earliestPointInTime(database: Connection): PointInTime {
+  const one = (sql: string): number | undefined => {
+    const found = database.prepare(sql).values()[0]?.[0];
+    return typeof found === "number" ? found : undefined;
+  };
+  const first = one("SELECT min(offset) FROM log");
+  if (first === undefined) {
+    const { offset, timeMs } = readState(database);
+    return { offset, timeMs };
+  }
+  const unsaid = one(
+    `SELECT max(offset) FROM log WHERE kind = 'clear' AND digest IS NULL
+       OR kind = 'keys' AND json_type(body, '$.replaced') IS NULL`,
+  );
+  const offset = Math.max(first === 1 ? 0 : first, unsaid ?? 0);
+  return { offset, timeMs: offset === 0 ? 0 : (one(`SELECT time_ms FROM log WHERE offset = ${offset}`) ?? 0) };
+}

@@ -1,0 +1,270 @@
+/** Which questions are answered at once: the ceilings of their statements, from SQLite's plans and the degrees of what is stored. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { activationOf } from "../../src/engine/policy/activation.ts";
+import { costBoundOf } from "../../src/engine/query/cost-bound.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { OffloadRequired } from "../../src/engine/query/admission.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import { Planner, type Shape, type ShapeVariable } from "../../src/engine/query/plans.ts";
+import type { Connection } from "../../src/runtime/sqlite.ts";
+import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
+import { must } from "../../src/util/assert.ts";
+import { policySpec, writePolicy } from "../fuzz/policy.ts";
+import { entityTypes } from "../fuzz/rules.ts";
+import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
+
+const one = (type: string): ShapeVariable => ({ type, mode: "one", constant: undefined });
+const free = (type: string): ShapeVariable => ({ type, mode: "free", constant: undefined });
+const text = (id: string): ShapeVariable => ({ type: "String", mode: "constant", constant: { type: "String", id } });
+
+function shapeOf(...variables: ShapeVariable[]): Shape {
+  return { calls: [{ predicate: "allow/3", variables: [0, 1, 2] }], variables, context: [] };
+}
+
+/** `undefined` where no statement answers. */
+function ceiling(store: Connection, shape: Shape, listed = 1): number | undefined {
+  const plans = new Planner(
+    store,
+    must(activationOf(store)).active,
+    defaultLimits,
+    "statement",
+    new TableStatistics(store),
+  );
+  const plan = plans.planFor("question", shape);
+  if (plan.kind !== "statement") return undefined;
+  return costBoundOf(store, plan)({ statistics: new TableStatistics(store), listed });
+}
+
+const teams = `
+  actor User {}
+  actor Team { relations = { member: User }; }
+  resource Note { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }
+  has_role(user: User, "reader", note: Note) if team matches Team and is_in(user, team) and has_role(team, "reader", note);`;
+const isIn = (user: number, team: number) => fact("is_in", `User:${user}`, `Team:${team}`);
+const reader = (who: string, note: number) => fact("has_role", who, "String:reader", `Note:${note}`);
+const times = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, index) => make(index));
+
+describe("the ceiling of a decision", () => {
+  const mayRead = shapeOf(one("User"), text("read"), one("Note"));
+
+  test("grows with the most teams that anybody is in, not with the teams or the notes", () => {
+    const store = storeWith(policy(teams));
+    const before = must(ceiling(store, mayRead));
+    apply(
+      store,
+      inserted(...times(500, (index) => isIn(index, index % 50)), ...times(900, (index) => reader("User:1", index))),
+    );
+    expect(must(ceiling(store, mayRead))).toBeLessThan(before + 10);
+    apply(store, inserted(...times(300, (team) => isIn(1, team))));
+    const crowded = must(ceiling(store, mayRead));
+    expect(crowded).toBeGreaterThanOrEqual(300);
+    expect(crowded).toBeLessThan(2000);
+  });
+
+  test("is what lists multiply to, where a question brings some", () => {
+    const store = storeWith(policy(teams), inserted(isIn(1, 1), reader("Team:1", 1)));
+    const shape = shapeOf({ type: "User", mode: "several", constant: undefined }, text("read"), one("Note"));
+    const [few, many] = [must(ceiling(store, shape, 2)), must(ceiling(store, shape, 2000))];
+    expect(few).toBeGreaterThanOrEqual(2);
+    expect(many).toBeGreaterThanOrEqual(2000);
+    // The list is looked through for the text of each.
+    expect(many).toBeLessThan(10_000_000);
+  });
+});
+
+test("a question of many calls is for a worker process before it is planned, where others wait", () => {
+  const store = storeWith(policy(teams));
+  const { active } = must(activationOf(store));
+  const limits = { ...defaultLimits, queryCallsInPlaceMax: 2 };
+  const asked = (calls: number): Shape => ({
+    ...shapeOf(one("User"), text("read"), one("Note")),
+    calls: times(calls, () => ({ predicate: "allow/3", variables: [0, 1, 2] })),
+  });
+  const plansOf = (inPlace: boolean) =>
+    new Planner(store, active, limits, "statement", new TableStatistics(store), inPlace);
+  expect(plansOf(true).planFor("two", asked(2)).kind).toBe("statement");
+  expect(() => plansOf(true).planFor("three", asked(3))).toThrow(OffloadRequired);
+  expect(plansOf(false).planFor("three", asked(3)).kind).toBe("statement");
+});
+
+test("a list may look at all that many teams have", () => {
+  const store = storeWith(policy(teams));
+  apply(
+    store,
+    inserted(...times(100, (team) => isIn(1, team)), ...times(1000, (note) => reader(`Team:${note % 4}`, note))),
+  );
+  const found = must(ceiling(store, shapeOf(one("User"), text("read"), free("Note"))));
+  // Of 100 teams each might have the 250 notes that the one with the most has.
+  expect(found).toBeGreaterThanOrEqual(25_000);
+  expect(found).toBeLessThan(200_000);
+});
+
+test("a list of constants that no rule asks for itself counts as often as it is long", () => {
+  const tags = ["a", "b", "c", "d"];
+  const tagged = `
+    actor User {}
+    resource Note { permissions = ["read"]; }
+    tag(user: User, name: String, note: Note) if tagged(user, name, note);
+    ${tags.map((name) => `has_permission(user: User, "read", note: Note) if tag(user, "${name}", note);`).join("\n")}`;
+  const facts = tags.flatMap((name) =>
+    times(50, (note) => fact("tagged", "User:1", `String:${name}`, `Note:${name}${note}`)),
+  );
+  // Others have many more in all, so that what one user has at most says nothing.
+  const others = times(4000, (note) => fact("tagged", "User:2", `String:other${note}`, `Note:${note}`));
+  const store = storeWith(policy(tagged), inserted(...facts), inserted(...others));
+  expect(must(ceiling(store, shapeOf(one("User"), text("read"), free("Note"))))).toBeGreaterThanOrEqual(200);
+});
+
+test("recursion that is walked is bounded by what it can reach", () => {
+  const nested = `
+    actor User {}
+    resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder };
+      "read" if "reader"; }
+    has_role(user: User, "reader", folder: Folder) if
+      has_relation(folder, "parent", above) and not sealed(folder) and has_role(user, "reader", above);`;
+  const parent = (child: number) => fact("has_relation", `Folder:${child}`, "String:parent", `Folder:${child + 1}`);
+  const store = storeWith(policy(nested), inserted(...times(20, parent)));
+  const shape = shapeOf(one("User"), text("read"), one("Folder"));
+  const few = must(ceiling(store, shape));
+  expect(few).toBeGreaterThanOrEqual(20);
+  expect(few).toBeLessThan(100_000);
+  apply(store, inserted(...times(1000, (index) => parent(index + 20))));
+  expect(must(ceiling(store, shape))).toBeGreaterThan(few * 20);
+});
+
+test("an engine that answers in place refuses what may look at more, and takes it again when it is less", () => {
+  const store = storeWith(policy(teams), inserted(...times(50, (team) => isIn(1, team)), reader("Team:7", 1)));
+  const limits = { ...defaultLimits, queryRowsInPlaceMax: 1000 };
+  const engine = new Engine(store, { limits, onServingThread: true });
+  const question = {
+    actor: { type: "User", id: "1" },
+    action: "read",
+    resource: { type: "Note", id: "1" },
+    contextFacts: [],
+  };
+  expect(engine.authorize(question)).toBe(true);
+  const crowd = [...times(1000, (team) => isIn(2, team)), ...times(1000, (team) => reader(`Team:${team}`, 2))];
+  apply(store, inserted(...crowd));
+  expect(() => engine.authorize({ ...question, actor: { type: "User", id: "3" } })).toThrow(OffloadRequired);
+  expect(new Engine(store, { limits }).authorize(question)).toBe(true);
+  apply(store, deleted(...crowd), { kind: "clear" });
+  expect(engine.authorize(question)).toBe(false);
+});
+
+test("rules that are evaluated step by step have so many steps", () => {
+  const knows = `
+    actor User {} resource Note { permissions = ["read"]; }
+    has_permission(user: User, "read", note: Note) if near(user, other) and near(other, user) and owns(other, note);
+    near(a: User, b: User) if knows(a, b);
+    near(a: User, c: User) if near(a, b) and near(b, c);`;
+  const known = times(60, (index) => fact("knows", `User:${index}`, `User:${(index + 1) % 60}`));
+  const store = storeWith(policy(knows), inserted(...known, fact("owns", "User:9", "Note:1")));
+  const question = {
+    actor: { type: "User", id: "1" },
+    action: "read",
+    resource: { type: "Note", id: "1" },
+    contextFacts: [],
+  };
+  const limits = { ...defaultLimits, queryStepsInPlaceMax: 100 };
+  const options = { limits, strategy: "evaluator" as const };
+  expect(() => new Engine(store, { ...options, onServingThread: true }).authorize(question)).toThrow(OffloadRequired);
+  expect(new Engine(store, options).authorize(question)).toBe(true);
+});
+
+describe("what is read in one go is bounded, too:", () => {
+  const source = `
+    actor User {} resource Note { permissions = ["read", "open"]; }
+    has_permission(user: User, "read", note: Note) if near(user, other) and owns(other, note);
+    has_permission(_: User, "open", _: Note) if other matches User and not lonely(other);
+    lonely(user: User) if not near(user, user);
+    near(a: User, b: User) if knows(a, b);
+    near(a: User, c: User) if near(a, b) and near(b, c);`;
+  const people = times(3000, (index) => fact("knows", `User:${index % 2}`, `User:${index}`));
+  const limits = { ...defaultLimits, queryStepsInPlaceMax: 500, queryRowsInPlaceMax: 1000 };
+
+  function engineOver(strategy: "statement" | "evaluator") {
+    const store = storeWith(policy(source), inserted(...people, fact("owns", "User:0", "Note:1")));
+    const { database, rowsMax } = measured(store);
+    return { engine: new Engine(database, { limits, strategy, onServingThread: true }), rowsMax };
+  }
+
+  test.each([
+    ["facts", "read"],
+    ["values of a type", "open"],
+  ])("%s", (_, action) => {
+    const { engine, rowsMax } = engineOver("evaluator");
+    const resource = { type: "Note", id: "1" };
+    expect(() => engine.authorize({ actor: { type: "User", id: "0" }, action, resource, contextFacts: [] })).toThrow(
+      OffloadRequired,
+    );
+    expect(rowsMax()).toBeLessThan(1100);
+  });
+
+  test("facts that are asked for", () => {
+    const { engine } = engineOver("statement");
+    const any = { type: null, id: null };
+    expect(() => engine.facts({ predicate: "knows", args: [{ type: "User", id: "0" }, any] })).toThrow(OffloadRequired);
+    expect(() => engine.facts({ predicate: "knows", args: [any, { type: "User", id: "0" }] })).toThrow(OffloadRequired);
+    expect(engine.facts({ predicate: "owns", args: [{ type: "User", id: "0" }, any] })).toHaveLength(1);
+  });
+});
+
+/** The store, and the most rows that came out of it in one go. */
+function measured(store: Connection): { readonly database: Connection; readonly rowsMax: () => number } {
+  let most = 0;
+  const prepare = (sql: string) => {
+    const prepared = store.prepare(sql);
+    const values: typeof prepared.values = (...parameters) => {
+      const rows = prepared.values(...parameters);
+      most = Math.max(most, rows.length);
+      return rows;
+    };
+    return {
+      run: prepared.run.bind(prepared),
+      values,
+      rows: values,
+      finalize: () => prepared.finalize(),
+    };
+  };
+  const { path, orm } = store;
+  const database: Connection = {
+    path,
+    orm,
+    prepare,
+    exec: (sql) => store.exec(sql),
+    get inTransaction() {
+      return store.inTransaction;
+    },
+    get rollbacks() {
+      return store.rollbacks;
+    },
+    transaction: (body, mode) => store.transaction(body, mode),
+    begin: (mode) => store.begin(mode),
+    close: () => store.close(),
+  };
+  return { database, rowsMax: () => most };
+}
+
+test("every statement of random policies has a ceiling: no word of SQLite's plans is unknown", () => {
+  let statements = 0;
+  const property = fc.property(policySpec.map(writePolicy), (source) => {
+    if (!checkPolicy([{ name: "random.polar", text: source }], { runTests: false }).policy) return;
+    const store = storeWith(policy(source));
+    for (const [actor, resource] of entityTypes.flatMap((left) => entityTypes.map((right) => [left, right] as const))) {
+      const asked = [one(resource), free(resource)].map((variable) => shapeOf(one(actor), free("String"), variable));
+      for (const shape of [...asked, shapeOf(free(actor), text("read"), one(resource))]) {
+        const found = ceiling(store, shape);
+        if (found === undefined) continue;
+        expect(found).toBeGreaterThan(0);
+        expect(found).toBeLessThan(Number.POSITIVE_INFINITY);
+        statements += 1;
+      }
+    }
+    store.close();
+  });
+  fc.assert(property, { numRuns: 25, seed: 20_253 });
+  expect(statements).toBeGreaterThan(100);
+}, 120_000);

@@ -1,0 +1,179 @@
+/** What is counted of events on their way to an edge, and from when to when their way is measured. */
+import { describe, expect, test } from "bun:test";
+import { recordAppliedEvents } from "../../src/replication/replica/applied-events.ts";
+import { CommitTimes } from "../../src/replication/log/commit-times.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
+import { metrics } from "../../src/telemetry/metrics.ts";
+import { preciseNow } from "../../src/util/clock.ts";
+import { converged, eventually, insert, loadPolicy, reader, untraced, withCluster } from "./cluster.ts";
+
+interface Metric {
+  get(): Promise<{ values: readonly { readonly labels: object; readonly value: number }[] }>;
+}
+
+async function total(metric: Metric, labels: object = {}): Promise<number> {
+  const { values } = await metric.get();
+  return values.filter((one) => Bun.deepMatch(labels, one.labels)).reduce((sum, { value }) => sum + value, 0);
+}
+
+const sources = ["feed", "fetch", "poll", "catch_up"] as const;
+
+async function counted() {
+  const applied = await Promise.all(sources.map((source) => total(metrics.eventsApplied, { source })));
+  const [gaps, catchUps] = [await total(metrics.brokerGaps), await total(metrics.catchUps)];
+  return { gaps, catchUps, ...Object.fromEntries(sources.map((source, index) => [source, applied[index] ?? 0])) };
+}
+
+async function changed(before: Readonly<Record<string, number>>) {
+  const after: Readonly<Record<string, number>> = await counted();
+  return Object.fromEntries(Object.entries(after).map(([name, value]) => [name, value - (before[name] ?? 0)]));
+}
+
+/** As many facts as do not fit a message. */
+const largeUsers = (write: number): string[] => Array.from({ length: 20 }, (_, index) => `u${write}-${index}`);
+const smallMessages = { "limits.feedInlineBytesMax": "1KiB" };
+
+const insertLarge = (node: PrimaryNode, write: number) => insert(node, ...largeUsers(write));
+
+describe("events that the feed only announces", () => {
+  test("are fetched, and neither gaps nor reasons to catch up", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(smallMessages);
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary);
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      const before = await counted();
+      const states = new Set<string>();
+      const look = setInterval(() => states.add(edge.node.health().state), 1);
+      for (let write = 0; write < 20; write++) await insertLarge(primary.node, write);
+      // Several at a time, and small ones among them, which come in messages.
+      for (let round = 0; round < 10; round++) {
+        const writes = Array.from({ length: 4 }, (_, index) => insertLarge(primary.node, 100 + 4 * round + index));
+        await Promise.all([...writes, insert(primary.node, `small-${round}`)]);
+      }
+      await converged(edge.node, primary.node);
+      clearInterval(look);
+      await eventually(async () => {
+        const { fetch = 0, feed = 0, ...others } = await changed(before);
+        expect(others).toEqual({ gaps: 0, catchUps: 0, poll: 0, catch_up: 0 });
+        expect(fetch).toBeGreaterThanOrEqual(60);
+        expect(fetch + feed).toBe(70);
+      });
+      expect([...states]).toEqual(["LIVE"]);
+    }));
+
+  test("are fetched by polling where there is no feed, which is no catching up either", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const fallback = await cluster.fallback(primary, { follow: "true" });
+      await converged(fallback.node, primary.node);
+      await eventually(() => expect(fallback.node.health().state).toBe("FOLLOWING"));
+      const failedBefore = await total(metrics.confirmations, { result: "failed" });
+      const before = await counted();
+      for (let write = 0; write < 5; write++) {
+        await insert(primary.node, `user-${write}`);
+        await converged(fallback.node, primary.node);
+      }
+      await eventually(async () => {
+        // On a busy machine a request for the head may fail, which is a reason to catch up.
+        const catchUps = (await total(metrics.confirmations, { result: "failed" })) - failedBefore;
+        expect(await changed(before)).toEqual({ gaps: 0, catchUps, feed: 0, fetch: 0, poll: 5, catch_up: 0 });
+      });
+    }));
+});
+
+/** So long before they were committed the writes were asked for: longer than a clock that was set back would be hidden. */
+const queuedMs = 8000;
+
+function insertQueued(node: PrimaryNode, users: readonly string[]) {
+  const meta = { ...untraced, timeMs: Date.now() - queuedMs };
+  return node.writes.batch([{ inserts: users.map((user) => reader(user)) }], meta);
+}
+
+describe("from the commit on the primary until it is visible is measured", () => {
+  test.each(["in a message", "fetched"])("of an event that came %s", (way) =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary(smallMessages);
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary);
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      const before = await total(metrics.commitToVisible, { le: 2.5 });
+      await insertQueued(primary.node, way === "fetched" ? largeUsers(0) : ["ann"]);
+      await converged(edge.node, primary.node);
+      await eventually(() => expect(edge.node.health().visibleAfterMs).toBeLessThan(2500));
+      await eventually(async () => expect(await total(metrics.commitToVisible, { le: 2.5 })).toBe(before + 1));
+    }),
+  );
+
+  test("of events that an edge missed; of those that nobody knows the commit of, from when they were asked for", () =>
+    withCluster(async (cluster) => {
+      const first = await cluster.primary();
+      await loadPolicy(first.node);
+      const early = await cluster.edge("edge-1", first);
+      await converged(early.node, first.node);
+      await early.stop();
+      await insertQueued(first.node, ["ann"]);
+      const awayMs = 300;
+      await Bun.sleep(awayMs);
+      const back = await cluster.edge("edge-1", first);
+      await converged(back.node, first.node);
+      // What is counted of events follows their visibility.
+      await eventually(() => expect(back.node.health().visibleAfterMs).toBeGreaterThanOrEqual(awayMs));
+      expect(back.node.health().visibleAfterMs).toBeLessThan(queuedMs);
+      await back.stop();
+      await insertQueued(first.node, ["bob"]);
+      await first.stop();
+      const late = async () =>
+        (await total(metrics.commitToVisible, { le: "+Inf" })) - (await total(metrics.commitToVisible, { le: 5 }));
+      const before = await late();
+      const second = await cluster.primary();
+      const last = await cluster.edge("edge-1", second);
+      await converged(last.node, second.node);
+      await eventually(async () => expect(await late()).toBe(before + 1));
+    }));
+
+  test("never as less than nothing where the clocks of two machines differ", async () => {
+    const event = { offset: 7, traceparent: null, digest: "", inserted: 1, deleted: 0, startMs: 1004, endMs: 1005 };
+    const arrived = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006, wasPrepared: false };
+    const state = {} as never;
+    for (const committedMs of [undefined, [null], [99_000]]) {
+      const arrival = { source: "feed", receivedMs: 1002, committedMs, announced: undefined } as const;
+      expect(recordAppliedEvents({ ...arrived, state }, arrival)).toBe(4);
+    }
+    const known = { source: "feed", receivedMs: 1002, committedMs: [1000.5], announced: undefined } as const;
+    const before = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
+    recordAppliedEvents({ ...arrived, state }, known);
+    const after = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
+    expect(Number(after?.value) - Number(before?.value)).toBeCloseTo(0.0055, 6);
+  });
+});
+
+test("the precise time follows a wall clock that is set while the process runs", () => {
+  const { now } = Date;
+  const difference = (): number => Math.abs(preciseNow() - Date.now());
+  expect(difference()).toBeLessThan(5);
+  try {
+    for (const setMs of [3_600_000, -3_600_000]) {
+      Date.now = () => now() + setMs;
+      expect(difference()).toBeLessThan(5);
+    }
+  } finally {
+    Date.now = now;
+  }
+  expect(difference()).toBeLessThan(5);
+  const times = Array.from({ length: 1000 }, preciseNow);
+  expect(times).toEqual(times.toSorted((one, other) => one - other));
+  expect(new Set(times).size).toBeGreaterThan(10);
+});
+
+test("the commits of the last events are known, several of which may have been in one", () => {
+  const times = new CommitTimes(10);
+  const of = (...offsets: number[]) => times.of(offsets.map((offset) => ({ offset })));
+  expect(of(10, 11)).toBeUndefined();
+  times.record(13, 1000.12345);
+  times.record(14, 2000);
+  expect(of(10, 11, 13, 14, 15)).toEqual([null, 1000.123, 1000.123, 2000, null]);
+  for (let offset = 15; offset < 40_000; offset++) times.record(offset, offset);
+  expect(of(14, 39_999)).toEqual([null, 39_999]);
+});

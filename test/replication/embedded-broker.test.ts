@@ -1,0 +1,295 @@
+/** The embedded broker against real MQTT clients: who may do what, and the two ways in which aedes hung on Bun. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect as connectSocket, createServer, type AddressInfo, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { Aedes } from "aedes";
+import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import {
+  startEmbeddedBroker,
+  type EmbeddedBroker,
+  type EmbeddedBrokerOptions,
+} from "../../src/replication/transport/embedded-broker.ts";
+import { drainRead } from "../../src/replication/transport/drain-read.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { serve, type Listener } from "../../src/runtime/serve.ts";
+import { hashKey, verifyKey } from "../../src/store/keys/api-keys.ts";
+import { eventually } from "./cluster.ts";
+import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
+
+const nodeKey = "n_test_0123456789abcdef";
+const topics = topicsOf("ostiary/v1", "test");
+const options: EmbeddedBrokerOptions = {
+  topics,
+  verifyNodeKey: (key) => verifyKey(key, hashKey(nodeKey)),
+  connectionsMax: 400,
+  loginsWaitingMax: 400,
+  packetBytesMax: 64 * 1024,
+  drainTimeoutMs: 5000,
+};
+let broker: EmbeddedBroker;
+let listener: Listener;
+let port: number;
+
+beforeAll(async () => {
+  broker = await startEmbeddedBroker(options);
+  port = await broker.listen("127.0.0.1", 0);
+  listener = serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: () => new Response(null, { status: 404 }),
+    websocket: { path: "/mqtt", subprotocol: "mqtt", onConnection: broker.handle },
+  });
+});
+
+afterAll(async () => {
+  await listener.stop();
+  await broker.close();
+});
+
+function login(id: string, changes: IClientOptions = {}): Promise<MqttClient> {
+  const defaults: IClientOptions = {
+    protocolVersion: 4,
+    clientId: id,
+    username: id,
+    password: nodeKey,
+    reconnectPeriod: 0,
+  };
+  return connectAsync(`mqtt://127.0.0.1:${port}`, { ...defaults, ...changes }, false);
+}
+
+function closed(client: MqttClient): Promise<void> {
+  return new Promise((resolve) => client.once("close", () => resolve()));
+}
+
+describe("logging in", () => {
+  test("needs the node key", async () => {
+    await expect(login("edge-1", { password: "n_test_0123456789abcdeX" })).rejects.toThrow("Not authorized");
+    await expect(login("edge-1", { password: "" })).rejects.toThrow("Not authorized");
+    const anonymous = connectAsync(
+      `mqtt://127.0.0.1:${port}`,
+      { protocolVersion: 4, clientId: "edge-1", reconnectPeriod: 0 },
+      false,
+    );
+    await expect(anonymous).rejects.toThrow("Not authorized");
+  });
+
+  test("needs a user name that is the client id and can stand in a topic", async () => {
+    await expect(login("edge-1", { username: "edge-2" })).rejects.toThrow("Not authorized");
+    await expect(login("edge/1")).rejects.toThrow("Not authorized");
+    await expect(login("+")).rejects.toThrow("Not authorized");
+  });
+
+  test("is for sessions that end with their connection: nothing is ever queued for who is away", async () => {
+    await expect(login("edge-1", { clean: false })).rejects.toThrow("Not authorized");
+  });
+});
+
+describe("what an edge may do", () => {
+  test("it reads events and heads, and writes its own status", async () => {
+    const edge = await login("edge-1");
+    await edge.subscribeAsync([topics.events, topics.head], { qos: 0 });
+    const received: string[] = [];
+    edge.on("message", (topic, payload) => received.push(`${topic} ${payload.toString()}`));
+    await broker.publish(topics.events, "one", { qos: 1, retain: false });
+    await broker.publish(topics.head, "two", { qos: 0, retain: true });
+    await eventually(() => expect(received).toEqual([`${topics.events} one`, `${topics.head} two`]));
+    await edge.publishAsync(topics.status("edge-1"), "here", { qos: 1, retain: true });
+    expect(edge.connected).toBe(true);
+    await edge.endAsync();
+  });
+
+  for (const [what, topic] of [
+    ["events", topics.events],
+    ["heads", topics.head],
+    ["another node's status", topics.status("edge-2")],
+    ["a topic of its own making", "ostiary/v1/test/other"],
+    ["$SYS", "$SYS/x"],
+  ] as const) {
+    test(`it can't publish ${what}: nobody gets it and the connection ends`, async () => {
+      const received: string[] = [];
+      const witness = await login("witness");
+      await witness.subscribeAsync([topics.events, topics.head], { qos: 0 });
+      witness.on("message", (_topic, payload) => received.push(payload.toString()));
+      const edge = await login("edge-1");
+      const end = closed(edge);
+      edge.publish(topic, "forged", { qos: 1, retain: true });
+      await end;
+      await broker.publish(topics.events, "real", { qos: 0, retain: false });
+      await eventually(() => expect(received).toContain("real"));
+      expect(received).not.toContain("forged");
+      edge.end(true);
+      await witness.endAsync();
+    });
+  }
+
+  test("it can't subscribe to anything else", async () => {
+    const edge = await login("edge-1");
+    for (const topic of ["#", "ostiary/v1/test/+", topics.status("edge-2"), topics.status("+"), "$SYS/#"]) {
+      const granted = await edge.subscribeAsync(topic, { qos: 0 }).catch((error: Error) => error);
+      expect(granted).toBeInstanceOf(Error);
+    }
+    await edge.endAsync();
+  });
+
+  test("its will can't be a forged event", async () => {
+    const received: string[] = [];
+    const witness = await login("witness");
+    await witness.subscribeAsync(topics.events, { qos: 0 });
+    witness.on("message", (_topic, payload) => received.push(payload.toString()));
+    const edge = await login("edge-1", {
+      will: { topic: topics.events, payload: Buffer.from("forged"), qos: 0, retain: false },
+    });
+    edge.stream.destroy();
+    await Bun.sleep(50);
+    await broker.publish(topics.events, "real", { qos: 0, retain: false });
+    await eventually(() => expect(received).toEqual(["real"]));
+    await witness.endAsync();
+  });
+
+  test("a packet that is too large ends the connection before it is buffered", async () => {
+    const edge = await login("edge-1");
+    const end = closed(edge);
+    edge.publish(topics.status("edge-1"), "x".repeat(65 * 1024), { qos: 0 });
+    await end;
+    edge.end(true);
+  });
+});
+
+for (const over of ["TCP", "WebSocket"] as const) {
+  test(`a subscriber that takes nothing any more holds up nobody for longer than a moment, and loses its connection (${over})`, async () => {
+    const impatient = await startEmbeddedBroker({ ...options, drainTimeoutMs: 2000 });
+    const connections: Duplex[] = [];
+    const onConnection = (connection: Duplex): void => {
+      connections.push(connection);
+      impatient.handle(connection);
+    };
+    const tcp = createServer(onConnection).listen(0, "127.0.0.1");
+    const http = serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: () => new Response(),
+      websocket: { path: "/mqtt", subprotocol: "mqtt", onConnection },
+    });
+    const to = over === "TCP" ? { port: (tcp.address() as AddressInfo).port } : { port: http.port, path: "/mqtt" };
+    const frozen = await freezeSubscriber({
+      ...to,
+      clientId: "frozen",
+      password: nodeKey,
+      topics: [topics.events],
+    });
+    const healthy = await login("healthy", { port: (tcp.address() as AddressInfo).port });
+    await healthy.subscribeAsync(topics.events, { qos: 0 });
+    let received = 0;
+    healthy.on("message", () => received++);
+    const message = "x".repeat(60_000);
+    let slowestMs = 0;
+    for (let index = 0; index < 400; index++) {
+      const startMs = performance.now();
+      await impatient.publish(topics.events, message, { qos: 1, retain: false });
+      slowestMs = Math.max(slowestMs, performance.now() - startMs);
+    }
+    await eventually(() => expect(received).toBe(400));
+    expect(slowestMs).toBeGreaterThan(150); // else it was not frozen at all
+    expect(slowestMs).toBeLessThan(1500);
+    // Of 24 MB nothing but what was under way waits for it.
+    expect(Math.max(...connections.map(({ writableLength }) => writableLength))).toBeLessThan(200_000);
+    expect(impatient.clients).toBe(2);
+    await eventually(() => expect(impatient.clients).toBe(1));
+    frozen.destroy();
+    await healthy.endAsync();
+    tcp.close();
+    await http.stop();
+    await impatient.close();
+  });
+}
+
+test("a subscriber that was slow for a while is served again", async () => {
+  const late = await login("slow");
+  await late.subscribeAsync(topics.events, { qos: 0 });
+  const message = "x".repeat(60_000);
+  late.stream.pause();
+  for (let index = 0; index < 400; index++) await broker.publish(topics.events, message, { qos: 1, retain: false });
+  late.stream.resume();
+  let last = "";
+  late.on("message", (_topic, payload) => (last = payload.toString()));
+  await eventually(async () => {
+    await broker.publish(topics.events, "again", { qos: 1, retain: false });
+    expect(last).toBe("again");
+  });
+  expect(late.connected).toBe(true);
+  await late.endAsync();
+});
+
+describe("aedes on Bun", () => {
+  test("a SUBSCRIBE in pieces while the login is still being checked is answered", async () => {
+    // A login that takes its time, which is when pieces pile up unread.
+    const slow = await Aedes.createBroker({
+      authenticate: (_client, _name, _key, done) => setTimeout(done, 20, null, true),
+    });
+    const server = createServer((socket) => slow.handle(drainRead(socket)));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port: slowPort } = server.address() as AddressInfo;
+    const outcomes = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => fragmentedSubscribe(slowPort, `edge-${index}`)),
+    );
+    expect(outcomes.filter((outcome) => outcome !== "suback")).toEqual([]);
+    server.close();
+    await new Promise<void>((resolve) => slow.close(resolve));
+  });
+
+  test("300 connections over WebSocket all get their subscription and a message", async () => {
+    const url = `${listener.url.replace("http", "ws")}/mqtt`;
+    let served = 0;
+    for (let round = 0; round < 10; round++) {
+      const ids = Array.from({ length: 30 }, (_, index) => `ws-${round}-${index}`);
+      await Promise.all(
+        ids.map(async (id) => {
+          const options = {
+            protocolVersion: 4,
+            clientId: id,
+            username: id,
+            password: nodeKey,
+            reconnectPeriod: 0,
+            connectTimeout: 3000,
+          } as const;
+          const client = await connectAsync(url, options, false);
+          const message = new Promise((resolve) => client.once("message", resolve));
+          const granted = await Promise.race([client.subscribeAsync(topics.head, { qos: 0 }), Bun.sleep(3000)]);
+          expect(granted).toBeDefined();
+          await message; // the retained head of an earlier test
+          served++;
+          await client.endAsync();
+        }),
+      );
+    }
+    expect(served).toBe(300);
+  }, 20_000);
+});
+
+/** Writes CONNECT and then SUBSCRIBE byte by byte, without waiting for CONNACK. */
+async function fragmentedSubscribe(toPort: number, id: string): Promise<string> {
+  const socket = connectSocket(toPort, "127.0.0.1");
+  const answer = subscriptionAnswer(socket);
+  await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+  socket.setNoDelay(true);
+  const subscribe = subscribePacket([topics.events]);
+  socket.write(Buffer.concat([loginPacket(id), subscribe.subarray(0, 3)]));
+  for (const byte of subscribe.subarray(3)) {
+    socket.write(Buffer.of(byte));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const outcome = await Promise.race([answer, Bun.sleep(2000).then(() => "hung")]);
+  socket.destroy();
+  return outcome;
+}
+
+/** Resolves when CONNACK (4 bytes) is followed by a SUBACK. */
+function subscriptionAnswer(socket: Socket): Promise<string> {
+  let received = Buffer.alloc(0);
+  return new Promise((resolve) => {
+    socket.on("data", (bytes: Buffer) => {
+      received = Buffer.concat([received, bytes]);
+      if (received[4] === 0x90) resolve("suback");
+    });
+  });
+}

@@ -1,0 +1,52 @@
+/** Nodes that are frozen while they are subscribed to the embedded broker: the other edges do not notice. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { freePort } from "../../scripts/node-process.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { converged, eventually, loadPolicy, nodeKey, reader, untraced, withCluster } from "./cluster.ts";
+import { freezeSubscriber } from "./raw-mqtt.ts";
+
+setDefaultTimeout(30_000);
+
+const topics = topicsOf("ostiary/v1", "test");
+
+test.each([
+  ["TCP", undefined],
+  ["WebSocket", "/mqtt"],
+])("an edge is up to date while others are frozen (%s)", (_over, path) =>
+  withCluster(
+    async (cluster) => {
+      const mqttPort = await freePort();
+      const primary = await cluster.primary({ mqttPort: String(mqttPort) });
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary);
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"), 15_000);
+      const port = path === undefined ? mqttPort : Number(new URL(primary.url).port);
+      const frozen = await Promise.all(
+        ["frozen-1", "frozen-2", "frozen-3"].map((clientId) =>
+          freezeSubscriber({ port, path, clientId, password: nodeKey, topics: [topics.events, topics.head] }),
+        ),
+      );
+      const late: Promise<number>[] = [];
+      const offset = (): number => edge.node.health().offset ?? 0;
+      const lateness = async (target: number): Promise<number> => {
+        const startMs = performance.now();
+        while (offset() < target) await Bun.sleep(5);
+        return performance.now() - startMs;
+      };
+      // Some 25 KB each, until all of them have lost their connection.
+      for (let count = 0; count < 1500 && primary.node.health().brokerClients !== 1; count++) {
+        const users = Array.from({ length: 80 }, (_, index) => reader(`${count}-${index}-${"x".repeat(220)}`));
+        await primary.node.writes.batch([{ inserts: users }], untraced);
+        late.push(lateness(primary.node.health().offset ?? 0));
+        await Bun.sleep(5);
+      }
+      expect(primary.node.health().brokerClients).toBe(1);
+      // Without a bound of its own each message would wait for the drain time-out, here 2 s.
+      expect(Math.max(...(await Promise.all(late)))).toBeLessThan(1000);
+      await converged(edge.node, primary.node);
+      for (const socket of frozen) socket.destroy();
+    },
+    // Heads so seldom that they help too late.
+    { "limits.brokerDrainTimeoutMs": "2s", "limits.headIntervalMs": "4s", "limits.staleFeedAfterMs": "60s" },
+  ),
+);

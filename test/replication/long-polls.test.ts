@@ -1,0 +1,89 @@
+/** While no broker can be reached, edges wait for the primary's next head over HTTP: writes and tokens take no longer than with a feed. */
+import { describe, expect, test } from "bun:test";
+import { freePort } from "../../scripts/node-process.ts";
+import { eventually, insert, loadPolicy, mayRead, post, reader, withCluster, type Cluster } from "./cluster.ts";
+import { openBrokerProxy } from "./broker-proxy.ts";
+
+/** Nothing but a word of the primary can be in time: the next poll is a minute away. */
+const flags = {
+  "limits.pollIntervalMs": "1m",
+  "limits.staleFeedAfterMs": "300ms",
+  "limits.headIntervalMs": "100ms",
+  consistencyWait: "5s",
+};
+
+/** A primary and two edges whose only broker is gone. */
+async function withoutBroker(cluster: Cluster, more: Record<string, string> = {}) {
+  const mqttPort = await freePort();
+  const primary = await cluster.primary({ ...flags, ...more, mqttPort: String(mqttPort) });
+  const broker = await openBrokerProxy(mqttPort);
+  const follow = { ...flags, ...more, broker: broker.url };
+  const edges = [await cluster.edge("edge-1", primary, follow), await cluster.edge("edge-2", primary, follow)] as const;
+  await eventually(() => loadPolicy(primary.node));
+  await eventually(() => expect(edges.map(({ node }) => node.health().state)).toEqual(["LIVE", "LIVE"]));
+  broker.close();
+  await eventually(() => expect(edges.map(({ node }) => node.health().state)).toEqual(["STALE_FEED", "STALE_FEED"]));
+  return { primary, edges, mqttPort };
+}
+
+describe("with no broker that can be reached", () => {
+  test("a write through an edge is there when it is answered, and another edge has it for its token", () =>
+    withCluster(async (cluster) => {
+      const { edges } = await withoutBroker(cluster);
+      const [one, other] = edges;
+      for (const user of ["ann", "bob", "eve"]) {
+        const answer = await post(one.url, "/api/batch", [{ inserts: [reader(user)] }]);
+        expect(answer.status).toBe(200);
+        expect(mayRead(one.node, user)).toBe(true);
+        await other.node.waitFor(answer.headers.get("OsoOffset") ?? "");
+        expect(mayRead(other.node, user)).toBe(true);
+      }
+    }));
+
+  test("a write that has to be on edges is acknowledged", () =>
+    withCluster(async (cluster) => {
+      const { primary, edges } = await withoutBroker(cluster, { ack: "edges:2", "limits.ackTimeoutMs": "5s" });
+      for (const user of ["ann", "bob", "eve"]) {
+        await insert(primary.node, user);
+        expect(edges.map(({ node }) => mayRead(node, user))).toEqual([true, true]);
+      }
+    }));
+
+  test(
+    "edges say in plain words that they ask the primary over HTTP, and why",
+    () =>
+      withCluster(
+        async (cluster) => {
+          const { primary, edges } = await withoutBroker(cluster, { "limits.pollIntervalMs": "1s" });
+          const following = async (url: string) =>
+            ((await (await fetch(`${url}/healthcheck`)).json()) as { following?: string }).following;
+          expect(await following(edges[0].url)).toBe(
+            "it asks the primary for events over HTTP, because no broker is connected",
+          );
+          expect(await following(primary.url)).toBeUndefined();
+          const connected = await cluster.edge("edge-3", primary);
+          await eventually(async () => expect(await following(connected.url)).toBe("a broker brings the events"));
+          await primary.stop();
+          for (const { url } of [edges[0], connected])
+            await eventually(
+              async () => expect(await following(url)).toBe("the primary does not answer: this copy may be old"),
+              15_000,
+            );
+        },
+        { "limits.pollIntervalMs": "1s", "limits.staleFeedAfterMs": "300ms" },
+      ),
+    30_000,
+  );
+
+  test("edges say that they are as new as the primary, and stop without waiting for it", () =>
+    withCluster(async (cluster) => {
+      const { primary, edges } = await withoutBroker(cluster);
+      await Bun.sleep(500);
+      await edges[0].node.waitForLatest();
+      expect((await fetch(`${edges[0].url}/readyz`)).status).toBe(200);
+      const startMs = performance.now();
+      await primary.stop();
+      // Otherwise the nodes that wait for its next head would hold it up.
+      expect(performance.now() - startMs).toBeLessThan(4000);
+    }));
+});

@@ -1,0 +1,203 @@
+/** Edges that follow a primary with its embedded broker: they converge, whoever restarts and whatever was missed. */
+import { describe, expect, test } from "bun:test";
+import { openSync, readdirSync, writeSync } from "node:fs";
+import { realSystem } from "../../src/replication/system.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { zeroHash } from "../../src/store/log/store-state.ts";
+import { must } from "../../src/util/assert.ts";
+import {
+  converged,
+  eventually,
+  insert,
+  loadPolicy,
+  mayRead,
+  nodeKey,
+  post,
+  reader,
+  refusal,
+  withCluster,
+} from "./cluster.ts";
+
+test("a page that comes in slowly is waited for, one that stops is not", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    await loadPolicy(primary.node);
+    const { epoch, digest } = primary.node.health();
+    let pieces = 8;
+    const slowLine = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        const page = await (await fetch(primary.url + pathname + search, { headers: request.headers })).bytes();
+        return new Response(trickle(page, pieces, 100));
+      },
+    });
+    const client = realSystem.connectNode({
+      countedAs: () => "test",
+      url: `http://127.0.0.1:${slowLine.port}`,
+      nodeKey,
+      logTimeoutMs: 400,
+      snapshotTimeoutMs: 400,
+    });
+    const start = { epoch: must(epoch), term: 0, offset: 0, hash: zeroHash };
+    const answer = await client.log(start);
+    expect("page" in answer ? answer.page.head.d : answer.refused.message).toBe(must(digest));
+    pieces = 1;
+    expect((await refusal(client.log(start))).message).toContain("400 ms");
+    await slowLine.stop(true);
+  }));
+
+/** Gives `bytes` in so many pieces, or only the first half of them in one and then nothing. */
+function trickle(bytes: Uint8Array, pieces: number, pauseMs: number): ReadableStream<Uint8Array> {
+  const size = Math.ceil(bytes.length / Math.max(2, pieces));
+  return new ReadableStream({
+    async start(controller) {
+      for (let piece = 0; piece < pieces; piece++) {
+        controller.enqueue(bytes.slice(piece * size, (piece + 1) * size));
+        await Bun.sleep(pauseMs);
+      }
+      if (pieces > 1) controller.close();
+    },
+  });
+}
+
+describe("an edge", () => {
+  test("starts from a snapshot, follows, and comes to the same state", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const edge = await cluster.edge("edge-1", primary);
+      await converged(edge.node, primary.node);
+      await eventually(() =>
+        expect(edge.node.health()).toMatchObject({ ok: true, state: "LIVE", feedConnected: true }),
+      );
+      expect(mayRead(edge.node, "ann")).toBe(true);
+      await Promise.all(Array.from({ length: 300 }, (_, index) => insert(primary.node, `user-${index}`)));
+      await converged(edge.node, primary.node);
+      expect(mayRead(edge.node, "user-299")).toBe(true);
+      expect(mayRead(edge.node, "nobody")).toBe(false);
+      expect(primary.node.health().brokerClients).toBe(1);
+    }));
+
+  test("that was stopped goes on from its own file", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const first = await cluster.edge("edge-1", primary);
+      await converged(first.node, primary.node);
+      const store = currentStorePath(first.data);
+      await first.stop();
+      for (let index = 0; index < 30; index++) await insert(primary.node, `user-${index}`);
+      const second = await cluster.edge("edge-1", primary);
+      await converged(second.node, primary.node);
+      expect(mayRead(second.node, "user-29")).toBe(true);
+      expect(currentStorePath(second.data)).toBe(store); // no snapshot was needed
+    }));
+
+  test("answers while the primary is away, and follows it again when it is back", () =>
+    withCluster(
+      async (cluster) => {
+        const primary = await cluster.primary();
+        await loadPolicy(primary.node);
+        await insert(primary.node, "ann");
+        const edge = await cluster.edge("edge-1", primary);
+        await converged(edge.node, primary.node);
+        const { port } = new URL(primary.url);
+        await primary.stop();
+        await eventually(() =>
+          expect(edge.node.health()).toMatchObject({ ok: true, state: "DISCONNECTED", feedConnected: false }),
+        );
+        expect(mayRead(edge.node, "ann")).toBe(true);
+        expect(edge.node.health().ageMs).toBeGreaterThan(100);
+        const again = await cluster.primary({ port });
+        await insert(again.node, "bob");
+        await converged(edge.node, again.node);
+        await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+        expect(mayRead(edge.node, "bob")).toBe(true);
+      },
+      { "limits.staleFeedAfterMs": "300ms", "limits.pollIntervalMs": "100ms" },
+    ));
+
+  test("that missed what was trimmed takes a snapshot while it goes on answering", () =>
+    withCluster(
+      async (cluster) => {
+        const primary = await cluster.primary();
+        await loadPolicy(primary.node);
+        await insert(primary.node, "ann");
+        const first = await cluster.edge("edge-1", primary);
+        await converged(first.node, primary.node);
+        const store = currentStorePath(first.data);
+        await first.stop();
+        for (let index = 0; index < 40; index++) await insert(primary.node, `user-${index}`);
+        const edge = await cluster.edge("edge-1", primary);
+        expect(mayRead(edge.node, "ann")).toBe(true);
+        await converged(edge.node, primary.node);
+        expect(currentStorePath(edge.data)).not.toBe(store);
+        await eventually(() =>
+          expect(readdirSync(edge.data).filter((name) => name.startsWith("store-"))).toHaveLength(3),
+        ); // the new one, -wal, -shm
+      },
+      { "limits.logEventsKept": "10" },
+    ));
+
+  test("whose file is damaged puts it aside and takes a snapshot", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      for (let index = 0; index < 200; index++) await insert(primary.node, `user-${index}`);
+      const first = await cluster.edge("edge-1", primary);
+      await converged(first.node, primary.node);
+      await first.stop();
+      const file = openSync(currentStorePath(first.data) ?? "", "r+");
+      for (let page = 2; page < 10; page++) writeSync(file, Buffer.alloc(4096, 0x5a), 0, 4096, page * 4096);
+      const edge = await cluster.edge("edge-1", primary);
+      await converged(edge.node, primary.node);
+      expect(mayRead(edge.node, "user-199")).toBe(true);
+      expect(readdirSync(edge.data).filter((name) => name.endsWith(".damaged"))).toHaveLength(1);
+    }));
+
+  test("sends writes on, and has them when it answers", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary);
+      await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
+      for (let index = 0; index < 50; index++) {
+        const response = await post(edge.url, "/api/batch", [{ inserts: [reader(`user-${index}`)] }]);
+        expect(response.status).toBe(200);
+        expect(response.headers.get("osooffset")).toStartWith(primary.node.health().epoch ?? "");
+        expect(mayRead(edge.node, `user-${index}`)).toBe(true);
+      }
+      const refused = await post(edge.url, "/api/batch", [
+        { inserts: [{ predicate: "owns", args: [{ type: "User", id: "x" }] }] },
+      ]);
+      expect(refused.status).toBe(400);
+      expect(((await refused.json()) as { message: string }).message).toContain("not used in policy");
+      await primary.stop();
+      const startMs = performance.now();
+      const unreachable = await post(edge.url, "/api/batch", [{ inserts: [reader("late")] }]);
+      expect(unreachable.status).toBe(503);
+      expect(unreachable.headers.get("retry-after")).not.toBeNull();
+      expect(performance.now() - startMs).toBeLessThan(1500);
+    }));
+
+  test("waits for the position of a token, and not for ever", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const edge = await cluster.edge("edge-1", primary, { consistencyWait: "300ms" });
+      await converged(edge.node, primary.node);
+      for (let index = 0; index < 50; index++) {
+        const { epoch, offset } = await insert(primary.node, `user-${index}`);
+        await edge.node.waitFor(`${epoch}:${offset}`);
+        expect(mayRead(edge.node, `user-${index}`)).toBe(true);
+      }
+      const { epoch, offset } = primary.node.health();
+      expect(await refusal(edge.node.waitFor(`${epoch}:${Number(offset) + 1}`))).toMatchObject({ code: "not_ready" });
+      expect(await refusal(edge.node.waitFor("0123456789abcdef:1"))).toMatchObject({ code: "conflict" });
+      expect(await refusal(primary.node.waitFor("0123456789abcdef:1"))).toMatchObject({ code: "conflict" });
+      expect(await refusal(edge.node.waitFor("nonsense"))).toMatchObject({ code: "invalid_request" });
+    }));
+});

@@ -1,0 +1,131 @@
+/** What an edge promises to one that is about to be promoted: when it ends, and when it must not. */
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { NodeHead } from "../../src/replication/transport/messages.ts";
+import { Votes } from "../../src/replication/failover/votes.ts";
+import { firstTerm, nextStartTerm, nextFailoverTerm } from "../../src/store/log/terms.ts";
+import { withDirectory } from "./cluster.ts";
+
+const present = { epoch: "1".repeat(16), term: nextFailoverTerm(firstTerm) };
+const earlier = { epoch: "0".repeat(16), term: firstTerm };
+const later = { epoch: "2".repeat(16), term: nextFailoverTerm(present.term) };
+const asking = (node: string, token: string, force = false) => ({
+  node,
+  token,
+  force,
+  wanted: undefined,
+  leased: false,
+  ...present,
+});
+
+/** What a node says of itself, as far as it matters here. */
+const head = (node: string, candidacy: string | undefined, { epoch, term } = present): NodeHead =>
+  ({ node, candidacy, e: epoch, n: term }) as NodeHead;
+
+const withPledge = (body: (pledge: Votes, directory: string) => void): Promise<void> =>
+  withDirectory(async (directory) => body(new Votes(directory), directory));
+
+describe("a pledge", () => {
+  test("is kept over a restart, and ends with a later epoch", () =>
+    withPledge((pledge, directory) => {
+      pledge.grant(asking("b", "1"));
+      const again = new Votes(directory);
+      expect(again.candidate).toBe("b");
+      again.onEpoch(earlier);
+      again.onEpoch(present);
+      expect(again.candidate).toBe("b");
+      again.onEpoch(later);
+      expect(again.candidate).toBeUndefined();
+      expect(new Votes(directory).candidate).toBeUndefined();
+    }));
+
+  test("stands when the old primary is started again, until the node says that it is not about to be promoted", () =>
+    withPledge((pledge) => {
+      const restarted = { epoch: "9".repeat(16), term: nextStartTerm(present.term) };
+      pledge.grant(asking("b", "1"));
+      pledge.onEpoch(restarted);
+      expect(pledge.candidate).toBe("b");
+      pledge.onHeads([head("b", undefined, restarted)], pledge.granted);
+      expect(pledge.candidate).toBeUndefined();
+    }));
+
+  test("ends when the node says that it is not about to be promoted, and not by what others say", () =>
+    withPledge((pledge, directory) => {
+      pledge.grant(asking("b", "1"));
+      for (const said of [head("b", "1"), head("c", undefined), head("b", undefined, later)]) {
+        pledge.onHeads([said], pledge.granted);
+        expect(pledge.candidate).toBe("b");
+      }
+      pledge.onHeads([head("c", undefined), head("b", undefined)], pledge.granted);
+      expect(pledge.candidate).toBeUndefined();
+      expect(new Votes(directory).candidate).toBeUndefined();
+    }));
+
+  test("does not end by words from before it was given, nor by those of another attempt", () =>
+    withPledge((pledge) => {
+      pledge.grant(asking("b", "1"));
+      const before = pledge.granted;
+      pledge.grant(asking("b", "2"));
+      pledge.onHeads([head("b", undefined)], before);
+      expect(pledge.candidate).toBe("b");
+      // The request of the first attempt came after that of the second.
+      pledge.grant(asking("b", "1"));
+      pledge.onHeads([head("b", "2")], pledge.granted);
+      expect(pledge.candidate).toBe("b");
+    }));
+
+  test("with a lease is superseded by a later lease and by nothing else, and that is kept over a restart", () =>
+    withPledge((pledge, directory) => {
+      const leased = (node: string, wanted: number) => ({ ...asking(node, "1"), leased: true, wanted });
+      const [first, second] = [nextFailoverTerm(present.term), nextFailoverTerm(nextFailoverTerm(present.term))];
+      pledge.grant(leased("b", first));
+      expect(() => pledge.grant(leased("c", first))).toThrow("it waits for the promotion of b");
+      expect(() => pledge.grant(leased("b", first))).toThrow("has promised the term");
+      expect(() => pledge.grant(asking("c", "1"))).toThrow("it waits for the promotion of b");
+      pledge.grant(leased("c", second));
+      expect([pledge.candidate, pledge.promisedTerm, pledge.isBinding]).toEqual(["c", second, false]);
+      const again = new Votes(directory);
+      expect([again.candidate, again.promisedTerm]).toEqual(["c", second]);
+      expect(() => again.grant(leased("b", first))).toThrow("it waits for the promotion of c");
+    }));
+
+  test("with a lease does not end with the epoch of a primary of an earlier lease, but with its own or a later one", () =>
+    withPledge((pledge) => {
+      const [first, second] = [nextFailoverTerm(present.term), nextFailoverTerm(nextFailoverTerm(present.term))];
+      pledge.grant({ ...asking("b", "1"), leased: true, wanted: second });
+      pledge.onEpoch({ epoch: "3".repeat(16), term: first });
+      expect(pledge.candidate).toBe("b");
+      pledge.onEpoch({ epoch: "4".repeat(16), term: second });
+      expect(pledge.candidate).toBeUndefined();
+    }));
+
+  test("that an operator asked for is superseded by no lease", () =>
+    withPledge((pledge) => {
+      pledge.grant(asking("b", "1"));
+      const wanted = nextFailoverTerm(present.term);
+      expect(() => pledge.grant({ ...asking("c", "1"), leased: true, wanted })).toThrow("waits for the promotion of b");
+      expect(pledge.isBinding).toBe(true);
+    }));
+
+  test("is given to one; one with force gets another, and each ends by itself", () =>
+    withPledge((pledge, directory) => {
+      pledge.grant(asking("b", "1"));
+      expect(() => pledge.grant(asking("c", "2"))).toThrow("it waits for the promotion of b");
+      pledge.grant(asking("c", "3", true));
+      pledge.onHeads([head("c", undefined)], pledge.granted);
+      expect(pledge.candidate).toBe("b");
+      expect(new Votes(directory).candidate).toBe("b");
+      pledge.onHeads([head("b", undefined)], pledge.granted);
+      expect(pledge.candidate).toBeUndefined();
+    }));
+
+  test.each(["{", "[]x", '[{"node":"b"}]', '{"node":"b"}'])(
+    "that can't be read is none that may be forgotten: %s",
+    (text) =>
+      withDirectory(async (directory) => {
+        writeFileSync(join(directory, "pledge"), text);
+        expect(() => new Votes(directory)).toThrow(`\`${join(directory, "pledge")}\` can't be read`);
+      }),
+  );
+});

@@ -1,0 +1,455 @@
+/**
+ * A simulated machine with a node on it, as an operator sees it: it is started in some role, stopped, killed, cut off its power, and its disk goes
+ * bad. Everything on it but its surroundings is what runs everywhere, from the listener's handler to the files.
+ */
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../../src/config/config.ts";
+import { connectNode, type NodeClient } from "../../src/replication/transport/node-client.ts";
+import type { System } from "../../src/replication/system.ts";
+import { isSystemError } from "../../src/runtime/process.ts";
+import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { startEdge, startPrimary } from "../../src/roles/member.ts";
+import { startFallback } from "../../src/roles/serve-fallback.ts";
+import type { RunningNode } from "../../src/roles/node-service.ts";
+import type { Clock } from "../../src/util/clock.ts";
+import { flipBit } from "../replication/flip-bit.ts";
+import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
+import { closeConnections } from "./connections.ts";
+import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
+import { Violation, type Histories, type Point } from "./histories.ts";
+import type { Checker } from "./checker.ts";
+import type { SimulatedEngine } from "./leases.ts";
+import type { Network, Serve } from "./network.ts";
+import type { Mutation } from "./mutations.ts";
+import type { Random } from "./random.ts";
+import { approveSimulated, spawnSimulated } from "./threads.ts";
+import { actor, clockOf, type Owner, type Time } from "./time.ts";
+import { StoreWatcher } from "./observed-writer.ts";
+
+export interface World {
+  readonly time: Time;
+  readonly network: Network;
+  readonly brokers: readonly SimulatedBroker[];
+  readonly histories: Histories;
+  readonly disks: DiskCounts;
+  readonly random: Random;
+  readonly judge: Checker;
+  readonly engine: SimulatedEngine;
+  readonly plant: Mutation;
+  readonly trace: (text: string) => void;
+  readonly fail: (violation: Violation) => void;
+}
+
+/** The pages that hold facts. */
+function leavesOfFacts(path: string): readonly number[] {
+  const store = openSqlite(path, { readonly: true });
+  try {
+    const sql = "SELECT pageno FROM dbstat WHERE name LIKE 'fact_%' AND pagetype = 'leaf' AND ncell > 0";
+    return store.prepare(sql).values().flat().map(Number);
+  } finally {
+    store.close();
+  }
+}
+
+/** What waited while a process was frozen is done by then. */
+const thawMs = 100;
+
+/** After that a node has compared all pages of its small database with their checksums. */
+const knowsPagesAfterMs = 1200;
+
+const damageReported =
+  /its file is damaged|the copy is damaged|the database `?\/\S+ is damaged|is not what was written to it/;
+
+/** One process of a node. */
+export class Process implements Owner {
+  readonly #time: Time;
+  readonly name: string;
+  readonly role: Config["role"];
+  readonly watcher: StoreWatcher;
+  readonly clock: Clock;
+  readonly directory: string;
+  readonly startedMs: number;
+  alive = true;
+  frozenUntilMs = 0;
+  frozenFromMs = 0;
+  /** Until when nobody can know of a bit that has flipped in its database. */
+  deceivedUntilMs = 0;
+  running: RunningNode | undefined;
+  failed: unknown;
+  stopping: Promise<void> | undefined;
+
+  constructor(name: string, role: Config["role"], directory: string, clock: (owner: Owner) => Clock, world: World) {
+    this.name = name;
+    this.role = role;
+    this.directory = directory;
+    this.startedMs = world.time.nowMs;
+    this.clock = clock(this);
+    this.watcher = new StoreWatcher(name, world.time, world.histories, world.fail);
+    this.#time = world.time;
+  }
+
+  /** Since when its answers may be of an older state than its file is. */
+  get unsureSinceMs(): number {
+    return this.#time.nowMs < this.frozenUntilMs + thawMs ? this.frozenFromMs : Number.POSITIVE_INFINITY;
+  }
+}
+
+export class Machine {
+  readonly name: string;
+  readonly disk: SimulatedDisk;
+  readonly #world: World;
+  readonly #root: string;
+  readonly #random: Random;
+  #directories = 0;
+  #starts = 0;
+  #process: Process | undefined;
+  /** Where its database stood when the last process ended. */
+  #leftAt: Point | undefined;
+  /** Whether its files were damaged at any time. */
+  #wasTorn = false;
+  /** How far its wall clock is off. */
+  skewMs = 0;
+
+  constructor(name: string, root: string, world: World) {
+    this.name = name;
+    this.#world = world;
+    this.#root = join(root, name);
+    this.#random = world.random.fork(name);
+    mkdirSync(this.directory, { recursive: true });
+    this.disk = new SimulatedDisk(this.directory, this.#random.fork("disk faults"), world.disks);
+  }
+
+  get url(): string {
+    return `http://${this.name}`;
+  }
+
+  get directory(): string {
+    return join(this.#root, String(this.#directories));
+  }
+
+  /** The process that runs, or has failed to. */
+  get process(): Process | undefined {
+    return this.#process;
+  }
+
+  /** Where its database stands, at the most: what a power cut took was there before. */
+  get point(): Point | undefined {
+    return this.#process?.watcher.point ?? this.#leftAt;
+  }
+
+  get up(): boolean {
+    return this.#process?.running !== undefined && this.#process.stopping === undefined;
+  }
+
+  /** Whether it ran as a primary last. */
+  get wasPrimary(): boolean {
+    try {
+      return readFileSync(join(this.directory, "role"), "utf8") === "primary";
+    } catch {
+      return false;
+    }
+  }
+
+  /** Resolves when it has come up, or has failed to. */
+  async start(config: Config): Promise<void> {
+    const world = this.#world;
+    // Another one for each start, or each would give its epochs the same names.
+    const random = this.#random.fork(`start ${++this.#starts}`);
+    const process = new Process(
+      this.name,
+      config.role,
+      this.directory,
+      (owner) =>
+        clockOf(
+          world.time,
+          owner,
+          random.fork("clock"),
+          () => this.skewMs,
+          (error) => this.#timerFailed(error),
+        ),
+      world,
+    );
+    this.#process = process;
+    attachDisk(process, this.disk, process.watcher);
+    world.trace(`${this.name} starts as ${config.role}`);
+    const { fragileTimer, starting } = world.plant;
+    starting?.(this.directory);
+    if (fragileTimer !== undefined) process.clock.every(1000, () => fragileTimer(process));
+    const system = this.#systemOf(process, random);
+    const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
+    await actor.run(process, async () => {
+      try {
+        process.running = await start({ ...config, data: process.directory }, system);
+        world.trace(`${this.name} is up`);
+      } catch (error) {
+        process.failed = error;
+        world.trace(`${this.name} failed to start: ${String(error)}`);
+      }
+    });
+  }
+
+  /** A node goes on where the system has failed at something; anything else ends it. */
+  #timerFailed(error: unknown): void {
+    const { plant, fail, trace } = this.#world;
+    if (isSystemError(error) && plant.fragileTimer === undefined)
+      trace(`  ${this.name}: a timer failed: ${String(error)}`);
+    else fail(new Violation(`${this.name} ends, since a timer failed: ${String(error)}`));
+  }
+
+  /** Lets it finish. Resolves when it is down. */
+  async stop(): Promise<void> {
+    const process = this.#process;
+    if (process?.running === undefined) return this.kill();
+    this.#world.trace(`${this.name} is stopped`);
+    process.stopping ??= actor.run(process, () => process.running!.stop());
+    await process.stopping;
+    process.alive = false;
+    closeConnections(process);
+    this.#leftAt = process.watcher.point ?? this.#leftAt;
+    if (this.#process === process) this.#process = undefined;
+  }
+
+  /** The process is gone, its files are as the system has them. */
+  kill(): void {
+    this.#end(false);
+  }
+
+  /** The power is gone, and with it what had not been synced. */
+  cutPower(): void {
+    this.#end(true);
+  }
+
+  freeze(durationMs: number): void {
+    if (this.#process === undefined) return;
+    this.#process.frozenFromMs = this.#world.time.nowMs;
+    this.#process.frozenUntilMs = this.#world.time.nowMs + durationMs;
+  }
+
+  /** A copy of all its files, as they are on the disk. */
+  backup(target: string): Point | undefined {
+    copyDirectory(this.directory, target);
+    return this.#process?.watcher.point;
+  }
+
+  /** Puts back a backup in place of everything. It must be down. */
+  restore(backup: string): void {
+    this.#moveTo((target) => copyDirectory(backup, target));
+  }
+
+  wipe(): void {
+    this.#leftAt = undefined;
+    this.#moveTo((target) => mkdirSync(target, { recursive: true }));
+  }
+
+  /** Overwrites some pages of its database with what never was there. False where there is none. */
+  tear(): boolean {
+    const stores = readdirSync(this.directory).filter((name) => /^store-\d+\.db$/.test(name));
+    const latest = stores.toSorted((a, b) => Number(b.slice(6, -3)) - Number(a.slice(6, -3)))[0];
+    if (latest === undefined) return false;
+    this.#wasTorn = true;
+    const path = join(this.directory, latest);
+    const pages = Math.floor(statSync(path).size / pageBytes);
+    const file = openSync(path, "r+");
+    const first = 1 + this.#random.below(Math.max(1, pages - 1));
+    const count = 1 + this.#random.below(6);
+    for (let page = first; page < Math.min(pages, first + count); page++) {
+      const garbage = Buffer.alloc(pageBytes, this.#random.pick([0, 255, 0xa5]));
+      writeSync(file, garbage, 0, pageBytes, page * pageBytes);
+    }
+    closeSync(file);
+    return true;
+  }
+
+  /** Flips some bits of facts in the database in use. False where the process does not know yet what is in its pages. */
+  flipBits(): boolean {
+    const process = this.#process;
+    const { nowMs } = this.#world.time;
+    const opened = process?.watcher.opened;
+    if (process === undefined || opened === undefined || nowMs < opened.atMs + knowsPagesAfterMs) return false;
+    const pages = leavesOfFacts(opened.path);
+    if (pages.length === 0) return false;
+    this.#wasTorn = true;
+    process.deceivedUntilMs = Math.max(nowMs, process.frozenUntilMs) + knowsPagesAfterMs;
+    for (const page of pages) {
+      // What is in a page is at its end.
+      for (let flips = 0; flips < 3; flips++)
+        flipBit(opened.path, page * pageBytes - 1 - this.#random.below(150), this.#random.below(8));
+    }
+    return true;
+  }
+
+  /** Looks at what its node logs: a sound database must never be taken for a damaged one. */
+  hears(text: string): void {
+    if (this.#wasTorn || !damageReported.test(text)) return;
+    this.#world.fail(new Violation(`${this.name} takes a sound database for a damaged one: ${text}`));
+  }
+
+  #end(machine: boolean): void {
+    const process = this.#process;
+    if (process === undefined) return;
+    process.alive = false;
+    process.watcher.letGo();
+    this.#leftAt = process.watcher.point ?? this.#leftAt;
+    this.#process = undefined;
+    this.#world.network.crashed(process, machine);
+    for (const broker of this.#world.brokers) broker.crashed(process, machine);
+    const from = this.directory;
+    // Connections of the dead process are still open, and what they do when they are collected must not be done to these files.
+    const { forgetfulDisks, hastyEdges } = this.#world.plant;
+    const isHasty = hastyEdges === true && process.role === "edge";
+    const forgetful = machine && (process.watcher.synchronous === "NORMAL" || forgetfulDisks || isHasty);
+    this.#moveTo((target) => {
+      copyDirectory(from, target);
+      if (forgetful) loseTail(from, target, this.#random);
+      // What a failed sync has written is on the disk or not.
+      else if (machine && this.#random.chance(0.5)) loseUncommitted(from, target);
+    });
+    closeConnections(process);
+  }
+
+  #moveTo(fill: (target: string) => void): void {
+    const from = this.directory;
+    this.#directories++;
+    fill(this.directory);
+    this.disk.directory = this.directory;
+    rmSync(from, { recursive: true, force: true });
+  }
+
+  #systemOf(process: Process, random: Random): System {
+    const { time, network, brokers } = this.#world;
+    const fetch = network.fetchFrom(this.name, process);
+    const threads = random.fork("threads");
+    return {
+      clock: process.clock,
+      fetch,
+      connectMqtt: (options) => {
+        const broker = brokers.find(({ host }) => host === options.host);
+        if (broker === undefined) throw new Error(`there is no broker ${options.host}`);
+        return new SimulatedClient(broker, this.name, process, options).asMqttClient();
+      },
+      connectNode(options) {
+        let endDownload = (): void => {};
+        let isAsking = false;
+        const client = connectNode(options, {
+          clock: process.clock,
+          async fetch(url, init) {
+            const response = await fetch(url, init);
+            // From here on it is work on files, until the snapshot is there or is given up.
+            if (url.endsWith("/snapshot") && isAsking) endDownload = time.work();
+            return response;
+          },
+        });
+        const snapshot: NodeClient["snapshot"] = async (...call) => {
+          isAsking = true;
+          try {
+            return await client.snapshot(...call);
+          } finally {
+            isAsking = false;
+            endDownload();
+          }
+        };
+        return { ...client, snapshot };
+      },
+      openLease: (options) => this.#world.engine.open(options, this.name, process, process.clock),
+      spawnWorker: (name) =>
+        spawnSimulated(name, {
+          time,
+          owner: process,
+          clock: process.clock,
+          random: threads,
+          machineDisk: this.disk,
+          watcher: process.watcher,
+          plant: this.#world.plant,
+        }),
+      approvePolicies: (limits) => approveSimulated({ time, owner: process, random: random.fork("policies") }, limits),
+      serve: ({ fetch: serve, stopGraceMs }) =>
+        this.#listen(process, (request) => serve(request, () => {}), stopGraceMs ?? 10_000),
+    };
+  }
+
+  #listen(process: Process, serve: Serve, stopGraceMs: number): ReturnType<System["serve"]> {
+    const { time, network, plant, judge } = this.#world;
+    const planted: Serve = (request) => plant.serve?.(process, request, serve) ?? serve(request);
+    let inFlight = 0;
+    let idle = (): void => {};
+    const close = network.listen(this.name, process, async (request) => {
+      inFlight++;
+      try {
+        return await judge.witness(process, request, planted);
+      } finally {
+        inFlight--;
+        if (inFlight === 0) idle();
+      }
+    });
+    return {
+      port: 80,
+      url: this.url,
+      stop() {
+        close();
+        if (inFlight === 0) return Promise.resolve();
+        return new Promise((resolve) => {
+          idle = resolve;
+          time.at(stopGraceMs, process, resolve);
+        });
+      },
+    };
+  }
+}
+
+const pageBytes = 4096;
+
+/** Not the `-shm`: it is memory, and the next who opens the database makes it anew. */
+function copyDirectory(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) copyDirectory(source, target);
+    else if (entry.isFile() && !entry.name.endsWith("-shm")) copyFileSync(source, target);
+  }
+}
+
+const walHeaderBytes = 32;
+const frameHeaderBytes = 24;
+
+/** With `synchronous=NORMAL` the WAL is synced before a checkpoint only: what came after may be gone, in the middle of a frame. */
+function loseTail(from: string, to: string, random: Random): void {
+  for (const { path, bytes, frames, copied } of logsIn(from, to)) {
+    const kept = copied + random.below(frames - copied + 1);
+    const end = walHeaderBytes + kept * (frameHeaderBytes + pageBytes) + random.below(pageBytes);
+    if (end < bytes) truncateSync(path, end);
+  }
+}
+
+/** Frames that no commit stands for: SQLite has not told anybody of them. */
+function loseUncommitted(from: string, to: string): void {
+  for (const { path, bytes, frames } of logsIn(from, to)) {
+    const end = walHeaderBytes + frames * (frameHeaderBytes + pageBytes);
+    if (end < bytes) truncateSync(path, end);
+  }
+}
+
+/** The write-ahead logs in a copy: by their index, the last frame that was committed, and how many were copied into the database. */
+function* logsIn(from: string, to: string) {
+  for (const name of readdirSync(to)) {
+    if (!/^store-\d+\.db-wal$/.test(name)) continue;
+    const path = join(to, name);
+    const memory = join(from, name.replace(/-wal$/, "-shm"));
+    // It was closed just now, so all of its log is in the database.
+    if (!existsSync(memory)) continue;
+    const index = readFileSync(memory);
+    yield { path, bytes: statSync(path).size, frames: index.readUInt32LE(16), copied: index.readUInt32LE(96) };
+  }
+}

@@ -21,7 +21,7 @@ const isThere = (pid: number): boolean => {
 
 test("whose parent was killed in the middle of a statement is gone", () =>
   withDirectory(async (directory) => {
-    const parent = Bun.spawn([process.execPath, join(import.meta.dir, "busy-cell.ts"), directory], { stdout: "pipe" });
+    const parent = Bun.spawn([process.execPath, join(import.meta.dir, "busy-worker-process.ts"), directory], { stdout: "pipe" });
     const reader = parent.stdout.getReader();
     expect(new TextDecoder().decode((await reader.read()).value)).toBe("busy\n");
     const [cell] = cellsOf(parent.pid);

@@ -7,13 +7,13 @@ import { defaultLimits, type Limits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
-import type { Connection } from "../runtime/sqlite.ts";
+import type { Connection } from "../store/connection/connection.ts";
 import type { SequenceLock } from "../store/connection/sequence-lock.ts";
 import { findApiKey } from "../store/keys/api-keys.ts";
 import { countClosures } from "../store/facts/closure-tables.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
-import { configureSymbolCache, warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
+import { warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
 import * as schema from "../store/connection/schema.ts";
 import { readRevision, type Revision } from "../store/log/revision.ts";
 import { readState, type StoreState } from "../store/log/store-state.ts";
@@ -89,7 +89,7 @@ export class Engine {
     };
     if (this.#limits.onServingThread) this.#inPlace = new Admission(database, this.#limits);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    configureSymbolCache(database, limits.valueIdsKeptMax);
+    database.resizeSymbolCache(limits.valueIdsKeptMax);
     const { strategy = "statement", changes, after, inTransaction = false } = options;
     this.#present = new ReadView(database, {
       limits,

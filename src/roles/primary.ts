@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import type { Connection } from "../runtime/sqlite.ts";
+import type { Connection } from "../store/connection/connection.ts";
 import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
 import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
 import { verifyKey } from "../store/keys/api-keys.ts";

@@ -8,7 +8,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import { OffloadRequired } from "../../src/engine/query/admission.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { Planner, type Shape, type ShapeVariable } from "../../src/engine/query/plans.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
 import { must } from "../../src/util/assert.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
@@ -230,7 +230,7 @@ function measured(store: Connection): { readonly database: Connection; readonly 
     };
   };
   const { path, orm } = store;
-  const database: Connection = {
+  const database = new Connection({
     path,
     orm,
     prepare,
@@ -244,7 +244,7 @@ function measured(store: Connection): { readonly database: Connection; readonly 
     transaction: (body, mode) => store.transaction(body, mode),
     begin: (mode) => store.begin(mode),
     close: () => store.close(),
-  };
+  });
   return { database, rowsMax: () => most };
 }
 

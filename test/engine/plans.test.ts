@@ -10,7 +10,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import type { Fact } from "../../src/engine/state/event.ts";
 import { indexOrders } from "../../src/engine/materialized/indexes.ts";
 import { type Plan, Planner, type ShapeVariable } from "../../src/engine/query/plans.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { factTable } from "../../src/store/facts/fact-tables.ts";

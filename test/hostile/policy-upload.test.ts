@@ -8,7 +8,7 @@ import { activate } from "../../src/engine/policy/active-policy.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/state/event.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { must } from "../../src/util/assert.ts";
 import { apply, fact, inserted, policy, storeWith } from "../engine/store.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkLog } from "../../src/replication/backup/check-log.ts";
 import { recoverTo, recoveryOffset } from "../../src/replication/backup/point-in-time.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { rewindIdempotencyRecords } from "../../src/store/log/idempotency.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog } from "../../src/store/log/log.ts";

@@ -4,7 +4,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ApiKey, FactChange, Fact } from "../../src/engine/state/event.ts";
 import { append, type WriteRequest } from "../../src/replication/log/append.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog } from "../../src/store/log/log.ts";

@@ -14,7 +14,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
+import { openSqlite, type SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { limitWal, truncateWal, walFrameCounter } from "../../src/replication/log/writer-connection.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -70,7 +71,7 @@ describe("checksums of pages", () => {
     const random = randomFrom(seed);
     const { store, path } = openTable();
     const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
-    let reader: Connection | undefined;
+    let reader: SqliteDatabase | undefined;
     let checks = 0;
     for (let step = 0; step < 600; step++) {
       const chance = random();

@@ -2,9 +2,8 @@
 import type { Constant } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { SpecialisedLiteral } from "../../datalog/specialise/specialise.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { factTable } from "../../store/facts/fact-tables.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -82,7 +81,7 @@ export class FactReader {
 
   /** A few at a time: there may be millions, and mostly one of the first will do. */
   *#storedValues(low: number, high: number): Generator<number> {
-    const ids = statement(this.#database, "SELECT id FROM symbol WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
+    const ids = this.#database.statement("SELECT id FROM symbol WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
     for (let next = low, found = valuesAtATime; found === valuesAtATime;) {
       const rows = ids.values(next, high, valuesAtATime);
       for (const row of rows) yield Number(row[0]);
@@ -113,7 +112,7 @@ export class FactReader {
     const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
     const limit = this.#factsMax === undefined ? "" : ` LIMIT ${slot(this.#factsMax + 1)}`;
     const sql = `SELECT ${columns} FROM ${table}${where}${limit}`;
-    const rows = statement(this.#database, sql).values(...parameters) as number[][];
+    const rows = this.#database.statement(sql).values(...parameters) as number[][];
     if (this.#factsMax !== undefined && rows.length > this.#factsMax) throw new TooManyFacts(this.#factsMax);
     return rows;
   }

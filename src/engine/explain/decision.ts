@@ -4,9 +4,8 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { signaturesFor } from "../../datalog/specialise/specialise.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Value } from "../../store/facts/fact.ts";
-import { statement } from "../../store/connection/statements.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import { Engine } from "../engine.ts";
@@ -94,7 +93,8 @@ function answersFor(
       queryTimeMsMax: Math.min(limits.queryTimeMsMax, explanationTimeMsMax),
     },
   };
-  const stored = statement(database, "SELECT name FROM type")
+  const stored = database
+    .statement("SELECT name FROM type")
     .values()
     .map(([name]) => String(name));
   const brought = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);

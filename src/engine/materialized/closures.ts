@@ -9,7 +9,8 @@ import type { ClosureStep } from "../../datalog/specialise/closure-steps.ts";
 import type { Closure } from "../../datalog/specialise/closures.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/sql/emit.ts";
-import type { Connection, SqlStatement } from "../../runtime/sqlite.ts";
+import type { SqlStatement } from "../../runtime/sqlite.ts";
+import type { CatalogueKey, Connection } from "../../store/connection/connection.ts";
 import {
   addClosureRows,
   type ClosureTable,
@@ -22,7 +23,6 @@ import type { StatisticsUpdate } from "../../store/statistics/statistics-update.
 import { dropStatistics } from "../../store/statistics/table-statistics.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import { factTable } from "../../store/facts/fact-tables.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { findSymbol, symbolRange, findTypeId } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { type Activation, invalidatePlans, usableActivation } from "../policy/activation.ts";
@@ -60,10 +60,10 @@ export class Closures {
   /** Made once for as long as the policy and its closures stay the same. */
   static of(database: Connection, limits: Limits): Closures {
     const activation = usableActivation(database);
-    const known = made.get(database);
+    const known = database.catalogue.get(cachedClosures);
     if (known && known.activation === activation) return known.closures;
     const closures = new Closures(database, activation, limits);
-    made.set(database, { activation, closures });
+    database.catalogue.set(cachedClosures, { activation, closures });
     return closures;
   }
 
@@ -83,12 +83,17 @@ export class Closures {
     });
     const [from, to] = [ids.get(0), ids.get(1)];
     if (step.atoms.length === 1 && from !== undefined && to !== undefined) return [[from, to]];
-    const rows = statement(this.#database, pairs.sql).values(...pairs.variables.map((number) => must(ids.get(number))));
+    const rows = this.#database.statement(pairs.sql).values(...pairs.variables.map((number) => must(ids.get(number))));
     return rows.map((row) => [Number(row[0]), Number(row[1])]);
   }
 }
 
-const made = new WeakMap<Connection, { readonly activation: Activation | undefined; readonly closures: Closures }>();
+interface CachedClosures {
+  readonly activation: Activation | undefined;
+  readonly closures: Closures;
+}
+
+const cachedClosures: CatalogueKey<CachedClosures> = { name: "closures" };
 
 export interface FactPair {
   readonly kept: MaterializedClosure;
@@ -205,7 +210,7 @@ export class ClosureChange {
   }
 
   #run(sql: string): SqlStatement {
-    return statement(this.#database, sql);
+    return this.#database.statement(sql);
   }
 }
 

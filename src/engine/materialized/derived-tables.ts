@@ -1,7 +1,7 @@
 /** What a store keeps besides facts so that questions are answered fast, and can make anew from them: indexes, closures and degrees. */
 import type { Limits } from "../../config/limits.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import {
   clearDegrees,

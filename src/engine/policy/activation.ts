@@ -1,6 +1,5 @@
 /** The active policy of a store, compiled once a connection. */
-import type { Connection } from "../../runtime/sqlite.ts";
-import { statement } from "../../store/connection/statements.ts";
+import type { CatalogueKey, Connection } from "../../store/connection/connection.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { activate, type ActivePolicy } from "./active-policy.ts";
@@ -16,7 +15,7 @@ interface CachedActivation extends Activation {
   readonly filename: string | null;
 }
 
-const cachedActivations = new WeakMap<Connection, CachedActivation>();
+const cachedActivation: CatalogueKey<CachedActivation> = { name: "active policy" };
 
 /** The policy that this connection sees active now; `undefined` where none was loaded. */
 export function activationOf(database: Connection): Activation | undefined {
@@ -42,7 +41,7 @@ export interface SnapshotState {
 /** As `activationOf`, with the number of changes and the stamp of the degrees that this connection sees. */
 export function snapshotState(database: Connection): SnapshotState {
   const row = must(
-    statement(database, "SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
+    database.statement("SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
     "the store has no state",
   );
   return {
@@ -53,23 +52,23 @@ export function snapshotState(database: Connection): SnapshotState {
 }
 
 function activationFor(database: Connection, id: number, stamp: number): Activation | undefined {
-  const known = cachedActivations.get(database);
+  const known = database.catalogue.get(cachedActivation);
   if (known && known.stamp === stamp && stamp !== 0) return known;
   if (id === 0) return undefined;
   const [source, filename] = must(
-    statement(database, "SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
+    database.statement("SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
     "the active policy is missing",
   ).map((text) => (text === null ? null : String(text)));
   const present = { source: must(source), filename: filename ?? null, stamp };
   const isSame = known?.source === present.source && known.filename === present.filename;
   if (isSame && known.stamp === stamp) return known;
   const made = { ...present, active: activate(present.source, present.filename) };
-  cachedActivations.set(database, made);
+  database.catalogue.set(cachedActivation, made);
   return made;
 }
 
 /** Makes every question be planned anew, on all connections, from the commit of the present transaction on. */
 export function invalidatePlans(database: Connection): void {
   // By chance, not by counting: a number that was rolled back must not come again.
-  statement(database, "UPDATE state SET plan_stamp = 1 + abs(random() % 9007199254740990)").run();
+  database.statement("UPDATE state SET plan_stamp = 1 + abs(random() % 9007199254740990)").run();
 }

@@ -3,7 +3,7 @@
  * and count again as soon as a policy uses them. Whoever changes a policy should hear of it.
  */
 import { isCovered } from "../../datalog/analysis/fact-types.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { countByTypes } from "../../store/facts/fact-tables.ts";
 import { formatFactType } from "./fact-schema.ts";
 import type { ActivePolicy } from "./active-policy.ts";

@@ -3,7 +3,7 @@
  * start one there that takes long. What may look at too many rows, whatever it is asked with, is for elsewhere.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { type CostBound, costBoundOf } from "./cost-bound.ts";
 import { notAFailure } from "../../telemetry/tracing.ts";

@@ -5,7 +5,7 @@
  */
 import type { Loop } from "../../datalog/sql/emit.ts";
 import type { PlannedStatement, TableExpression } from "../../datalog/sql/statement.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 
 /** What a bound hangs on. */

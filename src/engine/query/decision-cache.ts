@@ -4,8 +4,7 @@
  * facts are never kept. What is asked least goes first, as a clock of pages finds it (Corbató 1968): whoever was asked for since the hand passed
  * stays for another round.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
-import { statement } from "../../store/connection/statements.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Plan, StatementPlan } from "./plans.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
@@ -47,7 +46,7 @@ export class DecisionCache {
   /** Makes void what changes since the last look can have touched. To be called in the transaction of each question. */
   invalidateChanged(database: Connection, version: number): void {
     if (version === this.#version || this.#entriesMax === 0) return;
-    const changed = statement(database, "SELECT id FROM relation WHERE version > ?1").values(this.#version);
+    const changed = database.statement("SELECT id FROM relation WHERE version > ?1").values(this.#version);
     this.#version = version;
     if (changed.length === 0) return;
     const ids = new Set(changed.map((row) => Number(row[0])));

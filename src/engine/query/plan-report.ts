@@ -12,12 +12,11 @@ import {
 } from "../../datalog/print/print-rules.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { factTables } from "../../store/facts/fact-tables.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { createState } from "../../store/log/store-state.ts";
 import { symbolRange } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
@@ -100,7 +99,7 @@ export function reportStoredPlan(path: string, question: PlanQuestion, limits: L
   try {
     return store.transaction(() => {
       const active = activationOf(store)?.active;
-      const [row] = statement(store, "SELECT source, filename FROM policy ORDER BY id DESC LIMIT 1").values();
+      const [row] = store.statement("SELECT source, filename FROM policy ORDER BY id DESC LIMIT 1").values();
       if (!active || !row) throw new AppError("not_found", "no policy is active there");
       const source = { name: String(row[1] ?? "policy.polar"), text: String(row[0]) };
       return reportOver(store, active, [source], question, limits);

@@ -14,7 +14,8 @@ import { type SpecialisedBody, signaturesFor, specialise, TooManyNodes } from ".
 import type { SqlCatalogue } from "../../datalog/sql/emit.ts";
 import { TooLarge } from "../../datalog/analysis/too-large.ts";
 import { planStatement, type PlannedStatement } from "../../datalog/sql/statement.ts";
-import type { Connection, SqlStatement } from "../../runtime/sqlite.ts";
+import type { SqlStatement } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { relationId, tableOf } from "../../store/facts/fact-tables.ts";

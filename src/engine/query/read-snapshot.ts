@@ -2,7 +2,8 @@
  * Reads of one state of the store. To take a state's lock and to look at which state it is costs as much as five lookups, so whoever reads next has
  * the same one for a moment, as long as nothing has changed.
  */
-import type { Connection, SqlStatement } from "../../runtime/sqlite.ts";
+import type { SqlStatement } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { systemClock, type Clock } from "../../util/clock.ts";
 import { type SequenceLock, readSequence } from "../../store/connection/sequence-lock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";

@@ -3,7 +3,7 @@
  * are remembered of it. Each question is read of one state, whose time is taken.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { type SequenceLock, readSequence } from "../../store/connection/sequence-lock.ts";
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";

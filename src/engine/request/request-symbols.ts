@@ -3,10 +3,9 @@
  * values the same id, different values different ones, so that two unknown users are never mistaken for each other.
  */
 import { predicateKey } from "../../datalog/ir/program.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { findSymbolOfType } from "../../store/facts/symbol-cache.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { requestSymbol } from "../../store/facts/symbols.ts";
 import { checkValue } from "./fact-check.ts";
 import type { TypeIds } from "./type-ids.ts";
@@ -63,10 +62,11 @@ export class RequestSymbols {
   valueOf(id: number): Value | undefined {
     const brought = this.#values?.get(id);
     if (brought) return brought;
-    const row = statement(
-      this.#database,
-      "SELECT type.name, symbol.value FROM symbol CROSS JOIN type ON type.id = symbol.type WHERE symbol.id = ?1",
-    ).values(id)[0];
+    const row = this.#database
+      .statement(
+        "SELECT type.name, symbol.value FROM symbol CROSS JOIN type ON type.id = symbol.type WHERE symbol.id = ?1",
+      )
+      .values(id)[0];
     return row && { type: String(row[0]), id: String(row[1]) };
   }
 

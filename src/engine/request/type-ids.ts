@@ -2,7 +2,7 @@
  * Numbers of types, also of those that the store does not have but a request brings (in context facts). Statements hold such a number as text,
  * so it stays the same for as long as they are kept, and a type that the store comes to know makes everything planned before stale.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { lastTypeId, symbolRange, firstTemporaryTypeId, findTypeId } from "../../store/facts/symbols.ts";
 
 /** Types that one policy's plans may bring before all of them are dropped. */

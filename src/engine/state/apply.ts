@@ -3,12 +3,11 @@
  * construction. It is deterministic: the same events from the same state give the same rows, digest included.
  */
 import { desc } from "drizzle-orm";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import { clearFacts, deleteFact, ensureFactTable, hasFact, insertFact } from "../../store/facts/fact-tables.ts";
 import * as schema from "../../store/connection/schema.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { intern, internType } from "../../store/facts/symbols.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
@@ -65,10 +64,9 @@ function applyFacts(database: Connection, effect: Extract<Effect, { kind: "facts
   degrees.finish();
   writeDigest(database, formatDigest(sum));
   for (const { predicate, args } of changed.values())
-    statement(
-      database,
-      "UPDATE relation SET version = (SELECT version FROM state) WHERE predicate = ?1 AND arity = ?2",
-    ).run(predicate, args.length);
+    database
+      .statement("UPDATE relation SET version = (SELECT version FROM state) WHERE predicate = ?1 AND arity = ?2")
+      .run(predicate, args.length);
 }
 
 /** The new policy's tables, indexes, types and constants are made in the transaction that makes it active: readers see one or the other. */
@@ -86,7 +84,7 @@ function applyPolicy(
     .values({ id: effect.id, source: effect.source, filename: effect.filename, timeMs })
     .run();
   layOutTables(database, activate(effect.source, effect.filename));
-  statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
+  database.statement("UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
   invalidatePlans(database);
   refreshDerived(database, limits, true, "bounded");
 }
@@ -109,16 +107,15 @@ function applyClear(database: Connection, offset: number, limits: Limits): void 
   if (policy) sum += policyElement(policy.id, policy.source);
   for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
   writeDigest(database, formatDigest(sum));
-  statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
+  database.statement("UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
 function applyKeys(database: Connection, effect: Extract<Effect, { kind: "keys" }>): void {
   let sum = parseDigest(readDigest(database));
   const take = (id: string): void => {
-    const [row] = statement(
-      database,
-      "DELETE FROM api_key WHERE id = ?1 RETURNING id, name, role, hash, time_ms",
-    ).values(id);
+    const [row] = database
+      .statement("DELETE FROM api_key WHERE id = ?1 RETURNING id, name, role, hash, time_ms")
+      .values(id);
     if (row)
       sum -= keyElement({
         id: String(row[0]),
@@ -143,10 +140,10 @@ function roleOf(role: unknown): "admin" | "write" | "read" {
 
 /** The digest as it is kept along the way. */
 export function readDigest(database: Connection): string {
-  return String(must(statement(database, "SELECT digest FROM state").values()[0], "the store has no state")[0]);
+  return String(must(database.statement("SELECT digest FROM state").values()[0], "the store has no state")[0]);
 }
 
 /** Inside the caller's transaction; counts as a change. */
 export function writeDigest(database: Connection, digest: string): void {
-  statement(database, "UPDATE state SET digest = ?1, version = version + 1").run(digest);
+  database.statement("UPDATE state SET digest = ?1, version = version + 1").run(digest);
 }

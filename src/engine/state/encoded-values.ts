@@ -1,5 +1,6 @@
 /** What the values of facts are hashed as (`valueText`, after a comma), found by their ids. As bytes in one place they take 30 MB a million. */
-import type { Connection, SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
+import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import * as schema from "../../store/connection/schema.ts";
 import { ordinalOf, typeIdOf } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";

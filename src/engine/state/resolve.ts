@@ -3,7 +3,7 @@
  * become the facts that they cover, and changes in one batch see those before them.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { hasFact, matchFacts } from "../../store/facts/fact-tables.ts";
 import { AppError } from "../../util/app-error.ts";

@@ -3,7 +3,7 @@
  * are read as ids, a value, which comes in many facts, is made into text once, and a fact's text is put together from the bytes of its values.
  */
 import { desc } from "drizzle-orm";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { factTables } from "../../store/facts/fact-tables.ts";
 import { scanRows } from "../../store/facts/scan-facts.ts";
 import * as schema from "../../store/connection/schema.ts";

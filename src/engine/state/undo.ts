@@ -5,10 +5,9 @@
  */
 import { desc, inArray } from "drizzle-orm";
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { deleteFact, factTables, insertFact, restoreClearedFacts, setIndexes } from "../../store/facts/fact-tables.ts";
 import * as schema from "../../store/connection/schema.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { AppError } from "../../util/app-error.ts";
 import { unreachable } from "../../util/assert.ts";
 import { layOutTables, readDigest, writeDigest } from "./apply.ts";
@@ -48,7 +47,7 @@ export function finishUndo(database: Connection, limits: Limits): void {
   if (active) layOutTables(database, active);
   else for (const { table } of factTables(database)) setIndexes(database, table, []);
   rebuildDerived(database, limits);
-  statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
+  database.statement("UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
 function undoFacts(database: Connection, offset: number, { inserted, deleted }: EffectOf<"facts">): void {
@@ -69,10 +68,10 @@ function undoPolicy(database: Connection, offset: number, { id, source }: Effect
   const { orm } = database;
   const [last, before] = orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(2).all();
   if (last?.id !== id || last.source !== source) throw misfit(offset, "the policy that it made active is another one");
-  statement(database, "DELETE FROM policy WHERE id = ?1").run(id);
+  database.statement("DELETE FROM policy WHERE id = ?1").run(id);
   let sum = parseDigest(readDigest(database)) - policyElement(id, source);
   if (before) sum += policyElement(before.id, before.source);
-  statement(database, "UPDATE state SET policy_id = ?1").run(before?.id ?? 0);
+  database.statement("UPDATE state SET policy_id = ?1").run(before?.id ?? 0);
   writeDigest(database, formatDigest(sum));
 }
 

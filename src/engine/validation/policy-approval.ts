@@ -4,7 +4,7 @@
  * replaced, and so the verdict names that one.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { activationOf } from "../policy/activation.ts";
 import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";

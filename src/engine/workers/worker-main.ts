@@ -4,7 +4,7 @@ import { formatBytes } from "../../config/setting-types.ts";
 import { diagnosticToJson } from "../../polar/render.ts";
 import type { Source } from "../../polar/source.ts";
 import { serveWorker } from "../../runtime/worker.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import type { FactPattern } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";

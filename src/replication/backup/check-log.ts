@@ -1,5 +1,5 @@
 /** Whether the log that a store carries is the history of its state: without a gap, chained from row to row, up to where the state stands. */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { readEpochs } from "../../store/log/epochs.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log/log.ts";

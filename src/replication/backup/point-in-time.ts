@@ -6,7 +6,7 @@ import type { Limits } from "../../config/limits.ts";
 import { readDigest } from "../../engine/state/apply.ts";
 import { decodeEffect, type Effect } from "../../engine/state/event.ts";
 import { finishUndo, undoEvent } from "../../engine/state/undo.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { rewindIdempotencyRecords } from "../../store/log/idempotency.ts";
 import { removeLastEpoch } from "../../store/log/epochs.ts";
 import { offsetsAt } from "../../store/log/log-retention.ts";

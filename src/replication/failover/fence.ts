@@ -4,7 +4,7 @@
  * on it writes and publishes nothing; what it has that the successor has not goes into a file for the operator. The same goes for a primary whose
  * directory was rolled back, until it has fetched from its peers what it lacks.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { compareEpochs, type Epoch, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";

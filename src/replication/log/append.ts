@@ -4,13 +4,12 @@ import type { Limits } from "../../config/limits.ts";
 import type { ApiKey, FactChange, Effect } from "../../engine/state/event.ts";
 import { approvePolicy, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import { resolveChanges } from "../../engine/state/resolve.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { findIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log/log.ts";
 import * as schema from "../../store/connection/schema.ts";
 import { readState } from "../../store/log/store-state.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { AppError } from "../../util/app-error.ts";
 import { preciseNow } from "../../util/clock.ts";
 import { chainHash } from "../position.ts";
@@ -123,17 +122,17 @@ function decidePolicy(
 ): Effect | undefined {
   const { source, filename, force } = request;
   const { policyId } = readState(store);
-  const active = statement(store, "SELECT source, filename FROM policy WHERE id = ?1").values(policyId)[0];
+  const active = store.statement("SELECT source, filename FROM policy WHERE id = ?1").values(policyId)[0];
   if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
   const { replaces, warning } =
     approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));
   if (replaces !== policyId) throw new AppError("conflict", "the policy was not checked against the active one");
-  const lastId = Number(statement(store, "SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
+  const lastId = Number(store.statement("SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
   return { kind: "policy", id: lastId + 1, source, filename, ...(warning === undefined ? {} : { warning }) };
 }
 
 function decideKeys(store: Connection, request: WriteRequest & { kind: "keys" }): Effect | undefined {
-  const stored = statement(store, "SELECT hash, role, name FROM api_key WHERE id = ?1");
+  const stored = store.statement("SELECT hash, role, name FROM api_key WHERE id = ?1");
   const added = request.add.filter(({ id, hash, role, name }) => {
     const [known] = stored.values(id);
     return known?.[0] !== hash || known[1] !== role || known[2] !== name;
@@ -159,7 +158,8 @@ function decideEpoch(store: Connection, { epoch, term }: WriteRequest & { kind: 
 
 /** Without an admin nobody could ever make a key again. Asked in the transaction, because of two admins who remove each other. */
 function requireAdminLeft(store: Connection, added: readonly ApiKey[], removed: readonly string[]): void {
-  const admins = statement(store, "SELECT id FROM api_key WHERE role = 'admin'")
+  const admins = store
+    .statement("SELECT id FROM api_key WHERE role = 'admin'")
     .values()
     .map((row) => String(row[0]));
   const last = admins.find((id) => removed.includes(id));

@@ -6,7 +6,7 @@
 import type { Limits } from "../../config/limits.ts";
 import { applyEvent } from "../../engine/state/apply.ts";
 import type { Effect } from "../../engine/state/event.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { putIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { beginEpoch } from "../../store/log/epochs.ts";
 import type { Log, LogRow, StoredLogRow } from "../../store/log/log.ts";

@@ -2,7 +2,7 @@
  * A node's log for those who are no nodes: what happened after some place, and word of whatever comes. A place is named by epoch and offset, like a
  * consistency token, so that nobody goes on in another history than the one that he has read.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { containsOffset, epochAt, readEpochs, type Epoch } from "../../store/log/epochs.ts";
 import { openLog, type Log, type ReadBounds, type StoredLogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";

@@ -5,7 +5,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { decodeEffect, type Effect } from "../../engine/state/event.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Log, LogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";

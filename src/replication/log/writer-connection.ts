@@ -2,13 +2,13 @@
  * The writer's connection to its database, with what belongs to it, and the transactions on it.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection, Transaction } from "../../runtime/sqlite.ts";
+import type { Transaction } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { type SequenceLock, whileWriting } from "../../store/connection/sequence-lock.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { writeNodeSetting } from "../../store/keys/api-keys.ts";
 import { openLog, type Log } from "../../store/log/log.ts";
 import { type CountFrames, PageChecksums } from "../../store/integrity/page-checksums.ts";
-import { enableWriterCache } from "../../store/connection/writer-cache.ts";
 import type { Clock } from "../../util/clock.ts";
 import { CheckedWallClock } from "../../util/checked-wall-clock.ts";
 import { StorageGuard } from "./storage-guard.ts";
@@ -59,7 +59,7 @@ export function openWriterConnection(options: WriterOpenOptions, clock: Clock): 
   let pages: PageChecksums | undefined;
   try {
     store.exec(noAutomaticCheckpoints);
-    enableWriterCache(store);
+    store.enableWriterCache();
     const guard = new StorageGuard(path, reserveBytes, limits, clock);
     const time = new CheckedWallClock(clock, limits.logAgeSteadyMs);
     const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
@@ -80,7 +80,7 @@ export function reopenWriterConnection(before: WriterConnection): WriterConnecti
   try {
     guard.requireFiles();
     store.exec(noAutomaticCheckpoints);
-    enableWriterCache(store);
+    store.enableWriterCache();
     before.pages.reconnect(walFrameCounter(store));
     return { ...before, store, log: openLog(store) };
   } catch (error) {

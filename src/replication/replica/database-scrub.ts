@@ -1,6 +1,6 @@
 /** The scrub of a database that nobody writes to, such as the copy of a fallback, which is replaced as a whole. */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { PageChecksums } from "../../store/integrity/page-checksums.ts";
 import { PageScrub, scrubTickMs, type ScrubReports } from "../../store/integrity/page-scrub.ts";
 import { closeDeletedRawFiles } from "../../store/integrity/raw-files.ts";

@@ -7,7 +7,7 @@
 import type { Limits } from "../../config/limits.ts";
 import { findDerivedDamage, repairDerived } from "../../engine/materialized/derived-tables.ts";
 import { computeDigest } from "../../engine/state/store-digest.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { requireKnownSchema, requireKnownSchemaIn } from "../../store/integrity/schema-check.ts";
 import { findState, type StoreState } from "../../store/log/store-state.ts";

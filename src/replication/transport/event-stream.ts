@@ -5,7 +5,7 @@
 import { scryptSync } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { compareEpochs, firstEpoch } from "../../store/log/epochs.ts";
 import { verifyKey } from "../../store/keys/api-keys.ts";
 import { openLog } from "../../store/log/log.ts";

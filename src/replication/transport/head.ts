@@ -1,5 +1,5 @@
 /** A node's head: where it stands, and from where on its log is still there. */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { readEpochs } from "../../store/log/epochs.ts";
 import type { Log } from "../../store/log/log.ts";
 import { readState } from "../../store/log/store-state.ts";

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";

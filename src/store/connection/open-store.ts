@@ -3,7 +3,8 @@
  * Migrations are imported as text, because a single binary has no folder to read; `PRAGMA user_version` counts those that ran.
  */
 import { AppError } from "../../util/app-error.ts";
-import { openSqlite, type Connection } from "../../runtime/sqlite.ts";
+import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
+import { Connection } from "./connection.ts";
 import fixedTables from "./migrations/0001-fixed-tables.sql" with { type: "text" };
 import closures from "./migrations/0002-closures.sql" with { type: "text" };
 import versions from "./migrations/0003-versions.sql" with { type: "text" };
@@ -44,7 +45,7 @@ export function openStore(path: string, options: StoreOptions = {}): Connection 
     database.exec(`PRAGMA mmap_size = ${mappedBytesMax}`);
     database.exec("PRAGMA temp_store = MEMORY");
     migrate(database, options.readonly ?? false);
-    return database;
+    return new Connection(database);
   } catch (error) {
     database.close();
     throw error;
@@ -67,7 +68,7 @@ export function newerFormatError(path: string, version: number): AppError {
   );
 }
 
-function migrate(database: Connection, readonly: boolean): void {
+function migrate(database: SqliteDatabase, readonly: boolean): void {
   const version = Number(database.prepare("PRAGMA user_version").values()[0]?.[0]);
   if (version > schemaVersion) throw newerFormatError(database.path, version);
   if (readonly || version === schemaVersion) return;
@@ -78,6 +79,6 @@ function migrate(database: Connection, readonly: boolean): void {
 }
 
 /** Brings the fixed tables from one format to another. */
-export function runMigrations(database: Connection, from: number, to: number): void {
+export function runMigrations(database: SqliteDatabase, from: number, to: number): void {
   for (const sql of migrations.slice(from, to)) database.exec(sql);
 }

@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { openSqlite, type Connection } from "../../runtime/sqlite.ts";
+import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import { openStore } from "../connection/open-store.ts";
@@ -88,8 +88,8 @@ function unusableError(path: string, error: unknown): unknown {
 }
 
 /** SQLite's own file lock: the system lets go of it however the process ends, and it needs no pid file that could be stale. */
-function takeLock(path: string): Connection {
-  let lock: Connection | undefined;
+function takeLock(path: string): SqliteDatabase {
+  let lock: SqliteDatabase | undefined;
   try {
     lock = openSqlite(path, { create: true });
     lock.exec("PRAGMA locking_mode = EXCLUSIVE");

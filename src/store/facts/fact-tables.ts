@@ -2,22 +2,21 @@
  * Fact tables: one a predicate and arity, of interned ids, `WITHOUT ROWID` on all columns, with the further orders that the active policy
  * asks for. Tables are named by number: nothing of a policy's text becomes part of SQL.
  */
-import type { Connection, SqlValue } from "../../runtime/sqlite.ts";
+import type { SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
 import { relation, type } from "../connection/schema.ts";
 import { must } from "../../util/assert.ts";
-import { forgetRowCounts, writerCacheOf } from "../connection/writer-cache.ts";
-import { statement } from "../connection/statements.ts";
 import { intern, findSymbol, symbolRange, findTypeId } from "./symbols.ts";
 
 /** The number of a predicate, `undefined` where it has no table. */
 export function relationId(database: Connection, predicate: string, arity: number): number | undefined {
-  const relations = writerCacheOf(database)?.relations;
+  const relations = database.writerCache?.relations;
   const name = `${predicate}/${arity}`;
   const known = relations?.get(name);
   if (known !== undefined) return known;
   const sql = "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2";
-  const found = statement(database, sql).values(predicate, arity)[0]?.[0];
+  const found = database.statement(sql).values(predicate, arity)[0]?.[0];
   if (found === undefined) return undefined;
   relations?.set(name, Number(found));
   return Number(found);
@@ -37,8 +36,8 @@ export function factTable(database: Connection, predicate: string, arity: number
 export function ensureFactTable(database: Connection, predicate: string, arity: number): string {
   const known = factTable(database, predicate, arity);
   if (known) return known;
-  const id = Number(statement(database, "SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
-  statement(database, "INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
+  const id = Number(database.statement("SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
+  database.statement("INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
   database.exec(factTableSql(id, arity));
   return tableOf(id);
 }
@@ -92,7 +91,7 @@ export function insertFact(database: Connection, fact: Fact): StoredRow | undefi
   const table = ensureFactTable(database, fact.predicate, fact.args.length);
   const slots = fact.args.map((_, index) => `?${index + 1}`).join(", ");
   const ids = fact.args.map((arg) => intern(database, arg));
-  const added = statement(database, `INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids);
+  const added = database.statement(`INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids);
   return added > 0 ? { table, ids } : undefined;
 }
 
@@ -101,8 +100,8 @@ export function deleteFact(database: Connection, fact: Fact): StoredRow | undefi
   const found = locate(database, fact);
   if (!found) return undefined;
   const { table, ids } = found;
-  forgetRowCounts(database);
-  const deleted = statement(database, `DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
+  database.writerCache?.rowCounts.clear();
+  const deleted = database.statement(`DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
   return deleted > 0 ? found : undefined;
 }
 
@@ -110,7 +109,7 @@ export function hasFact(database: Connection, fact: Fact): boolean {
   const found = locate(database, fact);
   if (!found) return false;
   return (
-    statement(database, `SELECT 1 FROM ${found.table} WHERE ${equalities(found.ids.length)}`).values(...found.ids)
+    database.statement(`SELECT 1 FROM ${found.table} WHERE ${equalities(found.ids.length)}`).values(...found.ids)
       .length > 0
   );
 }
@@ -119,7 +118,8 @@ export function hasFact(database: Connection, fact: Fact): boolean {
 export function matchFacts(database: Connection, pattern: FactPattern, limit: number): Fact[] {
   const query = matching(database, pattern);
   if (!query) return [];
-  return statement(database, query.sql)
+  return database
+    .statement(query.sql)
     .values(...query.parameters, limit)
     .map((row) => factOf(pattern, row));
 }
@@ -196,7 +196,8 @@ export function countByTypes(
       .all()
       .map(({ id, name }) => [id, name]),
   );
-  return statement(database, `SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
+  return database
+    .statement(`SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
     .values()
     .map((row) => ({
       types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
@@ -209,10 +210,10 @@ export function clearFacts(database: Connection, offset: number): void {
   for (const { id, table, arity } of factTables(database)) {
     const ids = columnNames(arity).join(", ");
     const keep = `INSERT INTO cleared (offset, relation, ids) SELECT ?1, ?2, json_array(${ids}) FROM ${table}`;
-    statement(database, keep).run(offset, id);
+    database.statement(keep).run(offset, id);
     database.exec(`DELETE FROM ${table}`);
   }
-  forgetRowCounts(database);
+  database.writerCache?.rowCounts.clear();
 }
 
 /** Brings back what `clearFacts` kept under that offset. The tables are empty. */
@@ -220,16 +221,17 @@ export function restoreClearedFacts(database: Connection, offset: number): void 
   const arities = new Map(factTables(database).map(({ id, arity }) => [id, arity]));
   // Those of a table were kept one after another: so each is read twice, and not once for each table there is.
   const kept = "SELECT relation, min(rowid), max(rowid) FROM cleared WHERE offset = ?1 GROUP BY relation";
-  for (const [relation, first, last] of statement(database, kept)
+  for (const [relation, first, last] of database
+    .statement(kept)
     .values(offset)
     .map((row) => row.map(Number))) {
     const arity = must(arities.get(must(relation)), "what was cleared had a table");
     const ids = columnNames(arity).map((_, index) => `json_extract(ids, '$[${index}]')`);
     const restore = `INSERT INTO ${tableOf(must(relation))} SELECT ${ids.join(", ")} FROM cleared
       WHERE rowid BETWEEN ?1 AND ?2 AND offset = ?3 AND relation = ?4`;
-    statement(database, restore).run(must(first), must(last), offset, must(relation));
+    database.statement(restore).run(must(first), must(last), offset, must(relation));
   }
-  statement(database, "DELETE FROM cleared WHERE offset = ?1").run(offset);
+  database.statement("DELETE FROM cleared WHERE offset = ?1").run(offset);
 }
 
 function locate(database: Connection, fact: Fact): StoredRow | undefined {

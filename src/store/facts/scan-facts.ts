@@ -1,9 +1,9 @@
 /** All stored facts, one by one, in pages along the primary key: a million of them take no more memory than a thousand. */
-import type { Connection, SqlValue } from "../../runtime/sqlite.ts";
+import type { SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import type { Fact, Value } from "./fact.ts";
 import { factTables } from "./fact-tables.ts";
-import { statement } from "../connection/statements.ts";
 import { typeIdOf } from "./symbols.ts";
 
 const pageRows = 5000;
@@ -34,7 +34,7 @@ export function* scanRows(database: Connection, table: string, arity: number): G
 
 /** The value of an id that a fact has. */
 function valueOf(database: Connection, id: number): Value {
-  const [name] = must(statement(database, "SELECT name FROM type WHERE id = ?1").values(typeIdOf(id))[0]);
-  const [value] = must(statement(database, "SELECT value FROM symbol WHERE id = ?1").values(id)[0]);
+  const [name] = must(database.statement("SELECT name FROM type WHERE id = ?1").values(typeIdOf(id))[0]);
+  const [value] = must(database.statement("SELECT value FROM symbol WHERE id = ?1").values(id)[0]);
   return { type: String(name), id: String(value) };
 }

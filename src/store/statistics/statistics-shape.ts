@@ -2,10 +2,8 @@
  * What degrees are kept of: the columns that each order of a table begins with, and the kinds of its rows. An owner of ten thousand repositories is
  * in two teams, so rows that a policy tells apart are counted apart.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { CatalogueKey, Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
-import { forgetMaxRows } from "../connection/writer-cache.ts";
-import { statement } from "../connection/statements.ts";
 import { symbolRange, typeIdOf } from "../facts/symbols.ts";
 
 /** Up to so many rows with the same values are counted with each new one. */
@@ -79,18 +77,19 @@ export function numbersIn(text: string): number[] {
 }
 
 export function putShape(database: Connection, table: string, { orders, distinguished: apart }: StatisticsShape): void {
-  statement(
-    database,
-    "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
-  ).run(table, JSON.stringify(orders), JSON.stringify([...apart].map(([column, ids]) => [column, [...ids]])));
+  database
+    .statement(
+      "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
+    )
+    .run(table, JSON.stringify(orders), JSON.stringify([...apart].map(([column, ids]) => [column, [...ids]])));
 }
 
 export function readShape(database: Connection, table: string): StatisticsShape | undefined {
-  const [row] = statement(database, "SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
+  const [row] = database.statement("SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
   if (!row) return undefined;
   const text = row.join(" ");
-  let shapes = parsed.get(database);
-  if (!shapes) parsed.set(database, (shapes = new Map()));
+  const shapes = database.catalogue.get(parsedShapes) ?? new Map<string, ParsedShape>();
+  database.catalogue.set(parsedShapes, shapes);
   const known = shapes.get(table);
   if (known?.text === text) return known.shape;
   const apart = JSON.parse(String(row[1])) as [number, number[]][];
@@ -102,19 +101,25 @@ export function readShape(database: Connection, table: string): StatisticsShape 
   return shape;
 }
 
+interface ParsedShape {
+  readonly text: string;
+  readonly shape: StatisticsShape;
+}
+
 /** The last shape of each table, which seldom changes. */
-const parsed = new WeakMap<Connection, Map<string, { readonly text: string; readonly shape: StatisticsShape }>>();
+const parsedShapes: CatalogueKey<Map<string, ParsedShape>> = { name: "statistics shapes" };
 
 export function putMaxRows(database: Connection, table: string, columns: string, kinds: string, most: number): void {
-  forgetMaxRows(database);
-  statement(
-    database,
-    "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
-  ).run(table, columns, kinds, most);
+  database.writerCache?.maxRows.clear();
+  database
+    .statement(
+      "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
+    )
+    .run(table, columns, kinds, most);
 }
 
 /** Makes every bound be computed anew, on all connections, from the commit of the present transaction on. */
 export function stampStatistics(database: Connection): void {
   // By chance, not by counting: a number that was rolled back must not come again.
-  statement(database, "UPDATE state SET degree_stamp = 1 + abs(random() % 9007199254740990)").run();
+  database.statement("UPDATE state SET degree_stamp = 1 + abs(random() % 9007199254740990)").run();
 }

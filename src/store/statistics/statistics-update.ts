@@ -2,7 +2,8 @@
  * How degrees follow the rows of a transaction: at the cost of a look or two for each new one. Few rows with the same values are counted each time,
  * many of them now and then.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { WriterCache } from "../connection/writer-cache.ts";
 import { must } from "../../util/assert.ts";
 import {
   anyKind,
@@ -20,8 +21,6 @@ import {
   stampStatistics,
   uncountedGrowth,
 } from "./statistics-shape.ts";
-import { writerCacheOf, type WriterCache } from "../connection/writer-cache.ts";
-import { statement } from "../connection/statements.ts";
 import { typeIdOf } from "../facts/symbols.ts";
 
 /** Of more than `few`, one row in `most / looked` is counted with: that they have grown by a quarter unseen is as likely as 1 in 10 million. */
@@ -40,7 +39,7 @@ export class StatisticsUpdate {
 
   constructor(database: Connection) {
     this.#database = database;
-    this.#lastIds = new Map(writerCacheOf(database)?.lastIds);
+    this.#lastIds = new Map(database.writerCache?.lastIds);
   }
 
   /** To be told by how many rows a table has grown. */
@@ -70,11 +69,11 @@ export class StatisticsUpdate {
     for (const [table, grown] of this.#grown) {
       const counted =
         "UPDATE degree SET most = most + ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'rows' RETURNING most";
-      const rows = Number(statement(this.#database, counted).values(table, grown)[0]?.[0] ?? 0);
+      const rows = Number(this.#database.statement(counted).values(table, grown)[0]?.[0] ?? 0);
       // Twice as many, so that the bound stays the same for long.
       const raised =
         "UPDATE degree SET most = 2 * ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'bound' AND most < ?2";
-      if (statement(this.#database, raised).run(table, rows) > 0) isRaised = true;
+      if (this.#database.statement(raised).run(table, rows) > 0) isRaised = true;
     }
     for (const added of this.#added.values()) if (added.finish()) isRaised = true;
     if (isRaised) stampStatistics(this.#database);
@@ -88,7 +87,7 @@ class AddedRows {
   readonly #shape: StatisticsShape | undefined;
   readonly #lastIds: ReadonlyMap<number, number>;
   /** Where all rows that come are seen, what is known of how many are the same stays known. */
-  readonly #remembered: WriterCache | undefined;
+  readonly #writerCache: WriterCache | undefined;
   /** By the kinds of their values. */
   readonly #rows = new Map<string, { readonly kinds: readonly ValueKind[]; readonly rows: (readonly number[])[] }>();
   readonly #most = new Map<string, number>();
@@ -100,7 +99,7 @@ class AddedRows {
     this.#table = table;
     this.#shape = readShape(database, table);
     this.#lastIds = lastIds;
-    this.#remembered = isAll ? writerCacheOf(database) : undefined;
+    this.#writerCache = isAll ? database.writerCache : undefined;
   }
 
   add(row: readonly number[]): void {
@@ -120,9 +119,9 @@ class AddedRows {
       degrees: cachedRowStatistics(must(this.#shape), kinds, this.#table),
     }));
     // First all that is known: rows of several kinds may count as the same, and what is counted below has all of them.
-    if (this.#remembered !== undefined)
+    if (this.#writerCache !== undefined)
       for (const { rows, degrees } of groups)
-        for (const degree of degrees) this.#recount(this.#remembered, degree, rows);
+        for (const degree of degrees) this.#recount(this.#writerCache, degree, rows);
     for (const { rows, degrees } of groups) for (const row of rows) this.#look(row, degrees);
     return this.#isRaised;
   }
@@ -144,12 +143,12 @@ class AddedRows {
   }
 
   #mostOf({ columns, kinds, key }: RowStatistic): number {
-    const kept = this.#remembered?.maxRows ?? this.#most;
+    const kept = this.#writerCache?.maxRows ?? this.#most;
     const name = `${this.#table} ${key}`;
     const known = kept.get(name);
     if (known !== undefined) return known;
     const sql = "SELECT most FROM degree WHERE table_name = ?1 AND columns = ?2 AND kinds = ?3";
-    const most = Number(statement(this.#database, sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
+    const most = Number(this.#database.statement(sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
     kept.set(name, most);
     return most;
   }
@@ -161,7 +160,7 @@ class AddedRows {
   }
 
   /** Brings what is known up to date: there are more of the same now, and of a value that is new there are only these. */
-  #recount(remembered: WriterCache, { same, counts }: RowStatistic, rows: readonly (readonly number[])[]): void {
+  #recount(cache: WriterCache, { same, counts }: RowStatistic, rows: readonly (readonly number[])[]): void {
     const added = new Map<number | string, { readonly row: readonly number[]; rows: number }>();
     for (const row of rows) {
       const key = keyOf(row, same);
@@ -169,12 +168,12 @@ class AddedRows {
       if (more) more.rows++;
       else added.set(key, { row, rows: 1 });
     }
-    let known = remembered.rowCounts.get(counts);
-    if (!known) remembered.rowCounts.set(counts, (known = new Map()));
+    let known = cache.rowCounts.get(counts);
+    if (!known) cache.rowCounts.set(counts, (known = new Map()));
     for (const [key, { row, rows: more }] of added) {
       const before = known.get(key);
       if (before === undefined && !same.some((column) => this.#isNew(must(row[column - 1])))) continue;
-      if (before === undefined) remembered.entries++;
+      if (before === undefined) cache.entries++;
       known.set(key, (before ?? 0) + more);
     }
   }
@@ -187,8 +186,8 @@ class AddedRows {
   /** How many rows have the same values, or `most` where they are no more, as far as is looked. */
   #count(row: readonly number[], { same, sql, ranges, counts }: RowStatistic, most: number): number {
     const key = keyOf(row, same);
-    const remembered = this.#remembered?.rowCounts.get(counts);
-    const before = remembered?.get(key);
+    const rowCounts = this.#writerCache?.rowCounts.get(counts);
+    const before = rowCounts?.get(key);
     if (before !== undefined && before !== notCounted) return before;
     let counted = this.#counted.get(counts);
     if (!counted) this.#counted.set(counts, (counted = new Map()));
@@ -196,14 +195,14 @@ class AddedRows {
     if (known !== undefined) return known;
     const ids = same.map((column) => must(row[column - 1]));
     const upTo = (limit: number): number =>
-      Number(statement(this.#database, `SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
+      Number(this.#database.statement(`SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
     let rows = before ?? upTo(exactRowsMax + 1);
     if (rows > exactRowsMax)
       rows = most < exactRowsMax || hashFraction(row) * most < sampleRate ? upTo(-1) : notCounted;
-    if (remembered !== undefined) {
-      if (before === undefined) must(this.#remembered).entries++;
+    if (rowCounts !== undefined) {
+      if (before === undefined) must(this.#writerCache).entries++;
       // Once they are all counted they need never be again.
-      remembered.set(key, rows);
+      rowCounts.set(key, rows);
     }
     if (rows === notCounted) rows = most;
     counted.set(key, rows);

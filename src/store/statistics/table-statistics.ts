@@ -4,7 +4,7 @@
  * and disjunctive Datalog have to do with one another?"). Kept for each kind of row, since an owner of ten thousand repositories is in two teams.
  * Kept with each row in its transaction, at the cost of a look or two: few rows with the same values are counted each time, many now and then.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import {
   anyKind,
@@ -24,8 +24,6 @@ import {
   stampStatistics,
   uncountedGrowth,
 } from "./statistics-shape.ts";
-import { forgetMaxRows } from "../connection/writer-cache.ts";
-import { statement } from "../connection/statements.ts";
 import { typeIdOf } from "../facts/symbols.ts";
 
 /** The bounds of all tables, as the connection sees them. */
@@ -35,7 +33,7 @@ export class TableStatistics {
   readonly #tables = new Map<string, { rows: number; readonly degrees: PrefixStatistic[] }>();
 
   constructor(database: Connection) {
-    for (const row of statement(database, "SELECT table_name, columns, kinds, most FROM degree").values()) {
+    for (const row of database.statement("SELECT table_name, columns, kinds, most FROM degree").values()) {
       const [table, columns, kinds] = row.map(String) as [string, string, string];
       const known = this.#tables.get(table) ?? { rows: 0, degrees: [] };
       this.#tables.set(table, known);
@@ -125,47 +123,48 @@ function isAmong(
 ): boolean {
   const types = new Set([...ids].filter((id) => apart.get(column)?.has(id) !== true).map(typeIdOf));
   if (types.size === 0) return false;
-  return statement(database, "SELECT DISTINCT kinds FROM degree WHERE table_name = ?1 AND columns <> '' AND most > 0")
+  return database
+    .statement("SELECT DISTINCT kinds FROM degree WHERE table_name = ?1 AND columns <> '' AND most > 0")
     .values(table)
     .some(([kinds]) => types.has(must(numbersIn(String(kinds))[column - 1])));
 }
 
 /** To be called when a table has gone. */
 export function dropStatistics(database: Connection, table: string): void {
-  forgetMaxRows(database);
-  statement(database, "DELETE FROM degree WHERE table_name = ?1").run(table);
-  statement(database, "DELETE FROM degree_shape WHERE table_name = ?1").run(table);
+  database.writerCache?.maxRows.clear();
+  database.statement("DELETE FROM degree WHERE table_name = ?1").run(table);
+  database.statement("DELETE FROM degree_shape WHERE table_name = ?1").run(table);
 }
 
 /** The number of facts, as each transaction has kept it. */
 export function countFacts(database: Connection): number {
   const sql = "SELECT total(most) FROM degree WHERE kinds = 'rows' AND table_name GLOB 'fact_*'";
-  return Number(statement(database, sql).values()[0]?.[0]);
+  return Number(database.statement(sql).values()[0]?.[0]);
 }
 
 /** For all of them to be counted anew by `ensureStatistics`. */
 export function dropAllStatistics(database: Connection): void {
-  statement(database, "DELETE FROM degree").run();
-  statement(database, "DELETE FROM degree_shape").run();
+  database.statement("DELETE FROM degree").run();
+  database.statement("DELETE FROM degree_shape").run();
 }
 
 /** For those of tables that have lost most of their rows to be counted anew by `ensureStatistics`: deletions leave them as they were. */
 export function dropOutdatedStatistics(database: Connection): void {
   const sql = `SELECT b.table_name FROM degree AS b JOIN degree AS r ON r.table_name = b.table_name AND r.kinds = 'rows'
     WHERE b.kinds = 'bound' AND r.most * 4 < b.most`;
-  for (const [table] of statement(database, sql).values()) dropStatistics(database, String(table));
+  for (const [table] of database.statement(sql).values()) dropStatistics(database, String(table));
 }
 
 /** To be called when all tables are empty. */
 export function clearDegrees(database: Connection): void {
-  forgetMaxRows(database);
-  statement(database, "UPDATE degree SET most = 0").run();
+  database.writerCache?.maxRows.clear();
+  database.statement("UPDATE degree SET most = 0").run();
   stampStatistics(database);
 }
 
 function countAll(database: Connection, table: string, shape: StatisticsShape): void {
-  forgetMaxRows(database);
-  statement(database, "DELETE FROM degree WHERE table_name = ?1").run(table);
+  database.writerCache?.maxRows.clear();
+  database.statement("DELETE FROM degree WHERE table_name = ?1").run(table);
   const count = (sql: string) => database.prepare(sql).values();
   const rows = Number(count(`SELECT count(*) FROM ${table}`)[0]?.[0]);
   putMaxRows(database, table, "", "rows", rows);

@@ -6,7 +6,7 @@ import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Limits } from "../config/limits.ts";
 import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-checks.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
-import { spawnWorker, type Commands, type WorkerHandle, type WorkerName } from "../runtime/worker.ts";
+import { spawnWorker, type Commands, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
 import type { Lease, LeaseOptions } from "./failover/lease/lease.ts";
 import { openLease } from "./failover/lease/open-lease.ts";
@@ -22,7 +22,7 @@ export interface System {
   connectNode(options: NodeClientOptions): NodeClient;
   /** The lease of the primary in the engine that the configuration names. */
   openLease(options: LeaseOptions): Lease;
-  spawnWorker<C extends Commands, Event>(name: WorkerName): WorkerHandle<C, Event>;
+  spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event>;
   /** Checks uploaded policies where they hold up neither the thread that serves nor the writer. */
   approvePolicies(limits: Limits): ApprovePolicy;
   serve(options: ServeOptions): Listener;

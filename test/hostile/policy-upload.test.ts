@@ -14,7 +14,7 @@ import { must } from "../../src/util/assert.ts";
 import { apply, fact, inserted, policy, storeWith } from "../engine/store.ts";
 import { apiOf, clientOf, Org, role, User, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 
 const base = `actor User {}
 resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }
@@ -31,10 +31,10 @@ const upload = (api: Api, src: string, headers: Readonly<Record<string, string>>
 
 /** Freezes the worker process that checks uploads; there is one once a policy was loaded. Gives the function that lets it go on. */
 async function frozen(): Promise<() => void> {
-  const [first, ...others] = cellsOf(process.pid).map(({ pid }) => pid);
+  const [first, ...others] = workerProcessesOf(process.pid).map(({ pid }) => pid);
   const pid = must(first, "a policy was checked before");
   for (const other of others) process.kill(other, "SIGKILL");
-  await eventually(() => expect(cellsOf(process.pid).length).toBe(1));
+  await eventually(() => expect(workerProcessesOf(process.pid).length).toBe(1));
   // For the parent to notice.
   await Bun.sleep(200);
   process.kill(pid, "SIGSTOP");
@@ -132,7 +132,7 @@ test(
         await frozen();
         const late = await upload(api, bare);
         expect([late.status, late.json]).toEqual([400, { message: "checking the policy takes longer than 1000 ms" }]);
-        await eventually(() => expect(cellsOf(process.pid)).toEqual([]));
+        await eventually(() => expect(workerProcessesOf(process.pid)).toEqual([]));
       },
       { "limits.policyCheckTimeMsMax": "1s" },
     ).then(() =>

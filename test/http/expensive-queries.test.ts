@@ -1,7 +1,7 @@
 /** Questions that are made to take long: they end at their limits, and those who ask for anything else never notice. */
 import { describe, expect, spyOn, test } from "bun:test";
 import { eventually } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 import { clientOf, fact, User, value, withPrimary, type Answer, type Api } from "./api.ts";
 
 const policy = `
@@ -46,7 +46,7 @@ const asking = (api: Api, action: string, path = "authorize"): Promise<Answer> =
     },
   });
 
-const states = (): string[] => cellsOf(process.pid).map(({ state }) => state);
+const states = (): string[] => workerProcessesOf(process.pid).map(({ state }) => state);
 
 const limits = {
   "limits.queryTimeMsMax": "2s",

@@ -9,7 +9,7 @@ import { recordRows, withSpan } from "../../telemetry/tracing.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
 import type { AnswerParts } from "./answer-parts.ts";
 import { WorkerQueue } from "./worker-queue.ts";
-import type { AnswerRequest, WorkerCommands } from "./worker-main.ts";
+import type { AnswerRequest, WorkerCommands } from "./engine-worker.ts";
 import type { Engine } from "../engine.ts";
 import { OffloadRequired } from "../query/admission.ts";
 import { packListing, type PackedListing } from "../query/result-sets.ts";

@@ -1,7 +1,10 @@
 /** Worker processes without work, kept for a moment in case there is more. */
+import type { WorkerKind } from "../../runtime/worker.ts";
 import { type WorkerProcess, spawnWorkerProcess } from "../../runtime/worker-process.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { WorkerCommands } from "./worker-main.ts";
+import type { WorkerCommands } from "./engine-worker.ts";
+
+export const engineWorker: WorkerKind = { name: "engine", entry: "engine/workers/engine-worker.ts" };
 
 export type PooledWorker = WorkerProcess<WorkerCommands>;
 
@@ -29,7 +32,7 @@ export class WorkerPool {
   }
 
   #spawn(): PooledWorker {
-    const cell = spawnWorkerProcess<WorkerCommands>("aside");
+    const cell = spawnWorkerProcess<WorkerCommands>(engineWorker);
     void cell.worker.exited.then(() => this.#forget(cell));
     return cell;
   }

@@ -11,7 +11,7 @@ import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import { AnswerParts, type PartSource, type AnswerPart } from "./answer-parts.ts";
-import type { WorkerCommands } from "./worker-main.ts";
+import type { WorkerCommands } from "./engine-worker.ts";
 import { type PooledWorker, WorkerPool } from "./worker-pool.ts";
 
 export interface WorkerQueueOptions {

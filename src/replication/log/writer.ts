@@ -24,7 +24,7 @@ import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
-import type { WriterCommands } from "./writer-commands.ts";
+import { writerWorker, type WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
 
@@ -79,7 +79,7 @@ export class Writer {
     this.#clock = system.clock;
     this.#troubles = rateLimiter(warningIntervalMs, system.clock);
     this.#approve = system.approvePolicies(options.limits);
-    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
+    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>(writerWorker);
     this.#worker.onEvent((event) => {
       if ("moving" in event) return void (this.#moving = event.moving);
       if ("clockSetMs" in event) return this.#clockSet(event.clockSetMs);

@@ -1,7 +1,7 @@
 /** Runs the work on snapshots in Workers, which live only as long as a job: between jobs their memory is better spent elsewhere. */
 import { statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
-import type { WorkerHandle } from "../../runtime/worker.ts";
+import type { WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
 import type { SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, requireMatchingState, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -10,6 +10,8 @@ import type { System } from "../system.ts";
 import type { SnapshotCommands } from "./snapshot-commands.ts";
 
 const log = getLogger("snapshot");
+
+export const snapshotWorker: WorkerKind = { name: "snapshot", entry: "replication/snapshots/snapshot-worker.ts" };
 
 type WorkerSpawner = Pick<System, "spawnWorker">;
 
@@ -127,7 +129,7 @@ async function checkDatabase(
 async function withWorkers<T>(system: WorkerSpawner, job: (spawn: () => SnapshotWorker) => Promise<T>): Promise<T> {
   const workers: SnapshotWorker[] = [];
   const spawn = (): SnapshotWorker => {
-    const worker = system.spawnWorker<SnapshotCommands, never>("snapshot");
+    const worker = system.spawnWorker<SnapshotCommands, never>(snapshotWorker);
     workers.push(worker);
     return worker;
   };

@@ -4,4 +4,4 @@ import { snapshotCommands, type SnapshotCommands } from "./snapshot-commands.ts"
 
 const commands = snapshotCommands();
 
-serveWorker<SnapshotCommands>(commands, () => commands.close(), "snapshot");
+serveWorker<SnapshotCommands>(commands, () => commands.close());

@@ -137,7 +137,7 @@ function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
   }
 }
 
-serveWorker(commands, () => {}, "aside");
+serveWorker(commands, () => {});
 
 function orphansIn(store: Connection, active: ActivePolicy): ReturnType<typeof findUnusedFacts> {
   return findUnusedFacts(store, activationOf(store)?.active, active);

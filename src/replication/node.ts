@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import type { ApiKey, FactChange } from "../engine/state/event.ts";
 import type { StoreState } from "../store/log/store-state.ts";
-import type { ReplicaStateName } from "../telemetry/metrics.ts";
+import type { ReplicaStateName } from "./node-state.ts";
 import type { EventReader } from "./log/event-reader.ts";
 import type { ApiKeyLookup } from "./transport/node-client.ts";
 import type { WriteMeta, WriteResult } from "./log/append.ts";

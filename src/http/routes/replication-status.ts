@@ -1,6 +1,6 @@
 /** How a node learns of events, in plain words for the health endpoint. */
 import type { NodeHealth } from "../../replication/node.ts";
-import type { ReplicaStateName } from "../../telemetry/metrics.ts";
+import type { ReplicaStateName } from "../../replication/node-state.ts";
 
 const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {
   BOOTSTRAP: "it has no copy yet and fetches the first one",

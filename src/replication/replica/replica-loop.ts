@@ -10,7 +10,7 @@ import { compareEpochs } from "../../store/log/epochs.ts";
 import type { LogRow } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
-import { metrics, type ReplicaStateName } from "../../telemetry/metrics.ts";
+import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { backoffMs } from "../../util/backoff.ts";
@@ -27,6 +27,7 @@ import {
   type Head,
 } from "../transport/messages.ts";
 import { createBatchBuffer, type BatchBuffer, type ReceivedBatch } from "./batch-buffer.ts";
+import type { ReplicaStateName } from "../node-state.ts";
 import type { ReplayRequest } from "../log/replay.ts";
 import type { CommittedReplay } from "../log/store-writer.ts";
 import { logAppliedEvents, logReceivedBatch } from "./applied-events-log.ts";

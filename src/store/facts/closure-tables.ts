@@ -1,6 +1,5 @@
 /** Closure tables: one a transitive closure that questions read, of interned ids, found from either end. */
 import type { Connection } from "../connection/connection.ts";
-import type { ClosureCounts } from "../../telemetry/metrics.ts";
 import { must } from "../../util/assert.ts";
 
 export interface ClosureTable {
@@ -25,6 +24,15 @@ export function closureTables(database: Connection): ClosureTable[] {
       rows: Number(rows),
       isMaterialized: kept === 1,
     }));
+}
+
+export interface ClosureCounts {
+  /** Closures with a table. */
+  readonly kept: number;
+  /** Closures that are too large for a table; queries walk the facts instead. */
+  readonly walked: number;
+  /** The rows of all tables. */
+  readonly rows: number;
 }
 
 /** How many are kept, how many were given up, and the rows of all. */

@@ -71,7 +71,7 @@ gauge(
   (set, { version, health: { role } }) => set({ role, version }, 1),
 );
 gauge(
-  "ostiary_feed_state",
+  "ostiary_replica_state",
   "1 for the `state` in which this node is, 0 for the others",
   ["state"],
   (set, { health }) => {

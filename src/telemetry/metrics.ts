@@ -80,12 +80,12 @@ export const metrics = {
     ["result"],
   ),
   decisionCache: labelledCounter(
-    "ostiary_decision_memo_total",
+    "ostiary_decision_cache_total",
     "Decisions answered from the decision cache (`result` hit) or computed and put there (miss)",
     ["result"],
   ),
   offloadedQueries: counter(
-    "ostiary_queries_aside_total",
+    "ostiary_offloaded_queries_total",
     "Queries that ran in a worker process since they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
     ["kind"],
   ),
@@ -112,24 +112,24 @@ export const metrics = {
     registers,
   }),
   brokerEvents: counter(
-    "ostiary_feed_events_total",
+    "ostiary_broker_events_total",
     "Events that a broker took from this node or brought to it, with or without their bodies; `direction` is published or received",
     ["direction"],
   ),
   brokerGaps: counter(
-    "ostiary_feed_gaps_total",
+    "ostiary_broker_gaps_total",
     "Messages of the feed before which others are missing, or that belong to another epoch",
   ),
   brokerDuplicates: counter(
-    "ostiary_feed_duplicates_total",
+    "ostiary_broker_duplicates_total",
     "Messages of the feed whose events this node had already, by another broker or over HTTP",
   ),
   brokerMessagesRejected: counter(
-    "ostiary_feed_refused_total",
+    "ostiary_broker_messages_rejected_total",
     "Messages of the feed that no node of this environment sent, or that continue another history",
   ),
   brokerStaleHeads: counter(
-    "ostiary_feed_old_heads_total",
+    "ostiary_broker_stale_heads_total",
     "Heads of the feed that are older than one that this node knows: a broker repeats or delays messages",
   ),
   confirmations: counter(
@@ -138,7 +138,7 @@ export const metrics = {
     ["result"],
   ),
   databasesRejected: counter(
-    "ostiary_copies_distrusted_total",
+    "ostiary_databases_rejected_total",
     "Times that this node found its database damaged or different from the primary's",
   ),
   catchUps: counter(
@@ -175,7 +175,7 @@ export const metrics = {
     ["outcome"],
   ),
   unhandledErrors: counter(
-    "ostiary_stray_failures_total",
+    "ostiary_unhandled_errors_total",
     "Failures of timers, and failures of the system that no other code had handled; the node went on",
   ),
   logLinesLost: counter("ostiary_log_lines_lost_total", "Lines of the log that could not be written"),

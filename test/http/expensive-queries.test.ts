@@ -113,7 +113,9 @@ describe("a question that takes too long", () => {
           const statuses = ended.map(({ status }) => status);
           expect(statuses.filter((status) => status === 400).length).toBeGreaterThanOrEqual(2);
           expect(statuses.every((status) => status === 400 || status === 429)).toBe(true);
-          expect((await api.call("GET", "/metrics")).text).toContain('ostiary_queries_aside_total{kind="authorize"}');
+          expect((await api.call("GET", "/metrics")).text).toContain(
+            'ostiary_offloaded_queries_total{kind="authorize"}',
+          );
           await eventually(() => expect(states()).not.toContain("R"));
         },
         { ...limits, "limits.queryTimeMsMax": "10s", "limits.slowQueryAfterMs": "1s" },
@@ -160,7 +162,7 @@ test("many resources are checked at once up to a time, and then aside: the answe
       const answer = await api.call("POST", "/api/authorize_resources", { body });
       expect(answer.json).toEqual({ results: [{ type: "Doc", id: "mine" }] });
       expect((await api.call("GET", "/metrics")).text).toContain(
-        'ostiary_queries_aside_total{kind="authorizeResources"}',
+        'ostiary_offloaded_queries_total{kind="authorizeResources"}',
       );
     },
     { "limits.queryTimeInPlaceMsMax": "1ms" },

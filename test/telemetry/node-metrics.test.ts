@@ -33,11 +33,11 @@ const edge: NodeReading = {
 test("a scrape shows the present values of an edge, and none after it was closed", async () => {
   let reading = edge;
   const hide = exposeNode(() => reading);
-  expect(await renderMetrics()).toContain('ostiary_feed_state{state="LIVE"} 1\n');
+  expect(await renderMetrics()).toContain('ostiary_replica_state{state="LIVE"} 1\n');
   reading = { ...edge, health: { ...health, state: "STALE_FEED" } };
   const text = await renderMetrics();
-  expect(text).toContain('ostiary_feed_state{state="LIVE"} 0\n');
-  expect(text).toContain('ostiary_feed_state{state="STALE_FEED"} 1\n');
+  expect(text).toContain('ostiary_replica_state{state="LIVE"} 0\n');
+  expect(text).toContain('ostiary_replica_state{state="STALE_FEED"} 1\n');
   expect(text).toContain("ostiary_applied_offset 12\n");
   expect(text).toContain('ostiary_broker_connected{broker="a:1883"} 1\n');
   expect(text).toContain('ostiary_broker_connected{broker="b:8883"} 0\n');

@@ -193,7 +193,7 @@ test(
         expect(refused.map(({ headers, text }) => [headers.get("retry-after"), text])).toEqual(
           Array.from({ length: 4 }, () => [
             "1",
-            '{"message":"too many checks of policies: this API key holds 2 of 4 places, the 2 free ones are kept for other keys, try again later"}',
+            '{"message":"too many checks of policies: this API key holds 2 of 4 slots, the 2 free ones are reserved for other keys, try again later"}',
           ]),
         );
         expect(answers.filter(({ status }) => status === 200).length).toBe(2);

@@ -194,7 +194,7 @@ test("a commit that failed and can be seen all the same is taken over, and said 
     });
     const meta = { ...untraced, request: "key/one" };
     const error = await refusal(writer.write(grant("ann"), meta));
-    expect(error.message).toContain("it is not known whether the write was stored");
+    expect(error.message).toContain("it is unknown whether the write was stored");
     await Bun.sleep(120);
     expect((await writer.write(grant("ann"), meta)).result).toMatchObject({ offset: 2, inserted: 1, repeated: true });
     expect(told.filter((event) => "moved" in event).length).toBe(2);

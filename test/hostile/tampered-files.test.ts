@@ -90,7 +90,7 @@ describe.each(Object.entries(changes))("%s", (_name, [sql, named]) => {
     const data = mkdtempSync(join(directory, "restored-"));
     const { message } = await refusal(restoreFrom(file, { directory: data }));
     expect(message).toContain(named);
-    expect(message).toContain("take a backup or a snapshot that a node has made");
+    expect(message).toContain("Use a backup or a snapshot that a node has made");
     expect(message).not.toContain("\u001b");
     expect(readdirSync(data)).toEqual(["lock"]);
     const database = join(directory, "changed.db");

@@ -8,7 +8,7 @@ import { TableStatistics } from "../../src/store/statistics/table-statistics.ts"
 import { factTable } from "../../src/store/facts/fact-tables.ts";
 import { findSymbol, symbolRange, findTypeId, typeIdOf } from "../../src/store/facts/symbols.ts";
 import { must } from "../../src/util/assert.ts";
-import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
+import { apply, deleted, fact, inserted, policy, storeWith } from "../engine/store.ts";
 
 const source = `
   actor User {}

@@ -249,7 +249,7 @@ export class Engine {
         const arity = whole.args.length;
         // Those with a first argument are found in one look, all others by looking through the table.
         const isLed = typeof whole.args[0]?.id === "string";
-        const bound = degrees.most(table, isLed ? [1] : [], new Array(arity).fill(undefined));
+        const bound = degrees.maxRows(table, isLed ? [1] : [], new Array(arity).fill(undefined));
         this.#inPlace?.admitRows(bound);
         this.#inPlace?.admitValues(bound * arity);
         return matchFacts(this.#database, whole, this.#limits.queryRowsMax);

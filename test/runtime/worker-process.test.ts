@@ -1,4 +1,6 @@
-/** A worker process ends with its parent, and immediately when its parent ends it, even in the middle of a statement. */
+/**
+ * A worker process ends with its parent, and immediately when its parent ends it, even in the middle of a statement.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";

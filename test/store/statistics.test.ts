@@ -1,4 +1,7 @@
-/** Degrees: that they bound what is in the tables through any history, and stay close to it where little was deleted. */
+/**
+ * Statistics: through any history they are upper bounds of the rows in the tables, and close bounds after few
+ * deletions.
+ */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { repairDerived, refreshDerived } from "../../src/engine/materialized/derived-tables.ts";
@@ -26,9 +29,9 @@ const role = (user: number, name: string, type: string, id: number) =>
 const parent = (child: number, above: number) =>
   fact("has_relation", `Folder:${child}`, "String:parent", `Folder:${above}`);
 
-/** For each kind of row, the most with the same values in the columns, counted here. */
-function* counted(store: Connection, table: string, columns: readonly number[], apart: ReadonlySet<number>) {
-  const kindOf = (id: number): number => (apart.has(id) ? id : typeIdOf(id));
+/** Counts for each kind of row the most rows that share values in the columns. */
+function* counted(store: Connection, table: string, columns: readonly number[], distinguished: ReadonlySet<number>) {
+  const kindOf = (id: number): number => (distinguished.has(id) ? id : typeIdOf(id));
   const rows = store
     .prepare(`SELECT * FROM ${table}`)
     .values()
@@ -44,8 +47,8 @@ function* counted(store: Connection, table: string, columns: readonly number[], 
 }
 
 function checkBounds(store: Connection, slack: number): void {
-  const degrees = new TableStatistics(store);
-  const apart = new Set(
+  const statistics = new TableStatistics(store);
+  const distinguished = new Set(
     ["reader", "writer", "owner", "parent"].flatMap((id) => findSymbol(store, { type: "String", id }) ?? []),
   );
   const tables: [string, number[][]][] = [
@@ -55,8 +58,8 @@ function checkBounds(store: Connection, slack: number): void {
   ];
   for (const [table, sets] of tables) {
     for (const columns of sets) {
-      for (const { within, most } of counted(store, table, columns, apart)) {
-        const bound = degrees.most(table, columns, within);
+      for (const { within, most } of counted(store, table, columns, distinguished)) {
+        const bound = statistics.maxRows(table, columns, within);
         expect(bound).toBeGreaterThanOrEqual(most);
         expect(bound).toBeLessThanOrEqual(most * slack);
       }
@@ -64,7 +67,7 @@ function checkBounds(store: Connection, slack: number): void {
   }
 }
 
-test("they are what is there, as long as nothing is deleted and little is the same", () => {
+test("small groups are counted exactly while nothing is deleted", () => {
   const store = storeWith(
     policy(source),
     inserted(...Array.from({ length: 60 }, (_, id) => role(1, "reader", "Note", id))),
@@ -73,37 +76,37 @@ test("they are what is there, as long as nothing is deleted and little is the sa
     store,
     inserted(role(1, "reader", "Folder", 1), role(1, "writer", "Folder", 2), role(2, "writer", "Folder", 2)),
   );
-  const degrees = new TableStatistics(store);
+  const statistics = new TableStatistics(store);
   const table = must(factTable(store, "has_role", 3));
   const any = (type: string) => [symbolRange(must(findTypeId(store, type)))];
   const reader = must(findSymbol(store, { type: "String", id: "reader" }));
-  expect(degrees.most(table, [1], [undefined, undefined, any("Note")])).toBe(60);
-  expect(degrees.most(table, [1], [undefined, undefined, any("Folder")])).toBe(2);
-  expect(degrees.most(table, [1], [undefined, [{ low: reader, high: reader }], any("Folder")])).toBe(1);
-  expect(degrees.most(table, [1, 2], [undefined, undefined, undefined])).toBe(62);
-  expect(degrees.most(table, [1, 2, 3], [undefined, undefined, undefined])).toBe(1);
-  expect(degrees.most("fact_99", [1], [undefined, undefined])).toBe(Number.POSITIVE_INFINITY);
+  expect(statistics.maxRows(table, [1], [undefined, undefined, any("Note")])).toBe(60);
+  expect(statistics.maxRows(table, [1], [undefined, undefined, any("Folder")])).toBe(2);
+  expect(statistics.maxRows(table, [1], [undefined, [{ low: reader, high: reader }], any("Folder")])).toBe(1);
+  expect(statistics.maxRows(table, [1, 2], [undefined, undefined, undefined])).toBe(62);
+  expect(statistics.maxRows(table, [1, 2, 3], [undefined, undefined, undefined])).toBe(1);
+  expect(statistics.maxRows("fact_99", [1], [undefined, undefined])).toBe(Number.POSITIVE_INFINITY);
 });
 
-test("many of one kind are bounded within a quarter or two, though they are seldom counted", () => {
+test("the bound of a large group is close, although it is seldom counted", () => {
   const store = storeWith(policy(source));
   for (let first = 0; first < 20_000; first += 1000)
     apply(store, inserted(...Array.from({ length: 1000 }, (_, index) => role(1, "reader", "Note", first + index))));
   checkBounds(store, 1.6);
 });
 
-test("rows of two kinds that count as the same are counted once", () => {
+test("rows of two kinds in one group are counted once", () => {
   const store = storeWith(policy(source), inserted(...[1, 2, 3].map((user) => role(user, "reader", "Note", 1))));
-  // What a writer that has just begun does not remember.
+  // The cache of a new writer has no row counts.
   store.enableWriterCache();
   apply(store, inserted(role(4, "reader", "Note", 1), role(5, "writer", "Folder", 1), role(5, "reader", "Folder", 1)));
   apply(store, inserted(role(6, "reader", "Folder", 1), role(6, "writer", "Folder", 1)));
   const table = must(factTable(store, "has_role", 3));
   const folders = [undefined, undefined, [symbolRange(must(findTypeId(store, "Folder")))]];
-  expect(new TableStatistics(store).most(table, [3], folders)).toBe(4);
+  expect(new TableStatistics(store).maxRows(table, [3], folders)).toBe(4);
 });
 
-describe("they bound what is in the tables", () => {
+describe("statistics are upper bounds", () => {
   const small = fc.nat({ max: 12 });
   const someFact = fc.oneof(
     fc
@@ -118,23 +121,23 @@ describe("they bound what is in the tables", () => {
     { weight: 1, arbitrary: fc.constantFrom(source, withOwners).map((text) => policy(text, 1)) },
   );
 
-  function countAnew(store: Connection): void {
+  function countAgain(store: Connection): void {
     store.exec("DELETE FROM degree; DELETE FROM degree_shape");
     store.transaction(() => refreshDerived(store, defaultLimits, false));
   }
 
-  test("and are counted anew with the copy where most rows have gone", () => {
+  test("a table that has lost most of its rows is counted again by a repair", () => {
     const notes = Array.from({ length: 100 }, (_, id) => role(1, "reader", "Note", id));
     const store = storeWith(policy(source), inserted(...notes));
     apply(store, deleted(...notes.slice(5)));
     const readable = [undefined, undefined, [symbolRange(must(findTypeId(store, "Note")))]];
     const table = must(factTable(store, "has_role", 3));
-    expect(new TableStatistics(store).most(table, [1], readable)).toBe(100);
+    expect(new TableStatistics(store).maxRows(table, [1], readable)).toBe(100);
     repairDerived(store, defaultLimits, false);
-    expect(new TableStatistics(store).most(table, [1], readable)).toBe(5);
+    expect(new TableStatistics(store).maxRows(table, [1], readable)).toBe(5);
   });
 
-  test("through any history, and when counted anew they are exact", () => {
+  test("through any history, and exact after a new count", () => {
     const property = fc.property(fc.array(step, { maxLength: 25, size: "max" }), (steps) => {
       const store = storeWith(policy(source));
       store.enableWriterCache();
@@ -145,7 +148,7 @@ describe("they bound what is in the tables", () => {
       }
       repairDerived(store, defaultLimits, false);
       checkBounds(store, Number.POSITIVE_INFINITY);
-      countAnew(store);
+      countAgain(store);
       checkBounds(store, 1);
       store.close();
     });

@@ -1,4 +1,7 @@
-/** What is kept of ids is never wrong: not for a text that looks much the same, nor when it grows, begins anew, or somebody chose the texts. */
+/**
+ * The symbol cache never returns a wrong symbol: not for similar strings, and not when it grows, is emptied, or gets
+ * colliding strings.
+ */
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import type { Connection } from "../../src/store/connection/connection.ts";
@@ -7,11 +10,11 @@ import { SymbolHashTable } from "../../src/store/connection/symbol-hash-table.ts
 import { warmUpSymbolCache, findSymbolOfType } from "../../src/store/facts/symbol-cache.ts";
 import { intern, internType } from "../../src/store/facts/symbols.ts";
 
-const textsMax = 200_000;
+const stringsMax = 200_000;
 
-describe("ids by text", () => {
-  test("are those of this very text and type", () => {
-    const ids = new SymbolHashTable(textsMax);
+describe("the symbol hash table", () => {
+  test("finds the ordinal of exactly this string and type", () => {
+    const ids = new SymbolHashTable(stringsMax);
     const texts = ["", "a", "ab", "ba", "a\0", "ä", "a\u0308", "\u{1f600}", "\ud83d", "\ude00", "A", "x".repeat(64)];
     texts.forEach((text, index) => ids.add(1, text, 2 ** 32 - 1 - index));
     texts.forEach((text, index) => expect(ids.find(1, text)).toBe(2 ** 32 - 1 - index));
@@ -22,8 +25,8 @@ describe("ids by text", () => {
     expect([1, 2, 2 ** 16 - 1, 258].map((type) => ids.find(type, "a"))).toEqual([2 ** 32 - 2, 1, 2, undefined]);
   });
 
-  test("are not kept of long texts and of late types", () => {
-    const ids = new SymbolHashTable(textsMax);
+  test("does not cache long strings and types with great ids", () => {
+    const ids = new SymbolHashTable(stringsMax);
     ids.add(1, "x".repeat(65), 5);
     ids.add(1, "x", 6);
     ids.add(2 ** 16 + 1, "x", 7);
@@ -34,8 +37,8 @@ describe("ids by text", () => {
     ]);
   });
 
-  test("are those of every text of any characters, however many there are", () => {
-    const ids = new SymbolHashTable(textsMax);
+  test("finds strings of any characters", () => {
+    const ids = new SymbolHashTable(stringsMax);
     const unit = fc.constantFrom(
       "a",
       "b",
@@ -57,8 +60,8 @@ describe("ids by text", () => {
     expect(texts.size).toBeGreaterThan(10_000);
   });
 
-  test("are nearly all there while it grows, and about as many as are wanted once it is full", () => {
-    const ids = new SymbolHashTable(textsMax);
+  test("holds nearly all symbols while it grows, and about its maximum when it is full", () => {
+    const ids = new SymbolHashTable(stringsMax);
     const share = (from: number, to: number): number => {
       let kept = 0;
       for (let number = from; number <= to; number++) {
@@ -68,29 +71,29 @@ describe("ids by text", () => {
       }
       return kept / (to - from + 1);
     };
-    for (let number = 1; number <= 3 * textsMax; number++) {
+    for (let number = 1; number <= 3 * stringsMax; number++) {
       ids.add(number % 7, `value-${number}`, number);
-      if ([100, 10_000, textsMax - 1].includes(number)) {
+      if ([100, 10_000, stringsMax - 1].includes(number)) {
         expect(share(1, number)).toBeGreaterThan(0.999);
         expect(ids.isFull).toBe(false);
       }
-      if (number === textsMax + 1000) expect(ids.isFull).toBe(true);
+      if (number === stringsMax + 1000) expect(ids.isFull).toBe(true);
     }
-    const kept = share(1, 3 * textsMax) * 3;
+    const kept = share(1, 3 * stringsMax) * 3;
     expect(kept).toBeGreaterThan(0.3);
     expect(kept).toBeLessThan(1.2);
-    expect(share(3 * textsMax - 100, 3 * textsMax)).toBeGreaterThan(0.9);
+    expect(share(3 * stringsMax - 100, 3 * stringsMax)).toBeGreaterThan(0.9);
   });
 
-  test("are not kept where none are wanted", () => {
+  test("caches nothing with a size of 0", () => {
     const ids = new SymbolHashTable(0);
     ids.add(1, "a", 1);
     expect([ids.find(1, "a"), ids.isFull]).toEqual([undefined, true]);
   });
 
-  test("are right where somebody has chosen texts that meet", () => {
+  test("is correct for strings that were chosen to collide", () => {
     const seed = spyOn(Math, "random").mockReturnValue(0);
-    const ids = new SymbolHashTable(textsMax);
+    const ids = new SymbolHashTable(stringsMax);
     seed.mockRestore();
     const hash = (text: string): number => {
       let mixed = 1;
@@ -108,7 +111,7 @@ describe("ids by text", () => {
   });
 });
 
-test("the id of a value that was rolled back is forgotten, since another value gets it", () => {
+test("a rollback removes symbols from the cache, because another value gets the same one", () => {
   const store = openStore(":memory:");
   const type = store.transaction(() => internType(store, "User"));
   const transaction = store.begin();
@@ -121,7 +124,7 @@ test("the id of a value that was rolled back is forgotten, since another value g
   store.close();
 });
 
-describe("ids that are read ahead", () => {
+describe("the warm-up of the symbol cache", () => {
   const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
   const stored = (): { store: Connection; type: number } => {
     const store = openStore(":memory:");
@@ -129,7 +132,7 @@ describe("ids that are read ahead", () => {
     return { store, type: internType(store, "User") };
   };
 
-  test("are those of the store, and nothing is looked up for them", () => {
+  test("reads all symbols, and then finds them without a query", () => {
     const { store, type } = stored();
     const ids = users.map((id) => intern(store, { type: "User", id }));
     const steps = [...warmUpSymbolCache(store)].length;
@@ -140,7 +143,7 @@ describe("ids that are read ahead", () => {
     store.close();
   });
 
-  test("are as many as are kept, and the others are looked up", () => {
+  test("fills the cache, and other symbols are found by a query", () => {
     const { store, type } = stored();
     store.resizeSymbolCache(300);
     const known = store.symbolCache;

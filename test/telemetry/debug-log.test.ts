@@ -1,4 +1,4 @@
-/** What a cluster logs at the level `debug`, and what it never logs. */
+/** What a cluster logs at level `debug`, and what it never logs. */
 import { expect, test } from "bun:test";
 import type { Cluster } from "../replication/cluster.ts";
 import {
@@ -39,7 +39,7 @@ async function work(cluster: Cluster): Promise<void> {
   await fetch(`${edge.url}/api/keys/confidential-key`, { method: "DELETE", headers });
   const stream = await fetch(`${edge.url}/api/events`, { headers: { ...headers, accept: "text/event-stream" } });
   await stream.body?.cancel();
-  // A checkpoint follows once nothing was written for a second.
+  // A checkpoint follows after a second without writes.
   await Bun.sleep(2500);
   await edge.stop();
 }
@@ -84,7 +84,7 @@ test("each request, event, connection, checkpoint and step of a snapshot has a l
     "debug",
   ));
 
-test("at the level `info` none of that is logged", () =>
+test("at level `info` none of these lines is logged", () =>
   withCapturedLog(
     (lines) =>
       withCluster(async (cluster) => {

@@ -116,7 +116,7 @@ class CostBoundCalculation {
       if (listed !== undefined) return { rows: listed, examined: listed };
       const { statistics: degrees } = this.#sizes;
       const seen = within.map((ranges, index) => (used.has(index + 1) ? ranges : undefined));
-      return { rows: degrees.most(table, equal, within), examined: degrees.most(table, equal, seen) };
+      return { rows: degrees.maxRows(table, equal, within), examined: degrees.maxRows(table, equal, seen) };
     });
     return {
       rows: Math.max(...bounds.map(({ rows }) => rows)),

@@ -285,7 +285,7 @@ export class Planner {
             order.every((position, place) => positions.includes(position) === place < positions.length) &&
             (next === undefined || order[positions.length] === next),
         ),
-      rowsMax: (table, columns, within) => this.#degrees.most(table, columns, within),
+      rowsMax: (table, columns, within) => this.#degrees.maxRows(table, columns, within),
       factTable: (predicate) => {
         const closure = this.#closures.get(predicate);
         if (closure !== undefined) closurePredicates(predicate).forEach(relation);

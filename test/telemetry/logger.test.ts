@@ -12,8 +12,8 @@ afterAll(() => startLogging({ level: "error", format: "text" }));
 describe("a log line", () => {
   test("as text has time, level, component, message and the properties that the message does not contain", () => {
     start({ level: "info", format: "text" });
-    getLogger("feed").info("applied {count} events", { count: 3, node: "edge-1" });
-    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z info {4}feed: applied 3 events node=edge-1\n$/);
+    getLogger("broker").info("applied {count} events", { count: 3, node: "edge-1" });
+    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z info {4}broker: applied 3 events node=edge-1\n$/);
   });
 
   test("as text is one line, even with control characters in names", () => {
@@ -24,12 +24,12 @@ describe("a log line", () => {
 
   test("as JSON is one object per line", () => {
     start({ level: "info", format: "json" });
-    getLogger("feed").warn("line\nbreak {why}", { why: "x" });
+    getLogger("broker").warn("line\nbreak {why}", { why: "x" });
     expect(lines).toHaveLength(1);
     expect(lines[0]?.trimEnd()).not.toContain("\n");
     expect(JSON.parse(lines[0] ?? "")).toMatchObject({
       level: "warning",
-      part: "feed",
+      part: "broker",
       message: "line\nbreak x",
       why: "x",
     });

@@ -12,6 +12,7 @@ import {
 } from "../../datalog/print/print-rules.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Connection } from "../../runtime/sqlite.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
@@ -245,6 +246,6 @@ function argumentName(arg: PlanArgument): string {
 }
 
 function constantText(type: string, id: string): string {
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+  if (type === "String") return stringLiteral(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

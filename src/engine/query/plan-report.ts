@@ -27,7 +27,8 @@ import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
-import { type Plan, Planner, type Shape, type ShapeVariable } from "./plans.ts";
+import { type Plan, Planner } from "./plans.ts";
+import type { Shape, ShapeVariable } from "./shapes.ts";
 import { closuresOf } from "../materialized/policy-closures.ts";
 import { unknownNames } from "../policy/unknown-names.ts";
 

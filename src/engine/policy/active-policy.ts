@@ -1,4 +1,5 @@
 /** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. */
+import { LRUCache } from "lru-cache";
 import type { PolarLimits } from "../../polar/limits.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Policy } from "../../polar/policy.ts";
@@ -11,6 +12,7 @@ import type { Signatures } from "../../datalog/ir/signature.ts";
 import { signaturesFor } from "../../datalog/specialise/specialise.ts";
 import { createUniverse, type Universe } from "../../datalog/ir/universe.ts";
 import { AppError } from "../../util/app-error.ts";
+import { keyPart, valueKey } from "../request/keys.ts";
 
 export interface ActivePolicy {
   readonly policy: Policy;
@@ -40,19 +42,15 @@ const acceptedPolicyLimits: Limits = {
 };
 
 /** A policy that becomes active is asked for several times, by who lays out its tables and by who answers: the last ones are kept. */
-const recentPolicies = new Map<string, ActivePolicy>();
-const recentPoliciesMax = 4;
+const recentPolicies = new LRUCache<string, ActivePolicy>({ max: 4 });
 
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
 export function activate(source: string, filename: string | null): ActivePolicy {
-  const key = JSON.stringify([filename, source]);
-  const active = recentPolicies.get(key) ?? make(source, filename);
-  recentPolicies.delete(key);
+  const key = keyPart(filename) + source;
+  const recent = recentPolicies.get(key);
+  if (recent) return recent;
+  const active = make(source, filename);
   recentPolicies.set(key, active);
-  for (const oldest of recentPolicies.keys()) {
-    if (recentPolicies.size <= recentPoliciesMax) break;
-    recentPolicies.delete(oldest);
-  }
   return active;
 }
 
@@ -109,7 +107,7 @@ export function joinSources(sources: readonly Source[]): string {
 
 function collectConstants(program: DatalogProgram): Constant[] {
   const found = new Map<string, Constant>();
-  const add = (value: Constant): void => void found.set(JSON.stringify([value.type, value.id]), value);
+  const add = (value: Constant): void => void found.set(valueKey(value), value);
   const visit = (literal: ProgramLiteral): void => {
     if (literal.kind === "not") literal.body.forEach(visit);
     const terms = literal.kind === "call" ? literal.args : "left" in literal ? [literal.left, literal.right] : [];

@@ -6,6 +6,7 @@
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { typeListKey } from "../ir/key.ts";
 import {
   argumentPattern,
   type DatalogProgram,
@@ -49,7 +50,7 @@ export function inferFactTypes(
       span,
     );
     for (const types of product(args)) {
-      found.set(`${predicate} ${JSON.stringify(types.map((type) => type ?? null))}`, { predicate, types });
+      found.set(`${predicate} ${typeListKey(types)}`, { predicate, types });
     }
   }
   return [...found.values()];
@@ -81,10 +82,10 @@ export function covers(accepted: readonly TypeName[], types: readonly TypeName[]
 export function isCovered(accepted: readonly FactType[], predicate: string, types: readonly TypeName[]): boolean {
   const known = indexOf(accepted).get(predicate);
   if (known === undefined) return false;
-  return known.closed.has(JSON.stringify(types)) || known.open.some((other) => covers(other, types));
+  return known.closed.has(typeListKey(types)) || known.open.some((other) => covers(other, types));
 }
 
-/** The fact types of one predicate: those with a type for each argument, as JSON, and those that accept any type somewhere. */
+/** The fact types of one predicate: those with a type for each argument, by their keys, and those that accept any type somewhere. */
 interface Known {
   readonly closed: Set<string>;
   readonly open: (readonly TypeName[])[];
@@ -101,7 +102,7 @@ function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, Known> {
     let known = index.get(predicate);
     if (known === undefined) index.set(predicate, (known = { closed: new Set(), open: [] }));
     if (types.includes(undefined)) known.open.push(types);
-    else known.closed.add(JSON.stringify(types));
+    else known.closed.add(typeListKey(types));
   }
   indexes.set(factTypes, index);
   return index;

@@ -2,6 +2,7 @@
  * Types flow bottom up: which combinations of argument types can a predicate hold at all? An abstract run of the program over types, with
  * the storable facts as its base. It drives everything after it: a rule instance whose calls have no common typing is never compiled.
  */
+import { typeListKey } from "../ir/key.ts";
 import { callersOf, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
 import { type Signature, SignatureList, type Signatures } from "../ir/signature.ts";
 import type { FactType } from "./fact-types.ts";
@@ -18,7 +19,7 @@ export function inferSignatures(
   const signatures = new Map<string, SignatureList>();
   const seen = new Set<string>();
   const add = (predicate: string, signature: Signature): boolean => {
-    const key = `${predicate} ${JSON.stringify(signature.map((type) => type ?? null))}`;
+    const key = `${predicate} ${typeListKey(signature)}`;
     if (seen.has(key)) return false;
     seen.add(key);
     let known = signatures.get(predicate);

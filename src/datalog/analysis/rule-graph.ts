@@ -8,6 +8,7 @@
 import type { Span } from "../../polar/span.ts";
 import { must } from "../../util/assert.ts";
 import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
+import { argumentPatternKey, listKey, stringKey } from "../ir/key.ts";
 import {
   argumentPattern,
   type DatalogProgram,
@@ -131,16 +132,7 @@ function headArguments(rule: ProgramRule): ArgumentPattern[] {
 }
 
 function keyOf(predicate: string, args: readonly ArgumentPattern[]): string {
-  return JSON.stringify([predicate, args.map(({ types, id }) => [types && setKey(types), id])]);
-}
-
-const setKeys = new WeakMap<ReadonlySet<string>, string>();
-
-/** Sets of thousands of types (all actors) are shared by thousands of rules. */
-function setKey(types: ReadonlySet<string>): string {
-  let key = setKeys.get(types);
-  if (key === undefined) setKeys.set(types, (key = [...types].join()));
-  return key;
+  return listKey([stringKey(predicate), ...args.map(argumentPatternKey)]);
 }
 
 export interface NegativeCycle {

@@ -6,6 +6,7 @@
  */
 import { must } from "../../util/assert.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { typeListKey } from "../ir/key.ts";
 import {
   argumentPattern,
   type ProgramCall,
@@ -169,7 +170,7 @@ function permits(allowed: ReadonlySet<string> | undefined, type: string): boolea
 
 function distinct<Row extends readonly TypeName[]>(rows: readonly Row[]): Row[] {
   const seen = new Map<string, Row>();
-  for (const row of rows) seen.set(JSON.stringify(row.map((type) => type ?? null)), row);
+  for (const row of rows) seen.set(typeListKey(row), row);
   return [...seen.values()];
 }
 

@@ -13,10 +13,30 @@ export interface ClosureStep {
 }
 
 export interface Closure {
-  /** The steps as text: equal steps, one closure. As the predicate of a call it is a stored relation from one end to the other. */
+  /**
+   * The steps as JSON, so closures with equal steps have the same name. As the predicate of a call it is the stored relation from one end
+   * to the other.
+   */
   readonly name: string;
-  /** Any of them is a step. Those that begin at one type may lead to several. */
+  /** The alternatives of one step. Steps from one type may lead to several types. */
   readonly steps: readonly ClosureStep[];
+}
+
+/** The closure of steps that may be given in any order and more than once. */
+export function closureOver(steps: readonly ClosureStep[]): Closure {
+  const byText = new Map(steps.map((step) => [stepText(step), step]));
+  const sorted = [...byText].sort(([left], [right]) => (left < right ? -1 : 1));
+  return { name: `[${sorted.map(([text]) => text).join(",")}]`, steps: sorted.map(([, step]) => step) };
+}
+
+/** Data directories contain names of closures, so this text is a file format: its members and their order must not change. */
+function stepText({ atoms, types }: ClosureStep): string {
+  const term = (arg: StepTerm): StepTerm =>
+    arg.kind === "var"
+      ? { kind: arg.kind, index: arg.index }
+      : { kind: arg.kind, value: { type: arg.value.type, id: arg.value.id } };
+  const facts = atoms.map(({ predicate, args }) => ({ predicate, args: args.map(term) }));
+  return JSON.stringify({ atoms: facts, types });
 }
 
 /** No predicate of a policy begins like this. */

@@ -10,6 +10,7 @@ import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import { must } from "../../util/assert.ts";
 import { type FactUse, factUses } from "../analysis/fact-types.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { listKey, stringKey } from "../ir/key.ts";
 import { argumentPattern, type DatalogProgram } from "../ir/program.ts";
 import type { Universe } from "../ir/universe.ts";
 
@@ -153,7 +154,7 @@ function distinct(rows: readonly Row[]): Row[] {
 }
 
 function keyOf(row: Row): string {
-  return row.map(({ set, ids }) => `${set.key}${ids === undefined ? "" : JSON.stringify(ids)}`).join();
+  return row.map(({ set, ids }) => `${set.key}${ids === undefined ? "" : listKey(ids.map(stringKey))}`).join();
 }
 
 /** By predicate, then place by place: by types, then by values; what is open comes first. */
@@ -196,7 +197,7 @@ export function createTypeSets(): TypeSets {
   const byIdentity = new Map<ReadonlySet<string>, TypeSet>();
   const byContent = new Map<string, TypeSet>();
   const intern = (types: readonly string[]): TypeSet => {
-    const content = types.join("\n");
+    const content = listKey(types.map(stringKey));
     const known = byContent.get(content) ?? { types, key: `#${byContent.size}` };
     byContent.set(content, known);
     return known;

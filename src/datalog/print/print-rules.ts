@@ -3,6 +3,7 @@
  * for; what stored facts answer has no number. For people who want to know what a question becomes.
  */
 import type { Span } from "../../polar/span.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { Closure, ClosureStep, StepTerm } from "../ir/closure.ts";
 import { type Constant, type ProgramTerm, splitKey } from "../ir/program.ts";
@@ -144,6 +145,6 @@ function printTerm(term: ProgramTerm, name: (variable: number) => string): strin
 }
 
 function printConstant({ type, id }: Constant): string {
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+  if (type === "String") return stringLiteral(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

@@ -9,6 +9,7 @@ import { type FactType, isCovered } from "../analysis/fact-types.ts";
 import { Budget } from "../analysis/too-large.ts";
 import { inferTypings, withDemandedTypes, withoutTypeVariables } from "../analysis/typings.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { listKey, nodeArgumentKey, stringKey, typeListKey } from "../ir/key.ts";
 import {
   type Constant,
   type DatalogProgram,
@@ -126,10 +127,7 @@ class Graph {
     const patterns = args.map((arg, position): NodeArgument =>
       arg.kind === "const" ? { kind: "const", value: arg.value } : { kind: "open", type: types[position] },
     );
-    const key = JSON.stringify([
-      predicate,
-      patterns.map((arg) => (arg.kind === "const" ? arg.value : (arg.type ?? null))),
-    ]);
+    const key = listKey([stringKey(predicate), ...patterns.map(nodeArgumentKey)]);
     const known = this.#known.get(key);
     if (known) return known;
     if (this.nodes.length >= this.#knowledge.nodesMax) throw new TooManyNodes();
@@ -354,7 +352,7 @@ function copySource(
 
 function sameTypes(left: PredicateNode, right: PredicateNode): boolean {
   const open = (node: PredicateNode): TypeName[] => node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
-  return JSON.stringify(open(left)) === JSON.stringify(open(right));
+  return typeListKey(open(left)) === typeListKey(open(right));
 }
 
 function markRecursion(nodes: readonly PredicateNode[]): void {

@@ -6,6 +6,7 @@
 import { must } from "../../util/assert.ts";
 import { isClosurePredicate } from "../ir/closure.ts";
 import { conditionTerms, type FlatArgument, type FlatTerm, mapConditionTerms } from "../ir/flat.ts";
+import { listKey } from "../ir/key.ts";
 import { mapSelectTerms, type Relation, type Select } from "../ir/select.ts";
 import { expandConstantLists } from "../rewrite/constant-lists.ts";
 import { termKey } from "../rewrite/join-order.ts";
@@ -16,6 +17,7 @@ import {
   type DecisionNode,
   type DecisionTest,
   orderWithSharedPrefixes,
+  testKey,
 } from "./decision-tree.ts";
 import { emitCondition, emitRelation, emitSelect, emitTerm, type SqlBindings, type SqlContext } from "./emit.ts";
 
@@ -63,7 +65,7 @@ function insert(root: DecisionNode, select: Select, emission: SqlContext, fresh:
     ...select.conditions.map((one): DecisionTest => ({ kind: "condition", condition: mapConditionTerms(one, rename) })),
     ...select.negations.flat().map((body) => negationTest(body, known, rename)),
   ];
-  place.branches.set(JSON.stringify(tests), decisionNode(undefined, tests));
+  place.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
 }
 
 /** Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it pass. */
@@ -74,11 +76,11 @@ function hoist(place: DecisionNode, above: ReadonlySet<string> = new Set()): voi
   const [first, ...others] = ways;
   if (!first) return;
   for (const test of first.tests) {
-    const text = JSON.stringify(test);
-    const isShared = others.every((way) => way.tests.some((other) => JSON.stringify(other) === text));
-    if (!isShared || !needs(test).every((key) => known.has(key))) continue;
+    const key = testKey(test);
+    const isShared = others.every((way) => way.tests.some((other) => testKey(other) === key));
+    if (!isShared || !needs(test).every((name) => known.has(name))) continue;
     place.tests.push(test);
-    for (const way of ways) way.tests = way.tests.filter((other) => JSON.stringify(other) !== text);
+    for (const way of ways) way.tests = way.tests.filter((other) => testKey(other) !== key);
   }
 }
 

@@ -14,6 +14,7 @@ import {
   NotPlannable,
   type RecursiveAtom,
 } from "../ir/flat.ts";
+import { flatArgumentKey } from "../ir/key.ts";
 import type { Relation, Select } from "../ir/select.ts";
 import type { PredicateNode } from "../ir/specialised.ts";
 import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
@@ -106,7 +107,7 @@ export class Recursion {
   #movingArguments(): number[] {
     const inner = [...this.#moded.values()].flatMap(({ clauses }) => clauses.flatMap((entry) => entry.inner ?? []));
     return [...this.#fixed].flatMap(([position, term]) =>
-      inner.every(({ atom, target }) => target.mode[position] === "b" && sameTerm(atom.args[position], term))
+      inner.every(({ atom, target }) => target.mode[position] === "b" && isSame(atom.args[position], term))
         ? []
         : [position],
     );
@@ -235,7 +236,7 @@ export class Recursion {
         const { seed: step } = this.#seedOf(clause, inner.atom, moded.demand);
         const head = this.#demanded(inner.target.mode, step.args);
         // A call that demands only what was demanded already adds nothing.
-        if (inner.target === moded && head.every((term, index) => sameTerm(term, must(moded.demand.args[index]))))
+        if (inner.target === moded && head.every((term, index) => isSame(term, must(moded.demand.args[index]))))
           return [];
         const relations = step.relations.filter((relation) => relation !== moded.demand);
         const select: Select = { head, relations, conditions: step.conditions, negations: [] };
@@ -345,8 +346,8 @@ function knownPositions(mode: string): number[] {
   return [...mode].flatMap((known, position) => (known === "b" ? [position] : []));
 }
 
-function sameTerm(left: FlatArgument | undefined, right: FlatArgument): boolean {
-  return JSON.stringify(left) === JSON.stringify(right);
+function isSame(left: FlatArgument | undefined, right: FlatArgument): boolean {
+  return left !== undefined && flatArgumentKey(left) === flatArgumentKey(right);
 }
 
 function plannable<T>(plan: () => T): T {

@@ -1,6 +1,7 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
 import { must } from "../../util/assert.ts";
 import { conditionTerms, type FlatArgument, type FlatAtom, type FlatTerm, NotPlannable } from "../ir/flat.ts";
+import { flatArgumentKey, listKey } from "../ir/key.ts";
 import type { Loop, Select, SqlCatalogue } from "../ir/select.ts";
 import type { PredicateNode, SpecialisedBody } from "../ir/specialised.ts";
 import { bindSource, isKnown } from "../rewrite/join-order.ts";
@@ -117,7 +118,7 @@ class Builder {
     answers: (node, mode, seed, args) => {
       if (seed.relations.length > 0) return Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
       // The same call with the same values of the request is answered once, whichever clause asks.
-      const key = JSON.stringify([node.id, mode, seed.args]);
+      const key = `${node.id} ${mode} ${listKey(seed.args.map(flatArgumentKey))}`;
       const known = this.#shared.get(key);
       if (known) return known.map((variant) => rebase(variant, args));
       const made = Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
@@ -189,7 +190,7 @@ class Builder {
 
   /** Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the same one share it. */
   #given(selects: readonly Select[]): string[] {
-    const groups = Map.groupBy(selects, ({ head }) => JSON.stringify(head));
+    const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
     const answers = [...groups.values()].map((group) => {
       const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.#emission));
       let aliases = 0;

@@ -2,8 +2,10 @@
  * Types flow bottom up: which combinations of argument types can a predicate hold at all? An abstract run of the program over types, with
  * the storable facts as its base. It drives everything after it: a rule instance whose calls have no common typing is never compiled.
  */
+import { typeListKey } from "../ir/key.ts";
 import { callersOf, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
 import { type Signature, SignatureList, type Signatures } from "../ir/signature.ts";
+import type { FactType } from "./fact-types.ts";
 import { Budget } from "./too-large.ts";
 import { headSignature, inferTypings } from "./typings.ts";
 
@@ -17,7 +19,7 @@ export function inferSignatures(
   const signatures = new Map<string, SignatureList>();
   const seen = new Set<string>();
   const add = (predicate: string, signature: Signature): boolean => {
-    const key = `${predicate} ${JSON.stringify(signature.map((type) => type ?? null))}`;
+    const key = `${predicate} ${typeListKey(signature)}`;
     if (seen.has(key)) return false;
     seen.add(key);
     let known = signatures.get(predicate);
@@ -37,4 +39,15 @@ export function inferSignatures(
     waiting = new Set([...grown].flatMap((predicate) => callers.get(predicate) ?? []));
   }
   return signatures;
+}
+
+/** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
+export function signaturesFor(
+  program: DatalogProgram,
+  facts: readonly FactType[],
+  context: readonly FactType[],
+  typingsMax: number,
+): Signatures {
+  const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
+  return inferSignatures(program, base, typingsMax);
 }

@@ -4,13 +4,14 @@
  */
 import type { Policy, Rule } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
-import { ArgumentIndex, mayUnify } from "../ir/argument-index.ts";
-import { argumentPattern, type ArgumentPattern, factUses } from "./fact-types.ts";
-import type { DatalogProgram, ProgramLiteral, ProgramRule } from "../ir/program.ts";
+import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
+import { listKey, programLiteralKey, programTermKey, stringKey, typeSetKey } from "../ir/key.ts";
+import { argumentPattern, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
 import type { Signatures } from "../ir/signature.ts";
-import { inferTypings } from "./typings.ts";
-import { Budget } from "./too-large.ts";
 import type { Universe } from "../ir/universe.ts";
+import { factUses } from "./fact-types.ts";
+import { Budget } from "./too-large.ts";
+import { inferTypings } from "./typings.ts";
 
 /** A call as heads and facts are compared with it: each argument's types, and its value where it has only one. */
 export interface CallPattern {
@@ -75,7 +76,7 @@ export function duplicateRules(program: DatalogProgram): { readonly rule: Span; 
   for (const alternatives of bySpan.values()) {
     const [{ span } = { span: undefined }] = alternatives;
     if (!span) continue;
-    const key = alternatives.map(canonical).sort().join("\n");
+    const key = listKey(alternatives.map(canonical).sort());
     const first = known.get(key);
     if (first) found.push({ rule: span, first });
     else known.set(key, span);
@@ -124,7 +125,7 @@ function namedBy(patterns: readonly CallPattern[]): Set<string> {
 }
 
 function keyOf(predicate: string, name: string, type: string): string {
-  return JSON.stringify([predicate, name, type]);
+  return listKey([predicate, name, type].map(stringKey));
 }
 
 function placeOf({ file, start }: Span): string {
@@ -133,10 +134,10 @@ function placeOf({ file, start }: Span): string {
 
 /** Variables are numbered by their first mention, so rules that differ in names alone are equal; the order of conditions means nothing. */
 function canonical({ predicate, head, body, types }: ProgramRule): string {
-  const conditions = body.map((literal) => JSON.stringify(literal, sorted)).sort();
-  return JSON.stringify([predicate, head, types.map((allowed) => allowed && [...allowed].sort()), conditions]);
-}
-
-function sorted(_key: string, value: ProgramLiteral | ReadonlySet<string>): unknown {
-  return value instanceof Set ? [...value].sort() : value;
+  return listKey([
+    stringKey(predicate),
+    listKey(head.map(programTermKey)),
+    listKey(types.map(typeSetKey)),
+    listKey(body.map(programLiteralKey).sort()),
+  ]);
 }

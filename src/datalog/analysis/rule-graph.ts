@@ -6,11 +6,18 @@
  * millions of edges.
  */
 import type { Span } from "../../polar/span.ts";
-import { ArgumentIndex, mayUnify } from "../ir/argument-index.ts";
-import { stronglyConnected } from "./components.ts";
-import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
-import type { DatalogProgram, ProgramLiteral, ProgramRule } from "../ir/program.ts";
 import { must } from "../../util/assert.ts";
+import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
+import { argumentPatternKey, listKey, stringKey } from "../ir/key.ts";
+import {
+  argumentPattern,
+  type DatalogProgram,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramRule,
+  type VariableTypes,
+} from "../ir/program.ts";
+import { stronglyConnected } from "./components.ts";
 
 interface RuleNode {
   readonly args: readonly ArgumentPattern[];
@@ -20,15 +27,11 @@ interface RuleNode {
   readonly rule: Span | undefined;
 }
 
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
-/** By variable: what it may be, `undefined` for anything. */
-type Types = ProgramRule["types"];
-
 interface FoundCall {
-  readonly call: Call;
-  readonly types: Types;
+  readonly call: ProgramCall;
+  readonly types: VariableTypes;
   /** Whether it stands under a `not`. */
-  readonly negative: boolean;
+  readonly isNegated: boolean;
 }
 
 export class RuleGraph {
@@ -62,7 +65,7 @@ export class RuleGraph {
     return this.#heads.get(keyOf(rule.predicate, headArguments(rule))) ?? this.#addHead(rule);
   }
 
-  #callOf({ predicate, args: terms }: Call, types: Types): RuleNode {
+  #callOf({ predicate, args: terms }: ProgramCall, types: VariableTypes): RuleNode {
     const args = terms.map((term) => argumentPattern(term, types));
     const key = keyOf(predicate, args);
     const known = this.#calls.get(key);
@@ -106,15 +109,15 @@ export function cyclicRules(program: DatalogProgram): readonly ProgramRule[] {
   return program.rules.filter(({ predicate }) => isCyclic(predicate));
 }
 
-function* callsIn(body: readonly ProgramLiteral[], types: Types, negative: boolean): Generator<FoundCall> {
+function* callsIn(body: readonly ProgramLiteral[], types: VariableTypes, isNegated: boolean): Generator<FoundCall> {
   for (const literal of body) {
     if (literal.kind === "not") yield* callsIn(literal.body, narrowed(literal.body, types), true);
-    if (literal.kind === "call") yield { call: literal, types, negative };
+    if (literal.kind === "call") yield { call: literal, types, isNegated };
   }
 }
 
 /** What a negated conjunction says of types holds for the calls in it, as it does when they are specialised. */
-function narrowed(body: readonly ProgramLiteral[], around: Types): Types {
+function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): VariableTypes {
   const types = [...around];
   for (const literal of body) {
     if (literal.kind !== "type" || literal.term.kind !== "var") continue;
@@ -129,14 +132,24 @@ function headArguments(rule: ProgramRule): ArgumentPattern[] {
 }
 
 function keyOf(predicate: string, args: readonly ArgumentPattern[]): string {
-  return JSON.stringify([predicate, args.map(({ types, id }) => [types && setKey(types), id])]);
+  return listKey([stringKey(predicate), ...args.map(argumentPatternKey)]);
 }
 
-const setKeys = new WeakMap<ReadonlySet<string>, string>();
+export interface NegativeCycle {
+  readonly rule: Span;
+  /** The predicate that is negated. */
+  readonly predicate: string;
+  /** The rule through which the negation comes back. */
+  readonly through: Span;
+}
 
-/** Sets of thousands of types (all actors) are shared by thousands of rules. */
-function setKey(types: ReadonlySet<string>): string {
-  let key = setKeys.get(types);
-  if (key === undefined) setKeys.set(types, (key = [...types].join()));
-  return key;
+/** The first isNegated cycle of each rule that has one; empty for a stratified program. */
+export function findNegativeCycles(program: DatalogProgram): NegativeCycle[] {
+  const rules = cyclicRules(program);
+  const graph = new RuleGraph(rules);
+  return rules.flatMap((rule) => {
+    for (const { call, isNegated, through } of graph.loopsOf(rule))
+      if (isNegated) return [{ rule: rule.span, predicate: call.predicate, through }];
+    return [];
+  });
 }

@@ -3,14 +3,12 @@
  * for; what stored facts answer has no number. For people who want to know what a question becomes.
  */
 import type { Span } from "../../polar/span.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
 import { must, unreachable } from "../../util/assert.ts";
-import type { ClosureStep, StepTerm } from "../specialise/closure-steps.ts";
-import type { Closure } from "../specialise/closures.ts";
-import { splitKey, type Constant, type ProgramTerm } from "../ir/program.ts";
+import type { Closure, ClosureStep, StepTerm } from "../ir/closure.ts";
+import { type Constant, type ProgramTerm, splitKey } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../specialise/specialise.ts";
-
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
+import type { PredicateNode, SpecialisedBody, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
 
 export interface PrintedRule {
   /** `(user, folder) if …` */
@@ -99,7 +97,7 @@ function printLiteral(
   }
 }
 
-function printCall(call: Call, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
+function printCall(call: SpecialisedCall, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
   const closure = closures.get(call.predicate);
   const name = closure ?? splitKey(call.predicate)[0];
   const ways: string[] = [];
@@ -147,6 +145,6 @@ function printTerm(term: ProgramTerm, name: (variable: number) => string): strin
 }
 
 function printConstant({ type, id }: Constant): string {
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+  if (type === "String") return stringLiteral(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

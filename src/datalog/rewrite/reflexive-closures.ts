@@ -2,11 +2,11 @@
  * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder or on one above it is found
  * by one look at all that somebody has, where that is little.
  */
-import { isClosurePredicate } from "../specialise/closures.ts";
-import type { FlatArgument, FlatTerm } from "../ir/flat.ts";
+import { isClosurePredicate } from "../ir/closure.ts";
+import { flatArgumentKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
+import { mapSelectTerms, type Relation, type Select, type SqlCatalogue } from "../ir/select.ts";
+import { estimateBy } from "./estimate.ts";
 import { bindSource } from "./join-order.ts";
-import { mapSelectTerms } from "../sql/decision-tree.ts";
-import { estimateBy, type SqlCatalogue, type Select } from "../sql/emit.ts";
 
 /** To look at so many rows for the one that is looked for takes no longer than to look for that one alone. */
 const fewRows = 32;
@@ -58,20 +58,15 @@ function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
   });
 }
 
-/** The same for clauses that differ in the names of their variables and, mostly, in the order of their sources. */
+/** Equal for clauses that differ only in the names of their variables and, in most cases, in the order of their sources. */
 function keyOf({ relations, conditions, negations }: Select): string {
-  const masked = (arg: FlatArgument): unknown => (arg.kind === "var" ? ["v", arg.type ?? null] : arg);
+  const withoutNames = (relation: Relation): string =>
+    relationKey(relation, (arg) => (arg.kind === "var" ? typeKey(arg.type) : flatArgumentKey(arg)));
   const sorted = relations
-    .map((relation) => ({ relation, text: JSON.stringify([relation.table, relation.args.map(masked)]) }))
-    .toSorted((left, right) => (left.text < right.text ? -1 : Number(left.text > right.text)));
+    .map((relation) => ({ relation, key: withoutNames(relation) }))
+    .toSorted((left, right) => (left.key < right.key ? -1 : Number(left.key > right.key)));
   const numbers = new Map<number, number>();
-  return JSON.stringify([sorted.map(({ relation }) => relation), conditions, negations], (_, value: unknown) => {
-    if (!isVariable(value)) return value;
-    if (!numbers.has(value.id)) numbers.set(value.id, numbers.size);
-    return { ...value, kind: "numbered", id: numbers.get(value.id) };
-  });
-}
-
-function isVariable(value: unknown): value is Extract<FlatTerm, { kind: "var" }> {
-  return typeof value === "object" && value !== null && "kind" in value && value.kind === "var";
+  return selectKey({ head: [], relations: sorted.map(({ relation }) => relation), conditions, negations }, (arg) =>
+    flatArgumentKey(arg.kind === "var" ? { ...arg, id: numbers.getOrInsertComputed(arg.id, () => numbers.size) } : arg),
+  );
 }

@@ -6,19 +6,12 @@
  * are eliminated like that (Brzozowski and McCluskey 1963). Whatever nodes can't be told apart even so is left to be walked.
  */
 import { must } from "../../util/assert.ts";
-import {
-  stepLiterals,
-  isBackward,
-  compose,
-  openArguments,
-  type ClosureStep,
-  stepOf,
-  inverse,
-} from "./closure-steps.ts";
-import type { Closure } from "./closures.ts";
+import { type Closure, closureOver, type ClosureStep } from "../ir/closure.ts";
+import { closureStepKey, listKey, typeListKey } from "../ir/key.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedLiteral, PredicateNode, NodeClause } from "./specialise.ts";
+import type { NodeClause, PredicateNode, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
+import { compose, inverse, isBackward, openArguments, stepLiterals, stepOf } from "./closure-steps.ts";
 
 export interface Component {
   readonly moving: readonly MovedArgument[];
@@ -51,7 +44,6 @@ export interface NodeStep {
   readonly key: string;
 }
 
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
 type Members = ReadonlyMap<PredicateNode, Member>;
 
 /** More arguments that move would multiply each clause by more than it is worth. */
@@ -119,7 +111,7 @@ function splitNodes(nodes: readonly PredicateNode[]): Members | undefined {
 }
 
 /** What answers the call of a node besides the node. */
-function factsOf(clause: NodeClause, call: Call): NodeClause[] {
+function factsOf(clause: NodeClause, call: SpecialisedCall): NodeClause[] {
   if (!call.fact && !call.context) return [];
   const body = { types: clause.body.types, literals: [{ ...call, node: undefined }] };
   return [{ ...clause, head: openArguments(call), body }];
@@ -132,18 +124,18 @@ function addsNothing(clause: NodeClause, leaps: readonly NodeStep[]): boolean {
 }
 
 function leap(position: number, step: ClosureStep, target: PredicateNode): NodeStep {
-  return { position, step, target, key: JSON.stringify([position, step]) };
+  return { position, step, target, key: `${position} ${closureStepKey(step)}` };
 }
 
 function distinct(leaps: readonly NodeStep[]): NodeStep[] {
   return [...new Map(leaps.map((one) => [`${one.target.id} ${one.key}`, one])).values()];
 }
 
-function nodeCalls(clause: NodeClause): (Call & { readonly node: PredicateNode })[] {
+function nodeCalls(clause: NodeClause): (SpecialisedCall & { readonly node: PredicateNode })[] {
   return clause.body.literals.filter(isNodeCall);
 }
 
-function isNodeCall(literal: SpecialisedLiteral): literal is Call & { readonly node: PredicateNode } {
+function isNodeCall(literal: SpecialisedLiteral): literal is SpecialisedCall & { readonly node: PredicateNode } {
   return literal.kind === "call" && literal.node !== undefined;
 }
 
@@ -151,20 +143,35 @@ function isNodeCall(literal: SpecialisedLiteral): literal is Call & { readonly n
 function withDistinctTypes(members: Members): Members | undefined {
   let left = members;
   for (;;) {
-    const alike = Map.groupBy(left, ([node]) => JSON.stringify(openTypes(node)));
+    const alike = Map.groupBy(left, ([node]) => typeListKey(openTypes(node)));
     const several = [...alike.values()].filter((group) => group.length > 1).flat();
     if (several.length === 0) return left;
     const [between] = several
       .filter(([node, { steps: leaps }]) => leaps.every(({ target }) => target !== node))
-      .sort(([left], [right]) => (nodeText(left) < nodeText(right) ? -1 : 1));
+      .sort(([left], [right]) => compareNodes(left, right));
     const fewer = between && without(...between, left);
     if (!fewer) return undefined;
     left = fewer;
   }
 }
 
-function nodeText({ predicate, args }: PredicateNode): string {
-  return JSON.stringify([predicate, args]);
+/** Data directories keep closures, so the order of nodes must not depend on the version. */
+function compareNodes(left: PredicateNode, right: PredicateNode): number {
+  const others = orderOf(right);
+  for (const [index, text] of orderOf(left).entries()) {
+    const other = others[index] ?? "";
+    if (text !== other) return text < other ? -1 : 1;
+  }
+  return 0;
+}
+
+/** Constants come before types, and types before arguments of any type. */
+function orderOf({ predicate, args }: PredicateNode): string[] {
+  const texts = args.map((arg) => {
+    if (arg.kind === "const") return `const ${arg.value.type} ${arg.value.id}`;
+    return arg.type === undefined ? "open~" : `open ${arg.type}`;
+  });
+  return [predicate, ...texts];
 }
 
 /** The others, with what the node does in place of steps to it; `undefined` where that is no step or becomes too much. */
@@ -217,7 +224,7 @@ function movesByType(members: Members, position: number): boolean {
   return [...members].every(([node, { steps: leaps }]) => {
     const type = openTypes(node)[position];
     const own = leaps.flatMap((one) => (one.position === position ? [one.key] : []));
-    const way = JSON.stringify(own.sort());
+    const way = listKey(own.sort());
     const known = ways.get(type) ?? way;
     ways.set(type, way);
     return type !== undefined && known === way;
@@ -227,9 +234,5 @@ function movesByType(members: Members, position: number): boolean {
 /** The closure of any of the steps. */
 function closureOf(found: readonly ClosureStep[]): Pick<MovedArgument, "closure" | "isReverse"> {
   const isReverse = found.every(isBackward);
-  const steps = new Map(
-    found.map((step) => (isReverse ? inverse(step) : step)).map((step) => [JSON.stringify(step), step]),
-  );
-  const texts = [...steps.keys()].sort();
-  return { closure: { name: `[${texts.join(",")}]`, steps: texts.map((text) => must(steps.get(text))) }, isReverse };
+  return { closure: closureOver(found.map((step) => (isReverse ? inverse(step) : step))), isReverse };
 }

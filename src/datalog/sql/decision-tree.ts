@@ -4,13 +4,18 @@
  * hangs on them.
  */
 import { must } from "../../util/assert.ts";
-import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
-import { mapConditionTerms } from "../ir/flat.ts";
+import type { FlatCondition, FlatTerm } from "../ir/flat.ts";
+import { flatArgumentKey, flatConditionKey, listKey, numberKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
+import { type Relation, renameRelation, type Select, type SqlCatalogue } from "../ir/select.ts";
+import { estimateBy } from "../rewrite/estimate.ts";
 import { bindSource, isKnown, joinOrder } from "../rewrite/join-order.ts";
-import { estimateBy, type SqlCatalogue, type Relation, type Select } from "./emit.ts";
 
 export type DecisionTest =
   { readonly kind: "condition"; readonly condition: FlatCondition } | { readonly kind: "none"; readonly body: Select };
+
+export function testKey(test: DecisionTest): string {
+  return test.kind === "condition" ? flatConditionKey(test.condition) : selectKey(test.body);
+}
 
 /** What is known once `relation` and those before it were joined, what must hold then, and the ways to go on; none where nothing is left to ask. */
 export interface DecisionNode {
@@ -48,31 +53,16 @@ export function childFor(
   return made;
 }
 
-/** A clause with every term replaced. */
-export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatTerm): Select {
-  return {
-    head: select.head.map(rename),
-    relations: select.relations.map((relation) => renameRelation(relation, rename)),
-    conditions: select.conditions.map((condition) => mapConditionTerms(condition, rename)),
-    negations: select.negations.map((bodies) => bodies.map((body) => mapSelectTerms(body, rename))),
-  };
-}
-
-/** A source up to the names of the variables that it is the first to bind. */
-function keyOf({ table, args, isReflexive: orSame }: Relation, names: ReadonlyMap<number, FlatTerm>): string {
+/** The key of a source up to the names of the variables that it is the first to bind. */
+function keyOf(relation: Relation, names: ReadonlyMap<number, FlatTerm>): string {
   const fresh = new Map<number, number>();
-  const describe = (arg: FlatArgument): unknown => {
-    if (arg.kind !== "var") return arg;
+  return relationKey(relation, (arg) => {
+    if (arg.kind !== "var") return flatArgumentKey(arg);
     const known = names.get(arg.id);
-    if (known) return known;
-    if (!fresh.has(arg.id)) fresh.set(arg.id, fresh.size);
-    return ["new", fresh.get(arg.id), arg.type ?? null];
-  };
-  return JSON.stringify([table, args.map(describe), orSame]);
-}
-
-function renameRelation(relation: Relation, rename: (term: FlatTerm) => FlatTerm): Relation {
-  return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
+    if (known) return flatArgumentKey(known);
+    const number = fresh.getOrInsertComputed(arg.id, () => fresh.size);
+    return listKey([numberKey(number), typeKey(arg.type)]);
+  });
 }
 
 /** The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same place comes before others. */

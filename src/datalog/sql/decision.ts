@@ -4,30 +4,22 @@
  * clauses of a place check without needing more than that place knows is checked there, once: a banned user is denied by one probe.
  */
 import { must } from "../../util/assert.ts";
-import { isClosurePredicate } from "../specialise/closures.ts";
+import { isClosurePredicate } from "../ir/closure.ts";
+import { conditionTerms, type FlatArgument, type FlatTerm, mapConditionTerms } from "../ir/flat.ts";
+import { listKey } from "../ir/key.ts";
+import { mapSelectTerms, type Relation, type Select } from "../ir/select.ts";
 import { expandConstantLists } from "../rewrite/constant-lists.ts";
-import type { FlatArgument, FlatTerm } from "../ir/flat.ts";
-import { conditionTerms, mapConditionTerms } from "../ir/flat.ts";
 import { termKey } from "../rewrite/join-order.ts";
-import {
-  orderWithSharedPrefixes,
-  decisionNode,
-  type DecisionNode,
-  childFor,
-  mapSelectTerms,
-  type DecisionTest,
-} from "./decision-tree.ts";
 import { mergeReflexiveClosures } from "../rewrite/reflexive-closures.ts";
 import {
-  type SqlBindings,
-  type SqlContext,
-  emitCondition,
-  emitRelation,
-  emitSelect,
-  emitTerm,
-  type Relation,
-  type Select,
-} from "./emit.ts";
+  childFor,
+  decisionNode,
+  type DecisionNode,
+  type DecisionTest,
+  orderWithSharedPrefixes,
+  testKey,
+} from "./decision-tree.ts";
+import { emitCondition, emitRelation, emitSelect, emitTerm, type SqlBindings, type SqlContext } from "./emit.ts";
 
 /** An SQL expression, 1 or 0. The heads of the clauses are not looked at. */
 export function emitDecision(selects: readonly Select[], emission: SqlContext): string {
@@ -73,7 +65,7 @@ function insert(root: DecisionNode, select: Select, emission: SqlContext, fresh:
     ...select.conditions.map((one): DecisionTest => ({ kind: "condition", condition: mapConditionTerms(one, rename) })),
     ...select.negations.flat().map((body) => negationTest(body, known, rename)),
   ];
-  place.branches.set(JSON.stringify(tests), decisionNode(undefined, tests));
+  place.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
 }
 
 /** Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it pass. */
@@ -84,11 +76,11 @@ function hoist(place: DecisionNode, above: ReadonlySet<string> = new Set()): voi
   const [first, ...others] = ways;
   if (!first) return;
   for (const test of first.tests) {
-    const text = JSON.stringify(test);
-    const isShared = others.every((way) => way.tests.some((other) => JSON.stringify(other) === text));
-    if (!isShared || !needs(test).every((key) => known.has(key))) continue;
+    const key = testKey(test);
+    const isShared = others.every((way) => way.tests.some((other) => testKey(other) === key));
+    if (!isShared || !needs(test).every((name) => known.has(name))) continue;
     place.tests.push(test);
-    for (const way of ways) way.tests = way.tests.filter((other) => JSON.stringify(other) !== text);
+    for (const way of ways) way.tests = way.tests.filter((other) => testKey(other) !== key);
   }
 }
 

@@ -7,13 +7,16 @@
  */
 import { must } from "../../util/assert.ts";
 import {
-  type FlatAtom,
   type FlatArgument,
   type FlatClause,
+  type FlatTerm,
   NotEnumerable,
   NotPlannable,
-  type FlatTerm,
+  type RecursiveAtom,
 } from "../ir/flat.ts";
+import { flatArgumentKey } from "../ir/key.ts";
+import type { Relation, Select } from "../ir/select.ts";
+import type { PredicateNode } from "../ir/specialised.ts";
 import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
@@ -26,11 +29,8 @@ import {
   seedFor,
 } from "../rewrite/resolve-recursion.ts";
 import { simplify } from "../rewrite/simplify.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
-import { type SqlContext, emitSelect, type Relation, type Select } from "./emit.ts";
 import { unfoldNode, type UnfoldOptions } from "../rewrite/unfold.ts";
-
-type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
+import { emitSelect, type SqlContext } from "./emit.ts";
 
 /** A node with a pattern of known arguments. */
 interface Moded {
@@ -107,7 +107,7 @@ export class Recursion {
   #movingArguments(): number[] {
     const inner = [...this.#moded.values()].flatMap(({ clauses }) => clauses.flatMap((entry) => entry.inner ?? []));
     return [...this.#fixed].flatMap(([position, term]) =>
-      inner.every(({ atom, target }) => target.mode[position] === "b" && sameTerm(atom.args[position], term))
+      inner.every(({ atom, target }) => target.mode[position] === "b" && isSame(atom.args[position], term))
         ? []
         : [position],
     );
@@ -236,7 +236,7 @@ export class Recursion {
         const { seed: step } = this.#seedOf(clause, inner.atom, moded.demand);
         const head = this.#demanded(inner.target.mode, step.args);
         // A call that demands only what was demanded already adds nothing.
-        if (inner.target === moded && head.every((term, index) => sameTerm(term, must(moded.demand.args[index]))))
+        if (inner.target === moded && head.every((term, index) => isSame(term, must(moded.demand.args[index]))))
           return [];
         const relations = step.relations.filter((relation) => relation !== moded.demand);
         const select: Select = { head, relations, conditions: step.conditions, negations: [] };
@@ -346,8 +346,8 @@ function knownPositions(mode: string): number[] {
   return [...mode].flatMap((known, position) => (known === "b" ? [position] : []));
 }
 
-function sameTerm(left: FlatArgument | undefined, right: FlatArgument): boolean {
-  return JSON.stringify(left) === JSON.stringify(right);
+function isSame(left: FlatArgument | undefined, right: FlatArgument): boolean {
+  return left !== undefined && flatArgumentKey(left) === flatArgumentKey(right);
 }
 
 function plannable<T>(plan: () => T): T {

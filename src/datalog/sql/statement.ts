@@ -1,28 +1,21 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
 import { must } from "../../util/assert.ts";
-import { emitDecision } from "./decision.ts";
-import { type FlatAtom, type FlatArgument, conditionTerms, NotPlannable, type FlatTerm } from "../ir/flat.ts";
-import { Recursion, type RecursionOptions } from "./recursion.ts";
+import { conditionTerms, type FlatArgument, type FlatAtom, type FlatTerm, NotPlannable } from "../ir/flat.ts";
+import { flatArgumentKey, listKey } from "../ir/key.ts";
+import type { Loop, Select, SqlCatalogue } from "../ir/select.ts";
+import type { PredicateNode, SpecialisedBody } from "../ir/specialised.ts";
+import { bindSource, isKnown } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
   type RecursionPlanner,
   refuseRepeatedWildcard,
   resolveClause,
 } from "../rewrite/resolve-recursion.ts";
-import { bindSource, isKnown } from "../rewrite/join-order.ts";
 import { simplify } from "../rewrite/simplify.ts";
-import type { SpecialisedBody, PredicateNode } from "../specialise/specialise.ts";
-import {
-  type SqlContext,
-  emitSelect,
-  emitTerm,
-  emitValue,
-  type Loop,
-  type SqlCatalogue,
-  StatementParameters,
-  type Select,
-} from "./emit.ts";
 import { unfoldBody, type UnfoldOptions } from "../rewrite/unfold.ts";
+import { emitDecision } from "./decision.ts";
+import { emitSelect, emitTerm, emitValue, type SqlContext, StatementParameters } from "./emit.ts";
+import { Recursion, type RecursionOptions } from "./recursion.ts";
 
 export interface StatementGoal {
   readonly body: SpecialisedBody;
@@ -125,7 +118,7 @@ class Builder {
     answers: (node, mode, seed, args) => {
       if (seed.relations.length > 0) return Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
       // The same call with the same values of the request is answered once, whichever clause asks.
-      const key = JSON.stringify([node.id, mode, seed.args]);
+      const key = `${node.id} ${mode} ${listKey(seed.args.map(flatArgumentKey))}`;
       const known = this.#shared.get(key);
       if (known) return known.map((variant) => rebase(variant, args));
       const made = Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
@@ -197,7 +190,7 @@ class Builder {
 
   /** Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the same one share it. */
   #given(selects: readonly Select[]): string[] {
-    const groups = Map.groupBy(selects, ({ head }) => JSON.stringify(head));
+    const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
     const answers = [...groups.values()].map((group) => {
       const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.#emission));
       let aliases = 0;

@@ -3,8 +3,8 @@
  * becomes of the explanation.
  */
 import type { Limits } from "../../config/limits.ts";
-import { signaturesFor } from "../../datalog/specialise/specialise.ts";
 import type { Connection } from "../../store/connection/connection.ts";
+import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";

@@ -4,7 +4,7 @@
  * finds its rows, and from the statistics of the tables. It is a product of upper bounds, so it is mostly far above the
  * real cost. A plan step in unknown words is unbounded.
  */
-import type { Loop } from "../../datalog/sql/emit.ts";
+import type { Loop } from "../../datalog/ir/select.ts";
 import type { PlannedStatement, TableExpression } from "../../datalog/sql/statement.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";

@@ -4,9 +4,9 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
-import type { SpecialisedBody } from "../../datalog/specialise/specialise.ts";
 import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
+import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { recordRows, type Span, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";

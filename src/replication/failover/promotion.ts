@@ -18,7 +18,8 @@ import type { Replica } from "../replica/replica.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Leadership } from "./leadership.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, Votes } from "./votes.ts";
+import type { Candidacy } from "../transport/vote-request.ts";
+import type { Votes } from "./votes.ts";
 
 const noteName = "promoted";
 

@@ -22,7 +22,7 @@ import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
 import type { SnapshotCache } from "../snapshots/snapshot-cache.ts";
 import { serveSnapshot } from "../snapshots/snapshot-server.ts";
-import type { VoteRequest } from "../failover/votes.ts";
+import type { VoteRequest } from "./vote-request.ts";
 
 const logger = getLogger("log-server");
 

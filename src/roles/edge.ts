@@ -63,7 +63,7 @@ export async function startEdgeNode(
     config,
     id,
     peers: upstream,
-    loop: follower,
+    receiver: follower,
     health,
     state: following.state,
     mayAcknowledge: counts,

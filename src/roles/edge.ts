@@ -28,7 +28,7 @@ import type { Takeover } from "./primary.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
 import { type Candidate, openCandidate } from "../replication/failover/candidate.ts";
 import { Votes } from "../replication/failover/votes.ts";
-import { realSystem, type System } from "../replication/system.ts";
+import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 
 const log = getLogger("edge");
 
@@ -44,7 +44,7 @@ export interface EdgeOptions {
 export async function startEdgeNode(
   config: Config,
   { becomePrimary, onEnding = async () => {}, lease }: EdgeOptions = {},
-  system: System = realSystem,
+  system: ClusterSystem = realClusterSystem,
 ): Promise<Node> {
   const { limits, environment } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
@@ -157,7 +157,7 @@ function servePeers(
     candidate,
     moves,
   }: { readonly following: Replica; readonly candidate: Candidate; readonly moves: LongPolls },
-  system: System,
+  system: ClusterSystem,
 ): Node["replication"] {
   const { database: copy, state: present } = following;
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));

@@ -23,7 +23,7 @@ import { consumeApproval } from "../replication/history-notes.ts";
 import { checkDatabaseInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { requireNoKnownHistory } from "../replication/failover/known-history.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
-import type { System } from "../replication/system.ts";
+import type { ClusterSystem } from "./cluster-system.ts";
 import type { Writer } from "../replication/log/writer.ts";
 
 /** What `ostiary dev` left behind opens to a key that everybody knows. */
@@ -42,7 +42,11 @@ export interface PrimaryDatabase {
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. */
-export async function openPrimaryDatabase(writer: Writer, config: Config, system: System): Promise<PrimaryDatabase> {
+export async function openPrimaryDatabase(
+  writer: Writer,
+  config: Config,
+  system: ClusterSystem,
+): Promise<PrimaryDatabase> {
   const { data, limits } = config;
   const present = currentStorePath(data);
   if (present === undefined) {

@@ -60,7 +60,7 @@ import { StartTerm } from "../replication/failover/start-term.ts";
 import { type SuccessorDetector, createSuccessorDetector } from "../replication/failover/successor-detector.ts";
 import { DuplicatePrimaryMonitor } from "../replication/failover/duplicate-primary-monitor.ts";
 import { findPrimaries } from "../replication/failover/duplicate-primary.ts";
-import { realSystem, type System } from "../replication/system.ts";
+import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { type CommitTimes, recordCommitTimes } from "../replication/log/commit-times.ts";
 import { countWrite } from "../replication/log/write-metrics.ts";
 import { Writer } from "../replication/log/writer.ts";
@@ -92,7 +92,7 @@ export interface PrimaryOptions {
 export async function startPrimaryNode(
   config: Config,
   { announce = async () => {}, takeover, leadership, onFenced = () => {} }: PrimaryOptions = {},
-  system: System = realSystem,
+  system: ClusterSystem = realClusterSystem,
 ): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
@@ -174,7 +174,7 @@ async function beginTerm(
   { writer, adminKey }: OpenedData,
   { term, fence, leadership }: Leading,
   isPromoted: boolean,
-  clock: System["clock"],
+  clock: ClusterSystem["clock"],
 ): Promise<void> {
   // Opening may have taken so long that the lease has to be confirmed again.
   await leadership?.waitUntilValid();
@@ -193,7 +193,7 @@ async function beginTerm(
 function backupsOfPrimary(
   writer: Writer,
   { path, data, nodeKeyHash }: Pick<OpenedData, "path" | "nodeKeyHash"> & Pick<Config, "data">,
-  system: System,
+  system: ClusterSystem,
 ): Node["backup"] {
   const saveReplaced = (target: string): Promise<boolean> => writer.copyIfReplaced(target);
   return createBackupServer({ storePath: () => path, copyIfReplaced: saveReplaced, data, nodeKeyHash, system });
@@ -213,7 +213,7 @@ async function openData(
   config: Config,
   announce: AnnounceKeys,
   takeover: Takeover | undefined,
-  system: System,
+  system: ClusterSystem,
 ): Promise<OpenedData> {
   const { limits, environment, data } = config;
   const reserveBytes = limits.diskReserveBytes;
@@ -248,7 +248,7 @@ interface LeadingOptions {
   readonly takeover: Takeover | undefined;
   readonly leadership: Leadership | undefined;
   readonly onFenced: (reason: FenceReason, lacking?: ObservedPosition) => void;
-  readonly system: System;
+  readonly system: ClusterSystem;
 }
 
 /** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
@@ -447,7 +447,7 @@ function servePeers(
     moves,
   }: OpenedData & { readonly damage: DamageMonitor; readonly moves: LongPolls },
   { onPosition, feed, fence, leadership, peers, handOver, instance, ageMs }: Leading,
-  system: System,
+  system: ClusterSystem,
 ): Node["replication"] {
   let promised = readPromisedTerm(data);
   const promise = (request: VoteRequest): void => {

@@ -12,6 +12,11 @@ import type { System } from "../system.ts";
 import type { Candidacy, VoteOptions } from "./vote-request.ts";
 import type { NodePosition } from "./node-server.ts";
 
+/** A system that can also connect to other nodes. */
+export interface PeerSystem extends System {
+  connectNode(options: NodeClientOptions): NodeClient;
+}
+
 export interface NodeClientOptions {
   readonly url: string;
   /** Under which name the primary may count how far this node has come. Undefined where it must not. */

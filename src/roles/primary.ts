@@ -29,14 +29,14 @@ import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
 import type { Peers } from "../replication/transport/peers.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
+import { nodeIdOf } from "../replication/identity.ts";
 import {
   acceptAdminKey,
   acceptAdminKeyLater,
-  nodeIdOf,
   ensureSecrets,
   type AnnounceKeys,
   type PrimarySecrets,
-} from "../replication/identity.ts";
+} from "./primary-keys.ts";
 import type { Node, NodeHealth, WriteMeta, WriteResult, Writes } from "../replication/node.ts";
 import { mintEpoch } from "../replication/position.ts";
 import {

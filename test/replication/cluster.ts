@@ -10,7 +10,7 @@ import { loadConfig } from "../../src/config/load.ts";
 import { startEdgeNode } from "../../src/roles/edge.ts";
 import { startFallbackNode } from "../../src/roles/fallback.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
-import type { AnnounceKeys } from "../../src/replication/identity.ts";
+import type { AnnounceKeys } from "../../src/roles/primary-keys.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";

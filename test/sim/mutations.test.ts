@@ -10,7 +10,6 @@ import { Freshness } from "../../src/replication/replica/freshness.ts";
 import { Fence } from "../../src/replication/failover/fence.ts";
 import { Votes } from "../../src/replication/failover/votes.ts";
 import { StartTerm } from "../../src/replication/failover/start-term.ts";
-import { DuplicatePrimaryMonitor } from "../../src/replication/failover/duplicate-primary-monitor.ts";
 import * as twins from "../../src/replication/failover/duplicate-primary.ts";
 import { readNodeFile, writeNodeFile } from "../../src/store/directory/data-directory.ts";
 import { PageChecksums } from "../../src/store/integrity/page-checksums.ts";
@@ -334,6 +333,8 @@ describe("is found:", () => {
       favourite: "a copy of the primary's directory is started apart from all, and joins them",
     };
     const blind = { found: { value: () => {}, configurable: true } };
-    await changed(DuplicatePrimaryMonitor.prototype, blind, () => expectFound(plant, /stays a primary beside it/));
+    await changed(twins.DuplicatePrimaryMonitor.prototype, blind, () =>
+      expectFound(plant, /stays a primary beside it/),
+    );
   }, 120_000);
 });

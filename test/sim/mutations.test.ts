@@ -35,9 +35,13 @@ async function expectFound(plant: Mutation, wanted: RegExp): Promise<void> {
 }
 
 /** Runs `body` while a class has other members. */
-async function changed(prototype: object, members: PropertyDescriptorMap, body: () => Promise<void>): Promise<void> {
+async function changed<C extends object>(
+  prototype: C,
+  members: { readonly [Name in keyof C]?: PropertyDescriptor },
+  body: () => Promise<void>,
+): Promise<void> {
   const own = Object.getOwnPropertyDescriptors(prototype);
-  Object.defineProperties(prototype, members);
+  Object.defineProperties(prototype, members as PropertyDescriptorMap);
   try {
     await body();
   } finally {
@@ -245,7 +249,7 @@ describe("is found:", () => {
 
   test("a primary that does not step aside for its successor", async () => {
     const stubborn = {
-      consider: { value: () => {}, configurable: true },
+      onEpoch: { value: () => {}, configurable: true },
       fence: { value: () => {}, configurable: true },
     };
     await changed(Fence.prototype, stubborn, () => expectFound({ failover: false }, /no peace|was acknowledged by/));
@@ -254,7 +258,7 @@ describe("is found:", () => {
   test("a replayed head that counts as fresh", async () => {
     // As if heads had no numbers, and their word were enough.
     const credulous = {
-      judge: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
+      classify: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
       confirmedMsAgo: { get: () => 0, configurable: true },
     };
     await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/));
@@ -288,7 +292,7 @@ describe("is found:", () => {
   }, 120_000);
 
   test("a vote that is no promise", async () => {
-    const forgetful = { give: { value: () => {}, configurable: true } };
+    const forgetful = { grant: { value: () => {}, configurable: true } };
     const plant: Mutation = { favourite: unseen, shape: withVotes };
     await changed(Votes.prototype, forgetful, () => expectFound(plant, /was acknowledged by 1 edges/));
   }, 120_000);
@@ -310,7 +314,7 @@ describe("is found:", () => {
       favourite: "two edges are promoted at once that others reach and they do not each other",
       shape: { ack: 0 },
     };
-    await changed(Votes.prototype, { give: generous }, () => expectFound(plant, /both promoted with the same votes/));
+    await changed(Votes.prototype, { grant: generous }, () => expectFound(plant, /both promoted with the same votes/));
   }, 120_000);
 
   test("terms that clocks give, so that a clock that was wrong once keeps later primaries from their place", async () => {
@@ -319,7 +323,7 @@ describe("is found:", () => {
 
   test("a read that waits for the feed, which is silent, and asks nobody", async () => {
     const plant: Mutation = { favourite: "all brokers are down, and nothing else", shape: { ack: 0 } };
-    const patient = { catchUpSoon: { value: () => {}, configurable: true } };
+    const patient = { requestCatchUp: { value: () => {}, configurable: true } };
     await changed(ReplicaLoop.prototype, patient, () => expectFound(plant, /although only brokers are down/));
   }, 120_000);
 
@@ -332,7 +336,7 @@ describe("is found:", () => {
     const plant: Mutation = {
       favourite: "a copy of the primary's directory is started apart from all, and joins them",
     };
-    const blind = { found: { value: () => {}, configurable: true } };
+    const blind = { onPrimaryHeads: { value: () => {}, configurable: true } };
     await changed(twins.DuplicatePrimaryMonitor.prototype, blind, () =>
       expectFound(plant, /stays a primary beside it/),
     );

@@ -66,7 +66,7 @@ function freshCopy(maxStalenessMs?: number) {
       const kind = freshness.classify(head(change), false);
       if (kind !== "newer") return kind;
       freshness.onHead(head(change));
-      freshness.expect({ head: head(change), atMs: clock.monotonicMs(), source: "feed" });
+      freshness.expect({ head: head(change), atMs: clock.monotonicMs(), source: "stream" });
       reach();
       return kind;
     },

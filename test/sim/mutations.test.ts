@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { Leadership } from "../../src/replication/failover/leadership.ts";
 import type { NodeHead } from "../../src/replication/transport/messages.ts";
 import { ReplicaLoop } from "../../src/replication/replica/replica-loop.ts";
+import type { ReplicaInput } from "../../src/replication/replica/replica-state.ts";
+import * as replicaState from "../../src/replication/replica/replica-state.ts";
 import { Freshness } from "../../src/replication/replica/freshness.ts";
 import { Fence } from "../../src/replication/failover/fence.ts";
 import { Votes } from "../../src/replication/failover/votes.ts";
@@ -95,6 +97,21 @@ async function withoutSearch(body: () => Promise<void>): Promise<void> {
   const own = { ...twins };
   const findPrimaries = (): Promise<twins.FoundPrimaries> => Promise.resolve({ retained: [], primary: undefined });
   await mock.module(path, () => ({ ...own, findPrimaries }));
+  try {
+    await body();
+  } finally {
+    await mock.module(path, () => own);
+  }
+}
+
+/** Runs `body` while replicas ignore an input of their state machine. */
+async function ignoring(type: ReplicaInput["type"], body: () => Promise<void>): Promise<void> {
+  const path = "../../src/replication/replica/replica-state.ts";
+  const own = { ...replicaState };
+  const { transition } = own;
+  const ignorant: typeof transition = (state, input) =>
+    input.type === type ? { state, commands: [] } : transition(state, input);
+  await mock.module(path, () => ({ ...own, transition: ignorant }));
   try {
     await body();
   } finally {
@@ -340,5 +357,14 @@ describe("is found:", () => {
     await changed(twins.DuplicatePrimaryMonitor.prototype, blind, () =>
       expectFound(plant, /stays a primary beside it/),
     );
+  }, 120_000);
+
+  test("a replica that never tries a failed catch-up again", async () => {
+    await ignoring("retryDue", () => expectFound({}, /no peace/));
+  }, 120_000);
+
+  test("a replica that goes on answering from a damaged database", async () => {
+    const mutation: Mutation = { favourite: "bits flip under a node" };
+    await ignoring("distrusted", () => expectFound(mutation, /which is right at none of/));
   }, 120_000);
 });

@@ -13,7 +13,7 @@ import { readState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { BrokerStatus } from "../node.ts";
+import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";

@@ -12,7 +12,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { Peers } from "./peers.ts";
-import type { BrokerStatus } from "../node.ts";
+import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
 import { BrokerConnection, brokerTls } from "./broker-connection.ts";
 import type { BrokerTransport } from "./broker-transport.ts";

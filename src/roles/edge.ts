@@ -26,6 +26,7 @@ import type { Node, NodeHealth, Promoted } from "../replication/node.ts";
 import { formatToken } from "../replication/position.ts";
 import type { Takeover } from "./primary.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
+import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
 import { type Candidate, openCandidate } from "../replication/failover/candidate.ts";
 import { Votes } from "../replication/failover/votes.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
@@ -192,7 +193,7 @@ function servePeers(
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshots,
+    serveSnapshot: (request) => serveSnapshot(request, snapshots),
     // Who is in a later term and asks is the successor of the primary that this node follows.
     onPeerPosition: (asked) => following.onPeerPosition(asked),
     waitForChange: moves.wait,

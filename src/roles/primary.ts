@@ -45,10 +45,10 @@ import {
   recordLeadership,
   refuseDevelopmentKey,
   openPrimaryDatabase,
-  mayStillLead,
-  wasReplica,
 } from "./primary-database.ts";
+import { mayStillLead, wasReplica } from "../replication/role-notes.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
+import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
 import { Acks } from "../replication/failover/acks.ts";
 import { Fence, type FenceOptions, type FenceReason, type ObservedPosition } from "../replication/failover/fence.ts";
 import { ForeignHistoryMonitor } from "../replication/failover/foreign-history-monitor.ts";
@@ -498,7 +498,7 @@ function servePeers(
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshots,
+    serveSnapshot: (request) => serveSnapshot(request, snapshots),
     onPeerPosition: onPosition,
     waitForChange: moves.wait,
     reportDamage: damage.report,

@@ -6,7 +6,7 @@ import { compareEpochs, type Epoch, readEpochs } from "../../store/log/epochs.ts
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Replica } from "../replica/replica.ts";
-import { lastLedEpoch } from "../../roles/primary-database.ts";
+import { lastLedEpoch } from "../role-notes.ts";
 import type { PromoteOptions } from "../node.ts";
 import type { System } from "../system.ts";
 import type { VoteRequest } from "../transport/vote-request.ts";

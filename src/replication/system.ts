@@ -8,9 +8,6 @@ import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-ch
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker, type Commands, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
-import type { Lease, LeaseOptions } from "./failover/lease/lease.ts";
-import { openLease } from "./failover/lease/open-lease.ts";
-import { connectNode, type NodeClient, type NodeClientOptions } from "./transport/node-client.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
@@ -19,9 +16,6 @@ export interface System {
   readonly fetch: Fetch;
   /** One attempt at a connection to a broker. */
   connectMqtt(options: IClientOptions): MqttClient;
-  connectNode(options: NodeClientOptions): NodeClient;
-  /** The lease of the primary in the engine that the configuration names. */
-  openLease(options: LeaseOptions): Lease;
   spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event>;
   /** Checks uploaded policies where they hold up neither the thread that serves nor the writer. */
   approvePolicies(limits: Limits): ApprovePolicy;
@@ -32,8 +26,6 @@ export const realSystem: System = {
   clock: systemClock,
   fetch: (url, init) => fetch(url, init),
   connectMqtt: connect,
-  connectNode: (options) => connectNode(options, realSystem),
-  openLease: (options) => openLease(options, realSystem),
   spawnWorker,
   approvePolicies,
   serve,

@@ -26,9 +26,10 @@ import type { Node, NodeHealth, Promoted } from "../replication/node.ts";
 import { formatToken } from "../replication/position.ts";
 import type { Takeover } from "./primary.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
+import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
 import { type Candidate, openCandidate } from "../replication/failover/candidate.ts";
 import { Votes } from "../replication/failover/votes.ts";
-import { realSystem, type System } from "../replication/system.ts";
+import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 
 const log = getLogger("edge");
 
@@ -44,7 +45,7 @@ export interface EdgeOptions {
 export async function startEdgeNode(
   config: Config,
   { becomePrimary, onEnding = async () => {}, lease }: EdgeOptions = {},
-  system: System = realSystem,
+  system: ClusterSystem = realClusterSystem,
 ): Promise<Node> {
   const { limits, environment } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
@@ -63,7 +64,7 @@ export async function startEdgeNode(
     config,
     id,
     peers: upstream,
-    loop: follower,
+    receiver: follower,
     health,
     state: following.state,
     mayAcknowledge: counts,
@@ -157,7 +158,7 @@ function servePeers(
     candidate,
     moves,
   }: { readonly following: Replica; readonly candidate: Candidate; readonly moves: LongPolls },
-  system: System,
+  system: ClusterSystem,
 ): Node["replication"] {
   const { database: copy, state: present } = following;
   const nodeKeyHash = hashKey(must(nodeKey, "an edge has a node key"));
@@ -192,7 +193,7 @@ function servePeers(
     limits,
     clock: system.clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshots,
+    serveSnapshot: (request) => serveSnapshot(request, snapshots),
     // Who is in a later term and asks is the successor of the primary that this node follows.
     onPeerPosition: (asked) => following.onPeerPosition(asked),
     waitForChange: moves.wait,

@@ -35,18 +35,18 @@ import {
   type SnapshotMetadata,
 } from "../replication/snapshots/snapshot-metadata.ts";
 import { StorageStatus } from "../replication/storage-status.ts";
-import { realSystem, type System } from "../replication/system.ts";
+import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { scrubDatabase } from "../replication/replica/database-scrub.ts";
 import { ageOf } from "../replication/log/event-time.ts";
 
 const log = getLogger("fallback");
 
-export function startFallbackNode(config: Config, system: System = realSystem): Promise<Node> {
+export function startFallbackNode(config: Config, system: ClusterSystem = realClusterSystem): Promise<Node> {
   return config.follow ? startReplicaFallback(config, system) : startSnapshotFallback(config, system);
 }
 
 /** It asks for the log every few seconds, and has nothing to do with brokers. */
-async function startReplicaFallback(config: Config, system: System): Promise<Node> {
+async function startReplicaFallback(config: Config, system: ClusterSystem): Promise<Node> {
   await using started = new AsyncDisposableStack();
   const directory = lockDirectory(config.data);
   started.defer(directory.unlock);
@@ -66,7 +66,7 @@ async function startReplicaFallback(config: Config, system: System): Promise<Nod
   };
 }
 
-async function startSnapshotFallback(config: Config, system: System): Promise<Node> {
+async function startSnapshotFallback(config: Config, system: ClusterSystem): Promise<Node> {
   const { clock } = system;
   const { limits, environment, data } = config;
   // What was started is ended in reverse order, also where a later part fails to start.
@@ -159,7 +159,7 @@ function monitorSnapshot(
   copy: LocalDatabase,
   limits: Limits,
   started: AsyncDisposableStack,
-  system: System,
+  system: ClusterSystem,
 ): SnapshotDamage {
   let found = false;
   let onFound = (): void => {};

@@ -9,13 +9,15 @@ import { startEdgeNode } from "./edge.ts";
 import { Leadership } from "../replication/failover/leadership.ts";
 import type { Lease } from "../replication/failover/lease/lease.ts";
 import { approvedHistory } from "../replication/history-notes.ts";
-import { nodeIdOf, type MintedKeys } from "../replication/identity.ts";
+import { nodeIdOf } from "../replication/identity.ts";
+import type { MintedKeys } from "./primary-keys.ts";
 import type { Node, Promoted } from "../replication/node.ts";
 import { startPrimaryNode, type PrimaryOptions, type Takeover } from "./primary.ts";
 import { formatToken } from "../replication/position.ts";
 import type { FenceReason, ObservedPosition } from "../replication/failover/fence.ts";
-import { hasPromotionNote, writePromotionNote, PrimaryAliveError } from "../replication/failover/promotion.ts";
-import { realSystem, type System } from "../replication/system.ts";
+import { PrimaryAliveError } from "../replication/failover/promotion.ts";
+import { hasPromotionNote, writePromotionNote } from "../replication/role-notes.ts";
+import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { currentStorePath, requireWritable, quarantineStore } from "../store/directory/data-directory.ts";
@@ -32,13 +34,13 @@ const log = getLogger("node");
 const retryPauseMs = 1000;
 
 /** The store and log first, then brokers, then the API. Keys that a first start makes are shown once. */
-export async function startPrimary(config: Config, system: System = realSystem): Promise<RunningNode> {
+export async function startPrimary(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
   requireWritable(config.data);
   return Member.start(config, "primary", system);
 }
 
 /** The replica and the feed first, then the API. It listens at once, and says that it is not ready while it has no replica. */
-export async function startEdge(config: Config, system: System = realSystem): Promise<RunningNode> {
+export async function startEdge(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
   requireWritable(config.data);
   if (!hasPromotionNote(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
   log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
@@ -47,7 +49,7 @@ export async function startEdge(config: Config, system: System = realSystem): Pr
 
 class Member {
   readonly #config: Config;
-  readonly #system: System;
+  readonly #system: ClusterSystem;
   readonly #lease: Lease | undefined;
   #node: Node | undefined;
   /** The lease under which this node is the primary. */
@@ -60,13 +62,13 @@ class Member {
   #changing: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  private constructor(config: Config, system: System) {
+  private constructor(config: Config, system: ClusterSystem) {
     this.#config = config;
     this.#system = system;
     this.#lease = config.failover === undefined ? undefined : openLeaseOf(config, config.failover, system);
   }
 
-  static async start(config: Config, role: "primary" | "edge", system: System): Promise<RunningNode> {
+  static async start(config: Config, role: "primary" | "edge", system: ClusterSystem): Promise<RunningNode> {
     const member = new Member(config, system);
     // With a lease a node is an edge until it has it.
     const isPrimary = role === "primary" && member.#lease === undefined;
@@ -261,7 +263,7 @@ class Member {
   }
 }
 
-function openLeaseOf(config: Config, url: string, system: System): Lease {
+function openLeaseOf(config: Config, url: string, system: ClusterSystem): Lease {
   const { failoverTtl: ttlMs, failoverUsername: username, failoverPassword: password } = config;
   const { failoverCa: ca, failoverCert: cert, failoverKey: key } = config;
   return system.openLease({ url, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });

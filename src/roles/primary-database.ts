@@ -4,8 +4,6 @@ import { join } from "node:path";
 import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { Epoch } from "../store/log/epochs.ts";
-import { isSameFailover } from "../store/log/terms.ts";
 import {
   installStore,
   nextStorePath,
@@ -16,14 +14,16 @@ import {
 import { databaseFiles, removeFiles } from "../store/snapshot/snapshot.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
-import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
+import { storageFailureIn } from "../util/storage-failure.ts";
 import { reasonOf } from "../util/reason.ts";
 import { removeReplacedDatabases } from "../replication/replica/local-database.ts";
 import { consumeApproval } from "../replication/history-notes.ts";
+import { lastLedEpoch } from "../replication/role-notes.ts";
 import { checkDatabaseInWorker } from "../replication/snapshots/snapshot-jobs.ts";
+import { throwIfStorageFailed } from "../replication/snapshots/verified-database.ts";
 import { requireNoKnownHistory } from "../replication/failover/known-history.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
-import type { System } from "../replication/system.ts";
+import type { ClusterSystem } from "./cluster-system.ts";
 import type { Writer } from "../replication/log/writer.ts";
 
 /** What `ostiary dev` left behind opens to a key that everybody knows. */
@@ -42,7 +42,11 @@ export interface PrimaryDatabase {
 }
 
 /** The primary's file is the truth, so a damaged one is never replaced or repaired here. */
-export async function openPrimaryDatabase(writer: Writer, config: Config, system: System): Promise<PrimaryDatabase> {
+export async function openPrimaryDatabase(
+  writer: Writer,
+  config: Config,
+  system: ClusterSystem,
+): Promise<PrimaryDatabase> {
   const { data, limits } = config;
   const present = currentStorePath(data);
   if (present === undefined) {
@@ -66,16 +70,6 @@ export async function openPrimaryDatabase(writer: Writer, config: Config, system
   return { path: present, isNew: false };
 }
 
-/** Throws where it is the storage that failed: then nothing is known against the data. */
-export function throwIfStorageFailed(cause: unknown, path: string): void {
-  const failure = storageFailureIn(cause);
-  if (failure === undefined) return;
-  const found = describeStorageFailure(failure, path);
-  throw new AppError("internal", `the database cannot be opened, although nothing is known against it: ${found}`, {
-    cause,
-  });
-}
-
 /** Made aside and put in its place whole, so that what a first start leaves when it dies is never taken for a damaged database. */
 async function createDatabase(writer: Writer, data: string): Promise<string> {
   const unfinished = join(data, "new.db");
@@ -90,20 +84,6 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
   installStore(copied, path);
   removeFiles(databaseFiles(unfinished));
   return path;
-}
-
-/** Whether this directory was an edge's or a fallback's before: its term as a primary is one of a successor. */
-export function wasReplica(data: string): boolean {
-  const before = readNodeFile(data, "role");
-  return before !== undefined && before !== "primary";
-}
-
-/** Whether a node with these data was the last primary that it knows of, or never was one: then nobody has replaced it. */
-export function mayStillLead(data: string, epochs: readonly Epoch[]): boolean {
-  const led = lastLedEpoch(data);
-  const term = epochs.find(({ epoch }) => epoch === led)?.term;
-  const last = epochs.at(-1);
-  return led === undefined || (term !== undefined && last !== undefined && isSameFailover(term, last.term));
 }
 
 /** Begins the term of this start. Where the storage fails the primary starts all the same, and its first write tries again. */
@@ -138,11 +118,6 @@ function recordPosition(data: string, writer: Writer): void {
   const text = `${epoch}:${offset}`;
   if (readNodeFile(data, "position") !== text)
     writeNodeFile(data, "position", text, { wait: lastLedEpoch(data) !== epoch });
-}
-
-/** The last epoch that the node with these data was the primary of. */
-export function lastLedEpoch(data: string): string | undefined {
-  return readNodeFile(data, "position")?.split(":")[0];
 }
 
 /**

@@ -11,7 +11,7 @@ import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { approve } from "../../src/replication/history-notes.ts";
-import { drainRead } from "../../src/replication/transport/drain-read.ts";
+import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";

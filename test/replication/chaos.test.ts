@@ -12,7 +12,7 @@ import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
-import { realSystem } from "../../src/replication/system.ts";
+import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { Writer } from "../../src/replication/log/writer.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
@@ -46,7 +46,7 @@ interface Following {
 }
 
 const clientOf = ({ url }: Running<Node>) =>
-  realSystem.connectNode({ url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+  realClusterSystem.connectNode({ url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
 /** The parts of an edge without its connection to the broker, which the test plays. */
 async function withFollower(
@@ -65,7 +65,7 @@ async function withFollower(
       directory,
       environment: "test",
       limits,
-      system: realSystem,
+      system: realClusterSystem,
       guard,
       nodeKeyHash: hashKey(nodeKey),
     });

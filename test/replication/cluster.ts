@@ -10,12 +10,12 @@ import { loadConfig } from "../../src/config/load.ts";
 import { startEdgeNode } from "../../src/roles/edge.ts";
 import { startFallbackNode } from "../../src/roles/fallback.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
-import type { AnnounceKeys } from "../../src/replication/identity.ts";
+import type { AnnounceKeys } from "../../src/roles/primary-keys.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/replication/log/append.ts";
-import type { System } from "../../src/replication/system.ts";
+import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -109,19 +109,23 @@ export class Cluster {
   }
 
   /** An edge as the command line starts it: it can be promoted, and then answers as a primary at the same address. */
-  async promotable(name: string, flags: Flags, system?: System): Promise<RunningNode & { readonly data: string }> {
+  async promotable(
+    name: string,
+    flags: Flags,
+    system?: ClusterSystem,
+  ): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("edge", name, flags), startEdge, system);
   }
 
   /** A primary as the command line starts it: it can be replaced, and then goes on as an edge at the same address. */
-  async member(flags: Flags, system?: System): Promise<RunningNode & { readonly data: string }> {
+  async member(flags: Flags, system?: ClusterSystem): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
   }
 
   async #asMember(
     config: Config,
     start: typeof startEdge,
-    system?: System,
+    system?: ClusterSystem,
   ): Promise<RunningNode & { readonly data: string }> {
     const running = await start(config, system);
     const tracked = { ...running, data: config.data, stop: () => (this.#roles.delete(tracked), running.stop()) };

@@ -9,7 +9,7 @@ import {
   type EmbeddedBroker,
   type EmbeddedBrokerOptions,
 } from "../../src/replication/transport/embedded-broker.ts";
-import { drainRead } from "../../src/replication/transport/drain-read.ts";
+import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
 import { hashKey, verifyKey } from "../../src/store/keys/api-keys.ts";

@@ -9,7 +9,7 @@ import { Aedes } from "aedes";
 import { connectAsync, type MqttClient } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
 import { BrokerConnection } from "../../src/replication/transport/broker-connection.ts";
-import { drainRead } from "../../src/replication/transport/drain-read.ts";
+import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";

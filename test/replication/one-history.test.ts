@@ -6,7 +6,7 @@ import { freePort } from "../../scripts/node-process.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
 import { askKnownTerm } from "../../src/replication/failover/known-term.ts";
 import { parseToken } from "../../src/replication/position.ts";
-import { realSystem } from "../../src/replication/system.ts";
+import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
@@ -126,18 +126,18 @@ describe("terms", () => {
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary, ofB } = await threeMembers(cluster);
         const dayMs = 86_400_000;
-        const clock = { ...realSystem.clock, wallMs: () => Date.now() + dayMs };
+        const clock = { ...realClusterSystem.clock, wallMs: () => Date.now() + dayMs };
         await written(a.url, "ann");
         for (const { url } of [b, c])
           await eventually(async () => expect((await mayRead(url, "ann")).allowed).toBe(true), 15_000);
         await a.stop();
         await b.stop();
-        const ahead = await cluster.promotable("edge-b", ofB, { ...realSystem, clock });
+        const ahead = await cluster.promotable("edge-b", ofB, { ...realClusterSystem, clock });
         expect((await post(ahead.url, "/api/promote", {})).status).toBe(200);
         const { term } = await standingAt(ahead.url);
         expect(term).toBe(2 * firstTerm);
         const config = cluster.config("primary", "restored", { peers: `${ahead.url},${c.url},http://127.0.0.1:9` });
-        const known = await askKnownTerm(config, realSystem);
+        const known = await askKnownTerm(config, realClusterSystem);
         expect(known).toEqual({ term, silent: ["http://127.0.0.1:9"] });
 
         const file = join(cluster.directory, "taken.backup");

@@ -1,7 +1,7 @@
 /** Edges that follow a primary with its embedded broker: they converge, whoever restarts and whatever was missed. */
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
-import { realSystem } from "../../src/replication/system.ts";
+import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { zeroHash } from "../../src/store/log/store-state.ts";
 import { must } from "../../src/util/assert.ts";
@@ -33,7 +33,7 @@ test("a page that comes in slowly is waited for, one that stops is not", () =>
         return new Response(trickle(page, pieces, 100));
       },
     });
-    const client = realSystem.connectNode({
+    const client = realClusterSystem.connectNode({
       countedAs: () => "test",
       url: `http://127.0.0.1:${slowLine.port}`,
       nodeKey,

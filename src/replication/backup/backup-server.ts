@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Replica } from "../replica/replica.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { buildBackupInWorker } from "../snapshots/snapshot-jobs.ts";
 import { streamFile } from "../snapshots/snapshot-server.ts";
@@ -61,20 +60,27 @@ export function createBackupServer({
   };
 }
 
-/** Those of a copy that follows: it gives none while it does not trust itself. */
+/** A replica that backups are made of. */
+export interface BackupSource {
+  /** Throws AppError `not_ready` while the replica must not answer. */
+  engine(): unknown;
+  readonly database: { readonly path: string };
+  readonly writer: { copyIfReplaced(target: string): Promise<boolean> };
+}
+
+/** Serves backups of a replica. There is none while the replica does not trust its own data. */
 export function serveReplicaBackups(
-  following: Replica,
+  replica: BackupSource,
   { data, nodeKey }: Pick<Config, "data" | "nodeKey">,
   system: BackupServerOptions["system"],
 ): () => Promise<Response> {
   const storePath = (): string => {
-    following.engine();
-    return following.database.path;
+    replica.engine();
+    return replica.database.path;
   };
-  const saveReplaced = (target: string): Promise<boolean> => following.writer.copyIfReplaced(target);
   return createBackupServer({
     storePath,
-    copyIfReplaced: saveReplaced,
+    copyIfReplaced: (target) => replica.writer.copyIfReplaced(target),
     data,
     nodeKeyHash: nodeKeyHashOf({ nodeKey }),
     system,

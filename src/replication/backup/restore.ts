@@ -32,7 +32,7 @@ import { noteHistory } from "../history-notes.ts";
 import { mintEpoch } from "../position.ts";
 import { requireAuthentic } from "../snapshots/import-snapshot.ts";
 import { checkDatabaseInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
-import { removePromotionNote } from "../failover/promotion.ts";
+import { removePromotionNote } from "../role-notes.ts";
 import { realSystem } from "../system.ts";
 import { commitEvent } from "../log/commit-event.ts";
 import { eventTime } from "../log/event-time.ts";

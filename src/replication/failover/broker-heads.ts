@@ -2,8 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
-import { brokerTls } from "../transport/broker-tls.ts";
-import { BrokerConnection } from "../transport/broker-connection.ts";
+import { BrokerConnection, brokerTls } from "../transport/broker-connection.ts";
 import { decodeHead, type Head } from "../transport/messages.ts";
 import { createMessageMac } from "../transport/message-mac.ts";
 import { topicsOf } from "../transport/topics.ts";

@@ -6,10 +6,11 @@ import { compareEpochs, type Epoch, readEpochs } from "../../store/log/epochs.ts
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Replica } from "../replica/replica.ts";
-import { lastLedEpoch } from "../../roles/primary-database.ts";
+import { lastLedEpoch } from "../role-notes.ts";
 import type { PromoteOptions } from "../node.ts";
 import type { System } from "../system.ts";
-import type { Votes, VoteRequest } from "./votes.ts";
+import type { VoteRequest } from "../transport/vote-request.ts";
+import type { Votes } from "./votes.ts";
 import { type AcquireLease, type Mandate, obtainMandate } from "./promotion.ts";
 
 const log = getLogger("edge");

@@ -9,11 +9,15 @@ import { brokerAddress } from "../../config/broker-address.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { isSameFailover } from "../../store/log/terms.ts";
+import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { epochOf, type Head } from "../transport/messages.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { System } from "../system.ts";
+import type { Fence } from "./fence.ts";
 import { externalBrokerUrls, readBrokerHeads } from "./broker-heads.ts";
+
+const log = getLogger("primary");
 
 /** A living primary publishes a head within so many intervals. */
 const headIntervalsWaited = 1.5;
@@ -74,4 +78,64 @@ function refusal(head: Head, where: string, data: string): AppError {
     "conflict",
     `another process of this node (${head.node ?? "of an earlier version"}) is the primary of the same data, ${where} says: \`${data}\` seems to be a copy of its directory. This primary does not start. Stop the other one first to move it here; or start this one as an edge; or, to look at a copy, without the peers and the brokers of the original`,
   );
+}
+
+export interface DuplicatePrimaryMonitorOptions {
+  /** This node's. */
+  readonly id: string;
+  /** Which start of its process this is. */
+  readonly instance: string;
+  readonly state: () => StoreState;
+  readonly fence: Fence;
+}
+
+export class DuplicatePrimaryMonitor {
+  readonly #options: DuplicatePrimaryMonitorOptions;
+  #isFollowed = false;
+  #known: string | undefined;
+
+  constructor(options: DuplicatePrimaryMonitorOptions) {
+    this.#options = options;
+  }
+
+  /** A node stands in that epoch. */
+  onReplicaEpoch(epoch: string): void {
+    this.#isFollowed ||= epoch === this.#options.state().epoch;
+  }
+
+  /** Whether a process of this node published the head in the present succession: this one, a former one, or a twin. Logs a twin once. */
+  isOfThisNode(head: Head, retained: boolean): boolean {
+    const { id, instance, state: present } = this.#options;
+    if (head.i === undefined || head.node !== id || !isSameFailover(head.n, present().term)) return false;
+    if (head.i !== instance && !retained && head.n >= present().term && this.#known !== head.i) {
+      this.#known = head.i;
+      log.error(
+        "another process of the node {id} takes itself for the primary of the same data: one of the two was started on a copy of the other's data directory. Stop the one that the nodes do not follow",
+        { id },
+      );
+    }
+    return true;
+  }
+
+  /** Whether nobody is known to follow this primary, so that its peers should be asked. */
+  get hasNoReplica(): boolean {
+    return !this.#isFollowed;
+  }
+
+  /** These primaries are alive. */
+  onPrimaryHeads(primaries: readonly Head[]): void {
+    const { id, instance, state: present, fence } = this.#options;
+    const earlier = primaries.find(
+      (head) =>
+        head.node === id &&
+        head.i !== undefined &&
+        head.i !== instance &&
+        isSameFailover(head.n, present().term) &&
+        compareEpochs(epochOf(head), present()) < 0,
+    );
+    if (earlier !== undefined)
+      fence.fence(
+        `another process of the node ${id} is the primary of the same data, and was started earlier: this data directory is a copy. Stop one of the two`,
+      );
+  }
 }

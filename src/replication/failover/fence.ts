@@ -12,7 +12,7 @@ import type { StorageStatus } from "../storage-status.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../replica/divergence-point.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "../replica/unreplicated-events.ts";
-import { removePromotionNote } from "./promotion.ts";
+import { removePromotionNote } from "../role-notes.ts";
 
 const log = getLogger("primary");
 

@@ -13,7 +13,7 @@ import type { NodeHead } from "../transport/messages.ts";
 import { connectPeers } from "../transport/open-peers.ts";
 import { approvedHistory, knownHistory } from "../history-notes.ts";
 import { nodeKeyHashOf } from "../identity.ts";
-import type { System } from "../system.ts";
+import type { PeerSystem } from "../transport/node-client.ts";
 import { externalBrokerUrls, readBrokerHeads } from "./broker-heads.ts";
 
 const log = getLogger("primary");
@@ -29,7 +29,7 @@ interface KnownHistory {
 }
 
 /** AppError `conflict` where somebody knows of a history, unless it is the one that an operator has abandoned. */
-export async function requireNoKnownHistory(config: Config, system: System): Promise<void> {
+export async function requireNoKnownHistory(config: Config, system: PeerSystem): Promise<void> {
   const { data, environment } = config;
   const noted = knownHistory(data);
   const own: KnownHistory[] =
@@ -57,7 +57,7 @@ function refusal(
   );
 }
 
-function askPeers(config: Config, system: System): Promise<KnownHistory | undefined>[] {
+function askPeers(config: Config, system: PeerSystem): Promise<KnownHistory | undefined>[] {
   const knownTo = (url: string, head: NodeHead): KnownHistory | undefined => {
     const [first] = head.epochs;
     if (head.s !== config.environment || first === undefined) return undefined;
@@ -77,7 +77,7 @@ function askPeers(config: Config, system: System): Promise<KnownHistory | undefi
   });
 }
 
-function askBrokers(config: Config, system: System): Promise<KnownHistory | undefined>[] {
+function askBrokers(config: Config, system: PeerSystem): Promise<KnownHistory | undefined>[] {
   const nodeKeyHash = nodeKeyHashOf(config);
   // Without the node key nobody can tell whose a head is.
   if (nodeKeyHash === undefined) return [];
@@ -87,7 +87,7 @@ function askBrokers(config: Config, system: System): Promise<KnownHistory | unde
   });
 }
 
-function inTime<T>(answer: Promise<T | undefined>, { clock }: System): Promise<T | undefined> {
+function inTime<T>(answer: Promise<T | undefined>, { clock }: PeerSystem): Promise<T | undefined> {
   return new Promise((resolve) => {
     const cancel = clock.after(askTimeoutMs, () => resolve(undefined));
     void answer.then((value) => (cancel(), resolve(value)));

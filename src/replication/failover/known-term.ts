@@ -2,7 +2,7 @@
 import type { Config } from "../../config/config.ts";
 import { deadline } from "../../util/deadline.ts";
 import { connectPeers } from "../transport/open-peers.ts";
-import type { System } from "../system.ts";
+import type { PeerSystem } from "../transport/node-client.ts";
 
 export interface KnownTerm {
   /** 0 where no node answered. */
@@ -14,7 +14,7 @@ export interface KnownTerm {
 const timeoutMs = 5000;
 
 /** Asks the configured peers, and the primary of an edge's configuration, all at once. None without a node key to ask them with. */
-export async function askKnownTerm(config: Config, system: System): Promise<KnownTerm> {
+export async function askKnownTerm(config: Config, system: PeerSystem): Promise<KnownTerm> {
   const { primary, peers } = config;
   const urls = [...new Set([...(primary === undefined ? [] : [primary]), ...peers])];
   const nodes = connectPeers({ ...config, peers: urls }, system);

@@ -4,9 +4,6 @@
  * that nothing is acknowledged behind its back. It does not decide that the primary is gone: an
  * operator does, or the lease (`failover/campaign.ts`).
  */
-import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { isSameFailover, nextFailoverTerm } from "../../store/log/terms.ts";
@@ -18,24 +15,8 @@ import type { Replica } from "../replica/replica.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Leadership } from "./leadership.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, Votes } from "./votes.ts";
-
-const noteName = "promoted";
-
-/** Whether the node of this directory was promoted, and nobody after it. */
-export function hasPromotionNote(directory: string): boolean {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  return readNodeFile(directory, noteName) !== undefined;
-}
-
-export function writePromotionNote(directory: string): void {
-  writeNodeFile(directory, noteName, new Date().toISOString());
-}
-
-/** Another was promoted over this one. */
-export function removePromotionNote(directory: string): void {
-  rmSync(join(directory, noteName), { force: true });
-}
+import type { Candidacy } from "../transport/vote-request.ts";
+import type { Votes } from "./votes.ts";
 
 const catchUpWaitMs = 5000;
 const catchUpPollMs = 50;

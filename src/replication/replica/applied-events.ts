@@ -5,10 +5,15 @@
  *
  * The clocks of two machines differ. An event can't arrive before its commit: where it seems to, it counts as committed when it arrived.
  */
+import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { ReplayedEvent } from "../log/replay.ts";
 import type { CommittedReplay } from "../log/store-writer.ts";
+import type { EventBatch } from "../transport/messages.ts";
+import type { AnnouncedEvents } from "./replica-state.ts";
+
+const log = getLogger("follow");
 
 /** How events came: in a message of the feed, fetched because the feed only announced them, fetched from a primary that is polled, or missed before. */
 export type DeliverySource = "feed" | "fetch" | "poll" | "catch_up";
@@ -20,12 +25,6 @@ export interface Delivery {
   /** When the primary committed each; null where that is not known. */
   readonly committedMs: readonly (number | null)[] | undefined;
   readonly announced: AnnouncedEvents | undefined;
-}
-
-/** Up to where the feed announced events that this node then fetched, and when. */
-export interface AnnouncedEvents {
-  readonly offset: number;
-  readonly atMs: number;
 }
 
 interface TimedEvent {
@@ -82,4 +81,24 @@ function recordSpans(
     span("apply", event.startMs, event.endMs);
     span("commit to visible", committedMs, visibleMs);
   }
+}
+
+export function logReceivedBatch({ p, l, ev }: EventBatch): void {
+  const announced = ev.filter(([, , , body]) => typeof body !== "string").length;
+  log.debug("received events {first} to {last} of the feed, {announced} of them without their bodies", {
+    first: p + 1,
+    last: l,
+    announced,
+  });
+}
+
+export function logAppliedEvents({ events, startMs, committedMs }: CommittedReplay, source: DeliverySource): void {
+  if (events.length === 0) return;
+  const ms = Number((committedMs - startMs).toFixed(3));
+  log.debug("applied events {first} to {last}, which came by {source}", {
+    first: events[0]?.offset,
+    last: events.at(-1)?.offset,
+    source,
+    ms,
+  });
 }

@@ -6,17 +6,7 @@ import type { Limits } from "../../config/limits.ts";
 import { must } from "../../util/assert.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
-
-/**
- * Why the logs of others are asked. Only what was missed makes a copy catch up: events that the feed announces without their bodies, and those of which
- * a primary that is polled tells, come by HTTP because that is their way.
- */
-export type CatchUpCause = "announced" | "polled" | "missed";
-
-/** The one that counts, of two. */
-export function mergeCauses(first: CatchUpCause | undefined, second: CatchUpCause): CatchUpCause {
-  return first === undefined || second === "missed" ? second : first;
-}
+import { type CatchUpCause, mergeCauses } from "./replica-state.ts";
 
 export interface CatchUpRequestsOptions {
   readonly limits: Pick<Limits, "retryDelayMsMin" | "retryDelayMsMax">;

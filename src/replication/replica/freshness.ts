@@ -40,7 +40,7 @@ export interface ExpectedHead {
   readonly head: Head;
   /** Undefined where it proves nothing. */
   readonly atMs: number | undefined;
-  readonly source: "feed" | "primary";
+  readonly source: "stream" | "primary";
 }
 
 /** So many heads that are ahead of this copy are waited for. */

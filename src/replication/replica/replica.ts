@@ -24,12 +24,11 @@ import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
 import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { StorageStatus } from "../storage-status.ts";
-import type { System } from "../system.ts";
+import type { PeerSystem } from "../transport/node-client.ts";
 import { ageOf } from "../log/event-time.ts";
 import { Writer } from "../log/writer.ts";
 import { OffsetWaiters } from "./offset-waiters.ts";
-import { ReplicaLoop } from "./replica-loop.ts";
-import type { ReplicaLoopOptions } from "./replica-loop-options.ts";
+import { ReplicaLoop, type ReplicaLoopOptions } from "./replica-loop.ts";
 import { lastCommonOffset } from "./divergence-point.ts";
 import { type AckName, openReplicaPeers } from "../transport/open-peers.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "./unreplicated-events.ts";
@@ -72,7 +71,7 @@ export async function openReplica(
   config: Config,
   countedAs: AckName,
   started: AsyncDisposableStack,
-  system: System,
+  system: PeerSystem,
 ): Promise<Replica> {
   const { clock } = system;
   const { limits, environment, data } = config;
@@ -191,7 +190,7 @@ function reportDamageTo(
   writer: Writer,
   follower: ReplicaLoop,
   started: AsyncDisposableStack,
-  system: System,
+  system: PeerSystem,
 ): DamageReports {
   const onSound = (path: string): void => {
     log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
@@ -233,7 +232,7 @@ function trackPosition(
   writer: Writer,
   copy: LocalDatabase,
   guard: HistoryGuard,
-  system: System,
+  system: PeerSystem,
 ): ReplicaPosition {
   let state: StoreState | undefined;
   const listeners: (() => void)[] = [];
@@ -326,7 +325,7 @@ async function auditOnce(
   copy: LocalDatabase,
   distrustDamaged: DamageReports["distrustDamaged"],
   follower: ReplicaLoop,
-  system: System,
+  system: PeerSystem,
 ): Promise<void> {
   if (!copy.isOpen || follower.isDiverged) return;
   const { path } = copy;

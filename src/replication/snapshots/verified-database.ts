@@ -4,8 +4,8 @@ import { quarantineStore, storePathsIn } from "../../store/directory/data-direct
 import { requireEnvironment } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
+import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import type { System } from "../system.ts";
-import { throwIfStorageFailed } from "../../roles/primary-database.ts";
 import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
 
 const log = getLogger("store");
@@ -32,4 +32,12 @@ export async function findVerifiedDatabase(
     }
   }
   return undefined;
+}
+
+/** Throws if the storage failed: that says nothing about the data. */
+export function throwIfStorageFailed(cause: unknown, path: string): void {
+  const failure = storageFailureIn(cause);
+  if (failure === undefined) return;
+  const found = describeStorageFailure(failure, path);
+  throw new AppError("internal", `the database cannot be opened, although it may be sound: ${found}`, { cause });
 }

@@ -12,9 +12,11 @@
 import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
 import { brokerAddress } from "../../config/broker-address.ts";
+import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import { realSystem, type System } from "../system.ts";
+import { readTlsFiles, type TlsFiles } from "../tls-files.ts";
 import { explainBrokerError } from "./broker-errors.ts";
 import { windowMax, type BrokerTransport } from "./broker-transport.ts";
 
@@ -339,4 +341,9 @@ function mqttAddress(url: string): IClientOptions {
   if (!scheme.startsWith("ws")) return { ...address, hostname: host };
   // Here it puts a URL together again.
   return { ...address, hostname: host.includes(":") ? `[${host}]` : host, path };
+}
+
+/** What a node presents to external brokers over TLS, and the authority that it trusts there. AppError `conflict` names the setting whose file can't be read or used. */
+export function brokerTls({ brokerCa: ca, brokerCert: cert, brokerKey: key }: Config): TlsFiles {
+  return readTlsFiles("broker", { ca, cert, key });
 }

@@ -11,10 +11,8 @@ import { embeddedBroker } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
-import { drainRead } from "./drain-read.ts";
 import { windowMax, type BrokerTransport } from "./broker-transport.ts";
-import { limitPacketSize } from "./packet-limit.ts";
-import { isSlow, isolateSlowSubscriber } from "./slow-subscriber.ts";
+import { drainRead, isolateSlowSubscriber, isSlow, limitPacketSize } from "./embedded-broker-stream.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("broker");

@@ -11,12 +11,10 @@ import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { ReplicaLoop } from "../replica/replica-loop.ts";
 import type { Peers } from "./peers.ts";
-import type { BrokerStatus, NodeHealth } from "../node.ts";
+import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
-import { brokerTls } from "./broker-tls.ts";
-import { BrokerConnection } from "./broker-connection.ts";
+import { BrokerConnection, brokerTls } from "./broker-connection.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import { withMac, createMessageMac, createMacVerifier, type MessageMac } from "./message-mac.ts";
 import { topicsOf, type Topics } from "./topics.ts";
@@ -25,13 +23,24 @@ const log = getLogger("edge");
 
 const statusIntervalMs = 5000;
 
+/** The part of a replica that takes messages of the event stream. */
+export interface EventReceiver {
+  /** Whether the primary waits for acknowledgements. */
+  readonly isAckRequested: boolean;
+  receiveBatch(payload: Uint8Array): void;
+  receiveHead(payload: Uint8Array, retained: boolean, broker: string): void;
+  /** Called after each subscription. Messages may have been missed before. */
+  onSubscribed(): void;
+}
+
 export interface EventSubscriberOptions {
   readonly config: Config;
   /** This node's. */
   readonly id: string;
   readonly peers: Peers;
-  readonly loop: ReplicaLoop;
-  readonly health: () => NodeHealth;
+  readonly receiver: EventReceiver;
+  /** The state that the node publishes about itself. */
+  readonly health: () => { readonly state: string; readonly ageMs: number | null };
   readonly state: () => StoreState | undefined;
   /** Whether the primary may count this node for its acknowledgements. */
   readonly mayAcknowledge: () => boolean;
@@ -49,16 +58,7 @@ export interface EventSubscriber {
 
 /** AppError `conflict` where a certificate can't be used. */
 export function openEventSubscriber(options: EventSubscriberOptions): EventSubscriber {
-  const {
-    config,
-    id,
-    peers: upstream,
-    loop: follower,
-    health,
-    state: present,
-    mayAcknowledge: counts,
-    system,
-  } = options;
+  const { config, id, peers: upstream, receiver, health, state: present, mayAcknowledge: counts, system } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
   const seal = createMessageMac(hashKey(must(config.nodeKey, "an edge has a node key")));
   const links = openConnections(options, topics, seal);
@@ -71,7 +71,7 @@ export function openEventSubscriber(options: EventSubscriberOptions): EventSubsc
     return publishNodeStatus(withMac(link, seal), statusTopic, { state, ...standing, ageMs, version: build.version });
   };
   const believed = createMacVerifier(seal);
-  for (const link of links) subscribeAt(link, topics, follower, believed, () => publishAt(link));
+  for (const link of links) subscribeAt(link, topics, receiver, believed, () => publishAt(link));
   // The broker inside the primary moves with it.
   upstream.onPrimaryChange(() => links.forEach((link) => link.reconnect()));
   const acknowledge = links.map((link) => coalesce(() => publishAt(link)));
@@ -86,7 +86,7 @@ export function openEventSubscriber(options: EventSubscriberOptions): EventSubsc
       for (const link of links) link.start();
     },
     onStateChange() {
-      if (follower.isAckRequested) for (const publish of acknowledge) publish();
+      if (receiver.isAckRequested) for (const publish of acknowledge) publish();
     },
     async close() {
       endStatuses();
@@ -157,21 +157,21 @@ function openConnections(
 function subscribeAt(
   link: BrokerConnection,
   topics: Topics,
-  follower: ReplicaLoop,
+  receiver: EventReceiver,
   believed: ReturnType<typeof createMacVerifier>,
   publishStatus: () => Promise<void>,
 ): void {
   link.onMessage((topic, payload, retained) => {
     if (!believed(link.name, topic, payload)) return;
-    if (topic === topics.events) follower.receiveBatch(payload);
-    else if (topic === topics.head) follower.receiveHead(payload, retained, link.name);
+    if (topic === topics.events) receiver.receiveBatch(payload);
+    else if (topic === topics.head) receiver.receiveHead(payload, retained, link.name);
   });
   let complained = false;
   const subscribe = async (): Promise<void> => {
     try {
       await link.subscribe([topics.events, topics.head]);
       complained = false;
-      follower.onSubscribed();
+      receiver.onSubscribed();
       await publishStatus();
     } catch (error) {
       // Once, until it succeeds: what the broker refuses it refuses at each attempt.

@@ -9,8 +9,13 @@ import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type LogPage, type LogRefusal } from "./messages.ts";
 import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, VoteOptions } from "../failover/votes.ts";
+import type { Candidacy, VoteOptions } from "./vote-request.ts";
 import type { NodePosition } from "./node-server.ts";
+
+/** A system that can also connect to other nodes. */
+export interface PeerSystem extends System {
+  connectNode(options: NodeClientOptions): NodeClient;
+}
 
 export interface NodeClientOptions {
   readonly url: string;

@@ -20,9 +20,7 @@ import { readHead, type HeadOptions } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
-import type { SnapshotCache } from "../snapshots/snapshot-cache.ts";
-import { serveSnapshot } from "../snapshots/snapshot-server.ts";
-import type { VoteRequest } from "../failover/votes.ts";
+import type { VoteRequest } from "./vote-request.ts";
 
 const logger = getLogger("log-server");
 
@@ -59,7 +57,8 @@ export interface NodeServerOptions {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
-  readonly snapshots: SnapshotCache;
+  /** Answers a request for a snapshot. */
+  readonly serveSnapshot: (request: Request) => Promise<Response>;
   /** Called with where another node says that it stands, and its id, where it gave one. */
   readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;
   /** Resolves when this node has moved on, after `waitMs` at the latest. */
@@ -98,7 +97,7 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
         case "/replication/v1/log":
           return servePage(options, request, searchParams);
         case "/replication/v1/snapshot":
-          return await serveSnapshot(request, options.snapshots);
+          return await options.serveSnapshot(request);
         default:
           return refusal(404, "not_found", "no such route");
       }

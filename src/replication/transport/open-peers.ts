@@ -2,7 +2,7 @@
 import type { Config } from "../../config/config.ts";
 import { must } from "../../util/assert.ts";
 import { nodeIdOf } from "../identity.ts";
-import type { System } from "../system.ts";
+import type { PeerSystem } from "./node-client.ts";
 import type { HistoryFilter } from "../history-guard.ts";
 import type { NodePosition } from "./node-server.ts";
 import { Peers, type PeerNode } from "./peers.ts";
@@ -19,7 +19,7 @@ export function openReplicaPeers(
   countedAs: AckName,
   own: () => NodePosition | undefined,
   histories: HistoryFilter,
-  system: System,
+  system: PeerSystem,
 ): Peers {
   const primary = must(config.primary, "a follower has a primary");
   return new Peers(
@@ -39,20 +39,20 @@ export function openPrimaryPeers(
   config: Config,
   own: () => NodePosition,
   histories: HistoryFilter,
-  system: System,
+  system: PeerSystem,
 ): Peers | undefined {
   const [first, ...others] = connectPeers(config, system);
   return first && new Peers([first, ...others], system.clock, own, histories);
 }
 
 /** None without a node key to ask them with. */
-export function connectPeers(config: Config, system: System): PeerNode[] {
+export function connectPeers(config: Config, system: PeerSystem): PeerNode[] {
   return config.nodeKey === undefined
     ? []
     : config.peers.map((url) => connectPeer(url, config, withoutAckName, system));
 }
 
-function connectPeer(url: string, { nodeKey, limits }: Config, countedAs: AckName, system: System): PeerNode {
+function connectPeer(url: string, { nodeKey, limits }: Config, countedAs: AckName, system: PeerSystem): PeerNode {
   const { logTimeoutMs, snapshotTimeoutMs } = limits;
   const key = must(nodeKey, "a node that asks others has a node key");
   return { url, client: system.connectNode({ url, countedAs, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };

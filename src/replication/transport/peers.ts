@@ -11,7 +11,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "./messages.ts";
 import type { HistoryFilter } from "../history-guard.ts";
-import type { Candidacy, VoteOptions } from "../failover/votes.ts";
+import type { Candidacy, VoteOptions } from "./vote-request.ts";
 import type { NodePosition } from "./node-server.ts";
 import type { LogResponse, NodeClient, VoteResponse } from "./node-client.ts";
 

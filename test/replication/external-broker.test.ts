@@ -185,7 +185,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
               await Bun.sleep(100);
             }
             await converged(edge.node, primary.node);
-            const complaints = lines.filter((line) => line.includes("does not take what this primary publishes"));
+            const complaints = lines.filter((line) => line.includes("does not accept what this primary publishes"));
             expect(complaints).toHaveLength(1);
             expect(complaints[0]).toContain("Not authorized (the broker's access rules do not permit it");
             // Nothing was sent again, and the connection is the first one.

@@ -60,7 +60,7 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
       await eventually(async () => expect((await refused()) - before).toBeGreaterThanOrEqual(5));
       expect(mayRead(edge.node, "eve")).toBe(false);
       expect(edge.node.health()).toMatchObject({ ok: true, state: "LIVE" });
-      expect(lines.join("")).toContain("check the access list of the broker");
+      expect(lines.join("")).toContain("check in the broker's access list");
       await insert(primary.node, "bob");
       await converged(edge.node, primary.node);
       expect(mayRead(edge.node, "eve")).toBe(false);

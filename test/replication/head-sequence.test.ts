@@ -46,7 +46,7 @@ test("where nothing can be written, the reserved ones are used up, and then ther
       expect(rest.slice(0, 8)).toEqual([3, 4, 5, 6, 7, 8, 9, 10]);
       expect(rest.slice(8).every((number) => number === undefined)).toBe(true);
       expect(sequence.last).toBe(10);
-      expect(lines.filter((line) => line.includes("can't be reserved"))).toHaveLength(1);
+      expect(lines.filter((line) => line.includes("cannot be reserved"))).toHaveLength(1);
       expect(lines.filter((line) => line.includes("no sequence number is left"))).toHaveLength(1);
       mkdirSync(directory);
       expect(take(sequence, 3)).toEqual([11, 12, 13]);

@@ -152,7 +152,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
     const cases = {
       "a broker whose authority nobody knows": () => ({
         options: { ca: pem(strangers.cert), ...client("edge-a") },
-        hint: "`brokerCa` names its authority",
+        hint: "name the authority in `brokerCa`",
       }),
       "a broker under a name that its certificate does not have": () => ({
         options: { ca: pem(authority.cert), ...client("edge-a") },

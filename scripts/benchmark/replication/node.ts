@@ -116,8 +116,8 @@ const watched: ClusterSystem = {
     let movingTo = 0;
     if (kind === writerWorker)
       worker.onEvent((event) => {
-        if ("moving" in event) movingTo = event.moving.state.offset;
-        if ("moved" in event) seen.push([movingTo, onSharedClock(event.moved.committedMs)]);
+        if ("committing" in event) movingTo = event.committing.state.offset;
+        if ("committed" in event) seen.push([movingTo, onSharedClock(event.committed.committedMs)]);
       });
     return worker as WorkerHandle<never, never>;
   },

@@ -103,7 +103,7 @@ export function drawHistory(path: string, seed: number, events: number): History
   const log = openLog(store);
   const portraits = [readContents(store)];
   for (let attempt = 0; portraits.length <= events; attempt++) {
-    const meta = { traceparent: null, timeMs: 1000 * attempt, ...(next() < 0.5 && { request: `r${attempt}` }) };
+    const meta = { traceparent: null, timeMs: 1000 * attempt, ...(next() < 0.5 && { idempotencyKey: `r${attempt}` }) };
     try {
       store.transaction(() => append(store, log, drawRequest(next, attempt), meta, defaultLimits));
     } catch (error) {

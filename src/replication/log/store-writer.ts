@@ -3,6 +3,7 @@
  * fsync. Each request has its own savepoint and event, so that a refused request does not affect the others. It usually
  * runs in a thread of its own (`writer-worker.ts`).
  */
+import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
@@ -112,7 +113,7 @@ const pagesStepBytes = 2 ** 20;
 export class StoreWriter {
   readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
-  readonly #unchangedWrites = new Map<string, WriteResult>();
+  readonly #unchangedWrites = new LRUCache<string, WriteResult>({ max: unchangedWritesMax });
   #open: WriterConnection | undefined;
   /** The state of the open store, as far as this writer has changed it. */
   #state: StoreState | undefined;
@@ -318,7 +319,7 @@ export class StoreWriter {
     const { appended, digest } = outcome;
     const { result, startMs, decidedMs } = appended;
     // Not earlier: the change that made the request a no-op may be part of the same commit.
-    if (result.unchanged === true && digest !== undefined) this.#recordUnchanged(digest, result);
+    if (result.unchanged === true && digest !== undefined) this.#unchangedWrites.set(digest, result);
     write.resolve({ result, startMs, decidedMs, committedMs });
   }
 
@@ -476,13 +477,6 @@ export class StoreWriter {
       store.exec("RELEASE request");
       return { error };
     }
-  }
-
-  #recordUnchanged(request: string, result: WriteResult): void {
-    this.#unchangedWrites.set(request, result);
-    if (this.#unchangedWrites.size <= unchangedWritesMax) return;
-    const oldest = this.#unchangedWrites.keys().next();
-    if (!oldest.done) this.#unchangedWrites.delete(oldest.value);
   }
 
   /** Trims the log by a tenth of its length at a time, or at intervals, so that most commits do not pay for it. */

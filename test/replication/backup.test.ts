@@ -166,7 +166,7 @@ describe("restoring", () => {
       expect(restored).toMatchObject({ offset: 23, timeMs, digest: must(portraits[23]).state.digest });
       const { madeMs } = openSnapshot(file).manifest;
       const later = restoreTo(file, join(directory, "later"), { target: { timeMs: madeMs + 1 } });
-      expect((await refusal(later)).message).toContain("is not known: this ends at");
+      expect((await refusal(later)).message).toContain("is unknown: the data end at");
     }));
 
   test("is tried without leaving anything behind", () =>

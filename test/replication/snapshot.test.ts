@@ -314,7 +314,7 @@ describe("closures", () => {
       const warnings: string[] = [];
       await checkDatabaseInWorker(realSystem, path, defaultLimits, (warning) => warnings.push(warning));
       expect(warnings).toHaveLength(1);
-      expect(warnings[0]).toContain("made anew from the facts");
+      expect(warnings[0]).toContain("rebuilt from the facts");
       expect(rows(path)).toEqual([3]);
       await check(path);
     }),

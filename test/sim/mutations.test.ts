@@ -335,7 +335,7 @@ describe("is found:", () => {
   }, 120_000);
 
   test("terms that clocks give, so that a clock that was wrong once keeps later primaries from their place", async () => {
-    await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the present one/);
+    await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the current one/);
   }, 120_000);
 
   test("a read that waits for the feed, which is silent, and asks nobody", async () => {

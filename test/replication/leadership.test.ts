@@ -34,7 +34,7 @@ class Holder {
       holder: async () => undefined,
       close() {},
     };
-    this.leadership = new Leadership({ lease, record, askedMs: 0, ttlMs, clock: this.#clock() });
+    this.leadership = new Leadership({ lease, record, requestedMs: 0, ttlMs, clock: this.#clock() });
     if (!leads) return;
     const confirm = async (): Promise<TermConfirmation> => {
       this.confirmations++;

@@ -233,7 +233,7 @@ export async function startPrimaryNode(
     led: undefined,
     candidacy: () => undefined,
     leased: leadership !== undefined,
-    handsOverTo: () => handover.to,
+    handsOverTo: () => handover.target,
     ...createVoter({ data, state, fence, peers, handover, leadership }),
     ack: config.ack > 0,
     freshness: () => ({ sequenceNumber: stream.headSequenceNumber, ageMs: ageMs() }),

@@ -22,14 +22,14 @@ const limitShape = {
   wildcardDeleteFactsMax: count(10_000, "The most facts that one delete pattern may remove"),
   identifierBytesMax: size(512, "The longest type, id or predicate name in a fact or a question"),
   listPageEntriesMax: count(10_000, "The most entries of one page of a list"),
-  listingsKeptMax: count(
+  listCursorsMax: count(
     1000,
     "The most lists kept as they were when their first page was given, so that the others fit to it whatever is written meanwhile; 0 keeps none",
     0,
   ),
-  listingsKeptBytesMax: size(64 * MiB, "The most bytes that all kept lists may take together; the oldest go first"),
-  listingKeptMs: time(300_000, "How long a list is kept after its first page"),
-  listingFinishedKeptMs: time(2000, "How long it is kept after its last page, in case that must be sent again"),
+  listCursorsBytesMax: size(64 * MiB, "The most bytes that all kept lists may take together; the oldest go first"),
+  listCursorTtlMs: time(300_000, "How long a list is kept after its first page"),
+  listCursorFinishedTtlMs: time(2000, "How long it is kept after its last page, in case that must be sent again"),
   connectionsMax: count(
     10_000,
     "The most TCP connections to the API's port; fewer where the process may not open that many files. Above it, those that never got an answer are closed first, then those that are silent for longest",
@@ -125,23 +125,23 @@ const limitShape = {
   // Questions
   queryTimeMsMax: time(20_000, "The longest time that one question may take"),
   queryRowsMax: count(1_000_000, "The most rows that one question may give"),
-  queryRowsInPlaceMax: count(
+  servingThreadQueryRowsMax: count(
     5_000_000,
     "The most rows that a question may look at, whatever it is asked with, to be answered at once; others are answered in a worker process",
   ),
-  queryStepsInPlaceMax: count(
+  servingThreadQueryStepsMax: count(
     5000,
     "The most steps of a question that no single statement can answer to be answered at once, as above",
   ),
-  answerValuesInPlaceMax: count(
+  servingThreadAnswerValuesMax: count(
     10_000,
     "The most values (ids, arguments of facts) of an answer that is made at once; larger ones are made in a worker process, in parts, as fast as the client takes them",
   ),
-  queryTimeInPlaceMsMax: time(
+  servingThreadTimeMsMax: time(
     100,
     "How long the checks of many resources in one request may take at once; past that they go on in a worker process, as above",
   ),
-  queriesAsideMax: count(
+  offloadedQueriesMax: count(
     200,
     "The most questions that worker processes answer at a time; a key that holds as many places as are free gets 429",
   ),
@@ -183,11 +183,11 @@ const limitShape = {
     500_000,
     "The most rows of a closure that one fact may change; past that it is walked, as above",
   ),
-  queryCallsInPlaceMax: count(
+  servingThreadQueryCallsMax: count(
     10,
     "The most calls of a question of the query builder that the serving thread plans and answers; others are planned and answered in a worker process",
   ),
-  planTypingsInPlaceMax: count(
+  servingThreadPlanTypingsMax: count(
     10_000,
     "The most combinations of rules and types that may be looked at to plan a question at once; others are planned and answered in a worker process",
   ),
@@ -196,32 +196,35 @@ const limitShape = {
     "The longest time that one event may take for closures, in which nothing else is written: a policy that becomes active, or a batch; past that they are walked, as above",
   ),
   planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
-  valueIdsKeptMax: count(
+  symbolCacheEntriesMax: count(
     4_000_000,
     "The most values (users, resources) whose ids are kept in memory, which takes some 40 bytes each; others are looked up in the file for each question that names them",
     0,
   ),
-  decisionMemoEntriesMax: count(
+  decisionCacheEntriesMax: count(
     100_000,
     "The most decisions kept for those who ask again, until a fact that they may hang on changes; 0 keeps none",
     0,
   ),
   // The feed: primary to edges
-  feedBatchEventsMax: count(128, "The most events in one message of the feed"),
-  feedBatchBytesMax: size(64 * KiB, "The largest message of the feed"),
-  feedInlineBytesMax: size(32 * KiB, "Larger events travel over HTTP, the feed only names them"),
-  feedWindowMessagesMax: count(8, "The most messages that wait for the broker's acknowledgement"),
-  feedBacklogEventsMax: count(5000, "A publisher further behind jumps to the head and leaves the rest to catching up"),
-  feedBufferMessagesMax: count(200, "The most messages that an edge keeps while it catches up"),
-  feedBufferBytesMax: size(8 * MiB, "The most bytes of messages that an edge keeps while it catches up"),
+  publishBatchEventsMax: count(128, "The most events in one message of the feed"),
+  publishBatchBytesMax: size(64 * KiB, "The largest message of the feed"),
+  publishEventBytesMax: size(32 * KiB, "Larger events travel over HTTP, the feed only names them"),
+  publishInFlightMessagesMax: count(8, "The most messages that wait for the broker's acknowledgement"),
+  publishBacklogEventsMax: count(
+    5000,
+    "A publisher further behind jumps to the head and leaves the rest to catching up",
+  ),
+  catchUpBufferMessagesMax: count(200, "The most messages that an edge keeps while it catches up"),
+  catchUpBufferBytesMax: size(8 * MiB, "The most bytes of messages that an edge keeps while it catches up"),
   headIntervalMs: time(1000, "How often the primary says where its log ends"),
-  headNumbersReserved: count(
+  headSequencesReserved: count(
     10_000,
     "How many sequence numbers of heads a primary reserves with one write to its data directory",
     2,
   ),
   gapGraceMs: time(200, "How long an edge that is behind waits for the feed before it asks the primary"),
-  staleFeedAfterMs: time(3000, "After this time without a word from the feed an edge asks the primary itself"),
+  brokerSilenceMsMax: time(3000, "After this time without a word from the feed an edge asks the primary itself"),
   pollIntervalMs: time(
     2000,
     "While the feed is silent: how long an edge's request for the primary's next head stays open, and how often a failed one is repeated",
@@ -237,7 +240,7 @@ const limitShape = {
     30_000,
     "A node whose copy was last known to be the newest longer ago says at `/readyz` that it should not be asked; it answers all the same",
   ),
-  copyCheckIntervalMs: time(
+  databaseCheckIntervalMs: time(
     3_600_000,
     "How often a node reads its database from end to end and computes the digest anew, to see whether it still is what it should be",
   ),
@@ -282,13 +285,13 @@ const limitShape = {
   // The log and its snapshots
   logPageEventsMax: count(5000, "The most events of one page of the log between nodes"),
   logPageBytesMax: size(4 * MiB, "The largest page of the log between nodes"),
-  logEventsKept: count(
+  retentionEvents: count(
     1_000_000,
     "The most events kept in the log, for nodes that catch up and for going back in time; who needs older ones takes a snapshot",
   ),
-  logBytesKept: size(4 * GiB, "The most bytes of events kept in the log"),
-  logAgeKeptMs: time(30 * day, "How long events are kept in the log", 3650 * day),
-  logAgeSteadyMs: time(
+  retentionBytes: size(4 * GiB, "The most bytes of events kept in the log"),
+  retentionAgeMs: time(30 * day, "How long events are kept in the log", 3650 * day),
+  retentionClockSteadyMs: time(
     600_000,
     "How long the wall clock must have agreed with the monotonic clock before events are removed by age, and between two such removals, each of at most a tenth of the log",
   ),

@@ -88,7 +88,7 @@ describe("a key that an edge does not know yet", () => {
       const edge = await cluster.edge("edge", primary, {
         broker: "mqtt://127.0.0.1:9",
         "limits.pollIntervalMs": "1h",
-        "limits.staleFeedAfterMs": "1h",
+        "limits.brokerSilenceMsMax": "1h",
       });
       await converged(edge.node, primary.node);
       const minted = mintApiKey("test");

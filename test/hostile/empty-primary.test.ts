@@ -44,7 +44,7 @@ setDefaultTimeout(30_000);
 
 const quick = {
   "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "400ms",
+  "limits.brokerSilenceMsMax": "400ms",
   "limits.pollIntervalMs": "200ms",
   "limits.retryDelayMsMax": "100ms",
   "limits.peerCheckIntervalMs": "200ms",

@@ -91,7 +91,7 @@ test("pages of events are read by turns, and one key can't fill the queue", asyn
 });
 
 test("kept lists of the key that keeps the most go first", () => {
-  const limits = { listingsKeptMax: 4, listingsKeptBytesMax: 1000, listingKeptMs: 1000, listingFinishedKeptMs: 1000 };
+  const limits = { listCursorsMax: 4, listCursorsBytesMax: 1000, listCursorTtlMs: 1000, listCursorFinishedTtlMs: 1000 };
   const listings = new ResultSets(limits);
   const name = { epoch: "e", offset: 1, second: null };
   const isKept = (question: string): boolean => listings.page(question, name, 0, 1) !== undefined;

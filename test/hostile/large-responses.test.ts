@@ -14,7 +14,7 @@ const facts = 12_000;
 const perBatch = 1000;
 
 const limits = {
-  "limits.answerValuesInPlaceMax": "1000",
+  "limits.servingThreadAnswerValuesMax": "1000",
   "limits.responseStallMs": "1500ms",
   "limits.largeResponsesMax": "4",
 };

@@ -41,7 +41,7 @@ const slackMs = 1000;
 /** Quicker than by default, so that the bounds are as well. */
 const quick = {
   "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "750ms",
+  "limits.brokerSilenceMsMax": "750ms",
   "limits.pollIntervalMs": "500ms",
   "limits.gapGraceMs": "50ms",
 };
@@ -244,7 +244,7 @@ describe("heads that are repeated after a restart", () => {
         using _ = repeat(last);
         expect(await timeUntil(503, ask)).toBeLessThan(maxStalenessMs + slackMs);
       },
-      { "limits.headNumbersReserved": "4" },
+      { "limits.headSequencesReserved": "4" },
     ));
 });
 
@@ -289,7 +289,7 @@ test("a confirmation is one small request in a window: no gap, no catching up, a
       expect(requests).toBeGreaterThanOrEqual(1);
       expect(requests).toBeLessThanOrEqual(3);
     },
-    { "limits.staleFeedAfterMs": "2s", maxStaleness: "30s" },
+    { "limits.brokerSilenceMsMax": "2s", maxStaleness: "30s" },
   ));
 
 test("all events, announcements and words of nodes, repeated in reverse: the edge has what the primary has, and asks it no more than before", () =>
@@ -358,7 +358,7 @@ test("a primary that can't reserve numbers publishes no heads, goes on, and publ
         expect(new Set(numbers).size).toBe(numbers.length);
         expect(Number(readFileSync(join(primary.data, "head-sequence"), "utf8"))).toBeGreaterThan(Math.max(...numbers));
       },
-      { broker: broker.url, ...quick, "limits.headNumbersReserved": "6" },
+      { broker: broker.url, ...quick, "limits.headSequencesReserved": "6" },
     ),
   ));
 

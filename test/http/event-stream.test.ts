@@ -22,7 +22,7 @@ import { createParser, openSource, type Received, type Source } from "./event-so
 const timeoutMs = 30_000;
 const quick = {
   "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
+  "limits.brokerSilenceMsMax": "500ms",
   "limits.pollIntervalMs": "200ms",
   "limits.retryDelayMsMax": "200ms",
 };
@@ -311,7 +311,7 @@ describe("a stream ends", () => {
     () =>
       withCluster(async (cluster) => {
         const limits = {
-          "limits.logEventsKept": "3",
+          "limits.retentionEvents": "3",
           "limits.logTrimIntervalMs": "50ms",
           "limits.snapshotReuseMs": "1ms",
         };

@@ -213,7 +213,7 @@ describe("a place that can't be gone on from", () => {
         expect((await pageOf(api, "?after=4")).events.map(({ offset }) => offset)).toEqual(["5", "6", "7"]);
         expect(await pageOf(api)).toEqual(await pageOf(api, "?after=4"));
       },
-      { "limits.logEventsKept": "3", "limits.logTrimIntervalMs": "50ms" },
+      { "limits.retentionEvents": "3", "limits.logTrimIntervalMs": "50ms" },
     ));
 });
 

@@ -164,14 +164,14 @@ describe("random writes between the pages of many lists", () => {
 });
 
 describe("a list that is not kept", () => {
-  const keepsOne = { "limits.listingsKeptMax": "1" };
+  const keepsOne = { "limits.listCursorsMax": "1" };
   const others = listBody("bob", "see", "Org");
 
   test.each([
     ["its place was taken", keepsOne],
-    ["none is kept", { "limits.listingsKeptMax": "0" }],
-    ["it is too large", { "limits.listingsKeptBytesMax": "20" }],
-    ["it is too old", { "limits.listingKeptMs": "1ms" }],
+    ["none is kept", { "limits.listCursorsMax": "0" }],
+    ["it is too large", { "limits.listCursorsBytesMax": "20" }],
+    ["it is too old", { "limits.listCursorTtlMs": "1ms" }],
   ])("%s: goes on while nothing is written, and is gone then", (_, flags) =>
     withPrimary(async (api) => {
       await load(api);
@@ -205,7 +205,7 @@ describe("a list that is not kept", () => {
         await Bun.sleep(500);
         expectGone(await askPage(api, reading, token));
       },
-      { "limits.listingFinishedKeptMs": "400ms" },
+      { "limits.listCursorFinishedTtlMs": "400ms" },
     ));
 
   test("a restart is outlived where nothing was written", () =>
@@ -333,7 +333,7 @@ describe("a list that hangs on the clock", () => {
         await Bun.sleep(2100);
         expectGone(await askPage(api, lending, first.next_page_token));
       },
-      { "limits.listingKeptMs": "1s" },
+      { "limits.listCursorTtlMs": "1s" },
     ));
 });
 

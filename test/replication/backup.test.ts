@@ -231,7 +231,7 @@ function flipped(bytes: Buffer, at: number): Buffer {
 
 const quick = {
   "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
+  "limits.brokerSilenceMsMax": "500ms",
   "limits.pollIntervalMs": "200ms",
 };
 

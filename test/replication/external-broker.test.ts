@@ -192,7 +192,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
             expect(primary.node.health().feedConnected).toBe(true);
             expect(mosquitto.output.match(/as ostiary-primary-test/g)).toHaveLength(1);
           },
-          { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "log.level": "warning" },
+          { "limits.brokerSilenceMsMax": "500ms", "limits.pollIntervalMs": "200ms", "log.level": "warning" },
         ),
       ),
     ));

@@ -24,7 +24,7 @@ import {
 const quick = {
   "limits.peerCheckIntervalMs": "200ms",
   "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
+  "limits.brokerSilenceMsMax": "500ms",
   "limits.pollIntervalMs": "200ms",
 };
 

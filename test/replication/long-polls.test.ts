@@ -7,7 +7,7 @@ import { openBrokerProxy } from "./broker-proxy.ts";
 /** Nothing but a word of the primary can be in time: the next poll is a minute away. */
 const flags = {
   "limits.pollIntervalMs": "1m",
-  "limits.staleFeedAfterMs": "300ms",
+  "limits.brokerSilenceMsMax": "300ms",
   "limits.headIntervalMs": "100ms",
   consistencyWait: "5s",
 };
@@ -70,7 +70,7 @@ describe("with no broker that can be reached", () => {
               15_000,
             );
         },
-        { "limits.pollIntervalMs": "1s", "limits.staleFeedAfterMs": "300ms" },
+        { "limits.pollIntervalMs": "1s", "limits.brokerSilenceMsMax": "300ms" },
       ),
     30_000,
   );

@@ -90,7 +90,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
           await insert(primary.node, "bob");
           await converged(edge.node, primary.node);
         },
-        { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "limits.headIntervalMs": "200ms" },
+        { "limits.brokerSilenceMsMax": "500ms", "limits.pollIntervalMs": "200ms", "limits.headIntervalMs": "200ms" },
       ),
     20_000,
   );

@@ -117,7 +117,7 @@ describe("an edge", () => {
         await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
         expect(mayRead(edge.node, "bob")).toBe(true);
       },
-      { "limits.staleFeedAfterMs": "300ms", "limits.pollIntervalMs": "100ms" },
+      { "limits.brokerSilenceMsMax": "300ms", "limits.pollIntervalMs": "100ms" },
     ));
 
   test("that missed what was trimmed takes a snapshot while it goes on answering", () =>
@@ -139,7 +139,7 @@ describe("an edge", () => {
           expect(readdirSync(edge.data).filter((name) => name.startsWith("store-"))).toHaveLength(3),
         ); // the new one, -wal, -shm
       },
-      { "limits.logEventsKept": "10" },
+      { "limits.retentionEvents": "10" },
     ));
 
   test("whose file is damaged puts it aside and takes a snapshot", () =>

@@ -219,27 +219,27 @@ export class Cluster {
 }
 
 /** What is older is gone from a log, also where nobody else has it. */
-export const logEventsKept = 40;
+export const retentionEvents = 40;
 
 /** Small, so that what is rare comes often: trimmed logs, full inboxes, bodies that are only referred to. */
 const limits = {
-  "limits.logEventsKept": String(logEventsKept),
+  "limits.retentionEvents": String(retentionEvents),
   "limits.logTrimIntervalMs": "1s",
-  "limits.feedBatchEventsMax": "4",
-  "limits.feedInlineBytesMax": "700",
-  "limits.feedBacklogEventsMax": "20",
-  "limits.feedBufferMessagesMax": "8",
+  "limits.publishBatchEventsMax": "4",
+  "limits.publishEventBytesMax": "700",
+  "limits.publishBacklogEventsMax": "20",
+  "limits.catchUpBufferMessagesMax": "8",
   "limits.logPageEventsMax": "7",
   "limits.headIntervalMs": "700ms",
-  "limits.staleFeedAfterMs": "2500ms",
-  "limits.copyCheckIntervalMs": "5s",
+  "limits.brokerSilenceMsMax": "2500ms",
+  "limits.databaseCheckIntervalMs": "5s",
   "limits.ackTimeoutMs": "2s",
   "limits.forwardTimeoutMs": "4s",
   "limits.logTimeoutMs": "3s",
   "limits.snapshotTimeoutMs": "4s",
   "limits.stopGraceMs": "3s",
   // Measured in real time, of which there is little on a busy machine.
-  "limits.queryTimeInPlaceMsMax": "1m",
+  "limits.servingThreadTimeMsMax": "1m",
 } as const;
 
 /** How far wall clocks are off. */

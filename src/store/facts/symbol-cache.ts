@@ -60,5 +60,5 @@ export function* warmUpSymbolCache(database: Connection): Generator<undefined, v
 function symbolCacheOf(database: Connection): SymbolHashTable {
   const known = connections.get(database);
   if (known?.rollbacks === database.rollbacks) return known.ids;
-  return configureSymbolCache(database, known?.idsMax ?? defaultLimits.valueIdsKeptMax);
+  return configureSymbolCache(database, known?.idsMax ?? defaultLimits.symbolCacheEntriesMax);
 }

@@ -132,7 +132,7 @@ test(
           again.close();
         });
       },
-      { "limits.eventStreamsMax": "8" },
+      { "advanced.eventStreamsMax": "8" },
     ),
   timeoutMs,
 );
@@ -155,7 +155,7 @@ test(
         process.kill(Number(checker?.pid), "SIGCONT");
         expect((await Promise.all(greedy)).map(({ status }) => status)).toEqual([200, 200, 429, 429, 429]);
       },
-      { "limits.policyChecksWaitingMax": "4" },
+      { "advanced.policyChecksWaitingMax": "4" },
     ),
   timeoutMs,
 );
@@ -209,7 +209,7 @@ test(
         await Promise.all(greedy);
         expect(await other).toMatchObject({ status: 400, json: { message: expect.stringContaining("has ended") } });
       },
-      { "limits.queryTimeMsMax": "1m", "limits.slowQueryAfterMs": "200ms", "limits.slowQueriesMax": "3" },
+      { "advanced.queryTimeMsMax": "1m", "advanced.slowQueryAfterMs": "200ms", "advanced.slowQueriesMax": "3" },
     ),
   timeoutMs,
 );

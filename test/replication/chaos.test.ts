@@ -307,7 +307,7 @@ test("a lost message before a pause shows in the next head", () =>
 
 test("the primary refuses positions that are not on its history", () =>
   withCluster(async (cluster) => {
-    const primary = await cluster.primary({ "limits.retentionEvents": "10" });
+    const primary = await cluster.primary({ "retention.events": "10" });
     await loadPolicy(primary.node);
     for (let index = 0; index < 40; index++) await insert(primary.node, `u${index}`);
     const client = clientOf(primary);

@@ -75,8 +75,8 @@ describe("the fast path of authorize", () => {
           expect((json as { context_facts: unknown }).context_facts ?? [0]).not.toEqual([]);
         counts[fast !== undefined ? "fast" : question !== undefined ? "schema" : "invalid"]++;
       }),
-      { numRuns: 20_000 },
+      { numRuns: 5000 },
     );
-    for (const count of Object.values(counts)) expect(count).toBeGreaterThan(200);
+    for (const count of Object.values(counts)) expect(count).toBeGreaterThan(50);
   });
 });

@@ -86,12 +86,12 @@ export class Engine {
     const limits = options.limits ?? defaultLimits;
     this.#limits = {
       ...limits,
-      factsAtATimeMax: options.onServingThread ? limits.queryStepsInPlaceMax : options.factsAtATimeMax,
+      factsAtATimeMax: options.onServingThread ? limits.servingThreadQueryStepsMax : options.factsAtATimeMax,
       onServingThread: options.onServingThread ?? false,
     };
     if (this.#limits.onServingThread) this.#admission = new Admission(database, this.#limits);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    database.resizeSymbolCache(limits.valueIdsKeptMax);
+    database.resizeSymbolCache(limits.symbolCacheEntriesMax);
     const { strategy = "statement", changes, after, inTransaction = false } = options;
     this.#view = new ReadView(database, {
       limits,
@@ -148,8 +148,8 @@ export class Engine {
 
   /** The resources on which the actor may do the action, in the order and as often as they were given. */
   authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
-    const { onServingThread, queryTimeInPlaceMsMax, queryTimeMsMax } = this.#limits;
-    const timeMsMax = onServingThread ? queryTimeInPlaceMsMax : queryTimeMsMax;
+    const { onServingThread, servingThreadTimeMsMax, queryTimeMsMax } = this.#limits;
+    const timeMsMax = onServingThread ? servingThreadTimeMsMax : queryTimeMsMax;
     const endMs = performance.now() + timeMsMax;
     return resources.filter((resource) => {
       if (performance.now() > endMs) {

@@ -27,8 +27,8 @@ export class Admission {
 
   constructor(database: Connection, limits: Limits) {
     this.#database = database;
-    this.#rowsMax = limits.queryRowsInPlaceMax;
-    this.#valuesMax = limits.answerValuesInPlaceMax;
+    this.#rowsMax = limits.servingThreadQueryRowsMax;
+    this.#valuesMax = limits.servingThreadAnswerValuesMax;
   }
 
   /**

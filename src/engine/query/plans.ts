@@ -100,14 +100,14 @@ export class Planner {
     statistics: TableStatistics,
     onServingThread = false,
   ) {
-    const { planCacheEntriesMax, policyTypingsMax, planTypingsInPlaceMax } = limits;
+    const { planCacheEntriesMax, policyTypingsMax, servingThreadPlanTypingsMax } = limits;
     // `maxSize` instead of `max`: the cache reserves memory for `max` entries in advance.
     const bound = { maxSize: planCacheEntriesMax, sizeCalculation: () => 1 };
     this.#plans = new LRUCache({ ...bound, dispose: finalizePlan });
     this.#tooLongToPlan = new LRUCache(bound);
     this.#signatures = new LRUCache(bound);
     this.#onServingThread = onServingThread;
-    this.#typingsMax = onServingThread ? Math.min(policyTypingsMax, planTypingsInPlaceMax) : policyTypingsMax;
+    this.#typingsMax = onServingThread ? Math.min(policyTypingsMax, servingThreadPlanTypingsMax) : policyTypingsMax;
     this.#statistics = statistics;
     this.types = new TypeIds(database);
     this.#database = database;
@@ -141,7 +141,7 @@ export class Planner {
     const cached = this.#plans.get(key);
     metrics.planCache.inc(cached ? hit : miss);
     if (cached) return cached;
-    const hasManyCalls = shape.calls.length > this.#limits.queryCallsInPlaceMax;
+    const hasManyCalls = shape.calls.length > this.#limits.servingThreadQueryCallsMax;
     if (this.#onServingThread && (hasManyCalls || this.#tooLongToPlan.has(key)))
       throw new OffloadRequired("it takes long to plan");
     const plan = this.#plan(key, shape);

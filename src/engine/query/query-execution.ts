@@ -100,9 +100,9 @@ export class QueryExecution {
 
   #run(given: GivenValues, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "statement") return this.#withoutStatement(this.#plan, given, asked);
-    const { onServingThread, answerValuesInPlaceMax } = this.#limits;
+    const { onServingThread, servingThreadAnswerValuesMax } = this.#limits;
     const limit = this.#rowsMaxFor(asked);
-    const servingThreadRowsMax = Math.floor(answerValuesInPlaceMax / Math.max(1, asked.length));
+    const servingThreadRowsMax = Math.floor(servingThreadAnswerValuesMax / Math.max(1, asked.length));
     const rowsMax = onServingThread ? Math.min(servingThreadRowsMax, limit) : limit;
     const rows = withSpan("query", {}, (span) => {
       const found = this.#execute(given, rowsMax + 1);
@@ -191,10 +191,10 @@ export class QueryExecution {
   }
 
   #evaluate(body: SpecialisedBody, given: GivenValues, asked: readonly number[]): (string | null)[][] {
-    const { queryStepsMax, queryStepsInPlaceMax, queryValuesMax, queryTimeMsMax, factsAtATimeMax, onServingThread } =
+    const { queryStepsMax, servingThreadQueryStepsMax, queryValuesMax, queryTimeMsMax, factsAtATimeMax, onServingThread } =
       this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#symbols, this.#now, factsAtATimeMax);
-    const stepsMax = onServingThread ? queryStepsInPlaceMax : queryStepsMax;
+    const stepsMax = onServingThread ? servingThreadQueryStepsMax : queryStepsMax;
     const rowsMax = this.#rowsMaxFor(asked);
     const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();

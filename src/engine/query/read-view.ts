@@ -50,7 +50,7 @@ export class ReadView {
     this.#database = database;
     this.#options = options;
     this.#changes = changes;
-    this.decisions = new DecisionCache(options.limits.decisionMemoEntriesMax);
+    this.decisions = new DecisionCache(options.limits.decisionCacheEntriesMax);
     if (!inTransaction) this.#snapshot = new ReadSnapshot(database, changes, after);
   }
 

@@ -29,7 +29,7 @@ export function packListing({ ids, ...version }: Listing): PackedListing {
 
 export type ResultSetLimits = Pick<
   Limits,
-  "listingsKeptMax" | "listingsKeptBytesMax" | "listingKeptMs" | "listingFinishedKeptMs"
+  "listCursorsMax" | "listCursorsBytesMax" | "listCursorTtlMs" | "listCursorFinishedTtlMs"
 >;
 
 export interface ResultPage {
@@ -73,19 +73,19 @@ export class ResultSets {
    * that is larger than all room is not added. `question` is a digest of the question.
    */
   add(question: string, { ids, ...version }: PackedListing, apiKey = ""): void {
-    const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
-    if (listingsKeptMax === 0) return;
+    const { listCursorsMax, listCursorsBytesMax, listCursorTtlMs } = this.#limits;
+    if (listCursorsMax === 0) return;
     const strings = ids;
-    if (bytesOf(strings) > listingsKeptBytesMax) return;
+    if (bytesOf(strings) > listCursorsBytesMax) return;
     const key = keyOf(question, version);
     const readers = (this.#find(question, version)?.readers ?? 0) + 1;
     this.#drop(key);
-    const expiresMs = this.#nowMs() + listingKeptMs;
+    const expiresMs = this.#nowMs() + listCursorTtlMs;
     this.#resultSets.set(key, { strings, apiKey, expiresMs, dropMs: expiresMs, readers });
     this.#bytes += bytesOf(strings);
     this.#dropExpired();
-    while (this.#resultSets.size > listingsKeptMax) this.#drop(this.#oldestOfLargest(() => 1));
-    while (this.#bytes > listingsKeptBytesMax) this.#drop(this.#oldestOfLargest(({ strings }) => bytesOf(strings)));
+    while (this.#resultSets.size > listCursorsMax) this.#drop(this.#oldestOfLargest(() => 1));
+    while (this.#bytes > listCursorsBytesMax) this.#drop(this.#oldestOfLargest(({ strings }) => bytesOf(strings)));
   }
 
   /** The first `count` ids of a list that is stored already, for one more reader. */
@@ -125,7 +125,7 @@ export class ResultSets {
   #finish(found: ResultSet): void {
     found.readers = Math.max(0, found.readers - 1);
     if (found.readers > 0) return;
-    found.dropMs = Math.min(found.dropMs, this.#nowMs() + this.#limits.listingFinishedKeptMs);
+    found.dropMs = Math.min(found.dropMs, this.#nowMs() + this.#limits.listCursorFinishedTtlMs);
     this.#dropExpired();
   }
 

@@ -68,7 +68,7 @@ export class PrimaryMonitor {
 
   start(): void {
     const { clock, limits } = this.#options;
-    this.#cancelTicks = clock.every(Math.min(500, limits.staleFeedAfterMs / 2), () => this.#pollIfDue());
+    this.#cancelTicks = clock.every(Math.min(500, limits.brokerSilenceMsMax / 2), () => this.#pollIfDue());
     this.#confirmations.start();
   }
 
@@ -88,7 +88,7 @@ export class PrimaryMonitor {
 
   /** Whether the primary itself, not only the event stream, has just confirmed that this replica has all events. */
   get isConfirmed(): boolean {
-    return this.#freshness.confirmedMsAgo <= this.#options.limits.staleFeedAfterMs;
+    return this.#freshness.confirmedMsAgo <= this.#options.limits.brokerSilenceMsMax;
   }
 
   /** Whether the primary waits for acknowledgements of this replica. */
@@ -171,7 +171,7 @@ export class PrimaryMonitor {
   #ignoreOldHead(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
     const lateMs = this.#freshness.supersededMsAgo(head);
-    if (lateMs <= this.#options.limits.staleFeedAfterMs || this.#warnings() === 0) return;
+    if (lateMs <= this.#options.limits.brokerSilenceMsMax || this.#warnings() === 0) return;
     log.warning(
       "the broker at {broker} sends heads that were superseded at least {seconds} s ago. They are ignored: it repeats or delays messages. Check the broker, who may publish there, and whether it is overloaded",
       { broker, seconds: Math.floor(lateMs / 1000) },

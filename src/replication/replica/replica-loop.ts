@@ -82,7 +82,7 @@ export class ReplicaLoop {
     this.#options = options;
     const { environment, limits, clock, maxStalenessMs, peers, state, onDivergence, onVerified } = options;
     const send = (input: ReplicaInput): void => void this.#send(input);
-    this.#buffer = createBatchBuffer(limits.feedBufferMessagesMax, limits.feedBufferBytesMax);
+    this.#buffer = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
     this.#requests = new CatchUpRequests({ limits, clock, start: (cause) => this.#requestNow(cause) });
     this.#warnings = rateLimiter(warningIntervalMs, clock);
     this.#monitor = new PrimaryMonitor({

@@ -91,7 +91,7 @@ export async function openEventStream(
   const { clock } = system;
   const sequence = new HeadSequence({
     directory: config.data,
-    blockSize: limits.headNumbersReserved,
+    blockSize: limits.headSequencesReserved,
     wallMs: () => clock.wallMs(),
   });
   const ownership = primaryOwnership(store, topics, mac, sequence);

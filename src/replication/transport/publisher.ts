@@ -82,8 +82,8 @@ export class Publisher {
     const state = change?.state ?? readState(this.#store);
     // A message holds events of one epoch. Edges get to the next epoch through the log.
     const isNewEpoch = state.epoch !== this.#epoch;
-    if (isNewEpoch || state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#skipToHead(state);
-    const window = Math.min(this.#transport.window, this.#limits.feedWindowMessagesMax);
+    if (isNewEpoch || state.offset - this.#cursor > this.#limits.publishBacklogEventsMax) this.#skipToHead(state);
+    const window = Math.min(this.#transport.window, this.#limits.publishInFlightMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
       const rows = this.#nextRows(change);
       const first = rows[0];
@@ -99,7 +99,7 @@ export class Publisher {
 
   #nextRows(change: StateChange | undefined): readonly StoredLogRow[] {
     if (change?.rows[0]?.offset === this.#cursor + 1) return change.rows;
-    const { feedBatchEventsMax: eventsMax, feedBatchBytesMax: bytesMax } = this.#limits;
+    const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#limits;
     return this.#log.read(this.#cursor, { eventsMax, bytesMax });
   }
 
@@ -138,7 +138,7 @@ export class Publisher {
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
       d: last?.digest ?? null,
-      ev: rows.map((row) => toPublishedRow(row, this.#limits.feedInlineBytesMax)),
+      ev: rows.map((row) => toPublishedRow(row, this.#limits.publishEventBytesMax)),
       c: this.#commitTimes.of(rows),
     };
   }

@@ -60,7 +60,7 @@ export async function runDocument(document: Document, binary: string): Promise<R
         stderr: "pipe",
       });
       const [printed, errors] = await Promise.all([shell.stdout.text(), shell.stderr.text(), shell.exited]);
-      const all = (printed + errors).replaceAll(url, exampleUrl).replaceAll(data, exampleData);
+      const all = (printed + errors).replaceAll("\r", "").replaceAll(url, exampleUrl).replaceAll(data, exampleData);
       runs.push({ command: command.text, output, printed: all });
     }
     return runs;

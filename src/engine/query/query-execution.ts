@@ -191,8 +191,14 @@ export class QueryExecution {
   }
 
   #evaluate(body: SpecialisedBody, given: GivenValues, asked: readonly number[]): (string | null)[][] {
-    const { queryStepsMax, servingThreadQueryStepsMax, queryValuesMax, queryTimeMsMax, factsAtATimeMax, onServingThread } =
-      this.#limits;
+    const {
+      queryStepsMax,
+      servingThreadQueryStepsMax,
+      queryValuesMax,
+      queryTimeMsMax,
+      factsAtATimeMax,
+      onServingThread,
+    } = this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#symbols, this.#now, factsAtATimeMax);
     const stepsMax = onServingThread ? servingThreadQueryStepsMax : queryStepsMax;
     const rowsMax = this.#rowsMaxFor(asked);

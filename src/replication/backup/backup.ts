@@ -3,7 +3,8 @@
  * recovery), from one state of the database, while the node runs. It has the format of a snapshot. A backup succeeds
  * only after it has been read back, unpacked and verified.
  */
-import { renameSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
 import { copyPathOf, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -34,7 +35,7 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
       throw error instanceof AppError ? error : fileError(target, "written", error);
     });
     await verifyBackup(unchecked, unpacked, limits, warn, onStep);
-    renameSync(unchecked, target);
+    installFile(unchecked, target);
     return openSnapshot(target);
   } finally {
     removeFiles([unchecked, ...databaseFiles(unpacked)]);

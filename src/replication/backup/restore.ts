@@ -6,11 +6,11 @@
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import {
   historyOf,
-  installStore,
   lockDirectory,
   nextStorePath,
   currentStorePath,
@@ -219,7 +219,7 @@ function install(
   { epoch, offset }: Pick<RestoreResult, "epoch" | "offset">,
 ): string | undefined {
   const path = nextStorePath(directory);
-  installStore(unpacked, path);
+  installFile(unpacked, path);
   noteHistory(directory, must(historyOf(path)));
   // Old notes of the directory would make the primary take this for an old database, or for that of an edge.
   removePromotionNote(directory);

@@ -100,11 +100,11 @@ function render(report: PlanReport, isStored: boolean): string {
 }
 
 function describeBound(rowsMax: number | null): string {
-  const { queryRowsInPlaceMax } = defaultLimits;
-  if (rowsMax !== null && rowsMax <= queryRowsInPlaceMax)
+  const { servingThreadQueryRowsMax } = defaultLimits;
+  if (rowsMax !== null && rowsMax <= servingThreadQueryRowsMax)
     return `at once: it looks at no more than ${count(rowsMax)} rows, whatever it is asked with`;
   const most = rowsMax === null ? "any number of" : count(rowsMax);
-  return `in a process aside: it may look at ${most} rows, more than ${count(queryRowsInPlaceMax)}`;
+  return `in a process aside: it may look at ${most} rows, more than ${count(servingThreadQueryRowsMax)}`;
 }
 
 const count = (number: number): string => number.toLocaleString("en");

@@ -83,12 +83,12 @@ export class Engine {
     const limits = options.limits ?? defaultLimits;
     this.#limits = {
       ...limits,
-      factsAtATimeMax: options.onServingThread ? limits.queryStepsInPlaceMax : options.factsAtATimeMax,
+      factsAtATimeMax: options.onServingThread ? limits.servingThreadQueryStepsMax : options.factsAtATimeMax,
       onServingThread: options.onServingThread ?? false,
     };
     if (this.#limits.onServingThread) this.#inPlace = new Admission(database, this.#limits);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    database.resizeSymbolCache(limits.valueIdsKeptMax);
+    database.resizeSymbolCache(limits.symbolCacheEntriesMax);
     const { strategy = "statement", changes, after, inTransaction = false } = options;
     this.#present = new ReadView(database, {
       limits,
@@ -145,8 +145,8 @@ export class Engine {
 
   /** Those of the resources on which the actor may do the action, in the order asked and as often. */
   authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
-    const { onServingThread: inPlace, queryTimeInPlaceMsMax, queryTimeMsMax } = this.#limits;
-    const timeMsMax = inPlace ? queryTimeInPlaceMsMax : queryTimeMsMax;
+    const { onServingThread: inPlace, servingThreadTimeMsMax, queryTimeMsMax } = this.#limits;
+    const timeMsMax = inPlace ? servingThreadTimeMsMax : queryTimeMsMax;
     const endMs = performance.now() + timeMsMax;
     return resources.filter((resource) => {
       if (performance.now() > endMs) {

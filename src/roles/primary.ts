@@ -117,7 +117,7 @@ export async function startPrimaryNode(
     // Another node has all that was acknowledged, and can answer.
     if (leadership !== undefined) fence.giveUpDamaged();
   };
-  const intervalMs = limits.copyCheckIntervalMs;
+  const intervalMs = limits.databaseCheckIntervalMs;
   const damage = monitorDamage({ path, writer, intervalMs, atOnce: takeover !== undefined, onFound }, started, system);
   const moves = new LongPolls(system.clock);
   const serveLog = servePeers(config, id, { ...opened, damage, moves }, place, system);

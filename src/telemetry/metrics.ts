@@ -102,7 +102,7 @@ export const metrics = {
   ),
   eventsApplied: counter(
     "ostiary_events_applied_total",
-    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, since the feed only announces events larger than `feedInlineBytesMax`), poll (over HTTP, while there is no feed) or catch_up (over HTTP, since this node had missed them)",
+    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, since the feed only announces events larger than `publishEventBytesMax`), poll (over HTTP, while there is no feed) or catch_up (over HTTP, since this node had missed them)",
     ["source"],
   ),
   commitToVisible: new Histogram({

@@ -230,9 +230,9 @@ function flipped(bytes: Buffer, at: number): Buffer {
 }
 
 const quick = {
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
 };
 
 describe("the nodes of the history that was left behind", () => {

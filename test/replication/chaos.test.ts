@@ -34,7 +34,7 @@ const topics = topicsOf("ostiary/v1", "test");
 const limits: Limits = {
   ...defaultLimits,
   gapGraceMs: 20,
-  staleFeedAfterMs: 3000,
+  brokerSilenceMsMax: 3000,
   retryDelayMsMin: 5,
   retryDelayMsMax: 50,
 };
@@ -307,7 +307,7 @@ test("a lost message before a pause shows in the next head", () =>
 
 test("the primary refuses positions that are not on its history", () =>
   withCluster(async (cluster) => {
-    const primary = await cluster.primary({ "limits.logEventsKept": "10" });
+    const primary = await cluster.primary({ "retention.events": "10" });
     await loadPolicy(primary.node);
     for (let index = 0; index < 40; index++) await insert(primary.node, `u${index}`);
     const client = clientOf(primary);

@@ -86,7 +86,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
           await loadPolicy(primary.node);
           const fast = await cluster.edge("fast", primary, flags(mosquitto, "ostiary-edge"));
           // Not so soon found out, or it would be served over a new connection.
-          const patient = { "limits.brokerKeepaliveMs": "60s" };
+          const patient = { "advanced.brokerKeepaliveMs": "60s" };
           const slow = await cluster.edge("slow", primary, {
             ...flags(mosquitto, "ostiary-edge", proxy.url),
             ...patient,
@@ -140,7 +140,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
           expect(await retained).toBe(true);
           await Promise.all([witness.endAsync(), next.endAsync()]);
         },
-        { "limits.headIntervalMs": "1s" },
+        { "advanced.headIntervalMs": "1s" },
       ),
     ));
 
@@ -192,7 +192,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
             expect(primary.node.health().feedConnected).toBe(true);
             expect(mosquitto.output.match(/as ostiary-primary-test/g)).toHaveLength(1);
           },
-          { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "log.level": "warning" },
+          { "advanced.brokerSilenceMsMax": "500ms", "advanced.pollIntervalMs": "200ms", "log.level": "warning" },
         ),
       ),
     ));

@@ -22,10 +22,10 @@ import {
 } from "./cluster.ts";
 
 const quick = {
-  "limits.peerCheckIntervalMs": "200ms",
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
+  "advanced.peerCheckIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
 };
 
 interface Standing {
@@ -192,7 +192,7 @@ describe("the primary of before", () => {
       const back = await cluster.edge(
         "primary",
         { url: `http://127.0.0.1:${successor.port}` },
-        { ...quick, "limits.retryDelayMsMin": "50ms", "limits.retryDelayMsMax": "200ms" },
+        { ...quick, "advanced.retryDelayMsMin": "50ms", "advanced.retryDelayMsMax": "200ms" },
       );
       const files = (): string[] => readdirSync(back.data).filter((name) => name.startsWith("unreplicated-"));
       await eventually(() => expect(refused).toBeGreaterThan(1));
@@ -217,7 +217,7 @@ describe("the primary of before", () => {
 describe("a write that has to be on edges", () => {
   test("is acknowledged when they have it, and not before", () =>
     withCluster(async (cluster) => {
-      const flags = { ack: "edges:1", "limits.ackTimeoutMs": "700ms" };
+      const flags = { ack: "edges:1", "advanced.ackTimeoutMs": "700ms" };
       const port = String(await freePort());
       const primary = await cluster.primary({ port, ...quick, ...flags });
       const alone = await refusal(loadPolicy(primary.node));
@@ -250,7 +250,7 @@ test(
       const c = await cluster.edge(
         "edge-c",
         { ...primary, url: `http://127.0.0.1:${frozen.port}` },
-        { ...quick, peers: b.url, "limits.logTimeoutMs": "60s" },
+        { ...quick, peers: b.url, "advanced.logTimeoutMs": "60s" },
       );
       await loadPolicy(primary.node);
       await converged(c.node, primary.node);
@@ -262,7 +262,7 @@ test(
 );
 
 describe("the edges that a promotion asks", () => {
-  const flags = { ack: "edges:1", "limits.ackTimeoutMs": "700ms" };
+  const flags = { ack: "edges:1", "advanced.ackTimeoutMs": "700ms" };
   /** Once there are edges that have it. */
   const acknowledged = (write: () => Promise<unknown>): Promise<void> => eventually(async () => void (await write()));
   const pledgedTo = async (url: string): Promise<unknown> =>
@@ -271,7 +271,7 @@ describe("the edges that a promotion asks", () => {
   test("let the primary of before acknowledge nothing more, and follow its successor, also after a restart", () =>
     withCluster(async (cluster) => {
       // The one that is promoted can't reach the primary, and nobody else looks for another.
-      const alone = { ...quick, ...flags, "limits.peerCheckIntervalMs": "1h" };
+      const alone = { ...quick, ...flags, "advanced.peerCheckIntervalMs": "1h" };
       const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
       const primary = await cluster.primary({ port: port ?? "", ...alone });
       const line = await openBrokerProxy(Number(port));
@@ -315,7 +315,7 @@ describe("the edges that a promotion asks", () => {
         await b.stop();
         const silent = `http://127.0.0.1:${mute.port}`;
         const peers = `${c.url},${silent},http://127.0.0.1:${port}`;
-        const impatient = { ...quick, ...flags, "limits.logTimeoutMs": "500ms" };
+        const impatient = { ...quick, ...flags, "advanced.logTimeoutMs": "500ms" };
         const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...impatient });
         await primary.stop();
         const promotion = post(late.url, "/api/promote", {});

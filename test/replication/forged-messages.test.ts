@@ -94,7 +94,7 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
   test("a forged status confirms no write that edges have to have", () =>
     withMosquitto((mosquitto) =>
       withCluster(async (cluster) => {
-        const waiting = { ack: "edges:1", "limits.ackTimeoutMs": "300ms" };
+        const waiting = { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" };
         const primary = await cluster.primary({ ...login(mosquitto, "ostiary-primary"), ...waiting });
         await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
         await withReader(mosquitto, async (intruder) => {

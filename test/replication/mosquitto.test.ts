@@ -90,7 +90,11 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
           await insert(primary.node, "bob");
           await converged(edge.node, primary.node);
         },
-        { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "limits.headIntervalMs": "200ms" },
+        {
+          "advanced.brokerSilenceMsMax": "500ms",
+          "advanced.pollIntervalMs": "200ms",
+          "advanced.headIntervalMs": "200ms",
+        },
       ),
     20_000,
   );

@@ -26,10 +26,10 @@ import {
 } from "./cluster.ts";
 
 const quick = {
-  "limits.peerCheckIntervalMs": "200ms",
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
+  "advanced.peerCheckIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
 };
 const timeoutMs = 40_000;
 
@@ -221,7 +221,10 @@ describe("a primary whose whole directory was rolled back", () => {
     "does not depose its successor, although it starts while nobody can be asked, and gives up what it answered with 503",
     () =>
       withCluster(async (cluster) => {
-        const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "500ms" });
+        const { a, b, c, ofPrimary } = await threeMembers(cluster, {
+          ack: "edges:1",
+          "advanced.ackTimeoutMs": "500ms",
+        });
         await a.stop();
         expect((await post(b.url, "/api/promote", {})).status).toBe(200);
         const tokens: string[] = [];
@@ -249,7 +252,7 @@ describe("a primary that is replaced", () => {
     "becomes an edge of its successor without a restart, and sends writes on to it",
     () =>
       withCluster(async (cluster) => {
-        const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "300ms" });
+        const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" });
         expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
         await eventually(
           async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
@@ -302,8 +305,8 @@ describe("a primary that is replaced", () => {
     "is not what makes an edge fresh",
     () =>
       withCluster(async (cluster) => {
-        const primary = await cluster.primary({ ...quick, "limits.readyAgeMsMax": "1s" });
-        const edge = await cluster.edge("edge", primary, { ...quick, "limits.readyAgeMsMax": "1s" });
+        const primary = await cluster.primary({ ...quick, "advanced.readyAgeMsMax": "1s" });
+        const edge = await cluster.edge("edge", primary, { ...quick, "advanced.readyAgeMsMax": "1s" });
         await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
         const { epoch, offset } = primary.node.health();
         const successor = {

@@ -57,7 +57,7 @@ const authorization = { Authorization: `Bearer ${nodeKey}` };
 
 /** A primary whose snapshot has some hundred kilobytes. */
 async function largePrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
-  const primary = await cluster.primary({ "limits.snapshotReuseMs": "1ms" });
+  const primary = await cluster.primary({ "advanced.snapshotReuseMs": "1ms" });
   await loadPolicy(primary.node);
   for (let batch = 0; batch < 10; batch++) {
     const inserts = Array.from({ length: 900 }, (_, index) => reader(`${Bun.hash(`${batch}-${index}`)}`, `r-${index}`));
@@ -182,7 +182,10 @@ test("what a node had fetched before it was stopped is not fetched again", () =>
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
       line.cutAfter = 60_000;
-      const first = await cluster.fallback(line, { "limits.retryDelayMsMin": "1h", "limits.retryDelayMsMax": "1h" });
+      const first = await cluster.fallback(line, {
+        "advanced.retryDelayMsMin": "1h",
+        "advanced.retryDelayMsMax": "1h",
+      });
       const partial = join(first.data, "incoming.zst");
       await eventually(() => expect(existsSync(partial) && statSync(partial).size > 50_000).toBe(true));
       await first.stop();
@@ -200,7 +203,7 @@ test("a node that was started anew goes on giving out what it had made", () =>
   withCluster(async (cluster) => {
     const source = await largePrimary(cluster);
     // The start of a primary begins a term, so its snapshots of before are not the newest any more.
-    const start = () => cluster.edge("edge", source, { "limits.snapshotReuseMs": "1ms" });
+    const start = () => cluster.edge("edge", source, { "advanced.snapshotReuseMs": "1ms" });
     const edge = await start();
     await converged(edge.node, source.node);
     const ask = async (running: Running<Node>, range: Record<string, string> = {}): Promise<Response> =>

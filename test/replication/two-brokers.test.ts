@@ -27,7 +27,11 @@ setDefaultTimeout(30_000);
 const installed = findProgram("mosquitto") !== null;
 
 /** So seldom that an event which the feed does not bring is missed in these tests. */
-const feedOnly = { "limits.pollIntervalMs": "30s", "limits.headIntervalMs": "200ms", "limits.staleFeedAfterMs": "1s" };
+const feedOnly = {
+  "advanced.pollIntervalMs": "30s",
+  "advanced.headIntervalMs": "200ms",
+  "advanced.brokerSilenceMsMax": "1s",
+};
 
 describe.skipIf(!installed)("with two Mosquittos (skipped where it is not installed)", () => {
   let directory: string;

@@ -162,7 +162,7 @@ test("the log keeps what it shall keep, and the state stays whole", () =>
       expect(trimmedTo).toBe(61 - rows.length);
       expect(rows.at(-1)?.hash).toBe(state.hash);
     },
-    { logEventsKept: 20 },
+    { retentionEvents: 20 },
   ));
 
 test("a log that can't be shortened, as on a full disk, ends nothing", () =>
@@ -179,7 +179,7 @@ test("a log that can't be shortened, as on a full disk, ends nothing", () =>
       await writer.write(grant("one more"), untraced);
       expect(inspect(path).rows.length).toBeLessThanOrEqual(6);
     },
-    { logEventsKept: 5 },
+    { retentionEvents: 5 },
   ));
 
 test("a store of another environment is refused", () =>

@@ -17,7 +17,7 @@ const traceId = "0af7651916cd43dd8448eb211c80319c";
 const users = Array.from({ length: 30 }, (_, index) => `confidential-${index}`);
 
 async function work(cluster: Cluster): Promise<void> {
-  const primary = await cluster.primary({ "limits.feedInlineBytesMax": "1KiB" });
+  const primary = await cluster.primary({ "advanced.publishEventBytesMax": "1KiB" });
   await loadPolicy(primary.node);
   const edge = await cluster.edge("edge-1", primary);
   await converged(edge.node, primary.node);

@@ -165,7 +165,7 @@ describe("over HTTP", () => {
 
   test("a write that no edge acknowledges is counted as such", () =>
     withCluster(async (cluster) => {
-      const { node, url } = await cluster.primary({ ack: "edges:1", "limits.ackTimeoutMs": "100ms" });
+      const { node, url } = await cluster.primary({ ack: "edges:1", "advanced.ackTimeoutMs": "100ms" });
       const lacking = async () =>
         valueOf(await scrape(url), "ostiary_writes_total", { kind: "policy", result: "unacknowledged" }) ?? 0;
       const before = await lacking();

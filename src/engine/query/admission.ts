@@ -29,8 +29,8 @@ export class Admission {
 
   constructor(database: Connection, limits: Limits) {
     this.#database = database;
-    this.#rowsMax = limits.queryRowsInPlaceMax;
-    this.#valuesMax = limits.answerValuesInPlaceMax;
+    this.#rowsMax = limits.servingThreadQueryRowsMax;
+    this.#valuesMax = limits.servingThreadAnswerValuesMax;
   }
 
   /** Throws `OffloadRequired`. `listed` is the length of the longest list that the question brings. */

@@ -97,9 +97,9 @@ export class Planner {
     degrees: TableStatistics,
     inPlace = false,
   ) {
-    const { policyTypingsMax, planTypingsInPlaceMax } = limits;
+    const { policyTypingsMax, servingThreadPlanTypingsMax } = limits;
     this.#isInPlace = inPlace;
-    this.#typingsMax = inPlace ? Math.min(policyTypingsMax, planTypingsInPlaceMax) : policyTypingsMax;
+    this.#typingsMax = inPlace ? Math.min(policyTypingsMax, servingThreadPlanTypingsMax) : policyTypingsMax;
     this.#degrees = degrees;
     this.types = new TypeIds(database);
     this.#database = database;
@@ -133,7 +133,7 @@ export class Planner {
     const known = this.#plans.get(key);
     metrics.planCache.inc(known ? hit : miss);
     if (known) return known;
-    const hasManyCalls = shape.calls.length > this.#limits.queryCallsInPlaceMax;
+    const hasManyCalls = shape.calls.length > this.#limits.servingThreadQueryCallsMax;
     if (this.#isInPlace && (hasManyCalls || this.#tooCostly.has(key)))
       throw new OffloadRequired("it takes long to plan");
     const plan = this.#make(key, shape);

@@ -93,9 +93,9 @@ export class QueryExecution {
 
   #found(given: GivenValues, asked: readonly number[]): (string | null)[][] {
     if (this.#plan.kind !== "statement") return this.#stepByStep(this.#plan, given, asked);
-    const { onServingThread: inPlace, answerValuesInPlaceMax } = this.#limits;
+    const { onServingThread: inPlace, servingThreadAnswerValuesMax } = this.#limits;
     const most = this.#rowsMax(asked);
-    const inPlaceRowsMax = Math.floor(answerValuesInPlaceMax / Math.max(1, asked.length));
+    const inPlaceRowsMax = Math.floor(servingThreadAnswerValuesMax / Math.max(1, asked.length));
     const rowsMax = inPlace ? Math.min(inPlaceRowsMax, most) : most;
     const found = withSpan("query", {}, (span) => {
       const rows = this.#execute(given, rowsMax + 1);
@@ -182,14 +182,14 @@ export class QueryExecution {
   #evaluate(body: SpecialisedBody, given: GivenValues, asked: readonly number[]): (string | null)[][] {
     const {
       queryStepsMax,
-      queryStepsInPlaceMax,
+      servingThreadQueryStepsMax,
       queryValuesMax,
       queryTimeMsMax,
       factsAtATimeMax,
       onServingThread: inPlace,
     } = this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now, factsAtATimeMax);
-    const stepsMax = inPlace ? queryStepsInPlaceMax : queryStepsMax;
+    const stepsMax = inPlace ? servingThreadQueryStepsMax : queryStepsMax;
     const rowsMax = this.#rowsMax(asked);
     const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();

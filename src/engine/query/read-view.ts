@@ -49,7 +49,7 @@ export class ReadView {
     this.#database = database;
     this.#options = options;
     this.#changes = changes;
-    this.decisions = new DecisionCache(options.limits.decisionMemoEntriesMax);
+    this.decisions = new DecisionCache(options.limits.decisionCacheEntriesMax);
     if (!inTransaction) this.#reads = new ReadSnapshot(database, changes, after);
   }
 

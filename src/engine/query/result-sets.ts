@@ -32,7 +32,7 @@ export function packListing({ ids, ...name }: Listing): PackedListing {
 
 export type ResultSetLimits = Pick<
   Limits,
-  "listingsKeptMax" | "listingsKeptBytesMax" | "listingKeptMs" | "listingFinishedKeptMs"
+  "listCursorsMax" | "listCursorsBytesMax" | "listCursorTtlMs" | "listCursorFinishedTtlMs"
 >;
 
 export interface ResultPage {
@@ -76,19 +76,19 @@ export class ResultSets {
    * `question` is a digest of what was asked.
    */
   add(question: string, { ids, ...name }: PackedListing, holder = ""): void {
-    const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
-    if (listingsKeptMax === 0) return;
+    const { listCursorsMax, listCursorsBytesMax, listCursorTtlMs } = this.#limits;
+    if (listCursorsMax === 0) return;
     const texts = ids;
-    if (bytesOf(texts) > listingsKeptBytesMax) return;
+    if (bytesOf(texts) > listCursorsBytesMax) return;
     const key = keyOf(question, name);
     const readers = (this.#find(question, name)?.readers ?? 0) + 1;
     this.#drop(key);
-    const oldMs = this.#nowMs() + listingKeptMs;
+    const oldMs = this.#nowMs() + listCursorTtlMs;
     this.#kept.set(key, { texts, holder, oldMs, endMs: oldMs, readers });
     this.#bytes += bytesOf(texts);
     this.#dropEnded();
-    while (this.#kept.size > listingsKeptMax) this.#drop(this.#oldestOfLargest(() => 1));
-    while (this.#bytes > listingsKeptBytesMax) this.#drop(this.#oldestOfLargest(({ texts }) => bytesOf(texts)));
+    while (this.#kept.size > listCursorsMax) this.#drop(this.#oldestOfLargest(() => 1));
+    while (this.#bytes > listCursorsBytesMax) this.#drop(this.#oldestOfLargest(({ texts }) => bytesOf(texts)));
   }
 
   /** The first `count` ids of a list that is kept already, for one more who begins it. */
@@ -126,7 +126,7 @@ export class ResultSets {
   #finish(kept: ResultSet): void {
     kept.readers = Math.max(0, kept.readers - 1);
     if (kept.readers > 0) return;
-    kept.endMs = Math.min(kept.endMs, this.#nowMs() + this.#limits.listingFinishedKeptMs);
+    kept.endMs = Math.min(kept.endMs, this.#nowMs() + this.#limits.listCursorFinishedTtlMs);
     this.#dropEnded();
   }
 

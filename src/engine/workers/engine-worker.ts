@@ -153,7 +153,7 @@ function engineOver(storePath: string, limits: Limits): Engine {
   const store = opened(storePath);
   // Of the whole process, which has no other work at the same time.
   store.exec(`PRAGMA hard_heap_limit = ${limits.queryMemoryBytesMax}`);
-  const engine = new Engine(store, { limits: { ...limits, decisionMemoEntriesMax: 0 } });
+  const engine = new Engine(store, { limits: { ...limits, decisionCacheEntriesMax: 0 } });
   present = { engine, storePath };
   return engine;
 }

@@ -26,10 +26,10 @@ export class QueryDispatcher {
   constructor(engine: () => Engine, limits: Limits) {
     this.#engine = engine;
     this.#limits = limits;
-    const { queriesAsideMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
+    const { offloadedQueriesMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
     const { largeResponsesMax, largeResponseTimeMsMax } = limits;
     this.#lane = new WorkerQueue({
-      waitingMax: queriesAsideMax,
+      waitingMax: offloadedQueriesMax,
       timeMsMax: queryTimeMsMax,
       slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
       memoryBytesMax: queryMemoryBytesMax,

@@ -460,13 +460,13 @@ export class StoreWriter {
   #trim(open: WriterConnection, { offset }: StoreState): void {
     const { store, log, limits, steadyClock: time } = open;
     const now = this.#clock.monotonicMs();
-    const grown = offset - this.#trimmed.offset > limits.logEventsKept / 10;
+    const grown = offset - this.#trimmed.offset > limits.retentionEvents / 10;
     if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
     this.#trimmed = { offset, atMs: now };
-    const retention = { events: limits.logEventsKept, bytes: limits.logBytesKept };
+    const retention = { events: limits.retentionEvents, bytes: limits.retentionBytes };
     try {
       const { nowMs } = time;
-      const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.logAgeKeptMs, nowMs);
+      const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.retentionAgeMs, nowMs);
       const excess = Math.max(excessOffset(store, retention) ?? 0, aged ?? 0);
       if (excess > 0) store.transaction(() => log.trim(excess), "immediate");
       // Slowly, so that somebody may notice that the clock is wrong.
@@ -480,8 +480,8 @@ export class StoreWriter {
 
 function rowsForMessage(
   rows: readonly StoredLogRow[],
-  { feedBatchEventsMax, feedBatchBytesMax }: Limits,
+  { publishBatchEventsMax, publishBatchBytesMax }: Limits,
 ): readonly StoredLogRow[] {
   const bytes = rows.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
-  return rows.length <= feedBatchEventsMax && bytes <= feedBatchBytesMax ? rows : [];
+  return rows.length <= publishBatchEventsMax && bytes <= publishBatchBytesMax ? rows : [];
 }

@@ -61,7 +61,7 @@ export function openWriterConnection(options: WriterOpenOptions, clock: Clock): 
     store.exec(noAutomaticCheckpoints);
     store.enableWriterCache();
     const guard = new StorageGuard(path, reserveBytes, limits, clock);
-    const time = new CheckedWallClock(clock, limits.logAgeSteadyMs);
+    const time = new CheckedWallClock(clock, limits.retentionClockSteadyMs);
     const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
     pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     return { options, guard, steadyClock: time, store, pages, log: openLog(store), limits, changes };

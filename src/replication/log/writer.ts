@@ -235,7 +235,7 @@ export class Writer {
       {
         direction: setMs > 0 ? "forward" : "back",
         seconds: Math.round(Math.abs(setMs) / 1000),
-        steady: formatDuration(this.#options.limits.logAgeSteadyMs),
+        steady: formatDuration(this.#options.limits.retentionClockSteadyMs),
       },
     );
   }

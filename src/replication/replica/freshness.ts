@@ -11,7 +11,7 @@ import type { Clock } from "../../util/clock.ts";
 import { epochOf, type Head } from "../transport/messages.ts";
 
 export interface FreshnessOptions {
-  readonly limits: Pick<Limits, "pollIntervalMs" | "staleFeedAfterMs" | "readyAgeMsMax">;
+  readonly limits: Pick<Limits, "pollIntervalMs" | "brokerSilenceMsMax" | "readyAgeMsMax">;
   /** The oldest copy that may be answered from. */
   readonly maxStalenessMs: number | undefined;
   readonly clock: Clock;
@@ -143,7 +143,7 @@ export class Freshness {
 
   /** Whether the feed brings heads. */
   get isFeedAlive(): boolean {
-    return this.#clock.monotonicMs() - this.#headAtMs <= this.#limits.staleFeedAfterMs;
+    return this.#clock.monotonicMs() - this.#headAtMs <= this.#limits.brokerSilenceMsMax;
   }
 
   /** Whether the primary has answered so lately that heads are believed. */

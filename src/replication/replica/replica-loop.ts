@@ -132,12 +132,12 @@ export class ReplicaLoop {
       startProbe: () => this.#freshness.startProbe(),
       onPrimaryHead: (head, state, question) => this.#confirmed(head, state, question),
     };
-    this.#inbox = createBatchBuffer(limits.feedBufferMessagesMax, limits.feedBufferBytesMax);
+    this.#inbox = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
   }
 
   /** Begins to catch up; the feed may already be delivering. */
   start(): void {
-    const intervalMs = Math.min(500, this.#limits.staleFeedAfterMs / 2);
+    const intervalMs = Math.min(500, this.#limits.brokerSilenceMsMax / 2);
     this.#cancelWatch = this.#clock.every(intervalMs, () => this.#watch());
     this.#confirmations.start();
     this.#work();
@@ -179,7 +179,7 @@ export class ReplicaLoop {
 
   /** Whether the primary itself, not only the feed, has just confirmed that this copy is the newest. */
   get isConfirmed(): boolean {
-    return this.#freshness.confirmedMsAgo <= this.#limits.staleFeedAfterMs;
+    return this.#freshness.confirmedMsAgo <= this.#limits.brokerSilenceMsMax;
   }
 
   /** Whether the primary waits to hear how far this copy has come. */
@@ -233,7 +233,7 @@ export class ReplicaLoop {
   #passOver(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
     const lateMs = this.#freshness.supersededMsAgo(head);
-    if (lateMs <= this.#limits.staleFeedAfterMs || this.#complaints("head") === 0) return;
+    if (lateMs <= this.#limits.brokerSilenceMsMax || this.#complaints("head") === 0) return;
     log.warning(
       "the broker at {broker} brings heads that were superseded {seconds} s ago or earlier, they are ignored: it repeats or delays messages. Check what it is, who may publish there, and whether it is overloaded",
       { broker, seconds: Math.floor(lateMs / 1000) },

@@ -112,7 +112,7 @@ export async function openReplica(
   const { reportDamage, distrustDamaged } = reportDamageTo(copy, writer, follower, started, system);
   // Disks forget: what is never looked at is never missed.
   const audit = (): void => void auditOnce(copy, distrustDamaged, follower, system);
-  started.defer(clock.every(limits.copyCheckIntervalMs, audit));
+  started.defer(clock.every(limits.databaseCheckIntervalMs, audit));
   const { history, present, onMoved } = standing;
   const arrivals = openWaiters(standing, copy, follower, clock);
   return {

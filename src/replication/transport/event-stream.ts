@@ -82,7 +82,7 @@ export async function openEventStream(
   const { clock } = system;
   const sequence = new HeadSequence({
     directory: config.data,
-    blockSize: limits.headNumbersReserved,
+    blockSize: limits.headSequencesReserved,
     wallMs: () => clock.wallMs(),
   });
   const claim = primaryOwnership(store, topics, seal, sequence);

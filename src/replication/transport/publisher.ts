@@ -81,8 +81,8 @@ export class Publisher {
     const state = moved?.state ?? readState(this.#store);
     // A message is of one epoch: where another begins, edges go over to it by the log.
     const turned = state.epoch !== this.#epoch;
-    if (turned || state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
-    const window = Math.min(this.#outlet.window, this.#limits.feedWindowMessagesMax);
+    if (turned || state.offset - this.#cursor > this.#limits.publishBacklogEventsMax) this.#jump(state);
+    const window = Math.min(this.#outlet.window, this.#limits.publishInFlightMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
       const rows = this.#following(moved);
       const first = rows[0];
@@ -98,7 +98,7 @@ export class Publisher {
 
   #following(moved: StateChange | undefined): readonly StoredLogRow[] {
     if (moved?.rows[0]?.offset === this.#cursor + 1) return moved.rows;
-    const { feedBatchEventsMax: eventsMax, feedBatchBytesMax: bytesMax } = this.#limits;
+    const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#limits;
     return this.#log.read(this.#cursor, { eventsMax, bytesMax });
   }
 
@@ -137,7 +137,7 @@ export class Publisher {
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
       d: last?.digest ?? null,
-      ev: rows.map((row) => toPublishedRow(row, this.#limits.feedInlineBytesMax)),
+      ev: rows.map((row) => toPublishedRow(row, this.#limits.publishEventBytesMax)),
       c: this.#commits.of(rows),
     };
   }

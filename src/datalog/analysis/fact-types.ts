@@ -5,21 +5,22 @@
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
-import { unreachable } from "../../util/assert.ts";
-import { predicateKey, type DatalogProgram, type ProgramLiteral, type ProgramTerm } from "../ir/program.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
+import {
+  argumentPattern,
+  type DatalogProgram,
+  predicateKey,
+  type ProgramLiteral,
+  type ProgramTerm,
+  type VariableTypes,
+} from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import { Budget, TooLarge } from "./too-large.ts";
 import type { Universe } from "../ir/universe.ts";
+import { Budget, TooLarge } from "./too-large.ts";
 
 export interface FactType {
   readonly predicate: string;
   readonly types: readonly TypeName[];
-}
-
-/** What an argument may be: of one of these types (`undefined`: of any), and this one value where the policy writes it out. */
-export interface ArgumentPattern {
-  readonly types: ReadonlySet<string> | undefined;
-  readonly id: string | undefined;
 }
 
 /** One place where the policy takes a predicate for a fact that may be stored. `predicate` is a key. */
@@ -106,24 +107,8 @@ function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, Known> {
   return index;
 }
 
-type Allowed = readonly (ReadonlySet<string> | undefined)[];
-
-/** What a term may be, where `allowed` says the types of the variables around it. */
-export function argumentPattern(term: ProgramTerm, allowed: Allowed): ArgumentPattern {
-  switch (term.kind) {
-    case "var":
-      return { types: allowed[term.index], id: undefined };
-    case "const":
-      return { types: new Set([term.value.type]), id: term.value.id };
-    case "now":
-      return { types: new Set(["Integer"]), id: undefined };
-    default:
-      return unreachable(term);
-  }
-}
-
 /** The calls of a body, also under `not`. What is said of a type inside `not` counts inside alone; what can't hold makes no use of facts. */
-function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Generator<FactUse> {
+function* uses(body: readonly ProgramLiteral[], around: VariableTypes, span: Span): Generator<FactUse> {
   const allowed = narrowed(body, around);
   if (!allowed) return;
   for (const literal of body) {
@@ -134,7 +119,7 @@ function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Ge
 }
 
 /** The types that the body leaves its variables: by `matches`, as sides of a comparison, and by being equal. `undefined` where it can't hold. */
-function narrowed(body: readonly ProgramLiteral[], around: Allowed): Allowed | undefined {
+function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): VariableTypes | undefined {
   const allowed = [...around];
   let grown = true;
   const narrow = (term: ProgramTerm, types: ReadonlySet<string> | undefined): boolean => {

@@ -4,6 +4,7 @@
  */
 import { callersOf, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
 import { type Signature, SignatureList, type Signatures } from "../ir/signature.ts";
+import type { FactType } from "./fact-types.ts";
 import { Budget } from "./too-large.ts";
 import { headSignature, inferTypings } from "./typings.ts";
 
@@ -37,4 +38,15 @@ export function inferSignatures(
     waiting = new Set([...grown].flatMap((predicate) => callers.get(predicate) ?? []));
   }
   return signatures;
+}
+
+/** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
+export function signaturesFor(
+  program: DatalogProgram,
+  facts: readonly FactType[],
+  context: readonly FactType[],
+  typingsMax: number,
+): Signatures {
+  const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
+  return inferSignatures(program, base, typingsMax);
 }

@@ -8,8 +8,9 @@
 import type { Span } from "../../polar/span.ts";
 import {
   callersOf,
-  literalVariables,
   type DatalogProgram,
+  literalVariables,
+  type ProgramCall,
   type ProgramLiteral,
   type ProgramRule,
   termVariables,
@@ -18,8 +19,6 @@ import {
 export interface OpenComparison {
   readonly rule: Span;
 }
-
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
 
 /** The rules that compare, or let another rule compare, a variable of their own that may be open. */
 export function findOpenComparisons(program: DatalogProgram): OpenComparison[] {
@@ -87,7 +86,7 @@ function violates(
   });
 }
 
-function calls(body: readonly ProgramLiteral[]): Call[] {
+function calls(body: readonly ProgramLiteral[]): ProgramCall[] {
   return body.filter((literal) => literal.kind === "call");
 }
 

@@ -4,13 +4,13 @@
  */
 import type { Policy, Rule } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
-import { ArgumentIndex, mayUnify } from "../ir/argument-index.ts";
-import { argumentPattern, type ArgumentPattern, factUses } from "./fact-types.ts";
-import type { DatalogProgram, ProgramLiteral, ProgramRule } from "../ir/program.ts";
+import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
+import { argumentPattern, type DatalogProgram, type ProgramLiteral, type ProgramRule } from "../ir/program.ts";
 import type { Signatures } from "../ir/signature.ts";
-import { inferTypings } from "./typings.ts";
-import { Budget } from "./too-large.ts";
 import type { Universe } from "../ir/universe.ts";
+import { factUses } from "./fact-types.ts";
+import { Budget } from "./too-large.ts";
+import { inferTypings } from "./typings.ts";
 
 /** A call as heads and facts are compared with it: each argument's types, and its value where it has only one. */
 export interface CallPattern {

@@ -6,11 +6,17 @@
  * millions of edges.
  */
 import type { Span } from "../../polar/span.ts";
-import { ArgumentIndex, mayUnify } from "../ir/argument-index.ts";
-import { stronglyConnected } from "./components.ts";
-import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
-import type { DatalogProgram, ProgramLiteral, ProgramRule } from "../ir/program.ts";
 import { must } from "../../util/assert.ts";
+import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
+import {
+  argumentPattern,
+  type DatalogProgram,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramRule,
+  type VariableTypes,
+} from "../ir/program.ts";
+import { stronglyConnected } from "./components.ts";
 
 interface RuleNode {
   readonly args: readonly ArgumentPattern[];
@@ -20,15 +26,11 @@ interface RuleNode {
   readonly rule: Span | undefined;
 }
 
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
-/** By variable: what it may be, `undefined` for anything. */
-type Types = ProgramRule["types"];
-
 interface FoundCall {
-  readonly call: Call;
-  readonly types: Types;
+  readonly call: ProgramCall;
+  readonly types: VariableTypes;
   /** Whether it stands under a `not`. */
-  readonly negative: boolean;
+  readonly isNegated: boolean;
 }
 
 export class RuleGraph {
@@ -62,7 +64,7 @@ export class RuleGraph {
     return this.#heads.get(keyOf(rule.predicate, headArguments(rule))) ?? this.#addHead(rule);
   }
 
-  #callOf({ predicate, args: terms }: Call, types: Types): RuleNode {
+  #callOf({ predicate, args: terms }: ProgramCall, types: VariableTypes): RuleNode {
     const args = terms.map((term) => argumentPattern(term, types));
     const key = keyOf(predicate, args);
     const known = this.#calls.get(key);
@@ -106,15 +108,15 @@ export function cyclicRules(program: DatalogProgram): readonly ProgramRule[] {
   return program.rules.filter(({ predicate }) => isCyclic(predicate));
 }
 
-function* callsIn(body: readonly ProgramLiteral[], types: Types, negative: boolean): Generator<FoundCall> {
+function* callsIn(body: readonly ProgramLiteral[], types: VariableTypes, isNegated: boolean): Generator<FoundCall> {
   for (const literal of body) {
     if (literal.kind === "not") yield* callsIn(literal.body, narrowed(literal.body, types), true);
-    if (literal.kind === "call") yield { call: literal, types, negative };
+    if (literal.kind === "call") yield { call: literal, types, isNegated };
   }
 }
 
 /** What a negated conjunction says of types holds for the calls in it, as it does when they are specialised. */
-function narrowed(body: readonly ProgramLiteral[], around: Types): Types {
+function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): VariableTypes {
   const types = [...around];
   for (const literal of body) {
     if (literal.kind !== "type" || literal.term.kind !== "var") continue;
@@ -139,4 +141,23 @@ function setKey(types: ReadonlySet<string>): string {
   let key = setKeys.get(types);
   if (key === undefined) setKeys.set(types, (key = [...types].join()));
   return key;
+}
+
+export interface NegativeCycle {
+  readonly rule: Span;
+  /** The predicate that is negated. */
+  readonly predicate: string;
+  /** The rule through which the negation comes back. */
+  readonly through: Span;
+}
+
+/** The first isNegated cycle of each rule that has one; empty for a stratified program. */
+export function findNegativeCycles(program: DatalogProgram): NegativeCycle[] {
+  const rules = cyclicRules(program);
+  const graph = new RuleGraph(rules);
+  return rules.flatMap((rule) => {
+    for (const { call, isNegated, through } of graph.loopsOf(rule))
+      if (isNegated) return [{ rule: rule.span, predicate: call.predicate, through }];
+    return [];
+  });
 }

@@ -4,24 +4,28 @@
  * A typing has a concrete type for each variable, or `undefined` where any value will do. While it is being made, variables that must be of one
  * type, whichever it is, share a link (`?3`): `alike(x, x)` gives both places of a call one type, and who learns it of one knows it of the other.
  */
-import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
 import { must } from "../../util/assert.ts";
-import type { ProgramLiteral, ProgramTerm } from "../ir/program.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
+import {
+  argumentPattern,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramTerm,
+  termVariables,
+  type VariableTypes,
+} from "../ir/program.ts";
 import {
   isTypeVariable,
-  typeVariable,
   type Signature,
   type Signatures,
   termType,
   type TypeName,
+  typeVariable,
 } from "../ir/signature.ts";
-
-type Allowed = readonly (ReadonlySet<string> | undefined)[];
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
 
 /** `known` fixes variables beforehand; `spend` is told how many are made on the way, and may throw. Types may be links: see `withoutTypeVariables`. */
 export function inferTypings(
-  allowed: Allowed,
+  allowed: VariableTypes,
   body: readonly ProgramLiteral[],
   signatures: Signatures,
   spend: (typings: number) => void,
@@ -64,7 +68,7 @@ export function headSignature(head: readonly ProgramTerm[], typing: readonly Typ
   });
 }
 
-function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number {
+function mostTyped(calls: readonly ProgramCall[], typing: readonly TypeName[]): number {
   let best = 0;
   let bestScore = -1;
   calls.forEach((call, index) => {
@@ -74,7 +78,12 @@ function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number 
   return best;
 }
 
-function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed, signatures: Signatures): TypeName[][] {
+function extendByCall(
+  typing: readonly TypeName[],
+  call: ProgramCall,
+  allowed: VariableTypes,
+  signatures: Signatures,
+): TypeName[][] {
   const found: TypeName[][] = [];
   const known = (): ArgumentPattern[] =>
     call.args.map((arg) => {
@@ -97,7 +106,7 @@ function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed,
 }
 
 /** Gives the variable, and those linked with it, the type. False where one of them can't have it. */
-function assign(variable: number, type: string, typing: TypeName[], allowed: Allowed): boolean {
+function assign(variable: number, type: string, typing: TypeName[], allowed: VariableTypes): boolean {
   const present = typing[variable];
   if (present !== undefined && !isTypeVariable(present)) return present === type;
   const members = present === undefined ? [variable] : linked(present, typing);
@@ -107,7 +116,7 @@ function assign(variable: number, type: string, typing: TypeName[], allowed: All
 }
 
 /** Makes two arguments be of one type, whichever it is. False where they can't be. */
-function unify(one: ProgramTerm, other: ProgramTerm, typing: TypeName[], allowed: Allowed): boolean {
+function unify(one: ProgramTerm, other: ProgramTerm, typing: TypeName[], allowed: VariableTypes): boolean {
   const [type, otherType] = [concreteType(one, typing), concreteType(other, typing)];
   if (type !== undefined && otherType !== undefined) return type === otherType;
   if (other.kind === "var" && type !== undefined) return assign(other.index, type, typing, allowed);
@@ -133,7 +142,11 @@ function linked(link: string, typing: readonly TypeName[]): number[] {
 }
 
 /** Variables that no call typed: each of the types that their rule allows them, and any type where it allows all. */
-function enumerateRest(typing: readonly TypeName[], allowed: Allowed, spend: (typings: number) => void): TypeName[][] {
+function enumerateRest(
+  typing: readonly TypeName[],
+  allowed: VariableTypes,
+  spend: (typings: number) => void,
+): TypeName[][] {
   let complete: TypeName[][] = [[...typing]];
   allowed.forEach((types, variable) => {
     const present = typing[variable];
@@ -158,4 +171,43 @@ function distinct<Row extends readonly TypeName[]>(rows: readonly Row[]): Row[] 
   const seen = new Map<string, Row>();
   for (const row of rows) seen.set(JSON.stringify(row.map((type) => type ?? null)), row);
   return [...seen.values()];
+}
+
+/**
+ * Each typing of the body, and what becomes of it by the types that the body asks for within an even number of negations. `scope` are the body's
+ * own variables; `spend` is told how many typings this adds, and may throw.
+ */
+export function withDemandedTypes(
+  found: readonly (readonly TypeName[])[],
+  body: readonly ProgramLiteral[],
+  scope: ReadonlySet<number>,
+  spend: (typings: number) => void,
+): readonly (readonly TypeName[])[] {
+  const demanded = demandedTypes(body, 0).filter(([variable]) => scope.has(variable));
+  return demanded.reduce((typings, [variable, types]) => {
+    const isOpen = ({ [variable]: present }: readonly TypeName[]) => present === undefined || isTypeVariable(present);
+    spend(typings.filter(isOpen).length * types.size);
+    return typings.flatMap((typing) =>
+      isOpen(typing) ? [typing, ...[...types].map((type) => withType(typing, variable, type))] : [typing],
+    );
+  }, found);
+}
+
+export function demandedTypes(
+  body: readonly ProgramLiteral[],
+  depth: number,
+): (readonly [variable: number, types: ReadonlySet<string>])[] {
+  return body.flatMap((literal) => {
+    if (literal.kind === "not") return demandedTypes(literal.body, depth + 1);
+    if (literal.kind !== "type" || depth === 0 || depth % 2 === 1) return [];
+    return termVariables(literal.term).map((variable) => [variable, literal.types] as const);
+  });
+}
+
+/** What is linked with the variable is of its type. */
+export function withType(typing: readonly TypeName[], variable: number, type: string): readonly TypeName[] {
+  const link = typing[variable];
+  const changed = typing.map((present) => (present !== undefined && present === link ? type : present));
+  changed[variable] = type;
+  return changed;
 }

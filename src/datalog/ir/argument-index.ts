@@ -2,7 +2,6 @@
  * Things with arguments (heads of rules, signatures), found by what their arguments may be: a policy with thousands of rules for `has_role/3` has
  * few of them for any one type and name. It only narrows the search: what it finds may still not meet.
  */
-import type { ArgumentPattern } from "../analysis/fact-types.ts";
 
 export class ArgumentIndex<T> {
   readonly #items: T[] = [];
@@ -90,4 +89,10 @@ function listAt(lists: Map<string, number[]>, key: string): number[] {
 
 function valueKey(type: string, id: string): string {
   return `${type.length} ${type}${id}`;
+}
+
+/** What an argument may be: of one of these types (`undefined`: of any), and this one value where the policy writes it out. */
+export interface ArgumentPattern {
+  readonly types: ReadonlySet<string> | undefined;
+  readonly id: string | undefined;
 }

@@ -5,7 +5,7 @@
 import type { Comparison } from "../../polar/policy.ts";
 import type { Constant } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
+import type { PredicateNode } from "./specialised.ts";
 
 export type FlatTerm =
   | { readonly kind: "var"; readonly id: number; readonly type: TypeName }
@@ -91,3 +91,5 @@ function mapAtom(atom: FlatAtom, map: (term: FlatTerm) => FlatTerm): FlatAtom {
       return { ...atom, args: atom.args.map(map) };
   }
 }
+
+export type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;

@@ -4,8 +4,8 @@
  */
 import type { Comparison } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
-import type { ArgumentIndex } from "./argument-index.ts";
 import { unreachable } from "../../util/assert.ts";
+import type { ArgumentIndex, ArgumentPattern } from "./argument-index.ts";
 
 /** A typed value; integers and booleans in their wire form. */
 export interface Constant {
@@ -33,12 +33,14 @@ export type ProgramLiteral =
   /** Only inside `not`: the type of a variable of the enclosing rule. */
   | { readonly kind: "type"; readonly term: ProgramTerm; readonly types: ReadonlySet<string> };
 
+/** By variable: the concrete types that it may have, `undefined` for any. */
+export type VariableTypes = readonly (ReadonlySet<string> | undefined)[];
+
 export interface ProgramRule {
   readonly predicate: string;
   readonly head: readonly ProgramTerm[];
   readonly body: readonly ProgramLiteral[];
-  /** By variable: the concrete types that it may have, `undefined` for any. */
-  readonly types: readonly (ReadonlySet<string> | undefined)[];
+  readonly types: VariableTypes;
   readonly span: Span;
   /** One of the default `allow` rules: it adds no fact type. */
   readonly implicit: boolean;
@@ -120,5 +122,19 @@ export function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm)
       return { ...literal, term: resolve(literal.term) };
     default:
       return unreachable(literal);
+  }
+}
+
+/** What a term may be, where `allowed` says the types of the variables around it. */
+export function argumentPattern(term: ProgramTerm, types: VariableTypes): ArgumentPattern {
+  switch (term.kind) {
+    case "var":
+      return { types: types[term.index], id: undefined };
+    case "const":
+      return { types: new Set([term.value.type]), id: term.value.id };
+    case "now":
+      return { types: new Set(["Integer"]), id: undefined };
+    default:
+      return unreachable(term);
   }
 }

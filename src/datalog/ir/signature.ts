@@ -1,6 +1,5 @@
 /** What types the arguments of a predicate can have: one signature, and all of a predicate's. */
-import { ArgumentIndex } from "./argument-index.ts";
-import type { ArgumentPattern } from "../analysis/fact-types.ts";
+import { ArgumentIndex, type ArgumentPattern } from "./argument-index.ts";
 import type { ProgramTerm } from "./program.ts";
 
 /** A concrete type, or `undefined` for any (untyped variables that only untyped facts bind). */

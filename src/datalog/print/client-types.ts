@@ -8,9 +8,9 @@
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import { must } from "../../util/assert.ts";
-import { argumentPattern, factUses, type ArgumentPattern, type FactUse } from "../analysis/fact-types.ts";
-import type { DatalogProgram } from "../ir/program.ts";
-import { createTypeSets, type TypeSet, type TypeSets } from "./type-sets.ts";
+import { type FactUse, factUses } from "../analysis/fact-types.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { argumentPattern, type DatalogProgram } from "../ir/program.ts";
 import type { Universe } from "../ir/universe.ts";
 
 export interface ClientTypes {
@@ -176,4 +176,38 @@ function compareLists(one: readonly string[] | undefined, other: readonly string
     if (left !== right) return left < right ? -1 : 1;
   }
   return one.length - other.length;
+}
+
+export interface TypeSet {
+  /** Sorted; `undefined` for any type. */
+  readonly types: readonly string[] | undefined;
+  /** The same for equal sets, and for no other. */
+  readonly key: string;
+}
+
+export interface TypeSets {
+  of(types: ReadonlySet<string> | undefined): TypeSet;
+  /** The set, one type at a time. */
+  singles(set: TypeSet): readonly TypeSet[];
+}
+
+export function createTypeSets(): TypeSets {
+  const any: TypeSet = { types: undefined, key: "" };
+  const byIdentity = new Map<ReadonlySet<string>, TypeSet>();
+  const byContent = new Map<string, TypeSet>();
+  const intern = (types: readonly string[]): TypeSet => {
+    const content = types.join("\n");
+    const known = byContent.get(content) ?? { types, key: `#${byContent.size}` };
+    byContent.set(content, known);
+    return known;
+  };
+  return {
+    of(types) {
+      if (types === undefined) return any;
+      const known = byIdentity.get(types) ?? intern([...types].sort());
+      byIdentity.set(types, known);
+      return known;
+    },
+    singles: (set) => set.types?.map((type) => intern([type])) ?? [set],
+  };
 }

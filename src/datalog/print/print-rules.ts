@@ -4,13 +4,10 @@
  */
 import type { Span } from "../../polar/span.ts";
 import { must, unreachable } from "../../util/assert.ts";
-import type { ClosureStep, StepTerm } from "../specialise/closure-steps.ts";
-import type { Closure } from "../specialise/closures.ts";
-import { splitKey, type Constant, type ProgramTerm } from "../ir/program.ts";
+import type { Closure, ClosureStep, StepTerm } from "../ir/closure.ts";
+import { type Constant, type ProgramTerm, splitKey } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../specialise/specialise.ts";
-
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
+import type { PredicateNode, SpecialisedBody, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
 
 export interface PrintedRule {
   /** `(user, folder) if …` */
@@ -99,7 +96,7 @@ function printLiteral(
   }
 }
 
-function printCall(call: Call, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
+function printCall(call: SpecialisedCall, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
   const closure = closures.get(call.predicate);
   const name = closure ?? splitKey(call.predicate)[0];
   const ways: string[] = [];

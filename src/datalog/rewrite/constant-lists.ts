@@ -3,9 +3,10 @@
  * those with other constants.
  */
 import type { FlatArgument } from "../ir/flat.ts";
-import { bindSource, isKnown } from "./join-order.ts";
 import type { Constant } from "../ir/program.ts";
-import { isFewBeside, type SqlCatalogue, type Relation, type Select } from "../sql/emit.ts";
+import type { Relation, Select, SqlCatalogue } from "../ir/select.ts";
+import { isFewBeside } from "./estimate.ts";
+import { bindSource, isKnown } from "./join-order.ts";
 
 /**
  * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than

@@ -5,15 +5,7 @@
  */
 import { must } from "../../util/assert.ts";
 import type { FlatArgument } from "../ir/flat.ts";
-
-/** Anything that can stand in a FROM clause. `args` are its columns, in order. */
-export interface JoinSource {
-  readonly args: readonly FlatArgument[];
-  /** Tables before computed sources, of equally well known ones. */
-  readonly computed: boolean;
-  /** Where nothing is known yet, this one comes first: the few calls that were demanded. */
-  readonly leads?: boolean;
-}
+import type { JoinSource } from "../ir/select.ts";
 
 /** The most rows that a source has where what is bound has one value each; `undefined` where nobody knows. */
 export type Estimate<S extends JoinSource> = (source: S, bound: ReadonlySet<string>) => number | undefined;

@@ -6,17 +6,17 @@
 import type { Expression, Param, Policy, Rule, Term } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
 import { unreachable } from "../../util/assert.ts";
+import { Budget, TooLarge } from "../analysis/too-large.ts";
 import { ArgumentIndex } from "../ir/argument-index.ts";
-import { argumentPattern } from "../analysis/fact-types.ts";
 import {
-  predicateKey,
-  substitute,
+  argumentPattern,
   type DatalogProgram,
+  predicateKey,
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
+  substitute,
 } from "../ir/program.ts";
-import { Budget, TooLarge } from "../analysis/too-large.ts";
 import type { Universe } from "../ir/universe.ts";
 
 export interface SizeLimits {

@@ -2,11 +2,11 @@
  * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder or on one above it is found
  * by one look at all that somebody has, where that is little.
  */
-import { isClosurePredicate } from "../specialise/closures.ts";
+import { isClosurePredicate } from "../ir/closure.ts";
 import type { FlatArgument, FlatTerm } from "../ir/flat.ts";
+import { mapSelectTerms, type Select, type SqlCatalogue } from "../ir/select.ts";
+import { estimateBy } from "./estimate.ts";
 import { bindSource } from "./join-order.ts";
-import { mapSelectTerms } from "../sql/decision-tree.ts";
-import { estimateBy, type SqlCatalogue, type Select } from "../sql/emit.ts";
 
 /** To look at so many rows for the one that is looked for takes no longer than to look for that one alone. */
 const fewRows = 32;

@@ -3,11 +3,20 @@
  * seeded with the values that the rest of the clause knows (magic sets). A node may answer with wildcards in some columns; each such variant
  * gives a clause of its own, in which those arguments are unbound, so that no join ever has to look for NULL.
  */
-import type { FlatAtom, FlatCondition, FlatClause, FlatTerm } from "../ir/flat.ts";
-import { clauseVariables, conditionTerms, NotEnumerable, NotPlannable } from "../ir/flat.ts";
+import {
+  clauseVariables,
+  conditionTerms,
+  type FlatAtom,
+  type FlatClause,
+  type FlatCondition,
+  type FlatTerm,
+  NotEnumerable,
+  NotPlannable,
+  type RecursiveAtom,
+} from "../ir/flat.ts";
+import type { Relation, Select } from "../ir/select.ts";
+import type { PredicateNode } from "../ir/specialised.ts";
 import { bindSource, connected, isKnown, joinOrder, termKey } from "./join-order.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
-import type { Relation, Select } from "../sql/emit.ts";
 
 /** What a recursive atom can be replaced by: a source, and the positions of the arguments that it leaves open as wildcards. */
 export interface AnswerVariant {
@@ -32,8 +41,6 @@ export interface RecursionPlanner {
   /** A source that has a row where any seed leads to an answer, if that can be told from the walk alone; all arguments are known. */
   hits(node: PredicateNode, mode: string, seed: Seed): Relation | undefined;
 }
-
-type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
 
 interface Partial {
   readonly clause: FlatClause;

@@ -2,10 +2,9 @@
  * Fewer and smaller clauses with the same meaning: equal clauses once, constants that differ in one place as a set (`role in (reader,
  * writer, admin)`), and no call of a recursive node whose answers another clause's node contains by copy rules.
  */
+import { clauseVariables, type FlatArgument, type FlatAtom, type FlatClause } from "../ir/flat.ts";
 import type { Constant } from "../ir/program.ts";
-import type { FlatAtom, FlatArgument, FlatClause } from "../ir/flat.ts";
-import { clauseVariables } from "../ir/flat.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
+import type { PredicateNode } from "../ir/specialised.ts";
 
 export function simplify(clauses: readonly FlatClause[]): FlatClause[] {
   return mergeConstants(dropSubsumed(unique(clauses.map(dropRepeatedAtoms))));

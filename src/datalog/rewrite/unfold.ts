@@ -6,15 +6,21 @@
 import { must, unreachable } from "../../util/assert.ts";
 import {
   type FlatAtom,
-  type FlatCondition,
   type FlatClause,
+  type FlatCondition,
+  type FlatTerm,
   NotEnumerable,
   NotPlannable,
-  type FlatTerm,
 } from "../ir/flat.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../specialise/specialise.ts";
+import type {
+  PredicateNode,
+  SpecialisedBody,
+  SpecialisedCall,
+  SpecialisedLiteral,
+  SpecialisedNegation,
+} from "../ir/specialised.ts";
 
 export interface UnfoldOptions {
   /** Clauses in the result before the goal counts as not plannable. */
@@ -29,10 +35,11 @@ interface State {
   readonly bindings: ReadonlyMap<number, FlatTerm>;
   readonly atoms: readonly FlatAtom[];
   readonly conditions: readonly FlatCondition[];
-  readonly negations: readonly { readonly negation: Negation; readonly terms: readonly (FlatTerm | undefined)[] }[];
+  readonly negations: readonly {
+    readonly negation: SpecialisedNegation;
+    readonly terms: readonly (FlatTerm | undefined)[];
+  }[];
 }
-
-type Negation = Extract<SpecialisedLiteral, { kind: "not" }>;
 
 const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [] };
 
@@ -130,11 +137,7 @@ class Unfolding {
     }
   }
 
-  #call(
-    call: Extract<SpecialisedLiteral, { kind: "call" }>,
-    terms: readonly (FlatTerm | undefined)[],
-    state: State,
-  ): State[] {
+  #call(call: SpecialisedCall, terms: readonly (FlatTerm | undefined)[], state: State): State[] {
     const args = call.args.map((arg) => toTerm(arg, terms));
     const results: State[] = [];
     const withAtom = (atom: FlatAtom): number => results.push({ ...state, atoms: [...state.atoms, atom] });

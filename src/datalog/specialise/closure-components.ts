@@ -6,19 +6,11 @@
  * are eliminated like that (Brzozowski and McCluskey 1963). Whatever nodes can't be told apart even so is left to be walked.
  */
 import { must } from "../../util/assert.ts";
-import {
-  stepLiterals,
-  isBackward,
-  compose,
-  openArguments,
-  type ClosureStep,
-  stepOf,
-  inverse,
-} from "./closure-steps.ts";
-import type { Closure } from "./closures.ts";
+import type { Closure, ClosureStep } from "../ir/closure.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedLiteral, PredicateNode, NodeClause } from "./specialise.ts";
+import type { NodeClause, PredicateNode, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
+import { compose, inverse, isBackward, openArguments, stepLiterals, stepOf } from "./closure-steps.ts";
 
 export interface Component {
   readonly moving: readonly MovedArgument[];
@@ -51,7 +43,6 @@ export interface NodeStep {
   readonly key: string;
 }
 
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
 type Members = ReadonlyMap<PredicateNode, Member>;
 
 /** More arguments that move would multiply each clause by more than it is worth. */
@@ -119,7 +110,7 @@ function splitNodes(nodes: readonly PredicateNode[]): Members | undefined {
 }
 
 /** What answers the call of a node besides the node. */
-function factsOf(clause: NodeClause, call: Call): NodeClause[] {
+function factsOf(clause: NodeClause, call: SpecialisedCall): NodeClause[] {
   if (!call.fact && !call.context) return [];
   const body = { types: clause.body.types, literals: [{ ...call, node: undefined }] };
   return [{ ...clause, head: openArguments(call), body }];
@@ -139,11 +130,11 @@ function distinct(leaps: readonly NodeStep[]): NodeStep[] {
   return [...new Map(leaps.map((one) => [`${one.target.id} ${one.key}`, one])).values()];
 }
 
-function nodeCalls(clause: NodeClause): (Call & { readonly node: PredicateNode })[] {
+function nodeCalls(clause: NodeClause): (SpecialisedCall & { readonly node: PredicateNode })[] {
   return clause.body.literals.filter(isNodeCall);
 }
 
-function isNodeCall(literal: SpecialisedLiteral): literal is Call & { readonly node: PredicateNode } {
+function isNodeCall(literal: SpecialisedLiteral): literal is SpecialisedCall & { readonly node: PredicateNode } {
   return literal.kind === "call" && literal.node !== undefined;
 }
 

@@ -3,22 +3,10 @@
  * the others as they are. It is written down up to the names of its variables, so that rules which walk the same facts have the same step.
  */
 import { must } from "../../util/assert.ts";
-import type { Constant, ProgramTerm } from "../ir/program.ts";
-import { termVariables } from "../ir/program.ts";
+import type { ClosureStep, StepTerm } from "../ir/closure.ts";
+import { type ProgramTerm, termVariables } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedLiteral, NodeClause } from "./specialise.ts";
-
-export type StepTerm =
-  { readonly kind: "var"; readonly index: number } | { readonly kind: "const"; readonly value: Constant };
-
-/** A conjunction of stored facts that leads from variable 0 to variable 1. */
-export interface ClosureStep {
-  readonly atoms: readonly { readonly predicate: string; readonly args: readonly StepTerm[] }[];
-  /** By variable; `undefined` for any type. */
-  readonly types: readonly TypeName[];
-}
-
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
+import type { NodeClause, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
 
 /**
  * The step of a clause that is `call` and a walk along stored facts to it, and which of the open arguments it moves; `nowhere` where the call is
@@ -26,7 +14,7 @@ type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
  */
 export function stepOf(
   clause: NodeClause,
-  call: Call,
+  call: SpecialisedCall,
 ): { readonly position: number; readonly step: ClosureStep } | "nowhere" | undefined {
   const { head, body } = clause;
   const open = openArguments(call);
@@ -46,7 +34,7 @@ export function stepOf(
 }
 
 /** The call's terms for the open arguments of its node. */
-export function openArguments({ node, args }: Call): ProgramTerm[] {
+export function openArguments({ node, args }: SpecialisedCall): ProgramTerm[] {
   return args.filter((_, position) => node?.args[position]?.kind === "open");
 }
 
@@ -93,7 +81,7 @@ function isVariable(term: ProgramTerm, index: number | undefined): boolean {
   return term.kind === "var" && term.index === index;
 }
 
-function isStored(literal: SpecialisedLiteral): literal is Call {
+function isStored(literal: SpecialisedLiteral): literal is SpecialisedCall {
   const isFact = literal.kind === "call" && literal.fact && !literal.context && literal.node === undefined;
   return isFact && literal.args.every((arg) => arg.kind !== "now");
 }

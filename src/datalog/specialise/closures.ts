@@ -7,29 +7,11 @@
  * the closure of all their steps, and it leads to the base of any of them. Everything else is walked when it is asked.
  */
 import { must } from "../../util/assert.ts";
-import { type Component, componentOf, nodeStepOf, type MovedArgument, openTypes } from "./closure-components.ts";
-import type { ClosureStep } from "./closure-steps.ts";
+import type { Closure } from "../ir/closure.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { PredicateNode, NodeClause } from "./specialise.ts";
-
-export interface Closure {
-  /** The steps as text: equal steps, one closure. As the predicate of a call it is a stored relation from one end to the other. */
-  readonly name: string;
-  /** Any of them is a step. Those that begin at one type may lead to several. */
-  readonly steps: readonly ClosureStep[];
-}
-
-/** No predicate of a policy begins like this. */
-export function isClosurePredicate(predicate: string): boolean {
-  return predicate.startsWith("[");
-}
-
-/** The predicates of the facts that a closure is made of. */
-export function closurePredicates(name: string): Set<string> {
-  const steps = JSON.parse(name) as readonly ClosureStep[];
-  return new Set(steps.flatMap(({ atoms }) => atoms.map(({ predicate }) => predicate)));
-}
+import type { NodeClause, PredicateNode } from "../ir/specialised.ts";
+import { type Component, componentOf, type MovedArgument, nodeStepOf, openTypes } from "./closure-components.ts";
 
 /** Says of a closure whether the store keeps it. */
 export type ClosureChoice = (closure: Closure) => boolean;

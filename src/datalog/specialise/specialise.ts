@@ -4,24 +4,31 @@
  * copy rules (`"reader" if "writer"`) are collapsed into their source, and strongly connected nodes are marked as recursive.
  */
 import { must } from "../../util/assert.ts";
-import { type ClosureChoice, useClosures } from "./closures.ts";
 import { stronglyConnected } from "../analysis/components.ts";
-import { type ArgumentPattern, type FactType, isCovered } from "../analysis/fact-types.ts";
+import { type FactType, isCovered } from "../analysis/fact-types.ts";
+import { Budget } from "../analysis/too-large.ts";
+import { inferTypings, withDemandedTypes, withoutTypeVariables } from "../analysis/typings.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
 import {
   type Constant,
-  literalVariables,
   type DatalogProgram,
+  literalVariables,
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
   substitute,
   termVariables,
 } from "../ir/program.ts";
-import { Budget } from "../analysis/too-large.ts";
 import { type Signatures, termType, type TypeName } from "../ir/signature.ts";
-import { inferSignatures } from "../analysis/infer-signatures.ts";
-import { withDemandedTypes } from "../analysis/demanded-types.ts";
-import { inferTypings, withoutTypeVariables } from "../analysis/typings.ts";
+import type {
+  NodeArgument,
+  NodeClause,
+  PredicateNode,
+  SpecialisedBody,
+  SpecialisedCall,
+  SpecialisedLiteral,
+} from "../ir/specialised.ts";
+import { type ClosureChoice, useClosures } from "./closures.ts";
 
 /** What the plans of a request may draw on. `context` are the argument types of its context facts. */
 export interface SpecialiseOptions {
@@ -35,61 +42,8 @@ export interface SpecialiseOptions {
   readonly typingsMax: number;
 }
 
-export type NodeArgument =
-  { readonly kind: "const"; readonly value: Constant } | { readonly kind: "open"; readonly type: TypeName };
-
-export interface PredicateNode {
-  readonly id: number;
-  readonly predicate: string;
-  readonly args: readonly NodeArgument[];
-  clauses: readonly NodeClause[];
-  /** Nodes whose answers this one contains by copy rules alone, itself included. */
-  copies: ReadonlySet<PredicateNode>;
-  component: number;
-  recursive: boolean;
-  productive: boolean;
-}
-
-export interface NodeClause {
-  /** One term for each open argument of the node. */
-  readonly head: readonly ProgramTerm[];
-  readonly body: SpecialisedBody;
-  readonly rule: ProgramRule;
-}
-
-/** A typed conjunction. `types` is by variable; variables of an enclosing body keep their numbers. */
-export interface SpecialisedBody {
-  readonly types: readonly TypeName[];
-  readonly literals: readonly SpecialisedLiteral[];
-}
-
-export type SpecialisedLiteral =
-  | {
-      readonly kind: "call";
-      readonly predicate: string;
-      readonly args: readonly ProgramTerm[];
-      /** Whether stored facts, context facts, and rules may answer it. */
-      readonly fact: boolean;
-      readonly context: boolean;
-      readonly node: PredicateNode | undefined;
-    }
-  /** None of the bodies can be made true. `outer` are the variables that they share with what is around them; others are their own. */
-  | { readonly kind: "not"; readonly bodies: readonly SpecialisedBody[]; readonly outer: ReadonlySet<number> }
-  | Extract<ProgramLiteral, { kind: "equal" | "compare" | "type" }>;
-
 /** Thrown where a goal needs more nodes than its limit. */
 export class TooManyNodes extends Error {}
-
-/** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
-export function signaturesFor(
-  program: DatalogProgram,
-  facts: readonly FactType[],
-  context: readonly FactType[],
-  typingsMax: number,
-): Signatures {
-  const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
-  return inferSignatures(program, base, typingsMax);
-}
 
 export interface Goal {
   readonly calls: readonly { readonly predicate: string; readonly args: readonly ProgramTerm[] }[];
@@ -338,7 +292,7 @@ function isProductive(clause: { readonly body: SpecialisedBody }): boolean {
   return clause.body.literals.every((literal) => literal.kind !== "call" || canAnswer(literal));
 }
 
-function canAnswer(call: Extract<SpecialisedLiteral, { kind: "call" }>): boolean {
+function canAnswer(call: SpecialisedCall): boolean {
   return call.fact || call.context || (call.node?.productive ?? false);
 }
 

@@ -5,9 +5,9 @@
  */
 import { must } from "../../util/assert.ts";
 import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
-import { mapConditionTerms } from "../ir/flat.ts";
+import { type Relation, renameRelation, type Select, type SqlCatalogue } from "../ir/select.ts";
+import { estimateBy } from "../rewrite/estimate.ts";
 import { bindSource, isKnown, joinOrder } from "../rewrite/join-order.ts";
-import { estimateBy, type SqlCatalogue, type Relation, type Select } from "./emit.ts";
 
 export type DecisionTest =
   { readonly kind: "condition"; readonly condition: FlatCondition } | { readonly kind: "none"; readonly body: Select };
@@ -48,16 +48,6 @@ export function childFor(
   return made;
 }
 
-/** A clause with every term replaced. */
-export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatTerm): Select {
-  return {
-    head: select.head.map(rename),
-    relations: select.relations.map((relation) => renameRelation(relation, rename)),
-    conditions: select.conditions.map((condition) => mapConditionTerms(condition, rename)),
-    negations: select.negations.map((bodies) => bodies.map((body) => mapSelectTerms(body, rename))),
-  };
-}
-
 /** A source up to the names of the variables that it is the first to bind. */
 function keyOf({ table, args, isReflexive: orSame }: Relation, names: ReadonlyMap<number, FlatTerm>): string {
   const fresh = new Map<number, number>();
@@ -69,10 +59,6 @@ function keyOf({ table, args, isReflexive: orSame }: Relation, names: ReadonlyMa
     return ["new", fresh.get(arg.id), arg.type ?? null];
   };
   return JSON.stringify([table, args.map(describe), orSame]);
-}
-
-function renameRelation(relation: Relation, rename: (term: FlatTerm) => FlatTerm): Relation {
-  return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
 }
 
 /** The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same place comes before others. */

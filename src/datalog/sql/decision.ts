@@ -4,30 +4,20 @@
  * clauses of a place check without needing more than that place knows is checked there, once: a banned user is denied by one probe.
  */
 import { must } from "../../util/assert.ts";
-import { isClosurePredicate } from "../specialise/closures.ts";
+import { isClosurePredicate } from "../ir/closure.ts";
+import { conditionTerms, type FlatArgument, type FlatTerm, mapConditionTerms } from "../ir/flat.ts";
+import { mapSelectTerms, type Relation, type Select } from "../ir/select.ts";
 import { expandConstantLists } from "../rewrite/constant-lists.ts";
-import type { FlatArgument, FlatTerm } from "../ir/flat.ts";
-import { conditionTerms, mapConditionTerms } from "../ir/flat.ts";
 import { termKey } from "../rewrite/join-order.ts";
-import {
-  orderWithSharedPrefixes,
-  decisionNode,
-  type DecisionNode,
-  childFor,
-  mapSelectTerms,
-  type DecisionTest,
-} from "./decision-tree.ts";
 import { mergeReflexiveClosures } from "../rewrite/reflexive-closures.ts";
 import {
-  type SqlBindings,
-  type SqlContext,
-  emitCondition,
-  emitRelation,
-  emitSelect,
-  emitTerm,
-  type Relation,
-  type Select,
-} from "./emit.ts";
+  childFor,
+  decisionNode,
+  type DecisionNode,
+  type DecisionTest,
+  orderWithSharedPrefixes,
+} from "./decision-tree.ts";
+import { emitCondition, emitRelation, emitSelect, emitTerm, type SqlBindings, type SqlContext } from "./emit.ts";
 
 /** An SQL expression, 1 or 0. The heads of the clauses are not looked at. */
 export function emitDecision(selects: readonly Select[], emission: SqlContext): string {

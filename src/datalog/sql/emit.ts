@@ -4,64 +4,10 @@
  */
 import { must, unreachable } from "../../util/assert.ts";
 import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
-import { type Estimate, isKnown, joinOrder, type JoinSource, termKey } from "../rewrite/join-order.ts";
-import type { Constant } from "../ir/program.ts";
+import type { Loop, Relation, Select, SqlCatalogue } from "../ir/select.ts";
 import type { TypeName } from "../ir/signature.ts";
-
-/** What the store knows: where facts live and which ids stand for what. */
-export interface SqlCatalogue {
-  /**
-   * Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are; with `next`, those in
-   * a range of that argument.
-   */
-  hasIndex(predicate: string, positions: readonly number[], next?: number): boolean;
-  /** The most rows of a table whose values in the columns (numbers from 1) are the same and which are within the ranges; infinite where nobody knows. */
-  rowsMax(table: string, columns: readonly number[], within: Loop["ranges"]): number;
-  /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
-  factTable(predicate: string): string | undefined;
-  /** The interned id of a constant, -1 where the store does not have it. */
-  idOf(value: Constant): number;
-  /** The range of ids of a type, empty where the store has no such type. */
-  idRange(type: string): IdRange;
-}
-
-/** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
-export interface Relation extends JoinSource {
-  /** True where one of several constants is looked for among the few rows that the other arguments find, not one after the other. */
-  readonly filtered?: boolean;
-  /** Only of a closure whose ends are both known: it holds of a value and itself as well. */
-  readonly isReflexive?: boolean;
-  readonly table:
-    | { readonly kind: "fact"; readonly predicate: string }
-    | { readonly kind: "context"; readonly predicate: string }
-    | { readonly kind: "ids"; readonly param: string }
-    /** Another table or common table expression with the columns `c0 …`. */
-    | { readonly kind: "named"; readonly name: string }
-    /** Columns `c0 …`; only rows with this tag. `columns` says which column each argument is. */
-    | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
-}
-
-/** A place in a FROM clause: SQLite's own plan of a statement names it by its alias. */
-export interface Loop {
-  readonly alias: string;
-  /** `json_each` for what a request lists, `undefined` for what has no rows. */
-  readonly table: string | undefined;
-  /** By column of a table of facts or a closure: between which ids its values are, in one range or several; `undefined` where they may be any. */
-  readonly ranges: readonly (readonly IdRange[] | undefined)[];
-}
-
-export interface IdRange {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** A clause ready for SQL. */
-export interface Select {
-  readonly head: readonly FlatTerm[];
-  readonly relations: readonly Relation[];
-  readonly conditions: readonly FlatCondition[];
-  readonly negations: readonly (readonly Select[])[];
-}
+import { estimateBy, isFewBeside, rangesOf } from "../rewrite/estimate.ts";
+import { isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
 
 /**
  * Numbers the parameters of a statement by name, in order of first use. Never bare: SQLite's planner looks at the values of bare parameters in a
@@ -164,39 +110,6 @@ function emitAbsence(fact: Relation, bindings: SqlBindings, where: string[], emi
   return ` LEFT JOIN ${table} ON ${on.join(" AND ")}`;
 }
 
-/** The rows of facts and closures, as far as the store knows them: no rows are no reason to go by. */
-export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
-  return ({ table, args }, bound) => {
-    const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
-    if (name === undefined) return undefined;
-    const known = args.flatMap((arg, position) => (isKnown(arg, bound) ? [position + 1] : []));
-    const within = args.map((arg) => rangesOf(arg, names));
-    const most = names.rowsMax(name, known, within);
-    return most > 0 && Number.isFinite(most) ? most : undefined;
-  };
-}
-
-/** Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it does not have. */
-export function isFewBeside({ table, args }: Relation, known: readonly number[], names: SqlCatalogue): boolean {
-  const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
-  if (name === undefined) return true;
-  const columns = known.map((position) => position + 1);
-  const within = args.map((arg) => rangesOf(arg, names));
-  const beside = args.flatMap((arg, position) =>
-    arg.kind === "oneOf" ? [names.rowsMax(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
-  );
-  return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
-}
-
-/** To pass by so many rows takes as long as the two lookups that are spared for three constants. */
-const besideMax = 16;
-
-/** What single ids leave between them. */
-function gapsOf(ids: readonly IdRange[]): IdRange[] {
-  const sorted = ids.map(({ low }) => low).sort((left, right) => left - right);
-  return [0, ...sorted.map((id) => id + 1)].map((low, index) => ({ low, high: (sorted[index] ?? Infinity) - 1 }));
-}
-
 export function emitRelation(
   relation: Relation,
   bindings: Map<string, string>,
@@ -254,22 +167,6 @@ function goesByLists(relation: Relation, bindings: SqlBindings, names: SqlCatalo
   if (!leading.some((arg) => arg.kind === "oneOf") || args.slice(open).some(isGiven)) return false;
   const known = leading.flatMap((arg, position) => (arg.kind === "oneOf" ? [] : [position]));
   return known.length > 0 && !isFewBeside(relation, known, names);
-}
-
-function rangesOf(arg: FlatArgument, names: SqlCatalogue): IdRange[] | undefined {
-  switch (arg.kind) {
-    case "const":
-    case "oneOf":
-      return (arg.kind === "const" ? [arg.value] : arg.values).map((value) => {
-        const id = names.idOf(value);
-        return { low: id, high: id };
-      });
-    case "var":
-    case "param":
-      return arg.type === undefined ? undefined : [names.idRange(arg.type)];
-    default:
-      return undefined;
-  }
 }
 
 function columnOf(relation: Relation, alias: string, position: number): string {

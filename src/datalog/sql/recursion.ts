@@ -7,13 +7,15 @@
  */
 import { must } from "../../util/assert.ts";
 import {
-  type FlatAtom,
   type FlatArgument,
   type FlatClause,
+  type FlatTerm,
   NotEnumerable,
   NotPlannable,
-  type FlatTerm,
+  type RecursiveAtom,
 } from "../ir/flat.ts";
+import type { Relation, Select } from "../ir/select.ts";
+import type { PredicateNode } from "../ir/specialised.ts";
 import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
@@ -26,11 +28,8 @@ import {
   seedFor,
 } from "../rewrite/resolve-recursion.ts";
 import { simplify } from "../rewrite/simplify.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
-import { type SqlContext, emitSelect, type Relation, type Select } from "./emit.ts";
 import { unfoldNode, type UnfoldOptions } from "../rewrite/unfold.ts";
-
-type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
+import { emitSelect, type SqlContext } from "./emit.ts";
 
 /** A node with a pattern of known arguments. */
 interface Moded {

@@ -1,28 +1,20 @@
 /** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
 import { must } from "../../util/assert.ts";
-import { emitDecision } from "./decision.ts";
-import { type FlatAtom, type FlatArgument, conditionTerms, NotPlannable, type FlatTerm } from "../ir/flat.ts";
-import { Recursion, type RecursionOptions } from "./recursion.ts";
+import { conditionTerms, type FlatArgument, type FlatAtom, type FlatTerm, NotPlannable } from "../ir/flat.ts";
+import type { Loop, Select, SqlCatalogue } from "../ir/select.ts";
+import type { PredicateNode, SpecialisedBody } from "../ir/specialised.ts";
+import { bindSource, isKnown } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
   type RecursionPlanner,
   refuseRepeatedWildcard,
   resolveClause,
 } from "../rewrite/resolve-recursion.ts";
-import { bindSource, isKnown } from "../rewrite/join-order.ts";
 import { simplify } from "../rewrite/simplify.ts";
-import type { SpecialisedBody, PredicateNode } from "../specialise/specialise.ts";
-import {
-  type SqlContext,
-  emitSelect,
-  emitTerm,
-  emitValue,
-  type Loop,
-  type SqlCatalogue,
-  StatementParameters,
-  type Select,
-} from "./emit.ts";
 import { unfoldBody, type UnfoldOptions } from "../rewrite/unfold.ts";
+import { emitDecision } from "./decision.ts";
+import { emitSelect, emitTerm, emitValue, type SqlContext, StatementParameters } from "./emit.ts";
+import { Recursion, type RecursionOptions } from "./recursion.ts";
 
 export interface StatementGoal {
   readonly body: SpecialisedBody;

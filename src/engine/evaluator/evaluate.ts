@@ -4,9 +4,8 @@
  * pass, until no table grows; facts are read with one indexed probe. A negated call is evaluated to its own end first, which stratification
  * allows. In an answer `undefined` is a wildcard, every value of that argument's type, and linked places are wildcards that must be equal.
  */
-import type { ProgramTerm } from "../../datalog/ir/program.ts";
-import { termVariables } from "../../datalog/ir/program.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../../datalog/specialise/specialise.ts";
+import { type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../../datalog/ir/specialised.ts";
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
 import { AppError } from "../../util/app-error.ts";

@@ -1,11 +1,10 @@
 /** Facts for the evaluator: the stored ones by indexed probe, and the context facts of the request. Values are interned ids. */
-import type { Constant } from "../../datalog/ir/program.ts";
+import { type Constant, splitKey } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
-import type { SpecialisedLiteral } from "../../datalog/specialise/specialise.ts";
+import type { SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { factTable } from "../../store/facts/fact-tables.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { RequestSymbols } from "../request/request-symbols.ts";
 import type { TypeIds } from "../request/type-ids.ts";

@@ -2,7 +2,8 @@
  * What explanations ask of the engine: all ways to make one call true, and whether something is a fact. Each is asked once and remembered; the
  * number of questions is bounded, because an explanation is worth only so much work.
  */
-import { type ArgumentPattern as FactArgument, covers } from "../../datalog/analysis/fact-types.ts";
+import type { ArgumentPattern as FactArgument } from "../../datalog/ir/argument-index.ts";
+import { covers } from "../../datalog/analysis/fact-types.ts";
 import { isTypeVariable, type Signatures, type TypeName } from "../../datalog/ir/signature.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";

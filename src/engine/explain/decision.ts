@@ -3,7 +3,7 @@
  * becomes of the explanation.
  */
 import type { Limits } from "../../config/limits.ts";
-import { signaturesFor } from "../../datalog/specialise/specialise.ts";
+import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";

@@ -1,16 +1,9 @@
 /** The statements that fill and change one closure's table. Steps go through the same emitter as questions do; `?` parameters are ids. */
 import { must } from "../../util/assert.ts";
 import type { FlatCondition, FlatTerm } from "../../datalog/ir/flat.ts";
-import type { Closure } from "../../datalog/specialise/closures.ts";
-import type { ClosureStep, StepTerm } from "../../datalog/specialise/closure-steps.ts";
-import {
-  type SqlContext,
-  emitSelect,
-  type SqlCatalogue,
-  StatementParameters,
-  type Relation,
-  type Select,
-} from "../../datalog/sql/emit.ts";
+import type { Closure, ClosureStep, StepTerm } from "../../datalog/ir/closure.ts";
+import { type SqlContext, emitSelect, StatementParameters } from "../../datalog/sql/emit.ts";
+import type { SqlCatalogue, Relation, Select } from "../../datalog/ir/select.ts";
 
 /** From and to. */
 export type Pair = readonly [from: number, to: number];

@@ -5,10 +5,9 @@
  * several ways, and cost about what they change; past a limit the closure is given up, and questions walk the facts instead.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { ClosureStep } from "../../datalog/specialise/closure-steps.ts";
-import type { Closure } from "../../datalog/specialise/closures.ts";
+import type { ClosureStep, Closure } from "../../datalog/ir/closure.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
-import type { SqlCatalogue } from "../../datalog/sql/emit.ts";
+import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { CatalogueKey, Connection } from "../../store/connection/connection.ts";
 import {

@@ -1,6 +1,6 @@
 /** Which closures questions under a policy may read: those of all rules that ask for themselves again. */
 import type { Limits } from "../../config/limits.ts";
-import type { Closure } from "../../datalog/specialise/closures.ts";
+import type { Closure } from "../../datalog/ir/closure.ts";
 import type { DatalogProgram, ProgramRule } from "../../datalog/ir/program.ts";
 import { cyclicRules, RuleGraph } from "../../datalog/analysis/rule-graph.ts";
 import { type Goal, findClosures, TooManyNodes } from "../../datalog/specialise/specialise.ts";

@@ -8,7 +8,7 @@ import { type FactType, inferFactTypes } from "../../datalog/analysis/fact-types
 import { normalise, type SizeLimits } from "../../datalog/rewrite/normalise.ts";
 import type { Constant, DatalogProgram, ProgramLiteral } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
-import { signaturesFor } from "../../datalog/specialise/specialise.ts";
+import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
 import { createUniverse, type Universe } from "../../datalog/ir/universe.ts";
 import { AppError } from "../../util/app-error.ts";
 

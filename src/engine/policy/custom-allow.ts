@@ -3,8 +3,8 @@
  * that they leave out is not enough to be allowed. Oso Cloud accepts such policies without a warning.
  */
 import { ArgumentIndex, mayUnify } from "../../datalog/ir/argument-index.ts";
-import { argumentPattern } from "../../datalog/analysis/fact-types.ts";
 import {
+  argumentPattern,
   programCalls,
   predicateKey,
   type DatalogProgram,

@@ -2,7 +2,7 @@
  * What is allowed in a policy and yet hardly meant: rules that can never hold or say nothing new, names that nobody can have, tests that can't
  * fail, facts of tests that nothing looks at. Each warning is certain: something in the policy has to be corrected.
  */
-import type { ArgumentPattern } from "../../datalog/analysis/fact-types.ts";
+import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import {
   duplicateRules,

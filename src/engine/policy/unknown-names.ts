@@ -1,6 +1,5 @@
 /** Names in a question that the policy does not have, each with the nearest one that it has: nothing but a slip tells them apart from a denial. */
-import { argumentPattern } from "../../datalog/analysis/fact-types.ts";
-import { programCalls, predicateKey, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
+import { argumentPattern, programCalls, predicateKey, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
 import { isTypeVariable } from "../../datalog/ir/signature.ts";
 import type { DeclaredName } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";

@@ -3,7 +3,7 @@
  * columns each finds its rows, and the degrees of the tables. A product of upper bounds, so mostly far above what happens; what the plan says in
  * words that are not known here may be anything.
  */
-import type { Loop } from "../../datalog/sql/emit.ts";
+import type { Loop } from "../../datalog/ir/select.ts";
 import type { PlannedStatement, TableExpression } from "../../datalog/sql/statement.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";

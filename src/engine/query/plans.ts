@@ -5,13 +5,15 @@
  */
 import { createHash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import { closurePredicates } from "../../datalog/specialise/closures.ts";
+import { closurePredicates } from "../../datalog/ir/closure.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/flat.ts";
-import type { Constant, ProgramTerm } from "../../datalog/ir/program.ts";
+import { type Constant, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
-import { type SpecialisedBody, signaturesFor, specialise, TooManyNodes } from "../../datalog/specialise/specialise.ts";
-import type { SqlCatalogue } from "../../datalog/sql/emit.ts";
+import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
+import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
+import { specialise, TooManyNodes } from "../../datalog/specialise/specialise.ts";
+import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import { TooLarge } from "../../datalog/analysis/too-large.ts";
 import { planStatement, type PlannedStatement } from "../../datalog/sql/statement.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
@@ -25,7 +27,6 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { type ParameterBinding, parameterBinding } from "./parameter-bindings.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 import { OffloadRequired } from "./admission.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
 import { TypeIds } from "../request/type-ids.ts";

@@ -1,7 +1,7 @@
 /** One question on its way: values become ids, the plan runs, ids become texts. */
 import type { Limits } from "../../config/limits.ts";
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
-import type { SpecialisedBody } from "../../datalog/specialise/specialise.ts";
+import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
 import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";

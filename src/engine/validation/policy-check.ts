@@ -4,7 +4,7 @@
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { findOpenComparisons } from "../../datalog/analysis/open-comparison.ts";
-import { findNegativeCycles } from "../../datalog/analysis/stratify.ts";
+import { findNegativeCycles } from "../../datalog/analysis/rule-graph.ts";
 import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";

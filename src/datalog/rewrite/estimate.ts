@@ -1,0 +1,53 @@
+/** Estimates of how many rows a source has, from the statistics of the store. */
+import type { FlatArgument } from "../ir/flat.ts";
+import type { IdRange, Relation, SqlCatalogue } from "../ir/select.ts";
+import { type Estimate, isKnown } from "./join-order.ts";
+
+/** The rows of facts and closures, as far as the store knows them: no rows are no reason to go by. */
+export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
+  return ({ table, args }, bound) => {
+    const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
+    if (name === undefined) return undefined;
+    const known = args.flatMap((arg, position) => (isKnown(arg, bound) ? [position + 1] : []));
+    const within = args.map((arg) => rangesOf(arg, names));
+    const most = names.rowsMax(name, known, within);
+    return most > 0 && Number.isFinite(most) ? most : undefined;
+  };
+}
+
+/** Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it does not have. */
+export function isFewBeside({ table, args }: Relation, known: readonly number[], names: SqlCatalogue): boolean {
+  const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
+  if (name === undefined) return true;
+  const columns = known.map((position) => position + 1);
+  const within = args.map((arg) => rangesOf(arg, names));
+  const beside = args.flatMap((arg, position) =>
+    arg.kind === "oneOf" ? [names.rowsMax(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
+  );
+  return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
+}
+
+/** To pass by so many rows takes as long as the two lookups that are spared for three constants. */
+export const besideMax = 16;
+
+/** What single ids leave between them. */
+export function gapsOf(ids: readonly IdRange[]): IdRange[] {
+  const sorted = ids.map(({ low }) => low).sort((left, right) => left - right);
+  return [0, ...sorted.map((id) => id + 1)].map((low, index) => ({ low, high: (sorted[index] ?? Infinity) - 1 }));
+}
+
+export function rangesOf(arg: FlatArgument, names: SqlCatalogue): IdRange[] | undefined {
+  switch (arg.kind) {
+    case "const":
+    case "oneOf":
+      return (arg.kind === "const" ? [arg.value] : arg.values).map((value) => {
+        const id = names.idOf(value);
+        return { low: id, high: id };
+      });
+    case "var":
+    case "param":
+      return arg.type === undefined ? undefined : [names.idRange(arg.type)];
+    default:
+      return undefined;
+  }
+}

@@ -9,6 +9,7 @@ import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";
 import { onFailedTimer } from "../util/clock.ts";
+import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
 
 export interface RunningNode {
@@ -79,19 +80,13 @@ const reportIntervalMs = 1000;
  * always logged.
  */
 function reporter(write: (error: unknown) => void): (error: unknown, isFatal?: boolean) => void {
-  const loggedMs = new Map<string, number>();
+  const logged = rateLimiter(reportIntervalMs);
   return (error, isFatal = false) => {
     metrics.unhandledErrors.inc();
     const kind = String((error as { readonly code?: unknown }).code ?? reasonOf(error));
-    const now = performance.now();
-    if (!isFatal && now - (loggedMs.get(kind) ?? Number.NEGATIVE_INFINITY) < reportIntervalMs) return;
-    if (loggedMs.size > kindsMax) loggedMs.clear();
-    loggedMs.set(kind, now);
-    write(error);
+    if (isFatal || logged(kind) > 0) write(error);
   };
 }
-
-const kindsMax = 100;
 
 const pathsMax = 5;
 

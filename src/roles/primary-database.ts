@@ -1,18 +1,13 @@
 /** A primary's database: opened where it is sound, made where there is none, and under a new epoch where it may not continue what others have seen. */
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
+import { installFile } from "../runtime/atomic-file.ts";
 import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Epoch } from "../store/log/epochs.ts";
 import { isSameFailover } from "../store/log/terms.ts";
-import {
-  installStore,
-  nextStorePath,
-  currentStorePath,
-  readNodeFile,
-  writeNodeFile,
-} from "../store/directory/data-directory.ts";
+import { nextStorePath, currentStorePath, readNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot/snapshot.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
@@ -87,7 +82,7 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
   const copied = `${unfinished}.copy`;
   copyFileSync(unfinished, copied);
   const path = nextStorePath(data);
-  installStore(copied, path);
+  installFile(copied, path);
   removeFiles(databaseFiles(unfinished));
   return path;
 }

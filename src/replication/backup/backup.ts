@@ -2,7 +2,8 @@
  * A backup: one file with all that a node has (facts, policies, keys, the log, and what going back needs), made from one state of its database while
  * the node goes on. It has the form of a snapshot. Nobody is told that it is there before it was read again, unpacked, and found to be what was copied.
  */
-import { renameSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
 import { copyPathOf, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -33,7 +34,7 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
       throw error instanceof AppError ? error : fileError(target, "written", error);
     });
     await verifyBackup(unchecked, unpacked, limits, warn, onStep);
-    renameSync(unchecked, target);
+    installFile(unchecked, target);
     return openSnapshot(target);
   } finally {
     removeFiles([unchecked, ...databaseFiles(unpacked)]);

@@ -5,11 +5,11 @@
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import {
   historyOf,
-  installStore,
   lockDirectory,
   nextStorePath,
   currentStorePath,
@@ -215,7 +215,7 @@ function install(
   { epoch, offset }: Pick<RestoreResult, "epoch" | "offset">,
 ): string | undefined {
   const path = nextStorePath(directory);
-  installStore(unpacked, path);
+  installFile(unpacked, path);
   noteHistory(directory, must(historyOf(path)));
   // What the directory says of another life would make the primary take this for an old database that was put back, or for an edge's.
   removePromotionNote(directory);

@@ -2,6 +2,7 @@
  * Notices that this copy is not what the primary has, although both stand at the same position: heads carry the primary's digest at an offset,
  * and this remembers its own for the last few thousand. A difference is a bug or a damaged disk, and never to be lived with.
  */
+import { LRUCache } from "lru-cache";
 import type { StoreState } from "../../store/log/store-state.ts";
 import type { Head } from "../transport/messages.ts";
 
@@ -16,13 +17,10 @@ export interface DivergenceDetector {
 }
 
 export function createDivergenceDetector(): DivergenceDetector {
-  const digests = new Map<string, string>();
+  const digests = new LRUCache<string, string>({ max: digestsMax });
   return {
     record(epoch, offset, digest) {
       digests.set(`${epoch}:${offset}`, digest);
-      if (digests.size <= digestsMax) return;
-      const oldest = digests.keys().next();
-      if (!oldest.done) digests.delete(oldest.value);
     },
     matches(head, present) {
       if (head.e === present.epoch && head.l === present.offset)

@@ -2,8 +2,9 @@
  * Events that a node has and the history that goes on has not: written by a primary that was replaced before they had reached its successor. They are
  * put into a file for the operator, one JSON object a line, and never dropped in silence: somebody may have been told that they were done.
  */
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Log } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 
@@ -31,7 +32,8 @@ export function saveUnreplicated(
   const first = log.read(common, { eventsMax: 1, bytesMax: 1 })[0];
   if (first === undefined) return undefined;
   const path = join(directory, `unreplicated-${present.epoch}-${first.offset}-${present.offset}.ndjson`);
-  const file = openSync(path, "w", 0o600);
+  const temporary = `${path}.new`;
+  const file = openSync(temporary, "w", 0o600);
   let events = 0;
   try {
     for (let after = first.offset - 1; ;) {
@@ -46,9 +48,9 @@ export function saveUnreplicated(
       events += rows.length;
       after = last.offset;
     }
-    fsyncSync(file);
   } finally {
     closeSync(file);
   }
+  installFile(temporary, path);
   return { path, events, trimmed: first.offset - common - 1 };
 }

@@ -1,8 +1,9 @@
 /** How a snapshot becomes this node's copy: fetched beside the present one, checked from end to end, and only then put in its place. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
-import { historyOf, installStore, nextStorePath } from "../../store/directory/data-directory.ts";
+import { historyOf, nextStorePath } from "../../store/directory/data-directory.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -133,7 +134,7 @@ export async function installSnapshot(
     const { state, unpackMs, checkMs } = await unpackSnapshotInWorker(system, snapshot, unpacked, limits);
     guard.require(historyOf(unpacked), from);
     const path = nextStorePath(directory);
-    installStore(unpacked, path);
+    installFile(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });
     log.info("installed a snapshot at {offset}, unpacked in {unpackMs} ms and checked in {checkMs} ms", {
       offset: state.offset,

@@ -1,9 +1,10 @@
 /**
- * A connection to one database file, and all state that lives as long as the connection: its prepared statements, the values derived from
- * the catalogue (the active policy, its closures, the shapes of statistics), the symbol cache, and the writer cache.
+ * A connection to one database file, and all state that lives as long as the connection: its prepared statements, the
+ * values derived from the catalogue (the active policy, its closures, the shapes of statistics), the symbol cache, and
+ * the writer cache.
  *
- * INVARIANT: what a transaction wrote and then rolled back is in no cache. Each cache that holds written data is dropped at the first access
- * after a rollback on this connection.
+ * INVARIANT: what a transaction wrote and then rolled back is in no cache. Each cache that holds written data is
+ * dropped at the first access after a rollback on this connection.
  */
 import { defaultLimits } from "../../config/limits.ts";
 import type { Orm, SqliteDatabase, SqlStatement, Transaction, TransactionMode } from "../../runtime/sqlite.ts";
@@ -18,8 +19,9 @@ export interface CatalogueKey<Value> {
 }
 
 /**
- * Values that a module derived from the catalogue: the schema and the rows that describe it. The owner of a key stores what the value was
- * derived from along with it, and compares that at each use, because another connection may change the catalogue.
+ * Values that a module derived from the catalogue: the schema and the rows that describe it. The owner of a key stores
+ * what the value was derived from along with it, and compares that at each use, because another connection may change
+ * the catalogue.
  */
 export class CatalogueCache {
   readonly #values = new Map<CatalogueKey<unknown>, unknown>();
@@ -107,7 +109,9 @@ export class Connection implements SqliteDatabase {
     this.#symbolCache = undefined;
   }
 
-  /** Undefined unless this connection is the only writer of its file: only then nobody else can invalidate the cache. */
+  /**
+   * Undefined unless this connection is the only writer of its file: only then nobody else can invalidate the cache.
+   */
   get writerCache(): WriterCache | undefined {
     const cache = this.#writerCache;
     if (cache !== undefined && (this.#writerCacheRollbacks !== this.rollbacks || cache.isFull)) {

@@ -1,6 +1,7 @@
 /**
- * The fixed tables of a store: the single source of their definition. Typed queries use it, and `scripts/migration` compares it with the
- * last migration and writes the next one. Fact tables and closure tables are not here: they follow the active policy (`facts/`).
+ * The fixed tables of a store: the single source of their definition. Typed queries use it, and `scripts/migration`
+ * compares it with the last migration and writes the next one. Fact tables and closure tables are not here: they follow
+ * the active policy (`facts/`).
  *
  * Drizzle cannot express that all tables are STRICT, and which ones are WITHOUT ROWID; the migrations say so.
  */
@@ -22,7 +23,10 @@ export const state = sqliteTable(
     digest: text().notNull(),
     /** 0 while no policy is active. */
     policyId: integer("policy_id").notNull(),
-    /** Another number whenever queries have to be planned again: a policy became active, or a closure table was created or dropped. */
+    /**
+     * Another number whenever queries have to be planned again: a policy became active, or a closure table was created
+     * or dropped.
+     */
     planStamp: integer("plan_stamp").notNull().default(0),
     /** Counts changes. */
     version: integer().notNull().default(0),
@@ -87,7 +91,10 @@ export const answered = sqliteTable(
   ({ offset }) => [index("answered_offset").on(offset)],
 );
 
-/** The facts that an event `clear` deleted (their symbols, as JSON), for as long as the log has the event. Point-in-time recovery needs them. */
+/**
+ * The facts that an event `clear` deleted (their symbols, as JSON), for as long as the log has the event. Point-in-time
+ * recovery needs them.
+ */
 export const cleared = sqliteTable(
   "cleared",
   {
@@ -100,7 +107,10 @@ export const cleared = sqliteTable(
 
 export const type = sqliteTable("type", { id: integer().primaryKey(), name: text().notNull().unique() });
 
-/** Symbols: interned values. The upper bits of an id are its type, so that "is a User" is a range condition; ids stay below 2^53. */
+/**
+ * Symbols: interned values. The upper bits of an id are its type, so that "is a User" is a range condition; ids stay
+ * below 2^53.
+ */
 export const symbol = sqliteTable(
   "symbol",
   {
@@ -111,7 +121,10 @@ export const symbol = sqliteTable(
   (columns) => [unique().on(columns.type, columns.value)],
 );
 
-/** Predicates and their fact tables (`fact_<id>`, columns a1 to a<arity>). `version` is that of the state when the facts changed last. */
+/**
+ * Predicates and their fact tables (`fact_<id>`, columns a1 to a<arity>). `version` is that of the state when the facts
+ * changed last.
+ */
 export const relation = sqliteTable(
   "relation",
   {
@@ -123,7 +136,10 @@ export const relation = sqliteTable(
   ({ predicate, arity }) => [unique().on(predicate, arity)],
 );
 
-/** Closures and their tables (`closure_<id>`, columns a1 and a2). `kept` is 0 for a closure with too many rows: its table is empty. */
+/**
+ * Closures and their tables (`closure_<id>`, columns a1 and a2). `kept` is 0 for a closure with too many rows: its
+ * table is empty.
+ */
 export const closure = sqliteTable("closure", {
   id: integer().primaryKey(),
   name: text().notNull().unique(),
@@ -132,8 +148,9 @@ export const closure = sqliteTable("closure", {
 });
 
 /**
- * Statistics of fact tables and closure tables (`statistics/`): the most rows that share values in a set of columns, for each kind of row. Without
- * columns, kind `rows` is the number of rows, and kind `bound` a number that is mostly larger and seldom changes.
+ * Statistics of fact tables and closure tables (`statistics/`): the most rows that share values in a set of columns,
+ * for each kind of row. Without columns, kind `rows` is the number of rows, and kind `bound` a number that is mostly
+ * larger and seldom changes.
  */
 export const degree = sqliteTable(
   "degree",
@@ -146,7 +163,10 @@ export const degree = sqliteTable(
   ({ tableName, columns, kinds }) => [primaryKey({ columns: [tableName, columns, kinds] })],
 );
 
-/** The shape of the statistics of a table: the orders of its columns, and by column the values that are kinds of their own; both JSON. */
+/**
+ * The shape of the statistics of a table: the orders of its columns, and by column the values that are kinds of their
+ * own; both JSON.
+ */
 export const degreeShape = sqliteTable("degree_shape", {
   tableName: text("table_name").primaryKey(),
   orders: text().notNull(),

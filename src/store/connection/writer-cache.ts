@@ -1,6 +1,7 @@
 /**
- * The cache of the only connection that writes a file: ids of symbols and types, tables of predicates, and row counts of the statistics. No
- * other connection can change these, and they only grow, so an entry stays valid until a transaction is rolled back.
+ * The cache of the only connection that writes a file: ids of symbols and types, tables of predicates, and row counts
+ * of the statistics. No other connection can change these, and they only grow, so an entry stays valid until a
+ * transaction is rolled back.
  */
 const entriesMax = 200_000;
 

@@ -1,18 +1,21 @@
-/** Closure tables: one a transitive closure that questions read, of interned ids, found from either end. */
+/**
+ * Closure tables: one for each transitive closure that queries read. A row is a pair of symbols, indexed from both
+ * ends.
+ */
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 
 export interface ClosureTable {
   readonly id: number;
-  /** As in `Closure`. */
+  /** The name of the `Closure`. */
   readonly name: string;
   readonly table: string;
   readonly rows: number;
-  /** False where it is too large: its table is empty then. */
+  /** False for a closure that is too large: its table is empty. */
   readonly isMaterialized: boolean;
 }
 
-/** All closures, kept or not. */
+/** All closures, materialized or not. */
 export function closureTables(database: Connection): ClosureTable[] {
   return database
     .statement("SELECT id, name, rows, kept FROM closure ORDER BY id")
@@ -35,14 +38,14 @@ export interface ClosureCounts {
   readonly rows: number;
 }
 
-/** How many are kept, how many were given up, and the rows of all. */
+/** Counts the closures. */
 export function countClosures(database: Connection): ClosureCounts {
   const sql = "SELECT count(*) FILTER (WHERE kept = 1), count(*) FILTER (WHERE kept = 0), total(rows) FROM closure";
   const [kept, walked, rows] = (database.statement(sql).values()[0] ?? []).map(Number);
   return { kept: must(kept), walked: must(walked), rows: must(rows) };
 }
 
-/** An empty table for a closure that had none. */
+/** Creates the empty table of a closure. */
 export function createClosureTable(database: Connection, name: string): ClosureTable {
   const id = Number(database.statement("SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
   database.statement("INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
@@ -50,7 +53,7 @@ export function createClosureTable(database: Connection, name: string): ClosureT
   return { id, name, table: closureTableName(id), rows: 0, isMaterialized: true };
 }
 
-/** Of the table and its index. */
+/** The statements that create the table and its index. */
 export function closureTableSql(id: number): string {
   const table = closureTableName(id);
   return `CREATE TABLE ${table} (a1 INTEGER NOT NULL, a2 INTEGER NOT NULL, PRIMARY KEY (a1, a2)) WITHOUT ROWID;
@@ -66,7 +69,7 @@ export function dropClosureTable(database: Connection, { id, table }: ClosureTab
   database.exec(`DROP TABLE ${table}`);
 }
 
-/** Says by how many rows the table has grown. Gives how many it has now. */
+/** Adds to the row count of a closure. Returns the new count. */
 export function addClosureRows(database: Connection, { id }: ClosureTable, grown: number): number {
   const [row] = database
     .statement("UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows")
@@ -74,7 +77,7 @@ export function addClosureRows(database: Connection, { id }: ClosureTable, grown
   return Number(row?.[0]);
 }
 
-/** Takes all rows away, because there are too many: it is not kept from now on. */
+/** Deletes all rows, because there are too many. The closure is not materialized from now on. */
 export function emptyClosureTable(database: Connection, { id, table }: ClosureTable): void {
   database.exec(`DELETE FROM ${table}`);
   database.statement("UPDATE closure SET rows = 0, kept = 0 WHERE id = ?1").run(id);

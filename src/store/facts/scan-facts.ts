@@ -1,4 +1,4 @@
-/** All stored facts, one by one, in pages along the primary key: a million of them take no more memory than a thousand. */
+/** Reads all stored facts in constant memory: page by page along the primary keys. */
 import type { SqlValue } from "../../runtime/sqlite.ts";
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
@@ -14,7 +14,7 @@ export function* scanFacts(database: Connection): Generator<Fact> {
       for (const ids of page) yield { predicate, args: ids.map((id) => valueOf(database, id)) };
 }
 
-/** The rows of a fact table, as ids, page by page. */
+/** The rows of a fact table, as symbols, page by page. */
 export function* scanRows(database: Connection, table: string, arity: number): Generator<readonly number[][]> {
   const columns = Array.from({ length: arity }, (_, index) => `a${index + 1}`);
   const slots = columns.map((_, index) => `?${index + 1}`).join(", ");
@@ -32,7 +32,7 @@ export function* scanRows(database: Connection, table: string, arity: number): G
   select.finalize();
 }
 
-/** The value of an id that a fact has. */
+/** The value of a symbol that a fact has. */
 function valueOf(database: Connection, id: number): Value {
   const [name] = must(database.statement("SELECT name FROM type WHERE id = ?1").values(typeIdOf(id))[0]);
   const [value] = must(database.statement("SELECT value FROM symbol WHERE id = ?1").values(id)[0]);

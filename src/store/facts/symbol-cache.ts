@@ -1,14 +1,14 @@
 /**
- * What a connection that answers questions knows of ids without looking into its file: an id stays a value's for ever, unless whatever gave it was
- * rolled back. What is looked up is kept, and what the file holds can be read ahead.
+ * Lookups through the symbol cache of a reading connection. A symbol belongs to its value for ever, unless the
+ * transaction that interned it is rolled back. The cache keeps what was looked up; a warm-up fills it from the file.
  */
 import type { Connection } from "../connection/connection.ts";
 import { ordinalOf, symbolRange, typeIdOf } from "./symbols.ts";
 
-/** A step takes about a third of a millisecond. */
+/** A step of the warm-up takes about a third of a millisecond. */
 const rowsPerStep = 200;
 
-/** The interned id of a value of a type that the store has, by the type's number; `undefined` where the store does not have the value. */
+/** The symbol of a string of the given type; undefined if the store does not have it. */
 export function findSymbolOfType(database: Connection, type: number, text: string): number | undefined {
   const ids = database.symbolCache;
   const number = ids.find(type, text);
@@ -19,7 +19,7 @@ export function findSymbolOfType(database: Connection, type: number, text: strin
   return Number(found);
 }
 
-/** Reads the ids of all values ahead, or as many as are kept, but for the few that nothing is kept of: some at each step. */
+/** Reads symbols into the cache until it is full or has all that it can hold; `rowsPerStep` symbols at each step. */
 export function* warmUpSymbolCache(database: Connection): Generator<undefined, void> {
   const select = database.prepare(`SELECT id, value FROM symbol WHERE id > ?1 ORDER BY id LIMIT ${rowsPerStep}`);
   let last = 0;

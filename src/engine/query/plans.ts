@@ -5,17 +5,20 @@
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
-import { closurePredicates } from "../../datalog/ir/closure.ts";
+import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/flat.ts";
+import { listKey } from "../../datalog/ir/key.ts";
 import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
 import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
-import { specialise, TooManyNodes } from "../../datalog/specialise/specialise.ts";
+import { type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
+import type { PassTrace } from "../../datalog/print/pass-trace.ts";
+import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import { TooLarge } from "../../datalog/analysis/too-large.ts";
-import { planStatement, type PlannedStatement } from "../../datalog/sql/statement.ts";
+import type { PlannedStatement, StatementGoal } from "../../datalog/sql/statement.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
@@ -29,7 +32,7 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { OffloadRequired } from "./offload-required.ts";
 import { AllowShapes, type Shape, type ShapeVariable } from "./shapes.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
-import { factTypeKey, sequenceKey } from "../request/keys.ts";
+import { factTypeKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
 
 export type Plan =
@@ -162,7 +165,7 @@ export class Planner {
    * The specialised rules of a shape; `undefined` if nothing can answer it. Only statements use closures: the evaluator
    * walks the facts, so that tests can compare the two.
    */
-  specialised(shape: Shape, withClosures: boolean): SpecialisedBody | undefined {
+  specialised(shape: Shape, withClosures: boolean, trace?: PassTrace<PassName>): SpecialisedBody | undefined {
     const goal = {
       calls: shape.calls.map(({ predicate, variables }) => ({
         predicate,
@@ -170,15 +173,16 @@ export class Planner {
       })),
       types: shape.variables.map((variable) => variable.type),
     };
-    return specialise(goal, {
+    const options = {
       program: this.#active.program,
       facts: this.#active.factTypes,
       context: shape.context,
       signatures: this.#signaturesWith(shape.context),
-      ...(withClosures && { closures: ({ name }) => this.#closures.has(name) }),
+      ...(withClosures && { closures: ({ name }: Closure) => this.#closures.has(name) }),
       nodesMax: this.#limits.planNodesMax,
       typingsMax: this.#typingsMax,
-    });
+    };
+    return specialise(goal, options, trace);
   }
 
   #plan(key: string, shape: Shape): Plan {
@@ -201,29 +205,9 @@ export class Planner {
   #statement(shape: Shape): Plan | undefined {
     const body = this.specialised(shape, true);
     if (!body) return { kind: "nothing" };
-    const terms = shape.variables.map((variable, index): FlatTerm => {
-      if (variable.constant) return { kind: "const", value: variable.constant };
-      if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
-      return { kind: "var", id: index, type: variable.type };
-    });
-    const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
-    const goal = {
-      body,
-      terms,
-      head: terms.filter((_, index) => isAsked(index)),
-      ids: terms.flatMap((term, index) =>
-        shape.variables[index]?.mode === "several"
-          ? [{ kind: "ids" as const, param: `values:${index}`, args: [term] }]
-          : [],
-      ),
-      firstVariable: terms.length,
-    };
     try {
       const dependencies = new Set<number>();
-      const statement = planStatement(goal, this.#catalogue(dependencies), {
-        clausesMax: this.#limits.planClausesMax,
-        stepsMax: this.#limits.planStepsMax,
-      });
+      const statement = this.#planStatement(statementGoal(shape, body), dependencies);
       const { clock } = statement;
       return {
         kind: "statement",
@@ -243,6 +227,22 @@ export class Planner {
     }
   }
 
+  #planStatement(goal: StatementGoal, dependencies: Set<number>, trace?: PassTrace<PassName>): PlannedStatement {
+    const limits = { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax };
+    return planStatement(goal, this.#catalogue(dependencies), limits, trace);
+  }
+
+  /** Compiles the shape again, for the trace. */
+  tracePasses(shape: Shape, trace: PassTrace<PassName>): void {
+    const body = this.specialised(shape, true, trace);
+    if (!body) return;
+    try {
+      this.#planStatement(statementGoal(shape, body), new Set(), trace);
+    } catch (error) {
+      if (!(error instanceof NotEnumerable) && !(error instanceof NotPlannable)) throw error;
+    }
+  }
+
   /** SQLite has limits of its own (nesting depth, statement size). The evaluator answers what exceeds them. */
   #prepare(sql: string): SqlStatement {
     try {
@@ -254,7 +254,7 @@ export class Planner {
 
   #signaturesWith(context: readonly FactType[]): Signatures {
     if (context.length === 0) return this.#active.signatures;
-    const key = sequenceKey(context, factTypeKey);
+    const key = listKey(context.map(factTypeKey));
     let cached = this.#signatures.get(key);
     if (!cached) {
       const { program, factTypes } = this.#active;
@@ -290,6 +290,26 @@ export class Planner {
       idRange: (type) => this.types.range(type),
     };
   }
+}
+
+function statementGoal(shape: Shape, body: SpecialisedBody): StatementGoal {
+  const terms = shape.variables.map((variable, index): FlatTerm => {
+    if (variable.constant) return { kind: "const", value: variable.constant };
+    if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
+    return { kind: "var", id: index, type: variable.type };
+  });
+  const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
+  return {
+    body,
+    terms,
+    head: terms.filter((_, index) => isAsked(index)),
+    ids: terms.flatMap((term, index) =>
+      shape.variables[index]?.mode === "several"
+        ? [{ kind: "ids" as const, param: `values:${index}`, args: [term] }]
+        : [],
+    ),
+    firstVariable: terms.length,
+  };
 }
 
 function finalizePlan(plan: Plan): void {

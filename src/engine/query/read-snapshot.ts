@@ -4,8 +4,8 @@
  */
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { systemClock, type Clock } from "../../util/clock.ts";
-import { type SequenceLock, readSequence } from "../../store/connection/sequence-lock.ts";
+import { readSequence, type SequenceLock } from "../../store/connection/sequence-lock.ts";
+import { type Clock, systemClock } from "../../util/clock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
 
 /**

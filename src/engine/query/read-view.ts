@@ -5,7 +5,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { type SequenceLock, readSequence } from "../../store/connection/sequence-lock.ts";
+import { readSequence, type SequenceLock } from "../../store/connection/sequence-lock.ts";
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Clock } from "../../util/clock.ts";

@@ -4,8 +4,8 @@
  * read as symbols, and the bytes of a fact are assembled from the bytes of its values.
  */
 import { desc } from "drizzle-orm";
-import type { Connection } from "../../store/connection/connection.ts";
 import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import * as schema from "../../store/connection/schema.ts";
 import { factTables } from "../../store/facts/fact-tables.ts";
 import { scanRows } from "../../store/facts/scan-facts.ts";

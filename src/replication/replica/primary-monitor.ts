@@ -12,7 +12,6 @@ import type { Clock } from "../../util/clock.ts";
 import { decodeHead, epochOf, type Head } from "../transport/messages.ts";
 import type { Peers } from "../transport/peers.ts";
 import { Confirmations } from "./confirmations.ts";
-import { createDivergenceDetector } from "./divergence-detector.ts";
 import { Freshness, proofTimeOf, type ExpectedHead, type FreshnessProbe } from "./freshness.ts";
 import { GapCheck } from "./gap-check.ts";
 import type { ReplicaInput } from "./replica-state.ts";
@@ -48,7 +47,7 @@ export class PrimaryMonitor {
   readonly #freshness: Freshness;
   readonly #confirmations: Confirmations;
   readonly #gapCheck: GapCheck;
-  readonly #digests = createDivergenceDetector();
+  readonly #digests = new DigestHistory();
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #cancelTicks = (): void => {};
   #nextPollMs = 0;
@@ -98,7 +97,7 @@ export class PrimaryMonitor {
 
   /** Whether the event stream brings heads. */
   get isStreamAlive(): boolean {
-    return this.#freshness.isFeedAlive;
+    return this.#freshness.isStreamAlive;
   }
 
   /** Whether the primary has answered recently enough to trust the heads of the event stream. */
@@ -261,5 +260,35 @@ export class PrimaryMonitor {
     this.#freshness.onPrimaryHead(head, probe);
     this.#confirmations.answered(probe.atMs);
     this.#isAckRequested = head.ack;
+  }
+}
+
+/** How many digests of this replica are kept. */
+const digestsMax = 4096;
+
+/**
+ * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ, there is a bug or a damaged disk, and
+ * this replica's database must not answer.
+ */
+class DigestHistory {
+  readonly #digests = new Map<string, string>();
+
+  /** Remembers the digest after an event. */
+  record(epoch: string, offset: number, digest: string): void {
+    this.#digests.set(`${epoch}:${offset}`, digest);
+    if (this.#digests.size <= digestsMax) return;
+    const oldest = this.#digests.keys().next();
+    if (!oldest.done) this.#digests.delete(oldest.value);
+  }
+
+  /** False if this replica had another digest, or has another chain hash, at the head's position. True if it does not know. */
+  matches(head: Head, state: StoreState): boolean {
+    if (head.e === state.epoch && head.l === state.offset) return head.d === state.digest && head.h === state.hash;
+    const own = this.#digests.get(`${head.e}:${head.l}`);
+    return own === undefined || own === head.d;
+  }
+
+  clear(): void {
+    this.#digests.clear();
   }
 }

@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { startEdge, startPrimary } from "../roles/member.ts";
-import { startFallback } from "../roles/serve-fallback.ts";
+import { startFallback } from "../roles/fallback.ts";
 import type { AddCommand } from "./command.ts";
 import { runNode, type RunningNode } from "./run-node.ts";
 import { addSettingOptions, configFromCommand } from "./setting-options.ts";

@@ -259,7 +259,7 @@ export async function startPrimaryNode(
     stream.wake(change);
     database.onStateChange(change.state);
     waiters.onStateChange();
-    events.moved();
+    events.notify();
     longPolls.wake();
   });
   stream.start();

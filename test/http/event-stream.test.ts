@@ -327,7 +327,7 @@ describe("a stream ends", () => {
         await eventually(async () => expect((await pageStatus(primary.url, source.lastEventId())).status).toBe(410));
         link.mend();
         await eventually(() => converged(edge.node, primary.node), 15_000);
-        await expectGone(source, "is not kept here");
+        await expectGone(source, "are not kept here");
         // It goes on from the head, after the state was read.
         const { head } = dataOf(source.received.at(-1) as Received) as { head: string };
         const next = await openSource(edge.url, { lastEventId: head });

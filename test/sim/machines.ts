@@ -22,7 +22,7 @@ import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { isSystemError } from "../../src/runtime/process.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
-import { startFallback } from "../../src/roles/serve-fallback.ts";
+import { startFallback } from "../../src/roles/fallback.ts";
 import type { RunningNode } from "../../src/roles/node-service.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { flipBit } from "../replication/flip-bit.ts";

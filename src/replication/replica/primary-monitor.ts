@@ -2,6 +2,7 @@
  * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the stream is alive, and from polls while
  * it is silent. It measures how fresh this replica is, compares its digests with the primary's, and sends what it finds to the replica's state machine.
  */
+import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -12,7 +13,6 @@ import type { Clock } from "../../util/clock.ts";
 import { decodeHead, epochOf, type Head } from "../transport/messages.ts";
 import type { Peers } from "../transport/peers.ts";
 import { Confirmations } from "./confirmations.ts";
-import { createDivergenceDetector } from "./divergence-detector.ts";
 import { Freshness, proofTimeOf, type ExpectedHead, type FreshnessProbe } from "./freshness.ts";
 import { GapCheck } from "./gap-check.ts";
 import type { ReplicaInput } from "./replica-state.ts";
@@ -48,7 +48,7 @@ export class PrimaryMonitor {
   readonly #freshness: Freshness;
   readonly #confirmations: Confirmations;
   readonly #gapCheck: GapCheck;
-  readonly #digests = createDivergenceDetector();
+  readonly #digests = new DigestHistory();
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #cancelTicks = (): void => {};
   #nextPollMs = 0;
@@ -98,7 +98,7 @@ export class PrimaryMonitor {
 
   /** Whether the event stream brings heads. */
   get isStreamAlive(): boolean {
-    return this.#freshness.isFeedAlive;
+    return this.#freshness.isStreamAlive;
   }
 
   /** Whether the primary has answered recently enough to trust the heads of the event stream. */
@@ -261,5 +261,32 @@ export class PrimaryMonitor {
     this.#freshness.onPrimaryHead(head, probe);
     this.#confirmations.answered(probe.atMs);
     this.#isAckRequested = head.ack;
+  }
+}
+
+/** How many digests of this replica are kept. */
+const digestsMax = 4096;
+
+/**
+ * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ, there is a bug or a damaged disk, and
+ * this replica's database must not answer.
+ */
+class DigestHistory {
+  readonly #digests = new LRUCache<string, string>({ max: digestsMax });
+
+  /** Remembers the digest after an event. */
+  record(epoch: string, offset: number, digest: string): void {
+    this.#digests.set(`${epoch}:${offset}`, digest);
+  }
+
+  /** False if this replica had another digest, or has another chain hash, at the head's position. True if it does not know. */
+  matches(head: Head, state: StoreState): boolean {
+    if (head.e === state.epoch && head.l === state.offset) return head.d === state.digest && head.h === state.hash;
+    const own = this.#digests.get(`${head.e}:${head.l}`);
+    return own === undefined || own === head.d;
+  }
+
+  clear(): void {
+    this.#digests.clear();
   }
 }

@@ -322,7 +322,7 @@ describe("the edges that a promotion asks", () => {
         await eventually(async () => expect(await pledgedTo(c.url)).toBe("edge-b"));
         const refused = await promotion;
         expect(refused.status).toBe(409);
-        expect(((await refused.json()) as { message: string }).message).toContain(`${silent} can't be asked`);
+        expect(((await refused.json()) as { message: string }).message).toContain(`${silent} cannot be asked`);
         await eventually(async () => expect(await pledgedTo(c.url)).toBeUndefined());
         const back = await cluster.primary({ port: portA, ...quick, ...flags });
         await eventually(async () => expect((await write(back.url, reader("ann"))).status).toBe(200));
@@ -425,7 +425,7 @@ describe("the edges that a promotion asks", () => {
       expect(refusals.length).toBeGreaterThan(0);
       for (const answer of refusals)
         expect(((await answer.json()) as { message: string }).message).toMatch(
-          /pledge|about to be promoted|later epoch/,
+          /vote|about to be promoted|later epoch/,
         );
       if (refusals.length === 2)
         await eventually(async () => expect((await post(b.url, "/api/promote", {})).status).toBe(200));
@@ -472,7 +472,7 @@ describe("the edges that a promotion asks", () => {
         const refused = await post(alone.url, "/api/promote", {});
         expect([refused.status, await refused.text()]).toEqual([
           409,
-          expect.stringContaining(`${peers} can't be asked`),
+          expect.stringContaining(`${peers} cannot be asked`),
         ]);
       } finally {
         await proxy.stop(true);

@@ -39,7 +39,7 @@ test("keys are shown before they are stored, so that a first start that fails le
     const shown: MintedKeys[] = [];
     const show = async (minted: MintedKeys): Promise<void> => void shown.push(minted);
     const refused = await refusal(cluster.primary({ ...config, mqttPort: String(port) }, show));
-    expect(refused.message).toContain("is taken");
+    expect(refused.message).toContain("is in use");
     taken.close();
     const primary = await cluster.primary(config, show);
     expect(shown).toHaveLength(1);

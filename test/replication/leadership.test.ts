@@ -214,15 +214,15 @@ test.each(["running", "stopped"] as const)(
     holder.renewal = "slow";
     holder.standStill(2500, { clock });
     // The deadline is not over by that clock.
-    expect(holder.leadership.problem).toContain("stood still");
+    expect(holder.leadership.problem).toContain("was suspended");
     await holder.pass(10);
     await holder.answerSlowly();
     // Nobody confirms it yet.
-    expect(holder.leadership.problem).toContain("stood still");
+    expect(holder.leadership.problem).toContain("was suspended");
     holder.renewal = "renewed";
     holder.confirmation = { edges: 1, isSuperseded: true };
     await holder.pass(600);
-    expect(holder.leadership.problem).toContain("stood still");
+    expect(holder.leadership.problem).toContain("was suspended");
     holder.confirmation = { edges: 1, isSuperseded: false };
     await holder.pass(600);
     expect(holder.isValid).toBe(true);
@@ -238,7 +238,7 @@ test("a process that stands still again while it asks has to ask again", async (
   await settle();
   holder.standStill(3_600_000, { clock: "stopped" });
   await holder.answerSlowly();
-  expect(holder.leadership.problem).toContain("stood still");
+  expect(holder.leadership.problem).toContain("was suspended");
   holder.renewal = "renewed";
   await holder.answerSlowly();
   await holder.pass(600);

@@ -81,7 +81,7 @@ describe("a pledge", () => {
       const [first, second] = [nextFailoverTerm(present.term), nextFailoverTerm(nextFailoverTerm(present.term))];
       pledge.grant(leased("b", first));
       expect(() => pledge.grant(leased("c", first))).toThrow("it waits for the promotion of b");
-      expect(() => pledge.grant(leased("b", first))).toThrow("has promised the term");
+      expect(() => pledge.grant(leased("b", first))).toThrow("has already promised the term");
       expect(() => pledge.grant(asking("c", "1"))).toThrow("it waits for the promotion of b");
       pledge.grant(leased("c", second));
       expect([pledge.candidate, pledge.promisedTerm, pledge.isBinding]).toEqual(["c", second, false]);
@@ -125,7 +125,7 @@ describe("a pledge", () => {
     (text) =>
       withDirectory(async (directory) => {
         writeFileSync(join(directory, "pledge"), text);
-        expect(() => new Votes(directory)).toThrow(`\`${join(directory, "pledge")}\` can't be read`);
+        expect(() => new Votes(directory)).toThrow(`\`${join(directory, "pledge")}\` cannot be read`);
       }),
   );
 });

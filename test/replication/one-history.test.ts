@@ -1,4 +1,7 @@
-/** There is one history, whatever happens to directories, clocks and primaries: no position is given twice, and nobody writes beside a primary. */
+/**
+ * There is only one history, even with old directories, wrong clocks and several primaries: no position is assigned
+ * twice, and only one primary writes.
+ */
 import { describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -94,10 +97,10 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
   return { a, b, c, ofPrimary, ofB };
 }
 
-/** A copy of a directory whose node is down. */
+/** A copy of the directory of a stopped node. */
 function saved(data: string): () => void {
   const copy = `${data}-saved`;
-  // Not the `-shm`: it goes when the last connection of this process is collected.
+  // Without the `-shm`, which is removed when the last connection of this process is collected.
   cpSync(data, copy, { recursive: true, filter: (path) => !path.endsWith("-shm") });
   return () => {
     rmSync(data, { recursive: true });
@@ -115,13 +118,13 @@ describe("terms", () => {
     }
     expect(term).toBeLessThan(successor);
     expect(isSameFailover(successor, firstTerm)).toBe(false);
-    // Those of earlier versions were times in ms.
+    // Earlier versions used times in ms.
     const [before, after] = [1_795_000_000_000, nextFailoverTerm(1_795_000_000_000)];
     expect([after > before, isSameFailover(before, after)]).toEqual([true, false]);
   });
 
   test(
-    "do not follow a clock: what is restored after a promotion by a clock that is a day ahead comes after it",
+    "do not depend on a clock: a restore comes after a promotion by a clock that is a day ahead",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary, ofB } = await threeMembers(cluster);
@@ -167,7 +170,7 @@ describe("terms", () => {
 
 describe("a primary whose whole directory was rolled back", () => {
   test(
-    "uses no position twice, and tells of tokens of what it lost",
+    "assigns no position twice, and reports tokens of lost writes",
     () =>
       withCluster(async (cluster) => {
         const flags = { port: String(await freePort()) };
@@ -192,7 +195,7 @@ describe("a primary whose whole directory was rolled back", () => {
   );
 
   test(
-    "fetches from its peers what it lacks before it writes",
+    "fetches the missing events from its peers before it writes",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1" });
@@ -218,7 +221,7 @@ describe("a primary whose whole directory was rolled back", () => {
   );
 
   test(
-    "does not depose its successor, although it starts while nobody can be asked, and gives up what it answered with 503",
+    "does not depose its successor, although it starts while no node can be asked, and loses what it answered with 503",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary } = await threeMembers(cluster, {
@@ -230,7 +233,7 @@ describe("a primary whose whole directory was rolled back", () => {
         const tokens: string[] = [];
         for (let count = 0; count < 50; count++) tokens.push(await written(b.url, `user-${count}`));
         const { epoch } = await standingAt(b.url);
-        // Nobody answers at the addresses that it has of its peers.
+        // There are no listeners at the addresses of its peers.
         const silent = `http://127.0.0.1:${await freePort()}`;
         const alone = await member(cluster, { ...ofPrimary, peers: silent });
         expect(await standingAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
@@ -249,7 +252,7 @@ describe("a primary whose whole directory was rolled back", () => {
 
 describe("a primary that is replaced", () => {
   test(
-    "becomes an edge of its successor without a restart, and sends writes on to it",
+    "becomes an edge of its successor without a restart, and forwards writes to it",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" });
@@ -268,7 +271,7 @@ describe("a primary that is replaced", () => {
   );
 
   test(
-    "hands over gracefully: nothing acknowledged is lost, and no write fails that may not be sent again",
+    "hands over gracefully: no acknowledged write is lost, and no write fails that must not be sent again",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c } = await threeMembers(cluster);
@@ -302,7 +305,7 @@ describe("a primary that is replaced", () => {
   );
 
   test(
-    "is not what makes an edge fresh",
+    "does not make an edge fresh",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary({ ...quick, "advanced.readyAgeMsMax": "1s" });
@@ -360,7 +363,7 @@ describe("a second process on a copy of a primary's directory", () => {
   );
 });
 
-test("a store that was made anew is of the first term", () =>
+test("a new store has the first term", () =>
   withCluster(async (cluster) => {
     const { data, stop } = await member(cluster, { port: "0" });
     await stop();

@@ -193,8 +193,8 @@ const advancedIntroduction = `Internal limits and intervals, in the section \`ad
 change one only if a message, a metric or another page of this manual names it. Limits of events, policies and facts
 should be the same on all nodes.`;
 
-function settingRow({ name, default: standard, description, allowed }: Setting): string[] {
-  const value = standard === undefined || standard === "" ? "" : `\`${String(standard)}\``;
+function settingRow({ name, default: byDefault, description, allowed }: Setting): string[] {
+  const value = byDefault === undefined || byDefault === "" ? "" : `\`${String(byDefault)}\``;
   return [`\`${name}\``, value, description, allowed];
 }
 

@@ -1,14 +1,16 @@
 /**
  * Runs the commands of a document. A block of `sh` that an output block (`text` or `json`) follows directly is run, and its output is compared with that
- * block. The commands of one document share a directory and a development node, and run in their order. A `polar` block after "Save this as `name`" is
- * written to that file.
+ * block. The commands of one document run in their order. They share a directory and a node, or two nodes if they ask `node-b`. A `polar` block after
+ * "Save this as `name`" is written to that file.
  *
  * Ids, times and keys differ in each run, so they are replaced by placeholders on both sides. `…` in an output block stands for any text.
  */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Subprocess } from "bun";
 import { projectRoot } from "../../scripts/built-binary.ts";
+import { freePort } from "../../scripts/node-process.ts";
 import type { Block, Document } from "./document.ts";
 
 const examplePolicy = "scripts/example/policy.polar";
@@ -32,6 +34,52 @@ export function runnable({ blocks }: Document): { readonly command: Block; reado
 
 export async function runDocument(document: Document, binary: string): Promise<Run[]> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-manual-"));
+  const commands = runnable(document);
+  const isCluster = commands.some(({ command }) => command.text.includes(exampleEdge));
+  const running: Subprocess[] = [];
+  try {
+    const { key, names } = await (isCluster ? startCluster : startNode)(binary, directory, running);
+    symlinkSync(join(projectRoot, "scripts"), join(directory, "scripts"));
+    saveFiles(document, directory);
+    const environment = {
+      ...withoutSettings(process.env),
+      PATH: `${dirname(binary)}:${process.env["PATH"] ?? ""}`,
+      NO_COLOR: "1",
+      OSO_URL: names.get(exampleUrl) ?? names.get(examplePrimary),
+      OSO_AUTH: key,
+    };
+    const runs: Run[] = [];
+    for (const { command, output } of commands) {
+      const text = replaceAll(command.text, names);
+      const shell = Bun.spawn(["bash", "-c", text], {
+        cwd: directory,
+        env: environment,
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const [printed, errors] = await Promise.all([shell.stdout.text(), shell.stderr.text(), shell.exited]);
+      const shown = new Map([...names].map(([name, real]) => [real, name]));
+      runs.push({ command: command.text, output, printed: replaceAll((printed + errors).replaceAll("\r", ""), shown) });
+    }
+    return runs;
+  } finally {
+    for (const node of running) node.kill();
+    await Promise.all(running.map(({ exited }) => exited));
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+interface Started {
+  readonly key: string;
+  /** What documents call URLs and directories, and what they really are. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+const [exampleUrl, exampleData] = ["http://127.0.0.1:8080", "/var/lib/ostiary"];
+const [examplePrimary, exampleEdge] = ["http://node-a:8080", "http://node-b:8080"];
+
+/** One development node with the example policy. */
+async function startNode(binary: string, directory: string, running: Subprocess[]): Promise<Started> {
   const data = join(directory, "node");
   const node = Bun.spawn([binary, "dev", examplePolicy, "--port", "0", "--data", data], {
     cwd: projectRoot,
@@ -39,40 +87,57 @@ export async function runDocument(document: Document, binary: string): Promise<R
     stdout: "pipe",
     stderr: "ignore",
   });
-  try {
-    const [url, key] = await addressOf(node.stdout);
-    symlinkSync(join(projectRoot, "scripts"), join(directory, "scripts"));
-    saveFiles(document, directory);
-    const environment = {
-      ...withoutSettings(process.env),
-      PATH: `${dirname(binary)}:${process.env["PATH"] ?? ""}`,
-      NO_COLOR: "1",
-      OSO_URL: url,
-      OSO_AUTH: key,
-    };
-    const runs: Run[] = [];
-    for (const { command, output } of runnable(document)) {
-      const shell = Bun.spawn(["bash", "-c", command.text.replaceAll(exampleData, data)], {
-        cwd: directory,
-        env: environment,
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
-      });
-      const [printed, errors] = await Promise.all([shell.stdout.text(), shell.stderr.text(), shell.exited]);
-      const all = (printed + errors).replaceAll("\r", "").replaceAll(url, exampleUrl).replaceAll(data, exampleData);
-      runs.push({ command: command.text, output, printed: all });
-    }
-    return runs;
-  } finally {
-    node.kill();
-    await node.exited;
-    rmSync(directory, { recursive: true, force: true });
+  running.push(node);
+  const [url, key] = await addressOf(node.stdout);
+  const names = [
+    [exampleUrl, url],
+    [exampleData, data],
+  ] as const;
+  return { key, names: new Map(names) };
+}
+
+/** A primary and an edge, which know each other. */
+async function startCluster(binary: string, directory: string, running: Subprocess[]): Promise<Started> {
+  const key = "e_0123456789_admin_0123456789abcdef0123456789abcdef";
+  const [primary, edge] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
+  const environment = {
+    ...withoutSettings(process.env),
+    OSTIARY_NODE_KEY: "0123456789abcdef0123456789abcdef",
+    OSTIARY_ADMIN_KEY: key,
+    OSTIARY_ENVIRONMENT: "0123456789",
+    OSTIARY_PEERS: `${primary},${edge}`,
+    OSTIARY_MQTT_PORT: "0",
+  };
+  const start = async (name: string, url: string, ...flags: string[]): Promise<void> => {
+    const words = [binary, "serve", ...flags, "--data", join(directory, name), "--port", new URL(url).port];
+    running.push(Bun.spawn(words, { env: environment, stdout: "ignore", stderr: "ignore" }));
+    await untilReady(url);
+  };
+  await start("node-a", primary, "--role", "primary", "--node-id", "node-a");
+  await start("node-b", edge, "--role", "edge", "--node-id", "node-b", "--primary", primary);
+  const names = [
+    [examplePrimary, primary],
+    [exampleEdge, edge],
+  ] as const;
+  return { key, names: new Map(names) };
+}
+
+const readyWithinMs = 20_000;
+
+async function untilReady(url: string): Promise<void> {
+  const endMs = performance.now() + readyWithinMs;
+  for (;;) {
+    const response = await fetch(`${url}/readyz`).catch(() => undefined);
+    const { state } = response?.ok === true ? ((await response.json()) as { readonly state: string }) : { state: "" };
+    if (["PRIMARY", "LIVE"].includes(state)) return;
+    if (performance.now() > endMs) throw new Error(`the node at ${url} is not ready`);
+    await Bun.sleep(50);
   }
 }
 
-/** What documents call the node and its data directory. */
-const [exampleUrl, exampleData] = ["http://127.0.0.1:8080", "/var/lib/ostiary"];
+function replaceAll(text: string, names: ReadonlyMap<string, string>): string {
+  return [...names].reduce((replaced, [name, real]) => replaced.replaceAll(name, real), text);
+}
 
 /** Whether the output block shows what was printed. */
 export function isShown({ output, printed }: Run): boolean {

@@ -46,7 +46,7 @@ interface Following {
 }
 
 const clientOf = ({ url }: Running<Node>) =>
-  realClusterSystem.connectNode({ url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+  realClusterSystem.connectNode({ url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
 /** The parts of an edge without its connection to the broker, which the test plays. */
 async function withFollower(
@@ -324,7 +324,7 @@ test("the primary refuses positions that are not on its history", () =>
       return "refused" in answer ? { code: answer.refused.code, message: answer.refused.message } : answer;
     };
     expect(await ask({ epoch: "0123456789abcdef" })).toMatchObject({ message: expect.stringContaining("epoch") });
-    expect(await ask({ offset: at + 1 })).toMatchObject({ message: expect.stringContaining("not that long") });
+    expect(await ask({ offset: at + 1 })).toMatchObject({ message: expect.stringContaining("the log is shorter") });
     expect(await ask({})).toMatchObject({ message: expect.stringContaining("another history") });
     expect(await ask({ offset: at - 3 })).toMatchObject({ message: expect.stringContaining("another history") });
     expect(await ask({ offset: 2 })).toMatchObject({ message: expect.stringContaining("no longer") });

@@ -111,7 +111,7 @@ async function withLine(primary: { readonly url: string }, body: (line: Line) =>
   const { port } = server.address() as { port: number };
   const url = `http://127.0.0.1:${port}`;
   const client = connectNode(
-    { url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+    { url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
     realSystem,
   );
   const line: Line = { url, client, ranges, cutAfter: Number.POSITIVE_INFINITY };
@@ -301,7 +301,7 @@ test("what arrives damaged is not kept, nor what is of no use", () =>
     });
     const url = `http://127.0.0.1:${liar.port}`;
     const client = connectNode(
-      { url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+      { url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
       realSystem,
     );
     const { directory } = cluster;

@@ -107,7 +107,7 @@ function replicaHealth(replica: Replica, ageMsMax: number): NodeHealth {
     ...commonHealth(state, replica.ageMs(), writer.storage),
     degraded: writer.storage.problem ?? replica.staleness(ageMsMax),
     ok: state !== undefined && !loop.isDiverged && !writer.hasFailed,
-    state: loop.feedState === "STALE_FEED" ? "FOLLOWING" : loop.feedState,
+    state: loop.stateName === "STALE_FEED" ? "FOLLOWING" : loop.stateName,
     visibleAfterMs: loop.visibleAfterMs,
     ...foreignHealth(replica.historyGuard),
   };

@@ -176,7 +176,7 @@ test("a message that is lost is one gap, and one reason to catch up", () =>
         isLost = false;
       });
       await arrived();
-      await eventually(() => expect(follower.feedState).toBe("LIVE"));
+      await eventually(() => expect(follower.stateName).toBe("LIVE"));
       const before = await gapsAndCatchUps();
       isLost = true;
       await insert(primary.node, "ann");
@@ -263,7 +263,7 @@ test("a forged head with another digest at the same position: the primary is ask
       expect(follower.isDiverged).toBe(false);
       receive({ q: 1_000_001 });
       await eventually(() => expect(follower.isDiverged).toBe(true));
-      expect(follower.feedState).toBe("DIVERGED");
+      expect(follower.stateName).toBe("DIVERGED");
     });
   }));
 

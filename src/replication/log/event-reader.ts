@@ -1,5 +1,5 @@
 /**
- * A reader of a node's log for clients of the change feed: pages of events after a position, and notifications of new events. A position has an epoch and an
+ * A reader of a node's log for clients of the event API: pages of events after a position, and notifications of new events. A position has an epoch and an
  * offset, like a consistency token, so a client cannot continue in another history than the one that it has read.
  */
 import type { Connection } from "../../runtime/sqlite.ts";

@@ -17,7 +17,7 @@ export interface CatchUpRequestsOptions {
 export class CatchUpRequests {
   readonly #options: CatchUpRequestsOptions;
   #isStarted = false;
-  /** How many catch-ups in a row brought no news. */
+  /** How many catch-ups in a row ended without news. */
   #withoutNews = 0;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #waiting: { readonly cause: CatchUpCause; readonly cancel: () => void } | undefined;

@@ -115,7 +115,7 @@ export class ReplicaLoop {
     await Promise.all([this.#running, this.#monitor.stop()]);
   }
 
-  get feedState(): ReplicaStateName {
+  get stateName(): ReplicaStateName {
     if (this.isDiverged) return "DIVERGED";
     if (this.#options.state() === undefined) return "BOOTSTRAP";
     const { isStreamAlive, isStreamTrusted, isPrimaryAlive } = this.#monitor;
@@ -181,7 +181,7 @@ export class ReplicaLoop {
     this.#monitor.receiveHead(payload, isRetained, broker);
   }
 
-  /** A client waits for this replica: the primary is asked for events that the event stream may not have brought. */
+  /** A client waits for this replica: the primary is asked for events that the event stream may not have delivered. */
   requestCatchUp(): void {
     this.#requests.request();
   }

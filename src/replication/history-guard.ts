@@ -1,8 +1,9 @@
 /**
- * The history guard: decides whether a node may adopt the data of another node. Two nodes have the same history if they share its first epoch, as after a
- * restored backup or a promotion. A primary that was started on an empty directory, because its volume is not mounted, has begun another history, and a node
- * that adopted it would lose all facts. So the node keeps its own history, reports the other one, and waits for an operator. The operator's approval
- * (`ostiary adopt-history`) names the other history and is consumed with it.
+ * The history guard: decides whether a node may adopt the data of another node. Two nodes have the same history if they
+ * share its first epoch, as after a restored backup or a promotion. A primary that was started on an empty directory,
+ * because its volume is not mounted, has begun another history, and a node that adopted it would lose all facts. So the
+ * node keeps its own history, reports the other one, and waits for an operator. The operator's approval (`ostiary
+ * adopt-history`) names the other history and is consumed with it.
  */
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
@@ -20,7 +21,10 @@ const seenMs = 60_000;
 export interface HistoryFilter {
   /** The first epoch of this node's history. Undefined while it has none: then it adopts any history. */
   readonly own: string | undefined;
-  /** Whether this node may follow a node with that first epoch. Reports the history if not. `from` says where it was seen. */
+  /**
+   * Whether this node may follow a node with that first epoch. Reports the history if not. `from` says where it was
+   * seen.
+   */
   admits(theirs: string | undefined, from: string): boolean;
 }
 
@@ -29,7 +33,10 @@ export interface ForeignHistory {
   readonly from: string;
 }
 
-/** The part of a node's health about a foreign history. It replaces the report that the data is old, which is a consequence. */
+/**
+ * The part of a node's health about a foreign history. It replaces the report that the data is old, which is a
+ * consequence.
+ */
 export function foreignHealth({ foreign }: { readonly foreign: ForeignHistory | undefined }): {
   readonly degraded?: string;
   readonly foreignHistory?: string;

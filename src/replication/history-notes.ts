@@ -1,6 +1,7 @@
 /**
- * Files of a data directory about histories: the node's own history (so that it survives a lost or damaged database), and the approvals of an operator. A
- * history is named by its first epoch. An approval names one history and is consumed with it; unlike a setting, it cannot apply to the next one.
+ * Files of a data directory about histories: the node's own history (so that it survives a lost or damaged database),
+ * and the approvals of an operator. A history is named by its first epoch. An approval names one history and is
+ * consumed with it; unlike a setting, it cannot apply to the next one.
  */
 import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +21,10 @@ const log = getLogger("history");
 const ownName = "history";
 const refusedName = "refused-history";
 
-/** `adopt-history`: adopt the history of another node. `abandon-history`: begin a new history although other nodes know this one. */
+/**
+ * `adopt-history`: adopt the history of another node. `abandon-history`: begin a new history although other nodes know
+ * this one.
+ */
 export type Approval = "adopt-history" | "abandon-history";
 
 /** The first epoch of the history that this node has, or had before its database was lost. */

@@ -1,6 +1,6 @@
 /**
- * The status of a node's storage: for `/readyz`, for the metrics, and for the log after each change. Each part of the node that writes reports when it fails
- * and when it works again. No storage failure ends the node.
+ * The status of a node's storage: for `/readyz`, for the metrics, and for the log after each change. Each part of the
+ * node that writes reports when it fails and when it works again. No storage failure ends the node.
  */
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";

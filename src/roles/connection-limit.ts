@@ -1,10 +1,12 @@
 /**
- * A limit for the TCP connections to a node's API, so that clients cannot use up the file descriptors that the store and other nodes need. Without it,
- * silent connections alone make every open file fail (EMFILE) and keep the listener busy with connections that it cannot accept.
+ * A limit for the TCP connections to a node's API, so that clients cannot use up the file descriptors that the store
+ * and other nodes need. Without it, silent connections alone make every open file fail (EMFILE) and keep the listener
+ * busy with connections that it cannot accept.
  *
- * The kernel accepts connections before this process can refuse them, so the limit works by closing. Connections that never got a response and wait for
- * nothing are closed first, those of clients that continue to send requests last, and all others by how long they have been silent. A new connection is
- * always accepted, and a health check is always answered.
+ * The kernel accepts connections before this process can refuse them, so the limit works by closing. Connections that
+ * never got a response and wait for nothing are closed first, those of clients that continue to send requests last, and
+ * all others by how long they have been silent. A new connection is always accepted, and a health check is always
+ * answered.
  */
 import { BlockList } from "node:net";
 import type { Config } from "../config/config.ts";
@@ -51,7 +53,8 @@ export function limitConnections(
 
   const enforce = (lowest: number | undefined): void => {
     const open = table.accepted();
-    // Without this, other descriptors beyond the limit would make every check a count, which takes some ten milliseconds for ten thousand connections.
+    // Without this, other descriptors beyond the limit would make every check a count, which takes some ten
+    // milliseconds for ten thousand connections.
     if (lowest !== undefined) others = Math.max(0, lowest - open.length);
     // If no descriptor is left, something else uses them too, and the limit is too high for that.
     const bound = lowest === undefined ? Math.min(max, Math.floor(open.length * 0.75)) : max;
@@ -119,9 +122,10 @@ export function connectionsToClose(
 const establishedBytes = 4096;
 
 /**
- * 0 for a connection that never got a response: a client usually sends its request immediately and gets the response within a second, unless the request is
- * expensive. 2 for a client that continues to send requests or waits for another response, so that a node that is slow for a moment does not close the
- * connections of its regular clients. 1 for others.
+ * 0 for a connection that never got a response: a client usually sends its request immediately and gets the response
+ * within a second, unless the request is expensive. 2 for a client that continues to send requests or waits for another
+ * response, so that a node that is slow for a moment does not close the connections of its regular clients. 1 for
+ * others.
  */
 function priorityOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: AcceptedConnection): number {
   if (answeredBytes === 0) return receivedBytes === 0 || idleMs >= 1000 ? 0 : 1;

@@ -1,6 +1,6 @@
 /**
- * One node for development: a primary that starts with the given policy and shows no keys, because its configuration has the development key. It has no
- * special parts: the same code runs in production.
+ * One node for development: a primary that starts with the given policy and shows no keys, because its configuration
+ * has the development key. It has no special parts: the same code runs in production.
  */
 import type { Config } from "../config/config.ts";
 import { acceptPolicy } from "../engine/validation/accept-policy.ts";

@@ -1,6 +1,7 @@
 /**
- * An edge: a replica that applies the primary's event stream and answers from its own database. It forwards writes to the primary, serves its log and its
- * snapshots to other nodes, and can become the primary. `startEdgeNode` wires its parts in the order in which they start.
+ * An edge: a replica that applies the primary's event stream and answers from its own database. It forwards writes to
+ * the primary, serves its log and its snapshots to other nodes, and can become the primary. `startEdgeNode` wires its
+ * parts in the order in which they start.
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";

@@ -1,6 +1,7 @@
 /**
- * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, or with `follow` the primary's log, keeps its database on
- * disk, and answers from it when all other nodes are gone. It never waits and never writes; it only reports how old its data is.
+ * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, or with `follow` the
+ * primary's log, keeps its database on disk, and answers from it when all other nodes are gone. It never waits and
+ * never writes; it only reports how old its data is.
  */
 import type { Config } from "../config/config.ts";
 import { createBackupServer, serveReplicaBackups } from "../replication/backup/backup-server.ts";

@@ -1,4 +1,7 @@
-/** The service of a running node, for all roles: it listens, passes on requests when the node is replaced by one of another role, and stops without losing requests. */
+/**
+ * The service of a running node, for all roles: it listens, passes on requests when the node is replaced by one of
+ * another role, and stops without losing requests.
+ */
 import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
@@ -12,15 +15,18 @@ import { limitConnections } from "./connection-limit.ts";
 export interface RunningNode {
   readonly url: string;
   /**
-   * The node is about to be replaced: new requests wait for the next node, and the requests that are under way finish, except `besides` of them. Resolves
-   * when they have finished, or after a second.
+   * The node is about to be replaced: new requests wait for the next node, and the requests that are under way finish,
+   * except `besides` of them. Resolves when they have finished, or after a second.
    */
   drain(besides: number): Promise<void>;
   /** There is no next node yet: requests that wait for it fail, and so do new requests until `replace`. */
   failWaiting(): void;
   /** A node of another role answers from now on, at the same address. */
   replace(node: Node): void;
-  /** Refuses new requests, ends streams and finishes the requests in flight. Then the event stream stops, the writer empties its WAL and the files are closed. */
+  /**
+   * Refuses new requests, ends streams and finishes the requests in flight. Then the event stream stops, the writer
+   * empties its WAL and the files are closed.
+   */
   stop(): Promise<void>;
 }
 

@@ -1,4 +1,6 @@
-/** The database of a primary: opened if it is sound, or created; and the record of its position in the data directory. */
+/**
+ * The database of a primary: opened if it is sound, or created; and the record of its position in the data directory.
+ */
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { developmentKey, type Config } from "../config/config.ts";
@@ -70,14 +72,17 @@ export async function openPrimaryDatabase(
   return { path: present, isNew: false };
 }
 
-/** Creates the database under another name and renames it, so that the rest of an interrupted first start is never taken for a damaged database. */
+/**
+ * Creates the database under another name and renames it, so that the rest of an interrupted first start is never taken
+ * for a damaged database.
+ */
 async function createDatabase(writer: Writer, data: string): Promise<string> {
   const unfinished = join(data, "new.db");
   removeFiles(databaseFiles(unfinished));
   await writer.open(unfinished);
   await writer.close();
-  // The file is copied, because the closed connection lives until its statements are collected: all connections of this process would share its
-  // `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
+  // The file is copied, because the closed connection lives until its statements are collected: all connections of this
+  // process would share its `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
   const copied = `${unfinished}.copy`;
   copyFileSync(unfinished, copied);
   const path = nextStorePath(data);
@@ -86,7 +91,10 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
   return path;
 }
 
-/** Begins the term of this start. If the storage fails, the primary starts all the same, and its first write tries again. */
+/**
+ * Begins the term of this start. If the storage fails, the primary starts all the same, and its first write tries
+ * again.
+ */
 export async function beginFirstTerm(
   term: StartTerm,
   { storage }: Writer,
@@ -121,8 +129,9 @@ function recordPosition(data: string, writer: Writer): void {
 }
 
 /**
- * Records the position of the log beside the database at an interval, so that a start notices that an old database was put back. If the record cannot be
- * written, the node continues, logs it and tries again. Until then the record has an earlier position, so the loss of later events could go unnoticed.
+ * Records the position of the log beside the database at an interval, so that a start notices that an old database was
+ * put back. If the record cannot be written, the node continues, logs it and tries again. Until then the record has an
+ * earlier position, so the loss of later events could go unnoticed.
  */
 export function recordPositionPeriodically(
   started: AsyncDisposableStack,

@@ -1,6 +1,7 @@
 /**
- * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the stream is alive, and from polls while
- * it is silent. It measures how fresh this replica is, compares its digests with the primary's, and sends what it finds to the replica's state machine.
+ * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the
+ * stream is alive, and from polls while it is silent. It measures how fresh this replica is, compares its digests with
+ * the primary's, and sends what it finds to the replica's state machine.
  */
 import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
@@ -79,7 +80,10 @@ export class PrimaryMonitor {
     await this.#confirmations.stop();
   }
 
-  /** How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the start. */
+  /**
+   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
+   * start.
+   */
   get ageMs(): number | null {
     const { ageMs } = this.#freshness;
     return ageMs === null ? null : Math.round(ageMs);
@@ -166,7 +170,10 @@ export class PrimaryMonitor {
     this.#confirmations.request();
   }
 
-  /** One of several brokers may be a little slower. A broker that is much slower, or repeats messages, is worth a warning. */
+  /**
+   * One of several brokers may be a little slower. A broker that is much slower, or repeats messages, is worth a
+   * warning.
+   */
   #ignoreOldHead(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
     const lateMs = this.#freshness.supersededMsAgo(head);
@@ -201,8 +208,8 @@ export class PrimaryMonitor {
   }
 
   /**
-   * While the event stream is silent, this replica long-polls the primary for its next head. So events arrive as soon as with the stream, and the primary
-   * learns this replica's position.
+   * While the event stream is silent, this replica long-polls the primary for its next head. So events arrive as soon
+   * as with the stream, and the primary learns this replica's position.
    */
   async #poll(): Promise<void> {
     const { clock, limits, send, whenIdle } = this.#options;
@@ -225,7 +232,10 @@ export class PrimaryMonitor {
     return this.#options.state() !== undefined && this.#options.isLive();
   }
 
-  /** Asks the primary for its head only: the missing events may be on their way. Returns whether it has more events than this replica. */
+  /**
+   * Asks the primary for its head only: the missing events may be on their way. Returns whether it has more events than
+   * this replica.
+   */
   async #confirm(waitMs = 0): Promise<boolean> {
     const { environment, state, peers, send } = this.#options;
     const before = state();
@@ -267,8 +277,8 @@ export class PrimaryMonitor {
 const digestsMax = 4096;
 
 /**
- * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ, there is a bug or a damaged disk, and
- * this replica's database must not answer.
+ * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ,
+ * there is a bug or a damaged disk, and this replica's database must not answer.
  */
 class DigestHistory {
   readonly #digests = new Map<string, string>();
@@ -281,7 +291,10 @@ class DigestHistory {
     if (!oldest.done) this.#digests.delete(oldest.value);
   }
 
-  /** False if this replica had another digest, or has another chain hash, at the head's position. True if it does not know. */
+  /**
+   * False if this replica had another digest, or has another chain hash, at the head's position. True if it does not
+   * know.
+   */
   matches(head: Head, state: StoreState): boolean {
     if (head.e === state.epoch && head.l === state.offset) return head.d === state.digest && head.h === state.hash;
     const own = this.#digests.get(`${head.e}:${head.l}`);

@@ -1,4 +1,7 @@
-/** The HTTP client for other nodes: it requests heads, pages of the log, snapshots and votes. Every response is validated. */
+/**
+ * The HTTP client for other nodes: it requests heads, pages of the log, snapshots and votes. Every response is
+ * validated.
+ */
 import { z } from "zod";
 import { apiKeyRole, type ApiKeyRole } from "../../engine/state/event.ts";
 import type { Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -22,7 +25,10 @@ export interface NodeClientOptions {
   /** The name under which the primary may count this node's acknowledgements. Undefined if it must not. */
   readonly ackName: () => string | undefined;
   readonly nodeKey: string;
-  /** How long a response may make no progress before the request fails. The total time is not limited, because a line may be slow. */
+  /**
+   * How long a response may make no progress before the request fails. The total time is not limited, because a line
+   * may be slow.
+   */
   readonly logTimeoutMs: number;
   readonly snapshotTimeoutMs: number;
 }
@@ -31,19 +37,27 @@ export interface NodeClientOptions {
 export type LogResponse = { readonly page: LogPage } | { readonly refused: LogRefusal };
 
 /**
- * `head`: the node has granted its vote, unless it is a primary or of a later epoch. `refused`: why it refuses. `uncounted`: a fallback, which has no vote.
+ * `head`: the node has granted its vote, unless it is a primary or of a later epoch. `refused`: why it refuses.
+ * `uncounted`: a fallback, which has no vote.
  */
 export type VoteResponse = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
 
-/** The role of a key, or `unknown`. `unchecked` from a node of an earlier version, which does not support the request. */
+/**
+ * The role of a key, or `unknown`. `unchecked` from a node of an earlier version, which does not support the request.
+ */
 export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
 
 export interface NodeClient {
   /** The address of the node. */
   readonly url: string;
-  /** The node's head. The request sends this node's position, so a primary that was replaced learns of its successor. */
+  /**
+   * The node's head. The request sends this node's position, so a primary that was replaced learns of its successor.
+   */
   head(own: NodePosition | undefined): Promise<NodeHead>;
-  /** The node's head, when its position differs from this node's, or after `waitMs`. Nodes of earlier versions answer immediately. */
+  /**
+   * The node's head, when its position differs from this node's, or after `waitMs`. Nodes of earlier versions answer
+   * immediately.
+   */
   nextHead(own: NodePosition, waitMs: number): Promise<NodeHead>;
   /** The head of the primary that the node is or has; the node asks it. Undefined if no primary answers. */
   primaryHead(): Promise<NodeHead | undefined>;
@@ -54,8 +68,8 @@ export interface NodeClient {
   /** The events after a position in the node's log. */
   log(asked: NodePosition): Promise<LogResponse>;
   /**
-   * Downloads the snapshot to `target`, which may hold the beginning from an earlier attempt. Returns "unchanged" if the snapshot with `knownTag` is still
-   * the newest. `accept` throws if the snapshot must not be downloaded.
+   * Downloads the snapshot to `target`, which may hold the beginning from an earlier attempt. Returns "unchanged" if
+   * the snapshot with `knownTag` is still the newest. `accept` throws if the snapshot must not be downloaded.
    */
   snapshot(
     target: string,
@@ -212,7 +226,10 @@ async function readText(response: Response, progress: () => void): Promise<strin
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Aborts a request when nothing arrives for `timeoutMs`. A page or a snapshot may be large and a line slow, so the total time is not limited. */
+/**
+ * Aborts a request when nothing arrives for `timeoutMs`. A page or a snapshot may be large and a line slow, so the
+ * total time is not limited.
+ */
 function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly signal: AbortSignal; progress(): void } {
   const controller = new AbortController();
   const abort = (): void => controller.abort(new Error(`nothing arrived from the node for ${timeoutMs} ms`));

@@ -1,7 +1,7 @@
 /**
- * The HTTP server for other nodes: it serves this node's head, pages of its log, and snapshots. Replicas trust these, not the broker. Every replica has the
- * same log as the primary and serves it as well. A position outside of this history gets 409, a position whose next events were trimmed 410, both with this
- * node's own history.
+ * The HTTP server for other nodes: it serves this node's head, pages of its log, and snapshots. Replicas trust these,
+ * not the broker. Every replica has the same log as the primary and serves it as well. A position outside of this
+ * history gets 409, a position whose next events were trimmed 410, both with this node's own history.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
@@ -50,7 +50,10 @@ export interface NodeServerOptions {
   readonly vote: (request: VoteRequest) => Promise<void>;
   /** Whether replicas shall report each position immediately. */
   readonly ack: boolean;
-  /** How other nodes can tell the age of this node's heads. `sequenceNumber` is that of the last head that this primary published. */
+  /**
+   * How other nodes can tell the age of this node's heads. `sequenceNumber` is that of the last head that this primary
+   * published.
+   */
   readonly freshness: () => Pick<HeadOptions, "sequenceNumber" | "ageMs">;
   /** Of a primary. */
   readonly commits?: CommitTimes;
@@ -137,7 +140,10 @@ function bearer(request: Request): string {
   return scheme?.toLowerCase() === "bearer" ? (key ?? "") : "";
 }
 
-/** Delays the answer to a request for the head until there is a new one, if the request asks for that. The position in the request counts immediately. */
+/**
+ * Delays the answer to a request for the head until there is a new one, if the request asks for that. The position in
+ * the request counts immediately.
+ */
 async function longPoll(options: NodeServerOptions, request: Request, query: URLSearchParams): Promise<void> {
   const waitMs = Math.min(Number(query.get("wait") ?? 0), waitMsMax);
   if (!(waitMs > 0) || !query.has("epoch")) return;

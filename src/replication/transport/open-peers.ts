@@ -34,7 +34,9 @@ export function openReplicaPeers(
   );
 }
 
-/** The peers of a primary, which it asks whether it still is the primary. Undefined without peers or without a node key. */
+/**
+ * The peers of a primary, which it asks whether it still is the primary. Undefined without peers or without a node key.
+ */
 export function openPrimaryPeers(
   config: Config,
   own: () => NodePosition,

@@ -1,8 +1,8 @@
 /**
- * The other nodes that this node knows: its primary and its peers. The primary is asked first. If it does not answer, or the other nodes have another
- * primary, all are asked for their heads, and the primary of the latest epoch becomes this node's primary. Until one is found, the log of a peer is used.
- * Only nodes that the operator has configured are asked; no message can add another one. A node of another history counts as down, unless that history is
- * approved.
+ * The other nodes that this node knows: its primary and its peers. The primary is asked first. If it does not answer,
+ * or the other nodes have another primary, all are asked for their heads, and the primary of the latest epoch becomes
+ * this node's primary. Until one is found, the log of a peer is used. Only nodes that the operator has configured are
+ * asked; no message can add another one. A node of another history counts as down, unless that history is approved.
  */
 import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -85,8 +85,9 @@ export class Peers {
   }
 
   /**
-   * Reads the log after a position: the primary's log or, while it does not answer, the log of a peer that has more events. Throws if no node has more, with
-   * the primary's error. A frozen primary does not delay the requests to the others; a slow one is waited for.
+   * Reads the log after a position: the primary's log or, while it does not answer, the log of a peer that has more
+   * events. Throws if no node has more, with the primary's error. A frozen primary does not delay the requests to the
+   * others; a slow one is waited for.
    */
   async log(from: NodePosition): Promise<PeerLogResponse> {
     const position = this.#withHistory(from);
@@ -109,8 +110,9 @@ export class Peers {
   }
 
   /**
-   * The nodes from which to fetch a snapshot, best first: those of the latest epoch, of these the primary, then by their offsets. So a primary that does not
-   * know that it was replaced comes after the nodes that know it. With `least`, without the nodes that are known to be of an earlier epoch.
+   * The nodes from which to fetch a snapshot, best first: those of the latest epoch, of these the primary, then by
+   * their offsets. So a primary that does not know that it was replaced comes after the nodes that know it. With
+   * `least`, without the nodes that are known to be of an earlier epoch.
    */
   async snapshotSources(least?: EpochId): Promise<readonly PeerNode[]> {
     if (this.#peers.length === 1) return this.#peers;
@@ -139,7 +141,10 @@ export class Peers {
     return head;
   }
 
-  /** Searches for the primary of the latest epoch, which is at least `least`. Returns whether it is another node than before. */
+  /**
+   * Searches for the primary of the latest epoch, which is at least `least`. Returns whether it is another node than
+   * before.
+   */
   async findPrimary(least: EpochId | undefined = this.#own()): Promise<boolean> {
     const [nowMs, own] = [this.#clock.monotonicMs(), this.#own()];
     const isUrgent = least !== undefined && own !== undefined && compareEpochs(least, own) > 0;
@@ -160,7 +165,10 @@ export class Peers {
     return true;
   }
 
-  /** The first primary of a later epoch than this node's that answers, or else the one of the latest epoch of all that answer. */
+  /**
+   * The first primary of a later epoch than this node's that answers, or else the one of the latest epoch of all that
+   * answer.
+   */
   #latestPrimary(least: EpochId | undefined): Promise<PeerHead | undefined> {
     const own = this.#own();
     return new Promise((resolve) => {
@@ -216,8 +224,8 @@ export class Peers {
   }
 
   /**
-   * The answers of all nodes to a request for their votes; undefined from a node that does not answer. The nodes in `answering` have just answered another
-   * request, so they get more time.
+   * The answers of all nodes to a request for their votes; undefined from a node that does not answer. The nodes in
+   * `answering` have just answered another request, so they get more time.
    */
   async requestVotes(
     own: NodePosition,
@@ -265,7 +273,8 @@ export class Peers {
       if (this.#isOwn(headOfResponse(response))) return failed("is this node itself");
       if (!this.#admits(response, peer)) return failed("has another history than this node");
       if ("refused" in response && this.#isOther(response.refused.epochs)) return { response, peer };
-      // A node that is not the primary may only be behind. Then the events that only this node has are part of the history all the same.
+      // A node that is not the primary may only be behind. Then the events that only this node has are part of the
+      // history all the same.
       if ("refused" in response && response.refused.head.role !== "primary" && !hasProgress(response, position))
         return failed("is not the primary, and has no more events than this node");
       if (isAtLeast(headOfResponse(response), position)) return { response, peer };
@@ -337,7 +346,10 @@ function isFinal(response: LogResponse): boolean {
   return !("page" in response) || response.page.ev.length > 0 || response.page.head.role === "primary";
 }
 
-/** Whether a peer's response advances this replica: a page with events, or a refusal that shows a later history or later events. */
+/**
+ * Whether a peer's response advances this replica: a page with events, or a refusal that shows a later history or later
+ * events.
+ */
 function hasProgress(response: LogResponse, position: NodePosition): boolean {
   if ("page" in response) return response.page.ev.length > 0 && isAtLeast(response.page.head, position);
   const { code, head } = response.refused;

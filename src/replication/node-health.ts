@@ -10,7 +10,9 @@ export interface BrokerStatus {
 export interface NodeHealth {
   /** Whether this node can answer requests. */
   readonly ok: boolean;
-  /** Why a load balancer should prefer other nodes although this node can answer, for example because its data is old. */
+  /**
+   * Why a load balancer should prefer other nodes although this node can answer, for example because its data is old.
+   */
   readonly degraded?: string | undefined;
   /** Whether this node can write to its disk. */
   readonly storageOk: boolean;
@@ -22,7 +24,10 @@ export interface NodeHealth {
   readonly digest: string | null;
   /** How long ago this node was last known to have all events. Null while it has no database. */
   readonly ageMs: number | null;
-  /** Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first event. */
+  /**
+   * Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first
+   * event.
+   */
   readonly visibleAfterMs?: number | null;
   /** Whether at least one broker is connected. */
   readonly feedConnected: boolean;

@@ -15,40 +15,61 @@ export interface Node {
   readonly role: NodeHealth["role"];
   readonly id: string;
   readonly environment: string;
-  /** The engine over the current database. Call it for each request: a snapshot may have replaced the database. AppError `not_ready` without one. */
+  /**
+   * The engine over the current database. Call it for each request: a snapshot may have replaced the database. AppError
+   * `not_ready` without one.
+   */
   engine(): Engine;
   /** The events of this node's log. Undefined for a fallback that only fetches snapshots. */
   readonly events: EventReader | undefined;
   /** Only a primary has it. */
   readonly writes: Writes | undefined;
-  /** Forwards a client's write to the primary, and answers when this node has applied it or the wait is over. Only an edge has it. */
+  /**
+   * Forwards a client's write to the primary, and answers when this node has applied it or the wait is over. Only an
+   * edge has it.
+   */
   readonly forward: ((request: ForwardedRequest) => Promise<ForwardedAnswer>) | undefined;
-  /** Looks up an API key at the primary that this node does not know. AppError `not_ready` if that fails. Only an edge has it. */
+  /**
+   * Looks up an API key at the primary that this node does not know. AppError `not_ready` if that fails. Only an edge
+   * has it.
+   */
   readonly lookUpKey?: ((key: string) => Promise<ApiKeyLookup>) | undefined;
   /**
-   * Resolves when this node has applied the token's position. AppError `invalid_request` (malformed), `conflict` (not part of this history), `not_ready`
-   * (not in time). A fallback resolves at once, whatever the token.
+   * Resolves when this node has applied the token's position. AppError `invalid_request` (malformed), `conflict` (not
+   * part of this history), `not_ready` (not in time). A fallback resolves at once, whatever the token.
    */
   waitFor(token: string): Promise<void>;
   /**
-   * Resolves when this node has applied all events that the primary has now. AppError `not_ready` if the primary cannot be asked or the wait is over. A
-   * fallback resolves at once.
+   * Resolves when this node has applied all events that the primary has now. AppError `not_ready` if the primary cannot
+   * be asked or the wait is over. A fallback resolves at once.
    */
   waitForLatest(): Promise<void>;
   /** AppError `not_ready` if the data is older than the configuration allows. */
   requireFresh(): void;
-  /** Reports an error that a damaged file would explain. Returns whether it is damage. Then the node no longer answers from that file. */
+  /**
+   * Reports an error that a damaged file would explain. Returns whether it is damage. Then the node no longer answers
+   * from that file.
+   */
   reportDamage(error: unknown): boolean;
-  /** This node's position. Undefined while it has no database. It is the same object until the position changes or the database is replaced. */
+  /**
+   * This node's position. Undefined while it has no database. It is the same object until the position changes or the
+   * database is replaced.
+   */
   state(): StoreState | undefined;
   health(): NodeHealth;
   /** Makes this node the primary, in a new epoch. Only an edge has it. */
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
-  /** Answers requests below `/replication/` after it has verified the node key. Undefined for a node that serves no other nodes. */
+  /**
+   * Answers requests below `/replication/` after it has verified the node key. Undefined for a node that serves no
+   * other nodes.
+   */
   replication(request: Request): Promise<Response> | undefined;
   /** Answers all long polls of other nodes now, because this node is about to end. */
   readonly endLongPolls?: () => void;
-  /** A backup of this node's data as a response. AppError `not_ready` without data, `too_many_requests` while another backup is made. */
+  /**
+   * A backup of this node's data as a response. AppError `not_ready` without data, `too_many_requests` while another
+   * backup is made.
+   */
   backup(): Promise<Response>;
   /** Takes over an MQTT connection that arrived as a WebSocket. Undefined without an embedded broker. */
   readonly mqttConnection: ((connection: Duplex) => void) | undefined;
@@ -90,7 +111,10 @@ export interface ForwardedAnswer {
 export interface PromoteOptions {
   /** Promotes this node even if the current primary still answers, or another node has more events. */
   readonly force: boolean;
-  /** Takes over from a primary that answers: it stops its writes, and this node fetches the events that it lacks. Not with `force`. */
+  /**
+   * Takes over from a primary that answers: it stops its writes, and this node fetches the events that it lacks. Not
+   * with `force`.
+   */
   readonly graceful?: boolean;
   /** Whether the node itself asks, and no operator. */
   readonly automatic?: boolean;

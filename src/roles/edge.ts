@@ -1,6 +1,7 @@
 /**
- * An edge: a replica that applies the primary's event stream and answers from its own database. It forwards writes to the primary, serves its log and its
- * snapshots to other nodes, and can become the primary. `startEdgeNode` wires its parts in the order in which they start.
+ * An edge: a replica that applies the primary's event stream and answers from its own database. It forwards writes to
+ * the primary, serves its log and its snapshots to other nodes, and can become the primary. `startEdgeNode` wires its
+ * parts in the order in which they start.
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -152,7 +153,7 @@ export async function startEdgeNode(
       policyTimeoutMs: 2.5 * limits.policyCheckTimeMsMax,
       waitMs: consistencyWait,
       waiters,
-      isPrimaryAlive: () => loop.feedState === "LIVE",
+      isPrimaryAlive: () => loop.stateName === "LIVE",
       onNoAnswer: () => void peers.findPrimary(),
     }),
     lookUpKey: keyLookup(config, () => peers.primary.client, clock),
@@ -183,7 +184,7 @@ function edgeHealth(replica: Replica, { brokers }: EventSubscriber, votes: Votes
     degraded: writer.storage.problem ?? replica.staleness(ageMsMax),
     storageOk: writer.storage.problem === undefined,
     role: "edge",
-    state: loop.feedState,
+    state: loop.stateName,
     epoch: state?.epoch ?? null,
     term: state?.term ?? null,
     offset: state?.offset ?? null,

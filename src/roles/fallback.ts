@@ -1,6 +1,7 @@
 /**
- * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, or with `follow` the primary's log, keeps its database on
- * disk, and answers from it when all other nodes are gone. It never waits and never writes; it only reports how old its data is.
+ * A fallback: the last resort beside the application. It fetches verified snapshots on a timer, or with `follow` the
+ * primary's log, keeps its database on disk, and answers from it when all other nodes are gone. It never waits and
+ * never writes; it only reports how old its data is.
  */
 import type { Config } from "../config/config.ts";
 import { createBackupServer, serveReplicaBackups } from "../replication/backup/backup-server.ts";
@@ -107,7 +108,7 @@ function replicaHealth(replica: Replica, ageMsMax: number): NodeHealth {
     ...commonHealth(state, replica.ageMs(), writer.storage),
     degraded: writer.storage.problem ?? replica.staleness(ageMsMax),
     ok: state !== undefined && !loop.isDiverged && !writer.hasFailed,
-    state: loop.feedState === "STALE_FEED" ? "FOLLOWING" : loop.feedState,
+    state: loop.stateName === "STALE_FEED" ? "FOLLOWING" : loop.stateName,
     visibleAfterMs: loop.visibleAfterMs,
     ...foreignHealth(replica.historyGuard),
   };

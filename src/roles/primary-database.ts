@@ -1,4 +1,6 @@
-/** A primary's database: opened where it is sound, made where there is none, and under a new epoch where it may not continue what others have seen. */
+/**
+ * The database of a primary: opened if it is sound, or created; and the record of its position in the data directory.
+ */
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { installFile } from "../runtime/atomic-file.ts";
@@ -21,7 +23,7 @@ import type { StartTerm } from "../replication/failover/start-term.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
 import type { Writer } from "../replication/log/writer.ts";
 
-/** What `ostiary dev` left behind opens to a key that everybody knows. */
+/** AppError `conflict` if the data is from `ostiary dev`, whose key everybody knows. */
 export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {
   if (adminKey === developmentKey || authenticate(engine, developmentKey) === undefined) return;
   throw new AppError(
@@ -30,13 +32,13 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
   );
 }
 
-/** A primary's database, and whether it was made just now. */
+/** The database of a primary, and whether this start has created it. */
 export interface PrimaryDatabase {
   readonly path: string;
   readonly isNew: boolean;
 }
 
-/** The primary's file is the truth, so a damaged one is never replaced or repaired here. */
+/** The primary's file is the source of all other databases, so a damaged file is never replaced or repaired here. */
 export async function openPrimaryDatabase(
   writer: Writer,
   config: Config,
@@ -46,14 +48,14 @@ export async function openPrimaryDatabase(
   const present = currentStorePath(data);
   if (present === undefined) {
     await requireNoKnownHistory(config, system);
-    const made = await createDatabase(writer, data);
+    const created = await createDatabase(writer, data);
     consumeApproval(data, "abandon-history");
-    return { path: made, isNew: true };
+    return { path: created, isNew: true };
   }
   consumeApproval(data, "abandon-history");
   await checkDatabaseInWorker(system, present, limits).catch((cause: unknown) => {
     throwIfStorageFailed(cause, present);
-    // A newer version wrote it: it is not damaged.
+    // A newer version wrote it, so it is not damaged.
     if (cause instanceof AppError && cause.code === "conflict") throw cause;
     throw new AppError(
       "internal",
@@ -65,14 +67,17 @@ export async function openPrimaryDatabase(
   return { path: present, isNew: false };
 }
 
-/** Made aside and put in its place whole, so that what a first start leaves when it dies is never taken for a damaged database. */
+/**
+ * Creates the database under another name and renames it, so that the rest of an interrupted first start is never taken
+ * for a damaged database.
+ */
 async function createDatabase(writer: Writer, data: string): Promise<string> {
   const unfinished = join(data, "new.db");
   removeFiles(databaseFiles(unfinished));
   await writer.open(unfinished);
   await writer.close();
-  // A copy takes its place, since the closed connection lives until its statements are collected: every connection of this process would share
-  // its `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
+  // The file is copied, because the closed connection lives until its statements are collected: all connections of this
+  // process would share its `new.db-shm`, and another process (`sqlite3`, for a backup) would not see their locks.
   const copied = `${unfinished}.copy`;
   copyFileSync(unfinished, copied);
   const path = nextStorePath(data);
@@ -81,7 +86,10 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
   return path;
 }
 
-/** Begins the term of this start. Where the storage fails the primary starts all the same, and its first write tries again. */
+/**
+ * Begins the term of this start. If the storage fails, the primary starts all the same, and its first write tries
+ * again.
+ */
 export async function beginFirstTerm(
   term: StartTerm,
   { storage }: Writer,
@@ -91,19 +99,19 @@ export async function beginFirstTerm(
   try {
     await term.begin();
   } catch (error) {
-    // Those that voted for a promotion wait for its term.
+    // The voters of a promotion wait for its term.
     if (isPromoted || storageFailureIn(error) === undefined) throw error;
     storage.failed("position", error, data);
   }
 }
 
-/** Its term has begun: notes that the directory is a primary's, and of which epoch. */
+/** The term has begun: records that the directory belongs to the primary of this epoch. */
 export function recordLeadership(data: string, writer: Writer): void {
   try {
     recordPosition(data, writer);
     if (readNodeFile(data, "role") !== "primary") writeNodeFile(data, "role", "primary");
   } catch (error) {
-    // The next start begins another term, which costs nothing.
+    // Without the record the next start begins another term, which costs nothing.
     writer.storage.failed("position", error, join(data, "position"));
   }
 }
@@ -116,8 +124,9 @@ function recordPosition(data: string, writer: Writer): void {
 }
 
 /**
- * Notes how far the log has gone, beside the database: an old database that is put back will not know of it. Where that cannot be written the node goes
- * on, says so and tries again; until then the note speaks of an earlier position, so that a later one can be lost unnoticed by it.
+ * Records the position of the log beside the database at an interval, so that a start notices that an old database was
+ * put back. If the record cannot be written, the node continues, logs it and tries again. Until then the record has an
+ * earlier position, so the loss of later events could go unnoticed.
  */
 export function recordPositionPeriodically(
   started: AsyncDisposableStack,
@@ -126,7 +135,7 @@ export function recordPositionPeriodically(
   intervalMs: number,
   clock: Clock,
 ): void {
-  const note = (): void => {
+  const record = (): void => {
     try {
       recordPosition(data, writer);
       writer.storage.recovered("position");
@@ -134,6 +143,6 @@ export function recordPositionPeriodically(
       writer.storage.failed("position", error, join(data, "position"));
     }
   };
-  started.defer(note);
-  started.defer(clock.every(intervalMs, note));
+  started.defer(record);
+  started.defer(clock.every(intervalMs, record));
 }

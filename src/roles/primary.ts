@@ -1,6 +1,6 @@
 /**
- * The primary: it writes the log and serves it to other nodes, over brokers and over HTTP. It needs no other node. `startPrimaryNode` wires its parts in the
- * order in which they start.
+ * The primary: it writes the log and serves it to other nodes, over brokers and over HTTP. It needs no other node.
+ * `startPrimaryNode` wires its parts in the order in which they start.
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -71,7 +71,10 @@ export interface PrimaryNode extends Node {
 export interface Takeover extends Mandate {
   readonly directory: DataDirectory;
   readonly path: string;
-  /** Whether it becomes the primary even if another node has more events: either none of them was acknowledged, or the operator accepts their loss. */
+  /**
+   * Whether it becomes the primary even if another node has more events: either none of them was acknowledged, or the
+   * operator accepts their loss.
+   */
   readonly aheadIsLost: boolean;
 }
 
@@ -416,7 +419,8 @@ function createListener(options: ListenerOptions): EventStreamListener {
       if (duplicates.isOfThisNode(head, isRetained)) return;
       const [offset, hash] = head.from;
       const epoch = epochOf(head);
-      // A head names one epoch of its history. A peer names all, so with peers this node saves exactly the events that only it has.
+      // A head names one epoch of its history. A peer names all, so with peers this node saves exactly the events that
+      // only it has.
       const known = hasPeers ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
       successor.onBrokerPosition({ ...epoch, offset: head.l }, known);
     },
@@ -438,7 +442,10 @@ interface VoterOptions {
   readonly leadership: Leadership | undefined;
 }
 
-/** The votes of a primary: for a candidate of a later epoch, because this node may be an edge tomorrow, and for a candidate that it hands over to. */
+/**
+ * The votes of a primary: for a candidate of a later epoch, because this node may be an edge tomorrow, and for a
+ * candidate that it hands over to.
+ */
 function createVoter({
   data,
   state,
@@ -485,7 +492,10 @@ async function confirmTerm(peers: Peers | undefined, state: StoreState): Promise
   };
 }
 
-/** AppError `not_ready` if this node was last known to be the only primary longer ago than `maxMs`. `ageMs` is undefined without a lease. */
+/**
+ * AppError `not_ready` if this node was last known to be the only primary longer ago than `maxMs`. `ageMs` is undefined
+ * without a lease.
+ */
 function requireConfirmedTerm(
   ageMs: number | null | undefined,
   maxMs: number,
@@ -530,5 +540,5 @@ function primaryHealth({ writer, stream, fence, leadership, foreign, isDamaged }
 }
 
 function superseded(reason: string): AppError {
-  return new AppError("conflict", `${reason}: this one goes on as an edge, look again which one to promote`);
+  return new AppError("conflict", `${reason}: this one continues as an edge, look again which one to promote`);
 }

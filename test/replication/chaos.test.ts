@@ -47,7 +47,7 @@ interface Following {
 }
 
 const clientOf = ({ url }: Running<Node>) =>
-  realClusterSystem.connectNode({ url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+  realClusterSystem.connectNode({ url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
 /** The parts of an edge without its connection to the broker, which the test replaces. */
 async function withFollower(
@@ -181,7 +181,7 @@ test("a lost message is one gap, and one reason to catch up", () =>
         isLost = false;
       });
       await arrived();
-      await eventually(() => expect(follower.feedState).toBe("LIVE"));
+      await eventually(() => expect(follower.stateName).toBe("LIVE"));
       const before = await gapsAndCatchUps();
       isLost = true;
       await insert(primary.node, "ann");
@@ -269,7 +269,7 @@ test("a forged head with another digest at the same position: the replica asks t
       expect(follower.isDiverged).toBe(false);
       receive({ q: 1_000_001 });
       await eventually(() => expect(follower.isDiverged).toBe(true));
-      expect(follower.feedState).toBe("DIVERGED");
+      expect(follower.stateName).toBe("DIVERGED");
     });
   }));
 
@@ -330,7 +330,7 @@ test("the primary refuses positions that are not in its history", () =>
       return "refused" in answer ? { code: answer.refused.code, message: answer.refused.message } : answer;
     };
     expect(await ask({ epoch: "0123456789abcdef" })).toMatchObject({ message: expect.stringContaining("epoch") });
-    expect(await ask({ offset: at + 1 })).toMatchObject({ message: expect.stringContaining("not that long") });
+    expect(await ask({ offset: at + 1 })).toMatchObject({ message: expect.stringContaining("the log is shorter") });
     expect(await ask({})).toMatchObject({ message: expect.stringContaining("another history") });
     expect(await ask({ offset: at - 3 })).toMatchObject({ message: expect.stringContaining("another history") });
     expect(await ask({ offset: 2 })).toMatchObject({ message: expect.stringContaining("no longer") });

@@ -34,7 +34,7 @@ test("a page that comes in slowly is waited for, one that stops is not", () =>
       },
     });
     const client = realClusterSystem.connectNode({
-      countedAs: () => "test",
+      ackName: () => "test",
       url: `http://127.0.0.1:${slowLine.port}`,
       nodeKey,
       logTimeoutMs: 400,

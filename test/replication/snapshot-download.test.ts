@@ -114,7 +114,7 @@ async function withLine(primary: { readonly url: string }, body: (line: Line) =>
   const { port } = server.address() as { port: number };
   const url = `http://127.0.0.1:${port}`;
   const client = connectNode(
-    { url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+    { url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
     realSystem,
   );
   const line: Line = { url, client, ranges, cutAfter: Number.POSITIVE_INFINITY };
@@ -307,7 +307,7 @@ test("damaged or useless data are not kept", () =>
     });
     const url = `http://127.0.0.1:${liar.port}`;
     const client = connectNode(
-      { url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
+      { url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 },
       realSystem,
     );
     const { directory } = cluster;

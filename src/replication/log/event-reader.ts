@@ -1,6 +1,7 @@
 /**
- * A reader of a node's log for clients of the change feed: pages of events after a position, and notifications of new events. A position has an epoch and an
- * offset, like a consistency token, so a client cannot continue in another history than the one that it has read.
+ * A reader of a node's log for clients of the event API: pages of events after a position, and notifications of new
+ * events. A position has an epoch and an offset, like a consistency token, so a client cannot continue in another
+ * history than the one that it has read.
  */
 import type { Connection } from "../../store/connection/connection.ts";
 import { containsOffset, epochAt, readEpochs, type Epoch } from "../../store/log/epochs.ts";
@@ -33,9 +34,9 @@ export interface EventPage {
 
 export interface EventReader {
   /**
-   * The events after a position, in order. AppError `gone` if some of them were trimmed, `conflict` if this history does not contain the position (both
-   * with the ends of the log in `details`: `earliest` and `head` as tokens), `invalid_request` if the log is shorter, `not_ready` if the position may still
-   * come or there is no database.
+   * The events after a position, in order. AppError `gone` if some of them were trimmed, `conflict` if this history
+   * does not contain the position (both with the ends of the log in `details`: `earliest` and `head` as tokens),
+   * `invalid_request` if the log is shorter, `not_ready` if the position may still come or there is no database.
    */
   read(from: ReadFrom, bounds: ReadBounds): EventPage;
   /** Calls `listener` after each new event. Returns the function that unsubscribes it. */

@@ -1,9 +1,11 @@
 /**
- * Telemetry of applied events: the time from the commit on the primary until an event is visible here as a metric, spans in the traces of the requests
- * that wrote the events, and log lines. A batch may hold events of several traces. Its span then links to all of them, and is a child only if there is one.
- * Each event's `apply` span is a child of the span that the event carries, so a trace covers the way from the write to every replica.
+ * Telemetry of applied events: the time from the commit on the primary until an event is visible here as a metric,
+ * spans in the traces of the requests that wrote the events, and log lines. A batch may hold events of several traces.
+ * Its span then links to all of them, and is a child only if there is one. Each event's `apply` span is a child of the
+ * span that the event carries, so a trace covers the way from the write to every replica.
  *
- * The clocks of two machines differ. If an event seems to arrive before its commit, it counts as committed when it arrived.
+ * The clocks of two machines differ. If an event seems to arrive before its commit, it counts as committed when it
+ * arrived.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -16,8 +18,8 @@ import type { AnnouncedEvents } from "./replica-state.ts";
 const log = getLogger("follow");
 
 /**
- * How events arrived: in a message of the event stream (`feed`), fetched because the stream only announced them, fetched from a polled primary, or fetched
- * because they were missed. The values are labels of metrics.
+ * How events arrived: in a message of the event stream (`feed`), fetched because the stream only announced them,
+ * fetched from a polled primary, or fetched because they were missed. The values are labels of metrics.
  */
 export type DeliverySource = "feed" | "fetch" | "poll" | "catch_up";
 
@@ -37,8 +39,9 @@ interface TimedEvent {
 }
 
 /**
- * Returns the milliseconds from the commit of the last event until it was visible here. Undefined without events. Events are visible when they are committed
- * here: every later read sees them. If the time of the commit is unknown, the time of the request counts.
+ * Returns the milliseconds from the commit of the last event until it was visible here. Undefined without events.
+ * Events are visible when they are committed here: every later read sees them. If the time of the commit is unknown,
+ * the time of the request counts.
  */
 export function recordAppliedEvents(replay: CommittedReplay, delivery: Delivery): number | undefined {
   const { source, receivedMs, committedMs } = delivery;

@@ -1,6 +1,6 @@
 /**
- * A bounded buffer of batches that arrived from the event stream and are not applied yet, in order of arrival. A batch that does not fit is dropped: the
- * primary's log has its events, and the gap will be noticed.
+ * A bounded buffer of batches that arrived from the event stream and are not applied yet, in the order in which they
+ * arrived. A batch that does not fit is dropped: the primary's log has its events, and the gap will be noticed.
  */
 import type { EventBatch } from "../transport/messages.ts";
 

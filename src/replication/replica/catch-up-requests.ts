@@ -1,6 +1,7 @@
 /**
- * The backoff of catch-ups that the event stream causes. A broker may repeat messages of a history that was abandoned, which announce events that the
- * primary does not have. So each catch-up without news doubles the delay before the next one.
+ * The backoff of catch-ups that the event stream causes. A broker may repeat messages of a history that was abandoned,
+ * which announce events that the primary does not have. So each catch-up without news doubles the delay before the next
+ * one.
  */
 import type { Limits } from "../../config/limits.ts";
 import { must } from "../../util/assert.ts";
@@ -17,7 +18,7 @@ export interface CatchUpRequestsOptions {
 export class CatchUpRequests {
   readonly #options: CatchUpRequestsOptions;
   #isStarted = false;
-  /** How many catch-ups in a row brought no news. */
+  /** How many catch-ups in a row ended without news. */
   #withoutNews = 0;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #waiting: { readonly cause: CatchUpCause; readonly cancel: () => void } | undefined;

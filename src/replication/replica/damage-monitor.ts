@@ -1,7 +1,8 @@
 /**
- * Monitors whether a database is damaged. SQLite also reports damage if the disk cannot read a page now. So a worker checks a suspected file repeatedly, and a
- * disk that reads again ends the suspicion. Until then the database does not answer. Nothing can repair a primary's database, because it is the source of
- * all others; a replica fetches a snapshot meanwhile.
+ * Monitors whether a database is damaged. SQLite also reports damage if the disk cannot read a page now. So a worker
+ * checks a suspected file repeatedly, and a disk that reads again ends the suspicion. Until then the database does not
+ * answer. Nothing can repair a primary's database, because it is the source of all others; a replica fetches a snapshot
+ * meanwhile.
  */
 import { isDamage } from "../../runtime/sqlite.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -36,8 +37,8 @@ export interface RecheckOptions {
 }
 
 /**
- * Returns the function that starts the checks of a suspected database in a worker. They are repeated, with a backoff, until the database is sound or no
- * longer suspected.
+ * Returns the function that starts the checks of a suspected database in a worker. They are repeated, with a backoff,
+ * until the database is sound or no longer suspected.
  */
 export function createRecheck(
   { path, isSuspected, checkDamagedPages, onSound }: RecheckOptions,

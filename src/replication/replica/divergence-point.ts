@@ -4,9 +4,10 @@ import type { Log } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 
 /**
- * Returns the last offset that this store is known to have in common with a history of these epochs, or 0. Each epoch begins at a position with a known
- * hash, so a position that this store has as well is common. One primary wrote the whole epoch, so both histories are the same until the first of them
- * leaves the last common epoch (as with leader epochs in Kafka, KIP-101).
+ * Returns the last offset that this store is known to have in common with a history of these epochs, or 0. Each epoch
+ * begins at a position with a known hash, so a position that this store has as well is common. One primary wrote the
+ * whole epoch, so both histories are the same until the first of them leaves the last common epoch (as with leader
+ * epochs in Kafka, KIP-101).
  */
 export function lastCommonOffset(state: StoreState, log: Log, own: readonly Epoch[], theirs: readonly Epoch[]): number {
   const hashAt = (offset: number): string | undefined => (offset === state.offset ? state.hash : log.hashAt(offset));
@@ -36,8 +37,9 @@ export interface ReportedPosition {
 }
 
 /**
- * Whether this history contains the position in its current epoch, as far as its log still shows. After a restore of an old backup, a position of the
- * abandoned history may have the same epoch and offset as a position of this history, but another hash.
+ * Whether this history contains the position in its current epoch, as far as its log still shows. After a restore of an
+ * old backup, a position of the abandoned history may have the same epoch and offset as a position of this history, but
+ * another hash.
  */
 export function historyContains(state: StoreState, log: Log, { epoch, offset, hash }: ReportedPosition): boolean {
   if (epoch !== state.epoch || offset > state.offset) return false;

@@ -1,7 +1,8 @@
 /**
- * The freshness of a replica: since when it is known to have all events. Two things prove that: the primary's own answer over HTTP, and a head of the event
- * stream with a greater sequence number than all heads before it. A broker can hold back, delay and repeat heads. So a head proves nothing if it was seen
- * before, is retained, has no number, or arrives before the first answer of the primary; and heads count only while the primary itself answers from time to
+ * The freshness of a replica: since when it is known to have all events. Two things prove that: the primary's own
+ * answer over HTTP, and a head of the event stream with a greater sequence number than all heads before it. A broker
+ * can hold back, delay and repeat heads. So a head proves nothing if it was seen before, is retained, has no number, or
+ * arrives before the first answer of the primary; and heads count only while the primary itself answers from time to
  * time. Times in messages are not used, only this node's monotonic clock.
  */
 import type { Limits } from "../../config/limits.ts";
@@ -17,7 +18,10 @@ export interface FreshnessOptions {
   readonly clock: Clock;
 }
 
-/** `newer`: it proves the primary's position. `same`, `older`: the same or a later head arrived before. `hint`: it proves nothing. */
+/**
+ * `newer`: it proves the primary's position. `same`, `older`: the same or a later head arrived before. `hint`: it
+ * proves nothing.
+ */
 export type HeadKind = "newer" | "same" | "older" | "hint";
 
 interface KnownHead {
@@ -104,7 +108,8 @@ export class Freshness {
   onPrimaryHead(head: Head, { known }: FreshnessProbe): void {
     this.#primaryAtMs = this.#clock.monotonicMs();
     if (head.q === undefined) return;
-    // Heads that it published before the request have smaller numbers. If not, its directory was replaced by an old one, and its sequence begins anew.
+    // Heads that it published before the request have smaller numbers. If not, its directory was replaced by an old
+    // one, and its sequence begins anew.
     const isReset = known !== undefined && known.epoch === head.e && head.q < known.number;
     if (isReset || this.#known.at(-1)?.epoch !== head.e) this.#known = [];
     const greatest = this.#known.at(-1);
@@ -129,7 +134,10 @@ export class Freshness {
     return reached;
   }
 
-  /** How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the start. */
+  /**
+   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
+   * start.
+   */
   get ageMs(): number | null {
     if (this.confirmedMsAgo === Number.POSITIVE_INFINITY) return null;
     if (this.confirmedMsAgo > this.#trustMs) return this.confirmedMsAgo;
@@ -161,7 +169,10 @@ export class Freshness {
   }
 }
 
-/** Since when an answer proves the primary's position. An edge that answers in place of a primary knows an older position, or none. */
+/**
+ * Since when an answer proves the primary's position. An edge that answers in place of a primary knows an older
+ * position, or none.
+ */
 export function proofTimeOf({ role, a: ageMs }: Head, { atMs }: FreshnessProbe): number | undefined {
   if (ageMs === undefined) return role === "primary" ? atMs : undefined;
   return ageMs === null ? undefined : atMs - ageMs;

@@ -1,6 +1,7 @@
 /**
- * Detects that events which a head announces do not arrive. They may be on their way when the head arrives, so the check waits. At most one check is
- * pending: heads arrive each second, and the node may be busy with a snapshot for an hour.
+ * Detects that events which a head announces do not arrive. They may be on their way when the head arrives, so the
+ * check waits. At most one check is pending: heads arrive each second, and the node may be busy with a snapshot for an
+ * hour.
  */
 import type { StoreState } from "../../store/log/store-state.ts";
 import type { Clock } from "../../util/clock.ts";

@@ -1,6 +1,7 @@
 /**
- * Looks up an API key at the primary. An edge checks keys in its own database, but a new key may not have arrived there yet, and its first write must not
- * fail. Only the key's hash is sent. The rate is limited, because anybody can invent keys.
+ * Looks up an API key at the primary. An edge checks keys in its own database, but a new key may not have arrived there
+ * yet, and its first write must not fail. Only the key's hash is sent. The rate is limited, because anybody can invent
+ * keys.
  */
 import type { Config } from "../../config/config.ts";
 import { hashKey, parseApiKey } from "../../store/keys/api-keys.ts";
@@ -12,7 +13,10 @@ import type { ApiKeyLookup, NodeClient } from "../transport/node-client.ts";
 
 const log = getLogger("keys");
 
-/** Returns the role of a key, or `unknown`. AppError `not_ready` if the primary cannot be asked, or too many lookups are under way. */
+/**
+ * Returns the role of a key, or `unknown`. AppError `not_ready` if the primary cannot be asked, or too many lookups are
+ * under way.
+ */
 export function keyLookup(
   { environment, limits: { keyLookupsPerSecondMax: perSecondMax } }: Pick<Config, "environment" | "limits">,
   primary: () => Pick<NodeClient, "apiKey">,

@@ -1,7 +1,7 @@
 /**
- * The database from which this node answers, on the serving thread: read-only connections and the engine over them. A snapshot replaces all of them
- * together. The previous ones stay open for a moment, because a request may be about to use them. Then their file is deleted, once another node has
- * verified the new database.
+ * The database from which this node answers, on the serving thread: read-only connections and the engine over them. A
+ * snapshot replaces all of them together. The previous ones stay open for a moment, because a request may be about to
+ * use them. Then their file is deleted, once another node has verified the new database.
  */
 import type { Limits } from "../../config/limits.ts";
 import { Engine } from "../../engine/engine.ts";
@@ -64,7 +64,10 @@ export class LocalDatabase {
     return this.#opened !== undefined;
   }
 
-  /** Answers from the database at `path` from now on. With `isDistrusted` the previous one is wrong, and no start may use its file. */
+  /**
+   * Answers from the database at `path` from now on. With `isDistrusted` the previous one is wrong, and no start may
+   * use its file.
+   */
   open(path: string, isDistrusted = false): StoreState {
     const previous = this.#opened;
     const { state, ...opened } = this.#read(path);
@@ -94,7 +97,9 @@ export class LocalDatabase {
     return { path, engine, reader, state };
   }
 
-  /** Another node has confirmed the content of this database. The databases that it replaced are not needed any more. */
+  /**
+   * Another node has confirmed the content of this database. The databases that it replaced are not needed any more.
+   */
   markVerified(): void {
     if (this.#isVerified || this.#opened === undefined) return;
     this.#isVerified = true;

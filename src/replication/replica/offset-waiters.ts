@@ -1,7 +1,8 @@
 /**
- * Requests that wait until this node has applied a position: reads with a consistency token, and forwarded writes before they are answered. The wait is
- * bounded. A token of an earlier epoch is valid if this history contains its position. A token of an unknown epoch waits as well, because that epoch may be
- * about to arrive; not on the primary, which has the latest epoch. Only a node that has all events may finally answer that there is no such epoch.
+ * Requests that wait until this node has applied a position: reads with a consistency token, and forwarded writes
+ * before they are answered. The wait is bounded. A token of an earlier epoch is valid if this history contains its
+ * position. A token of an unknown epoch waits as well, because that epoch may be about to arrive; not on the primary,
+ * which has the latest epoch. Only a node that has all events may finally answer that there is no such epoch.
  */
 import { containsOffset, type Epoch } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";

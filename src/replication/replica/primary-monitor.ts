@@ -1,6 +1,7 @@
 /**
- * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the stream is alive, and from polls while
- * it is silent. It measures how fresh this replica is, compares its digests with the primary's, and sends what it finds to the replica's state machine.
+ * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the
+ * stream is alive, and from polls while it is silent. It measures how fresh this replica is, compares its digests with
+ * the primary's, and sends what it finds to the replica's state machine.
  */
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
@@ -80,7 +81,10 @@ export class PrimaryMonitor {
     await this.#confirmations.stop();
   }
 
-  /** How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the start. */
+  /**
+   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
+   * start.
+   */
   get ageMs(): number | null {
     const { ageMs } = this.#freshness;
     return ageMs === null ? null : Math.round(ageMs);
@@ -167,7 +171,10 @@ export class PrimaryMonitor {
     this.#confirmations.request();
   }
 
-  /** One of several brokers may be a little slower. A broker that is much slower, or repeats messages, is worth a warning. */
+  /**
+   * One of several brokers may be a little slower. A broker that is much slower, or repeats messages, is worth a
+   * warning.
+   */
   #ignoreOldHead(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
     const lateMs = this.#freshness.supersededMsAgo(head);
@@ -202,8 +209,8 @@ export class PrimaryMonitor {
   }
 
   /**
-   * While the event stream is silent, this replica long-polls the primary for its next head. So events arrive as soon as with the stream, and the primary
-   * learns this replica's position.
+   * While the event stream is silent, this replica long-polls the primary for its next head. So events arrive as soon
+   * as with the stream, and the primary learns this replica's position.
    */
   async #poll(): Promise<void> {
     const { clock, limits, send, whenIdle } = this.#options;
@@ -226,7 +233,10 @@ export class PrimaryMonitor {
     return this.#options.state() !== undefined && this.#options.isLive();
   }
 
-  /** Asks the primary for its head only: the missing events may be on their way. Returns whether it has more events than this replica. */
+  /**
+   * Asks the primary for its head only: the missing events may be on their way. Returns whether it has more events than
+   * this replica.
+   */
   async #confirm(waitMs = 0): Promise<boolean> {
     const { environment, state, peers, send } = this.#options;
     const before = state();
@@ -268,8 +278,8 @@ export class PrimaryMonitor {
 const digestsMax = 4096;
 
 /**
- * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ, there is a bug or a damaged disk, and
- * this replica's database must not answer.
+ * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ,
+ * there is a bug or a damaged disk, and this replica's database must not answer.
  */
 class DigestHistory {
   readonly #digests = new LRUCache<string, string>({ max: digestsMax });
@@ -279,7 +289,10 @@ class DigestHistory {
     this.#digests.set(`${epoch}:${offset}`, digest);
   }
 
-  /** False if this replica had another digest, or has another chain hash, at the head's position. True if it does not know. */
+  /**
+   * False if this replica had another digest, or has another chain hash, at the head's position. True if it does not
+   * know.
+   */
   matches(head: Head, state: StoreState): boolean {
     if (head.e === state.epoch && head.l === state.offset) return head.d === state.digest && head.h === state.hash;
     const own = this.#digests.get(`${head.e}:${head.l}`);

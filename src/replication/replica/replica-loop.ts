@@ -1,8 +1,10 @@
 /**
- * The loop that keeps a replica at the primary's position. It sends inputs to the state machine (`replica-state.ts`) and performs its commands: it applies
- * the batches of the event stream in order, catches up from the logs of other nodes, and installs snapshots.
+ * The loop that keeps a replica at the primary's position. It sends inputs to the state machine (`replica-state.ts`)
+ * and performs its commands: it applies the batches of the event stream in order, catches up from the logs of other
+ * nodes, and installs snapshots.
  *
- * INVARIANT: only this loop changes the database's position, so a position that was checked still holds when the events are applied.
+ * INVARIANT: only this loop changes the database's position, so a position that was checked still holds when the events
+ * are applied.
  */
 import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";
@@ -116,7 +118,7 @@ export class ReplicaLoop {
     await Promise.all([this.#running, this.#monitor.stop()]);
   }
 
-  get feedState(): ReplicaStateName {
+  get stateName(): ReplicaStateName {
     if (this.isDiverged) return "DIVERGED";
     if (this.#options.state() === undefined) return "BOOTSTRAP";
     const { isStreamAlive, isStreamTrusted, isPrimaryAlive } = this.#monitor;
@@ -135,7 +137,10 @@ export class ReplicaLoop {
     return this.#state.name === "diverged" && this.#state.isDamaged;
   }
 
-  /** How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the start. */
+  /**
+   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
+   * start.
+   */
   get ageMs(): number | null {
     return this.#monitor.ageMs;
   }
@@ -150,7 +155,10 @@ export class ReplicaLoop {
     return this.#monitor.isAckRequested;
   }
 
-  /** Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first event. */
+  /**
+   * Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first
+   * event.
+   */
   get visibleAfterMs(): number | null {
     return this.#visibleAfterMs;
   }
@@ -182,7 +190,7 @@ export class ReplicaLoop {
     this.#monitor.receiveHead(payload, isRetained, broker);
   }
 
-  /** A client waits for this replica: the primary is asked for events that the event stream may not have brought. */
+  /** A client waits for this replica: the primary is asked for events that the event stream may not have delivered. */
   requestCatchUp(): void {
     this.#requests.request();
   }
@@ -197,7 +205,10 @@ export class ReplicaLoop {
     void this.#send({ type: "filesLost" });
   }
 
-  /** The database must not answer until a snapshot has replaced it. With `isDamage`, also until its file proves to be sound. */
+  /**
+   * The database must not answer until a snapshot has replaced it. With `isDamage`, also until its file proves to be
+   * sound.
+   */
   markDiverged(reason: string, isDamage = false): void {
     void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
   }
@@ -229,7 +240,10 @@ export class ReplicaLoop {
     this.#isRunning = false;
   }
 
-  /** Makes a transition and performs its commands. The promise is that of the command that takes time, which only `ready` leads to. */
+  /**
+   * Makes a transition and performs its commands. The promise is that of the command that takes time, which only
+   * `ready` leads to.
+   */
   #send(input: ReplicaInput): Promise<void> | undefined {
     const { state, commands } = transition(this.#state, input);
     this.#state = state;

@@ -1,6 +1,7 @@
 /**
- * The state machine of a replica: how it keeps its database at the primary's position. `transition` is pure. It takes a state and an input and returns
- * the next state and the commands for `replica-loop.ts`, which performs them and reports what came of them as further inputs.
+ * The state machine of a replica: how it keeps its database at the primary's position. `transition` is pure. It takes a
+ * state and an input and returns the next state and the commands for `replica-loop.ts`, which performs them and reports
+ * what came of them as further inputs.
  *
  *     behind ──► catchingUp ──► live ──► behind (a gap, a subscription, a request, a failure)
  *        │            │           │
@@ -15,8 +16,8 @@ import { batchRows, epochOf, type EventBatch } from "../transport/messages.ts";
 import type { ReceivedBatch } from "./batch-buffer.ts";
 
 /**
- * Why the logs of other nodes are read. Only `missed` makes a replica count as catching up. Events that the event stream announces without their bodies, and
- * events of which a polled primary tells, always come over HTTP.
+ * Why the logs of other nodes are read. Only `missed` makes a replica count as catching up. Events that the event
+ * stream announces without their bodies, and events of which a polled primary tells, always come over HTTP.
  */
 export type CatchUpCause = "announced" | "polled" | "missed";
 
@@ -97,7 +98,10 @@ export interface Stopped {
 
 export type ReplicaState = Live | Behind | CatchingUp | Diverged | Stopped;
 
-/** How applying events failed. `conflict`: they do not continue this database. `storage`: the disk failed, which says nothing about the database. */
+/**
+ * How applying events failed. `conflict`: they do not continue this database. `storage`: the disk failed, which says
+ * nothing about the database.
+ */
 export type ReplayFailure = "conflict" | "damage" | "storage" | "other";
 
 export type ReplicaInput =
@@ -292,7 +296,8 @@ function takeBatch(
   const wasTried = batch === state.memory.unapplied;
   const commands: ReplicaCommand[] = [];
   if (isGap && !wasTried) commands.push({ type: "reportGap" });
-  // The batch stays in the inbox if it may continue what the catch-up brings. It cannot if it is of a later epoch, has no bodies, or did not continue it.
+  // The batch stays in the inbox if it may continue what the catch-up brings. It cannot if it is of a later epoch, has
+  // no bodies, or did not continue it.
   if (order !== 0 || isNext || wasTried) commands.push({ type: "drop", isDuplicate: false });
   commands.push({ type: "requestCatchUp", cause: isGap ? "missed" : "announced" });
   return to(remember(state, { announced, unapplied: batch }), ...commands);
@@ -386,13 +391,14 @@ function onApplyFailed(
 
 function onHead(state: Running, { offset, position }: Extract<ReplicaInput, { type: "headReceived" }>): Transition {
   const next = remember(state, { offsetAtHead: position });
-  // Events may overtake a head, but not those of a whole interval. If they seem to, the primary has lost events that this database has.
+  // Events may overtake a head, but not those of a whole interval. If they seem to, the primary has lost events that
+  // this database has.
   return offset < state.memory.offsetAtHead ? requested(next, "missed") : to(next);
 }
 
 /**
- * Anybody with too many rights at a broker can forge a head. So the primary itself is asked first. The database is given up because of the head alone
- * only if the primary cannot be asked (`catchUpFailed`).
+ * Anybody with too many rights at a broker can forge a head. So the primary itself is asked first. The database is
+ * given up because of the head alone only if the primary cannot be asked (`catchUpFailed`).
  */
 function onMismatch(
   state: Running,
@@ -419,7 +425,8 @@ function diverge(state: Running, { reason, isDamage, nowMs }: Divergence): Trans
   const isDelayed = isRecent || (state.name === "behind" && state.isDelayed);
   const catchUp = state.name === "catchingUp" ? { cause: state.cause, next: "missed" as const } : undefined;
   const commands: ReplicaCommand[] = [{ type: "reportDivergence", reason }];
-  // If one snapshot after the other turns out wrong, the snapshots are not the cause, and sending them must not keep other nodes busy.
+  // If one snapshot after the other turns out wrong, the snapshots are not the cause, and sending them must not keep
+  // other nodes busy.
   if (isRecent) commands.push({ type: "retryLater", failures: badSnapshots, kind: "snapshot" });
   return to({ name: "diverged", memory, isDamaged: isDamage, isDelayed, catchUp }, ...commands, { type: "wake" });
 }

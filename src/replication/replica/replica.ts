@@ -1,6 +1,7 @@
 /**
- * A replica: the local database of an edge or of a fallback with `follow`, the writer thread that applies events to it, and the loop that keeps it at the
- * primary's position. It starts from its database file if that is sound, and can answer before it has reached another node.
+ * A replica: the local database of an edge or of a fallback with `follow`, the writer thread that applies events to it,
+ * and the loop that keeps it at the primary's position. It starts from its database file if that is sound, and can
+ * answer before it has reached another node.
  */
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -55,15 +56,21 @@ export interface Replica {
   /** Compares pages with their checksums for at most `maxMs`. If one is damaged, the database no longer answers. */
   checkPages(maxMs: number): Promise<void>;
   /**
-   * For operators: how long ago this replica was last known to have all events, in ms. Before the primary has answered, the time of the last event gives
-   * an estimate. Null while there is no database.
+   * For operators: how long ago this replica was last known to have all events, in ms. Before the primary has answered,
+   * the time of the last event gives an estimate. Null while there is no database.
    */
   ageMs(): number | null;
-  /** Why a load balancer should prefer other nodes: the primary has not confirmed this replica since the start, or not within `maxMs`. */
+  /**
+   * Why a load balancer should prefer other nodes: the primary has not confirmed this replica since the start, or not
+   * within `maxMs`.
+   */
   staleness(maxMs: number): string | undefined;
   /** AppError `not_ready` if this replica is older than `maxMs`, or its age is unknown. */
   requireFresh(maxMs: number | undefined): void;
-  /** Asks the primary for its position and waits until this replica has reached it. AppError `not_ready` if one of the two fails. */
+  /**
+   * Asks the primary for its position and waits until this replica has reached it. AppError `not_ready` if one of the
+   * two fails.
+   */
   waitForLatest(waitMs: number): Promise<void>;
   /** Calls `listener` after each change of the position. */
   onStateChange(listener: () => void): void;
@@ -71,7 +78,10 @@ export interface Replica {
   onPeerPosition(epoch: EpochId): void;
 }
 
-/** `started` stops what this starts. `ackName` is the name under which the primary may count this node's acknowledgements. */
+/**
+ * `started` stops what this starts. `ackName` is the name under which the primary may count this node's
+ * acknowledgements.
+ */
 export async function openReplica(
   config: Config,
   ackName: AckName,
@@ -196,7 +206,10 @@ async function waitForLatest(
 }
 
 interface DamageHandling {
-  /** Returns whether the error is damage. Then the database no longer answers until it is replaced or its file proves to be sound. */
+  /**
+   * Returns whether the error is damage. Then the database no longer answers until it is replaced or its file proves to
+   * be sound.
+   */
   readonly report: (error: unknown) => boolean;
   readonly suspect: (reason: string) => void;
 }
@@ -314,7 +327,10 @@ function trackPosition(
   };
 }
 
-/** The surviving history has diverged from this one. Saves the events that only this replica has, before its database is replaced. */
+/**
+ * The surviving history has diverged from this one. Saves the events that only this replica has, before its database is
+ * replaced.
+ */
 function saveBeforeDivergence(
   directory: string,
   database: LocalDatabase,

@@ -1,6 +1,6 @@
 /**
- * A replica that only fetches snapshots: the database of a fallback without `follow`. It fetches a verified snapshot on a timer and keeps the last one on
- * disk. Nothing writes to its database, so the whole file is replaced at once.
+ * A replica that only fetches snapshots: the database of a fallback without `follow`. It fetches a verified snapshot on
+ * a timer and keeps the last one on disk. Nothing writes to its database, so the whole file is replaced at once.
  */
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
@@ -176,7 +176,10 @@ interface RefreshTimer {
   stop(): Promise<void>;
 }
 
-/** Refreshes now and then on a timer. After a failure it retries sooner, and much sooner without time. The jitter keeps a fleet of nodes apart. */
+/**
+ * Refreshes now and then on a timer. After a failure it retries sooner, and much sooner without time. The jitter keeps
+ * a fleet of nodes apart.
+ */
 function startTimer(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,

@@ -1,6 +1,7 @@
 /**
- * Unreplicated events: a primary wrote them and was replaced before they reached its successor, so the surviving history does not have them. They are saved
- * to a file for the operator, one JSON object per line. They are never dropped silently, because a client may have been told that they were committed.
+ * Unreplicated events: a primary wrote them and was replaced before they reached its successor, so the surviving
+ * history does not have them. They are saved to a file for the operator, one JSON object per line. They are never
+ * dropped silently, because a client may have been told that they were committed.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * Write forwarding: an edge forwards its clients' writes to the primary and answers when it has applied them itself. So a read right after a write sees it,
- * even without a consistency token. The primary's response is passed on unchanged.
+ * Write forwarding: an edge forwards its clients' writes to the primary and answers when it has applied them itself. So
+ * a read right after a write sees it, even without a consistency token. The primary's response is passed on unchanged.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
@@ -35,7 +35,10 @@ export interface WriteForwarderOptions {
   readonly onNoAnswer: () => void;
 }
 
-/** A client that writes to a primary that is down or hangs gets an error within a second; if it hangs later, within some seconds. */
+/**
+ * A client that writes to a primary that is down or hangs gets an error within a second; if it hangs later, within some
+ * seconds.
+ */
 const [firstProbeMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
 const policyPath = "/api/policy";
 const unreachable = "the primary can't be reached, nothing was written";
@@ -127,7 +130,10 @@ function startProbes(primaryUrl: string, hang: AbortController, { system }: Writ
   };
 }
 
-/** What the client can assume of a write that got no response. Only if no connection was made, the write was certainly not done. */
+/**
+ * What the client can assume of a write that got no response. Only if no connection was made, the write was certainly
+ * not done.
+ */
 function outcomeOf(cause: unknown): string {
   const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
   if (name === "TimeoutError") return "the primary did not answer in time, repeat the write to be sure of it";

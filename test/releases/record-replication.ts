@@ -1,4 +1,6 @@
-/** Records what a primary says to other nodes, over HTTP and over a broker, while `history.ts` goes on. */
+/**
+ * Records the messages of a primary to other nodes, over HTTP and over a broker, during the requests of `history.ts`.
+ */
 import { writeFileSync } from "node:fs";
 import { eventually } from "../e2e/cluster.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
@@ -75,7 +77,7 @@ interface Manifest {
   readonly hash: string;
 }
 
-/** It is the first line, after the eight bytes with which a skippable frame of Zstandard begins. */
+/** The manifest is the first line, after the eight bytes at the beginning of a skippable frame of Zstandard. */
 function manifestOf(snapshot: Buffer): Manifest {
   return JSON.parse(snapshot.toString("utf8", 8, snapshot.indexOf("\n"))) as Manifest;
 }

@@ -56,7 +56,7 @@ describe("by hand", () => {
     ["an old one from a node that may be old", holds(1), { ...token(9), mayBeOld: true }, undefined],
     ["two at once", holds(2, 3), {}, "impossible answer"],
     ["two at once from a node that may be old", holds(2, 3), { mayBeOld: true }, "impossible answer"],
-    ["one that nobody wrote", holds(4), {}, "impossible answer"],
+    ["one that was never written", holds(4), {}, "impossible answer"],
     ["one before it was written", holds(3), { startMs: 41, endMs: 49 }, "answer from the future"],
     ["one that is being written", holds(3), { startMs: 41, endMs: 51 }, undefined],
     ["yes to an old one with a token of the next", has(2, true), token(9), "stale answer"],

@@ -147,7 +147,7 @@ function rangeOfVersion(register: string, version: number, registers: Registers,
   const to = registers.version(register, version + 1)?.latest ?? Infinity;
   if (version === 0) return { from: 0, to };
   const written = registers.version(register, version);
-  if (written === undefined) return `nobody wrote version ${version} of ${register}`;
+  if (written === undefined) return `version ${version} of ${register} was never written`;
   if (written.write.startMs > endMs) return `version ${version} of ${register} ${notYet}`;
   return { from: written.earliest, to };
 }

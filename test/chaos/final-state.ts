@@ -8,13 +8,13 @@ import { versionsIn } from "./readers.ts";
 /** Whether all nodes reach the same position with the same digest. A fallback follows on its timer. */
 export async function waitUntilEqual(cluster: ChaosCluster, withinMs: number): Promise<boolean> {
   for (const endMs = performance.now() + withinMs; performance.now() < endMs; await Bun.sleep(100)) {
-    const standings = await Promise.all(
+    const positions = await Promise.all(
       cluster.nodes.map(async (name) => {
         const health = await healthAt(cluster.urlOf(name)).catch(() => undefined);
         return health?.digest ? `${health.epoch}:${health.offset}:${health.digest}` : name;
       }),
     );
-    if (new Set(standings).size === 1) return true;
+    if (new Set(positions).size === 1) return true;
   }
   return false;
 }

@@ -41,7 +41,7 @@ const sides: readonly Side[] = ["clients", "cluster"];
 /** The addresses of this process at both bridges. */
 const ownNumber = 254;
 
-const nobody = "02:00:00:00:00:00";
+const unusedAddress = "02:00:00:00:00:00";
 
 const namespaceOf = (host: Host): string => `ostiary-chaos-${process.pid}-${host}`;
 
@@ -77,7 +77,7 @@ export function openNamespaces(hosts: readonly Host[]): Network {
     },
     cut: (host, side) => ipLater("link", "set", cableOf(side, numberOf(host)), "down"),
     mend: (host, side) => ipLater("link", "set", cableOf(side, numberOf(host)), "up"),
-    cutBetween: (one, other) => between(one, other, "replace", "lladdr", nobody, "nud", "permanent", "to"),
+    cutBetween: (one, other) => between(one, other, "replace", "lladdr", unusedAddress, "nud", "permanent", "to"),
     mendBetween: (one, other) => between(one, other, "delete"),
     close: () => Promise.resolve(removeAll()),
   };

@@ -53,7 +53,7 @@ async function connected(host: string, port: number): Promise<Socket> {
   throw new Error(`there is no listener at ${host}:${port}`);
 }
 
-async function trial(network: Network): Promise<Record<string, boolean[]>> {
+async function check(network: Network): Promise<Record<string, boolean[]>> {
   const { through, listen, port, address } = network.place("primary");
   const listener = Bun.spawn([...through, process.execPath, "-e", echo, String(port), listen], { stderr: "inherit" });
   try {
@@ -109,6 +109,6 @@ async function cutBetween(network: Network): Promise<Record<string, boolean[]>> 
 const kind = must(process.argv[2]);
 if (kind === "namespaces" && !isInside()) process.exit(await inNamespace());
 const network = kind === "namespaces" ? openNamespaces(hosts) : await openProxies(hosts);
-process.stdout.write(JSON.stringify(await trial(network)));
+process.stdout.write(JSON.stringify(await check(network)));
 await network.close();
 process.exit(0);

@@ -17,13 +17,13 @@ const seen = {
 };
 
 async function tryNetwork(kind: "namespaces" | "proxies"): Promise<unknown> {
-  const trial = Bun.spawn([process.execPath, join(import.meta.dir, "network-check.ts"), kind], {
+  const check = Bun.spawn([process.execPath, join(import.meta.dir, "network-check.ts"), kind], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     timeout: 40_000,
   });
-  const [status, output, errors] = await Promise.all([trial.exited, trial.stdout.text(), trial.stderr.text()]);
+  const [status, output, errors] = await Promise.all([check.exited, check.stdout.text(), check.stderr.text()]);
   if (status !== 0) throw new Error(`the network check ended with status ${status}:\n${output}${errors}`);
   return JSON.parse(output);
 }

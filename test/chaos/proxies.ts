@@ -26,7 +26,8 @@ export async function openProxies(hosts: readonly Host[]): Promise<Network> {
   return {
     kind: "proxies",
     place: (host) => ({ through: [], listen: "127.0.0.1", address: "127.0.0.1", port: must(ports.get(host)) }),
-    address: (from, to) => `127.0.0.1:${must(proxies.get(`${from} ${to}`), `nobody goes from ${from} to ${to}`).port}`,
+    address: (from, to) =>
+      `127.0.0.1:${must(proxies.get(`${from} ${to}`), `there is no link from ${from} to ${to}`).port}`,
     async cut(host, side) {
       cutEnds.add(endOf(host, side));
       settle();

@@ -43,7 +43,7 @@ import { withRelease } from "./with-release.ts";
 const versions = recordedVersions();
 const timeoutMs = 60_000;
 
-const sealOf = ({ nodeKey }: Release) => createMessageMac(hashKey(nodeKey));
+const macOf = ({ nodeKey }: Release) => createMessageMac(hashKey(nodeKey));
 const kindOf = ({ topic }: BrokerMessage): string => topic.split("/")[3] ?? "";
 const payloadOf = ({ payload }: BrokerMessage): Uint8Array => Buffer.from(payload);
 
@@ -60,9 +60,9 @@ function withMore(body: string): string {
 }
 
 /** Adds a member to a message at a broker, as a primary with the node key would send it. */
-function sealedWithMore(message: BrokerMessage, release: Release): BrokerMessage {
+function authenticatedWithMore(message: BrokerMessage, release: Release): BrokerMessage {
   const { m: _seal, ...content } = JSON.parse(message.payload) as { m: string };
-  const payload = sealOf(release).sign(message.topic, withMore(JSON.stringify(content)));
+  const payload = macOf(release).sign(message.topic, withMore(JSON.stringify(content)));
   return { ...message, payload };
 }
 
@@ -71,7 +71,10 @@ describe.each(versions)("the messages of %s", (version) => {
   const { before, after, messages, promotedHead, refusals } = readReplication(version);
   const changes = {
     "as they were": { body: (body: string) => body, message: (message: BrokerMessage) => message },
-    "with more in them": { body: withMore, message: (message: BrokerMessage) => sealedWithMore(message, release) },
+    "with more in them": {
+      body: withMore,
+      message: (message: BrokerMessage) => authenticatedWithMore(message, release),
+    },
   };
 
   test.each(Object.entries(changes))("%s: are authentic and understood", (_, { body, message }) => {
@@ -80,7 +83,7 @@ describe.each(versions)("the messages of %s", (version) => {
     for (const changed of [...messages, promotedHead].map(message)) {
       const kind = kindOf(changed);
       seen.add(kind);
-      expect(sealOf(release).verify(changed.topic, payloadOf(changed))).toBe(true);
+      expect(macOf(release).verify(changed.topic, payloadOf(changed))).toBe(true);
       expect(decode[kind as keyof typeof decode](payloadOf(changed))).toHaveProperty("message");
     }
     expect([...seen].toSorted()).toEqual(["ev", "head", "next", "node"]);

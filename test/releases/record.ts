@@ -35,7 +35,7 @@ interface Nodes {
 }
 
 /** From a node's head, which has the digest itself: `/healthcheck` has only a fingerprint of it. */
-interface Standing {
+interface RecordedPosition {
   readonly e: string;
   readonly n: number;
   readonly l: number;
@@ -69,7 +69,7 @@ async function record(binary: string, target: string, directory: string): Promis
     writePacked(target, "replication.json", { ...replication, promotedHead } satisfies Replication);
     writePacked(target, "history.json", recording.written);
     const headers = { Authorization: `Bearer ${nodeKey}` };
-    const head = (await (await fetch(`${second.url}/replication/v1/head`, { headers })).json()) as Standing;
+    const head = (await (await fetch(`${second.url}/replication/v1/head`, { headers })).json()) as RecordedPosition;
     const events = { method: "GET", path: `/api/events?after=${head.l - 12}&limit=12` };
     writePacked(target, "answers.json", await recording.ask(second, [...recordedQueries(), events]));
     run("snapshot", "create", "--url", second.url, "--out", join(target, "all.snapshot"));

@@ -188,7 +188,7 @@ describe("what is damaged is refused, and leaves no file behind", () => {
     withSnapshot(async (snapshot, directory) => {
       promise(snapshot, { schema: schemaVersion + 1 });
       const refused = await refusal(unpack(openSnapshot(snapshot.path), join(directory, "copy.db")));
-      expect(refused.message).toMatch(/made by a newer Ostiary .*; use that one, or a later one/);
+      expect(refused.message).toMatch(/made by a newer Ostiary .*; use that version or a later one/);
     }));
 });
 

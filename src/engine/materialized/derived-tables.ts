@@ -4,7 +4,7 @@ import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import {
-  clearDegrees,
+  clearStatistics,
   dropAllStatistics,
   dropOutdatedStatistics,
   ensureStatistics,
@@ -32,7 +32,7 @@ export function refreshDerived(database: Connection, limits: Limits, retry: bool
 /** To be called when there are no facts any more. */
 export function clearDerived(database: Connection, limits: Limits): void {
   clearClosures(database, limits);
-  clearDegrees(database);
+  clearStatistics(database);
   refreshDerived(database, limits, true);
 }
 

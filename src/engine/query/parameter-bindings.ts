@@ -8,7 +8,7 @@ export type ParameterBinding =
   /** The clock, as the id of an Integer or as seconds; the most rows. */
   | { readonly kind: "now" | "nowSeconds" | "limit" }
   /** The values that the store does not have. */
-  | { readonly kind: "brought" };
+  | { readonly kind: "requestSymbols" };
 
 export function parameterBinding(name: string): ParameterBinding {
   const colon = name.indexOf(":");
@@ -22,7 +22,7 @@ export function parameterBinding(name: string): ParameterBinding {
     case "now":
     case "nowSeconds":
     case "limit":
-    case "brought":
+    case "requestSymbols":
       return { kind };
     default:
       throw new Error(`broken assumption: unknown parameter ${name}`);

@@ -147,15 +147,15 @@ export class QueryExecution {
     let listing: number | undefined;
     const values: SqlValue[] = [];
     for (const binding of bindings) {
-      if (binding.kind === "brought") listing = values.length;
-      values.push(binding.kind === "brought" ? null : this.#bound(binding, given, limit));
+      if (binding.kind === "requestSymbols") listing = values.length;
+      values.push(binding.kind === "requestSymbols" ? null : this.#bound(binding, given, limit));
     }
     // After all ids: they may bring values that must be listed.
     if (listing !== undefined) values[listing] = this.#brought.toJson();
     return prepared.values(...values);
   }
 
-  #bound(binding: Exclude<ParameterBinding, { kind: "brought" }>, given: GivenValues, limit: number): SqlValue {
+  #bound(binding: Exclude<ParameterBinding, { kind: "requestSymbols" }>, given: GivenValues, limit: number): SqlValue {
     switch (binding.kind) {
       case "value":
         return this.#brought.idOf(must(given[binding.variable]) as Value);

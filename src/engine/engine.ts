@@ -28,18 +28,21 @@ import { activationOf } from "./policy/activation.ts";
 import { QueryExecution, type ExecutionLimits, decisionAttributes, type GivenValues } from "./query/query-execution.ts";
 import type { ApiKey } from "./state/event.ts";
 import { checkFact } from "./request/fact-check.ts";
-import { Admission, OffloadRequired } from "./query/admission.ts";
-import type { Listing } from "./query/result-sets.ts";
+import { Admission } from "./query/admission.ts";
+import { OffloadRequired } from "./query/offload-required.ts";
 import type { Plan, Planner, Shape, Strategy } from "./query/plans.ts";
 import { type QueryKind, ReadView } from "./query/read-view.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
+  Listing,
   ListingQuestion,
   ListQuestion,
   Query,
-  ResourcesQuestion,
+  QuestionKind,
+  Questions,
   QueryRow,
+  ResourcesQuestion,
 } from "./request/questions.ts";
 import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, stringVariable } from "./query/shapes.ts";
 
@@ -417,3 +420,13 @@ const recalledAllow = { attributes: decisionAttributes(true, "hit") };
 const recalledDeny = { attributes: decisionAttributes(false, "hit") };
 
 const noContext: readonly FactType[] = [];
+
+/** Calls the method of the engine that has the name of the kind. */
+export function askEngine<Kind extends QuestionKind>(
+  engine: Engine,
+  kind: Kind,
+  question: Questions[Kind]["question"],
+): Questions[Kind]["answer"] {
+  const answer = engine[kind] as (question: Questions[Kind]["question"]) => Questions[Kind]["answer"];
+  return answer.call(engine, question);
+}

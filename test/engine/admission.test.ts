@@ -5,7 +5,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { activationOf } from "../../src/engine/policy/activation.ts";
 import { costBoundOf } from "../../src/engine/query/cost-bound.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { OffloadRequired } from "../../src/engine/query/admission.ts";
+import { OffloadRequired } from "../../src/engine/query/offload-required.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { Planner, type Shape, type ShapeVariable } from "../../src/engine/query/plans.ts";
 import { Connection } from "../../src/store/connection/connection.ts";

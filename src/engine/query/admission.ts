@@ -6,13 +6,8 @@ import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { type CostBound, costBoundOf } from "./cost-bound.ts";
-import { notAFailure } from "../../telemetry/tracing.ts";
+import { OffloadRequired } from "./offload-required.ts";
 import type { Plan } from "./plans.ts";
-
-/** The question has to be asked of an engine whose process can be ended. */
-export class OffloadRequired extends Error {
-  readonly [notAFailure] = true;
-}
 
 interface PlanBounds {
   readonly costBound: CostBound;

@@ -27,9 +27,8 @@ import { findSymbol } from "../../store/facts/symbols.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import { type ParameterBinding, parameterBinding } from "./parameter-bindings.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { OffloadRequired } from "./admission.ts";
+import { OffloadRequired } from "./offload-required.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
 import { TypeIds } from "../request/type-ids.ts";
 
@@ -328,4 +327,33 @@ const miss = { result: "miss" } as const;
 
 function termOf(variable: ShapeVariable, index: number): ProgramTerm {
   return variable.constant ? { kind: "const", value: variable.constant } : { kind: "var", index };
+}
+
+export type ParameterBinding =
+  /** The id of the value, or a list of those of the values, that the question gives for a variable. */
+  | { readonly kind: "value" | "values"; readonly variable: number }
+  /** The context facts of a predicate key. */
+  | { readonly kind: "context"; readonly predicate: string }
+  /** The clock, as the id of an Integer or as seconds; the most rows. */
+  | { readonly kind: "now" | "nowSeconds" | "limit" }
+  /** The values that the store does not have. */
+  | { readonly kind: "requestSymbols" };
+
+export function parameterBinding(name: string): ParameterBinding {
+  const colon = name.indexOf(":");
+  const [kind, rest] = colon < 0 ? [name, ""] : [name.slice(0, colon), name.slice(colon + 1)];
+  switch (kind) {
+    case "value":
+    case "values":
+      return { kind, variable: Number(rest) };
+    case "context":
+      return { kind, predicate: rest };
+    case "now":
+    case "nowSeconds":
+    case "limit":
+    case "requestSymbols":
+      return { kind };
+    default:
+      throw new Error(`broken assumption: unknown parameter ${name}`);
+  }
 }

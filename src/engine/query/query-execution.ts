@@ -9,12 +9,11 @@ import { recordRows, type Span, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { sortRows, sortStrings } from "./string-order.ts";
-import type { ParameterBinding } from "./parameter-bindings.ts";
 import { RequestSymbols } from "../request/request-symbols.ts";
 import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
 import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
-import { OffloadRequired } from "./admission.ts";
-import type { Plan, StatementPlan } from "./plans.ts";
+import { OffloadRequired } from "./offload-required.ts";
+import type { ParameterBinding, Plan, StatementPlan } from "./plans.ts";
 import type { TypeIds } from "../request/type-ids.ts";
 
 /** By variable: the value, or the values, that the request gives. */

@@ -7,17 +7,9 @@
  * Where there is no room, the key that keeps the most loses its oldest list, so that no key takes the room of all others.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Revision } from "../../store/log/revision.ts";
+import type { Listing } from "../request/questions.ts";
 
-export type { Revision };
-
-/** A whole list, and all that it hangs on beside the question. */
-export interface Listing extends Revision {
-  /** The moment that it was taken for, in seconds since 1970; `null` where facts are not compared with the clock. */
-  readonly second: number | null;
-  /** Sorted, `*` among them where every resource of the type is meant. */
-  readonly ids: readonly string[];
-}
+export type { Revision } from "../../store/log/revision.ts";
 
 export type ListingVersion = Omit<Listing, "ids">;
 

@@ -1,5 +1,5 @@
 /** Questions as JSON, for those that are too large to be read on the serving thread: only the thread that answers one reads it. */
-import type { QuestionKind, Questions } from "../workers/ask-engine.ts";
+import type { QuestionKind, Questions } from "./questions.ts";
 
 /** A question that was checked, as JSON. */
 export class SerializedQuestion<Kind extends QuestionKind> {

@@ -13,15 +13,20 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import { listPieces, takePart, type AnswerPart } from "./answer-parts.ts";
 import { packListing, type PackedListing } from "../query/result-sets.ts";
-import { askEngine, type ListAnswerKind, type QuestionKind, type Questions } from "./ask-engine.ts";
 import { questionFromJson } from "../request/question-json.ts";
-import { Engine } from "../engine.ts";
+import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
 import { policyReport } from "../validation/policy-report.ts";
-import type { AuthorizeQuestion, ListingQuestion } from "../request/questions.ts";
+import type {
+  AuthorizeQuestion,
+  ListAnswerKind,
+  ListingQuestion,
+  QuestionKind,
+  Questions,
+} from "../request/questions.ts";
 
 export interface CheckRequest {
   readonly sources: readonly Source[];

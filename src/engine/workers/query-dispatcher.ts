@@ -10,12 +10,11 @@ import type { WorkerHandle } from "../../runtime/worker.ts";
 import type { AnswerParts } from "./answer-parts.ts";
 import { WorkerQueue } from "./worker-queue.ts";
 import type { AnswerRequest, WorkerCommands } from "./engine-worker.ts";
-import type { Engine } from "../engine.ts";
-import { OffloadRequired } from "../query/admission.ts";
+import { askEngine, type Engine } from "../engine.ts";
+import { OffloadRequired } from "../query/offload-required.ts";
 import { packListing, type PackedListing } from "../query/result-sets.ts";
-import { askEngine, type ListAnswerKind, type QuestionKind, type Questions } from "./ask-engine.ts";
 import { SerializedQuestion } from "../request/question-json.ts";
-import type { ListingQuestion } from "../request/questions.ts";
+import type { ListAnswerKind, ListingQuestion, QuestionKind, Questions } from "../request/questions.ts";
 
 export class QueryDispatcher {
   readonly #engine: () => Engine;

@@ -44,7 +44,7 @@ import type {
   QueryRow,
   ResourcesQuestion,
 } from "./request/questions.ts";
-import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, stringVariable } from "./query/shapes.ts";
+import { AllowShapes, factTypesOf, free, given, keyed, type KeyedShape, stringVariable } from "./query/shapes.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -225,7 +225,7 @@ export class Engine {
         context,
       };
       const listed = variables.reduce((most, { ids }) => Math.max(most, ids?.length ?? 0), 0);
-      const answering = this.#answering(plans, queryShape(shape), query.contextFacts, { listed });
+      const answering = this.#answering(plans, keyed(shape), query.contextFacts, { listed });
       const values = variables.map(({ type, ids }) =>
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );

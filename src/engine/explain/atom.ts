@@ -29,10 +29,6 @@ export const anyId = "*";
  */
 export const openId = "";
 
-export function atomKey({ predicate, args }: OpenAtom): string {
-  return JSON.stringify([predicate, ...args.map((arg) => arg && [arg.type, arg.id])]);
-}
-
 export function isClosed(atom: OpenAtom): atom is GroundAtom {
   return !atom.args.includes(undefined);
 }

@@ -12,7 +12,8 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
-import { anyId, type GroundAtom, atomKey, type OpenAtom } from "./atom.ts";
+import { factKey, keyPart, sequenceKey, typeSetKey, valueKey } from "../request/keys.ts";
+import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
 
 /** Thrown where an explanation would take more work than it may. */
@@ -74,16 +75,13 @@ export class CallAnswers {
     this.#typingsMax = options.stepsMax;
     this.#endMs = options.endMs;
     this.#contextFacts = options.contextFacts ?? [];
-    this.#inContext = new Set(this.#contextFacts.map(({ predicate, args }) => keyOf(predicate, args)));
+    this.#inContext = new Set(this.#contextFacts.map(factKey));
     this.#signatures = options.signatures ?? active.signatures;
   }
 
   /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. Throws `Exhausted`. */
   rows(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
-    const key = JSON.stringify([
-      predicate,
-      args.map((arg) => (arg.kind === "value" ? arg.value : [arg.index, arg.types && [...arg.types]])),
-    ]);
+    const key = callKey(predicate, args);
     const known = this.#rows.get(key);
     if (known) return known;
     const refused = this.#tooMany.get(key);
@@ -119,12 +117,12 @@ export class CallAnswers {
 
   /** Where the atom is a fact: whether it is stored, or of the question alone. */
   factOrigin(atom: GroundAtom): Exclude<FactOrigin, "policy"> | undefined {
-    const key = atomKey(atom);
+    const key = factKey(atom);
     if (this.#facts.has(key)) return this.#facts.get(key);
     this.step();
     const [predicate] = splitKey(atom.predicate);
     const isStored = this.isStorable(atom) && this.#engine.isStored({ predicate, args: atom.args });
-    const isBrought = !isStored && this.#inContext.has(keyOf(predicate, atom.args));
+    const isBrought = !isStored && this.#inContext.has(factKey({ predicate, args: atom.args }));
     const origin = isStored ? "stored" : isBrought ? "context" : undefined;
     this.#facts.set(key, origin);
     return origin;
@@ -242,8 +240,12 @@ export class CallAnswers {
   }
 }
 
-function keyOf(predicate: string, args: readonly Value[]): string {
-  return atomKey({ predicate, args });
+function callKey(predicate: string, args: readonly CallArgument[]): string {
+  return keyPart(predicate) + sequenceKey(args, argumentKey);
+}
+
+function argumentKey(arg: CallArgument): string {
+  return arg.kind === "value" ? valueKey(arg.value) : `?${arg.index} ${typeSetKey(arg.types)}`;
 }
 
 /** What is true of every value of these types is true of this one; not every text is a value of them. */

@@ -7,7 +7,8 @@ import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import type { CallAnswers } from "./call-answers.ts";
-import { type GroundAtom, atomKey, type Substitution, formatLiteral, valueOf } from "./atom.ts";
+import { factKey } from "../request/keys.ts";
+import { type GroundAtom, type Substitution, formatLiteral, valueOf } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
 import { bodyOf, matchHead, rulesFor, solutions } from "./proof-search.ts";
 
@@ -65,7 +66,7 @@ export class Derivations {
   }
 
   #node(atom: GroundAtom): ProofNode {
-    const key = atomKey(atom);
+    const key = factKey(atom);
     let node = this.#nodes.get(key);
     if (!node) {
       const from = this.#answers.factOrigin(atom);

@@ -6,7 +6,8 @@ import { literalVariables, type ProgramLiteral, type ProgramRule } from "../../d
 import { suggestion } from "../../polar/suggest.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
-import { atomKey, type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { factKey } from "../request/keys.ts";
+import { type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
 import type { FailedAttempt, ExplainedCall, HeldCondition, FailedCall, MissingCondition } from "./explanation.ts";
 import { bodyOf, type TypedBody, matchHead, negated, rulesFor, satisfy, solutions } from "./proof-search.ts";
 import { callOf, callOfLiteral, isPolicyFact, type Renderer } from "./rendering.ts";
@@ -48,7 +49,7 @@ export class FailedAttempts {
   }
 
   #miss(atom: OpenAtom, level: number): FailedCall {
-    const key = atomKey(atom);
+    const key = factKey(atom);
     const rules = rulesFor(atom, this.#active);
     const untold: FailedCall = {
       call: callOf(atom),

@@ -5,7 +5,8 @@ import { type LineStarts, lineStarts, positionAt, type Source } from "../../pola
 import type { Span } from "../../polar/span.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
-import { atomKey, type Substitution, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { factKey } from "../request/keys.ts";
+import { type Substitution, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
 import type { Proof } from "./derivation.ts";
 import type { ExplainedCall, TruncationReason, ExplainedRule, ExplainedStep } from "./explanation.ts";
 
@@ -62,14 +63,14 @@ export class Renderer {
     const { rule, atom } = proof;
     const conclusion = callOf(atom);
     if (isPolicyFact(rule)) return { kind: "fact", fact: conclusion, from: "policy", rule: this.rule(rule) };
-    const key = atomKey(atom);
+    const key = factKey(atom);
     if (this.#told.has(key)) return { kind: "again", conclusion };
     if (depth >= this.depthMax) {
       this.truncate("depth");
       return { kind: "cut", conclusion };
     }
-    const path = pathOf(proof, (inner) => this.#told.has(atomKey(inner.atom)));
-    for (const walked of path) this.#told.add(atomKey(walked.atom));
+    const path = pathOf(proof, (inner) => this.#told.has(factKey(inner.atom)));
+    for (const walked of path) this.#told.add(factKey(walked.atom));
     const parts = path.flatMap((walked, index) => walked.parts.filter((part) => part !== path[index + 1]));
     const steps: ExplainedStep[] = [];
     for (const part of parts) {

@@ -5,7 +5,8 @@
 import type { ProgramRule } from "../../datalog/ir/program.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import type { CallAnswers } from "./call-answers.ts";
-import { atomKey, type Substitution, type OpenAtom, valueOf } from "./atom.ts";
+import { factKey } from "../request/keys.ts";
+import { type Substitution, type OpenAtom, valueOf } from "./atom.ts";
 import { bodyOf, type TypedBody, matchHead, type Observer, rulesFor, solutions } from "./proof-search.ts";
 
 export class RuleCoverage {
@@ -25,7 +26,7 @@ export class RuleCoverage {
   visit(start: OpenAtom): void {
     const waiting: OpenAtom[] = [start];
     for (let atom = waiting.pop(); atom; atom = waiting.pop()) {
-      const key = atomKey(atom);
+      const key = factKey(atom);
       if (this.#visited.has(key)) continue;
       this.#visited.add(key);
       const found = atom;

@@ -20,7 +20,8 @@ import {
 } from "../../store/facts/closure-tables.ts";
 import type { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
 import { dropStatistics } from "../../store/statistics/table-statistics.ts";
-import type { Fact } from "../../store/facts/fact.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
+import { jsonParameter } from "../request/json-parameter.ts";
 import { factTable } from "../../store/facts/fact-tables.ts";
 import { findSymbol, symbolRange, findTypeId } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
@@ -286,7 +287,7 @@ function fillUntil(
       if (startMs > endMs || rows > closureRowsMax) return false;
       database.exec("DELETE FROM closure_from");
       together = Math.min(2 * together, startsTogetherMax);
-      gather.run(JSON.stringify(starts.slice(first, first + together).map(([id]) => Number(id))));
+      gather.run(jsonParameter(starts.slice(first, first + together).map(([id]) => Number(id))));
       rows += fillFrom.run(closureRowsMax + 1 - rows);
     }
   } finally {
@@ -354,15 +355,13 @@ function placesIn(closure: Closure, kept: MaterializedClosure): FactOccurrence[]
 }
 
 function fits({ step, index }: FactOccurrence, fact: Fact): boolean {
-  const values = new Map<number, string>();
+  const values = new Map<number, Value>();
   return must(step.atoms[index]).args.every((arg, position) => {
     const value = must(fact.args[position]);
     if (arg.kind === "const") return arg.value.type === value.type && arg.value.id === value.id;
     const type = step.types[arg.index];
     if (type !== undefined && type !== value.type) return false;
-    const text = JSON.stringify([value.type, value.id]);
-    const before = values.get(arg.index) ?? text;
-    values.set(arg.index, text);
-    return before === text;
+    const earlier = values.getOrInsert(arg.index, value);
+    return earlier.type === value.type && earlier.id === value.id;
   });
 }

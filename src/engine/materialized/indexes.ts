@@ -3,8 +3,9 @@
  * arguments that rules fix to constants, then the rest. Where the same thing is asked for with one of several constants (any of three roles), such
  * an argument comes last: then one look finds all of them. The primary key already gives the order of the arguments themselves.
  */
-import type { Constant, DatalogProgram, ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
+import type { Constant, DatalogProgram, ProgramLiteral, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
 import { literalVariables } from "../../datalog/ir/program.ts";
+import { sequenceKey, typeSetKey, valueKey } from "../request/keys.ts";
 import { must } from "../../util/assert.ts";
 
 interface ArgumentUse {
@@ -76,7 +77,7 @@ export function askedConstants(program: DatalogProgram): Map<string, Map<number,
     const places = entryOf(asked, predicate, () => new Map<number, Map<string, Constant>>());
     for (const [position, arg] of args.entries()) {
       if (arg.kind !== "const") continue;
-      entryOf(places, position, () => new Map<string, Constant>()).set(constantKey(arg.value), arg.value);
+      entryOf(places, position, () => new Map<string, Constant>()).set(valueKey(arg.value), arg.value);
     }
   }
   return new Map(
@@ -91,10 +92,6 @@ function entryOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value):
   let value = map.get(key);
   if (value === undefined) map.set(key, (value = make()));
   return value;
-}
-
-function constantKey({ type, id }: Constant): string {
-  return `${type.length} ${type}${id}`;
 }
 
 function newUse(arity: number): ArgumentUse {
@@ -137,8 +134,8 @@ function addConstant(
   position: number,
   id: string,
 ): number {
-  const types = call.args.map((arg) => (arg.kind === "var" ? [...(rule.types[arg.index] ?? ["any"])] : arg.kind));
-  const key = JSON.stringify([position, types]);
+  const typeKey = (arg: ProgramTerm): string => (arg.kind === "var" ? typeSetKey(rule.types[arg.index]) : arg.kind);
+  const key = `${position} ${sequenceKey(call.args, typeKey)}`;
   const known = constants.get(key) ?? new Set();
   constants.set(key, known.add(id));
   return known.size;

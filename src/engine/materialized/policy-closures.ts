@@ -1,13 +1,15 @@
 /** Which closures questions under a policy may read: those of all rules that ask for themselves again. */
 import type { Limits } from "../../config/limits.ts";
 import type { Closure } from "../../datalog/ir/closure.ts";
-import type { DatalogProgram, ProgramRule } from "../../datalog/ir/program.ts";
+import type { DatalogProgram, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
 import { cyclicRules, RuleGraph } from "../../datalog/analysis/rule-graph.ts";
 import { findClosures } from "../../datalog/pipeline.ts";
 import { type Goal, TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import { Budget, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { inferTypings, withoutTypeVariables } from "../../datalog/analysis/typings.ts";
+import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
+import { keyPart, sequenceKey, valueKey } from "../request/keys.ts";
 
 export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
 
@@ -57,11 +59,16 @@ function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSe
     const typed = inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
     for (const types of withoutTypeVariables(typed)) {
       const goal: Goal = { calls: [{ predicate: rule.predicate, args: rule.head }], types };
-      const key = rule.head.map((term) => (term.kind === "var" ? [term.index, types[term.index]] : term));
-      goals.set(JSON.stringify([rule.predicate, key]), goal);
+      const head = sequenceKey(rule.head, (term) => headTermKey(term, types));
+      goals.set(keyPart(rule.predicate) + head, goal);
     }
   }
   return [...goals.values()];
+}
+
+function headTermKey(term: ProgramTerm, types: readonly TypeName[]): string {
+  if (term.kind === "var") return `?${term.index} ${keyPart(types[term.index])}`;
+  return term.kind === "const" ? valueKey(term.value) : "now";
 }
 
 /** Rules that may ask for themselves again, without those that give the clock. */

@@ -10,6 +10,7 @@ import type { Constant, DatalogProgram, ProgramLiteral } from "../../datalog/ir/
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { Universe } from "../../datalog/ir/universe.ts";
 import { AppError } from "../../util/app-error.ts";
+import { keyPart, valueKey } from "../request/keys.ts";
 
 export interface ActivePolicy {
   readonly policy: Policy;
@@ -44,7 +45,7 @@ const recentPoliciesMax = 4;
 
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
 export function activate(source: string, filename: string | null): ActivePolicy {
-  const key = JSON.stringify([filename, source]);
+  const key = keyPart(filename) + source;
   const active = recentPolicies.get(key) ?? make(source, filename);
   recentPolicies.delete(key);
   recentPolicies.set(key, active);
@@ -104,7 +105,7 @@ export function joinSources(sources: readonly Source[]): string {
 
 function collectConstants(program: DatalogProgram): Constant[] {
   const found = new Map<string, Constant>();
-  const add = (value: Constant): void => void found.set(JSON.stringify([value.type, value.id]), value);
+  const add = (value: Constant): void => void found.set(valueKey(value), value);
   const visit = (literal: ProgramLiteral): void => {
     if (literal.kind === "not") literal.body.forEach(visit);
     const terms = literal.kind === "call" ? literal.args : "left" in literal ? [literal.left, literal.right] : [];

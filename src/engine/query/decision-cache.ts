@@ -7,6 +7,7 @@
 import type { Connection } from "../../store/connection/connection.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Plan, StatementPlan } from "./plans.ts";
+import { questionKey } from "../request/keys.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 
 interface Entry {
@@ -70,13 +71,12 @@ export class DecisionCache {
   }
 
   /** Under what a decision on the question is kept; `undefined` for what is not kept. */
-  keyOf({ actor, action, resource, contextFacts, text }: AuthorizeQuestion): string | undefined {
+  keyOf(question: AuthorizeQuestion): string | undefined {
+    const { contextFacts, text } = question;
     if (contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
     const known = text === undefined ? undefined : stringKey(text);
     if (known !== undefined) return known;
-    // With their lengths, since ids may hold any character.
-    const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
-    const key = `${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`;
+    const key = questionKey(question);
     return key.length > keyLengthMax ? undefined : key;
   }
 

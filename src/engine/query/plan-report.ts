@@ -9,6 +9,7 @@ import { printClosure, type PrintedNode, printNodes, printQuestion } from "../..
 import type { ClosureLabels } from "../../datalog/print/print-terms.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
@@ -273,6 +274,6 @@ function argumentName(arg: PlanArgument): string {
 }
 
 function constantText(type: string, id: string): string {
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+  if (type === "String") return stringLiteral(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

@@ -30,6 +30,7 @@ import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { OffloadRequired } from "./offload-required.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
+import { factTypeKey, sequenceKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
 
 /** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
@@ -257,7 +258,7 @@ export class Planner {
 
   #signaturesWith(context: readonly FactType[]): Signatures {
     if (context.length === 0) return this.#active.signatures;
-    const key = JSON.stringify(context);
+    const key = sequenceKey(context, factTypeKey);
     let known = this.#signatures.get(key);
     if (!known) {
       if (this.#signatures.size >= this.#limits.planCacheEntriesMax) this.#signatures.clear();

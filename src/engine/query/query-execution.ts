@@ -9,6 +9,8 @@ import { recordRows, type Span, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { sortRows, sortStrings } from "./string-order.ts";
+import { jsonParameter } from "../request/json-parameter.ts";
+import { rowKey } from "../request/keys.ts";
 import { RequestSymbols } from "../request/request-symbols.ts";
 import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
 import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
@@ -159,9 +161,9 @@ export class QueryExecution {
       case "value":
         return this.#brought.idOf(must(given[binding.variable]) as Value);
       case "values":
-        return JSON.stringify(this.#ids(given[binding.variable]));
+        return jsonParameter(this.#ids(given[binding.variable]));
       case "context":
-        return JSON.stringify(this.#brought.rows(binding.predicate));
+        return jsonParameter(this.#brought.rows(binding.predicate));
       case "now":
         return this.#brought.idOf({ type: "Integer", id: String(this.#now) });
       case "nowSeconds":
@@ -197,7 +199,7 @@ export class QueryExecution {
     )) {
       for (const row of new Evaluation(reader, limits).run(body, known, asked)) {
         const texts = row.map((id) => (id === undefined ? null : must(this.#brought.valueOf(id)).id));
-        rows.set(JSON.stringify(texts), texts);
+        rows.set(rowKey(texts), texts);
       }
       if (rows.size > rowsMax) throw tooManyAnswers(rowsMax);
     }

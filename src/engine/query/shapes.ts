@@ -5,6 +5,7 @@
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
+import { factTypeKey, keyPart, sequenceKey, valueKey } from "../request/keys.ts";
 import type { Shape, ShapeVariable } from "./plans.ts";
 
 export interface KeyedShape {
@@ -65,15 +66,11 @@ export function allowShape(
     kind === "actions" ? free("String") : stringVariable(action),
     kind === "list" ? free(resourceType) : given(resourceType),
   ];
-  const brought = context.length === 0 ? "" : JSON.stringify(context);
-  return {
-    key: `${kind} ${variables.map(nameOf).join(" ")} ${brought}`,
-    shape: { calls: allowCall, variables, context },
-  };
+  return keyed({ calls: allowCall, variables, context });
 }
 
-export function queryShape(shape: Shape): KeyedShape {
-  return { key: `query ${JSON.stringify(shape)}`, shape };
+export function keyed(shape: Shape): KeyedShape {
+  return { key: shapeKey(shape), shape };
 }
 
 export function given(type: string): ShapeVariable {
@@ -96,14 +93,21 @@ export function factTypesOf(facts: readonly Fact[]): FactType[] {
   for (const fact of facts) {
     const types = fact.args.map((arg: Value) => arg.type);
     const predicate = predicateKey(fact.predicate, types.length);
-    found.set(JSON.stringify([predicate, types]), { predicate, types });
+    const type = { predicate, types };
+    found.set(factTypeKey(type), type);
   }
   return [...found].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, type]) => type);
 }
 
-/** With lengths, since types and constants may hold any character. */
-function nameOf({ type, constant }: ShapeVariable): string {
-  return constant === undefined
-    ? `${type.length} ${type}`
-    : `${type.length} ${type}=${constant.id.length} ${constant.id}`;
+/** Equal for two shapes exactly if they are equal. */
+function shapeKey({ calls, variables, context }: Shape): string {
+  return (
+    sequenceKey(calls, (call) => keyPart(call.predicate) + sequenceKey(call.variables, (index) => `${index},`)) +
+    sequenceKey(variables, variableKey) +
+    sequenceKey(context, factTypeKey)
+  );
+}
+
+function variableKey({ type, mode, constant }: ShapeVariable): string {
+  return keyPart(type) + keyPart(mode) + (constant === undefined ? "-" : valueKey(constant));
 }

@@ -8,6 +8,8 @@ import type { Fact, Value } from "../../store/facts/fact.ts";
 import { findSymbolOfType } from "../../store/facts/symbol-cache.ts";
 import { requestSymbol } from "../../store/facts/symbols.ts";
 import { checkValue } from "./fact-check.ts";
+import { jsonParameter } from "./json-parameter.ts";
+import { valueKey } from "./keys.ts";
 import type { TypeIds } from "./type-ids.ts";
 
 export class RequestSymbols {
@@ -42,7 +44,7 @@ export class RequestSymbols {
     const type = this.#types.stored(value.type);
     const stored = type === undefined ? undefined : findSymbolOfType(this.#database, type, value.id);
     if (stored !== undefined) return stored;
-    const key = JSON.stringify([value.type, value.id]);
+    const key = valueKey(value);
     const known = this.#ids?.get(key);
     if (known !== undefined) return known;
     checkValue(value);
@@ -77,6 +79,6 @@ export class RequestSymbols {
 
   /** `[[id, text], …]` of the values that the store does not know, for SQL. */
   toJson(): string {
-    return this.#values === undefined ? "[]" : JSON.stringify([...this.#values].map(([id, value]) => [id, value.id]));
+    return this.#values === undefined ? "[]" : jsonParameter([...this.#values].map(([id, value]) => [id, value.id]));
   }
 }

@@ -12,6 +12,7 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import type { FactChange, Effect } from "./event.ts";
 import { checkFact } from "../request/fact-check.ts";
+import { factKey } from "../request/keys.ts";
 
 /** The net effect of the changes, in order. Throws `invalid_request` naming the first fact that may not be stored, and changes nothing. */
 export function resolveChanges(
@@ -54,7 +55,7 @@ class PendingChanges {
   delete(pattern: FactPattern, factsMax: number): void {
     // Facts that an earlier change of this batch took away are still stored, but no longer there to be covered.
     const stored = matchFacts(this.#database, pattern, factsMax + 1 + this.#touched.size);
-    const present = stored.filter((fact) => this.#touched.get(keyOf(fact))?.present !== false);
+    const present = stored.filter((fact) => this.#touched.get(factKey(fact))?.present !== false);
     if (present.length > factsMax) {
       throw new AppError(
         "too_large",
@@ -75,15 +76,11 @@ class PendingChanges {
   }
 
   #touch(fact: Fact, present: boolean): void {
-    const key = keyOf(fact);
+    const key = factKey(fact);
     const known = this.#touched.get(key);
     if (known) known.present = present;
     else this.#touched.set(key, { fact, stored: hasFact(this.#database, fact), present });
   }
-}
-
-function keyOf(fact: Fact): string {
-  return JSON.stringify([fact.predicate, ...fact.args.flatMap((arg) => [arg.type, arg.id])]);
 }
 
 function mutable(fact: Fact): { predicate: string; args: { type: string; id: string }[] } {

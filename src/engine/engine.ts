@@ -30,7 +30,7 @@ import type { ApiKey } from "./state/event.ts";
 import { checkFact } from "./request/fact-check.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
-import type { Plan, Planner, Shape, Strategy } from "./query/plans.ts";
+import type { Plan, Planner, Strategy } from "./query/plans.ts";
 import { type QueryKind, ReadView } from "./query/read-view.ts";
 import type {
   ActionsQuestion,
@@ -44,7 +44,7 @@ import type {
   QueryRow,
   ResourcesQuestion,
 } from "./request/questions.ts";
-import { AllowShapes, factTypesOf, free, given, keyed, type KeyedShape, stringVariable } from "./query/shapes.ts";
+import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -76,7 +76,6 @@ export class Engine {
   readonly #clock: () => number;
   readonly #present: ReadView;
   readonly #inPlace: Admission | undefined;
-  readonly #shapes = new AllowShapes();
   readonly #files: StoreFiles;
 
   /** `database` is a connection of the engine's own, read-only. */
@@ -125,7 +124,7 @@ export class Engine {
       if (plans === undefined) return false;
       const known = memo.find(question, now);
       if (known !== undefined) return asRecalled(known);
-      const shape = this.#shapes.of(
+      const shape = plans.allowShapes.of(
         {
           kind: "authorize",
           actorType: actor.type,
@@ -181,7 +180,10 @@ export class Engine {
     const { actor, action, resourceType, contextFacts } = question;
     return this.#answer("list", contextFacts, { ids: [], isClocked: false }, (plans, context) => {
       const constant = plans.isConstant(action) ? action : undefined;
-      const shape = this.#shapes.of({ kind: "list", actorType: actor.type, action: constant, resourceType }, context);
+      const shape = plans.allowShapes.of(
+        { kind: "list", actorType: actor.type, action: constant, resourceType },
+        context,
+      );
       const answering = this.#answering(plans, shape, contextFacts, { now });
       const ids = answering.ids([actor, { type: "String", id: action }]);
       return { ids, isClocked: answering.mayDependOnTime };
@@ -193,7 +195,7 @@ export class Engine {
     const { actor, resource, contextFacts } = question;
     return this.#answer("actions", contextFacts, [], (plans, context) => {
       const asked = { kind: "actions", actorType: actor.type, action: undefined, resourceType: resource.type } as const;
-      const shape = this.#shapes.of(asked, context);
+      const shape = plans.allowShapes.of(asked, context);
       const rows = this.#answering(plans, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? plans.permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();

@@ -1,7 +1,7 @@
 /** Canonical keys are injective: two terms have the same key exactly if they are equal, whatever characters they hold. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { keyed } from "../../src/engine/query/shapes.ts";
+import { keyed, type Shape } from "../../src/engine/query/shapes.ts";
 import {
   factKey,
   factTypeKey,
@@ -12,7 +12,6 @@ import {
   typeSetKey,
   valueKey,
 } from "../../src/engine/request/keys.ts";
-import type { Shape } from "../../src/engine/query/plans.ts";
 
 /** Short strings of the characters that keys use themselves, so that confusable terms are frequent. */
 const text = fc.string({ unit: fc.constantFrom("1", "2", ":", ";", "-", " ", "a", "é", '"'), maxLength: 3 });

@@ -1,4 +1,5 @@
 /** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. */
+import { LRUCache } from "lru-cache";
 import type { PolarLimits } from "../../polar/limits.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Policy } from "../../polar/policy.ts";
@@ -40,19 +41,15 @@ export const acceptedPolicyLimits: Limits = {
 };
 
 /** A policy that becomes active is asked for several times, by who lays out its tables and by who answers: the last ones are kept. */
-const recentPolicies = new Map<string, ActivePolicy>();
-const recentPoliciesMax = 4;
+const recentPolicies = new LRUCache<string, ActivePolicy>({ max: 4 });
 
 /** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
 export function activate(source: string, filename: string | null): ActivePolicy {
   const key = keyPart(filename) + source;
-  const active = recentPolicies.get(key) ?? make(source, filename);
-  recentPolicies.delete(key);
+  const recent = recentPolicies.get(key);
+  if (recent) return recent;
+  const active = make(source, filename);
   recentPolicies.set(key, active);
-  for (const oldest of recentPolicies.keys()) {
-    if (recentPolicies.size <= recentPoliciesMax) break;
-    recentPolicies.delete(oldest);
-  }
   return active;
 }
 

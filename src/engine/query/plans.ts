@@ -4,11 +4,12 @@
  * prepared statement, or the tabled evaluator where no single statement fits.
  */
 import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/flat.ts";
-import { type Constant, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
+import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
 import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
@@ -29,23 +30,10 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { OffloadRequired } from "./offload-required.ts";
+import { AllowShapes, type Shape, type ShapeVariable } from "./shapes.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
 import { factTypeKey, sequenceKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
-
-/** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
-export interface ShapeVariable {
-  readonly type: string;
-  readonly mode: "constant" | "one" | "several" | "free";
-  readonly constant: Constant | undefined;
-}
-
-export interface Shape {
-  /** Predicate keys and the numbers of their variables. */
-  readonly calls: readonly { readonly predicate: string; readonly variables: readonly number[] }[];
-  readonly variables: readonly ShapeVariable[];
-  readonly context: readonly FactType[];
-}
 
 export type Plan =
   | { readonly kind: "nothing" }
@@ -75,17 +63,18 @@ export type Strategy = "statement" | "evaluator";
 
 export class Planner {
   readonly types: TypeIds;
+  readonly allowShapes = new AllowShapes();
   readonly #database: Connection;
   readonly #active: ActivePolicy;
   readonly #limits: Limits;
   readonly #strategy: Strategy;
   readonly #degrees: TableStatistics;
-  readonly #plans = new Map<string, Plan>();
+  readonly #plans: LRUCache<string, Plan>;
   readonly #typingsMax: number;
   readonly #isInPlace: boolean;
   /** Keys of shapes that take too long to plan where others wait. */
-  readonly #tooCostly = new Set<string>();
-  readonly #signatures = new Map<string, Signatures>();
+  readonly #tooCostly: LRUCache<string, true>;
+  readonly #signatures: LRUCache<string, Signatures>;
   readonly #strings: ReadonlySet<string>;
   readonly #orders: Orders;
   /** By name, the tables of the closures that are kept. */
@@ -100,7 +89,12 @@ export class Planner {
     degrees: TableStatistics,
     inPlace = false,
   ) {
-    const { policyTypingsMax, servingThreadPlanTypingsMax } = limits;
+    const { planCacheEntriesMax, policyTypingsMax, servingThreadPlanTypingsMax } = limits;
+    // By size, not by number: for `max` entries the cache would reserve memory in advance.
+    const bound = { maxSize: planCacheEntriesMax, sizeCalculation: () => 1 };
+    this.#plans = new LRUCache({ ...bound, dispose: finalizePlan });
+    this.#tooCostly = new LRUCache(bound);
+    this.#signatures = new LRUCache(bound);
     this.#isInPlace = inPlace;
     this.#typingsMax = inPlace ? Math.min(policyTypingsMax, servingThreadPlanTypingsMax) : policyTypingsMax;
     this.#degrees = degrees;
@@ -140,7 +134,6 @@ export class Planner {
     if (this.#isInPlace && (hasManyCalls || this.#tooCostly.has(key)))
       throw new OffloadRequired("it takes long to plan");
     const plan = this.#make(key, shape);
-    if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
     this.#plans.set(key, plan);
     return plan;
   }
@@ -151,17 +144,7 @@ export class Planner {
   }
 
   close(): void {
-    while (this.#plans.size > 0) this.#drop();
-  }
-
-  #drop(): void {
-    const oldest = this.#plans.entries().next().value;
-    if (!oldest) return;
-    if (oldest[1].kind === "statement") {
-      oldest[1].prepared.finalize();
-      if (typeof oldest[1].clock !== "string") oldest[1].clock.prepared.finalize();
-    }
-    this.#plans.delete(oldest[0]);
+    this.#plans.clear();
   }
 
   /**
@@ -197,8 +180,7 @@ export class Planner {
     } catch (error) {
       if (!(error instanceof TooManyNodes) && !(error instanceof TooLarge)) throw error;
       if (this.#isInPlace) {
-        if (this.#tooCostly.size >= this.#limits.planCacheEntriesMax) this.#tooCostly.clear();
-        this.#tooCostly.add(key);
+        this.#tooCostly.set(key, true);
         throw new OffloadRequired("it takes long to plan");
       }
       throw new AppError("query_too_expensive", "the policy is too large for this question");
@@ -261,11 +243,9 @@ export class Planner {
     const key = sequenceKey(context, factTypeKey);
     let known = this.#signatures.get(key);
     if (!known) {
-      if (this.#signatures.size >= this.#limits.planCacheEntriesMax) this.#signatures.clear();
-      this.#signatures.set(
-        key,
-        (known = signaturesFor(this.#active.program, this.#active.factTypes, context, this.#limits.policyTypingsMax)),
-      );
+      const { program, factTypes } = this.#active;
+      known = signaturesFor(program, factTypes, context, this.#limits.policyTypingsMax);
+      this.#signatures.set(key, known);
     }
     return known;
   }
@@ -316,6 +296,12 @@ function statementGoal(shape: Shape, body: SpecialisedBody): StatementGoal {
     ),
     firstVariable: terms.length,
   };
+}
+
+function finalizePlan(plan: Plan): void {
+  if (plan.kind !== "statement") return;
+  plan.prepared.finalize();
+  if (typeof plan.clock !== "string") plan.clock.prepared.finalize();
 }
 
 /** Shapes come from requests and may be megabytes long; what is kept of them must not be. */

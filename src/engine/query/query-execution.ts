@@ -169,13 +169,13 @@ export class QueryExecution {
   #bound(binding: Exclude<ParameterBinding, { kind: "requestSymbols" }>, given: GivenValues, limit: number): SqlValue {
     switch (binding.kind) {
       case "value":
-        return this.#symbols.idOf(must(given[binding.variable]) as Value);
+        return this.#symbols.symbolOf(must(given[binding.variable]) as Value);
       case "values":
-        return jsonParameter(this.#ids(given[binding.variable]));
+        return jsonParameter(this.#symbolsOf(given[binding.variable]));
       case "context":
         return jsonParameter(this.#symbols.rows(binding.predicate));
       case "now":
-        return this.#symbols.idOf({ type: "Integer", id: String(this.#now) });
+        return this.#symbols.symbolOf({ type: "Integer", id: String(this.#now) });
       case "nowSeconds":
         return this.#now;
       case "limit":
@@ -185,9 +185,9 @@ export class QueryExecution {
     }
   }
 
-  #ids(given: GivenValues[number]): number[] {
+  #symbolsOf(given: GivenValues[number]): number[] {
     if (given === undefined) return [];
-    return [given].flat().map((value) => this.#symbols.idOf(value as Value));
+    return [given].flat().map((value) => this.#symbols.symbolOf(value as Value));
   }
 
   #evaluate(body: SpecialisedBody, given: GivenValues, asked: readonly number[]): (string | null)[][] {
@@ -205,7 +205,7 @@ export class QueryExecution {
     const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(
-      body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#ids(given[variable]))),
+      body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#symbolsOf(given[variable]))),
     )) {
       for (const row of new Evaluation(reader, limits).run(body, known, asked)) {
         const ids = row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)).id));

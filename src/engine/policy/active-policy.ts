@@ -1,4 +1,4 @@
-/** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. */
+/** A compiled policy, ready to answer: the checked policy, its Datalog program, and the fact types that it accepts. */
 import { LRUCache } from "lru-cache";
 import type { PolarLimits } from "../../polar/limits.ts";
 import { compile } from "../../polar/compile.ts";
@@ -17,17 +17,17 @@ export interface ActivePolicy {
   readonly policy: Policy;
   readonly universe: Universe;
   readonly program: DatalogProgram;
-  /** What may be stored; predicates are keys (`has_role/3`). */
+  /** The fact types that may be stored; predicates are keys (`has_role/3`). */
   readonly factTypes: readonly FactType[];
-  /** What each predicate can hold without context facts. */
+  /** The argument types with which each predicate can hold, without context facts. */
   readonly signatures: Signatures;
-  /** Every constant that a rule mentions. */
+  /** All constants in rules. */
   readonly constants: readonly Constant[];
-  /** Every type that a rule or a declaration mentions. */
+  /** All types in rules and declarations. */
   readonly types: ReadonlySet<string>;
 }
 
-/** What one node accepted, every node must be able to use, whatever its own limits: they hold for new policies. */
+/** A policy that one node has accepted must work on every node, so the limits of a node apply only to new policies. */
 export const acceptedPolicyLimits: Limits = {
   ...defaultLimits,
   policyBytesMax: Number.MAX_SAFE_INTEGER,
@@ -40,20 +40,26 @@ export const acceptedPolicyLimits: Limits = {
   policyPredicatesMax: Number.MAX_SAFE_INTEGER,
 };
 
-/** A policy that becomes active is asked for several times, by who lays out its tables and by who answers: the last ones are kept. */
+/**
+ * A policy that becomes active is needed several times, to create its tables and to answer, so the most recent ones are
+ * cached.
+ */
 const recentPolicies = new LRUCache<string, ActivePolicy>({ max: 4 });
 
-/** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
+/**
+ * Compiles a policy that was checked when it was accepted. If it does not compile now, another node with a newer
+ * version has accepted it.
+ */
 export function activate(source: string, filename: string | null): ActivePolicy {
   const key = keyPart(filename) + source;
   const recent = recentPolicies.get(key);
   if (recent) return recent;
-  const active = make(source, filename);
+  const active = compileAccepted(source, filename);
   recentPolicies.set(key, active);
   return active;
 }
 
-function make(source: string, filename: string | null): ActivePolicy {
+function compileAccepted(source: string, filename: string | null): ActivePolicy {
   const { policy, diagnostics } = compile(
     [{ name: filename ?? "policy.polar", text: source }],
     polarLimits(acceptedPolicyLimits),
@@ -95,7 +101,7 @@ export function polarLimits(limits: Limits): PolarLimits {
   };
 }
 
-/** Several files as one text, for the one source that a policy is stored as. */
+/** Several files as one text: a policy is stored as one source. */
 export function joinSources(sources: readonly Source[]): string {
   return sources.map((source) => source.text).join("\n");
 }

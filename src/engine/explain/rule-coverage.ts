@@ -1,6 +1,7 @@
 /**
- * Which rules take part in an answer: every rule whose conditions hold for something that the answer was derived from, in any of its
- * derivations, and what made a `not` fail. It is what the coverage of policy tests counts.
+ * Rule coverage: which rules take part in an answer. These are the rules whose conditions hold for an atom that the
+ * answer was derived from, in any derivation, and the rules that made a `not` fail. The coverage of policy tests counts
+ * them.
  */
 import type { ProgramRule } from "../../datalog/ir/program.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
@@ -15,14 +16,14 @@ export class RuleCoverage {
   readonly #answers: CallAnswers;
   readonly #visited = new Set<string>();
 
-  /** The rules found are added to `rules`. */
+  /** Adds the rules that it finds to `rules`. */
   constructor(active: ActivePolicy, answers: CallAnswers, rules: Set<ProgramRule>) {
     this.#active = active;
     this.#answers = answers;
     this.#rules = rules;
   }
 
-  /** Follows whatever makes the atom true, or a `not` on the way to it false. Throws `Exhausted`. */
+  /** Follows everything that makes the atom true, or makes a `not` on the way to it fail. Throws `WorkLimitReached`. */
   visit(start: OpenAtom): void {
     const waiting: OpenAtom[] = [start];
     for (let atom = waiting.pop(); atom; atom = waiting.pop()) {

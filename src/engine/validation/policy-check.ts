@@ -1,6 +1,6 @@
 /**
- * Is this policy fit to become active? Everything that can be told beforehand: the diagnostics of the language, negation that has no meaning,
- * rules too large to compile, and the policy's own tests. Used alike by the command line, by uploads and by editors.
+ * The check whether a policy can become active: the diagnostics of the language, negation without a meaning, rules that
+ * are too large to compile, and the policy's own tests. The command line, uploads and editors all use it.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { checkProgram } from "../../datalog/pipeline.ts";
@@ -14,12 +14,12 @@ import { policyWarnings } from "../policy/policy-warnings.ts";
 import { runPolicyTests, type TestRun } from "./policy-tests.ts";
 
 export interface PolicyCheck {
-  /** `undefined` where a diagnostic is an error. */
+  /** `undefined` if a diagnostic is an error. */
   readonly policy: Policy | undefined;
-  /** The same, ready to answer. */
+  /** The same policy, compiled. */
   readonly active: ActivePolicy | undefined;
   readonly diagnostics: readonly Diagnostic[];
-  /** `undefined` where tests were not asked for, or the policy has errors. */
+  /** `undefined` if tests were not requested, or if the policy has errors. */
   readonly tests: TestRun | undefined;
 }
 
@@ -38,7 +38,7 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   const startMs = performance.now();
   let active: ActivePolicy | undefined;
   const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
-    const found = deepen(checked, limits);
+    const found = compileAndCheck(checked, limits);
     active = found.active;
     return found.diagnostics;
   });
@@ -47,8 +47,11 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   return { policy, active, diagnostics, tests };
 }
 
-/** What only shows once the rules are Datalog. */
-function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
+/** Compiles the policy, and runs the checks that need the Datalog program. */
+function compileAndCheck(
+  policy: Policy,
+  limits: Limits,
+): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
   try {
     const active = prepare(policy, limits);
     const { negativeCycles, openComparisons } = checkProgram(active.program);

@@ -145,7 +145,7 @@ test("where no process can be started that is said, and the next question is ans
       const refused = await Promise.all([asking(api, "read"), asking(api, "read")]);
       spawn.mockRestore();
       for (const { status, json } of refused) {
-        const message = expect.stringContaining("no process could be started");
+        const message = expect.stringContaining("no worker process could be started");
         expect({ status, json }).toEqual({ status: 503, json: { message } });
       }
       expect((await asking(api, "read")).json).toEqual({ allowed: false });

@@ -38,7 +38,7 @@ export type ApprovePolicy = (
 
 export function approvePolicies(limits: Limits): ApprovePolicy {
   // An upload must be answered in time: an edge waits for its primary only for the wait and the check together.
-  const options = { ...queueOptions(limits), cells: uploadWorkers, waitMsMax: limits.policyCheckTimeMsMax };
+  const options = { ...queueOptions(limits), pool: uploadWorkers, waitMsMax: limits.policyCheckTimeMsMax };
   // Tests that take too long stop by themselves, and the response names them: the deadline leaves time for that.
   const queue = new WorkerQueue({ ...options, timeMsMax: 1.5 * limits.policyCheckTimeMsMax });
   return (upload, holder) => queue.run(holder, (worker) => worker.call("approve", { ...upload, limits }));

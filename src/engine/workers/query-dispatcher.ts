@@ -79,7 +79,7 @@ export class QueryDispatcher {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     const request = { kind, question: textOf(question), key, ...store };
-    return withSpan("query aside", {}, () =>
+    return withSpan("offloaded query", {}, () =>
       this.#queue.runParts(
         holder,
         (worker) => worker.call("answerParts", request),
@@ -106,7 +106,7 @@ export class QueryDispatcher {
   ): Promise<T> {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
-    const answer = await withSpan("query aside", {}, async (span) => {
+    const answer = await withSpan("offloaded query", {}, async (span) => {
       const answered = await this.#queue.run(
         holder,
         (worker) => ask(worker, store),

@@ -2,16 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { keyed, type Shape } from "../../src/engine/query/shapes.ts";
-import {
-  factKey,
-  factTypeKey,
-  keyPart,
-  questionKey,
-  rowKey,
-  sequenceKey,
-  typeSetKey,
-  valueKey,
-} from "../../src/engine/request/keys.ts";
+import { factKey, factTypeKey, questionKey, rowKey, valueKey } from "../../src/engine/request/keys.ts";
 
 /** Short strings of the characters that keys use themselves, so that confusable terms are frequent. */
 const text = fc.string({ unit: fc.constantFrom("1", "2", ":", ";", "-", " ", "a", "é", '"'), maxLength: 3 });
@@ -19,7 +10,6 @@ const value = fc.record({ type: text, id: text });
 const open = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined });
 const few = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(arbitrary, { maxLength: 3 });
 const typeNames = few(open(text));
-const typeSet = open(few(text).map((types) => new Set(types)));
 
 /** Each term comes from few parts, so pairs of equal terms occur as well. `meaning` writes a term so that it differs for different terms. */
 function checkInjective<T>(
@@ -50,14 +40,6 @@ test("facts and open atoms", () => checkInjective(fc.record({ predicate: text, a
 test("answer rows", () => checkInjective(few(fc.option(text)), rowKey));
 
 test("fact types", () => checkInjective(fc.record({ predicate: text, types: typeNames }), factTypeKey));
-
-test("sets of types, in any order", () =>
-  checkInjective(typeSet, typeSetKey, (types) => types && [...types].toSorted((one, other) => (one < other ? -1 : 1))));
-
-test("sequences of sequences", () => checkInjective(few(few(text)), (rows) => sequenceKey(rows, rowKey)));
-
-test("strings that others follow", () =>
-  checkInjective(fc.tuple(open(text), text), ([one, other]) => keyPart(one) + other));
 
 test("questions", () => checkInjective(fc.record({ actor: value, action: text, resource: value }), questionKey));
 

@@ -13,7 +13,8 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
-import { factKey, keyPart, sequenceKey, typeSetKey, valueKey } from "../request/keys.ts";
+import { listKey, numberKey, stringKey, typeSetKey } from "../../datalog/ir/key.ts";
+import { factKey, valueKey } from "../request/keys.ts";
 import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
 
@@ -245,11 +246,11 @@ export class CallAnswers {
 }
 
 function callKey(predicate: string, args: readonly CallArgument[]): string {
-  return keyPart(predicate) + sequenceKey(args, argumentKey);
+  return stringKey(predicate) + listKey(args.map(argumentKey));
 }
 
 function argumentKey(arg: CallArgument): string {
-  return arg.kind === "value" ? valueKey(arg.value) : `?${arg.index} ${typeSetKey(arg.types)}`;
+  return arg.kind === "value" ? valueKey(arg.value) : `?${numberKey(arg.index)}${typeSetKey(arg.types)}`;
 }
 
 /** For these types a valid value stands for every value, because not every string is a value of them. */

@@ -4,9 +4,9 @@
  * If rules ask for one of several constants (any of three roles), that argument comes last, so that one lookup finds
  * all of them. The primary key already gives the order of the arguments themselves.
  */
-import type { Constant, DatalogProgram, ProgramLiteral, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
+import type { Constant, DatalogProgram, ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { literalVariables } from "../../datalog/ir/program.ts";
-import { sequenceKey, typeSetKey, valueKey } from "../request/keys.ts";
+import { constantKey, listKey, numberKey, typeSetKey } from "../../datalog/ir/key.ts";
 import { must } from "../../util/assert.ts";
 
 interface ArgumentUse {
@@ -78,7 +78,7 @@ export function askedConstants(program: DatalogProgram): Map<string, Map<number,
     const places = entryOf(asked, predicate, () => new Map<number, Map<string, Constant>>());
     for (const [position, arg] of args.entries()) {
       if (arg.kind !== "const") continue;
-      entryOf(places, position, () => new Map<string, Constant>()).set(valueKey(arg.value), arg.value);
+      entryOf(places, position, () => new Map<string, Constant>()).set(constantKey(arg.value), arg.value);
     }
   }
   return new Map(
@@ -136,8 +136,8 @@ function addConstant(
   position: number,
   id: string,
 ): number {
-  const typeKey = (arg: ProgramTerm): string => (arg.kind === "var" ? typeSetKey(rule.types[arg.index]) : arg.kind);
-  const key = `${position} ${sequenceKey(call.args, typeKey)}`;
+  const types = call.args.map((arg) => (arg.kind === "var" ? typeSetKey(rule.types[arg.index]) : arg.kind));
+  const key = numberKey(position) + listKey(types);
   const known = constants.get(key) ?? new Set();
   constants.set(key, known.add(id));
   return known.size;

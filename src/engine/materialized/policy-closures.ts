@@ -1,6 +1,7 @@
 /** The closures that queries under a policy can use: those of all recursive rules. */
 import type { Limits } from "../../config/limits.ts";
 import type { Closure } from "../../datalog/ir/closure.ts";
+import { listKey, programTermKey, stringKey, typeKey } from "../../datalog/ir/key.ts";
 import type { DatalogProgram, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
 import { cyclicRules, RuleGraph } from "../../datalog/analysis/rule-graph.ts";
 import { findClosures } from "../../datalog/pipeline.ts";
@@ -9,7 +10,6 @@ import { Budget, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { inferTypings, withoutTypeVariables } from "../../datalog/analysis/typings.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { keyPart, sequenceKey, valueKey } from "../request/keys.ts";
 
 export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
 
@@ -59,16 +59,15 @@ function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSe
     const typed = inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
     for (const types of withoutTypeVariables(typed)) {
       const goal: Goal = { calls: [{ predicate: rule.predicate, args: rule.head }], types };
-      const head = sequenceKey(rule.head, (term) => headTermKey(term, types));
-      goals.set(keyPart(rule.predicate) + head, goal);
+      const head = rule.head.map((term) => headTermKey(term, types));
+      goals.set(stringKey(rule.predicate) + listKey(head), goal);
     }
   }
   return [...goals.values()];
 }
 
 function headTermKey(term: ProgramTerm, types: readonly TypeName[]): string {
-  if (term.kind === "var") return `?${term.index} ${keyPart(types[term.index])}`;
-  return term.kind === "const" ? valueKey(term.value) : "now";
+  return programTermKey(term) + (term.kind === "var" ? typeKey(types[term.index]) : "");
 }
 
 /** Recursive rules, except those whose head contains the current time. */

@@ -7,11 +7,11 @@ import type { Source } from "../../polar/source.ts";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { compileProgram, type ProgramLimits } from "../../datalog/pipeline.ts";
+import { constantKey, stringKey } from "../../datalog/ir/key.ts";
 import type { Constant, DatalogProgram, ProgramLiteral } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { Universe } from "../../datalog/ir/universe.ts";
 import { AppError } from "../../util/app-error.ts";
-import { keyPart, valueKey } from "../request/keys.ts";
 
 export interface ActivePolicy {
   readonly policy: Policy;
@@ -51,7 +51,7 @@ const recentPolicies = new LRUCache<string, ActivePolicy>({ max: 4 });
  * version has accepted it.
  */
 export function activate(source: string, filename: string | null): ActivePolicy {
-  const key = keyPart(filename) + source;
+  const key = (filename === null ? "-" : stringKey(filename)) + source;
   const recent = recentPolicies.get(key);
   if (recent) return recent;
   const active = compileAccepted(source, filename);
@@ -108,7 +108,7 @@ export function joinSources(sources: readonly Source[]): string {
 
 function collectConstants(program: DatalogProgram): Constant[] {
   const found = new Map<string, Constant>();
-  const add = (value: Constant): void => void found.set(valueKey(value), value);
+  const add = (value: Constant): void => void found.set(constantKey(value), value);
   const visit = (literal: ProgramLiteral): void => {
     if (literal.kind === "not") literal.body.forEach(visit);
     const terms = literal.kind === "call" ? literal.args : "left" in literal ? [literal.left, literal.right] : [];

@@ -8,6 +8,7 @@ import type { Limits } from "../../config/limits.ts";
 import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/flat.ts";
+import { listKey } from "../../datalog/ir/key.ts";
 import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
@@ -31,7 +32,7 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { OffloadRequired } from "./offload-required.ts";
 import { AllowShapes, type Shape, type ShapeVariable } from "./shapes.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
-import { factTypeKey, sequenceKey } from "../request/keys.ts";
+import { factTypeKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
 
 export type Plan =
@@ -253,7 +254,7 @@ export class Planner {
 
   #signaturesWith(context: readonly FactType[]): Signatures {
     if (context.length === 0) return this.#active.signatures;
-    const key = sequenceKey(context, factTypeKey);
+    const key = listKey(context.map(factTypeKey));
     let cached = this.#signatures.get(key);
     if (!cached) {
       const { program, factTypes } = this.#active;

@@ -4,9 +4,10 @@
  */
 import { LRUCache } from "lru-cache";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
+import { listKey, numberKey, stringKey } from "../../datalog/ir/key.ts";
 import { type Constant, predicateKey } from "../../datalog/ir/program.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
-import { factTypeKey, keyPart, sequenceKey, valueKey } from "../request/keys.ts";
+import { factTypeKey, valueKey } from "../request/keys.ts";
 
 export interface Shape {
   /** Predicate keys and the indexes of their variables. */
@@ -33,15 +34,12 @@ export function keyed(shape: Shape): KeyedShape {
 
 /** Two shapes have the same key exactly if they are equal. */
 function shapeKey({ calls, variables, context }: Shape): string {
-  return (
-    sequenceKey(calls, (call) => keyPart(call.predicate) + sequenceKey(call.variables, (index) => `${index},`)) +
-    sequenceKey(variables, variableKey) +
-    sequenceKey(context, factTypeKey)
-  );
+  const callKeys = calls.map((call) => stringKey(call.predicate) + listKey(call.variables.map(numberKey)));
+  return listKey(callKeys) + listKey(variables.map(variableKey)) + listKey(context.map(factTypeKey));
 }
 
 function variableKey({ type, mode, constant }: ShapeVariable): string {
-  return keyPart(type) + keyPart(mode) + (constant === undefined ? "-" : valueKey(constant));
+  return stringKey(type) + stringKey(mode) + (constant === undefined ? "-" : valueKey(constant));
 }
 
 /** The parts of a question about `allow` that determine its shape. */

@@ -1,28 +1,17 @@
 /**
- * Canonical keys of values, facts, types and questions: two keys are equal exactly if the terms are equal. Maps and comparisons
- * use these keys and never JSON, whose form depends on details that do not belong to a term (the order of a set, `undefined`).
- *
- * Each string stands with its length in front of it, so no sequence of strings reads as another sequence, whatever characters they
- * hold.
+ * Canonical keys of values, facts and questions: two keys are equal exactly if the terms are equal. They consist of the keys of Datalog
+ * terms (`datalog/ir/key.ts`), and delimit themselves like those, so they can be concatenated. Maps and comparisons use these keys and
+ * never JSON, whose form depends on details that do not belong to a term (the order of a set, `undefined`).
  */
+import type { FactType } from "../../datalog/analysis/fact-types.ts";
+import { constantKey, listKey, stringKey, typeListKey } from "../../datalog/ir/key.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import type { AuthorizeQuestion } from "./questions.ts";
 
-/** A string that can be followed by anything in a key. `undefined` and `null` differ from every string. */
-export function keyPart(text: string | null | undefined): string {
-  return text === null || text === undefined ? "-" : `${text.length}:${text}`;
-}
+/** A value has the same key as the constant of a policy. */
+export const valueKey: (value: Value) => string = constantKey;
 
-/** A sequence that can be followed by anything in a key. */
-export function sequenceKey<Item>(items: readonly Item[], keyOf: (item: Item) => string): string {
-  let key = `${items.length};`;
-  for (const item of items) key += keyOf(item);
-  return key;
-}
-
-export function valueKey({ type, id }: Value): string {
-  return keyPart(type) + keyPart(id);
-}
+const none = "-";
 
 /** The key of a fact, or of an atom some of whose arguments are open. */
 export function factKey({
@@ -32,28 +21,17 @@ export function factKey({
   readonly predicate: string;
   readonly args: readonly (Value | undefined)[];
 }): string {
-  return keyPart(predicate) + sequenceKey(args, (arg) => (arg === undefined ? "-" : valueKey(arg)));
+  return stringKey(predicate) + listKey(args.map((arg) => (arg === undefined ? none : valueKey(arg))));
+}
+
+/** The key of a predicate with the types of its arguments. */
+export function factTypeKey({ predicate, types }: FactType): string {
+  return stringKey(predicate) + typeListKey(types);
 }
 
 /** The key of one answer row; `null` is a wildcard. */
 export function rowKey(row: readonly (string | null)[]): string {
-  return sequenceKey(row, keyPart);
-}
-
-/** The key of a set of types, in whatever order it holds them; `undefined` is any type. */
-export function typeSetKey(types: ReadonlySet<string> | undefined): string {
-  return types === undefined ? "-" : sequenceKey([...types].sort(), keyPart);
-}
-
-/** The key of a predicate with the types of its arguments; `undefined` is any type. */
-export function factTypeKey({
-  predicate,
-  types,
-}: {
-  readonly predicate: string;
-  readonly types: readonly (string | undefined)[];
-}): string {
-  return keyPart(predicate) + sequenceKey(types, keyPart);
+  return listKey(row.map((id) => (id === null ? none : stringKey(id))));
 }
 
 /** The key of a question without context facts. */

@@ -20,7 +20,7 @@ describe("negation", () => {
       odd(d: Doc) if has_relation(d, "up", e) and not even(e);
       even(d: Doc) if has_relation(d, "up", e) and odd(e);`);
     expect(text).toContain("policy.polar:3:7: error: this rule negates `even/1`, which depends on this rule in turn");
-    expect(text).toContain("policy.polar:4:7: it comes back through this rule");
+    expect(text).toContain("policy.polar:4:7: the dependency leads through this rule");
   });
 
   test("of another role of the same predicate is fine", () => {
@@ -129,7 +129,7 @@ describe("the tests of a policy", () => {
       expect(noted(`${own} test "t" { ${facts} ${failing} }`)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
       const [first] = run(`${own} test "t" { ${facts} ${failing} }`)?.failures ?? [];
       expect(first?.diagnostic.notes?.at(-1)).toBe(
-        "note: has_permission holds, but is not enough: the `allow` rules, the first at policy.polar:2:1, replace the default one, which would ask for it",
+        "note: has_permission holds, but is not enough: the `allow` rules, the first at policy.polar:2:1, replace the default rule, which would call it",
       );
     });
 

@@ -33,11 +33,11 @@ test.each(["statement", "evaluator"] as const)("values that are none of their ty
         expect(refusal, `${predicate}(${ids.join()})`).toBeInstanceOf(AppError);
         expect(refusal).toMatchObject({
           code: "invalid_request",
-          message: `\`${id}\` is no 64-bit integer in its plain form`,
+          message: `\`${id}\` is not a 64-bit integer in decimal form`,
         });
       }
     }
   }
-  expect(() => ask("adult", "Boolean", ["yes"])).toThrow("`yes` is no boolean; use `true` or `false`");
+  expect(() => ask("adult", "Boolean", ["yes"])).toThrow("`yes` is not a boolean; use `true` or `false`");
   engine.close();
 });

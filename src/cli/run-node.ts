@@ -4,7 +4,7 @@ import type { Config } from "../config/config.ts";
 import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
-import { pathsOpenToOthers } from "../store/directory/file-modes.ts";
+import { pathsOpenToOthers } from "../store/directory/data-directory.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";

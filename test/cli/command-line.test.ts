@@ -181,7 +181,7 @@ test("a data directory that can't be made is named, without a stack", async () =
   const { status, errors } = await run(["serve", "--role", "primary", "--data", "/proc/nowhere"]);
   expect(status).toBe(1);
   expect(errors).toMatch(
-    /^error: the data directory `\/proc\/nowhere` cannot be made \(\w+\): name another with `--data`\n$/,
+    /^error: the data directory `\/proc\/nowhere` cannot be created \(\w+\): name another one with `--data`\n$/,
   );
 });
 

@@ -156,9 +156,9 @@ describe("inspect", () => {
       return String(problem);
     };
     expect(await problemOf(whole.with(size - 100, must(whole[size - 100]) ^ 1))).toContain("its SHA-256 differs");
-    expect(await problemOf(whole.with(40, must(whole[40]) ^ 1))).toContain("its manifest is not what was written");
-    expect(await problemOf(whole.subarray(0, size - 1))).toContain(`it has ${size - 1} bytes, and should have ${size}`);
-    expect(await problemOf(Buffer.from("something else"))).toContain("this is no snapshot of Ostiary");
+    expect(await problemOf(whole.with(40, must(whole[40]) ^ 1))).toContain("its manifest does not match its checksum");
+    expect(await problemOf(whole.subarray(0, size - 1))).toContain(`it has ${size - 1} bytes instead of ${size}`);
+    expect(await problemOf(Buffer.from("something else"))).toContain("this is not a snapshot of Ostiary");
     const newer = Buffer.concat([encodeHeader({ ...manifest, schema: 999 }, { nodeKeyHash }), database]);
     expect(await problemOf(newer)).toContain("made by a newer Ostiary");
     const other = Buffer.concat([encodeHeader({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash }), database]);

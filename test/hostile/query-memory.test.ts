@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { getPriority } from "node:os";
-import { workerNiceness } from "../../src/runtime/priority.ts";
+import { workerNiceness } from "../../src/runtime/worker-process.ts";
 import { fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually } from "../replication/cluster.ts";
 import { workerProcessesOf } from "../runtime/worker-processes.ts";

@@ -128,7 +128,7 @@ function truncation(reason: TruncationReason | undefined, limits: Limits): Expla
   const messages: Readonly<Record<TruncationReason, string>> = {
     steps: `it takes more than ${limits.explanationStepsMax} steps`,
     time: `it takes longer than ${limits.explanationTimeMsMax} ms`,
-    facts: `it would have to look at more than ${limits.explanationFactsMax} facts in one go`,
+    facts: `it would have to read more than ${limits.explanationFactsMax} facts at a time`,
     entries: `it has more than ${limits.explanationEntriesMax} entries`,
     depth: `it is deeper than ${limits.explanationDepthMax} steps`,
     nothing: "the search for it found nothing",

@@ -65,7 +65,7 @@ function unreachableRuleWarnings({ dead }: Reachability, { program }: ActivePoli
           hint: "compare the types in the head and after `matches` with those of the rules that it calls",
         })
       : warning("rule/unreachable", span, "this rule can never hold: its conditions contradict each other", {
-          hint: "each variable needs a type that fits all that is said of it, and one value",
+          hint: "each variable needs one type and one value that satisfy all conditions on it",
         }),
   );
 }
@@ -93,7 +93,7 @@ function ungrantedNameWarnings(reach: Reachability, { policy, universe }: Active
             span,
             `role ${quote(name)} of ${where} is in no rule, so nobody can have it`,
             {
-              hint: "say what it gives, or what gives it, in a rule; or remove it",
+              hint: "add a rule that uses it or grants it, or remove it",
             },
           ),
         ]
@@ -140,7 +140,7 @@ function assertionWarnings(
   if (!expected && !isConceivable(pattern, reach, active)) {
     return [
       warning("test/cannot-fail", span, "no rule and no fact could ever make this true, so it cannot fail", {
-        hint: "look for a slip in a name or a type",
+        hint: "look for a typing mistake in a name or a type",
       }),
     ];
   }

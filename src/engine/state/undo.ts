@@ -83,8 +83,7 @@ function undoClear(database: Connection, offset: number): void {
 }
 
 function undoKeys(database: Connection, offset: number, { added, replaced }: EffectOf<"keys">): void {
-  if (replaced === undefined)
-    throw cannotUndo(offset, "an older version wrote it, and did not say which keys it replaced");
+  if (replaced === undefined) throw cannotUndo(offset, "an older version wrote it, without the keys that it replaced");
   let sum = parseDigest(readDigest(database));
   const ids = added.map(({ id }) => id);
   const removed = database.orm.delete(schema.apiKey).where(inArray(schema.apiKey.id, ids)).returning().all();

@@ -55,7 +55,7 @@ function compareWithList(
   const same = missing.length + surplus.length === 0;
   if (same === assertion.expected) return satisfied;
   if (!assertion.expected) {
-    return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, came exactly those" };
+    return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, but got exactly those" };
   }
   const difference = [
     ...missing.map((value) => `missing ${printValue(value)}`),

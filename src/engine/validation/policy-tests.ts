@@ -227,7 +227,7 @@ class TestRunner {
     if (mayHelp || !this.#holds(permission, answers)) return [];
     const { file, line, column } = must(renderer.rule(customRules.rule));
     return [
-      `note: has_permission holds, but is not enough: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default one, which would ask for it`,
+      `note: has_permission holds, but is not enough: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default rule, which would call it`,
     ];
   }
 

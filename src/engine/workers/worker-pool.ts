@@ -25,7 +25,8 @@ export class WorkerPool {
 
   keep(pooled: PooledWorker): void {
     if (pooled.worker.hasExited) return;
-    const end = (): void => pooled.worker.terminate(new AppError("not_ready", "the process is not needed now"));
+    const end = (): void =>
+      pooled.worker.terminate(new AppError("not_ready", "the worker process is no longer needed"));
     const timer = setTimeout(end, idleMs);
     timer.unref();
     this.#idle.set(pooled, timer);
